@@ -1,0 +1,106 @@
+"""Chat completions, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, shows
+from together_adapters.transport.call import Call, RawResponse, Streamed, answer, request, split, streamed
+from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
+
+if TYPE_CHECKING:
+    from together_adapters.transport.async_driver import AsyncStream
+    from together_adapters.transport.sync_driver import Stream
+
+PATH = "/v1/chat/completions"
+_parse = answer(ChatCompletion)
+
+
+def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
+    """Describe a chat completion that is answered whole."""
+    body, options = split({**params}, ChatParams)
+    return request("POST", PATH, _parse, body, options=options)
+
+
+def stream_completion(**params: Unpack[ChatParams]) -> Streamed[ChatCompletionChunk]:
+    """Describe a chat completion that is answered in pieces."""
+    return streamed(complete(**params), ChatCompletionChunk)
+
+
+class Completions(Resource[D, R]):
+    """`client.chat.completions`."""
+
+    @overload
+    def create(
+        self: Completions[Sync, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+    ) -> ChatCompletion: ...
+    @overload
+    def create(
+        self: Completions[Sync, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+    ) -> Stream[ChatCompletionChunk]: ...
+    @overload
+    def create(
+        self: Completions[Async, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+    ) -> Coroutine[Any, Any, ChatCompletion]: ...
+    @overload
+    def create(
+        self: Completions[Async, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+    ) -> Coroutine[Any, Any, AsyncStream[ChatCompletionChunk]]: ...
+    @overload
+    def create(
+        self: Completions[SyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+    ) -> RawResponse[ChatCompletion]: ...
+    @overload
+    def create(
+        self: Completions[SyncRaw, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+    ) -> RawResponse[Stream[ChatCompletionChunk]]: ...
+    @overload
+    def create(
+        self: Completions[AsyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+    ) -> Coroutine[Any, Any, RawResponse[ChatCompletion]]: ...
+    @overload
+    def create(
+        self: Completions[AsyncRaw, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+    ) -> Coroutine[Any, Any, RawResponse[AsyncStream[ChatCompletionChunk]]]: ...
+    @overload
+    def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
+    @shows(ChatParams)
+    def create(self, *, stream: bool = False, **params: Any) -> Any:
+        """Answer a conversation.
+
+        What is not given is not sent, so the service's own defaults apply. `ChatParams` says what each parameter means.
+
+        Args:
+            stream: Whether the answer comes in pieces, as it is made.
+            **params: `model` and `messages`, and any of `ChatParams`; the per-call options `extra_body`,
+                `extra_headers`, `extra_query` and `timeout`.
+
+        Returns:
+            A `ChatCompletion`, or with `stream` the stream of its chunks. On an asynchronous client it is awaited first.
+
+        Raises:
+            APIStatusError: The service refused; its subclasses say why.
+            APIConnectionError: No complete answer came.
+            APIError: The service reported an error in the middle of a stream.
+        """
+        return self._driver.perform(stream_completion(**params) if stream else complete(**params))
+
+    @property
+    def with_raw_response(self) -> Completions[R, R]:
+        """The same methods, answering with status and headers as well."""
+        return Completions(self._driver.raw)
+
+
+class Chat(Resource[D, R]):
+    """`client.chat`."""
+
+    @property
+    def completions(self) -> Completions[D, R]:
+        """Chat completions."""
+        return Completions(self._driver)
+
+    @property
+    def with_raw_response(self) -> Chat[R, R]:
+        """The same methods, answering with status and headers as well."""
+        return Chat(self._driver.raw)

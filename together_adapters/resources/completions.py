@@ -1,0 +1,92 @@
+"""Completions of a plain prompt, whole or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, shows
+from together_adapters.transport.call import Call, RawResponse, Streamed, answer, request, split, streamed
+from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams
+
+if TYPE_CHECKING:
+    from together_adapters.transport.async_driver import AsyncStream
+    from together_adapters.transport.sync_driver import Stream
+
+PATH = "/v1/completions"
+_parse = answer(Completion)
+
+
+def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
+    """Describe a completion that is answered whole."""
+    body, options = split({**params}, CompletionParams)
+    return request("POST", PATH, _parse, body, options=options)
+
+
+def stream_completion(**params: Unpack[CompletionParams]) -> Streamed[CompletionChunk]:
+    """Describe a completion that is answered in pieces."""
+    return streamed(complete(**params), CompletionChunk)
+
+
+class Completions(Resource[D, R]):
+    """`client.completions`."""
+
+    @overload
+    def create(
+        self: Completions[Sync, Any], *, stream: Literal[False] = False, **params: Unpack[CompletionParams]
+    ) -> Completion: ...
+    @overload
+    def create(
+        self: Completions[Sync, Any], *, stream: Literal[True], **params: Unpack[CompletionParams]
+    ) -> Stream[CompletionChunk]: ...
+    @overload
+    def create(
+        self: Completions[Async, Any], *, stream: Literal[False] = False, **params: Unpack[CompletionParams]
+    ) -> Coroutine[Any, Any, Completion]: ...
+    @overload
+    def create(
+        self: Completions[Async, Any], *, stream: Literal[True], **params: Unpack[CompletionParams]
+    ) -> Coroutine[Any, Any, AsyncStream[CompletionChunk]]: ...
+    @overload
+    def create(
+        self: Completions[SyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[CompletionParams]
+    ) -> RawResponse[Completion]: ...
+    @overload
+    def create(
+        self: Completions[SyncRaw, Any], *, stream: Literal[True], **params: Unpack[CompletionParams]
+    ) -> RawResponse[Stream[CompletionChunk]]: ...
+    @overload
+    def create(
+        self: Completions[AsyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[CompletionParams]
+    ) -> Coroutine[Any, Any, RawResponse[Completion]]: ...
+    @overload
+    def create(
+        self: Completions[AsyncRaw, Any], *, stream: Literal[True], **params: Unpack[CompletionParams]
+    ) -> Coroutine[Any, Any, RawResponse[AsyncStream[CompletionChunk]]]: ...
+    @overload
+    def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any: ...
+    @shows(CompletionParams)
+    def create(self, *, stream: bool = False, **params: Any) -> Any:
+        """Go on from a text.
+
+        What is not given is not sent, so the service's own defaults apply. `CompletionParams` says what each parameter means.
+
+        Args:
+            stream: Whether the answer comes in pieces, as it is made.
+            **params: `model` and `prompt`, and any of `CompletionParams`; the per-call options `extra_body`,
+                `extra_headers`, `extra_query` and `timeout`.
+
+        Returns:
+            A `Completion`, or with `stream` the stream of its chunks. On an asynchronous client it is awaited first.
+
+        Raises:
+            APIStatusError: The service refused; its subclasses say why.
+            APIConnectionError: No complete answer came.
+            APIError: The service reported an error in the middle of a stream.
+        """
+        return self._driver.perform(stream_completion(**params) if stream else complete(**params))
+
+    @property
+    def with_raw_response(self) -> Completions[R, R]:
+        """The same methods, answering with status and headers as well."""
+        return Completions(self._driver.raw)

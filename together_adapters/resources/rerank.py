@@ -1,0 +1,62 @@
+"""Rerank: order documents by their relevance to a query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+from together_adapters.transport.binding import D, R, Resource, one
+from together_adapters.transport.call import Call, answer, request
+from together_adapters.types.requests import RequestOptions
+from together_adapters.types.rerank import RerankResponse
+
+_parse = answer(RerankResponse)
+
+
+def create(
+    *,
+    model: str,
+    query: str,
+    documents: Sequence[str] | Sequence[Mapping[str, Any]],
+    top_n: int | None = None,
+    return_documents: bool | None = None,
+    rank_fields: Sequence[str] | None = None,
+    **options: Unpack[RequestOptions],
+) -> Call[RerankResponse]:
+    """Score documents against a query.
+
+    Args:
+        model: A rerank model, such as `Salesforce/Llama-Rank-V1`; most run on a dedicated endpoint.
+        query: What is searched for.
+        documents: Texts, or objects whose fields are ranked; not a mixture.
+        top_n: Number of results; all when None.
+        return_documents: Whether each result brings its document.
+        rank_fields: Fields of object documents to rank by; all when None.
+        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+
+    Returns:
+        Results sorted by score, the best first; `index` is the document's position in `documents`.
+
+    Raises:
+        APIError: The service refused; most often the model needs a dedicated endpoint.
+    """
+    params = {
+        "model": model,
+        "query": query,
+        "documents": documents,
+        "top_n": top_n,
+        "return_documents": return_documents,
+        "rank_fields": rank_fields,
+    }
+    return request("POST", "/v1/rerank", _parse, params, options=options)
+
+
+class Rerank(Resource[D, R]):
+    """`client.rerank`."""
+
+    create = one(create)
+
+    @property
+    def with_raw_response(self) -> Rerank[R, R]:
+        """The same methods, answering with status and headers as well."""
+        return Rerank(self._driver.raw)

@@ -1,0 +1,1 @@
+"""How it travels: calls and flows as values, pure policies, and two small drivers that perform them."""

@@ -1,0 +1,354 @@
+"""The asynchronous driver: moves bytes, sleeps, fans out over tasks. What to do next is decided elsewhere."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from asyncio import get_running_loop
+from collections.abc import AsyncGenerator, Generator, Iterator
+from threading import Lock
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import anyio
+import httpx
+
+from together_adapters.errors import ConfigurationError
+from together_adapters.transport import failures
+from together_adapters.transport.binding import Async, AsyncRaw
+from together_adapters.transport.call import Call, Parallel, RawResponse, Response, Sleep, Streamed
+from together_adapters.transport.config import Config
+from together_adapters.transport.event_stream import EventStream
+from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
+from together_adapters.transport.pool import ShardedTransport
+from together_adapters.transport.retry import Failure
+from together_adapters.transport.wire import (
+    DRAIN_SECONDS,
+    KEEPALIVE_SECONDS,
+    TRANSPORT_FAILURES,
+    failure_of,
+    has_proxy,
+    is_event_stream,
+    ssl_context,
+    timeout_of,
+)
+
+T = TypeVar("T")
+
+
+class AsyncConnections:
+    """The connection pools of a client: one for each running event loop, opened on first use.
+
+    A pool is closed with its loop: it hangs on an asynchronous generator, which a loop closes before it ends. So a client
+    that is kept across several `asyncio.run` works, and leaves no open sockets.
+    """
+
+    def __init__(self, given: httpx.AsyncClient | None = None) -> None:
+        self._given = given
+        self._pools: weakref.WeakKeyDictionary[Any, tuple[httpx.AsyncClient, AsyncGenerator[None]]]
+        self._pools = weakref.WeakKeyDictionary()
+        self._closed = False
+        self._lock = Lock()
+
+    @property
+    def given(self) -> bool:
+        """Whether the caller brought the httpx client, and keeps it."""
+        return self._given is not None
+
+    async def client(self) -> httpx.AsyncClient:
+        """Return the httpx client of the running loop.
+
+        Raises:
+            ConfigurationError: The pools were closed.
+        """
+        if self._given is not None:
+            return self._given
+        loop = _running_loop()
+        if kept := self._pools.get(loop):
+            return kept[0]
+        if self._closed:
+            raise ConfigurationError("this client is closed: make a new one")
+        client = _new_client()
+        keeper = _closed_with_its_loop(client)
+        await anext(keeper)
+        with self._lock:
+            self._pools[loop] = (client, keeper)
+        return client
+
+    async def aclose(self) -> None:
+        """Close the pool of this loop; those of other loops close with them."""
+        with self._lock:
+            self._closed = True
+            kept = self._pools.pop(_running_loop(), None)
+        if kept:
+            await kept[1].aclose()
+
+
+async def _closed_with_its_loop(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+def _new_client() -> httpx.AsyncClient:
+    if has_proxy():
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS
+        )
+        return httpx.AsyncClient(verify=ssl_context(), limits=limits)
+    return httpx.AsyncClient(transport=ShardedTransport())
+
+
+def _running_loop() -> Any:
+    try:
+        return get_running_loop()
+    except RuntimeError:
+        from anyio.lowlevel import current_token
+
+        return current_token()
+
+
+class AsyncDriver(Async):
+    """Performs steps one after the other, and the parts of a `Parallel` in tasks."""
+
+    def __init__(self, config: Config, connections: AsyncConnections) -> None:
+        self.config = config
+        self.connections = connections
+
+    def __repr__(self) -> str:
+        return f"AsyncTogether at {self.config.base_url}"
+
+    @property
+    def raw(self) -> RawAsyncDriver:
+        return RawAsyncDriver(self)
+
+    async def perform(self, step: Any) -> Any:
+        if isinstance(step, Call):
+            return (await self.answer(step))[0]
+        if isinstance(step, Streamed):
+            return (await self.open(step))[0]
+        if isinstance(step, Sleep):
+            return await anyio.sleep(step.seconds)
+        if isinstance(step, Parallel):
+            return await self._fan_out(step)
+        return await self._drive(step)
+
+    async def answer(self, call: Call[T]) -> tuple[T, Response]:
+        """Perform one exchange and read its answer."""
+        reply, sent = await self._settle(attempts(call, self.config), keep_open=False)
+        response = snapshot(reply, sent)
+        try:
+            return call.parse(response), response
+        except ValueError as problem:
+            raise failures.invalid_answer(problem, response, call) from None
+
+    async def open(self, streamed: Streamed[T]) -> tuple[AsyncStream[T], Response]:
+        """Perform one exchange up to the headers of its answer."""
+        steps = attempts(streamed.call, self.config, accept="text/event-stream")
+        reply, sent = await self._settle(steps, keep_open=True)
+        if not is_event_stream(reply):
+            await reply.aread()
+            raise failures.not_a_stream(snapshot(reply, sent), streamed.call, self.config.secrets)
+        response = snapshot(reply, sent, b"")
+        reads = _reads(reply)
+        await anext(reads)
+        return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response), response
+
+    async def _settle(self, steps: Attempts, *, keep_open: bool) -> tuple[Any, int]:
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as settled:
+                return settled.value
+            if isinstance(step, Sleep):
+                reply = await anyio.sleep(step.seconds)
+            else:
+                reply = await self._transmit(step, keep_open)
+
+    async def _transmit(self, transmit: Transmit, keep_open: bool) -> httpx.Response | Response | Failure:
+        client = await self.connections.client()
+        deadline = None if transmit.seconds is None else time.monotonic() + transmit.seconds
+        try:
+            request = client.build_request(
+                transmit.method,
+                transmit.url,
+                content=transmit.content,
+                params=transmit.query or None,
+                headers=transmit.headers,
+                timeout=timeout_of(transmit),
+            )
+            response = await client.send(request, stream=keep_open or deadline is not None, follow_redirects=False)
+            if response.is_closed or (keep_open and response.is_success):
+                return response
+            return await _read_by(response, deadline)
+        except TRANSPORT_FAILURES as problem:
+            return failure_of(problem)
+
+    async def _drive(self, flow: Generator[Any, Any, T]) -> T:
+        reply: Any = None
+        problem: Exception | None = None
+        try:
+            while True:
+                step = flow.send(reply) if problem is None else flow.throw(problem)
+                reply = problem = None
+                try:
+                    reply = await self.perform(step)
+                except Exception as raised:
+                    problem = raised
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
+        finally:
+            flow.close()
+
+    async def _fan_out(self, parallel: Parallel) -> list[Any]:
+        results: list[Any] = [None] * len(parallel.steps)
+        waiting = iter(enumerate(parallel.steps))
+        first: list[Exception] = []
+
+        async def work() -> None:
+            for place, step in waiting:
+                try:
+                    results[place] = await self.perform(step)
+                except Exception as problem:
+                    first.append(problem)
+                    tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(parallel.limit, len(parallel.steps))):
+                tasks.start_soon(work)
+        if first:
+            raise first[0]
+        return results
+
+
+class RawAsyncDriver(AsyncRaw):
+    """Answers with the HTTP side as well; of a call that takes several requests, with that of the last."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return repr(self._driver)
+
+    @property
+    def raw(self) -> RawAsyncDriver:
+        return self
+
+    async def perform(self, step: Any) -> RawResponse[Any]:
+        if isinstance(step, Call):
+            value, response = await self._driver.answer(step)
+        elif isinstance(step, Streamed):
+            value, response = await self._driver.open(step)
+        else:
+            watched = _Watched(self._driver.config, self._driver.connections)
+            value, response = await watched.perform(step), watched.last
+        return RawResponse(response, value)
+
+
+class _Watched(AsyncDriver):
+    """Remembers the last answer."""
+
+    last = Response(0, {})
+
+    async def answer(self, call: Call[T]) -> tuple[T, Response]:
+        value, self.last = await super().answer(call)
+        return value, self.last
+
+
+class AsyncStream(Generic[T]):
+    """The events of a streamed answer. Iterate it, or use it as an asynchronous context manager to leave early.
+
+    Leaving early, or forgetting the stream, closes the HTTP response.
+
+    Attributes:
+        response: Status and headers of the answer.
+    """
+
+    def __init__(self, reads: AsyncGenerator[bytes], events: EventStream[T], response: Response) -> None:
+        self.response = response
+        self._events = events
+        self._reads = reads
+        self._ready: Iterator[T] = iter(())
+
+    def __aiter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        for event in self._ready:
+            return event
+        while not (self._events.done or self._events.error):
+            self._ready = iter(await self._more())
+            for event in self._ready:
+                return event
+        await self._finish()
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the HTTP response. The stream then ends."""
+        self._events.done = True
+        self._ready = iter(())
+        await self._reads.aclose()
+
+    close = aclose
+
+    async def _more(self) -> list[T]:
+        try:
+            return self._events.feed(await anext(self._reads))
+        except StopAsyncIteration:
+            rest = self._events.end()
+        except TRANSPORT_FAILURES as problem:
+            rest = self._events.end(failure_of(problem))
+        self._events.done = True
+        return rest
+
+    async def _finish(self) -> None:
+        error, self._events.error = self._events.error, None
+        if error is None:
+            await _drain(self._reads)
+        await self.aclose()
+        if error is not None:
+            raise error
+
+
+async def _reads(reply: httpx.Response) -> AsyncGenerator[bytes]:
+    """The reads of a body, after one empty read that starts the generator, so that forgetting it closes the body."""
+    try:
+        yield b""
+        async for data in reply.aiter_bytes() if "content-encoding" in reply.headers else reply.aiter_raw():
+            yield data
+    finally:
+        with anyio.CancelScope(shield=True):
+            await reply.aclose()
+
+
+async def _drain(reads: AsyncGenerator[bytes]) -> None:
+    """Read what follows the end marker, so that the connection can serve again; a server that holds it open is cut off."""
+    with anyio.move_on_after(DRAIN_SECONDS):
+        try:
+            async for _ in reads:
+                pass
+        except TRANSPORT_FAILURES:
+            pass
+
+
+async def _read_by(response: httpx.Response, deadline: float | None) -> Response | Failure:
+    """Read a whole body, giving up at the deadline even when it trickles in."""
+    body = bytearray()
+    try:
+        async for data in response.aiter_bytes():
+            body += data
+            if deadline is not None and time.monotonic() > deadline:
+                return Failure("timed out (max_elapsed)", timeout=True, fatal=True)
+    finally:
+        await response.aclose()
+    return Response(response.status_code, response.headers, bytes(body))

@@ -1,0 +1,264 @@
+"""Exchanges as values: what to send and how to read the answer, with no client in sight.
+
+A `Call` is one request and its answer, a `Streamed` one whose answer is a sequence of events, a `Flow` a generator that
+yields calls, pauses and fan-outs and returns one result. Drivers perform them; this module knows no HTTP library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer: what was said, apart from how it came.
+
+    Attributes:
+        status_code: HTTP status.
+        headers: Header names in lower case.
+        content: The body, decoded from any content encoding.
+        attempts: Requests that were sent until this one was answered.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False, default=b"")
+    attempts: int = 1
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode("utf-8", "replace")
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request, to be given to support."""
+        return self.headers.get("x-request-id") or self.headers.get("cf-ray")
+
+    def json(self) -> Any:
+        """The body as parsed JSON.
+
+        Raises:
+            ValueError: It is not JSON.
+        """
+        return from_json(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T_co]):
+    """One exchange: a request, and how to read its answer.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the root of the service, with its version: `/v1/models`.
+        parse: Reads the answer.
+        body: JSON body; None sends none.
+        query: Query parameters; those that are None are left out.
+        headers: Headers of this call alone.
+        timeout: Seconds or an `httpx.Timeout` for this call, when `timed`.
+        paid: For calls that start paid work: the call that lists such work, so that an error can say where to look.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Response], T_co]
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: Any = None
+    timed: bool = False
+    paid: str | None = None
+
+    def untyped(self) -> Call[Any]:
+        """The same exchange, answered by parsed JSON instead of a model: what the adapters convert."""
+        return replace(self, parse=Response.json)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed(Generic[T_co]):
+    """One exchange that is answered by a sequence of events.
+
+    Attributes:
+        call: The request.
+        parse: Reads the data of one event.
+        finishes: Gives `(choice, finish reason)` of an event, so that a cut stream is told from a complete one.
+    """
+
+    call: Call[Any]
+    parse: Callable[[bytes], T_co]
+    finishes: Callable[[Any], Iterable[tuple[Any, Any]]]
+
+    def untyped(self) -> Streamed[dict[str, Any]]:
+        """The same exchange with events as plain dicts: what the adapters convert."""
+        return Streamed(self.call, from_json, dict_finishes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A pause."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Steps performed at the same time, at most `limit` of them; answered by their results in order.
+
+    The first failure stops the others and is raised in the flow.
+    """
+
+    steps: Sequence[Any]
+    limit: int
+
+
+Step = Call[Any] | Sleep | Parallel
+Flow = Generator[Step, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse(Generic[T]):
+    """An answer with its HTTP side, as `with_raw_response` gives it."""
+
+    http_response: Response
+    parsed: T
+
+    @property
+    def status_code(self) -> int:
+        """HTTP status."""
+        return self.http_response.status_code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header names in lower case."""
+        return self.http_response.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for the request."""
+        return self.http_response.request_id
+
+    def parse(self) -> T:
+        """The answer as the plain call would have returned it."""
+        return self.parsed
+
+
+def answer(model: type[M]) -> Callable[[Response], M]:
+    """Return a reader of answers of one model."""
+
+    def parse(response: Response) -> M:
+        return model.__pydantic_validator__.validate_json(response.content)  # type: ignore[no-any-return]
+
+    return parse
+
+
+def events(model: type[M]) -> Callable[[bytes], M]:
+    """Return a reader of one event's data."""
+
+    def parse(data: bytes) -> M:
+        return model.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]
+
+    return parse
+
+
+def model_finishes(chunk: Any) -> list[tuple[Any, Any]]:
+    """`(index, finish reason)` of each choice of a chunk."""
+    return [(choice.index, choice.finish_reason) for choice in chunk.choices]
+
+
+def dict_finishes(chunk: Any) -> list[tuple[Any, Any]]:
+    """`(index, finish reason)` of each choice of a chunk that is plain JSON."""
+    return [(choice.get("index"), choice.get("finish_reason")) for choice in chunk.get("choices") or ()]
+
+
+_OPTIONS = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})
+
+
+def request(
+    method: str,
+    path: str,
+    parse: Callable[[Response], T],
+    params: Mapping[str, Any] | None = None,
+    *,
+    query: Mapping[str, Any] | None = None,
+    paid: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Call[T]:
+    """Describe a call from a resource's parameters and the per-call options.
+
+    Args:
+        params: Fields of the JSON body; those that are None are left out. None for a call without a body.
+        query: Query parameters; those that are None are left out.
+        paid: See `Call`.
+        options: `extra_body`, `extra_headers`, `extra_query`, `timeout`. Any other name is refused, as Python would.
+    """
+    options = options or {}
+    if unknown := options.keys() - _OPTIONS:
+        raise _unknown(unknown)
+    body = None if params is None else {name: value for name, value in params.items() if value is not None}
+    if extra := options.get("extra_body"):
+        body = {**(body or {}), **extra}
+    return Call(
+        method,
+        path,
+        parse,
+        body,
+        query={**(query or {}), **(options.get("extra_query") or {})},
+        headers=options.get("extra_headers") or {},
+        timeout=options.get("timeout"),
+        timed="timeout" in options,
+        paid=paid,
+    )
+
+
+def split(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part keyword arguments that a TypedDict describes into body fields and per-call options.
+
+    Raises:
+        TypeError: A name is missing or unknown.
+    """
+    required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]
+    optional: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]
+    if missing := required - params.keys():
+        raise TypeError(f"missing required keyword argument: {', '.join(map(repr, sorted(missing)))}")
+    if unknown := params.keys() - required - optional:
+        raise _unknown(unknown)
+    options = {name: params.pop(name) for name in _OPTIONS & params.keys()}
+    return params, options
+
+
+def streamed(call: Call[Any], model: type[M]) -> Streamed[M]:
+    """Describe the streamed form of a call whose events are of one model.
+
+    Raises:
+        ValueError: More than one answer was asked for, which the service refuses in a stream.
+    """
+    body = call.body or {}
+    if (body.get("n") or 1) > 1:
+        raise ValueError("n > 1 does not go with stream=True: ask without streaming, or several times")
+    return Streamed(replace(call, body={**body, "stream": True}), events(model), model_finishes)
+
+
+def _unknown(names: Iterable[str]) -> TypeError:
+    listed = ", ".join(map(repr, sorted(names)))
+    return TypeError(f"unknown parameter {listed}; fields that this library does not know go into extra_body={{...}}")
+
+
+def segment(value: str, name: str) -> str:
+    """Return `value` as one path segment.
+
+    Raises:
+        ValueError: It is empty, which would address another resource.
+    """
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return quote(value, safe="")

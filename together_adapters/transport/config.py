@@ -1,0 +1,153 @@
+"""Where to send and as whom: explicit argument, then environment, then default. Pure but for reading the environment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from together_adapters._version import __version__
+from together_adapters.errors import ConfigurationError
+from together_adapters.transport.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_BASE_URL = "https://api.together.xyz/v1"
+DEFAULT_TIMEOUT = 600.0
+DEFAULT_MAX_RETRIES = 2
+KEY_VARIABLE = "TOGETHER_API_KEY"
+URL_VARIABLES = ("TOGETHER_BASE_URL", "TOGETHER_API_BASE")
+_USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version()}"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a client. Secrets stay out of its repr.
+
+    Attributes:
+        api_key: Sent as a bearer token to `root` and nowhere else.
+        root: Base URL without the version: `https://api.together.xyz`.
+        timeout: Seconds or an `httpx.Timeout`, for each attempt; None waits for ever.
+        policy: Retries.
+        headers: Headers for every request, unless the call brings its own.
+        query: Query parameters for every request.
+        key_from_environment: Whether the key must not travel in a pickle.
+    """
+
+    api_key: str = field(repr=False)
+    root: str
+    timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    key_from_environment: bool = field(default=False, repr=False)
+
+    @cached_property
+    def base_headers(self) -> dict[str, str]:
+        """Headers that every request carries, names in lower case."""
+        own = {
+            "authorization": f"Bearer {self.api_key}",
+            "accept": "application/json",
+            "user-agent": _USER_AGENT,
+        }
+        return {**own, **{name.lower(): value for name, value in self.headers.items()}}
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that no error and no log may repeat."""
+        return (self.api_key, *(value for value in self.headers.values() if len(value) >= 8))
+
+    @property
+    def base_url(self) -> str:
+        """The base URL as users write it, with its version."""
+        return f"{self.root}/v1"
+
+
+def resolve(
+    api_key: str | None,
+    base_url: str | None,
+    timeout: float | httpx.Timeout | None,
+    max_retries: int,
+    max_elapsed: float | None,
+    headers: Mapping[str, str],
+    query: Mapping[str, Any],
+) -> Config:
+    """Return the settings that arguments and environment give together.
+
+    Raises:
+        ConfigurationError: The key is missing, or a setting is unusable.
+        TypeError: A header is not a string.
+    """
+    key = api_key or os.environ.get(KEY_VARIABLE)
+    if not key:
+        raise ConfigurationError(
+            f"no API key: pass api_key=... or set {KEY_VARIABLE} (keys: https://api.together.ai/settings/api-keys)"
+        )
+    if not isinstance(max_retries, int) or max_retries < 0:
+        raise ConfigurationError(f"max_retries must be a whole number from 0, not {max_retries!r}")
+    url = base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
+    return Config(
+        api_key=_header_safe(key),
+        root=root_of(str(url)),
+        timeout=timeout,
+        policy=RetryPolicy(max_retries, max_elapsed),
+        headers=_strings(headers),
+        query=dict(query),
+        key_from_environment=not api_key,
+    )
+
+
+def root_of(url: str) -> str:
+    """Return a base URL without its version, keeping a gateway's path prefix.
+
+    Raises:
+        ConfigurationError: It is not an http or https URL, or it holds credentials.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError(f"base_url must be an http or https URL, not {url!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError("base_url must not hold credentials or a query: use default_headers or default_query")
+    if parts.scheme == "http" and not _is_loopback(host):
+        _warn_plain(host)
+    path = parts.path.rstrip("/")
+    path = path.removesuffix("/v1").rstrip("/") if path.endswith("/v1") else path
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+@lru_cache
+def _warn_plain(host: str) -> None:
+    """Warn, once for each host."""
+    warnings.warn(f"the API key travels unencrypted to {host}: use https", UserWarning, stacklevel=6)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _header_safe(key: str) -> str:
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(f"the API key holds characters that no key has: check {KEY_VARIABLE} or api_key")
+    return key
+
+
+def _strings(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"headers must map str to str; {name!r} does not")
+    return dict(headers)

@@ -1,0 +1,82 @@
+"""From the bytes of a streamed answer to its typed events: end marker, errors inside, and truncation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+from together_adapters.errors import IncompleteStreamError, TogetherError
+from together_adapters.transport import failures
+from together_adapters.transport.call import Response, Streamed
+from together_adapters.transport.retry import Failure
+from together_adapters.transport.sse import Decoder, is_done
+
+T = TypeVar("T")
+
+
+class EventStream(Generic[T]):
+    """Reads one streamed answer.
+
+    Attributes:
+        error: What ended the stream, to be raised when the events before it have been handed out.
+        done: Whether the end marker came.
+    """
+
+    def __init__(self, streamed: Streamed[T], response: Response, secrets: Iterable[str] = ()) -> None:
+        self._streamed = streamed
+        self._response = response
+        self._secrets = tuple(secrets)
+        self._decoder = Decoder()
+        self._finished: dict[Any, bool] = {}
+        self.error: TogetherError | None = None
+        self.done = False
+
+    def feed(self, data: bytes) -> list[T]:
+        """Return the events that `data` completes, up to the end marker or an error."""
+        return self._read(self._decoder.feed(data), cut=False)
+
+    def end(self, failure: Failure | None = None) -> list[T]:
+        """Return what the end of the body completes, and set `error` if the answer was cut short.
+
+        Args:
+            failure: How the connection broke, if it did.
+        """
+        rest = self._read(self._decoder.end(), cut=True)
+        if not (self.done or self.error or self._complete):
+            failure = failure or Failure("the stream ended before its finish reason")
+            kind = None if failure.timeout else IncompleteStreamError
+            self.error = failures.connection_error(failure, self._streamed.call, self._response.attempts, kind)
+            self.error.request_id = self._response.request_id
+        return rest
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._finished) and all(self._finished.values())
+
+    def _read(self, events: list[tuple[bytes, bytes]], *, cut: bool) -> list[T]:
+        parse, finishes, finished = self._streamed.parse, self._streamed.finishes, self._finished
+        found: list[T] = []
+        for data, name in events:
+            if len(data) < 16 and is_done(data):
+                self.done = True
+                break
+            if (name == b"error" or b'"error"' in data) and self._reports_error(data, name == b"error"):
+                break
+            try:
+                chunk = parse(data)
+            except ValueError as problem:
+                if not cut:
+                    self.error = failures.invalid_answer(problem, self._response, self._streamed.call)
+                break
+            for choice, reason in finishes(chunk):
+                if reason or choice not in finished:
+                    finished[choice] = bool(reason)
+            found.append(chunk)
+        return found
+
+    def _reports_error(self, data: bytes, named: bool) -> bool:
+        body = failures.event_error(data, named)
+        if body is None:
+            return False
+        self.error = failures.stream_error(body, self._response, self._streamed.call, self._secrets)
+        return True

@@ -1,0 +1,193 @@
+"""One call as its attempts: what to send, when to wait, what to raise. A generator, so that drivers only move bytes.
+
+It yields `Transmit` and `Sleep`, is sent answers or failures, and returns the answer that settled the call.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
+
+from pydantic_core import to_json
+
+from together_adapters.transport import failures
+from together_adapters.transport.call import Call, Response, Sleep
+from together_adapters.transport.config import Config
+from together_adapters.transport.retry import Failure
+
+logger = logging.getLogger("together_adapters")
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """One request to put on the wire.
+
+    Attributes:
+        seconds: Time that is left for it and its answer, when the call as a whole is bounded.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: Mapping[str, Any]
+    content: bytes | None
+    timeout: Any
+    seconds: float | None
+
+
+class Answered(Protocol):
+    """What a driver sends back: any HTTP library's response."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content(self) -> bytes: ...
+
+
+Attempts = Generator[Transmit | Sleep, Any, tuple[Any, int]]
+
+
+def attempts(call: Call[Any], config: Config, *, accept: str | None = None) -> Attempts:
+    """Describe every attempt of a call.
+
+    Args:
+        call: What is asked.
+        config: Of whom, and as whom.
+        accept: The content type to ask for, instead of JSON.
+
+    Returns:
+        The driver's answer, which has a success status, and the number of requests sent.
+
+    Raises:
+        TogetherError: The call failed for good.
+    """
+    request = _first(call, config, accept)
+    policy = config.policy
+    began = time.monotonic()
+    sent = redirects = 0
+    while True:
+        seconds = None if policy.max_elapsed is None else max(policy.max_elapsed - (time.monotonic() - began), 0.001)
+        transmit = Transmit(**request, seconds=seconds)
+        reply: Answered | Failure = yield transmit
+        sent += 1
+        if not isinstance(reply, Failure):
+            status = reply.status_code
+            if 200 <= status < 300:
+                _log(call, sent, status, began)
+                return reply, sent
+            if status in _REDIRECTS and redirects < _MAX_REDIRECTS:
+                if moved := _redirected(call, request, reply):
+                    request, redirects, sent = moved, redirects + 1, sent - 1
+                    continue
+        outcome = reply if isinstance(reply, Failure) else (reply.status_code, reply.headers)
+        delay = policy.next_delay(
+            outcome,
+            attempts=sent,
+            elapsed=time.monotonic() - began,
+            now=time.time(),
+            jitter=random.random(),
+            paid=bool(call.paid),
+        )
+        _log(call, sent, outcome.reason if isinstance(outcome, Failure) else outcome[0], began, delay)
+        if delay is None:
+            raise _error(reply, call, sent, config)
+        yield Sleep(delay)
+
+
+def snapshot(answered: Answered, attempts: int, content: bytes | None = None) -> Response:
+    """Return an answer apart from its HTTP library: lower-case headers, and no cookies."""
+    headers = {name.lower(): value for name, value in answered.headers.items() if name.lower() != "set-cookie"}
+    return Response(answered.status_code, headers, answered.content if content is None else content, attempts)
+
+
+def encode(body: Mapping[str, Any], call: Call[Any]) -> bytes:
+    """Return a body as JSON.
+
+    Raises:
+        ValueError: It holds something that JSON cannot express: an object, NaN, half a surrogate pair.
+    """
+    try:
+        content = to_json(body)
+        if b"NaN" in content or b"Infinity" in content:
+            json.loads(content, parse_constant=_refuse)
+    except ValueError as problem:
+        raise ValueError(f"the body of {call.method} {call.path} cannot be written as JSON: {problem}") from None
+    return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _first(call: Call[Any], config: Config, accept: str | None) -> dict[str, Any]:
+    headers = config.base_headers
+    content = None
+    if call.body is not None:
+        content = encode(call.body, call)
+        headers = {**headers, "content-type": "application/json"}
+    if accept:
+        headers = {**headers, "accept": accept}
+    if call.headers:
+        headers = {**headers, **{name.lower(): value for name, value in call.headers.items()}}
+    query = {**config.query, **call.query} if config.query or call.query else {}
+    return {
+        "method": call.method,
+        "url": config.root + call.path,
+        "headers": headers,
+        "query": {name: value for name, value in query.items() if value is not None},
+        "content": content,
+        "timeout": call.timeout if call.timed else config.timeout,
+    }
+
+
+def _redirected(call: Call[Any], request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
+    """Return the request that a redirect leads to, or None where following it would give something away.
+
+    Another origin gets no key, no headers and no query of ours, and never a body.
+    """
+    location = reply.headers.get("location")
+    if not location:
+        return None
+    target = urljoin(request["url"], location)
+    here, there = urlsplit(request["url"]), urlsplit(target)
+    same = (here.hostname, here.port) == (there.hostname, there.port) and there.scheme in (here.scheme, "https")
+    if there.scheme not in ("http", "https") or _is_link_local(there.hostname):
+        return None
+    if request["content"] is not None and (not same or reply.status_code not in (307, 308)):
+        return None
+    if same:
+        return {**request, "url": target, "query": {}}
+    return {**request, "url": target, "query": {}, "headers": {"accept": request["headers"]["accept"]}}
+
+
+def _is_link_local(host: str | None) -> bool:
+    try:
+        return ip_address(host or "").is_link_local
+    except ValueError:
+        return False
+
+
+def _error(reply: Answered | Failure, call: Call[Any], sent: int, config: Config) -> Exception:
+    if isinstance(reply, Failure):
+        return failures.connection_error(reply, call, sent)
+    return failures.status_error(snapshot(reply, sent), call, config.secrets)
+
+
+def _log(call: Call[Any], sent: int, outcome: object, began: float, delay: float | None = None) -> None:
+    """Log an attempt: never a body, a query or a header."""
+    if logger.isEnabledFor(logging.INFO):
+        again = "" if delay is None else f", again in {delay:.2f} s"
+        elapsed = time.monotonic() - began
+        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.path, sent, outcome, elapsed, again)

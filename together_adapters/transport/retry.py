@@ -1,0 +1,125 @@
+"""When to send a request again: a pure policy, told everything, knowing no clock.
+
+Backoff as both of the vendor's SDKs do it (0.75 to 1 s, then 1.5 to 2 s, up to 10 s). Hints in headers count on 429 and 503
+only, because the live service sends `retry-after: 2` on success and on plain errors as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
+INITIAL_DELAY = 1.0
+MAX_DELAY = 10.0
+LONGEST_HINT = 60.0
+_NEVER = frozenset({402, 409})
+_HINTED = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer came.
+
+    Attributes:
+        reason: What happened, in words.
+        sent: Whether the service may have seen the request.
+        timeout: Whether time ran out.
+        fatal: Whether another attempt must fail in the same way.
+    """
+
+    reason: str
+    sent: bool = True
+    timeout: bool = False
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and for how long, to try.
+
+    Attributes:
+        max_retries: Requests after the first.
+        max_elapsed: Seconds that a call may take with its retries; None for no bound.
+    """
+
+    max_retries: int = 2
+    max_elapsed: float | None = None
+
+    def next_delay(
+        self,
+        outcome: Failure | tuple[int, Mapping[str, str]],
+        *,
+        attempts: int,
+        elapsed: float,
+        now: float,
+        jitter: float,
+        paid: bool = False,
+    ) -> float | None:
+        """Return the seconds to wait before the next request, or None to give up.
+
+        Args:
+            outcome: What the last request led to: a failure, or a status with its headers.
+            attempts: Requests sent so far.
+            elapsed: Seconds since the first one began.
+            now: Seconds since the epoch, for dates in headers.
+            jitter: A random number from 0 to 1.
+            paid: Whether the call starts paid work, which must not be started twice.
+        """
+        if attempts > self.max_retries or not _worth_another(outcome, paid):
+            return None
+        delay = None if isinstance(outcome, Failure) else hint(*outcome, now=now)
+        if delay is None:
+            delay = min(INITIAL_DELAY * 2 ** min(attempts - 1, 10), MAX_DELAY) * (1 - 0.25 * jitter)
+        if self.max_elapsed is not None and elapsed + delay >= self.max_elapsed:
+            return None
+        return delay
+
+
+def _worth_another(outcome: Failure | tuple[int, Mapping[str, str]], paid: bool) -> bool:
+    if isinstance(outcome, Failure):
+        return not outcome.fatal and not (paid and outcome.sent)
+    status, headers = outcome
+    asked = headers.get("x-should-retry")
+    if status in _NEVER or asked == "false":
+        return False
+    if paid:
+        return status == 429
+    return asked == "true" or status in (408, 429) or status >= 500
+
+
+def hint(status: int, headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return the wait that the service asks for, in seconds, when it is one to be followed."""
+    if status not in _HINTED:
+        return None
+    for seconds in (
+        _number(headers.get("retry-after-ms"), scale=1000),
+        _number(headers.get("retry-after")),
+        _date(headers.get("retry-after"), now),
+        _reset(headers.get("x-ratelimit-reset"), now),
+    ):
+        if seconds is not None and 0 < seconds <= LONGEST_HINT:
+            return seconds
+    return None
+
+
+def _number(text: str | None, scale: float = 1) -> float | None:
+    try:
+        value = float(text or "") / scale
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
+def _date(text: str | None, now: float) -> float | None:
+    try:
+        return parsedate_to_datetime(text or "").timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _reset(text: str | None, now: float) -> float | None:
+    """Seconds until the rate limit resets; some gateways give the moment instead."""
+    value = _number(text)
+    return value - now if value is not None and value > 1e9 else value

@@ -1,0 +1,89 @@
+"""Server-sent events from bytes, whatever way the network cut them.
+
+Splitting is on bytes and on CR, LF and CRLF alone: U+2028 inside a JSON string is no line end, and a character that straddles
+two reads is decoded only when its line is whole. Comments, ids and retry hints are passed over.
+"""
+
+from __future__ import annotations
+
+Event = tuple[bytes, bytes]
+"""The data of an event, and its name or nothing. A plain tuple, because a stream makes thousands."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Decoder:
+    """Turns reads into events. Feed it every read, then call `end()` once."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._last = b""
+        self._after_cr = False
+        self._head: bytes | None = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes."""
+        if self._head is not None:
+            data = self._without_bom(data)
+        if self._after_cr or b"\r" in data:
+            data = self._with_line_feeds(data)
+        if not data:
+            return []
+        if b"\n\n" not in self._last + data:
+            self._parts.append(data)
+            self._last = data[-1:]
+            return []
+        whole = b"".join([*self._parts, data]) if self._parts else data
+        end = whole.rfind(b"\n\n")
+        rest = whole[end + 2 :]
+        self._parts, self._last = ([rest], rest[-1:]) if rest else ([], b"")
+        found: list[Event] = []
+        for block in whole[:end].split(b"\n\n"):
+            # The usual event is one line; everything else takes the long way.
+            if block.startswith(b"data: ") and b"\n" not in block:
+                found.append((block[6:], b""))
+            else:
+                found += _parse(block)
+        return found
+
+    def end(self) -> list[Event]:
+        """Return the event that the end of the body completes, if any."""
+        block = b"".join(self._parts)
+        self._parts, self._last = [], b""
+        return _parse(block)
+
+    def _without_bom(self, data: bytes) -> bytes:
+        """Take off a byte order mark, which may itself come in pieces."""
+        head = (self._head or b"") + data
+        if len(head) < len(_BOM) and _BOM.startswith(head):
+            self._head = head
+            return b""
+        self._head = None
+        return head.removeprefix(_BOM)
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._after_cr = False
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def is_done(data: bytes) -> bool:
+    """Whether an event's data is the end marker of the service."""
+    return data.strip()[:6].upper() == b"[DONE]"
+
+
+def _parse(block: bytes) -> list[Event]:
+    """Read the lines of one event; no event when they hold no data."""
+    name = b""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return [(b"\n".join(data), name)] if data else []

@@ -1,0 +1,332 @@
+"""The synchronous driver: moves bytes, sleeps, fans out over threads. What to do next is decided elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from threading import Lock
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import httpx
+
+from together_adapters.errors import ConfigurationError
+from together_adapters.transport import failures
+from together_adapters.transport.binding import Sync, SyncRaw
+from together_adapters.transport.call import Call, Parallel, RawResponse, Response, Sleep, Streamed
+from together_adapters.transport.config import Config
+from together_adapters.transport.event_stream import EventStream
+from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
+from together_adapters.transport.retry import Failure
+from together_adapters.transport.wire import (
+    DRAIN_SECONDS,
+    KEEPALIVE_SECONDS,
+    TRANSPORT_FAILURES,
+    failure_of,
+    is_event_stream,
+    ssl_context,
+    timeout_of,
+)
+
+T = TypeVar("T")
+
+
+class Connections:
+    """The connection pool of a client, opened on first use and shared by the copies that `with_options` makes."""
+
+    def __init__(self, given: httpx.Client | None = None) -> None:
+        self._client = given
+        self._given = given is not None
+        self._closed = False
+        self._lock = Lock()
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        _open_pools.add(self)
+
+    @property
+    def client(self) -> httpx.Client:
+        """The httpx client.
+
+        Raises:
+            ConfigurationError: The pool was closed.
+        """
+        return self._client or self._open()
+
+    @property
+    def given(self) -> bool:
+        """Whether the caller brought the httpx client, and keeps it."""
+        return self._given
+
+    def close(self) -> None:
+        """Close the pool, unless the caller brought it."""
+        with self._lock:
+            self._closed = True
+            finalizer, self._finalizer = self._finalizer, None
+            if finalizer is not None:
+                self._client = None
+                finalizer()
+
+    def forget(self) -> None:
+        """Leave the connections to the parent process, which still uses them."""
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            self._finalizer = self._client = None
+        self._lock = Lock()
+
+    def _open(self) -> httpx.Client:
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("this client is closed: make a new one")
+            if self._client is None:
+                limits = httpx.Limits(
+                    max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS
+                )
+                self._client = httpx.Client(verify=ssl_context(), limits=limits)
+                self._finalizer = weakref.finalize(self, self._client.close)
+            return self._client
+
+
+_open_pools: weakref.WeakSet[Connections] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: [pool.forget() for pool in list(_open_pools)])
+
+
+class SyncDriver(Sync):
+    """Performs steps one after the other, and the parts of a `Parallel` in threads."""
+
+    def __init__(self, config: Config, connections: Connections) -> None:
+        self.config = config
+        self.connections = connections
+
+    def __repr__(self) -> str:
+        return f"Together at {self.config.base_url}"
+
+    @property
+    def raw(self) -> RawSyncDriver:
+        return RawSyncDriver(self)
+
+    def perform(self, step: Any) -> Any:
+        if isinstance(step, Call):
+            return self.answer(step)[0]
+        if isinstance(step, Streamed):
+            return self.open(step)[0]
+        if isinstance(step, Sleep):
+            return time.sleep(step.seconds)
+        if isinstance(step, Parallel):
+            return self._fan_out(step)
+        return self._drive(step)
+
+    def answer(self, call: Call[T]) -> tuple[T, Response]:
+        """Perform one exchange and read its answer."""
+        reply, sent = self._settle(attempts(call, self.config), keep_open=False)
+        response = snapshot(reply, sent)
+        try:
+            return call.parse(response), response
+        except ValueError as problem:
+            raise failures.invalid_answer(problem, response, call) from None
+
+    def open(self, streamed: Streamed[T]) -> tuple[Stream[T], Response]:
+        """Perform one exchange up to the headers of its answer."""
+        steps = attempts(streamed.call, self.config, accept="text/event-stream")
+        reply, sent = self._settle(steps, keep_open=True)
+        if not is_event_stream(reply):
+            reply.read()
+            raise failures.not_a_stream(snapshot(reply, sent), streamed.call, self.config.secrets)
+        response = snapshot(reply, sent, b"")
+        return Stream(reply, EventStream(streamed, response, self.config.secrets), response), response
+
+    def _settle(self, steps: Attempts, *, keep_open: bool) -> tuple[Any, int]:
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as settled:
+                return settled.value
+            reply = time.sleep(step.seconds) if isinstance(step, Sleep) else self._transmit(step, keep_open)
+
+    def _transmit(self, transmit: Transmit, keep_open: bool) -> httpx.Response | Response | Failure:
+        client = self.connections.client
+        deadline = None if transmit.seconds is None else time.monotonic() + transmit.seconds
+        try:
+            request = client.build_request(
+                transmit.method,
+                transmit.url,
+                content=transmit.content,
+                params=transmit.query or None,
+                headers=transmit.headers,
+                timeout=timeout_of(transmit),
+            )
+            response = client.send(request, stream=keep_open or deadline is not None, follow_redirects=False)
+            return response if response.is_closed or (keep_open and response.is_success) else _read_by(response, deadline)
+        except TRANSPORT_FAILURES as problem:
+            return failure_of(problem)
+
+    def _drive(self, flow: Generator[Any, Any, T]) -> T:
+        reply: Any = None
+        problem: Exception | None = None
+        try:
+            while True:
+                step = flow.send(reply) if problem is None else flow.throw(problem)
+                reply = problem = None
+                try:
+                    reply = self.perform(step)
+                except Exception as raised:
+                    problem = raised
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
+        finally:
+            flow.close()
+
+    def _fan_out(self, parallel: Parallel) -> list[Any]:
+        if len(parallel.steps) < 2 or parallel.limit < 2:
+            return [self.perform(step) for step in parallel.steps]
+        with ThreadPoolExecutor(min(parallel.limit, len(parallel.steps)), "together") as threads:
+            parts = [threads.submit(copy_context().run, self.perform, step) for step in parallel.steps]
+            done, _ = wait(parts, return_when=FIRST_EXCEPTION)
+            failed = next((part for part in parts if part in done and part.exception()), None)
+            if failed is not None:
+                threads.shutdown(wait=True, cancel_futures=True)
+            return [part.result() for part in ([failed] if failed else parts)]
+
+
+class RawSyncDriver(SyncRaw):
+    """Answers with the HTTP side as well; of a call that takes several requests, with that of the last."""
+
+    def __init__(self, driver: SyncDriver) -> None:
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return repr(self._driver)
+
+    @property
+    def raw(self) -> RawSyncDriver:
+        return self
+
+    def perform(self, step: Any) -> RawResponse[Any]:
+        if isinstance(step, Call):
+            value, response = self._driver.answer(step)
+        elif isinstance(step, Streamed):
+            value, response = self._driver.open(step)
+        else:
+            watched = _Watched(self._driver.config, self._driver.connections)
+            value, response = watched.perform(step), watched.last
+        return RawResponse(response, value)
+
+
+class _Watched(SyncDriver):
+    """Remembers the last answer."""
+
+    last = Response(0, {})
+
+    def answer(self, call: Call[T]) -> tuple[T, Response]:
+        value, self.last = super().answer(call)
+        return value, self.last
+
+
+class Stream(Generic[T]):
+    """The events of a streamed answer. Iterate it, or use it as a context manager to leave early.
+
+    Leaving early, or forgetting the stream, closes the HTTP response.
+
+    Attributes:
+        response: Status and headers of the answer.
+    """
+
+    def __init__(self, reply: httpx.Response, events: EventStream[T], response: Response) -> None:
+        self.response = response
+        self._reply = reply
+        self._events = events
+        self._reads = _reads(reply)
+        next(self._reads)
+        self._ready: Iterator[T] = iter(())
+
+    def __iter__(self) -> Stream[T]:
+        return self
+
+    def __next__(self) -> T:
+        for event in self._ready:
+            return event
+        while not (self._events.done or self._events.error):
+            self._ready = iter(self._more())
+            for event in self._ready:
+                return event
+        self._finish()
+        raise StopIteration
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the HTTP response. The stream then ends."""
+        self._events.done = True
+        self._ready = iter(())
+        self._reads.close()
+
+    def _more(self) -> list[T]:
+        try:
+            return self._events.feed(next(self._reads))
+        except StopIteration:
+            rest = self._events.end()
+        except TRANSPORT_FAILURES as problem:
+            rest = self._events.end(failure_of(problem))
+        self._events.done = True
+        return rest
+
+    def _finish(self) -> None:
+        error, self._events.error = self._events.error, None
+        if error is None:
+            _drain(self._reply, self._reads)
+        self.close()
+        if error is not None:
+            raise error
+
+
+def _reads(reply: httpx.Response) -> Generator[bytes, None, None]:
+    """The reads of a body, after one empty read that starts the generator, so that forgetting it closes the body."""
+    try:
+        yield b""
+        yield from reply.iter_bytes() if "content-encoding" in reply.headers else reply.iter_raw()
+    finally:
+        reply.close()
+
+
+def _drain(reply: httpx.Response, reads: Iterator[bytes]) -> None:
+    """Read what follows the end marker, so that the connection can serve again; a server that holds it open is cut off.
+
+    The end of the body is often in httpcore's buffer already, which only httpcore can tell, so it is asked to read, but
+    with a deadline of our own on the socket beneath it.
+    """
+    network = reply.extensions.get("network_stream")
+    if network is None:
+        return
+    deadline = time.monotonic() + DRAIN_SECONDS
+    read = network.read
+    network.read = lambda size, timeout=None: read(size, timeout=max(deadline - time.monotonic(), 0.001))
+    try:
+        for _ in reads:
+            pass
+    except TRANSPORT_FAILURES:
+        pass
+    finally:
+        del network.read
+
+
+def _read_by(response: httpx.Response, deadline: float | None) -> Response | Failure:
+    """Read a whole body, giving up at the deadline even when it trickles in."""
+    body = bytearray()
+    try:
+        for data in response.iter_bytes():
+            body += data
+            if deadline is not None and time.monotonic() > deadline:
+                return Failure("timed out (max_elapsed)", timeout=True, fatal=True)
+    finally:
+        response.close()
+    return Response(response.status_code, response.headers, bytes(body))

@@ -1,0 +1,73 @@
+"""What both drivers share of httpx: its timeouts and failures in our terms, one TLS context for the process."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from functools import lru_cache
+from urllib.request import getproxies
+
+import httpx
+
+from together_adapters.transport.exchange import Transmit
+from together_adapters.transport.retry import Failure
+
+CONNECT_TIMEOUT = 15.0
+KEEPALIVE_SECONDS = 30.0
+DRAIN_SECONDS = 0.5
+TRANSPORT_FAILURES = (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL)
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_FATAL = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.DecodingError, httpx.InvalidURL)
+
+
+def ssl_context() -> ssl.SSLContext:
+    """Return the TLS context of this process: loading the certificates takes 27 ms, so it is done once.
+
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured, as httpx does.
+    """
+    return _ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache
+def _ssl_context(file: str | None, directory: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def has_proxy() -> bool:
+    """Whether the environment names a proxy; httpx then chooses transports itself."""
+    return bool(getproxies())
+
+
+def timeout_of(transmit: Transmit) -> httpx.Timeout:
+    """Return the time limits of one attempt, none longer than what is left for the call."""
+    wanted = transmit.timeout
+    if not isinstance(wanted, httpx.Timeout):
+        wanted = httpx.Timeout(wanted, connect=None if wanted is None else min(wanted, CONNECT_TIMEOUT))
+    if transmit.seconds is None:
+        return wanted
+    limits = {name: transmit.seconds if value is None else min(value, transmit.seconds) for name, value in wanted.as_dict().items()}
+    return httpx.Timeout(**limits)
+
+
+def failure_of(problem: Exception) -> Failure:
+    """Return what a transport failure of httpx means. Its request, which holds the key, is not kept."""
+    if isinstance(problem, httpx.LocalProtocolError):
+        reason = "the request could not be written: a header or the URL holds characters that HTTP forbids"
+    elif isinstance(problem, httpx.TimeoutException):
+        phase = type(problem).__name__.removesuffix("Timeout").lower()
+        reason = f"timed out ({phase})"
+    else:
+        reason = f"{type(problem).__name__}: {problem}".rstrip(": ")
+    return Failure(
+        reason,
+        sent=not isinstance(problem, _NOT_SENT + _FATAL),
+        timeout=isinstance(problem, httpx.TimeoutException),
+        fatal=isinstance(problem, _FATAL),
+    )
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Whether an answer can be a sequence of events. Gateways are forgiven an odd type, but JSON and HTML are neither."""
+    content_type = response.headers.get("content-type", "").lower()
+    return "json" not in content_type and "html" not in content_type

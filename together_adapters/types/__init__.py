@@ -1,0 +1,1 @@
+"""What travels: request parameters and answers. No I/O here."""

@@ -1,0 +1,215 @@
+"""Chat completions: messages and parameters that go out, completions and chunks that come back.
+
+Facts of the wire that the models allow for: `finish_reason`, `content`, `tool_calls` and `usage` may be null; continuation
+chunks of a tool call carry an index and arguments alone; `seed` exceeds 64 bits; log probabilities come in two shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Required, TypedDict
+
+from pydantic import Field
+
+from together_adapters.types.answer import Answer, Usage
+from together_adapters.types.logprobs import TokenLogprobs
+from together_adapters.types.requests import RequestOptions
+
+
+class FunctionCall(TypedDict, total=False):
+    """A function's name and its arguments as a JSON string."""
+
+    name: Required[str]
+    arguments: Required[str]
+
+
+class ToolCallParam(TypedDict, total=False):
+    """A call that the assistant made in an earlier turn."""
+
+    id: Required[str]
+    type: Literal["function"]
+    function: Required[FunctionCall]
+
+
+class MessageParam(TypedDict, total=False):
+    """One message of the conversation.
+
+    Attributes:
+        role: Who speaks.
+        content: Text, or a list of parts (`text`, `image_url`, `video_url`, `audio_url`, `input_audio`).
+        name: A name for the speaker.
+        tool_calls: Calls that the assistant made.
+        tool_call_id: The call that a `tool` message answers.
+        reasoning: The assistant's reasoning in an earlier turn, to be kept in mind.
+    """
+
+    role: Required[Literal["system", "user", "assistant", "tool"] | str]
+    content: str | Sequence[Mapping[str, Any]] | None
+    name: str
+    tool_calls: Sequence[ToolCallParam | Mapping[str, Any]]
+    tool_call_id: str
+    reasoning: str
+    reasoning_content: str
+
+
+class _Conversation(TypedDict):
+    model: str
+    messages: Sequence[MessageParam | Mapping[str, Any]]
+
+
+class ChatParams(_Conversation, RequestOptions, total=False):
+    """Parameters of `chat.completions.create`. What is not given is not sent, so the service's own defaults apply.
+
+    Attributes:
+        model: The model's name, or that of a dedicated endpoint.
+        messages: The conversation so far.
+        max_tokens: Most tokens of the answer.
+        stop: Texts at which the answer ends.
+        temperature: Randomness of sampling, from 0.
+        top_p: Share of probability that sampling considers, 0 to 1.
+        top_k: Number of tokens that sampling considers.
+        min_p: Least probability, relative to the likeliest token, 0 to 1.
+        repetition_penalty: Above 1 discourages repetition.
+        presence_penalty: From -2 to 2; above 0 encourages new topics.
+        frequency_penalty: From -2 to 2; above 0 discourages frequent words.
+        logit_bias: From token id (as a string) to a bias of -100 to 100.
+        seed: For repeatable sampling.
+        n: Number of answers, 1 to 128. Above 1 it does not go with `stream`.
+        stream_options: `{"include_usage": True}` asks for usage in a stream.
+        logprobs: Classic models take a number from 0 to 20, newer ones True with `top_logprobs`.
+        top_logprobs: Alternatives for each token.
+        echo: Whether the prompt comes back too.
+        safety_model: A moderation model that checks the answer.
+        response_format: `{"type": "json_schema", ...}`, `{"type": "json_object"}` or `{"type": "regex", "pattern": ...}`.
+        tools: Functions that the model may call.
+        tool_choice: `auto`, `required`, `none`, or one function.
+        parallel_tool_calls: Whether several calls may come at once, where the model knows the switch.
+        function_call: The older spelling of `tool_choice`.
+        reasoning: `{"enabled": bool}` for models that can do both.
+        reasoning_effort: `low`, `medium` or `high`, where the model knows it.
+        chat_template_kwargs: Arguments for the model's chat template.
+        context_length_exceeded_behavior: `error`, or `truncate` to lower `max_tokens` until it fits.
+        compliance: `hipaa`, where agreed.
+    """
+
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[str, float] | None
+    seed: int | None
+    n: int | None
+    stream_options: Mapping[str, Any] | None
+    logprobs: int | bool | None
+    top_logprobs: int | None
+    echo: bool | None
+    safety_model: str | None
+    response_format: Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool | None
+    function_call: str | Mapping[str, Any] | None
+    reasoning: Mapping[str, Any] | None
+    reasoning_effort: str | None
+    chat_template_kwargs: Mapping[str, Any] | None
+    context_length_exceeded_behavior: str | None
+    compliance: str | None
+
+
+class Function(Answer):
+    """The function of a tool call. In a stream its arguments come in pieces."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Answer):
+    """A call that the model wants made. In a stream only the first piece carries id, type and name."""
+
+    id: str | None = None
+    type: str | None = None
+    index: int | None = None
+    function: Function | None = None
+
+
+class ChatMessage(Answer):
+    """The assistant's message."""
+
+    role: str | None = None
+    content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+    @property
+    def thinking(self) -> str | None:
+        """The reasoning, under whichever of its two names the engine sent it."""
+        return self.reasoning if self.reasoning is not None else self.reasoning_content
+
+
+class ChatChoice(Answer):
+    """One of the answers that were asked for."""
+
+    index: int | None = None
+    message: ChatMessage | None = None
+    finish_reason: str | None = None
+    logprobs: TokenLogprobs | None = None
+    seed: int | float | None = None
+    text: str | None = None
+
+
+class ChatCompletion(Answer):
+    """The answer to a chat request."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    choices: list[ChatChoice] = []
+    prompt: Any = None
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+    warnings: Any = None
+
+
+class ChatDelta(Answer):
+    """What one chunk adds to the message."""
+
+    role: str | None = None
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    token_id: int | None = None
+
+    @property
+    def thinking(self) -> str | None:
+        """The piece of reasoning, under whichever of its two names the engine sent it."""
+        return self.reasoning if self.reasoning is not None else self.reasoning_content
+
+
+class ChatChunkChoice(Answer):
+    """What one chunk adds to one answer. `logprobs` is a bare number on classic engines."""
+
+    index: int | None = None
+    delta: ChatDelta = Field(default_factory=ChatDelta)
+    finish_reason: str | None = None
+    logprobs: Any = None
+    seed: int | float | None = None
+    text: str | None = None
+
+
+class ChatCompletionChunk(Answer):
+    """One event of a streamed answer. Usage is on the last one, or on one of its own with no choices."""
+
+    id: str | None = None
+    object: str | None = None
+    created: int | None = None
+    model: str | None = None
+    choices: list[ChatChunkChoice] = []
+    usage: Usage | None = None

@@ -1,0 +1,58 @@
+"""Log probabilities come in two shapes; this reads both, and gives the one that frameworks expect.
+
+Classic engines send parallel arrays (`tokens`, `token_logprobs`, `top_logprobs` as a list of one dict per token) and, in a
+stream, a bare number; engines in OpenAI's manner send `content`, a list of one object per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from together_adapters.types.answer import Answer
+
+
+class TokenLogprobs(Answer):
+    """Log probabilities of an answer's tokens, in the shape that came."""
+
+    tokens: list[str | None] | None = None
+    token_logprobs: list[float | None] | None = None
+    token_ids: list[int | None] | None = None
+    top_logprobs: list[dict[str, float] | None] | dict[str, float] | None = None
+    content: list[Any] | None = None
+
+
+def content_logprobs(logprobs: Any, *, token: str = "", top: Any = None) -> list[dict[str, Any]]:
+    """Return log probabilities as a list of `{"token", "logprob", "bytes", "top_logprobs"}`, whatever shape came.
+
+    Args:
+        logprobs: The `logprobs` of a choice, of a chunk's choice, or of a prompt, as parsed JSON.
+        token: The text of the chunk, which names the token where only a number came.
+        top: The `top_logprobs` beside a bare number.
+    """
+    if logprobs is None:
+        return []
+    if isinstance(logprobs, int | float):
+        return [_entry(token, float(logprobs), top)]
+    if content := logprobs.get("content"):
+        return list(content)
+    tokens = logprobs.get("tokens") or []
+    values = logprobs.get("token_logprobs") or []
+    tops = logprobs.get("top_logprobs")
+    return [
+        _entry(text, values[i] if i < len(values) else None, tops[i] if isinstance(tops, list) and i < len(tops) else tops)
+        for i, text in enumerate(tokens)
+    ]
+
+
+def _entry(token: str | None, logprob: float | None, top: Any) -> dict[str, Any]:
+    alternatives = top.items() if isinstance(top, Mapping) else ()
+    return {
+        "token": token,
+        "logprob": logprob,
+        "bytes": None if token is None else list(token.encode("utf-8", "surrogatepass")),
+        "top_logprobs": [
+            {"token": text, "logprob": value, "bytes": list(text.encode("utf-8", "surrogatepass"))}
+            for text, value in alternatives
+        ],
+    }

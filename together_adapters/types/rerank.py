@@ -1,0 +1,25 @@
+"""Rerank: documents in the order of their relevance to a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from together_adapters.types.answer import Answer, Usage
+
+
+class RerankResult(Answer):
+    """One document's score. `index` is its position in the request; results come sorted by score."""
+
+    index: int
+    relevance_score: float
+    document: dict[str, Any] | str | None = None
+
+
+class RerankResponse(Answer):
+    """Scored documents, the most relevant first."""
+
+    object: str | None = None
+    id: str | None = None
+    model: str | None = None
+    results: list[RerankResult] = []
+    usage: Usage | None = None
