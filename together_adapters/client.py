@@ -191,9 +191,7 @@ class Together(_Client[Sync, SyncRaw, httpx.Client]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
 
@@ -263,9 +261,7 @@ class ClientPair:
         config: The settings of both.
     """
 
-    def __init__(
-        self, client: Together | None = None, async_client: AsyncTogether | None = None, **options: Any
-    ) -> None:
+    def __init__(self, client: Together | None = None, async_client: AsyncTogether | None = None, **options: Any) -> None:
         """Take the clients that were given, and make what is missing from them or from options.
 
         Args:

@@ -50,13 +50,11 @@ def _model(item: Any) -> ModelObject:
         return ModelObject.model_validate(item)
     except ValueError:
         # One odd entry must not hide the others.
-        return ModelObject.model_construct(**(item if isinstance(item, dict) else {"id": str(item)}))
+        return ModelObject.model_construct(None, **(item if isinstance(item, dict) else {"id": str(item)}))
 
 
 def _read_names(response: Response) -> set[str]:
     return {item["name"] for item in _items(response) if isinstance(item, dict) and "name" in item}
-
-
 
 
 class Models(Resource[D, R]):

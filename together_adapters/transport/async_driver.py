@@ -93,9 +93,7 @@ async def _closed_with_its_loop(client: httpx.AsyncClient) -> AsyncGenerator[Non
 
 def _new_client() -> httpx.AsyncClient:
     if has_proxy():
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS
-        )
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
         return httpx.AsyncClient(verify=ssl_context(), limits=limits)
     return httpx.AsyncClient(transport=ShardedTransport())
 

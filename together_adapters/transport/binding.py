@@ -87,9 +87,7 @@ class one(Generic[P, T]):
     @overload
     def __get__(self, obj: Resource[SyncRaw, Any], owner: Any = None) -> Callable[P, RawResponse[T]]: ...
     @overload
-    def __get__(
-        self, obj: Resource[AsyncRaw, Any], owner: Any = None
-    ) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
+    def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         return self._methods(obj)
 
@@ -109,9 +107,7 @@ class flow(Generic[P, T]):
     @overload
     def __get__(self, obj: Resource[SyncRaw, Any], owner: Any = None) -> Callable[P, RawResponse[T]]: ...
     @overload
-    def __get__(
-        self, obj: Resource[AsyncRaw, Any], owner: Any = None
-    ) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
+    def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         return self._methods(obj)
 

@@ -87,10 +87,9 @@ def attempts(call: Call[Any], config: Config, *, accept: str | None = None) -> A
             if 200 <= status < 300:
                 _log(call, sent, status, began)
                 return reply, sent
-            if status in _REDIRECTS and redirects < _MAX_REDIRECTS:
-                if moved := _redirected(call, request, reply):
-                    request, redirects, sent = moved, redirects + 1, sent - 1
-                    continue
+            if redirects < _MAX_REDIRECTS and (moved := _redirected(request, reply)):
+                request, redirects, sent = moved, redirects + 1, sent - 1
+                continue
         outcome = reply if isinstance(reply, Failure) else (reply.status_code, reply.headers)
         delay = policy.next_delay(
             outcome,
@@ -152,13 +151,13 @@ def _first(call: Call[Any], config: Config, accept: str | None) -> dict[str, Any
     }
 
 
-def _redirected(call: Call[Any], request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
+def _redirected(request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
     """Return the request that a redirect leads to, or None where following it would give something away.
 
     Another origin gets no key, no headers and no query of ours, and never a body.
     """
     location = reply.headers.get("location")
-    if not location:
+    if reply.status_code not in _REDIRECTS or not location:
         return None
     target = urljoin(request["url"], location)
     here, there = urlsplit(request["url"]), urlsplit(target)

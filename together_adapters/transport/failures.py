@@ -208,4 +208,3 @@ def _text(value: Any) -> str | None:
 def _first_line(problem: Exception) -> str:
     lines = str(problem).splitlines()
     return f"{type(problem).__name__}: {' '.join(line.strip() for line in lines[:3])}"[:500]
-

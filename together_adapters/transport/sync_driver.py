@@ -81,9 +81,7 @@ class Connections:
             if self._closed:
                 raise ConfigurationError("this client is closed: make a new one")
             if self._client is None:
-                limits = httpx.Limits(
-                    max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS
-                )
+                limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
                 self._client = httpx.Client(verify=ssl_context(), limits=limits)
                 self._finalizer = weakref.finalize(self, self._client.close)
             return self._client
@@ -259,9 +257,7 @@ class Stream(Generic[T]):
     def __enter__(self) -> Stream[T]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:

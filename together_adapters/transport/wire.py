@@ -46,7 +46,9 @@ def timeout_of(transmit: Transmit) -> httpx.Timeout:
         wanted = httpx.Timeout(wanted, connect=None if wanted is None else min(wanted, CONNECT_TIMEOUT))
     if transmit.seconds is None:
         return wanted
-    limits = {name: transmit.seconds if value is None else min(value, transmit.seconds) for name, value in wanted.as_dict().items()}
+    limits = {
+        name: transmit.seconds if value is None else min(value, transmit.seconds) for name, value in wanted.as_dict().items()
+    }
     return httpx.Timeout(**limits)
 
 

@@ -22,8 +22,11 @@ def _floats(encoded: str) -> list[float]:
     return values.tolist()
 
 
-# Left to right: a list is taken as it is parsed, with no second try.
-Vector = Annotated[list[float] | Annotated[str, AfterValidator(_floats)], Field(union_mode="left_to_right")]
+if TYPE_CHECKING:
+    Vector = list[float]
+else:
+    # Left to right: a list is taken as it is parsed, with no second try.
+    Vector = Annotated[list[float] | Annotated[str, AfterValidator(_floats)], Field(union_mode="left_to_right")]
 
 
 class Embedding(Answer):
@@ -32,9 +35,6 @@ class Embedding(Answer):
     object: str | None = None
     index: int | None = None
     embedding: Vector
-
-    if TYPE_CHECKING:
-        embedding: list[float]  # type: ignore[no-redef]
 
 
 class EmbeddingResponse(Answer):

@@ -10,14 +10,14 @@ THINK_TAGS = ("<think>", "</think>")
 
 
 class ReasoningSplitter:
-    """Splits a text that opens with a tagged block into reasoning and answer, also when tags come in pieces.
+    r"""Splits a text that opens with a tagged block into reasoning and answer, also when tags come in pieces.
 
     Only a block at the very head counts, after white space at most; one that is never closed is all reasoning. Reasoning
     is kept verbatim; the white space between the closing tag and the answer goes.
 
     Example:
         >>> splitter = ReasoningSplitter()
-        >>> [*splitter.feed("<thi"), *splitter.feed("nk>2+2</think>\\n\\n4"), *splitter.end()]
+        >>> [*splitter.feed("<thi"), *splitter.feed("nk>2+2</think>\n\n4"), *splitter.end()]
         [('reasoning', '2+2'), ('text', '4')]
     """
 

@@ -1,0 +1,106 @@
+"""Fixtures for every test: an emulator, and one way to write a scenario for both flavours of the client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from together_adapters import AsyncTogether, Together
+from together_adapters.emulator import Emulator, serve
+
+KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on what the developer has set; other vendors' keys are set, to prove that nobody reads them."""
+    for name in list(os.environ):
+        if name.startswith("TOGETHER_") and name not in ("TOGETHER_RECORDINGS", "TOGETHER_FINETUNE_CASES", "TOGETHER_OPENAPI"):
+            monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-must-never-be-sent")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/openai")
+
+
+@pytest.fixture(scope="session")
+def shared_emulator() -> Iterator[Emulator]:
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
+    """A running emulator with nothing recorded and no faults pending."""
+    shared_emulator.clear()
+    yield shared_emulator
+    shared_emulator.clear()
+
+
+class Flavour:
+    """Runs a scenario on the synchronous or on the asynchronous client, written once."""
+
+    def __init__(self, name: str, base_url: str) -> None:
+        self.name = name
+        self.is_async = name == "async"
+        self._base_url = base_url
+        self._runner = asyncio.Runner() if self.is_async else None
+        self._clients: list[Any] = []
+
+    def client(self, **options: Any) -> Any:
+        """Make a client; it is closed with the test."""
+        kind = AsyncTogether if self.is_async else Together
+        made = kind(**{"api_key": KEY, "base_url": self._base_url, **options})
+        self._clients.append(made)
+        return made
+
+    def run(self, result: Any) -> Any:
+        """Return a call's answer, awaited where it needs it."""
+        return self._runner.run(_awaited(result)) if self._runner and hasattr(result, "__await__") else result
+
+    def iterate(self, stream: Any) -> Iterator[Any]:
+        """Iterate a stream of either flavour."""
+        if self._runner is None:
+            yield from stream
+            return
+        while True:
+            try:
+                yield self._runner.run(_awaited(anext(stream)))
+            except StopAsyncIteration:
+                return
+
+    def close(self) -> None:
+        for client in self._clients:
+            self.run(client.close())
+        if self._runner:
+            self._runner.close()
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+@pytest.fixture(params=["sync", "async"])
+def flavour(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Flavour]:
+    made = Flavour(request.param, emulator.base_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def recordings() -> str:
+    """The folder of recorded exchanges."""
+    folder = os.environ.get("TOGETHER_RECORDINGS")
+    if not folder:
+        pytest.skip("TOGETHER_RECORDINGS names no folder of recorded exchanges")
+    return folder
+
+
+@pytest.fixture
+def question() -> dict[str, Any]:
+    """Parameters of a small chat."""
+    return {"model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "messages": [{"role": "user", "content": "Say hello to Ann."}]}

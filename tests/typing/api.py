@@ -1,0 +1,41 @@
+"""The public types as users' editors see them; checked by both type checkers, never run."""
+
+from collections.abc import Coroutine
+from typing import Any, assert_type
+
+from together_adapters import AsyncStream, AsyncTogether, Stream, Together
+from together_adapters.transport.call import RawResponse
+from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk
+from together_adapters.types.completions import Completion, CompletionChunk
+from together_adapters.types.embeddings import EmbeddingResponse
+from together_adapters.types.models import ModelList
+from together_adapters.types.rerank import RerankResponse
+
+
+def synchronous(client: Together) -> None:
+    chat = client.chat.completions
+    messages = [{"role": "user", "content": "hi"}]
+    assert_type(chat.create(model="m", messages=messages), ChatCompletion)
+    assert_type(chat.create(model="m", messages=messages, stream=True), Stream[ChatCompletionChunk])
+    assert_type(chat.with_raw_response.create(model="m", messages=messages), RawResponse[ChatCompletion])
+    assert_type(client.completions.create(model="m", prompt="p"), Completion)
+    assert_type(client.completions.create(model="m", prompt="p", stream=True), Stream[CompletionChunk])
+    assert_type(client.embeddings.create(model="m", input=["a"]), EmbeddingResponse)
+    assert_type(client.embeddings.create(model="m", input="a").data[0].embedding, list[float])
+    assert_type(client.rerank.create(model="m", query="q", documents=["d"]), RerankResponse)
+    assert_type(client.rerank.with_raw_response.create(model="m", query="q", documents=["d"]), RawResponse[RerankResponse])
+    assert_type(client.models.list(), ModelList)
+    client.rerank.create(model="m", query="q", documents=["d"], top=1)  # type: ignore[call-arg]  # pyright: ignore
+    client.rerank.create(model=1, query="q", documents=["d"])  # type: ignore[arg-type]  # pyright: ignore
+    chat.create(model="m", messages=messages, temprature=0.1)  # type: ignore[call-overload]  # pyright: ignore
+
+
+async def asynchronous(client: AsyncTogether) -> None:
+    chat = client.chat.completions
+    messages = [{"role": "user", "content": "hi"}]
+    assert_type(await chat.create(model="m", messages=messages), ChatCompletion)
+    assert_type(await chat.create(model="m", messages=messages, stream=True), AsyncStream[ChatCompletionChunk])
+    assert_type(await client.completions.create(model="m", prompt="p", stream=True), AsyncStream[CompletionChunk])
+    pending: Coroutine[Any, Any, EmbeddingResponse] = client.embeddings.create(model="m", input=["a"])
+    assert_type(await pending, EmbeddingResponse)
+    assert_type(await client.models.with_raw_response.list(), RawResponse[ModelList])
