@@ -1,0 +1,214 @@
+"""Streams that end well, badly, early or never."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import Any
+
+import pytest
+
+import together_adapters as ta
+from tests.conftest import KEY, Flavour
+from together_adapters.emulator import Emulator, Fault
+
+LONG = {"model": "m/long", "messages": [{"role": "user", "content": "Repeat: " + "word " * 200}]}
+
+
+def text(chunks: Any) -> str:
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+
+def settled(emulator: Emulator, disconnects: int) -> bool:
+    """Wait for the server to notice that clients went away."""
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        if emulator.disconnects >= disconnects and emulator.in_flight == 0:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("fault", [None, Fault("crlf"), Fault("keepalive"), Fault("trickle", seconds=0.0005)])
+def test_joined_chunks_equal_the_single_answer(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any], fault: Fault | None
+) -> None:
+    client = flavour.client()
+    single = flavour.run(client.chat.completions.create(**question))
+    if fault:
+        emulator.inject(fault)
+    chunks = list(flavour.iterate(flavour.run(client.chat.completions.create(stream=True, **question))))
+    assert text(chunks) == single.choices[0].message.content
+    usages = [chunk.usage for chunk in chunks if chunk.usage]
+    assert usages == [single.usage]
+
+
+@pytest.mark.parametrize("fault", [Fault("cut"), Fault("no-done"), Fault("cut", reset=True)])
+def test_a_stream_cut_before_its_finish_reason_raises_after_what_came(
+    flavour: Flavour, emulator: Emulator, fault: Fault
+) -> None:
+    emulator.inject(fault)
+    stream = flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG)))
+    got = []
+    with pytest.raises(ta.IncompleteStreamError) as caught:
+        got.extend(stream)
+        got.extend(chunk for chunk in stream)
+    assert caught.value.request_id
+    assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault("no-done", finished=True), Fault("cut-after-finish")])
+def test_a_stream_that_finished_is_complete_without_its_end_marker(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any], fault: Fault
+) -> None:
+    client = flavour.client()
+    single = flavour.run(client.chat.completions.create(**question))
+    emulator.inject(fault)
+    chunks = flavour.iterate(flavour.run(client.chat.completions.create(stream=True, **question)))
+    assert text(chunks) == single.choices[0].message.content
+
+
+@pytest.mark.parametrize("kind", ["stream-error", "stream-error-event"])
+def test_an_error_in_the_stream_raises_after_what_came_before_it(
+    flavour: Flavour, emulator: Emulator, kind: str
+) -> None:
+    emulator.inject(Fault(kind, after=3))
+    seen = []
+    with pytest.raises(ta.APIError, match="error in the stream") as caught:
+        for chunk in flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))):
+            seen.append(chunk)  # noqa: PERF402
+    assert len(seen) == 3
+    assert not isinstance(caught.value, ta.APIStatusError)
+    assert caught.value.request_id
+    assert len(emulator.requests) == 1
+
+
+def test_an_unreadable_event_raises(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("bad-json"))
+    with pytest.raises(ta.APIResponseValidationError):
+        list(flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))))
+
+
+def test_an_answer_that_is_no_stream_raises(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("not-sse"))
+    with pytest.raises(ta.APIResponseValidationError, match="event stream"):
+        flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
+
+
+def test_a_refusal_of_a_stream_is_plain_json(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("400", message="grammar is not valid"))
+    with pytest.raises(ta.BadRequestError, match="grammar is not valid"):
+        flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
+
+
+def test_a_server_that_holds_the_connection_open_after_the_end_does_not_hold_us(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
+) -> None:
+    emulator.inject(Fault("hold-open", seconds=20))
+    began = time.monotonic()
+    chunks = list(flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **question))))
+    assert chunks
+    assert time.monotonic() - began < 3
+
+
+def test_a_stream_that_stalls_times_out(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("trickle", seconds=5, size=40))
+    stream = flavour.run(flavour.client(timeout=0.3, max_retries=0).chat.completions.create(stream=True, **LONG))
+    with pytest.raises(ta.APITimeoutError):
+        list(flavour.iterate(stream))
+
+
+def test_closing_early_closes_the_response(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.behave(delay=0.05)
+    stream = flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
+    next(flavour.iterate(stream))
+    flavour.run(stream.close())
+    assert settled(emulator, 1)
+    assert list(flavour.iterate(stream)) == []
+
+
+@pytest.fixture(autouse=True)
+def _usual_pace(emulator: Emulator) -> Any:
+    yield
+    emulator.behave(delay=0.0)
+
+
+def test_a_stream_is_a_context_manager(emulator: Emulator) -> None:
+    emulator.behave(delay=0.05)
+    with (
+        ta.Together(api_key=KEY, base_url=emulator.base_url) as client,
+        client.chat.completions.create(stream=True, **LONG) as stream,
+    ):
+        next(stream)
+    assert settled(emulator, 1)
+
+    async def leave_early() -> None:
+        async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+            async with await client.chat.completions.create(stream=True, **LONG) as stream:
+                await anext(stream)
+
+    asyncio.run(leave_early())
+    assert settled(emulator, 2)
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_an_abandoned_stream_closes_on_collection(emulator: Emulator, read: int) -> None:
+    emulator.behave(delay=0.05)
+    with ta.Together(api_key=KEY, base_url=emulator.base_url) as client:
+        stream: Any = client.chat.completions.create(stream=True, **LONG)
+        for _ in range(read):
+            next(stream)
+        del stream
+        assert settled(emulator, 1)
+
+        for _chunk in client.chat.completions.create(stream=True, **LONG):
+            break
+        gc.collect()
+        assert settled(emulator, 2)
+
+    async def abandon() -> None:
+        async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+            stream: Any = await client.chat.completions.create(stream=True, **LONG)
+            for _ in range(read):
+                await anext(stream)
+            del stream
+            gc.collect()
+            await asyncio.sleep(0.2)
+            assert await asyncio.to_thread(settled, emulator, 3)
+
+    asyncio.run(abandon())
+
+
+async def test_cancelling_a_task_frees_its_connection(emulator: Emulator) -> None:
+    emulator.behave(delay=0.05)
+    async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+
+        async def consume() -> None:
+            async for _ in await client.chat.completions.create(stream=True, **LONG):
+                pass
+
+        task = asyncio.create_task(consume())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(settled, emulator, 1)
+        emulator.behave(delay=0.0)
+        emulator.inject(Fault("slow", seconds=10))
+        task = asyncio.create_task(client.chat.completions.create(**LONG))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(settled, emulator, 2)
+        assert (await client.chat.completions.create(**LONG)).choices
+
+
+async def test_a_timeout_of_the_callers_cancels_cleanly(emulator: Emulator) -> None:
+    emulator.inject(Fault("slow", seconds=10))
+    async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.chat.completions.create(**LONG)
+        assert await asyncio.to_thread(settled, emulator, 1)
