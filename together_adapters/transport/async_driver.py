@@ -88,7 +88,8 @@ async def _closed_with_its_loop(client: httpx.AsyncClient) -> AsyncGenerator[Non
     try:
         yield
     finally:
-        await client.aclose()
+        with anyio.CancelScope(shield=True):
+            await client.aclose()
 
 
 def _new_client() -> httpx.AsyncClient:

@@ -1,0 +1,243 @@
+"""Threads, event loops, forks, foreign HTTP clients, proxies: the client in other people's programs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import certifi
+import httpx
+import pytest
+
+import together_adapters as ta
+from tests.conftest import KEY, Flavour
+from together_adapters.emulator import Emulator, Fault, serve
+from together_adapters.transport.call import Call, Flow, Parallel, Sleep, request
+from together_adapters.transport.wire import ssl_context
+
+
+def test_one_client_serves_many_threads(emulator: Emulator, question: dict[str, Any]) -> None:
+    with ta.Together(api_key=KEY, base_url=emulator.base_url) as client, ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: client.chat.completions.create(**question), range(64)))
+    assert len({answer.choices[0].message.content for answer in answers}) == 1
+    assert len(emulator.requests) == 64
+
+
+def test_one_async_client_serves_many_runs(emulator: Emulator, question: dict[str, Any]) -> None:
+    client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+    for _ in range(3):
+        assert asyncio.run(client.chat.completions.create(**question)).choices
+    gc.collect()
+
+
+def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, question: dict[str, Any]) -> None:
+    client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+
+    async def several() -> int:
+        answers = await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(4)))
+        return len(answers)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: asyncio.run(several()), range(8))) == [4] * 8
+    gc.collect()
+
+
+def test_other_event_loops_work_too(emulator: Emulator, question: dict[str, Any]) -> None:
+    client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+
+    async def ask() -> Any:
+        return await client.chat.completions.create(**question)
+
+    assert anyio.run(ask, backend="trio").choices
+
+
+def test_two_hundred_calls_at_once_spread_over_few_connections(emulator: Emulator, question: dict[str, Any]) -> None:
+    async def burst() -> None:
+        async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+            for _ in range(2):
+                await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(200)))
+
+    asyncio.run(burst())
+    assert len(emulator.requests) == 400
+    assert len({request.connection for request in emulator.requests}) <= 256
+
+
+SCRIPT = """
+import asyncio, sys, together_adapters as ta
+url, question = sys.argv[1], {"model": "m/x", "messages": [{"role": "user", "content": "hi"}]}
+client = ta.Together(api_key="sk-k", base_url=url)
+assert client.chat.completions.create(**question).choices
+for chunk in client.chat.completions.create(stream=True, **question):
+    break
+other = ta.AsyncTogether(api_key="sk-k", base_url=url)
+async def main():
+    assert (await other.chat.completions.create(**question)).choices
+    async for chunk in await other.chat.completions.create(stream=True, **question):
+        break
+asyncio.run(main()); asyncio.run(main())
+ta.Together(api_key="sk-k", base_url=url).models.list()
+"""
+
+
+def test_a_program_that_closes_nothing_leaves_nothing_behind(emulator: Emulator) -> None:
+    command = [sys.executable, "-W", "error", "-X", "tracemalloc", "-c", SCRIPT, emulator.base_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_opens_its_own_connections(emulator: Emulator, question: dict[str, Any]) -> None:
+    script = f"""
+import os, together_adapters as ta
+client = ta.Together(api_key="sk-k", base_url={emulator.base_url!r})
+ask = lambda: client.chat.completions.create(**{question!r})
+ask()
+child = os.fork()
+ask()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+ask()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(emulator.requests) == 5
+    assert len({request.connection for request in emulator.requests}) == 2
+
+
+def test_a_closed_client_says_so(flavour: Flavour, question: dict[str, Any]) -> None:
+    client = flavour.client()
+    flavour.run(client.chat.completions.create(**question))
+    flavour.run(client.close())
+    flavour.run(client.close())
+    with pytest.raises(ta.ConfigurationError, match="closed"):
+        flavour.run(client.chat.completions.create(**question))
+
+
+def test_a_foreign_http_client_is_used_and_left_open(emulator: Emulator, question: dict[str, Any]) -> None:
+    seen: list[str] = []
+    with httpx.Client(event_hooks={"request": [lambda request: seen.append(request.url.path)]}) as http:
+        with ta.Together(api_key=KEY, base_url=emulator.base_url, http_client=http) as client:
+            client.chat.completions.create(**question)
+        assert seen == ["/v1/chat/completions"]
+        assert not http.is_closed
+
+
+async def test_the_aiohttp_transport(emulator: Emulator, question: dict[str, Any]) -> None:
+    aiohttp = pytest.importorskip("httpx_aiohttp", reason="the extra `aiohttp` is not installed")
+    async with (
+        aiohttp.HttpxAiohttpClient() as http,
+        ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url, http_client=http) as client,
+    ):
+        single = await client.chat.completions.create(**question)
+        chunks = [chunk async for chunk in await client.chat.completions.create(stream=True, **question)]
+        joined = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+        assert joined == single.choices[0].message.content
+        emulator.inject(Fault("drop", times=None))
+        with pytest.raises(ta.APIConnectionError):
+            await client.with_options(max_retries=0).chat.completions.create(**question)
+
+
+def test_proxies_of_the_environment_are_used(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator, question: dict[str, Any]
+) -> None:
+    def ask() -> None:
+        with ta.Together(api_key=KEY, base_url=emulator.base_url) as client, suppress(ta.NotFoundError):
+            client.chat.completions.create(**question)
+
+    async def ask_async() -> None:
+        async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+            with suppress(ta.NotFoundError):
+                await client.chat.completions.create(**question)
+
+    with serve() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/v1"))
+        ask()
+        asyncio.run(ask_async())
+        # The emulator is no proxy, but it shows who was asked.
+        assert (len(proxy.requests), len(emulator.requests)) == (2, 0)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        ask()
+        asyncio.run(ask_async())
+        assert (len(proxy.requests), len(emulator.requests)) == (2, 2)
+
+
+def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    assert ssl_context() is ssl_context()
+    first = ssl_context()
+    bundle = tmp_path / "ca.pem"
+    certificates = Path(certifi.where()).read_text(encoding="utf-8").split("-----END CERTIFICATE-----\n")
+    bundle.write_text(certificates[0] + "-----END CERTIFICATE-----\n", encoding="utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    other = ssl_context()
+    assert other is not first
+    assert other.cert_store_stats()["x509"] == 1
+
+
+def test_construction_is_cheap() -> None:
+    ta.Together(api_key=KEY)
+    began = time.process_time()
+    for _ in range(50):
+        ta.Together(api_key=KEY)
+        ta.AsyncTogether(api_key=KEY)
+    # A TLS context alone would be 27 ms for each.
+    assert time.process_time() - began < 0.5
+
+
+def _count(answers: list[Any]) -> Flow[int]:
+    """A flow of calls, pauses and a fan-out."""
+    first = yield _models()
+    yield Sleep(0.01)
+    rest = yield Parallel([_models() for _ in range(5)], 2)
+    answers += [first, *rest]
+    return len(answers)
+
+
+def _models() -> Call[Any]:
+    return request("GET", "/v1/models", lambda response: response.json())
+
+
+def test_a_flow_runs_in_both_flavours(flavour: Flavour, emulator: Emulator) -> None:
+    answers: list[Any] = []
+    assert flavour.run(flavour.client().perform(_count(answers))) == 6
+    assert all(answer == answers[0] for answer in answers)
+    assert len(emulator.requests) == 6
+    assert emulator.most_in_flight <= 2
+
+
+def test_a_flows_clean_up_runs_when_a_part_fails(flavour: Flavour, emulator: Emulator) -> None:
+    cleaned: list[int] = []
+
+    def failing() -> Flow[None]:
+        try:
+            yield Parallel([request("GET", f"/v1/none/{i}", lambda response: response.json()) for i in range(4)], 2)
+        finally:
+            cleaned.append(len((yield _models())))
+
+    with pytest.raises(ta.NotFoundError):
+        flavour.run(flavour.client(max_retries=0).perform(failing()))
+    assert cleaned
+    assert emulator.requests[-1].path == "/v1/models"
+
+
+def test_parts_of_a_fan_out_keep_their_order_and_their_bound(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("slow", times=3, seconds=0.1))
+
+    def ordered() -> Flow[list[int]]:
+        def part(place: int) -> Flow[int]:
+            yield _models()
+            return place
+
+        return (yield Parallel([part(place) for place in range(12)], 3))
+
+    assert flavour.run(flavour.client().perform(ordered())) == list(range(12))
+    assert threading.active_count() < 20

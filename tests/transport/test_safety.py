@@ -1,0 +1,216 @@
+"""The key: where it goes, and where it never does."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+import together_adapters as ta
+from tests.conftest import KEY, Flavour
+from together_adapters.emulator import Emulator, Fault, serve
+from together_adapters.transport import config as settings
+
+SECRET = "Basic c2VjcmV0LWhlYWRlci12YWx1ZQ=="
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Emulator]:
+    """Another host, as far as a client can tell."""
+    with serve() as other:
+        yield other
+
+
+def everything(error: BaseException | None) -> str:
+    """All that an error report could show of an exception."""
+    texts = []
+    while error is not None:
+        texts += [str(error), repr(error), repr(vars(error)), repr(getattr(error, "request", ""))]
+        error = error.__cause__ or error.__context__
+    return " ".join(texts)
+
+
+def test_a_missing_key_fails_at_construction_and_names_the_variable(flavour: Flavour, emulator: Emulator) -> None:
+    for empty in (None, ""):
+        with pytest.raises(ta.ConfigurationError, match="TOGETHER_API_KEY"):
+            flavour.client(api_key=empty)
+    assert emulator.requests == []
+
+
+def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "sk-env")
+    assert ta.Together().base_url == "https://api.together.xyz/v1"
+    monkeypatch.setenv("TOGETHER_API_BASE", "https://second.example/v1")
+    assert ta.Together().base_url == "https://second.example/v1"
+    monkeypatch.setenv("TOGETHER_BASE_URL", "https://first.example")
+    assert ta.Together().base_url == "https://first.example/v1"
+    explicit = ta.Together(api_key="sk-arg", base_url="https://arg.example")
+    assert explicit.base_url == "https://arg.example/v1"
+    assert (explicit.config.api_key, ta.Together().config.api_key) == ("sk-arg", "sk-env")
+    assert ta.Together(base_url="").base_url == "https://first.example/v1"
+
+
+@pytest.mark.parametrize("key", ["sk-a\nX-Evil: 1", "sk a", "sk-\u00e9", "\t"])
+def test_a_key_that_cannot_be_a_header_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ta.ConfigurationError) as caught:
+        ta.Together(api_key=key)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "api.together.xyz", "http://", "https://user:pw@x.example", "https://x.example/v1?key=1", "http://x:99999"]
+)
+def test_an_unusable_base_url_is_refused(url: str) -> None:
+    with pytest.raises(ta.ConfigurationError, match="base_url") as caught:
+        ta.Together(api_key=KEY, base_url=url)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"max_retries": -1}, {"max_retries": 1.5}])
+def test_unusable_settings_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ta.ConfigurationError):
+        ta.Together(api_key=KEY, **options)
+
+
+def test_headers_must_be_strings() -> None:
+    with pytest.raises(TypeError, match="headers"):
+        ta.Together(api_key=KEY, default_headers={"x": 1})  # type: ignore[dict-item]
+
+
+def test_nothing_shows_the_key_or_the_headers(flavour: Flavour) -> None:
+    client = flavour.client(default_headers={"x-gateway": SECRET})
+    shown = " ".join([repr(client), str(client), repr(client.config), repr(client.chat.completions), repr(client.embeddings)])
+    assert KEY not in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("kind", ["401", "500", "drop", "echo-key", "bad-json", "slow"])
+def test_no_error_shows_the_key(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str
+) -> None:
+    emulator.inject(Fault(kind, times=None, seconds=1))
+    client = flavour.client(max_retries=0, timeout=0.2, default_headers={"x-gateway": SECRET})
+    for options in ({}, {"stream": True}):
+        with pytest.raises(ta.TogetherError) as caught:
+            list(flavour.iterate(flavour.run(client.chat.completions.create(**options, **question))))
+        assert KEY not in everything(caught.value)
+        assert SECRET not in everything(caught.value)
+
+
+def test_a_header_that_http_forbids_does_not_leak_its_neighbours(flavour: Flavour, question: dict[str, Any]) -> None:
+    client = flavour.client(default_headers={"x-bad": "line\nbreak"})
+    with pytest.raises(ta.APIConnectionError, match="forbids") as caught:
+        flavour.run(client.chat.completions.create(**question))
+    assert KEY not in everything(caught.value)
+    assert caught.value.attempts == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_prompt_is_not_carried_to_another_host(
+    flavour: Flavour, emulator: Emulator, elsewhere: Emulator, question: dict[str, Any], status: int
+) -> None:
+    emulator.inject(Fault("redirect", status=status, location=elsewhere.base_url + "/chat/completions"))
+    with pytest.raises(ta.APIStatusError, match="not followed"):
+        flavour.run(flavour.client().chat.completions.create(**question))
+    assert elsewhere.requests == []
+
+
+def test_a_redirect_to_another_host_gets_nothing_of_ours(
+    flavour: Flavour, emulator: Emulator, elsewhere: Emulator
+) -> None:
+    emulator.inject(Fault("redirect", status=302, location=elsewhere.base_url + "/models?signed=1"))
+    client = flavour.client(default_headers={"x-gateway": SECRET}, default_query={"tenant": "t"}, supplied_headers={"x-s": "1"})
+    with pytest.raises(ta.AuthenticationError):
+        flavour.run(client.models.list())
+    (request,) = elsewhere.requests
+    assert request.query == "signed=1"
+    assert not {"authorization", "x-gateway", "x-s", "cookie"} & set(request.headers)
+
+
+def test_a_redirect_on_the_same_host_is_followed_with_the_key(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
+) -> None:
+    emulator.inject(Fault("redirect", status=307, location="/v1/chat/completions"))
+    assert flavour.run(flavour.client().chat.completions.create(**question)).choices
+    assert [request.headers["authorization"] for request in emulator.requests] == [f"Bearer {KEY}"] * 2
+
+
+def test_redirects_end(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("redirect", times=None, status=302, location="/v1/models"))
+    with pytest.raises(ta.APIStatusError, match="not followed"):
+        flavour.run(flavour.client().models.list())
+    assert len(emulator.requests) == 6
+
+
+def test_link_local_addresses_are_not_followed(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("redirect", status=302, location="http://169.254.169.254/latest/meta-data"))
+    with pytest.raises(ta.APIStatusError, match="169.254.169.254 was not followed"):
+        flavour.run(flavour.client().models.list())
+
+
+def test_a_key_from_the_environment_does_not_travel_in_a_pickle(
+    flavour: Flavour, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
+    client = flavour.client(api_key=None, max_retries=5)
+    frozen = pickle.dumps(client)
+    assert KEY.encode() not in frozen
+    monkeypatch.setenv("TOGETHER_API_KEY", "sk-rotated")
+    thawed = pickle.loads(frozen)
+    assert (thawed.config.api_key, thawed.config.policy.max_retries, thawed.base_url) == ("sk-rotated", 5, client.base_url)
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    with pytest.raises(ta.ConfigurationError, match="TOGETHER_API_KEY"):
+        pickle.loads(frozen)
+
+
+def test_a_key_passed_in_travels_and_copies_share_connections(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
+) -> None:
+    client = flavour.client()
+    thawed = pickle.loads(pickle.dumps(client))
+    flavour.run(thawed.chat.completions.create(**question))
+    flavour.run(thawed.close())
+    assert copy.deepcopy(client) is client
+
+
+def test_a_foreign_http_client_cannot_travel() -> None:
+    with httpx.Client() as http, pytest.raises(TypeError, match="http_client"):
+        pickle.dumps(ta.Together(api_key=KEY, http_client=http))
+
+
+def test_plain_http_to_another_machine_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings._warn_plain.cache_clear()
+    with pytest.warns(UserWarning, match=r"unencrypted to gateway\.example"):
+        ta.Together(api_key=KEY, base_url="http://gateway.example")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ta.Together(api_key=KEY, base_url="http://gateway.example")
+        for loopback in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://127.9.9.9"):
+            ta.Together(api_key=KEY, base_url=loopback)
+
+
+def test_logs_show_neither_key_nor_prompt_nor_query(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.inject(Fault("503", retry_after_ms=1))
+    client = flavour.client(default_query={"signature": "query-secret"}, default_headers={"x-gateway": SECRET})
+    with caplog.at_level(logging.DEBUG, logger="together_adapters"):
+        flavour.run(client.chat.completions.create(**question))
+    assert "POST /v1/chat/completions: attempt 1: 503" in caplog.text
+    assert "attempt 2: 200" in caplog.text
+    for secret in (KEY, SECRET, "query-secret", "Ann"):
+        assert secret not in caplog.text
+
+
+def test_other_vendors_variables_are_not_read(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
+) -> None:
+    flavour.run(flavour.client().chat.completions.create(**question))
+    (request,) = emulator.requests
+    assert "openai" not in repr(request.headers).lower()
