@@ -103,9 +103,9 @@ def _running_loop() -> Any:
     try:
         return get_running_loop()
     except RuntimeError:
-        from anyio.lowlevel import current_token
+        from trio.lowlevel import current_trio_token
 
-        return current_token()
+        return current_trio_token()
 
 
 class AsyncDriver(Async):
