@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
 

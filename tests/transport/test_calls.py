@@ -40,9 +40,7 @@ def test_lasting_failure_takes_exactly_one_request_more_than_retries(
 
 
 @pytest.mark.parametrize("kind", FINAL)
-def test_errors_of_the_caller_are_not_repeated(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str
-) -> None:
+def test_errors_of_the_caller_are_not_repeated(flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str) -> None:
     emulator.inject(Fault(kind, times=None))
     with pytest.raises(ta.APIStatusError) as caught:
         flavour.run(flavour.client().chat.completions.create(**question))
@@ -50,27 +48,21 @@ def test_errors_of_the_caller_are_not_repeated(
     assert len(emulator.requests) == 1
 
 
-def test_opening_a_stream_is_repeated_like_any_call(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_opening_a_stream_is_repeated_like_any_call(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     emulator.inject(Fault("503", times=2))
     stream = flavour.run(flavour.client().chat.completions.create(stream=True, **question))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in flavour.iterate(stream))
     assert len(emulator.requests) == 3
 
 
-def test_the_wait_that_the_service_asks_for_is_kept(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_the_wait_that_the_service_asks_for_is_kept(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     emulator.inject(Fault("429", retry_after=0.3))
     began = time.monotonic()
     flavour.run(flavour.client().chat.completions.create(**question))
     assert 0.3 <= time.monotonic() - began < 1.5
 
 
-def test_a_success_that_says_retry_after_is_a_success(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_a_success_that_says_retry_after_is_a_success(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     raw = flavour.run(flavour.client().chat.completions.with_raw_response.create(**question))
     assert raw.status_code == 200
     assert raw.headers["retry-after"] == "2"
@@ -95,9 +87,7 @@ def test_timeout_is_per_attempt(flavour: Flavour, emulator: Emulator, question: 
     assert time.monotonic() - began < 2
 
 
-def test_timeout_of_one_call_and_an_httpx_timeout(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_timeout_of_one_call_and_an_httpx_timeout(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     emulator.inject(Fault("slow", times=None, seconds=3))
     client = flavour.client(max_retries=0)
     for timeout in (0.2, httpx.Timeout(5, read=0.2)):
@@ -105,9 +95,7 @@ def test_timeout_of_one_call_and_an_httpx_timeout(
             flavour.run(client.chat.completions.create(timeout=timeout, **question))
 
 
-def test_max_elapsed_bounds_the_call_with_its_retries(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_max_elapsed_bounds_the_call_with_its_retries(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     emulator.inject(Fault("503", times=None, retry_after=0.2))
     began = time.monotonic()
     with pytest.raises(ta.ServiceUnavailableError):
@@ -134,9 +122,7 @@ def test_nobody_listens(flavour: Flavour, question: dict[str, Any]) -> None:
     assert not isinstance(caught.value, ta.APITimeoutError)
 
 
-def test_a_body_cut_short_is_a_connection_error(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_a_body_cut_short_is_a_connection_error(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     emulator.inject(Fault("cut", times=None))
     with pytest.raises(ta.APIConnectionError):
         flavour.run(flavour.client(max_retries=1).chat.completions.create(**question))
@@ -144,9 +130,7 @@ def test_a_body_cut_short_is_a_connection_error(
 
 
 @pytest.mark.parametrize("kind", ["bad-json", "empty-body"])
-def test_an_unreadable_answer_is_named(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str
-) -> None:
+def test_an_unreadable_answer_is_named(flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str) -> None:
     emulator.inject(Fault(kind))
     with pytest.raises(ta.APIResponseValidationError, match="cannot be read") as caught:
         flavour.run(flavour.client().chat.completions.create(**question))
@@ -164,9 +148,7 @@ def test_calls_reuse_one_connection(flavour: Flavour, emulator: Emulator, questi
     assert len({request.connection for request in emulator.requests}) == 1
 
 
-def test_raw_response_of_a_call_a_stream_and_a_flow(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_raw_response_of_a_call_a_stream_and_a_flow(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     client = flavour.client()
     raw = flavour.run(client.chat.completions.with_raw_response.create(**question))
     assert raw.parse().choices[0].message.content
@@ -203,9 +185,7 @@ def test_headers_of_a_call_win_over_the_clients(flavour: Flavour, emulator: Emul
     assert headers["user-agent"].startswith("together-adapters/")
 
 
-def test_what_json_cannot_say_is_refused_before_sending(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_what_json_cannot_say_is_refused_before_sending(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     client = flavour.client()
     for bad in ({"temperature": float("nan")}, {"logit_bias": {"1": float("inf")}}, {"stop": [object()]}, {"stop": "\ud800"}):
         with pytest.raises(ValueError, match="cannot be written as JSON"):

@@ -91,9 +91,7 @@ def test_nothing_shows_the_key_or_the_headers(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("kind", ["401", "500", "drop", "echo-key", "bad-json", "slow"])
-def test_no_error_shows_the_key(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str
-) -> None:
+def test_no_error_shows_the_key(flavour: Flavour, emulator: Emulator, question: dict[str, Any], kind: str) -> None:
     emulator.inject(Fault(kind, times=None, seconds=1))
     client = flavour.client(max_retries=0, timeout=0.2, default_headers={"x-gateway": SECRET})
     for options in ({}, {"stream": True}):
@@ -121,9 +119,7 @@ def test_a_prompt_is_not_carried_to_another_host(
     assert elsewhere.requests == []
 
 
-def test_a_redirect_to_another_host_gets_nothing_of_ours(
-    flavour: Flavour, emulator: Emulator, elsewhere: Emulator
-) -> None:
+def test_a_redirect_to_another_host_gets_nothing_of_ours(flavour: Flavour, emulator: Emulator, elsewhere: Emulator) -> None:
     emulator.inject(Fault("redirect", status=302, location=elsewhere.base_url + "/models?signed=1"))
     client = flavour.client(default_headers={"x-gateway": SECRET}, default_query={"tenant": "t"}, supplied_headers={"x-s": "1"})
     with pytest.raises(ta.AuthenticationError):
@@ -208,9 +204,7 @@ def test_logs_show_neither_key_nor_prompt_nor_query(
         assert secret not in caplog.text
 
 
-def test_other_vendors_variables_are_not_read(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_other_vendors_variables_are_not_read(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     flavour.run(flavour.client().chat.completions.create(**question))
     (request,) = emulator.requests
     assert "openai" not in repr(request.headers).lower()

@@ -45,9 +45,7 @@ def test_joined_chunks_equal_the_single_answer(
 
 
 @pytest.mark.parametrize("fault", [Fault("cut"), Fault("no-done"), Fault("cut", reset=True)])
-def test_a_stream_cut_before_its_finish_reason_raises_after_what_came(
-    flavour: Flavour, emulator: Emulator, fault: Fault
-) -> None:
+def test_a_stream_cut_before_its_finish_reason_raises_after_what_came(flavour: Flavour, emulator: Emulator, fault: Fault) -> None:
     emulator.inject(fault)
     stream = flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG)))
     got = []
@@ -70,14 +68,12 @@ def test_a_stream_that_finished_is_complete_without_its_end_marker(
 
 
 @pytest.mark.parametrize("kind", ["stream-error", "stream-error-event"])
-def test_an_error_in_the_stream_raises_after_what_came_before_it(
-    flavour: Flavour, emulator: Emulator, kind: str
-) -> None:
+def test_an_error_in_the_stream_raises_after_what_came_before_it(flavour: Flavour, emulator: Emulator, kind: str) -> None:
     emulator.inject(Fault(kind, after=3))
     seen = []
     with pytest.raises(ta.APIError, match="error in the stream") as caught:
         for chunk in flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))):
-            seen.append(chunk)  # noqa: PERF402
+            seen.append(chunk)
     assert len(seen) == 3
     assert not isinstance(caught.value, ta.APIStatusError)
     assert caught.value.request_id

@@ -69,7 +69,7 @@ class Completions(Resource[D, R]):
     def create(self, *, stream: bool = False, **params: Any) -> Any:
         """Answer a conversation.
 
-        What is not given is not sent, so the service's own defaults apply. `ChatParams` says what each parameter means.
+        What is not given is not sent, so the service's own defaults apply. `ChatParams` and `SamplingParams` say what each parameter means.
 
         Args:
             stream: Whether the answer comes in pieces, as it is made.

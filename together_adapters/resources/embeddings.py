@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import APIResponseValidationError, APIStatusError, TogetherError
-from together_adapters.transport.binding import D, R, Resource, flow
+from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Parallel, answer, request
 from together_adapters.types.answer import Usage
 from together_adapters.types.embeddings import Embedding, EmbeddingResponse
@@ -159,7 +159,7 @@ def _tell_progress(error: TogetherError, finished: dict[int, EmbeddingResponse],
 class Embeddings(Resource[D, R]):
     """`client.embeddings`."""
 
-    create = flow(create)
+    create = method(create)
 
     @property
     def with_raw_response(self) -> Embeddings[R, R]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from together_adapters.transport.binding import D, R, Resource, flow
+from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Response, request
 from together_adapters.types.models import ModelList, ModelObject
 from together_adapters.types.requests import RequestOptions
@@ -60,7 +60,7 @@ def _read_names(response: Response) -> set[str]:
 class Models(Resource[D, R]):
     """`client.models`."""
 
-    list = flow(list_models)
+    list = method(list_models)
 
     @property
     def with_raw_response(self) -> Models[R, R]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
-from together_adapters.transport.binding import D, R, Resource, one
+from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, answer, request
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.rerank import RerankResponse
@@ -54,7 +54,7 @@ def create(
 class Rerank(Resource[D, R]):
     """`client.rerank`."""
 
-    create = one(create)
+    create = method(create)
 
     @property
     def with_raw_response(self) -> Rerank[R, R]:

@@ -1,7 +1,7 @@
 """How one description becomes a method of both clients: descriptors that keep the builder's signature and docstring.
 
-`one` binds a builder of a `Call`, `flow` a generator function. On a synchronous client the method returns the answer, on an
-asynchronous one a coroutine, behind `with_raw_response` the answer with its HTTP side.
+`method` binds a builder. On a synchronous client the method returns the answer, on an asynchronous one a coroutine, behind
+`with_raw_response` the answer with its HTTP side.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import MethodType
 from typing import Any, ClassVar, ForwardRef, Generic, ParamSpec, TypeVar, overload
 
 from together_adapters.transport.call import Call, Flow, RawResponse
+from together_adapters.types.requests import RequestOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,14 +73,15 @@ class Resource(Generic[D, R]):
         return f"<{type(self).__name__} of {self._driver!r}>"
 
 
-class one(Generic[P, T]):
-    """A method from a builder of one `Call`."""
+class method(Generic[P, T]):
+    """A method from a builder of one `Call`, or from a generator function that describes a `Flow` of them."""
 
-    def __init__(self, build: Callable[P, Call[T]]) -> None:
-        self._methods = _methods(build)
+    def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]]) -> None:
+        self._build = build
+        self._made: dict[str, Callable[..., Any]] = {}
 
     @overload
-    def __get__(self, obj: None, owner: Any = None) -> Callable[P, Call[T]]: ...
+    def __get__(self, obj: None, owner: Any = None) -> Callable[P, Any]: ...
     @overload
     def __get__(self, obj: Resource[Sync, Any], owner: Any = None) -> Callable[P, T]: ...
     @overload
@@ -89,64 +91,36 @@ class one(Generic[P, T]):
     @overload
     def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
     def __get__(self, obj: Any, owner: Any = None) -> Any:
-        return self._methods(obj)
-
-
-class flow(Generic[P, T]):
-    """A method from a generator that describes several exchanges."""
-
-    def __init__(self, build: Callable[P, Flow[T]]) -> None:
-        self._methods = _methods(build)
-
-    @overload
-    def __get__(self, obj: None, owner: Any = None) -> Callable[P, Flow[T]]: ...
-    @overload
-    def __get__(self, obj: Resource[Sync, Any], owner: Any = None) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, obj: Resource[Async, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __get__(self, obj: Resource[SyncRaw, Any], owner: Any = None) -> Callable[P, RawResponse[T]]: ...
-    @overload
-    def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
-    def __get__(self, obj: Any, owner: Any = None) -> Any:
-        return self._methods(obj)
-
-
-def _methods(build: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return what binds `build` to an object; one function is kept for each flavour, with that flavour's signature."""
-    made: dict[str, Callable[..., Any]] = {}
-
-    def bind(obj: Any) -> Any:
         if obj is None:
-            return build
+            return self._build
         returns = obj._driver.returns
-        if returns not in made:
-            made[returns] = _method(build, returns)
-        return MethodType(made[returns], obj)
-
-    return bind
+        if returns not in self._made:
+            self._made[returns] = _bound(self._build, returns)
+        return MethodType(self._made[returns], obj)
 
 
-def _method(build: Callable[..., Any], returns: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _bound(build: Callable[..., Any], returns: str) -> Callable[..., Any]:
+    """Return a builder as a method that performs what it describes, with one flavour's signature."""
+
+    def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._driver.perform(build(*args, **kwargs))
 
-    method.__doc__ = build.__doc__
-    method.__name__ = build.__name__
-    method.__qualname__ = build.__qualname__
-    method.__module__ = build.__module__
-    method.__signature__ = method_signature(build, returns)  # type: ignore[attr-defined]
-    return method
+    perform.__doc__ = build.__doc__
+    perform.__name__ = build.__name__
+    perform.__qualname__ = build.__qualname__
+    perform.__module__ = build.__module__
+    perform.__signature__ = _signature(build, returns)  # type: ignore[attr-defined]
+    return perform
 
 
-def method_signature(build: Callable[..., Any], returns: str) -> inspect.Signature:
+def _signature(build: Callable[..., Any], returns: str) -> inspect.Signature:
     """Return a builder's signature as a method has it, with the answer's type in place of the description's."""
     signature = inspect.signature(build)
     described = str(signature.return_annotation)
     inner = re.fullmatch(r"\w+\[(.*)\]", described)
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return signature.replace(
-        parameters=[own, *signature.parameters.values()],
+        parameters=[own, *_spelled_out(signature, RequestOptions)],
         return_annotation=returns.format(inner[1] if inner else described),
     )
 
@@ -155,29 +129,25 @@ def shows(params: type) -> Callable[[T], T]:
     """Show the keys of a TypedDict as keyword parameters of a function that takes them as `**params`."""
 
     def show(function: T) -> T:
-        required: frozenset[str] = params.__required_keys__  # type: ignore[attr-defined]
-        shown = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if name in required else None,
-                annotation=_shown_hint(hint),
-            )
-            for name, hint in sorted(_annotations(params).items(), key=lambda item: item[0] not in required)
-        ]
         signature = inspect.signature(function)  # type: ignore[arg-type]
-        kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        function.__signature__ = signature.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=_spelled_out(signature, params))  # type: ignore[attr-defined]
         return function
 
     return show
 
 
-def _annotations(params: type) -> dict[str, Any]:
-    """The keys of a TypedDict and of its bases, its own first. Annotations stay unevaluated: evaluating them is slow."""
-    return dict(params.__annotations__)
-
-
-def _shown_hint(hint: Any) -> Any:
-    text = hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint
-    return re.sub(r"^Required\[(.*)\]$", r"\1", text) if isinstance(text, str) else text
+def _spelled_out(signature: inspect.Signature, params: type) -> list[inspect.Parameter]:
+    """A signature's parameters with `**params` replaced by names: the required first, the per-call options last."""
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    required: frozenset[str] = params.__required_keys__  # type: ignore[attr-defined]
+    options = RequestOptions.__annotations__
+    hints = sorted(params.__annotations__.items(), key=lambda item: (item[0] not in required, item[0] in options))
+    return kept + [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if name in required else None,
+            annotation=hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint,
+        )
+        for name, hint in hints
+    ]
