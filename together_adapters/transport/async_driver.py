@@ -72,6 +72,8 @@ class AsyncConnections:
         keeper = _closed_with_its_loop(client)
         await anext(keeper)
         with self._lock:
+            for other in [other for other in self._pools if _is_closed(other)]:
+                del self._pools[other]
             self._pools[loop] = (client, keeper)
         return client
 
@@ -106,6 +108,11 @@ def _running_loop() -> Any:
         from trio.lowlevel import current_trio_token
 
         return current_trio_token()
+
+
+def _is_closed(loop: Any) -> bool:
+    """Whether a loop has ended; trio's tokens cannot tell, and are let go with their run."""
+    return hasattr(loop, "is_closed") and bool(loop.is_closed())
 
 
 class AsyncDriver(Async):
@@ -270,6 +277,7 @@ class AsyncStream(Generic[T]):
         self._events = events
         self._reads = reads
         self._ready: Iterator[T] = iter(())
+        self._closed = False
 
     def __aiter__(self) -> AsyncStream[T]:
         return self
@@ -277,7 +285,7 @@ class AsyncStream(Generic[T]):
     async def __anext__(self) -> T:
         for event in self._ready:
             return event
-        while not (self._events.done or self._events.error):
+        while not self._events.over:
             self._ready = iter(await self._more())
             for event in self._ready:
                 return event
@@ -294,7 +302,7 @@ class AsyncStream(Generic[T]):
 
     async def aclose(self) -> None:
         """Close the HTTP response. The stream then ends."""
-        self._events.done = True
+        self._events.over = self._closed = True
         self._ready = iter(())
         await self._reads.aclose()
 
@@ -304,19 +312,18 @@ class AsyncStream(Generic[T]):
         try:
             return self._events.feed(await anext(self._reads))
         except StopAsyncIteration:
-            rest = self._events.end()
+            return self._events.end()
         except TRANSPORT_FAILURES as problem:
-            rest = self._events.end(failure_of(problem))
-        self._events.done = True
-        return rest
+            return self._events.end(failure_of(problem))
 
     async def _finish(self) -> None:
-        error, self._events.error = self._events.error, None
-        if error is None:
+        if self._closed:
+            return
+        if self._events.error is None:
             await _drain(self._reads)
         await self.aclose()
-        if error is not None:
-            raise error
+        if self._events.error is not None:
+            raise self._events.error
 
 
 async def _reads(reply: httpx.Response) -> AsyncGenerator[bytes]:

@@ -81,7 +81,7 @@ class Call(Generic[T_co]):
 
     def untyped(self) -> Call[Any]:
         """The same exchange, answered by parsed JSON instead of a model: what the adapters convert."""
-        return replace(self, parse=Response.json)
+        return replace(self, parse=_object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Streamed(Generic[T_co]):
 
     def untyped(self) -> Streamed[dict[str, Any]]:
         """The same exchange with events as plain dicts: what the adapters convert."""
-        return Streamed(self.call, from_json, dict_finishes)
+        return Streamed(self.call, _event_object, dict_finishes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,17 @@ def events(model: type[M]) -> Callable[[bytes], M]:
         return model.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]
 
     return parse
+
+
+def _object(response: Response) -> dict[str, Any]:
+    return _event_object(response.content)
+
+
+def _event_object(data: bytes) -> dict[str, Any]:
+    value = from_json(data)
+    if type(value) is not dict:
+        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
+    return value
 
 
 def model_finishes(chunk: Any) -> list[tuple[Any, Any]]:

@@ -18,8 +18,8 @@ class EventStream(Generic[T]):
     """Reads one streamed answer.
 
     Attributes:
-        error: What ended the stream, to be raised when the events before it have been handed out.
-        done: Whether the end marker came.
+        over: Whether the end marker came, the body ended, or an error did.
+        error: The error, to be raised when the events before it have been handed out.
     """
 
     def __init__(self, streamed: Streamed[T], response: Response, secrets: Iterable[str] = ()) -> None:
@@ -29,7 +29,7 @@ class EventStream(Generic[T]):
         self._decoder = Decoder()
         self._finished: dict[Any, bool] = {}
         self.error: TogetherError | None = None
-        self.done = False
+        self.over = False
 
     def feed(self, data: bytes) -> list[T]:
         """Return the events that `data` completes, up to the end marker or an error."""
@@ -42,35 +42,33 @@ class EventStream(Generic[T]):
             failure: How the connection broke, if it did.
         """
         rest = self._read(self._decoder.end(), cut=True)
-        if not (self.done or self.error or self._complete):
+        complete = self.over or (bool(self._finished) and all(self._finished.values()))
+        self.over = True
+        if not complete:
             failure = failure or Failure("the stream ended before its finish reason")
             kind = None if failure.timeout else IncompleteStreamError
             self.error = failures.connection_error(failure, self._streamed.call, self._response.attempts, kind)
             self.error.request_id = self._response.request_id
         return rest
 
-    @property
-    def _complete(self) -> bool:
-        return bool(self._finished) and all(self._finished.values())
-
     def _read(self, events: list[tuple[bytes, bytes]], *, cut: bool) -> list[T]:
         parse, finishes, finished = self._streamed.parse, self._streamed.finishes, self._finished
         found: list[T] = []
         for data, name in events:
             if len(data) < 16 and is_done(data):
-                self.done = True
+                self.over = True
                 break
             if (name == b"error" or b'"error"' in data) and self._reports_error(data, name == b"error"):
                 break
             try:
                 chunk = parse(data)
-            except ValueError as problem:
+                for choice, reason in finishes(chunk):
+                    if reason or choice not in finished:
+                        finished[choice] = bool(reason)
+            except (ValueError, TypeError, AttributeError) as problem:
                 if not cut:
-                    self.error = failures.invalid_answer(problem, self._response, self._streamed.call)
+                    self._fail(failures.invalid_answer(problem, self._response, self._streamed.call))
                 break
-            for choice, reason in finishes(chunk):
-                if reason or choice not in finished:
-                    finished[choice] = bool(reason)
             found.append(chunk)
         return found
 
@@ -78,5 +76,9 @@ class EventStream(Generic[T]):
         body = failures.event_error(data, named)
         if body is None:
             return False
-        self.error = failures.stream_error(body, self._response, self._streamed.call, self._secrets)
+        self._fail(failures.stream_error(body, self._response, self._streamed.call, self._secrets))
         return True
+
+    def _fail(self, error: TogetherError) -> None:
+        self.error = error
+        self.over = True

@@ -240,6 +240,7 @@ class Stream(Generic[T]):
         self._reads = _reads(reply)
         next(self._reads)
         self._ready: Iterator[T] = iter(())
+        self._closed = False
 
     def __iter__(self) -> Stream[T]:
         return self
@@ -247,7 +248,7 @@ class Stream(Generic[T]):
     def __next__(self) -> T:
         for event in self._ready:
             return event
-        while not (self._events.done or self._events.error):
+        while not self._events.over:
             self._ready = iter(self._more())
             for event in self._ready:
                 return event
@@ -262,7 +263,7 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Close the HTTP response. The stream then ends."""
-        self._events.done = True
+        self._events.over = self._closed = True
         self._ready = iter(())
         self._reads.close()
 
@@ -270,19 +271,18 @@ class Stream(Generic[T]):
         try:
             return self._events.feed(next(self._reads))
         except StopIteration:
-            rest = self._events.end()
+            return self._events.end()
         except TRANSPORT_FAILURES as problem:
-            rest = self._events.end(failure_of(problem))
-        self._events.done = True
-        return rest
+            return self._events.end(failure_of(problem))
 
     def _finish(self) -> None:
-        error, self._events.error = self._events.error, None
-        if error is None:
-            _drain(self._reply, self._reads)
+        if self._closed:
+            return
+        if self._events.error is None:
+            _drain(self._reply)
         self.close()
-        if error is not None:
-            raise error
+        if self._events.error is not None:
+            raise self._events.error
 
 
 def _reads(reply: httpx.Response) -> Generator[bytes, None, None]:
@@ -294,25 +294,21 @@ def _reads(reply: httpx.Response) -> Generator[bytes, None, None]:
         reply.close()
 
 
-def _drain(reply: httpx.Response, reads: Iterator[bytes]) -> None:
+def _drain(reply: httpx.Response) -> None:
     """Read what follows the end marker, so that the connection can serve again; a server that holds it open is cut off.
 
-    The end of the body is often in httpcore's buffer already, which only httpcore can tell, so it is asked to read, but
-    with a deadline of our own on the socket beneath it.
+    Going over httpcore's stream anew reads on where it stands, with the time limit as it is now.
     """
-    network = reply.extensions.get("network_stream")
-    if network is None:
+    if reply.is_closed or "network_stream" not in reply.extensions:
         return
+    reply.request.extensions["timeout"]["read"] = DRAIN_SECONDS
     deadline = time.monotonic() + DRAIN_SECONDS
-    read = network.read
-    network.read = lambda size, timeout=None: read(size, timeout=max(deadline - time.monotonic(), 0.001))
     try:
-        for _ in reads:
-            pass
+        for _ in reply.stream:  # type: ignore[union-attr]
+            if time.monotonic() > deadline:
+                return
     except TRANSPORT_FAILURES:
-        pass
-    finally:
-        del network.read
+        return
 
 
 def _read_by(response: httpx.Response, deadline: float | None) -> Response | Failure:
