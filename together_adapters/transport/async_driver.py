@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import ExitStack
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Async, AsyncRaw
-from together_adapters.transport.call import Call, Parallel, RawResponse, Response, Sleep, Streamed
+from together_adapters.transport.bodies import READ_SIZE, FileRange
+from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Streamed
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
@@ -26,11 +29,12 @@ from together_adapters.transport.wire import (
     DRAIN_SECONDS,
     KEEPALIVE_SECONDS,
     TRANSPORT_FAILURES,
+    auth_of,
     failure_of,
     has_proxy,
     is_event_stream,
+    prepare,
     ssl_context,
-    timeout_of,
 )
 
 T = TypeVar("T")
@@ -134,6 +138,10 @@ class AsyncDriver(Async):
             return (await self.answer(step))[0]
         if isinstance(step, Streamed):
             return (await self.open(step))[0]
+        if isinstance(step, Download):
+            return await self.download(step)
+        if isinstance(step, Local):
+            return await anyio.to_thread.run_sync(step.work)
         if isinstance(step, Sleep):
             return await anyio.sleep(step.seconds)
         if isinstance(step, Parallel):
@@ -161,6 +169,19 @@ class AsyncDriver(Async):
         await anext(reads)
         return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response), response
 
+    async def download(self, download: Download) -> Response:
+        """Perform one exchange and write its body as it comes."""
+        reply, sent = await self._settle(attempts(download.call, self.config, accept="*/*"), keep_open=True)
+        try:
+            async for piece in reply.aiter_raw(READ_SIZE):
+                await anyio.to_thread.run_sync(download.write, piece)
+        except TRANSPORT_FAILURES as problem:
+            raise failures.connection_error(failure_of(problem), download.call, sent) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await reply.aclose()
+        return snapshot(reply, sent, b"")
+
     async def _settle(self, steps: Attempts, *, keep_open: bool) -> tuple[Any, int]:
         reply: Any = None
         while True:
@@ -176,21 +197,17 @@ class AsyncDriver(Async):
     async def _transmit(self, transmit: Transmit, keep_open: bool) -> httpx.Response | Response | Failure:
         client = await self.connections.client()
         deadline = None if transmit.seconds is None else time.monotonic() + transmit.seconds
-        try:
-            request = client.build_request(
-                transmit.method,
-                transmit.url,
-                content=transmit.content,
-                params=transmit.query or None,
-                headers=transmit.headers,
-                timeout=timeout_of(transmit),
-            )
-            response = await client.send(request, stream=keep_open or deadline is not None, follow_redirects=False)
-            if response.is_closed or (keep_open and response.is_success):
-                return response
-            return await _read_by(response, deadline)
-        except TRANSPORT_FAILURES as problem:
-            return failure_of(problem)
+        with ExitStack() as opened:
+            try:
+                request = prepare(client, transmit, _pieces, opened)
+                response = await client.send(
+                    request, stream=keep_open or deadline is not None, follow_redirects=False, auth=auth_of(transmit)
+                )
+                if response.is_closed or (keep_open and response.is_success):
+                    return response
+                return await _read_by(response, deadline)
+            except TRANSPORT_FAILURES as problem:
+                return failure_of(problem)
 
     async def _drive(self, flow: Generator[Any, Any, T]) -> T:
         reply: Any = None
@@ -345,6 +362,13 @@ async def _drain(reads: AsyncGenerator[bytes]) -> None:
                 pass
         except TRANSPORT_FAILURES:
             pass
+
+
+async def _pieces(stretch: FileRange) -> AsyncIterator[bytes]:
+    """Read a stretch of a file in a thread, so that the loop goes on meanwhile."""
+    pieces = iter(stretch)
+    while piece := await anyio.to_thread.run_sync(next, pieces, b""):
+        yield piece
 
 
 async def _read_by(response: httpx.Response, deadline: float | None) -> Response | Failure:

@@ -1,7 +1,8 @@
 """Exchanges as values: what to send and how to read the answer, with no client in sight.
 
-A `Call` is one request and its answer, a `Streamed` one whose answer is a sequence of events, a `Flow` a generator that
-yields calls, pauses and fan-outs and returns one result. Drivers perform them; this module knows no HTTP library.
+A `Call` is one request and its answer, a `Streamed` one whose answer is a sequence of events, a `Download` one whose answer
+goes to a file, a `Flow` a generator that yields these, pauses, fan-outs and local work, and returns one result. Drivers
+perform them; this module knows no HTTP library.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+
+from together_adapters.transport.bodies import Body
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -60,24 +63,33 @@ class Call(Generic[T_co]):
 
     Attributes:
         method: HTTP method.
-        path: Path below the root of the service, with its version: `/v1/models`.
+        path: Path below the root of the service, with its version: `/v1/models`. For a foreign call the whole URL.
         parse: Reads the answer.
-        body: JSON body; None sends none.
+        body: A mapping travels as JSON; also a form, a stretch of a file, bytes, or nothing.
         query: Query parameters; those that are None are left out.
         headers: Headers of this call alone.
         timeout: Seconds or an `httpx.Timeout` for this call, when `timed`.
         paid: For calls that start paid work: the call that lists such work, so that an error can say where to look.
+        foreign: Whether it goes to storage of somebody else, with none of our headers, key or query.
+        accepts: Statuses besides 2xx that are an answer and no error.
     """
 
     method: str
     path: str
     parse: Callable[[Response], T_co]
-    body: Mapping[str, Any] | None = None
+    body: Body | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: Any = None
     timed: bool = False
     paid: str | None = None
+    foreign: bool = False
+    accepts: frozenset[int] = frozenset()
+
+    @property
+    def place(self) -> str:
+        """Where it goes, as logs and errors may show it: a query can be a credential."""
+        return self.path.partition("?")[0]
 
     def untyped(self) -> Call[Any]:
         """The same exchange, answered by parsed JSON instead of a model: what the adapters convert."""
@@ -104,6 +116,24 @@ class Streamed(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """One exchange whose body is handed to `write` as it comes; answered by status and headers.
+
+    A connection that breaks is raised in the flow, which knows what has been written.
+    """
+
+    call: Call[Any]
+    write: Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Work on this machine that may take a while, such as reading a file; answered by its result."""
+
+    work: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """A pause."""
 
@@ -121,7 +151,7 @@ class Parallel:
     limit: int
 
 
-Step = Call[Any] | Sleep | Parallel
+Step = Call[Any] | Download | Local | Sleep | Parallel
 Flow = Generator[Step, Any, T]
 
 
@@ -154,20 +184,34 @@ class RawResponse(Generic[T]):
 
 def answer(model: type[M]) -> Callable[[Response], M]:
     """Return a reader of answers of one model."""
-
-    def parse(response: Response) -> M:
-        return model.__pydantic_validator__.validate_json(response.content)  # type: ignore[no-any-return]
-
-    return parse
+    read = events(model)
+    return lambda response: read(response.content)
 
 
 def events(model: type[M]) -> Callable[[bytes], M]:
     """Return a reader of one event's data."""
 
     def parse(data: bytes) -> M:
-        return model.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]
+        try:
+            return model.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]
+        except ValidationError as problem:
+            return _without_nulls(model, data, problem)
 
     return parse
+
+
+def _without_nulls(model: type[M], data: bytes, problem: ValidationError) -> M:
+    """Read an answer anew, taking null for missing where the model knows no null. Rare, so it may be slow."""
+    nulls = [error["loc"] for error in problem.errors() if error["input"] is None]
+    if not nulls:
+        raise problem
+    value = from_json(data)
+    for loc in nulls:
+        holder = value
+        for step in loc[:-1]:
+            holder = holder[step] if isinstance(holder, list) or step in holder else holder
+        holder.pop(loc[-1], None) if isinstance(holder, dict) else None
+    return model.model_validate(value)
 
 
 def _object(response: Response) -> dict[str, Any]:
@@ -253,7 +297,7 @@ def streamed(call: Call[Any], model: type[M]) -> Streamed[M]:
     Raises:
         ValueError: More than one answer was asked for, which the service refuses in a stream.
     """
-    body = call.body or {}
+    body = call.body if isinstance(call.body, Mapping) else {}
     if (body.get("n") or 1) > 1:
         raise ValueError("n > 1 does not go with stream=True: ask without streaming, or several times")
     return Streamed(replace(call, body={**body, "stream": True}), events(model), model_finishes)

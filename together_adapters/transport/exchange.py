@@ -5,7 +5,6 @@ It yields `Transmit` and `Sleep`, is sent answers or failures, and returns the a
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
@@ -15,9 +14,8 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from pydantic_core import to_json
-
 from together_adapters.transport import failures
+from together_adapters.transport.bodies import Body, FileRange, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
 from together_adapters.transport.retry import Failure
@@ -26,6 +24,7 @@ logger = logging.getLogger("together_adapters")
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
+_HARMLESS = frozenset({"accept", "accept-encoding", "range", "if-range"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,7 @@ class Transmit:
     """One request to put on the wire.
 
     Attributes:
+        bare: Whether it goes to another host, and takes nothing along but what stands here.
         seconds: Time that is left for it and its answer, when the call as a whole is bounded.
     """
 
@@ -40,8 +40,9 @@ class Transmit:
     url: str
     headers: Mapping[str, str]
     query: Mapping[str, Any]
-    content: bytes | None
+    content: Body | None
     timeout: Any
+    bare: bool
     seconds: float | None
 
 
@@ -59,7 +60,7 @@ class Answered(Protocol):
 Attempts = Generator[Transmit | Sleep, Any, tuple[Any, int]]
 
 
-def attempts(call: Call[Any], config: Config, *, accept: str | None = None) -> Attempts:
+def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
     """Describe every attempt of a call.
 
     Args:
@@ -84,10 +85,10 @@ def attempts(call: Call[Any], config: Config, *, accept: str | None = None) -> A
         sent += 1
         if not isinstance(reply, Failure):
             status = reply.status_code
-            if 200 <= status < 300:
+            if 200 <= status < 300 or status in call.accepts:
                 _log(call, sent, status, began)
                 return reply, sent
-            if redirects < _MAX_REDIRECTS and (moved := _redirected(request, reply)):
+            if redirects < _MAX_REDIRECTS and (moved := _redirected(call, request, reply)):
                 request, redirects, sent = moved, redirects + 1, sent - 1
                 continue
         outcome = reply if isinstance(reply, Failure) else (reply.status_code, reply.headers)
@@ -111,64 +112,59 @@ def snapshot(answered: Answered, attempts: int, content: bytes | None = None) ->
     return Response(answered.status_code, headers, answered.content if content is None else content, attempts)
 
 
-def encode(body: Mapping[str, Any], call: Call[Any]) -> bytes:
-    """Return a body as JSON.
-
-    Raises:
-        ValueError: It holds something that JSON cannot express: an object, NaN, half a surrogate pair.
-    """
-    try:
-        content = to_json(body)
-        if b"NaN" in content or b"Infinity" in content:
-            json.loads(content, parse_constant=_refuse)
-    except ValueError as problem:
-        raise ValueError(f"the body of {call.method} {call.path} cannot be written as JSON: {problem}") from None
-    return content
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _first(call: Call[Any], config: Config, accept: str | None) -> dict[str, Any]:
-    headers = config.base_headers
-    content = None
-    if call.body is not None:
-        content = encode(call.body, call)
+def _first(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
+    content: Any = call.body
+    headers = {"accept": "*/*"} if call.foreign else config.base_headers
+    if isinstance(content, Mapping):
+        content = _json(content, call)
         headers = {**headers, "content-type": "application/json"}
+    elif isinstance(content, FileRange):
+        headers = {**headers, "content-length": str(content.size)}
     if accept:
         headers = {**headers, "accept": accept}
     if call.headers:
         headers = {**headers, **{name.lower(): value for name, value in call.headers.items()}}
-    query = {**config.query, **call.query} if config.query or call.query else {}
+    query = {**config.query, **call.query} if (config.query or call.query) and not call.foreign else {}
     return {
         "method": call.method,
-        "url": config.root + call.path,
+        "url": call.path if call.foreign else config.root + call.path,
         "headers": headers,
         "query": {name: value for name, value in query.items() if value is not None},
         "content": content,
         "timeout": call.timeout if call.timed else config.timeout,
+        "bare": call.foreign,
     }
 
 
-def _redirected(request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
+def _json(body: Mapping[str, Any], call: Call[Any]) -> bytes:
+    try:
+        return encode_json(body)
+    except ValueError as problem:
+        raise ValueError(f"the body of {call.method} {call.place} cannot be written as JSON: {problem}") from None
+
+
+def _redirected(call: Call[Any], request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
     """Return the request that a redirect leads to, or None where following it would give something away.
 
-    Another origin gets no key, no headers and no query of ours, and never a body.
+    Another origin gets no key, no headers and no query of ours, and no body but a file that was meant for storage.
     """
     location = reply.headers.get("location")
     if reply.status_code not in _REDIRECTS or not location:
         return None
     target = urljoin(request["url"], location)
     here, there = urlsplit(request["url"]), urlsplit(target)
-    same = (here.hostname, here.port) == (there.hostname, there.port) and there.scheme in (here.scheme, "https")
-    if there.scheme not in ("http", "https") or _is_link_local(there.hostname):
+    if there.scheme not in (here.scheme, "https") or there.scheme not in ("http", "https") or _is_link_local(there.hostname):
         return None
+    moved = {**request, "url": target, "query": {}}
+    if call.foreign:
+        return moved
+    same = (here.hostname, here.port) == (there.hostname, there.port)
     if request["content"] is not None and (not same or reply.status_code not in (307, 308)):
         return None
     if same:
-        return {**request, "url": target, "query": {}}
-    return {**request, "url": target, "query": {}, "headers": {"accept": request["headers"]["accept"]}}
+        return moved
+    harmless = {name: value for name, value in request["headers"].items() if name in _HARMLESS}
+    return {**moved, "headers": harmless, "bare": True}
 
 
 def _is_link_local(host: str | None) -> bool:
@@ -189,4 +185,4 @@ def _log(call: Call[Any], sent: int, outcome: object, began: float, delay: float
     if logger.isEnabledFor(logging.INFO):
         again = "" if delay is None else f", again in {delay:.2f} s"
         elapsed = time.monotonic() - began
-        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.path, sent, outcome, elapsed, again)
+        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.place, sent, outcome, elapsed, again)

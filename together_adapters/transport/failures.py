@@ -78,7 +78,7 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
     if 300 <= response.status_code < 400:
         said = Said(f"a redirect to {urlsplit(response.headers.get('location', '')).netloc or 'nowhere'} was not followed")
     kind = _status_class(response.status_code, said)
-    where = f"{response.status_code} from {call.method} {call.path}"
+    where = f"{response.status_code} from {call.method} {call.place}"
     return kind(
         _sentence(f"{where}: {said.message or 'no explanation was given'}", kind, response, call),
         status_code=response.status_code,
@@ -101,7 +101,7 @@ def stream_error(body: Any, response: Response, call: Call[Any], secrets: Iterab
         message = message.replace(secret, "[redacted]")
     kind = errors.APIError
     return kind(
-        _sentence(f"error in the stream of {call.method} {call.path}: {message}", kind, response, call),
+        _sentence(f"error in the stream of {call.method} {call.place}: {message}", kind, response, call),
         type=said.type,
         param=said.param,
         code=said.code,
@@ -119,7 +119,7 @@ def connection_error(
     """Return the error for an exchange that brought no answer, or only a part of one."""
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
-    message = f"{call.method} {call.path} failed{tries}: {failure.reason}"
+    message = f"{call.method} {call.place} failed{tries}: {failure.reason}"
     return kind(message + _paid_warning(call, failure.sent), attempts=attempts)
 
 
@@ -128,7 +128,7 @@ def invalid_answer(problem: Exception | str, response: Response, call: Call[Any]
     detail = "; ".join(str(problem).splitlines())[:500] if isinstance(problem, str) else _first_line(problem)
     kind = errors.APIResponseValidationError
     return kind(
-        _sentence(f"the answer to {call.method} {call.path} cannot be read: {detail}", kind, response, call),
+        _sentence(f"the answer to {call.method} {call.place} cannot be read: {detail}", kind, response, call),
         status_code=response.status_code,
         body=response.text[:2000],
         headers=response.headers,

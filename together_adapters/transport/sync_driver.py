@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from contextvars import copy_context
 from threading import Lock
 from types import TracebackType
@@ -17,7 +18,8 @@ import httpx
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Sync, SyncRaw
-from together_adapters.transport.call import Call, Parallel, RawResponse, Response, Sleep, Streamed
+from together_adapters.transport.bodies import READ_SIZE
+from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Streamed
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
@@ -26,10 +28,11 @@ from together_adapters.transport.wire import (
     DRAIN_SECONDS,
     KEEPALIVE_SECONDS,
     TRANSPORT_FAILURES,
+    auth_of,
     failure_of,
     is_event_stream,
+    prepare,
     ssl_context,
-    timeout_of,
 )
 
 T = TypeVar("T")
@@ -111,6 +114,10 @@ class SyncDriver(Sync):
             return self.answer(step)[0]
         if isinstance(step, Streamed):
             return self.open(step)[0]
+        if isinstance(step, Download):
+            return self.download(step)
+        if isinstance(step, Local):
+            return step.work()
         if isinstance(step, Sleep):
             return time.sleep(step.seconds)
         if isinstance(step, Parallel):
@@ -136,6 +143,18 @@ class SyncDriver(Sync):
         response = snapshot(reply, sent, b"")
         return Stream(reply, EventStream(streamed, response, self.config.secrets), response), response
 
+    def download(self, download: Download) -> Response:
+        """Perform one exchange and write its body as it comes."""
+        reply, sent = self._settle(attempts(download.call, self.config, accept="*/*"), keep_open=True)
+        try:
+            for piece in reply.iter_raw(READ_SIZE):
+                download.write(piece)
+        except TRANSPORT_FAILURES as problem:
+            raise failures.connection_error(failure_of(problem), download.call, sent) from None
+        finally:
+            reply.close()
+        return snapshot(reply, sent, b"")
+
     def _settle(self, steps: Attempts, *, keep_open: bool) -> tuple[Any, int]:
         reply: Any = None
         while True:
@@ -148,19 +167,15 @@ class SyncDriver(Sync):
     def _transmit(self, transmit: Transmit, keep_open: bool) -> httpx.Response | Response | Failure:
         client = self.connections.client
         deadline = None if transmit.seconds is None else time.monotonic() + transmit.seconds
-        try:
-            request = client.build_request(
-                transmit.method,
-                transmit.url,
-                content=transmit.content,
-                params=transmit.query or None,
-                headers=transmit.headers,
-                timeout=timeout_of(transmit),
-            )
-            response = client.send(request, stream=keep_open or deadline is not None, follow_redirects=False)
-            return response if response.is_closed or (keep_open and response.is_success) else _read_by(response, deadline)
-        except TRANSPORT_FAILURES as problem:
-            return failure_of(problem)
+        with ExitStack() as opened:
+            try:
+                request = prepare(client, transmit, iter, opened)
+                response = client.send(
+                    request, stream=keep_open or deadline is not None, follow_redirects=False, auth=auth_of(transmit)
+                )
+                return response if response.is_closed or (keep_open and response.is_success) else _read_by(response, deadline)
+            except TRANSPORT_FAILURES as problem:
+                return failure_of(problem)
 
     def _drive(self, flow: Generator[Any, Any, T]) -> T:
         reply: Any = None

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 from urllib.request import getproxies
 
 import httpx
 
+from together_adapters.transport.bodies import FileRange, Form
 from together_adapters.transport.exchange import Transmit
 from together_adapters.transport.retry import Failure
 
@@ -50,6 +55,55 @@ def timeout_of(transmit: Transmit) -> httpx.Timeout:
         name: transmit.seconds if value is None else min(value, transmit.seconds) for name, value in wanted.as_dict().items()
     }
     return httpx.Timeout(**limits)
+
+
+def prepare(
+    client: httpx.Client | httpx.AsyncClient, transmit: Transmit, stream: Callable[[FileRange], Any], opened: ExitStack
+) -> httpx.Request:
+    """Return the request of an attempt as httpx has it.
+
+    Args:
+        client: Whose defaults apply.
+        transmit: The attempt.
+        stream: Turns a stretch of a file into what this flavour of client can read.
+        opened: Closes the files of a form after the attempt.
+    """
+    body: dict[str, Any] = {"content": transmit.content}
+    if isinstance(transmit.content, FileRange):
+        body = {"content": stream(transmit.content)}
+    elif isinstance(transmit.content, Form):
+        body = _form(transmit.content, opened)
+    limits = timeout_of(transmit)
+    if transmit.bare:
+        # Built apart from the client, whose own headers and cookies are for the service alone.
+        return httpx.Request(
+            transmit.method, transmit.url, headers=transmit.headers, extensions={"timeout": limits.as_dict()}, **body
+        )
+    return client.build_request(
+        transmit.method,
+        transmit.url,
+        params=transmit.query or None,
+        headers=transmit.headers,
+        timeout=limits,
+        **body,
+    )
+
+
+def auth_of(transmit: Transmit) -> Any:
+    """Return what httpx may add as credentials: those of a client that was given, and nothing for another host."""
+    return None if transmit.bare else httpx.USE_CLIENT_DEFAULT
+
+
+def _form(form: Form, opened: ExitStack) -> dict[str, Any]:
+    fields: dict[str, list[str]] = {}
+    for name, text in form.fields:
+        fields.setdefault(name, []).append(text)
+    files = {
+        name: (filename, opened.enter_context(data.open("rb")) if isinstance(data, Path) else data, kind)
+        for name, (filename, data, kind) in form.files.items()
+    }
+    # A form without a file is still multipart: the service reads no other kind.
+    return {"data": fields, "files": files} if files else {"files": [(n, (None, t)) for n, t in form.fields]}
 
 
 def failure_of(problem: Exception) -> Failure:

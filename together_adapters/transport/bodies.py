@@ -1,0 +1,80 @@
+"""Bodies that are not JSON: forms, and stretches of files that are read as they are sent, anew for every attempt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+READ_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """A stretch of a file on disk.
+
+    Attributes:
+        path: The file.
+        offset: Where the stretch begins, in bytes.
+        size: How long it is, in bytes.
+        sent: Told how many bytes of the stretch have been handed out; begins anew with every attempt.
+    """
+
+    path: Path
+    offset: int
+    size: int
+    sent: Callable[[int], None] | None = field(default=None, compare=False)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Read the stretch in pieces.
+
+        Raises:
+            OSError: The file became shorter.
+        """
+        done = 0
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            while done < self.size:
+                piece = file.read(min(READ_SIZE, self.size - done))
+                if not piece:
+                    raise OSError(f"{self.path} became shorter while it was sent")
+                yield piece
+                done += len(piece)
+                if self.sent:
+                    self.sent(done)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A `multipart/form-data` body.
+
+    Attributes:
+        fields: Names and texts; a name may stand several times.
+        files: For each name the file's name, its bytes or its path, and its content type.
+    """
+
+    fields: Sequence[tuple[str, str]] = ()
+    files: Mapping[str, tuple[str, bytes | Path, str]] = field(default_factory=dict)
+
+
+Body = Mapping[str, Any] | FileRange | Form | bytes
+
+
+def encode_json(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON.
+
+    Raises:
+        ValueError: It holds something that JSON cannot express: an object, NaN, half a surrogate pair.
+    """
+    content = to_json(body)
+    if b"NaN" in content or b"Infinity" in content:
+        json.loads(content, parse_constant=_refuse)
+    return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
