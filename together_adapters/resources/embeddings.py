@@ -53,11 +53,11 @@ def create(
     texts = _texts(input)
     if batch_size < 1 or max_concurrency < 1:
         raise ValueError("batch_size and max_concurrency must be at least 1")
-    fixed = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
+    fixed: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
+    if isinstance(input, str):
+        fixed["input"] = input
     finished: dict[int, EmbeddingResponse] = {}
     spans = list(_spans(texts, batch_size))
-    if isinstance(input, str):
-        return (yield _call({**fixed, "input": input}, options))
     try:
         yield Parallel([_batch(texts, span, fixed, options, finished) for span in spans], max_concurrency)
     except TogetherError as error:
@@ -79,7 +79,7 @@ def _spans(texts: list[str], batch_size: int) -> list[Span]:
     spans: list[Span] = []
     begin = tokens = 0
     for place, text in enumerate(texts):
-        size = len(text) // _BYTES_PER_TOKEN + 1
+        size = (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) // _BYTES_PER_TOKEN + 1
         if place > begin and (place - begin == batch_size or tokens + size > BATCH_TOKENS):
             spans.append((begin, place))
             begin, tokens = place, 0
@@ -93,7 +93,7 @@ def _batch(
     """Embed the texts of one request, in halves where the service finds it too large."""
     begin, end = span
     try:
-        response = yield _call({**fixed, "input": texts[begin:end]}, options)
+        response = yield _call({"input": texts[begin:end], **fixed}, options)
     except APIStatusError as error:
         if error.status_code not in _TOO_LARGE or end - begin < 2:
             raise

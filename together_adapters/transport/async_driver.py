@@ -237,6 +237,7 @@ class AsyncDriver(Async):
                 except Exception as problem:
                     first.append(problem)
                     tasks.cancel_scope.cancel()
+                    return
 
         async with anyio.create_task_group() as tasks:
             for _ in range(min(parallel.limit, len(parallel.steps))):
@@ -347,7 +348,8 @@ async def _reads(reply: httpx.Response) -> AsyncGenerator[bytes]:
     """The reads of a body, after one empty read that starts the generator, so that forgetting it closes the body."""
     try:
         yield b""
-        async for data in reply.aiter_bytes() if "content-encoding" in reply.headers else reply.aiter_raw():
+        decoded = "content-encoding" in reply.headers or reply.is_stream_consumed
+        async for data in reply.aiter_bytes() if decoded else reply.aiter_raw():
             yield data
     finally:
         with anyio.CancelScope(shield=True):

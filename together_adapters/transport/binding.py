@@ -139,6 +139,8 @@ def shows(params: type) -> Callable[[T], T]:
 def _spelled_out(signature: inspect.Signature, params: type) -> list[inspect.Parameter]:
     """A signature's parameters with `**params` replaced by names: the required first, the per-call options last."""
     kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(kept) == len(signature.parameters):
+        return kept
     required: frozenset[str] = params.__required_keys__  # type: ignore[attr-defined]
     options = RequestOptions.__annotations__
     hints = sorted(params.__annotations__.items(), key=lambda item: (item[0] not in required, item[0] in options))

@@ -70,10 +70,19 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: It holds something that JSON cannot express: an object, NaN, half a surrogate pair.
     """
-    content = to_json(body)
+    content = to_json(body, fallback=_plain)
     if b"NaN" in content or b"Infinity" in content:
         json.loads(content, parse_constant=_refuse)
     return content
+
+
+def _plain(value: Any) -> Any:
+    """A mapping or a sequence of any kind, as JSON's own."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _refuse(constant: str) -> None:

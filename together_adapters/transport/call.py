@@ -72,12 +72,13 @@ class Call(Generic[T_co]):
         paid: For calls that start paid work: the call that lists such work, so that an error can say where to look.
         foreign: Whether it goes to storage of somebody else, with none of our headers, key or query.
         accepts: Statuses besides 2xx that are an answer and no error.
+        secrets: Texts of the body that no error may repeat.
     """
 
     method: str
     path: str
     parse: Callable[[Response], T_co]
-    body: Body | None = None
+    body: Body | None = field(default=None, repr=False)
     query: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: Any = None
@@ -85,6 +86,7 @@ class Call(Generic[T_co]):
     paid: str | None = None
     foreign: bool = False
     accepts: frozenset[int] = frozenset()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def place(self) -> str:
@@ -207,11 +209,17 @@ def _without_nulls(model: type[M], data: bytes, problem: ValidationError) -> M:
         raise problem
     value = from_json(data)
     for loc in nulls:
-        holder = value
-        for step in loc[:-1]:
-            holder = holder[step] if isinstance(holder, list) or step in holder else holder
-        holder.pop(loc[-1], None) if isinstance(holder, dict) else None
+        _drop(value, loc)
     return model.model_validate(value)
+
+
+def _drop(value: Any, loc: tuple[int | str, ...]) -> None:
+    """Remove the field at a place that pydantic names. Steps that name a branch of a union are no part of the value."""
+    for step in loc[:-1]:
+        inside = isinstance(step, int) if isinstance(value, list) else isinstance(value, dict) and step in value
+        value = value[step] if inside else value
+    if isinstance(value, dict):
+        value.pop(loc[-1], None)
 
 
 def _object(response: Response) -> dict[str, Any]:

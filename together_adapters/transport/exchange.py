@@ -177,7 +177,7 @@ def _is_link_local(host: str | None) -> bool:
 def _error(reply: Answered | Failure, call: Call[Any], sent: int, config: Config) -> Exception:
     if isinstance(reply, Failure):
         return failures.connection_error(reply, call, sent)
-    return failures.status_error(snapshot(reply, sent), call, config.secrets)
+    return failures.status_error(snapshot(reply, sent), call, (*config.secrets, *call.secrets))
 
 
 def _log(call: Call[Any], sent: int, outcome: object, began: float, delay: float | None = None) -> None:

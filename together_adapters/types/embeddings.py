@@ -57,8 +57,8 @@ class EmbeddingResponse(Answer):
         """
         try:
             import numpy
-        except ImportError as missing:
-            raise ImportError('to_numpy() needs numpy: pip install "together-adapters[numpy]"') from missing
+        except ImportError:
+            raise ImportError('to_numpy() needs numpy: pip install "together-adapters[numpy]"') from None
         ordered = sorted(self.data, key=lambda item: item.index or 0)
         if not ordered:
             return numpy.empty((0, 0), dtype=numpy.float32)

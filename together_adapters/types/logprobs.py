@@ -18,7 +18,7 @@ class TokenLogprobs(Answer):
     tokens: list[str | None] | None = None
     token_logprobs: list[float | None] | None = None
     token_ids: list[int | None] | None = None
-    top_logprobs: list[dict[str, float] | None] | dict[str, float] | None = None
+    top_logprobs: list[dict[str, float | None] | None] | dict[str, float | None] | None = None
     content: list[Any] | None = None
 
 

@@ -1,0 +1,141 @@
+"""What importing costs and what it needs: nothing heavy, and no extra until one is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from together_adapters.emulator import Emulator
+
+ROOT = Path(__file__).parent.parent.parent
+EXTRAS = (
+    "langchain_core",
+    "llama_index",
+    "numpy",
+    "starlette",
+    "uvicorn",
+    "orjson",
+    "msgspec",
+    "httpx_aiohttp",
+    "tqdm",
+    "tiktoken",
+    "openai",
+)
+BLOCK = """
+import sys
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in sys.argv[1:] else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = map(Without, sys.meta_path)
+"""
+
+
+def run(code: str, *blocked: str, fails: bool = False) -> str:
+    """Run code in an interpreter in which some modules are not installed; return what it prints, or its traceback."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", BLOCK + code, *blocked],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.returncode != 0) is fails, done.stderr
+    return done.stderr if fails else done.stdout
+
+
+def imported_by(code: str) -> set[str]:
+    printed = run(f"{code}\nimport json\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))")
+    return set(json.loads(printed))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import together_adapters", "import together_adapters; dir(together_adapters); together_adapters.__version__"],
+    ids=["import", "look"],
+)
+def test_importing_the_package_imports_next_to_nothing(code: str) -> None:
+    heavy = {"httpx", "httpcore", "pydantic", "pydantic_core", "anyio", "asyncio", "ssl", "filelock", *EXTRAS}
+    assert imported_by(code) & heavy == set()
+
+
+def test_errors_are_imported_without_http() -> None:
+    assert imported_by("from together_adapters import TogetherError, RateLimitError") & {"httpx", "pydantic", *EXTRAS} == set()
+
+
+def test_a_client_imports_no_extra() -> None:
+    assert imported_by("from together_adapters import Together; Together(api_key='any')") & set(EXTRAS) == set()
+
+
+def test_importing_the_emulator_imports_no_web_framework() -> None:
+    assert imported_by("import together_adapters.emulator") & {"starlette", "uvicorn", "httpx"} == set()
+
+
+CORE = """
+import asyncio
+from together_adapters import AsyncTogether, Together, NotFoundError
+url = {url!r}
+question = {{"model": "acme/any", "messages": [{{"role": "user", "content": "Say hello to Ann."}}]}}
+with Together(api_key="any-key", base_url=url) as client:
+    print(client.chat.completions.create(**question).choices[0].message.content)
+    print("".join(chunk.choices[0].delta.content for chunk in client.chat.completions.create(**question, stream=True)))
+    print(len(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["a", "b"]).data))
+    print(client.rerank.create(model="Salesforce/Llama-Rank-V1", query="a", documents=["b", "a"]).results[0].index)
+    print(len(client.models.list()) > 3)
+async def main():
+    async with AsyncTogether(api_key="any-key", base_url=url) as client:
+        stream = await client.chat.completions.create(**question, stream=True)
+        print("".join([chunk.choices[0].delta.content async for chunk in stream]))
+        print(len((await client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["a", "b"])).data))
+asyncio.run(main())
+"""
+
+
+def test_the_core_works_without_any_extra(emulator: Emulator) -> None:
+    printed = run(CORE.format(url=emulator.base_url), *EXTRAS).splitlines()
+    assert printed == ["Hello to Ann.", "Hello to Ann.", "2", "1", "True", "Hello to Ann.", "2"]
+    assert emulator.errors == []
+
+
+USES = {
+    "langchain": ("import langchain_together_adapters; langchain_together_adapters.ChatTogether", ["langchain_core"]),
+    "langchain-embeddings": ("from langchain_together_adapters import TogetherEmbeddings", ["langchain_core"]),
+    "llama-index": ("import llama_index_together_adapters; llama_index_together_adapters.TogetherLLM", ["llama_index"]),
+    "llama-index-rerank": ("from llama_index_together_adapters import TogetherRerank", ["llama_index"]),
+    "emulator": ("import together_adapters.emulator; together_adapters.emulator.serve", ["starlette", "uvicorn"]),
+    "emulator-uvicorn": ("from together_adapters.emulator import serve", ["uvicorn"]),
+    "numpy": (
+        "from together_adapters.types.embeddings import EmbeddingResponse; EmbeddingResponse(data=[]).to_numpy()",
+        ["numpy"],
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_missing_extra_is_named_in_one_line(use: str) -> None:
+    code, blocked = USES[use]
+    for package in ("langchain_together_adapters", "llama_index_together_adapters"):
+        if package in code and not (ROOT / "integrations" / package / "__init__.py").exists():
+            pytest.skip(f"{package} is not written yet")
+    extra = use.removesuffix("-embeddings").removesuffix("-rerank").removesuffix("-uvicorn")
+    told = run(code, *blocked, fails=True).strip()
+    last = told.splitlines()[-1]
+    assert last.startswith("ImportError: ")
+    assert f"together-adapters[{extra}]" in last
+    assert "During handling" not in told
+    assert "direct cause" not in told
+    assert told.count("Traceback") == 1
+
+
+def test_the_emulator_as_a_program_names_its_extra_too() -> None:
+    code = "import runpy; runpy.run_module('together_adapters.emulator', run_name='__main__')"
+    last = run(code, "starlette", "uvicorn", fails=True).strip().splitlines()[-1]
+    assert "together-adapters[emulator]" in last

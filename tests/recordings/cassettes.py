@@ -1,0 +1,77 @@
+"""Cassettes that people can read: bodies as parsed values instead of escaped text, and nothing of the machine in them.
+
+This module is a serializer of vcrpy: it has `serialize` and `deserialize`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+SERIALIZER = "cassette.yaml"
+HOST = "https://emulator.invalid"
+KEPT = ("content-type", "x-request-id", "retry-after", "accept")
+"""Headers worth keeping: those that the client reads."""
+
+
+def serialize(cassette: dict[str, Any]) -> str:
+    """Write a cassette, its bodies as values."""
+    interactions = [
+        {
+            "request": {**interaction["request"], "body": _value(interaction["request"]["body"])},
+            "response": {**interaction["response"], "body": _value(interaction["response"]["body"]["string"])},
+        }
+        for interaction in cassette["interactions"]
+    ]
+    return yaml.safe_dump({**cassette, "interactions": interactions}, sort_keys=False, allow_unicode=True, width=120)
+
+
+def deserialize(text: str) -> dict[str, Any]:
+    """Read a cassette, its bodies as text again."""
+    cassette: dict[str, Any] = yaml.safe_load(text)
+    for interaction in cassette["interactions"]:
+        interaction["request"]["body"] = _text(interaction["request"]["body"])
+        interaction["response"]["body"] = {"string": _text(interaction["response"]["body"])}
+    return cassette
+
+
+def without_machine(request: Any) -> Any:
+    """A request as it is recorded and matched: no key, no host, no versions."""
+    request.uri = HOST + request.path + (f"?{request.uri.partition('?')[2]}" if "?" in request.uri else "")
+    request.headers = {name: value for name, value in request.headers.items() if name.lower() in KEPT}
+    return request
+
+
+def without_noise(response: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it is recorded: without dates, lengths and the like."""
+    kept = {name: value for name, value in response["headers"].items() if name.lower() in KEPT}
+    return {**response, "headers": kept}
+
+
+def _value(body: str | bytes | None) -> Any:
+    """What a body says: JSON, the events of a stream, or text."""
+    text = body.decode() if isinstance(body, bytes) else body
+    if not text:
+        return None
+    if text.startswith("data: "):
+        lines = [block.removeprefix("data: ") for block in text.split("\n\n") if block]
+        return {"events": [line if line == "[DONE]" else json.loads(line) for line in lines]}
+    try:
+        return {"json": json.loads(text)}
+    except ValueError:
+        return {"text": text}
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if "events" in value:
+        lines = [event if event == "[DONE]" else _json(event) for event in value["events"]]
+        return "".join(f"data: {line}\n\n" for line in lines)
+    return value["text"] if "text" in value else _json(value["json"])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

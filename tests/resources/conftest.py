@@ -1,0 +1,52 @@
+"""Answers that the emulator never gives: a service that says exactly what a test tells it to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+
+class Service:
+    """Answers requests from a function of the parsed body, or with one fixed value, through the client's own `http_client`."""
+
+    def __init__(self, reply: Any) -> None:
+        self.reply = reply
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        reply = self.reply(json.loads(request.content or b"null")) if callable(self.reply) else self.reply
+        return reply if isinstance(reply, httpx.Response) else httpx.Response(200, json=reply)
+
+
+def events(*chunks: Any) -> httpx.Response:
+    """A streamed answer of these chunks, with its end marker."""
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    return httpx.Response(
+        200, headers={"content-type": "text/event-stream;charset=utf-8"}, stream=httpx.ByteStream(body.encode())
+    )
+
+
+@pytest.fixture
+def streamed() -> Callable[..., httpx.Response]:
+    return events
+
+
+@pytest.fixture
+def canned(flavour: Any) -> Iterator[Callable[..., tuple[Any, Service]]]:
+    """Return a function that makes a client of a service with this reply, and that service."""
+    opened: list[Any] = []
+
+    def client_of(reply: Any, **options: Any) -> tuple[Any, Service]:
+        service = Service(reply)
+        kind = httpx.AsyncClient if flavour.is_async else httpx.Client
+        opened.append(kind(transport=httpx.MockTransport(service)))
+        return flavour.client(http_client=opened[-1], **options), service
+
+    yield client_of
+    for client in opened:
+        flavour.run(client.aclose() if flavour.is_async else client.close())

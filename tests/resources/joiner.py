@@ -1,0 +1,67 @@
+"""An independent reading of a stream: plain chunks joined into the answer that they make together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join the chunks of one answer: what a single answer says under `choices` and `usage`."""
+    choices: dict[int, dict[str, Any]] = {}
+    usage = None
+    for chunk in chunks:
+        usage = chunk.get("usage") or usage
+        for piece in chunk.get("choices") or ():
+            choice = choices.setdefault(piece.get("index") or 0, {"content": "", "reasoning": "", "calls": [], "roles": set()})
+            delta = piece.get("delta") or {}
+            choice["content"] += delta.get("content") or (piece.get("text") if "delta" not in piece else "") or ""
+            choice["reasoning"] += delta.get("reasoning") or delta.get("reasoning_content") or ""
+            choice["roles"] |= {delta.get("role")} - {None}
+            for call in delta.get("tool_calls") or ():
+                _add(choice["calls"], call)
+            choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
+            choice["seed"] = piece.get("seed") or choice.get("seed")
+    return {"choices": [choices[index] for index in sorted(choices)], "usage": usage}
+
+
+def _add(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Add a piece of a tool call: an id opens a new one, else the index says which it continues, else the last."""
+    function = piece.get("function") or {}
+    place = piece.get("index")
+    mine = [call for call in calls if call["index"] == place] if place is not None else calls
+    opens = not mine or (piece.get("id") and all(call["id"] != piece["id"] for call in mine))
+    if opens:
+        calls.append({"index": place, "id": piece.get("id"), "name": "", "arguments": ""})
+        mine = calls
+    call = mine[-1]
+    call["name"] = function.get("name") or call["name"]
+    call["arguments"] += function.get("arguments") or ""
+
+
+def single(answer: dict[str, Any]) -> dict[str, Any]:
+    """A whole answer in the form that `join` gives."""
+    return {
+        "choices": [
+            {
+                "content": choice["message"].get("content") or "",
+                "reasoning": choice["message"].get("reasoning") or choice["message"].get("reasoning_content") or "",
+                "calls": [
+                    {"index": call.get("index"), "id": call["id"], **call["function"]}
+                    for call in choice["message"].get("tool_calls") or ()
+                ],
+                "roles": {choice["message"]["role"]},
+                "finish_reason": choice["finish_reason"],
+                "seed": choice["seed"],
+            }
+            for choice in answer["choices"]
+        ],
+        "usage": answer.get("usage"),
+    }
+
+
+def told(joined: dict[str, Any]) -> dict[str, Any]:
+    """A joined answer without what differs between two requests: the ids and places of calls."""
+    choices = [
+        {**choice, "calls": [(call["name"], call["arguments"]) for call in choice["calls"]]} for choice in joined["choices"]
+    ]
+    return {**joined, "choices": choices}

@@ -1,0 +1,374 @@
+"""Embeddings: any number of texts in one call, in order, in bounded requests; and what is left when a request fails."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+import subprocess
+import sys
+from threading import Lock
+from typing import Any
+
+import httpx
+import numpy
+import pytest
+
+from tests.resources.gaps import unread
+from together_adapters import APIError, APIResponseValidationError, APIStatusError, BadRequestError
+from together_adapters.emulator import Emulator, Fault
+from together_adapters.types.embeddings import EmbeddingResponse
+
+MODEL = "BAAI/bge-base-en-v1.5"
+NEW = {"nobody": {"knows": 1}}
+WHOLE: dict[str, Any] = {
+    "object": "list",
+    "id": "oX",
+    "model": "acme/vectors",
+    "data": [
+        {"object": "embedding", "index": 0, "embedding": [0.12, -0.3, 1e-07], **NEW},
+        {"object": "embedding", "index": 1, "embedding": [1.0, 2.0, 3.0], **NEW},
+    ],
+    "usage": {"prompt_tokens": 3, "total_tokens": 3, **NEW},
+    **NEW,
+}
+
+
+def texts(count: int) -> list[str]:
+    return [f"text number {number} about {'abcdefghij'[number % 10]}" for number in range(count)]
+
+
+def embed(flavour: Any, input: Any, client: Any = None, **options: Any) -> EmbeddingResponse:
+    client = client or flavour.client(max_retries=0)
+    return flavour.run(client.embeddings.create(**{"model": MODEL, "input": input, **options}))
+
+
+def sizes(emulator: Emulator) -> list[int]:
+    return [len(request.json["input"]) for request in emulator.requests]
+
+
+def numbered(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer in which the embedding of `"7"` is `[7.0, -7.0]`."""
+    rows = [{"index": place, "embedding": [float(text), -float(text)]} for place, text in enumerate(body["input"])]
+    return {"object": "list", "model": body["model"], "data": rows}
+
+
+@pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 500])
+def test_any_number_of_texts_in_as_few_requests_as_it_takes(count: int, flavour: Any, emulator: Emulator) -> None:
+    answer = embed(flavour, texts(count))
+    assert [item.index for item in answer.data] == list(range(count))
+    assert len(emulator.requests) == math.ceil(count / 128)
+    assert sorted(text for request in emulator.requests for text in request.json["input"]) == sorted(texts(count))
+
+
+@pytest.mark.parametrize(("count", "batch"), [(7, 1), (7, 3), (6, 3), (10, 100)])
+def test_batch_size(count: int, batch: int, flavour: Any, emulator: Emulator) -> None:
+    embed(flavour, texts(count), batch_size=batch)
+    assert sorted(sizes(emulator), reverse=True) == [batch] * (count // batch) + [count % batch] * bool(count % batch)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_order_is_that_of_the_inputs(shuffle: bool, flavour: Any, emulator: Emulator) -> None:
+    wanted = texts(21)
+    with emulator.behave(shuffle_embeddings=shuffle):
+        answer = embed(flavour, wanted, batch_size=4)
+    assert [item.index for item in answer.data] == list(range(21))
+    for place in (0, 1, 4, 13, 20):
+        assert embed(flavour, wanted[place]).data[0].embedding == answer.data[place].embedding
+
+
+def test_order_where_the_answer_has_no_index(flavour: Any, canned: Any) -> None:
+    client, _ = canned(lambda body: {"data": [{"embedding": [float(text)]} for text in body["input"]]})
+    answer = embed(flavour, ["5", "6", "7"], client, batch_size=2)
+    assert [(item.index, item.embedding) for item in answer.data] == [(0, [5.0]), (1, [6.0]), (2, [7.0])]
+
+
+@pytest.mark.parametrize("kind", [tuple, iter, dict.fromkeys, list], ids=["tuple", "iterator", "keys", "list"])
+def test_any_iterable_of_texts(kind: Any, flavour: Any) -> None:
+    assert len(embed(flavour, kind(["a", "b", "c"])).data) == 3
+
+
+def test_texts_travel_verbatim(flavour: Any, emulator: Emulator) -> None:
+    odd = ["", " \n padded\t", "Ünïcödé 🦙 \u2028", '"quoted\\', "a" * 300]
+    embed(flavour, odd)
+    assert emulator.requests[0].json == {"model": MODEL, "input": odd}
+
+
+def test_one_text_is_sent_as_one_text(flavour: Any, emulator: Emulator) -> None:
+    answer = embed(flavour, "just one")
+    assert emulator.requests[0].json["input"] == "just one"
+    assert (len(answer.data), answer.data[0].index) == (1, 0)
+
+
+def test_nothing_to_embed_needs_no_request(flavour: Any, emulator: Emulator) -> None:
+    answer = embed(flavour, [])
+    assert (answer.data, answer.model, answer.usage) == ([], MODEL, None)
+    assert answer.to_numpy().shape[0] == 0
+    assert emulator.requests == []
+
+
+class Gauge:
+    """Counts requests between their sending and the head of their answer, as the client sees them."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._lock = Lock()
+
+    def up(self, request: httpx.Request) -> None:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def down(self, response: httpx.Response) -> None:
+        with self._lock:
+            self.now -= 1
+
+    async def up_async(self, request: httpx.Request) -> None:
+        self.up(request)
+
+    async def down_async(self, response: httpx.Response) -> None:
+        self.down(response)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [({}, 8), ({"max_concurrency": 3}, 3), ({"max_concurrency": 1}, 1)])
+def test_bounded_concurrency(limit: dict[str, int], expected: int, flavour: Any, emulator: Emulator) -> None:
+    gauge = Gauge()
+    if flavour.is_async:
+        http: Any = httpx.AsyncClient(event_hooks={"request": [gauge.up_async], "response": [gauge.down_async]})
+    else:
+        http = httpx.Client(event_hooks={"request": [gauge.up], "response": [gauge.down]})
+    with emulator.behave(delay=0.08):
+        embed(flavour, texts(3 * expected), flavour.client(http_client=http), batch_size=1, **limit)
+    flavour.run(http.aclose() if flavour.is_async else http.close())
+    assert len(emulator.requests) == 3 * expected
+    assert gauge.most == expected
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"max_concurrency": 0}])
+def test_bounds_below_one_are_refused(wrong: dict[str, int], flavour: Any, emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        embed(flavour, ["a"], **wrong)
+    assert emulator.requests == []
+
+
+def test_requests_are_bounded_by_estimated_tokens(flavour: Any, canned: Any) -> None:
+    long = [f"{number} ".ljust(9_000) for number in range(100)]
+    client, service = canned(numbered)
+    answer = embed(flavour, long, client)
+    assert [item.embedding[0] for item in answer.data] == list(range(100))
+    assert len(service.requests) >= 3
+    assert all(len(request.content) < 400_000 for request in service.requests)
+
+
+def test_the_estimate_allows_for_scripts_that_take_more_tokens(flavour: Any, canned: Any) -> None:
+    """A Chinese text of 2,000 characters is 6,000 bytes and far more than 667 tokens."""
+    client, service = canned(lambda body: {"data": [{"embedding": [1.0]} for _ in body["input"]]})
+    embed(flavour, ["语言模型" * 500] * 100, client)
+    assert len(service.requests) >= 2
+
+
+def test_a_text_above_the_bound_travels_alone(flavour: Any, canned: Any) -> None:
+    client, service = canned(numbered)
+    embed(flavour, ["1", "2".ljust(400_000), "3"], client, max_concurrency=1)
+    assert [len(request.content) > 100_000 for request in service.requests] == [False, True, False]
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_a_batch_that_is_too_large_is_halved(status: int, flavour: Any, emulator: Emulator) -> None:
+    emulator.inject(Fault("too-large", limit=10, times=None, status=status))
+    answer = embed(flavour, texts(33), batch_size=32)
+    assert [item.index for item in answer.data] == list(range(33))
+    emulator.clear()
+    assert answer.data[17].embedding == embed(flavour, texts(33)[17]).data[0].embedding
+
+
+def test_halving_asks_no_more_than_it_must(flavour: Any, emulator: Emulator) -> None:
+    emulator.inject(Fault("too-large", limit=4, times=None, status=413))
+    embed(flavour, texts(16), batch_size=16)
+    assert sizes(emulator) == [16, 8, 4, 4, 8, 4, 4]
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_a_single_text_that_is_too_large_fails(status: int, flavour: Any, emulator: Emulator) -> None:
+    emulator.inject(Fault("too-large", limit=0, times=None, status=status))
+    with pytest.raises(APIStatusError) as raised:
+        embed(flavour, texts(4))
+    assert raised.value.status_code == status
+    assert sizes(emulator) == [4, 2, 1]
+    assert list(raised.value.pending) == [0, 1, 2, 3]
+
+
+def failing(bad: str, status: int = 400) -> Any:
+    """A service that refuses requests with a certain text."""
+
+    def reply(body: dict[str, Any]) -> Any:
+        if bad in body["input"]:
+            return httpx.Response(
+                status, json={"error": {"message": "bad text", "type": "invalid_request_error", "param": "input"}}
+            )
+        return numbered(body)
+
+    return reply
+
+
+def test_a_failure_carries_what_was_finished(flavour: Any, canned: Any) -> None:
+    client, service = canned(failing("5"))
+    with pytest.raises(BadRequestError, match="bad text") as raised:
+        embed(flavour, [str(number) for number in range(10)], client, batch_size=2, max_concurrency=1)
+    error = raised.value
+    assert [item.index for item in error.completed.data] == [0, 1, 2, 3]
+    assert [item.embedding[0] for item in error.completed.data] == [0, 1, 2, 3]
+    assert list(error.pending) == [4, 5, 6, 7, 8, 9]
+    assert error.__notes__ == ["4 of 10 inputs were embedded: see .completed and .pending"]
+    assert len(service.requests) == 3
+
+
+def test_finished_and_pending_are_everything(flavour: Any, canned: Any) -> None:
+    client, _ = canned(failing("50", 500), max_retries=0)
+    with pytest.raises(APIError) as raised:
+        embed(flavour, [str(number) for number in range(100)], client, batch_size=3)
+    done = [item.index for item in raised.value.completed.data]
+    assert sorted([*done, *raised.value.pending]) == list(range(100))
+    assert 50 in raised.value.pending
+    assert [item.embedding[0] for item in raised.value.completed.data] == done
+
+
+def test_a_failure_is_resumed_from_what_it_carries(flavour: Any, canned: Any) -> None:
+    inputs = [str(number) for number in range(12)]
+    client, _ = canned(failing("8"))
+    with pytest.raises(BadRequestError) as raised:
+        embed(flavour, inputs, client, batch_size=4, max_concurrency=1)
+    rest = [inputs[place] for place in raised.value.pending]
+    client, _ = canned(numbered)
+    again = embed(flavour, rest, client)
+    assert [item.embedding[0] for item in [*raised.value.completed.data, *again.data]] == list(range(12))
+
+
+def test_a_failure_of_everything_carries_nothing(flavour: Any, emulator: Emulator) -> None:
+    emulator.inject(Fault("402", times=None))
+    with pytest.raises(APIStatusError) as raised:
+        embed(flavour, texts(300))
+    assert raised.value.completed.data == []
+    assert list(raised.value.pending) == list(range(300))
+    assert not hasattr(raised.value, "__notes__")
+
+
+def test_a_failure_of_a_single_text_leaves_it_pending(flavour: Any, emulator: Emulator) -> None:
+    emulator.inject("402")
+    with pytest.raises(APIStatusError) as raised:
+        embed(flavour, "just one")
+    assert raised.value.completed.data == []
+    assert list(raised.value.pending) == [0]
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2], [3]], ["text", 7], [None], b"bytes", ["text", b"bytes"], 7], ids=repr)
+def test_token_ids_are_refused_before_sending(ids: Any, flavour: Any, emulator: Emulator) -> None:
+    with pytest.raises(TypeError):
+        embed(flavour, ids)
+    assert emulator.requests == []
+
+
+def test_refusal_of_token_ids_says_which_and_why(flavour: Any) -> None:
+    with pytest.raises(TypeError, match=r"input\[1\] must be a string, not int.*token ids"):
+        embed(flavour, ["text", 7])
+
+
+def test_base64_reads_like_floats(flavour: Any, emulator: Emulator) -> None:
+    plain = embed(flavour, texts(3))
+    light = embed(flavour, texts(3), encoding_format="base64")
+    assert [request.json.get("encoding_format") for request in emulator.requests] == [None, "base64"]
+    numpy.testing.assert_allclose(plain.to_numpy(), light.to_numpy(), rtol=0, atol=1e-6)
+    assert all(isinstance(value, float) for value in light.data[0].embedding)
+
+
+def test_base64_is_exact(flavour: Any, canned: Any) -> None:
+    values = [0.1, -2.5, 3.0e-38, 65504.0]
+    packed = base64.b64encode(struct.pack("<4f", *values)).decode()
+    client, _ = canned({"data": [{"index": 0, "embedding": packed}]})
+    answer = embed(flavour, ["a"], client)
+    assert answer.data[0].embedding == [float(numpy.float32(value)) for value in values]
+
+
+@pytest.mark.parametrize("broken", ["not base64!", "AAA=", "AAAA", "AAAAAAA"])
+def test_broken_base64_is_reported(broken: str, flavour: Any, canned: Any) -> None:
+    client, _ = canned({"data": [{"index": 0, "embedding": broken}]})
+    with pytest.raises(APIResponseValidationError):
+        embed(flavour, ["a"], client)
+
+
+def test_to_numpy(flavour: Any, emulator: Emulator) -> None:
+    with emulator.behave(shuffle_embeddings=True):
+        answer = embed(flavour, texts(5))
+    table = answer.to_numpy()
+    assert (table.shape, table.dtype) == ((5, 768), numpy.float32)
+    assert table.flags["C_CONTIGUOUS"]
+    answer.data.reverse()
+    numpy.testing.assert_array_equal(answer.to_numpy(), table)
+    numpy.testing.assert_array_equal(table[3], numpy.array(embed(flavour, texts(5)[3]).data[0].embedding, dtype=numpy.float32))
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [[0, 0, 1], [0, 1], [0, 1, 3], [1, 2, 3], [0, 1, 2, 2], [-1, 0, 1], [], [0, 1, 2, 3]],
+    ids=str,
+)
+def test_wrong_indices_are_reported(indices: list[int], flavour: Any, canned: Any) -> None:
+    client, _ = canned({"data": [{"index": index, "embedding": [1.0]} for index in indices]})
+    with pytest.raises(APIResponseValidationError) as raised:
+        embed(flavour, ["a", "b", "c"], client)
+    assert list(raised.value.pending) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("indices", [[], [0, 1], [1]], ids=str)
+def test_wrong_indices_for_a_single_text_are_reported(indices: list[int], flavour: Any, canned: Any) -> None:
+    client, _ = canned({"data": [{"index": index, "embedding": [1.0]} for index in indices]})
+    with pytest.raises(APIResponseValidationError):
+        embed(flavour, "a", client)
+
+
+def test_every_field_is_kept(flavour: Any, canned: Any) -> None:
+    client, _ = canned(WHOLE)
+    assert embed(flavour, ["a", "b"], client).model_dump(exclude_unset=True) == WHOLE
+
+
+def test_any_other_field_may_be_null_or_missing(flavour: Any, canned: Any) -> None:
+    client, service = canned(None)
+
+    def read(sent: Any) -> Any:
+        service.reply = sent
+        return embed(flavour, ["a", "b"], client).model_dump(exclude_unset=True)
+
+    assert unread(WHOLE, read, but=("embedding", "index", "data")) == {}
+
+
+@pytest.mark.parametrize("row", [{"index": 0, "embedding": None}, {"index": 0}, {"index": 0, "embedding": [None]}, None], ids=str)
+def test_an_answer_without_a_vector_is_reported(row: Any, flavour: Any, canned: Any) -> None:
+    client, _ = canned({"data": [row]})
+    with pytest.raises(APIResponseValidationError):
+        embed(flavour, ["a"], client)
+
+
+def test_usage_is_the_sum_over_the_requests(flavour: Any, emulator: Emulator) -> None:
+    whole = embed(flavour, texts(10)).usage
+    parts = embed(flavour, texts(10), batch_size=3).usage
+    assert parts.prompt_tokens == whole.prompt_tokens > 0
+    assert parts.total_tokens == whole.total_tokens
+    with emulator.behave(embedding_usage=False):
+        assert embed(flavour, texts(10), batch_size=3).usage is None
+
+
+def test_raw_response(flavour: Any) -> None:
+    raw = flavour.run(flavour.client().embeddings.with_raw_response.create(model=MODEL, input=texts(3), batch_size=2))
+    assert raw.status_code == 200
+    assert [item.index for item in raw.parse().data] == [0, 1, 2]
+
+
+def test_dimensions_that_a_model_does_not_take_are_refused_by_the_service(flavour: Any) -> None:
+    with pytest.raises(BadRequestError) as raised:
+        embed(flavour, "a", dimensions=3)
+    assert raised.value.param == "dimensions"
+
+
+def test_embedding_needs_no_numpy() -> None:
+    code = "import sys; from together_adapters.types.embeddings import EmbeddingResponse as E; E(data=[]); print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

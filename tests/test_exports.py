@@ -1,0 +1,272 @@
+"""The names that users import, the errors that they catch, and the equality of the two clients."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import inspect
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import together_adapters
+from together_adapters import AsyncTogether, Together, TogetherError, errors
+from together_adapters.transport.call import Response, request
+from together_adapters.transport.failures import status_error
+from together_adapters.types.embeddings import EmbeddingResponse
+
+INTEGRATIONS = Path(__file__).parent.parent / "integrations"
+EXPORTS = {
+    "together_adapters": """
+        APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError AsyncStream AsyncTogether
+        AuthenticationError BadRequestError ConfigurationError ConflictError ContextLengthError DatasetError DownloadError
+        FileTypeError IncompleteStreamError InternalServerError InvalidDatasetError InvalidRequestError JSONError JobFailedError
+        ModelNotAvailableError NotFoundError PaymentRequiredError PermissionDeniedError RateLimitError ResponseError
+        ServiceUnavailableError Stream Timeout Together TogetherError TogetherException UnprocessableEntityError __version__
+    """,
+    "together_adapters.emulator": "Behaviour Emulator Fault RecordedRequest serve",
+    "langchain_together_adapters": "ChatTogether Together TogetherEmbeddings TogetherRerank init_together_model load",
+    "llama_index_together_adapters": "TogetherEmbedding TogetherLLM TogetherRerank",
+}
+
+
+def module_of(name: str) -> Any:
+    if name.endswith("_together_adapters") and not (INTEGRATIONS / name / "__init__.py").exists():
+        pytest.skip(f"{name} is not written yet")
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_exports_are_these(name: str) -> None:
+    assert sorted(module_of(name).__all__) == sorted(EXPORTS[name].split())
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_every_export_is_importable_and_listed(name: str) -> None:
+    module = module_of(name)
+    assert set(module.__all__) <= set(dir(module))
+    for export in module.__all__:
+        found = getattr(module, export)
+        assert found is getattr(module, export)
+        assert export.startswith("__") or inspect.getdoc(found)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_name_that_does_not_exist_is_an_attribute_error(name: str) -> None:
+    module = module_of(name)
+    with pytest.raises(AttributeError, match=rf"module '{re.escape(name)}' has no attribute 'Nothing'"):
+        module.Nothing  # noqa: B018
+    assert not hasattr(module, "Nothing")
+
+
+def test_version_is_a_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", together_adapters.__version__)
+
+
+ALIASES = {
+    "TogetherException": "TogetherError",
+    "Timeout": "APITimeoutError",
+    "JSONError": "APIResponseValidationError",
+    "ResponseError": "APIResponseValidationError",
+}
+BASES = {
+    "ConfigurationError": ["TogetherError"],
+    "APIConnectionError": ["TogetherError"],
+    "APITimeoutError": ["APIConnectionError"],
+    "IncompleteStreamError": ["APIConnectionError"],
+    "APIError": ["TogetherError"],
+    "APIStatusError": ["APIError"],
+    "APIResponseValidationError": ["APIError"],
+    "InvalidRequestError": ["APIStatusError"],
+    "BadRequestError": ["APIStatusError", "InvalidRequestError"],
+    "ContextLengthError": ["BadRequestError"],
+    "AuthenticationError": ["APIStatusError"],
+    "PaymentRequiredError": ["APIStatusError"],
+    "PermissionDeniedError": ["APIStatusError", "InvalidRequestError"],
+    "NotFoundError": ["APIStatusError", "InvalidRequestError"],
+    "ConflictError": ["APIStatusError"],
+    "UnprocessableEntityError": ["APIStatusError", "InvalidRequestError"],
+    "RateLimitError": ["APIStatusError"],
+    "InternalServerError": ["APIStatusError"],
+    "ServiceUnavailableError": ["InternalServerError"],
+    "ModelNotAvailableError": ["APIStatusError"],
+    "DatasetError": ["TogetherError"],
+    "FileTypeError": ["TogetherError"],
+    "InvalidDatasetError": ["FileTypeError", "DatasetError"],
+    "DownloadError": ["TogetherError"],
+    "JobFailedError": ["TogetherError"],
+}
+
+
+def error_classes() -> Iterator[type[TogetherError]]:
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, TogetherError):
+            yield value
+
+
+@pytest.mark.parametrize(("old", "new"), ALIASES.items())
+def test_old_names_are_aliases(old: str, new: str) -> None:
+    assert getattr(together_adapters, old) is getattr(together_adapters, new)
+    assert getattr(errors, old) is getattr(errors, new)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_class_relations(name: str) -> None:
+    for base in BASES[name]:
+        assert issubclass(getattr(together_adapters, name), getattr(together_adapters, base))
+
+
+def test_every_error_of_the_package_has_its_place_here() -> None:
+    exported = {name for name in together_adapters.__all__ if isinstance(getattr(together_adapters, name), type)}
+    raised = {name for name in exported if issubclass(getattr(together_adapters, name), TogetherError)}
+    assert raised == BASES.keys() | ALIASES.keys() | {"TogetherError"}
+    assert issubclass(errors.DatasetError, ValueError)
+    assert all(issubclass(kind, Exception) for kind in error_classes())
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_an_unavailable_model_is_caught_under_its_status_too(status: int) -> None:
+    body = b'{"error": {"message": "gone", "type": "invalid_request_error", "param": null, "code": "model_not_available"}}'
+    error = status_error(Response(status, {}, body), request("POST", "/v1/chat/completions", Response.json, {}))
+    kind = {400: errors.BadRequestError, 404: errors.NotFoundError}[status]
+    assert isinstance(error, errors.ModelNotAvailableError)
+    assert isinstance(error, kind)
+    assert isinstance(error, errors.InvalidRequestError)
+
+
+DETAILS: dict[str, Any] = {
+    "status_code": 429,
+    "request_id": "req-1",
+    "type": "rate_limit",
+    "code": "rate_limit_exceeded",
+    "param": "model",
+    "body": {"error": {"message": "slow down", "big": 2**70}},
+    "headers": {"retry-after": "2"},
+    "attempts": 3,
+    "response": Response(429, {"retry-after": "2"}, b'{"error": {}}', 3),
+    "completed": EmbeddingResponse.model_validate({"data": [{"index": 0, "embedding": [0.5]}], "novel": 1}),
+    "pending": [1, 2],
+}
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{f"pickle {n}": lambda error, n=n: pickle.loads(pickle.dumps(error, n)) for n in range(2, pickle.HIGHEST_PROTOCOL + 1)},
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("kind", dict.fromkeys(error_classes()), ids=lambda kind: kind.__name__)
+def test_errors_survive_copies_with_all_they_carry(kind: type[TogetherError], how: str) -> None:
+    error = kind("what happened", **DETAILS)
+    error.add_note("1 of 3 inputs were embedded")
+    again = COPIES[how](error)
+    assert type(again) is kind
+    assert (str(again), again.message, again.args) == ("what happened", "what happened", ("what happened",))
+    assert {name: getattr(again, name) for name in DETAILS} == DETAILS
+    assert again.__notes__ == error.__notes__
+    assert (again.http_status, again.response.json()) == (429, {"error": {}})
+
+
+def test_an_error_that_was_raised_survives_copies(flavour: Any, question: dict[str, Any]) -> None:
+    with pytest.raises(errors.NotFoundError) as raised:
+        flavour.run(flavour.client().chat.completions.create(**{**question, "model": "acme/unknown"}))
+    for again in (copy.copy(raised.value), copy.deepcopy(raised.value), pickle.loads(pickle.dumps(raised.value))):
+        assert vars(again) == vars(raised.value)
+        assert isinstance(again, errors.ModelNotAvailableError)
+
+
+def test_errors_need_no_arguments() -> None:
+    for kind in error_classes():
+        assert (kind().status_code, kind().attempts, kind().pending, str(kind())) == (None, 0, (), "")
+
+
+def resources(client: Any, path: str = "client") -> Iterator[tuple[str, Any]]:
+    """Every resource of a client, also those within resources, under its path."""
+    for name in dir(type(client)):
+        if name.startswith("_") or name == "with_raw_response":
+            continue
+        value = getattr(client, name)
+        if type(value).__module__.startswith("together_adapters.resources"):
+            yield f"{path}.{name}", value
+            yield from resources(value, f"{path}.{name}")
+
+
+def methods(resource: Any) -> dict[str, Any]:
+    return {
+        name: getattr(resource, name) for name in dir(resource) if not name.startswith("_") and callable(getattr(resource, name))
+    }
+
+
+@pytest.fixture
+def clients() -> tuple[Together, AsyncTogether]:
+    return Together(api_key="any-key"), AsyncTogether(api_key="any-key")
+
+
+def test_both_clients_have_the_same_resources(clients: tuple[Together, AsyncTogether]) -> None:
+    first, second = (dict(resources(client)) for client in clients)
+    assert first.keys() == second.keys()
+    assert {
+        "client.chat.completions",
+        "client.completions",
+        "client.embeddings",
+        "client.rerank",
+        "client.models",
+    } <= first.keys()
+    assert all(inspect.getdoc(type(resource)) for resource in first.values())
+
+
+def test_both_clients_have_the_same_methods_signatures_and_docstrings(clients: tuple[Together, AsyncTogether]) -> None:
+    first, second = (dict(resources(client)) for client in clients)
+    seen = []
+    for path, resource in first.items():
+        mine, other = methods(resource), methods(second[path])
+        assert mine.keys() == other.keys()
+        for name in mine:
+            here, there = inspect.signature(mine[name]), inspect.signature(other[name])
+            assert list(here.parameters.values()) == list(there.parameters.values()), f"{path}.{name}"
+            assert inspect.getdoc(mine[name]) == inspect.getdoc(other[name])
+            assert "\n" in (inspect.getdoc(mine[name]) or ""), f"{path}.{name} has no docstring of substance"
+            assert all(p.annotation is not inspect.Parameter.empty for p in here.parameters.values()), f"{path}.{name}"
+            seen.append(f"{path.removeprefix('client.')}.{name}")
+    assert {"chat.completions.create", "completions.create", "embeddings.create", "rerank.create", "models.list"} <= set(seen)
+
+
+@pytest.mark.parametrize("path", ["embeddings.create", "rerank.create", "models.list"])
+def test_signatures_say_what_comes_back(path: str, clients: tuple[Together, AsyncTogether]) -> None:
+    resource, name = path.split(".")
+    answers = [inspect.signature(getattr(getattr(client, resource), name)).return_annotation for client in clients]
+    assert re.fullmatch(r"\w+", str(answers[0]))
+    assert str(answers[1]) == f"Coroutine[Any, Any, {answers[0]}]"
+
+
+def test_both_clients_take_the_same_settings(clients: tuple[Together, AsyncTogether]) -> None:
+    wanted = [
+        "api_key",
+        "base_url",
+        "timeout",
+        "max_retries",
+        "max_elapsed",
+        "supplied_headers",
+        "default_headers",
+        "default_query",
+        "http_client",
+    ]
+    for client in clients:
+        assert list(inspect.signature(type(client)).parameters) == wanted
+        assert set(inspect.signature(client.with_options).parameters) == set(wanted) - {"http_client"}
+    ours = {name for name in dir(Together) if not name.startswith("_")} - {"to_async"}
+    theirs = {name for name in dir(AsyncTogether) if not name.startswith("_")} - {"to_sync"}
+    assert theirs - ours <= {"aclose"}
+    assert ours - theirs == set()
+
+
+def test_clients_hide_their_key(clients: tuple[Together, AsyncTogether]) -> None:
+    for client in (*clients, Together(api_key="any-key", http_client=httpx.Client())):
+        for resource in (client, client.config, *dict(resources(client)).values()):
+            assert "any-key" not in repr(resource)
