@@ -9,6 +9,8 @@ export TOGETHER_RECORDINGS ?= $(wildcard $(SHARED)/recorded)
 export TOGETHER_FINETUNE_CASES ?= $(wildcard $(SHARED)/finetune-cases)
 export TOGETHER_OPENAPI ?= $(wildcard $(SHARED)/openapi.yaml)
 
+export QUESTION
+
 .PHONY: demo test check bench fix clean
 .DEFAULT_GOAL := help
 
@@ -19,9 +21,9 @@ help:
 	@echo "make bench   measure the speed      make fix     format, and mend what can be mended"
 
 demo: $(VENV)/.cookbook
-	@$(BIN)/python cookbook/rag_langchain.py $(if $(QUESTION),--question "$(QUESTION)")
+	@$(BIN)/python cookbook/rag_langchain.py $${QUESTION:+--question "$$QUESTION"}
 	@echo
-	@$(BIN)/python cookbook/rag_llama_index.py $(if $(QUESTION),--question "$(QUESTION)")
+	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question "$$QUESTION"}
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope

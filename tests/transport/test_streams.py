@@ -208,3 +208,15 @@ async def test_a_timeout_of_the_callers_cancels_cleanly(emulator: Emulator) -> N
             async with asyncio.timeout(0.2):
                 await client.chat.completions.create(**LONG)
         assert await asyncio.to_thread(settled, emulator, 1)
+
+
+def test_a_stream_outlives_the_client_that_opened_it(emulator: Emulator) -> None:
+    emulator.behave(delay=0.005)
+    assert text(ta.Together(api_key=KEY, base_url=emulator.base_url).chat.completions.create(stream=True, **LONG))
+
+    async def outlive() -> str:
+        stream = await ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url).chat.completions.create(stream=True, **LONG)
+        gc.collect()
+        return text([chunk async for chunk in stream])
+
+    assert asyncio.run(outlive())

@@ -7,6 +7,7 @@ import weakref
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
+from os import PathLike
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -19,9 +20,9 @@ from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Async, AsyncRaw
 from together_adapters.transport.bodies import READ_SIZE, FileRange
-from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Streamed
+from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Spoken, Streamed
 from together_adapters.transport.config import Config
-from together_adapters.transport.event_stream import EventStream
+from together_adapters.transport.event_stream import EventStream, sound_stream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
 from together_adapters.transport.pool import ShardedTransport
 from together_adapters.transport.retry import Failure
@@ -167,7 +168,9 @@ class AsyncDriver(Async):
         response = snapshot(reply, sent, b"")
         reads = _reads(reply)
         await anext(reads)
-        return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response), response
+        if isinstance(streamed, Spoken):
+            return AsyncSpeechStream(reads, sound_stream(streamed, response, self.config.secrets), response, streamed), response
+        return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response, self.connections), response
 
     async def download(self, download: Download) -> Response:
         """Perform one exchange and write its body as it comes."""
@@ -290,8 +293,12 @@ class AsyncStream(Generic[T]):
         response: Status and headers of the answer.
     """
 
-    def __init__(self, reads: AsyncGenerator[bytes], events: EventStream[T], response: Response) -> None:
+    def __init__(
+        self, reads: AsyncGenerator[bytes], events: EventStream[T], response: Response, connections: AsyncConnections
+    ) -> None:
         self.response = response
+        # A stream may outlive the client that opened it.
+        self._connections = connections
         self._events = events
         self._reads = reads
         self._ready: Iterator[T] = iter(())
@@ -342,6 +349,27 @@ class AsyncStream(Generic[T]):
         await self.aclose()
         if self._events.error is not None:
             raise self._events.error
+
+
+class AsyncSpeechStream(AsyncStream[T]):
+    """The pieces of spoken text."""
+
+    def __init__(self, reads: AsyncGenerator[bytes], events: EventStream[T], response: Response, spoken: Spoken[T]) -> None:
+        super().__init__(reads, events, response)
+        self._spoken = spoken
+
+    async def stream_to_file(self, file: str | PathLike[str], response_format: str | None = None) -> None:
+        """Save what is still to come as an audio file; nothing is written unless all of it comes.
+
+        Args:
+            file: Where to; a file that is there is replaced. Its ending says the format: `.wav`, `.mp3`, `.raw`, else `wav`.
+            response_format: `wav`, `mp3` or `raw`, whatever the ending. Bare samples get the header of a WAV file.
+
+        Raises:
+            ValueError: No sound came, or it is not of that format.
+        """
+        chunks = [chunk async for chunk in self]
+        await anyio.to_thread.run_sync(self._spoken.save, chunks, file, response_format)
 
 
 async def _reads(reply: httpx.Response) -> AsyncGenerator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -115,6 +116,19 @@ class Streamed(Generic[T_co]):
     def untyped(self) -> Streamed[dict[str, Any]]:
         """The same exchange with events as plain dicts: what the adapters convert."""
         return Streamed(self.call, _event_object, dict_finishes)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken(Streamed[T_co]):
+    """A streamed answer that is sound: events that bring it as text, or its plain bytes, as the service likes.
+
+    Attributes:
+        piece: Makes an event of plain bytes.
+        save: Writes events as an audio file, given its path and format.
+    """
+
+    piece: Callable[[bytes], T_co]
+    save: Callable[[Sequence[Any], str | PathLike[str], str | None], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from together_adapters.errors import IncompleteStreamError, TogetherError
 from together_adapters.transport import failures
-from together_adapters.transport.call import Response, Streamed
+from together_adapters.transport.call import Response, Spoken, Streamed
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.sse import Decoder, is_done
 
@@ -45,11 +45,13 @@ class EventStream(Generic[T]):
         complete = self.over or (bool(self._finished) and all(self._finished.values()))
         self.over = True
         if not complete:
-            failure = failure or Failure("the stream ended before its finish reason")
-            kind = None if failure.timeout else IncompleteStreamError
-            self.error = failures.connection_error(failure, self._streamed.call, self._response.attempts, kind)
-            self.error.request_id = self._response.request_id
+            self._break_off(failure or Failure("the stream ended before its finish reason"))
         return rest
+
+    def _break_off(self, failure: Failure) -> None:
+        kind = None if failure.timeout else IncompleteStreamError
+        self.error = failures.connection_error(failure, self._streamed.call, self._response.attempts, kind)
+        self.error.request_id = self._response.request_id
 
     def _read(self, events: list[tuple[bytes, bytes]], *, cut: bool) -> list[T]:
         parse, finishes, finished = self._streamed.parse, self._streamed.finishes, self._finished
@@ -82,3 +84,26 @@ class EventStream(Generic[T]):
     def _fail(self, error: TogetherError) -> None:
         self.error = error
         self.over = True
+
+
+class SoundStream(EventStream[T]):
+    """Reads one streamed answer that is plain sound: every read is an event, and only a broken connection is an early end."""
+
+    def __init__(self, spoken: Spoken[T], response: Response, secrets: Iterable[str] = ()) -> None:
+        super().__init__(spoken, response, secrets)
+        self._piece = spoken.piece
+
+    def feed(self, data: bytes) -> list[T]:
+        return [self._piece(data)] if data else []
+
+    def end(self, failure: Failure | None = None) -> list[T]:
+        self.over = True
+        if failure is not None:
+            self._break_off(failure)
+        return []
+
+
+def sound_stream(spoken: Spoken[T], response: Response, secrets: Iterable[str]) -> EventStream[T]:
+    """Return the reader for a spoken answer, events or bytes, as its content type says."""
+    textual = response.headers.get("content-type", "text/").lower().startswith("text/")
+    return (EventStream if textual else SoundStream)(spoken, response, secrets)

@@ -19,9 +19,9 @@ from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Sync, SyncRaw
 from together_adapters.transport.bodies import READ_SIZE
-from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Streamed
+from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Spoken, Streamed
 from together_adapters.transport.config import Config
-from together_adapters.transport.event_stream import EventStream
+from together_adapters.transport.event_stream import EventStream, sound_stream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.wire import (
@@ -141,7 +141,9 @@ class SyncDriver(Sync):
             reply.read()
             raise failures.not_a_stream(snapshot(reply, sent), streamed.call, self.config.secrets)
         response = snapshot(reply, sent, b"")
-        return Stream(reply, EventStream(streamed, response, self.config.secrets), response), response
+        if isinstance(streamed, Spoken):
+            return SpeechStream(reply, sound_stream(streamed, response, self.config.secrets), response, streamed), response
+        return Stream(reply, EventStream(streamed, response, self.config.secrets), response, self.connections), response
 
     def download(self, download: Download) -> Response:
         """Perform one exchange and write its body as it comes."""
@@ -248,8 +250,10 @@ class Stream(Generic[T]):
         response: Status and headers of the answer.
     """
 
-    def __init__(self, reply: httpx.Response, events: EventStream[T], response: Response) -> None:
+    def __init__(self, reply: httpx.Response, events: EventStream[T], response: Response, connections: Connections) -> None:
         self.response = response
+        # A stream may outlive the client that opened it.
+        self._connections = connections
         self._reply = reply
         self._events = events
         self._reads = _reads(reply)
@@ -298,6 +302,26 @@ class Stream(Generic[T]):
         self.close()
         if self._events.error is not None:
             raise self._events.error
+
+
+class SpeechStream(Stream[T]):
+    """The pieces of spoken text."""
+
+    def __init__(self, reply: httpx.Response, events: EventStream[T], response: Response, spoken: Spoken[T]) -> None:
+        super().__init__(reply, events, response)
+        self._spoken = spoken
+
+    def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
+        """Save what is still to come as an audio file; nothing is written unless all of it comes.
+
+        Args:
+            file: Where to; a file that is there is replaced. Its ending says the format: `.wav`, `.mp3`, `.raw`, else `wav`.
+            response_format: `wav`, `mp3` or `raw`, whatever the ending. Bare samples get the header of a WAV file.
+
+        Raises:
+            ValueError: No sound came, or it is not of that format.
+        """
+        self._spoken.save(list(self), file, response_format)
 
 
 def _reads(reply: httpx.Response) -> Generator[bytes, None, None]:

@@ -1,0 +1,56 @@
+"""The endpoint that CONTRIBUTING.md adds works when its files are put where it says, and its tests pass on both clients."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from together_adapters import AsyncTogether, Together
+from together_adapters.emulator import Emulator, models, serve
+
+PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
+TYPES, RESOURCE, ROUTE, TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+SCENARIOS: dict[str, Any] = {}
+exec(compile(TESTS, "CONTRIBUTING.md", "exec"), SCENARIOS)
+
+
+def put(monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> ModuleType:
+    """Make a module of a block of the page."""
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(source, "CONTRIBUTING.md", "exec"), module.__dict__)
+    return module
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator with the new route, and clients with the new resource."""
+    put(monkeypatch, "together_adapters.types.voices", TYPES)
+    resource = put(monkeypatch, "together_adapters.resources.voices", RESOURCE)
+    route = put(monkeypatch, "together_adapters.emulator.voices", ROUTE)
+    for client in (Together, AsyncTogether):
+        monkeypatch.setattr(client, "voices", property(lambda self: resource.VoiceCatalogue(self._driver)), raising=False)
+    monkeypatch.setattr(models, "ROUTES", [*models.ROUTES, *route.ROUTES])  # as if `create_app` named the new module
+    with serve() as running:
+        yield running
+
+
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name.startswith("test_")])
+def test_the_endpoint_of_the_page(scenario: str, flavour: Any, emulator: Emulator) -> None:
+    SCENARIOS[scenario](flavour, emulator)
+    assert emulator.errors == []
+
+
+def test_the_house_is_as_drawn() -> None:
+    drawn = PAGE.partition("```\n")[2].partition("```")[0]
+    root = Path(__file__).parents[2]
+    for name in re.findall(r"\b(\w+\.py)\b", drawn):
+        assert list(root.glob(f"together_adapters/**/{name}")), name
+    for name in re.findall(r"^ *(\w+)/ ", drawn, re.MULTILINE):
+        assert list(root.glob(f"**/{name}/")), name

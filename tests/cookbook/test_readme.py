@@ -1,0 +1,112 @@
+"""README.md keeps its word: each example runs as it stands, on the emulator, and what it names exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import together_adapters
+from together_adapters.emulator import Emulator, Fault
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: re.sub(r"\W+", "-", example)[-40:])
+def test_example_runs(
+    example: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "sk-of-a-reader")
+    monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
+    exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.strip() or "print" not in example
+    assert emulator.errors == []
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 14
+
+
+def test_errors_exist() -> None:
+    section = README.partition("## Errors and retries")[2].partition("\n## ")[0]
+    named = {name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+Error)`", row)}
+    assert len(named) > 12
+    assert named <= set(together_adapters.__all__)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    anchors = {re.sub(r"[^\w-]", "", head.lower().replace(" ", "-")) for head in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif "://" not in target:
+            assert (ROOT / target.partition("#")[0]).exists(), target
+
+
+def test_extras_exist() -> None:
+    table = README.partition("| extra | brings |")[2].partition("\n\n")[0]
+    extras = set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE))
+    declared = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    assert extras
+    assert extras <= set(re.findall(r"^([\w-]+) = ", declared, re.MULTILINE))
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    pages = README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = set(re.findall(r"(?:^|`)make (\w+)", pages, re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_comparison_with_other_packages(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The column of this package; the other one was measured with the versions that the page names."""
+    from langchain_together_adapters import ChatTogether, TogetherEmbeddings
+    from llama_index_together_adapters import TogetherEmbedding, TogetherLLM
+
+    monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
+    for adapter in (ChatTogether, TogetherEmbeddings, TogetherLLM, TogetherEmbedding):
+        with pytest.raises(together_adapters.ConfigurationError, match="TOGETHER_API_KEY"):
+            adapter()  # though OPENAI_API_KEY is set
+    assert emulator.requests == []
+
+    monkeypatch.setenv("TOGETHER_API_KEY", "sk-of-a-reader")
+    texts = [f"text {number}" for number in range(200)]
+    TogetherEmbeddings().embed_documents(texts)
+    assert len(emulator.requests) == 2
+    TogetherEmbedding().get_text_embedding_batch(texts)
+    assert len(emulator.requests) == 4
+
+    ChatTogether(top_k=5).invoke("hello")
+    TogetherLLM().complete("hello", top_k=5)
+    assert [json.loads(request.body)["top_k"] for request in emulator.requests[-2:]] == [5, 5]
+    assert ChatTogether(model="openai/gpt-oss-20b").invoke("Why?").additional_kwargs["reasoning_content"]
+
+    llama = TogetherLLM(model="meta-llama/Llama-3.3-70B-Instruct-Turbo", api_key="sk-of-a-reader")
+    assert llama.metadata.context_window == 131_072
+    assert llama.metadata.is_function_calling_model
+    assert "sk-of-a-reader" not in repr(llama) + str(llama.to_dict()) + llama.to_json()
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama-index"])
+def test_requests_on_a_lasting_failure(framework: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("together_adapters.transport.retry.INITIAL_DELAY", 0.01)
+    settings = {"api_key": "sk-of-a-reader", "base_url": emulator.base_url, "max_retries": 2}
+    emulator.inject(Fault("500", times=9))
+    with pytest.raises(together_adapters.InternalServerError):
+        if framework == "langchain":
+            from langchain_together_adapters import ChatTogether
+
+            ChatTogether(**settings).invoke("hello")
+        else:
+            from llama_index_together_adapters import TogetherLLM
+
+            TogetherLLM(**settings).complete("hello")
+    assert len(emulator.requests) == 3
