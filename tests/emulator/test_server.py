@@ -1,0 +1,186 @@
+"""Starting, stopping, keys, and what an emulator remembers."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.emulator.conftest import KEY, MODEL, Chat
+from together_adapters.emulator import Behaviour, Emulator, Fault, serve
+
+ASK = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 200"}]}
+
+
+def wait_for(condition: object, seconds: float = 3.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def test_it_is_ready_at_once_and_gone_at_once() -> None:
+    started = time.monotonic()
+    with serve() as emulator:
+        assert httpx.get(f"{emulator.base_url}/models", headers=KEY, verify=False).status_code == 200
+        assert time.monotonic() - started < 1.0
+        ended = time.monotonic()
+    assert time.monotonic() - ended < 0.5
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{emulator.base_url}/models", headers=KEY, verify=False)
+
+
+def test_open_streams_do_not_hold_it_up() -> None:
+    with httpx.Client(headers=KEY, verify=False) as http, contextlib.ExitStack() as stack:
+        with serve(behaviour=Behaviour(delay=0.2)) as emulator:
+            asked = http.stream("POST", f"{emulator.base_url}/chat/completions", json={**ASK, "stream": True})
+            parts = stack.enter_context(asked).iter_bytes()
+            next(parts)
+            ended = time.monotonic()
+        assert time.monotonic() - ended < 1.0
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            list(parts)
+
+
+def test_kept_connections_answer_without_delay(http: httpx.Client, emulator: Emulator) -> None:
+    started = time.monotonic()
+    for _ in range(20):
+        http.get("/models")
+    # Nagle's algorithm against delayed acknowledgements costs 40 ms for each request
+    assert time.monotonic() - started < 0.6
+    assert len({request.connection for request in emulator.requests}) == 1
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer invalid", "Bearer bad-key", "Basic abc", "k"])
+def test_bad_keys(emulator: Emulator, header: str | None) -> None:
+    headers = {} if header is None else {"authorization": header}
+    answer = httpx.post(f"{emulator.base_url}/chat/completions", json=ASK, headers=headers, verify=False)
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, "invalid_api_key")
+
+
+def test_one_key_alone() -> None:
+    with serve(api_key="right") as emulator:
+        asked = [
+            httpx.get(f"{emulator.base_url}/models", headers={"authorization": f"Bearer {key}"}, verify=False)
+            for key in ("right", "other")
+        ]
+    assert [answer.status_code for answer in asked] == [200, 401]
+
+
+def test_requests_are_remembered(http: httpx.Client, emulator: Emulator) -> None:
+    http.post("/chat/completions?x=1", json=ASK, headers={"X-Custom": "Yes"})
+    http.post("/embeddings", content=b"not json")
+    first, second = emulator.requests
+    assert (first.method, first.path, first.query) == ("POST", "/v1/chat/completions", "x=1")
+    assert first.headers["x-custom"] == "Yes"
+    assert first.json == ASK
+    assert b'"model"' in first.body
+    assert second.json is None
+    emulator.clear()
+    assert emulator.requests == []
+
+
+def test_answers_carry_the_headers_of_the_service(http: httpx.Client) -> None:
+    headers = http.post("/chat/completions", json=ASK).headers
+    assert headers["content-type"] == "application/json; charset=utf-8"
+    assert headers["retry-after"] == "2"  # on success too: a client must not obey it
+    assert int(headers["x-ratelimit-remaining"]) > int(headers["x-ratelimit-limit"])
+    assert headers["x-request-id"].startswith("o")
+    assert headers["cf-ray"]
+
+
+@pytest.mark.parametrize("path", ["//v1//models", "/v1/v1/models", "/v1/models/"])
+def test_odd_paths_are_forgiven(emulator: Emulator, path: str) -> None:
+    root = emulator.base_url.removesuffix("/v1")
+    assert httpx.get(root + path, headers=KEY, verify=False).status_code == 200
+
+
+def test_unknown_paths_and_methods(http: httpx.Client) -> None:
+    missing, wrong = http.get("/nothing/here"), http.put("/models")
+    assert (missing.status_code, wrong.status_code) == (404, 405)
+    assert {"message", "type", "param", "code"} == set(missing.json()["error"]) == set(wrong.json()["error"])
+
+
+def test_clients_that_leave_are_counted(emulator: Emulator, http: httpx.Client, chat: Chat) -> None:
+    emulator.behave(delay=0.02)
+    with http.stream("POST", "/chat/completions", json={**ASK, "stream": True}) as answer:
+        parts = answer.iter_bytes()
+        next(parts)
+        assert emulator.in_flight == 1
+    assert wait_for(lambda: emulator.disconnects == 1)
+    assert wait_for(lambda: emulator.in_flight == 0)
+    emulator.behave(delay=0)
+    chat.chunks("hello")
+    with pytest.raises(httpx.RemoteProtocolError):
+        emulator.inject("cut")
+        chat.chunks("hello there")
+    assert emulator.disconnects == 1  # neither a complete answer nor a fault of ours is a client that left
+
+
+def test_a_client_that_gives_up_waiting_is_counted(emulator: Emulator, http: httpx.Client) -> None:
+    emulator.inject(Fault("slow", seconds=5))
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/chat/completions", json=ASK, timeout=0.1)
+    assert wait_for(lambda: emulator.disconnects == 1)
+
+
+def test_the_highest_number_in_flight(emulator: Emulator, http: httpx.Client) -> None:
+    emulator.behave(delay=0.1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: http.post("/chat/completions", json=ASK), range(4)))
+    assert emulator.most_in_flight == 4
+    assert wait_for(lambda: emulator.in_flight == 0)
+
+
+def test_behaviour_changes_for_a_block_or_a_request(emulator: Emulator, chat: Chat) -> None:
+    with emulator.behave(finish="eos"):
+        assert chat.whole("hi")["choices"][0]["finish_reason"] == "eos"
+    assert chat.whole("hi")["choices"][0]["finish_reason"] == "stop"
+    for_one = {"x-emulator-behaviour": "finish=eos; cached_tokens=nested"}
+    assert "prompt_tokens_details" in chat.whole("hi", headers=for_one)["usage"]
+    for wrong in ("finish=never", "nonsense=1", "delay=soon"):
+        assert chat.post("hi", headers={"x-emulator-behaviour": wrong}).status_code == 400
+    with pytest.raises(ValueError, match="finish"):
+        emulator.behave(finish="never")
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "together_adapters.emulator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_prints_its_address_and_ends_on_a_signal(number: signal.Signals) -> None:
+    process = command("--strict", "--api-key", "only")
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    answer = httpx.post(f"{url}/chat/completions", json={**ASK, "odd": 1}, headers={"authorization": "Bearer only"}, verify=False)
+    assert answer.status_code == 422
+    process.send_signal(number)
+    rest, complaints = process.communicate(timeout=5)
+    assert (process.returncode, rest, complaints) == (0, "", "")
+
+
+def test_the_command_says_when_the_port_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = command("--port", str(taken.getsockname()[1]))
+        out, complaints = process.communicate(timeout=10)
+    assert (process.returncode, out, complaints.count("\n")) == (1, "", 1)
+    assert "Traceback" not in complaints

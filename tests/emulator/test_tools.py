@@ -1,0 +1,111 @@
+"""Tool calls: whether, which, with what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.emulator.conftest import ADD, INTEGER, MULTIPLY, STRING, WEATHER, Chat, tool
+
+UNIT = {"type": "string", "enum": ["celsius", "fahrenheit"]}
+TODAY = tool("get_current_weather", "Get the current weather in a given location", ["location"], location=STRING, unit=UNIT)
+TOMORROW = tool("get_tomorrow_weather", "Get tomorrow's weather in a given location", ["location"], location=STRING, unit=UNIT)
+MAGIC = tool("magic_function", "Apply a magic function to an input.", input={"type": "integer", "exclusiveMinimum": -1000})
+HANDOFF = tool(
+    "handoff",
+    "Useful for handing off to another agent.\n\nCurrently available agents:\n"
+    "{'MathAgent': 'Does arithmetic: adds and multiplies', 'WriterAgent': 'Writes reports'}",
+    to_agent=STRING,
+    reason=STRING,
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tools", "expected"),
+    [
+        ("What is the value of magic_function(3)? Use the tool.", [MAGIC], [("magic_function", {"input": 3})]),
+        ("What's the weather in San Francisco, CA?", [WEATHER], [("get_weather", {"location": "San Francisco, CA"})]),
+        (
+            "weather in Tokyo, in fahrenheit please",
+            [TODAY],
+            [("get_current_weather", {"location": "Tokyo", "unit": "fahrenheit"})],
+        ),
+        ("What is 12 * 7?", [WEATHER, ADD, MULTIPLY], [("multiply", {"a": 12, "b": 7})]),
+        ("add 2 and 3", [WEATHER, ADD, MULTIPLY], [("add", {"a": 2, "b": 3})]),
+        ("Add 2 and 3 and multiply 4 by 5", [ADD, MULTIPLY], [("add", {"a": 2, "b": 3}), ("multiply", {"a": 4, "b": 5})]),
+        (
+            "What's the weather today in Boston and what will the weather be tomorrow in Chicago?",
+            [TODAY, TOMORROW],
+            [("get_current_weather", {"location": "Boston"}), ("get_tomorrow_weather", {"location": "Chicago"})],
+        ),
+        ("What time is it?", [tool("current_time", "Tell the time")], [("current_time", {})]),
+        (
+            "Please add 2 and 3",
+            [WEATHER, HANDOFF],
+            [("handoff", {"to_agent": "MathAgent", "reason": "The request is for MathAgent: Please add 2 and 3"})],
+        ),
+        ("Hello!", [WEATHER, ADD, MAGIC], []),
+        ("Tell me a story", [WEATHER, ADD, MAGIC, HANDOFF], []),
+    ],
+)
+def test_which_tools_are_called(chat: Chat, prompt: str, tools: list[Any], expected: list[Any]) -> None:
+    assert chat.calls(prompt, tools=tools) == expected
+
+
+def test_the_choice_of_a_tool(chat: Chat) -> None:
+    named = {"type": "function", "function": {"name": "add"}}
+    assert [name for name, _ in chat.calls("Hello!", tools=[WEATHER, ADD], tool_choice=named)] == ["add"]
+    assert len(chat.calls("Hello!", tools=[WEATHER, ADD], tool_choice="required")) == 1
+    assert chat.calls("weather in Oslo", tools=[WEATHER], tool_choice="none") == []
+    for wrong in ({"type": "function", "function": {"name": "other"}}, "sometimes"):
+        assert chat.post("hi", tools=[WEATHER], tool_choice=wrong).status_code in (400, 422)
+
+
+def test_one_call_at_a_time(chat: Chat) -> None:
+    assert len(chat.calls("weather in Oslo and in Rome", tools=[WEATHER])) == 2
+    assert len(chat.calls("weather in Oslo and in Rome", tools=[WEATHER], parallel_tool_calls=False)) == 1
+
+
+def test_text_is_copied_as_it_is(chat: Chat) -> None:
+    customer = tool("create_customer", "Create a customer", customer_name=STRING)
+    body = chat.whole("Create a customer named '你好啊集团' (Hello Group).", tools=[customer], tool_choice="required")
+    assert body["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"customer_name":"你好啊集团"}'
+
+
+def test_a_required_string_is_never_empty(chat: Chat) -> None:
+    greeting = tool("greeting", "Generate a greeting in a particular style.", answer_style=STRING)
+    assert all(arguments["answer_style"] for _, arguments in chat.calls("hi", tools=[greeting], tool_choice="required"))
+
+
+def test_results_are_quoted_and_nothing_is_called_twice(chat: Chat) -> None:
+    talk = [
+        {"role": "user", "content": "weather in Oslo?"},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"location": "Oslo"}'}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "Rain, 7 degrees"},
+    ]  # fmt: skip
+    assert chat.text(talk, tools=[WEATHER]) == "get_weather says: Rain, 7 degrees."
+    assert chat.calls(
+        [*talk, {"role": "assistant", "content": "Rain."}, {"role": "user", "content": "and the weather in Rome?"}],
+        tools=[WEATHER],
+    ) == [("get_weather", {"location": "Rome"})]
+
+
+def test_react_in_text(chat: Chat) -> None:
+    system = (
+        "You have access to the following tools:\n> Tool Name: add\nTool Description: add(a: int, b: int) -> int\nAdd two integers.\n"
+        'Tool Args: {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"], "type": "object"}\n\n'
+        "Thought: ...\nAction: tool name (one of add) if using a tool.\nAction Input: the input\n\nObservation: tool response\n\nAnswer: ..."
+    )
+    talk = [{"role": "system", "content": system}, {"role": "user", "content": "What is 20 + 22?"}]
+    step = chat.text(talk)
+    assert step.endswith('Action: add\nAction Input: {"a": 20, "b": 22}')
+    talk += [{"role": "assistant", "content": step}, {"role": "user", "content": "Observation: 42"}]
+    assert chat.text(talk).endswith("\nAnswer: 42")
+
+
+def test_integers_stay_integers(chat: Chat) -> None:
+    book = tool("book_table", "Book a table in a restaurant", restaurant=STRING, people=INTEGER, outside={"type": "boolean"})
+    assert chat.calls("Book a table at 'Chez Nous' for 4 people, not outside", tools=[book]) == [
+        ("book_table", {"restaurant": "Chez Nous", "people": 4, "outside": False})
+    ]

@@ -1,0 +1,37 @@
+"""`python -m together_adapters.emulator`: run it until a signal comes. The first line of stdout is the base URL."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from together_adapters.emulator import Behaviour, serve
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code."""
+    parser = argparse.ArgumentParser(prog="together_adapters.emulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--strict", action="store_true", help="refuse unknown parameters with a 422")
+    parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
+    options = parser.parse_args(arguments)
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    try:
+        with serve(options.port, options.host, options.api_key, Behaviour(strict=options.strict), keep=1_000) as emulator:
+            sys.stdout.write(f"{emulator.base_url}\n")
+            sys.stdout.flush()
+            told.wait()
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
