@@ -1,0 +1,175 @@
+"""From LlamaIndex messages and tools to what goes on the wire. Pure, but for files that a message itself names.
+
+What the API cannot express raises, named; nothing vanishes. The caller's messages are never changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from io import IOBase
+from typing import Any, cast
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from llama_index_together_adapters.tool_calls import legacy_calls
+
+_ROLES = {"developer": "system", "chatbot": "assistant", "model": "assistant"}
+_CHOICES = frozenset({"auto", "none", "required"})
+Part = dict[str, Any]
+
+
+def wire_messages(messages: Iterable[ChatMessage], *, replay_reasoning: bool = False) -> list[dict[str, Any]]:
+    """Return a conversation in the shape of the wire.
+
+    Args:
+        messages: The conversation.
+        replay_reasoning: Whether the assistant's reasoning goes back to the model.
+
+    Raises:
+        ValueError: A message holds content that the API cannot express.
+    """
+    return [_message(message, replay_reasoning) for message in messages]
+
+
+def _message(message: ChatMessage, replay_reasoning: bool) -> dict[str, Any]:
+    role = _ROLES.get(message.role.value, message.role.value)
+    blocks = message.blocks
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock and role in ("user", "system") and not message.additional_kwargs:
+        return {"role": role, "content": blocks[0].text}
+    content = _content(blocks, role)
+    wire: dict[str, Any] = {"role": role, "content": content}
+    if name := message.additional_kwargs.get("name"):
+        wire["name"] = name
+    if role == "tool":
+        wire["tool_call_id"] = message.additional_kwargs.get("tool_call_id") or ""
+    if role == "assistant":
+        if replay_reasoning and (reasoning := _reasoning(message)):
+            wire["reasoning"] = reasoning
+        if calls := _tool_calls(message):
+            wire["tool_calls"] = calls
+            wire["content"] = content or None
+    return wire
+
+
+def _content(blocks: Sequence[Any], role: str) -> str | list[Part]:
+    parts = [part for block in blocks for part in _parts(block)]
+    if all(part["type"] == "text" for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    if role != "user":
+        other = next(part["type"] for part in parts if part["type"] != "text")
+        raise ValueError(f"a message of role {role} can hold text only, not {other}: send it in a user message")
+    return [part for part in parts if part["type"] != "text" or part["text"]]
+
+
+def _parts(block: Any) -> list[Part]:
+    """Return the content parts that express one block."""
+    if isinstance(block, TextBlock):
+        return [_text(block.text)]
+    if isinstance(block, ToolCallBlock | ThinkingBlock | CachePoint):
+        return []  # calls and reasoning have fields of their own; cache points are hints
+    if isinstance(block, ImageBlock):
+        url = _url(block.url) or _data_url(block, block.image, block.image_mimetype or "image/png")
+        return [{"type": "image_url", "image_url": {"url": url} | ({"detail": block.detail} if block.detail else {})}]
+    if isinstance(block, VideoBlock):
+        url = _url(block.url) or _data_url(block, block.video, block.video_mimetype or "video/mp4")
+        return [{"type": "video_url", "video_url": {"url": url}}]
+    if isinstance(block, AudioBlock):
+        if url := _url(block.url):
+            return [{"type": "audio_url", "audio_url": {"url": url}}]
+        data = _base64(block, block.audio)
+        return [{"type": "input_audio", "input_audio": {"data": data, "format": block.format or "wav"}}]
+    if isinstance(block, DocumentBlock):
+        return _document(block)
+    if isinstance(block, CitableBlock):
+        return [_text(f"{block.title} ({block.source})"), *(part for inner in block.content for part in _parts(inner))]
+    if isinstance(block, CitationBlock):
+        return _parts(block.cited_content)
+    raise ValueError(f"Together's API cannot express a content block of type {type(block).__name__}")
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _url(url: Any) -> str:
+    return str(url) if url else ""
+
+
+def _data_url(block: Any, data: Any, mimetype: str) -> str:
+    return f"data:{mimetype};base64,{_base64(block, data)}"
+
+
+def _base64(block: Any, data: Any) -> str:
+    """Return what a media block holds, or the file it names, in base64. Blocks keep bytes in base64 already."""
+    kind = str(block.block_type)
+    if isinstance(data, IOBase):
+        data.seek(0)
+        block = type(block)(**{kind: cast("Any", data).read()})
+    resolved: IOBase = getattr(block, f"resolve_{kind}")(as_base64=True)
+    return cast("bytes", cast("Any", resolved).read()).decode("ascii")
+
+
+def _document(block: DocumentBlock) -> list[Part]:
+    """Return a document as text or as an image; the API reads no other kind."""
+    kind = block.document_mimetype or ""
+    if kind.startswith("image/") and block.url:
+        return [{"type": "image_url", "image_url": {"url": _url(block.url)}}]
+    if kind.startswith("text/") or kind in ("application/json", "application/xml"):
+        text = cast("bytes", cast("Any", block.resolve_document()).read()).decode("utf-8", "replace")
+        return [_text(f"{block.title}\n{text}" if block.title and block.title != "input_document" else text)]
+    if kind.startswith("image/"):
+        from base64 import b64encode
+
+        data = b64encode(cast("Any", block.resolve_document()).read()).decode("ascii")
+        return [{"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}}]
+    raise ValueError(f"Together's API cannot express a DocumentBlock of type {kind or 'unknown'}: send its text instead")
+
+
+def _reasoning(message: ChatMessage) -> str:
+    return "".join(block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock))
+
+
+def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
+    """Return the calls that an assistant message made: its blocks, or where it has none, the older mirror of them."""
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if not blocks:
+        return [_wire_call(call.get("id"), **_function(call)) for call in legacy_calls(message)]
+    return [_wire_call(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+
+
+def _function(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function") or {}
+    return {"name": function.get("name") or "", "arguments": function.get("arguments")}
+
+
+def _wire_call(call_id: str | None, name: str, arguments: Any) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+    return {"id": call_id or "", "type": "function", "function": {"name": name, "arguments": text or "{}"}}
+
+
+def wire_tools(tools: Iterable[Any] | None) -> list[dict[str, Any]] | None:
+    """Return tools in the shape of the wire; dicts are taken as they are. None when there are none."""
+    found = [tool if isinstance(tool, dict) else tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools or ()]
+    return found or None
+
+
+def wire_tool_choice(choice: str | Mapping[str, Any] | None, *, required: bool = False) -> str | Mapping[str, Any]:
+    """Return which tool the model must, may or may not call; a name means that function."""
+    if choice is None:
+        return "required" if required else "auto"
+    if isinstance(choice, str) and choice not in _CHOICES:
+        return {"type": "function", "function": {"name": choice}}
+    return choice
