@@ -7,17 +7,22 @@ rounds is what counts. `time.process_time` is user and system time of all thread
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import inspect
+from asyncio import Runner
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from tests.benchmarks.server import Server
+
+T = TypeVar("T")
 
 TURNS: Final = 4
-Loop = asyncio.Runner
+LEAST_ROUNDS: Final = 3
+SLOW_PEER: Final = 0.3
 Work = Callable[[], Any]
 """One call of an operation, or a function that gives its coroutine. What it returns is the same for every contestant."""
 
@@ -47,7 +52,7 @@ class Operation:
         unit: `us` or `ms`.
         per: Units of work in one call, chunks or documents for example.
         peers: Other libraries' ways.
-        close: What to do afterwards.
+        peer_share: How many times less work the peers do in a call, where all of it would take minutes.
     """
 
     name: str
@@ -57,7 +62,7 @@ class Operation:
     unit: str = "us"
     per: int = 1
     peers: dict[str, Work] = field(default_factory=dict)
-    close: Work | None = None
+    peer_share: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,47 @@ class Row:
         return "met" if reached is not None and round(reached, 2) <= self.goal.most else "missed"
 
 
+class Bench:
+    """Where operations are made: the server they ask, the event loop they run in, and the clients to close after each."""
+
+    def __init__(self, server: Server, loop: Runner) -> None:
+        self.server = server
+        self.loop = loop
+        self._kept: list[Any] = []
+
+    def keep(self, client: T) -> T:
+        """Return a client that is closed when its operation has been measured."""
+        self._kept.append(client)
+        return client
+
+    def url(self, answer: str) -> str:
+        """Return the base URL that is answered so."""
+        return self.server.url(answer)
+
+    def requests(self, work: Work) -> int:
+        """Do something once, and return how many requests it took."""
+        before = self.server.served()
+        Contestant(work, self.loop).once()
+        return self.server.served() - before
+
+    def clear(self) -> None:
+        """Close what was kept, so that the next operation finds an idle server."""
+        while self._kept:
+            client = self._kept.pop()
+            close = getattr(client, "aclose", None) or getattr(client, "close", None)
+            closing = close() if close is not None else None
+            if inspect.isawaitable(closing):
+                self.loop.run(_awaited(closing))
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+Builder = Callable[[str, Bench], "Operation | Row"]
+"""Makes an operation of its name when it is wanted, or a row that says all there is to say."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """How long to measure.
@@ -102,22 +148,25 @@ class Pace:
     Attributes:
         rounds: Paired measurements of each operation.
         turn: Seconds that one turn of one contestant should take.
-        peer_rounds: Rounds that take the peers along.
+        peer_rounds: Rounds that take the peers along; those that are slow get one.
+        limit: Seconds after which an operation gets no further round, if it has had three.
     """
 
     rounds: int = 7
-    turn: float = 0.05
-    peer_rounds: int = 3
+    turn: float = 0.04
+    peer_rounds: int = 2
+    limit: float = 3.0
 
 
 class Contestant:
     """One way of doing an operation, and what it has cost in this round."""
 
-    def __init__(self, work: Work, loop: Loop) -> None:
+    def __init__(self, work: Work, loop: Runner) -> None:
         self._work = work
         self._loop = loop
         self._asynchronous = inspect.iscoroutinefunction(work)
         self.calls = 1
+        self.seconds = 0.0
         self.spent = 0.0
         self.done = 0
 
@@ -126,11 +175,11 @@ class Contestant:
         return self._loop.run(self._work()) if self._asynchronous else self._work()
 
     def prepare(self, turn: float) -> None:
-        """Warm up, and choose how many calls make a turn."""
-        self.once()
+        """Choose how many calls make a turn, by a second warm-up."""
         began = perf_counter()
         self.once()
-        self.calls = max(1, int(turn / max(perf_counter() - began, 1e-7)))
+        self.seconds = perf_counter() - began
+        self.calls = max(1, int(turn / max(self.seconds, 1e-7)))
 
     def take_turn(self) -> None:
         """Do it, timed."""
@@ -157,42 +206,67 @@ class Contestant:
         return cost
 
 
-def measure(operation: Operation, loop: Loop, pace: Pace) -> list[Row]:
+def measure(operation: Operation, bench: Bench, pace: Pace) -> list[Row]:
     """Return the rows of an operation: its own, and one for each peer.
 
     Raises:
         AssertionError: The contestants do not come to the same result, so their times cannot be compared.
     """
-    ours = Contestant(operation.ours, loop)
-    baseline = [Contestant(work, loop) for work in operation.baseline]
-    peers = {name: Contestant(work, loop) for name, work in operation.peers.items()}
+    ours = Contestant(operation.ours, bench.loop)
+    baseline = [Contestant(work, bench.loop) for work in operation.baseline]
+    peers = {name: Contestant(work, bench.loop) for name, work in operation.peers.items()}
     expected = ours.once()
-    for contestant in [*baseline, *peers.values()]:
-        result = contestant.once()
-        assert result == expected, f"{operation.name}: {str(result)[:80]!r} is not {str(expected)[:80]!r}"
+    for contestant in baseline:
+        assert (result := contestant.once()) == expected, f"{_short(result)} is not {_short(expected)}"
+    failed = _failed(peers, expected if operation.peer_share == 1 else None)
     for contestant in [ours, *baseline, *peers.values()]:
         contestant.prepare(pace.turn)
+    turns = TURNS if max(contestant.seconds for contestant in [ours, *baseline]) < TURNS * pace.turn else 2
     costs: list[tuple[float, float]] = []
     peer_costs: dict[str, list[tuple[float, float]]] = {name: [] for name in peers}
+    began = perf_counter()
     for number in range(pace.rounds):
-        with_peers = number < pace.peer_rounds
-        _round([ours, *baseline, *(peers.values() if with_peers else ())])
+        if number >= LEAST_ROUNDS and perf_counter() - began > pace.limit:
+            break
+        present = {
+            name: contestant
+            for name, contestant in peers.items()
+            if number == 0 or (number < pace.peer_rounds and contestant.seconds < SLOW_PEER)
+        }
+        _round([ours, *baseline, *present.values()], turns)
         base = sum(contestant.cost() for contestant in baseline)
         costs.append((ours.cost(), base))
-        if with_peers:
-            for name, contestant in peers.items():
-                peer_costs[name].append((contestant.cost(), base))
-    if operation.close is not None:
-        Contestant(operation.close, loop).once()
-    rows = [_row(operation, operation.name, costs, operation.goal)]
-    return rows + [_row(operation, name, found, None, peer=True) for name, found in peer_costs.items()]
+        for name, contestant in present.items():
+            peer_costs[name].append((contestant.cost() * operation.peer_share, base))
+    others = [_row(operation, name, found, None, peer=True) for name, found in peer_costs.items()]
+    return [_row(operation, operation.name, costs, operation.goal), *others, *failed]
 
 
-def _round(contestants: list[Contestant]) -> None:
+def _failed(peers: dict[str, Contestant], expected: Any) -> list[Row]:
+    """Take out the peers that cannot do it, and say why."""
+    rows: list[Row] = []
+    for name, contestant in list(peers.items()):
+        try:
+            result = contestant.once()
+            if expected is None or result == expected:
+                continue
+            problem = f"{_short(result)} is not {_short(expected)}"
+        except Exception as raised:
+            problem = f"{type(raised).__name__}: {raised}"
+        del peers[name]
+        rows.append(Row(name, note=f"failed: {problem[:70]}", peer=True))
+    return rows
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60]
+
+
+def _round(contestants: list[Contestant], turns: int) -> None:
     gc.collect()
     gc.disable()
     try:
-        for turn in range(TURNS):
+        for turn in range(turns):
             for contestant in contestants if turn % 2 == 0 else reversed(contestants):
                 contestant.take_turn()
     finally:

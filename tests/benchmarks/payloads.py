@@ -76,7 +76,14 @@ def events(count: int) -> list[bytes]:
 
 def _chunk(piece: str, *, last: bool) -> dict[str, Any]:
     delta = {"token_id": 34564, "role": "assistant", "content": piece, "tool_calls": None}
-    choice = {"index": 0, "text": piece, "logprobs": None, "finish_reason": "stop" if last else None, "seed": None, "delta": delta}
+    choice = {
+        "index": 0,
+        "text": piece,
+        "logprobs": None,
+        "finish_reason": "stop" if last else None,
+        "seed": None,
+        "delta": delta,
+    }
     return {**_ABOUT, "object": "chat.completion.chunk", "choices": [choice], "usage": _USAGE if last else None}
 
 

@@ -12,7 +12,7 @@ import selectors
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from http.client import HTTPConnection
@@ -39,7 +39,11 @@ def stream(count: int) -> list[bytes]:
     """Return head and events of a streamed answer: one HTTP chunk for each event, as the service sends them."""
     head = _head("200 OK", {"content-type": "text/event-stream;charset=utf-8", "transfer-encoding": "chunked"})
     events = payloads.events(count)
-    return [head, *(b"%x\r\n%b\r\n" % (len(event), event) for event in events[:-1]), b"%x\r\n%b\r\n0\r\n\r\n" % (len(events[-1]), events[-1])]
+    return [
+        head,
+        *(b"%x\r\n%b\r\n" % (len(event), event) for event in events[:-1]),
+        b"%x\r\n%b\r\n0\r\n\r\n" % (len(events[-1]), events[-1]),
+    ]
 
 
 def coalesced(parts: list[bytes]) -> Reply:
@@ -55,42 +59,53 @@ def _head(status: str, headers: dict[str, str]) -> bytes:
 
 
 class Replies:
-    """The answers, and how many were asked for."""
+    """The answers, each made when it is first asked for, and how many requests there were."""
 
     def __init__(self) -> None:
-        small = whole(payloads.chat_reply(1_000))
-        limited = whole(b'{"error":{"message":"slow down"}}', "429 Too Many Requests", retry_after_ms="1")
-        rows = payloads.embedding_rows(256, 64)
         self.served = 0
-        self._retried = False
-        self._limited, self._small = limited, small
-        self._fixed: dict[bytes, Reply] = {
-            b"small": small,
-            b"slow": small,
-            b"large": whole(payloads.chat_reply(100_000)),
-            b"coalesced": coalesced(stream(payloads.CHUNKS)),
-            b"paced": stream(payloads.PACED_CHUNKS),
-            b"vectors": whole(payloads.embedding_reply(payloads.embedding_rows(256, 1024))),
-            b"rerank": whole(payloads.rerank_reply()),
-        }
+        self._limited = False
 
-        @cache
-        def embedded(count: int) -> Reply:
-            return whole(payloads.embedding_reply(rows[:count]))
-
-        self._embedded: Callable[[int], Reply] = embedded
-
-    def of(self, name: bytes, body: bytes) -> Reply:
+    def of(self, name: str, body: bytes) -> Reply:
         """Return the answer that a path asks for."""
-        if name == b"count":
+        if name == "count":
             return whole(str(self.served).encode())
         self.served += 1
-        if name == b"documents":
-            return self._embedded(body.count(payloads.DOCUMENT_MARK.encode()))
-        if name == b"retry":
-            self._retried = not self._retried
-            return self._limited if self._retried else self._small
-        return self._fixed[name]
+        if name == "documents":
+            return _embedded(body.count(payloads.DOCUMENT_MARK.encode()))
+        if name == "retry":
+            self._limited = not self._limited
+            return _made("limited" if self._limited else "small")
+        return _made(name)
+
+
+@cache
+def _made(name: str) -> Reply:
+    match name:
+        case "small" | "slow":
+            return whole(payloads.chat_reply(1_000))
+        case "large":
+            return whole(payloads.chat_reply(100_000))
+        case "limited":
+            return whole(b'{"error":{"message":"slow down"}}', "429 Too Many Requests", retry_after_ms="1")
+        case "coalesced":
+            return coalesced(stream(payloads.CHUNKS))
+        case "paced":
+            return stream(payloads.PACED_CHUNKS)
+        case "vectors":
+            return whole(payloads.embedding_reply(payloads.embedding_rows(256, 1024)))
+        case "rerank":
+            return whole(payloads.rerank_reply())
+    raise ValueError(f"no answer is called {name!r}")
+
+
+@cache
+def _embedded(count: int) -> Reply:
+    return whole(payloads.embedding_reply(_rows()[:count]))
+
+
+@cache
+def _rows() -> list[bytes]:
+    return payloads.embedding_rows(256, 64)
 
 
 class Connection(asyncio.Protocol):
@@ -119,13 +134,13 @@ class Connection(asyncio.Protocol):
                 return
             body = self._received[end + 4 : end + 4 + size]
             self._received = self._received[end + 4 + size :]
-            self._answer(head.split(b"/", 2)[1].split(b" ")[0], body)
+            self._answer(head.split(b"/", 2)[1].split(b" ")[0].decode(), body)
 
-    def _answer(self, name: bytes, body: bytes) -> None:
+    def _answer(self, name: str, body: bytes) -> None:
         reply = self._replies.of(name, body)
-        if name == b"paced":
+        if name == "paced":
             self._pace(iter(reply))
-        elif name == b"slow":
+        elif name == "slow":
             asyncio.get_running_loop().call_later(SLOW, self._write, reply)
         else:
             self._write(reply)

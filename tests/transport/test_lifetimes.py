@@ -39,6 +39,15 @@ def test_one_async_client_serves_many_runs(emulator: Emulator, question: dict[st
     gc.collect()
 
 
+def test_a_loop_that_is_closed_by_hand_leaves_no_sockets(emulator: Emulator, question: dict[str, Any]) -> None:
+    client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        assert loop.run_until_complete(client.chat.completions.create(**question)).choices
+        loop.close()
+        gc.collect()
+
+
 def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, question: dict[str, Any]) -> None:
     client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
 

@@ -6,11 +6,11 @@ import time
 import weakref
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from os import PathLike
 from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -39,6 +39,8 @@ from together_adapters.transport.wire import (
 )
 
 T = TypeVar("T")
+
+CLEAN_UP_SECONDS = 10.0
 
 
 class AsyncConnections:
@@ -76,6 +78,7 @@ class AsyncConnections:
         client = _new_client()
         keeper = _closed_with_its_loop(client)
         await anext(keeper)
+        _close_with(loop, keeper)
         with self._lock:
             for other in [other for other in self._pools if _is_closed(other)]:
                 del self._pools[other]
@@ -97,6 +100,22 @@ async def _closed_with_its_loop(client: httpx.AsyncClient) -> AsyncGenerator[Non
     finally:
         with anyio.CancelScope(shield=True):
             await client.aclose()
+
+
+def _close_with(loop: Any, keeper: AsyncGenerator[None]) -> None:
+    """Close a pool before its loop, also where the loop is closed by hand and generators are not, as frameworks do."""
+    close = getattr(loop, "close", None)
+    if close is None:
+        return
+
+    def close_pool_first() -> None:
+        if not loop.is_closed() and not loop.is_running():
+            loop.run_until_complete(keeper.aclose())
+        close()
+
+    with suppress(AttributeError):
+        # Loops that are written in C take no attribute; they end as they always did.
+        loop.close = close_pool_first
 
 
 def _new_client() -> httpx.AsyncClient:
@@ -152,11 +171,11 @@ class AsyncDriver(Async):
     async def answer(self, call: Call[T]) -> tuple[T, Response]:
         """Perform one exchange and read its answer."""
         reply, sent = await self._settle(attempts(call, self.config), keep_open=False)
-        response = snapshot(reply, sent)
+        response = Response(reply.status_code, reply.headers, reply.content, sent)
         try:
             return call.parse(response), response
         except ValueError as problem:
-            raise failures.invalid_answer(problem, response, call) from None
+            raise failures.invalid_answer(problem, snapshot(response, sent), call) from None
 
     async def open(self, streamed: Streamed[T]) -> tuple[AsyncStream[T], Response]:
         """Perform one exchange up to the headers of its answer."""
@@ -169,13 +188,16 @@ class AsyncDriver(Async):
         reads = _reads(reply)
         await anext(reads)
         if isinstance(streamed, Spoken):
-            return AsyncSpeechStream(reads, sound_stream(streamed, response, self.config.secrets), response, streamed), response
+            events = sound_stream(streamed, response, self.config.secrets)
+            return AsyncSpeechStream(reads, events, response, self.connections).of(streamed), response
         return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response, self.connections), response
 
     async def download(self, download: Download) -> Response:
         """Perform one exchange and write its body as it comes."""
         reply, sent = await self._settle(attempts(download.call, self.config, accept="*/*"), keep_open=True)
         try:
+            if download.begin:
+                download.begin(snapshot(reply, sent, b""))
             async for piece in reply.aiter_raw(READ_SIZE):
                 await anyio.to_thread.run_sync(download.write, piece)
         except TRANSPORT_FAILURES as problem:
@@ -214,19 +236,28 @@ class AsyncDriver(Async):
 
     async def _drive(self, flow: Generator[Any, Any, T]) -> T:
         reply: Any = None
-        problem: Exception | None = None
+        problem: BaseException | None = None
+        cancelled = False
         try:
             while True:
                 step = flow.send(reply) if problem is None else flow.throw(problem)
                 reply = problem = None
                 try:
-                    reply = await self.perform(step)
-                except Exception as raised:
+                    reply = await (self._take_back(step) if cancelled else self.perform(step))
+                except GeneratorExit:
+                    raise
+                except BaseException as raised:
                     problem = raised
+                    cancelled = cancelled or not isinstance(raised, Exception)
         except StopIteration as finished:
             return finished.value  # type: ignore[no-any-return]
         finally:
             flow.close()
+
+    async def _take_back(self, step: Any) -> Any:
+        """Perform a step of a cancelled task, which takes back what it began: shielded, and for a bounded time."""
+        with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+            return await self.perform(step)
 
     async def _fan_out(self, parallel: Parallel) -> list[Any]:
         results: list[Any] = [None] * len(parallel.steps)
@@ -239,6 +270,8 @@ class AsyncDriver(Async):
                     results[place] = await self.perform(step)
                 except Exception as problem:
                     first.append(problem)
+                    if parallel.stop:
+                        parallel.stop()
                     tasks.cancel_scope.cancel()
                     return
 
@@ -271,7 +304,7 @@ class RawAsyncDriver(AsyncRaw):
         else:
             watched = _Watched(self._driver.config, self._driver.connections)
             value, response = await watched.perform(step), watched.last
-        return RawResponse(response, value)
+        return RawResponse(snapshot(response, response.attempts), value)
 
 
 class _Watched(AsyncDriver):
@@ -354,9 +387,12 @@ class AsyncStream(Generic[T]):
 class AsyncSpeechStream(AsyncStream[T]):
     """The pieces of spoken text."""
 
-    def __init__(self, reads: AsyncGenerator[bytes], events: EventStream[T], response: Response, spoken: Spoken[T]) -> None:
-        super().__init__(reads, events, response)
+    _spoken: Spoken[T]
+
+    def of(self, spoken: Spoken[T]) -> Self:
+        """Take note of what was asked, which says how to save it."""
         self._spoken = spoken
+        return self
 
     async def stream_to_file(self, file: str | PathLike[str], response_format: str | None = None) -> None:
         """Save what is still to come as an audio file; nothing is written unless all of it comes.

@@ -106,12 +106,12 @@ class Streamed(Generic[T_co]):
     Attributes:
         call: The request.
         parse: Reads the data of one event.
-        finishes: Gives `(choice, finish reason)` of an event, so that a cut stream is told from a complete one.
+        finishes: Notes which choices an event shows and which it finishes, so that a cut stream is told from a complete one.
     """
 
     call: Call[Any]
     parse: Callable[[bytes], T_co]
-    finishes: Callable[[Any], Iterable[tuple[Any, Any]]]
+    finishes: Callable[[Any, dict[Any, bool]], None]
 
     def untyped(self) -> Streamed[dict[str, Any]]:
         """The same exchange with events as plain dicts: what the adapters convert."""
@@ -136,10 +136,16 @@ class Download:
     """One exchange whose body is handed to `write` as it comes; answered by status and headers.
 
     A connection that breaks is raised in the flow, which knows what has been written.
+
+    Attributes:
+        call: The request.
+        write: Takes the body in pieces.
+        begin: Told status and headers before the first piece; what it raises ends the download and reaches the flow.
     """
 
     call: Call[Any]
     write: Callable[[bytes], object]
+    begin: Callable[[Response], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +167,16 @@ class Parallel:
     """Steps performed at the same time, at most `limit` of them; answered by their results in order.
 
     The first failure stops the others and is raised in the flow.
+
+    Attributes:
+        steps: What is to be done.
+        limit: How many of them at the same time.
+        stop: Told at the first failure, so that steps under way can give up: a thread cannot be ended from outside.
     """
 
     steps: Sequence[Any]
     limit: int
+    stop: Callable[[], object] | None = None
 
 
 Step = Call[Any] | Download | Local | Sleep | Parallel
@@ -247,14 +259,23 @@ def _event_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def model_finishes(chunk: Any) -> list[tuple[Any, Any]]:
-    """`(index, finish reason)` of each choice of a chunk."""
-    return [(choice.index, choice.finish_reason) for choice in chunk.choices]
+def model_finishes(chunk: Any, finished: dict[Any, bool]) -> None:
+    """Note the choices of a chunk. A finish reason may come, go and come again; once is enough."""
+    for choice in chunk.choices:
+        if choice.finish_reason:
+            finished[choice.index] = True
+        elif choice.index not in finished:
+            finished[choice.index] = False
 
 
-def dict_finishes(chunk: Any) -> list[tuple[Any, Any]]:
-    """`(index, finish reason)` of each choice of a chunk that is plain JSON."""
-    return [(choice.get("index"), choice.get("finish_reason")) for choice in chunk.get("choices") or ()]
+def dict_finishes(chunk: Any, finished: dict[Any, bool]) -> None:
+    """Note the choices of a chunk that is plain JSON."""
+    for choice in chunk.get("choices") or ():
+        index = choice.get("index")
+        if choice.get("finish_reason"):
+            finished[index] = True
+        elif index not in finished:
+            finished[index] = False
 
 
 _OPTIONS = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})

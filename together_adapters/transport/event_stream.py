@@ -64,9 +64,7 @@ class EventStream(Generic[T]):
                 break
             try:
                 chunk = parse(data)
-                for choice, reason in finishes(chunk):
-                    if reason or choice not in finished:
-                        finished[choice] = bool(reason)
+                finishes(chunk, finished)
             except (ValueError, TypeError, AttributeError) as problem:
                 if not cut:
                     self._fail(failures.invalid_answer(problem, self._response, self._streamed.call))
@@ -105,5 +103,6 @@ class SoundStream(EventStream[T]):
 
 def sound_stream(spoken: Spoken[T], response: Response, secrets: Iterable[str]) -> EventStream[T]:
     """Return the reader for a spoken answer, events or bytes, as its content type says."""
-    textual = response.headers.get("content-type", "text/").lower().startswith("text/")
-    return (EventStream if textual else SoundStream)(spoken, response, secrets)
+    if response.headers.get("content-type", "text/").lower().startswith("text/"):
+        return EventStream(spoken, response, secrets)
+    return SoundStream(spoken, response, secrets)

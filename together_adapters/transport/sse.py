@@ -23,6 +23,8 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes."""
+        if self._head is None and not self._parts and not self._after_cr and _is_one_line(data):
+            return [(data[6:-2], b"")]
         if self._head is not None:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
@@ -73,6 +75,11 @@ class Decoder:
 def is_done(data: bytes) -> bool:
     """Whether an event's data is the end marker of the service."""
     return data.strip()[:6].upper() == b"[DONE]"
+
+
+def _is_one_line(data: bytes) -> bool:
+    """Whether a read is exactly one event of one line, as nearly all reads of a slow stream are."""
+    return data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and b"\r" not in data
 
 
 def _parse(block: bytes) -> list[Event]:

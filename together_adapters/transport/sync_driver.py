@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 
@@ -127,11 +127,11 @@ class SyncDriver(Sync):
     def answer(self, call: Call[T]) -> tuple[T, Response]:
         """Perform one exchange and read its answer."""
         reply, sent = self._settle(attempts(call, self.config), keep_open=False)
-        response = snapshot(reply, sent)
+        response = Response(reply.status_code, reply.headers, reply.content, sent)
         try:
             return call.parse(response), response
         except ValueError as problem:
-            raise failures.invalid_answer(problem, response, call) from None
+            raise failures.invalid_answer(problem, snapshot(response, sent), call) from None
 
     def open(self, streamed: Streamed[T]) -> tuple[Stream[T], Response]:
         """Perform one exchange up to the headers of its answer."""
@@ -142,13 +142,16 @@ class SyncDriver(Sync):
             raise failures.not_a_stream(snapshot(reply, sent), streamed.call, self.config.secrets)
         response = snapshot(reply, sent, b"")
         if isinstance(streamed, Spoken):
-            return SpeechStream(reply, sound_stream(streamed, response, self.config.secrets), response, streamed), response
+            events = sound_stream(streamed, response, self.config.secrets)
+            return SpeechStream(reply, events, response, self.connections).of(streamed), response
         return Stream(reply, EventStream(streamed, response, self.config.secrets), response, self.connections), response
 
     def download(self, download: Download) -> Response:
         """Perform one exchange and write its body as it comes."""
         reply, sent = self._settle(attempts(download.call, self.config, accept="*/*"), keep_open=True)
         try:
+            if download.begin:
+                download.begin(snapshot(reply, sent, b""))
             for piece in reply.iter_raw(READ_SIZE):
                 download.write(piece)
         except TRANSPORT_FAILURES as problem:
@@ -181,14 +184,14 @@ class SyncDriver(Sync):
 
     def _drive(self, flow: Generator[Any, Any, T]) -> T:
         reply: Any = None
-        problem: Exception | None = None
+        problem: BaseException | None = None
         try:
             while True:
                 step = flow.send(reply) if problem is None else flow.throw(problem)
                 reply = problem = None
                 try:
                     reply = self.perform(step)
-                except Exception as raised:
+                except BaseException as raised:  # Ctrl-C as well: a flow may have something to take back
                     problem = raised
         except StopIteration as finished:
             return finished.value  # type: ignore[no-any-return]
@@ -200,10 +203,17 @@ class SyncDriver(Sync):
             return [self.perform(step) for step in parallel.steps]
         with ThreadPoolExecutor(min(parallel.limit, len(parallel.steps)), "together") as threads:
             parts = [threads.submit(copy_context().run, self.perform, step) for step in parallel.steps]
-            done, _ = wait(parts, return_when=FIRST_EXCEPTION)
-            failed = next((part for part in parts if part in done and part.exception()), None)
-            if failed is not None:
-                threads.shutdown(wait=True, cancel_futures=True)
+            failed: Any = None
+            finished = False
+            try:
+                done, _ = wait(parts, return_when=FIRST_EXCEPTION)
+                failed = next((part for part in parts if part in done and part.exception()), None)
+                finished = failed is None
+            finally:
+                if not finished:
+                    if parallel.stop:
+                        parallel.stop()
+                    threads.shutdown(wait=True, cancel_futures=True)
             return [part.result() for part in ([failed] if failed else parts)]
 
 
@@ -228,7 +238,7 @@ class RawSyncDriver(SyncRaw):
         else:
             watched = _Watched(self._driver.config, self._driver.connections)
             value, response = watched.perform(step), watched.last
-        return RawResponse(response, value)
+        return RawResponse(snapshot(response, response.attempts), value)
 
 
 class _Watched(SyncDriver):
@@ -307,9 +317,12 @@ class Stream(Generic[T]):
 class SpeechStream(Stream[T]):
     """The pieces of spoken text."""
 
-    def __init__(self, reply: httpx.Response, events: EventStream[T], response: Response, spoken: Spoken[T]) -> None:
-        super().__init__(reply, events, response)
+    _spoken: Spoken[T]
+
+    def of(self, spoken: Spoken[T]) -> Self:
+        """Take note of what was asked, which says how to save it."""
         self._spoken = spoken
+        return self
 
     def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
         """Save what is still to come as an audio file; nothing is written unless all of it comes.

@@ -44,11 +44,22 @@ def has_proxy() -> bool:
     return bool(getproxies())
 
 
+@lru_cache(maxsize=64)
+def _url_of(url: str) -> httpx.URL:
+    """Return a parsed URL. A client uses few of them, and parsing one is half of what httpx does to make a request."""
+    return httpx.URL(url)
+
+
+@lru_cache(maxsize=16)
+def _timeout_of(seconds: float | None) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=None if seconds is None else min(seconds, CONNECT_TIMEOUT))
+
+
 def timeout_of(transmit: Transmit) -> httpx.Timeout:
     """Return the time limits of one attempt, none longer than what is left for the call."""
     wanted = transmit.timeout
     if not isinstance(wanted, httpx.Timeout):
-        wanted = httpx.Timeout(wanted, connect=None if wanted is None else min(wanted, CONNECT_TIMEOUT))
+        wanted = _timeout_of(wanted)
     if transmit.seconds is None:
         return wanted
     limits = {
@@ -81,7 +92,7 @@ def prepare(
         )
     return client.build_request(
         transmit.method,
-        transmit.url,
+        _url_of(transmit.url),
         params=transmit.query or None,
         headers=transmit.headers,
         timeout=limits,

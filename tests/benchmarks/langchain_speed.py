@@ -1,0 +1,192 @@
+"""The LangChain adapter against raw httpx plus what LangChain itself costs, told by a fake model with the same answers.
+
+LangChain is imported where an operation is made, so that the client is measured without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.benchmarks import payloads, peers, raw
+from tests.benchmarks.measure import Bench, Builder, Goal, Operation, Row, Work
+from tests.benchmarks.payloads import KEY
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
+
+LEFT_TO_PEERS: Final = 50
+"""Peers send one request for each document, so they embed this many times fewer."""
+
+
+def fake_model(pieces: list[str]) -> BaseChatModel:
+    """Return a chat model that answers at once, in these pieces: what is left is LangChain."""
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import AIMessage, AIMessageChunk
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+    class FakeChat(BaseChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "fake"
+
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(content="".join(pieces)))])
+
+        async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            return self._generate(messages)
+
+        def _stream(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+        ) -> Iterator[ChatGenerationChunk]:
+            for piece in pieces:
+                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+
+        async def _astream(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+        ) -> AsyncIterator[ChatGenerationChunk]:
+            for piece in pieces:
+                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+
+    return FakeChat()
+
+
+def invoke(model: Any) -> Work:
+    """Return a whole chat."""
+    messages = _messages()
+
+    def work() -> str:
+        return model.invoke(messages).content  # type: ignore[no-any-return]
+
+    return work
+
+
+def ainvoke(model: Any) -> Work:
+    """Return the same, asynchronous."""
+    messages = _messages()
+
+    async def work() -> str:
+        return (await model.ainvoke(messages)).content  # type: ignore[no-any-return]
+
+    return work
+
+
+def stream(model: Any) -> Work:
+    """Return a streamed chat."""
+    messages = _messages()
+
+    def work() -> str:
+        return "".join([chunk.content for chunk in model.stream(messages)])
+
+    return work
+
+
+def astream(model: Any) -> Work:
+    """Return the same, asynchronous."""
+    messages = _messages()
+
+    async def work() -> str:
+        return "".join([chunk.content async for chunk in model.astream(messages)])
+
+    return work
+
+
+def embed(embeddings: Any, texts: list[str]) -> Work:
+    """Return embeddings of many documents."""
+
+    def work() -> list[list[float]]:
+        return embeddings.embed_documents(texts)  # type: ignore[no-any-return]
+
+    return work
+
+
+def _messages() -> list[BaseMessage]:
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    return [SystemMessage("You are a helpful assistant."), HumanMessage(payloads.QUESTION)]
+
+
+def _model(bench: Bench, answer: str) -> Any:
+    from langchain_together_adapters import ChatTogether
+
+    options: dict[str, Any] = {"model": payloads.MODEL, "api_key": KEY, "base_url": bench.url(answer)}
+    return ChatTogether(**options)
+
+
+def _peers(bench: Bench, answer: str) -> dict[str, Any]:
+    options = {"model": payloads.MODEL, "api_key": KEY, "base_url": bench.url(answer)}
+    return peers.made("langchain-together", "langchain_together", "ChatTogether", **options)
+
+
+def _invoke(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
+    by, base = (ainvoke, raw.achat) if asynchronous else (invoke, raw.chat)
+    floor = by(fake_model([payloads.text(1_000)]))
+    theirs = {peer: by(model) for peer, model in _peers(bench, "small").items()}
+    return Operation(
+        name, by(_model(bench, "small")), (base(bench, "small", payloads.chat_body()), floor), Goal(1.3), peers=theirs
+    )
+
+
+def _stream(name: str, bench: Bench, *, answer: str, chunks: int, asynchronous: bool) -> Operation:
+    by, base = (astream, raw.astream) if asynchronous else (stream, raw.stream)
+    floor = by(fake_model(payloads.pieces(chunks)))
+    theirs = {peer: by(model) for peer, model in _peers(bench, answer).items()}
+    base_work = base(bench, answer, payloads.chat_body())
+    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=theirs)
+
+
+def _embeddings(bench: Bench) -> Any:
+    from langchain_together_adapters import TogetherEmbeddings
+
+    options: dict[str, Any] = {"model": payloads.EMBEDDING_MODEL, "api_key": KEY, "base_url": bench.url("documents")}
+    return TogetherEmbeddings(**options)
+
+
+def _embed(name: str, bench: Bench) -> Operation:
+    texts = payloads.documents(10_000)
+    options = {"model": payloads.EMBEDDING_MODEL, "api_key": KEY, "base_url": bench.url("documents")}
+    found = peers.made("langchain-together", "langchain_together", "TogetherEmbeddings", **options)
+    theirs = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in found.items()}
+    base = raw.embed(bench, "documents", texts)
+    ours = embed(_embeddings(bench), texts)
+    return Operation(name, ours, (base,), Goal(1.3), per=len(texts), peers=theirs, peer_share=LEFT_TO_PEERS)
+
+
+def _requests(name: str, bench: Bench) -> Row:
+    texts = payloads.documents(10_000)
+    counts = [bench.requests(embed(_embeddings(bench), texts)), bench.requests(raw.embed(bench, "documents", texts))]
+    return Row(name, "requests", counts[0], counts[1], (counts[0] / counts[1],), Goal(80, "value"))
+
+
+def _construction(name: str, bench: Bench) -> Operation:
+    def theirs() -> None:
+        _peers(bench, "small")
+
+    def ours() -> None:
+        _model(bench, "small")
+
+    def fake() -> None:
+        kind()
+
+    kind = type(fake_model([]))
+    return Operation(name, ours, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), theirs))
+
+
+def _of_both(name: str, **settings: Any) -> dict[str, Builder]:
+    build = settings.pop("build")
+    return {
+        f"LangChain {mark}{name}": partial(build, asynchronous=asynchronous, **settings)
+        for mark, asynchronous in (("", False), ("a", True))
+    }
+
+
+OPERATIONS: Final[dict[str, Builder]] = {
+    **_of_both("invoke", build=_invoke),
+    **_of_both("stream coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS),
+    **_of_both("stream paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS),
+    "LangChain embed 10k documents, a document": _embed,
+    "LangChain embed 10k documents, requests": _requests,
+    "LangChain construction": _construction,
+}

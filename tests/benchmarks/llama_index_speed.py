@@ -1,0 +1,204 @@
+"""The LlamaIndex adapter against raw httpx plus what LlamaIndex itself costs, told by a fake model with the same answers.
+
+LlamaIndex is imported where an operation is made, so that the client is measured without it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.benchmarks import payloads, peers, raw
+from tests.benchmarks.measure import Bench, Builder, Goal, Operation, Row, Work
+from tests.benchmarks.payloads import KEY
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM, ChatMessage
+
+LEFT_TO_PEERS: Final = 50
+"""Peers send one request for each document, so they embed this many times fewer."""
+
+
+def fake_model(pieces: list[str]) -> LLM:
+    """Return a model that answers at once, in these pieces: what is left is LlamaIndex."""
+    from llama_index.core.llms import ChatMessage, ChatResponse, CustomLLM, LLMMetadata, MessageRole
+    from llama_index.core.llms.callbacks import llm_chat_callback
+
+    whole = "".join(pieces)
+
+    class FakeLLM(CustomLLM):
+        @property
+        def metadata(self) -> LLMMetadata:
+            return LLMMetadata()
+
+        @llm_chat_callback()
+        def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole))
+
+        @llm_chat_callback()
+        async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+            return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole))
+
+        @llm_chat_callback()
+        def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            def answer() -> Any:
+                text = ""
+                for piece in pieces:
+                    text += piece
+                    yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), delta=piece)
+
+            return answer()
+
+        @llm_chat_callback()
+        async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
+            async def answer() -> Any:
+                text = ""
+                for piece in pieces:
+                    text += piece
+                    yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), delta=piece)
+
+            return answer()
+
+        def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            raise NotImplementedError
+
+        def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            raise NotImplementedError
+
+    return FakeLLM()
+
+
+def chat(model: Any) -> Work:
+    """Return a whole chat."""
+    messages = _messages()
+
+    def work() -> str:
+        return model.chat(messages).message.content  # type: ignore[no-any-return]
+
+    return work
+
+
+def achat(model: Any) -> Work:
+    """Return the same, asynchronous."""
+    messages = _messages()
+
+    async def work() -> str:
+        return (await model.achat(messages)).message.content  # type: ignore[no-any-return]
+
+    return work
+
+
+def stream(model: Any) -> Work:
+    """Return a streamed chat."""
+    messages = _messages()
+
+    def work() -> str:
+        return "".join([response.delta or "" for response in model.stream_chat(messages)])
+
+    return work
+
+
+def astream(model: Any) -> Work:
+    """Return the same, asynchronous."""
+    messages = _messages()
+
+    async def work() -> str:
+        return "".join([response.delta or "" async for response in await model.astream_chat(messages)])
+
+    return work
+
+
+def embed(embedding: Any, texts: list[str]) -> Work:
+    """Return embeddings of many documents."""
+
+    def work() -> list[list[float]]:
+        return embedding.get_text_embedding_batch(texts)  # type: ignore[no-any-return]
+
+    return work
+
+
+def _messages() -> list[ChatMessage]:
+    from llama_index.core.llms import ChatMessage
+
+    return [ChatMessage("You are a helpful assistant.", role="system"), ChatMessage(payloads.QUESTION)]
+
+
+def _model(bench: Bench, answer: str) -> Any:
+    from llama_index_together_adapters import TogetherLLM
+
+    return TogetherLLM(model=payloads.MODEL, api_key=KEY, api_base=bench.url(answer))
+
+
+def _peers(bench: Bench, answer: str) -> dict[str, Any]:
+    options = {"model": payloads.MODEL, "api_key": KEY, "api_base": bench.url(answer)}
+    return peers.made("llama-index-llms-together", "llama_index.llms.together", "TogetherLLM", **options)
+
+
+def _chat(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
+    by, base = (achat, raw.achat) if asynchronous else (chat, raw.chat)
+    floor = by(fake_model([payloads.text(1_000)]))
+    theirs = {peer: by(model) for peer, model in _peers(bench, "small").items()}
+    base_work = base(bench, "small", payloads.chat_body())
+    return Operation(name, by(_model(bench, "small")), (base_work, floor), Goal(1.3), peers=theirs)
+
+
+def _stream(name: str, bench: Bench, *, answer: str, chunks: int, asynchronous: bool) -> Operation:
+    by, base = (astream, raw.astream) if asynchronous else (stream, raw.stream)
+    floor = by(fake_model(payloads.pieces(chunks)))
+    theirs = {peer: by(model) for peer, model in _peers(bench, answer).items()}
+    base_work = base(bench, answer, payloads.chat_body())
+    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=theirs)
+
+
+def _embedding(bench: Bench) -> Any:
+    from llama_index_together_adapters import TogetherEmbedding
+
+    return TogetherEmbedding(model_name=payloads.EMBEDDING_MODEL, api_key=KEY, api_base=bench.url("documents"))
+
+
+def _embed(name: str, bench: Bench) -> Operation:
+    texts = payloads.documents(10_000)
+    options = {"model_name": payloads.EMBEDDING_MODEL, "api_key": KEY, "api_base": bench.url("documents")}
+    found = peers.made("llama-index-embeddings-together", "llama_index.embeddings.together", "TogetherEmbedding", **options)
+    theirs = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in found.items()}
+    base = raw.embed(bench, "documents", texts)
+    ours = embed(_embedding(bench), texts)
+    return Operation(name, ours, (base,), Goal(2), per=len(texts), peers=theirs, peer_share=LEFT_TO_PEERS)
+
+
+def _requests(name: str, bench: Bench) -> Row:
+    texts = payloads.documents(10_000)
+    counts = [bench.requests(embed(_embedding(bench), texts)), bench.requests(raw.embed(bench, "documents", texts))]
+    return Row(name, "requests", counts[0], counts[1], (counts[0] / counts[1],), Goal(80, "value"))
+
+
+def _construction(name: str, bench: Bench) -> Operation:
+    def theirs() -> None:
+        _peers(bench, "small")
+
+    def ours() -> None:
+        _model(bench, "small")
+
+    def fake() -> None:
+        kind()
+
+    kind = type(fake_model([]))
+    return Operation(name, ours, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), theirs))
+
+
+def _of_both(name: str, **settings: Any) -> dict[str, Builder]:
+    build = settings.pop("build")
+    return {
+        f"LlamaIndex {mark}{name}": partial(build, asynchronous=asynchronous, **settings)
+        for mark, asynchronous in (("", False), ("a", True))
+    }
+
+
+OPERATIONS: Final[dict[str, Builder]] = {
+    **_of_both("chat", build=_chat),
+    **_of_both("stream_chat coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS),
+    **_of_both("stream_chat paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS),
+    "LlamaIndex embed 10k documents, a document": _embed,
+    "LlamaIndex embed 10k documents, requests": _requests,
+    "LlamaIndex construction": _construction,
+}
