@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from os import PathLike
 from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -412,8 +412,8 @@ async def _reads(reply: httpx.Response) -> AsyncGenerator[bytes]:
     """The reads of a body, after one empty read that starts the generator, so that forgetting it closes the body."""
     try:
         yield b""
-        decoded = "content-encoding" in reply.headers or reply.is_stream_consumed
-        async for data in reply.aiter_bytes() if decoded else reply.aiter_raw():
+        plain = "content-encoding" not in reply.headers and not reply.is_stream_consumed
+        async for data in cast(httpx.AsyncByteStream, reply.stream) if plain else reply.aiter_bytes():
             yield data
     finally:
         with anyio.CancelScope(shield=True):

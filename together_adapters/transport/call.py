@@ -218,10 +218,16 @@ def answer(model: type[M]) -> Callable[[Response], M]:
 
 def events(model: type[M]) -> Callable[[bytes], M]:
     """Return a reader of one event's data."""
+    validate: Callable[[bytes], M] | None = None
 
     def parse(data: bytes) -> M:
+        nonlocal validate
+        if validate is None:
+            # Models are built when they are first needed; the method is looked up once, because streams call it often.
+            model.model_rebuild()
+            validate = model.__pydantic_validator__.validate_json
         try:
-            return model.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]
+            return validate(data)
         except ValidationError as problem:
             return _without_nulls(model, data, problem)
 
