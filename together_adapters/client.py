@@ -11,11 +11,20 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import httpx
 
+from together_adapters.resources.audio import Audio
+from together_adapters.resources.batches import Batches
 from together_adapters.resources.chat import Chat
+from together_adapters.resources.code_interpreter import CodeInterpreter
 from together_adapters.resources.completions import Completions
 from together_adapters.resources.embeddings import Embeddings
+from together_adapters.resources.endpoints import Endpoints
+from together_adapters.resources.evaluation import Evaluation
+from together_adapters.resources.files import Files
+from together_adapters.resources.fine_tuning import FineTuning
+from together_adapters.resources.images import Images
 from together_adapters.resources.models import Models
 from together_adapters.resources.rerank import Rerank
+from together_adapters.resources.videos import Videos
 from together_adapters.transport.async_driver import AsyncConnections, AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
 from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, resolve, root_of
@@ -108,6 +117,56 @@ class _Client(Generic[D, R, H]):
     def models(self) -> Models[D, R]:
         """The catalogue of models."""
         return Models(self._driver)
+
+    @cached_property
+    def images(self) -> Images[D, R]:
+        """Images of a prompt."""
+        return Images(self._driver)
+
+    @cached_property
+    def audio(self) -> Audio[D, R]:
+        """Text to speech, speech to text, and voices."""
+        return Audio(self._driver)
+
+    @cached_property
+    def videos(self) -> Videos[D, R]:
+        """Videos of a prompt, made in jobs."""
+        return Videos(self._driver)
+
+    @cached_property
+    def code_interpreter(self) -> CodeInterpreter[D, R]:
+        """Python on the service's machines."""
+        return CodeInterpreter(self._driver)
+
+    @cached_property
+    def endpoints(self) -> Endpoints[D, R]:
+        """Models on hardware of one's own."""
+        return Endpoints(self._driver)
+
+    @cached_property
+    def files(self) -> Files[D, R]:
+        """Data files: upload, check, wait, download."""
+        return Files(self._driver)
+
+    @cached_property
+    def batches(self) -> Batches[D, R]:
+        """Many requests in one file, answered within a day."""
+        return Batches(self._driver)
+
+    @cached_property
+    def fine_tuning(self) -> FineTuning[D, R]:
+        """Models trained on files of yours, in jobs."""
+        return FineTuning(self._driver)
+
+    @cached_property
+    def evaluation(self) -> Evaluation[D, R]:
+        """Answers that a judge model sorts, marks or compares, in jobs."""
+        return Evaluation(self._driver)
+
+    @property
+    def evals(self) -> Evaluation[D, R]:
+        """`evaluation`, under the name of newer SDKs."""
+        return self.evaluation
 
     @property
     def base_url(self) -> str:
@@ -255,11 +314,7 @@ def _unpickled(kind: type[_Client[Any, Any, Any]], config: Config) -> _Client[An
 
 
 class ClientPair:
-    """Both flavours of one client, as an adapter needs them: given, or made on first use.
-
-    Attributes:
-        config: The settings of both.
-    """
+    """Both flavours of one client, as an adapter needs them: given, or made on first use."""
 
     def __init__(self, client: Together | None = None, async_client: AsyncTogether | None = None, **options: Any) -> None:
         """Take the clients that were given, and make what is missing from them or from options.
@@ -280,7 +335,11 @@ class ClientPair:
             async_client = async_client and async_client.with_options(**given)
         self._sync = client
         self._async = async_client
-        self.config: Config = (client or async_client).config  # type: ignore[union-attr]
+
+    @property
+    def config(self) -> Config:
+        """The settings of both. Not kept here, so that a pickle holds the key only as the clients allow."""
+        return (self._sync or self.asynchronous).config
 
     @property
     def sync(self) -> Together:

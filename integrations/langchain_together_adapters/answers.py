@@ -60,13 +60,12 @@ def _generation(answer: Mapping[str, Any], choice: Mapping[str, Any], manner: Ma
         content += [{"type": "text", "text": text}] if text else []
     elif reasoning is not None:
         extras["reasoning_content"] = reasoning
+    filled = {"additional_kwargs": extras, "tool_calls": calls, "invalid_tool_calls": invalid}
     message = AIMessage(
         content=content,
-        additional_kwargs=extras,
-        tool_calls=calls,
-        invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(usage),
         response_metadata=response_metadata(answer, choice, reason, logprobs),
+        **{name: value for name, value in filled.items() if value},
     )
     info: dict[str, Any] = {"finish_reason": plain_reason(reason)}
     if logprobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Annotated, Any, Self
 
 import httpx
@@ -80,7 +81,7 @@ class Connection(BaseModel):
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
 
-    _made: tuple[dict[str, Any], ClientPair] | None = PrivateAttr(default=None)
+    _made: tuple[tuple[Any, ...], ClientPair] | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -113,10 +114,11 @@ class Connection(BaseModel):
     @property
     def _clients(self) -> ClientPair:
         """Both clients. They are made again when a field of the connection has changed, as `model_copy(update=...)` does."""
-        settings = {name: self.__dict__[name] for name in Connection.model_fields}
-        if self._made is None or self._made[0] != settings:
-            self._made = settings, self._pair()
-        return self._made[1]
+        settings = _settings(self.__dict__)
+        made = self._made
+        if made is None or made[0] != settings:
+            self._made = made = (settings, self._pair())
+        return made[1]
 
     def _pair(self) -> ClientPair:
         shared = self.client or self.async_client
@@ -157,6 +159,9 @@ class Connection(BaseModel):
         memo = {} if memo is None else memo
         memo.update({id(shared): shared for shared in (self.http_client, self.http_async_client) if shared is not None})
         return super().__deepcopy__(memo)
+
+
+_settings = itemgetter(*Connection.model_fields)
 
 
 def _timeout(value: Any) -> float | httpx.Timeout | None:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _RENAMED = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 _OURS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
@@ -96,17 +96,12 @@ class Sampling(BaseModel):
 
 
 def _names_of(kind: type[BaseModel]) -> frozenset[str]:
-    """Every name under which the fields of a class can be given."""
-    cached: frozenset[str] | None = kind.__dict__.get("__given_names__")
-    if cached is None:
-        names = set(kind.model_fields) | {"request_timeout"}
-        for field in kind.model_fields.values():
-            names |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
-            if isinstance(field.validation_alias, AliasChoices):
-                names |= {alias for alias in field.validation_alias.choices if isinstance(alias, str)}
-        cached = frozenset(names)
-        kind.__given_names__ = cached  # type: ignore[attr-defined]
-    return cached
+    """Every name under which the fields of a class can be given. Kept on the class, because there are many."""
+    if "__given_names__" not in kind.__dict__:
+        aliases = {field.alias for field in kind.model_fields.values() if field.alias}
+        kind.__given_names__ = frozenset({*kind.model_fields, *aliases, "request_timeout"})  # type: ignore[attr-defined]
+    names: frozenset[str] = kind.__given_names__  # type: ignore[attr-defined]
+    return names
 
 
 def request_params(

@@ -78,7 +78,7 @@ class Connected(BaseComponent):
         super().__init__(**data)
         self._connection = connection = self._connect()
         if self.api_base is None:
-            self.__dict__["api_base"] = connection.config.base_url
+            super().__setattr__("api_base", connection.config.base_url)  # nothing to connect anew for
 
     @field_validator("timeout")
     @classmethod

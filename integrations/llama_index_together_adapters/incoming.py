@@ -35,6 +35,7 @@ class Chunks(Protocol[R_co]):
 
     def add(self, chunk: dict[str, Any]) -> R_co:
         """Return the response so far."""
+        ...
 
     def end(self) -> R_co | None:
         """Return what was held back until the end, or None."""

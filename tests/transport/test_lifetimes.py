@@ -48,6 +48,23 @@ def test_a_loop_that_is_closed_by_hand_leaves_no_sockets(emulator: Emulator, que
         gc.collect()
 
 
+def test_a_client_dropped_in_a_running_loop_closes_all_its_connections(emulator: Emulator, question: dict[str, Any]) -> None:
+    async def burst() -> None:
+        client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+        await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(20)))
+
+    asyncio.run(burst())
+    gc.collect()
+
+    async def burst_and_go_on() -> None:
+        await burst()
+        gc.collect()
+        await asyncio.sleep(0.1)
+
+    asyncio.run(burst_and_go_on())
+    gc.collect()
+
+
 def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, question: dict[str, Any]) -> None:
     client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
 

@@ -18,15 +18,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--strict", action="store_true", help="refuse unknown parameters with a 422")
     parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
+    parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
     options = parser.parse_args(arguments)
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())
     try:
-        with serve(options.port, options.host, options.api_key, Behaviour(strict=options.strict), keep=1_000) as emulator:
+        with serve(
+            options.port,
+            options.host,
+            options.api_key,
+            Behaviour(strict=options.strict),
+            keep=1_000,
+            allow_code_execution=options.allow_code_execution,
+        ) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
             sys.stdout.flush()
             told.wait()
+    except ValueError as error:
+        parser.error(str(error))
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error}\n")
         return 1

@@ -30,6 +30,12 @@ from together_adapters.emulator.stream import compact
 
 TRANSPORT: Final = "together_adapters.emulator.transport"
 """Key in the scope under which the server leaves the TCP transport, for faults that hang up."""
+PUBLIC: Final = "/storage/"
+"""Where the files lie that answers give addresses of: as with real storage, the address itself is the permission."""
+UPLOADS: Final = "/uploads/"
+"""Where files are put, likewise without a key. Their bodies go to disk as they come, whatever their size."""
+SPOOLED: Final = "together_adapters.emulator.spooled"
+"""Key in the scope of such a request, under which the file lies that holds its body."""
 _HUNG_UP: Final = "together_adapters.emulator.hung_up"
 
 _ON_SUCCESS: Final = [
@@ -81,12 +87,17 @@ def json_route(path: str, handler: Handler, method: str = "POST") -> Route:
         ask: Ask = Ask(request=request, **request.scope["ask"])
         if method == "POST" and not isinstance(ask.body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
-        found = _handled(handler, ask)
-        if ask.behaviour.delay and not hasattr(found, "events"):
-            await asyncio.sleep(ask.behaviour.delay)
-        return found if isinstance(found, Response) else Response(compact(found), media_type=JSON_TYPE)
+        return await respond(handler, ask)
 
     return Route(path, endpoint, methods=[method], name=path)
+
+
+async def respond(handler: Handler, ask: Ask) -> Response:
+    """Run a route and make an answer of what it returns."""
+    found = _handled(handler, ask)
+    if ask.behaviour.delay and not hasattr(found, "events"):
+        await asyncio.sleep(ask.behaviour.delay)
+    return found if isinstance(found, Response) else Response(compact(found), media_type=JSON_TYPE)
 
 
 def _handled(handler: Handler, ask: Ask) -> Any:
@@ -111,9 +122,46 @@ class _Routes(Starlette):
 
 def create_app(state: State) -> ASGIApp:
     """Build the application: the routes of every module, behind the edge."""
-    from together_adapters.emulator import chat, completions, embeddings, models, rerank
+    from together_adapters.emulator import (
+        audio,
+        batches,
+        chat,
+        code_interpreter,
+        completions,
+        embeddings,
+        endpoints,
+        evaluation,
+        files,
+        fine_tuning,
+        images,
+        models,
+        rerank,
+        storage,
+        tuned_chat,
+        uploads,
+        videos,
+    )
 
-    modules = (chat, completions, embeddings, models, rerank)
+    # What tuned models answer comes first: it hands on what is not for them.
+    modules = (
+        tuned_chat,
+        audio,
+        batches,
+        chat,
+        code_interpreter,
+        completions,
+        embeddings,
+        endpoints,
+        evaluation,
+        files,
+        fine_tuning,
+        images,
+        models,
+        rerank,
+        storage,
+        uploads,
+        videos,
+    )
     app = _Routes(
         routes=[route for module in modules for route in module.ROUTES],
         exception_handlers={404: _not_found, 405: _wrong_method, ApiError: _api_error},
@@ -157,13 +205,29 @@ class Edge:
         """Serve one request, and notice when its client goes away."""
         if scope["type"] != "http":
             return
-        body = await _read(receive)
+        body = await (self._spool(scope, receive) if scope["path"].startswith(UPLOADS) else _read(receive))
         if body is None:
             self.state.records.count_disconnect()
             return
         request = _record(scope, body)
         with self.state.records.watch(request):
             await self._serve_until_gone(request, scope, receive, send)
+
+    async def _spool(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Put a body aside on disk; what is recorded of the request is without it. None when the client left before."""
+        from together_adapters.emulator.disk import Spool
+
+        faults, path = self.state.faults, scope["path"]
+        with Spool(self.state) as spool:
+            while (message := await receive())["type"] != "http.disconnect":
+                spool.write(message.get("body", b""))
+                if faults.interrupts(path, spool.size):
+                    scope[TRANSPORT].abort()
+                    return None
+                if not message.get("more_body", False):
+                    scope[SPOOLED] = spool.kept()
+                    return b""
+        return None
 
     async def _serve_until_gone(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         complete = False
@@ -235,7 +299,8 @@ class Edge:
         scope["ask"] = {"body": parsed, "behaviour": behaviour, "state": self.state, "id": _id(self.state.count)}
 
         async def route(scope: Scope, receive: Receive, send: Send) -> None:
-            self._check_key(request.headers.get("authorization"))
+            if not scope["path"].startswith((PUBLIC, UPLOADS)):
+                self._check_key(request.headers.get("authorization"))
             if problem is not None:
                 raise problem
             await self.app(scope, receive, send)

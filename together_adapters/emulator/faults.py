@@ -43,7 +43,7 @@ class Fault:
         content_type: Its type.
         seconds: How long to wait.
         after: How many events of the stream pass before the fault strikes.
-        size: Bytes per piece, for `trickle`.
+        size: Bytes per piece, for `trickle`; bytes that arrive before `drop-upload` strikes.
         finished: Whether the finish reason is sent, for `no-done`.
         reset: End the connection by a reset instead of an orderly close.
         status: Status code, for `redirect` and `x-should-retry`.
@@ -99,6 +99,7 @@ class Fault:
         """Whether a request to `path` that holds `inputs` texts, or asks for a stream, is to fail so."""
         return (
             (self.path is None or self.path in path)
+            and self.kind != DURING_UPLOAD
             and (self.kind != "too-large" or inputs > self.limit)
             and (streams or self.kind not in STREAM_ONLY)
         )
@@ -149,6 +150,15 @@ class FaultQueue:
                 return fault
             return self._next(path, inputs, streams) if self._waiting else None
 
+    def interrupts(self, path: str, received: int) -> bool:
+        """Whether an upload of which so much has arrived is to be cut off now; it then counts as spent."""
+        with self._lock:
+            for fault in self._waiting:
+                if fault.kind == DURING_UPLOAD and (fault.path or "") in path and received >= fault.size:
+                    self._spend(fault)
+                    return True
+        return False
+
     def _from_header(self, header: str, path: str, inputs: int, streams: bool) -> Fault | None:
         fault = Fault.from_header(header)
         if not fault.matches(path, inputs, streams):
@@ -161,16 +171,21 @@ class FaultQueue:
         return fault
 
     def _next(self, path: str, inputs: int, streams: bool) -> Fault | None:
-        for position, fault in enumerate(self._waiting):
+        for fault in self._waiting:
             if not fault.matches(path, inputs, streams):
                 continue
-            if fault.kind != "too-large" and fault.times is not None:
-                if fault.times > 1:
-                    self._waiting[position] = replace(fault, times=fault.times - 1)
-                else:
-                    del self._waiting[position]
+            self._spend(fault)
             return fault
         return None
+
+    def _spend(self, fault: Fault) -> None:
+        if fault.kind == "too-large" or fault.times is None:
+            return
+        position = next(at for at, waiting in enumerate(self._waiting) if waiting is fault)
+        if fault.times > 1:
+            self._waiting[position] = replace(fault, times=fault.times - 1)
+        else:
+            del self._waiting[position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +452,9 @@ AROUND: Final[dict[str, Around]] = {
     "crlf": _rewritten(lambda events: events.replace(b"\n", b"\r\n")),
     "keepalive": _rewritten(lambda events: b": keepalive\n\n" + events),
 }
-KINDS: Final = (*INSTEAD, *AROUND)
+DURING_UPLOAD: Final = "drop-upload"
+"""Strikes while a file is put into storage, before its request is complete; so it cannot be asked for by header."""
+KINDS: Final = (*INSTEAD, *AROUND, DURING_UPLOAD)
 STREAM_ONLY: Final = frozenset(
     ("cut-after-finish", "no-done", "stream-error", "stream-error-event", "not-sse", "crlf", "keepalive")
 )

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from together_adapters.emulator.app import TRANSPORT, State, create_app
 from together_adapters.emulator.behaviour import Behaviour
+from together_adapters.emulator.code_interpreter import ALLOWED, is_loopback
 from together_adapters.emulator.faults import Fault, FaultQueue
 from together_adapters.emulator.records import RecordedRequest, Records
 
@@ -183,6 +184,7 @@ def serve(
     behaviour: Behaviour | None = None,
     faults: Iterable[Fault] = (),
     keep: int = 20_000,
+    allow_code_execution: bool = False,
 ) -> Iterator[Emulator]:
     """Run an emulator for the time of a `with` block.
 
@@ -193,15 +195,19 @@ def serve(
         behaviour: How it answers; see `Behaviour`.
         faults: What is to go wrong first.
         keep: How many requests it remembers.
+        allow_code_execution: Whether the code interpreter runs code on this machine; on loopback alone.
 
     Yields:
         The handle on it; `base_url` is what clients need.
 
     Raises:
         OSError: The port is taken.
+        ValueError: Code execution was to be allowed for other machines.
     """
+    if allow_code_execution and not is_loopback(host):
+        raise ValueError(f"code execution is allowed on loopback alone, and {host} is not")
     listener = listen(host, port)
-    state = State(behaviour or Behaviour(), FaultQueue(faults), Records(keep), api_key, {})
+    state = State(behaviour or Behaviour(), FaultQueue(faults), Records(keep), api_key, {ALLOWED: allow_code_execution})
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()
@@ -213,3 +219,6 @@ def serve(
         server.stop()
         thread.join(5)
         listener.close()
+        for kept in state.shelf.values():
+            if hasattr(kept, "close"):
+                kept.close()

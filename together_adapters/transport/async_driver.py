@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import weakref
-from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import ExitStack, suppress
 from os import PathLike
@@ -99,6 +99,10 @@ async def _closed_with_its_loop(client: httpx.AsyncClient) -> AsyncGenerator[Non
         yield
     finally:
         with anyio.CancelScope(shield=True):
+            # A loop that ends cancels the task that runs this, and a task that is cancelled before it began is told twice:
+            # let that strike before there is anything to lose.
+            with suppress(asyncio.CancelledError, GeneratorExit):
+                await anyio.sleep(0)
             await client.aclose()
 
 
@@ -107,10 +111,12 @@ def _close_with(loop: Any, keeper: AsyncGenerator[None]) -> None:
     close = getattr(loop, "close", None)
     if close is None:
         return
+    kept = weakref.ref(keeper)
 
     def close_pool_first() -> None:
-        if not loop.is_closed() and not loop.is_running():
-            loop.run_until_complete(keeper.aclose())
+        pool = kept()
+        if pool is not None and not (loop.is_closed() or loop.is_running() or asyncio._get_running_loop()):
+            loop.run_until_complete(pool.aclose())
         close()
 
     with suppress(AttributeError):
@@ -127,7 +133,7 @@ def _new_client() -> httpx.AsyncClient:
 
 def _running_loop() -> Any:
     try:
-        return get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
         from trio.lowlevel import current_trio_token
 

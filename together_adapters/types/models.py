@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
 from together_adapters.types.answer import Answer
 
 
@@ -44,3 +46,26 @@ class ModelList(list[ModelObject]):
     def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
         """Return every model as a dict."""
         return [model.model_dump(**kwargs) for model in self]
+
+
+class UploadJob(Answer):
+    """What was started for an upload. `model_source` is where the weights come from, such as `huggingface`."""
+
+    job_id: str | None = None
+    model_name: str | None = None
+    model_id: str | None = None
+    model_source: str | None = None
+
+
+class ModelUpload(UploadJob):
+    """The answer to an upload. The service has sent the job nested in `data` and flat: it is read from either."""
+
+    message: str = ""
+    data: UploadJob | None = None
+
+    @model_validator(mode="after")
+    def _from_data(self) -> ModelUpload:
+        for name in UploadJob.model_fields:
+            if getattr(self, name) is None and self.data is not None:
+                self.__dict__[name] = getattr(self.data, name)
+        return self

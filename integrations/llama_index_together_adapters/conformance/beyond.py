@@ -150,9 +150,9 @@ class BeyondChecks:
             assert last[0][1] == json.loads(arguments)
             return time.process_time() - began
 
-        seconds(2_000)
-        small = min(seconds(10_000) for _ in range(3))
-        large = min(seconds(40_000) for _ in range(2))
+        seconds(1_000)
+        small = min(seconds(6_000) for _ in range(3))
+        large = min(seconds(24_000) for _ in range(2))
         assert large / small < 8
 
     def test_x13_finish_reason_in_the_middle(self, llm: Any, wire: WireServer) -> None:

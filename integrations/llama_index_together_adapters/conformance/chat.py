@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ class ChatChecks:
         assert "".join(item.delta or "" for item in found) == found[-1].message.content == TEXT
         assert dict(found[-1].raw)["usage"]["total_tokens"] == USAGE["total_tokens"]
         contents = [item.message.content or "" for item in found]
-        assert all(later.startswith(earlier) for earlier, later in zip(contents, contents[1:], strict=False))
+        assert all(later.startswith(earlier) for earlier, later in pairwise(contents))
 
     def test_c03_async_agrees(self, llm: Any) -> None:
         """`achat` and `astream_chat` answer as their twins do."""

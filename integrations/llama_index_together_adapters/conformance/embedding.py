@@ -133,7 +133,7 @@ class EmbeddingChecks:
         """A used model survives a pickle round trip and embeds."""
         embedding = embedding_factory()
         embedding.get_text_embedding("abc")
-        assert near(pickle.loads(pickle.dumps(embedding)).get_text_embedding("abc"), vector("abc"))
+        assert near(pickle.loads(pickle.dumps(embedding)).get_text_embedding("abc"), vector("abc"))  # noqa: S301
 
     def test_b15_nothing(self, embedding_factory: Factory, wire: WireServer) -> None:
         """No texts, no request."""

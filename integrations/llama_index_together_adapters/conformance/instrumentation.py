@@ -60,7 +60,7 @@ class InstrumentationChecks:
         for call in (llm.chat, lambda messages: list(llm.stream_chat(messages))):
             with pytest.raises(Exception, match="no"):
                 call(user())
-        assert [list(payload)[0].value for payload in ended] == ["exception", "exception"]
+        assert [next(iter(payload)).value for payload in ended] == ["exception", "exception"]
 
     @pytest.mark.parametrize("streams", [False, True])
     def test_i03_token_counter(self, llm_factory: Factory, streams: bool) -> None:

@@ -96,4 +96,4 @@ class RerankChecks:
         rerank = rerank_factory()
         rerank.postprocess_nodes(nodes_of("a"), query_str=QUERY)
         assert KEY not in repr(rerank) + repr(rerank.to_dict()) + rerank.to_json()
-        assert pickle.loads(pickle.dumps(rerank)).postprocess_nodes(nodes_of("a"), query_str=QUERY)
+        assert pickle.loads(pickle.dumps(rerank)).postprocess_nodes(nodes_of("a"), query_str=QUERY)  # noqa: S301

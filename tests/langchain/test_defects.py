@@ -1,0 +1,154 @@
+"""One test for each defect that was found in `langchain-together` 0.4.0, through public names alone.
+
+`LANGCHAIN_PEER=langchain_together` runs the same tests on that package, where each of them fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from importlib import import_module
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumpd
+from langchain_core.messages import HumanMessage, trim_messages
+from pydantic import BaseModel
+
+from together_adapters.emulator import Emulator
+
+package = import_module(os.environ.get("LANGCHAIN_PEER", "langchain_together_adapters"))
+MODEL = "openai/gpt-oss-20b"
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+
+
+@pytest.fixture
+def chat(connect: dict[str, Any]) -> BaseChatModel:
+    made: BaseChatModel = package.ChatTogether(model=MODEL, **connect)
+    return made
+
+
+def joined(chunks: list[Any]) -> Any:
+    return chunks[0] + chunks[1:]
+
+
+def test_1_no_credential_of_openai_is_sent(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-secret")
+    with pytest.raises(Exception, match="TOGETHER_API_KEY"):
+        package.ChatTogether(model=MODEL, base_url=emulator.base_url, max_retries=0).invoke("x")
+    assert not [request for request in emulator.requests if "openai" in str(request.headers)]
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_2_reasoning_is_kept(field: str, chat: Any, emulator: Emulator) -> None:
+    with emulator.behave(reasoning=field):
+        messages = [chat.invoke("Why?"), joined(list(chat.stream("Why?")))]
+    for message in messages:
+        assert [block for block in message.content_blocks if block["type"] == "reasoning"]
+
+
+def test_3_sampling_parameters_of_together(connect: Any, emulator: Emulator) -> None:
+    given = {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "safety_model": "meta-llama/Llama-Guard-4-12B"}
+    package.ChatTogether(model=MODEL, **connect, **given).invoke("x")
+    package.ChatTogether(model=MODEL, **connect).bind(**given).invoke("x")
+    for request in emulator.requests:
+        assert {name: request.json[name] for name in given} == given
+
+
+def test_4_embeddings_are_batched(connect: Any, emulator: Emulator) -> None:
+    embedder = package.TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", **connect)
+    embedder.embed_documents([f"text {n}" for n in range(200)])
+    assert len(emulator.requests) <= 4
+
+
+def test_5_streams_ask_for_usage(chat: Any, emulator: Emulator) -> None:
+    with emulator.behave(usage="asked"):
+        assert joined(list(chat.stream("x"))).usage_metadata
+
+
+def test_6_streamed_logprobs(chat: Any, emulator: Emulator) -> None:
+    with emulator.behave(logprobs="together", reasoning="none"):
+        single = chat.invoke("Say hello.", logprobs=True).response_metadata["logprobs"]
+        streamed = joined(list(chat.stream("Say hello.", logprobs=True))).response_metadata["logprobs"]
+    assert streamed["token_logprobs"] == single["token_logprobs"]
+
+
+def test_7_counting_tokens_stays_offline(chat: Any) -> None:
+    assert chat.get_num_tokens("Hello there") > 0
+    assert chat.get_num_tokens_from_messages([HumanMessage("Hello")]) > 0
+    assert trim_messages([HumanMessage("a"), HumanMessage("b")], max_tokens=50, token_counter=chat)
+
+
+def test_8_there_is_a_profile(chat: Any) -> None:
+    assert chat.profile
+    assert chat.profile["max_input_tokens"]
+
+
+def test_9_structured_output_sends_no_switch_of_openai(chat: Any, emulator: Emulator) -> None:
+    chat.with_structured_output(Person, method="function_calling").invoke("Ann")
+    assert "parallel_tool_calls" not in emulator.requests[-1].json
+    chat.with_structured_output("(yes|no)", method="regex").invoke("Is it?")
+    assert emulator.requests[-1].json["response_format"]["type"] == "regex"
+
+
+def test_10_video(chat: Any, emulator: Emulator) -> None:
+    chat.invoke([HumanMessage([{"type": "video", "url": "https://example.com/a.mp4"}])])
+    assert emulator.requests[-1].json["messages"][0]["content"][0]["type"] == "video_url"
+
+
+def test_11_flat_cached_tokens(chat: Any, emulator: Emulator) -> None:
+    with emulator.behave(cached_tokens="flat"):
+        assert "cache_read" in chat.invoke("x").usage_metadata["input_token_details"]
+
+
+def test_12_the_completion_model(connect: Any, emulator: Emulator) -> None:
+    llm = package.Together(model=MODEL, together_api_key=connect["api_key"], base_url=connect["base_url"] + "/completions")
+    assert len(list(llm.stream("Say hello."))) > 1
+    result = llm.generate(["Say hello."])
+    assert result.llm_output["token_usage"]["total_tokens"]
+
+
+def test_13_construction_is_cheap(connect: Any) -> None:
+    def cost() -> float:
+        began = time.process_time()
+        package.ChatTogether(model=MODEL, **connect)
+        return time.process_time() - began
+
+    cost()
+    assert min(cost() for _ in range(5)) < 0.005
+
+
+def test_14_serialization_and_cache_key(chat: Any, connect: Any) -> None:
+    assert dumpd(chat)["type"] == "constructor"
+    elsewhere = package.ChatTogether(model=MODEL, api_key="k", base_url="http://127.0.0.1:9/v1")
+    assert chat._get_llm_string() != elsewhere._get_llm_string()
+    assert chat.invoke("x").response_metadata["model_provider"] == "together"
+
+
+def test_15_sockets_can_be_closed(chat: Any) -> None:
+    chat.invoke("x")
+    chat.close()
+    asyncio.run(chat.aclose())
+
+
+def test_16_two_loops(chat: Any) -> None:
+    for _ in range(2):
+        asyncio.run(chat.ainvoke("x"))
+
+
+def test_17_text_before_a_tool_call_stays_a_block_of_its_own(connect: Any, emulator: Emulator) -> None:
+    def weather(city: str) -> str:
+        """Get the weather of a city."""
+        return city
+
+    llm = package.ChatTogether(model=MODEL, output_version="v1", **connect).bind_tools([weather])
+    with emulator.behave(reasoning="reasoning"):
+        whole = joined(list(llm.stream("What is the weather in Paris?")))
+    assert [block["type"] for block in whole.content] == ["reasoning", "tool_call"]

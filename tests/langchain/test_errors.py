@@ -1,0 +1,202 @@
+"""What goes wrong is one of our errors and one of langchain-core's at once."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from langchain_core import exceptions as core
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
+from langchain_together_adapters.errors import RefusedError, as_model_error, model_errors
+
+import together_adapters
+from together_adapters import errors
+from together_adapters.emulator import Emulator, Fault
+
+STATUSES = [
+    ("400", errors.BadRequestError, core.ModelInvalidRequestError, False),
+    ("401", errors.AuthenticationError, core.ModelAuthenticationError, False),
+    ("402", errors.PaymentRequiredError, core.ModelError, False),
+    ("403", errors.PermissionDeniedError, core.ModelPermissionDeniedError, False),
+    ("404", errors.NotFoundError, core.ModelNotFoundError, False),
+    ("409", errors.ConflictError, core.ModelError, False),
+    ("413", errors.APIStatusError, core.ModelError, False),
+    ("422", errors.UnprocessableEntityError, core.ModelInvalidRequestError, False),
+    ("429", errors.RateLimitError, core.ModelRateLimitError, True),
+    ("500", errors.InternalServerError, core.ModelAPIError, True),
+    ("503", errors.ServiceUnavailableError, core.ModelAPIError, True),
+    ("504", errors.InternalServerError, core.ModelAPIError, True),
+    ("502-html", errors.InternalServerError, core.ModelAPIError, True),
+    ("drop", errors.APIConnectionError, core.ModelConnectionError, True),
+]
+
+
+async def ways(llm: Any) -> list[Any]:
+    """Each way to ask, as something to await."""
+
+    async def invoke() -> Any:
+        return llm.invoke("x")
+
+    async def stream() -> Any:
+        return list(llm.stream("x"))
+
+    async def ainvoke() -> Any:
+        return await llm.ainvoke("x")
+
+    async def astream() -> Any:
+        return [chunk async for chunk in llm.astream("x")]
+
+    return [invoke, stream, ainvoke, astream]
+
+
+@pytest.mark.parametrize(("fault", "ours", "theirs", "retryable"), STATUSES, ids=[row[0] for row in STATUSES])
+@pytest.mark.parametrize("kind", [ChatTogether, Together])
+async def test_both_sides_catch(
+    kind: Any, fault: str, ours: type, theirs: type, retryable: bool, emulator: Emulator, connect: Any
+) -> None:
+    llm = kind(**connect, max_retries=0)
+    for ask in await ways(llm):
+        emulator.inject(Fault(fault, message="sorry" if fault == "403" else None))
+        with pytest.raises(ours) as caught:
+            await ask()
+        error = caught.value
+        assert isinstance(error, theirs)
+        assert isinstance(error, core.ModelError)
+        assert error.is_retryable is retryable
+        assert error.__cause__ is None
+        if fault != "drop":
+            assert error.response.status_code == error.status_code
+            assert error.response.headers["x-request-id"] == error.request_id
+            assert error.request_id in str(error)
+
+
+@pytest.mark.parametrize("status", ["400", "403", "413", "422"])
+async def test_context_overflow_at_any_status(status: str, emulator: Emulator, connect: Any) -> None:
+    for ask in await ways(ChatTogether(**connect, max_retries=0)):
+        emulator.inject(Fault(status, message="the prompt is longer than the model's context length"))
+        with pytest.raises(core.ContextOverflowError) as caught:
+            await ask()
+        assert isinstance(caught.value, together_adapters.ContextLengthError)
+        assert not caught.value.is_retryable
+
+
+@pytest.mark.parametrize("fault", ["stream-error", "stream-error-event"])
+@pytest.mark.parametrize("kind", [ChatTogether, Together])
+async def test_an_error_inside_a_stream(fault: str, kind: Any, emulator: Emulator, connect: Any) -> None:
+    for ask in (await ways(kind(**connect)))[1::2]:
+        emulator.inject(fault)
+        with pytest.raises(core.ModelAPIError) as caught:
+            await ask()
+        assert isinstance(caught.value, together_adapters.APIError)
+        assert not isinstance(caught.value, together_adapters.APIStatusError)
+        assert caught.value.is_retryable
+
+
+async def test_an_overflow_inside_a_stream(emulator: Emulator, connect: Any) -> None:
+    for ask in (await ways(ChatTogether(**connect)))[1::2]:
+        emulator.inject(Fault("stream-error", message="beyond the context length", code="context_length_exceeded"))
+        with pytest.raises(core.ContextOverflowError) as caught:
+            await ask()
+        assert isinstance(caught.value, core.ModelAPIError)
+        assert not caught.value.is_retryable
+        assert pickle.loads(pickle.dumps(caught.value)).code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("fault", ["cut", "no-done"])
+async def test_a_cut_stream(fault: str, emulator: Emulator, connect: Any) -> None:
+    for ask in (await ways(ChatTogether(**connect)))[1::2]:
+        emulator.inject(fault)
+        with pytest.raises(core.ModelConnectionError) as caught:
+            await ask()
+        assert isinstance(caught.value, together_adapters.IncompleteStreamError)
+
+
+async def test_a_timeout(emulator: Emulator, connect: Any) -> None:
+    for ask in await ways(ChatTogether(**connect, timeout=0.15, max_retries=0)):
+        emulator.inject(Fault("slow", seconds=0.6))
+        with pytest.raises(core.ModelTimeoutError) as caught:
+            await ask()
+        assert isinstance(caught.value, together_adapters.APITimeoutError)
+
+
+async def test_events_raise_too(emulator: Emulator, llm: ChatTogether) -> None:
+    emulator.inject("401", "401")
+    with pytest.raises(core.ModelAuthenticationError):
+        list(llm._stream_chat_model_events([]))
+    with pytest.raises(core.ModelAuthenticationError):
+        [event async for event in llm._astream_chat_model_events([])]
+
+
+def test_embeddings_and_rerank(emulator: Emulator, connect: Any) -> None:
+    emulator.inject("401", "401")
+    with pytest.raises(together_adapters.AuthenticationError) as caught:
+        TogetherEmbeddings(**connect).embed_documents(["x"])
+    assert isinstance(caught.value, core.ModelAuthenticationError)
+    with pytest.raises(together_adapters.AuthenticationError):
+        TogetherRerank(**connect).rerank(["x"], "x")
+
+
+def test_a_missing_key_is_no_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (ChatTogether, Together, TogetherEmbeddings, TogetherRerank):
+        with pytest.raises(together_adapters.ConfigurationError, match="TOGETHER_API_KEY") as caught:
+            kind()
+        assert not isinstance(caught.value, core.LangChainException)
+
+
+def test_one_class_for_each_pair_and_no_change_of_ours() -> None:
+    made = as_model_error(errors.RateLimitError)
+    assert made is as_model_error(errors.RateLimitError)
+    assert as_model_error(made) is made
+    assert not issubclass(errors.RateLimitError, core.ModelError)
+    assert (made.__name__, made.__module__) == ("RateLimitError", "together_adapters.errors")
+
+
+ALL = [errors.TogetherError, *errors.TogetherError.__subclasses__()]
+for found in ALL:
+    ALL.extend(kind for kind in found.__subclasses__() if kind not in ALL and kind.__module__ == "together_adapters.errors")
+
+
+@pytest.mark.parametrize("kind", [*ALL, RefusedError], ids=lambda kind: kind.__name__)
+def test_errors_travel(kind: Any) -> None:
+    problem = as_model_error(kind)("what happened", status_code=429, request_id="r", code="c", body={"a": 1}, attempts=3)
+    for copied in (pickle.loads(pickle.dumps(problem)), copy.copy(problem), copy.deepcopy(problem)):
+        assert type(copied) is type(problem)
+        assert str(copied) == "what happened"
+        assert (copied.status_code, copied.request_id, copied.code, copied.body, copied.attempts) == (429, "r", "c", {"a": 1}, 3)
+
+
+def test_the_traceback_shows_one_exception() -> None:
+    import traceback
+
+    with pytest.raises(core.ModelRateLimitError) as caught, model_errors():
+        raise errors.RateLimitError("slow down")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "During handling" not in shown
+    assert "direct cause" not in shown
+
+
+def test_a_failed_run_is_traced_with_its_answer(emulator: Emulator, connect: Any) -> None:
+    seen: list[Any] = []
+
+    class Watch(BaseCallbackHandler):
+        def on_llm_error(self, error: BaseException, *, response: Any = None, **_: Any) -> None:
+            seen.append(response)
+
+    emulator.inject("429")
+    with pytest.raises(core.ModelRateLimitError):
+        ChatTogether(**connect, max_retries=0).invoke("x", config={"callbacks": [Watch()]})
+    told = seen[0].generations[0][0].message.response_metadata
+    assert told["status_code"] == 429
+    assert told["request_id"] == told["headers"]["x-request-id"]
+    assert told["body"]["error"]["code"] == "rate_limit_exceeded"
+    assert "sk-test" not in str(told)
+
+
+def test_an_answer_without_a_choice(connect: Any) -> None:
+    from langchain_together_adapters.answers import Manner, chat_result
+
+    with pytest.raises(together_adapters.APIResponseValidationError, match="no choice"):
+        chat_result({"choices": []}, Manner(None, blocks=False))

@@ -1,0 +1,72 @@
+"""What the package offers, what it costs to import, and what it says without langchain-core."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import langchain_together_adapters
+import pytest
+from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank, init_together_model
+
+NAMES = ["ChatTogether", "Together", "TogetherEmbeddings", "TogetherRerank", "init_together_model", "load"]
+HEAVY = ("openai", "tiktoken", "transformers", "numpy", "langchain_openai", "langchain", "llama_index")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    return subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_names() -> None:
+    assert sorted(langchain_together_adapters.__all__) == sorted(NAMES)
+    assert dir(langchain_together_adapters) == sorted(NAMES)
+    for name in NAMES:
+        assert getattr(langchain_together_adapters, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'ChatOpenAI'"):
+        langchain_together_adapters.ChatOpenAI  # noqa: B018
+
+
+def test_importing_is_lazy_and_light() -> None:
+    code = f"""
+import langchain_together_adapters
+assert "langchain_core" not in sys.modules
+from langchain_together_adapters import TogetherRerank
+assert "langchain_together_adapters.chat_models" not in sys.modules
+from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "statement", ["import langchain_together_adapters", "from langchain_together_adapters.llms import Together"]
+)
+def test_without_langchain_core(statement: str) -> None:
+    done = python(f"sys.modules['langchain_core'] = None\n{statement}")
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError")
+    assert 'pip install "together-adapters[langchain]"' in last
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("meta-llama/Llama-3.3-70B-Instruct-Turbo", ChatTogether),
+        ("together:openai/gpt-oss-20b", ChatTogether),
+        ("someone/anything", ChatTogether),
+        ("mistralai/Mixtral-8x7B-v0.1", Together),
+        ("intfloat/multilingual-e5-large-instruct", TogetherEmbeddings),
+        ("Salesforce/Llama-Rank-V1", TogetherRerank),
+    ],
+)
+def test_one_function_for_every_model(model: str, kind: Any) -> None:
+    adapter = init_together_model(model, api_key="k", max_retries=1)
+    assert type(adapter) is kind
+    assert adapter.model == model.removeprefix("together:")
+    assert adapter.max_retries == 1

@@ -1,0 +1,163 @@
+"""What travels: messages, content blocks, tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_together_adapters import ChatTogether
+from langchain_together_adapters.messages import wire_messages
+
+from together_adapters.emulator import Emulator
+
+PNG = "iVBORw0KGgo="
+
+
+def sent(*messages: BaseMessage, **options: Any) -> Any:
+    written = wire_messages(list(messages), **options)
+    return written[0] if len(written) == 1 else written
+
+
+def test_roles_and_names() -> None:
+    assert sent(SystemMessage("a")) == {"role": "system", "content": "a"}
+    assert sent(HumanMessage("a", name="Ann")) == {"role": "user", "content": "a", "name": "Ann"}
+    assert sent(AIMessage("a")) == {"role": "assistant", "content": "a"}
+    assert sent(ToolMessage("a", tool_call_id="1")) == {"role": "tool", "content": "a", "tool_call_id": "1"}
+    assert sent(FunctionMessage("a", name="f")) == {"role": "function", "name": "f", "content": "a"}
+    assert sent(ChatMessage("a", role="critic")) == {"role": "critic", "content": "a"}
+    with pytest.raises(TypeError, match="RemoveMessage"):
+        sent(RemoveMessage("1"))
+
+
+def test_calls_and_their_results() -> None:
+    call = {"name": "f", "args": {"city": "Zürich"}, "id": "1"}
+    broken = {"name": "g", "args": "{", "id": "2", "error": None}
+    written = sent(AIMessage("", tool_calls=[call], invalid_tool_calls=[broken]))
+    assert written["content"] is None
+    assert written["tool_calls"] == [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"city": "Zürich"}'}},
+        {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{"}},
+    ]
+
+
+def test_anthropic_histories() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "pick", "input": {"color": "green"}}
+    assistant = AIMessage([{"type": "text", "text": "hm"}, use])
+    answer = HumanMessage(
+        [
+            {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "ok"}]},
+            {"type": "text", "text": "so?"},
+        ]
+    )
+    first, result, question = sent(assistant, answer)
+    assert first["content"] == "hm"
+    assert first["tool_calls"][0]["function"] == {"name": "pick", "arguments": '{"color": "green"}'}
+    assert result == {"role": "tool", "content": "ok", "tool_call_id": "t"}
+    assert question == {"role": "user", "content": [{"type": "text", "text": "so?"}]}
+
+
+BLOCKS: list[tuple[Any, Any]] = [
+    ("plain", {"type": "text", "text": "plain"}),
+    ({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "a"}),
+    ({"type": "image_url", "image_url": "https://x/y.png"}, {"type": "image_url", "image_url": {"url": "https://x/y.png"}}),
+    (
+        {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
+    ),
+    ({"type": "image", "url": "https://x/y.png"}, {"type": "image_url", "image_url": {"url": "https://x/y.png"}}),
+    (
+        {"type": "image", "base64": PNG, "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+    ),
+    (
+        {"type": "image", "source_type": "base64", "data": PNG, "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+    ),
+    (
+        {"type": "image", "source": {"type": "base64", "data": PNG, "media_type": "image/webp"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/webp;base64,{PNG}"}},
+    ),
+    ({"type": "video", "url": "https://x/y.mp4"}, {"type": "video_url", "video_url": {"url": "https://x/y.mp4"}}),
+    (
+        {"type": "video", "base64": "AAAA", "mime_type": "video/webm"},
+        {"type": "video_url", "video_url": {"url": "data:video/webm;base64,AAAA"}},
+    ),
+    ({"type": "video_url", "video_url": {"url": "https://x"}}, {"type": "video_url", "video_url": {"url": "https://x"}}),
+    ({"type": "audio", "url": "https://x/y.wav"}, {"type": "audio_url", "audio_url": {"url": "https://x/y.wav"}}),
+    (
+        {"type": "audio", "base64": "UklG", "mime_type": "audio/mpeg"},
+        {"type": "input_audio", "input_audio": {"data": "UklG", "format": "mp3"}},
+    ),
+    (
+        {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+    ),
+    ({"type": "text-plain", "text": "notes", "mime_type": "text/plain"}, {"type": "text", "text": "notes"}),
+]
+
+
+@pytest.mark.parametrize(("block", "part"), BLOCKS, ids=str)
+def test_blocks(block: Any, part: Any) -> None:
+    assert sent(HumanMessage([block]))["content"] == [part]
+
+
+REFUSED: list[tuple[BaseMessage, str]] = [
+    (HumanMessage([{"type": "file", "base64": "JVBE", "mime_type": "application/pdf"}]), r"'file' \(application/pdf\)"),
+    (HumanMessage([{"type": "image", "file_id": "f-1"}]), "'image'"),
+    (HumanMessage([{"type": "hologram"}]), "'hologram'"),
+    (SystemMessage([{"type": "image", "url": "https://x"}]), "'image_url' in a system message"),
+    (AIMessage([{"type": "image", "url": "https://x"}]), "'image_url' in a assistant message"),
+    (HumanMessage([{"type": "image_url", "image_url": {}}]), "no url"),
+    (HumanMessage([{"type": "input_audio"}]), "no data"),
+]
+
+
+@pytest.mark.parametrize(("message", "named"), REFUSED, ids=str)
+def test_what_cannot_be_sent_raises_and_is_named(message: BaseMessage, named: str, llm: ChatTogether, emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match=named):
+        sent(message)
+    with pytest.raises(ValueError, match="cannot be sent"):
+        llm.invoke([message])
+    assert emulator.requests == []
+
+
+def test_text_blocks_of_roles_that_hold_text_alone() -> None:
+    blocks: list[Any] = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    assert sent(SystemMessage(blocks))["content"] == "a\nb"
+    assert sent(AIMessage(blocks))["content"] == "ab"
+    assert sent(ToolMessage(blocks, tool_call_id="1"))["content"] == "a\nb"
+    picture = {"type": "image", "url": "https://x/y.png"}
+    assert sent(ToolMessage([picture], tool_call_id="1"))["content"][0]["type"] == "image_url"
+
+
+def test_reasoning_is_sent_back_on_request() -> None:
+    kept = AIMessage("4", additional_kwargs={"reasoning_content": "2+2"})
+    blocks = AIMessage([{"type": "reasoning", "reasoning": "2+2"}, {"type": "text", "text": "4"}])
+    for message in (kept, blocks):
+        assert sent(message) == {"role": "assistant", "content": "4"}
+        assert sent(message, replay_reasoning=True) == {"role": "assistant", "content": "4", "reasoning": "2+2"}
+
+
+def test_a_turn_of_ours_can_be_sent_again(connect: Any, emulator: Emulator) -> None:
+    """What an answer was read into is written as it was, in every form that it can have."""
+    for version in ("v0", "v1"):
+        llm = ChatTogether(model="openai/gpt-oss-20b", output_version=version, replay_reasoning=True, **connect)
+        first = llm.invoke("Why?")
+        llm.invoke([HumanMessage("Why?"), first, HumanMessage("And?")])
+        thought = emulator.requests[-1].json["messages"][1]
+        assert thought["reasoning"]
+        assert thought["content"] == first.text
+        stream: Any = llm.stream("Why?")
+        chunks = list(stream)
+        llm.invoke([HumanMessage("Why?"), chunks[0] + chunks[1:], HumanMessage("And?")])
+        assert emulator.requests[-1].json["messages"][1] == thought

@@ -1,0 +1,389 @@
+"""Streams: every way in which engines cut tool calls, place usage and mix reasoning with text; joined, they equal the single answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
+from langchain_together_adapters import ChatTogether
+from langchain_together_adapters.answers import Manner, chat_result
+from langchain_together_adapters.chunks import ChunkWriter
+from langchain_together_adapters.events import EventWriter
+
+from together_adapters.emulator import Emulator
+
+MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+PLAIN = Manner(("<think>", "</think>"), blocks=False)
+BLOCKS = Manner(("<think>", "</think>"), blocks=True)
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+
+
+def get_weather(city: str) -> str:
+    """Get the weather of a city."""
+    return city
+
+
+def now() -> str:
+    """Get the time."""
+    return "noon"
+
+
+def joined(chunks: list[Any]) -> AIMessageChunk:
+    return chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
+
+
+def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"id": "o1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+
+def told(events: list[dict[str, Any]], manner: Manner = PLAIN) -> AIMessageChunk:
+    """Join the chunks of some events."""
+    writer = ChunkWriter(manner)
+    chunks = [chunk.message for each in events for chunk in writer.read(each)]
+    return joined([*chunks, *(chunk.message for chunk in writer.end())])
+
+
+def protocol(events: list[dict[str, Any]]) -> list[Any]:
+    writer = EventWriter(PLAIN, "run")
+    return [*(found for each in events for found in writer.read(each)), *writer.end()]
+
+
+def piece(arguments: str | None = None, name: str | None = None, **more: Any) -> dict[str, Any]:
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return {**more, "function": function}
+
+
+CALLS = [("a", "get_weather", {"city": "Oslo"}), ("b", "get_weather", {"city": "Bern"})]
+CUTS = {
+    "fragmented": [
+        [piece("", "get_weather", index=0, id="a")],
+        [piece('{"city":', index=0)],
+        [piece(' "Oslo"}', index=0)],
+        [piece("", "get_weather", index=1, id="b")],
+        [piece('{"city": "Bern"}', index=1)],
+    ],
+    "whole": [
+        [piece('{"city": "Oslo"}', "get_weather", index=0, id="a")],
+        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+    ],
+    "one chunk": [
+        [
+            piece('{"city": "Oslo"}', "get_weather", index=0, id="a"),
+            piece('{"city": "Bern"}', "get_weather", index=1, id="b"),
+        ]
+    ],
+    "one chunk without index": [
+        [piece('{"city": "Oslo"}', "get_weather", id="a"), piece('{"city": "Bern"}', "get_weather", id="b")],
+    ],
+    "interleaved": [
+        [piece("", "get_weather", index=0, id="a"), piece("", "get_weather", index=1, id="b")],
+        [piece('{"city": ', index=0), piece('{"city": ', index=1)],
+        [piece('"Bern"}', index=1)],
+        [piece('"Oslo"}', index=0)],
+    ],
+    "without index": [
+        [piece('{"city', "get_weather", id="a")],
+        [piece('": "Oslo"}')],
+        [piece('{"city', "get_weather", id="b")],
+        [piece('": "Bern"}')],
+    ],
+    "same index": [
+        [piece('{"city', "get_weather", index=0, id="a")],
+        [piece('": "Oslo"}', index=0)],
+        [piece('{"city', "get_weather", index=0, id="b")],
+        [piece('": "Bern"}', index=0)],
+    ],
+    "same index, id on each, interleaved": [
+        [piece('{"city', "get_weather", index=0, id="a"), piece('{"city', "get_weather", index=0, id="b")],
+        [piece('": "Oslo"}', index=0, id="a")],
+        [piece('": "Bern"}', index=0, id="b")],
+    ],
+    "id and name on each": [
+        [piece('{"city', "get_weather", index=0, id="a")],
+        [piece('": "Oslo"}', "get_weather", index=0, id="a")],
+        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+    ],
+    "empty ids on later pieces": [
+        [piece('{"city', "get_weather", index=0, id="a")],
+        [piece('": "Oslo"}', "", index=0, id="")],
+        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+    ],
+    "arguments as objects": [
+        [{"index": 0, "id": "a", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}],
+        [{"index": 1, "id": "b", "function": {"name": "get_weather", "arguments": {"city": "Bern"}}}],
+    ],
+    "name in pieces": [
+        [piece("", "get_", index=0, id="a")],
+        [piece('{"city": "Oslo"}', "weather", index=0)],
+        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+    ],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("manner", [PLAIN, BLOCKS], ids=["text", "blocks"])
+def test_tool_calls_survive_every_cut(cut: str, manner: Manner) -> None:
+    message = told([event({"tool_calls": pieces}) for pieces in CUTS[cut]] + [event({}, "tool_calls")], manner)
+    assert [(call["id"], call["name"], call["args"]) for call in message.tool_calls] == CALLS
+    assert message.invalid_tool_calls == []
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_tool_calls_survive_every_cut_as_events(cut: str) -> None:
+    events = protocol([event({"tool_calls": pieces}) for pieces in CUTS[cut]] + [event({}, "tool_calls")])
+    assert_valid_event_stream(events)
+    finished = [found["content"] for found in events if found["event"] == "content-block-finish"]
+    assert [(block["id"], block["name"], block["args"]) for block in finished] == CALLS
+
+
+def test_calls_without_id_get_one_each() -> None:
+    pieces = [piece('{"city": "Oslo"}', "get_weather"), piece('{"city": "Bern"}', "get_weather")]
+    calls = told([event({"tool_calls": pieces}, "tool_calls")]).tool_calls
+    assert [call["args"] for call in calls] == [{"city": "Oslo"}, {"city": "Bern"}]
+    assert len({call["id"] for call in calls}) == 2
+    assert all(call["id"] for call in calls)
+
+
+def test_a_finish_reason_that_vanishes_and_returns_is_reported_once() -> None:
+    message = told(
+        [
+            event({"tool_calls": [piece('{"city": "Oslo"}', "get_weather", index=0, id="a")]}, "tool_calls"),
+            event({"tool_calls": [piece("", "get_weather", index=1, id="b")]}),
+            event({"tool_calls": [piece('{"city": "Bern"}', index=1)]}, "tool_calls"),
+            event({}, "tool_calls", usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}),
+        ]
+    )
+    assert [(call["id"], call["name"], call["args"]) for call in message.tool_calls] == CALLS
+    assert message.response_metadata["finish_reason"] == "tool_calls"
+    assert message.usage_metadata == {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+
+
+@pytest.mark.parametrize(("arguments", "read"), [("", {}), ("{}", {}), ("null", {}), (None, {})])
+def test_a_tool_without_parameters(arguments: str | None, read: dict[str, Any]) -> None:
+    call = {"id": "a", "type": "function", "index": 0, "function": {"name": "now", "arguments": arguments}}
+    assert told([event({"tool_calls": [call]}, "tool_calls")]).tool_calls[0]["args"] == read
+    assert whole({"content": None, "tool_calls": [call]}).tool_calls[0]["args"] == read
+
+
+@pytest.mark.parametrize("arguments", ['{"city": nope}', "[1]", "Oslo", '"text"', "[" * 100_000])
+def test_malformed_arguments_are_no_exception(arguments: str) -> None:
+    call = {"id": "a", "type": "function", "index": 0, "function": {"name": "get_weather", "arguments": arguments}}
+    message = whole({"content": None, "tool_calls": [call]})
+    assert message.tool_calls == []
+    assert message.invalid_tool_calls[0]["args"] == arguments
+    if len(arguments) < 100:
+        streamed = told([event({"tool_calls": [call]}, "tool_calls")])
+        assert streamed.tool_calls == []
+        assert streamed.invalid_tool_calls[0]["args"] == arguments
+
+
+def whole(message: dict[str, Any], manner: Manner = PLAIN, **more: Any) -> AIMessage:
+    answer = {"id": "o1", "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message, **more}]}
+    found = chat_result(answer, manner).generations[0].message
+    assert isinstance(found, AIMessage)
+    return found
+
+
+@pytest.mark.parametrize("none", [[], None])
+def test_no_tool_calls_in_any_spelling(none: Any) -> None:
+    assert whole({"content": "x", "tool_calls": none}).tool_calls == []
+    assert told([event({"content": "x", "tool_calls": none}, "stop")]).tool_calls == []
+
+
+def test_one_delta_with_reasoning_and_text() -> None:
+    events = [event({"reasoning": "hm", "content": "h"}), event({"reasoning": "m", "content": "i"}, "stop")]
+    message = told(events)
+    assert (message.content, message.additional_kwargs["reasoning_content"]) == ("hi", "hmm")
+    blocks = told(events, BLOCKS).content
+    assert [(b["type"], b.get("text") or b.get("reasoning")) for b in blocks] == [("reasoning", "hmm"), ("text", "hi")]  # type: ignore[union-attr,index]
+    found = protocol(events)
+    assert_valid_event_stream(found)
+    finished = [each["content"] for each in found if each["event"] == "content-block-finish"]
+    assert finished == [{"type": "reasoning", "reasoning": "hmm"}, {"type": "text", "text": "hi"}]
+
+
+def test_both_names_of_reasoning_and_an_empty_one() -> None:
+    assert told([event({"reasoning_content": "hm"}), event({"content": "x"}, "stop")]).additional_kwargs == {
+        "reasoning_content": "hm"
+    }
+    assert whole({"content": "x", "reasoning": "", "reasoning_content": None}).additional_kwargs == {"reasoning_content": ""}
+    assert whole({"content": "x", "reasoning_content": "hm"}).additional_kwargs == {"reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_think_tags_in_pieces_of_any_size(size: int) -> None:
+    text = "<think>2+2 < 5</think>\n\n4 </think> <think>"
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    message = told([event({"content": each}) for each in pieces] + [event({}, "stop")])
+    assert message.additional_kwargs == {"reasoning_content": "2+2 < 5"}
+    assert message.content == "4 </think> <think>"
+    single = whole({"content": text})
+    assert (single.content, single.additional_kwargs) == (message.content, message.additional_kwargs)
+
+
+def test_think_tags_can_stay() -> None:
+    kept = Manner(None, blocks=False)
+    assert told([event({"content": "<think>a</think>b"}, "stop")], kept).content == "<think>a</think>b"
+    assert whole({"content": "<think>a</think>b"}, kept).content == "<think>a</think>b"
+
+
+def test_role_on_each_delta_is_not_joined() -> None:
+    message = told([event({"role": "assistant", "content": each}) for each in "abc"])
+    assert message.content == "abc"
+    assert "role" not in message.additional_kwargs
+
+
+def test_text_is_flushed_before_tools() -> None:
+    message = told([event({"content": "  "}), event({"tool_calls": [piece("{}", "now", index=0, id="a")]}, "tool_calls")])
+    assert (message.content, len(message.tool_calls)) == ("  ", 1)
+
+
+def test_refusals_are_kept() -> None:
+    assert whole({"content": None, "refusal": "no"}).additional_kwargs == {"refusal": "no"}
+    streamed = told([event({"refusal": "n"}), event({"refusal": "o"}, "stop")])
+    assert streamed.additional_kwargs == {"refusal": "no"}
+
+
+class TestLogprobs:
+    def test_bare_numbers_join_to_what_a_single_answer_says(self) -> None:
+        events = [event({"content": token, "token_id": number}) | {} for token, number in (("Hel", 1), ("lo", 2))]
+        for each, (value, top) in zip(events, ((-0.5, {"Hel": -0.5, "Hi": -2}), (-0.25, {"lo": -0.25, "p": 0})), strict=True):
+            each["choices"][0] |= {"logprobs": value, "top_logprobs": top}
+        single = {
+            "tokens": ["Hel", "lo"],
+            "token_logprobs": [-0.5, -0.25],
+            "token_ids": [1, 2],
+            "top_logprobs": [{"Hel": -0.5, "Hi": -2}, {"lo": -0.25, "p": 0}],
+        }
+        writer = ChunkWriter(PLAIN)
+        chunks = [chunk for each in [*events, event({}, "stop")] for chunk in writer.read(each)]
+        chunks += list(writer.end())
+        info = (chunks[0] + chunks[1:]).generation_info
+        assert info is not None
+        expected = whole({"content": "Hello"}, logprobs=single).response_metadata["logprobs"]
+        assert info["logprobs"] == expected
+        assert [entry["token"] for entry in expected["content"]] == ["Hel", "lo"]
+
+    @pytest.mark.parametrize("shape", ["together", "openai"])
+    async def test_streamed_as_single(self, shape: str, llm: ChatTogether, emulator: Emulator) -> None:
+        with emulator.behave(logprobs=shape, seed_above_int64=True):
+            ask: dict[str, Any] = {"logprobs": True, "top_logprobs": 2, "seed": 7}
+            single = llm.invoke("Say hello.", **ask)
+            streamed = joined(list(llm.stream("Say hello.", **ask)))
+            again = joined([chunk async for chunk in llm.astream("Say hello.", **ask)])
+        content = single.response_metadata["logprobs"]["content"]
+        assert "".join(entry["token"] for entry in content) == single.content
+        for message in (streamed, again):
+            assert message.response_metadata["logprobs"]["content"] == content
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"usage": "separate"},
+    {"usage": "asked"},
+    {"usage": "asked-separate"},
+    {"usage": "none"},
+    {"finish": "eos"},
+    {"null_content": True, "role_every_chunk": False},
+    {"reasoning": "reasoning"},
+    {"reasoning": "reasoning_content"},
+    {"reasoning": "tags", "pieces": 3},
+    {"cached_tokens": "nested"},
+    *({"tool_deltas": how} for how in ("pieces", "whole", "one-chunk", "interleaved", "no-index", "same-index", "repeat-finish")),
+    {"reasoning": "reasoning", "tool_deltas": "interleaved"},
+]
+
+
+def same(message: Any) -> dict[str, Any]:
+    """What must agree; ids and times differ from request to request."""
+    metadata = {
+        name: value for name, value in message.response_metadata.items() if name not in ("id", "created", "output_version")
+    }
+    return {
+        "text": message.text,
+        "reasoning": message.additional_kwargs,
+        "calls": [(call["name"], call["args"]) for call in message.tool_calls],
+        "usage": message.usage_metadata,
+        "metadata": metadata,
+    }
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("version", ["v0", "v1"])
+async def test_joined_stream_equals_single_answer(
+    variant: dict[str, Any], version: str, connect: Any, emulator: Emulator
+) -> None:
+    llm = ChatTogether(model=MODEL, output_version=version, **connect)
+    tools = llm.bind_tools([get_weather, now]) if "tool_deltas" in variant else llm
+    question = "What is the weather in Paris and in Oslo?"
+    with emulator.behave(**variant):
+        single = tools.invoke(question)
+        chunks = list(tools.stream(question))
+        streamed = joined(chunks)
+        asynchronous = joined([chunk async for chunk in tools.astream(question)])
+    if "tool_deltas" in variant:
+        assert len(single.tool_calls) == 2
+    assert same(streamed) == same(single)
+    assert same(asynchronous) == same(single)
+    assert [block["type"] for block in streamed.content_blocks] == [block["type"] for block in single.content_blocks]
+    assert sum(chunk.usage_metadata is not None for chunk in chunks) == (variant.get("usage") != "none")
+    assert sum("model_name" in chunk.response_metadata for chunk in chunks) == 1
+    assert sum("finish_reason" in chunk.response_metadata for chunk in chunks) == 1
+    assert chunks[-1].chunk_position == "last"
+    assert single.response_metadata["model_provider"] == "together"
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+async def test_events_equal_single_answer(variant: dict[str, Any], connect: Any, emulator: Emulator) -> None:
+    llm = ChatTogether(model=MODEL, **connect)
+    tools = llm.bind_tools([get_weather]) if "tool_deltas" in variant else llm
+    question = "What is the weather in Paris and in Oslo?"
+    with emulator.behave(**variant):
+        single = tools.invoke(question)
+        stream: Any = tools.stream_events(question, version="v3")
+        assert_valid_event_stream(stream)
+        other: Any = await tools.astream_events(question, version="v3")
+        asynchronous = await other.output
+    thought = single.additional_kwargs.get("reasoning_content", "")
+    for message in (stream.output, asynchronous):
+        assert message.text == single.text
+        assert [(call["name"], call["args"]) for call in message.tool_calls] == [
+            (call["name"], call["args"]) for call in single.tool_calls
+        ]
+        assert message.usage_metadata == single.usage_metadata
+        assert "".join(block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning") == thought
+        expected = {
+            name: single.response_metadata.get(name) for name in ("finish_reason", "model_name", "model_provider", "token_usage")
+        }
+        assert {name: message.response_metadata.get(name) for name in expected} == expected
+    assert str(stream.reasoning) == thought
+
+
+def test_v1_text_then_parallel_tools_are_blocks_of_their_own() -> None:
+    message = told(
+        [
+            event({"reasoning": "think"}),
+            event({"content": "let me "}),
+            event({"content": "see"}),
+            *(event({"tool_calls": pieces}) for pieces in CUTS["interleaved"]),
+            event({}, "tool_calls"),
+        ],
+        BLOCKS,
+    )
+    assert [call["id"] for call in message.tool_calls] == ["a", "b"]
+    assert message.content == [
+        {"type": "reasoning", "reasoning": "think", "index": "lc_rs_0"},
+        {"type": "text", "text": "let me see", "index": "lc_txt_0"},
+    ]
+
+
+def test_pages_of_json_stay_cheap() -> None:
+    """A hostile stream of many tiny calls is read in time that grows with its length."""
+    pieces = [piece("{}", "now", id=str(number)) for number in range(500)]
+    message = told([event({"tool_calls": [each]}) for each in pieces] + [event({}, "tool_calls")])
+    assert len(message.tool_calls) == 500
+    assert json.dumps(message.tool_calls)

@@ -1,0 +1,28 @@
+"""The conformance kit, run on our own classes."""
+
+from __future__ import annotations
+
+import pytest
+from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
+from llama_index_together_adapters.conformance import Provider
+from llama_index_together_adapters.conformance.checks import *  # noqa: F403
+
+from together_adapters.errors import ContextLengthError
+
+MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider(
+        llm=TogetherLLM,
+        embedding=TogetherEmbedding,
+        rerank=TogetherRerank,
+        key_variable="TOGETHER_API_KEY",
+        model=MODEL,
+        context_window=131_072,
+        parameters={"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "safety_model": "meta-llama/Llama-Guard-4-12B"},
+        replay={"replay_reasoning": True},
+        by_schema={"should_use_structured_outputs": True},
+        context_length_error=ContextLengthError,
+    )

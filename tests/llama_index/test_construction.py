@@ -1,0 +1,147 @@
+"""Settings: where they come from, what wins, what travels."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import time
+from typing import Any
+
+import httpx
+import pytest
+from llama_index.core.llms import ChatMessage
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
+
+from together_adapters import AsyncTogether, ConfigurationError, Together
+from together_adapters.emulator import Emulator
+
+KEY = "sk-construction-5d41402abc4b2a76b9719d911017"
+CLASSES: list[Any] = [TogetherLLM, TogetherEmbedding, TogetherRerank]
+QUESTION = [ChatMessage(role="user", content="Hi")]
+
+
+def use(component: Any) -> None:
+    if isinstance(component, TogetherLLM):
+        component.chat(QUESTION)
+    elif isinstance(component, TogetherEmbedding):
+        component.get_text_embedding("a")
+    else:
+        component.postprocess_nodes([NodeWithScore(node=TextNode(text="a"))], query_str="a")
+
+
+@pytest.fixture(params=CLASSES, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def test_missing_key(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match="TOGETHER_API_KEY"):
+        kind()
+
+
+def test_base_url_by_either_name(kind: Any, emulator: Emulator) -> None:
+    for options in ({"base_url": emulator.base_url}, {"api_base": emulator.base_url.removesuffix("/v1")}):
+        use(kind(api_key=KEY, **options))
+    assert [request.headers["authorization"] for request in emulator.requests] == [f"Bearer {KEY}"] * 2
+
+
+@pytest.mark.parametrize("variable", ["TOGETHER_BASE_URL", "TOGETHER_API_BASE"])
+def test_environment(kind: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, emulator.base_url)
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
+    component = kind()
+    use(component)
+    assert component.api_base == emulator.base_url
+
+
+def test_a_key_from_the_environment_does_not_travel(kind: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
+    component = kind(api_base=emulator.base_url)
+    use(component)
+    packed = pickle.dumps(component)
+    assert KEY.encode() not in packed
+    use(pickle.loads(packed))
+    monkeypatch.delenv("TOGETHER_API_KEY")
+    with pytest.raises(ConfigurationError, match="TOGETHER_API_KEY"):
+        use(pickle.loads(packed))
+
+
+def test_a_given_key_travels(kind: Any, emulator: Emulator) -> None:
+    component = kind(api_key=KEY, base_url=emulator.base_url, default_headers={"x-team": "blue-and-green"})
+    use(pickle.loads(pickle.dumps(component)))
+    use(copy.deepcopy(component))
+    assert [request.headers["x-team"] for request in emulator.requests] == ["blue-and-green"] * 2
+
+
+def test_no_secret_is_shown(kind: Any) -> None:
+    component = kind(api_key=KEY, default_headers={"x-secret": "header-secret"}, default_query={"token": "query-secret"})
+    shown = f"{component!r} {component} {component.to_dict()} {component.to_json()} {component.model_dump()} {vars(component)}"
+    assert KEY not in shown
+    assert "secret" not in f"{component!r} {component.to_json()}"
+
+
+def test_shared_clients(kind: Any, emulator: Emulator) -> None:
+    client = Together(api_key=KEY, base_url=emulator.base_url)
+    component = kind(client=client)
+    assert component.sync_client is client
+    use(component)
+    use(pickle.loads(pickle.dumps(component)))
+    async_client = AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+    assert kind(async_client=async_client).asynchronous_client is async_client
+    use(kind(async_client=async_client))
+
+
+def test_a_client_that_cannot_travel_says_so(kind: Any) -> None:
+    with httpx.Client() as http_client, pytest.raises(TypeError, match="http_client"):
+        pickle.dumps(kind(client=Together(api_key=KEY, http_client=http_client)))
+
+
+def test_settings_can_be_changed(kind: Any, emulator: Emulator) -> None:
+    component = kind(api_key=KEY, api_base="http://127.0.0.1:9", max_retries=0)
+    component.api_base = emulator.base_url
+    use(component)
+    component.api_key = "sk-another"
+    use(component)
+    use(component.model_copy(update={"api_key": "sk-third"}))
+    keys = [request.headers["authorization"].removeprefix("Bearer ") for request in emulator.requests]
+    assert keys == [KEY, "sk-another", "sk-third"]
+
+
+def test_timeouts_are_serializable(kind: Any) -> None:
+    component = kind(api_key=KEY, timeout=httpx.Timeout(3, connect=1))
+    again = kind.from_json(component.to_json(), api_key=KEY)
+    assert again.timeout == httpx.Timeout(3, connect=1)
+
+
+def test_unknown_fields_are_named(kind: Any) -> None:
+    with pytest.warns(UserWarning, match="tempratur"):
+        kind(api_key=KEY, tempratur=0.1)
+
+
+def test_construction_is_cheap(kind: Any) -> None:
+    kind(api_key=KEY)
+    began = time.process_time()
+    for _ in range(20):
+        kind(api_key=KEY)
+    assert (time.process_time() - began) / 20 < 0.003
+
+
+def test_arguments_of_the_replaced_packages() -> None:
+    llm = TogetherLLM("mistralai/Mixtral-8x7B-Instruct-v0.1", KEY, "http://127.0.0.1:9/v1", True)
+    assert (llm.model, llm.api_base, llm.metadata.is_chat_model) == (
+        "mistralai/Mixtral-8x7B-Instruct-v0.1", "http://127.0.0.1:9/v1", True,
+    )  # fmt: skip
+    embedding = TogetherEmbedding(model_name="togethercomputer/m2-bert-80M-8k-retrieval", api_key=KEY)
+    assert (embedding.model_name, embedding.class_name()) == ("togethercomputer/m2-bert-80M-8k-retrieval", "TogetherEmbedding")
+    TogetherLLM(api_key=KEY, reuse_client=True, strict=False)
+
+
+def test_metadata_overrides_win_and_unknown_models_have_defaults() -> None:
+    llm = TogetherLLM("someone/their-own-model", api_key=KEY, max_tokens=99)
+    assert (llm.metadata.context_window, llm.metadata.num_output) == (32_768, 99)
+    assert llm.metadata.is_function_calling_model
+    llm = TogetherLLM(api_key=KEY, context_window=5, num_output=3, is_function_calling_model=False, is_chat_model=False)
+    assert (llm.metadata.context_window, llm.metadata.num_output) == (5, 3)
+    assert not (llm.metadata.is_function_calling_model or llm.metadata.is_chat_model)
+    assert not TogetherLLM("meta-llama/Llama-2-70b-hf", api_key=KEY).metadata.is_chat_model

@@ -1,0 +1,100 @@
+"""Embeddings: batches, bounds, and what an error tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from llama_index.core.storage.kvstore import SimpleKVStore
+from llama_index_together_adapters import TogetherEmbedding
+from llama_index_together_adapters.conformance.wire import Reply, Request, WireServer, error
+
+from together_adapters import APIResponseValidationError, RateLimitError
+from together_adapters.emulator import Emulator
+from together_adapters.types.capabilities import capabilities
+
+TEXTS = [f"text {number}" for number in range(50)]
+E5 = "intfloat/multilingual-e5-large-instruct"
+
+
+@pytest.fixture
+def wire() -> Any:
+    with WireServer() as server:
+        yield server
+
+
+def model_of(wire: WireServer, **options: Any) -> TogetherEmbedding:
+    return TogetherEmbedding(**{"api_key": "k", "api_base": wire.url, "max_retries": 0, **options})
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+async def test_an_error_tells_which_texts_are_missing(wire: WireServer, flavour: str) -> None:
+    answer = wire.handlers["/embeddings"]
+
+    def handler(request: Request) -> Reply:
+        return error(429, "slow down") if "text 20" in request.json["input"] else answer(request)
+
+    wire.handlers["/embeddings"] = handler
+    embedding = model_of(wire, embed_batch_size=10, num_workers=1)
+    with pytest.raises(RateLimitError, match="slow down") as raised:
+        if flavour == "sync":
+            embedding.get_text_embedding_batch(TEXTS)
+        else:
+            async with embedding.asynchronous_client:
+                await embedding.aget_text_embedding_batch(TEXTS)
+    assert list(raised.value.pending) == list(range(20, 50))
+    assert [item.index for item in raised.value.completed.data] == list(range(20))
+    assert wire.count("/embeddings") == 3
+    assert "20 of 50" in str(raised.value.__notes__)
+
+
+async def test_at_most_eight_in_flight(wire: WireServer) -> None:
+    answer = wire.handlers["/embeddings"]
+    wire.handlers["/embeddings"] = lambda request: Reply(json=answer(request).json, delay=0.05)
+    embedding = model_of(wire, embed_batch_size=1)
+    async with embedding.asynchronous_client:
+        await embedding.aget_text_embedding_batch(TEXTS)
+    assert 2 < wire.most_in_flight <= 8
+
+
+def test_ten_thousand_texts(wire: WireServer) -> None:
+    assert len(model_of(wire).get_text_embedding_batch([f"text {number}" for number in range(10_000)])) == 10_000
+    assert wire.count("/embeddings") <= 80
+
+
+def test_auto_takes_the_prefixes_of_the_table(wire: WireServer) -> None:
+    embedding = model_of(wire, model_name=E5, query_instruction="auto", text_instruction="auto")
+    embedding.get_query_embedding("abc")
+    embedding.get_text_embedding("abc")
+    known = capabilities(E5)
+    assert [body["input"] for body in wire.bodies] == [[known.query_prefix + "abc"], [known.document_prefix + "abc"]]
+
+
+@pytest.mark.parametrize("data", [[], [{"index": 0, "embedding": []}]])
+def test_missing_and_empty_vectors_raise(wire: WireServer, data: Any) -> None:
+    wire.script(Reply(json={"object": "list", "data": data}))
+    with pytest.raises(APIResponseValidationError):
+        model_of(wire).get_text_embedding("abc")
+
+
+def test_the_cache_is_no_part_of_a_dump(wire: WireServer) -> None:
+    embedding = model_of(wire, embeddings_cache=SimpleKVStore())
+    embedding.get_text_embedding("abc")
+    assert "embeddings_cache" not in embedding.to_dict()
+    assert embedding.to_json()
+
+
+def test_cached_queries_and_single_texts(wire: WireServer) -> None:
+    embedding = model_of(wire, embeddings_cache=SimpleKVStore())
+    for _ in range(2):
+        embedding.get_query_embedding("abc")
+        embedding.get_text_embedding("abc")
+        embedding.get_text_embedding_batch(["abc"])
+    assert len(wire.requests) == 2
+
+
+def test_on_the_emulator(emulator: Emulator) -> None:
+    embedding = TogetherEmbedding(E5, api_key="k", base_url=emulator.base_url)
+    with emulator.behave(shuffle_embeddings=True):
+        found = embedding.get_text_embedding_batch(TEXTS)
+    assert found == [embedding.get_text_embedding(text) for text in TEXTS]

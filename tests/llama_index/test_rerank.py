@@ -1,0 +1,62 @@
+"""Reranking beyond one request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index_together_adapters import TogetherRerank
+from llama_index_together_adapters.conformance.wire import Reply, WireServer
+
+from together_adapters import APIResponseValidationError
+from together_adapters.emulator import Emulator
+
+
+@pytest.fixture
+def wire() -> Any:
+    with WireServer() as server:
+        yield server
+
+
+def nodes_of(count: int, *best: int) -> list[NodeWithScore]:
+    return [NodeWithScore(node=TextNode(text="red apples" if place in best else "pears")) for place in range(count)]
+
+
+async def test_many_documents_are_split_and_merged(wire: WireServer) -> None:
+    rerank = TogetherRerank(api_key="k", api_base=wire.url, top_n=2)
+    nodes = nodes_of(2500, 5, 2400)
+    for found in (
+        rerank.postprocess_nodes(nodes, QueryBundle("red apples")),
+        await rerank.apostprocess_nodes(nodes, QueryBundle("red apples")),
+    ):
+        assert [nodes.index(next(n for n in nodes if n.node is item.node)) for item in found] == [5, 2400]
+        assert [item.score for item in found] == [1.0, 1.0]
+    await rerank.asynchronous_client.aclose()
+    assert sorted(len(body["documents"]) for body in wire.bodies) == [452, 452, 1024, 1024, 1024, 1024]
+    assert {body["top_n"] for body in wire.bodies} == {2}
+
+
+def test_top_n_of_the_call(wire: WireServer) -> None:
+    rerank = TogetherRerank(api_key="k", api_base=wire.url, top_n=2)
+    assert len(rerank.postprocess_nodes(nodes_of(9), query_str="a", top_n=5)) == 5
+    assert len(rerank.postprocess_nodes(nodes_of(9), query_str="a")) == 2
+    assert len(TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(9), query_str="a")) == 9
+    assert "return_documents" not in wire.bodies[0]
+
+
+@pytest.mark.parametrize("answer", [{}, {"results": [{"index": 9, "relevance_score": 1.0}]}, {"results": [{"index": 0}]}])
+def test_answers_that_rank_nothing(wire: WireServer, answer: Any) -> None:
+    wire.script(Reply(json=answer))
+    with pytest.raises(APIResponseValidationError):
+        TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(2), query_str="a")
+
+
+def test_two_queries_are_one_too_many(wire: WireServer) -> None:
+    with pytest.raises(ValueError, match="both"):
+        TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(1), QueryBundle("a"), "b")
+
+
+def test_on_the_emulator(emulator: Emulator) -> None:
+    rerank = TogetherRerank(api_key="k", base_url=emulator.base_url, top_n=1)
+    assert rerank.postprocess_nodes(nodes_of(4, 2), query_str="red apples")[0].node.get_content() == "red apples"

@@ -1,0 +1,87 @@
+"""The accumulator of tool calls: any way of cutting gives the same calls."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index_together_adapters.tool_calls import StreamedCalls, parse_arguments, select
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-999, 999) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+ARGUMENTS = st.dictionaries(st.text(max_size=6), VALUES, max_size=4)
+
+
+def head(number: int, name: str, **more: Any) -> dict[str, Any]:
+    return {"index": number, "id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": ""}, **more}
+
+
+def read(calls: StreamedCalls) -> list[tuple[str, Any]]:
+    calls.show(final=True)
+    return [(call.block.tool_name, call.block.tool_kwargs) for call in calls.shown]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(ARGUMENTS, min_size=1, max_size=3), st.integers(1, 7), st.booleans())
+def test_any_cut_in_turn_or_interleaved(wanted: list[dict[str, Any]], size: int, interleaved: bool) -> None:
+    series = []
+    for number, arguments in enumerate(wanted):
+        text = json.dumps(arguments)
+        parts = [text[start : start + size] for start in range(0, len(text), size)]
+        series.append([head(number, f"f{number}"), *({"index": number, "function": {"arguments": part}} for part in parts)])
+    calls = StreamedCalls()
+    if interleaved:
+        for step in range(max(map(len, series))):
+            for deltas in series:
+                calls.add(deltas[step : step + 1])
+                assert all(isinstance(call.block.tool_kwargs, dict) for call in calls.shown)
+    else:
+        for deltas in series:
+            for delta in deltas:
+                calls.add([delta])
+    assert read(calls) == [(f"f{number}", arguments) for number, arguments in enumerate(wanted)]
+
+
+@pytest.mark.parametrize("same_name", [True, False])
+def test_without_ids_and_indices(same_name: bool) -> None:
+    calls = StreamedCalls()
+    for name, text in (("f", '{"a": 1}'), ("f" if same_name else "g", '{"b": 2}')):
+        calls.add([{"function": {"name": name, "arguments": ""}}])
+        for place in range(0, len(text), 3):
+            calls.add([{"function": {"arguments": text[place : place + 3]}}])
+    assert [kwargs for _, kwargs in read(calls)] == [{"a": 1}, {"b": 2}]
+    assert len({call.block.tool_call_id for call in calls.shown}) == 2
+
+
+def test_id_and_name_in_every_piece() -> None:
+    calls = StreamedCalls()
+    for piece in ('{"a"', ": 1", "}"):
+        calls.add([{"index": 0, "id": "c", "function": {"name": "f", "arguments": piece}}])
+    assert read(calls) == [("f", {"a": 1})]
+
+
+def test_the_id_may_come_late() -> None:
+    calls = StreamedCalls()
+    calls.add([{"index": 0, "function": {"name": "f", "arguments": "{}"}}])
+    calls.add([{"index": 0, "id": "late", "function": {"arguments": ""}}])
+    calls.show(final=True)
+    assert [call.block.tool_call_id for call in calls.shown] == ["late"]
+
+
+def test_arguments_as_an_object_and_encoded_twice() -> None:
+    assert parse_arguments({"a": 1}) == parse_arguments('{"a": 1}') == parse_arguments('"{\\"a\\": 1}"') == {"a": 1}
+    assert parse_arguments(None) == parse_arguments("") == parse_arguments("null") == {}
+    assert parse_arguments("[1]") is None
+
+
+def test_calls_of_an_older_message() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
+    assert [(found.tool_id, found.tool_kwargs) for found in select(message)] == [("c", {"a": 1})]

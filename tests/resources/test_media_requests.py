@@ -1,0 +1,151 @@
+"""What the client sends for images, audio, videos, code, endpoints and uploads is what the vendor's description of the API allows.
+
+The description is read where `TOGETHER_OPENAPI` says. It knows some fields less than the service does; those are named here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from together_adapters.emulator import Emulator
+
+DESCRIPTION = os.environ.get("TOGETHER_OPENAPI")
+NEWER = {
+    "/images/generations": {"aspect_ratio", "guidance", "prompt_upsampling", "image_base64"},
+    "/audio/speech": {"extra_params", "alignment"},
+}
+HARDWARE = "1x_nvidia_h100_80gb_sxm"
+WAV = ("talk.wav", b"RIFF")
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "image": ("images.generate", {"model": "a/b", "prompt": "x"}),
+    "image, whole": ("images.generate", {
+        "model": "a/b", "prompt": "x", "steps": 4, "n": 2, "width": 64, "height": 64, "aspect_ratio": "1:1", "seed": 1, "negative_prompt": "y", "guidance_scale": 3.5,
+        "guidance": 1.0, "prompt_upsampling": True, "response_format": "base64", "output_format": "png", "image_url": "https://a.example/b", "image_base64": "eA==",
+        "reference_images": ["https://a.example/c"], "image_loras": [{"path": "https://a.example/l", "scale": 1}], "disable_safety_checker": True,
+    }),
+    "speech": ("audio.speech.create", {"model": "cartesia/sonic", "input": "x", "voice": "v"}),
+    "speech, whole": ("audio.speech.create", {
+        "model": "cartesia/sonic", "input": "x", "voice": "v", "response_format": "mp3", "response_encoding": "pcm_f32le", "language": "de", "sample_rate": 24_000,
+        "bit_rate": 64_000, "extra_params": {"pronunciation_dict": []},
+    }),
+    "speech, streamed": ("audio.speech.create", {"model": "cartesia/sonic", "input": "x", "voice": "v", "stream": True, "alignment": "word"}),
+    "transcription": ("audio.transcriptions.create", {"file": WAV}),
+    "transcription, address": ("audio.transcriptions.create", {"file": "https://a.example/b.mp3"}),
+    "transcription, whole": ("audio.transcriptions.create", {
+        "file": WAV, "language": "de", "prompt": "p", "response_format": "verbose_json", "temperature": 0.5, "timestamp_granularities": ["word", "segment"],
+        "diarize": True, "min_speakers": 1, "max_speakers": 2,
+    }),
+    "transcription, one granularity": ("audio.transcriptions.create", {"file": WAV, "timestamp_granularities": "word"}),
+    "translation": ("audio.translations.create", {"file": WAV, "language": "de", "response_format": "verbose_json", "temperature": 1}),
+    "voices": ("audio.voices.list", {}),
+    "video": ("videos.create", {"model": "a/b", "prompt": "x", "seconds": 5}),
+    "video, whole": ("videos.create", {
+        "model": "a/b", "prompt": "x", "height": 64, "width": 64, "resolution": "720p", "ratio": "1:1", "seconds": "5", "fps": 24, "steps": 20, "seed": 1, "guidance_scale": 8,
+        "output_format": "MP4", "output_quality": 20, "negative_prompt": "y", "generate_audio": False, "frame_images": [{"input_image": "https://a.example/i", "frame": "last"}],
+        "reference_images": ["https://a.example/i"],
+        "media": {"frame_images": [{"input_image": "https://a.example/i"}], "frame_videos": [{"video": "https://a.example/v"}], "source_video": {"video": "https://a.example/v"},
+                  "audio_inputs": ["https://a.example/a", {"audio": "https://a.example/a"}], "reference_videos": [{"video": "https://a.example/v"}]},
+    }),
+    "a video": ("videos.retrieve", {"id": "vid_1"}),
+    "code": ("code_interpreter.run", {"code": "1", "session_id": "ses_1", "files": [{"name": "a", "encoding": "string", "content": "x"}]}),
+    "sessions": ("code_interpreter.sessions.list", {}),
+    "endpoint": ("endpoints.create", {
+        "model": "a/b", "hardware": HARDWARE, "min_replicas": 1, "max_replicas": 2, "display_name": "d", "disable_prompt_cache": True, "disable_speculative_decoding": True,
+        "state": "STOPPED", "inactive_timeout": 60, "availability_zone": "us-central-4b",
+    }),
+    "endpoint, changed": ("endpoints.update", {
+        "endpoint_id": "e", "min_replicas": 0, "max_replicas": 2, "state": "STARTED", "display_name": "d", "inactive_timeout": 0,
+    }),
+    "an endpoint": ("endpoints.get", {"endpoint_id": "e"}),
+    "endpoint, deleted": ("endpoints.delete", {"endpoint_id": "e"}),
+    "endpoints": ("endpoints.list", {"type": "dedicated", "usage_type": "on-demand", "mine": True}),
+    "hardware": ("endpoints.list_hardware", {"model": "a/b"}),
+    "zones": ("endpoints.list_avzones", {}),
+    "upload": ("models.upload", {
+        "model_name": "m", "model_source": "a/b", "model_type": "adapter", "hf_token": "t", "description": "d", "base_model": "a/b",
+    }),
+}  # fmt: skip
+
+
+@cache
+def description() -> dict[str, Any]:
+    if not DESCRIPTION:
+        pytest.skip("TOGETHER_OPENAPI names no description of the API")
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    with open(DESCRIPTION) as file:
+        return yaml.safe_load(file)  # type: ignore[no-any-return]
+
+
+def operation(method: str, path: str) -> tuple[str, dict[str, Any]]:
+    """The template of a path, and what the description says of it."""
+    for template, methods in description()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method.lower() in methods:
+            return template, methods[method.lower()]
+    raise AssertionError(f"{method} {path} is not described")
+
+
+def closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of a body, resolved one level, that knows no other fields."""
+    if "$ref" in schema:
+        schema = description()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return {**schema, "additionalProperties": False, "components": description()["components"]}
+
+
+def form_fields(request: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a form as the JSON that the description speaks of."""
+    boundary = re.search(r"boundary=(\S+)", request.headers["content-type"])
+    assert boundary
+    fields: dict[str, Any] = {}
+    for part in request.body.split(b"--" + boundary[1].encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        found = re.search(rb'name="([^"]*)"', head)
+        assert found
+        name, text = found[1].decode(), content.removesuffix(b"\r\n").decode()
+        if name.endswith("[]"):
+            fields.setdefault(name[:-2], []).append(text)
+        else:
+            typed = schema["properties"].get(name, {}).get("type")
+            fields[name] = json.loads(text) if typed in ("number", "integer", "boolean") else text
+    return fields
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_request_is_what_the_description_allows(name: str, flavour: Any, emulator: Emulator) -> None:
+    import together_adapters
+
+    description()
+    method, given = CALLS[name]
+    target = flavour.client()
+    for step in method.split("."):
+        target = getattr(target, step)
+    try:
+        flavour.run(target(**given))
+    except together_adapters.APIError:
+        pass  # what the emulator thinks of these ids is another matter
+    sent = emulator.requests[-1]
+    path = re.sub("^/v[12]", "", sent.path)
+    template, said = operation(sent.method, path)
+    assert sent.path.startswith("/v2/") is (template.startswith("/videos"))
+    queried = {pair.partition("=")[0] for pair in sent.query.split("&") if pair}
+    assert queried <= {parameter["name"] for parameter in said.get("parameters", ()) if parameter["in"] == "query"}
+    if "requestBody" not in said:
+        assert sent.body == b""
+        return
+    ((kind, content),) = said["requestBody"]["content"].items()
+    assert sent.headers["content-type"].startswith(kind)
+    schema = closed(content["schema"])
+    body = sent.json if kind == "application/json" else form_fields(sent, schema)
+    body = {field: value for field, value in body.items() if field not in NEWER.get(template, ())}
+    if isinstance(body.get("file"), str):
+        schema["properties"] = {**schema["properties"], "file": {"type": "string"}}
+
+    import jsonschema
+
+    jsonschema.Draft202012Validator(schema).validate(body)

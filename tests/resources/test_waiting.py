@@ -1,0 +1,102 @@
+"""Waiting for a job, without a clock and without a service: what is asked, what is told, when it gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from together_adapters import APITimeoutError
+from together_adapters.resources.waiting import wait_for
+from together_adapters.transport.call import Sleep, request
+from together_adapters.types.progress import Progress
+
+LOOK = request("GET", "/v1/jobs/1", lambda response: response.text)
+
+
+class Clock:
+    """Time that passes with sleeps, and with each look."""
+
+    def __init__(self, look: float = 0.0) -> None:
+        self.now = 0.0
+        self.look = look
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(
+    stages: Sequence[str], clock: Clock, progress: Callable[[Progress], None] | None = None, **options: Any
+) -> tuple[str, list[float]]:
+    """Drive the flow over the stages of a job; return its result and the sleeps."""
+    settings: dict[str, Any] = {"poll_interval": 2.0, "timeout": None, "name": "job 1", **options}
+    flow = wait_for(
+        LOOK,
+        done=lambda job: job == "done",
+        progress=progress,
+        describe=lambda job: Progress(0, None, job),
+        clock=clock,
+        **settings,
+    )
+    sleeps: list[float] = []
+    left = iter(stages)
+    step = next(flow)
+    try:
+        while True:
+            if isinstance(step, Sleep):
+                sleeps.append(step.seconds)
+                clock.now += step.seconds
+                step = flow.send(None)
+            else:
+                assert step is LOOK
+                clock.now += clock.look
+                step = flow.send(next(left))
+    except StopIteration as finished:
+        return finished.value, sleeps
+
+
+def test_a_job_that_has_ended_is_looked_at_once() -> None:
+    assert run(["done"], Clock()) == ("done", [])
+
+
+def test_it_looks_again_after_each_interval() -> None:
+    assert run(["a", "a", "b", "done"], Clock()) == ("done", [2.0, 2.0, 2.0])
+
+
+def test_progress_is_told_with_each_change() -> None:
+    told: list[str] = []
+    run(["a", "a", "b", "b", "done"], Clock(), lambda progress: told.append(progress.stage))
+    assert told == ["a", "b", "done"]
+
+
+def test_it_gives_up_with_the_job_as_last_seen() -> None:
+    clock = Clock()
+    with pytest.raises(APITimeoutError, match=r"job 1 had not ended after 5 seconds \(it is at 'a'\). It goes on") as raised:
+        run(["a"] * 9, clock, timeout=5)
+    assert (clock.now, raised.value.completed) == (5.0, "a")
+
+
+def test_it_looks_a_last_time_when_the_time_is_up() -> None:
+    assert run(["a", "a", "a", "done"], Clock(), timeout=5) == ("done", [2.0, 2.0, 1.0])
+
+
+def test_no_time_at_all_means_one_look() -> None:
+    assert run(["done"], Clock(), timeout=0) == ("done", [])
+    with pytest.raises(APITimeoutError):
+        run(["a", "done"], Clock(), timeout=0)
+
+
+def test_slow_looks_count_too() -> None:
+    with pytest.raises(APITimeoutError):
+        run(["a", "a", "done"], Clock(look=4), timeout=5)
+
+
+@pytest.mark.parametrize("interval", [0, -1])
+def test_an_interval_must_be_positive(interval: float) -> None:
+    with pytest.raises(ValueError, match="poll_interval"):
+        run(["done"], Clock(), poll_interval=interval)
+
+
+def test_progress_knows_its_share() -> None:
+    assert [Progress(3, 4, "x").fraction, Progress(9, 4, "x").fraction, Progress(3, None, "x").fraction] == [0.75, 1.0, None]

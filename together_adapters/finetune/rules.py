@@ -1,0 +1,56 @@
+"""What the service takes, as facts: formats, keys, limits. A change of them is a new version, which every report names.
+
+Source: the service's documentation of its data formats and the checks of the vendor's SDK 1.5 to 3.1, as of August 2026. Where
+they differ, or let pass what cannot train, the stricter reading was taken, and the severity of each rule can be changed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RULES_VERSION: Final = "together-2026-08"
+
+MAX_FILE_BYTES: Final = int(50.1 * 2**30)
+MAX_LINE_BYTES: Final = 256 * 2**20
+MIN_SAMPLES: Final = 1
+
+FORMATS: Final[dict[str, frozenset[str]]] = {
+    "general": frozenset({"text"}),
+    "conversation": frozenset({"messages"}),
+    "instruction": frozenset({"prompt", "completion"}),
+    "preference": frozenset({"input", "preferred_output", "non_preferred_output"}),
+}
+"""Each format by the columns that it needs."""
+
+OPTIONAL: Final[dict[str, frozenset[str]]] = {
+    "general": frozenset({"weight"}),
+    "conversation": frozenset({"weight", "tools"}),
+    "instruction": frozenset({"weight"}),
+    "preference": frozenset({"weight"}),
+}
+
+METHODS: Final[dict[str, frozenset[str]]] = {
+    "sft": frozenset({"general", "conversation", "instruction"}),
+    "dpo": frozenset({"preference"}),
+}
+"""Which formats a method trains with."""
+
+ROLES: Final = ("system", "user", "assistant", "tool")
+MESSAGE_KEYS: Final = frozenset(
+    {"role", "content", "weight", "name", "tool_calls", "tool_call_id", "reasoning", "reasoning_content"}
+)
+
+IMAGE_PREFIXES: Final = {
+    "data:image/jpeg;base64,": "jpeg",
+    "data:image/png;base64,": "png",
+    "data:image/webp;base64,": "webp",
+}
+MAX_IMAGES: Final = 10
+MAX_IMAGE_URL: Final = len("data:image/jpeg;base64,") + 4 * 10 * 2**20 // 3
+
+TOKENIZED_NEEDED: Final = "input_ids"
+TOKENIZED_COLUMNS: Final = frozenset({"input_ids", "attention_mask", "labels", "position_ids"})
+
+BATCH_MAX_ROWS: Final = 50_000
+BATCH_MAX_BYTES: Final = 100_000_000
+BATCH_MAX_ID: Final = 64

@@ -1,0 +1,95 @@
+"""CSV, for evaluations, and Parquet, for data that is tokenized already."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from together_adapters.finetune.checker import Check
+from together_adapters.finetune.rules import TOKENIZED_COLUMNS, TOKENIZED_NEEDED
+
+
+def check_csv(check: Check) -> None:
+    """Look at a CSV file: a header, and rows of as many cells."""
+    if check.purpose != "eval":
+        code = "csv_not_for_finetune" if check.purpose == "fine-tune" else "csv_not_for_purpose"
+        check.note(code, f"CSV cannot be used for {check.purpose}")
+        return
+    with check.path.open(encoding="utf-8", newline="") as file, _long_cells():
+        reader = csv.reader(file, strict=True)
+        try:
+            _check_rows(check, reader)
+        except UnicodeDecodeError:
+            check.note("not_utf8", "the file is not UTF-8", reader.line_num + 1)
+            return
+        except csv.Error as problem:
+            check.note("csv_syntax", f"the file is not CSV: {problem}", reader.line_num)
+            return
+    if not check.found.rows:
+        check.note("too_few_samples", "there is a header, but no row")
+
+
+def _check_rows(check: Check, reader: Any) -> None:
+    header = next(reader, None) or []
+    if header and header[0].startswith("\ufeff"):
+        check.note("utf8_bom", "the file begins with a byte order mark", 1)
+    for row in reader:
+        if not row:
+            check.note("blank_line", "the line is blank", reader.line_num)
+            continue
+        check.notes.begin()
+        if len(row) != len(header):
+            check.notes.add("csv_columns", "", f"the row has {len(row)} cells, the header {len(header)}")
+        check.row(reader.line_num)
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let cells be as long as they are; the limit belongs to the whole process, so it is put back."""
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def check_parquet(check: Check) -> None:
+    """Look at the columns and the number of rows of a Parquet file; its rows are not read."""
+    if check.purpose != "fine-tune":
+        check.note("parquet_not_for_purpose", f"Parquet cannot be used for {check.purpose}")
+        return
+    with check.path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            check.note("parquet_unreadable", "the file is no Parquet")
+            return
+    try:
+        from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        check.note("parquet_unchecked", "Parquet was not looked into, because pyarrow is not installed")
+        return
+    try:
+        file = parquet.ParquetFile(check.path)
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    except Exception as problem:
+        check.note("parquet_unreadable", f"the file cannot be read: {str(problem)[:200]}")
+        return
+    _check_columns(check, schema)
+    check.found.rows = check.found.valid = rows
+    check.found.formats = {}
+    if not rows:
+        check.note("too_few_samples", "there is no row")
+
+
+def _check_columns(check: Check, schema: Any) -> None:
+    names = list(schema.names)
+    if TOKENIZED_NEEDED not in names:
+        check.note("parquet_columns", f"the column {TOKENIZED_NEEDED} is missing; there are {', '.join(map(repr, names[:10]))}")
+    for name in names:
+        kind = str(schema.field(name).type)
+        if name not in TOKENIZED_COLUMNS:
+            check.note("parquet_columns", f"the column {name[:60]!r} is not expected")
+        elif not kind.startswith(("list<", "large_list<", "fixed_size_list<")) or "int" not in kind:
+            check.note("parquet_types", f"the column {name} is {kind[:60]}")

@@ -1,0 +1,78 @@
+"""Evaluations: a judge model looks at answers and sorts, marks or compares them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from pydantic import Field
+
+from together_adapters.types.answer import Answer
+from together_adapters.types.masking import MaskedAnswer
+
+FAILED: Final = frozenset({"error", "user_error", "cancelled", "canceled"})
+ENDED: Final = FAILED | {"completed"}
+
+
+class EvaluationCreateResponse(Answer):
+    """An evaluation that was started."""
+
+    workflow_id: str | None = None
+    status: str | None = None
+
+
+class EvaluationStatusUpdate(Answer):
+    """A step on an evaluation's way."""
+
+    status: str | None = None
+    message: str | None = None
+    timestamp: str | None = None
+
+
+class EvaluationStatusResponse(MaskedAnswer):
+    """Where an evaluation is.
+
+    Attributes:
+        status: `pending, queued, running, completed, error, user_error`, or a newer word.
+        results: For `classify` label_counts and pass_percentage, for `score` aggregated_scores, for `compare` A_wins, B_wins
+            and Ties; each with `result_file_id`, the file of every judgement. `{"error": ...}` after a failure.
+    """
+
+    status: str | None = None
+    results: dict[str, Any] | None = None
+
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """How often each label was given. The service has sent them as an object and as JSON in a string."""
+        counts = (self.results or {}).get("label_counts")
+        if isinstance(counts, str):
+            try:
+                counts = json.loads(counts)
+            except ValueError:
+                return {}
+        return dict(counts) if isinstance(counts, dict) else {}
+
+
+class EvaluationJob(EvaluationStatusResponse):
+    """An evaluation. Tokens for models of others are masked in `parameters`."""
+
+    workflow_id: str | None = None
+    type: str | None = None
+    parameters: dict[str, Any] | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    owner_id: str | None = None
+    status_updates: list[EvaluationStatusUpdate] = Field(default_factory=list)
+
+
+class EvaluationList(list[EvaluationJob]):
+    """A plain list, as the service sends it, that also answers to `.data`."""
+
+    @property
+    def data(self) -> list[EvaluationJob]:
+        """The list itself."""
+        return self
+
+    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
+        """Return every evaluation as a dict."""
+        return [job.model_dump(**kwargs) for job in self]

@@ -1,0 +1,369 @@
+"""Fine-tuning: jobs, what they tell on their way, what they may ask for, and what they cost.
+
+Nothing here is an enum: the service's words change, and old jobs keep old ones. Compare `kind` and `status` in lower case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
+
+from together_adapters.types.answer import Answer
+from together_adapters.types.masking import MaskedAnswer
+from together_adapters.types.progress import Progress
+
+FAILED: Final = frozenset({"error", "user_error", "cancelled", "canceled"})
+ENDED: Final = FAILED | {"completed"}
+NANODOLLARS: Final = 1_000_000_000
+"""Of a dollar. A job's `total_price` is counted in these, an estimate in dollars."""
+
+_RENAMED: Final = {"compressing_model": "model_compressing"}
+
+
+@dataclass(frozen=True)
+class FinetuneProgress(Progress):
+    """How far a job has come.
+
+    Attributes:
+        done: Steps of training that are done.
+        total: All steps, once the service knows them.
+        stage: The job's status.
+        message: What the job said last, where the service shows events with the job.
+    """
+
+    message: str = ""
+
+
+class FinetuneEvent(MaskedAnswer):
+    """One line of a job's diary.
+
+    Attributes:
+        type: What happened, such as `checkpoint_save`; some versions of the service write it in upper case. See `kind`.
+        level: `info`, `warning`, `error`, or an older word.
+    """
+
+    object: str | None = None
+    created_at: str | None = None
+    level: str | None = None
+    message: str | None = None
+    type: str | None = None
+    hash: str | None = None
+    param_count: int | None = None
+    token_count: int | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    wandb_url: str | None = None
+    checkpoint_path: str | None = None
+    early_stopping_best_step: int | None = None
+    early_stopping_best_metric_value: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """The type as the newest service writes it, whatever version of it wrote this."""
+        kind = (self.type or "").lower()
+        return _RENAMED.get(kind, kind)
+
+
+class FinetuneListEvents(Answer):
+    """The diary of a job, oldest first."""
+
+    object: str | None = None
+    data: list[FinetuneEvent] = Field(default_factory=list)
+
+
+class TrainingType(Answer):
+    """`type` is `Lora` or `Full`; jobs of old times have an empty one, which means `Full`."""
+
+    type: str | None = None
+    lora_r: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float | None = None
+    lora_trainable_modules: str | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all weights are trained."""
+        return self.type is not None and self.type.lower() in ("full", "")
+
+    @property
+    def is_lora(self) -> bool:
+        """Whether an adapter is trained."""
+        return (self.type or "").lower() == "lora"
+
+
+class TrainingMethod(Answer):
+    """`method` is `sft` or `dpo`."""
+
+    method: str | None = None
+    train_on_inputs: bool | str | None = None
+    dpo_beta: float | None = None
+    dpo_normalize_logratios_by_length: bool | None = None
+    dpo_reference_free: bool | None = None
+    rpo_alpha: float | None = None
+    simpo_gamma: float | None = None
+
+
+class LRScheduler(Answer):
+    """How the learning rate goes; `lr_scheduler_type` may be empty."""
+
+    lr_scheduler_type: str | None = None
+    lr_scheduler_args: dict[str, Any] | None = None
+
+
+class JobProgress(Answer):
+    """What the service thinks how long it will still take."""
+
+    estimate_available: bool | None = None
+    seconds_remaining: float | None = None
+
+
+class FinetunePriceEstimate(Answer):
+    """What a job would cost.
+
+    Attributes:
+        estimated_total_price: In dollars (the `total_price` of a job is in nanodollars).
+        user_limit: What the account may spend, in dollars.
+        allowed_to_proceed: Whether that is enough.
+        estimation_available: False where there is no estimate; `unavailable_reason` says why. Old services never send it.
+    """
+
+    estimated_total_price: float | None = None
+    user_limit: float | None = None
+    estimated_train_token_count: float | None = None
+    estimated_eval_token_count: float | None = None
+    allowed_to_proceed: bool | None = None
+    estimation_available: bool | None = None
+    unavailable_reason: str | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether there is a price at all, in both forms of the answer."""
+        return self.estimation_available is not False and self.estimated_total_price is not None
+
+
+class FinetuneResponse(MaskedAnswer):
+    """A fine-tuning job. Lists and the answer to `create` leave out what only `retrieve` knows.
+
+    Attributes:
+        status: `pending, queued, running, compressing, uploading, completed, cancel_requested, cancelled, error, user_error`,
+            or a newer word.
+        model: What was trained.
+        model_output_name: What to ask for in chats once the job is completed.
+        batch_size: A number, or `max`.
+        total_price: In nanodollars: divide by 1e9, or see `price`.
+        total_steps: Steps of training; `steps_completed` of them are done.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str | None = None
+    job_id: str | None = None
+    status: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    started_at: str | None = None
+    user_id: str | None = None
+    model: str | None = None
+    model_output_name: str | None = Field(None, validation_alias=AliasChoices("model_output_name", "output_name"))
+    model_output_path: str | None = None
+    adapter_output_name: str | None = None
+    training_file: str | None = None
+    validation_file: str | None = None
+    training_type: TrainingType | None = None
+    training_method: TrainingMethod | None = None
+    train_on_inputs: bool | str | None = None
+    lr_scheduler: LRScheduler | None = None
+    n_epochs: int | None = None
+    n_checkpoints: int | None = None
+    n_evals: int | None = None
+    eval_steps: int | None = None
+    batch_size: int | str | None = None
+    learning_rate: float | None = None
+    warmup_ratio: float | None = None
+    max_grad_norm: float | None = None
+    weight_decay: float | None = None
+    suffix: str | None = None
+    from_checkpoint: str | None = None
+    from_hf_model: str | None = None
+    hf_model_revision: str | None = None
+    multimodal_params: dict[str, Any] | None = None
+    token_count: int | None = None
+    param_count: int | None = None
+    total_price: int | float | None = None
+    total_steps: int | None = None
+    steps_completed: int | None = None
+    epochs_completed: int | None = None
+    evals_completed: int | None = None
+    queue_depth: int | None = None
+    progress: JobProgress | None = None
+    events: list[FinetuneEvent] | None = None
+    wandb_url: str | None = None
+    wandb_base_url: str | None = None
+    wandb_project_name: str | None = None
+    wandb_name: str | None = None
+    training_file_num_lines: int | None = Field(
+        None, validation_alias=AliasChoices("TrainingFileNumLines", "trainingfile_numlines", "training_file_num_lines")
+    )
+    training_file_size: int | None = Field(
+        None, validation_alias=AliasChoices("TrainingFileSize", "trainingfile_size", "training_file_size")
+    )
+
+    _estimate: FinetunePriceEstimate | None = PrivateAttr(None)
+
+    @field_validator("training_type", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
+    @field_validator("training_method", mode="before")
+    @classmethod
+    def _method(cls, value: Any) -> Any:
+        return {"method": value} if isinstance(value, str) else value
+
+    @property
+    def output_name(self) -> str | None:
+        """`model_output_name` under the name of the `together` 1.x SDK."""
+        return self.model_output_name
+
+    @property
+    def price(self) -> float | None:
+        """The total price in dollars."""
+        return None if self.total_price is None else self.total_price / NANODOLLARS
+
+    @property
+    def price_estimate(self) -> FinetunePriceEstimate | None:
+        """What was estimated before the job was created; only on the answer to `create`."""
+        return self._estimate
+
+
+class FinetuneList(Answer):
+    """The jobs of an account."""
+
+    object: str | None = None
+    data: list[FinetuneResponse] = Field(default_factory=list)
+
+
+class FinetuneDeleteResponse(Answer):
+    """A job that is gone."""
+
+    message: str | None = None
+
+
+class FinetuneCheckpoint(Answer):
+    """A state of the model that can be downloaded, or trained on (`from_checkpoint=name`).
+
+    Attributes:
+        type: The service's label, such as `Intermediate`, `Final Merged`, `Final Adapter`.
+        timestamp: When it was saved.
+        name: The job's id, with `:step` behind it for an intermediate one.
+    """
+
+    type: str | None = None
+    timestamp: str | None = None
+    name: str | None = None
+    step: int | None = None
+    path: str | None = None
+
+
+class FinetuneCheckpoints(list[FinetuneCheckpoint]):
+    """A plain list, the newest first, that also answers to `.data`."""
+
+    @property
+    def data(self) -> list[FinetuneCheckpoint]:
+        """The list itself."""
+        return self
+
+    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
+        """Return every checkpoint as a dict."""
+        return [checkpoint.model_dump(**kwargs) for checkpoint in self]
+
+
+class FinetuneMetrics(Answer):
+    """What was measured, oldest first: each a dict such as `{"train/global_step": 7, "train/loss": 0.5}`."""
+
+    metrics: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class FullTrainingLimits(Answer):
+    """Batch sizes of a training of all weights."""
+
+    min_batch_size: int | None = None
+    max_batch_size: int | None = None
+    max_batch_size_dpo: int | None = None
+
+    def largest_batch(self, method: str) -> int | None:
+        """The largest batch of a method. Where the service does not say it for DPO, half of the other, in eights."""
+        if method != "dpo" or self.max_batch_size is None:
+            return self.max_batch_size
+        if self.max_batch_size_dpo is not None and self.max_batch_size_dpo >= 0:
+            return self.max_batch_size_dpo
+        return max(self.min_batch_size or 0, self.max_batch_size // 2 // 8 * 8)
+
+
+class LoraTrainingLimits(FullTrainingLimits):
+    """The same for an adapter, with its ranks and the modules that it can change."""
+
+    max_rank: int | None = None
+    default_rank: int | None = None
+    target_modules: list[str] | None = None
+
+
+class FinetuneModelLimits(Answer):
+    """What a job on one model may ask for. What the service does not say is None, and not checked."""
+
+    model_name: str | None = None
+    max_num_epochs: int | None = None
+    max_num_evals: int | None = None
+    max_num_checkpoints: int | None = None
+    min_learning_rate: float | None = None
+    max_learning_rate: float | None = None
+    full_training: FullTrainingLimits | None = None
+    lora_training: LoraTrainingLimits | None = None
+    supports_vision: bool | None = None
+    supports_tools: bool | None = None
+    supports_reasoning: bool | None = None
+    supports_full_training: bool | None = None
+    merge_output_lora: bool | None = None
+    min_max_seq_length: int | None = None
+    max_seq_length_sft: int | None = None
+    max_seq_length_dpo: int | None = None
+    default_gradient_accumulation_steps: int | None = None
+
+
+class PreviewRow(Answer):
+    """One row as the model will see it; `labels` are -100 where nothing is learnt."""
+
+    input_ids: list[int] | None = None
+    labels: list[int] | None = None
+    tokens: list[str] | None = None
+    num_tokens: int | None = None
+    num_trained_tokens: int | None = None
+    trained_spans: list[list[int]] | None = None
+    truncated: bool | None = None
+
+
+class FinetunePreview(Answer):
+    """The first rows of a training file, in tokens."""
+
+    model: str | None = None
+    dataset_format: str | None = None
+    max_seq_length: int | None = None
+    train_on_inputs: bool | str | None = None
+    rows: list[PreviewRow] = Field(default_factory=list)
+
+
+class FinetuneDownloadResult(Answer):
+    """A model on this machine.
+
+    Attributes:
+        filename: The absolute path of the archive; it is not unpacked.
+        size: Its length in bytes.
+    """
+
+    object: str = "local"
+    id: str | None = None
+    checkpoint_step: int | None = None
+    filename: str | None = None
+    size: int | None = None
