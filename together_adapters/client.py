@@ -1,4 +1,4 @@
-"""The two clients: settings, resources, and the driver that performs them."""
+"""The two clients: settings, resources, and the driver that performs them. A resource is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import httpx
 
-from together_adapters.resources.audio import Audio
-from together_adapters.resources.batches import Batches
-from together_adapters.resources.chat import Chat
-from together_adapters.resources.code_interpreter import CodeInterpreter
-from together_adapters.resources.completions import Completions
-from together_adapters.resources.embeddings import Embeddings
-from together_adapters.resources.endpoints import Endpoints
-from together_adapters.resources.evaluation import Evaluation
-from together_adapters.resources.files import Files
-from together_adapters.resources.fine_tuning import FineTuning
-from together_adapters.resources.images import Images
-from together_adapters.resources.models import Models
-from together_adapters.resources.rerank import Rerank
-from together_adapters.resources.videos import Videos
 from together_adapters.transport.async_driver import AsyncConnections, AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
 from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, resolve, root_of
 from together_adapters.transport.logs import configure_logging
 from together_adapters.transport.retry import RetryPolicy
 from together_adapters.transport.sync_driver import Connections, SyncDriver
+
+if TYPE_CHECKING:
+    from together_adapters.resources.audio import Audio
+    from together_adapters.resources.batches import Batches
+    from together_adapters.resources.chat import Chat
+    from together_adapters.resources.code_interpreter import CodeInterpreter
+    from together_adapters.resources.completions import Completions
+    from together_adapters.resources.embeddings import Embeddings
+    from together_adapters.resources.endpoints import Endpoints
+    from together_adapters.resources.evaluation import Evaluation
+    from together_adapters.resources.files import Files
+    from together_adapters.resources.fine_tuning import FineTuning
+    from together_adapters.resources.images import Images
+    from together_adapters.resources.models import Models
+    from together_adapters.resources.rerank import Rerank
+    from together_adapters.resources.videos import Videos
 
 H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
@@ -96,71 +98,99 @@ class _Client(Generic[D, R, H]):
     @cached_property
     def chat(self) -> Chat[D, R]:
         """Chat completions: `chat.completions.create`."""
+        from together_adapters.resources.chat import Chat
+
         return Chat(self._driver)
 
     @cached_property
     def completions(self) -> Completions[D, R]:
         """Completions of a plain prompt."""
+        from together_adapters.resources.completions import Completions
+
         return Completions(self._driver)
 
     @cached_property
     def embeddings(self) -> Embeddings[D, R]:
         """Embeddings of any number of texts."""
+        from together_adapters.resources.embeddings import Embeddings
+
         return Embeddings(self._driver)
 
     @cached_property
     def rerank(self) -> Rerank[D, R]:
         """Documents in the order of their relevance."""
+        from together_adapters.resources.rerank import Rerank
+
         return Rerank(self._driver)
 
     @cached_property
     def models(self) -> Models[D, R]:
         """The catalogue of models."""
+        from together_adapters.resources.models import Models
+
         return Models(self._driver)
 
     @cached_property
     def images(self) -> Images[D, R]:
         """Images of a prompt."""
+        from together_adapters.resources.images import Images
+
         return Images(self._driver)
 
     @cached_property
     def audio(self) -> Audio[D, R]:
         """Text to speech, speech to text, and voices."""
+        from together_adapters.resources.audio import Audio
+
         return Audio(self._driver)
 
     @cached_property
     def videos(self) -> Videos[D, R]:
         """Videos of a prompt, made in jobs."""
+        from together_adapters.resources.videos import Videos
+
         return Videos(self._driver)
 
     @cached_property
     def code_interpreter(self) -> CodeInterpreter[D, R]:
         """Python on the service's machines."""
+        from together_adapters.resources.code_interpreter import CodeInterpreter
+
         return CodeInterpreter(self._driver)
 
     @cached_property
     def endpoints(self) -> Endpoints[D, R]:
         """Models on hardware of one's own."""
+        from together_adapters.resources.endpoints import Endpoints
+
         return Endpoints(self._driver)
 
     @cached_property
     def files(self) -> Files[D, R]:
         """Data files: upload, check, wait, download."""
+        from together_adapters.resources.files import Files
+
         return Files(self._driver)
 
     @cached_property
     def batches(self) -> Batches[D, R]:
         """Many requests in one file, answered within a day."""
+        from together_adapters.resources.batches import Batches
+
         return Batches(self._driver)
 
     @cached_property
     def fine_tuning(self) -> FineTuning[D, R]:
         """Models trained on files of yours, in jobs."""
+        from together_adapters.resources.fine_tuning import FineTuning
+
         return FineTuning(self._driver)
 
     @cached_property
     def evaluation(self) -> Evaluation[D, R]:
         """Answers that a judge model sorts, marks or compares, in jobs."""
+        from together_adapters.resources.evaluation import Evaluation
+
         return Evaluation(self._driver)
 
     @property

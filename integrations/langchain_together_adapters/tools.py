@@ -76,4 +76,5 @@ def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """Return any schema that LangChain knows as a JSON schema with a title."""
     if isinstance(schema, Mapping) and "properties" in schema and "title" not in schema and "name" not in schema:
         return {"title": "answer", **schema}
-    return convert_to_json_schema(schema, strict=strict)
+    known: Any = schema
+    return convert_to_json_schema(known, strict=strict)

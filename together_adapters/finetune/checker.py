@@ -189,7 +189,11 @@ def _limit(limits: Any, name: str) -> Any:
 
 def _check_lines(check: Check, strict: bool, progress: Callable[[Progress], None] | None) -> None:
     total = check.found.bytes
-    tell = progress and (lambda done: progress(Progress(done, total, "check")))
+
+    def tell(done: int) -> None:
+        if progress:
+            progress(Progress(done, total, "check"))
+
     lines = Lines(check.path, tell)
     ids: set[str] = set()
     notes, purpose = check.notes, check.purpose

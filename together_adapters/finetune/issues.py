@@ -45,7 +45,9 @@ class Rule(NamedTuple):
     hint: str = ""
 
 
-_E, _W, _I = "error", "warning", "ignore"
+_E: Final = "error"
+_W: Final = "warning"
+_I: Final = "ignore"
 
 RULES: Final[Mapping[str, Rule]] = {
     # the file

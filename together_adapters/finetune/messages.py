@@ -138,9 +138,9 @@ def check_message(
     """Look at what a message holds, wherever it stands; return its content."""
     called = False
     if message.keys() != _PLAIN:
-        for key in message:
+        for key, value in message.items():
             if key not in MESSAGE_KEYS:
-                notes.add("unknown_message_key", f"{path}.{key[:80]}", f"a message has no {key[:60]!r}", message[key])
+                notes.add("unknown_message_key", f"{path}.{key[:80]}", f"a message has no {key[:60]!r}", value)
         _check_weight(notes, message, path)
         _check_small(notes, message, path, role)
         called = _check_calls(notes, message, path, role, calls)

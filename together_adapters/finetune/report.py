@@ -95,13 +95,13 @@ class DataReport(BaseModel):
         """Return the report of both files together."""
         if not isinstance(other, DataReport):
             return NotImplemented
-        summed = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        counted = {name: added(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        summed: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        counted: dict[str, Any] = {name: added(getattr(self, name), getattr(other, name)) for name in _COUNTS}
         either = {
             name: getattr(self, name) or getattr(other, name) for name in type(self).model_fields if name.startswith("has_")
         }
         limit = max(self.max_issues, other.max_issues)
-        same = {name: getattr(self, name) for name in ("purpose", "method", "rules_version", "engine")}
+        same: dict[str, Any] = {name: getattr(self, name) for name in ("purpose", "method", "rules_version", "engine")}
         return DataReport(
             **same, **summed, **counted, **either, max_issues=limit, issues=gravest([*self.issues, *other.issues], limit)
         )

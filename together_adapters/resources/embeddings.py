@@ -119,7 +119,8 @@ def _placed(response: EmbeddingResponse, span: Span) -> EmbeddingResponse:
         )
     ordered: list[Embedding] = [item for _, item in sorted(zip(places, data, strict=True), key=lambda pair: pair[0])]
     for place, item in enumerate(ordered, begin):
-        item.index = place
+        if item.index != place:
+            item.index = place
     response.data = ordered
     return response
 

@@ -201,12 +201,20 @@ class AsyncDriver(Async):
     async def download(self, download: Download) -> Response:
         """Perform one exchange and write its body as it comes."""
         reply, sent = await self._settle(attempts(download.call, self.config, accept="*/*"), keep_open=True)
+        gathered = bytearray()
         try:
             if download.begin:
                 download.begin(snapshot(reply, sent, b""))
-            async for piece in reply.aiter_raw(READ_SIZE):
-                await anyio.to_thread.run_sync(download.write, piece)
+            async for piece in reply.aiter_raw():
+                gathered += piece  # a thread for each small read would cost more than the writing
+                if len(gathered) >= READ_SIZE:
+                    await anyio.to_thread.run_sync(download.write, bytes(gathered))
+                    gathered.clear()
+            if gathered:
+                await anyio.to_thread.run_sync(download.write, bytes(gathered))
         except TRANSPORT_FAILURES as problem:
+            if gathered:
+                await anyio.to_thread.run_sync(download.write, bytes(gathered))
             raise failures.connection_error(failure_of(problem), download.call, sent) from None
         finally:
             with anyio.CancelScope(shield=True):
@@ -219,9 +227,11 @@ class AsyncDriver(Async):
             try:
                 step = steps.send(reply)
             except StopIteration as settled:
-                return settled.value
+                result: tuple[Any, int] = settled.value
+                return result
             if isinstance(step, Sleep):
-                reply = await anyio.sleep(step.seconds)
+                reply = None
+                await anyio.sleep(step.seconds)
             else:
                 reply = await self._transmit(step, keep_open)
 

@@ -96,7 +96,8 @@ class Call(Generic[T_co]):
 
     def untyped(self) -> Call[Any]:
         """The same exchange, answered by parsed JSON instead of a model: what the adapters convert."""
-        return replace(self, parse=_object)
+        untyped: Any = self
+        return replace(untyped, parse=_object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +249,10 @@ def _without_nulls(model: type[M], data: bytes, problem: ValidationError) -> M:
 def _drop(value: Any, loc: tuple[int | str, ...]) -> None:
     """Remove the field at a place that pydantic names. Steps that name a branch of a union are no part of the value."""
     for step in loc[:-1]:
-        inside = isinstance(step, int) if isinstance(value, list) else isinstance(value, dict) and step in value
-        value = value[step] if inside else value
+        if isinstance(value, dict):
+            value = value.get(step, value)
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
     if isinstance(value, dict):
         value.pop(loc[-1], None)
 

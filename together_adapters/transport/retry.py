@@ -93,12 +93,11 @@ def hint(status: int, headers: Mapping[str, str], *, now: float) -> float | None
     """Return the wait that the service asks for, in seconds, when it is one to be followed."""
     if status not in _HINTED:
         return None
-    for seconds in (
-        _number(headers.get("retry-after-ms"), scale=1000),
-        _number(headers.get("retry-after")),
-        _date(headers.get("retry-after"), now),
-        _reset(headers.get("x-ratelimit-reset"), now),
-    ):
+    for seconds in (_number(headers.get("retry-after-ms"), scale=1000), _number(headers.get("retry-after"))):
+        # An explicit 0 means at once; the number of retries still bounds it.
+        if seconds is not None and 0 <= seconds <= LONGEST_HINT:
+            return seconds
+    for seconds in (_date(headers.get("retry-after"), now), _reset(headers.get("x-ratelimit-reset"), now)):
         if seconds is not None and 0 < seconds <= LONGEST_HINT:
             return seconds
     return None

@@ -18,7 +18,6 @@ import httpx
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Sync, SyncRaw
-from together_adapters.transport.bodies import READ_SIZE
 from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Spoken, Streamed
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
@@ -91,8 +90,16 @@ class Connections:
 
 
 _open_pools: weakref.WeakSet[Connections] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    """Leave every pool to the parent process."""
+    for pool in list(_open_pools):
+        pool.forget()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: [pool.forget() for pool in list(_open_pools)])
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 class SyncDriver(Sync):
@@ -152,7 +159,7 @@ class SyncDriver(Sync):
         try:
             if download.begin:
                 download.begin(snapshot(reply, sent, b""))
-            for piece in reply.iter_raw(READ_SIZE):
+            for piece in reply.iter_raw():
                 download.write(piece)
         except TRANSPORT_FAILURES as problem:
             raise failures.connection_error(failure_of(problem), download.call, sent) from None
@@ -166,8 +173,13 @@ class SyncDriver(Sync):
             try:
                 step = steps.send(reply)
             except StopIteration as settled:
-                return settled.value
-            reply = time.sleep(step.seconds) if isinstance(step, Sleep) else self._transmit(step, keep_open)
+                result: tuple[Any, int] = settled.value
+                return result
+            if isinstance(step, Sleep):
+                reply = None
+                time.sleep(step.seconds)
+            else:
+                reply = self._transmit(step, keep_open)
 
     def _transmit(self, transmit: Transmit, keep_open: bool) -> httpx.Response | Response | Failure:
         client = self.connections.client

@@ -67,5 +67,5 @@ class ModelUpload(UploadJob):
     def _from_data(self) -> ModelUpload:
         for name in UploadJob.model_fields:
             if getattr(self, name) is None and self.data is not None:
-                self.__dict__[name] = getattr(self.data, name)
+                setattr(self, name, getattr(self.data, name))
         return self
