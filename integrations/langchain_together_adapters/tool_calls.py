@@ -19,7 +19,7 @@ def read_calls(raw: Sequence[Any] | None) -> tuple[list[ToolCall], list[InvalidT
     for call in raw or ():
         function = call.get("function") or {}
         read = read_call(call.get("id") or _new_id(), function.get("name") or "", function.get("arguments"))
-        if read.get("type") == "tool_call":
+        if read["type"] == "tool_call":  # pyright: ignore[reportTypedDictNotRequiredAccess]
             calls.append(read)
         else:
             invalid.append(read)

@@ -68,7 +68,7 @@ def test_extras_are_these() -> None:
 
 
 def test_no_variable_of_another_vendor_is_named() -> None:
-    assert [str(file) for file in library() if "OPENAI" in file.read_text(encoding="utf-8")] == []
+    assert [str(file) for file in library() if "OPENAI_" in file.read_text(encoding="utf-8")] == []
 
 
 def test_no_registry_is_named() -> None:

@@ -22,6 +22,7 @@ BAD = GOOD + '{"messages": [{"role": "user", "content": "q"}]}\n'
 
 @pytest.fixture(autouse=True)
 def empty_account(emulator: Emulator) -> Iterator[None]:
+    emulator._state.shelf.pop("files", None)
     yield
     emulator._state.shelf.pop("files", None)
 

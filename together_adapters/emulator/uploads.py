@@ -133,13 +133,15 @@ def _place(ask: Ask) -> Place:
 def _preprocess(ask: Ask) -> dict[str, Any]:
     """`POST /v1/files/{id}/preprocess`."""
     file = files_of(ask.state).get(ask.request.path_params["id"])
-    place = storage_of(ask).places.pop(f"{UPLOADS}{file.id}/{file.type}", None)
+    path = f"{UPLOADS}{file.id}/{file.type}"
+    place = storage_of(ask).places.get(path)
     if file.content is None:
         if place is None or place.content is None:
             raise bad_request("The content of the file has not arrived.")
         if file.checksum and place.content.sha256 != file.checksum:
             raise bad_request("What arrived has another checksum.", code="BadDigest")
         file.content = place.content
+        del storage_of(ask).places[path]
         process(ask.state, file)
     return file.shown()
 

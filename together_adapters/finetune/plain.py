@@ -24,7 +24,7 @@ def is_plain(notes: Notes, row: dict[str, Any]) -> bool:
         return False
     chars = 0
     expected, other = "user", "assistant"
-    begins_with_system = False
+    begun = begins_with_system = False
     for message in messages:
         if type(message) is not dict or message.keys() != _MESSAGE:
             return False
@@ -33,10 +33,11 @@ def is_plain(notes: Notes, row: dict[str, Any]) -> bool:
             return False
         chars += len(content)
         if role == expected:
+            begun = True
             if role == "assistant" and (not content or content.isspace()):
                 return False
             expected, other = other, expected
-        elif role == "system" and message is messages[0]:
+        elif role == "system" and not begun and not begins_with_system:
             begins_with_system = True
         else:
             return False

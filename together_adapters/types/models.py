@@ -67,5 +67,5 @@ class ModelUpload(UploadJob):
     def _from_data(self) -> ModelUpload:
         for name in UploadJob.model_fields:
             if getattr(self, name) is None and self.data is not None:
-                setattr(self, name, getattr(self.data, name))
+                self.__dict__[name] = getattr(self.data, name)  # pyright: ignore[reportIndexIssue]
         return self
