@@ -48,7 +48,7 @@ def test_from_requests_to_results(flavour: Flavour, emulator: Emulator, question
     told: list[Any] = []
     ended = flavour.run(client.batches.wait(batch.id, poll_interval=0.05, progress=told.append))
     assert (ended.status, ended.progress) == ("COMPLETED", 100.0)
-    assert [progress.stage for progress in told][0] in ("validating", "in_progress")
+    assert told[0].stage in ("validating", "in_progress")
     assert (told[-1].stage, told[-1].done, told[-1].total) == ("completed", 100.0, 100.0)
     for results in (flavour.run(client.batches.results(ended)), flavour.run(client.batches.results(batch.id, input=questions))):
         assert [result.custom_id for result in results] == ["one", "two", "three"]
