@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer, field_validator
 from llama_index.core.schema import BaseComponent
 from pydantic import SecretStr
 
-from together_adapters.client import AsyncTogether, ClientPair, Together
+if TYPE_CHECKING:
+    from llama_index_together_adapters.pair import Connection
+    from together_adapters.client import AsyncTogether, Together
 
 _SETTINGS = frozenset(
     {
@@ -29,13 +31,6 @@ _SETTINGS = frozenset(
         "async_client",
     }
 )
-
-
-class Connection(ClientPair):
-    """Both clients of one component. It holds the key, so a pickle keeps nothing of it."""
-
-    def __reduce__(self) -> Any:
-        return type(None), ()
 
 
 class Connected(BaseComponent):
@@ -111,6 +106,8 @@ class Connected(BaseComponent):
         return copied
 
     def _connect(self) -> Connection:
+        from llama_index_together_adapters.pair import Connection
+
         given = self.client or self.async_client
         key = self.api_key
         return Connection(

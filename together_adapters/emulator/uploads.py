@@ -76,8 +76,10 @@ async def _start(request: Request) -> Response:
     ask = Ask(request=request, **request.scope["ask"])
     body = await request.body()
 
-    def start(ask: Ask) -> Response:
+    def start(ask: Ask) -> Any:
         fields = _fields(ask, body)
+        if isinstance(fields.get("file"), Upload):
+            return _taken(ask, fields)  # as OpenAI's client sends it
         file = new_file(ask, fields)
         if isinstance(file, Response):
             return file
@@ -214,20 +216,29 @@ async def _one_shot(request: Request) -> Response:
     body = await request.body()
 
     def upload(ask: Ask) -> Any:
-        form = parse(body, request.headers.get("content-type", ""))
-        sent = form.get("file")
-        if not isinstance(sent, Upload):
-            raise bad_request("file is required.", param="file")
-        stored = Stored.of(ask.state, sent.content)
-        file = new_file(ask, {"file_name": sent.name, **form, "checksum": stored.sha256})
-        if isinstance(file, Response):
-            stored.remove()
-            return file
-        file.content = stored
-        process(ask.state, files_of(ask.state).add(file))
-        return file.shown()
+        return _taken(ask, parse(body, request.headers.get("content-type", "")))
 
     return await respond(upload, ask)
+
+
+def _taken(ask: Ask, form: dict[str, Any]) -> Any:
+    """Take in a file that came whole in a form."""
+    sent = form.get("file")
+    if not isinstance(sent, Upload):
+        raise bad_request("file is required.", param="file")
+    stored = Stored.of(ask.state, sent.content)
+    purpose = {"batch": "batch-api", "evals": "eval"}.get(str(form.get("purpose")), form.get("purpose"))
+    try:
+        file = new_file(ask, {"file_name": sent.name, **form, "purpose": purpose, "checksum": stored.sha256})
+    except ApiError:
+        stored.remove()
+        raise
+    if isinstance(file, Response):
+        stored.remove()
+        return file
+    file.content = stored
+    process(ask.state, files_of(ask.state).add(file))
+    return file.shown()
 
 
 def _url(ask: Ask, path: str, place: Place) -> str:

@@ -1,0 +1,107 @@
+"""Prove with real sizes what the tests show in small: `python -m tests.large`. Takes minutes, and little disk (files are sparse).
+
+A file of 6 GB goes up in parts while the process stays within 200 MB; a download is killed twice and still arrives whole. Both
+on both clients, each run in a process of its own, so that its memory can be told from the emulator's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from together_adapters.emulator import serve
+
+MOST_MEMORY = 200 * 2**20
+
+
+def main() -> int:
+    """Run both proofs on both clients; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tests.large", description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=6.0, help="size of the upload")
+    parser.add_argument("--download-gigabytes", type=float, default=1.0, help="size of the download")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for flavour in ("sync", "async"):
+            upload(folder, flavour, int(options.gigabytes * 1e9))
+            download(folder, flavour, int(options.download_gigabytes * 1e9))
+    return 0
+
+
+def sparse(path: Path, size: int) -> str:
+    """Make a large file that costs no disk, with a few bytes that tell its parts apart; return its checksum."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        for place in range(0, size, 100_000_000):
+            file.seek(place)
+            file.write(b"%020d" % place)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def upload(folder: Path, flavour: str, size: int) -> None:
+    """Upload a large file; it must arrive as it is, and cost little memory."""
+    path = folder / f"up-{flavour}.jsonl"
+    checksum = sparse(path, size)
+    with serve() as emulator:
+        began = time.monotonic()
+        said = json.loads(
+            subprocess.check_output([sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path)])
+        )
+        parts = sum(request.path.startswith("/uploads/") for request in emulator.requests)
+        stored = emulator._state.shelf["files"].get(said["id"]).content
+        assert stored.size == size
+        assert stored.digest() == checksum, "what arrived is something else"
+        assert said["memory"] < MOST_MEMORY, f"{said['memory'] / 2**20:.0f} MiB of memory"
+    path.unlink()
+    report(f"upload, {flavour}", size, began, f"{parts} parts, {said['memory'] / 2**20:.0f} MiB of memory")
+
+
+def download(folder: Path, flavour: str, size: int) -> None:
+    """Download a large file, kill the process twice on the way; what stands there in the end must be the same."""
+    from together_adapters.emulator.disk import Stored
+    from together_adapters.emulator.files import StoredFile, files_of
+
+    source, target = folder / "source.jsonl", folder / f"down-{flavour}.jsonl"
+    checksum = sparse(source, size)
+    with serve() as emulator:
+        file = StoredFile("large.jsonl", "batch-api", "jsonl")
+        file.content = Stored([source], size, checksum, hashlib.md5(checksum.encode(), usedforsecurity=False).hexdigest())
+        files_of(emulator._state).add(file)
+        command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "download", file.id, str(target)]
+        began, part, kills = time.monotonic(), target.with_name(target.name + ".part"), 0
+        for fraction in (0.2, 0.6):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            while process.poll() is None and not (part.exists() and part.stat().st_size > fraction * size):
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += part.exists()
+        assert kills == 2, "it was too fast to be killed twice"
+        said = json.loads(subprocess.check_output(command))
+        ranges = [request.headers.get("range") for request in emulator.requests]
+        assert ranges[0] is None and None not in ranges[1:], ranges
+        assert said["memory"] < MOST_MEMORY
+    with target.open("rb") as got:
+        assert hashlib.file_digest(got, "sha256").hexdigest() == checksum, "what arrived is something else"
+    assert sorted(path.name for path in folder.iterdir()) == [target.name, source.name] or not part.exists()
+    source.unlink()
+    target.unlink()
+    report(f"download, {flavour}", size, began, f"killed twice, resumed at {', '.join(str(text) for text in ranges[1:])}")
+
+
+def report(what: str, size: int, began: float, more: str) -> None:
+    """Say what was done."""
+    sys.stdout.write(f"{what}: {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s, {more}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
