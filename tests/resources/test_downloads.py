@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +190,35 @@ def test_a_full_disk_keeps_what_can_be_resumed(flavour: Flavour, emulator: Emula
     assert names(folder) == ["out.jsonl.part", "out.jsonl.part.json"]
     flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
     assert (folder / "out.jsonl").read_bytes() == DATA
+
+
+def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
+    emulator.inject(Fault("trickle", path="/content", size=100_000, seconds=0.02, times=2))
+    root = Path(__file__).parent.parent.parent
+    command = [
+        sys.executable,
+        "-m",
+        "tests.large.client",
+        flavour.name,
+        emulator.base_url,
+        "download",
+        stored,
+        str(folder / "out.jsonl"),
+    ]
+    part = folder / "out.jsonl.part"
+    for enough in (600_000, 1_800_000):
+        process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not (part.exists() and part.stat().st_size > enough):
+            time.sleep(0.01)
+        assert process.poll() is None, "it was too fast to be killed"
+        process.kill()
+        process.wait()
+    flavour.run(flavour.client().files.retrieve_content(stored, folder / "out.jsonl"))
+    assert (folder / "out.jsonl").read_bytes() == DATA
+    assert names(folder) == ["out.jsonl"]
+    first, second, third = ranges(emulator)
+    assert first is None
+    assert second and third and int(second[6:-1]) > 600_000 and int(third[6:-1]) > 1_800_000
 
 
 Served = Callable[..., tuple[Any, list[httpx.Request]]]
