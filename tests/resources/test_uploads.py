@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Flavour
-from together_adapters.emulator import Emulator, Fault
+from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -54,12 +54,13 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("together_adapters.transport.retry.INITIAL_DELAY", 0.01)
 
 
-@pytest.fixture(autouse=True)
-def empty_account(emulator: Emulator) -> Iterator[None]:
-    yield
-    emulator._state.shelf.pop("files", None)
-    storage = emulator._state.shelf.pop("uploads", None)
-    assert not storage or not storage.multipart, "an upload in parts was neither completed nor aborted"
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """An emulator of its own: what a cancelled upload had sent may arrive after its test."""
+    with serve() as running:
+        yield running
+        storage = running._state.shelf.get("uploads")
+        assert not storage or not storage.multipart, "an upload in parts was neither completed nor aborted"
 
 
 def sent(emulator: Emulator) -> list[str]:
