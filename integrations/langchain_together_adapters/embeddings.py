@@ -10,9 +10,8 @@ from pydantic import ConfigDict, Field
 
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
-from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY
+from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, vectors
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
-from together_adapters.types.embeddings import EmbeddingResponse
 
 
 class TogetherEmbeddings(Connection, Embeddings):
@@ -74,15 +73,15 @@ class TogetherEmbeddings(Connection, Embeddings):
         """
         asked = self._documents(texts)
         with model_errors():
-            answer = self._clients.sync.embeddings.create(**self._request(asked, chunk_size)) if asked else None
-        return self._vectors(texts, answer)
+            found = self._clients.sync.perform(vectors(**self._request(asked, chunk_size)))
+        return self._with_blanks(texts, found)
 
     async def aembed_documents(self, texts: Sequence[str], chunk_size: int | None = None) -> list[list[float]]:
         """Embed documents; see `embed_documents`."""
         asked = self._documents(texts)
         with model_errors():
-            answer = await self._clients.asynchronous.embeddings.create(**self._request(asked, chunk_size)) if asked else None
-        return self._vectors(texts, answer)
+            found = await self._clients.asynchronous.perform(vectors(**self._request(asked, chunk_size)))
+        return self._with_blanks(texts, found)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a query.
@@ -118,10 +117,10 @@ class TogetherEmbeddings(Connection, Embeddings):
         prefix = capabilities(self.model).document_prefix if self.document_prefix == "auto" else self.document_prefix
         return [f"{prefix}{text}" for text in sent] if prefix else sent
 
-    def _vectors(self, texts: Sequence[str], answer: EmbeddingResponse | None) -> list[list[float]]:
-        vectors = [item.embedding for item in answer.data] if answer else []
-        if len(vectors) == len(texts):
-            return vectors
-        length = len(vectors[0]) if vectors else self.dimensions or capabilities(self.model).dimensions
-        found = iter(vectors)
-        return [next(found) if text.strip() else [0.0] * length for text in texts]
+    def _with_blanks(self, texts: Sequence[str], found: list[list[float]]) -> list[list[float]]:
+        """Give the texts that were not sent an embedding of zeros."""
+        if len(found) == len(texts):
+            return found
+        length = len(found[0]) if found else self.dimensions or capabilities(self.model).dimensions
+        rest = iter(found)
+        return [next(rest) if text.strip() else [0.0] * length for text in texts]

@@ -202,7 +202,7 @@ class TogetherEmbedding(Connected, BaseEmbedding):
 
     def _describe(self, texts: list[str], role: Role) -> Any:
         instruction = self._instruction(role)
-        return resource.create(
+        return resource.vectors(
             model=self.model_name,
             input=[instruction + text for text in texts] if instruction else texts,
             dimensions=self.dimensions,
@@ -210,8 +210,7 @@ class TogetherEmbedding(Connected, BaseEmbedding):
             extra_body=self.additional_kwargs or None,
         )
 
-    def _read(self, response: EmbeddingResponse, count: int) -> list[Vector]:
-        vectors = [item.embedding for item in response.data]
+    def _read(self, vectors: list[Vector], count: int) -> list[Vector]:
         if len(vectors) != count or not all(vectors):
             raise APIResponseValidationError(f"{count} embeddings were asked for, but some are missing or empty")
         return vectors

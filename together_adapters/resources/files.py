@@ -138,7 +138,7 @@ def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteRespons
 def wait(
     id: str,
     *,
-    poll_interval: float = 1.0,
+    poll_interval: float | None = None,
     timeout: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Flow[FileResponse]:
@@ -146,7 +146,7 @@ def wait(
 
     Args:
         id: The file's id.
-        poll_interval: Seconds between two looks.
+        poll_interval: Seconds between two looks; None for 0.5 at first, growing to 5.
         timeout: Seconds until it gives up; None for never.
         progress: Told whenever the state changes.
 

@@ -29,6 +29,8 @@ from together_adapters.types.fine_tuning import (
     FinetunePreview,
     FinetunePriceEstimate,
     FinetuneResponse,
+    TokenizedDataset,
+    TrainableModels,
 )
 from together_adapters.types.masking import masked, secrets_in
 from together_adapters.types.progress import Progress
@@ -448,6 +450,38 @@ def preview(
     return request("POST", f"{_PATH}/preview", answer(FinetunePreview), params, options=options)
 
 
+def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Call[TokenizedDataset]:
+    """Ask where the training data of a job lie in tokens.
+
+    Args:
+        id: As `create` gave it.
+        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+
+    Returns:
+        An address in `url`, which works for a while and needs no key.
+
+    Raises:
+        NotFoundError: There is no such job.
+        APIStatusError: The data are not in tokens yet.
+    """
+    return request("GET", f"{_place(id)}/download-tokenized-dataset", answer(TokenizedDataset), options=options)
+
+
+def list_supported_models(**options: Unpack[RequestOptions]) -> Call[TrainableModels]:
+    """List the models that can be trained.
+
+    Args:
+        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+
+    Returns:
+        Their names in `models`.
+
+    Raises:
+        APIStatusError: The service refused.
+    """
+    return request("GET", f"{_PATH}/models/supported", answer(TrainableModels), options=options)
+
+
 def download(
     id: str,
     *,
@@ -567,7 +601,9 @@ class FineTuning(Resource[D, R]):
     model_limits = method(model_limits)
     get_model_limits = model_limits
     estimate_price = method(estimate_price)
+    list_supported_models = method(list_supported_models)
     preview = method(preview)
+    retrieve_tokenized_dataset = method(retrieve_tokenized_dataset)
     download = method(download)
     wait = method(wait)
 

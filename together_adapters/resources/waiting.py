@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from together_adapters.errors import APITimeoutError
 from together_adapters.transport.call import Call, Flow, Sleep
@@ -12,12 +12,16 @@ from together_adapters.types.progress import Progress
 
 T = TypeVar("T")
 
+_FIRST: Final = 0.5
+_GROWTH: Final = 1.5
+_LONGEST: Final = 5.0
+
 
 def wait_for(
     retrieve: Call[T],
     *,
     done: Callable[[T], bool],
-    poll_interval: float,
+    poll_interval: float | None,
     timeout: float | None,
     progress: Callable[[Progress], None] | None,
     describe: Callable[[T], Progress],
@@ -31,7 +35,7 @@ def wait_for(
     Args:
         retrieve: The call that shows the job as it is.
         done: Whether a job has ended.
-        poll_interval: Seconds between two looks.
+        poll_interval: Seconds between two looks; None for 0.5 at first, growing to 5.
         timeout: Seconds until it gives up, or None for never. The job is looked at once at least, and once more at the end.
         progress: Called with every change.
         describe: Says in a `Progress` how far a job has come.
@@ -45,8 +49,9 @@ def wait_for(
         APITimeoutError: The time is up; the job itself goes on. `completed` is the job as last seen.
         ValueError: The interval is not positive.
     """
-    if poll_interval <= 0:
+    if poll_interval is not None and poll_interval <= 0:
         raise ValueError("poll_interval must be more than 0 seconds")
+    pause, growth, longest = (_FIRST, _GROWTH, _LONGEST) if poll_interval is None else (poll_interval, 1.0, poll_interval)
     began = clock()
     told: Progress | None = None
     while True:
@@ -57,11 +62,12 @@ def wait_for(
         told = now
         if done(job):
             return job
-        left = poll_interval if timeout is None else timeout - (clock() - began)
+        left = pause if timeout is None else timeout - (clock() - began)
         if left <= 0:
             raise APITimeoutError(
                 f"{name} had not ended after {timeout:g} seconds (it is at {now.stage!r}). It goes on and is not cancelled: "
                 "wait again, with a longer timeout if need be",
                 completed=job,
             )
-        yield Sleep(min(poll_interval, left))
+        yield Sleep(min(pause, left))
+        pause = min(pause * growth, longest)

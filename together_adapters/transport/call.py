@@ -97,7 +97,7 @@ class Call(Generic[T_co]):
     def untyped(self) -> Call[Any]:
         """The same exchange, answered by parsed JSON instead of a model: what the adapters convert."""
         untyped: Any = self
-        return replace(untyped, parse=_object)
+        return replace(untyped, parse=json_object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,12 @@ def _drop(value: Any, loc: tuple[int | str, ...]) -> None:
         value.pop(loc[-1], None)
 
 
-def _object(response: Response) -> dict[str, Any]:
+def json_object(response: Response) -> dict[str, Any]:
+    """Read an answer as a plain JSON object.
+
+    Raises:
+        ValueError: It is none.
+    """
     return _event_object(response.content)
 
 

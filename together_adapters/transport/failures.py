@@ -25,7 +25,11 @@ _TAGS = re.compile(r"<(script|style|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGN
 _HINTS: tuple[tuple[type[TogetherError], str], ...] = (
     (errors.ContextLengthError, "Shorten the prompt, lower max_tokens, or choose a model with a longer context."),
     (errors.ModelNotFoundError, "Check the name against models.list(); some models run on a dedicated endpoint only."),
-    (errors.ModelNotServerlessError, "Start a dedicated endpoint for it, or choose a serverless model."),
+    (
+        errors.ModelNotServerlessError,
+        "Start a dedicated endpoint for it with endpoints.create(model=..., hardware=...), which costs by the hour, "
+        "or choose a serverless model.",
+    ),
     (errors.AuthenticationError, "Check TOGETHER_API_KEY, or the api_key that was passed."),
     (errors.PaymentRequiredError, "Add credit or raise the spending limit in the account's billing settings."),
     (errors.PermissionDeniedError, "This key may not do that."),

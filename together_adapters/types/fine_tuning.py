@@ -332,6 +332,12 @@ class FinetuneModelLimits(Answer):
     default_gradient_accumulation_steps: int | None = None
 
 
+class TrainableModels(Answer):
+    """The names of models that can be trained."""
+
+    models: list[str] = Field(default_factory=list)
+
+
 class PreviewRow(Answer):
     """One row as the model will see it; `labels` are -100 where nothing is learnt."""
 
@@ -352,6 +358,22 @@ class FinetunePreview(Answer):
     max_seq_length: int | None = None
     train_on_inputs: bool | str | None = None
     rows: list[PreviewRow] = Field(default_factory=list)
+
+
+class TokenizedDataset(Answer):
+    """Where the training data of a job lie in tokens, as an archive.
+
+    Attributes:
+        url: Needs no key, and is a secret therefore: whoever has it can fetch the data.
+        size: The length of the archive in bytes.
+        expires_at: Until when the address works, in ISO 8601.
+    """
+
+    url: str | None = Field(None, repr=False)
+    filename: str | None = None
+    content_type: str | None = None
+    size: int | None = None
+    expires_at: str | None = None
 
 
 class FinetuneDownloadResult(Answer):
