@@ -24,7 +24,7 @@ from together_adapters.transport.call import Call, Download, Local, Parallel, Ra
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
-from together_adapters.transport.pool import ShardedTransport
+from together_adapters.transport.pool import AsyncShardedTransport
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.wire import (
     DRAIN_SECONDS,
@@ -128,7 +128,7 @@ def _new_client() -> httpx.AsyncClient:
     if has_proxy():
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
         return httpx.AsyncClient(verify=ssl_context(), limits=limits)
-    return httpx.AsyncClient(transport=ShardedTransport())
+    return httpx.AsyncClient(transport=AsyncShardedTransport())
 
 
 def _running_loop() -> Any:

@@ -22,6 +22,7 @@ from together_adapters.transport.call import Call, Download, Local, Parallel, Ra
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
+from together_adapters.transport.pool import ShardedTransport
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.wire import (
     DRAIN_SECONDS,
@@ -29,6 +30,7 @@ from together_adapters.transport.wire import (
     TRANSPORT_FAILURES,
     auth_of,
     failure_of,
+    has_proxy,
     is_event_stream,
     prepare,
     ssl_context,
@@ -83,10 +85,16 @@ class Connections:
             if self._closed:
                 raise ConfigurationError("this client is closed: make a new one")
             if self._client is None:
-                limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
-                self._client = httpx.Client(verify=ssl_context(), limits=limits)
+                self._client = _new_client()
                 self._finalizer = weakref.finalize(self, self._client.close)
             return self._client
+
+
+def _new_client() -> httpx.Client:
+    if has_proxy():
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
+        return httpx.Client(verify=ssl_context(), limits=limits)
+    return httpx.Client(transport=ShardedTransport())
 
 
 _open_pools: weakref.WeakSet[Connections] = weakref.WeakSet()
