@@ -208,3 +208,10 @@ def test_other_vendors_variables_are_not_read(flavour: Flavour, emulator: Emulat
     flavour.run(flavour.client().chat.completions.create(**question))
     (request,) = emulator.requests
     assert "openai" not in repr(request.headers).lower()
+
+
+def test_cookies_are_neither_kept_nor_sent(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
+    emulator.inject(Fault("503", headers={"set-cookie": "__session=abc; Path=/"}, retry_after_ms=1))
+    flavour.run(flavour.client().models.list())
+    assert len(emulator.requests) == 2
+    assert all("cookie" not in request.headers for request in emulator.requests)

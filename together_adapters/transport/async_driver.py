@@ -36,6 +36,7 @@ from together_adapters.transport.wire import (
     is_event_stream,
     prepare,
     ssl_context,
+    without_cookies,
 )
 
 T = TypeVar("T")
@@ -127,8 +128,8 @@ def _close_with(loop: Any, keeper: AsyncGenerator[None]) -> None:
 def _new_client() -> httpx.AsyncClient:
     if has_proxy():
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
-        return httpx.AsyncClient(verify=ssl_context(), limits=limits)
-    return httpx.AsyncClient(transport=AsyncShardedTransport())
+        return without_cookies(httpx.AsyncClient(verify=ssl_context(), limits=limits))
+    return without_cookies(httpx.AsyncClient(transport=AsyncShardedTransport()))
 
 
 def _running_loop() -> Any:

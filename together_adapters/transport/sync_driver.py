@@ -34,6 +34,7 @@ from together_adapters.transport.wire import (
     is_event_stream,
     prepare,
     ssl_context,
+    without_cookies,
 )
 
 T = TypeVar("T")
@@ -93,8 +94,8 @@ class Connections:
 def _new_client() -> httpx.Client:
     if has_proxy():
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_SECONDS)
-        return httpx.Client(verify=ssl_context(), limits=limits)
-    return httpx.Client(transport=ShardedTransport())
+        return without_cookies(httpx.Client(verify=ssl_context(), limits=limits))
+    return without_cookies(httpx.Client(transport=ShardedTransport()))
 
 
 _open_pools: weakref.WeakSet[Connections] = weakref.WeakSet()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import httpx
@@ -16,6 +16,8 @@ import httpx
 from together_adapters.transport.bodies import FileRange, Form
 from together_adapters.transport.exchange import Transmit
 from together_adapters.transport.retry import Failure
+
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 CONNECT_TIMEOUT = 15.0
 KEEPALIVE_SECONDS = 30.0
@@ -37,6 +39,19 @@ def ssl_context() -> ssl.SSLContext:
 @lru_cache
 def _ssl_context(file: str | None, directory: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context()
+
+
+class NoCookies(httpx.Cookies):
+    """The API has none, and looking for them in every answer takes a twentieth of a call."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Find nothing."""
+
+
+def without_cookies(client: C) -> C:
+    """Return a client that neither keeps nor sends cookies."""
+    client._cookies = NoCookies()  # its public setter copies what it is given into a jar of its own
+    return client
 
 
 def has_proxy() -> bool:
