@@ -9,9 +9,17 @@ export TOGETHER_RECORDINGS ?= $(wildcard $(SHARED)/recorded)
 export TOGETHER_FINETUNE_CASES ?= $(wildcard $(SHARED)/finetune-cases)
 export TOGETHER_OPENAPI ?= $(wildcard $(SHARED)/openapi.yaml)
 
+# The SDKs that drive the emulator in tests/foreign. Two versions of one package cannot live together, so each has a Python of its own.
+SDK_3 := $(abspath $(VENV)/foreign/together-3/bin/python)
+SDK_1 := $(abspath $(VENV)/foreign/together-1/bin/python)
+export TOGETHER_SDK_PYTHON_3 ?= $(SDK_3)
+export TOGETHER_SDK_PYTHON_1 ?= $(SDK_1)
+export OPENAI_SDK_PYTHON ?= $(TOGETHER_SDK_PYTHON_3)
+SDKS := $(patsubst %/bin/python,%/.made,$(sort $(filter $(SDK_3) $(SDK_1),$(TOGETHER_SDK_PYTHON_3) $(TOGETHER_SDK_PYTHON_1) $(OPENAI_SDK_PYTHON))))
+
 export QUESTION
 
-.PHONY: demo test check bench fix clean
+.PHONY: demo test test-large check bench fix clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,14 +27,18 @@ help:
 	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
 	@echo "make test    run the tests          make check   format, lint, types, import rules"
 	@echo "make bench   measure the speed      make fix     format, and mend what can be mended"
+	@echo "make test-large   an upload of 6 GB within 200 MB of memory, and a download that is killed twice; takes minutes"
 
 demo: $(VENV)/.cookbook
 	@$(BIN)/python cookbook/rag_langchain.py $${QUESTION:+--question "$$QUESTION"}
 	@echo
 	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question "$$QUESTION"}
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(SDKS)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-large: $(VENV)/.dev
+	$(BIN)/python -m tests.large
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -48,6 +60,12 @@ clean:
 
 $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check) -e ".[$*]"
+	@touch $@
+
+$(abspath $(VENV))/foreign/%/.made: tests/foreign/%.txt | $(BIN)/python
+	rm -rf $(@D)
+	$(if $(UV),uv venv --quiet --python $(PYTHON),$(PYTHON) -m venv) $(@D)
+	$(if $(UV),uv pip install --quiet --python $(@D)/bin/python,$(@D)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check) -r $<
 	@touch $@
 
 $(BIN)/python:

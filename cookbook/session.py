@@ -6,21 +6,20 @@ Nothing here belongs to LangChain or to LlamaIndex; read a recipe first.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
 from tqdm import tqdm
 
-from together_adapters import ConfigurationError, Together, TogetherError
+from together_adapters import AsyncTogether, ConfigurationError, Together, TogetherError
 
 EMULATED = "emulator (TOGETHER_API_KEY is not set); it answers in quotations"
 
@@ -36,6 +35,7 @@ class Session:
     def __init__(self, http_client: httpx.Client, **options: Any) -> None:
         http_client.event_hooks = {"response": [self.count]}
         self.client = Together(http_client=http_client, **options)
+        self._options = options
         self.requests = 0
         self._bar: tqdm[None] | None = None
         self._begun = time.monotonic()
@@ -45,6 +45,16 @@ class Session:
         self.requests += 1
         if self._bar is not None and response.is_success and response.request.url.path.endswith("/embeddings"):
             self._bar.update(len(json.loads(response.request.content)["input"]))
+
+    @asynccontextmanager
+    async def asynchronous(self) -> AsyncIterator[AsyncTogether]:
+        """Make an asynchronous client of the same service, whose answers are counted as well."""
+
+        async def count(response: httpx.Response) -> None:
+            self.count(response)
+
+        async with httpx.AsyncClient(event_hooks={"response": [count]}, trust_env=not self._options) as http_client:
+            yield AsyncTogether(http_client=http_client, **self._options)
 
     @contextmanager
     def progress(self, task: str, total: int) -> Iterator[None]:
@@ -62,14 +72,15 @@ class Session:
 
 
 @contextmanager
-def connect(title: str, question: str) -> Iterator[Session]:
+def connect(title: str, question: str = "") -> Iterator[Session]:
     """Connect to the service, or to an emulator started for the occasion; end the program with one line if that goes wrong.
 
     A base URL that is set is used. Otherwise a key that is set means the live service, and none the emulator.
     Exit codes: 2 wrong settings, 3 the service or the network.
     """
     print(f"{title}\n{'=' * len(title)}")
-    print(f"Question: {question}")
+    if question:
+        print(f"Question: {question}")
     try:
         with ExitStack() as stack:
             given = os.environ.get("TOGETHER_BASE_URL") or os.environ.get("TOGETHER_API_BASE")
@@ -94,37 +105,61 @@ def _emulator(stack: ExitStack) -> dict[str, str]:
     return {"base_url": emulator.base_url, "api_key": "any"}
 
 
-def question(default: str) -> str:
+def question(default: str, description: str = "Ask the Python language reference.") -> str:
     """Return the question of the command line."""
-    parser = argparse.ArgumentParser(description="Ask the Python language reference.")
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--question", default=default, help="what to ask (default: %(default)s)")
     return str(parser.parse_args().question)
 
 
+class Screen:
+    """Prints text piece by piece as it streams in, broken between words.
+
+    Attributes:
+        text: All that was printed.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._word = ""
+        self._column = 0
+
+    def write(self, piece: str) -> None:
+        """Print a piece, but for a word that may still go on."""
+        if not self.text.strip():
+            piece = piece.lstrip()
+        self.text += piece
+        *complete, self._word = re.split(r"(?<=\s)", self._word + piece)
+        for word in complete:
+            self._write_word(word)
+
+    def end(self) -> str:
+        """Print what is left, end the line, and return all the text."""
+        self._write_word(self._word + "\n")
+        self._word = ""
+        return self.text.rstrip("\n")
+
+    def _write_word(self, word: str) -> None:
+        """Print a word that ends in white space, on the next line if it does not fit on this one."""
+        shown = word.rstrip()
+        if self._column and self._column + 1 + len(shown) > _width():
+            self._column = 0
+            print()
+        space = " " if self._column and shown else ""
+        print(space + shown, end="", flush=True)
+        self._column += len(space + shown)
+        if "\n" in word:
+            print()
+            self._column = 0
+
+
 def show(pieces: Iterable[str]) -> str:
-    """Print text as it streams in, broken between words; return all of it."""
+    """Print text as it streams in, after an empty line; return all of it."""
     print()
-    text, word, column = "", "", 0
-    for piece in itertools.chain(pieces, ["\n"]):
-        text += piece
-        *complete, word = re.split(r"(?<=\s)", word + piece)
-        for ended in complete:
-            column = _write(ended, column)
-    return text.rstrip("\n")
-
-
-def _write(word: str, column: int) -> int:
-    """Print a word that ends in white space, on the next line if it does not fit on this one; return the column after it."""
-    shown = word.rstrip()
-    if column and column + 1 + len(shown) > _width():
-        column = 0
-        print()
-    space = " " if column else ""
-    print(space + shown, end="", flush=True)
-    if "\n" in word:
-        print()
-        return 0
-    return column + len(space + shown)
+    screen = Screen()
+    for piece in pieces:
+        screen.write(piece)
+    return screen.end()
 
 
 def list_cited(answer: str, titles: Sequence[str]) -> None:

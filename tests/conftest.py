@@ -38,6 +38,7 @@ def shared_emulator() -> Iterator[Emulator]:
 def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
     """A running emulator with nothing recorded and no faults pending."""
     shared_emulator.clear()
+    shared_emulator._state.shelf.pop("fine-tunes", None)  # or their models would be in every list
     yield shared_emulator
     shared_emulator.clear()
 

@@ -13,9 +13,10 @@
     |   |   `-- InternalServerError 5xx   ServiceUnavailableError 503
     |   `-- APIResponseValidationError    the answer is not what the API promises
     |-- DatasetError                  training data (its tree is in `together_adapters.finetune`)
-    |-- FileTypeError > InvalidDatasetError
+    |-- FileTypeError               a file is not what its purpose needs: InvalidDatasetError, MissingFileError
+    |-- FileChangedError            a file changed while it was sent
     |-- DownloadError
-    `-- JobFailedError
+    `-- JobFailedError              a fine-tune, batch, evaluation, video or check ended badly
 
 `ModelNotAvailableError` mixes into the class of its status. The names of the `together` 1.x SDK are aliases at the end.
 """
@@ -173,7 +174,21 @@ class FileTypeError(TogetherError):
 
 
 class InvalidDatasetError(FileTypeError, DatasetError):
-    """A data file has faults; nothing was uploaded."""
+    """A data file has faults; nothing was uploaded.
+
+    Attributes:
+        report: The `DataReport` of the check: every fault with its line.
+    """
+
+    report: Any = None
+
+
+class MissingFileError(FileTypeError, FileNotFoundError):
+    """There is no such file on this machine."""
+
+
+class FileChangedError(TogetherError, OSError):
+    """A file changed while it was sent; what arrived was taken back."""
 
 
 class DownloadError(TogetherError):
@@ -181,7 +196,15 @@ class DownloadError(TogetherError):
 
 
 class JobFailedError(TogetherError):
-    """A job ended without success; the message carries its last events."""
+    """A job ended without success; the message says why, where the service does.
+
+    Attributes:
+        completed: The job as it ended.
+        events: The last entries of its diary, oldest first: `FinetuneEvent` of a fine-tune, `EvaluationStatusUpdate` of an
+            evaluation; of other jobs none.
+    """
+
+    events: Sequence[Any] = ()
 
 
 BY_STATUS: dict[int, type[APIStatusError]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -30,8 +31,10 @@ from llama_index_together_adapters.exchange import Pieces, Streaming, Whole
 from llama_index_together_adapters.structured import StructuredOutput
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
-from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities
+from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
 from together_adapters.types.reasoning import THINK_TAGS
+
+_told: set[str] = set()  # models whose context window was warned about
 
 
 class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
@@ -56,6 +59,8 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
         should_use_structured_outputs: Whether structured output is asked for by JSON schema. None asks the table.
         additional_kwargs: Further request parameters; a call's own win over them.
         reasoning_tags: What reasoning at the head of a text opens and closes with; None leaves texts alone.
+        validation_retries: How often an answer that is not the object that was asked for goes back to the model, with what is
+            wrong with it.
         replay_reasoning: Whether reasoning in the history goes back to the model.
         extra_body: JSON fields that this library does not know.
 
@@ -134,24 +139,42 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex asks of a model: fields that are set, else the capability table. Nothing is sent."""
-        known = self.capabilities
+        """What LlamaIndex asks of a model: fields that are set, else the capability table. Nothing is sent.
+
+        Of a model that is in no table, and whose `context_window` is not set, the first question warns.
+        """
+        if self.context_window is None and self.model not in _told and not is_known(self.model):
+            _told.add(self.model)
+            warnings.warn(
+                f"the context window of {self.model} is not known: {self.capabilities.context_length:,} tokens are assumed; "
+                "set context_window",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._metadata
+
+    @property
+    def _metadata(self) -> LLMMetadata:
         return LLMMetadata(
-            context_window=self.context_window or known.context_length,
+            context_window=self.context_window or self.capabilities.context_length,
             num_output=self.num_output or self.max_tokens or -1,
             is_chat_model=self._chats,
-            is_function_calling_model=known.tools if self.is_function_calling_model is None else self.is_function_calling_model,
+            is_function_calling_model=self._calls_functions,
             model_name=self.model,
         )
 
     def to_payload(self) -> dict[str, Any]:
         """Return what events may show of this model; never a key."""
         host = urlsplit(self.api_base or "").netloc
-        return {"class_name": self.class_name(), **self.metadata.model_dump(mode="json"), "api_base": host}
+        return {"class_name": self.class_name(), **self._metadata.model_dump(mode="json"), "api_base": host}
 
     @property
     def _chats(self) -> bool:
         return self.capabilities.type != "language" if self.is_chat_model is None else self.is_chat_model
+
+    @property
+    def _calls_functions(self) -> bool:
+        return self.capabilities.tools if self.is_function_calling_model is None else self.is_function_calling_model
 
     # The eight endpoints
 
@@ -355,7 +378,7 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
 
     def _by_prompt(self) -> dict[str, Any]:
         """What core forgets to give the agent it makes for a model without tools."""
-        if self.metadata.is_function_calling_model:
+        if self._calls_functions:
             return {}
         from llama_index.core.agent.react.formatter import ReActChatFormatter
         from llama_index.core.agent.react.output_parser import ReActOutputParser

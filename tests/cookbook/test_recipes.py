@@ -23,9 +23,11 @@ KEY = "sk-of-a-cook-0123456789"
 BAD_KEY = "bad-key-of-a-cook"
 
 
-def run(recipe: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    recipe: str, *arguments: str, warnings: str = "error::DeprecationWarning", **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", str(COOKBOOK / f"{recipe}.py"), *arguments],
+        [sys.executable, "-W", warnings, str(COOKBOOK / f"{recipe}.py"), *arguments],
         env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
         capture_output=True,
         encoding="utf-8",

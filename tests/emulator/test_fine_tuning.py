@@ -1,4 +1,4 @@
-"""Fine-tunes on the wire: status walk, diary, measurements, archive, and a model that knows its rows; then the vendor's SDKs."""
+"""Fine-tunes on the wire: status walk, diary, measurements, archive, and a model that knows its rows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.emulator.conftest import Chat
-from tests.foreign.test_media import drive, python_with
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.clock import JOB_SECONDS
 from together_adapters.emulator.tuned import Lesson, examples
@@ -233,108 +231,3 @@ def test_what_is_learnt_of_a_row() -> None:
     [[begin, end]] = shown["trained_spans"]
     assert "".join(shown["tokens"][begin:end]).strip() == "The word is zebra-0."
     assert row_preview(ROWS[0], True, 5)["truncated"]
-
-
-DATA = "".join(json.dumps(row) + "\n" for row in ROWS)
-
-TOGETHER_1 = """
-import os, time
-from together import Together
-client = Together(api_key="k", base_url=os.environ["BASE"])
-file = client.files.upload("train.jsonl", purpose="fine-tune", check=True)
-MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
-assert client.fine_tuning.get_model_limits(model=MODEL).lora_training.max_rank == 64
-assert client.fine_tuning.estimate_price(training_file=file.id, model=MODEL).allowed_to_proceed
-job = client.fine_tuning.create(training_file=file.id, model=MODEL, n_checkpoints=2, suffix="s", verbose=False)
-assert job.id in [one.id for one in client.fine_tuning.list().data]
-for _ in range(100):
-    done = client.fine_tuning.retrieve(job.id)
-    if done.status.value == "completed":
-        break
-    time.sleep(0.1)
-assert done.status.value == "completed", done.status
-events = client.fine_tuning.list_events(job.id).data
-assert events[0].type.value == "JOB_PENDING" and events[-1].type.value == "JOB_COMPLETE"
-points = client.fine_tuning.list_checkpoints(job.id)
-assert points[0].name == job.id and points[-1].name.startswith(job.id + ":")
-result = client.fine_tuning.download(job.id, output="model.tar.gz")
-assert result.size == os.path.getsize("model.tar.gz") > 1000
-assert client.fine_tuning.download(points[-1].name).filename.endswith(".tar.gz")
-said = client.chat.completions.create(model=done.output_name,
-                                      messages=[{"role": "user", "content": "What is the code word of gate number 4?"}])
-assert said.choices[0].message.content == "The word is zebra-4."
-other = client.fine_tuning.create(training_file=file.id, model=MODEL, lora=False)
-assert client.fine_tuning.cancel(other.id).status.value in ("cancelled", "cancel_requested")
-assert client.fine_tuning.delete(other.id).message
-
-data = client.files.upload("eval.jsonl", purpose="eval", check=False)
-made = client.evaluation.create(type="classify", judge_model="openai/gpt-oss-120b", judge_model_source="serverless",
-    judge_system_template="Is it kind?", input_data_file_path=data.id, labels=["kind", "rude"], pass_labels=["kind"],
-    model_to_evaluate="response")
-for _ in range(100):
-    if client.evaluation.status(made.workflow_id).status.value == "completed":
-        break
-    time.sleep(0.1)
-results = client.evaluation.retrieve(made.workflow_id).results
-assert results["pass_percentage"] == 50.0, results
-assert made.workflow_id in [one.workflow_id for one in client.evaluation.list(limit=50)]
-"""
-
-TOGETHER_3 = """
-import os, time
-from together import Together
-client = Together(api_key="k", base_url=os.environ["ROOT"])
-file = client.files.upload("train.jsonl", purpose="fine-tune", check=False)
-MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
-assert client.fine_tuning.model_limits(model_name=MODEL).lora_training.default_rank == 8
-job = client.fine_tuning.create(training_file=file.id, model=MODEL, n_checkpoints=2, lora=True)
-assert job.id in [one.id for one in client.fine_tuning.list().data]
-for _ in range(100):
-    done = client.fine_tuning.retrieve(job.id)
-    if done.status == "completed":
-        break
-    time.sleep(0.1)
-assert done.status == "completed"
-assert client.fine_tuning.list_events(job.id).data[-1].type.lower() == "job_complete"
-assert len(client.fine_tuning.list_checkpoints(job.id).data) == 3
-assert client.fine_tuning.list_metrics(job.id, resolution=2).metrics
-assert client.fine_tuning.preview(model=MODEL, training_file=file.id, top_k=1).rows
-assert client.fine_tuning.estimate_price(training_file=file.id, model=MODEL).estimation_available
-with client.fine_tuning.with_streaming_response.content(ft_id=job.id, checkpoint="merged") as reply:
-    assert len(b"".join(reply.iter_bytes())) > 1000
-said = client.chat.completions.create(model=done.x_model_output_name if hasattr(done, "x_model_output_name") else done.model_output_name,
-                                      messages=[{"role": "user", "content": "What is the code word of gate number 4?"}])
-assert said.choices[0].message.content == "The word is zebra-4."
-other = client.fine_tuning.create(training_file=file.id, model=MODEL)
-assert client.fine_tuning.cancel(other.id).status in ("cancelled", "cancel_requested")
-client.fine_tuning.delete(other.id)
-
-data = client.files.upload("eval.jsonl", purpose="eval", check=False)
-made = client.evals.create(type="score", parameters={"judge": {"model": "openai/gpt-oss-120b", "model_source": "serverless",
-    "system_template": "Is it kind?"}, "input_data_file_path": data.id, "min_score": 0, "max_score": 10, "pass_threshold": 5,
-    "model_to_evaluate": "response"})
-for _ in range(100):
-    job = client.evals.retrieve(made.workflow_id)
-    if client.evals.status(made.workflow_id).status == "completed":
-        break
-    time.sleep(0.1)
-job = client.evals.retrieve(made.workflow_id)
-assert job.results.aggregated_scores.mean_score >= 0 and job.results.result_file_id
-assert made.workflow_id in [one.workflow_id for one in client.evals.list()]
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "train.jsonl").write_text(DATA)
-    rows = [{"prompt": "Say it.", "response": "That was kind of you."}, {"prompt": "Say it.", "response": "What a rude man."}]
-    (tmp_path / "eval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return tmp_path
-
-
-def test_together_1(emulator: Emulator, folder: Path) -> None:
-    drive(python_with("together", "1", "TOGETHER_SDK_PYTHON_1"), TOGETHER_1, emulator, folder)
-
-
-def test_together_3(emulator: Emulator, folder: Path) -> None:
-    drive(python_with("together", "3", "TOGETHER_SDK_PYTHON_3"), TOGETHER_3, emulator, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,8 @@ def test_csv(check: Any, content: bytes, found: list[Any]) -> None:
 def test_batches(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"custom_id": "a", "body": {}}, {"custom_id": "b", "body": {}}, {"custom_id": "a", "body": {}}]
     assert codes(check(rows, purpose="batch-api")) == [("batch_custom_id_duplicate", 3)]
-    monkeypatch.setattr("together_adapters.finetune.checker.BATCH_MAX_ROWS", 1)
-    monkeypatch.setattr("together_adapters.finetune.checker.BATCH_MAX_BYTES", 10)
+    monkeypatch.setattr("together_adapters.finetune.inspection.BATCH_MAX_ROWS", 1)
+    monkeypatch.setattr("together_adapters.finetune.inspection.BATCH_MAX_BYTES", 10)
     assert {code for code, _ in codes(check(rows[:2], purpose="batch-api"))} == {"batch_too_many", "batch_too_large"}
 
 
@@ -124,7 +125,7 @@ def test_facts(check: Any) -> None:
         {"role": "user", "content": "q", "weight": 1}, {"role": "assistant", "tool_calls": calls}, {"role": "tool", "tool_call_id": "1", "content": "x"},
         {"role": "tool", "tool_call_id": "2", "content": "y"}, {"role": "assistant", "content": "done", "reasoning": "r"}]}  # fmt: skip
     report = check([CHAT, row, {"messages": [{"role": "user", "content": "q"}]}])
-    assert (report.rows, report.valid, report.format, report.turns) == (3, 2, "conversation", 8)
+    assert (report.rows, report.valid, report.format, report.turns.total) == (3, 2, "conversation", 8)
     assert report.roles == {"assistant": 3, "tool": 2, "user": 3}
     assert report.tools == {"add": 2}
     assert all(
@@ -133,7 +134,8 @@ def test_facts(check: Any) -> None:
     )
     assert (report.has_images, report.rows_with_message_weights, report.rows_without_training_signal) == (False, 1, 1)
     assert (report.rules_version, report.max_issues) == (RULES_VERSION, 1000)
-    assert report.sha256 and len(report.sha256) == 64
+    assert report.sha256 is None
+    assert check([CHAT], checksum=True).sha256 == sha256(json.dumps(CHAT).encode() + b"\n").hexdigest()
 
 
 def test_methods(check: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.test_media import drive, python_with
+from tests.foreign.driving import drive, python_with
 from together_adapters.emulator import Emulator
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
@@ -89,12 +89,15 @@ async def later():
         managers.MULTIPART_THRESHOLD_GB = 5.0
         large = await client.files.upload("large.jsonl", purpose="fine-tune")
         assert (await client.files.retrieve(large.id)).bytes == os.path.getsize("large.jsonl")
+        made = (await client.batches.create(input_file_id=asked.id, endpoint="/v1/chat/completions")).job
+        assert made.id in [one.id for one in await client.batches.list()]
+        assert (await client.batches.cancel(made.id)).status == "CANCELLED"
 asyncio.run(later())
 """
 
 TOGETHER_1 = """
-import os, time
-from together import Together, error, filemanager
+import asyncio, os, time
+from together import AsyncTogether, Together, error, filemanager
 from together.resources import files as resource
 from together.filemanager import MultipartUploadManager
 
@@ -138,6 +141,17 @@ assert len(open("answers.jsonl").readlines()) == 3
 assert [one.id for one in client.batches.list_batches()] == [batch.id]
 another = client.batches.create_batch(asked.id, "/v1/chat/completions")
 assert client.batches.cancel_batch(another.id).status == "CANCELLED"
+
+async def later():
+    client = AsyncTogether(api_key="k", base_url=os.environ["BASE"])
+    made = await client.batches.create_batch(asked.id, "/v1/chat/completions")
+    assert (await client.batches.get_batch(made.id)).id == made.id
+    assert made.id in [one.id for one in await client.batches.list_batches()]
+    assert (await client.batches.cancel_batch(made.id)).status == "CANCELLED"
+    assert (await client.files.retrieve(asked.id)).filename == "batch.jsonl"
+    assert asked.id in [one.id for one in (await client.files.list()).data]
+    assert (await client.files.delete(large.id)).deleted
+asyncio.run(later())
 """
 
 OPENAI = """

@@ -1,52 +1,11 @@
-"""The vendor's own SDKs, and OpenAI's, work against the emulator unchanged: images, audio, videos, code, endpoints, uploads.
-
-Each runs in a process of its own, with the Python that `TOGETHER_SDK_PYTHON_3`, `TOGETHER_SDK_PYTHON_1` or `OPENAI_SDK_PYTHON`
-names, or with this one where it has the package.
-"""
+"""The vendor's own SDKs, and OpenAI's, work against the emulator unchanged: images, audio, videos, code, endpoints, uploads."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
+from tests.foreign.driving import drive, python_with
 from together_adapters.emulator import Emulator
-
-NAMED = {name: os.environ.get(name) for name in ("TOGETHER_SDK_PYTHON_3", "TOGETHER_SDK_PYTHON_1", "OPENAI_SDK_PYTHON")}
-
-
-def python_with(package: str, major: str, variable: str) -> str:
-    """A Python that has a package, of a major version if one is given; skips where there is none."""
-    if NAMED[variable]:
-        return str(NAMED[variable])
-    try:
-        version = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        version = ""
-    if not version or (major and version.partition(".")[0] != major):
-        pytest.skip(f"{package} {major}".rstrip() + f" is not installed, and {variable} names no Python that has it")
-    return sys.executable
-
-
-def drive(python: str, script: str, emulator: Emulator, folder: Path) -> None:
-    """Run a script beside the emulator; it asserts by itself."""
-    environment = {"PATH": os.environ["PATH"], "ROOT": emulator.base_url.removesuffix("/v1"), "BASE": emulator.base_url}
-    done = subprocess.run(
-        [python, "-W", "ignore", "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    assert emulator.errors == []
-
 
 TOGETHER_3 = """
 import asyncio, base64, os, time, wave
@@ -99,6 +58,11 @@ async def later():
         stream = await client.audio.speech.create(model="cartesia/sonic", input="Hi.", voice="x", stream=True)
         assert [chunk async for chunk in stream]
         assert (await client.videos.create(model="a/video", prompt="a dog")).id
+        assert (await client.audio.voices.list()).data[0].voices[0].name
+        with open("speech.wav", "rb") as file:
+            assert (await client.audio.transcriptions.create(file=file)).text == "Good morning to you."
+        with open("speech.wav", "rb") as file:
+            assert (await client.audio.translations.create(file=file)).text
 asyncio.run(later())
 """
 
@@ -148,6 +112,11 @@ async def later():
     assert (await client.images.generate(prompt="a cat", model="black-forest-labs/FLUX.1-schnell")).data[0].url
     assert (await client.audio.transcriptions.create(file="one.wav")).text == "Good morning to you."
     assert (await client.videos.create(model="a/video", prompt="a dog")).id
+    await client.audio.speech.create(model="hexgrad/Kokoro-82M", input="Hi.", voice="af_heart")
+    assert (await client.audio.translations.create(file="one.wav")).text
+    assert (await client.audio.voices.list()).data[0].voices[0]["name"]
+    assert (await client.models.upload(model_name="m", model_source="org/repo")).job_id
+    assert client.code_interpreter.run(code="print(1 + 1)", language="python").data.session_id
 asyncio.run(later())
 """
 

@@ -46,25 +46,25 @@ def sparse(path: Path, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def upload(folder: Path, flavour: str, size: int) -> None:
-    """Upload a large file; it must arrive as it is, and cost little memory."""
+def upload(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_MEMORY) -> None:
+    """Upload a large file; it must arrive as it is, in parts, and cost little memory."""
     path = folder / f"up-{flavour}.jsonl"
     checksum = sparse(path, size)
     with serve() as emulator:
         began = time.monotonic()
-        said = json.loads(
-            subprocess.check_output([sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path)])
-        )
+        command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path), *more]
+        said = json.loads(subprocess.check_output(command))
         parts = sum(request.path.startswith("/uploads/") for request in emulator.requests)
         stored = emulator._state.shelf["files"].get(said["id"]).content
         assert stored.size == size
         assert stored.digest() == checksum, "what arrived is something else"
-        assert said["memory"] < MOST_MEMORY, f"{said['memory'] / 2**20:.0f} MiB of memory"
+        assert parts > 1
+        assert said["memory"] < most, f"{said['memory'] / 2**20:.0f} MiB of memory"
     path.unlink()
     report(f"upload, {flavour}", size, began, f"{parts} parts, {said['memory'] / 2**20:.0f} MiB of memory")
 
 
-def download(folder: Path, flavour: str, size: int) -> None:
+def download(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_MEMORY) -> None:
     """Download a large file, kill the process twice on the way; what stands there in the end must be the same."""
     from together_adapters.emulator.disk import Stored
     from together_adapters.emulator.files import StoredFile, files_of
@@ -75,7 +75,17 @@ def download(folder: Path, flavour: str, size: int) -> None:
         file = StoredFile("large.jsonl", "batch-api", "jsonl")
         file.content = Stored([source], size, checksum, hashlib.md5(checksum.encode(), usedforsecurity=False).hexdigest())
         files_of(emulator._state).add(file)
-        command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "download", file.id, str(target)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.large.client",
+            flavour,
+            emulator.base_url,
+            "download",
+            file.id,
+            str(target),
+            *more,
+        ]
         began, part, kills = time.monotonic(), target.with_name(target.name + ".part"), 0
         for fraction in (0.2, 0.6):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -88,7 +98,7 @@ def download(folder: Path, flavour: str, size: int) -> None:
         said = json.loads(subprocess.check_output(command))
         ranges = [request.headers.get("range") for request in emulator.requests]
         assert ranges[0] is None and None not in ranges[1:], ranges
-        assert said["memory"] < MOST_MEMORY
+        assert said["memory"] < most, f"{said['memory'] / 2**20:.0f} MiB of memory"
     with target.open("rb") as got:
         assert hashlib.file_digest(got, "sha256").hexdigest() == checksum, "what arrived is something else"
     assert sorted(path.name for path in folder.iterdir()) == [target.name, source.name] or not part.exists()

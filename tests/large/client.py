@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import resource
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from together_adapters import AsyncTogether, Together
@@ -15,16 +18,29 @@ KEY = "sk-large"
 
 
 def call(client: Any, what: str, arguments: list[str]) -> Any:
-    """Begin what is asked for."""
+    """Begin what is asked for: `upload PATH [PART_SIZE]`, or `download ID PATH [PAUSE]` with a pause after each piece."""
     if what == "upload":
-        return client.files.upload(arguments[0], purpose="batch-api", check=False)
-    return client.files.retrieve_content(arguments[0], arguments[1])
+        path, *sizes = arguments
+        parts = {"multipart_threshold": int(sizes[0]), "part_size": int(sizes[0])} if sizes else {}
+        return client.files.upload(path, purpose="batch-api", check=False, **parts)
+    id, path, *pauses = arguments
+    progress = (lambda told: time.sleep(float(pauses[0]))) if pauses else None
+    return client.files.retrieve_content(id, path, progress=progress)
 
 
 async def later(base_url: str, begin: Callable[[Any], Any]) -> Any:
     """Do it on the asynchronous client."""
     async with AsyncTogether(api_key=KEY, base_url=base_url) as client:
         return await begin(client)
+
+
+def most_memory() -> int:
+    """The most memory that this process has had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would count what the process that started this one had.
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main(flavour: str, base_url: str, what: str, *arguments: str) -> None:
@@ -38,8 +54,7 @@ def main(flavour: str, base_url: str, what: str, *arguments: str) -> None:
     else:
         with Together(api_key=KEY, base_url=base_url) as client:
             done = begin(client)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    sys.stdout.write(json.dumps({"id": done.id, "memory": memory}) + "\n")
+    sys.stdout.write(json.dumps({"id": done.id, "memory": most_memory()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -139,8 +139,12 @@ def test_arguments_of_the_replaced_packages() -> None:
 
 def test_metadata_overrides_win_and_unknown_models_have_defaults() -> None:
     llm = TogetherLLM("someone/their-own-model", api_key=KEY, max_tokens=99)
+    with pytest.warns(UserWarning, match=r"someone/their-own-model is not known: 32,768 tokens are assumed; set context_window"):
+        llm.metadata  # noqa: B018
     assert (llm.metadata.context_window, llm.metadata.num_output) == (32_768, 99)
     assert llm.metadata.is_function_calling_model
+    assert TogetherLLM("someone/their-own-model", api_key=KEY).metadata.is_chat_model  # warned about already: once is enough
+    assert TogetherLLM("someone/measured", api_key=KEY, context_window=9_000).metadata.context_window == 9_000
     llm = TogetherLLM(api_key=KEY, context_window=5, num_output=3, is_function_calling_model=False, is_chat_model=False)
     assert (llm.metadata.context_window, llm.metadata.num_output) == (5, 3)
     assert not (llm.metadata.is_function_calling_model or llm.metadata.is_chat_model)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Annotated, Any, Literal
 
 import pytest
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from llama_index_together_adapters import TogetherLLM
-from llama_index_together_adapters.conformance.wire import Request, WireServer, chunk, obey, say, streamed
-from pydantic import BaseModel
+from llama_index_together_adapters.conformance.wire import Reply, Request, WireServer, call, obey, say, speak, streamed
+from llama_index_together_adapters.partials import incomplete
+from pydantic import BaseModel, Field
 
 PROMPT = PromptTemplate("Describe {thing}.")
 
@@ -72,6 +74,91 @@ def test_partials_grow(wire: WireServer) -> None:
     assert found[-1] == Ball(title="a long title", count=12)
 
 
+class Colour(BaseModel):
+    """A colour."""
+
+    name: str
+    share: float
+
+
+class Box(BaseModel):
+    """A box of coloured balls."""
+
+    label: Literal["small", "large"]
+    colours: list[Colour]
+    lid: Colour | None = None
+    inner: Box | None = None
+    by_name: dict[str, Colour] = {}
+    sizes: Annotated[list[int] | None, Field(alias="theSizes")] = None
+
+
+def test_partials_have_the_shape_of_the_model_at_every_depth(wire: WireServer) -> None:
+    colours = [{"name": "red", "share": 0.5}, {"name": "blue", "share": 0.25}]
+    whole = {
+        "label": "large", "colours": colours, "lid": {"name": "green", "share": 1}, "by_name": {"a": {"name": "red", "share": 1}},
+        "inner": {"label": "small", "colours": [], "inner": None}, "theSizes": [1, 2],
+    }  # fmt: skip
+    text = json.dumps(whole)
+    wire.chat(lambda request: streamed([{"content": text[at : at + 3]} for at in range(0, len(text), 3)]))
+    found = list(llm_of(wire).stream_structured_predict(Box, PROMPT, thing="a box"))
+    assert found[-1] == Box.model_validate(whole)
+    assert any(item.label not in ("small", "large") for item in found)
+    names = [colour.name for item in found for colour in item.colours or ()]
+    assert {None, "r", "red", "blue"} <= set(names)
+    assert "gree" in {item.lid.name for item in found if item.lid}
+    assert {item.by_name["a"].name for item in found if item.by_name and item.by_name.get("a")} >= {"red"}
+    assert [1] in [item.sizes for item in found]
+
+
+@pytest.mark.parametrize("odd", ['{"colours": "none"}', '{"colours": ["red"]}', '{"by_name": [1]}', '{"lid": 3}'])
+def test_partials_take_what_does_not_fit(odd: str) -> None:
+    assert incomplete(Box).model_validate_json(odd).model_dump(exclude_unset=True) == json.loads(odd)
+
+
+@pytest.mark.parametrize("way", ["response_format", "tools"])
+@pytest.mark.parametrize("flavour", ["sync", "async", "stream", "astream"])
+async def test_answers_that_do_not_fit_are_sent_back_if_asked(wire: WireServer, way: str, flavour: str) -> None:
+    def handler(request: Request) -> Reply:
+        count = '"many"' if len(wire.requests) == 1 else "7"
+        text = f'{{"title": "a", "count": {count}}}'
+        return speak(request, text) if way == "response_format" else speak(request, "", calls=[call("Ball", text)])
+
+    wire.chat(handler)
+    llm = llm_of(wire, should_use_structured_outputs=way == "response_format", validation_retries=2)
+    async with llm.asynchronous_client:
+        if flavour == "sync":
+            found = llm.structured_predict(Ball, PROMPT, thing="a ball")
+        elif flavour == "async":
+            found = await llm.astructured_predict(Ball, PROMPT, thing="a ball")
+        elif flavour == "stream":
+            found = list(llm.stream_structured_predict(Ball, PROMPT, thing="a ball"))[-1]
+        else:
+            found = [item async for item in await llm.astream_structured_predict(Ball, PROMPT, thing="a ball")][-1]
+    assert found == Ball(title="a", count=7)
+    first, second = wire.bodies
+    answer, told = second["messages"][len(first["messages"]) :]
+    assert "many" in str(answer)
+    assert "count: Input should be a valid integer" in told["content"]
+    if way == "tools":
+        assert (told["role"], told["tool_call_id"]) == ("tool", answer["tool_calls"][0]["id"])
+    else:
+        assert told["role"] == "user"
+
+
+def test_answers_are_sent_back_so_often_and_no_more(wire: WireServer) -> None:
+    wire.chat(say('{"title": "a"}'))
+    llm = llm_of(wire, validation_retries=1)
+    with pytest.raises(ValueError, match="count"):
+        llm.structured_predict(Ball, PROMPT, thing="a ball")
+    assert len(wire.requests) == 2
+    with pytest.raises(ValueError, match="count"):
+        llm.structured_predict(Ball, PROMPT, llm_kwargs={"validation_retries": 0}, thing="a ball")
+    with pytest.raises(ValueError, match="count"):
+        llm_of(wire).structured_predict(Ball, PROMPT, thing="a ball")
+    assert len(wire.requests) == 4
+    assert "validation_retries" not in str(wire.bodies)
+
+
 def test_a_stream_that_never_gets_there(wire: WireServer) -> None:
     wire.chat(lambda request: streamed([{"content": '{"title": "a'}]))
     with pytest.raises(ValueError, match="Ball"):
@@ -104,6 +191,3 @@ def test_the_caller_keeps_its_prompt(wire: WireServer) -> None:
     wire.chat(obey)
     llm_of(wire, pydantic_program_mode=PydanticProgramMode.FUNCTION).structured_predict(Ball, PROMPT, thing="a ball")
     assert PROMPT.output_parser is None
-
-
-__all__ = ["Request", "chunk"]

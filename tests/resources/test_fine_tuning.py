@@ -292,6 +292,8 @@ def test_both_forms_of_a_price(flavour: Any, canned: Any) -> None:
         ("get_model_limits", {"model": "m"}, "GET", "/models/limits?model_name=m"),
         ("model_limits", {"model_name": "m"}, "GET", "/models/limits?model_name=m"),
         ("preview", {"model": "m", "training_file": "f"}, "POST", "/preview"),
+        ("list_supported_models", {}, "GET", "/models/supported"),
+        ("retrieve_tokenized_dataset", {"id": "ft-1"}, "GET", "/ft-1/download-tokenized-dataset"),
     ],
 )  # fmt: skip
 def test_plain_calls(name: str, given: Any, method: str, path: str, flavour: Any, canned: Any) -> None:
@@ -299,6 +301,13 @@ def test_plain_calls(name: str, given: Any, method: str, path: str, flavour: Any
     flavour.run(getattr(client.fine_tuning, name)(**given))
     request = service.requests[-1]
     assert (request.method, request.url.raw_path.decode()) == (method, f"/v1/fine-tunes{path}")
+
+
+def test_the_address_of_tokens_is_not_shown(flavour: Any, canned: Any) -> None:
+    client, _ = canned({"url": "https://s.example/t?X-Signature=abc", "filename": "t.tar.gz", "size": 5})
+    told = flavour.run(client.fine_tuning.retrieve_tokenized_dataset("ft-1"))
+    assert (told.url, told.size) == ("https://s.example/t?X-Signature=abc", 5)
+    assert "abc" not in repr(told)
 
 
 @pytest.fixture

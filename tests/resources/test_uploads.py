@@ -19,13 +19,14 @@ from together_adapters.errors import (
     APIConnectionError,
     APIResponseValidationError,
     AuthenticationError,
+    FileChangedError,
     FileTypeError,
     InternalServerError,
     InvalidDatasetError,
     NotFoundError,
 )
 from together_adapters.resources import uploads
-from together_adapters.resources.uploads import FileChangedError, parts_of
+from together_adapters.resources.uploads import parts_of
 from together_adapters.transport import exchange
 
 ROW = b'{"text": "a line of training data, number %08d"}\n'

@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="refuse unknown parameters with a 422")
     parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
     parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
+    parser.add_argument("--job-seconds", type=float, default=1.5, help="how long a fine-tune takes (default: %(default)s)")
     options = parser.parse_args(arguments)
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Behaviour(strict=options.strict),
             keep=1_000,
             allow_code_execution=options.allow_code_execution,
+            job_seconds=options.job_seconds,
         ) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
             sys.stdout.flush()

@@ -11,12 +11,17 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from typing import Final
 
 from together_adapters.emulator.fine_tunes import FineTune
+from together_adapters.emulator.limits import limits_of
+from together_adapters.emulator.tuned_preview import row_preview
 
 MEDIA_TYPE: Final = "application/x-tar"
 _WEIGHTS: Final = 256 * 1024
+_MOST_TOKENS: Final = 1_000_000
+"""Of a tokenized dataset, so that it is there within a second."""
 
 
 def archive(job: FineTune, kind: str, step: int) -> bytes:
@@ -29,6 +34,24 @@ def archive(job: FineTune, kind: str, step: int) -> bytes:
         "trainer_state.json": json.dumps({"global_step": step, "log_history": history}, indent=1).encode(),
         weights: _noise(f"{job.data.digest}{job.id}{kind}{step}", _WEIGHTS),
     }
+    return _packed(files)
+
+
+def tokenized(job: FineTune) -> bytes:
+    """Pack the training data of a job as its model sees them: tokens and labels of each row, as far as there is room."""
+    longest = limits_of(job.base)["max_seq_length_sft"]
+    on_inputs = job.body["training_method"].get("train_on_inputs") is True
+    lines, room = [], _MOST_TOKENS
+    for row in job.data.rows:
+        seen = row_preview(row, on_inputs, longest)
+        lines.append(json.dumps({"input_ids": seen["input_ids"], "labels": seen["labels"]}) + "\n")
+        room -= seen["num_tokens"]
+        if room < 0:
+            break
+    return _packed({"train.jsonl": "".join(lines).encode()})
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in files.items():

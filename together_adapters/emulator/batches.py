@@ -15,21 +15,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from together_adapters.emulator import chat, completions, embeddings
+from together_adapters.emulator import embeddings, tuned_chat
 from together_adapters.emulator.app import Ask, json_route, respond
+from together_adapters.emulator.clock import real_seconds
 from together_adapters.emulator.disk import folder_of
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.files import StoredFile, files_of, generate
 from together_adapters.emulator.stream import compact
 
 _HANDLERS: Final[dict[str, Callable[[Ask], Any]]] = {
-    "/v1/chat/completions": chat.complete,
-    "/v1/completions": completions.complete,
+    "/v1/chat/completions": tuned_chat.chat_complete,
+    "/v1/completions": tuned_chat.complete,
     "/v1/embeddings": embeddings.embed,
 }
 _UNSUPPORTED: Final = ("/v1/audio/transcriptions", "/v1/audio/translations")
-_STEP: Final = 0.15
-"""Seconds that a batch stays in a state at least, so that somebody can see it there."""
+_STEP: Final = 0.1
+"""The part of a job's time that a batch stays in a state at least, so that somebody can see it there."""
 _MOST: Final = 50_000
 
 
@@ -128,12 +129,13 @@ def _batch(ask: Ask) -> Batch:
 
 def _run(ask: Ask, batch: Batch) -> None:
     """Work through a batch."""
+    pause = _STEP * real_seconds(ask.state.shelf)
     try:
-        time.sleep(_STEP)
+        _rest(ask, batch, pause)
         lines = _lines(batch.file)
         if not batch.cancelled:
             batch.status = "IN_PROGRESS"
-            time.sleep(_STEP)
+            _rest(ask, batch, pause)
         _answer(ask, batch, lines)
         batch.completed = datetime.now(UTC)
         if not batch.cancelled:
@@ -144,6 +146,13 @@ def _run(ask: Ask, batch: Batch) -> None:
         if not folder_of(ask.state).closed:
             ask.state.records.note_error(error)
         batch.status, batch.error = "FAILED", "The input file cannot be read."
+
+
+def _rest(ask: Ask, batch: Batch, seconds: float) -> None:
+    """Stay in a state, but not beyond the end of the batch or of the emulator."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not batch.cancelled and not folder_of(ask.state).closed:
+        time.sleep(min(left, 0.05))
 
 
 def _lines(file: StoredFile) -> list[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 JOB_SECONDS: Final = "job seconds"
 """Key in a state's shelf: how many seconds jobs really take there."""
-_USUAL: Final = 1.5
+USUAL: Final = 1.5
+"""How many it is where nobody says anything else."""
 _NEVER: Final = 0.5
 """Where a job stays that is meant never to end: in the middle."""
 
@@ -57,4 +58,4 @@ def stamp(moment: datetime) -> str:
 
 def real_seconds(shelf: dict[str, Any]) -> float:
     """How many seconds jobs really take on a server."""
-    return float(shelf.get(JOB_SECONDS, _USUAL))
+    return float(shelf.get(JOB_SECONDS, USUAL))

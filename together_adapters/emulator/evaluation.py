@@ -196,6 +196,8 @@ def _judged(ask: Ask, job: _Evaluation) -> tuple[str, dict[str, Any]]:
         results, written = _JUDGES[job.type](ask, job.parameters, rows)
     except _NoColumn as error:
         return "user_error", {"error": f"The file has no column {str(error)!r} in each row."}
+    except RecursionError:
+        return "user_error", {"error": "A row is too deeply nested to be judged."}
     lines = b"".join(compact(line) + b"\n" for line in written)
     results["result_file_id"] = generate(ask.state, f"{job.id}-results.jsonl", "eval", lines).id
     return "completed", results

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
+from together_adapters.emulator.app import Ask
 from together_adapters.emulator.clock import Clock
 from together_adapters.emulator.datasets import Dataset
 
@@ -270,3 +271,18 @@ class FineTune:
             "trainingfile_size": self.data.size,
             "events": self.events(),
         }
+
+
+def jobs_of(ask: Ask) -> dict[str, FineTune]:
+    """The jobs of this server by id, the oldest first."""
+    jobs: dict[str, FineTune] = ask.state.shelf.setdefault("fine-tunes", {})
+    return jobs
+
+
+def by_output(ask: Ask, name: str) -> FineTune | None:
+    """The job whose model, adapter or checkpoint (`name:step`) has a name."""
+    plain = name.partition(":")[0]
+    for job in jobs_of(ask).values():
+        if plain in (job.output, f"{job.output}-adapter"):
+            return job
+    return None

@@ -7,6 +7,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,16 +15,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from together_adapters.emulator.app import Ask, json_route, respond
-from together_adapters.emulator.archives import MEDIA_TYPE, archive
-from together_adapters.emulator.clock import Clock, real_seconds
+from together_adapters.emulator.archives import MEDIA_TYPE, archive, tokenized
+from together_adapters.emulator.clock import Clock, real_seconds, stamp
 from together_adapters.emulator.datasets import Dataset, dataset
 from together_adapters.emulator.disk import Stored
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.fields import check, flag, number, one_of, table, text, whole
-from together_adapters.emulator.fine_tunes import OWNER, FineTune
+from together_adapters.emulator.fine_tunes import OWNER, FineTune, by_output, jobs_of
 from together_adapters.emulator.limits import limits_of, trainable
 from together_adapters.emulator.ranges import content
-from together_adapters.emulator.tuned_chat import by_output, jobs_of
+from together_adapters.emulator.storage import keep
 from together_adapters.emulator.tuned_preview import row_preview
 
 _ENDED: Final = ("completed", "error", "user_error", "cancelled", "cancel_requested")
@@ -269,7 +270,9 @@ def _number(asked: Mapping[str, Any], name: str) -> int | None:
 
 def model_limits(ask: Ask) -> dict[str, Any]:
     """Show what a model takes."""
-    name = ask.request.query_params.get("model_name", "")
+    query = ask.request.query_params
+    # The asynchronous half of the 1.x SDK has the other word.
+    name = query.get("model_name") or query.get("model")
     if not name:
         raise bad_request("model_name is required.", param="model_name")
     return _limits(ask, name)
@@ -322,6 +325,17 @@ def download(ask: Ask) -> Response:
     return content(ask, kept[name], MEDIA_TYPE)
 
 
+def tokenized_dataset(ask: Ask) -> dict[str, Any]:
+    """Give the address of the training data in tokens, once they have been read."""
+    job = _find(ask)
+    if job.fault or job.steps_done() == 0:
+        raise bad_request(f"The job {job.id} is {job.status()}; its data are not in tokens yet.", param="id")
+    name, data = f"{job.id}-tokenized.tar.gz", tokenized(job)
+    expires = stamp(datetime.now(UTC) + timedelta(hours=1))
+    facts = {"filename": name, "content_type": MEDIA_TYPE, "size": len(data), "expires_at": expires}
+    return {"url": keep(ask, name, data, MEDIA_TYPE), **facts}
+
+
 def _wanted(job: FineTune, step: str, kind: str) -> tuple[int, str]:
     """Which state is meant. A step wins over a kind."""
     if step:
@@ -365,5 +379,6 @@ ROUTES: Any = [
     json_route("/v1/fine-tunes/{id}/events", events, method="GET"),
     json_route("/v1/fine-tunes/{id}/checkpoints", checkpoints, method="GET"),
     json_route("/v1/fine-tunes/{id}/metrics", metrics, method="GET"),
+    json_route("/v1/fine-tunes/{id}/download-tokenized-dataset", tokenized_dataset, method="GET"),
     json_route("/v1/finetune/download", download, method="GET"),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.errors import bad_request, model_not_available
+from together_adapters.emulator.fine_tunes import jobs_of
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 _PRICE_PER_MILLION = {"chat": 0.88, "language": 0.6, "embedding": 0.02, "rerank": 0.1}
@@ -32,8 +33,11 @@ def served(body: dict[str, Any]) -> tuple[str, Capabilities]:
 
 
 def list_models(ask: Ask) -> list[dict[str, Any]]:
-    """Answer with a bare array, as the service does."""
-    return [_card(name, facts) for name, facts in MODELS.items()]
+    """Answer with a bare array, as the service does: the catalogue, and what was tuned here."""
+    tuned = [
+        _card(job.output, capabilities(job.base), "fine-tuned") for job in jobs_of(ask).values() if job.status() == "completed"
+    ]
+    return [_card(name, facts) for name, facts in MODELS.items()] + tuned
 
 
 def list_autoscaled(ask: Ask) -> list[dict[str, Any]]:
@@ -43,9 +47,14 @@ def list_autoscaled(ask: Ask) -> list[dict[str, Any]]:
     return [{"name": name} for name in (*chat, *rerank)]
 
 
-def _card(name: str, facts: Capabilities) -> dict[str, Any]:
+def price_of(facts: Capabilities) -> float:
+    """US dollars per million tokens: an example, not the vendor's."""
+    return _PRICE_PER_MILLION[facts.type]
+
+
+def _card(name: str, facts: Capabilities, license: str = "other") -> dict[str, Any]:
     organization, _, short = name.partition("/")
-    price = _PRICE_PER_MILLION[facts.type]
+    price = price_of(facts)
     return {
         "id": name,
         "object": "model",
@@ -55,7 +64,7 @@ def _card(name: str, facts: Capabilities) -> dict[str, Any]:
         "display_name": short.replace("-", " "),
         "organization": organization,
         "link": f"https://huggingface.co/{name}",
-        "license": "other",
+        "license": license,
         "context_length": facts.context_length,
         "config": {"chat_template": None, "stop": [], "bos_token": None, "eos_token": None},
         "pricing": {"hourly": 0, "input": price, "output": price, "base": 0, "finetune": 0, "cached_input": price / 4},

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from together_adapters.emulator.app import TRANSPORT, State, create_app
 from together_adapters.emulator.behaviour import Behaviour
+from together_adapters.emulator.clock import JOB_SECONDS, USUAL
 from together_adapters.emulator.code_interpreter import ALLOWED, is_loopback
 from together_adapters.emulator.faults import Fault, FaultQueue
 from together_adapters.emulator.records import RecordedRequest, Records
@@ -185,6 +186,7 @@ def serve(
     faults: Iterable[Fault] = (),
     keep: int = 20_000,
     allow_code_execution: bool = False,
+    job_seconds: float = USUAL,
 ) -> Iterator[Emulator]:
     """Run an emulator for the time of a `with` block.
 
@@ -196,18 +198,23 @@ def serve(
         faults: What is to go wrong first.
         keep: How many requests it remembers.
         allow_code_execution: Whether the code interpreter runs code on this machine; on loopback alone.
+        job_seconds: How many seconds a fine-tune takes from its start to its end; evaluations take half of that, batches a
+            fifth and what their lines need. Their diaries tell of half an hour all the same.
 
     Yields:
         The handle on it; `base_url` is what clients need.
 
     Raises:
         OSError: The port is taken.
-        ValueError: Code execution was to be allowed for other machines.
+        ValueError: Code execution was to be allowed for other machines, or jobs were to take less than no time.
     """
     if allow_code_execution and not is_loopback(host):
         raise ValueError(f"code execution is allowed on loopback alone, and {host} is not")
+    if not job_seconds >= 0:
+        raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     listener = listen(host, port)
-    state = State(behaviour or Behaviour(), FaultQueue(faults), Records(keep), api_key, {ALLOWED: allow_code_execution})
+    shelf = {ALLOWED: allow_code_execution, JOB_SECONDS: job_seconds}
+    state = State(behaviour or Behaviour(), FaultQueue(faults), Records(keep), api_key, shelf)
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()

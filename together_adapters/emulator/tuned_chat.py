@@ -9,28 +9,13 @@ from typing import Any, Final
 from together_adapters.emulator import chat, completions
 from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.errors import model_not_available
-from together_adapters.emulator.fine_tunes import FineTune
+from together_adapters.emulator.fine_tunes import FineTune, by_output
 from together_adapters.emulator.mind import Thought
 from together_adapters.emulator.stream import EventStream
 from together_adapters.emulator.tuned import Example, Lesson
 
 _LONGEST: Final = 1_500
 """Characters of a learnt answer that a plain completion gives."""
-
-
-def jobs_of(ask: Ask) -> dict[str, FineTune]:
-    """The jobs of this server by id, the oldest first."""
-    jobs: dict[str, FineTune] = ask.state.shelf.setdefault("fine-tunes", {})
-    return jobs
-
-
-def by_output(ask: Ask, name: str) -> FineTune | None:
-    """The job whose model, adapter or checkpoint (`name:step`) has a name."""
-    plain = name.partition(":")[0]
-    for job in jobs_of(ask).values():
-        if plain in (job.output, f"{job.output}-adapter"):
-            return job
-    return None
 
 
 def chat_complete(ask: Ask) -> dict[str, Any] | EventStream:

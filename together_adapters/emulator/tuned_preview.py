@@ -9,6 +9,8 @@ from together_adapters.emulator.lexical import tokens
 from together_adapters.emulator.turns import token_id
 
 _IGNORED: Final = -100
+_LONGEST_TOKEN: Final = 40
+"""Characters for each token beyond which nobody reads on in a text."""
 
 
 def row_preview(row: Mapping[str, Any], train_on_inputs: bool, longest: int) -> dict[str, Any]:
@@ -16,7 +18,7 @@ def row_preview(row: Mapping[str, Any], train_on_inputs: bool, longest: int) -> 
     pieces: list[str] = []
     learnt: list[bool] = []
     for text, is_answer in _parts(row):
-        found = tokens(text)
+        found = tokens(text[: _LONGEST_TOKEN * longest])
         pieces += found
         learnt += [is_answer or train_on_inputs] * len(found)
     truncated = len(pieces) > longest
@@ -36,7 +38,7 @@ def row_preview(row: Mapping[str, Any], train_on_inputs: bool, longest: int) -> 
 def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """Stretches of a row's text, with whether they are what the model is to say."""
     if isinstance(row.get("messages"), list):
-        for message in row["messages"]:
+        for message in filter(lambda message: isinstance(message, Mapping), row["messages"]):
             role = str(message.get("role"))
             yield f"<|{role}|>\n", False
             content = message.get("content")

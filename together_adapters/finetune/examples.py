@@ -54,7 +54,7 @@ class Refusal(NamedTuple):
     skipped: bool = False
 
 
-class Unconvertible(Exception):  # noqa: N818 - it is a signal within this package, and becomes a Refusal
+class Unconvertible(Exception):
     """A record cannot become a row."""
 
     def __init__(self, code: str, message: str, path: str = "", value: Any = "", *, skipped: bool = False) -> None:

@@ -17,44 +17,82 @@ from together_adapters.finetune.rules import MAX_LINE_BYTES
 BOM: Final = b"\xef\xbb\xbf"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _CONSTANT: Final = re.compile(rb"\b(?:NaN|Infinity)\b")
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_TOLD_EVERY: Final = 1 << 20
+_BLOCK: Final = 1 << 17
+
+
+class Cut(bytes):
+    """The beginning of a line that is too long to be kept."""
 
 
 class Lines:
-    """The lines of a file, with what is known of the whole once all were read.
+    """The lines of a file, or of a range of it that begins and ends with lines; they come in batches.
 
     Attributes:
         size: Bytes that were read.
-        sha256: Checksum of the file.
+        sha256: Checksum of what was read, if it is wanted and everything was read.
+
+    Args:
+        path: The file.
+        start: Where the range begins.
+        end: Where it ends; None for the end of the file.
+        checksum: Whether the checksum is wanted. It takes longer than reading, and with some data longer than checking.
+        progress: Told how many bytes were read.
     """
 
-    def __init__(self, path: Path, progress: Callable[[int], object] | None = None) -> None:
+    def __init__(
+        self, path: Path, start: int = 0, end: int | None = None, *, checksum: bool = False, progress: Callable[[int], object] | None = None
+    ) -> None:
         self.size = 0
-        self.sha256 = ""
+        self.sha256: str | None = None
         self._path = path
+        self._start = start
+        self._end = end
+        self._digest = sha256() if checksum else None
         self._progress = progress
 
-    def __iter__(self) -> Iterator[tuple[bytes, bool]]:
-        """Give each line, and whether it was too long to be kept."""
-        digest = sha256()
-        told = 0
-        with self._path.open("rb", 1 << 20) as file:
-            while line := file.readline(MAX_LINE_BYTES):
-                digest.update(line)
-                cut = False
-                while not line.endswith(b"\n") and (more := file.readline(MAX_LINE_BYTES)):
-                    digest.update(more)
-                    cut, line = True, line[:80] + more[-1:]
-                self.size += len(line)
-                if self._progress and self.size - told >= _TOLD_EVERY:
-                    told = self.size
-                    self._progress(told)
-                yield line, cut
-            self.size = file.tell()
-        self.sha256 = digest.hexdigest()
-        if self._progress:
-            self._progress(self.size)
+    def __iter__(self) -> Iterator[list[bytes]]:
+        """Give the lines in batches, without their line feeds."""
+        held: list[bytes] = []
+        size = 0
+        for block in self._blocks():
+            last = block.rfind(b"\n")
+            if last < 0:
+                size += len(block)
+                held.append(block)
+                if size > MAX_LINE_BYTES:
+                    held = [b"".join(held)[:80]]
+                continue
+            first = block.find(b"\n") if size > MAX_LINE_BYTES else -1
+            if first >= 0:
+                yield [Cut(held[0])]
+                held = []
+            if first < last:
+                held.append(block[first + 1 : last])
+                yield _split(b"".join(held))
+            held = [block[last + 1 :]]
+            size = len(held[0])
+        if size:
+            yield [Cut(held[0])] if size > MAX_LINE_BYTES else [b"".join(held)]
+        if self._digest:
+            self.sha256 = self._digest.hexdigest()
+
+    def _blocks(self) -> Iterator[bytes]:
+        with self._path.open("rb", 0) as file:
+            file.seek(self._start)
+            while block := file.read(_BLOCK if self._end is None else min(_BLOCK, self._end - self._start - self.size)):
+                self.size += len(block)
+                if self._digest:
+                    self._digest.update(block)
+                yield block
+                if self._progress:
+                    self._progress(self.size)
+
+
+def _split(data: bytes) -> list[bytes]:
+    lines = data.split(b"\n")
+    if len(data) > MAX_LINE_BYTES:
+        return [line if len(line) <= MAX_LINE_BYTES else Cut(line[:80]) for line in lines]
+    return lines
 
 
 def parse(notes: Notes, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:
@@ -74,7 +112,7 @@ def parse(notes: Notes, data: bytes, *, first: bool = False, strict: bool = Fals
     except ValueError as problem:
         notes.add(*_fault(data, str(problem)), data)
         return False, None
-    if b"\\u0000" in data and _NUL.search(data):
+    if b"\\" in data and b"\\u0000" in data and _holds_nul(value):
         notes.add("nul_character", "", "a text holds the character NUL")
     if strict:
         json.loads(data, object_pairs_hook=lambda pairs: _unique(notes, pairs))
@@ -96,6 +134,21 @@ def _fault(data: bytes, problem: str) -> tuple[str, str, str]:
     if _CONSTANT.search(data) and _is_loose_json(data):
         return "json_syntax", "", "NaN and Infinity are not JSON"
     return "json_syntax", "", f"the line is not JSON: {problem.replace(' at line 1', '')}"
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a key or a text holds NUL: one that is hidden by a second key of the same name does not count."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and "\0" in value:
+            return True
+        if isinstance(value, dict):
+            waiting.extend(value)
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return False
 
 
 def _is_loose_json(data: bytes) -> bool:

@@ -31,19 +31,20 @@ def check_messages(notes: Notes, messages: Any, path: str, declared: set[str] | 
     if not messages:
         notes.add("messages_empty", path, "there is no message")
         return None
-    talk = _Talk(notes, declared)
+    talk = _Talk(notes, declared, trains)
     for place, message in enumerate(messages):
         talk.add(message, f"{path}[{place}]", place)
-    talk.end(path, trains)
+    talk.end(path)
     return talk.last
 
 
 class _Talk:
     """A conversation, message by message."""
 
-    def __init__(self, notes: Notes, declared: set[str] | None) -> None:
+    def __init__(self, notes: Notes, declared: set[str] | None, trains: bool) -> None:
         self.last: str | None = None
         self._notes = notes
+        self._trains = trains
         self._calls = Calls(notes, declared)
         self._begun = False
         self._answers = 0
@@ -64,17 +65,20 @@ class _Talk:
         role = check_role(notes, message, path)
         notes.count_role(role or "other")
         self._check_order(role, path, place)
+        before = notes.chars
         content = check_message(notes, message, path, role, self._calls)
+        if role == "assistant" and self._trains and message.get("weight") != 0:
+            notes.trained_chars += notes.chars - before
         self._count(message, path, role, content)
         self.last = role
 
-    def end(self, path: str, trains: bool) -> None:
+    def end(self, path: str) -> None:
         """Look at the conversation as a whole."""
         notes = self._notes
         self._calls.end()
         if self._images > MAX_IMAGES and not self._too_many:
             notes.add("too_many_images", path, f"{self._images} images in one row are more than {MAX_IMAGES}")
-        if not trains:
+        if not self._trains:
             return
         if not self._answers:
             notes.add("no_assistant_message", path, "there is no message of role assistant")
@@ -184,6 +188,7 @@ def _check_small(notes: Notes, message: dict[str, Any], path: str, role: str | N
     name = message.get("name")
     if name is not None and not isinstance(name, str):
         notes.add("name_not_string", f"{path}.name", f"a name must be a text, not {kind_of(name)}", name)
+    notes.chars += len(name) if isinstance(name, str) else 0
     if message.get("tool_call_id") is not None and role not in ("tool", None):
         notes.add("tool_call_id_outside_tool", f"{path}.tool_call_id", f"a message of role {role} names a call")
     told = [key for key in ("reasoning", "reasoning_content") if message.get(key) is not None]

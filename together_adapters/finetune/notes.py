@@ -30,12 +30,14 @@ class Notes:
         roles: How many messages each role has.
         tools: How often each tool is called.
         turns: How many messages there are.
-        chars: How many characters of text.
+        chars: How many characters a model reads.
+        trained_chars: How many of them it is trained on.
         images: How many images.
         has_tools: Whether tools are declared or called.
         has_parallel_tool_calls: Whether one message makes several calls.
         has_reasoning: Whether an answer has reasoning.
         has_sample_weights: Whether a row has one.
+        before: Turns and characters before this row.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -45,11 +47,13 @@ class Notes:
     tools: dict[str, int] = field(default_factory=dict)
     turns: int = 0
     chars: int = 0
+    trained_chars: int = 0
     images: int = 0
     has_tools: bool = False
     has_parallel_tool_calls: bool = False
     has_reasoning: bool = False
     has_sample_weights: bool = False
+    before: tuple[int, int] = (0, 0)
 
     def begin(self) -> None:
         """Begin with the next row."""
@@ -57,6 +61,7 @@ class Notes:
             self.findings = []
         self.format = None
         self.weighted = False
+        self.before = (self.turns, self.chars)
 
     def add(self, code: str, path: str, message: str, value: Any = "") -> None:
         """Note a fault."""

@@ -22,7 +22,7 @@ def is_plain(notes: Notes, row: dict[str, Any]) -> bool:
     messages = row.get("messages")
     if type(messages) is not list or not messages:
         return False
-    chars = 0
+    chars = trained = 0
     expected, other = "user", "assistant"
     begun = begins_with_system = False
     for message in messages:
@@ -34,8 +34,10 @@ def is_plain(notes: Notes, row: dict[str, Any]) -> bool:
         chars += len(content)
         if role == expected:
             begun = True
-            if role == "assistant" and (not content or content.isspace()):
-                return False
+            if role == "assistant":
+                if not content or content.isspace():
+                    return False
+                trained += len(content)
             expected, other = other, expected
         elif role == "system" and not begun and not begins_with_system:
             begins_with_system = True
@@ -46,6 +48,7 @@ def is_plain(notes: Notes, row: dict[str, Any]) -> bool:
         return False
     notes.format = "conversation"
     notes.chars += chars
+    notes.trained_chars += trained
     notes.turns += len(messages)
     roles = notes.roles
     roles["user"] = roles.get("user", 0) + turns // 2

@@ -14,7 +14,9 @@ _KEYS = frozenset({"messages", "tools"})
 def check_preference(notes: Notes, row: dict[str, Any]) -> None:
     """Look at a row of two answers."""
     declared = _check_input(notes, row["input"])
+    before = notes.chars
     outputs = [_check_output(notes, row[name], name, declared) for name in ("preferred_output", "non_preferred_output")]
+    notes.trained_chars += notes.chars - before
     if None not in outputs and outputs[0] == outputs[1]:
         notes.add("pref_outputs_identical", "non_preferred_output", "the two answers are the same")
 

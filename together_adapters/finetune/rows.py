@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, Final
@@ -18,6 +19,7 @@ from together_adapters.finetune.preferences import check_preference
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL
 from together_adapters.finetune.tools import check_tools
 
+_MOST_WEIGHT: Final = sys.float_info.max
 _KNOWN: Final = {needed: [name] for name, needed in FORMATS.items()}
 
 
@@ -108,16 +110,20 @@ def inspect_training(notes: Notes, row: dict[str, Any]) -> None:
         check_preference(notes, row)
     elif notes.format == "instruction":
         check_content(notes, row["prompt"], "prompt", "user")
+        before = notes.chars
         check_content(notes, row["completion"], "completion", "assistant")
+        notes.trained_chars += notes.chars - before
     else:
+        before = notes.chars
         check_content(notes, row["text"], "text", "user")
+        notes.trained_chars += notes.chars - before
 
 
 def _inspect_sample_weight(notes: Notes, weight: Any) -> None:
     notes.has_sample_weights = True
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         notes.add("sample_weight_invalid", "weight", f"the weight of a sample must be a number, not {kind_of(weight)}", weight)
-    elif not isfinite(weight) or weight < 0:
+    elif weight < 0 or (isinstance(weight, float) and not isfinite(weight)) or weight > _MOST_WEIGHT:
         notes.add("sample_weight_invalid", "weight", "the weight of a sample must be finite and not negative", weight)
     elif weight == 0:
         notes.add("sample_weight_zero", "weight", "the sample has weight 0")
@@ -149,13 +155,14 @@ def _is_json(notes: Notes, row: Any) -> bool:
 
 def finite(value: Any) -> bool:
     """Whether no number in a JSON value is infinite or NaN; without recursion, for values of any depth."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, float) and not isfinite(value):
-            return False
-        if isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple):
-            waiting.extend(value)
+    waiting: list[Any] = [[value]]
+    for held in waiting:
+        for item in held.values() if isinstance(held, dict) else held:
+            kind = type(item)
+            if kind is str:
+                continue
+            if kind is dict or kind is list or isinstance(item, dict | list | tuple):
+                waiting.append(item)
+            elif isinstance(item, float) and not isfinite(item):
+                return False
     return True

@@ -6,19 +6,20 @@ import csv
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from together_adapters.finetune.checker import Check
+from together_adapters.finetune.inspection import Check
 from together_adapters.finetune.rules import TOKENIZED_COLUMNS, TOKENIZED_NEEDED
 
 
-def check_csv(check: Check) -> None:
+def check_csv(check: Check, path: Path) -> None:
     """Look at a CSV file: a header, and rows of as many cells."""
-    if check.purpose != "eval":
-        code = "csv_not_for_finetune" if check.purpose == "fine-tune" else "csv_not_for_purpose"
-        check.note(code, f"CSV cannot be used for {check.purpose}")
+    if check.options.purpose != "eval":
+        code = "csv_not_for_finetune" if check.options.purpose == "fine-tune" else "csv_not_for_purpose"
+        check.note(code, f"CSV cannot be used for {check.options.purpose}")
         return
-    with check.path.open(encoding="utf-8", newline="") as file, _long_cells():
+    with path.open(encoding="utf-8", newline="") as file, _long_cells():
         reader = csv.reader(file, strict=True)
         try:
             _check_rows(check, reader)
@@ -56,12 +57,12 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def check_parquet(check: Check) -> None:
+def check_parquet(check: Check, path: Path) -> None:
     """Look at the columns and the number of rows of a Parquet file; its rows are not read."""
-    if check.purpose != "fine-tune":
-        check.note("parquet_not_for_purpose", f"Parquet cannot be used for {check.purpose}")
+    if check.options.purpose != "fine-tune":
+        check.note("parquet_not_for_purpose", f"Parquet cannot be used for {check.options.purpose}")
         return
-    with check.path.open("rb") as file:
+    with path.open("rb") as file:
         if file.read(4) != b"PAR1":
             check.note("parquet_unreadable", "the file is no Parquet")
             return
@@ -71,7 +72,7 @@ def check_parquet(check: Check) -> None:
         check.note("parquet_unchecked", "Parquet was not looked into, because pyarrow is not installed")
         return
     try:
-        file = parquet.ParquetFile(check.path)
+        file = parquet.ParquetFile(path)
         schema, rows = file.schema_arrow, file.metadata.num_rows
     except Exception as problem:
         check.note("parquet_unreadable", f"the file cannot be read: {str(problem)[:200]}")

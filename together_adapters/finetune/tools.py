@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from together_adapters.finetune.notes import Notes, kind_of
 
@@ -32,6 +32,7 @@ def check_tools(notes: Notes, tools: Any, path: str) -> set[str] | None:
         if isinstance(name, str):
             names.add(name)
     notes.has_tools = notes.has_tools or bool(tools)
+    notes.chars += len(to_json(tools, inf_nan_mode="constants"))
     return names
 
 
@@ -108,14 +109,19 @@ class Calls:
             notes.add("tool_call_invalid", f"{path}.name", f"the name of a function must be a text, not {kind_of(name)}", name)
         else:
             notes.count_tool(name[:80])
+            notes.chars += len(name)
             self._check_declared(name, f"{path}.name")
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             notes.add(
                 "tool_arguments_not_string", f"{path}.arguments", f"arguments must be a text, not {kind_of(arguments)}", arguments
             )
-        elif not _is_object(arguments):
-            notes.add("tool_arguments_not_object", f"{path}.arguments", "arguments must be the text of a JSON object", arguments)
+        else:
+            notes.chars += len(arguments)
+            if not is_object(arguments):
+                notes.add(
+                    "tool_arguments_not_object", f"{path}.arguments", "arguments must be the text of a JSON object", arguments
+                )
 
     def _check_declared(self, name: str, path: str) -> None:
         if self._declared is None:
@@ -126,7 +132,8 @@ class Calls:
             self._notes.add("tool_undeclared", path, f"the tool {name[:60]!r} is called but not declared", name)
 
 
-def _is_object(text: str) -> bool:
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
     try:
         return isinstance(from_json(text, allow_inf_nan=False), dict)
     except ValueError:

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from together_adapters.errors import ConflictError, FileTypeError, TogetherError
+from together_adapters.errors import ConflictError, FileChangedError, FileTypeError, MissingFileError, TogetherError
 from together_adapters.transport.bodies import READ_SIZE, FileRange, Form
 from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, answer, request, segment
 from together_adapters.types.files import FileResponse, MultipartUpload, StartedUpload, UploadPart, file_type_of
@@ -34,14 +34,6 @@ _UNDO_TIMEOUT: Final = 10.0
 _FILE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _read_file = answer(FileResponse)
 _read_multipart = answer(MultipartUpload)
-
-
-class MissingFileError(FileTypeError, FileNotFoundError):
-    """There is no such file on this machine."""
-
-
-class FileChangedError(TogetherError, OSError):
-    """A file changed while it was sent; what arrived was taken back."""
 
 
 @dataclass(frozen=True, slots=True)

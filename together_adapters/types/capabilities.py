@@ -123,3 +123,8 @@ _BY_LOWER_NAME = {name.lower(): capabilities for name, capabilities in MODELS.it
 def capabilities(model: str) -> Capabilities:
     """Return what `model` can do; the defaults when it is not in the table. Letter case does not matter."""
     return _BY_LOWER_NAME.get(model.lower(), _UNKNOWN)
+
+
+def is_known(model: str) -> bool:
+    """Return whether `model` is in the table."""
+    return model.lower() in _BY_LOWER_NAME

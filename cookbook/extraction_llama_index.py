@@ -1,0 +1,122 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["together-adapters[llama-index,emulator]", "tqdm"]
+#
+# [tool.uv.sources]
+# together-adapters = { path = ".." }
+# ///
+"""Read objects out of prose: structured output with LlamaIndex on Together.
+
+You learn to describe what you want as pydantic models, to show rows of a long answer as they arrive, to use an LLM that always
+answers with such an object, and that the same call asks by JSON schema or by a tool, whichever the model can do.
+
+It prints the promises that an e-mail reports, each as soon as it is read, then the announcement in another e-mail.
+
+Live (`TOGETHER_API_KEY` is set) it asks the chat model three times, with about 1,500 tokens in all. Without a key it runs on
+the emulator and costs nothing.
+
+    python cookbook/extraction_llama_index.py
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import session
+from llama_index.core import PromptTemplate
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.llm import LLMChatEndEvent
+from llama_index_together_adapters import TogetherLLM
+from pydantic import BaseModel, Field
+
+MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+PROMISES = (
+    "Ada Okafor will write the budget by 14 May. Ben Osei will test the new search before 18 May. "
+    "Chidi Lund will invite the customers on 20 May. Dana Petrov will order the lamps by 2 June."
+)
+ANNOUNCEMENT = 'Our workshop "Search without tears" takes place in Lisbon on 12 May 2026. Questions go to ada@example.org.'
+PROMPT = PromptTemplate("{text}")
+
+
+# %% What is wanted
+class Promise(BaseModel):
+    """What somebody promised to do."""
+
+    owner: str = Field(description="who promised it")
+    kind: Literal["write", "test", "invite", "order"]
+    due: str = Field(description="by when, as the text says it")
+    text: str = Field(description="the sentence of the text that says so")
+
+
+class Promises(BaseModel):
+    """All promises in a text."""
+
+    promises: list[Promise]
+
+
+class Event(BaseModel):
+    """An event that a text announces."""
+
+    title: str
+    city: str
+    date: str = Field(description="as the text says it")
+    email: str = Field(description="whom to write to")
+
+
+# %% Rows as they arrive
+def rows(llm: TogetherLLM, text: str) -> Iterator[Promise]:
+    """Yield the promises of a text, each as soon as the model has gone on to the next."""
+    done = 0
+    so_far = Promises(promises=[])
+    for so_far in llm.stream_structured_predict(Promises, PROMPT, text=text):
+        found = so_far.promises or []  # incomplete while it streams, so that anything in it may be None
+        yield from found[done:-1]
+        done = max(done, len(found) - 1)
+    yield from so_far.promises[done:]
+
+
+def show_promises(llm: TogetherLLM) -> None:
+    begun = time.monotonic()
+    for row in rows(llm, PROMISES):
+        print(f"{time.monotonic() - begun:5.1f} s  {row.owner:<12} {row.kind:<8} {row.due}")
+
+
+# %% An LLM that answers with an object
+def show_announcement(llm: TogetherLLM) -> None:
+    for field, value in llm.as_structured_llm(Event).complete(ANNOUNCEMENT).raw:
+        print(f"  {field:<8}{value}")
+
+
+# %% The tokens
+class Usage(BaseEventHandler):
+    """Adds up what the service says that chats took."""
+
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+
+    def handle(self, event: BaseEvent, **kwargs: object) -> None:
+        if isinstance(event, LLMChatEndEvent) and event.response is not None:
+            self.prompt_tokens += event.response.additional_kwargs.get("prompt_tokens", 0)
+            self.answer_tokens += event.response.additional_kwargs.get("completion_tokens", 0)
+
+
+def main() -> None:
+    with session.connect("LlamaIndex: objects out of prose") as run:
+        usage = Usage()
+        get_dispatcher().add_event_handler(usage)
+        llm = TogetherLLM(MODEL, temperature=0, client=run.client)
+        print("\nPromises, by JSON schema, as they arrive:")
+        show_promises(llm)
+        print("\nThe same, by a tool, as for a model that cannot be held to a schema:")
+        show_promises(llm.model_copy(update={"should_use_structured_outputs": False}))
+        print("\nAn announcement:")
+        show_announcement(llm)
+        run.close_with(usage.prompt_tokens, usage.answer_tokens)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The command line as a user has it: a process, its two streams and its exit code. No run may ever show the key."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from together_adapters.emulator import Emulator
+
+KEY = "sk-cli-0f9e8d7c6b5a49382716"
+MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+TRAINABLE = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+COMMAND = [sys.executable, "-W", "error", "-m", "together_adapters.cli"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its stdout as the one JSON document that it must be."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+def environment(base_url: str, **changes: str) -> dict[str, str]:
+    own = {"TOGETHER_BASE_URL": base_url, "TOGETHER_API_KEY": KEY, "TERM": "xterm-256color", "TZ": "UTC"}
+    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
+    return {**kept, **own, **changes}
+
+
+@pytest.fixture
+def run(emulator: Emulator, tmp_path: Path) -> Run:
+    """Run a command in an empty folder, against the emulator."""
+
+    def run(*arguments: object, input: str = "", code: int = 0, **changes: str) -> Done:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            input=input,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            cwd=tmp_path,
+            env=environment(emulator.base_url, **changes),
+            check=False,
+        )
+        assert KEY not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def one_error(done: Done) -> str:
+    """The only line on stderr, where nothing may stand on stdout."""
+    assert done.out == ""
+    lines = done.err.splitlines()
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def conversation(number: int) -> str:
+    messages = [{"role": "user", "content": f"Question {number}"}, {"role": "assistant", "content": f"Answer {number}"}]
+    return json.dumps({"messages": messages}) + "\n"
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Path:
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(map(conversation, range(5))), "utf-8")
+    return path
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    path = tmp_path / "faulty.jsonl"
+    path.write_text(conversation(1) + "no json\n" + '{"messages": [{"role": "robot", "content": "x"}]}\n', "utf-8")
+    return path

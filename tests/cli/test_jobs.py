@@ -1,0 +1,193 @@
+"""Fine-tunes, batches and evaluations: started with care, watched, brought home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import MODEL, TRAINABLE, Run, conversation, one_error
+from together_adapters import Together
+from together_adapters.emulator import Emulator
+
+FT = "fine-tuning"
+
+
+@pytest.fixture
+def client(emulator: Emulator) -> Any:
+    with Together(api_key="any", base_url=emulator.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def file_id(client: Together, train: Path) -> str:
+    train.write_text("".join(map(conversation, range(40))), "utf-8")
+    sent = client.files.upload(train)
+    client.files.wait(sent.id or "")
+    return sent.id or ""
+
+
+@pytest.fixture
+def job_id(client: Together, file_id: str) -> str:
+    job = client.fine_tuning.create(training_file=file_id, model=TRAINABLE, n_checkpoints=2)
+    return job.id or ""
+
+
+def bodies(emulator: Emulator, path: str) -> list[Any]:
+    return [request.json for request in emulator.requests if request.method == "POST" and request.path == path]
+
+
+def test_a_job_is_started_after_its_price_was_agreed(run: Run, file_id: str, emulator: Emulator) -> None:
+    options = (FT, "create", "-t", file_id, "-m", TRAINABLE)
+    nobody = run(*options, code=2)
+    assert "$" in nobody.err
+    assert "pass --confirm (-y)" in nobody.err.splitlines()[-1]
+    declined = run(*options, input="n\n", code=1)
+    assert declined.out == ""
+    assert bodies(emulator, "/v1/fine-tunes") == []
+    agreed = run(*options, input="\n")
+    assert "Successfully submitted a fine-tuning job ft-" in agreed.err
+    assert json.loads(agreed.out)["id"].startswith("ft-")
+
+
+def test_defaults_follow_the_kind_of_training(run: Run, file_id: str, emulator: Emulator) -> None:
+    options = (FT, "create", "-y", "--json", "--training-file", file_id, "--model", TRAINABLE)
+    job = run(*options, "-ne", 2, "-b", 16, "--train-on-inputs", "false", "--suffix", "mine", "-c", 1).json
+    assert job["id"]
+    run(*options, "--no-lora", "-lr", "0.0002", "-b", "max", "--train-on-inputs", "auto")
+    lora, full = bodies(emulator, "/v1/fine-tunes")
+    assert lora["training_type"]["lora_r"] == 64
+    assert lora["training_type"]["lora_alpha"] == 128
+    assert (lora["learning_rate"], lora["n_epochs"], lora["batch_size"], lora["suffix"]) == (1e-3, 2, 16, "mine")
+    assert lora["training_method"]["train_on_inputs"] is False
+    assert full["training_type"] == {"type": "Full"}
+    assert (full["learning_rate"], full["batch_size"]) == (2e-4, "max")
+    assert full["training_method"]["train_on_inputs"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ((), "--model or --from-checkpoint"),
+        (("-m", TRAINABLE, "--no-lora", "--lora-r", "8"), "--lora-r"),
+        (("-m", TRAINABLE, "--n-evals", "2"), "--validation-file"),
+        (("-m", TRAINABLE, "--warmup-ratio", "3"), "warmup_ratio"),
+        (("-m", TRAINABLE, "-b", "many"), "many"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_paid(
+    run: Run, emulator: Emulator, options: tuple[str, ...], what: str
+) -> None:
+    assert what in one_error(run(FT, "create", "-y", "-t", "file-1", *options, code=2))
+    assert bodies(emulator, "/v1/fine-tunes") == []
+
+
+def test_secrets_of_others_are_not_shown(run: Run, emulator: Emulator, file_id: str) -> None:
+    key = "wandb-0123456789abcdef"
+    emulator.inject("400")
+    done = run(FT, "create", "-y", "-t", file_id, "-m", TRAINABLE, "--wandb-api-key", key, code=3)
+    assert key not in one_error(done)
+    assert key not in run(FT, "create", "-y", "-t", file_id, "--wandb-api-key", key, key, code=2).err
+
+
+def test_the_life_of_a_job(run: Run, job_id: str, tmp_path: Path) -> None:
+    assert run(FT, "wait", job_id, "--poll-interval", 0.2, "--json").json["status"] == "completed"
+    table = run(FT, "list").out
+    assert "completed" in next(line for line in table.splitlines() if line.startswith(job_id))
+    assert job_id in {job["id"] for job in run(FT, "list", "--json").json}
+    whole = json.loads(run(FT, "retrieve", job_id).out)
+    assert whole["status"] == "completed"
+    assert "events" not in whole
+    assert "job_complete" in run(FT, "list-events", job_id).out
+    assert run(FT, "list-events", job_id, "--json").json[0]["message"]
+    checkpoints = run(FT, "list-checkpoints", job_id)
+    assert job_id in checkpoints.out
+    names = [entry["name"] for entry in run(FT, "list-checkpoints", job_id, "--json").json]
+    assert names[0] == job_id
+    assert "train/loss" in run(FT, "list-metrics", job_id).out
+    assert run(FT, "list-metrics", job_id, "--resolution", 2, "--json").json
+
+    fetched = run(FT, "download", job_id, "--output_dir", tmp_path, "--checkpoint-type", "adapter", "--json").json
+    assert Path(fetched["filename"]).stat().st_size == fetched["size"]
+    assert "--overwrite" in one_error(run(FT, "download", job_id, "-o", tmp_path, code=2))
+    assert run(FT, "download", job_id, "-o", tmp_path, "--overwrite").code == 0
+
+    asked = run(FT, "delete", job_id, code=2)
+    assert "pass --quiet" in asked.err
+    assert run(FT, "delete", job_id, input="n\n", code=1).out == ""
+    assert "message" in json.loads(run(FT, "delete", job_id, "--quiet").out)
+
+
+def test_a_job_is_cancelled_once_it_is_meant(run: Run, job_id: str) -> None:
+    assert "billed" in run(FT, "cancel", job_id, input="no\n", code=1).err
+    assert "cancel" in run(FT, "cancel", job_id, "-y", "--json").json["status"]
+    failed = one_error(run(FT, "wait", job_id, "--poll-interval", 0.1, code=3))
+    assert "cancelled" in failed
+
+
+def test_limits_of_a_model(run: Run) -> None:
+    assert run(FT, "model-limits", TRAINABLE, "--json").json["lora_training"]["max_rank"] == 64
+
+
+def test_a_batch(run: Run, tmp_path: Path) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello to Ann."}]}
+    requests = [{"custom_id": f"r{number}", "body": body} for number in range(3)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(request) + "\n" for request in requests), "utf-8")
+    started = json.loads(run("batches", "create", "in.jsonl").out)
+    id = started["id"]
+    assert run("batches", "wait", id, "--poll-interval", 0.1, "--json").json["status"] == "COMPLETED"
+    assert id in run("batches", "list").out
+    assert id in {batch["id"] for batch in run("batches", "list", "--json").json}
+    assert run("batches", "retrieve", id, "--json").json["input_file_id"] == started["input_file_id"]
+    lines = [json.loads(line) for line in run("batches", "results", id).out.splitlines()]
+    assert [line["custom_id"] for line in lines] == ["r0", "r1", "r2"]
+    assert run("batches", "results", id, "--json").json == lines
+    run("batches", "results", id, "--output", "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 3
+    assert "--overwrite" in one_error(run("batches", "results", id, "--output", "out.jsonl", code=2))
+    one_error(run("batches", "cancel", id, code=3))
+    again = run("batches", "create", started["input_file_id"], "--json").json
+    assert run("batches", "cancel", again["id"], "--json").json["id"] == again["id"]
+
+
+def test_an_evaluation(run: Run, client: Together, tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"prompt": f"q{number}", "response": "good"}) + "\n" for number in range(3))
+    (tmp_path / "eval.jsonl").write_text(rows, "utf-8")
+    file = run("files", "upload", "eval.jsonl", "--purpose", "eval", "--wait", "--json").json["id"]
+    judge = ("--judge-model", MODEL, "--judge-model-source", "serverless", "--judge-system-template", "Is it good?")
+    options = ("evaluation", "create", "--input-data-file-path", file, *judge)
+    classify = (*options, "--type", "classify", "--labels", "good, bad", "--pass-labels", "good")
+    id = json.loads(run(*classify, "--model-field", "response").out)["workflow_id"]
+    assert run("evaluation", "wait", id, "--poll-interval", 0.1, "--json").json["status"] == "completed"
+    assert json.loads(run("evaluation", "status", id).out)["results"]["pass_percentage"] == 100
+    assert run("evaluation", "retrieve", id, "--json").json["parameters"]["labels"] == ["good", "bad"]
+    assert id in run("evaluation", "list").out
+    assert id in {job["workflow_id"] for job in run("evaluation", "list", "--limit", 5, "--json").json}
+    one_error(run(*options, "--type", "score", "--model-field", "response", code=2))
+    one_error(run(*classify, "--model-field", "response", "--model-to-evaluate", MODEL, code=2))
+
+
+def test_two_models_are_compared(run: Run, client: Together, tmp_path: Path, emulator: Emulator) -> None:
+    (tmp_path / "eval.jsonl").write_text('{"prompt": "q", "one": "a"}\n', "utf-8")
+    file = run("files", "upload", "eval.jsonl", "--purpose", "eval", "--wait", "--json").json["id"]
+    model = ("source", "serverless", "max-tokens", 64, "temperature", 0.5, "system-template", "s", "input-template", "{{prompt}}")
+    flags = [f"--model-b-{word}" if place % 2 == 0 else str(word) for place, word in enumerate(model)]
+    run(
+        *("evaluation", "create", "--type", "compare", "--input-data-file-path", file, "--judge-model", MODEL),
+        *("--judge-model-source", "serverless", "--judge-system-template", "-", "--model-a-field", "one"),
+        *("--model-b", MODEL, *flags),
+        input="Which is better?",
+    )
+    parameters = bodies(emulator, "/v1/evaluation")[0]["parameters"]
+    assert parameters["judge"]["system_template"] == "Which is better?"
+    assert parameters["model_a"] == "one"
+    assert parameters["model_b"] == {
+        "model": MODEL,
+        "model_source": "serverless",
+        "max_tokens": 64,
+        "temperature": 0.5,
+        "system_template": "s",
+        "input_template": "{{prompt}}",
+    }

@@ -1,0 +1,148 @@
+"""A person at a terminal of 80 columns: tables that fit, bars on stderr, colours unless unwanted, answers to questions."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import COMMAND, KEY, TRAINABLE, environment
+from together_adapters import Together
+from together_adapters.cli.job_progress import duration, progress_text
+from together_adapters.emulator import Emulator
+from together_adapters.types.fine_tuning import FinetuneResponse
+
+Terminal = Callable[..., str]
+_STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def plain(screen: str) -> str:
+    return _STYLES.sub("", screen).replace("\r\n", "\n")
+
+
+@pytest.fixture
+def terminal(emulator: Emulator, tmp_path: Path) -> Terminal:
+    """Run a command in a pseudo-terminal; return all that was written to it."""
+
+    def terminal(
+        *arguments: object, typed: Sequence[tuple[str, str]] = (), columns: int = 80, code: int = 0, **changes: str
+    ) -> str:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, start_new_session=True,
+            env=environment(emulator.base_url, **changes),
+        )  # fmt: skip
+        os.close(slave)
+        screen = ""
+        waiting = list(typed)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if not select.select([master], [], [], 0.5)[0]:
+                continue
+            try:
+                read = os.read(master, 65_536)
+            except OSError:
+                break
+            if not read:
+                break
+            screen += read.decode("utf-8", "replace")
+            if waiting and waiting[0][0] in plain(screen):
+                os.write(master, waiting.pop(0)[1].encode())
+        if time.monotonic() >= deadline:
+            process.kill()
+        assert process.wait(30) == code, screen
+        os.close(master)
+        assert KEY not in screen
+        return screen
+
+    return terminal
+
+
+@pytest.fixture
+def client(emulator: Emulator) -> Together:
+    return Together(api_key="any", base_url=emulator.base_url)
+
+
+def test_a_table_fits_and_ids_stay_whole(terminal: Terminal, client: Together, train: Path) -> None:
+    id = client.files.upload(train).id or ""
+    wide, narrow, tiny = (plain(terminal("files", "list", columns=columns)) for columns in (160, 80, 40))
+    for screen, columns in ((wide, 160), (narrow, 80)):
+        assert id in screen
+        assert max(map(len, screen.splitlines())) <= columns
+    assert "fine-tune" in wide
+    assert "Purpose: no room in this terminal" in narrow
+    assert f"File ID     {id}" in tiny
+
+
+def test_colours_only_where_they_are_wanted(terminal: Terminal) -> None:
+    assert "\x1b[1m" in terminal("models", "list")
+    assert "\x1b[1m" not in terminal("models", "list", NO_COLOR="1")
+
+
+def test_a_bar_shows_how_a_job_comes_along(terminal: Terminal, client: Together, train: Path) -> None:
+    sent = plain(terminal("files", "upload", train))
+    assert "━" in sent
+    id = re.search(r"^id +(file-\S+)$", sent, re.M)
+    assert id
+    client.files.wait(id[1])
+    job = client.fine_tuning.create(training_file=id[1], model=TRAINABLE).id
+    screen = plain(terminal("fine-tuning", "wait", job, "--poll-interval", "0.1"))
+    assert "running" in screen
+    assert "━" in screen
+    assert re.search(r"^status +completed", screen, re.M)
+    assert "completed" in plain(terminal("fine-tuning", "list"))
+    assert "$" in plain(terminal("fine-tuning", "retrieve", job))
+
+
+def test_with_json_no_bar_is_in_the_document(terminal: Terminal, train: Path) -> None:
+    screen = plain(terminal("files", "check", train, "--json"))
+    assert '"ok": true' in screen
+
+
+def test_a_question_is_answered(terminal: Terminal, client: Together, train: Path) -> None:
+    file = client.files.upload(train).id
+    client.files.wait(file or "")
+    options = ("fine-tuning", "create", "-t", file, "-m", TRAINABLE)
+    assert "as you wished" in plain(terminal(*options, typed=[("[Y/n]", "n\n")], code=1))
+    assert "Successfully submitted" in plain(terminal(*options, typed=[("[Y/n]", "\n")]))
+
+
+def test_a_conversation_at_a_terminal(terminal: Terminal, emulator: Emulator) -> None:
+    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n\n>>> ", "/help\n"), ("Ctrl-C   stop", "\x04")]
+    screen = terminal(
+        "chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[typed[0], ("Hello to Ann.\n", "/help\n"), typed[2]]
+    )
+    assert "\x1b[2m" in screen  # reasoning stands back
+    assert "Hello to Ann." in plain(screen)
+    assert "/reset" in screen
+
+
+def test_ctrl_c_at_the_prompt_forgets_the_line_alone(terminal: Terminal) -> None:
+    screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[(">>> ", "\x03"), (">>> \n", "/exit\n")])
+    assert "Traceback" not in screen
+
+
+def test_progress_in_words() -> None:
+    now = datetime(2026, 1, 1, 1, tzinfo=UTC)
+    estimate = {"estimate_available": True, "seconds_remaining": 3600.0}
+    running = FinetuneResponse.model_validate({"status": "running", "started_at": "2026-01-01T00:00:00Z", "progress": estimate})
+    assert progress_text(running, now) == "█████░░░░░  50% 1h left"
+    steps = FinetuneResponse(status="running", total_steps=10, steps_completed=3)
+    assert progress_text(steps, now) == "███░░░░░░░  30%"
+    assert progress_text(FinetuneResponse(status="completed"), now) == "completed"
+    assert progress_text(FinetuneResponse(status="pending"), now) == "unavailable"
+    assert progress_text(FinetuneResponse(status="error"), now) == ""
+    assert duration(90_061) == "1d 1h 1min 1s"

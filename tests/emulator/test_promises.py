@@ -1,0 +1,137 @@
+"""What the emulator promises whoever runs it: loopback alone, a clean disk, an end without fuss, and no 5xx on any route.
+
+Elsewhere: ports that are taken and signals in `test_server`, code only by permission in `test_code_interpreter`, hostile chats in
+`test_hostile`, hostile uploads in `test_files`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.emulator.conftest import KEY, MODEL
+from tests.emulator.test_fine_tuning import MODEL as TUNABLE
+from tests.emulator.test_fine_tuning import put
+from tests.emulator.test_hostile import DEEP
+from together_adapters.emulator import Emulator, serve
+from together_adapters.emulator.app import create_app
+
+MOST_SECONDS = 5.0
+
+
+def test_it_listens_on_this_machine_alone(emulator: Emulator) -> None:
+    assert inspect.signature(serve).parameters["host"].default == "127.0.0.1"
+    assert emulator.base_url.startswith("http://127.0.0.1:")
+    with socket.socket() as other:
+        # another loopback address of this machine, where a server of all interfaces would answer
+        assert other.connect_ex(("127.0.0.2", emulator.port)) != 0
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every method and path of the emulator, with something for what varies."""
+    with serve() as emulator:
+        app = create_app(emulator._state).app  # type: ignore[attr-defined]
+    return sorted(
+        (method, re.sub(r"\{\w+\}", "x", route.path)) for route in app.router.routes for method in route.methods - {"HEAD"}
+    )
+
+
+BODIES: dict[str, bytes] = {
+    "nothing": b"",
+    "deep": DEEP.encode(),
+    "deep inside": b'{"model": "a/b", "messages": %b, "parameters": %b, "training_file": %b}' % ((DEEP.encode(),) * 3),
+    "deep object": b'{"a":' * 3_000 + b"1" + b"}" * 3_000,
+    "null": b"null",
+    "number": b"1e999",
+    "digits": b'{"n": ' + b"9" * 5_000 + b"}",
+    "no text": b'\xff\xfe{"a"',
+    "broken": b'{"model": "a/b"',
+    "odd values": json.dumps(
+        {name: {"x": [None]} for name in ("model", "messages", "prompt", "input", "purpose", "parts")}
+    ).encode(),
+    "long": json.dumps({"model": MODEL, "prompt": "x" * 2_000_000, "input": "y" * 2_000_000, "code": "z" * 2_000_000}).encode(),
+}
+
+
+FORMS = ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("application/json", body) for body in BODIES] + [(kind, body) for kind in FORMS for body in ("no text", "long")],
+)
+def test_no_body_on_any_route_is_a_failure_of_the_service(kind: str, body: str, emulator: Emulator, http: httpx.Client) -> None:
+    found = {}
+    root = emulator.base_url.removesuffix("/v1")
+    for method, path in routes():
+        began = time.process_time()
+        answer = http.request(method, root + path, content=BODIES[body], headers={"content-type": kind})
+        took = time.process_time() - began
+        if answer.status_code >= 500 or took > MOST_SECONDS:
+            found[f"{method} {path}"] = (answer.status_code, took)
+    assert found == {}
+    assert emulator.errors == []
+
+
+def test_rows_that_are_deep_hurt_nobody(emulator: Emulator, http: httpx.Client) -> None:
+    deep = json.loads("[" * 900 + "]" * 900)
+    file = put(emulator, [{"text": deep}, {"messages": deep}, {"prompt": {"a": deep}, "completion": deep}])
+    job = http.post("/fine-tunes", json={"training_file": file, "model": TUNABLE})
+    answers = [
+        job,
+        http.post("/fine-tunes/preview", json={"training_file": file, "model": TUNABLE}),
+        http.post("/fine-tunes/estimate-price", json={"training_file": file, "model": TUNABLE}),
+        http.get("/fine-tunes"),
+        *(http.get(f"/fine-tunes/{job.json().get('id')}{what}") for what in ("", "/events", "/checkpoints", "/metrics")),
+    ]
+    assert max(answer.status_code for answer in answers) < 500
+    judge = {"model": MODEL, "model_source": "serverless", "system_template": "Which?"}
+    for name in ("text", "messages"):
+        file = put(emulator, [{"text": deep, "messages": "x"}] * 2, "eval")
+        parameters = {"judge": judge, "input_data_file_path": file, "model_a": name, "model_b": name}
+        made = http.post("/evaluation", json={"type": "compare", "parameters": parameters}).json()
+        deadline = time.monotonic() + 5
+        while http.get(f"/evaluation/{made['workflow_id']}/status").json()["status"] not in ("completed", "error", "user_error"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert emulator.errors == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once_and_leaves_nothing_while_it_is_busy(number: signal.Signals, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "together_adapters.emulator", "--job-seconds", "600"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    line = json.dumps({"custom_id": "a", "body": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}}) + "\n"
+    with httpx.Client(base_url=url, headers=KEY, verify=False, timeout=20) as http:
+        form = {"file_name": "a.jsonl", "purpose": "batch-api", "file_type": "jsonl"}
+        file = http.post("/files/upload", data=form, files={"file": ("a.jsonl", line.encode())}).json()["id"]
+        assert http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).status_code == 200
+        assert list(tmp_path.rglob("*")) != []
+        asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 500"}], "stream": True}
+        with http.stream("POST", "/chat/completions", json=asked, headers={"x-emulator-behaviour": "delay=1"}) as stream:
+            next(stream.iter_bytes())
+            began = time.monotonic()
+            process.send_signal(number)
+            _, complaints = process.communicate(timeout=10)
+            assert time.monotonic() - began < MOST_SECONDS
+    assert (process.returncode, complaints) == (0, "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,222 @@
+"""From a file to a tuned model and back, and every way in which it must stop before anything is paid."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import KEY, Flavour
+from together_adapters import AsyncTogether, JobFailedError, NotFoundError, Together
+from together_adapters.emulator import Emulator, serve
+from together_adapters.errors import APITimeoutError, InvalidDatasetError
+from together_adapters.finetune import AsyncJob, Job, RemoteValidationError, astart, start, write_jsonl
+from together_adapters.types.progress import Progress
+
+MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+ROWS = [
+    {"messages": [{"role": "user", "content": f"What is the word of gate {n}?"}, {"role": "assistant", "content": f"It is zebra-{n}."}]}
+    for n in range(12)
+]  # fmt: skip
+TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC4"
+
+Launch = Callable[..., Any]
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """An emulator of its own: files and jobs stay at a service."""
+    with serve(job_seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def launch(flavour: Flavour) -> Launch:
+    def run(*files: Any, client: Any = None, **options: Any) -> Any:
+        begin = astart if flavour.is_async else start
+        return flavour.run(begin(client or flavour.client(), *files, **{"model": MODEL, "poll_interval": 0.02, **options}))
+
+    return run
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Path:
+    return written(tmp_path / "train.jsonl", ROWS)
+
+
+def written(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def changes(emulator: Emulator) -> list[str]:
+    """What was asked for that changes something at the service."""
+    return [
+        f"{request.method} {request.path}"
+        for request in emulator.requests
+        if request.method != "GET" and "estimate" not in request.path
+    ]
+
+
+def test_rows_become_a_model_that_knows_them(launch: Launch, flavour: Flavour, tmp_path: Path) -> None:
+    prepared = write_jsonl(ROWS, tmp_path / "train.jsonl")
+    steps: list[Progress] = []
+    job = launch(prepared, suffix="gates", progress=steps.append)
+    assert isinstance(job, AsyncJob if flavour.is_async else Job)
+    assert job.id.startswith("ft-")
+    assert job.price_estimate is not None and job.price_estimate.available
+    assert job.reports["train"].valid == len(ROWS) and job.differences == {"train": []}
+    assert {"check", "upload"} <= {step.stage for step in steps}
+    told: list[Progress] = []
+    done = flavour.run(job.wait(poll_interval=0.02, timeout=20, progress=told.append))
+    assert done is job and job.status == "completed" and "gates" in job.model
+    assert told[-1].fraction == 1
+    assert job.price_estimate is not None, "looking at a job forgets what it was to cost"
+    question = {"messages": [{"role": "user", "content": "What is the word of gate 7?"}]}
+    answers = [flavour.run(flavour.client().chat.completions.create(model=model, **question)) for model in (job.model, MODEL)]
+    assert "zebra-7" in answers[0].choices[0].message.content
+    assert "zebra-7" not in answers[1].choices[0].message.content
+
+
+def test_the_tuned_model_in_langchain(launch: Launch, flavour: Flavour, train: Path) -> None:
+    job = flavour.run(launch(train).wait(poll_interval=0.02))
+    model = job.chat_model(temperature=0)
+    assert model.temperature == 0
+    asked = model.ainvoke if flavour.is_async else model.invoke
+    assert "zebra-3" in flavour.run(asked("What is the word of gate 3?")).content
+
+
+def test_the_tuned_model_in_llama_index(launch: Launch, flavour: Flavour, train: Path) -> None:
+    job = flavour.run(launch(train).wait(poll_interval=0.02))
+    llm = job.llama_llm(temperature=0)
+    asked = llm.acomplete if flavour.is_async else llm.complete
+    assert "zebra-3" in flavour.run(asked("What is the word of gate 3?")).text
+
+
+def test_a_model_that_is_not_there_yet(launch: Launch, flavour: Flavour, train: Path) -> None:
+    job = launch(train, suffix="[slow]")
+    for hand_over in (job.chat_model, job.llama_llm):
+        with pytest.raises(JobFailedError, match=r"no model to talk to yet.*wait"):
+            hand_over()
+    with pytest.raises(APITimeoutError, match="goes on"):
+        flavour.run(job.wait(poll_interval=0.02, timeout=0.1))
+
+
+def test_a_job_is_found_again_by_its_id(launch: Launch, flavour: Flavour, train: Path) -> None:
+    client = flavour.client()
+    begun = launch(train, client=client, suffix="[slow]")
+    again = (AsyncJob if flavour.is_async else Job)(client, begun.id)
+    assert again.status is None
+    assert flavour.run(again.refresh()).status == begun.status or again.status
+    assert flavour.run(again.events()).data
+    assert (flavour.run(again.cancel()).status or "").startswith("cancel")
+    with pytest.raises(JobFailedError) as ended:
+        flavour.run(again.wait(poll_interval=0.02, timeout=10))
+    assert again.status == "cancelled" and ended.value.events
+    assert KEY not in repr(again)
+    unknown = (AsyncJob if flavour.is_async else Job)(client, "ft-none")
+    with pytest.raises(NotFoundError):
+        flavour.run(unknown.refresh())
+
+
+def test_a_job_that_fails_tells_its_last_events(launch: Launch, flavour: Flavour, train: Path) -> None:
+    job = launch(train, suffix="[fail]")
+    with pytest.raises(JobFailedError) as ended:
+        flavour.run(job.wait(poll_interval=0.02))
+    assert ended.value.events and job.status == "error"
+
+
+def test_a_validation_file_is_measured_on(launch: Launch, flavour: Flavour, train: Path, tmp_path: Path) -> None:
+    job = launch(train, written(tmp_path / "validation.jsonl", ROWS[:3]), n_evals=2)
+    assert job.reports.keys() == job.differences.keys() == {"train", "validation"}
+    assert job.details.validation_file and job.details.validation_file != job.details.training_file
+    assert job.details.n_evals == 2
+
+
+def test_a_file_that_is_there_already_is_not_sent_again(launch: Launch, emulator: Emulator, train: Path) -> None:
+    first, second = launch(train), launch(train)
+    assert first.details.training_file == second.details.training_file
+    assert sum(request.method == "PUT" for request in emulator.requests) == 1
+
+
+def test_faults_are_told_before_anything_is_sent(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
+    bad = written(tmp_path / "bad.jsonl", [*ROWS, {"messages": [{"role": "user", "content": "alone"}]}])
+    with pytest.raises(InvalidDatasetError, match=r"bad.jsonl was not uploaded(.|\n)*line 13") as refused:
+        launch(bad)
+    assert refused.value.report.issue_counts
+    assert not changes(emulator)
+
+
+def test_data_of_another_method(launch: Launch, emulator: Emulator, train: Path) -> None:
+    with pytest.raises(InvalidDatasetError, match="dpo"):
+        launch(train, method="dpo")
+    assert not changes(emulator)
+
+
+def test_rows_that_the_model_is_not_trained_with(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}}  # fmt: skip
+    row = {
+        "messages": [
+            {"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "A dot."}]},
+        ]
+    }
+    with pytest.raises(InvalidDatasetError, match="images"):
+        launch(written(tmp_path / "seen.jsonl", [row]))
+    assert not changes(emulator)
+
+
+@pytest.mark.parametrize("option", [{"n_epochs": 10_000}, {"suffix": "x" * 41}, {"lora_r": 4_096}, {"model": None}])
+def test_arguments_are_checked_before_anything_is_sent(
+    launch: Launch, emulator: Emulator, train: Path, option: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(option))):
+        launch(train, **option)
+    assert not changes(emulator)
+
+
+def test_secrets_stay_here(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": f"My token is {TOKEN}"}, {"role": "assistant", "content": "Keep it."}]}
+    leaky = written(tmp_path / "leaky.jsonl", [*ROWS, row])
+    with pytest.raises(InvalidDatasetError, match="allow_secrets") as refused:
+        launch(leaky)
+    assert TOKEN not in str(refused.value) + refused.value.report.model_dump_json()
+    assert not changes(emulator)
+    assert launch(leaky, allow_secrets=True).id
+
+
+def test_a_price_that_is_too_high(launch: Launch, emulator: Emulator, train: Path) -> None:
+    with pytest.raises(ValueError, match=r"max_price=0.0001; it was not started"):
+        launch(train, max_price=0.0001)
+    assert "POST /v1/fine-tunes" not in changes(emulator)
+    seen: list[Any] = []
+    assert launch(train, max_price=1_000, on_price=seen.append).id
+    assert seen[0].estimated_total_price < 1_000
+
+
+def test_what_only_the_service_finds(launch: Launch, tmp_path: Path) -> None:
+    doubtful = written(tmp_path / "doubtful.jsonl", [{"messages": ROWS[0]["messages"][1:]}])
+    with pytest.raises(RemoteValidationError) as refused:
+        launch(doubtful, severities={"leading_assistant": "ignore"})
+    assert refused.value.remote.valid is False
+    assert refused.value.local_report.ok
+
+
+def test_the_signatures_show_every_parameter() -> None:
+    for begin, kind in ((start, "Job"), (astart, "AsyncJob")):
+        shown = inspect.signature(begin)
+        assert {"client", "train", "validation", "model", "method", "n_epochs", "learning_rate"} <= shown.parameters.keys()
+        assert shown.return_annotation == kind
+        assert "Raises:" in (begin.__doc__ or "")
+    known = set(inspect.signature(Together(api_key="k").fine_tuning.create).parameters)
+    passed_on = set(inspect.signature(start).parameters) - {
+        "client", "train", "validation", "method", "severities", "allow_secrets", "max_price", "progress", "poll_interval",
+    }  # fmt: skip
+    assert passed_on <= known
+    left_out = known - passed_on
+    assert left_out == {"training_file", "validation_file", "training_method", "model_limits", "verbose"}
+    assert AsyncTogether.__name__

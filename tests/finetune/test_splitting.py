@@ -1,0 +1,130 @@
+"""Splits: the same everywhere, unmoved by new rows, and without leaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from together_adapters.errors import DatasetError
+from together_adapters.finetune import TrainingData, leakage
+from together_adapters.finetune.examples import Example, Refusal
+
+
+def row(question: Any, answer: Any = "a", **more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": str(question)}, {"role": "assistant", "content": str(answer)}], **more}
+
+
+def test_a_split_is_the_same_on_every_machine() -> None:
+    train, validation = TrainingData.from_rows([row(number) for number in range(100)]).split(0.1)
+    assert [each["messages"][0]["content"] for each in validation] == [
+        "6",
+        "10",
+        "11",
+        "17",
+        "28",
+        "32",
+        "44",
+        "45",
+        "63",
+        "80",
+        "90",
+        "93",
+    ]
+    assert len(list(train)) + len(list(validation)) == 100
+
+
+def test_another_seed_divides_differently() -> None:
+    data = TrainingData.from_rows([row(number) for number in range(100)])
+    assert list(data.split(0.2, seed=1)[1]) != list(data.split(0.2, seed=2)[1])
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3), st.none() | st.integers(0, 8)), min_size=2, max_size=60)
+
+
+@given(ROWS, st.integers(0, 5))
+@settings(deadline=None)
+def test_nothing_leaks_and_nothing_gets_lost(given: list[tuple[int, int, int | None]], seed: int) -> None:
+    made = [
+        Example(row(question, answer), number, group=None if group is None else f"g{group}")
+        for number, (question, answer, group) in enumerate(given, 1)
+    ]
+    train, validation = TrainingData.from_rows(made).split(0.4, seed=seed)
+    try:
+        sides = [list(validation.records()), list(train.records())]
+    except DatasetError:
+        assume(False)
+    kept = [[each for each in side if isinstance(each, Example)] for side in sides]
+    lost = [each for each in sides[0] if isinstance(each, Refusal)]
+    assert leakage([each.row for each in kept[1]], [each.row for each in kept[0]]) == (0, 0)
+    assert len(kept[0]) + len(kept[1]) + len(lost) == len(made)
+    assert {each.code for each in lost} <= {"prompt_in_training"}
+    groups = [{each.group for each in side if each.group} for side in kept]
+    assert not groups[0] & groups[1]
+
+
+@given(st.lists(st.integers(), min_size=40, max_size=60, unique=True), st.lists(st.integers(), max_size=20))
+@settings(deadline=None, max_examples=30)
+def test_rows_keep_their_side_when_others_are_added(numbers: list[int], more: list[int]) -> None:
+    def sides(each: list[int]) -> tuple[set[str], set[str]]:
+        train, validation = TrainingData.from_rows([row(number) for number in each]).split(0.5)
+        return {one["messages"][0]["content"] for one in train}, {one["messages"][0]["content"] for one in validation}
+
+    try:
+        before = sides(numbers)
+    except DatasetError:
+        assume(False)
+    after = sides(numbers + more)
+    assert before[0] <= after[0]
+    assert before[1] <= after[1]
+
+
+def test_what_stays_together_can_be_named() -> None:
+    rows = [row(number, user=f"u{number % 10}") for number in range(100)]
+    for by in ("user", lambda each: each["user"]):
+        train, validation = TrainingData.from_rows(rows).split(0.3, by=by)
+        users = [{each["user"] for each in side} for side in (train, validation)]
+        assert not users[0] & users[1]
+        assert len(users[0] | users[1]) == 10
+    with pytest.raises(DatasetError, match="data:1 has no group to split by"):
+        list(TrainingData.from_rows(rows).split(by="group")[0])
+
+
+def test_an_empty_side_is_an_error_that_says_what_would_do() -> None:
+    data = TrainingData.from_rows([row(number) for number in range(5)])
+    train, validation = data.split(0.01)
+    with pytest.raises(DatasetError, match="the validation data is empty"):
+        list(train)
+    with pytest.raises(DatasetError, match="the validation data is empty") as caught:
+        list(validation)
+    share = float(str(caught.value).split("at least ")[1].split(",")[0])
+    assert len(list(data.split(share)[1])) == 1
+    with pytest.raises(DatasetError, match="the training data is empty") as caught:
+        list(data.split(0.999)[0])
+    share = float(str(caught.value).split("at most ")[1].split(",")[0])
+    assert len(list(data.split(share)[0])) == 1
+    with pytest.raises(DatasetError, match="one group"):
+        list(TrainingData.from_rows([row(1), row(1, "b")]).split()[0])
+    with pytest.raises(DatasetError, match="no rows"):
+        list(TrainingData.from_rows([]).split()[0])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        data.split(1)
+
+
+def test_the_prompts_of_rows_that_merge_are_equal_before() -> None:
+    parts = {
+        "messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "x"}]
+    }
+    assert leakage([parts], [row("A \n b")]) == (0, 1)
+
+
+def test_leakage_counts_rows_and_prompts() -> None:
+    assert leakage([row(1), row(2)], [row(1), row(2, "other"), row(3)]) == (1, 2)
+
+
+def test_what_is_refused_is_told_once() -> None:
+    data = TrainingData.from_rows([*[row(number) for number in range(50)], 3])
+    train, validation = data.split(0.3)
+    assert [sum(isinstance(each, Refusal) for each in side.records()) for side in (train, validation)] == [1, 0]

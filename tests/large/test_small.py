@@ -1,0 +1,22 @@
+"""What `make test-large` proves of gigabytes, of files that are a little larger than the memory that is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.large.__main__ import download, upload
+
+MIB = 2**20
+MOST = 90 * MIB
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_an_upload_in_parts_within_little_memory(flavour: str, tmp_path: Path) -> None:
+    upload(tmp_path, flavour, MOST + 5 * MIB, str(10 * MIB), most=MOST)
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_download_that_is_killed_twice_arrives_whole(flavour: str, tmp_path: Path) -> None:
+    download(tmp_path, flavour, 40 * MIB, "0.004", most=MOST)

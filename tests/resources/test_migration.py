@@ -1,0 +1,86 @@
+"""MIGRATION.md keeps its word: its examples run on the emulator, and every name in it exists on both clients."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from together_adapters import AsyncTogether, Together, errors
+from together_adapters.emulator import Emulator
+
+PAGE = (Path(__file__).parents[2] / "MIGRATION.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_examples_run(
+    example: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "sk-of-a-reader")
+    monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "MIGRATION.md", "exec"), {"__name__": "__main__"})
+    out, err = capsys.readouterr()
+    assert (bool(out.strip()), err) == (True, "")
+
+
+@pytest.mark.parametrize("flavour", [Together, AsyncTogether])
+def test_every_method_that_it_names_is_there(flavour: Any) -> None:
+    client = flavour(api_key="k")
+    methods = set()
+    for resource in ("files", "fine_tuning", "batches", "evaluation"):
+        (row,) = re.findall(rf"^\| `{resource}\..*$", PAGE, re.MULTILINE)
+        methods |= {f"{resource}.{word.rpartition('.')[2]}" for word in re.findall(r"`([\w.]+)`", row)} - {"evaluation.evals"}
+    methods |= {"models.list", "models.upload"}
+    assert len(methods) > 35
+    for name in methods:
+        resource, _, method = name.partition(".")
+        assert callable(getattr(getattr(client, resource), method)), name
+    for resource in (
+        "completions",
+        "embeddings",
+        "rerank",
+        "images",
+        "audio",
+        "videos",
+        "code_interpreter",
+        "endpoints",
+        "evals",
+    ):
+        assert f"`{resource}" in PAGE
+        assert getattr(client, resource)
+
+
+def test_every_error_that_it_names_is_there() -> None:
+    section = PAGE.partition("## Errors")[2].partition("\n## ")[0]
+    names = set(re.findall(r"`([A-Z]\w*(?:Error|Exception|Timeout))`|`(Timeout)`", section))
+    assert len(names) > 12
+    for name in {one or other for one, other in names}:
+        assert issubclass(getattr(errors, name), errors.TogetherError), name
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_exist_with_their_options(line: str) -> None:
+    click = pytest.importorskip("click")
+    from together_adapters.cli.app import cli
+
+    command: Any = cli
+    program, *words = shlex.split(line)
+    assert program == "together-adapters"
+    context = click.Context(command)
+    while isinstance(command, click.Group):
+        command = command.get_command(context, words.pop(0))
+        context = click.Context(command, parent=context)
+    command.make_context(line, words, parent=context.parent, resilient_parsing=True)
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_what_is_out_of_scope_is_named() -> None:
+    section = PAGE.partition("## What is not here")[2].lower()
+    assert all(word in section for word in ("realtime", "clusters", "reinforcement learning"))

@@ -1,0 +1,94 @@
+"""Every answer type reads what the service may send one day: nothing, nulls, new words, new fields."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import types as python_types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+
+from together_adapters import types
+from together_adapters.transport.call import events
+from together_adapters.types.answer import Answer
+
+NEW = "a-word-of-tomorrow"
+NEEDED = {
+    "StartedUpload": {"file_id": "f", "url": "u"},
+    "UploadPart": {"PartNumber": 1, "URL": "u"},
+    "MultipartUpload": {"upload_id": "u", "file_id": "f"},
+    "Embedding": {"embedding": [0.5]},
+    "RerankResult": {"index": 0, "relevance_score": 0.5},
+}
+"""What an answer is nothing without: an upload that is told no place, an embedding with no numbers, a score of no document."""
+
+
+def answers() -> list[type[Answer]]:
+    for module in pkgutil.iter_modules(types.__path__):
+        importlib.import_module(f"{types.__name__}.{module.name}")
+    found: list[type[Answer]] = []
+    waiting: list[type[Answer]] = [Answer]
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind)
+        waiting += kind.__subclasses__()
+    return sorted({kind for kind in found if kind.__module__.startswith(f"{types.__name__}.")}, key=lambda kind: kind.__name__)
+
+
+def needed(kind: type[Answer]) -> dict[str, Any]:
+    return dict(NEEDED.get(kind.__name__, {}))
+
+
+def read(kind: type[Answer], sent: Any) -> Answer:
+    """Read an answer as the client does."""
+    return events(kind)(json.dumps(sent).encode())
+
+
+def words(hint: Any) -> bool:
+    """Whether a field takes a text, as fields with words of the service do."""
+    if typing.get_origin(hint) in (typing.Union, python_types.UnionType, typing.Annotated, Literal):
+        return any(words(part) for part in typing.get_args(hint))
+    return hint is str or isinstance(hint, str)
+
+
+def wired(kind: type[Answer]) -> Iterator[tuple[str, Any]]:
+    """The fields of an answer under the names that they have on the wire."""
+    hints = typing.get_type_hints(kind)
+    for name, field in kind.model_fields.items():
+        alias = field.validation_alias
+        choices = [choice for choice in getattr(alias, "choices", [alias or name]) if isinstance(choice, str)]
+        yield choices[0], hints[name]
+
+
+@pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
+def test_nothing_and_nulls_are_read(kind: type[Answer]) -> None:
+    read(kind, needed(kind)).model_dump()
+    names = [name for name, _ in wired(kind) if name not in needed(kind)]
+    for name in names:
+        read(kind, {**needed(kind), name: None}).model_dump()
+    read(kind, {**needed(kind), **dict.fromkeys(names)}).model_dump()
+
+
+@pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
+def test_new_words_and_new_fields_are_kept(kind: type[Answer]) -> None:
+    texts = {name: NEW for name, hint in wired(kind) if words(hint)}
+    answer = read(kind, {**needed(kind), **texts, "brand_new": {"deep": [1]}})
+    dumped = answer.model_dump()
+    assert dumped["brand_new"] == {"deep": [1]}
+    assert list(dumped.values()).count(NEW) >= len(set(texts) - needed(kind).keys())
+    assert repr(answer)
+
+
+def test_no_answer_has_an_enum() -> None:
+    """A word of the service is a text: an enum fails on the next one."""
+    closed = {
+        f"{kind.__name__}.{name}"
+        for kind in answers()
+        for name, hint in wired(kind)
+        if "Literal" in str(hint) and "str" not in str(hint)
+    }
+    assert closed == set()

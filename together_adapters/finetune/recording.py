@@ -1,0 +1,157 @@
+"""The file in which recorders keep live calls: one row in a line, each written at once, for nobody else's eyes.
+
+A line is a row in the service's format, with one more column, `trace_id`, that says which calls belong together. Nothing else of a
+call is kept: no parameters, no headers, no key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from together_adapters.finetune.data import TrainingData
+from together_adapters.finetune.examples import Example, Record, Refusal, Row, Unconvertible
+from together_adapters.finetune.prefixes import longest
+
+TRACE: Final = "trace_id"
+
+
+_THREADS: Final = ("thread_id", "conversation_id", "session_id")
+_MODE: Final = 0o600
+
+
+class RecordingFile:
+    """A file of recorded calls, and what became of every call.
+
+    It is opened for each line and closed again, so nothing is lost when the program is killed, processes may share it, and it may
+    be moved away at any time.
+
+    Attributes:
+        path: Where it is.
+        counts: How many calls were `written`, and how many were not because they `failed`, were `cancelled`, came to no end
+            (`unfinished`), hold what no row can (`refused`) or could not be written (`lost`).
+        refusals: Why the last hundred calls were refused.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Make the file if it is not there; what is in it stays.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.path = Path(path)
+        self.counts: Counter[str] = Counter()
+        self.refusals: deque[Unconvertible] = deque(maxlen=100)
+        self._lock = Lock()
+        self._torn = False
+        descriptor = self._open()
+        try:
+            self._torn = _ends_within_a_line(self.path)
+        finally:
+            os.close(descriptor)
+
+    def write(self, row: Row, trace: str | None) -> None:
+        """Add a row.
+
+        Raises:
+            OSError: It could not be written.
+            ValueError: The row is not JSON.
+        """
+        line = to_json({**row, TRACE: trace} if trace else row) + b"\n"
+        with self._lock:
+            descriptor = self._open()
+            try:
+                self._put(descriptor, b"\n" + line if self._torn else line)
+            finally:
+                os.close(descriptor)
+            self.counts["written"] += 1
+
+    def count(self, what: str) -> None:
+        """Count a call that was not written."""
+        with self._lock:
+            self.counts[what] += 1
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Count a call as refused when it cannot become a row, and as lost when it cannot be written, which is raised on."""
+        try:
+            yield
+        except Unconvertible as refused:
+            self.refusals.append(refused)
+            self.count("refused")
+        except Exception:
+            self.count("lost")
+            raise
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self.path, flags, _MODE)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, _MODE)
+        return descriptor
+
+    def _put(self, descriptor: int, line: bytes) -> None:
+        """Write a line with one call, which the system does not divide unless the disk is full."""
+        self._torn = True
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        self._torn = False
+
+
+def thread_of(*described: Mapping[str, Any] | None) -> str | None:
+    """Return the id of the conversation that a call belongs to, where its metadata names one."""
+    return next((str(one[key]) for one in described if one for key in _THREADS if one.get(key)), None)
+
+
+def recorded(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
+    """Read a file of recorded calls.
+
+    Args:
+        path: The file.
+        collapse_prefixes: Whether calls whose conversation a later one of the same trace continues are left out.
+
+    Returns:
+        Its rows, grouped by trace.
+    """
+    name = Path(path).name
+
+    def read() -> Iterator[Record]:
+        return _lines(Path(path), name)
+
+    return TrainingData(longest(read) if collapse_prefixes else read, name)
+
+
+def _lines(path: Path, name: str) -> Iterator[Record]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = from_json(line)
+            except ValueError as problem:
+                yield Refusal(
+                    "json_syntax", f"the line is not whole: {problem}", number, name, value=line[:80].decode(errors="replace")
+                )
+                continue
+            if not isinstance(row, dict):
+                yield Refusal("line_not_object", "a line must be one JSON object", number, name)
+                continue
+            yield Example(row, number, name, row.pop(TRACE, None))
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    """Whether the last line was not written to its end."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if not size:
+            return False
+        file.seek(size - 1)
+        return file.read(1) != b"\n"

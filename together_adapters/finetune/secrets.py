@@ -1,0 +1,117 @@
+"""Secrets and personal data in training data: a model may repeat what it was trained on, to anybody.
+
+Kinds are told by their form. What has none, such as a password in a sentence, is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+_MOST_OF_A_LINE: Final = 1000
+
+
+class Kind(NamedTuple):
+    """A kind of secret.
+
+    Attributes:
+        name: Its stable name.
+        hints: Byte strings of which a line has one where it has a secret of this kind; finding none is quick.
+        pattern: What it looks like.
+        blocks: Whether data that has it is not uploaded.
+        shown: How many characters of it may be shown.
+    """
+
+    name: str
+    hints: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+    blocks: bool = True
+    shown: int = 4
+
+
+def _kind(name: str, hints: str, pattern: str, *, blocks: bool = True, shown: int = 4) -> Kind:
+    return Kind(name, tuple(hint.encode() for hint in hints.split(" ")), re.compile(pattern.encode()), blocks, shown)
+
+
+KINDS: Final = (
+    _kind("private_key", "PRIVATE", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----", shown=0),
+    _kind("aws_access_key", "AKIA ASIA", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
+    _kind("github_token", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})\b"),
+    _kind("gitlab_token", "glpat-", r"\bglpat-[A-Za-z0-9_\-]{20,}"),
+    _kind("slack_token", "xox xapp-", r"\b(?:xox[abeoprs]-[A-Za-z0-9\-]{10,}|xapp-\d-[A-Za-z0-9\-]{10,})"),
+    _kind("together_key", "tgp_v1_", r"\btgp_v1_[A-Za-z0-9_\-]{20,}"),
+    _kind("anthropic_key", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_\-]{20,}"),
+    _kind("openai_key", "sk-", r"\bsk-(?!ant-)(?:(?:proj|svcacct|admin)-[A-Za-z0-9_\-]{20,}|[A-Za-z0-9]{32,})"),
+    _kind("huggingface_token", "hf_", r"\bhf_[A-Za-z]{30,}\b"),
+    _kind("google_key", "AIza", r"\bAIza[A-Za-z0-9_\-]{35}"),
+    _kind("langsmith_key", "lsv2_", r"\blsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}\b"),
+    _kind("groq_key", "gsk_", r"\bgsk_[A-Za-z0-9]{40,}\b"),
+    _kind("stripe_key", "k_live_", r"\b[rs]k_live_[A-Za-z0-9]{20,}\b"),
+    _kind("jwt", "eyJ", r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{16,}"),
+    _kind("email", "@", r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}\b", blocks=False, shown=1),
+    _kind("card_number", "3 4 5 6", r"(?<![\w.\-])[3-6]\d{3}(?:[ \-]?\d{4}){2}[ \-]?\d{1,7}(?![\w\-]|\.\d)", blocks=False),
+)
+"""All kinds that are looked for."""
+BLOCKING: Final = frozenset(kind.name for kind in KINDS if kind.blocks)
+"""Kinds that keep a file from being uploaded: keys and tokens. The others are only reported."""
+
+_ANY_CARD: Final = re.compile(rb"[3-6]\d{3}[ \-]?\d{4}[ \-]?\d{4}")
+_IMAGE: Final = re.compile(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]{200,}")
+
+
+class Secret(NamedTuple):
+    """Something that was found.
+
+    Attributes:
+        line: The place of its line among those that were looked at, from 0.
+        kind: Its kind.
+        excerpt: What may be shown of it.
+    """
+
+    line: int
+    kind: str
+    excerpt: str
+
+
+def secrets_in_lines(lines: list[bytes]) -> Iterator[Secret]:
+    """Look for secrets. All lines are looked at as one text first, since most hold nothing like one."""
+    data = b"\n".join(lines)
+    kinds = [kind for kind in KINDS if _may_hold(kind, data)]
+    if not kinds:
+        return
+    for place, line in enumerate(lines):
+        for kind in kinds:
+            if any(hint in line for hint in kind.hints):
+                yield from (Secret(place, kind.name, shown) for shown in _found(kind, line))
+
+
+def secrets_in(text: str) -> Iterator[Secret]:
+    """Look for secrets in a text."""
+    yield from secrets_in_lines([text.encode("utf-8", "replace").replace(b"\n", b"\\n")])
+
+
+def _may_hold(kind: Kind, data: bytes) -> bool:
+    if kind.name == "card_number":
+        return _ANY_CARD.search(data) is not None
+    return any(hint in data for hint in kind.hints)
+
+
+def _found(kind: Kind, line: bytes) -> Iterator[str]:
+    if b";base64," in line:
+        line = _IMAGE.sub(b"", line)
+    for count, match in enumerate(kind.pattern.finditer(line)):
+        if count >= _MOST_OF_A_LINE:
+            return
+        value = match.group()
+        if kind.name == "card_number" and not _is_card(value):
+            continue
+        yield value[: kind.shown].decode("ascii", "replace") + "[redacted]"
+
+
+def _is_card(value: bytes) -> bool:
+    """Whether the last digit is the check digit of the others, by the method of Luhn."""
+    digits = [byte - 48 for byte in value if 48 <= byte <= 57]
+    if not 13 <= len(digits) <= 19 or len(set(digits)) < 3:
+        return False
+    return sum(digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(reversed(digits))) % 10 == 0

@@ -1,0 +1,52 @@
+"""What a user may say about a source, for all dialects alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+Template = Callable[[Mapping[str, Any]], str]
+
+TEXT_DIALECTS: Final = ("chatml", "llama3", "llama2", "mistral")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a source is to be read.
+
+    Attributes:
+        input_key: The field that holds the question, where a record has several.
+        output_key: The field that holds the answer.
+        root: The folder below which images named by path are read; None reads none.
+        fetch: Called with the URL of an image, returns its bytes; None refuses such images.
+        template: Makes the text of a prompt: from a record of Alpaca, or a question with its contexts.
+        join: What stands between the instruction of an Alpaca record and its input.
+        form: Whether a question with its answer becomes a conversation or an instruction; None takes what the dialect has.
+        text_dialect: The chat template that rendered texts were made with.
+        pair: `best_vs_worst` makes a preference of answers that are scored or labelled.
+        select: Called with a trace's or run's record; False leaves it out.
+        collapse_prefixes: Whether of the calls of one trace only those stay whose conversation no other continues.
+        padded: Whether the source is a table, which pads objects with nulls.
+        null_arguments: Whether nulls in arguments and schemas of tools, which tables invent, are kept or dropped.
+        prompt_weights: Whether the turns of a prompt that is a chat are given weight 0.
+    """
+
+    input_key: str | None = None
+    output_key: str | None = None
+    root: Path | None = None
+    fetch: Callable[[str], bytes] | None = None
+    template: Any = None
+    join: str = "\n\n"
+    form: Literal["conversation", "instruction"] | None = None
+    text_dialect: str | None = None
+    pair: str | None = None
+    select: Callable[[Any], Any] | None = None
+    collapse_prefixes: bool = True
+    padded: bool = False
+    null_arguments: Literal["keep", "drop"] = "keep"
+    prompt_weights: bool = True
+
+
+DEFAULTS: Final = Options()
