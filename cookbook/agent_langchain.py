@@ -21,15 +21,18 @@ emulator and costs nothing.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import session
 from langchain.agents import create_agent
+from langchain.agents.middleware import ToolCallRequest, wrap_tool_call
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_together_adapters import ChatTogether
 from langgraph.config import get_stream_writer
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
 
 from together_adapters import Together
 
@@ -39,40 +42,55 @@ SECONDS = 0.5  # what a tool of your own may have to wait for: a database, a web
 
 
 # %% The tools
+Article = Literal["kettle", "teapot", "mug"]  # the model is told what it may ask for
+
 STOCK = {"kettle": 12, "teapot": 3, "mug": 140}
 PRICES = {"kettle": 39.00, "teapot": 54.50, "mug": 9.90}
 DAYS = {"Oslo": 4, "Lisbon": 2, "Vienna": 1}
 
 
-def stock(article: str) -> str:
+def stock(article: Article) -> str:
     """Look up how many pieces of an article are in stock."""
-    return f"{look_up(STOCK, 'the shelves', article)} pieces of the article {article} are in stock."
+    wait("counting the shelves")
+    return f"There are {STOCK[article]} pieces of the {article} in stock."
 
 
-def price(article: str) -> str:
+def price(article: Article) -> str:
     """Look up the price of an article in euros."""
-    return f"The price of the article {article} is {look_up(PRICES, 'the price list', article):.2f} EUR."
+    wait("opening the price list")
+    return f"The price of the {article} is {PRICES[article]:.2f} EUR."
 
 
 def delivery(city: str) -> str:
     """Look up how many days a delivery to a city takes."""
-    return f"A delivery to {city} takes {look_up(DAYS, 'the timetable', city)} working days."
+    wait("asking the carrier")
+    if city not in DAYS:
+        raise ValueError(f"{city} is not on the timetable; on it are {', '.join(DAYS)}")
+    return f"A delivery to {city} takes {DAYS[city]} working days."
 
 
-def look_up(table: dict[str, Any], where: str, name: str) -> Any:
-    """Look something up slowly; tell whoever streams the run what is going on."""
-    get_stream_writer()(f"looking at {where}")
+def wait(task: str) -> None:
+    """Take some time, and tell whoever watches the run what for."""
+    get_stream_writer()(task)
     time.sleep(SECONDS)
-    known = {key.lower(): value for key, value in table.items()}
-    return known[name.lower().removesuffix("s")]
 
 
 # %% The agent
+@wrap_tool_call
+def tell_errors(request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> Any:
+    """Tell the model what went wrong in a tool, so that it can do better; without this, an error ends the run."""
+    try:
+        return handler(request)
+    except ValueError as problem:
+        return ToolMessage(f"error: {problem}", name=request.tool_call["name"], tool_call_id=request.tool_call["id"], status="error")
+
+
 def build_agent(client: Together) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """A model and its tools."""
+    """A model, its tools, and what stands between them."""
     return create_agent(
         ChatTogether(model=MODEL, temperature=0, client=client),
         tools=[stock, price, delivery],
+        middleware=[tell_errors],
         system_prompt="You are a tea shop. Use the tools for every fact, as many at once as you can. Answer in whole sentences.",
     )
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -23,12 +24,13 @@ from together_adapters.cli.job_progress import duration, progress_text
 from together_adapters.emulator import Emulator
 from together_adapters.types.fine_tuning import FinetuneResponse
 
+CTRL_C = "\x03"
 Terminal = Callable[..., str]
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def plain(screen: str) -> str:
-    return _STYLES.sub("", screen).replace("\r\n", "\n")
+    return _STYLES.sub("", screen).replace("\r\n", "\n").replace("\r", "\n")
 
 
 @pytest.fixture
@@ -60,7 +62,11 @@ def terminal(emulator: Emulator, tmp_path: Path) -> Terminal:
                 break
             screen += read.decode("utf-8", "replace")
             if waiting and waiting[0][0] in plain(screen):
-                os.write(master, waiting.pop(0)[1].encode())
+                answer = waiting.pop(0)[1]
+                if answer == CTRL_C:
+                    process.send_signal(signal.SIGINT)
+                else:
+                    os.write(master, answer.encode())
         if time.monotonic() >= deadline:
             process.kill()
         assert process.wait(30) == code, screen
@@ -121,17 +127,17 @@ def test_a_question_is_answered(terminal: Terminal, client: Together, train: Pat
 
 
 def test_a_conversation_at_a_terminal(terminal: Terminal, emulator: Emulator) -> None:
-    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n\n>>> ", "/help\n"), ("Ctrl-C   stop", "\x04")]
-    screen = terminal(
-        "chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[typed[0], ("Hello to Ann.\n", "/help\n"), typed[2]]
-    )
+    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("Ctrl-C   stop", "\x04")]
+    screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=typed)
     assert "\x1b[2m" in screen  # reasoning stands back
     assert "Hello to Ann." in plain(screen)
     assert "/reset" in screen
 
 
 def test_ctrl_c_at_the_prompt_forgets_the_line_alone(terminal: Terminal) -> None:
-    screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[(">>> ", "\x03"), (">>> \n", "/exit\n")])
+    screen = terminal(
+        "chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[(">>> ", CTRL_C), (">>> \n>>> ", "/exit\n")]
+    )
     assert "Traceback" not in screen
 
 

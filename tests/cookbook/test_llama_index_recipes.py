@@ -1,82 +1,122 @@
-"""The LlamaIndex recipes but for RAG, each as a user runs it."""
+"""The LlamaIndex recipes besides retrieval, each as a user runs it: what it prints, what it sends, how it ends."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from itertools import pairwise
 
 import pytest
 
-from tests.cookbook.test_recipes import KEY, run
+from tests.cookbook.test_recipes import BAD_KEY, CLOSING, KEY, run
 from together_adapters.emulator import Emulator
 
-USUAL = "default::DeprecationWarning:__main__"
-"""As a user runs it: LlamaIndex's own workflows use deprecated parts of pydantic."""
+CHATS = ["agent_llama_index", "handoff_llama_index", "extraction_llama_index"]
 
 
-def on(emulator: Emulator, recipe: str, *arguments: str) -> str:
-    done = run(recipe, *arguments, warnings=USUAL, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
+def output_of(recipe: str, *arguments: str, **environment: str) -> str:
+    done = run(recipe, *arguments, **environment)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"Service:  {emulator.base_url}\n" in done.stdout
-    assert KEY not in done.stdout
+    assert all(len(line) < 80 for line in done.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
     return done.stdout
 
 
-def bodies(emulator: Emulator, path: str) -> list[dict[str, Any]]:
-    return [request.json for request in emulator.requests if request.path == path]
+@pytest.mark.parametrize("recipe", [*CHATS, "ingestion_llama_index"])
+def test_starts_an_emulator_of_its_own(recipe: str) -> None:
+    output = output_of(recipe)
+    assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
+    assert CLOSING.search(output) or recipe not in CHATS
 
 
-def test_the_agent_calls_its_tools_at_the_same_time(emulator: Emulator) -> None:
-    shown = on(emulator, "agent_llama_index")
-    lines = re.findall(r"turn (\d), after (\d+\.\d) s: (\w+)\(city='(\w+)'\) -> (.*)", shown)
-    assert {(turn, tool, city) for turn, _, tool, city, _ in lines} == {
-        ("1", "weather", "Paris"), ("1", "weather", "Cairo"), ("1", "population", "Oslo"),
-    }  # fmt: skip
-    times = [float(seconds) for _, seconds, *_ in lines]
-    assert max(times) - min(times) < 0.5, "each waits half a second, so they would end one after the other"
-    answer = shown.rpartition(lines[-1][-1])[2]
-    assert "18 °C" in answer and "720,000" in answer
-    first, second = bodies(emulator, "/v1/chat/completions")
-    assert first["stream"] and {tool["function"]["name"] for tool in first["tools"]} == {"weather", "population"}
-    assert len(second["messages"][-4]["tool_calls"]) == 3
-    assert [message["role"] for message in second["messages"][-3:]] == ["tool"] * 3
+@pytest.fixture
+def service(emulator: Emulator) -> dict[str, str]:
+    return {"TOGETHER_BASE_URL": emulator.base_url, "TOGETHER_API_KEY": KEY}
 
 
-def test_one_agent_hands_over_to_the_other(emulator: Emulator) -> None:
-    shown = on(emulator, "handoff_llama_index")
-    researcher, writer = shown.split("\nWriter:\n")
-    assert "Researcher:\n" in researcher and "handoff(to_agent='Writer')" in researcher
-    assert "45 m deep" in researcher.partition("Researcher:")[2] and "45 m deep" in writer
-    assert "2 notes were taken" in writer
-    roles = [body["messages"][0]["content"] for body in bodies(emulator, "/v1/chat/completions")]
-    assert "look up lakes" in roles[0] and "write a report" in roles[-1]
+def test_the_agent_calls_tools_at_the_same_time(emulator: Emulator, service: dict[str, str]) -> None:
+    output = output_of("agent_llama_index", **service)
+    seen = re.findall(r"^ +\d\.\d s  (\w+)([(:])", output, re.MULTILINE)
+    assert sorted(seen[:3]) == [("distance", "("), ("local_time", "("), ("local_time", "(")]  # all calls before any result
+    assert sorted(seen[3:]) == [("distance", ":"), ("local_time", ":"), ("local_time", ":")]
+    told = re.search(r"The tools took (\d\.\d) s; one after the other they take 1\.5 s\.", output)
+    assert told
+    assert 0.5 <= float(told[1]) < 1.5
+    answer = " ".join(output.partition("one after the other")[2].split())
+    assert "From Lima to Tokyo it is 15,492 km." in answer
+    assert len(re.findall(r"In (?:Tokyo|Lima) it is \d\d:\d\d on \w+day\.", answer)) == 2
+    first, second = (json.loads(request.body) for request in emulator.requests)
+    assert first["stream"]
+    assert {tool["function"]["name"] for tool in first["tools"]} == {"local_time", "distance"}
+    [calls] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
+    results = {message["tool_call_id"] for message in second["messages"] if message["role"] == "tool"}
+    assert {call["id"] for call in calls} == results
+    assert len(results) == 3
 
 
-def test_the_form_fills_while_it_streams(emulator: Emulator) -> None:
-    shown = on(emulator, "extraction_llama_index")
-    streaming, whole = shown.split("\nAs a whole:\n")
-    steps = streaming.partition("While it streams:\n")[2].splitlines()
-    assert len(steps) >= 3 and len(steps[0]) < len(steps[-1])
-    for value in ("name='Ann Baker'", "age=34", "city='Oslo'", "email='ann.baker@example.com'"):
-        assert value in whole
-    assert whole.endswith("Asked asynchronously:\n  the same\n")
-    asked = bodies(emulator, "/v1/chat/completions")
-    assert [bool(body.get("stream")) for body in asked] == [True, False, False]
-    assert all("Ann Baker" in json.dumps(body["messages"]) for body in asked)
+def test_the_agent_is_told_when_a_tool_fails(service: dict[str, str]) -> None:
+    output = output_of("agent_llama_index", "--question", "What time is it in Atlantis?", **service)
+    assert "local_time: Atlantis is not known; known are Cairo" in output
 
 
-def test_the_cache_saves_requests(emulator: Emulator) -> None:
-    shown = on(emulator, "ingestion_llama_index")
-    runs = re.findall(r"^(.+?)  +(\d+) passages embedded, (\d+) requests$", shown, re.MULTILINE)
-    assert [name for name, *_ in runs] == ["the first time", "again", "with another key", "one document was edited"]
-    assert len({passages for _, passages, _ in runs}) == 1
-    assert [int(requests) > 0 for *_, requests in runs] == [True, False, False, True]
-    assert sum(int(requests) for *_, requests in runs) == len(emulator.requests)
+def test_agents_hand_over(emulator: Emulator, service: dict[str, str]) -> None:
+    output = output_of("handoff_llama_index", **service)
+    first, second = output.split("\n> ")[1:]
+    assert re.findall(r"\[(\w+)\]|hands over to (\w+)", first) == [("Reception", ""), ("", "Parcels"), ("Parcels", "")]
+    assert re.findall(r"\[(\w+)\]|hands over to (\w+)", second) == [("Parcels", ""), ("", "Payments"), ("Payments", "")]
+    assert "    track: Order 1042, a desk lamp for 24.50 EUR, was delivered on 3 May." in first
+    assert "    refund: 24.50 EUR for order 1042 go back to the card they came from." in second
+    bodies = [json.loads(request.body) for request in emulator.requests]
+    offered = [{tool["function"]["name"] for tool in body["tools"]} for body in bodies]
+    assert offered == [{"handoff"}, *[{"track", "handoff"}] * 3, *[{"refund", "handoff"}] * 2]
+    spoken = [[message for message in body["messages"] if message["role"] != "system"] for body in bodies]
+    assert all(after[: len(before)] == before for before, after in pairwise(spoken))  # one conversation, over all desks
 
 
-@pytest.mark.parametrize("recipe", ["agent", "handoff", "extraction", "ingestion"])
-def test_they_need_no_key(recipe: str) -> None:
-    done = run(f"{recipe}_llama_index", warnings=USUAL)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Service:  emulator (TOGETHER_API_KEY is not set)" in done.stdout
+def test_objects_are_read_as_they_arrive(emulator: Emulator, service: dict[str, str]) -> None:
+    with emulator.behave(delay=0.004):
+        output = output_of("extraction_llama_index", **service)
+    by_schema, by_tool, announcement = output.split(":\n")[1:]
+    rows = [
+        ["Ada Okafor", "write", "14 May"],
+        ["Ben Osei", "test", "18 May"],
+        ["Chidi Lund", "invite", "20 May"],
+        ["Dana Petrov", "order", "2 June"],
+    ]
+    for part in (by_schema, by_tool):
+        found = re.findall(r"^ +(\d\.\d) s  (.{12}) (\w+) +(.+)$", part, re.MULTILINE)
+        assert [[who.strip(), kind, due] for _, who, kind, due in found] == rows
+        assert float(found[0][0]) < float(found[-1][0])
+    assert re.findall(r"^  (\w+) +(.+)$", announcement, re.MULTILINE) == [
+        ("title", "Search without tears"),
+        ("city", "Lisbon"),
+        ("date", "12 May 2026"),
+        ("email", "ada@example.org"),
+    ]
+    schema, tool, event = (json.loads(request.body) for request in emulator.requests)
+    assert schema["response_format"]["json_schema"]["name"] == "Promises"
+    assert (tool["tools"][0]["function"]["name"], tool["tool_choice"]) == ("Promises", "required")
+    assert event["response_format"]["json_schema"]["name"] == "Event"
+
+
+def test_nothing_is_embedded_twice(emulator: Emulator, service: dict[str, str]) -> None:
+    output = output_of("ingestion_llama_index", **service)
+    found = re.findall(r"^([a-z ]+?)  +(\d+) +(\d+) +\d+\.\d s$", output, re.MULTILINE)
+    counts = {name: (int(passages), int(requests)) for name, passages, requests in found}
+    passages = counts["the first"][0]
+    assert passages > 300
+    assert counts == {
+        "the first": (passages, -(-passages // 128)),
+        "the same again": (passages, 0),
+        "with another key": (passages, 0),
+        "after one passage changed": (passages, 1),
+    }
+    inputs = [json.loads(request.body)["input"] for request in emulator.requests]
+    assert sum(map(len, inputs[:-1])) == passages
+    assert inputs[-1] == ["A new first passage."]
+
+
+def test_ends_in_one_line(service: dict[str, str]) -> None:
+    done = run("handoff_llama_index", **service | {"TOGETHER_API_KEY": BAD_KEY})
+    assert done.returncode == 3
+    assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", done.stderr)
+    assert BAD_KEY not in done.stderr + done.stdout

@@ -92,7 +92,7 @@ def visible(text: str) -> str:
 
 def dimmed(text: str) -> str:
     """Return a text that stands back, where stdout can show that."""
-    shows = is_terminal(sys.stdout) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    shows = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\x1b[2m{text}\x1b[22m" if shows and text else text
 
 
@@ -214,7 +214,7 @@ def _print_table(console: Console, columns: Sequence[Column], cells: Sequence[Se
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="" if os.environ.get("NO_COLOR") else "bold")
     for column in columns:
         made.add_column(column.name, justify="right" if column.right else "left", no_wrap=column.whole, overflow="fold")
     for row in cells:

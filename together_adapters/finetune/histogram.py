@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from math import ceil, floor, log2
 from typing import Final, NamedTuple
 
 from together_adapters.finetune.distributions import Distribution
 
 _FAR: Final = 4
 """Where the largest value is this many times what most values stay below, bins of equal width would show one bar."""
+_ROUNDING: Final = 1e-9
 _EXACT_BITS: Final = 6
 """A distribution keeps this many bits of a value."""
 
@@ -46,27 +49,18 @@ def histogram(spread: Distribution, most: int = 12) -> list[Bin]:
 
 
 def growing_histogram(spread: Distribution, parts: int = 1) -> list[Bin]:
-    """Return bins each of which is as wide as its smallest value.
+    """Return bins that are equally wide on a logarithmic scale.
 
     Args:
         spread: What to show.
-        parts: Into how many parts every such bin is divided: 1, 2, 4, 8.
+        parts: How many bins there are from a value to its double.
     """
     if spread.min is None or spread.max is None:
         return []
-    bits = parts.bit_length()
-    counts: dict[int, int] = {}
+    first = floor(log2(max(1, spread.min)) * parts)
+    last = floor(log2(max(1, spread.max)) * parts) + 1
+    edges = [0] * (spread.min == 0) + sorted({ceil(2 ** (place / parts) - _ROUNDING) for place in range(first, last + 1)})
+    counts = [0] * len(edges)
     for lowest, count in spread.hist.items():
-        low = lowest // (step := _step(lowest, bits)) * step
-        counts[low] = counts.get(low, 0) + count
-    bins = []
-    low = spread.min // (step := _step(spread.min, bits)) * step
-    while low <= spread.max:
-        step = _step(low, bits)
-        bins.append(Bin(low, low + step - 1, counts.get(low, 0)))
-        low += step
-    return bins
-
-
-def _step(value: int, bits: int) -> int:
-    return 1 << max(0, value.bit_length() - bits)
+        counts[max(0, bisect_right(edges, lowest) - 1)] += count
+    return [Bin(low, high - 1, count) for low, high, count in zip(edges, edges[1:], counts, strict=False)]

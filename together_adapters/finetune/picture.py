@@ -90,21 +90,22 @@ def draw(report: DataReport, *, title: str = "") -> Figure:
         raise ImportError('pictures are drawn by matplotlib: pip install "together-adapters[plots]"') from problem
 
     issues, dropped = _ranked(report.issue_counts), _ranked(report.dropped)
-    heights = [3.0] + [0.9 + 0.32 * len(bars) for bars in (issues, dropped) if bars]
+    heights = [3.0 if report.tokens.count else 1.0] + [0.45 + 0.3 * len(bars) for bars in (issues, dropped) if bars]
     figure = Figure(figsize=(_WIDTH, 0.8 + sum(heights)), layout="constrained", facecolor="white")
     rows: Any = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
     axes: list[Axes] = [row[0] for row in rows]
     figure.suptitle(_heading(report, title), x=0.01, ha="left", fontsize=12, color=_INK, parse_math=False)
     _draw_lengths(axes[0], report)
     if issues:
-        _draw_bars(axes[1], "Issues", issues, [_colour(report, code) for code, _ in issues])
+        _draw_bars(axes[1], "Issues: errors red, warnings amber", issues, [_colour(report, code) for code, _ in issues])
     if dropped:
         _draw_bars(axes[-1], "Rows left out", dropped, [_GREY] * len(dropped))
     return figure
 
 
 def _heading(report: DataReport, title: str) -> str:
-    said = f"{report.rows:,} rows, {report.errors:,} errors, {report.warnings:,} warnings"
+    counts = (("row", report.rows), ("error", report.errors), ("warning", report.warnings))
+    said = ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in counts)
     return f"{title}: {said}" if title else said
 
 
@@ -116,7 +117,7 @@ def _draw_lengths(axes: Axes, report: DataReport) -> None:
         axes.set_axis_off()
         return
     skewed = is_skewed(spread)
-    _draw_bins(axes, growing_histogram(spread, 4) if skewed else histogram(spread, _BINS))
+    _draw_bins(axes, growing_histogram(spread, 3) if skewed else histogram(spread, _BINS))
     if skewed:
         axes.set_xscale("symlog", base=2, linthresh=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -131,7 +132,7 @@ def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
     counts = [one.count for one in bins]
     axes.bar(lows, counts, widths, align="edge", color=_PALE, edgecolor="white", linewidth=0.5)
     axes.set_xlim(lows[0], bins[-1].high + 1)
-    axes.set_ylim(0, max(counts) * 1.18)
+    axes.set_ylim(0, max(counts) * 1.08)
 
 
 def _mark(axes: Axes, spread: Distribution, longest: int | None) -> None:
@@ -142,7 +143,9 @@ def _mark(axes: Axes, spread: Distribution, longest: int | None) -> None:
     for name, value, colour, style in marks:
         if value is not None:
             axes.axvline(value, color=colour, linestyle=style, linewidth=1.2, label=f"{name} {value:,}")
-    axes.legend(frameon=False, fontsize=9, loc="upper right", labelcolor=_INK, ncols=len(marks))
+    axes.legend(
+        frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, labelcolor=_INK, ncols=len(marks)
+    )
 
 
 def _draw_bars(axes: Axes, title: str, bars: Sequence[tuple[str, int]], colours: Sequence[str]) -> None:
@@ -151,7 +154,7 @@ def _draw_bars(axes: Axes, title: str, bars: Sequence[tuple[str, int]], colours:
     drawn = axes.barh(places, [number for _, number in bars], height=0.62, color=colours)
     axes.bar_label(drawn, [f"{number:,}" for _, number in bars], padding=4, fontsize=9, color=_INK)
     axes.set_yticks(places, [name for name, _ in bars], parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, max(number for _, number in bars) * 1.12)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)

@@ -20,7 +20,9 @@ data_file: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path
 new_path: Final = click.Path(dir_okay=False, path_type=Path)
 
 method_option = click.option(
-    "--method", type=click.Choice(["sft", "dpo"]), help="What it is to train: sft answers, dpo preferences. By default what the data is."
+    "--method",
+    type=click.Choice(["sft", "dpo"]),
+    help="What it is to train: sft answers, dpo preferences. By default what the data is.",
 )
 model_option = click.option(
     "--model", metavar="NAME", help="Check against what this model can; the service is asked for that, with your key."
@@ -40,7 +42,10 @@ workers_option = click.option(
 def issues_option(command: F) -> F:
     """Give a command the option of how many issues it lists."""
     return click.option(
-        "--max-issues", type=click.IntRange(0), metavar="N", help="How many to list: a few of each kind by default, 1000 in JSON. All are counted."
+        "--max-issues",
+        type=click.IntRange(0),
+        metavar="N",
+        help="How many to list: a few of each kind by default, 1000 in JSON. All are counted.",
     )(command)
 
 

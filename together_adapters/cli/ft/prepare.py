@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
@@ -50,7 +49,9 @@ Examples:
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("-o", "--output", required=True, type=new_path, metavar="OUT.jsonl", help="The file to write; its report is put beside.")
+@click.option(
+    "-o", "--output", required=True, type=new_path, metavar="OUT.jsonl", help="The file to write; its report is put beside."
+)
 @click.option(
     "--schema",
     default="auto",
@@ -163,9 +164,7 @@ def fixes_of(given: Sequence[str], on_error: Literal["raise", "drop"]) -> Fixes:
         name, equals, value = text.partition("=")
         name = name.strip().replace("-", "_")
         if name not in kinds:
-            near = get_close_matches(name, kinds, 1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"there is no fix {name!r}{meant} There are {', '.join(_described(kinds, usual))}")
+            raise click.UsageError(f"there is no fix {name!r}; there are {', '.join(_described(kinds, usual))}")
         chosen[name] = _value(name, value.strip() if equals else None, kinds[name], usual[name])
     return Fixes(on_error=on_error, **chosen)
 

@@ -35,7 +35,9 @@ Examples:
 @click.option(
     "--price", type=click.FloatRange(0), metavar="X", help="Of a million tokens: what training costs is estimated with it."
 )
-@click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="How often data is gone through.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="How often data is gone through."
+)
 @overwrite_option
 @click.pass_context
 def stats(

@@ -135,7 +135,8 @@ def outline(counts: Sequence[int]) -> str:
 
 
 def _chosen(issues: Sequence[Issue], most: int | None) -> list[Issue]:
-    """Return the issues to show in the order of the file: errors before warnings, and one of every kind before the second of any."""
+    """Return the issues to show, in the order of the file: errors rather than warnings, and some of every kind."""
+    issues = sorted(issues, key=_natural)
     ranked = first_of_each(sorted(issues, key=lambda issue: issue.severity != "error"))
     ranked.sort(key=lambda issue: issue.severity != "error")
     if most is None:
@@ -147,6 +148,12 @@ def _chosen(issues: Sequence[Issue], most: int | None) -> list[Issue]:
         ranked, most = few, LISTED
     kept = {id(issue) for issue in ranked[:most]}
     return [issue for issue in issues if id(issue) in kept]
+
+
+def _natural(issue: Issue) -> tuple[str, int, int]:
+    """Sort `chats.csv:9` before `chats.csv:10`."""
+    name, _, number = (issue.source or "").rpartition(":")
+    return (name, int(number), 0) if number.isdecimal() else (issue.source or "", 0, issue.line or 0)
 
 
 def _place(issue: Issue, place: str) -> Any:
