@@ -43,9 +43,8 @@ def test_the_life_of_a_file(flavour: Flavour, train: Path) -> None:
     report = file.validation_report
     assert (report.valid, report.dataset_format, report.nlines) == (True, "CONVERSATION", 1)
     assert (report.dataset_has_reasoning, report.dataset_has_sample_weights, report.dataset_has_tools) == (True, True, False)
-    assert [progress.stage for progress in told] == sorted(
-        {"pending", "queued", "running", "completed"}, key="pqrc".index and (lambda s: "pqrc".index(s[0]))
-    )
+    places = [["pending", "queued", "running", "completed"].index(progress.stage) for progress in told]
+    assert places == sorted(set(places)) and places[-1] == 3, "a slow machine may miss a state, but sees them in order"
     listed = flavour.run(client.files.list())
     assert [item.id for item in listed.data] == [file.id]
     assert flavour.run(client.files.content(file.id)) == train.read_bytes()

@@ -249,7 +249,9 @@ def _report(path: Path, purpose: str, progress: Callable[[Progress], None] | Non
 
 
 def _checked(path: Path, purpose: str, progress: Callable[[Progress], None] | None) -> DataReport:
-    report = _report(path, purpose, progress, 1000)
+    from together_adapters.finetune.checker import check_jsonl
+
+    report = check_jsonl(path, purpose=purpose, checksum=True, progress=progress)
     if not report.ok:
         raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
     return report
