@@ -62,7 +62,7 @@ CITIES = {
 def find(name: str) -> City:
     """Find a city. What is raised here is told to the model, which can then do better."""
     if name not in CITIES:
-        raise ValueError(f"{name} is not known; known are {', '.join(CITIES)}")
+        raise ValueError(f"{name} is not among {', '.join(CITIES)}")
     return CITIES[name]
 
 

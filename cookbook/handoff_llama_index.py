@@ -8,7 +8,7 @@
 """Let agents hand a conversation to one another: LlamaIndex's AgentWorkflow on Together.
 
 You learn to give each agent its own tools and instructions, to say who may hand over to whom, to keep a conversation going
-over several questions, with the agent that has it, and to share one client among all of them.
+over several questions (its memory, and the agent that has it), and to share one client among all of them.
 
 It prints a customer's two questions, which desk takes them, what it looks up, and what it answers.
 
@@ -26,6 +26,7 @@ from collections import Counter
 
 import session
 from llama_index.core.agent.workflow import AgentInput, AgentOutput, AgentStream, AgentWorkflow, FunctionAgent, ToolCallResult
+from llama_index.core.memory import Memory
 from llama_index.core.workflow import Context, Event
 from llama_index_together_adapters import TogetherLLM
 
@@ -122,10 +123,11 @@ async def converse(run: session.Session) -> Counter[str]:
     """Ask the questions, one after the other; return the tokens that took."""
     async with run.asynchronous() as client:
         desks, watch = build_desks(client), Watch()
-        conversation = Context(desks)  # holds what was said, and which agent has the conversation
+        memory = Memory.from_defaults()  # what was said
+        state = Context(desks)  # which agent has the conversation; a memory of its own would not outlast the first question
         for question in QUESTIONS:
             watch.begin(question)
-            handler = desks.run(question, ctx=conversation)
+            handler = desks.run(question, ctx=state, memory=memory)
             async for event in handler.stream_events():
                 watch.see(event)
             await handler
@@ -133,7 +135,7 @@ async def converse(run: session.Session) -> Counter[str]:
 
 
 def main() -> None:
-    # A second run in one context makes a copy of it without the memory, and says so; the memory itself stays in use.
+    # A context that goes on to a second run leaves out the memory, and says so. We hold it ourselves.
     warnings.filterwarnings("ignore", "Skipping serialization of known unserializable key: memory")
     with session.connect("LlamaIndex: agents that hand over") as run:
         usage = asyncio.run(converse(run))

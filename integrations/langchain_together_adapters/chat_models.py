@@ -22,7 +22,6 @@ from langchain_together_adapters.events import EventWriter
 from langchain_together_adapters.messages import wire_messages
 from langchain_together_adapters.parameters import Sampling, request_params, sum_usage
 from langchain_together_adapters.profiles import profile_of
-from langchain_together_adapters.structured_output import Method, assembled, default_method, plan
 from langchain_together_adapters.tokens import estimated_count, estimated_ids
 from langchain_together_adapters.tools import Tool, wire_response_format, wire_tool_choice, wire_tools
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
@@ -31,6 +30,8 @@ from together_adapters.types.reasoning import THINK_TAGS
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
+
+    from langchain_together_adapters.structured_output import Method
 
 _KNOWN = ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX}
 _SAMPLING = (
@@ -326,6 +327,8 @@ class ChatTogether(Connection, Sampling, BaseChatModel):
         Raises:
             ValueError: The method is unknown, or does not go with the schema.
         """
+        from langchain_together_adapters.structured_output import assembled, default_method, plan
+
         chosen = method or default_method(self.profile)
         planned = plan(schema, chosen, strict=strict, tool_choice=tool_choice, bind_tools=self.bind_tools)
         return assembled(self.bind(**planned.options, **kwargs), planned.parser, include_raw)

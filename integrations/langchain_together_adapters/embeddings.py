@@ -44,7 +44,7 @@ class TogetherEmbeddings(Connection, Embeddings):
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True, extra="forbid")
 
-    model: str = Field(default=DEFAULT_EMBEDDING_MODEL, alias="model_name")
+    model: str = Field(default=DEFAULT_EMBEDDING_MODEL, validation_alias="model_name")
     dimensions: int | None = None
     chunk_size: int = Field(default=BATCH_SIZE, ge=1)
     max_concurrency: int = Field(default=CONCURRENCY, ge=1)

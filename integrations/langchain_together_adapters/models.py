@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from together_adapters.types.capabilities import capabilities
-
-if TYPE_CHECKING:
-    from langchain_together_adapters.chat_models import ChatTogether
-    from langchain_together_adapters.embeddings import TogetherEmbeddings
-    from langchain_together_adapters.llms import Together
-    from langchain_together_adapters.rerank import TogetherRerank
 
 _CLASSES = {
     "chat": ("chat_models", "ChatTogether"),
@@ -21,8 +15,10 @@ _CLASSES = {
 }
 
 
-def init_together_model(model: str, **fields: Any) -> ChatTogether | Together | TogetherEmbeddings | TogetherRerank:
+def init_together_model(model: str, **fields: Any) -> Any:
     """Return the adapter that suits a model: for one that is not known, a `ChatTogether`.
+
+    Which class that is stands in the name, where no type checker sees it.
 
     Args:
         model: The model's name; a leading `together:`, as `init_chat_model` takes it, is ignored.
@@ -38,6 +34,4 @@ def init_together_model(model: str, **fields: Any) -> ChatTogether | Together | 
     """
     name = model.removeprefix("together:")
     module, kind = _CLASSES[capabilities(name).type]
-    adapter: Any = getattr(import_module(f"langchain_together_adapters.{module}"), kind)
-    made: ChatTogether | Together | TogetherEmbeddings | TogetherRerank = adapter(model=name, **fields)
-    return made
+    return getattr(import_module(f"langchain_together_adapters.{module}"), kind)(model=name, **fields)

@@ -46,7 +46,7 @@ class Sampling(BaseModel):
 
     temperature: float | None = None
     max_tokens: int | None = None
-    stop: list[str] | str | None = Field(default=None, alias="stop_sequences")
+    stop: list[str] | str | None = Field(default=None, validation_alias="stop_sequences")
     n: int | None = Field(default=None, ge=1)
     top_p: float | None = None
     top_k: int | None = None
@@ -98,7 +98,7 @@ class Sampling(BaseModel):
 def _names_of(kind: type[BaseModel]) -> frozenset[str]:
     """Every name under which the fields of a class can be given. Kept on the class, because there are many."""
     if "__given_names__" not in kind.__dict__:
-        aliases = {field.alias for field in kind.model_fields.values() if field.alias}
+        aliases = {str(field.validation_alias) for field in kind.model_fields.values() if field.validation_alias}
         kind.__given_names__ = frozenset({*kind.model_fields, *aliases, "request_timeout"})  # type: ignore[attr-defined]
     names: frozenset[str] = kind.__given_names__  # type: ignore[attr-defined]
     return names

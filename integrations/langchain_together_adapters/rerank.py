@@ -52,9 +52,9 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True, extra="forbid")
 
-    model: str = Field(default=DEFAULT_RERANK_MODEL, alias="model_name")
+    model: str = Field(default=DEFAULT_RERANK_MODEL, validation_alias="model_name")
     top_n: int | None = Field(default=None, ge=1)
-    score_threshold: float | None = Field(default=None, alias="threshold")
+    score_threshold: float | None = Field(default=None, validation_alias="threshold")
     rank_fields: list[str] | None = None
     max_documents: int | None = Field(default=None, ge=1)
 

@@ -51,7 +51,7 @@ class Quest:
             return None
 
 
-class StructuredOutput(LLM):
+class StructuredOutput(LLM, defer_build=True):  # never made itself
     """The structured half of `TogetherLLM`.
 
     Attributes:

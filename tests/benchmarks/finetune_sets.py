@@ -13,10 +13,61 @@ from typing import Any, Final
 ROWS: Final = {"short": 1_000_000, "long": 30_000, "tools": 100_000, "pref": 300_000, "mm": 2_000}
 """Rows of the full sets; together about 1.4 GB."""
 
-_WORDS: Final = (
-    "the of and to in is that for it as was with be by on not he this are or his from at which but have an had they you were"
-    " their one all we can her has there been if more when will would who so no naïve café 東京 “quoted” https://example.com/a?b=c"
-).split()
+_WORDS: Final = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "this",
+    "are",
+    "or",
+    "his",
+    "from",
+    "at",
+    "which",
+    "but",
+    "have",
+    "an",
+    "had",
+    "they",
+    "you",
+    "were",
+    "their",
+    "one",
+    "all",
+    "we",
+    "can",
+    "her",
+    "has",
+    "there",
+    "been",
+    "if",
+    "more",
+    "when",
+    "will",
+    "would",
+    "who",
+    "so",
+    "no",
+    "naïve",
+    "café",
+    "東京",
+    "“quoted”",
+    "https://example.com/a?b=c",
+]
 
 
 def write(name: str, path: Path, share: float = 1.0) -> int:
@@ -58,7 +109,10 @@ def _short(chance: random.Random) -> dict[str, Any]:
 def _long(chance: random.Random) -> dict[str, Any]:
     talk = [_says("system", _words(chance, 20, 60))]
     for _ in range(chance.randint(3, 6)):
-        talk += [_says("user", _words(chance, 30, 150)), _says("assistant", _words(chance, 150, 450) + "\n\n" + _words(chance, 5, 50))]
+        talk += [
+            _says("user", _words(chance, 30, 150)),
+            _says("assistant", _words(chance, 150, 450) + "\n\n" + _words(chance, 5, 50)),
+        ]
     return {"messages": talk}
 
 
@@ -79,10 +133,18 @@ def _tools(chance: random.Random) -> dict[str, Any]:
     talk = [_says("system", _words(chance, 10, 30)), _says("user", _words(chance, 10, 40))]
     for place in range(chance.randint(1, 3)):
         made = {"a": _words(chance, 1, 4), "b": chance.randint(0, 999)}
-        call = {"id": f"call_{place}", "type": "function", "function": {"name": f"tool_{chance.randrange(4)}", "arguments": json.dumps(made)}}
+        call = {
+            "id": f"call_{place}",
+            "type": "function",
+            "function": {"name": f"tool_{chance.randrange(4)}", "arguments": json.dumps(made)},
+        }
         talk += [
             {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": f"call_{place}", "content": json.dumps({"rows": [_words(chance, 2, 6) for _ in range(5)]})},
+            {
+                "role": "tool",
+                "tool_call_id": f"call_{place}",
+                "content": json.dumps({"rows": [_words(chance, 2, 6) for _ in range(5)]}),
+            },
         ]
     return {"messages": [*talk, _says("assistant", _words(chance, 15, 60))], "tools": chance.choice(_AGENTS)}
 

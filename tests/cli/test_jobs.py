@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import MODEL, TRAINABLE, Run, conversation, one_error
 from together_adapters import Together
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Emulator, serve
 
 FT = "fine-tuning"
 
@@ -120,7 +120,8 @@ def test_the_life_of_a_job(run: Run, job_id: str, tmp_path: Path) -> None:
     assert "message" in json.loads(run(FT, "delete", job_id, "--quiet").out)
 
 
-def test_a_job_is_cancelled_once_it_is_meant(run: Run, job_id: str) -> None:
+def test_a_job_is_cancelled_once_it_is_meant(run: Run, client: Together, file_id: str) -> None:
+    job_id = client.fine_tuning.create(training_file=file_id, model=TRAINABLE, suffix="[slow]").id
     assert "billed" in run(FT, "cancel", job_id, input="no\n", code=1).err
     assert "cancel" in run(FT, "cancel", job_id, "-y", "--json").json["status"]
     failed = one_error(run(FT, "wait", job_id, "--poll-interval", 0.1, code=3))
@@ -148,8 +149,14 @@ def test_a_batch(run: Run, tmp_path: Path) -> None:
     assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 3
     assert "--overwrite" in one_error(run("batches", "results", id, "--output", "out.jsonl", code=2))
     one_error(run("batches", "cancel", id, code=3))
-    again = run("batches", "create", started["input_file_id"], "--json").json
-    assert run("batches", "cancel", again["id"], "--json").json["id"] == again["id"]
+
+
+def test_a_batch_is_cancelled(run: Run, tmp_path: Path) -> None:
+    line = {"custom_id": "a", "body": {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}}
+    (tmp_path / "in.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    with serve(job_seconds=600) as slow:
+        id = run("--base-url", slow.base_url, "batches", "create", "in.jsonl", "--json").json["id"]
+        assert "cancel" in run("--base-url", slow.base_url, "batches", "cancel", id, "--json").json["status"].lower()
 
 
 def test_an_evaluation(run: Run, client: Together, tmp_path: Path) -> None:

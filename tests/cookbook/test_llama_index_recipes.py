@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
 
-from tests.cookbook.test_recipes import BAD_KEY, CLOSING, KEY, run
+from tests.cookbook.test_recipes import BAD_KEY, CLOSING, COOKBOOK, KEY
 from together_adapters.emulator import Emulator
 
-CHATS = ["agent_llama_index", "handoff_llama_index", "extraction_llama_index"]
+WARNINGS = ("error::DeprecationWarning", "ignore::DeprecationWarning:inspect")  # workflows look at every attribute of an agent
+
+
+def run(recipe: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    flags = [part for warning in WARNINGS for part in ("-W", warning)]
+    return subprocess.run(
+        [sys.executable, *flags, str(COOKBOOK / f"{recipe}.py"), *arguments],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
 
 
 def output_of(recipe: str, *arguments: str, **environment: str) -> str:
@@ -19,13 +34,6 @@ def output_of(recipe: str, *arguments: str, **environment: str) -> str:
     assert (done.returncode, done.stderr) == (0, "")
     assert all(len(line) < 80 for line in done.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
     return done.stdout
-
-
-@pytest.mark.parametrize("recipe", [*CHATS, "ingestion_llama_index"])
-def test_starts_an_emulator_of_its_own(recipe: str) -> None:
-    output = output_of(recipe)
-    assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
-    assert CLOSING.search(output) or recipe not in CHATS
 
 
 @pytest.fixture
@@ -44,6 +52,7 @@ def test_the_agent_calls_tools_at_the_same_time(emulator: Emulator, service: dic
     answer = " ".join(output.partition("one after the other")[2].split())
     assert "From Lima to Tokyo it is 15,492 km." in answer
     assert len(re.findall(r"In (?:Tokyo|Lima) it is \d\d:\d\d on \w+day\.", answer)) == 2
+    assert CLOSING.search(output)
     first, second = (json.loads(request.body) for request in emulator.requests)
     assert first["stream"]
     assert {tool["function"]["name"] for tool in first["tools"]} == {"local_time", "distance"}
@@ -53,9 +62,10 @@ def test_the_agent_calls_tools_at_the_same_time(emulator: Emulator, service: dic
     assert len(results) == 3
 
 
-def test_the_agent_is_told_when_a_tool_fails(service: dict[str, str]) -> None:
-    output = output_of("agent_llama_index", "--question", "What time is it in Atlantis?", **service)
-    assert "local_time: Atlantis is not known; known are Cairo" in output
+def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails() -> None:
+    output = output_of("agent_llama_index", "--question", "What time is it in Atlantis?")
+    assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
+    assert "local_time: Atlantis is not among Cairo, Lima, Nairobi, Oslo, Tokyo" in output
 
 
 def test_agents_hand_over(emulator: Emulator, service: dict[str, str]) -> None:

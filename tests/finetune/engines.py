@@ -13,7 +13,10 @@ import pytest
 from together_adapters.finetune.batches import check_bytes
 
 GLANCE = "together_adapters.finetune.glance"
-TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}},
+}
 
 
 def says(role: str, content: Any = "x", **more: Any) -> dict[str, Any]:
@@ -86,7 +89,9 @@ def altered(chance: random.Random, line: bytes, others: list[bytes]) -> bytes:
 def lines(chance: random.Random, form: str, number: int) -> list[bytes]:
     """Return lines of a format, the first of them good, of the others about half."""
     seeds = SEEDS[form]
-    rest = [chance.choice(seeds) if chance.random() < 0.5 else altered(chance, chance.choice(seeds), seeds) for _ in range(number - 1)]
+    rest = [
+        chance.choice(seeds) if chance.random() < 0.5 else altered(chance, chance.choice(seeds), seeds) for _ in range(number - 1)
+    ]
     return [seeds[0], *rest]
 
 

@@ -33,7 +33,9 @@ def files(tmp_path: Path) -> list[Path]:
     paths = []
     for name in ("b", "a"):
         path = tmp_path / f"{name}.jsonl"
-        path.write_text("".join(json.dumps({"q": f"{name}{n}" if n % 100 else "", "a": "x" * 50}) + "\n" for n in range(2000)) + "{")
+        path.write_text(
+            "".join(json.dumps({"q": f"{name}{n}" if n % 100 else "", "a": "x" * 50}) + "\n" for n in range(2000)) + "{"
+        )
         paths.append(path)
     return paths
 

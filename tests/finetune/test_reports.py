@@ -43,7 +43,12 @@ def test_distributions_add_up(one: dict[int, int], two: dict[int, int], three: d
 def test_quantiles_are_near(counts: dict[int, int]) -> None:
     found = distribution(counts)
     values = sorted(value for value, count in counts.items() for _ in range(count))
-    assert (found.count, found.total, found.min, found.max) == (len(values), sum(values), min(values, default=None), max(values, default=None))
+    assert (found.count, found.total, found.min, found.max) == (
+        len(values),
+        sum(values),
+        min(values, default=None),
+        max(values, default=None),
+    )
     for share in (0.05, 0.5, 0.95, 0.99):
         if values:
             exact = values[max(1, -(-round(share * 100) * len(values) // 100)) - 1]

@@ -12,13 +12,25 @@ from tests.finetune.engines import lines
 from together_adapters.finetune import check_jsonl
 from together_adapters.finetune.workers import ranges_of
 
-OPTIONS: dict[str, Any] = {"duplicates": True, "secrets": True, "max_issues": 20, "limits": {"max_seq_length_sft": 10}, "checksum": True}
+OPTIONS: dict[str, Any] = {
+    "duplicates": True,
+    "secrets": True,
+    "max_issues": 20,
+    "limits": {"max_seq_length_sft": 10},
+    "checksum": True,
+}
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chance = random.Random(5)
-    some = [b"", b"{", *lines(chance, "conversation", 3000), *lines(chance, "preference", 20), b'{"text": "write to a@b.example"}']
+    some = [
+        b"",
+        b"{",
+        *lines(chance, "conversation", 3000),
+        *lines(chance, "preference", 20),
+        b'{"text": "write to a@b.example"}',
+    ]
     path = tmp_path_factory.mktemp("workers") / "x.jsonl"
     path.write_bytes(b"\n".join(some))
     return path

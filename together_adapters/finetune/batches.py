@@ -115,7 +115,8 @@ def _records(rows: Any) -> Iterable[Any]:
     """Return the records of a list or of an Arrow table."""
     if hasattr(rows, "to_batches"):
         return (record for batch in rows.to_batches() for record in batch.to_pylist())
-    return rows.to_pylist() if hasattr(rows, "to_pylist") else rows
+    records: Iterable[Any] = rows.to_pylist() if hasattr(rows, "to_pylist") else rows
+    return records
 
 
 def _lines(data: bytes) -> Iterator[list[bytes]]:

@@ -100,9 +100,7 @@ def _is_openable(check: Check, path: Path) -> bool:
     return True
 
 
-def _check_content(
-    check: Check, path: Path, checksum: bool, workers: int, progress: Callable[[Progress], object] | None
-) -> None:
+def _check_content(check: Check, path: Path, checksum: bool, workers: int, progress: Callable[[Progress], object] | None) -> None:
     if path.suffix != ".jsonl":
         from together_adapters.finetune.tables import check_csv, check_parquet
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise, repeat
 from operator import attrgetter, contains, itemgetter
@@ -147,21 +148,23 @@ class Glance:
 
     def _wide(self, check: Check, lines: list[bytes]) -> bool:
         """Conversations with tools, weights, reasoning and lists of texts."""
-        decode = _conversation
+        decode: Callable[[bytes], Conversation | Declaring] = _conversation
         if b'"tools"' in lines[0]:
             if not _declare_once(lines):
                 return False
             decode = _declaring
-        facts = [_facts(row) for row in map(decode, lines)]
-        if None in facts:
-            return False
-        chars = Counter([fact.chars for fact in facts])  # type: ignore[union-attr]
+        facts: list[_Facts] = []
+        for row in map(decode, lines):
+            found = _facts(row)
+            if found is None:
+                return False
+            facts.append(found)
+        chars = Counter([fact.chars for fact in facts])
         if _too_long(check, "conversation", chars):
             return False
         notes = check.notes
         turns: Counter[int] = Counter()
         for fact in facts:
-            assert fact is not None
             notes.chars += fact.chars
             notes.trained_chars += fact.trained
             notes.has_tools |= fact.tools
@@ -172,7 +175,7 @@ class Glance:
             for name in fact.called:
                 notes.count_tool(name)
             turns[len(fact.shape)] += 1
-        _count_shapes(check, Counter([fact.shape for fact in facts]))  # type: ignore[union-attr]
+        _count_shapes(check, Counter([fact.shape for fact in facts]))
         check.accept("conversation", len(facts), turns, chars)
         return True
 
@@ -310,6 +313,7 @@ def _facts(row: Conversation | Declaring) -> _Facts | None:
     parts: bool | None = None
     last: type | None = None
     learns = False
+    message: Any
     for message in row.messages:
         kind = type(message)
         before = chars
@@ -411,5 +415,3 @@ def _declared(raw: bytes) -> _Tools | None:
     if names is None or notes.findings or b"\\u0000" in raw or not finite(value):
         return None
     return _Tools(frozenset(names), notes.chars, notes.has_tools)
-
-

@@ -16,11 +16,11 @@ _EXACT_BITS: Final = 6
 
 
 class Bin(NamedTuple):
-    """Values from `low` to `high`, both included, and how many there are."""
+    """Values from `low` to `high`, both included, and the number of them."""
 
     low: int
     high: int
-    count: int
+    number: int
 
 
 def is_skewed(spread: Distribution) -> bool:

@@ -72,7 +72,9 @@ class Check:
         begins: Whether the first line is the first of its file, and may begin with a byte order mark.
     """
 
-    def __init__(self, name: str, options: Options, first: str | None = None, *, collect: bool = False, begins: bool = True) -> None:
+    def __init__(
+        self, name: str, options: Options, first: str | None = None, *, collect: bool = False, begins: bool = True
+    ) -> None:
         self.options = options
         self.notes = Notes()
         self.found = DataReport(purpose=options.purpose, method=str(options.method), max_issues=options.max_issues)
@@ -110,13 +112,8 @@ class Check:
                 self._look_for_duplicates(batch)
             if options.secrets:
                 self._look_for_secrets(batch)
-            if glance is not None and self.first is None:
-                self._one_by_one(batch[:1])
-                batch = batch[1:]
-            if glance is None:
+            if glance is None or self.first is None:
                 self._one_by_one(batch)
-            elif not batch:
-                continue
             elif glance.accepts(self, batch):
                 self.number += len(batch)
             else:
@@ -200,9 +197,12 @@ class Check:
             else:
                 found.warnings += 1
         for some in listed.values():
-            if len(some) > limit:
-                some = sorted(some, key=lambda finding: (finding.path, finding.code, finding.message))[:limit]
-            found.issues += issues_of(some, self.options.severities, line, self._name)
+            kept = (
+                sorted(some, key=lambda finding: (finding.path, finding.code, finding.message))[:limit]
+                if len(some) > limit
+                else some
+            )
+            found.issues += issues_of(kept, self.options.severities, line, self._name)
         if len(found.issues) > _SPARE * limit + _SPARE:
             found.issues = _first_of_each_severity(found.issues, limit)
         return all(self.options.severities[finding.code] != "error" for finding in findings)

@@ -40,7 +40,13 @@ class Lines:
     """
 
     def __init__(
-        self, path: Path, start: int = 0, end: int | None = None, *, checksum: bool = False, progress: Callable[[int], object] | None = None
+        self,
+        path: Path,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        checksum: bool = False,
+        progress: Callable[[int], object] | None = None,
     ) -> None:
         self.size = 0
         self.sha256: str | None = None

@@ -129,7 +129,7 @@ def _draw_lengths(axes: Axes, report: DataReport) -> None:
 def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
     lows = [one.low for one in bins]
     widths = [one.high - one.low + 1 for one in bins]
-    counts = [one.count for one in bins]
+    counts = [one.number for one in bins]
     axes.bar(lows, counts, widths, align="edge", color=_PALE, edgecolor="white", linewidth=0.5)
     axes.set_xlim(lows[0], bins[-1].high + 1)
     axes.set_ylim(0, max(counts) * 1.08)
@@ -193,5 +193,5 @@ def _rendered(figure: Figure, suffix: str) -> bytes:
     drawn = BytesIO()
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "together-adapters", "font.family": "DejaVu Sans"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font has not
-        figure.savefig(drawn, format=suffix[1:], dpi=150, metadata=nothing[suffix])  # type: ignore[arg-type]
+        figure.savefig(drawn, format=suffix[1:], dpi=150, metadata=nothing[suffix])
     return drawn.getvalue()

@@ -75,10 +75,17 @@ def prepare(
     shards = out.with_name(f".{out.stem}.{token_hex(4)}.shards")
     shards.mkdir()
     try:
-        tasks = [
-            {"path": str(path.absolute()), "start": start, "end": end, "shard": str(shards.absolute() / f"{number:06}-{place:06}")}
+        tasks: list[dict[str, Any]] = [
+            {
+                "path": str(path.absolute()),
+                "start": start,
+                "end": end,
+                "shard": str(shards.absolute() / f"{number:06}-{place:06}"),
+            }
             for number, path in enumerate(listed)
-            for place, (start, end) in enumerate(ranges_of(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1))
+            for place, (start, end) in enumerate(
+                ranges_of(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1)
+            )
         ]
         work = ray.data.from_items(tasks, override_num_blocks=max(1, len(tasks)))
         done = work.map(_converted, fn_args=(convert, fixes, options)).take_all()
@@ -121,8 +128,8 @@ def check(paths: Iterable[str | PathLike[str]], *, range_bytes: int = _RANGE, **
 
 def _ray() -> Any:
     try:
-        import ray
-        import ray.data
+        import ray  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import ray.data  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as missing:
         raise ImportError('this needs Ray: pip install "together-adapters[ray]"') from missing
     return ray

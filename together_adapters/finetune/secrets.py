@@ -37,7 +37,11 @@ def _kind(name: str, hints: str, pattern: str, *, blocks: bool = True, shown: in
 KINDS: Final = (
     _kind("private_key", "PRIVATE", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----", shown=0),
     _kind("aws_access_key", "AKIA ASIA", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    _kind("github_token", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})\b"),
+    _kind(
+        "github_token",
+        "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})\b",
+    ),
     _kind("gitlab_token", "glpat-", r"\bglpat-[A-Za-z0-9_\-]{20,}"),
     _kind("slack_token", "xox xapp-", r"\b(?:xox[abeoprs]-[A-Za-z0-9\-]{10,}|xapp-\d-[A-Za-z0-9\-]{10,})"),
     _kind("together_key", "tgp_v1_", r"\btgp_v1_[A-Za-z0-9_\-]{20,}"),
@@ -112,6 +116,6 @@ def _found(kind: Kind, line: bytes) -> Iterator[str]:
 def _is_card(value: bytes) -> bool:
     """Whether the last digit is the check digit of the others, by the method of Luhn."""
     digits = [byte - 48 for byte in value if 48 <= byte <= 57]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) < 3:
+    if not 13 <= len(digits) <= 19 or len(set(digits)) < 2:
         return False
     return sum(digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(reversed(digits))) % 10 == 0

@@ -113,4 +113,3 @@ def format_of(path: Path, purpose: str) -> str | None:
                 if notes.format is not None:
                     return notes.format
     return None
-

@@ -19,7 +19,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.tools import FunctionTool
 
-from llama_index_together_adapters.conformance.provider import Factory, Provider, gathered, run, user
+from llama_index_together_adapters.conformance.provider import Factory, Provider, gathered, run, total_tokens, user
 from llama_index_together_adapters.conformance.wire import USAGE, Reply, WireServer, chunk, say, speak, streamed, whole
 
 TEXT = "Hello world from the wire"
@@ -38,14 +38,14 @@ class ChatChecks:
         """Role, content, raw usage, and token counts where token counters look."""
         response = llm.chat(user())
         assert (response.message.role, response.message.content) == (MessageRole.ASSISTANT, TEXT)
-        assert dict(response.raw)["usage"]["total_tokens"] == USAGE["total_tokens"]
+        assert total_tokens(response) == USAGE["total_tokens"]
         assert response.additional_kwargs["prompt_tokens"] == USAGE["prompt_tokens"]
 
     def test_c02_deltas_join_to_the_content(self, llm: Any) -> None:
         """The deltas join to the last, cumulative content; the last item has the usage."""
         found = list(llm.stream_chat(user()))
         assert "".join(item.delta or "" for item in found) == found[-1].message.content == TEXT
-        assert dict(found[-1].raw)["usage"]["total_tokens"] == USAGE["total_tokens"]
+        assert total_tokens(found[-1]) == USAGE["total_tokens"]
         contents = [item.message.content or "" for item in found]
         assert all(later.startswith(earlier) for earlier, later in pairwise(contents))
 

@@ -25,11 +25,13 @@ class Provider:
     """A provider's classes, and its answers to what differs between providers.
 
     Attributes:
-        llm: Makes the LLM; called with `api_base` and `api_key`, and with the options a check needs (`model`, `max_retries`,
-            `timeout`, `temperature`, `max_tokens`, `is_chat_model`, `system_prompt`, `logprobs`, ...).
-        embedding: Makes the embedding model, called likewise (`embed_batch_size`, `num_workers`, `embeddings_cache`,
-            `query_instruction`, `text_instruction`, `dimensions`, ...). None when there is none.
-        rerank: Makes the node postprocessor, called likewise (`top_n`, ...). None when there is none.
+        llm: Makes the LLM: the class, or a function where names or flags differ. It is called with `api_base`, `api_key` and
+            `model`, and with what a check is about: `max_retries`, `timeout`, `temperature`, `max_tokens`, `is_chat_model`,
+            `is_function_calling_model`, `system_prompt`, `logprobs`, `callback_manager`, `rate_limiter`,
+            `pydantic_program_mode`.
+        embedding: Makes the embedding model, called likewise, without `model`: `embed_batch_size`, `num_workers`, `model_name`,
+            `embeddings_cache`, `query_instruction`, `text_instruction`, `dimensions`, ... None when there is none.
+        rerank: Makes the node postprocessor, called likewise: `top_n`, ... None when there is none.
         key_variable: The environment variable that holds the key.
         model: A chat model with tools, whose context window is known.
         context_window: Its context window, in tokens.
@@ -92,6 +94,12 @@ async def gathered(stream: Any) -> list[Any]:
 def user(text: str = "Hi") -> list[ChatMessage]:
     """Return a conversation of one question."""
     return [ChatMessage(role="user", content=text)]
+
+
+def total_tokens(response: Any) -> int:
+    """Return what a response says that it took, where LlamaIndex's counters look: in `raw`, as a mapping or as an object."""
+    usage = dict(response.raw)["usage"]
+    return int(usage["total_tokens"] if isinstance(usage, Mapping) else usage.total_tokens)
 
 
 def texts_of(event: Any) -> str:

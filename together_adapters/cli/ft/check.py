@@ -16,6 +16,7 @@ from together_adapters.cli.failures import BAD_DATA
 from together_adapters.cli.ft.options import (
     data_file,
     issues_option,
+    kept_issues,
     limits_of,
     method_option,
     model_option,
@@ -31,8 +32,6 @@ from together_adapters.cli.progress import byte_bar
 
 if TYPE_CHECKING:
     from together_adapters.finetune.report import DataReport
-
-_MOST = 1000
 
 
 @click.command(
@@ -103,8 +102,7 @@ def check(
     with byte_bar() as bar:
         for file in files:
             with readable(file) as path:
-                most = _MOST if max_issues is None else max_issues
-                found = check_jsonl(path, max_issues=most, workers=workers, progress=bar, **options)
+                found = check_jsonl(path, max_issues=kept_issues(session, max_issues), workers=workers, progress=bar, **options)
             reports.append(("stdin" if str(file) == "-" else str(file), found))
     bad = [name for name, report in reports if not _passes(report, fail_on)]
     told = _told(reports)

@@ -68,7 +68,7 @@ def _ours(file: Path, method: str | None) -> DataReport:
         if not isinstance(found, DataReport):
             raise DatasetError(f"{file} is no report of ours: name the data file, or a report of `ft check --report`")
         return found
-    options = {"method": method} if method else {}
+    options: dict[str, Any] = {"method": method} if method else {}
     with readable(file) as path, byte_bar() as bar:
         return check_jsonl(path, progress=bar, **options)
 

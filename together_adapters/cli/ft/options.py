@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_KEPT: Final = 1000
+
 data_file: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 new_path: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -47,6 +49,11 @@ def issues_option(command: F) -> F:
         metavar="N",
         help="How many to list: a few of each kind by default, 1000 in JSON. All are counted.",
     )(command)
+
+
+def kept_issues(session: Session, listed: int | None) -> int:
+    """Return how many issues a report keeps; more than are listed for people, who are shown some of every kind."""
+    return _KEPT if listed is None else listed if session.as_json else max(listed, _KEPT)
 
 
 def pairs(given: Sequence[str], flag: str, what: str) -> dict[str, str]:

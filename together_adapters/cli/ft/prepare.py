@@ -15,6 +15,7 @@ from together_adapters.cli.command import Command, Session
 from together_adapters.cli.ft.failing import issues_shown
 from together_adapters.cli.ft.options import (
     issues_option,
+    kept_issues,
     limits_of,
     method_option,
     model_option,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from together_adapters.finetune.examples import Record
     from together_adapters.finetune.fixes import Fixes
     from together_adapters.finetune.prepared import PreparedFile
-
-_MOST = 1000
 
 
 @click.command(
@@ -138,7 +137,7 @@ def prepare(
             method=method,
             limits=limits,
             severities=graves,
-            max_issues=_MOST if max_issues is None else max_issues,
+            max_issues=kept_issues(session, max_issues),
             workers=workers,
             overwrite=overwrite,
             progress=bar,

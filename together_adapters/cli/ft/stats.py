@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -62,7 +63,7 @@ def stats(
         from together_adapters.finetune.picture import check_picture
 
         check_picture(new_file(picture, overwrite))
-    options = {"method": method} if method else {}
+    options: dict[str, Any] = {"method": method} if method else {}
     limits = limits_of(session, model)
     with readable(file) as path:
         with byte_bar() as bar:

@@ -69,6 +69,7 @@ Examples:
 @click.pass_obj
 def submit(
     session: Session,
+    /,
     train: Path,
     validation: Path | None,
     severities: tuple[str, ...],
@@ -124,6 +125,10 @@ def _agree(estimate: FinetunePriceEstimate, max_price: float | None, *, agreed: 
     if estimate.allowed_to_proceed is False:
         note("warning: that is more than the account may spend; the job would probably be cancelled")
     if max_price is not None and (total is None or total > max_price):
-        raise Declined(f"the price is {price}, and --max-price is ${max_price:,.2f}: no job was started")
-    if not agreed:
+        raise Declined(f"the price is {price}, and --max-price is ${max_price:g}: no job was started")
+    if agreed:
+        return
+    try:
         confirm("Start it?", default=False, flag="--yes")
+    except Declined:
+        raise Declined("no job was started, as you wished; the data that was uploaded stays at the service") from None

@@ -104,10 +104,10 @@ def show_lengths(report: DataReport) -> None:
     bins = growing_histogram(spread) if is_skewed(spread) else histogram(spread)
     if len(bins) < 2:
         return
-    most = max(one.count for one in bins)
+    most = max(one.number for one in bins)
     write("\n")
     title = name[:1].upper() + name[1:]
-    rows = [(_range(one.low, one.high), f"{one.count:,}", bar(one.count / most)) for one in bins]
+    rows = [(_range(one.low, one.high), f"{one.number:,}", bar(one.number / most)) for one in bins]
     table((Column(title, right=True), Column("Rows", right=True), Column("", whole=True)), rows)
 
 
@@ -165,11 +165,14 @@ def _what(issue: Issue) -> str:
 
 
 def show_kinds(report: DataReport) -> None:
+    """Print how often each kind of issue was found, and what helps."""
     severities = {code: rule.severity for code, rule in RULES.items()} | {issue.code: issue.severity for issue in report.issues}
     ranked = sorted(report.issue_counts.items(), key=lambda item: (severities.get(item[0]) != "error", -item[1], item[0]))
     rows = [
         (f"{number:,}", code, severities.get(code, "error"), RULES[code].hint if code in RULES else "") for code, number in ranked
     ]
+    if not rows:
+        return
     write("\n")
     table((Column("Count", right=True), Column("Code"), Column("Severity"), Column("What helps")), rows)
 
@@ -212,7 +215,7 @@ _TRAITS: Final = {
 def _length_row(name: str, spread: Distribution) -> tuple[str, ...]:
     numbers = (spread.min, spread.p5, spread.p50, spread.p95, spread.p99, spread.max, spread.total)
     bins = growing_histogram(spread) if is_skewed(spread) else histogram(spread)
-    return (name, *(f"{number:,}" for number in numbers), outline([one.count for one in bins]))
+    return (name, *(f"{number:,}" for number in numbers), outline([one.number for one in bins]))
 
 
 def _range(low: int, high: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.output import document, fields, moment, note, visible, write
+from together_adapters.cli.output import document, fields, is_terminal, moment, note, visible, write
 from together_adapters.cli.progress import job_bar
 from together_adapters.types.progress import Progress
 
@@ -55,9 +56,9 @@ def follow(session: Session, job_id: str, poll_interval: float, timeout: float |
         with job_bar() as show:
 
             def tell(now: Progress) -> None:
-                diary.go_on()
                 if show is not None:
                     show(now)
+                diary.go_on()
 
             job = Job(session.client, job_id).wait(poll_interval=poll_interval, timeout=timeout, progress=tell)
     except KeyboardInterrupt:
@@ -78,6 +79,7 @@ class _Diary:
         self._session = session
         self._id = job_id
         self._seen = 0
+        self._out = None if is_terminal(sys.stdout) else sys.stdout  # a bar takes stdout over, so that lines stand above it
 
     def go_on(self) -> None:
         """Show what was added since."""
@@ -85,5 +87,12 @@ class _Diary:
             return
         events: list[Any] = self._session.client.fine_tuning.list_events(self._id).data
         for event in events[self._seen :]:
-            write(f"{moment(event.created_at)}  {visible(event.message or str(event.kind))}\n")
+            self._write(f"{moment(event.created_at)}  {visible(event.message or str(event.kind))}\n")
         self._seen = max(self._seen, len(events))
+
+    def _write(self, line: str) -> None:
+        if self._out is None:
+            write(line)
+        else:
+            self._out.write(line)
+            self._out.flush()
