@@ -30,12 +30,14 @@ class Session:
     Attributes:
         client: For the adapters to share: one connection pool, one retry policy.
         requests: Answers that came back so far, those to retried requests included.
+        emulated: Whether an emulator was started for the occasion, where nothing costs anything.
     """
 
     def __init__(self, http_client: httpx.Client, **options: Any) -> None:
         http_client.event_hooks = {"response": [self.count]}
         self.client = Together(http_client=http_client, **options)
         self._options = options
+        self.emulated = bool(options)
         self.requests = 0
         self._bar: tqdm[None] | None = None
         self._begun = time.monotonic()

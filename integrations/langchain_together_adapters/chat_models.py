@@ -23,7 +23,7 @@ from langchain_together_adapters.messages import wire_messages
 from langchain_together_adapters.parameters import Sampling, request_params, sum_usage
 from langchain_together_adapters.profiles import profile_of
 from langchain_together_adapters.tokens import estimated_count, estimated_ids
-from langchain_together_adapters.tools import Tool, wire_response_format, wire_tool_choice, wire_tools
+from langchain_together_adapters.tools import wire_response_format, wire_tool_choice, wire_tools
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.reasoning import THINK_TAGS
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
 
     from langchain_together_adapters.structured_output import Method
+    from langchain_together_adapters.tools import Tool
 
 _KNOWN = ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX}
 _SAMPLING = (

@@ -11,6 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 _RENAMED = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 _OURS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
 """Keywords that LangChain passes along and that are no fields of a request."""
+_NOT_SENT = frozenset({
+    "openai_api_key", "openai_api_base", "openai_organization", "organization", "openai_proxy", "root_client", "root_async_client",
+    "http_socket_options", "disabled_params", "include_response_headers", "stream_chunk_timeout", "tiktoken_model_name",
+    "use_responses_api", "use_previous_response_id",
+})  # fmt: skip
+"""Settings of OpenAI's client, which users of `langchain-together` may have set. One of them is a secret."""
 
 
 class Sampling(BaseModel):
@@ -77,10 +83,16 @@ class Sampling(BaseModel):
         unknown = {name: value for name, value in values.items() if name not in known}
         if not unknown:
             return values
-        kind = cls.__name__
-        listed = ", ".join(sorted(unknown))
-        warnings.warn(f"{kind} has no field {listed}: sent with every request, as model_kwargs", UserWarning, stacklevel=2)
         kept = {name: value for name, value in values.items() if name in known}
+        if foreign := unknown.keys() & _NOT_SENT:
+            listed = ", ".join(sorted(foreign))
+            warnings.warn(f"{cls.__name__} has no field {listed}, which has no effect here", UserWarning, stacklevel=2)
+            unknown = {name: value for name, value in unknown.items() if name not in foreign}
+        if not unknown:
+            return kept
+        listed = ", ".join(sorted(unknown))
+        message = f"{cls.__name__} has no field {listed}: sent with every request, as model_kwargs"
+        warnings.warn(message, UserWarning, stacklevel=2)
         return {**kept, "model_kwargs": {**unknown, **(kept.get("model_kwargs") or {})}}
 
     @model_validator(mode="after")

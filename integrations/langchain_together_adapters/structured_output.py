@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from operator import itemgetter
@@ -13,6 +14,7 @@ from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, Py
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_together_adapters.asking import RELAX
@@ -116,6 +118,8 @@ class _ObjectParser(JsonOutputParser):
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         _raise_if_refused(result)
+        if not partial:
+            _raise_if_cut(result)
         parsed = super().parse_result(result, partial=partial)
         if not partial and not isinstance(parsed, dict):
             text = result[0].text
@@ -128,6 +132,8 @@ class _ModelParser(PydanticOutputParser[Any]):
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         _raise_if_refused(result)
+        if not partial:
+            _raise_if_cut(result)
         return super().parse_result(result, partial=partial)
 
 
@@ -136,6 +142,18 @@ def _raise_if_refused(result: list[Generation]) -> None:
     refusal = message.additional_kwargs.get("refusal") if isinstance(message, AIMessage) else None
     if refusal and not result[0].text:
         raise as_model_error(RefusedError)(str(refusal))
+
+
+def _raise_if_cut(result: list[Generation]) -> None:
+    """Raise when `max_tokens` cut an object: langchain-core would close it, with half a value at its end."""
+    message = getattr(result[0], "message", None) if result else None
+    if not isinstance(message, AIMessage) or message.response_metadata.get("finish_reason") != "length":
+        return
+    text = result[0].text
+    try:
+        parse_json_markdown(text, parser=json.loads)
+    except ValueError:
+        raise OutputParserException(f"the answer is cut short, max_tokens is too low: {text!r}", llm_output=text) from None
 
 
 def _message_parser(schema: Any) -> Runnable[Any, Any]:

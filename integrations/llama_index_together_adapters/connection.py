@@ -33,7 +33,7 @@ _SETTINGS = frozenset(
 )
 
 
-class Connected(BaseComponent, defer_build=True):  # never made itself
+class Connected(BaseComponent):
     """A component that talks to the service.
 
     Attributes:

@@ -49,7 +49,7 @@ class Progress:
 _progress: ContextVar[Progress | None] = ContextVar("together_embedding_progress", default=None)
 
 
-class TogetherEmbedding(Connected, BaseEmbedding, defer_build=False):
+class TogetherEmbedding(Connected, BaseEmbedding):
     """Embeddings of Together AI.
 
     Texts travel verbatim unless an instruction is set. A batch is one request; a failed call raises an error whose

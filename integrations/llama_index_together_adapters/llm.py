@@ -37,7 +37,7 @@ from together_adapters.types.reasoning import THINK_TAGS
 _told: set[str] = set()  # models whose context window was warned about
 
 
-class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM, defer_build=False):
+class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
     """A language model of Together AI.
 
     Every request parameter is a field here and a keyword of each call; the call wins. What is None is not sent, so the

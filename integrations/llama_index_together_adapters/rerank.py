@@ -25,7 +25,7 @@ _CONCURRENCY = 8
 Ranked = list[tuple[int, float]]
 
 
-class TogetherRerank(Connected, BaseNodePostprocessor, defer_build=False):
+class TogetherRerank(Connected, BaseNodePostprocessor):
     """A reranker of Together AI, as a node postprocessor.
 
     Example:

@@ -51,7 +51,7 @@ class Quest:
             return None
 
 
-class StructuredOutput(LLM, defer_build=True):  # never made itself
+class StructuredOutput(LLM):
     """The structured half of `TogetherLLM`.
 
     Attributes:
@@ -118,7 +118,7 @@ class StructuredOutput(LLM, defer_build=True):  # never made itself
                     if (so_far := partials.add(response)) is not None:
                         yield so_far
             finally:
-                await responses.aclose()  # type: ignore[attr-defined]
+                await responses.aclose()
             found = quest.read(partials.whole)
         yield found
 

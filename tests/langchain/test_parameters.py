@@ -78,6 +78,20 @@ def test_names_that_the_library_does_not_know(connect: Any, emulator: Emulator) 
     assert (last(emulator)["novel_switch"], last(emulator)["other_switch"]) == (3, 4)
 
 
+def test_settings_of_another_client_stay_at_home(connect: Any, emulator: Emulator) -> None:
+    """`langchain-together` is built on OpenAI's client and takes its settings, a key among them."""
+    with pytest.warns(UserWarning) as caught:
+        llm = ChatTogether(**connect, openai_api_key="sk-of-another-house", disabled_params={"n": None}, verbosity="low")
+    assert [str(warning.message) for warning in caught] == [
+        "ChatTogether has no field disabled_params, openai_api_key, which has no effect here",
+        "ChatTogether has no field verbosity: sent with every request, as model_kwargs",
+    ]
+    llm.invoke("x")
+    assert emulator.requests[-1].json["verbosity"] == "low"
+    assert "another-house" not in f"{emulator.requests[-1].headers}{emulator.requests[-1].body!r}{llm!r}"
+    assert "disabled_params" not in emulator.requests[-1].json
+
+
 def test_names_of_langchain_together(connect: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

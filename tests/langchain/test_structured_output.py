@@ -69,6 +69,29 @@ def test_raw_when_parsing_fails(llm: ChatTogether) -> None:
     assert found["raw"].content
 
 
+class Note(BaseModel):
+    """A note."""
+
+    text: str
+
+
+@pytest.mark.parametrize("schema", [Note, Note.model_json_schema()], ids=["pydantic", "schema"])
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+def test_half_an_answer_is_none(method: Any, schema: Any, connect: Any) -> None:
+    """langchain-core closes an object that `max_tokens` has cut, and hands out half a value as if it were whole."""
+    asked = "Reply as JSON with the key 'text': 'All of this belongs to the note.'"
+    whole = ChatTogether(**connect).with_structured_output(schema, method=method, include_raw=True).invoke(asked)
+    room = whole["raw"].usage_metadata["output_tokens"]
+    for most in range(1, room):
+        cut = (
+            ChatTogether(**connect, max_tokens=most).with_structured_output(schema, method=method, include_raw=True).invoke(asked)
+        )
+        assert cut["parsed"] is None
+        assert "the answer is cut short" in str(cut["parsing_error"])
+    exact = ChatTogether(**connect, max_tokens=room).with_structured_output(schema, method=method).invoke(asked)
+    assert exact == whole["parsed"] is not None
+
+
 def test_wire(llm: ChatTogether, emulator: Emulator) -> None:
     llm.with_structured_output(Person, method="json_schema").invoke(QUESTION)
     wanted = emulator.requests[-1].json["response_format"]

@@ -9,12 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
+from llama_index_together_adapters.conformance.provider import Events, events, texts_of
 
-from together_adapters import AsyncTogether, ConfigurationError, Together
-from together_adapters.emulator import Emulator
+from together_adapters import AsyncTogether, AuthenticationError, ConfigurationError, Together
+from together_adapters.emulator import Emulator, Fault
+
+__all__ = ["events"]
 
 KEY = "sk-construction-5d41402abc4b2a76b9719d911017"
 CLASSES: list[Any] = [TogetherLLM, TogetherEmbedding, TogetherRerank]
@@ -79,6 +83,28 @@ def test_no_secret_is_shown(kind: Any) -> None:
     shown = f"{component!r} {component} {component.to_dict()} {component.to_json()} {component.model_dump()} {vars(component)}"
     assert KEY not in shown
     assert "secret" not in f"{component!r} {component.to_json()}"
+
+
+def test_nothing_that_is_told_shows_a_secret(kind: Any, emulator: Emulator, events: Events) -> None:
+    component = kind(api_key=KEY, base_url=emulator.base_url, default_headers={"x-secret": "header-secret"}, max_retries=0)
+    use(component)
+    emulator.inject(Fault("401", message=f"the key {KEY} is not known"))
+    with pytest.raises(AuthenticationError) as raised:
+        use(component)
+    told = [texts_of(event) for event in events.seen]
+    assert told
+    told.append(f"{raised.value} {raised.value!r} {vars(raised.value)}")
+    told.append(repr(component.to_payload()))
+    assert not [text for text in told if KEY in text or "header-secret" in text]
+
+
+def test_no_secret_is_part_of_an_identity(kind: Any) -> None:
+    one, other = (kind(api_key=key, default_headers={"x-secret": key}) for key in ("sk-one", "sk-other"))
+    assert one.to_dict() == other.to_dict()
+    if kind is TogetherEmbedding:
+        assert get_transformation_hash([TextNode(text="a", id_="a")], one) == get_transformation_hash(
+            [TextNode(text="a", id_="a")], other
+        )
 
 
 def test_shared_clients(kind: Any, emulator: Emulator) -> None:

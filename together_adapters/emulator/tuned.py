@@ -1,7 +1,8 @@
 """A tuned model that behaves tuned: it answers as the nearest of its training rows does.
 
-Near is what shares rare words with the question. Where nothing is near, the model answers as the one that it was made of, so that
-a test can tell both what was learnt and what was not.
+Near is what shares rare words with the question, and of a question behind a context most of all its own; a picture that it was trained with is recognised, byte by byte, before words are
+looked at. Where nothing is near, the model answers as the one that it was made of, so that a test can tell both what was learnt and
+what was not.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Example:
     prompt: str
     answer: str
     calls: tuple[Call, ...] = ()
+    reasoning: str = ""
+    pictures: tuple[str, ...] = ()
 
 
 class Lesson:
@@ -34,17 +37,20 @@ class Lesson:
 
     def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
         self.examples = [example for _, example in zip(range(_MOST), _all(rows), strict=False)]
-        self._exact = {_plain(example.prompt): example for example in reversed(self.examples)}
+        self._exact = {(_plain(example.prompt), example.pictures): example for example in reversed(self.examples)}
+        self._seen = {example.pictures: example for example in reversed(self.examples) if example.pictures}
         self._words = [_words(example.prompt) for example in self.examples]
+        self._closings = [_words(_closing(example.prompt)) for example in self.examples]
 
-    def recall(self, question: str) -> Example | None:
-        """The example nearest to a question, or None where none is near."""
-        exact = self._exact.get(_plain(question))
+    def recall(self, question: str, pictures: tuple[str, ...] = ()) -> Example | None:
+        """The example nearest to a question and the addresses of its pictures, or None where none is near."""
+        exact = self._exact.get((_plain(question), pictures)) or self._seen.get(pictures)
         if exact is not None:
             return exact
         wanted = _words(question)
         scores = bm25(wanted, self._words)
-        best = max(range(len(scores)), key=scores.__getitem__, default=None)
+        asked = _words(_closing(question)) if "\n\n" in question else []
+        best = max(range(len(scores)), key=lambda at: (coverage(asked, self._closings[at]), scores[at]), default=None)
         if best is None or coverage(wanted, self._words[best]) < _NEAR:
             return None
         return self.examples[best]
@@ -52,6 +58,11 @@ class Lesson:
 
 def _plain(text: str) -> str:
     return " ".join(words(text))
+
+
+def _closing(text: str) -> str:
+    """The last paragraph: behind a long context it is what is asked."""
+    return text.rpartition("\n\n")[2]
 
 
 def _words(text: str) -> list[str]:
@@ -79,20 +90,28 @@ def examples(row: dict[str, Any]) -> Iterator[Example]:
 
 def _turns(messages: list[Any]) -> Iterator[Example]:
     """Each answer of an assistant, to what the user said before it."""
-    asked = ""
+    asked, seen = "", tuple[str, ...]()
     for message in messages:
         if not isinstance(message, dict):
             continue
         if message.get("role") == "user":
-            asked = _said(message.get("content"))
+            asked, seen = _said(message.get("content")), pictures(message.get("content"))
         elif message.get("role") == "assistant" and message.get("weight") != 0:
-            yield Example(asked, _said(message.get("content")), tuple(_calls(message.get("tool_calls"))))
+            thought = _said(message.get("reasoning") or message.get("reasoning_content"))
+            yield Example(asked, _said(message.get("content")), tuple(_calls(message.get("tool_calls"))), thought, seen)
 
 
 def _said(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text")
     return content if isinstance(content, str) else ""
+
+
+def pictures(content: Any) -> tuple[str, ...]:
+    """The addresses of the images in a message's content."""
+    parts = content if isinstance(content, list) else ()
+    images = [part.get("image_url") for part in parts if isinstance(part, dict) and part.get("type") == "image_url"]
+    return tuple(str(image.get("url") if isinstance(image, dict) else image) for image in images)
 
 
 def _calls(calls: Any) -> Iterator[Call]:

@@ -12,7 +12,8 @@ from together_adapters.emulator.errors import model_not_available
 from together_adapters.emulator.fine_tunes import FineTune, by_output
 from together_adapters.emulator.mind import Thought
 from together_adapters.emulator.stream import EventStream
-from together_adapters.emulator.tuned import Example, Lesson
+from together_adapters.emulator.tuned import Example, Lesson, pictures
+from together_adapters.types.capabilities import capabilities
 
 _LONGEST: Final = 1_500
 """Characters of a learnt answer that a plain completion gives."""
@@ -24,16 +25,25 @@ def chat_complete(ask: Ask) -> dict[str, Any] | EventStream:
     if job is None:
         return chat.complete(ask)
     exchange = chat._understand(ask)
-    example = _lesson(ask, job).recall(exchange.conversation.prompt)
+    example = _lesson(ask, job).recall(exchange.conversation.prompt, _shown(ask))
     if example is not None and not exchange.conversation.observations:
-        exchange = replace(exchange, turns=[_turn(ask, exchange, example)] * exchange.parameters.n)
+        place = chat._reasoning_place(ask, capabilities(job.base)) if example.reasoning else "none"
+        turns = [_turn(ask, exchange, example, place)] * exchange.parameters.n
+        exchange = replace(exchange, turns=turns, reasoning_field=place)
     if exchange.parameters.stream:
         return EventStream(chat._chunks(exchange), ask.behaviour.delay)
     return chat._whole(exchange)
 
 
-def _turn(ask: Ask, exchange: chat.Exchange, example: Example) -> Any:
-    return chat._turn(ask, exchange.parameters, Thought(example.answer, example.calls, fixed=True), "", "none")
+def _shown(ask: Ask) -> tuple[str, ...]:
+    """The pictures of the last question."""
+    asked = [message.get("content") for message in ask.body["messages"] if message["role"] == "user"]
+    return pictures(asked[-1]) if asked else ()
+
+
+def _turn(ask: Ask, exchange: chat.Exchange, example: Example, place: str) -> Any:
+    reasoning = "" if place == "none" else example.reasoning
+    return chat._turn(ask, exchange.parameters, Thought(example.answer, example.calls, fixed=True), reasoning, place)
 
 
 def complete(ask: Ask) -> dict[str, Any] | EventStream:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from together_adapters.finetune.job import AsyncJob, Job, astart, start
     from together_adapters.finetune.legacy import check_file
     from together_adapters.finetune.loading import load
+    from together_adapters.finetune.picture import save_picture
     from together_adapters.finetune.prepared import PreparedFile
     from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.report_comparison import report_differences
     from together_adapters.finetune.rows import check_row
     from together_adapters.finetune.rules import RULES_VERSION
     from together_adapters.finetune.sources.rag import RagPrompt
@@ -62,6 +64,8 @@ _HOMES = {
     "from_messages": "together_adapters.finetune.data",
     "leakage": "together_adapters.finetune.splitting",
     "load": "together_adapters.finetune.loading",
+    "report_differences": "together_adapters.finetune.report_comparison",
+    "save_picture": "together_adapters.finetune.picture",
     "start": "together_adapters.finetune.job",
     "write_jsonl": "together_adapters.finetune.writing",
 }
@@ -93,6 +97,8 @@ __all__ = [
     "from_messages",
     "leakage",
     "load",
+    "report_differences",
+    "save_picture",
     "start",
     "write_jsonl",
 ]

@@ -33,10 +33,11 @@ From conversations to a tuned model:
   together-adapters ft submit data/train.jsonl --validation data/validation.jsonl --n-evals 5 --model NAME --watch
 """,
 )
-def ft() -> None:
+@click.pass_context
+def ft(ctx: click.Context) -> None:
     """Check, prepare and split training data, and train on it.
 
     A command writes whole files or none, and replaces none unasked. Exit codes: 0 done, 1 the data is not right, 2 usage,
     3 the service or the network.
     """
-    end_tidily()
+    ctx.call_on_close(end_tidily())

@@ -92,7 +92,7 @@ def submit(
         raise click.UsageError("name what to train: --model or --from-checkpoint")
     if not agreed and not is_terminal(sys.stdin):
         raise click.UsageError("nobody is there to agree to the price: pass --yes, and --max-price to bound it")
-    training = given(options) | {"severities": severities_of(severities)}
+    training: dict[str, Any] = given(options) | {"severities": severities_of(severities)}
     training |= {name: value for name, value in (("lora", lora), ("packing", packing)) if value is not None}
     with issues_shown(session), ExitStack() as shown:
         bar = shown.enter_context(byte_bar())

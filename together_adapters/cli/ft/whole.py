@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -16,14 +18,21 @@ _TERMINATED: Final = 143
 """What a shell reports of a program that was told to end."""
 
 
-def end_tidily() -> None:
-    """Let SIGTERM end the process as an exception does, so that what is half-written is removed."""
+def end_tidily() -> Callable[[], object]:
+    """Let SIGTERM end the process as an exception does, so that what is half-written is removed.
+
+    Returns:
+        What puts things back as they were.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None  # only the main thread is told of signals
 
     def end(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise SystemExit(_TERMINATED)
 
-    signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, end)
+    return lambda: signal.signal(signal.SIGTERM, before)
 
 
 def write_whole(path: Path, content: bytes, *, overwrite: bool = False) -> None:
@@ -51,7 +60,8 @@ def readable(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="together-adapters-") as folder:
         spooled = Path(folder, "stdin.jsonl")
         with spooled.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+            while piece := os.read(sys.stdin.fileno(), 1 << 20):  # what is there: a signal is seen between two reads
+                file.write(piece)
         yield spooled
 
 
@@ -72,8 +82,9 @@ def appearing_together(folder: Path) -> Iterator[Path]:
         made = []
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-        for empty in made:
-            empty.rmdir()
+        with suppress(OSError):
+            for empty in made:
+                empty.rmdir()
 
 
 def _publish(hidden: Path, folder: Path) -> None:

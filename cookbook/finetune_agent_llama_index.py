@@ -1,0 +1,157 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["together-adapters[llama-index,emulator,finetune]", "tqdm"]
+#
+# [tool.uv.sources]
+# together-adapters = { path = ".." }
+# ///
+"""Train a small model on the traces of an agent: LlamaIndex's FunctionAgent, recorded by an event handler, and tuned.
+
+A large model that is given a manual with every request knows which tool to take. You learn to record all calls of a program,
+whoever makes them, to turn these traces into rows for training and for measuring, to train a small model on them, and to put it
+into the same agent: it takes the right tools without the manual.
+
+It prints what was recorded, what became of it, the job, and how an agent on the small model answers before and after.
+
+Live (`TOGETHER_API_KEY` is set) it asks the large model some 25 times and starts a training job, which costs money: with this
+little data a dollar or less, shown before it starts and to be agreed to (`--yes` agrees). Without a key it runs on the emulator,
+where nothing costs anything and a tuned model answers as the nearest of its rows does.
+
+    python cookbook/finetune_agent_llama_index.py --folder traces
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import tuning
+from llama_index.core.agent.workflow import AgentOutput, FunctionAgent, ToolCallResult
+from llama_index.core.tools import FunctionTool
+from llama_index_together_adapters import TogetherLLM
+from llama_index_together_adapters.finetuning import FinetuneRecorder
+
+from together_adapters.finetune import TrainingData
+
+TEACHER = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+STUDENT, CONTEXT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", 131_072
+QUESTION = "They praise the book 'Middlemarch'. Is it available, or taken?"
+SEED = 2
+SYSTEM = "You are at the desk of a library. Use tools for every fact. Answer in one or two sentences."
+ASKED = [
+    "Is the book 'Middlemarch' available, or is it taken?",
+    "Is the novel 'Solaris' on the shelf?",
+    "Can I borrow the book 'Kokoro', or is it taken?",
+    "Is the novel 'Effi Briest' available to borrow?",
+    "Please renew the loans on card 5521.",
+    "My books are due tomorrow. Can I keep them for longer? My card is 5530.",
+    "Extend the loans of card 5544, please.",
+    "I need more time for my books, card 5551.",
+    "You do not have 'Sagarana'. Could another library send a copy?",
+    "Order a copy of 'Pan' from another library for me.",
+    "Please have 'Niels Lyhne' sent from another library.",
+    "When was this house built?",
+]
+
+
+# %% The tools, under the names that the library's old systems gave them
+async def opac_q(title: str) -> str:
+    """Catalogue."""
+    return f"There are two copies of {title}, one of them on the shelf 4 C."
+
+
+async def circ_rn(card: int) -> str:
+    """Circulation."""
+    return f"All loans on card {card} are now due on 14 December."
+
+
+async def ill_req(title: str) -> str:
+    """Interlibrary."""
+    return f"A copy of {title} comes from Aarhus within a week."
+
+
+TOOLS: dict[Callable[..., Awaitable[str]], str] = {
+    opac_q: "Look a book up. Take this when somebody asks whether a book or novel is there, on the shelf, available to borrow, or taken.",
+    circ_rn: "Renew loans. Take this when somebody wants to renew or extend loans, keep books for longer, or needs more time.",
+    ill_req: "Get a copy from another library. Take this when we do not have a title and somebody wants it sent or got from elsewhere.",
+}
+
+
+# %% The agent, with the manual and without
+def build_agent(llm: TogetherLLM, *, manual: bool = False) -> FunctionAgent:
+    """An agent whose tools are described by the manual, or by next to nothing."""
+    tools = [
+        FunctionTool.from_defaults(async_fn=tool, description=told if manual else str(tool.__doc__)) for tool, told in TOOLS.items()
+    ]
+    return FunctionAgent(tools=tools, llm=llm, system_prompt=SYSTEM)
+
+
+async def record(llm: TogetherLLM) -> None:
+    """Let the large model work, with the manual."""
+    agent, some = build_agent(llm, manual=True), asyncio.Semaphore(4)
+
+    async def ask(question: str) -> None:
+        async with some:
+            await agent.run(question)
+
+    await asyncio.gather(*map(ask, ASKED))
+
+
+# %% From traces to rows
+def rows_of(recorder: FinetuneRecorder) -> TrainingData:
+    """The conversations that called a tool, each once and whole, with the tools described as the small model will see them."""
+    bare = {str(tool.__name__): tool.__doc__ for tool in TOOLS}
+
+    def without_manual(row: dict[str, Any]) -> dict[str, Any]:
+        for tool in row["tools"]:
+            tool["function"]["description"] = bare[tool["function"]["name"]]
+        return row
+
+    return (
+        recorder.data()  # of the answers of one conversation, the last holds all the others
+        .filter(lambda row: any("tool_calls" in message for message in row["messages"]), reason="no_call")
+        .map(without_manual, name="manual_left_out")
+        .dedupe()
+    )
+
+
+# %% The same agent on both models
+async def describe(agent: FunctionAgent, question: str) -> str:
+    """Ask an agent; return what it called, what it said, and what it read for that."""
+    handler = agent.run(question)
+    called, read = [], 0
+    async for event in handler.stream_events():
+        if isinstance(event, ToolCallResult):
+            called.append(f"{event.tool_name}({', '.join(map(repr, event.tool_kwargs.values()))})")
+        elif isinstance(event, AgentOutput) and event.raw:
+            read += (event.raw.get("usage") or {}).get("prompt_tokens", 0)
+    answer: AgentOutput = await handler
+    return f"calls: {', '.join(called) or 'none'}\nsays:  {answer.response.content}\nread:  {read:,} tokens"
+
+
+def main() -> None:
+    with tuning.connect(
+        "LlamaIndex: from an agent's traces to a tuned model", QUESTION, "Train a small model for a library."
+    ) as run:
+        teacher = TogetherLLM(TEACHER, temperature=0, client=run.client)
+        with FinetuneRecorder(run.folder / "traces.jsonl") as recorder:
+            asyncio.run(record(teacher))
+        print(f"\nRecorded {recorder.counts['written']} answers of {TEACHER}")
+        # The side of a row follows from its question: it is the same in every run.
+        train, validation = rows_of(recorder).split(validation=0.2, by="prompt", seed=SEED)
+        prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
+        job = run.train(*prepared, model=STUDENT, suffix="library", n_epochs=3, n_evals=3)
+
+        print(f"\nQuestion: {run.question}")
+        student = TogetherLLM(STUDENT, temperature=0, context_window=CONTEXT, client=run.client)
+        for who, agent in {
+            "The large model, with the manual": build_agent(teacher, manual=True),
+            "The small model, without": build_agent(student),
+            "The tuned model, without": build_agent(job.llama_llm(temperature=0, context_window=CONTEXT)),
+        }.items():
+            run.tell(who, asyncio.run(describe(agent, run.question)))
+
+
+if __name__ == "__main__":
+    main()
