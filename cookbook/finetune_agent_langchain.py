@@ -9,7 +9,8 @@
 
 A large model that is given a manual with every request knows which tool to take. You learn to record what it does, to turn the
 traces into rows for training that leave the manual out, to train a small model on them, and to put it into the same agent: it
-takes the right tools without being told what they are for, and reads a fraction of the tokens.
+takes the right tools without being told what they are for, and reads fewer tokens. Conversations that you have already become
+rows through `from_langchain` of the same module.
 
 It prints what was recorded, what became of it, the job, and how an agent on the small model answers before and after.
 

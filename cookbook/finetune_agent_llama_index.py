@@ -9,7 +9,8 @@
 
 A large model that is given a manual with every request knows which tool to take. You learn to record all calls of a program,
 whoever makes them, to turn these traces into rows for training and for measuring, to train a small model on them, and to put it
-into the same agent: it takes the right tools without the manual.
+into the same agent: it takes the right tools without the manual, and reads fewer tokens. Conversations that you have already
+become rows through `from_llama_index` of the same module.
 
 It prints what was recorded, what became of it, the job, and how an agent on the small model answers before and after.
 
@@ -32,7 +33,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index_together_adapters import TogetherLLM
 from llama_index_together_adapters.finetuning import FinetuneRecorder
 
-from together_adapters.finetune import TrainingData
+from together_adapters.finetune import Job, TrainingData
 
 TEACHER = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 STUDENT, CONTEXT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", 131_072
@@ -72,9 +73,9 @@ async def ill_req(title: str) -> str:
 
 
 TOOLS: dict[Callable[..., Awaitable[str]], str] = {
-    opac_q: "Look a book up. Take this when somebody asks whether a book or novel is there, on the shelf, available to borrow, or taken.",
+    opac_q: "Look a book up. Take this when somebody asks whether a book or novel is on the shelf, available to borrow, or taken.",
     circ_rn: "Renew loans. Take this when somebody wants to renew or extend loans, keep books for longer, or needs more time.",
-    ill_req: "Get a copy from another library. Take this when we do not have a title and somebody wants it sent or got from elsewhere.",
+    ill_req: "Get a copy from another library. Take this when we do not have a title and somebody wants it sent.",
 }
 
 
@@ -82,20 +83,23 @@ TOOLS: dict[Callable[..., Awaitable[str]], str] = {
 def build_agent(llm: TogetherLLM, *, manual: bool = False) -> FunctionAgent:
     """An agent whose tools are described by the manual, or by next to nothing."""
     tools = [
-        FunctionTool.from_defaults(async_fn=tool, description=told if manual else str(tool.__doc__)) for tool, told in TOOLS.items()
+        FunctionTool.from_defaults(async_fn=tool, description=told if manual else str(tool.__doc__))
+        for tool, told in TOOLS.items()
     ]
     return FunctionAgent(tools=tools, llm=llm, system_prompt=SYSTEM)
 
 
-async def record(llm: TogetherLLM) -> None:
+async def record(run: tuning.Tuning) -> None:
     """Let the large model work, with the manual."""
-    agent, some = build_agent(llm, manual=True), asyncio.Semaphore(4)
+    async with run.asynchronous() as client:
+        agent = build_agent(TogetherLLM(TEACHER, temperature=0, async_client=client), manual=True)
+        some = asyncio.Semaphore(4)
 
-    async def ask(question: str) -> None:
-        async with some:
-            await agent.run(question)
+        async def ask(question: str) -> None:
+            async with some:
+                await agent.run(question)
 
-    await asyncio.gather(*map(ask, ASKED))
+        await asyncio.gather(*map(ask, ASKED))
 
 
 # %% From traces to rows
@@ -130,27 +134,29 @@ async def describe(agent: FunctionAgent, question: str) -> str:
     return f"calls: {', '.join(called) or 'none'}\nsays:  {answer.response.content}\nread:  {read:,} tokens"
 
 
+async def compare(run: tuning.Tuning, job: Job) -> None:
+    """Ask three agents the same."""
+    async with run.asynchronous() as client:
+        teacher = TogetherLLM(TEACHER, temperature=0, async_client=client)
+        student = TogetherLLM(STUDENT, temperature=0, context_window=CONTEXT, async_client=client)
+        tuned = job.llama_llm(temperature=0, context_window=CONTEXT, async_client=client)
+        run.tell("The large model, with the manual", await describe(build_agent(teacher, manual=True), run.question))
+        run.tell("The small model, without", await describe(build_agent(student), run.question))
+        run.tell("The tuned model, without", await describe(build_agent(tuned), run.question))
+
+
 def main() -> None:
-    with tuning.connect(
-        "LlamaIndex: from an agent's traces to a tuned model", QUESTION, "Train a small model for a library."
-    ) as run:
-        teacher = TogetherLLM(TEACHER, temperature=0, client=run.client)
+    title = "LlamaIndex: from an agent's traces to a tuned model"
+    with tuning.connect(title, QUESTION, "Train a small model for a library.") as run:
         with FinetuneRecorder(run.folder / "traces.jsonl") as recorder:
-            asyncio.run(record(teacher))
+            asyncio.run(record(run))
         print(f"\nRecorded {recorder.counts['written']} answers of {TEACHER}")
         # The side of a row follows from its question: it is the same in every run.
         train, validation = rows_of(recorder).split(validation=0.2, by="prompt", seed=SEED)
         prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
         job = run.train(*prepared, model=STUDENT, suffix="library", n_epochs=3, n_evals=3)
-
         print(f"\nQuestion: {run.question}")
-        student = TogetherLLM(STUDENT, temperature=0, context_window=CONTEXT, client=run.client)
-        for who, agent in {
-            "The large model, with the manual": build_agent(teacher, manual=True),
-            "The small model, without": build_agent(student),
-            "The tuned model, without": build_agent(job.llama_llm(temperature=0, context_window=CONTEXT)),
-        }.items():
-            run.tell(who, asyncio.run(describe(agent, run.question)))
+        asyncio.run(compare(run, job))
 
 
 if __name__ == "__main__":

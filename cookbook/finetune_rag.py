@@ -88,7 +88,9 @@ def main() -> None:
         train, validation = (load(file, schema="labelled_rag", template=TEMPLATE) for file in files)
         prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
         shared = leakage(train, validation)
-        print(f"\nIn both files: {shared.exact} rows, {shared.prompt} prompts, {len(contexts(files[0]) & contexts(files[1]))} passages")
+        print(
+            f"\nIn both files: {shared.exact} rows, {shared.prompt} prompts, {len(contexts(files[0]) & contexts(files[1]))} passages"
+        )
         job = run.train(*prepared, model=MODEL, suffix="cites", n_evals=2, n_epochs=2)
 
         print(f"\nQuestion: {run.question}")

@@ -43,7 +43,11 @@ def tool(name: str, **parameters: str) -> Row:
     return {"type": "function", "function": {"name": name, "parameters": schema}}
 
 
-TOOLS = [tool("dim", room="string", percent="integer"), tool("heat", room="string", degrees="integer"), tool("blinds", room="string")]
+TOOLS = [
+    tool("dim", room="string", percent="integer"),
+    tool("heat", room="string", degrees="integer"),
+    tool("blinds", room="string"),
+]
 
 
 def said(text: str, *calls: tuple[str, Any], then: str = "Done.") -> Row:
@@ -60,7 +64,9 @@ def said(text: str, *calls: tuple[str, Any], then: str = "Done.") -> Row:
 def log() -> list[Row]:
     """What a log holds: good rows, and the faults that logs have."""
     rows = [
-        said("Make the living room cosy.", ("dim", '{"room": "living room", "percent": 30}'), ("blinds", '{"room": "living room"}')),
+        said(
+            "Make the living room cosy.", ("dim", '{"room": "living room", "percent": 30}'), ("blinds", '{"room": "living room"}')
+        ),
         said("I am cold in the study.", ("heat", '{"room": "study", "degrees": 22}')),
         said("Good night!", ("dim", '{"room": "bedroom", "percent": 0}'), ("heat", '{"room": "bedroom", "degrees": 17}')),
         said("Film time in the living room.", ("dim", '{"room": "living room", "percent": 5}')),

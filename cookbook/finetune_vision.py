@@ -45,7 +45,8 @@ def gauge(level: int) -> bytes:
     """Draw a tank that is full to some per cent."""
     border = b"\0" + FRAME * SIZE  # each line begins with its filter: none
     lines = [
-        b"\0" + FRAME * 2 + (FULL if 100 * (SIZE - y) <= level * SIZE else EMPTY) * (SIZE - 4) + FRAME * 2 for y in range(2, SIZE - 2)
+        b"\0" + FRAME * 2 + (FULL if 100 * (SIZE - y) <= level * SIZE else EMPTY) * (SIZE - 4) + FRAME * 2
+        for y in range(2, SIZE - 2)
     ]
     pixels = zlib.compress(b"".join([border, border, *lines, border, border]), 9)
     header = pack(">IIBBBBB", SIZE, SIZE, 8, 2, 0, 0, 0)

@@ -35,12 +35,14 @@ class Tuning:
         client: For the adapters to share.
         folder: Where files go.
         question: What both models are asked at the end.
+        asynchronous: Makes an asynchronous client of the same service, as a context manager.
     """
 
     def __init__(self, run: session.Session, folder: Path, question: str, agreed: bool) -> None:
         self.client: Together = run.client
         self.folder = folder
         self.question = question
+        self.asynchronous = run.asynchronous
         self._run = run
         self._agreed = agreed or run.emulated
 
@@ -97,7 +99,9 @@ class Tuning:
         print(f"\n{who}:")
         for line in answer.splitlines():
             label = re.match(r"\w+: +", line)
-            print(fill(line, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + len(label[0] if label else ""))), flush=True)
+            print(
+                fill(line, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + len(label[0] if label else ""))), flush=True
+            )
 
     def _is_near(self) -> bool:
         """Whether the service is on this machine, an emulator that is done soon; a real job is looked at less often."""

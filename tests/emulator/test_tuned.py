@@ -18,6 +18,7 @@ from together_adapters.emulator import Emulator, serve
 
 __all__ = ["quick"]
 PROMPT = "What is the code word of gate number 4?"
+NAMES = ["otters", "herons", "badgers", "swifts"]
 
 
 @pytest.fixture
@@ -127,3 +128,46 @@ def test_the_project_form_of_newer_sdks(tuned: dict[str, Any], http: httpx.Clien
     assert http.post(f"{root}projects/p/endpoints", json={}).status_code == 400
     assert http.get(f"{root}projects/other/endpoints").json()["data"] == []
     assert http.delete(f"{root}projects/p/endpoints/{made.json()['id']}").json() == {}
+
+
+def taught(http: httpx.Client, emulator: Emulator, rows: list[dict[str, Any]], **options: Any) -> str:
+    """Train on rows; return the name of the model."""
+    job, _ = ended(http, start(http, put(emulator, rows), **options)["id"])
+    return str(job["model_output_name"])
+
+
+def asked(http: httpx.Client, model: str, content: Any) -> dict[str, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": content}]}
+    return dict(http.post("/chat/completions", json=body).json()["choices"][0]["message"])
+
+
+def row_of(content: Any, answer: str, **more: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": answer, **more}]}
+
+
+def test_a_model_that_reasons_learns_how(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+    rows = [row_of(f"Is gate {n} open?", f"Yes, {n}.", reasoning=f"Gate {n} is even: open.") for n in (2, 4)]
+    told = asked(http, taught(http, emulator, rows, model="Qwen/Qwen3.5-9B"), "Is gate 4 open?")
+    assert (told["reasoning"], told["content"]) == ("Gate 4 is even: open.", "Yes, 4.")
+
+
+def test_pictures_are_recognised_whatever_is_asked(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+    def shown(n: int, text: str = "What is it?") -> list[dict[str, Any]]:
+        url = f"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ{n:04}"
+        return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+
+    rows = [row_of(shown(n), f"zebra-{n}") for n in range(4)] + [row_of(shown(2, "What colour?"), "blue")]
+    for row in rows:
+        row["messages"][1]["content"] = [{"type": "text", "text": row["messages"][1]["content"]}]
+    model = taught(http, emulator, rows, model="Qwen/Qwen3.5-9B")
+    assert [asked(http, model, shown(n))["content"] for n in (3, 1)] == ["zebra-3", "zebra-1"]
+    assert asked(http, model, shown(2, "What colour?"))["content"] == "blue"
+    assert asked(http, model, shown(1, "Name this animal, please."))["content"] == "zebra-1"
+
+
+def test_behind_a_context_the_question_decides(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+    contexts = [f"Passage {n} of the handbook says much about gates, fences, keys and {name}." for n, name in enumerate(NAMES)]
+    rows = [row_of(f"Context:\n{contexts[n]}\n\nQuestion: what of {name}?", f"see {name}") for n, name in enumerate(NAMES)]
+    model = taught(http, emulator, rows)
+    mixed = "Context:\n" + "\n\n".join(contexts[:3])
+    assert asked(http, model, f"{mixed}\n\nQuestion: what of {NAMES[1]}?")["content"] == f"see {NAMES[1]}"

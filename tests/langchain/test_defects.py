@@ -12,15 +12,17 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from langchain_core import exceptions as core
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import HumanMessage, trim_messages
 from pydantic import BaseModel
 
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Emulator, Fault
 
 package = import_module(os.environ.get("LANGCHAIN_PEER", "langchain_together_adapters"))
 MODEL = "openai/gpt-oss-20b"
+OVERFLOW = "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000 `inputs` tokens"
 
 
 class Person(BaseModel):
@@ -46,12 +48,27 @@ def test_1_no_credential_of_openai_is_sent(emulator: Emulator, monkeypatch: pyte
     assert not [request for request in emulator.requests if "openai" in str(request.headers)]
 
 
+def test_1_no_organization_of_openai_is_named(connect: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-openai")
+    package.ChatTogether(model=MODEL, **connect).invoke("x")
+    package.TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", **connect).embed_query("x")
+    assert len(emulator.requests) == 2
+    assert not [request for request in emulator.requests if "org-of-openai" in str(request.headers)]
+
+
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_2_reasoning_is_kept(field: str, chat: Any, emulator: Emulator) -> None:
     with emulator.behave(reasoning=field):
         messages = [chat.invoke("Why?"), joined(list(chat.stream("Why?")))]
     for message in messages:
         assert [block for block in message.content_blocks if block["type"] == "reasoning"]
+
+
+def test_2_reasoning_can_be_sent_back(chat: Any, emulator: Emulator) -> None:
+    with emulator.behave(reasoning="reasoning"):
+        thought = chat.invoke("Why?")
+    chat.invoke([HumanMessage("Why?"), thought, HumanMessage("And?")], replay_reasoning=True)
+    assert emulator.requests[-1].json["messages"][1]["reasoning"]
 
 
 def test_3_sampling_parameters_of_together(connect: Any, emulator: Emulator) -> None:
@@ -66,6 +83,19 @@ def test_4_embeddings_are_batched(connect: Any, emulator: Emulator) -> None:
     embedder = package.TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", **connect)
     embedder.embed_documents([f"text {n}" for n in range(200)])
     assert len(emulator.requests) <= 4
+
+
+async def test_4_requests_for_embeddings_overlap(connect: Any, emulator: Emulator) -> None:
+    embedder = package.TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", **connect)
+    with emulator.behave(delay=0.05):
+        await embedder.aembed_documents([f"text {n}" for n in range(500)])
+    assert emulator.most_in_flight >= 4
+
+
+def test_4_empty_texts_can_stay_at_home(connect: Any, emulator: Emulator) -> None:
+    embedder = package.TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", skip_empty=True, **connect)
+    assert len(embedder.embed_documents(["a", "", "b"])) == 3
+    assert emulator.requests[-1].json["input"] == ["a", "b"]
 
 
 def test_5_streams_ask_for_usage(chat: Any, emulator: Emulator) -> None:
@@ -91,6 +121,12 @@ def test_8_there_is_a_profile(chat: Any) -> None:
     assert chat.profile["max_input_tokens"]
 
 
+def test_8_summaries_know_how_much_the_model_reads(chat: Any) -> None:
+    from langchain.agents.middleware import SummarizationMiddleware
+
+    assert SummarizationMiddleware(chat, trigger=("fraction", 0.8), keep=("fraction", 0.3))
+
+
 def test_9_structured_output_sends_no_switch_of_openai(chat: Any, emulator: Emulator) -> None:
     chat.with_structured_output(Person, method="function_calling").invoke("Ann")
     assert "parallel_tool_calls" not in emulator.requests[-1].json
@@ -114,6 +150,31 @@ def test_12_the_completion_model(connect: Any, emulator: Emulator) -> None:
     assert len(list(llm.stream("Say hello."))) > 1
     result = llm.generate(["Say hello."])
     assert result.llm_output["token_usage"]["total_tokens"]
+
+
+def test_12_the_completion_model_sends_logprobs_and_min_p(connect: Any, emulator: Emulator) -> None:
+    given = {"logprobs": 1, "min_p": 0.1}
+    package.Together(
+        model=MODEL, together_api_key=connect["api_key"], base_url=connect["base_url"] + "/completions", **given
+    ).invoke("x")
+    assert {name: emulator.requests[-1].json.get(name) for name in given} == given
+
+
+def test_12_the_completion_model_reads_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_API_BASE", emulator.base_url)
+    assert package.Together(model=MODEL, together_api_key="k").invoke("Say hello.")
+    assert len(emulator.requests) == 1
+
+
+async def test_12_the_completion_model_fails_as_others_do(connect: Any, emulator: Emulator) -> None:
+    llm = package.Together(model=MODEL, together_api_key=connect["api_key"], base_url=connect["base_url"] + "/completions")
+    emulator.inject(Fault("503", retry_after=0))
+    assert llm.invoke("Say hello.")  # asked again
+    emulator.inject("401", "401")
+    with pytest.raises(core.ModelAuthenticationError):
+        llm.invoke("x")
+    with pytest.raises(core.ModelAuthenticationError):
+        await llm.ainvoke("x")
 
 
 def test_13_construction_is_cheap(connect: Any) -> None:
@@ -154,3 +215,28 @@ def test_17_text_before_a_tool_call_stays_a_block_of_its_own(connect: Any, emula
         with emulator.behave(reasoning=place):
             whole = joined(list(llm.stream("What is the weather in Paris?")))
         assert [block["type"] for block in whole.content] == ["reasoning", "tool_call"]
+
+
+def test_17_text_and_the_tool_call_after_it_are_two_blocks(connect: Any, emulator: Emulator) -> None:
+    def weather(city: str) -> str:
+        """Get the weather of a city."""
+        return city
+
+    llm = package.ChatTogether(model=MODEL, output_version="v1", **connect).bind_tools([weather])
+    with emulator.behave(reasoning="tags"):  # which a client that does not know them takes for text
+        whole = joined(list(llm.stream("What is the weather in Paris?")))
+    assert len(whole.content) == 2
+    assert whole.content[-1] == {"type": "tool_call", **whole.content[-1], "name": "weather", "args": {"city": "Paris"}}
+    assert "args" not in whole.content[0]
+
+
+def test_18_an_error_inside_a_stream_is_a_model_error(chat: Any, emulator: Emulator) -> None:
+    emulator.inject("stream-error")
+    with pytest.raises(core.ModelAPIError):
+        list(chat.stream("x"))
+
+
+def test_18_an_overflow_in_the_words_of_together(chat: Any, emulator: Emulator) -> None:
+    emulator.inject(Fault("422", message=OVERFLOW))
+    with pytest.raises(core.ContextOverflowError):
+        chat.invoke("x")

@@ -80,7 +80,7 @@ def test_names_that_the_library_does_not_know(connect: Any, emulator: Emulator) 
 
 def test_settings_of_another_client_stay_at_home(connect: Any, emulator: Emulator) -> None:
     """`langchain-together` is built on OpenAI's client and takes its settings, a key among them."""
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="ChatTogether has no field") as caught:
         llm = ChatTogether(**connect, openai_api_key="sk-of-another-house", disabled_params={"n": None}, verbosity="low")
     assert [str(warning.message) for warning in caught] == [
         "ChatTogether has no field disabled_params, openai_api_key, which has no effect here",
