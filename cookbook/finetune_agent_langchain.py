@@ -75,7 +75,7 @@ def tms_rates(country: str) -> str:
 
 TOOLS = (wms_status, psp_credit, tms_rates)
 MANUAL = {
-    "wms_status": "Tell where the parcel of an order is. Take this whenever somebody asks where a parcel is, when it will arrive, "
+    "wms_status": "Tell where the parcel of an order is. Take this when somebody asks where a parcel is, when it will arrive, "
     "wants to track it, or says that it has not come, is late or is lost.",
     "psp_credit": "Pay an order back. Take this whenever somebody wants a refund or the money back, because something is broken, "
     "damaged, wrong, or was sent back.",

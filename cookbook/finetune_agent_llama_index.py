@@ -73,7 +73,7 @@ async def ill_req(title: str) -> str:
 
 
 TOOLS: dict[Callable[..., Awaitable[str]], str] = {
-    opac_q: "Look a book up. Take this when somebody asks whether a book or novel is on the shelf, available to borrow, or taken.",
+    opac_q: "Look a book up. Take this if somebody asks whether a book or novel is on the shelf, available to borrow, or taken.",
     circ_rn: "Renew loans. Take this when somebody wants to renew or extend loans, keep books for longer, or needs more time.",
     ill_req: "Get a copy from another library. Take this when we do not have a title and somebody wants it sent.",
 }

@@ -41,7 +41,7 @@ MOST = 120
 
 # %% The labelled set
 def labelled() -> TrainingData:
-    """Questions, each with the passage that answers it and the answer, as a quotation with its source. Better ones are written by people."""
+    """Questions, each with the passage that answers it, and the answer: a quotation with its source. People write better ones."""
     found = []
     for passage in passages():
         topic = re.sub(r" \(\d+ of \d+\)$", "", passage.title)
@@ -88,9 +88,8 @@ def main() -> None:
         train, validation = (load(file, schema="labelled_rag", template=TEMPLATE) for file in files)
         prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
         shared = leakage(train, validation)
-        print(
-            f"\nIn both files: {shared.exact} rows, {shared.prompt} prompts, {len(contexts(files[0]) & contexts(files[1]))} passages"
-        )
+        both = contexts(files[0]) & contexts(files[1])
+        print(f"\nIn both files: {shared.exact} rows, {shared.prompt} prompts, {len(both)} passages")
         job = run.train(*prepared, model=MODEL, suffix="cites", n_evals=2, n_epochs=2)
 
         print(f"\nQuestion: {run.question}")

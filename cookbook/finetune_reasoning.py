@@ -13,8 +13,8 @@ same rows look to a model that does not reason, and to read both parts of an ans
 It prints the file with reasoning, and the same one without; then the job, and what the model thinks and says before and after.
 
 Live (`TOGETHER_API_KEY` is set) it starts a training job, which costs money: with this little data a dollar or less, shown before
-it starts and to be agreed to (`--yes` agrees). Which models can be trained changes: put one that reasons at `MODEL`. Without a key
-it runs on the emulator, where nothing costs anything and a tuned model thinks and answers as the nearest of its rows does.
+it starts and to be agreed to (`--yes` agrees). Which models can be trained changes: put one that reasons at `MODEL`. Without a
+key it runs on the emulator, where nothing costs anything and a tuned model thinks and answers as the nearest of its rows does.
 
     python cookbook/finetune_reasoning.py --folder reasoned
 """

@@ -36,9 +36,8 @@ def shared_emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
-    """A running emulator with nothing recorded and no faults pending."""
-    shared_emulator.clear()
-    shared_emulator._state.shelf.pop("fine-tunes", None)  # or their models would be in every list
+    """A running emulator with nothing recorded, no faults pending, and an empty account."""
+    shared_emulator.reset()
     yield shared_emulator
     shared_emulator.clear()
 

@@ -178,13 +178,18 @@ def test_pictures_are_pictures() -> None:
     assert full[0] == 0 and full[1] == pytest.approx(full[2] / 2, rel=0.05)
 
 
+def topic_of(row: dict[str, Any]) -> str:
+    """What an answer cites, without the number of the part."""
+    return re.sub(r" \(\d.*", "", row["messages"][1]["content"].rpartition("[")[2]).strip("]")
+
+
 def test_retrieved_passages(cook: Cook) -> None:
     done = cook("rag")
     assert "\nIn both files: 0 rows, 0 prompts, 0 passages\n" in done.output
     train, validation = done.rows(), done.rows("validation")
     assert len(train) + len(validation) == 120
     assert all(row["messages"][0]["content"].startswith("Answer the question") for row in train)
-    topics = [{re.sub(r" \(.*", "", row["messages"][1]["content"].rpartition("[")[2]).strip("]") for row in rows} for rows in (train, validation)]  # fmt: skip
+    topics = [set(map(topic_of, rows)) for rows in (train, validation)]
     assert topics[0] and topics[1] and not topics[0] & topics[1]
     done.job()
     assert done.told("The tuned model").endswith("[The break statement]")

@@ -184,3 +184,12 @@ def test_the_command_says_when_the_port_is_taken() -> None:
         out, complaints = process.communicate(timeout=10)
     assert (process.returncode, out, complaints.count("\n")) == (1, "", 1)
     assert "Traceback" not in complaints
+
+
+def test_reset_empties_the_account(emulator: Emulator, http: httpx.Client) -> None:
+    form = {"purpose": "fine-tune", "file_name": "t.jsonl", "file_type": "jsonl"}
+    assert http.post("/files/upload", data=form, files={"file": ("t.jsonl", b'{"text": "a row"}')}).is_success
+    assert http.get("/files").json()["data"]
+    emulator.reset()
+    assert not http.get("/files").json()["data"]
+    assert [request.path for request in emulator.requests] == ["/v1/files"]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +20,10 @@ from together_adapters.emulator.clock import JOB_SECONDS, USUAL
 from together_adapters.emulator.code_interpreter import ALLOWED, is_loopback
 from together_adapters.emulator.faults import Fault, FaultQueue
 from together_adapters.emulator.records import RecordedRequest, Records
+
+
+_SETTINGS: Final = frozenset({ALLOWED, JOB_SECONDS, "folder"})
+"""What stays on the shelf: how it was started, and the folder that it removes at its end."""
 
 
 class Emulator:
@@ -74,6 +78,15 @@ class Emulator:
         """Forget requests, counters and pending faults. The behaviour stays."""
         self._state.records.clear()
         self._state.faults.clear()
+
+    def reset(self) -> None:
+        """Forget what was done as well: files, jobs and their models, batches, evaluations, endpoints, sessions."""
+        self.clear()
+        shelf = self._state.shelf
+        for name in shelf.keys() - _SETTINGS:
+            kept = shelf.pop(name, None)
+            if hasattr(kept, "close"):
+                kept.close()
 
     def inject(self, *faults: Fault | str) -> None:
         """Let the next matching requests fail. A string is a kind with its defaults."""

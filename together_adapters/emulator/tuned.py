@@ -1,8 +1,8 @@
 """A tuned model that behaves tuned: it answers as the nearest of its training rows does.
 
-Near is what shares rare words with the question, and with a question behind a context first of all its own; a picture that it was
-trained with is recognised, byte by byte, before words are looked at. Where nothing is near, the model answers as the one that it was
-made of, so that a test can tell both what was learnt and what was not.
+Near is what shares rare words with the question, and with a question behind a context first of all its own; a picture that it
+was trained with is recognised, byte by byte, before words are looked at. Where nothing is near, the model answers as the one that
+it was made of, so that a test can tell both what was learnt and what was not.
 """
 
 from __future__ import annotations
