@@ -21,7 +21,6 @@ from together_adapters.emulator.code_interpreter import ALLOWED, is_loopback
 from together_adapters.emulator.faults import Fault, FaultQueue
 from together_adapters.emulator.records import RecordedRequest, Records
 
-
 _SETTINGS: Final = frozenset({ALLOWED, JOB_SECONDS, "folder"})
 """What stays on the shelf: how it was started, and the folder that it removes at its end."""
 
