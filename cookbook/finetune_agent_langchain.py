@@ -101,11 +101,17 @@ def record(client: Together, recorder: FinetuneRecorder) -> None:
 # %% From traces to rows
 def rows_of(recorder: FinetuneRecorder) -> TrainingData:
     """The conversations that called a tool, each once and whole, with the tools described as the small model will see them."""
-    bare = ChatTogether(model=STUDENT, api_key="unused").bind_tools(TOOLS).kwargs["tools"]
+    bare = {tool.__name__: tool.__doc__ for tool in TOOLS}
+
+    def without_manual(row: dict[str, Any]) -> dict[str, Any]:
+        for tool in row["tools"]:
+            tool["function"]["description"] = bare[tool["function"]["name"]]
+        return row
+
     return (
         recorder.data()  # of the answers of one conversation, the last holds all the others
         .filter(lambda row: any("tool_calls" in message for message in row["messages"]), reason="no_call")
-        .map(lambda row: row | {"tools": bare}, name="manual_left_out")
+        .map(without_manual, name="manual_left_out")
         .dedupe()
     )
 
