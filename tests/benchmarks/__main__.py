@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks import client_speed, conversion_speed, imports, langchain_speed, llama_index_speed, report
+from tests.benchmarks import client_speed, conversion_speed, finetune_speed, imports, langchain_speed, llama_index_speed, report
 from tests.benchmarks.measure import Bench, Operation, Pace, Row, measure
 from tests.benchmarks.server import running
 
 QUICK = Pace(rounds=2, turn=0.005, peer_rounds=1, limit=0)
 OPERATIONS = {
     **client_speed.OPERATIONS, **langchain_speed.OPERATIONS, **llama_index_speed.OPERATIONS, **conversion_speed.OPERATIONS,
+    **finetune_speed.OPERATIONS,
 }  # fmt: skip
 
 
@@ -75,7 +76,9 @@ def _wanted(name: str, only: Sequence[str]) -> bool:
 def _measured(name: str, bench: Bench, pace: Pace) -> list[Row]:
     try:
         made = OPERATIONS[name](name, bench)
-        return measure(made, bench, pace) if isinstance(made, Operation) else [made]
+        if isinstance(made, Operation):
+            return measure(made, bench, pace)
+        return [made] if isinstance(made, Row) else made
     except ImportError as missing:
         return [Row(name, note=f"cannot be measured: {str(missing).splitlines()[0]}")]
     except Exception as problem:

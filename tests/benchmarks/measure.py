@@ -137,8 +137,8 @@ async def _awaited(value: Any) -> Any:
     return await value
 
 
-Builder = Callable[[str, Bench], "Operation | Row"]
-"""Makes an operation of its name when it is wanted, or a row that says all there is to say."""
+Builder = Callable[[str, Bench], "Operation | Row | list[Row]"]
+"""Makes an operation of its name when it is wanted, or the rows that say all there is to say."""
 
 
 @dataclass(frozen=True)

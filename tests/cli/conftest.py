@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,25 +46,53 @@ def environment(base_url: str, **changes: str) -> dict[str, str]:
     return {**kept, **own, **changes}
 
 
+class Warm:
+    """The process that runs commands; see `warm`."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.cli.warm"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def run(self, arguments: list[str], folder: Path, input: str, environment: dict[str, str]) -> Done:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with tempfile.TemporaryDirectory() as kept:
+            streams = [Path(kept) / name for name in ("in", "out", "err")]
+            for stream in streams:
+                stream.write_text(input if stream.name == "in" else "", "utf-8")
+            wanted = {
+                "arguments": arguments, "folder": str(folder), "environment": environment, "streams": list(map(str, streams)),
+            }  # fmt: skip
+            self._process.stdin.write(json.dumps(wanted) + "\n")
+            self._process.stdin.flush()
+            code = int(self._process.stdout.readline())
+            return Done(code, streams[1].read_text("utf-8"), streams[2].read_text("utf-8"))
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    process = Warm()
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def run(emulator: Emulator, tmp_path: Path) -> Run:
+def run(warm: Warm, emulator: Emulator, tmp_path: Path) -> Run:
     """Run a command in an empty folder, against the emulator."""
 
     def run(*arguments: object, input: str = "", code: int = 0, **changes: str) -> Done:
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            input=input,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            cwd=tmp_path,
-            env=environment(emulator.base_url, **changes),
-            check=False,
-        )
-        assert KEY not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr, done.stderr
-        assert done.returncode == code, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        done = warm.run(list(map(str, arguments)), tmp_path, input, environment(emulator.base_url, **changes))
+        assert KEY not in done.out + done.err
+        assert "Traceback" not in done.err, done.err
+        assert done.code == code, done.err
+        return done
 
     return run
 

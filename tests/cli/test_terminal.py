@@ -52,15 +52,14 @@ def terminal(emulator: Emulator, tmp_path: Path) -> Terminal:
         waiting = list(typed)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if not select.select([master], [], [], 0.5)[0]:
-                continue
-            try:
-                read = os.read(master, 65_536)
-            except OSError:
-                break
-            if not read:
-                break
-            screen += read.decode("utf-8", "replace")
+            if select.select([master], [], [], 0.5)[0]:
+                try:
+                    read = os.read(master, 65_536)
+                except OSError:
+                    break
+                if not read:
+                    break
+                screen += read.decode("utf-8", "replace")
             if waiting and waiting[0][0] in plain(screen):
                 answer = waiting.pop(0)[1]
                 if answer == CTRL_C:

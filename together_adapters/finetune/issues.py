@@ -188,7 +188,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "template_broken": Rule(_E, "text_dialect= names the template that the text was made with"),
     "pref_prompts_differ": Rule(_E, "both answers must be to the same question"),
     "pref_text_undeclared": Rule(_E, "give the prompt in a column of its own; for HH's dialogues say schema='hh'"),
-    "pref_unscored": Rule(_E, "pairing takes the best and the worst of answers with scores, or a good and a bad one to one prompt"),
+    "pref_unscored": Rule(
+        _E, "pairing takes the best and the worst of answers with scores, or a good and a bad one to one prompt"
+    ),
     "paired_with_another": Rule(_I),
     "distractors_missing": Rule(_E, "ask for fewer distractors"),
     "record_unreadable": Rule(_E, "look whether the record has the form that the schema has"),

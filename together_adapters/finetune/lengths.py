@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sized
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from together_adapters.finetune.examples import Row
 
 CHARS_PER_TOKEN: Final = 4
@@ -25,16 +27,26 @@ def counter_of(tokenizer: Any = None) -> Callable[[Row], int]:
 
 
 def texts_of(value: Any, key: str = "") -> Iterator[str]:
-    """Give all texts of a row that a model reads: not its keys, roles, ids and images."""
+    """Give all texts of a row that a model reads: not its keys, roles, ids and images. Tools it reads as JSON."""
     if isinstance(value, str):
         if key not in _NOT_READ:
             yield value
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from texts_of(item, name)
+            if name == "tools" and isinstance(item, list):
+                yield _written(item)
+            else:
+                yield from texts_of(item, name)
     elif isinstance(value, list):
         for item in value:
             yield from texts_of(item, key)
+
+
+def _written(tools: list[Any]) -> str:
+    try:
+        return to_json(tools, inf_nan_mode="constants").decode()
+    except ValueError:  # It cannot be written, and will be refused; this only says how long it is.
+        return str(tools)
 
 
 _NOT_READ: Final = frozenset({"role", "type", "id", "tool_call_id", "url", "image_url"})

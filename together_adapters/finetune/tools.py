@@ -32,7 +32,7 @@ def check_tools(notes: Notes, tools: Any, path: str) -> set[str] | None:
         if isinstance(name, str):
             names.add(name)
     notes.has_tools = notes.has_tools or bool(tools)
-    notes.chars += len(to_json(tools, inf_nan_mode="constants"))
+    notes.chars += len(to_json(tools, inf_nan_mode="constants").decode())
     return names
 
 

@@ -1,0 +1,123 @@
+"""Checking training data: both of our engines against parsing each line with orjson, and against the vendor's own check.
+
+Every contestant is a process of its own, so that its memory is its own and the vendor's interpreter can be another one. They take
+turns in rounds, as elsewhere in this benchmark, and each measures the CPU time of its turn itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from tests.benchmarks.finetune_sets import ROWS, write
+from tests.benchmarks.measure import Bench, Builder, Goal, Row
+from tests.benchmarks.server import ROOT
+
+SHARE: Final = float(os.environ.get("FINETUNE_SETS_SHARE", "0.02"))
+"""Part of the full sets that is checked; 1 takes minutes."""
+
+ROUNDS: Final = 5
+VENDOR: Final = os.environ.get("TOGETHER_SDK_PYTHON_3", "")
+"""Read when this is imported: the benchmark hides such variables from what it measures."""
+
+_TURNS: Final = """
+import json, resource, sys, time
+def peak():
+    try:
+        with open("/proc/self/status") as file:  # ru_maxrss counts the parent's memory, which a child shares until it is replaced.
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1e3
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+for path in map(str.strip, sys.stdin):
+    began = time.process_time()
+    rows = work(path)
+    cpu = time.process_time() - began
+    print(json.dumps([rows, cpu, peak()]), flush=True)
+"""
+_OURS: Final = """
+from together_adapters.finetune import check_jsonl
+def work(path):
+    report = check_jsonl(path)
+    assert report.ok and report.engine == ENGINE, (report.engine, report.issues[:1])
+    return report.rows
+"""
+_SCRIPTS: Final = {
+    "msgspec": "ENGINE = 'msgspec'\n" + _OURS,
+    "python": "import sys\nENGINE, sys.modules['together_adapters.finetune.glance'] = 'python', None\n" + _OURS,
+    "orjson": """
+import orjson
+def work(path):
+    with open(path, "rb") as file:
+        return sum(orjson.loads(line) is not None for line in file)
+""",
+    "vendor": """
+from pathlib import Path
+from together.lib.utils import check_file
+def work(path):
+    report = check_file(Path(path), purpose="fine-tune")
+    assert report["is_check_passed"], report
+    return report["num_samples"]
+""",
+}
+_GOALS: Final = {("msgspec", "orjson"): Goal(2.0), ("msgspec", "vendor"): Goal(0.5), ("python", "vendor"): Goal(1.0)}
+_MOST_MEMORY: Final = Goal(120, "value")
+"""Megabytes."""
+
+
+class Process:
+    """A contestant, and what its turns have cost."""
+
+    def __init__(self, name: str) -> None:
+        interpreter = VENDOR if name == "vendor" else sys.executable
+        command = [interpreter, "-c", _SCRIPTS[name] + _TURNS]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.rows, self.peak = 0, 0.0
+
+    def turn(self, path: Path) -> float:
+        """Go through a file; return the CPU seconds it took."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{path}\n")
+        self._process.stdin.flush()
+        self.rows, seconds, self.peak = json.loads(self._process.stdout.readline())
+        return float(seconds)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._process.communicate()
+
+
+def check(name: str, bench: Bench, *, kind: str) -> list[Row]:
+    """Check one of the sets with everything that is installed."""
+    contestants = [contestant for contestant in _SCRIPTS if contestant != "vendor" or VENDOR]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        rows = write(kind, path := Path(folder, "data.jsonl"), SHARE)
+        processes = {contestant: stack.enter_context(Process(contestant)) for contestant in contestants}
+        for process in processes.values():
+            process.turn(path)
+            assert process.rows == rows, f"{process.rows} rows are not {rows}"
+        costs: dict[str, list[float]] = {contestant: [] for contestant in contestants}
+        for number in range(ROUNDS):
+            for contestant in contestants if number % 2 == 0 else reversed(contestants):
+                costs[contestant].append(processes[contestant].turn(path))
+        peak = {contestant: process.peak for contestant, process in processes.items()}
+    compared = [_compared(name, ours, other, costs, rows) for ours, other in _GOALS if other in costs]
+    return [*compared, Row(f"{name}, peak memory", "MB", peak["msgspec"], peak["orjson"], (), _MOST_MEMORY)]
+
+
+def _compared(name: str, ours: str, other: str, costs: dict[str, list[float]], rows: int) -> Row:
+    mine, base = ([seconds / rows * 1e6 for seconds in costs[contestant]] for contestant in (ours, other))
+    ratios = tuple(one / another for one, another in zip(mine, base, strict=True))
+    return Row(f"{name}, {ours} to {other}", "us", median(mine), median(base), ratios, _GOALS[ours, other])
+
+
+OPERATIONS: Final[dict[str, Builder]] = {f"check {kind} rows": partial(check, kind=kind) for kind in ROWS}
