@@ -126,7 +126,7 @@ def test_a_question_is_answered(terminal: Terminal, client: Together, train: Pat
 
 
 def test_a_conversation_at_a_terminal(terminal: Terminal, emulator: Emulator) -> None:
-    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("Ctrl-C   stop", "\x04")]
+    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("forget a line\n>>> ", "\x04")]
     screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=typed)
     assert "\x1b[2m" in screen  # reasoning stands back
     assert "Hello to Ann." in plain(screen)
