@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
+from dataclasses import replace
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -38,6 +39,11 @@ from together_adapters.transport.wire import (
 )
 
 T = TypeVar("T")
+
+_MANY = 2
+"""Rounds of parallel steps beyond which one more is no matter."""
+_COMPUTING = 0.5
+"""Share of its time in which a step computes rather than waits, from which threads are of no use."""
 
 
 class Connections:
@@ -220,8 +226,19 @@ class SyncDriver(Sync):
             flow.close()
 
     def _fan_out(self, parallel: Parallel) -> list[Any]:
-        if len(parallel.steps) < 2 or parallel.limit < 2:
-            return [self.perform(step) for step in parallel.steps]
+        steps = parallel.steps
+        if len(steps) < 2 or parallel.limit < 2:
+            return [self.perform(step) for step in steps]
+        done: list[Any] = []
+        while len(steps) - len(done) > _MANY * parallel.limit:
+            # Threads take turns at computing: where steps do not wait for the service, they only cost.
+            began, computed = time.monotonic(), time.thread_time()
+            done.append(self.perform(steps[len(done)]))
+            if time.thread_time() - computed < _COMPUTING * (time.monotonic() - began):
+                break
+        return done + self._in_threads(replace(parallel, steps=steps[len(done) :]))
+
+    def _in_threads(self, parallel: Parallel) -> list[Any]:
         with ThreadPoolExecutor(min(parallel.limit, len(parallel.steps)), "together") as threads:
             parts = [threads.submit(copy_context().run, self.perform, step) for step in parallel.steps]
             failed: Any = None
