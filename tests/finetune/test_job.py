@@ -15,6 +15,7 @@ from together_adapters import AsyncTogether, JobFailedError, NotFoundError, Toge
 from together_adapters.emulator import Emulator, serve
 from together_adapters.errors import APITimeoutError, InvalidDatasetError
 from together_adapters.finetune import AsyncJob, Job, RemoteValidationError, astart, start, write_jsonl
+from together_adapters.types.capabilities import capabilities
 from together_adapters.types.progress import Progress
 
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
@@ -91,10 +92,12 @@ def test_the_tuned_model_in_langchain(launch: Launch, flavour: Flavour, train: P
 
 
 def test_the_tuned_model_in_llama_index(launch: Launch, flavour: Flavour, train: Path) -> None:
-    job = flavour.run(launch(train).wait(poll_interval=0.02))
+    base = "meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo"
+    job = flavour.run(launch(train, model=base).wait(poll_interval=0.02))
     llm = job.llama_llm(temperature=0)
     asked = llm.acomplete if flavour.is_async else llm.complete
     assert "zebra-3" in flavour.run(asked("What is the word of gate 3?")).text
+    assert llm.metadata.context_window == capabilities(base).context_length != capabilities(MODEL).context_length
 
 
 def test_a_model_that_is_not_there_yet(launch: Launch, flavour: Flavour, train: Path) -> None:

@@ -26,6 +26,7 @@ from together_adapters.resources import files, fine_tuning
 from together_adapters.resources.fine_tuning_checks import check_source, job_body
 from together_adapters.transport.binding import shows
 from together_adapters.transport.call import Flow, Local
+from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.files import FileResponse
 from together_adapters.types.fine_tuning import FinetuneListEvents, FinetuneModelLimits, FinetunePriceEstimate, FinetuneResponse
 from together_adapters.types.progress import Progress
@@ -154,9 +155,14 @@ class _Job(Generic[C]):
             ImportError: LlamaIndex is not installed (`pip install "together-adapters[llama-index]"`).
         """
         llm: TogetherLLM = _adapter("llama_index_together_adapters").TogetherLLM(
-            **{"model": self._tuned(), **self._shared(), **options}
+            **{"model": self._tuned(), **self._window(), **self._shared(), **options}
         )
         return llm
+
+    def _window(self) -> dict[str, Any]:
+        """The tuned model reads as much as the one that was trained."""
+        base = (self.details and self.details.model) or ""
+        return {"context_window": capabilities(base).context_length} if is_known(base) else {}
 
     def _shared(self) -> dict[str, Any]:
         raise NotImplementedError
