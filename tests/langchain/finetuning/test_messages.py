@@ -73,7 +73,7 @@ def called(*calls: tuple[str, str | None], content: Any = "") -> AIMessage:
         iter([CHAT]),
         (chat for chat in [CHAT]),
     ],
-    ids=str,
+    ids=lambda source: type(source).__name__,
 )
 def test_one_conversation_in_any_form(source: Any) -> None:
     assert list(from_langchain(source)) == [{"messages": ROWS}]
