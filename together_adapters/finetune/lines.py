@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -84,8 +85,10 @@ class Lines:
 
     def _blocks(self) -> Iterator[bytes]:
         with self._path.open("rb", 0) as file:
+            # A file that grows as fast as it is read would otherwise have no end.
+            end = os.fstat(file.fileno()).st_size if self._end is None else self._end
             file.seek(self._start)
-            while block := file.read(_BLOCK if self._end is None else min(_BLOCK, self._end - self._start - self.size)):
+            while block := file.read(min(_BLOCK, max(end - self._start - self.size, 0))):
                 self.size += len(block)
                 if self._digest:
                     self._digest.update(block)
