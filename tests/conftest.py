@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,12 @@ from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
 
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C through, which shells withhold from what they start in the background, and from all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

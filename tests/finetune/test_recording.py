@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from together_adapters.finetune import check_jsonl
 from together_adapters.finetune.examples import Example, Refusal
 from together_adapters.finetune.recording import RecordingFile, recorded
 
@@ -80,22 +79,31 @@ def test_what_is_no_json_is_lost_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_killed_programs_leave_whole_lines(tmp_path: Path) -> None:
+def test_killed_programs_lose_only_the_line_they_were_writing(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     program = """
-        import sys
+        import itertools, sys
         from together_adapters.finetune.recording import RecordingFile
         file = RecordingFile(sys.argv[1])
-        while True:
-            file.write({"messages": [{"role": "user", "content": "x" * 100_000}, {"role": "assistant", "content": "y"}]}, "t")
+        for number in itertools.count():
+            says = [{"role": "user", "content": "x" * 100_000}, {"role": "assistant", "content": str(number)}]
+            file.write({"messages": says}, sys.argv[2])
     """
-    running = [subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), str(path)]) for _ in range(2)]
-    deadline = time.monotonic() + 30
-    while (not path.exists() or path.stat().st_size < 3_000_000) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for one in running:
+    running = [subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), str(path), name]) for name in "ab"]
+    for size, one in zip((3_000_000, 6_000_000), running, strict=True):
+        deadline = time.monotonic() + 30
+        while (not path.exists() or path.stat().st_size < size) and time.monotonic() < deadline:
+            time.sleep(0.01)
         os.kill(one.pid, signal.SIGKILL)
         one.wait()
-    report = check_jsonl(path)
-    assert report.ok
-    assert report.rows > 20
+    RecordingFile(path).write({"messages": CHAT}, "c")
+    found = list(recorded(path, collapse_prefixes=False).records())
+    torn = [one for one in found if isinstance(one, Refusal)]
+    assert len(torn) <= 2
+    assert {one.code for one in torn} <= {"json_syntax"}
+    for name in "ab":
+        rows = [one.row for one in found if isinstance(one, Example) and one.group == name]
+        assert [row["messages"][1]["content"] for row in rows] == [str(number) for number in range(len(rows))]
+    assert isinstance(found[-1], Example)
+    assert found[-1].group == "c"
+    assert len(found) > 40

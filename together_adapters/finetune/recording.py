@@ -30,8 +30,8 @@ _MODE: Final = 0o600
 class RecordingFile:
     """A file of recorded calls, and what became of every call.
 
-    It is opened for each line and closed again, so nothing is lost when the program is killed, processes may share it, and it may
-    be moved away at any time.
+    It is opened for each line and closed again, so processes may share it, and it may be moved away at any time. A program that is
+    killed loses at most the line that it was writing; the next line, whoever writes it, begins anew.
 
     Attributes:
         path: Where it is.
@@ -50,12 +50,7 @@ class RecordingFile:
         self.counts: Counter[str] = Counter()
         self.refusals: deque[Unconvertible] = deque(maxlen=100)
         self._lock = Lock()
-        self._torn = False
-        descriptor = self._open()
-        try:
-            self._torn = _ends_within_a_line(self.path)
-        finally:
-            os.close(descriptor)
+        os.close(self._open())
 
     def write(self, row: Row, trace: str | None) -> None:
         """Add a row.
@@ -68,7 +63,7 @@ class RecordingFile:
         with self._lock:
             descriptor = self._open()
             try:
-                self._put(descriptor, b"\n" + line if self._torn else line)
+                _put(descriptor, b"\n" + line if _ends_within_a_line(descriptor) else line)
             finally:
                 os.close(descriptor)
             self.counts["written"] += 1
@@ -96,14 +91,6 @@ class RecordingFile:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, _MODE)
         return descriptor
-
-    def _put(self, descriptor: int, line: bytes) -> None:
-        """Write a line with one call, which the system does not divide unless the disk is full."""
-        self._torn = True
-        rest = memoryview(line)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        self._torn = False
 
 
 def thread_of(*described: Mapping[str, Any] | None) -> str | None:
@@ -147,11 +134,16 @@ def _lines(path: Path, name: str) -> Iterator[Record]:
             yield Example(row, number, name, row.pop(TRACE, None))
 
 
-def _ends_within_a_line(path: Path) -> bool:
-    """Whether the last line was not written to its end."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        if not size:
-            return False
-        file.seek(size - 1)
-        return file.read(1) != b"\n"
+def _put(descriptor: int, line: bytes) -> None:
+    """Write a line with one call, which the system does not divide unless the disk is full or the program is killed."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _ends_within_a_line(descriptor: int) -> bool:
+    """Whether the last line was not written to its end: its program was killed, or is writing it now, which leaves a blank line."""
+    if not os.lseek(descriptor, 0, os.SEEK_END):
+        return False
+    os.lseek(descriptor, -1, os.SEEK_END)
+    return os.read(descriptor, 1) != b"\n"
