@@ -35,7 +35,7 @@ demo: $(VENV)/.cookbook
 	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question "$$QUESTION"}
 
 test: $(VENV)/.dev $(SDKS)
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-large: $(VENV)/.dev
 	$(BIN)/python -m tests.large

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,17 @@ from together_adapters.emulator import Emulator, serve
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C through, which shells withhold from what they start in the background, and from all that it starts."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C through, which shells withhold from what they start in the background, and from all that it starts.
+
+    Where Python is told to leave no bytecode beside its sources, it goes to a folder of its own: else each of the many processes that
+    tests start would compile the frameworks anew.
+    """
+    if sys.dont_write_bytecode and not sys.pycache_prefix:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(config.rootpath / ".pytest_cache" / "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

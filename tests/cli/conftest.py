@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.warm import Warm
 from together_adapters.emulator import Emulator
 
 KEY = "sk-cli-0f9e8d7c6b5a49382716"
@@ -46,39 +45,9 @@ def environment(base_url: str, **changes: str) -> dict[str, str]:
     return {**kept, **own, **changes}
 
 
-class Warm:
-    """The process that runs commands; see `warm`."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.cli.warm"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-
-    def run(self, arguments: list[str], folder: Path, input: str, environment: dict[str, str]) -> Done:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with tempfile.TemporaryDirectory() as kept:
-            streams = [Path(kept) / name for name in ("in", "out", "err")]
-            for stream in streams:
-                stream.write_text(input if stream.name == "in" else "", "utf-8")
-            wanted = {
-                "arguments": arguments, "folder": str(folder), "environment": environment, "streams": list(map(str, streams)),
-            }  # fmt: skip
-            self._process.stdin.write(json.dumps(wanted) + "\n")
-            self._process.stdin.flush()
-            code = int(self._process.stdout.readline())
-            return Done(code, streams[1].read_text("utf-8"), streams[2].read_text("utf-8"))
-
-    def close(self) -> None:
-        self._process.communicate()
-
-
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
-    process = Warm()
+    process = Warm("tests.cli.warm")
     yield process
     process.close()
 
@@ -88,7 +57,8 @@ def run(warm: Warm, emulator: Emulator, tmp_path: Path) -> Run:
     """Run a command in an empty folder, against the emulator."""
 
     def run(*arguments: object, input: str = "", code: int = 0, **changes: str) -> Done:
-        done = warm.run(list(map(str, arguments)), tmp_path, input, environment(emulator.base_url, **changes))
+        ended = warm.run(list(map(str, arguments)), tmp_path, environment(emulator.base_url, **changes), input)
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
         assert KEY not in done.out + done.err
         assert "Traceback" not in done.err, done.err
         assert done.code == code, done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,59 @@ def test_secrets_duplicates_and_keys_that_stand_twice(run: Run, tmp_path: Path) 
     assert set(report["issue_counts"]) == {"secret", "duplicate_key"}
     assert TOKEN not in json.dumps(report)
     assert report_of(run("ft", "check", path, "--json"))["issue_counts"] == {}
+
+
+def test_a_tokenizer_that_is_not_there(run: Run, train: Path) -> None:
+    message = one_error(run("ft", "stats", train, "--tokenizer", "none.json", code=2))
+    assert "pip install tokenizers" in message or "there is no tokenizer none.json" in message
+
+
+def test_tokens_are_counted(run: Run, train: Path, tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    told = run("ft", "check", train, "--tokenizer", "tokenizer.json", "--json").json
+    assert (told["tokens_from"], told["tokens"]["total"]) == ("tokenizer", 20)
+    assert re.search(r"^tokens +20$", run("ft", "stats", train, "--tokenizer", ".").out, re.M)
+    assert ", 20 tokens" in run("ft", "prepare", train, "-o", "out.jsonl", "--tokenizer", "tokenizer.json").out
+
+
+def test_leakage_into_the_rows_to_measure_with(run: Run, train: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "measured.jsonl"
+    measured.write_text(conversation(1) + conversation(2).replace("Answer", "Reply") + conversation(77), "utf-8")
+    done = run("ft", "check", train, "--validation", measured)
+    assert "measured.jsonl can be used: 0 errors, 2 warnings in 3 rows" in done.out
+    assert "training has 1 of its rows and 2 of its prompts" in done.out
+    assert [line.split()[:2] for line in done.out.splitlines() if "is in train.jsonl too" in line] == [
+        ["1", "leaked_row"],
+        ["2", "leaked_prompt"],
+    ]
+    told = run("ft", "check", train, "--validation", measured, "--workers", 2, "--json").json
+    assert told["leakage"] == told["files"][str(measured)]["leakage"] == {"exact": 1, "prompt": 2}
+    assert told["files"][str(train)]["leakage"] == {}
+    assert told["issue_counts"] == {"leaked_prompt": 1, "leaked_row": 1}
+    run("ft", "check", train, "--validation", measured, "--fail-on", "warning", code=1)
+    run("ft", "check", train, "--validation", measured, "--severity", "leaked_prompt=error", code=1)
+    told = run("ft", "check", "-", "--validation", measured, input=conversation(77), code=0)
+    assert "the row is in stdin.jsonl too" in told.out
+    assert "one file" in one_error(run("ft", "check", train, train, "--validation", measured, code=2))
+    assert "only once" in one_error(run("ft", "check", "-", "--validation", "-", code=2))
+
+
+def test_submit_tells_of_leakage(run: Run, train: Path, many: Path, emulator: Emulator) -> None:
+    options = ("ft", "submit", many, "--validation", train, "--n-evals", 1, "--model", TRAINABLE, "--yes")
+    done = run(*options)
+    assert "warning: " in done.err
+    assert "training has 5 of its rows and 5 of its prompts" in done.err
+    before = len(emulator.requests)
+    assert "leaked_row" in run(*options, "--severity", "leaked_row=error", code=1).out
+    assert all(request.method == "GET" for request in emulator.requests[before:])
+
+
+def test_a_fault_in_one_line_names_the_command_that_shows_all(run: Run, faulty: Path) -> None:
+    done = run("files", "upload", faulty, code=1)
+    assert "`together-adapters ft check FILE` shows all" in done.err.splitlines()[-1]
 
 
 def test_workers_come_to_the_same(run: Run, many: Path) -> None:

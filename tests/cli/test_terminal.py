@@ -19,9 +19,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, TRAINABLE, environment
+from tests.warm import Warm
 from together_adapters import Together
 from together_adapters.cli.job_progress import duration, progress_text
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Emulator, serve
+from together_adapters.finetune import start
 from together_adapters.types.fine_tuning import FinetuneResponse
 
 CTRL_C = "\x03"
@@ -34,19 +36,27 @@ def plain(screen: str) -> str:
 
 
 @pytest.fixture
-def terminal(emulator: Emulator, tmp_path: Path) -> Terminal:
-    """Run a command in a pseudo-terminal; return all that was written to it."""
+def terminal(warm: Warm, emulator: Emulator, tmp_path: Path) -> Terminal:
+    """Run a command in a pseudo-terminal; return all that was written to it.
+
+    Where something is typed it is a process that starts anew, as signals and the terminal's modes are at stake.
+    """
 
     def terminal(
         *arguments: object, typed: Sequence[tuple[str, str]] = (), columns: int = 80, code: int = 0, **changes: str
     ) -> str:
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, start_new_session=True,
-            env=environment(emulator.base_url, **changes),
-        )  # fmt: skip
+        words = list(map(str, arguments))
+        settings = environment(emulator.base_url, **changes)
+        process = None
+        if typed:
+            process = subprocess.Popen(
+                [*COMMAND, *words],
+                stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, start_new_session=True, env=settings,
+            )  # fmt: skip
+        else:
+            warm.start(words, tmp_path, settings, [Path(os.ttyname(slave))])
         os.close(slave)
         screen = ""
         waiting = list(typed)
@@ -62,14 +72,14 @@ def terminal(emulator: Emulator, tmp_path: Path) -> Terminal:
                 screen += read.decode("utf-8", "replace")
             if waiting and waiting[0][0] in plain(screen):
                 answer = waiting.pop(0)[1]
-                if answer == CTRL_C:
+                if answer == CTRL_C and process:
                     time.sleep(0.5)  # a signal between the prompt and the read is seen with the next key alone
                     process.send_signal(signal.SIGINT)
                 else:
                     os.write(master, answer.encode())
-        if time.monotonic() >= deadline:
+        if process and time.monotonic() >= deadline:
             process.kill()
-        assert process.wait(30) == code, screen
+        assert (process.wait(30) if process else warm.wait()) == code, screen
         os.close(master)
         assert KEY not in screen
         return screen
@@ -138,6 +148,20 @@ def test_ctrl_c_at_the_prompt_forgets_the_line_alone(terminal: Terminal) -> None
         "chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[(">>> ", CTRL_C), (">>> \n>>> ", "/exit\n")]
     )
     assert "Traceback" not in screen
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_job(terminal: Terminal, train: Path) -> None:
+    with serve(job_seconds=300) as emulator:
+        client = Together(api_key="any", base_url=emulator.base_url)
+        id = start(client, train, model=TRAINABLE, poll_interval=0.02).id
+        watch = ("ft", "watch", id, "--poll-interval", "0.1")
+        screen = terminal(*watch, typed=[("queued", CTRL_C)], code=130, TOGETHER_BASE_URL=emulator.base_url)
+        assert plain(screen).rstrip().endswith(f"The job goes on. To look again: together-adapters ft watch {id}")
+        assert "\x1b[?25h" in screen  # the cursor that a bar hides is back
+        for noise in ("Traceback", "Aborted", "error"):
+            assert noise not in screen
+        assert client.fine_tuning.retrieve(id).status in ("pending", "queued", "running")
+        assert not any(request.path.endswith("/cancel") for request in emulator.requests)
 
 
 def test_progress_in_words() -> None:

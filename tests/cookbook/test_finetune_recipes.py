@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cookbook.test_llama_index_recipes import WARNINGS
-from tests.cookbook.test_recipes import BAD_KEY, COOKBOOK, KEY
+from tests.cookbook.conftest import BAD_KEY, KEY, Again, run
+from tests.cookbook.warm import COOKBOOK
 from together_adapters.emulator import Emulator, serve
 from together_adapters.finetune import check_jsonl
 
@@ -26,25 +25,12 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-def run(recipe: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    flags = [part for warning in WARNINGS for part in ("-W", warning)]
-    return subprocess.run(
-        [sys.executable, *flags, str(COOKBOOK / f"finetune_{recipe}.py"), *arguments],
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 class Cooked:
     """A recipe that was run on an emulator: what it printed, wrote and sent."""
 
     def __init__(self, recipe: str, emulator: Emulator, folder: Path) -> None:
         service = {"TOGETHER_BASE_URL": emulator.base_url, "TOGETHER_API_KEY": KEY}
-        done = run(recipe, "--yes", "--folder", str(folder), **service)
+        done = run(f"finetune_{recipe}", "--yes", "--folder", str(folder), **service)
         assert (done.returncode, done.stderr) == (0, "")
         self.output = done.stdout
         self.folder = folder
@@ -196,16 +182,16 @@ def test_retrieved_passages(cook: Cook) -> None:
     assert "[" not in done.told("The model as it was")
 
 
-def test_on_an_emulator_of_its_own_nobody_is_asked() -> None:
-    done = run("dpo", "--question", "Where do I change the details of my bank?")
+def test_on_an_emulator_of_its_own_nobody_is_asked(again: Again) -> None:
+    done = again("finetune_dpo", "--question", "Where do I change the details of my bank?")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Service:  emulator (TOGETHER_API_KEY is not set)" in done.stdout
     assert "Under Account, then Payment." in done.stdout
     assert "--folder keeps the files" in done.stdout
 
 
-def test_elsewhere_somebody_has_to_agree(emulator: Emulator) -> None:
-    done = run("dpo", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
+def test_elsewhere_somebody_has_to_agree(emulator: Emulator, again: Again) -> None:
+    done = again("finetune_dpo", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert done.returncode == 2
     assert done.stderr.endswith("a job costs money, and nobody is there to agree to it: pass --yes\n")
     assert emulator.requests == []
@@ -213,21 +199,14 @@ def test_elsewhere_somebody_has_to_agree(emulator: Emulator) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("reply", "code"), [("y", 0), ("", 1), ("no", 1)])
-def test_a_person_is_asked(emulator: Emulator, reply: str, code: int) -> None:
+def test_a_person_is_asked(emulator: Emulator, again: Again, reply: str, code: int) -> None:
     import pty
 
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "wb", buffering=0) as keyboard:
         keyboard.write(reply.encode() + b"\n")
-        done = subprocess.run(
-            [sys.executable, str(COOKBOOK / "finetune_dpo.py")],
-            env=os.environ | {"TOGETHER_BASE_URL": emulator.base_url, "TOGETHER_API_KEY": KEY},
-            stdin=theirs,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        terminal = Path(os.ttyname(theirs))
+        done = again("finetune_dpo", stdin=terminal, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
         os.close(theirs)
     assert done.returncode == code
     assert re.search(r"estimated price: \$\d+\.\d\d\n  Start the job\? \[y/N\] ", done.stdout)
@@ -236,16 +215,16 @@ def test_a_person_is_asked(emulator: Emulator, reply: str, code: int) -> None:
     assert len(started) == 1 - code
 
 
-def test_ends_in_one_line(emulator: Emulator) -> None:
-    done = run("dpo", "--yes", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
+def test_ends_in_one_line(emulator: Emulator, again: Again) -> None:
+    done = again("finetune_dpo", "--yes", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
     assert done.returncode == 3
     assert re.fullmatch(r"error: 401 from .*TOGETHER_API_KEY.*\n", done.stderr)
     assert BAD_KEY not in done.stderr + done.stdout
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, again: Again) -> None:
     (tmp_path / "train.jsonl").write_text("mine", "utf-8")
-    done = run("dpo", "--folder", str(tmp_path))
+    done = again("finetune_dpo", "--folder", str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.endswith("is not empty\n")
     assert (tmp_path / "train.jsonl").read_text("utf-8") == "mine"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cookbook.test_recipes import BAD_KEY, CLOSING, KEY, run
+from tests.cookbook.conftest import BAD_KEY, KEY, Again, run
+from tests.cookbook.test_recipes import CLOSING
 from together_adapters.emulator import Emulator, Fault
 
 Cook = Callable[..., str]
@@ -62,8 +63,8 @@ def test_the_agent_calls_tools_at_the_same_time(cook: Cook, emulator: Emulator) 
     assert len(made) == 3
 
 
-def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails() -> None:
-    output = checked(run("agent_langchain", "--question", "Which version has 'pydantic', and what license has 'rice'?"))
+def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails(again: Again) -> None:
+    output = checked(again("agent_langchain", "--question", "Which version has 'pydantic', and what license has 'rice'?"))
     assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
     assert "license_of failed: A package 'rice' is not installed." in output
     assert "license_of says: A package 'rice' is not installed." in one_line(output)
@@ -86,9 +87,9 @@ def test_the_graph_rewrites_a_question_that_finds_nothing(cook: Cook, emulator: 
     assert asked[-1]["stream"]
 
 
-def test_the_graph_gives_up() -> None:
+def test_the_graph_gives_up(again: Again) -> None:
     output = checked(
-        run("agentic_rag_langchain", "--earlier", "How do I cook rice?", "--question", "How long does that need to simmer?")
+        again("agentic_rag_langchain", "--earlier", "How do I cook rice?", "--question", "How long does that need to simmer?")
     )
     assert re.findall(r"^Search (\d): (\d) of", output, re.MULTILINE) == [("1", "0"), ("2", "0"), ("3", "0")]
     assert "I don't know" in output
@@ -130,9 +131,9 @@ def test_two_searches_and_one_rerank(cook: Cook, emulator: Emulator) -> None:
     assert len(sent(emulator, "embeddings")) <= 5
 
 
-def test_it_goes_on_without_reranking(emulator: Emulator) -> None:
+def test_it_goes_on_without_reranking(emulator: Emulator, again: Again) -> None:
     emulator.inject(Fault("400", path="/v1/rerank", message="This model needs an endpoint.", code="model_not_available"))
-    done = run("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
+    done = again("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert done.returncode == 0
     assert re.fullmatch(r"note: going on without reranking; .*This model needs an endpoint.*\n", done.stderr)
     assert done.stdout.count("\n      -  ") == 4
@@ -140,8 +141,8 @@ def test_it_goes_on_without_reranking(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["agent_langchain", "extraction_langchain"])
-def test_a_wrong_key_ends_in_one_line(recipe: str, emulator: Emulator) -> None:
-    done = run(recipe, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
+def test_a_wrong_key_ends_in_one_line(recipe: str, emulator: Emulator, again: Again) -> None:
+    done = again(recipe, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
     assert done.returncode == 3
     assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", done.stderr)
     assert BAD_KEY not in done.stderr + done.stdout

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
 
-from tests.cookbook.test_recipes import BAD_KEY, CLOSING, COOKBOOK, KEY
+from tests.cookbook.conftest import BAD_KEY, KEY, Again, run
+from tests.cookbook.test_recipes import CLOSING
 from together_adapters.emulator import Emulator
 
-WARNINGS = ("error::DeprecationWarning", "ignore::DeprecationWarning:inspect")  # workflows look at every attribute of an agent
+
+def output_of(recipe: str, **environment: str) -> str:
+    return checked(run(recipe, **environment))
 
 
-def run(recipe: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    flags = [part for warning in WARNINGS for part in ("-W", warning)]
-    return subprocess.run(
-        [sys.executable, *flags, str(COOKBOOK / f"{recipe}.py"), *arguments],
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-
-
-def output_of(recipe: str, *arguments: str, **environment: str) -> str:
-    done = run(recipe, *arguments, **environment)
+def checked(done: subprocess.CompletedProcess[str]) -> str:
     assert (done.returncode, done.stderr) == (0, "")
     assert all(len(line) < 80 for line in done.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
     return done.stdout
@@ -62,8 +50,8 @@ def test_the_agent_calls_tools_at_the_same_time(emulator: Emulator, service: dic
     assert len(results) == 3
 
 
-def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails() -> None:
-    output = output_of("agent_llama_index", "--question", "What time is it in Atlantis?")
+def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails(again: Again) -> None:
+    output = checked(again("agent_llama_index", "--question", "What time is it in Atlantis?"))
     assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
     assert "local_time: Atlantis is not among Cairo, Lima, Nairobi, Oslo, Tokyo" in output
 
@@ -125,8 +113,8 @@ def test_nothing_is_embedded_twice(emulator: Emulator, service: dict[str, str]) 
     assert inputs[-1] == ["A new first passage."]
 
 
-def test_ends_in_one_line(service: dict[str, str]) -> None:
-    done = run("handoff_llama_index", **service | {"TOGETHER_API_KEY": BAD_KEY})
+def test_ends_in_one_line(service: dict[str, str], again: Again) -> None:
+    done = again("handoff_llama_index", **service | {"TOGETHER_API_KEY": BAD_KEY})
     assert done.returncode == 3
     assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", done.stderr)
     assert BAD_KEY not in done.stderr + done.stdout

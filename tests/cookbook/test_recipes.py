@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import socket
-import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.cookbook.conftest import BAD_KEY, KEY, Again, run
+from tests.cookbook.warm import COOKBOOK
 from together_adapters.emulator import Emulator, Fault
 
-COOKBOOK = Path(__file__).parents[2] / "cookbook"
 RECIPES = ["rag_langchain", "rag_llama_index"]
 CLOSING = re.compile(r"^\d+ requests; [\d,]+ tokens in and [\d,]+ out for the answer; \d+\.\d s$", re.MULTILINE)
 WRONG_KEY = re.compile(r"error: 401 from POST /v1/embeddings: .*TOGETHER_API_KEY.*\n")
-KEY = "sk-of-a-cook-0123456789"
-BAD_KEY = "bad-key-of-a-cook"
-
-
-def run(
-    recipe: str, *arguments: str, warnings: str = "error::DeprecationWarning", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", warnings, str(COOKBOOK / f"{recipe}.py"), *arguments],
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
 
 
 def check_answer(output: str) -> None:
@@ -66,16 +49,16 @@ def test_answers_on_a_given_service(recipe: str, emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_starts_an_emulator_of_its_own(recipe: str) -> None:
-    done = run(recipe, "--question", "What is a coroutine?")
+def test_starts_an_emulator_of_its_own(recipe: str, again: Again) -> None:
+    done = again(recipe, "--question", "What is a coroutine?")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Service:  emulator (TOGETHER_API_KEY is not set)" in done.stdout
     check_answer(done.stdout)
     assert "coroutine function" in " ".join(done.stdout.partition("\n\n")[2].split())
 
 
-def test_ends_in_one_line(emulator: Emulator) -> None:
-    done = run("rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
+def test_ends_in_one_line(emulator: Emulator, again: Again) -> None:
+    done = again("rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
     assert done.returncode == 3
     assert WRONG_KEY.fullmatch(done.stderr)
     assert BAD_KEY not in done.stderr + done.stdout

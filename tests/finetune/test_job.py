@@ -192,6 +192,40 @@ def test_secrets_stay_here(launch: Launch, emulator: Emulator, tmp_path: Path) -
     assert launch(leaky, allow_secrets=True).id
 
 
+def test_rows_to_measure_with_that_are_trained_on(launch: Launch, emulator: Emulator, train: Path, tmp_path: Path) -> None:
+    asked = {"messages": [ROWS[1]["messages"][0], {"role": "assistant", "content": "Nobody knows."}]}
+    measured = written(
+        tmp_path / "measured.jsonl", [ROWS[0], asked, {"messages": [{"role": "user", "content": "New?"}, *asked["messages"][1:]]}]
+    )
+    told: list[Any] = []
+
+    def tell(reports: dict[str, Any]) -> None:
+        assert not changes(emulator)
+        told.append(reports)
+
+    job = launch(train, measured, n_evals=1, on_reports=tell)
+    report = job.reports["validation"]
+    assert told == [job.reports]
+    assert report.leakage == {"exact": 1, "prompt": 2}
+    assert [(issue.code, issue.line, issue.severity) for issue in report.issues] == [
+        ("leaked_row", 1, "warning"),
+        ("leaked_prompt", 2, "warning"),
+    ]
+    assert "Training has 1 of its rows and 2 of its prompts." in report.summary()
+    assert "train.jsonl" in report.summary()
+    assert job.reports["train"].leakage == {}
+    sent = len(changes(emulator))
+    with pytest.raises(InvalidDatasetError, match=r"measured.jsonl was not uploaded(.|\n)*line 1: the row is in train.jsonl too"):
+        launch(train, measured, n_evals=1, severities={"leaked_row": "error"})
+    with pytest.raises(RuntimeError, match="stop"):
+        launch(train, measured, n_evals=1, on_reports=stop)
+    assert len(changes(emulator)) == sent
+
+
+def stop(_: Any) -> None:
+    raise RuntimeError("stop")
+
+
 def test_a_price_that_is_too_high(launch: Launch, emulator: Emulator, train: Path) -> None:
     with pytest.raises(ValueError, match=r"max_price=0.0001; it was not started"):
         launch(train, max_price=0.0001)
@@ -217,7 +251,7 @@ def test_the_signatures_show_every_parameter() -> None:
         assert "Raises:" in (begin.__doc__ or "")
     known = set(inspect.signature(Together(api_key="k").fine_tuning.create).parameters)
     passed_on = set(inspect.signature(start).parameters) - {
-        "client", "train", "validation", "method", "severities", "allow_secrets", "max_price", "progress", "poll_interval",
+        "client", "train", "validation", "method", "severities", "allow_secrets", "max_price", "on_reports", "progress", "poll_interval",
     }  # fmt: skip
     assert passed_on <= known
     left_out = known - passed_on

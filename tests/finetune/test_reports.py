@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import reduce
-from itertools import permutations
+from itertools import chain, permutations
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from together_adapters.finetune import DataReport, check_jsonl
+from together_adapters.finetune import DataReport, Fixes, TrainingData, check_jsonl, load, write_jsonl
 from together_adapters.finetune.batches import check_bytes, convert_batch
 from together_adapters.finetune.distributions import Distribution, Tally, distribution
 from together_adapters.finetune.examples import Converted, Unconvertible
+from together_adapters.finetune.report import summed
 
 VALUES = st.dictionaries(st.integers(0, 1_000_000), st.integers(1, 5), max_size=30)
 
@@ -110,6 +111,31 @@ def test_reports_of_pieces_are_that_of_the_whole(tmp_path: Path) -> None:
     (path := tmp_path / "x.jsonl").write_bytes(b"".join(pieces))
     assert check_jsonl(path).model_dump(exclude={"issues"}) == whole.model_dump(exclude={"issues"})
     assert sum(reports, DataReport()).rows == 5
+
+
+def test_issues_are_in_the_order_of_their_files() -> None:
+    names = ["part-9.jsonl", "part-10.jsonl", "a.jsonl"]
+    reports = [check_bytes(lines({"text": 1}, {"text": 2}), name=name) for name in names]
+    assert [issue.source for issue in summed(reports).issues] == [name for name in names for _ in range(2)]
+    sums = [reduce(add, order) for order in permutations(reports)]
+    assert all([issue.source for issue in found.issues[::2]] == ["a.jsonl", "part-9.jsonl", "part-10.jsonl"] for found in sums)
+    assert "part-9.jsonl: line 1 text: " in summed(reports).summary()
+    assert "part-9.jsonl" not in reports[0].summary()
+    assert summed([]) == DataReport()
+    limited = [check_bytes(lines({"text": 1}, chat(1, weight=2)), name=name, max_issues=1) for name in names]
+    assert [(issue.source, issue.line) for issue in summed(limited).issues] == [("part-9.jsonl", 1)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_records_are_listed_as_they_came(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "b.jsonl").write_bytes(lines(*({"text": 1 if number % 3 else "x"} for number in range(12))))
+    (tmp_path / "a.jsonl").write_bytes(lines({"text": 1}))
+    files = [load(tmp_path / name, "text") for name in ("b.jsonl", "a.jsonl")]
+    data = TrainingData(lambda: chain(*(file.records() for file in files)), "both")
+    report = write_jsonl(data, tmp_path / "out.jsonl", fixes=Fixes(on_error="collect"), workers=workers).report
+    wanted = [f"b.jsonl:{number + 1}" for number in range(12) if number % 3]
+    assert [issue.source for issue in report.issues] == [*wanted, "a.jsonl:1"]
+    assert ": b.jsonl:2: line 2 " in report.summary()
 
 
 def question(record: Any) -> Iterator[Converted]:

@@ -14,7 +14,7 @@ from together_adapters.finetune import check_row
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.notes import Notes
 from together_adapters.finetune.plain import is_plain
-from together_adapters.finetune.rows import inspect_training
+from together_adapters.finetune.rows import inspect_row, inspect_training
 
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -176,7 +176,7 @@ def test_bad_rows(code: str, path: str, row: Any) -> None:
 
 def test_every_rule_of_a_row_is_tried() -> None:
     of_files = set(list(RULES)[: list(RULES).index("unknown_columns")])
-    elsewhere = {code for code in RULES if code.startswith(("batch_", "model_"))} | {"reasoning_missing"}
+    elsewhere = {code for code in RULES if code.startswith(("batch_", "model_", "leaked_"))} | {"reasoning_missing"}
     of_sources = set(list(RULES)[list(RULES).index("row_too_long_estimated") :])
     assert set(RULES) - of_files - of_sources - elsewhere <= {code for code, _, _ in BAD}
 
@@ -262,16 +262,97 @@ PLAIN = st.fixed_dictionaries(
 )
 
 
+def the_long_way(value: Any) -> Any:
+    """Return a copy of which no message is plain, since each has a name; it is empty, which changes nothing else."""
+    if isinstance(value, dict):
+        more = {"name": ""} if value.keys() == {"role", "content"} else {}
+        return {key: the_long_way(item) for key, item in value.items()} | more
+    return [the_long_way(item) for item in value] if isinstance(value, list) else value
+
+
 @settings(max_examples=600, deadline=None)
 @given(row=st.fixed_dictionaries({"messages": st.lists(PLAIN, max_size=6)}) | ROW.filter(lambda row: isinstance(row, dict)))
 def test_the_short_way_agrees_with_the_long_way(row: dict[str, Any]) -> None:
     short, long = Notes(), Notes()
-    inspect_training(long, row)
+    inspect_training(long, the_long_way(row))
     if is_plain(short, row):
         assert short == long
         assert not long.findings
     else:
         assert short == Notes()
+
+
+PLAIN_TALK = st.fixed_dictionaries({"messages": st.lists(PLAIN, max_size=6)})
+PLAIN_PAIR = st.fixed_dictionaries(
+    {"input": PLAIN_TALK, "preferred_output": st.lists(PLAIN, max_size=2), "non_preferred_output": st.lists(PLAIN, max_size=2)}
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(row=PLAIN_TALK | PLAIN_PAIR, tools=st.sampled_from([None, [TOOL]]))
+def test_short_ways_within_rows_agree_with_the_long_way(row: dict[str, Any], tools: Any) -> None:
+    if tools:
+        row.get("input", row)["tools"] = tools
+    short, long = Notes(), Notes()
+    inspect_row(short, row)
+    inspect_row(long, the_long_way(row))
+    assert short == long
+
+
+LONG = PNG[:-20] + "QUJD" * 30_000
+
+
+@pytest.mark.parametrize("ending", ["", "QUI=", "QQ==", "+/+/"])
+def test_long_images(ending: str) -> None:
+    assert check_row(talk(user([image(LONG + ending)]), says([text()]))) == []
+
+
+@pytest.mark.parametrize("place", [PNG.index(",") + 1 + 32_767, PNG.index(",") + 1 + 32_768, 70_000, -2, -1])
+@pytest.mark.parametrize("wrong", ["-", "=", "\n", "é", "\0"])
+def test_a_fault_anywhere_in_a_long_image(place: int, wrong: str) -> None:
+    place %= len(LONG)
+    url = LONG[:place] + wrong + LONG[place + 1 :]
+    found = [issue.code for issue in check_row(talk(user([image(url)]), says([text()])))]
+    assert found == ([] if (place, wrong) == (len(LONG) - 1, "=") else ["image_base64_invalid"])
+
+
+INFINITE = [
+    talk(user(), says(), tools=[{**TOOL, "x": [float("inf")]}]), talk(user(), says(), more=float("inf")),
+    talk(user(), says(weight=float("inf"))), talk(user([{**text(), "x": float("inf")}]), says([text()])),
+    talk(user([{**image(), "x": {"y": float("inf")}}]), says([text()])),
+    talk(user([{"type": "image_url", "image_url": {"url": PNG, "detail": float("inf")}}]), says([text()])),
+    talk(user(), calls(call(x=float("inf"))), tools=[TOOL]), {"text": "a", "x": float("inf")}, {"text": "a", "weight": float("inf")},
+    talk(user(), calls({**call(), "function": {"name": "add", "arguments": "{}", "x": float("inf")}}), tools=[TOOL]),
+    talk(user(), {"role": "assistant", "tool_calls": float("inf")}), pair(input={"messages": [user()], "x": float("inf")}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", INFINITE, ids=lambda row: str(row)[:80])
+def test_an_infinite_number_is_found_wherever_it_is(row: dict[str, Any]) -> None:
+    notes = Notes()
+    for _ in range(2):
+        notes.begin()
+        inspect_row(notes, row)
+        assert [finding.code for finding in notes.findings].count("number_too_large") == 1
+
+
+VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {"a": 1.0}, {"a": True}, float("inf")])
+
+
+@settings(max_examples=300, deadline=None)
+@given(values=st.lists(st.dictionaries(st.sampled_from("ab"), VALUE), max_size=12), name=st.sampled_from(["add", "sub"]))
+def test_a_repeated_declaration_is_judged_as_if_it_were_alone(values: list[Any], name: str) -> None:
+    together, chars = Notes(), 0
+    tool: dict[str, Any] = {"type": "function", "function": {"name": name}}
+    for value in values * 2:
+        tool["function"]["parameters"] = value
+        row, alone = talk(user(), calls(call()), tools=[tool]), Notes()
+        together.begin()
+        inspect_row(together, row)
+        inspect_row(alone, row)
+        assert together.findings == alone.findings
+        assert together.chars == chars + alone.chars
+        chars = together.chars
 
 
 def test_plain_rows_take_the_short_way() -> None:

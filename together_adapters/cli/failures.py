@@ -36,7 +36,7 @@ def one_line(problem: BaseException, secrets: Iterable[str]) -> str:
     if isinstance(problem, click.ClickException):
         text = problem.format_message()
     elif isinstance(problem, InvalidDatasetError):
-        text = f"{str(problem).partition(chr(10))[0]} (`together-adapters files check FILE` shows where)"
+        text = f"{str(problem).partition(chr(10))[0]} (`together-adapters ft check FILE` shows all)"
     elif isinstance(problem, TogetherError | ValueError | Declined | ImportError) or type(problem) is Exception:
         text = str(problem) or type(problem).__name__
     elif isinstance(problem, OSError):

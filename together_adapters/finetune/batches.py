@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from together_adapters.finetune.examples import Convert, Converted, Unconvertible, examples
 from together_adapters.finetune.fixes import Fixes
 from together_adapters.finetune.inspection import UNSTATED, Check, Options
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.ledger import Ledger
-from together_adapters.finetune.lines import Cut
+from together_adapters.finetune.lines import in_batches
 from together_adapters.finetune.preparing import Plan
 from together_adapters.finetune.report import DataReport, added
-from together_adapters.finetune.rules import MAX_LINE_BYTES, METHODS
-
-_BATCH: Final = 1 << 17
+from together_adapters.finetune.rules import METHODS
 
 
 def check_bytes(
@@ -57,7 +55,7 @@ def check_bytes(
     options = Options(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets)
     check = Check(name, options)
     check.found.bytes = len(data)
-    check.lines(_lines(data))
+    check.lines(in_batches(data))
     check.end_lines()
     check.judge_whole()
     return check.report()
@@ -117,17 +115,3 @@ def _records(rows: Any) -> Iterable[Any]:
         return (record for batch in rows.to_batches() for record in batch.to_pylist())
     records: Iterable[Any] = rows.to_pylist() if hasattr(rows, "to_pylist") else rows
     return records
-
-
-def _lines(data: bytes) -> Iterator[list[bytes]]:
-    """Give lines in batches of about as many bytes as a processor keeps at hand."""
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", min(start + _BATCH, len(data)))
-        end = len(data) if end < 0 else end
-        lines = data[start:end].split(b"\n")
-        if end == len(data) and not lines[-1]:
-            lines.pop()
-        if lines:
-            yield [line if len(line) <= MAX_LINE_BYTES else Cut(line[:80]) for line in lines]
-        start = end + 1

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from together_adapters.finetune.notes import Notes, kind_of
+from together_adapters.finetune.notes import Notes, Path, kind_of
 from together_adapters.finetune.rules import IMAGE_PREFIXES, MAX_IMAGE_URL, MAX_IMAGES
 
+vector_decode: Callable[..., bytes] | None
+try:
+    from pybase64 import b64decode as vector_decode
+except ImportError:
+    vector_decode = None
+
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_PIECE: Final = 1 << 15
+_KEYS_OF_PART: Final = 2
 
 
 class Content(NamedTuple):
@@ -28,32 +37,38 @@ class Content(NamedTuple):
     blank: bool = False
 
 
-def check_content(notes: Notes, value: Any, path: str, role: str) -> Content | None:
+_TEXT: Final = Content()
+_BLANK: Final = Content(blank=True)
+_EMPTY: Final = Content(empty=True, blank=True)
+
+
+def check_content(notes: Notes, value: Any, path: Path, role: str) -> Content | None:
     """Look at a content; None when it is neither a text nor a list."""
     if isinstance(value, str):
         notes.chars += len(value)
-        return Content(empty=not value, blank=not value.strip())
+        return (_BLANK if value.isspace() else _TEXT) if value else _EMPTY
     if not isinstance(value, list):
         notes.add("content_wrong_type", path, f"content must be a text or a list of parts, not {kind_of(value)}", value)
         return None
     texts, images = [], 0
     for place, part in enumerate(value):
-        here = f"{path}[{place}]"
+        here = path, place
         if not isinstance(part, dict):
             notes.add("content_part_not_object", here, f"a part must be an object, not {kind_of(part)}", part)
-        elif part.get("type") == "text":
+        elif (kind := part.get("type")) == "text":
             text = part.get("text")
+            notes.unseen = notes.unseen or len(part) > _KEYS_OF_PART
             if isinstance(text, str):
                 notes.chars += len(text)
                 texts.append(text)
             else:
-                notes.add("content_part_text_not_string", f"{here}.text", f"the text of a part is {kind_of(text)}", text)
-        elif part.get("type") == "image_url":
+                notes.add("content_part_text_not_string", (here, "text"), f"the text of a part is {kind_of(text)}", text)
+        elif kind == "image_url":
             images += 1
-            _check_image(notes, part.get("image_url"), f"{here}.image_url", role)
+            notes.unseen = notes.unseen or len(part) > _KEYS_OF_PART
+            _check_image(notes, part.get("image_url"), (here, "image_url"), role)
         else:
-            kind = part.get("type")
-            notes.add("content_part_type_unknown", f"{here}.type", "a part must be of type text or image_url", kind)
+            notes.add("content_part_type_unknown", (here, "type"), "a part must be of type text or image_url", kind)
     if images > MAX_IMAGES:
         notes.add("too_many_images", path, f"{images} images are more than {MAX_IMAGES}")
     notes.images += images
@@ -65,7 +80,7 @@ def check_content(notes: Notes, value: Any, path: str, role: str) -> Content | N
     )
 
 
-def _check_image(notes: Notes, image: Any, path: str, role: str) -> None:
+def _check_image(notes: Notes, image: Any, path: Path, role: str) -> None:
     if role != "user":
         notes.add("image_outside_user_message", path, f"a message of role {role} has an image")
     url = image.get("url") if isinstance(image, dict) else None
@@ -75,7 +90,8 @@ def _check_image(notes: Notes, image: Any, path: str, role: str) -> None:
             "image_invalid", path, f"an image needs an object with a url, but {what} is {kind_of(image if url is None else url)}"
         )
         return
-    path = f"{path}.url"
+    notes.unseen = notes.unseen or len(image) > 1
+    path = path, "url"
     prefix = next((prefix for prefix in IMAGE_PREFIXES if url.startswith(prefix)), None)
     if prefix is None:
         notes.add("image_not_base64_data_url", path, "an image must be a jpeg, png or webp in a data URL", url)
@@ -85,7 +101,7 @@ def _check_image(notes: Notes, image: Any, path: str, role: str) -> None:
         _check_bytes(notes, url, prefix, path)
 
 
-def _check_bytes(notes: Notes, url: str, prefix: str, path: str) -> None:
+def _check_bytes(notes: Notes, url: str, prefix: str, path: Path) -> None:
     if not _is_base64(url, len(prefix)):
         notes.add("image_base64_invalid", path, "the image is not valid base64", url[len(prefix) :][:80])
         return
@@ -102,12 +118,17 @@ def _check_bytes(notes: Notes, url: str, prefix: str, path: str) -> None:
 
 
 def _is_base64(url: str, start: int) -> bool:
-    """Whether what follows is base64 to its end. Deleting the alphabet is six times faster than a regular expression."""
-    data = url[start:]
-    if len(data) % 4 or not data.isascii():
+    """Whether what follows is base64 to its end."""
+    if vector_decode is not None:
+        try:
+            return bool(vector_decode(url[start:], validate=True))
+        except ValueError:
+            return False
+    end = len(url) - url.endswith("=") - url.endswith("==")
+    if (len(url) - start) % 4 or end <= start or not url.isascii():
         return False
-    padding = data.encode().translate(None, _BASE64).decode()
-    return padding in ("", "=", "==") and len(data) > len(padding) and data.endswith(padding)
+    # Deleting the alphabet is six times faster than a regular expression, and piece by piece no copy leaves the processor's cache.
+    return not any(url[at : min(at + _PIECE, end)].encode().translate(None, _BASE64) for at in range(start, end, _PIECE))
 
 
 def _image_type(head: bytes) -> str | None:

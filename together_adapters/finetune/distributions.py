@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Final
 
@@ -153,7 +154,7 @@ class Tally:
 
     def __init__(self, per: int = 1) -> None:
         self._per = per
-        self._counts: dict[int, int] = {}
+        self._counts: Counter[int] = Counter()
         self._binned = self._parts = Distribution()
 
     def add(self, value: int) -> None:
@@ -162,12 +163,10 @@ class Tally:
         if len(self._counts) > _MOST_VALUES:
             self._bin()
 
-    def extend(self, counts: Mapping[int, int]) -> None:
-        """Count values that were counted elsewhere."""
-        kept = self._counts
-        for value, count in counts.items():
-            kept[value] = kept.get(value, 0) + count
-        if len(kept) > _MOST_VALUES:
+    def extend(self, values: Iterable[int]) -> None:
+        """Count values."""
+        self._counts.update(values)
+        if len(self._counts) > _MOST_VALUES:
             self._bin()
 
     def distribution(self) -> Distribution:
@@ -181,7 +180,7 @@ class Tally:
         return self._parts
 
     def _bin(self) -> None:
-        counts, self._counts = self._counts, {}
+        counts, self._counts = self._counts, Counter()
         self._binned += distribution(counts)
         if self._per > 1:
             parts: dict[int, int] = {}

@@ -20,7 +20,7 @@ from typing import Any
 from together_adapters.errors import DatasetError, InvalidDatasetError
 from together_adapters.finetune.examples import Record, Refusal
 from together_adapters.finetune.excerpts import excerpt
-from together_adapters.finetune.issues import RULES, Issue
+from together_adapters.finetune.issues import RULES, Issue, placed
 
 SHOWN = 5
 
@@ -86,7 +86,7 @@ def told(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
     """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     firsts = first_of_each(issues)
-    listed = "".join(f"\n  {issue.code}: {_placed(issue)}" for issue in firsts[:SHOWN])
+    listed = "".join(f"\n  {issue.code}: {placed(issue)}" for issue in firsts[:SHOWN])
     more = sum(counts.values()) - min(len(firsts), SHOWN)
     return ", ".join(f"{code} {count:,}" for code, count in ranked) + listed + (f"\n  and {more:,} more" if more > 0 else "")
 
@@ -99,10 +99,6 @@ def first_of_each(issues: Iterable[Issue]) -> list[Issue]:
         ranked.append((seen[issue.code], issue))
         seen[issue.code] += 1
     return [issue for _, issue in sorted(ranked, key=lambda pair: pair[0])]
-
-
-def _placed(issue: Issue) -> str:
-    return f"{issue.source}: {issue}" if issue.source else str(issue)
 
 
 def issue_of(refusal: Refusal, line: int | None = None) -> Issue:

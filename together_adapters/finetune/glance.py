@@ -1,31 +1,28 @@
 """Good rows recognised at a glance: parsed straight into types that only they fit, which the extra `finetune` makes possible.
 
 It accepts only rows in which the checker of `rows` finds nothing, and counts the same facts; whatever it does not know goes there.
-A test holds both against each other. Most rows are of one of a few shapes, the sequence of their messages' types: each is judged once.
+A test holds both against each other.
 """
 
 from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import accumulate, chain, pairwise, repeat
-from operator import attrgetter, contains, itemgetter
+from itertools import chain, repeat
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msgspec import UNSET, DecodeError, UnsetType
 from msgspec.json import Decoder
 from pydantic_core import from_json
 
-from together_adapters.finetune.lines import Cut
+from together_adapters.finetune.lengths import CHARS_PER_TOKEN
 from together_adapters.finetune.notes import Notes
-from together_adapters.finetune.rows import finite
 from together_adapters.finetune.shapes import (
-    Answer,
     Assistant,
     Conversation,
-    Declaring,
     General,
     Instruction,
     Pair,
@@ -39,47 +36,55 @@ from together_adapters.finetune.shapes import (
     WideUser,
 )
 from together_adapters.finetune.tools import check_tools, is_object
+from together_adapters.finetune.values import finite
 
 if TYPE_CHECKING:
     from together_adapters.finetune.inspection import Check
 
 _LONG: Final = 32_768
-_MOST_SHAPES: Final = 65_536
 _PATIENCE: Final = 8
+_SPARSE: Final = 1024
 _FAILED: Final = (DecodeError, ValueError, RecursionError)
-_messages: Final = attrgetter("messages")
-_content: Final = attrgetter("content")
+_NOTHING: Final = (0, 0, NoneType)
 
 
 class Glance:
     """Recognises good rows of one file.
 
-    Where a batch does not fit, its lines are tried one by one; where hardly any fits, nothing is tried for a while.
+    Where a batch does not fit, fewer lines are tried, and then each alone; where hardly any fits, nothing is tried for a while.
     """
 
     def __init__(self) -> None:
-        self._shapes: set[tuple[type, ...]] = set()
         self._skipped = 0
         self._tried = self._failed = 0
-        self._looks: dict[str, tuple[Any, ...]] = {
-            "conversation": (self._talks, self._wide),
-            "preference": (self._pairs,),
-            "general": (self._texts,),
-            "instruction": (self._instructions,),
+        self._looks: dict[str, tuple[_Look, ...]] = {
+            "conversation": (_talks, _wide),
+            "preference": (_pairs,),
+            "general": (_texts,),
+            "instruction": (_instructions,),
         }
 
-    def accepts(self, check: Check, lines: list[bytes]) -> bool:
-        """Whether all lines are good rows of the first format; they are then counted."""
-        if check.first is None or len(lines[0]) > _LONG or self._rests() or Cut in map(type, lines):
-            return False
+    def accepts(self, check: Check, lines: bytes) -> int:
+        """Count lines if all are good rows of the first format.
+
+        Args:
+            check: Where to count them.
+            lines: Whole lines, the last without its line feed.
+
+        Returns:
+            How many lines there are, or 0 where they are not counted.
+        """
+        self._skipped = max(0, self._skipped - 1)
+        if self._skipped or (len(lines) > _LONG and lines.find(b"\n", 0, _LONG) < 0):
+            return 0
         self._tried, self._failed = 0, 0
         return self._look(check, lines)
 
     def accepts_few(self, check: Check, lines: list[bytes]) -> bool:
         """Whether some lines of a batch that did not fit as a whole are good rows; they are then counted."""
-        if check.first is None or self._skipped or Cut in map(type, lines) or max(map(len, lines)) > _LONG:
+        if self._skipped or max(map(len, lines)) > _LONG:
             return False
-        if self._look(check, lines):
+        if self._look(check, b"\n".join(lines)):
             self._tried += len(lines)
             return True
         if len(lines) == 1:
@@ -89,305 +94,297 @@ class Glance:
                 self._skipped = _PATIENCE
         return False
 
-    def _rests(self) -> bool:
-        """Whether this batch is not tried, because hardly a line of one before fitted."""
-        self._skipped = max(0, self._skipped - 1)
-        return bool(self._skipped)
-
-    def _look(self, check: Check, lines: list[bytes]) -> bool:
+    def _look(self, check: Check, lines: bytes) -> int:
         """Try what may fit. Nothing that is made here has cycles, so the collector of cycles would search in vain."""
         enabled = gc.isenabled()
         gc.disable()
         try:
             looks = self._looks[check.first or ""]
             for look in looks:
-                if look(check, lines):
+                if rows := look(check, lines):
                     if look is not looks[0]:
                         self._looks[check.first or ""] = (look, *(other for other in looks if other != look))
-                    return True
-            return False
-        except _FAILED:
-            return False
+                    return rows
+            return 0
         finally:
             if enabled:
                 gc.enable()
 
-    def _talks(self, check: Check, lines: list[bytes]) -> bool:
-        """Conversations of texts alone."""
-        try:
-            talks = [row.messages for row in map(_talk, lines)]
-        except _FAILED:
-            return False
-        shapes = Counter([tuple(map(type, talk)) for talk in talks])
-        if not self._shapes.issuperset(shapes) and not all(map(self._fits, shapes)):
-            return False
-        messages = list(chain.from_iterable(talks))
-        texts = list(map(_content, messages))
-        answers = [message.content for message in messages if type(message) is Assistant]
-        if not _are_said(answers) or _has_nul(texts):
-            return False
-        lengths = list(map(len, talks))
-        chars = Counter(_sums(list(map(len, texts)), lengths))
-        if _too_long(check, "conversation", chars):
-            return False
-        notes = check.notes
-        notes.chars += sum(value * count for value, count in chars.items())
-        notes.trained_chars += sum(map(len, answers))
-        _count_shapes(check, shapes)
-        check.accept("conversation", len(talks), Counter(lengths), chars)
-        return True
 
-    def _fits(self, shape: tuple[type, ...]) -> bool:
-        """Whether messages of these types, in this order, make a conversation of texts."""
-        start = shape[:1] == (System,)
-        fits = len(shape) > start and (len(shape) - start) % 2 == 0 and shape[start::2] == (User,) * ((len(shape) - start) // 2)
-        fits = fits and shape[start + 1 :: 2] == (Assistant,) * ((len(shape) - start) // 2)
-        if fits and len(self._shapes) < _MOST_SHAPES:
-            self._shapes.add(shape)
-        return fits
-
-    def _wide(self, check: Check, lines: list[bytes]) -> bool:
-        """Conversations with tools, weights, reasoning and lists of texts."""
-        decode: Callable[[bytes], Conversation | Declaring] = _conversation
-        if b'"tools"' in lines[0]:
-            if not _declare_once(lines):
-                return False
-            decode = _declaring
-        facts: list[_Facts] = []
-        for row in map(decode, lines):
-            found = _facts(row)
-            if found is None:
-                return False
-            facts.append(found)
-        chars = Counter([fact.chars for fact in facts])
-        if _too_long(check, "conversation", chars):
-            return False
-        notes = check.notes
-        turns: Counter[int] = Counter()
-        for fact in facts:
-            notes.chars += fact.chars
-            notes.trained_chars += fact.trained
-            notes.has_tools |= fact.tools
-            notes.has_parallel_tool_calls |= fact.parallel
-            notes.has_reasoning |= fact.reasoning
-            notes.has_sample_weights |= fact.sample_weight
-            check.found.rows_with_message_weights += fact.weighted
-            for name in fact.called:
-                notes.count_tool(name)
-            turns[len(fact.shape)] += 1
-        _count_shapes(check, Counter([fact.shape for fact in facts]))
-        check.accept("conversation", len(facts), turns, chars)
-        return True
-
-    def _pairs(self, check: Check, lines: list[bytes]) -> bool:
-        """Preferences of texts alone."""
-        rows = list(map(_pair, lines))
-        talks = [row.input.messages for row in rows]
-        shapes = Counter([tuple(map(type, talk)) for talk in talks])
-        if not all(shape[-1:] == (User,) and self._fits((*shape, Assistant)) for shape in shapes):
-            return False
-        better = [row.preferred_output[0].content for row in rows]
-        worse = [row.non_preferred_output[0].content for row in rows]
-        asked = list(map(_content, chain.from_iterable(talks)))
-        answers = [message.content for talk in talks for message in talk if type(message) is Assistant]
-        if not (_are_said(better) and _are_said(worse) and all(map(str.__ne__, better, worse))):
-            return False
-        if _has_nul(asked) or _has_nul(better) or _has_nul(worse) or not _are_said(answers):
-            return False
-        lengths = list(map(len, talks))
-        outputs = [len(one) + len(other) for one, other in zip(better, worse, strict=True)]
-        chars = Counter([one + other for one, other in zip(_sums(list(map(len, asked)), lengths), outputs, strict=True)])
-        if _too_long(check, "preference", chars):
-            return False
-        notes = check.notes
-        notes.chars += sum(value * count for value, count in chars.items())
-        notes.trained_chars += sum(outputs)
-        _count_shapes(check, shapes)
-        notes.turns += 2 * len(rows)
-        notes.roles["assistant"] = notes.roles.get("assistant", 0) + 2 * len(rows)
-        check.accept("preference", len(rows), Counter([length + 2 for length in lengths]), chars)
-        return True
-
-    def _texts(self, check: Check, lines: list[bytes]) -> bool:
-        """Plain texts."""
-        rows = list(map(_general, lines))
-        texts = [row.text for row in rows]
-        chars = Counter(map(len, texts))
-        if _has_nul(texts) or _too_long(check, "general", chars):
-            return False
-        _count_texts(check, rows, "general", chars, sum(map(len, texts)))
-        return True
-
-    def _instructions(self, check: Check, lines: list[bytes]) -> bool:
-        """Prompts with completions."""
-        rows = list(map(_instruction, lines))
-        prompts, answers = [row.prompt for row in rows], [row.completion for row in rows]
-        chars = Counter([len(row.prompt) + len(row.completion) for row in rows])
-        if _has_nul(prompts) or _has_nul(answers) or _too_long(check, "instruction", chars):
-            return False
-        _count_texts(check, rows, "instruction", chars, sum(map(len, answers)))
-        return True
+_Look = Callable[["Check", bytes], int]
+"""Looks at lines; returns how many there are if all are good rows and were counted, else 0."""
 
 
-_talk: Final = Decoder(Talk).decode
-_conversation: Final = Decoder(Conversation).decode
-_declaring: Final = Decoder(Declaring).decode
-_pair: Final = Decoder(Pair).decode
-_general: Final = Decoder(General).decode
-_instruction: Final = Decoder(Instruction).decode
-_ROLES: Final[dict[type, str]] = {
-    System: "system", User: "user", Assistant: "assistant",
-    WideSystem: "system", WideUser: "user", WideAnswer: "assistant", Result: "tool", Answer: "assistant",
-}  # fmt: skip
+def _rows(decode: Callable[[bytes], list[Any]], lines: bytes) -> list[Any]:
+    """Parse lines; return the rows, or none where a line is no good row by its form alone.
 
-
-def _are_said(answers: list[str]) -> bool:
-    return all(answers) and not any(map(str.isspace, answers))
-
-
-def _has_nul(texts: list[str]) -> bool:
-    return any(map(contains, texts, repeat("\0")))
-
-
-def _sums(values: list[int], lengths: list[int]) -> list[int]:
-    """Return the sums of consecutive runs of values."""
-    ends = list(accumulate(lengths, initial=0))
-    sums = list(accumulate(values, initial=0))
-    found = itemgetter(*ends)(sums)
-    return [last - first for first, last in pairwise(found)]
-
-
-def _too_long(check: Check, form: str, chars: Counter[int]) -> bool:
-    """Whether a row may be longer than the model takes; how long exactly is said elsewhere."""
-    most = check.longest.get(form)
-    return most is not None and max(chars) > most * 4
-
-
-def _count_shapes(check: Check, shapes: Counter[tuple[type, ...]]) -> None:
-    notes = check.notes
-    for shape, count in shapes.items():
-        notes.turns += len(shape) * count
-        for kind, number in Counter(shape).items():
-            role = _ROLES[kind]
-            notes.roles[role] = notes.roles.get(role, 0) + number * count
-
-
-def _count_texts(check: Check, rows: list[Any], form: str, chars: Counter[int], trained: int) -> None:
-    notes = check.notes
-    notes.chars += sum(value * count for value, count in chars.items())
-    notes.trained_chars += trained
-    notes.has_sample_weights = notes.has_sample_weights or any(row.weight is not UNSET for row in rows)
-    check.accept(form, len(rows), {}, chars)
-
-
-def _declare_once(lines: list[bytes]) -> bool:
-    """Whether each line has one key `tools`, and none that is spelt with escapes.
-
-    Its value is skipped over when lines are parsed, so one that is followed by a second would never be looked at.
+    The parser is told nothing of lines, so it is made sure that each line feed stands between two rows, and each row in a line.
+    Nothing that is parsed holds NUL, which JSON can only spell with an escape.
     """
-    return all(line.count(b'"tools"') == 1 for line in lines) and not any(
-        b"\\u006" in line or b"\\u007" in line or b"\\u0000" in line for line in lines
-    )
+    if b"u0000" in lines:
+        return []
+    try:
+        rows = decode(lines)
+    except _FAILED:
+        return []
+    return rows if _are_between(lines, len(rows)) else []
+
+
+def _are_between(lines: bytes, rows: int) -> bool:
+    """Whether each line feed stands between two rows. To count is to read every byte; to search, a step for each row."""
+    if len(lines) < rows * _SPARSE:
+        return lines.count(b"\n") == lines.count(b"}\n{") == rows - 1
+    place = -1
+    for _ in range(rows - 1):
+        place = lines.find(b"\n", place + 1)
+        if place < 1 or lines[place - 1 : place + 2] != b"}\n{":
+            return False
+    return lines.find(b"\n", place + 1) < 0
+
+
+def _talks(check: Check, lines: bytes) -> int:
+    """Conversations of texts alone."""
+    chars: list[int] = []
+    turns: list[int] = []
+    trained = 0
+    for row in _rows(_talk, lines):
+        messages = row.messages
+        size, learnt, last = _spoken(messages)
+        if last is not Assistant:
+            return 0
+        chars.append(size)
+        turns.append(len(messages))
+        trained += learnt
+    return _take(check, "conversation", chars, trained, turns, _roles_of(turns))
+
+
+def _spoken(messages: list[System | User | Assistant]) -> tuple[int, int, type]:
+    """Return the characters of messages that follow each other as they must, those of answers, and the last one's type."""
+    chars = trained = 0
+    last: type = NoneType
+    for message in messages:
+        text = message.content
+        kind = type(message)
+        if kind is Assistant:
+            if last is not User or not text or text.isspace():
+                return _NOTHING
+            trained += len(text)
+        elif kind is last or (kind is System and last is not NoneType):
+            return _NOTHING
+        chars += len(text)
+        last = kind
+    return chars, trained, last
+
+
+def _pairs(check: Check, lines: bytes) -> int:
+    """Preferences of texts alone."""
+    chars: list[int] = []
+    turns: list[int] = []
+    trained = 0
+    for row in _rows(_pair, lines):
+        messages = row.input.messages
+        size, _, last = _spoken(messages)
+        if last is not User:
+            return 0
+        (preferred,), (other,) = row.preferred_output, row.non_preferred_output
+        better, worse = preferred.content, other.content
+        if better == worse or not better or not worse or better.isspace() or worse.isspace():
+            return 0
+        outputs = len(better) + len(worse)
+        chars.append(size + outputs)
+        turns.append(len(messages) + 1)
+        trained += outputs
+    roles = _roles_of(turns)
+    roles["assistant"] += len(turns)
+    return _take(check, "preference", chars, trained, [number + 1 for number in turns], roles)
+
+
+def _texts(check: Check, lines: bytes) -> int:
+    """Plain texts."""
+    rows = _rows(_general, lines)
+    chars = [len(row.text) for row in rows]
+    return _take_texts(check, "general", rows, chars, sum(chars))
+
+
+def _instructions(check: Check, lines: bytes) -> int:
+    """Prompts with completions."""
+    rows = _rows(_instruction, lines)
+    chars = [len(row.prompt) + len(row.completion) for row in rows]
+    return _take_texts(check, "instruction", rows, chars, sum([len(row.completion) for row in rows]))
+
+
+def _wide(check: Check, lines: bytes) -> int:
+    """Conversations with tools, weights, reasoning and lists of texts."""
+    rest, declarations = _apart(lines) if b'"tools"' in lines else (lines, [])
+    rows = _rows(_conversation, rest)
+    found: list[_Facts] = []
+    kinds: list[type] = []
+    declared = b""
+    tools: _Tools | None = _NONE
+    for row, declaration in zip(rows, declarations or repeat(b""), strict=False):
+        if declaration != declared:
+            declared, tools = declaration, _declared(declaration)
+        facts = _facts(row.messages, tools) if tools else None
+        if facts is None:
+            return 0
+        found.append(facts)
+        kinds.extend(map(type, row.messages))
+    roles: Counter[str] = Counter()
+    for kind, count in Counter(kinds).items():
+        roles[_ROLES[kind]] += count
+    turns = [len(row.messages) for row in rows]
+    taken = _take(check, "conversation", [facts.chars for facts in found], sum([facts.trained for facts in found]), turns, roles)
+    if taken:
+        notes = check.notes
+        notes.has_tools |= any(facts.tools for facts in found)
+        notes.has_parallel_tool_calls |= any(facts.parallel for facts in found)
+        notes.has_reasoning |= any(facts.reasoning for facts in found)
+        notes.has_sample_weights |= any(row.weight is not UNSET for row in rows)
+        check.found.rows_with_message_weights += sum([facts.weighted for facts in found])
+        for name, count in Counter(chain.from_iterable(facts.called for facts in found)).items():
+            notes.count_tool(name[:80], count)
+    return taken
+
+
+def _take(check: Check, form: str, chars: list[int], trained: int, turns: list[int], roles: Mapping[str, int]) -> int:
+    """Count good rows; return how many there are, or 0 where one may be longer than the model takes: how long is said elsewhere."""
+    most = check.longest.get(form)
+    if not chars or (most is not None and max(chars) > most * CHARS_PER_TOKEN):
+        return 0
+    notes = check.notes
+    notes.chars += sum(chars)
+    notes.trained_chars += trained
+    for role, count in roles.items():
+        if count:
+            notes.turns += count
+            notes.roles[role] = notes.roles.get(role, 0) + count
+    check.accept(form, chars, turns)
+    return len(chars)
+
+
+def _take_texts(check: Check, form: str, rows: list[Any], chars: list[int], trained: int) -> int:
+    taken = _take(check, form, chars, trained, [], {})
+    if taken and not check.notes.has_sample_weights:
+        check.notes.has_sample_weights = any(row.weight is not UNSET for row in rows)
+    return taken
+
+
+def _roles_of(turns: list[int]) -> dict[str, int]:
+    """Return who speaks how often, in conversations of so many messages: an odd one begins with the system."""
+    pairs = sum([number // 2 for number in turns])
+    return {"system": sum(turns) - 2 * pairs, "user": pairs, "assistant": pairs}
+
+
+_talk: Final = Decoder(Talk).decode_lines
+_conversation: Final = Decoder(Conversation).decode_lines
+_pair: Final = Decoder(Pair).decode_lines
+_general: Final = Decoder(General).decode_lines
+_instruction: Final = Decoder(Instruction).decode_lines
+_ROLES: Final[dict[type, str]] = {WideSystem: "system", WideUser: "user", WideAnswer: "assistant", Result: "tool"}
+
+
+def _apart(lines: bytes) -> tuple[bytes, list[bytes]]:
+    """Take declarations of tools out of lines where they stand last or before the messages; elsewhere no row will fit.
+
+    Most rows repeat the declaration of the row before, and to compare is much quicker than to parse.
+    """
+    comma, colon = (b", ", b": ") if b'"tools": ' in lines else (b",", b":")
+    last, first, messages = comma + b'"tools"' + colon, b'{"tools"' + colon, comma + b'"messages"' + colon
+    rests: list[bytes] = []
+    declarations: list[bytes] = []
+    for line in lines.split(b"\n"):
+        if not line.endswith(b"}"):
+            return lines, []
+        if line.startswith(first):
+            place = line.find(messages)
+            declarations.append(line[len(first) : place])
+            rests.append(b"{" + line[place + len(comma) : -1])
+        else:
+            rest, _, declaration = line.rpartition(last)
+            declarations.append(declaration[:-1])
+            rests.append(rest or line[:-1])
+    return b"}\n".join(rests) + b"}", declarations
 
 
 class _Facts(NamedTuple):
-    shape: tuple[type, ...]
     chars: int
     trained: int
     called: list[str]
     tools: bool
     parallel: bool
     reasoning: bool
-    sample_weight: bool
     weighted: bool
 
 
-def _facts(row: Conversation | Declaring) -> _Facts | None:
+def _facts(messages: list[Any], tools: _Tools) -> _Facts | None:
     """Return the facts of a good row, or None where that is not plain."""
-    tools = _declared(bytes(row.tools)) if isinstance(row, Declaring) else _NONE
-    if tools is None:
-        return None
-    chars, trained, weighted, reasoning, parallel = tools.chars, 0, False, False, False
+    names = tools.names
+    chars, trained = tools.chars, 0
     called: list[str] = []
     waiting: set[str] = set()
-    parts: bool | None = None
-    last: type | None = None
-    learns = False
-    message: Any
-    for message in row.messages:
+    parallel = reasoning = weighted = learns = has_texts = has_parts = False
+    last: type = NoneType
+    for message in messages:
         kind = type(message)
-        before = chars
         content = message.content
-        if content.__class__ is str:
-            if "\0" in content:
-                return None
-            chars += len(content)
+        size = 0
+        if type(content) is str:
             if content:
-                if parts is True:
-                    return None
-                parts = False
-        elif content is UNSET or content is None:
-            if kind is not WideAnswer or not message.tool_calls:
-                return None
-        else:
-            if parts is False:
-                return None
-            parts = True
-            size = _parts(content)
-            if size is None:
-                return None
-            chars += size
+                has_texts = True
+                size = len(content)
+        elif content is not UNSET and content is not None:
+            has_parts = True
+            for part in content:
+                size += len(part.text)
+        elif kind is not WideAnswer or not message.tool_calls:
+            return None
         if message.name is not UNSET:
-            if "\0" in message.name:
-                return None
-            chars += len(message.name)
-        if kind is WideAnswer:
-            if waiting or last is WideAnswer or last is WideSystem or last is None:
-                return None
-            if message.tool_calls:
-                if not tools.names:
-                    return None
-                for call in message.tool_calls:
-                    function = call.function
-                    if call.id in waiting or function.name not in tools.names or not is_object(function.arguments):
-                        return None
-                    if "\0" in call.id or "\0" in function.arguments:
-                        return None
-                    waiting.add(call.id)
-                    called.append(function.name[:80])
-                    chars += len(function.name) + len(function.arguments)
-                parallel = parallel or len(message.tool_calls) > 1
-            elif not _is_said(content):
-                return None
-            thought = message.reasoning if message.reasoning is not UNSET else message.reasoning_content
-            if thought is not UNSET:
-                if (message.reasoning is not UNSET and message.reasoning_content is not UNSET) or "\0" in thought:
-                    return None
-                chars += len(thought)
-                reasoning = reasoning or bool(thought)
-            if message.weight != 0:
-                learns = True
-                trained += chars - before
-        elif kind is Result:
+            size += len(message.name)
+        if kind is Result:
             if message.tool_call_id not in waiting:
                 return None
             waiting.remove(message.tool_call_id)
-        elif waiting or last is kind or (kind is WideSystem and last is not None):
+        elif waiting or last is kind:
             return None
-        weighted = weighted or message.weight is not UNSET
+        elif kind is WideAnswer:
+            if last is NoneType or last is WideSystem:
+                return None
+            if message.tool_calls:
+                for call in message.tool_calls:
+                    name, arguments = call.function.name, call.function.arguments
+                    if name not in names or call.id in waiting or not is_object(arguments):
+                        return None
+                    waiting.add(call.id)
+                    called.append(name)
+                    size += len(name) + len(arguments)
+                parallel = parallel or len(message.tool_calls) > 1
+            elif not _is_said(content):
+                return None
+            if message.reasoning is not UNSET or message.reasoning_content is not UNSET:
+                thought = _thought(message)
+                if thought is None:
+                    return None
+                size += len(thought)
+                reasoning = reasoning or bool(thought)
+            if message.weight != 0:
+                learns = True
+                trained += size
+        elif kind is WideSystem and last is not NoneType:
+            return None
+        if message.weight is not UNSET:
+            weighted = True
+        chars += size
         last = kind
-    if last is not WideAnswer or not learns:
+    if last is not WideAnswer or not learns or (has_texts and has_parts):
         return None
-    weight = row.weight is not UNSET
-    return _Facts(
-        tuple(map(type, row.messages)), chars, trained, called, tools.any or bool(called), parallel, reasoning, weight, weighted
-    )
+    return _Facts(chars, trained, called, tools.any or bool(called), parallel, reasoning, weighted)
 
 
-def _parts(parts: list[TextPart]) -> int | None:
-    """Return how many characters a list of parts has, or None where it is not plain."""
-    texts = [part.text for part in parts]
-    return None if _has_nul(texts) else sum(map(len, texts))
+def _thought(answer: WideAnswer) -> str | None:
+    """Return the reasoning of an answer that has any, or None where that is not plain."""
+    thought = answer.reasoning if answer.reasoning_content is UNSET else answer.reasoning_content
+    both = answer.reasoning is not UNSET and answer.reasoning_content is not UNSET
+    return None if both or thought is UNSET else thought
 
 
 def _is_said(content: str | list[TextPart] | UnsetType | None) -> bool:
@@ -410,7 +407,10 @@ def _declared(raw: bytes) -> _Tools | None:
     """Return what is declared, or None where there is a fault. One declaration is repeated in most rows of a file."""
     notes = Notes()
     # As deep in brackets as it stands in its row: the parser's limit of depth is that of whole lines.
-    (value,) = from_json(b"[" + raw + b"]", allow_inf_nan=False)
+    try:
+        (value,) = from_json(b"[" + raw + b"]", allow_inf_nan=False)
+    except ValueError:
+        return None
     names = check_tools(notes, value, "tools")
     if names is None or notes.findings or b"\\u0000" in raw or not finite(value):
         return None

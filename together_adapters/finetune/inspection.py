@@ -11,7 +11,7 @@ from together_adapters.finetune.canonical import Digests
 from together_adapters.finetune.distributions import Tally
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.lengths import CHARS_PER_TOKEN, counter_of
-from together_adapters.finetune.lines import Cut, parse
+from together_adapters.finetune.lines import Cut, parse, split
 from together_adapters.finetune.notes import Finding, Notes
 from together_adapters.finetune.report import DataReport, gravest
 from together_adapters.finetune.rows import inspect_row, issues_of
@@ -26,6 +26,7 @@ _SILENT: Final = frozenset(
 _TALKS: Final = ("conversation", "preference")
 _SPARE: Final = 4
 _FEW: Final = 32
+_ROOM: Final = 4 << 20
 
 
 class _Unstated(str):
@@ -104,32 +105,43 @@ class Check:
         self.found.engine = "msgspec"
         return Glance()
 
-    def lines(self, batches: Iterable[list[bytes]]) -> None:
-        """Look at the lines of a file."""
+    def lines(self, batches: Iterable[bytes]) -> None:
+        """Look at the lines of a file, as `Lines` gives them."""
         glance, options = self._glance, self.options
+        bytearray(_ROOM)  # Once it is freed, glibc keeps what is freed later, instead of having each batch mapped anew.
         for batch in batches:
-            if options.duplicates:
-                self._look_for_duplicates(batch)
-            if options.secrets:
-                self._look_for_secrets(batch)
-            if glance is None or self.first is None:
-                self._one_by_one(batch)
-            elif glance.accepts(self, batch):
-                self.number += len(batch)
+            if options.duplicates or options.secrets:
+                self._look_across(split(batch))
+            rows = glance.accepts(self, batch) if glance and self.first and not isinstance(batch, Cut) else 0
+            if rows:
+                self.number += rows
             else:
-                for start in range(0, len(batch), _FEW):
-                    few = batch[start : start + _FEW]
-                    if glance.accepts_few(self, few):
-                        self.number += len(few)
-                    else:
-                        self._one_by_one(few)
+                self._few_by_few(split(batch))
 
-    def _one_by_one(self, batch: list[bytes]) -> None:
-        glance = self._glance
-        for line in batch:
-            self.number += 1
-            if glance is None or not glance.accepts_few(self, [line]):
-                self._line(line)
+    def _look_across(self, lines: list[bytes]) -> None:
+        """Look for what a row alone does not show."""
+        if self.options.duplicates:
+            self._look_for_duplicates(lines)
+        if self.options.secrets:
+            self._look_for_secrets(lines)
+
+    def _few_by_few(self, lines: list[bytes]) -> None:
+        """Look at lines that are not all good, or long."""
+        for start in range(0, len(lines), _FEW):
+            few = lines[start : start + _FEW]
+            if self._accepts(few):
+                self.number += len(few)
+                continue
+            for line in few:
+                self.number += 1
+                if not self._accepts([line]):
+                    self._line(line)
+
+    def _accepts(self, lines: list[bytes]) -> bool:
+        """Whether a glance was enough to see that lines are good; they are then counted."""
+        if self._glance is None or self.first is None or isinstance(lines[0], Cut):
+            return False
+        return self._glance.accepts_few(self, lines)
 
     def _line(self, data: bytes) -> None:
         notes, options = self.notes, self.options
@@ -165,18 +177,17 @@ class Check:
         else:
             found.valid += 1
 
-    def accept(self, form: str, rows: int, turns: Mapping[int, int], chars: Mapping[int, int]) -> None:
+    def accept(self, form: str, chars: list[int], turns: list[int]) -> None:
         """Take in rows of the first format that have no fault; `notes` has their facts.
 
         Args:
             form: Their format.
-            rows: How many there are.
-            turns: How many of them have how many messages.
-            chars: How many of them have how many characters.
+            chars: How many characters each has.
+            turns: How many messages each has, where they have messages.
         """
-        self.found.rows += rows
-        self.found.valid += rows
-        self._formats[form] += rows
+        self.found.rows += len(chars)
+        self.found.valid += len(chars)
+        self._formats[form] += len(chars)
         self.turns.extend(turns)
         self.chars.extend(chars)
 

@@ -38,6 +38,27 @@ class Issue(BaseModel):
         return f"{where + ': ' if where else ''}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
+def file_of(issue: Issue) -> str:
+    """Return the file that an issue is in: its source, without the number of a record."""
+    return _divided(issue)[0]
+
+
+def record_of(issue: Issue) -> int:
+    """Return the number of the record that an issue is in; 0 where its source names none."""
+    return _divided(issue)[1]
+
+
+def _divided(issue: Issue) -> tuple[str, int]:
+    """Divide a source such as `chats.csv:17`."""
+    name, _, number = (issue.source or "").rpartition(":")
+    return (name, int(number)) if number.isdecimal() and len(number) < 20 else (issue.source or "", 0)
+
+
+def placed(issue: Issue) -> str:
+    """Return an issue in words, with the file or the record that it is in."""
+    return f"{issue.source}: {issue}" if issue.source else str(issue)
+
+
 class Rule(NamedTuple):
     """How grave a fault is, and what helps."""
 
@@ -65,6 +86,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "parquet_unreadable": Rule(_E),
     "parquet_columns": Rule(_E, "tokenized data has input_ids, and may have attention_mask, labels and position_ids"),
     "parquet_types": Rule(_E, "these columns hold lists of integers"),
+    "tokens_missing": Rule(_E, "every cell is a list of integers, without nulls"),
+    "tokens_empty": Rule(_E, "leave the row out"),
+    "tokens_lengths_differ": Rule(_E, "all lists of a row have one value for each token"),
+    "tokens_untrained": Rule(_E, "a label of -100 is not trained on; one at least must be another"),
     "parquet_unchecked": Rule(_W, "install pyarrow to have it checked"),
     "not_utf8": Rule(_E, "save the file as UTF-8"),
     "utf8_bom": Rule(_E, "save the file as UTF-8 without a byte order mark"),
@@ -146,6 +171,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "tool_result_unmatched": Rule(_E, "a tool message follows the call that its tool_call_id names, once"),
     "tool_call_unanswered": Rule(_E, "a tool message must answer every call before the conversation goes on"),
     # what a check looks for when it is asked to
+    "leaked_row": Rule(_W, "leave it out of one of the two files; what is measured with it is memory"),
+    "leaked_prompt": Rule(_W, "leave it out of one of the two files, unless many answers to it are meant"),
     "row_too_long_estimated": Rule(_W, "what is beyond is cut off; count with tokenizer= to be sure"),
     "secret": Rule(_W, "take it out, and have it replaced: who trains or asks the model can read it"),
     "personal_data": Rule(_W, "make sure that the model may know it"),

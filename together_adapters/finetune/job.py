@@ -262,6 +262,7 @@ def describe(
     severities: Mapping[str, str] | None = None,
     allow_secrets: bool = False,
     max_price: float | None = None,
+    on_reports: Callable[[dict[str, DataReport]], object] | None = None,
     on_price: Callable[[FinetunePriceEstimate], object] | None = None,
     progress: Told | None = None,
     poll_interval: float | None = None,
@@ -275,13 +276,16 @@ def describe(
 
     Args:
         train: What `write_jsonl` prepared, or a file of your own.
-        validation: Rows to measure the loss on, `n_evals` times.
+        validation: Rows to measure the loss on, `n_evals` times. Those that are in `train` too, or ask what is asked there, are
+            warnings of its report, counted in `leakage`; `severities={"leaked_row": "error"}` refuses them.
         model: The model to train. Either this or `from_checkpoint`.
         method: `sft`, or `dpo` on preferences.
         suffix: Up to 40 characters for the name of the tuned model.
         severities: Other severities of issues, as for `check_jsonl`.
         allow_secrets: Whether data with private keys or tokens in it may be uploaded.
         max_price: Dollars that the estimate may not exceed; a price that is not known exceeds it.
+        on_reports: Given what was found in the files, by `train` and `validation`, before anything is sent. What it raises ends
+            everything.
         on_price: Given the estimate before the job is started. What it raises ends everything; nothing was started then.
         progress: Told of every step: bytes checked and sent, states of the service's check.
         poll_interval: Seconds between two looks at the service's check; None for 0.5 at first, growing to 5.
@@ -305,7 +309,12 @@ def describe(
     limits = yield from _limits({**wanted, **unsent})
     reports = {}
     for name, path in paths.items():
-        reports[name] = yield Local(partial(_checked, path, method, limits, severities, allow_secrets, progress))
+        options: dict[str, Any] = {"method": method, "limits": limits, "severities": severities, "progress": progress}
+        options["secrets"] = not allow_secrets
+        options["train"] = paths["train"] if name == "validation" else None
+        reports[name] = yield Local(partial(_checked, path, options))
+    if on_reports is not None:
+        on_reports(dict(reports))
     sent: dict[str, str] = {}
     seen = {}
     for name, path in paths.items():
@@ -343,16 +352,12 @@ def _path(given: PreparedFile | str | PathLike[str]) -> Path:
     return Path(getattr(given, "path", given))
 
 
-def _checked(
-    path: Path, method: str, limits: Any, severities: Mapping[str, str] | None, allow_secrets: bool, progress: Told | None
-) -> DataReport:
-    report = check_jsonl(
-        path, method=method, limits=limits, severities=severities, secrets=not allow_secrets, progress=progress
-    )  # fmt: skip
+def _checked(path: Path, options: Mapping[str, Any]) -> DataReport:
+    report = check_jsonl(path, **options)
     if not report.ok or not report.method_ok:
         raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
     found = sorted(report.secrets.keys() & BLOCKING)
-    if found and not allow_secrets:
+    if found:
         raise InvalidDatasetError(
             f"{path.name} was not uploaded: there are secrets in it ({', '.join(found)}). Take them out, or pass "
             "allow_secrets=True",

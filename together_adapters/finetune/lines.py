@@ -26,7 +26,9 @@ class Cut(bytes):
 
 
 class Lines:
-    """The lines of a file, or of a range of it that begins and ends with lines; they come in batches.
+    """The lines of a file, or of a range of it that begins and ends with lines.
+
+    They come as they are read, many at once, since splitting them costs more than reading; see `split`.
 
     Attributes:
         size: Bytes that were read.
@@ -57,51 +59,72 @@ class Lines:
         self._digest = sha256() if checksum else None
         self._progress = progress
 
-    def __iter__(self) -> Iterator[list[bytes]]:
-        """Give the lines in batches, without their line feeds."""
-        held: list[bytes] = []
+    def __iter__(self) -> Iterator[bytes]:
+        """Give whole lines, joined by line feeds; what is too long comes alone, as a `Cut`."""
+        # New memory costs more than what is read into it, so each block is read into the same.
+        data = bytearray(_BLOCK)
+        held: list[bytes | memoryview] = []
         size = 0
-        for block in self._blocks():
-            last = block.rfind(b"\n")
-            if last < 0:
-                size += len(block)
-                held.append(block)
-                if size > MAX_LINE_BYTES:
-                    held = [b"".join(held)[:80]]
-                continue
-            first = block.find(b"\n") if size > MAX_LINE_BYTES else -1
-            if first >= 0:
-                yield [Cut(held[0])]
-                held = []
-            if first < last:
-                held.append(block[first + 1 : last])
-                yield _split(b"".join(held))
-            held = [block[last + 1 :]]
-            size = len(held[0])
+        with memoryview(data) as block:
+            for count in self._read(block):
+                last = data.rfind(b"\n", 0, count)
+                if last < 0:
+                    size += count
+                    held.append(bytes(block[:count]))
+                    if size > MAX_LINE_BYTES:
+                        held = [b"".join(held)[:80]]
+                    continue
+                first = data.find(b"\n", 0, count) if size > MAX_LINE_BYTES else -1
+                if first >= 0:
+                    yield Cut(held[0])
+                    held = []
+                if first < last:
+                    held.append(block[first + 1 : last])
+                    yield from _parts(b"".join(held))
+                held = [bytes(block[last + 1 : count])]
+                size = len(held[0])
         if size:
-            yield [Cut(held[0])] if size > MAX_LINE_BYTES else [b"".join(held)]
+            yield Cut(held[0]) if size > MAX_LINE_BYTES else b"".join(held)
         if self._digest:
             self.sha256 = self._digest.hexdigest()
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _read(self, block: memoryview) -> Iterator[int]:
+        """Fill a block again and again; give how many bytes there are in it."""
         with self._path.open("rb", 0) as file:
             # A file that grows as fast as it is read would otherwise have no end.
             end = os.fstat(file.fileno()).st_size if self._end is None else self._end
             file.seek(self._start)
-            while block := file.read(min(_BLOCK, max(end - self._start - self.size, 0))):
-                self.size += len(block)
+            while count := file.readinto(block[: max(end - self._start - self.size, 0)]):
+                self.size += count
                 if self._digest:
-                    self._digest.update(block)
-                yield block
+                    self._digest.update(block[:count])
+                yield count
                 if self._progress:
                     self._progress(self.size)
 
 
-def _split(data: bytes) -> list[bytes]:
-    lines = data.split(b"\n")
-    if len(data) > MAX_LINE_BYTES:
-        return [line if len(line) <= MAX_LINE_BYTES else Cut(line[:80]) for line in lines]
-    return lines
+def split(lines: bytes) -> list[bytes]:
+    """Split lines as `Lines` gives them."""
+    return [lines] if isinstance(lines, Cut) else lines.split(b"\n")
+
+
+def in_batches(data: bytes) -> Iterator[bytes]:
+    """Give the lines of a text as `Lines` gives those of a file: about as many bytes at once as a processor keeps at hand."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", min(start + _BLOCK, len(data)))
+        end = len(data) if end < 0 else end
+        lines = data[start:end]
+        yield from _parts(lines.removesuffix(b"\n") if end == len(data) else lines)
+        start = end + 1
+
+
+def _parts(lines: bytes) -> Iterator[bytes]:
+    """Give lines at once, or each alone where one may be too long."""
+    if len(lines) <= MAX_LINE_BYTES:
+        yield lines
+    else:
+        yield from (line if len(line) <= MAX_LINE_BYTES else Cut(line[:80]) for line in lines.split(b"\n"))
 
 
 def parse(notes: Notes, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+
+Path: TypeAlias = "str | tuple[Path, str | int]"
+"""Where something stands in a row: a text, or where its parent stands, and its key or place there.
+
+Every message has one, and hardly any is ever read, so they are put together cheaply.
+"""
 
 _MOST_TOOLS: Final = 10_000
 
@@ -27,6 +33,7 @@ class Notes:
         findings: The faults of this row, in its order.
         format: Which format this row has; None where that cannot be told.
         weighted: Whether a message of this row has a weight.
+        unseen: Whether this row has values that no rule looked at.
         roles: How many messages each role has.
         tools: How often each tool is called.
         turns: How many messages there are.
@@ -38,11 +45,13 @@ class Notes:
         has_reasoning: Whether an answer has reasoning.
         has_sample_weights: Whether a row has one.
         before: Turns and characters before this row.
+        declarations: The last good declarations of tools, most of which are repeated in many rows.
     """
 
     findings: list[Finding] = field(default_factory=list)
     format: str | None = None
     weighted: bool = False
+    unseen: bool = False
     roles: dict[str, int] = field(default_factory=dict)
     tools: dict[str, int] = field(default_factory=dict)
     turns: int = 0
@@ -54,6 +63,7 @@ class Notes:
     has_reasoning: bool = False
     has_sample_weights: bool = False
     before: tuple[int, int] = (0, 0)
+    declarations: list[Any] = field(default_factory=list, compare=False)
 
     def begin(self) -> None:
         """Begin with the next row."""
@@ -61,21 +71,29 @@ class Notes:
             self.findings = []
         self.format = None
         self.weighted = False
+        self.unseen = False
         self.before = (self.turns, self.chars)
 
-    def add(self, code: str, path: str, message: str, value: Any = "") -> None:
+    def add(self, code: str, path: Path, message: str, value: Any = "") -> None:
         """Note a fault."""
-        self.findings.append(Finding(code, path, message, value))
+        self.findings.append(Finding(code, _written(path), message, value))
 
     def count_role(self, role: str) -> None:
         """Count a message."""
         self.turns += 1
         self.roles[role] = self.roles.get(role, 0) + 1
 
-    def count_tool(self, name: str) -> None:
-        """Count a call; beyond ten thousand tools no further ones are told apart."""
+    def count_tool(self, name: str, count: int = 1) -> None:
+        """Count calls; beyond ten thousand tools no further ones are told apart."""
         if name in self.tools or len(self.tools) < _MOST_TOOLS:
-            self.tools[name] = self.tools.get(name, 0) + 1
+            self.tools[name] = self.tools.get(name, 0) + count
+
+
+def _written(path: Path) -> str:
+    if isinstance(path, str):
+        return path
+    parent, key = path
+    return f"{_written(parent)}[{key}]" if isinstance(key, int) else f"{_written(parent)}.{key}"
 
 
 def kind_of(value: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from together_adapters.finetune.messages import check_message, check_messages, check_role
 from together_adapters.finetune.notes import Notes, kind_of
+from together_adapters.finetune.plain import plain_answer
 from together_adapters.finetune.tools import Calls, check_tools
 
-_KEYS = frozenset({"messages", "tools"})
+_KEYS: Final = frozenset({"messages", "tools"})
 
 
 def check_preference(notes: Notes, row: dict[str, Any]) -> None:
@@ -37,20 +38,22 @@ def _check_input(notes: Notes, given: Any) -> set[str] | None:
 
 def _check_output(notes: Notes, given: Any, path: str, declared: set[str] | None) -> Any:
     """Look at an answer; return what is to be compared with the other one."""
+    if (text := plain_answer(notes, given)) is not None:
+        return text, [], ""
     if not isinstance(given, list):
         notes.add("pref_output_not_list", path, f"{path} must be a list of one message, not {kind_of(given)}", given)
         return None
     if len(given) != 1:
         notes.add("pref_output_not_exactly_one", path, f"{path} holds {len(given)} messages instead of one")
         return None
-    message, here = given[0], f"{path}[0]"
+    message, here = given[0], (path, 0)
     if not isinstance(message, dict):
         notes.add("message_not_object", here, f"a message must be an object, not {kind_of(message)}", message)
         return None
     if "role" not in message:
         notes.add("pref_output_role_missing", here, "an answer needs the role assistant")
     elif (role := check_role(notes, message, here)) not in (None, "assistant"):
-        notes.add("pref_output_role_not_assistant", f"{here}.role", f"an answer has the role assistant, not {role}", role)
+        notes.add("pref_output_role_not_assistant", (here, "role"), f"an answer has the role assistant, not {role}", role)
     notes.count_role("assistant")
     check_message(notes, message, here, "assistant", Calls(notes, declared), "pref_output_content_missing")
     return _said(message)

@@ -20,7 +20,7 @@ from together_adapters.finetune.batches import check_bytes, convert_batch
 from together_adapters.finetune.errors import FileTooLargeError
 from together_adapters.finetune.examples import Convert
 from together_adapters.finetune.fixes import Fixes
-from together_adapters.finetune.lines import Lines, parse
+from together_adapters.finetune.lines import Lines, parse, split
 from together_adapters.finetune.notes import Notes
 from together_adapters.finetune.prepared import PreparedFile, report_path
 from together_adapters.finetune.report import DataReport
@@ -147,7 +147,7 @@ def _name(task: dict[str, Any]) -> str:
 
 def _checked(task: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Check a range, in a worker."""
-    data = b"\n".join(line for batch in Lines(Path(task["path"]), task["start"], task["end"]) for line in batch)
+    data = b"\n".join(Lines(Path(task["path"]), task["start"], task["end"]))
     report = check_bytes(data, name=_name(task), **options)
     return {"shard": task["shard"], "report": report.model_dump_json()}
 
@@ -164,7 +164,7 @@ def _parsed(lines: Lines) -> Iterable[Any]:
     """Give the values of lines; what is no JSON is given as it stands, and refused as a row."""
     notes = Notes()
     for batch in lines:
-        for line in batch:
+        for line in split(batch):
             if line and not line.isspace():
                 parsed, value = parse(notes, line)
                 yield value if parsed else line[:200]

@@ -5,9 +5,13 @@ Reports add up: those of the pieces of a file, or of many files, give that of th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from itertools import chain
 from math import ceil
+from operator import add
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,11 @@ from pydantic import BaseModel, Field, computed_field
 
 from together_adapters.errors import InvalidDatasetError
 from together_adapters.finetune.distributions import Distribution
-from together_adapters.finetune.issues import Issue
+from together_adapters.finetune.issues import Issue, file_of, placed, record_of
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
 
 _SHOWN = 5
+_NUMBER = re.compile(r"([0-9]{1,18})")
 
 
 class DataReport(BaseModel):
@@ -54,7 +59,8 @@ class DataReport(BaseModel):
         rows_without_training_signal: Rows in which there is nothing to train on.
         has_tools: Whether a row declares or calls tools. This and the next five are named as in the service's own report.
         duplicates: Rows that repeat an earlier one of the same file byte by byte; None where nobody looked.
-        leakage: Rows of a validation file that the training file has too: `exact` ones, and those with the same `prompt`.
+        leakage: Rows of a validation file that the training file has too: `exact` ones, and those with the same `prompt`, the
+            exact ones among them; empty where nobody looked.
         secrets: How many secrets and personal data were found, by kind; empty where nobody looked.
         estimated_cost: What training is estimated to cost, where a price was given.
         rules_version: Which rules were applied.
@@ -152,7 +158,10 @@ class DataReport(BaseModel):
         return self.tokens.total * epochs * price / 1_000_000
 
     def __add__(self, other: DataReport) -> DataReport:
-        """Return the report of both files together. The order does not matter; duplicates across files are not counted."""
+        """Return the report of both files together. The order does not matter; duplicates across files are not counted.
+
+        Issues are in the order of their files' names; `summed` keeps the order in which reports are given.
+        """
         if not isinstance(other, DataReport):
             return NotImplemented
         summed: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
@@ -168,7 +177,7 @@ class DataReport(BaseModel):
         length = _same(self.max_seq_length, other.max_seq_length)
         return DataReport(
             **both, **summed, **counted, **either, **known, tokens_from=self._tokens_from(other), max_seq_length=length,
-            max_issues=limit, issues=gravest([*self.issues, *other.issues], limit),
+            max_issues=limit, issues=gravest(sorted([*self.issues, *other.issues], key=_named), limit),
         )  # fmt: skip
 
     def _tokens_from(self, other: DataReport) -> str:
@@ -192,9 +201,19 @@ class DataReport(BaseModel):
         shown = [issue for issue in self.issues if issue.severity == "error"] or self.issues
         kinds = Counter({code: count for code, count in self.issue_counts.items() if any(i.code == code for i in shown)})
         counts = ", ".join(f"{code} {count:,}" for code, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
-        listed = "".join(f"\n  {issue.code}: {issue}" for issue in shown[:_SHOWN])
+        several = len({file_of(issue) for issue in self.issues}) > 1
+        listed = "".join(f"\n  {issue.code}: {placed(issue) if several else issue}" for issue in shown[:_SHOWN])
         more = f"\n  and {len(shown) - _SHOWN:,} more" if len(shown) > _SHOWN else ""
-        return what + (f" {counts}{listed}{more}" if shown else "")
+        leaked = self.leaked()
+        leaked = f" {leaked[0].upper()}{leaked[1:]}." if leaked else ""
+        return what + leaked + (f" {counts}{listed}{more}" if shown else "")
+
+    def leaked(self) -> str:
+        """Return in words how many rows a training file gives away; nothing where nobody looked."""
+        if not any(self.leakage.values()):
+            return "training has none of its rows and prompts" if self.leakage else ""
+        exact, prompts = self.leakage.get("exact", 0), self.leakage.get("prompt", 0)
+        return f"training has {exact:,} of its rows and {prompts:,} of its prompts"
 
     def raise_for_issues(self, max_warnings: int | None = None) -> DataReport:
         """Raise where the file cannot be used.
@@ -253,11 +272,31 @@ def added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in sorted(one.keys() | other.keys())}
 
 
+def summed(reports: Sequence[DataReport]) -> DataReport:
+    """Return the sum of reports, with issues in the order in which the reports are given."""
+    if not reports:
+        return DataReport()
+    whole = reduce(add, reports)
+    return whole.model_copy(update={"issues": gravest(chain(*(report.issues for report in reports)), whole.max_issues)})
+
+
 def gravest(issues: Iterable[Issue], limit: int) -> list[Issue]:
-    """Return the issues to list: errors before warnings, the first before the later; then in the order of the file."""
-    kept = sorted(issues, key=lambda issue: (issue.severity != "error", *_place(issue)))[:limit]
-    return sorted(kept, key=_place)
+    """Return the issues to list: errors before warnings, the first before the later; then in the order of the file.
+
+    Files are in the order in which they come.
+    """
+    issues = list(issues)
+    order = {file: place for place, file in enumerate(dict.fromkeys(map(file_of, issues)))}
+
+    def place(issue: Issue) -> tuple[Any, ...]:
+        return order[file_of(issue)], record_of(issue), issue.line or 0, issue.path, issue.code, issue.message
+
+    in_order = sorted(issues, key=place)
+    kept = {id(issue) for issue in sorted(in_order, key=lambda issue: issue.severity != "error")[:limit]}
+    return [issue for issue in in_order if id(issue) in kept]
 
 
-def _place(issue: Issue) -> tuple[Any, ...]:
-    return (issue.source or "", issue.line or 0, issue.path, issue.code, issue.message)
+def _named(issue: Issue) -> list[str | int]:
+    """Sort `part-9` before `part-10`."""
+    parts = _NUMBER.split(issue.source or "")
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

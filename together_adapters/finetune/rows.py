@@ -18,6 +18,7 @@ from together_adapters.finetune.plain import is_plain
 from together_adapters.finetune.preferences import check_preference
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL
 from together_adapters.finetune.tools import check_tools
+from together_adapters.finetune.values import finite
 
 _MOST_WEIGHT: Final = sys.float_info.max
 _KNOWN: Final = {needed: [name] for name, needed in FORMATS.items()}
@@ -80,6 +81,8 @@ def inspect_row(notes: Notes, row: Any, purpose: str = "fine-tune") -> None:
         if is_plain(notes, row):
             return
         inspect_training(notes, row)
+        if not notes.findings and not notes.unseen:
+            return
     elif purpose == "batch-api":
         _inspect_batch(notes, row)
     if not finite(row):
@@ -150,19 +153,4 @@ def _is_json(notes: Notes, row: Any) -> bool:
     if (b"NaN" in text or b"Infinity" in text) and not finite(row):
         notes.add("json_syntax", "", "NaN and Infinity are not JSON")
         return False
-    return True
-
-
-def finite(value: Any) -> bool:
-    """Whether no number in a JSON value is infinite or NaN; without recursion, for values of any depth."""
-    waiting: list[Any] = [[value]]
-    for held in waiting:
-        for item in held.values() if isinstance(held, dict) else held:
-            kind = type(item)
-            if kind is str:
-                continue
-            if kind is dict or kind is list or isinstance(item, dict | list | tuple):
-                waiting.append(item)
-            elif isinstance(item, float) and not isfinite(item):
-                return False
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 _Positive = Annotated[float, Meta(gt=0)]
 _Named = Annotated[str, Meta(min_length=1)]
@@ -94,17 +94,9 @@ class Result(Struct, tag_field="role", tag="tool", forbid_unknown_fields=True, g
 
 
 class Conversation(Struct, forbid_unknown_fields=True, gc=False):
-    """A conversation with all that messages may have."""
+    """A conversation with all that messages may have. Declarations of tools are read apart, once for many rows."""
 
     messages: list[WideSystem | WideUser | WideAnswer | Result]
-    weight: _Positive | UnsetType = UNSET
-
-
-class Declaring(Struct, forbid_unknown_fields=True, gc=False):
-    """A conversation that declares tools; the same declaration is repeated in many rows, and read once."""
-
-    messages: list[WideSystem | WideUser | WideAnswer | Result]
-    tools: Raw
     weight: _Positive | UnsetType = UNSET
 
 
@@ -125,8 +117,8 @@ class Pair(Struct, forbid_unknown_fields=True, gc=False):
     """A preference of texts alone."""
 
     input: Asked
-    preferred_output: Annotated[list[Answer], Meta(min_length=1, max_length=1)]
-    non_preferred_output: Annotated[list[Answer], Meta(min_length=1, max_length=1)]
+    preferred_output: tuple[Answer]
+    non_preferred_output: tuple[Answer]
 
 
 class General(Struct, forbid_unknown_fields=True, gc=False):

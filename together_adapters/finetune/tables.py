@@ -1,4 +1,4 @@
-"""CSV, for evaluations, and Parquet, for data that is tokenized already."""
+"""CSV, for evaluations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from together_adapters.finetune.inspection import Check
-from together_adapters.finetune.rules import TOKENIZED_COLUMNS, TOKENIZED_NEEDED
 
 
 def check_csv(check: Check, path: Path) -> None:
@@ -55,42 +54,3 @@ def _long_cells() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(before)
-
-
-def check_parquet(check: Check, path: Path) -> None:
-    """Look at the columns and the number of rows of a Parquet file; its rows are not read."""
-    if check.options.purpose != "fine-tune":
-        check.note("parquet_not_for_purpose", f"Parquet cannot be used for {check.options.purpose}")
-        return
-    with path.open("rb") as file:
-        if file.read(4) != b"PAR1":
-            check.note("parquet_unreadable", "the file is no Parquet")
-            return
-    try:
-        from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
-        check.note("parquet_unchecked", "Parquet was not looked into, because pyarrow is not installed")
-        return
-    try:
-        file = parquet.ParquetFile(path)
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-    except Exception as problem:
-        check.note("parquet_unreadable", f"the file cannot be read: {str(problem)[:200]}")
-        return
-    _check_columns(check, schema)
-    check.found.rows = check.found.valid = rows
-    check.found.formats = {}
-    if not rows:
-        check.note("too_few_samples", "there is no row")
-
-
-def _check_columns(check: Check, schema: Any) -> None:
-    names = list(schema.names)
-    if TOKENIZED_NEEDED not in names:
-        check.note("parquet_columns", f"the column {TOKENIZED_NEEDED} is missing; there are {', '.join(map(repr, names[:10]))}")
-    for name in names:
-        kind = str(schema.field(name).type)
-        if name not in TOKENIZED_COLUMNS:
-            check.note("parquet_columns", f"the column {name[:60]!r} is not expected")
-        elif not kind.startswith(("list<", "large_list<", "fixed_size_list<")) or "int" not in kind:
-            check.note("parquet_types", f"the column {name} is {kind[:60]}")

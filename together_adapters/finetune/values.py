@@ -49,3 +49,18 @@ def plain(value: Any, path: str = "", depth: int = 0) -> Any:
     if isinstance(value, str):
         return value
     raise Unconvertible("not_json", f"{kind_of(value)} cannot be written as JSON", path)
+
+
+def finite(value: Any) -> bool:
+    """Whether no number in a JSON value is infinite or NaN; without recursion, for values of any depth."""
+    waiting: list[Any] = [[value]]
+    for held in waiting:
+        for item in held.values() if isinstance(held, dict) else held:
+            kind = type(item)
+            if kind is str:
+                continue
+            if kind is dict or kind is list or isinstance(item, dict | list | tuple):
+                waiting.append(item)
+            elif isinstance(item, float) and not isfinite(item):
+                return False
+    return True

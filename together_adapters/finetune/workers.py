@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from together_adapters.finetune.canonical import Digests
 from together_adapters.finetune.inspection import Check, Options
-from together_adapters.finetune.lines import Lines, parse
+from together_adapters.finetune.lines import Lines, parse, split
 from together_adapters.finetune.notes import Notes
 from together_adapters.finetune.report import DataReport
 from together_adapters.finetune.rows import inspect_row
@@ -104,10 +104,10 @@ def _next_line(file: BinaryIO, place: int, size: int) -> int:
 def format_of(path: Path, purpose: str) -> str | None:
     """Return the format of the first row that has one."""
     notes = Notes()
-    for batch in Lines(path, 0, None):
-        for number, line in enumerate(batch):
+    for batch, lines in enumerate(Lines(path)):
+        for number, line in enumerate(split(lines)):
             notes.begin()
-            parsed, value = parse(notes, line, first=number == 0)
+            parsed, value = parse(notes, line, first=batch == number == 0)
             if parsed:
                 inspect_row(notes, value, purpose)
                 if notes.format is not None:

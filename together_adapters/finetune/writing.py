@@ -63,7 +63,7 @@ def write_jsonl(
         fixes: What is put right, and what becomes of rows that stay faulty. None for `Fixes()`.
         method: What it is to train, `sft` or `dpo`. None takes what fits the rows.
         limits: What the model can: the answer of `client.fine_tuning.model_limits(model)`, or anything with its attributes or keys.
-        tokenizer: Counts tokens for the model's longest row: a function of a text, or anything with `encode`. None estimates.
+        tokenizer: Counts tokens, for the report and the model's longest row: a function of a text, or anything with `encode`. None estimates.
         severities: Other severities by issue code: `error`, `warning`, `ignore`.
         max_bytes: The largest file.
         max_issues: How many errors and how many warnings are listed. All are counted.
@@ -104,7 +104,8 @@ def write_jsonl(
         if ledger.valid and not (ledger.faulty and fixes.on_error != "drop"):
             if size > max_bytes:
                 raise _too_large(path, size, max_bytes)
-            report = _report(part, path, ledger, limits, severities, max_issues)
+            cut = {"row_too_long": "warning"} if fixes.too_long == "keep" else {}
+            report = _report(part, path, ledger, limits, {**cut, **(severities or {})}, max_issues, tokenizer)
         else:
             report = _nothing(ledger)
         if not report.ok:
@@ -175,9 +176,14 @@ def _prepared(records: Iterator[Record], plan: Plan, workers: int) -> Iterator[t
             pool.shutdown(cancel_futures=True)
 
 
-def _report(part: Path, path: Path, ledger: Ledger, limits: Any, severities: Any, max_issues: int) -> DataReport:
+def _report(
+    part: Path, path: Path, ledger: Ledger, limits: Any, severities: Any, max_issues: int, tokenizer: Any
+) -> DataReport:  # fmt: skip
     """Check the file as it was written, and add what did not get into it."""
-    found = check_jsonl(part, method=ledger.method, limits=limits, severities=severities, max_issues=max_issues, checksum=True)
+    found = check_jsonl(
+        part, method=ledger.method, limits=limits, severities=severities, max_issues=max_issues, tokenizer=tokenizer,
+        checksum=True,
+    )  # fmt: skip
     issues = [issue.model_copy(update={"source": path.name}) for issue in found.issues]
     return found.model_copy(
         update={

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.finetune.sources.reading import says, user
@@ -77,6 +77,7 @@ def test_every_record_comes_out(schema: str, data: st.DataObject):
 
 
 @given(st.lists(VALUES, min_size=1, max_size=4))
+@example([{"messages": None, "attributes": ""}])  # attributes that are no JSON
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_detection_never_fails_otherwise_than_it_says(records: list[Any]):
     try:

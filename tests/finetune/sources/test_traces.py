@@ -110,6 +110,97 @@ def test_otel_spans_that_give_no_row(record: Any, code: str, skipped: bool):
     assert (refusal.code, refusal.skipped) == ("run_not_of_model" if code == "run_of_other" else code, skipped)
 
 
+EVENTS: list[tuple[str, dict[str, Any]]] = [
+    ("gen_ai.system.message", {"content": "s"}),
+    ("gen_ai.user.message", {"content": "q", "role": "user"}),
+    ("gen_ai.assistant.message", {"tool_calls": [CALL]}),
+    ("gen_ai.tool.message", {"content": "2", "id": "c1"}),
+    ("gen_ai.choice", {"index": 0, "finish_reason": "stop", "message": {"content": "a", "role": "assistant"}}),
+]
+MODEL = {"gen_ai.system": "openai", "gen_ai.operation.name": "chat", "gen_ai.tool.definitions": json.dumps([TOOL])}
+
+
+def in_events(as_event: Any, events: list[tuple[str, dict[str, Any]]] = EVENTS, **more: Any) -> dict[str, Any]:
+    return span(MODEL, events=[as_event(name, body) for name, body in events], **more)
+
+
+def as_body(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "attributes": {"gen_ai.system": "openai"}, "body": body}
+
+
+def as_content(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "attributes": {"gen_ai.system": "openai", "gen_ai.event.content": json.dumps(body)}}
+
+
+def as_attributes(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "attributes": {key: value if isinstance(value, str | int) else json.dumps(value) for key, value in body.items()},
+    }
+
+
+def as_otlp(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    attributes = {"gen_ai.event.content": json.dumps(body)}
+    return {
+        "name": name,
+        "timeUnixNano": "1",
+        "attributes": [{"key": key, "value": otlp(value)} for key, value in attributes.items()],
+    }
+
+
+def as_object(name: str, body: dict[str, Any]) -> Any:
+    return SimpleNamespace(name=name, attributes=as_attributes(name, body)["attributes"])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        *map(in_events, (as_body, as_content, as_attributes, as_otlp, as_object)),
+        span({**MODEL, "events": json.dumps([{"event.name": name, **body} for name, body in EVENTS])}),
+        SimpleNamespace(
+            attributes=MODEL, context=SimpleNamespace(trace_id=1), status=None, events=[as_object(*one) for one in EVENTS]
+        ),
+    ],
+    ids=["body", "content", "attributes", "otlp", "objects", "one attribute", "span object"],
+)
+def test_messages_as_events_of_a_span(record: Any):
+    assert only_row(load([record])) == {"messages": AGENT, "tools": [TOOL]}
+
+
+def test_calls_as_the_answer_of_an_event():
+    for place in ({"tool_calls": [CALL], "message": {"role": "assistant"}}, {"message": {"tool_calls": [CALL]}}):
+        row = only_row(load([in_events(as_content, [*EVENTS[:2], ("gen_ai.choice", {"finish_reason": "tool_calls", **place})])]))
+        assert row["messages"] == AGENT[:3]
+
+
+def test_results_that_are_json_stay_text():
+    events = [*EVENTS[:3], ("gen_ai.tool.message", {"content": '{"sum": 2}', "id": "c1"}), EVENTS[4]]
+    assert only_row(load([in_events(as_attributes, events)]))["messages"][3]["content"] == '{"sum": 2}'
+
+
+def test_several_choices_make_several_rows():
+    second = ("gen_ai.choice", {"index": 1, "finish_reason": "length", "message": {"content": "cut"}})
+    data = load([in_events(as_content, [*EVENTS, second, EVENTS[4]])])
+    assert [refusal.code for refusal in refusals(data)] == ["answer_unfinished"]
+    assert [found.row["messages"][-1] for found in examples(data)] == [says(), says()]
+
+
+@pytest.mark.parametrize(
+    ("record", "code", "skipped"),
+    [
+        (in_events(as_content, EVENTS[:4]), "run_pending", True),
+        (in_events(as_content, [("exception", {})]), "run_not_of_model", True),
+        (in_events(as_content, status={"status_code": "ERROR"}), "run_failed", True),
+        (in_events(as_content, [(EVENTS[1][0], {}), EVENTS[4]]), "content_missing", False),
+        (in_events(as_body, [(EVENTS[1][0], {"content": 3}), EVENTS[4]]), "content_wrong_type", False),
+        (span(MODEL, events=[{"name": "gen_ai.choice", "attributes": {"gen_ai.event.content": '{"message": {"con'}}]), "trace_json_truncated", False),
+    ],
+)  # fmt: skip
+def test_events_that_give_no_row(record: Any, code: str, skipped: bool):
+    refusal = only_refusal(load([record], "otel"))
+    assert (refusal.code, refusal.skipped) == (code, skipped)
+
+
 def test_several_answers_make_several_rows_and_are_judged_one_by_one():
     answers = [
         {"parts": [text(name)], "finish_reason": reason} for name, reason in (("a", "stop"), ("b", "length"), ("c", "stop"))

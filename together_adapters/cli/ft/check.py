@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,8 @@ from together_adapters.cli.ft.options import (
     new_path,
     severities_of,
     severity_option,
+    tokenizer_of,
+    tokenizer_option,
     workers_option,
 )
 from together_adapters.cli.ft.tables import count, show_issues, verdict
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 Examples:
   together-adapters ft check train.jsonl
   together-adapters ft check train.jsonl --method dpo --fail-on warning
+  together-adapters ft check train.jsonl --validation validation.jsonl
   together-adapters ft check *.jsonl --secrets --duplicates --json > report.json
   zcat chats.jsonl.gz | together-adapters ft check -
 """,
@@ -60,9 +62,13 @@ Examples:
 )
 @issues_option
 @severity_option
+@click.option(
+    "--validation", type=data_file, metavar="FILE", help="The rows to measure with: check them too, and find those that leak."
+)
 @click.option("--strict", is_flag=True, help="A key that stands twice in an object is an error.")
 @click.option("--secrets", is_flag=True, help="Look for keys, tokens and personal data.")
 @click.option("--duplicates", is_flag=True, help="Count rows that repeat an earlier one.")
+@tokenizer_option
 @workers_option
 @click.option("--report", "report_file", type=new_path, metavar="OUT.json", help="Write the report to a file as well.")
 @overwrite_option
@@ -76,14 +82,18 @@ def check(
     fail_on: str,
     max_issues: int | None,
     severities: Sequence[str],
+    validation: Path | None,
     strict: bool,
     secrets: bool,
     duplicates: bool,
+    tokenizer: str | None,
     workers: int,
     report_file: Path | None,
     overwrite: bool,
 ) -> None:
     """Find every fault in data files, each with line, path and what helps. Nothing is sent, and no key is needed.
+
+    With --validation the rows of that file that training gives away, whole or by their prompt, are warnings of it.
 
     - reads JSON lines from stdin. Exit code 1 where a file cannot be used. With --json one file gives its report, and several
     give the report of all of them, with those of each in `files`.
@@ -94,15 +104,22 @@ def check(
     session: Session = ctx.obj
     if report_file is not None:
         new_file(report_file, overwrite)
+    if validation is not None:
+        if len(files) > 1:
+            raise click.UsageError("--validation goes with one file to train on")
+        files = (*files, validation)
     if files.count(Path("-")) > 1:
         raise click.UsageError("- stands for stdin, which can be read only once")
     options = given({"method": method, "strict": strict, "secrets": secrets, "duplicates": duplicates})
     options |= {"purpose": purpose_of(purpose), "severities": severities_of(severities), "limits": limits_of(session, model)}
     reports: list[tuple[str, DataReport]] = []
-    with byte_bar() as bar:
+    train: Path | None = None
+    options |= {"tokenizer": tokenizer_of(tokenizer), "workers": workers, "max_issues": kept_issues(session, max_issues)}
+    with ExitStack() as open_files, byte_bar() as bar:
         for file in files:
-            with readable(file) as path:
-                found = check_jsonl(path, max_issues=kept_issues(session, max_issues), workers=workers, progress=bar, **options)
+            path = open_files.enter_context(readable(file))
+            found = check_jsonl(path, train=train, progress=bar, **options)
+            train = path if validation is not None else None
             reports.append(("stdin" if str(file) == "-" else str(file), found))
     bad = [name for name, report in reports if not _passes(report, fail_on)]
     told = _told(reports)
@@ -123,7 +140,9 @@ def _told(reports: Sequence[tuple[str, DataReport]]) -> Any:
     """Return what --json prints: the report, and where there are several, those of each file within that of all."""
     if len(reports) == 1:
         return plain_data(reports[0][1])
-    whole = plain_data(reduce(add, (report for _, report in reports)))
+    from together_adapters.finetune.report import summed
+
+    whole = plain_data(summed([report for _, report in reports]))
     each = {name: plain_data(report) for name, report in reports}
     return whole | {
         "ok": all(report.ok for _, report in reports),
@@ -136,7 +155,8 @@ def _show(reports: Sequence[tuple[str, DataReport]], bad: Sequence[str], most: i
     for place, (name, report) in enumerate(reports):
         if place and (report.issue_counts or reports[place - 1][1].issue_counts):
             write("\n")
-        write(f"{verdict(report, name)}\n")
+        leaked = report.leaked()
+        write(f"{verdict(report, name)}{leaked and '; '}{leaked}\n")
         show_issues(report, most)
     if len(reports) > 1:
         write(f"\n{count(len(reports), 'file')}, {len(bad):,} not right\n")

@@ -12,6 +12,7 @@ from together_adapters.cli.command import Session
 from together_adapters.cli.progress import spinner
 
 if TYPE_CHECKING:
+    from together_adapters.finetune.tokenizer_files import TokenizerFile
     from together_adapters.types.fine_tuning import FinetuneModelLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,6 +36,11 @@ severity_option = click.option(
     multiple=True,
     metavar="CODE=LEVEL",
     help="How grave an issue is: error, warning or ignore. Repeatable.",
+)
+tokenizer_option = click.option(
+    "--tokenizer",
+    metavar="FILE|NAME",
+    help="Count tokens with a tokenizer.json, or with that of a model of the Hugging Face hub; estimated by default.",
 )
 workers_option = click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Processes; worth it for large files."
@@ -89,6 +95,16 @@ def severities_of(given: Sequence[str]) -> dict[str, str] | None:
         near = [code for name in found if name not in RULES for code in get_close_matches(name, RULES, 3)]
         raise click.UsageError(f"{problem}" + (f"; did you mean {', '.join(near)}?" if near else "")) from None
     return found or None
+
+
+def tokenizer_of(name: str | None) -> TokenizerFile | None:
+    """Open a tokenizer; None where none is named."""
+    if name is None:
+        return None
+    from together_adapters.finetune.tokenizer_files import open_tokenizer
+
+    with spinner(f"opening the tokenizer {name}"):
+        return open_tokenizer(name)
 
 
 def limits_of(session: Session, model: str | None) -> FinetuneModelLimits | None:

@@ -23,6 +23,8 @@ from together_adapters.cli.ft.options import (
     pairs,
     severities_of,
     severity_option,
+    tokenizer_of,
+    tokenizer_option,
     workers_option,
 )
 from together_adapters.cli.ft.tables import count, show_counts, show_issues
@@ -81,11 +83,12 @@ Examples:
     "--dedupe", type=click.Choice(["example", "prompt"]), help="Leave out rows that equal an earlier one, or ask the same."
 )
 @click.option("--limit-rows", type=click.IntRange(1), metavar="N", help="The most rows.")
-@click.option("--limit-tokens", type=click.IntRange(1), metavar="N", help="The most tokens of all rows together, estimated.")
+@click.option("--limit-tokens", type=click.IntRange(1), metavar="N", help="The most tokens of all rows together.")
 @method_option
 @model_option
 @issues_option
 @severity_option
+@tokenizer_option
 @workers_option
 @overwrite_option
 @click.pass_obj
@@ -108,6 +111,7 @@ def prepare(
     model: str | None,
     max_issues: int | None,
     severities: Sequence[str],
+    tokenizer: str | None,
     workers: int,
     overwrite: bool,
 ) -> None:
@@ -124,18 +128,20 @@ def prepare(
     wanted = fixes_of(fixes, on_error)
     graves = severities_of(severities)
     limits = limits_of(session, model)
+    counter = tokenizer_of(tokenizer)
     named = pairs(columns, "--column", "TARGET=SOURCE") or None
     options = {"columns": named, "input_key": input_key, "output_key": output_key, "group": group, "root": root}
     with issues_shown(session, max_issues), row_bar() as bar:
         data = _joined([load(source, schema, **options) for source in sources])  # type: ignore[arg-type]
         data = data.dedupe(dedupe) if dedupe else data
-        data = data.limit(limit_rows, tokens=limit_tokens) if limit_rows or limit_tokens else data
+        data = data.limit(limit_rows, tokens=limit_tokens, tokenizer=counter) if limit_rows or limit_tokens else data
         prepared = write_jsonl(
             data,
             output,
             fixes=wanted,
             method=method,
             limits=limits,
+            tokenizer=counter,
             severities=graves,
             max_issues=kept_issues(session, max_issues),
             workers=workers,
@@ -177,7 +183,8 @@ def show(prepared: PreparedFile, most: int | None) -> None:
     """Print what became of the rows of a file that was written."""
     report = prepared.report
     kept = count(report.valid, "row") if report.valid == report.rows else f"{report.valid:,} of {count(report.rows, 'row')}"
-    write(f"{prepared.path}: {kept} ({report.format}), {size(report.bytes)}, about {count(report.tokens.total, 'token')}\n")
+    tokens = ("" if report.tokens_from == "tokenizer" else "about ") + count(report.tokens.total, "token")
+    write(f"{prepared.path}: {kept} ({report.format}), {size(report.bytes)}, {tokens}\n")
     show_counts("Left out", report.dropped)
     show_counts("Put right", report.changed)
     show_issues(report, most, place="source")

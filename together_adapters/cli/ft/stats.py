@@ -10,7 +10,15 @@ import click
 from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.failures import BAD_DATA
-from together_adapters.cli.ft.options import data_file, limits_of, method_option, model_option, new_path
+from together_adapters.cli.ft.options import (
+    data_file,
+    limits_of,
+    method_option,
+    model_option,
+    new_path,
+    tokenizer_of,
+    tokenizer_option,
+)
 from together_adapters.cli.ft.tables import show_counts, show_facts, show_kinds, show_lengths, verdict
 from together_adapters.cli.ft.whole import readable
 from together_adapters.cli.output import document, note, write
@@ -33,6 +41,7 @@ Examples:
 )
 @method_option
 @model_option
+@tokenizer_option
 @click.option(
     "--price", type=click.FloatRange(0), metavar="X", help="Of a million tokens: what training costs is estimated with it."
 )
@@ -48,6 +57,7 @@ def stats(
     validation: Path | None,
     method: str | None,
     model: str | None,
+    tokenizer: str | None,
     price: float | None,
     epochs: int,
     overwrite: bool,
@@ -64,11 +74,12 @@ def stats(
 
         check_picture(new_file(picture, overwrite))
     options: dict[str, Any] = {"method": method} if method else {}
+    options["tokenizer"] = tokenizer_of(tokenizer)
     limits = limits_of(session, model)
     with readable(file) as path:
         with byte_bar() as bar:
             report = check_jsonl(path, limits=limits, duplicates=True, secrets=True, progress=bar, **options)
-        if validation is not None and report.valid:
+        if validation is not None:
             report.leakage = _leakage(path, validation)
     if price is not None:
         report.estimated_cost = report.cost(price, epochs)
@@ -93,8 +104,8 @@ def stats(
 
 def _leakage(train: Path, validation: Path) -> dict[str, int]:
     """Count the rows to measure with that are in training too."""
-    from together_adapters.finetune.loading import load
-    from together_adapters.finetune.splitting import leakage
+    from together_adapters.finetune.leaks import leaks
 
     with readable(validation) as measured:
-        return leakage(load(train), load(measured))._asdict()
+        found = [leak.exact for leak in leaks(train, measured)]
+    return {"exact": sum(found), "prompt": len(found)}

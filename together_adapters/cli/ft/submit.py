@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from together_adapters.cli.command import Command, Session
 from together_adapters.cli.failures import Declined
 from together_adapters.cli.ft.failing import issues_shown
 from together_adapters.cli.ft.options import severities_of, severity_option
+from together_adapters.cli.ft.tables import verdict
 from together_adapters.cli.ft.watch import follow, poll_option, timeout_option
 from together_adapters.cli.output import document, fields, is_terminal, note
 from together_adapters.cli.progress import byte_bar
 
 if TYPE_CHECKING:
+    from together_adapters.finetune.report import DataReport
     from together_adapters.types.fine_tuning import FinetunePriceEstimate
 
 _jsonl = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -35,7 +38,9 @@ Examples:
 """,
 )
 @click.argument("train", type=_jsonl)
-@click.option("--validation", type=_jsonl, metavar="FILE", help="Rows to measure the loss on, --n-evals times.")
+@click.option(
+    "--validation", type=_jsonl, metavar="FILE", help="Rows to measure the loss on, --n-evals times; those that leak are told."
+)
 @click.option("--model", metavar="NAME", help="The model to train; either this or --from-checkpoint.")
 @click.option("--from-checkpoint", metavar="ID[:STEP]", help="A job or a model to go on with.")
 @click.option(
@@ -101,7 +106,13 @@ def submit(
             shown.close()  # a bar would paint over the question
             _agree(estimate, max_price, agreed=agreed)
 
-        job = start(session.client, train, validation, on_price=agree, progress=bar, **training)
+        def tell(reports: Mapping[str, DataReport]) -> None:
+            for file, report in zip((train, validation), reports.values(), strict=False):
+                if report.warnings:
+                    leaked = f"; {report.leaked()}" if report.leakage else ""
+                    note(f"warning: {verdict(report, str(file))}{leaked} (`together-adapters ft check` lists them)")
+
+        job = start(session.client, train, validation, on_reports=tell, on_price=agree, progress=bar, **training)
     if watched:
         note(f"Started {job.id}")
         follow(session, job.id, poll_interval, wait_timeout)

@@ -52,8 +52,13 @@ def show_issues(report: DataReport, most: int | None = None, *, place: str = "li
     shown = _chosen(report.issues, most)
     if shown:
         write("\n")
-        columns = (Column(place.title() if place == "line" else "Row", right=place == "line"), Column("Code"), Column("What"))
-        table(columns, [(_place(issue, place), issue.code, _what(issue)) for issue in shown])
+        several = place == "line" and len({issue.source for issue in shown}) > 1
+        columns = [Column(place.title() if place == "line" else "Row", right=place == "line"), Column("Code"), Column("What")]
+        rows = [(_place(issue, place), issue.code, _what(issue)) for issue in shown]
+        table(
+            [Column("File"), *columns] if several else columns,
+            [(issue.source or "", *row) for issue, row in zip(shown, rows, strict=True)] if several else rows,
+        )
     more = sum(report.issue_counts.values()) - len(shown)
     if more > 0:
         note(f"and {more:,} more; --max-issues N lists N of them, --json up to 1000")
@@ -136,7 +141,6 @@ def outline(counts: Sequence[int]) -> str:
 
 def _chosen(issues: Sequence[Issue], most: int | None) -> list[Issue]:
     """Return the issues to show, in the order of the file: errors rather than warnings, and some of every kind."""
-    issues = sorted(issues, key=_natural)
     ranked = first_of_each(sorted(issues, key=lambda issue: issue.severity != "error"))
     ranked.sort(key=lambda issue: issue.severity != "error")
     if most is None:
@@ -148,12 +152,6 @@ def _chosen(issues: Sequence[Issue], most: int | None) -> list[Issue]:
         ranked, most = few, LISTED
     kept = {id(issue) for issue in ranked[:most]}
     return [issue for issue in issues if id(issue) in kept]
-
-
-def _natural(issue: Issue) -> tuple[str, int, int]:
-    """Sort `chats.csv:9` before `chats.csv:10`."""
-    name, _, number = (issue.source or "").rpartition(":")
-    return (name, int(number), 0) if number.isdecimal() else (issue.source or "", 0, issue.line or 0)
 
 
 def _place(issue: Issue, place: str) -> Any:

@@ -42,6 +42,14 @@ def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
     return found
 
 
+def all_of(record: Any) -> Row:
+    """Return the attributes of a span or an event as they are named; its other fields where it has none."""
+    given = field(record, "attributes")
+    if isinstance(given, str):
+        given = parsed(given, "attributes", "trace_json_truncated")
+    return _flat(given if given is not None else record if isinstance(record, Mapping) else {}, ("",))
+
+
 def _flat(given: Any, prefixes: tuple[str, ...]) -> Row:
     if isinstance(given, list):
         given = {pair["key"]: _value(pair.get("value")) for pair in given if isinstance(pair, dict) and "key" in pair}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from together_adapters.finetune.errors import SchemaDetectionError
+from together_adapters.finetune.examples import Unconvertible
 from together_adapters.finetune.sources.attributes import attributes_of, spans
 from together_adapters.finetune.sources.callables import STUMBLES
 from together_adapters.finetune.sources.preference import ANSWERS
@@ -48,7 +49,7 @@ def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
             fitting = candidates(record, pair)
         except SchemaDetectionError:
             raise
-        except STUMBLES:
+        except (Unconvertible, *STUMBLES):
             continue
         for name in fitting:
             found[name] = None

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON, or in the older form, one attribute for each value."""
+"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON; in older forms as events, or value by value."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from together_adapters.finetune.sources.attributes import attributes_of, decoded
 from together_adapters.finetune.sources.chat import Talk, call, json_text
 from together_adapters.finetune.sources.openai import read_message
 from together_adapters.finetune.sources.options import Options
+from together_adapters.finetune.sources.otel_events import Told, read_told, told_by_events
 from together_adapters.finetune.sources.records import text_or_none
 from together_adapters.finetune.sources.selection import finished, selected
 
@@ -23,7 +24,9 @@ def conversation(span: Any, options: Options) -> Iterator[Result]:
     """Convert a span: a row for each of its answers."""
     found = attributes_of(span, PREFIXES)
     legacy = any(key.startswith(("gen_ai.prompt.", "gen_ai.completion.")) for key in found)
-    if not legacy and "gen_ai.input.messages" not in found and _OUTPUT not in found:
+    whole = "gen_ai.input.messages" in found or _OUTPUT in found
+    told = told_by_events(span) if not legacy and not whole else Told([], [])
+    if not legacy and not whole and not any(told):
         raise Unconvertible("run_not_of_model", "the span has no messages", skipped=True)
     if failed(span) or found.get("error.type"):
         raise Unconvertible("run_failed", "the call failed", skipped=True)
@@ -31,6 +34,9 @@ def conversation(span: Any, options: Options) -> Iterator[Result]:
     group = text_or_none(found.get("gen_ai.conversation.id")) or trace_of(span)
     if legacy:
         yield from _indexed(tree(found), group, options)
+        return
+    if any(told):
+        yield from _of_events(told, found, group, options)
         return
     answers = decoded(found.get(_OUTPUT), _OUTPUT)
     if not answers:
@@ -56,6 +62,22 @@ def _row(found: Row, answer: Any, group: str | None, options: Options, several: 
         return talk.converted(decoded(found.get("gen_ai.tool.definitions"), "gen_ai.tool.definitions"), group)
     except Unconvertible as refused:
         return refused
+
+
+def _of_events(told: Told, found: Row, group: str | None, options: Options) -> Iterator[Result]:
+    """Convert a span whose messages are its events."""
+    if not told.answers:
+        raise Unconvertible("run_pending", "the span has no answer", skipped=True)
+    for answer in told.answers:
+        try:
+            finished(answer.pop("finish_reason"))
+            talk = Talk(options)
+            read_told(talk, [*told.messages, answer])
+            if len(told.answers) > 1:
+                talk.change("one_of_several_answers")
+            yield talk.converted(decoded(found.get("gen_ai.tool.definitions"), "gen_ai.tool.definitions"), group)
+        except Unconvertible as refused:
+            yield refused
 
 
 def _read(talk: Talk, message: Any) -> None:
