@@ -233,20 +233,22 @@ def _wide(check: Check, lines: bytes) -> int:
     for kind, count in Counter(kinds).items():
         roles[_ROLES[kind]] += count
     turns = [len(row.messages) for row in rows]
-    taken = _take(check, "conversation", [facts.chars for facts in found], sum([facts.trained for facts in found]), turns, roles)
+    trained, weighted = sum([facts.trained for facts in found]), sum([facts.weighted for facts in found])
+    taken = _take(check, "conversation", [facts.chars for facts in found], trained, turns, roles, weighted)
     if taken:
         notes = check.notes
         notes.has_tools |= any(facts.tools for facts in found)
         notes.has_parallel_tool_calls |= any(facts.parallel for facts in found)
         notes.has_reasoning |= any(facts.reasoning for facts in found)
         notes.has_sample_weights |= any(row.weight is not UNSET for row in rows)
-        check.found.rows_with_message_weights += sum([facts.weighted for facts in found])
         for name, count in Counter(chain.from_iterable(facts.called for facts in found)).items():
             notes.count_tool(name[:80], count)
     return taken
 
 
-def _take(check: Check, form: str, chars: list[int], trained: int, turns: list[int], roles: Mapping[str, int]) -> int:
+def _take(
+    check: Check, form: str, chars: list[int], trained: int, turns: list[int], roles: Mapping[str, int], weighted: int = 0
+) -> int:
     """Count good rows; return how many there are, or 0 where one may be longer than the model takes: how long is said elsewhere."""
     most = check.longest.get(form)
     if not chars or (most is not None and max(chars) > most * CHARS_PER_TOKEN):
@@ -258,7 +260,7 @@ def _take(check: Check, form: str, chars: list[int], trained: int, turns: list[i
         if count:
             notes.turns += count
             notes.roles[role] = notes.roles.get(role, 0) + count
-    check.accept(form, chars, turns)
+    check.accept(form, chars, turns, weighted)
     return len(chars)
 
 

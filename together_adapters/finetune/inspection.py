@@ -86,6 +86,7 @@ class Check:
         self.digests = bytearray() if collect else None
         self._name = name
         self._begins = begins
+        self._rows = self._valid = self._weighted = 0  # a model's attributes cost too much to set them for each row
         self._counts: Counter[str] = Counter()
         self._formats: Counter[str] = Counter()
         self._count_tokens = counter_of(options.tokenizer) if options.tokenizer is not None else None
@@ -104,6 +105,11 @@ class Check:
             return None
         self.found.engine = "msgspec"
         return Glance()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there were."""
+        return self.found.rows + self._rows
 
     def lines(self, batches: Iterable[bytes]) -> None:
         """Look at the lines of a file, as `Lines` gives them."""
@@ -163,30 +169,32 @@ class Check:
     def row(self, line: int, value: Any = None) -> None:
         """Take in what was found in the row that `notes` holds."""
         found, notes = self.found, self.notes
-        found.rows += 1
+        self._rows += 1
         form = notes.format
         if form is not None:
             self._formats[form] += 1
             self._measure(form, value)
             if form != self.first:
                 self._judge_format(form)
-        found.rows_with_message_weights += notes.weighted
+        self._weighted += notes.weighted
         if notes.findings:
             found.rows_without_training_signal += any(finding.code in _SILENT for finding in notes.findings)
-            found.valid += self.keep(notes.findings, line)
+            self._valid += self.keep(notes.findings, line)
         else:
-            found.valid += 1
+            self._valid += 1
 
-    def accept(self, form: str, chars: list[int], turns: list[int]) -> None:
+    def accept(self, form: str, chars: list[int], turns: list[int], weighted: int = 0) -> None:
         """Take in rows of the first format that have no fault; `notes` has their facts.
 
         Args:
             form: Their format.
             chars: How many characters each has.
             turns: How many messages each has, where they have messages.
+            weighted: How many of them have weights of messages.
         """
-        self.found.rows += len(chars)
-        self.found.valid += len(chars)
+        self._rows += len(chars)
+        self._valid += len(chars)
+        self._weighted += weighted
         self._formats[form] += len(chars)
         self.turns.extend(turns)
         self.chars.extend(chars)
@@ -284,11 +292,11 @@ class Check:
 
     def end_lines(self) -> None:
         """Judge what only all lines together can show."""
-        found = self.found
-        if not found.rows:
+        found, rows = self.found, self.rows
+        if not rows:
             self.note("too_few_samples", "there is no sample: every line is blank", 1)
-        if self.options.purpose == "batch-api" and found.rows > BATCH_MAX_ROWS:
-            self.note("batch_too_many", f"{found.rows:,} requests are more than {BATCH_MAX_ROWS:,}")
+        if self.options.purpose == "batch-api" and rows > BATCH_MAX_ROWS:
+            self.note("batch_too_many", f"{rows:,} requests are more than {BATCH_MAX_ROWS:,}")
         if self.options.purpose == "batch-api" and found.bytes > BATCH_MAX_BYTES:
             self.note("batch_too_large", f"{found.bytes:,} bytes are more than {BATCH_MAX_BYTES:,}")
 
@@ -319,6 +327,10 @@ class Check:
     def settle(self) -> None:
         """Move what was counted on the way into the report."""
         found, notes = self.found, self.notes
+        found.rows += self._rows
+        found.valid += self._valid
+        found.rows_with_message_weights += self._weighted
+        self._rows = self._valid = self._weighted = 0
         found.turns += self.turns.distribution()
         found.chars += self.chars.distribution()
         found.tokens += self.chars.divided() if self._count_tokens is None else self._tokens.distribution()

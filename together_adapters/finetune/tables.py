@@ -28,7 +28,7 @@ def check_csv(check: Check, path: Path) -> None:
         except csv.Error as problem:
             check.note("csv_syntax", f"the file is not CSV: {problem}", reader.line_num)
             return
-    if not check.found.rows:
+    if not check.rows:
         check.note("too_few_samples", "there is a header, but no row")
 
 

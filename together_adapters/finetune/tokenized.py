@@ -38,7 +38,7 @@ def check_parquet(check: Check, path: Path) -> None:
     except Exception as problem:  # what is broken within shows in many ways
         check.note("parquet_unreadable", f"the file cannot be read: {str(problem)[:200]}")
         return
-    if not check.found.rows:
+    if not check.rows:
         check.note("too_few_samples", "there is no row")
 
 
