@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, repeat
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _LONG: Final = 32_768
 _PATIENCE: Final = 8
 _SPARSE: Final = 1024
+_MOST_KNOWN: Final = 16
 _FAILED: Final = (DecodeError, ValueError, RecursionError)
 _NOTHING: Final = (0, 0, NoneType)
 
@@ -58,7 +59,7 @@ class Glance:
         self._skipped = 0
         self._tried = self._failed = 0
         self._looks: dict[str, tuple[_Look, ...]] = {
-            "conversation": (_talks, _wide),
+            "conversation": (_talks, partial(_wide, {})),
             "preference": (_pairs,),
             "general": (_texts,),
             "instruction": (_instructions,),
@@ -213,9 +214,9 @@ def _instructions(check: Check, lines: bytes) -> int:
     return _take_texts(check, "instruction", rows, chars, sum([len(row.completion) for row in rows]))
 
 
-def _wide(check: Check, lines: bytes) -> int:
+def _wide(known: dict[bytes, bytes], check: Check, lines: bytes) -> int:
     """Conversations with tools, weights, reasoning and lists of texts."""
-    rest, declarations = _apart(lines) if b'"tools"' in lines else (lines, [])
+    rest, declarations = _apart(lines, known) if b'"tools"' in lines else (lines, [])
     rows = _rows(_conversation, rest)
     found: list[_Facts] = []
     kinds: list[type] = []
@@ -285,27 +286,53 @@ _instruction: Final = Decoder(Instruction).decode_lines
 _ROLES: Final[dict[type, str]] = {WideSystem: "system", WideUser: "user", WideAnswer: "assistant", Result: "tool"}
 
 
-def _apart(lines: bytes) -> tuple[bytes, list[bytes]]:
+def _apart(lines: bytes, known: dict[bytes, bytes]) -> tuple[bytes, list[bytes]]:
     """Take declarations of tools out of lines where they stand last or before the messages; elsewhere no row will fit.
 
-    Most rows repeat the declaration of the row before, and to compare is much quicker than to parse.
+    Most rows repeat a declaration, and to compare is much quicker than to search or to parse.
+
+    Args:
+        lines: The lines.
+        known: Declarations by the endings of lines that have them; those that are found are added.
+
+    Returns:
+        The lines without declarations, and the declaration of each, empty where there is none.
     """
     comma, colon = (b", ", b": ") if b'"tools": ' in lines else (b",", b":")
     last, first, messages = comma + b'"tools"' + colon, b'{"tools"' + colon, comma + b'"messages"' + colon
     rests: list[bytes] = []
     declarations: list[bytes] = []
-    for line in lines.split(b"\n"):
-        if not line.endswith(b"}"):
-            return lines, []
-        if line.startswith(first):
-            place = line.find(messages)
-            declarations.append(line[len(first) : place])
-            rests.append(b"{" + line[place + len(comma) : -1])
+    start = 0
+    while start <= len(lines):
+        end = lines.find(b"\n", start)
+        end = end if end >= 0 else len(lines)
+        for ending, declaration in known.items():
+            if lines.endswith(ending, start, end):
+                rests.append(lines[start : end - len(ending)])
+                declarations.append(declaration)
+                break
         else:
-            rest, _, declaration = line.rpartition(last)
-            declarations.append(declaration[:-1])
-            rests.append(rest or line[:-1])
+            line = lines[start:end]
+            if not line.endswith(b"}"):
+                return lines, []
+            if line.startswith(first):
+                place = line.find(messages)
+                declarations.append(line[len(first) : place])
+                rests.append(b"{" + line[place + len(comma) : -1])
+            else:
+                rest, found, tail = line.rpartition(last)
+                declarations.append(tail[:-1] if found else b"")
+                rests.append(rest if found else line[:-1])
+                if found:
+                    _keep(known, found + tail, tail[:-1])
+        start = end + 1
     return b"}\n".join(rests) + b"}", declarations
+
+
+def _keep(known: dict[bytes, bytes], ending: bytes, declaration: bytes) -> None:
+    if len(known) == _MOST_KNOWN:
+        known.clear()
+    known[ending] = declaration
 
 
 class _Facts(NamedTuple):
