@@ -11,9 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
+
+settings.register_profile("unhurried", deadline=None)  # other processes take the time of this one
+settings.load_profile("unhurried")
 
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
 
