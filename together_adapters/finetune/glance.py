@@ -220,11 +220,11 @@ def _wide(known: dict[bytes, bytes], check: Check, lines: bytes) -> int:
     rows = _rows(_conversation, rest)
     found: list[_Facts] = []
     kinds: list[type] = []
-    declared = b""
+    declared: bytes | None = None
     tools: _Tools | None = _NONE
-    for row, declaration in zip(rows, declarations or repeat(b""), strict=False):
+    for row, declaration in zip(rows, declarations or repeat(None), strict=False):
         if declaration != declared:
-            declared, tools = declaration, _declared(declaration)
+            declared, tools = declaration, _NONE if declaration is None else _declared(declaration)
         facts = _facts(row.messages, tools) if tools else None
         if facts is None:
             return 0
@@ -286,7 +286,7 @@ _instruction: Final = Decoder(Instruction).decode_lines
 _ROLES: Final[dict[type, str]] = {WideSystem: "system", WideUser: "user", WideAnswer: "assistant", Result: "tool"}
 
 
-def _apart(lines: bytes, known: dict[bytes, bytes]) -> tuple[bytes, list[bytes]]:
+def _apart(lines: bytes, known: dict[bytes, bytes]) -> tuple[bytes, list[bytes | None]]:
     """Take declarations of tools out of lines where they stand last or before the messages; elsewhere no row will fit.
 
     Most rows repeat a declaration, and to compare is much quicker than to search or to parse.
@@ -296,12 +296,12 @@ def _apart(lines: bytes, known: dict[bytes, bytes]) -> tuple[bytes, list[bytes]]
         known: Declarations by the endings of lines that have them; those that are found are added.
 
     Returns:
-        The lines without declarations, and the declaration of each, empty where there is none.
+        The lines without declarations, and the declaration of each: None where there is none, while an empty one is a fault.
     """
     comma, colon = (b", ", b": ") if b'"tools": ' in lines else (b",", b":")
     last, first, messages = comma + b'"tools"' + colon, b'{"tools"' + colon, comma + b'"messages"' + colon
     rests: list[bytes] = []
-    declarations: list[bytes] = []
+    declarations: list[bytes | None] = []
     start = 0
     while start <= len(lines):
         end = lines.find(b"\n", start)
@@ -321,7 +321,7 @@ def _apart(lines: bytes, known: dict[bytes, bytes]) -> tuple[bytes, list[bytes]]
                 rests.append(b"{" + line[place + len(comma) : -1])
             else:
                 rest, found, tail = line.rpartition(last)
-                declarations.append(tail[:-1] if found else b"")
+                declarations.append(tail[:-1] if found else None)
                 rests.append(rest if found else line[:-1])
                 if found:
                     _keep(known, found + tail, tail[:-1])
