@@ -15,8 +15,8 @@ if find_spec("langchain_core") is None:
 if TYPE_CHECKING:
     from langchain_together_adapters.chat_models import ChatTogether
     from langchain_together_adapters.embeddings import TogetherEmbeddings
+    from langchain_together_adapters.factory import init_together_model
     from langchain_together_adapters.llms import Together
-    from langchain_together_adapters.models import init_together_model
     from langchain_together_adapters.rerank import TogetherRerank
     from langchain_together_adapters.serialization import load
 

@@ -13,16 +13,16 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict, Field
 
-from langchain_together_adapters.answers import Manner, chat_result
-from langchain_together_adapters.asking import RELAX, ask
-from langchain_together_adapters.chunks import ChunkWriter
+from langchain_together_adapters.chat_request import RELAX, ask
+from langchain_together_adapters.chat_response import Manner, chat_result
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
-from langchain_together_adapters.events import EventWriter
 from langchain_together_adapters.messages import wire_messages
 from langchain_together_adapters.parameters import Sampling, request_params, sum_usage
 from langchain_together_adapters.profiles import profile_of
-from langchain_together_adapters.tokens import estimated_count, estimated_ids
+from langchain_together_adapters.stream_chunks import ChunkWriter
+from langchain_together_adapters.stream_events import EventWriter
+from langchain_together_adapters.token_counts import estimated_count, estimated_ids
 from langchain_together_adapters.tools import wire_response_format, wire_tool_choice, wire_tools
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.chat import ChatParams

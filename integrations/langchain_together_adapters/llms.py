@@ -12,11 +12,11 @@ from langchain_core.language_models import BaseLLM, LangSmithParams
 from langchain_core.outputs import GenerationChunk, LLMResult
 from pydantic import ConfigDict, Field, field_validator
 
-from langchain_together_adapters.completions import CompletionWriter, joined_result, llm_result
+from langchain_together_adapters.completion_response import CompletionWriter, joined_result, llm_result
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
 from langchain_together_adapters.parameters import Sampling, request_params
-from langchain_together_adapters.tokens import estimated_ids
+from langchain_together_adapters.token_counts import estimated_ids
 from together_adapters.resources.completions import complete, stream_completion
 from together_adapters.transport.call import Flow, Parallel
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL

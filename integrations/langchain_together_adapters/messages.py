@@ -16,7 +16,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_together_adapters.content import parts, text_of, tool_content
+from langchain_together_adapters.content_blocks import parts, text_of, tool_content
 
 Wire = dict[str, Any]
 

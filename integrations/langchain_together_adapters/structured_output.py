@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_together_adapters.asking import RELAX
+from langchain_together_adapters.chat_request import RELAX
 from langchain_together_adapters.errors import RefusedError, as_model_error
 from langchain_together_adapters.tools import json_schema, schema_format, wire_tools
 

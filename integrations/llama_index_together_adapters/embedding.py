@@ -16,8 +16,8 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
 from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
-from llama_index_together_adapters.cache import NamespacedStore, namespace
 from llama_index_together_adapters.connection import Connected
+from llama_index_together_adapters.embedding_cache import NamespacedStore, namespace
 from together_adapters.errors import APIResponseValidationError, TogetherError
 from together_adapters.resources import embeddings as resource
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities

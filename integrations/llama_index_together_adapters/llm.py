@@ -25,10 +25,12 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
-from llama_index_together_adapters import incoming, outgoing, parameters, tool_calls
+from llama_index_together_adapters import parameters, tool_calls
+from llama_index_together_adapters import requests as outgoing
+from llama_index_together_adapters import responses as incoming
 from llama_index_together_adapters.connection import Connected
-from llama_index_together_adapters.exchange import Pieces, Streaming, Whole
-from llama_index_together_adapters.structured import StructuredOutput
+from llama_index_together_adapters.endpoint_calls import Pieces, Streaming, Whole
+from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known

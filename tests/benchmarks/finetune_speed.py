@@ -51,7 +51,8 @@ def work(path):
 """
 _SCRIPTS: Final = {
     "msgspec": "ENGINE = 'msgspec'\n" + _OURS,
-    "python": "import sys\nENGINE, sys.modules['together_adapters.finetune.glance'] = 'python', None\n" + _OURS,
+    "python": "import sys\nENGINE, sys.modules['together_adapters.finetune.validation.fast_validator'] = 'python', None\n"
+    + _OURS,
     "orjson": """
 import orjson
 def work(path):

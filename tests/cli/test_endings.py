@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, MODEL, Run, environment, one_error
-from together_adapters.cli.failures import exit_code, one_line
+from together_adapters.cli.exit_codes import exit_code, one_line
 from together_adapters.emulator import Emulator
 from together_adapters.errors import (
     APIConnectionError,

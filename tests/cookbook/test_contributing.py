@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from together_adapters import AsyncTogether, Together
-from together_adapters.emulator import Emulator, models, serve
+from together_adapters.emulator import Emulator, serve
+from together_adapters.emulator.routes import models
 
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
 TYPES, RESOURCE, ROUTE, TESTS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -22,9 +22,9 @@ import httpx
 import pytest
 
 from tests.emulator.conftest import KEY, MODEL
-from tests.emulator.test_fine_tuning import MODEL as TUNABLE
-from tests.emulator.test_fine_tuning import put
-from tests.emulator.test_hostile import DEEP
+from tests.emulator.http.test_hostile import DEEP
+from tests.emulator.routes.test_fine_tuning import MODEL as TUNABLE
+from tests.emulator.routes.test_fine_tuning import put
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.app import create_app
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from together_adapters.finetune.examples import Converted, Unconvertible
+from together_adapters.finetune.records import Converted, Unconvertible
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.enable_socket, pytest.mark.filterwarnings("ignore")]

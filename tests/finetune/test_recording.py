@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from together_adapters.finetune.examples import Example, Refusal
 from together_adapters.finetune.recording import RecordingFile, recorded
+from together_adapters.finetune.records import Example, Refusal
 
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
 LONGER = [*CHAT, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Bye!"}]

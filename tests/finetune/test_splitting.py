@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import TrainingData, leakage
-from together_adapters.finetune.examples import Example, Refusal
+from together_adapters.finetune.records import Example, Refusal
 
 
 def row(question: Any, answer: Any = "a", **more: Any) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def upload(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_M
 
 def download(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_MEMORY) -> None:
     """Download a large file, kill the process twice on the way; what stands there in the end must be the same."""
-    from together_adapters.emulator.disk import Stored
-    from together_adapters.emulator.files import StoredFile, files_of
+    from together_adapters.emulator.routes.files import StoredFile, files_of
+    from together_adapters.emulator.store.disk import Stored
 
     source, target = folder / "source.jsonl", folder / f"down-{flavour}.jsonl"
     checksum = sparse(source, size)

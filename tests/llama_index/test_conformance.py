@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
-from llama_index_together_adapters.conformance import Provider
-from llama_index_together_adapters.conformance.checks import *  # noqa: F403
 
+from tests.llama_index.conformance import Provider
+from tests.llama_index.conformance.checks import *  # noqa: F403
 from together_adapters.errors import ContextLengthError
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"

@@ -13,8 +13,8 @@ from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
-from llama_index_together_adapters.conformance.provider import Events, events, texts_of
 
+from tests.llama_index.conformance.provider import Events, events, texts_of
 from together_adapters import AsyncTogether, AuthenticationError, ConfigurationError, Together
 from together_adapters.emulator import Emulator, Fault
 

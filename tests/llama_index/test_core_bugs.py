@@ -16,9 +16,10 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index_together_adapters import TogetherLLM
-from llama_index_together_adapters.conformance.instrumentation import CountingLimiter
-from llama_index_together_adapters.conformance.wire import WireServer, obey
 from pydantic import BaseModel, ValidationError
+
+from tests.llama_index.conformance.instrumentation import CountingLimiter
+from tests.llama_index.conformance.wire import WireServer, obey
 
 
 class Ball(BaseModel):

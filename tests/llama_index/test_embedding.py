@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index_together_adapters import TogetherEmbedding
-from llama_index_together_adapters.conformance.wire import Reply, Request, WireServer, error
 
+from tests.llama_index.conformance.wire import Reply, Request, WireServer, error
 from together_adapters import APIResponseValidationError, RateLimitError
 from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import capabilities

@@ -19,7 +19,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
-from llama_index_together_adapters.outgoing import wire_messages, wire_tool_choice
+from llama_index_together_adapters.requests import wire_messages, wire_tool_choice
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 

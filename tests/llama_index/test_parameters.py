@@ -9,8 +9,9 @@ import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
-from llama_index_together_adapters.conformance.wire import WireServer
 from llama_index_together_adapters.parameters import CHAT, COMPLETION, FIELDS
+
+from tests.llama_index.conformance.wire import WireServer
 
 QUESTION = [ChatMessage(role="user", content="Hi")]
 VALUES: dict[str, tuple[Any, Any]] = {
@@ -49,7 +50,7 @@ def test_a_parameter(wire: WireServer, name: str, chats: bool) -> None:
 
 
 def test_cached_tokens_are_told(wire: WireServer) -> None:
-    from llama_index_together_adapters.conformance.wire import whole
+    from tests.llama_index.conformance.wire import whole
 
     usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "cached_tokens": 4}
     wire.script(whole({"content": "Hi"}, usage=usage))

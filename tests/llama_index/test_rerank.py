@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index_together_adapters import TogetherRerank
-from llama_index_together_adapters.conformance.wire import Reply, WireServer
 
+from tests.llama_index.conformance.wire import Reply, WireServer
 from together_adapters import APIResponseValidationError
 from together_adapters.emulator import Emulator
 

@@ -9,9 +9,10 @@ import pytest
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from llama_index_together_adapters import TogetherLLM
-from llama_index_together_adapters.conformance.wire import Reply, Request, WireServer, call, obey, say, speak, streamed
-from llama_index_together_adapters.partials import incomplete
+from llama_index_together_adapters.partial_objects import incomplete
 from pydantic import BaseModel, Field
+
+from tests.llama_index.conformance.wire import Reply, Request, WireServer, call, obey, say, speak, streamed
 
 PROMPT = PromptTemplate("Describe {thing}.")
 

@@ -13,7 +13,7 @@ from tests.resources.gaps import unread
 from tests.resources.joiner import join, single, told
 from together_adapters import APIResponseValidationError, NotFoundError
 from together_adapters.emulator import Emulator
-from together_adapters.emulator.behaviour import ToolDeltas
+from together_adapters.emulator.http.behaviour import ToolDeltas
 from together_adapters.types.chat import ChatCompletion
 from together_adapters.types.logprobs import content_logprobs
 

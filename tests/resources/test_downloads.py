@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from tests.conftest import Flavour
 from together_adapters.emulator import Emulator, Fault
-from together_adapters.emulator.files import generate
+from together_adapters.emulator.routes.files import generate
 from together_adapters.errors import APIConnectionError, DownloadError, InternalServerError, NotFoundError
 from together_adapters.resources import downloads
 from together_adapters.resources.downloads import fetch, normal_name, probe, safe_name

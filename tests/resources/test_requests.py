@@ -136,7 +136,7 @@ CALLS = TEXT | DATA
 @pytest.fixture
 def train(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The id of a file at the service; the working directory has others to send."""
-    from together_adapters.emulator.files import generate
+    from together_adapters.emulator.routes.files import generate
 
     row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     line = json.dumps(row).encode() + b"\n"

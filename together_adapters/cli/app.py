@@ -16,7 +16,7 @@ import click
 from together_adapters._version import __version__
 from together_adapters.cli import INTERRUPTED
 from together_adapters.cli.command import LazyGroup, Session
-from together_adapters.cli.failures import USAGE, exit_code, one_line
+from together_adapters.cli.exit_codes import USAGE, exit_code, one_line
 
 NAME: Final = "together-adapters"
 _PIPE_CLOSED: Final = 141

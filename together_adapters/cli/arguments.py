@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from together_adapters.cli.failures import Declined
+from together_adapters.cli.exit_codes import Declined
 from together_adapters.cli.output import is_terminal, note
 
 F = TypeVar("F", bound=Callable[..., Any])

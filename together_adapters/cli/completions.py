@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from together_adapters.cli.arguments import answers, given, sampling, text_of
+from together_adapters.cli.chat_output import Reply, raw_stream, stream_reply, whole_reply
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.replies import Reply, raw_stream, stream_reply, whole_reply
 
 
 @click.command("completions", cls=Command)

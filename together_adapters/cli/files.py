@@ -9,12 +9,12 @@ import click
 
 from together_adapters.cli.arguments import overwrite_option
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.failures import BAD_DATA
+from together_adapters.cli.exit_codes import BAD_DATA
 from together_adapters.cli.output import Column, details, document, excerpt, fields, moment, note, size, table, write
 from together_adapters.cli.progress import byte_bar, job_bar
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.report import DataReport
 
 _LISTED = 20
 
@@ -121,7 +121,7 @@ def delete(session: Session, id: str) -> None:
 @click.pass_context
 def check(ctx: click.Context, file: Path, purpose: str, max_issues: int) -> None:
     """Look for faults in a data file. Nothing is sent, and no key is needed. Exit code 1 where there is one."""
-    from together_adapters.finetune.checker import check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
     from together_adapters.types.files import purpose_of
 
     session: Session = ctx.obj

@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 
 from together_adapters.cli.arguments import given, sampling
+from together_adapters.cli.chat_output import Reply, stream_reply
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.failures import exit_code, one_line
+from together_adapters.cli.exit_codes import exit_code, one_line
 from together_adapters.cli.output import document, is_terminal, note
-from together_adapters.cli.replies import Reply, stream_reply
 
 _HELP: Final = """\
 /help    show this

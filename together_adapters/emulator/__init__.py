@@ -14,18 +14,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from together_adapters.emulator.behaviour import Behaviour
-    from together_adapters.emulator.faults import Fault
-    from together_adapters.emulator.records import RecordedRequest
+    from together_adapters.emulator.http.behaviour import Behaviour
+    from together_adapters.emulator.http.faults import Fault
+    from together_adapters.emulator.http.request_log import RecordedRequest
     from together_adapters.emulator.server import Emulator, serve
 
 __all__ = ["Behaviour", "Emulator", "Fault", "RecordedRequest", "serve"]
 
 _HOMES = {
-    "Behaviour": "behaviour",
+    "Behaviour": "http.behaviour",
     "Emulator": "server",
-    "Fault": "faults",
-    "RecordedRequest": "records",
+    "Fault": "http.faults",
+    "RecordedRequest": "http.request_log",
     "serve": "server",
 }
 

@@ -22,11 +22,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from together_adapters.emulator.behaviour import Behaviour
-from together_adapters.emulator.errors import TYPICAL, ApiError, bad_request
-from together_adapters.emulator.faults import JSON_TYPE, FaultQueue, Scene, answer, play
-from together_adapters.emulator.records import RecordedRequest, Records
-from together_adapters.emulator.stream import compact
+from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.errors import TYPICAL, ApiError, bad_request
+from together_adapters.emulator.http.faults import JSON_TYPE, FaultQueue, Scene, answer, play
+from together_adapters.emulator.http.request_log import RecordedRequest, Records
+from together_adapters.emulator.http.sse import compact
 
 TRANSPORT: Final = "together_adapters.emulator.transport"
 """Key in the scope under which the server leaves the TCP transport, for faults that hang up."""
@@ -122,7 +122,7 @@ class _Routes(Starlette):
 
 def create_app(state: State) -> ASGIApp:
     """Build the application: the routes of every module, behind the edge."""
-    from together_adapters.emulator import (
+    from together_adapters.emulator.routes import (
         audio,
         batches,
         chat,
@@ -135,13 +135,13 @@ def create_app(state: State) -> ASGIApp:
         fine_tuning,
         images,
         models,
-        projects,
         rerank,
-        storage,
-        tuned_chat,
         uploads,
         videos,
     )
+    from together_adapters.emulator.routes import public_files as storage
+    from together_adapters.emulator.routes import tuned_models as tuned_chat
+    from together_adapters.emulator.routes import v2 as projects
 
     # What tuned models answer comes first: it hands on what is not for them.
     modules = (
@@ -217,7 +217,7 @@ class Edge:
 
     async def _spool(self, scope: Scope, receive: Receive) -> bytes | None:
         """Put a body aside on disk; what is recorded of the request is without it. None when the client left before."""
-        from together_adapters.emulator.disk import Spool
+        from together_adapters.emulator.store.disk import Spool
 
         faults, path = self.state.faults, scope["path"]
         with Spool(self.state) as spool:

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from together_adapters.emulator.app import TRANSPORT, State, create_app
-from together_adapters.emulator.behaviour import Behaviour
-from together_adapters.emulator.clock import JOB_SECONDS, USUAL
-from together_adapters.emulator.code_interpreter import ALLOWED, is_loopback
-from together_adapters.emulator.faults import Fault, FaultQueue
-from together_adapters.emulator.records import RecordedRequest, Records
+from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.faults import Fault, FaultQueue
+from together_adapters.emulator.http.request_log import RecordedRequest, Records
+from together_adapters.emulator.routes.code_interpreter import ALLOWED, is_loopback
+from together_adapters.emulator.store.clock import JOB_SECONDS, USUAL
 
 _SETTINGS: Final = frozenset({ALLOWED, JOB_SECONDS, "folder"})
 """What stays on the shelf: how it was started, and the folder that it removes at its end."""

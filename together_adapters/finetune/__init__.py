@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from together_adapters.errors import DatasetError, InvalidDatasetError
-    from together_adapters.finetune.checker import check_jsonl
-    from together_adapters.finetune.comparison import Difference, differences
-    from together_adapters.finetune.data import TrainingData, from_messages
+    from together_adapters.finetune.dataset import TrainingData, from_messages
     from together_adapters.finetune.errors import (
         ConversionError,
         FileTooLargeError,
@@ -22,52 +20,54 @@ if TYPE_CHECKING:
         RemoteValidationError,
         SchemaDetectionError,
     )
-    from together_adapters.finetune.fixes import Fixes
+    from together_adapters.finetune.formats.rag import RagPrompt
     from together_adapters.finetune.issues import Issue
     from together_adapters.finetune.job import AsyncJob, Job, astart, start
-    from together_adapters.finetune.legacy import check_file
     from together_adapters.finetune.loading import load
-    from together_adapters.finetune.picture import save_picture
-    from together_adapters.finetune.prepared import PreparedFile
-    from together_adapters.finetune.report import DataReport
-    from together_adapters.finetune.report_comparison import report_differences
-    from together_adapters.finetune.rows import check_row
+    from together_adapters.finetune.reports.diff import Difference, differences
+    from together_adapters.finetune.reports.plot import save_picture
+    from together_adapters.finetune.reports.report import DataReport
+    from together_adapters.finetune.reports.report_comparison import report_differences
     from together_adapters.finetune.rules import RULES_VERSION
-    from together_adapters.finetune.sources.rag import RagPrompt
     from together_adapters.finetune.splitting import Leakage, leakage
-    from together_adapters.finetune.writing import write_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
+    from together_adapters.finetune.validation.check_row import check_row
+    from together_adapters.finetune.validation.compat import check_file
+    from together_adapters.finetune.writing.fixes import Fixes
+    from together_adapters.finetune.writing.prepared_file import PreparedFile
+    from together_adapters.finetune.writing.write_jsonl import write_jsonl
 
 _HOMES = {
     "AsyncJob": "together_adapters.finetune.job",
     "ConversionError": "together_adapters.finetune.errors",
-    "DataReport": "together_adapters.finetune.report",
+    "DataReport": "together_adapters.finetune.reports.report",
     "DatasetError": "together_adapters.errors",
-    "Difference": "together_adapters.finetune.comparison",
+    "Difference": "together_adapters.finetune.reports.diff",
     "FileTooLargeError": "together_adapters.finetune.errors",
-    "Fixes": "together_adapters.finetune.fixes",
+    "Fixes": "together_adapters.finetune.writing.fixes",
     "InvalidDatasetError": "together_adapters.errors",
     "Issue": "together_adapters.finetune.issues",
     "Job": "together_adapters.finetune.job",
     "Leakage": "together_adapters.finetune.splitting",
     "MethodMismatchError": "together_adapters.finetune.errors",
-    "PreparedFile": "together_adapters.finetune.prepared",
+    "PreparedFile": "together_adapters.finetune.writing.prepared_file",
     "RULES_VERSION": "together_adapters.finetune.rules",
-    "RagPrompt": "together_adapters.finetune.sources.rag",
+    "RagPrompt": "together_adapters.finetune.formats.rag",
     "RemoteValidationError": "together_adapters.finetune.errors",
     "SchemaDetectionError": "together_adapters.finetune.errors",
-    "TrainingData": "together_adapters.finetune.data",
+    "TrainingData": "together_adapters.finetune.dataset",
     "astart": "together_adapters.finetune.job",
-    "check_file": "together_adapters.finetune.legacy",
-    "check_jsonl": "together_adapters.finetune.checker",
-    "check_row": "together_adapters.finetune.rows",
-    "differences": "together_adapters.finetune.comparison",
-    "from_messages": "together_adapters.finetune.data",
+    "check_file": "together_adapters.finetune.validation.compat",
+    "check_jsonl": "together_adapters.finetune.validation.check_jsonl",
+    "check_row": "together_adapters.finetune.validation.check_row",
+    "differences": "together_adapters.finetune.reports.diff",
+    "from_messages": "together_adapters.finetune.dataset",
     "leakage": "together_adapters.finetune.splitting",
     "load": "together_adapters.finetune.loading",
-    "report_differences": "together_adapters.finetune.report_comparison",
-    "save_picture": "together_adapters.finetune.picture",
+    "report_differences": "together_adapters.finetune.reports.report_comparison",
+    "save_picture": "together_adapters.finetune.reports.plot",
     "start": "together_adapters.finetune.job",
-    "write_jsonl": "together_adapters.finetune.writing",
+    "write_jsonl": "together_adapters.finetune.writing.write_jsonl",
 }
 
 __all__ = [

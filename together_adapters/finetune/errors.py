@@ -18,9 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
-from together_adapters.finetune.examples import Record, Refusal
-from together_adapters.finetune.excerpts import excerpt
 from together_adapters.finetune.issues import RULES, Issue, placed
+from together_adapters.finetune.records import Record, Refusal
+from together_adapters.finetune.redaction import excerpt
 
 SHOWN = 5
 

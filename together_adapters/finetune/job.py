@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, NamedTuple, ParamSpec, TypeVar, Unpack
 
 from together_adapters.errors import InvalidDatasetError, JobFailedError
-from together_adapters.finetune.checker import check_jsonl
-from together_adapters.finetune.comparison import Difference, differences
 from together_adapters.finetune.errors import RemoteValidationError
-from together_adapters.finetune.report import DataReport
-from together_adapters.finetune.secrets import BLOCKING
+from together_adapters.finetune.reports.diff import Difference, differences
+from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.training import TrainingOptions
+from together_adapters.finetune.validation.check_jsonl import check_jsonl
+from together_adapters.finetune.validation.secret_scan import BLOCKING
 from together_adapters.resources import files, fine_tuning
 from together_adapters.resources.fine_tuning_checks import check_source, job_body
 from together_adapters.transport.binding import shows
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from llama_index_together_adapters import TogetherLLM
 
     from together_adapters.client import AsyncTogether, Together
-    from together_adapters.finetune.writing import PreparedFile
+    from together_adapters.finetune.writing.write_jsonl import PreparedFile
 
 _log = logging.getLogger(__name__)
 _JOB_POLL: Final = 10.0

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.data import TrainingData
+from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import SchemaDetectionError
-from together_adapters.finetune.examples import Example, Record, Refusal, Unconvertible
-from together_adapters.finetune.prefixes import longest
-from together_adapters.finetune.sources.callables import STUMBLES, RaisedByUser, theirs
-from together_adapters.finetune.sources.detection import detect, refuse
-from together_adapters.finetune.sources.dialects import DIALECTS, Dialect
-from together_adapters.finetune.sources.files import Found, Item, Source, open_path
-from together_adapters.finetune.sources.labels import paired
-from together_adapters.finetune.sources.options import TEXT_DIALECTS, Options
-from together_adapters.finetune.sources.rag import RagPrompt, labelled_rag, pool_of
-from together_adapters.finetune.sources.spool import Spool
-from together_adapters.finetune.sources.tables import open_table
+from together_adapters.finetune.formats.detection import detect, refuse
+from together_adapters.finetune.formats.labelled_pairs import paired
+from together_adapters.finetune.formats.options import TEXT_DIALECTS, Options
+from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
+from together_adapters.finetune.formats.registry import DIALECTS, Dialect
+from together_adapters.finetune.readers.files import Found, Item, Source, open_path
+from together_adapters.finetune.readers.spool import Spool
+from together_adapters.finetune.readers.tables import open_table
+from together_adapters.finetune.readers.user_callbacks import STUMBLES, RaisedByUser, theirs
+from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
+from together_adapters.finetune.writing.trace_prefixes import longest
 
 _LOOKED_AT: Final = 100
 

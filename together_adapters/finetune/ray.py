@@ -16,16 +16,16 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
-from together_adapters.finetune.batches import check_bytes, convert_batch
 from together_adapters.finetune.errors import FileTooLargeError
-from together_adapters.finetune.examples import Convert
-from together_adapters.finetune.fixes import Fixes
-from together_adapters.finetune.lines import Lines, parse, split
-from together_adapters.finetune.notes import Notes
-from together_adapters.finetune.prepared import PreparedFile, report_path
-from together_adapters.finetune.report import DataReport
+from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.records import Convert
+from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES
-from together_adapters.finetune.workers import ranges_of
+from together_adapters.finetune.validation.jsonl_reader import Lines, parse, split
+from together_adapters.finetune.validation.parallel import ranges_of
+from together_adapters.finetune.writing.fixes import Fixes
+from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
+from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
 
 _RANGE: Final = 64 * 2**20
 

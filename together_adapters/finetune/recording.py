@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from together_adapters.finetune.data import TrainingData
-from together_adapters.finetune.examples import Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.prefixes import longest
+from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
+from together_adapters.finetune.writing.trace_prefixes import longest
 
 TRACE: Final = "trace_id"
 

@@ -12,9 +12,9 @@ from math import ceil, floor
 from typing import Any, Final, NamedTuple
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.canonical import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.errors import place_of
-from together_adapters.finetune.examples import Example, Record, Refusal, Row
+from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
+from together_adapters.finetune.records import Example, Record, Refusal, Row
 
 _WHOLE: Final = 2**64
 By = str | Callable[[Row], Any] | None

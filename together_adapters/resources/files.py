@@ -26,7 +26,7 @@ from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.report import DataReport
 
 _read_file = answer(FileResponse)
 _read_list = answer(FileList)
@@ -243,13 +243,13 @@ def _is_processed(file: FileResponse) -> bool:
 
 
 def _report(path: Path, purpose: str, progress: Callable[[Progress], None] | None, max_issues: int) -> DataReport:
-    from together_adapters.finetune.checker import check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     return check_jsonl(path, purpose=purpose, max_issues=max_issues, progress=progress)
 
 
 def _checked(path: Path, purpose: str, progress: Callable[[Progress], None] | None) -> DataReport:
-    from together_adapters.finetune.checker import check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     report = check_jsonl(path, purpose=purpose, checksum=True, progress=progress)
     if not report.ok:

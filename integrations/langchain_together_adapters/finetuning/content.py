@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from langchain_together_adapters.content import part
-from together_adapters.finetune.examples import Unconvertible
+from langchain_together_adapters.content_blocks import part
+from together_adapters.finetune.records import Unconvertible
 
 Part = dict[str, Any]
 

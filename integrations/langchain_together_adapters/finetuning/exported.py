@@ -21,7 +21,7 @@ from langchain_core.messages import (
     ToolMessageChunk,
 )
 
-from together_adapters.finetune.examples import Unconvertible
+from together_adapters.finetune.records import Unconvertible
 
 _CLASSES: Final[dict[str, type[BaseMessage]]] = {
     kind.__name__: kind

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from langchain_together_adapters.finetuning.exported import is_exported, message_of
 from langchain_together_adapters.finetuning.records import Talk, is_message, talk_of
-from together_adapters.finetune.examples import Unconvertible
+from together_adapters.finetune.formats.trace_selection import UNFINISHED
 from together_adapters.finetune.recording import thread_of
-from together_adapters.finetune.sources.selection import UNFINISHED
+from together_adapters.finetune.records import Unconvertible
 
 _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
 

@@ -24,8 +24,8 @@ from langchain_core.messages import (
 from langchain_together_adapters.finetuning.content import parts, text_of
 from langchain_together_adapters.finetuning.exported import is_exported, message_of
 from langchain_together_adapters.finetuning.reasoning import THOUGHTS, reasoning_of
-from together_adapters.finetune.conversations import CHANGED_ID, call, in_one_form, pair_calls
-from together_adapters.finetune.examples import Row, Unconvertible
+from together_adapters.finetune.formats.conversations import CHANGED_ID, call, in_one_form, pair_calls
+from together_adapters.finetune.records import Row, Unconvertible
 
 _CALLS: Final = frozenset({"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "invalid_tool_call", "function_call"})
 _ROLES: Final = {

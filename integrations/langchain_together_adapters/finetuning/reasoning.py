@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from langchain_core.messages import AIMessage
 
-from together_adapters.finetune.examples import Unconvertible
+from together_adapters.finetune.records import Unconvertible
 
 THOUGHTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 

@@ -16,10 +16,10 @@ from langchain_core.outputs import LLMResult
 
 from langchain_together_adapters.finetuning.messages import Options, conversation
 from langchain_together_adapters.tools import wire_tools
-from together_adapters.finetune.data import TrainingData
-from together_adapters.finetune.examples import Row, Unconvertible
+from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.formats.trace_selection import UNFINISHED
 from together_adapters.finetune.recording import RecordingFile, recorded, thread_of
-from together_adapters.finetune.sources.selection import UNFINISHED
+from together_adapters.finetune.records import Row, Unconvertible
 
 _MOST_OPEN: Final = 10_000
 _CANCELLED: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from langchain_together_adapters.finetuning.exported import is_exported
 from langchain_together_adapters.finetuning.trajectories import executed
-from together_adapters.finetune.examples import Unconvertible
+from together_adapters.finetune.records import Unconvertible
 
 _ROLES: Final = frozenset(
     {"human", "user", "ai", "assistant", "system", "developer", "tool", "function", "placeholder", "messages_placeholder"}

@@ -14,10 +14,10 @@ from langchain_together_adapters.finetuning.messages import Options, conversatio
 from langchain_together_adapters.finetuning.records import Talk, is_message, is_pair, talk_of
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.conversations import Expand, expanded
-from together_adapters.finetune.data import TrainingData
-from together_adapters.finetune.examples import Converted, Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.prefixes import longest
+from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.formats.conversations import Expand, expanded
+from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
+from together_adapters.finetune.writing.trace_prefixes import longest
 
 Schema: TypeAlias = Literal["auto", "messages", "examples", "llm_runs"]
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from together_adapters.finetune.examples import Unconvertible
+from together_adapters.finetune.records import Unconvertible
 
 _GIVEN_UP: Final = "Agent stopped due to "
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from together_adapters.finetune.examples import Example, Record, Refusal, Row
+from together_adapters.finetune.records import Example, Record, Refusal, Row
 
 
 def is_result(value: Any) -> bool:

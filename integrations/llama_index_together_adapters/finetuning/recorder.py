@@ -20,11 +20,11 @@ from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
 from llama_index_together_adapters.finetuning.messages import Options, conversation
-from llama_index_together_adapters.outgoing import wire_tools
-from together_adapters.finetune.data import TrainingData
-from together_adapters.finetune.examples import Row, Unconvertible
+from llama_index_together_adapters.requests import wire_tools
+from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.formats.trace_selection import UNFINISHED
 from together_adapters.finetune.recording import RecordingFile, recorded, thread_of
-from together_adapters.finetune.sources.selection import UNFINISHED
+from together_adapters.finetune.records import Row, Unconvertible
 
 _MOST_OPEN: Final = 10_000
 

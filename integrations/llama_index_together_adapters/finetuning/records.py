@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from together_adapters.finetune.examples import Unconvertible
+from together_adapters.finetune.records import Unconvertible
 
 
 class Talk(NamedTuple):

@@ -24,7 +24,7 @@ from langchain_together_adapters.finetuning import from_langchain
 
 from together_adapters.finetune import check_row
 from together_adapters.finetune.errors import ConversionError
-from together_adapters.finetune.examples import Example, Refusal
+from together_adapters.finetune.records import Example, Refusal
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 CHAT = [SystemMessage("Be kind."), HumanMessage("Hi"), AIMessage("Hello!")]

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from tests.conftest import KEY, Flavour
 from together_adapters.emulator import Emulator
 from together_adapters.finetune import check_jsonl, check_row
-from together_adapters.finetune.examples import Example
+from together_adapters.finetune.records import Example
 
 
 @tool

@@ -19,7 +19,7 @@ from langsmith.schemas import Example as SmithExample
 from pydantic import BaseModel
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.examples import Example, Refusal
+from together_adapters.finetune.records import Example, Refusal
 
 
 @tool

@@ -21,7 +21,7 @@ from llama_index.core.base.llms.types import (
 from llama_index_together_adapters.finetuning import from_llama_index
 
 from together_adapters.finetune import check_row
-from together_adapters.finetune.examples import Example, Refusal
+from together_adapters.finetune.records import Example, Refusal
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 URL = f"data:image/png;base64,{PNG}"

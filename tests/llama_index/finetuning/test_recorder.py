@@ -22,7 +22,7 @@ from llama_index_together_adapters.finetuning import FinetuneRecorder
 from tests.conftest import KEY, Flavour
 from together_adapters.emulator import Emulator
 from together_adapters.finetune import check_jsonl
-from together_adapters.finetune.examples import Example
+from together_adapters.finetune.records import Example
 
 
 def weather(city: str) -> str:

@@ -19,8 +19,8 @@ from llama_index.core.storage.chat_store import SimpleChatStore
 from llama_index.core.tools import FunctionTool
 from llama_index_together_adapters.finetuning import from_llama_index
 
-from together_adapters.finetune.examples import Example, Refusal
-from together_adapters.finetune.sources.rag import RagPrompt
+from together_adapters.finetune.formats.rag import RagPrompt
+from together_adapters.finetune.records import Example, Refusal
 
 CHAT = [ChatMessage("Hi"), ChatMessage("Hello!", role="assistant")]
 ROWS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]

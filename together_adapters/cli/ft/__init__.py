@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from together_adapters.cli.command import LazyGroup
-from together_adapters.cli.ft.whole import end_tidily
+from together_adapters.cli.ft.atomic_output import end_tidily
 
 COMMANDS: Final = {
     "check": ("check:check", "Find every fault in data files. Nothing is sent."),

@@ -11,7 +11,8 @@ import click
 
 from together_adapters.cli.arguments import given, new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.failures import BAD_DATA
+from together_adapters.cli.exit_codes import BAD_DATA
+from together_adapters.cli.ft.atomic_output import readable, write_whole
 from together_adapters.cli.ft.options import (
     data_file,
     issues_option,
@@ -27,12 +28,11 @@ from together_adapters.cli.ft.options import (
     workers_option,
 )
 from together_adapters.cli.ft.tables import count, show_issues, verdict
-from together_adapters.cli.ft.whole import readable, write_whole
 from together_adapters.cli.output import document, plain_data, to_json, write
 from together_adapters.cli.progress import byte_bar
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.report import DataReport
 
 
 @click.command(
@@ -98,7 +98,7 @@ def check(
     - reads JSON lines from stdin. Exit code 1 where a file cannot be used. With --json one file gives its report, and several
     give the report of all of them, with those of each in `files`.
     """
-    from together_adapters.finetune.checker import check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
     from together_adapters.types.files import purpose_of
 
     session: Session = ctx.obj
@@ -140,7 +140,7 @@ def _told(reports: Sequence[tuple[str, DataReport]]) -> Any:
     """Return what --json prints: the report, and where there are several, those of each file within that of all."""
     if len(reports) == 1:
         return plain_data(reports[0][1])
-    from together_adapters.finetune.report import summed
+    from together_adapters.finetune.reports.report import summed
 
     whole = plain_data(summed([report for _, report in reports]))
     each = {name: plain_data(report) for name, report in reports}

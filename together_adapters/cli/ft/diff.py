@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.failures import BAD_DATA
+from together_adapters.cli.exit_codes import BAD_DATA
+from together_adapters.cli.ft.atomic_output import readable
 from together_adapters.cli.ft.options import data_file, method_option
-from together_adapters.cli.ft.whole import readable
 from together_adapters.cli.output import Column, document, note, table
 from together_adapters.cli.progress import byte_bar, spinner
 from together_adapters.errors import DatasetError
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.comparison import Difference
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.diff import Difference
+    from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.files import ValidationReport
 
 
@@ -42,9 +42,9 @@ def diff(ctx: click.Context, file: Path, other: str, method: str | None) -> None
 
     FILE is a data file, or a report of one. Exit code 1 where the two differ.
     """
-    from together_adapters.finetune.comparison import differences
-    from together_adapters.finetune.report import DataReport
-    from together_adapters.finetune.report_comparison import report_differences
+    from together_adapters.finetune.reports.diff import differences
+    from together_adapters.finetune.reports.report import DataReport
+    from together_adapters.finetune.reports.report_comparison import report_differences
 
     session: Session = ctx.obj
     theirs = _saved(Path(other)) if Path(other).exists() else _at_service(session, other)
@@ -60,8 +60,8 @@ def diff(ctx: click.Context, file: Path, other: str, method: str | None) -> None
 
 
 def _ours(file: Path, method: str | None) -> DataReport:
-    from together_adapters.finetune.checker import check_jsonl
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.report import DataReport
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     if file.suffix == ".json":
         found = _saved(file)
@@ -88,7 +88,7 @@ def _saved(path: Path) -> DataReport | ValidationReport:
     Raises:
         DatasetError: It is neither.
     """
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.files import ValidationReport
 
     try:

@@ -12,7 +12,7 @@ from together_adapters.cli.command import Session
 from together_adapters.cli.progress import spinner
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.tokenizer_files import TokenizerFile
+    from together_adapters.finetune.validation.tokenizers import TokenizerFile
     from together_adapters.types.fine_tuning import FinetuneModelLimits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -101,7 +101,7 @@ def tokenizer_of(name: str | None) -> TokenizerFile | None:
     """Open a tokenizer; None where none is named."""
     if name is None:
         return None
-    from together_adapters.finetune.tokenizer_files import open_tokenizer
+    from together_adapters.finetune.validation.tokenizers import open_tokenizer
 
     with spinner(f"opening the tokenizer {name}"):
         return open_tokenizer(name)

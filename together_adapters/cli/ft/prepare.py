@@ -12,7 +12,7 @@ import click
 
 from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.ft.failing import issues_shown
+from together_adapters.cli.ft.invalid_data import issues_shown
 from together_adapters.cli.ft.options import (
     issues_option,
     kept_issues,
@@ -32,10 +32,10 @@ from together_adapters.cli.output import document, plain_data, size, write
 from together_adapters.cli.progress import row_bar
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.data import TrainingData
-    from together_adapters.finetune.examples import Record
-    from together_adapters.finetune.fixes import Fixes
-    from together_adapters.finetune.prepared import PreparedFile
+    from together_adapters.finetune.dataset import TrainingData
+    from together_adapters.finetune.records import Record
+    from together_adapters.finetune.writing.fixes import Fixes
+    from together_adapters.finetune.writing.prepared_file import PreparedFile
 
 
 @click.command(
@@ -121,7 +121,7 @@ def prepare(
     that cannot be used makes the exit code 1, and nothing is written. What was changed or left out is counted.
     """
     from together_adapters.finetune.loading import load
-    from together_adapters.finetune.writing import write_jsonl
+    from together_adapters.finetune.writing.write_jsonl import write_jsonl
 
     _check_sources(sources)
     new_file(output, overwrite)
@@ -160,7 +160,7 @@ def fixes_of(given: Sequence[str], on_error: Literal["raise", "drop"]) -> Fixes:
     Raises:
         UsageError: A name or a value does not exist.
     """
-    from together_adapters.finetune.fixes import Fixes
+    from together_adapters.finetune.writing.fixes import Fixes
 
     kinds = {name: get_args(kind) for name, kind in get_type_hints(Fixes).items() if name != "on_error"}
     usual = {field.name: field.default for field in dataclasses.fields(Fixes)}
@@ -200,7 +200,7 @@ def _check_sources(sources: Sequence[str]) -> None:
 
 def _joined(sources: Sequence[TrainingData]) -> TrainingData:
     """Return the rows of all sources, one after the other."""
-    from together_adapters.finetune.data import TrainingData
+    from together_adapters.finetune.dataset import TrainingData
 
     def read() -> Iterator[Record]:
         for source in sources:

@@ -9,16 +9,16 @@ import click
 
 from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.ft.failing import issues_shown
+from together_adapters.cli.ft.atomic_output import appearing_together, readable
+from together_adapters.cli.ft.invalid_data import issues_shown
 from together_adapters.cli.ft.options import data_file
 from together_adapters.cli.ft.prepare import told
 from together_adapters.cli.ft.tables import count
-from together_adapters.cli.ft.whole import appearing_together, readable
 from together_adapters.cli.output import Column, document, note, size, table
 from together_adapters.cli.progress import row_bar
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.prepared import PreparedFile
+    from together_adapters.finetune.writing.prepared_file import PreparedFile
 
 _NAMES = ("train", "validation")
 
@@ -69,7 +69,7 @@ def split(
     """
     from together_adapters.finetune.loading import load
     from together_adapters.finetune.splitting import leakage
-    from together_adapters.finetune.writing import write_jsonl
+    from together_adapters.finetune.writing.write_jsonl import write_jsonl
 
     for name in _NAMES:
         new_file(folder / f"{name}.jsonl", overwrite)

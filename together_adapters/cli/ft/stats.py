@@ -9,7 +9,8 @@ import click
 
 from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.failures import BAD_DATA
+from together_adapters.cli.exit_codes import BAD_DATA
+from together_adapters.cli.ft.atomic_output import readable
 from together_adapters.cli.ft.options import (
     data_file,
     limits_of,
@@ -20,7 +21,6 @@ from together_adapters.cli.ft.options import (
     tokenizer_option,
 )
 from together_adapters.cli.ft.tables import show_counts, show_facts, show_kinds, show_lengths, verdict
-from together_adapters.cli.ft.whole import readable
 from together_adapters.cli.output import document, note, write
 from together_adapters.cli.progress import byte_bar
 
@@ -66,11 +66,11 @@ def stats(
 
     Exit code 1 where the file cannot be used; what is in it is shown all the same.
     """
-    from together_adapters.finetune.checker import check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     session: Session = ctx.obj
     if picture is not None:
-        from together_adapters.finetune.picture import check_picture
+        from together_adapters.finetune.reports.plot import check_picture
 
         check_picture(new_file(picture, overwrite))
     options: dict[str, Any] = {"method": method} if method else {}
@@ -85,7 +85,7 @@ def stats(
         report.estimated_cost = report.cost(price, epochs)
     name = "stdin" if str(file) == "-" else str(file)
     if picture is not None:
-        from together_adapters.finetune.picture import save_picture
+        from together_adapters.finetune.reports.plot import save_picture
 
         save_picture(report, picture, title=Path(name).name, overwrite=overwrite)
     if session.as_json:
@@ -104,7 +104,7 @@ def stats(
 
 def _leakage(train: Path, validation: Path) -> dict[str, int]:
     """Count the rows to measure with that are in training too."""
-    from together_adapters.finetune.leaks import leaks
+    from together_adapters.finetune.validation.leakage import leaks
 
     with readable(validation) as measured:
         found = [leak.exact for leak in leaks(train, measured)]

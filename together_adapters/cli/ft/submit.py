@@ -12,8 +12,8 @@ import click
 
 from together_adapters.cli.arguments import NumberOr, confirm, given
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.failures import Declined
-from together_adapters.cli.ft.failing import issues_shown
+from together_adapters.cli.exit_codes import Declined
+from together_adapters.cli.ft.invalid_data import issues_shown
 from together_adapters.cli.ft.options import severities_of, severity_option
 from together_adapters.cli.ft.tables import verdict
 from together_adapters.cli.ft.watch import follow, poll_option, timeout_option
@@ -21,7 +21,7 @@ from together_adapters.cli.output import document, fields, is_terminal, note
 from together_adapters.cli.progress import byte_bar
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.fine_tuning import FinetunePriceEstimate
 
 _jsonl = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.cli.output import Column, fields, note, size, table, write
 from together_adapters.finetune.errors import first_of_each
-from together_adapters.finetune.histogram import growing_histogram, histogram, is_skewed
 from together_adapters.finetune.issues import RULES
+from together_adapters.finetune.reports.histogram import growing_histogram, histogram, is_skewed
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.distributions import Distribution
     from together_adapters.finetune.issues import Issue
-    from together_adapters.finetune.report import DataReport
+    from together_adapters.finetune.reports.distribution import Distribution
+    from together_adapters.finetune.reports.report import DataReport
 
 LISTED: Final = 20
 _BAR: Final = 24

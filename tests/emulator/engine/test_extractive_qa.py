@@ -1,0 +1,218 @@
+"""Answers from context: whole sentences, the right ones, with the numbers of their passages; and the prompts of frameworks."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.emulator.conftest import Chat
+from together_adapters.emulator.engine.sentence_splitter import sentences
+
+PASSAGES = """[1] Kilns
+
+A kiln is an oven that hardens clay. It reaches about 1,200 degrees, e.g. for stoneware (see section Glazes). Small kilns heat
+up within three hours.
+
+[2] Glazes
+======
+
+Glazes are applied before the second firing. A glaze seals the surface, because it melts into glass. Lead glazes were
+abandoned in 1974 for reasons of health.
+
+   mix(water, powder)  # not a sentence
+
+[3] Wedging removes air from clay before it is shaped. Air that stays in the clay may burst the pot in the kiln. The wheel"""
+
+CASES = [
+    ("What is a kiln?", "A kiln is an oven that hardens clay [1].", "Wedging"),
+    ("Why does a glaze seal the surface?", "A glaze seals the surface, because it melts into glass [2].", "oven"),
+    ("When were lead glazes abandoned?", "Lead glazes were abandoned in 1974 for reasons of health [2].", "oven"),
+    ("What does wedging remove from clay?", "Wedging removes air from clay before it is shaped [3].", "Lead"),
+    (
+        "How hot does a kiln get, in degrees?",
+        "It reaches about 1,200 degrees, e.g. for stoneware (see section Glazes) [1].",
+        "Lead",
+    ),
+]
+
+
+@pytest.mark.parametrize("form", ["plain", "tags", "fenced", "system"])
+@pytest.mark.parametrize(("question", "sentence", "unwanted"), CASES)
+def test_the_right_sentence_with_its_number(chat: Chat, form: str, question: str, sentence: str, unwanted: str) -> None:
+    prompts = {
+        "plain": [{"role": "user", "content": f"Answer from the sources and cite them.\n\n{PASSAGES}\n\nQuestion: {question}"}],
+        "tags": [{"role": "user", "content": f"<passages>\n{PASSAGES}\n</passages>\n\nQuestion: {question}"}],
+        "fenced": [
+            {
+                "role": "system",
+                "content": "You are an expert Q&A system.\nSome rules to follow:\n1. Never reference the context.",
+            },
+            {
+                "role": "user",
+                "content": f"Context information is below.\n---------------------\n{PASSAGES}\n---------------------\n"
+                f"Given the context information and not prior knowledge, answer the query.\nQuery: {question}\nAnswer: ",
+            },
+        ],
+        "system": [
+            {"role": "system", "content": f"You answer from the context.\n\n{PASSAGES}"},
+            {"role": "user", "content": question},
+        ],
+    }
+    answer = chat.text(prompts[form])
+    assert sentence in answer
+    assert unwanted not in answer
+    told = re.findall(r"(.+?) \[\d\][.!?] ?", answer)
+    known = " ".join(PASSAGES.split())
+    assert told
+    assert len(told) == len(set(told)) <= 3
+    assert all(part in known for part in told)
+
+
+def test_nothing_is_made_up(chat: Chat) -> None:
+    answer = chat.text(f"Context:\n{PASSAGES}\n\nQuestion: What is the capital of Mongolia?")
+    assert answer.startswith("I don't know")
+
+
+def test_passages_without_numbers_are_not_cited(chat: Chat) -> None:
+    answer = chat.text("Context:\nOtters eat crabs. They sleep in dens.\n\nQuestion: What do otters eat?\nHelpful Answer:")
+    assert answer == "Otters eat crabs."
+
+
+def test_a_pronoun_brings_its_sentence_along(chat: Chat) -> None:
+    context = "The Eiffel Tower stands in Paris. It was completed in 1889. It is painted every seven years."
+    answer = chat.text(f"Context:\n{context}\n\nQuestion: When was the Eiffel Tower completed?")
+    assert answer == "The Eiffel Tower stands in Paris. It was completed in 1889."
+
+
+def test_numbered_examples_of_the_prompt_are_not_sources(chat: Chat) -> None:
+    prompt = (
+        "Please provide an answer based solely on the provided sources. For example:\nSource 1:\nThe sky is red in the evening.\nSource 2:\n"
+        "Water is wet when the sky is red.\nQuery: When is water wet?\nAnswer: Water will be wet when the sky is red [2].\n"
+        "Now it's your turn. Below are several numbered sources of information:\n------\nSource 1:\nOtters eat crabs every day.\n\n"
+        "Source 2:\nBeavers build dams of wood.\n\n------\nQuery: What do beavers build?\nAnswer: "
+    )
+    assert chat.text(prompt) == "Beavers build dams of wood [2]."
+
+
+def test_sentences_of_technical_prose() -> None:
+    text = """
+8.5. The "del" statement
+************************
+
+   del_stmt ::= "del" target_list
+
+Deletion is recursively defined very similar to the way assignment is
+defined. Rather than spelling it out in full details, here are some
+hints (cf. section Assignments, i.e. 7.2).
+
+Note:
+
+   x = 1
+   del x
+
+* Deletion of a target list deletes each target, from left to right.
+* Names are unbound, e.g. in the local namespace
+
+which is not a sentence, and nor is this
+"""
+    assert sentences(text) == (
+        "Deletion is recursively defined very similar to the way assignment is defined.",
+        "Rather than spelling it out in full details, here are some hints (cf. section Assignments, i.e. 7.2).",
+        "Deletion of a target list deletes each target, from left to right.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("Hi", "Hello! How can I help you today?"), ("Say hello", "Hello."), ("What is 2+2?", "2 + 2 is 4."), ("Count to 5", "1, 2, 3, 4, 5"),
+        ("Reply with exactly the words 'blue sky'", "blue sky"), ("", "There is nothing to answer in this message."),
+    ],
+)  # fmt: skip
+def test_small_talk(chat: Chat, prompt: str, answer: str) -> None:
+    assert chat.text(prompt) == answer
+
+
+def test_the_words_of_a_request_come_back(chat: Chat) -> None:
+    assert "capital of France" in chat.text("What is the capital of France?")
+    assert chat.text("你好") != ""
+
+
+def test_what_was_said_before_is_known(chat: Chat) -> None:
+    talk = [
+        {"role": "user", "content": "Hi, my name is Ada Berg."},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "What is my name?"},
+    ]
+    assert "Ada Berg" in chat.text(talk)
+
+
+def test_condensing_a_question(chat: Chat) -> None:
+    prompt = (
+        "Given a conversation and a follow up message from Human, rewrite the message to be a standalone question.\n\n<Chat History>\n"
+        "user: What is a kiln?\nassistant: An oven.\n\n<Follow Up Message>\nHow hot does it get?\n\n<Standalone question>\n"
+    )
+    assert chat.text(prompt) == "How hot does it get, regarding kiln?"
+
+
+CHOICES = (
+    "Some choices are given below. It is provided in a numbered list (1 to 2), where each item in the list corresponds to a summary.\n"
+    "---------------------\n(1) Useful for questions about pottery\n\n(2) Useful for questions about otters\n---------------------\n"
+    "Using only the choices above and not prior knowledge, return the choice that is most relevant to the question: 'What do otters eat?'\n"
+)
+
+
+def test_choosing_among_choices(chat: Chat) -> None:
+    assert [choice["choice"] for choice in json.loads(chat.text(CHOICES))] == [2]
+    schema = {
+        "type": "object",
+        "properties": {"index": {"type": "integer"}, "reason": {"type": "string"}},
+        "required": ["index", "reason"],
+    }
+    assert json.loads(chat.text(CHOICES, response_format={"type": "json_schema", "schema": schema}))["index"] == 2
+
+
+def test_refining_an_answer(chat: Chat) -> None:
+    def refine(existing: str) -> str:
+        return chat.text(
+            f"The original query is as follows: When were lead glazes abandoned?\nWe have provided an existing answer: {existing}\n"
+            "We have the opportunity to refine the existing answer (only if needed) with some more context below.\n------------\n"
+            "Lead glazes were abandoned in 1974.\n------------\nGiven the new context, refine the original answer to better answer the query. "
+            "If the context isn't useful, return the original answer.\nRefined Answer: "
+        )
+
+    assert refine("I don't know.") == "Lead glazes were abandoned in 1974."
+    assert refine("Lead glazes were abandoned in 1974.") == "Lead glazes were abandoned in 1974."
+
+
+@pytest.mark.parametrize(("context", "verdict"), [("Otters eat crabs and fish.", "YES"), ("Kilns are ovens.", "NO")])
+def test_judging_support(chat: Chat, context: str, verdict: str) -> None:
+    prompt = (
+        "Please tell if a given piece of information is supported by the context.\nYou need to answer with either YES or NO.\n"
+        "Information: Apple pie is double-crusted.\nContext: An apple pie is a pie with apples.\nAnswer: YES\n"
+        f"Information: Otters eat crabs.\nContext: {context}\nAnswer: "
+    )
+    assert chat.text(prompt) == verdict
+
+
+def test_other_forms_of_frameworks(chat: Chat) -> None:
+    queries = chat.text(
+        "Generate 3 search queries, one on each line, related to the following input query:\nQuery: otter food\nQueries:\n"
+    )
+    assert len(set(queries.splitlines())) == 3
+    documents = "Document 1:\nKilns harden clay.\n\nDocument 2:\nOtters eat crabs.\n\nQuestion: What do otters eat?\n\nAnswer:\n"
+    graded = chat.text(
+        f"Example format:\nDocument 1:\n<summary>\n\nAnswer:\nDoc: 9, Relevance: 7\nDoc: 3, Relevance: 4\n\nLet's try this now:\n\n{documents}"
+    )
+    assert graded == "Doc: 2, Relevance: 10"
+    words = chat.text(
+        "Some text is provided below. Given the text, extract up to 3 keywords from the text. Avoid stopwords.---------------------\n"
+        "Otters eat crabs. Otters swim.\n---------------------\nProvide keywords in the following comma-separated format: 'KEYWORDS: <keywords>'\n"
+    )
+    assert words.startswith("KEYWORDS: ")
+    summary = chat.text(
+        "Write a concise summary of the following:\n\nOtters eat crabs every day. They swim well. Kilns are hot ovens.\n\nCONCISE SUMMARY:"
+    )
+    assert "Otters eat crabs every day." in summary

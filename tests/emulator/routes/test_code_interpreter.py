@@ -1,0 +1,182 @@
+"""Code runs only where that was allowed; then as in a notebook, apart from the emulator's own environment, and not for long."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from together_adapters.emulator import Emulator, serve
+from together_adapters.emulator.routes import code_interpreter
+
+KEY = {"authorization": "Bearer k-123"}
+
+
+@pytest.fixture(scope="module")
+def allowed() -> Iterator[Emulator]:
+    with serve(allow_code_execution=True) as emulator:
+        yield emulator
+        assert emulator.errors == []
+
+
+@pytest.fixture
+def code(allowed: Emulator) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=allowed.base_url, headers=KEY, timeout=20, verify=False) as client:
+        yield client
+
+
+def run(http: httpx.Client, code: str, **more: Any) -> Any:
+    answer = http.post("/tci/execute", json={"code": code, "language": "python", **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def outputs(http: httpx.Client, code: str, **more: Any) -> list[tuple[str, Any]]:
+    data = run(http, code, **more)["data"]
+    assert data["status"] == "success"
+    return [(output["type"], output["data"]) for output in data["outputs"]]
+
+
+def test_without_permission_nothing_runs(http: httpx.Client, tmp_path: Path) -> None:
+    answer = run(http, f"open({str(tmp_path / 'x')!r}, 'w')")
+    assert answer["data"]["session_id"]
+    assert [output["type"] for output in answer["data"]["outputs"]] == ["error"]
+    assert "--allow-code-execution" in answer["data"]["outputs"][0]["data"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_in_order(code: httpx.Client) -> None:
+    text = "import sys\nprint('a'); print('b')\nprint('c', file=sys.stderr)\nprint('d')\n40 + 2"
+    assert outputs(code, text) == [
+        ("stdout", "a\nb\n"),
+        ("stderr", "c\n"),
+        ("stdout", "d\n"),
+        ("execute_result", {"text/plain": "42"}),
+    ]
+    assert outputs(code, "x = 1") == outputs(code, "None") == outputs(code, "# nothing") == []
+
+
+def test_an_exception_is_an_output(code: httpx.Client) -> None:
+    (first, second) = outputs(code, "print('before')\n1 / 0")
+    assert first == ("stdout", "before\n")
+    assert second[0] == "error"
+    assert second[1].startswith('Traceback (most recent call last):\n  File "<code>", line 2')
+    assert second[1].endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 +",
+        "exit()",
+        "raise KeyboardInterrupt",
+        "input()",
+        "def f(): f()\nf()",
+        "'\ud800'.encode()",
+        "(" * 5_000,
+        "print('\\ud800'); 1 / 0",
+    ],
+)
+def test_code_that_fails_in_odd_ways(text: str, code: httpx.Client) -> None:
+    import json
+
+    answer = code.post(
+        "/tci/execute", content=json.dumps({"code": text, "language": "python"}), headers={"content-type": "application/json"}
+    )
+    assert answer.json()["data"]["outputs"][-1]["type"] == "error"
+
+
+def test_a_session_keeps_variables_and_files(code: httpx.Client) -> None:
+    files = [
+        {"name": "a.txt", "encoding": "string", "content": "hi"},
+        {"name": "b.bin", "encoding": "base64", "content": base64.b64encode(b"\0\1").decode()},
+    ]
+    id = run(code, "x = 20", files=files)["data"]["session_id"]
+    assert outputs(code, "x += 1; print(x, open('a.txt').read(), open('b.bin', 'rb').read())", session_id=id) == [
+        ("stdout", "21 hi b'\\x00\\x01'\n")
+    ]
+    assert outputs(code, "'x' in globals()") == [("execute_result", {"text/plain": "False"})]
+    (listed,) = [one for one in code.get("/tci/sessions").json()["data"]["sessions"] if one["id"] == id]
+    assert listed["execute_count"] == 2
+    assert listed["started_at"] < listed["last_execute_at"] < listed["expires_at"]
+
+
+def test_an_unknown_session(code: httpx.Client) -> None:
+    answer = run(code, "1", session_id="ses_nothing")
+    assert answer["data"] is None
+    assert "expired" in answer["errors"][0]
+
+
+def test_things_that_show_themselves(code: httpx.Client) -> None:
+    text = "class T:\n def _repr_html_(self): return '<b>'\n def _repr_png_(self): return b'png'\n def __repr__(self): return 'T'\ndisplay(T())\nT()"
+    shown = {"text/plain": "T", "text/html": "<b>", "image/png": base64.b64encode(b"png").decode()}
+    assert outputs(code, text) == [("display_data", shown), ("execute_result", shown)]
+
+
+def test_it_sees_nothing_of_the_environment(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_API_KEY", "sk-secret")
+    assert "secret" not in str(outputs(code, "import os; print(dict(os.environ), os.getcwd())"))
+
+
+def test_what_takes_too_long_is_ended(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_interpreter, "TIME_LIMIT", 1.0)
+    began = time.monotonic()
+    answer = run(code, "import time\nwhile True: time.sleep(1)")
+    assert answer["data"]["outputs"][0]["type"] == "error"
+    assert time.monotonic() - began < 5
+    assert run(code, "1", session_id=answer["data"]["session_id"])["errors"]
+    assert run(code, "import os; os._exit(3)")["data"]["outputs"][0]["type"] == "error"
+
+
+def test_output_is_bounded(code: httpx.Client) -> None:
+    assert sum(len(data) for _, data in outputs(code, "for _ in range(30): print('x' * 100_000)")) == 1_000_000
+
+
+WRONG: dict[str, list[Any]] = {
+    "code": [None, "", 5], "language": [None, "r", 5], "session_id": [5, ""],
+    "files": [5, [5], [{}], [{"name": "../a", "encoding": "string", "content": "x"}], [{"name": "/etc/x", "encoding": "string", "content": "x"}],
+              [{"name": "..", "encoding": "string", "content": "x"}], [{"name": "a\0", "encoding": "string", "content": "x"}], [{"name": "a", "encoding": "string", "content": 5}],
+              [{"name": "a", "encoding": "base64", "content": "*"}], [{"name": "a", "encoding": [], "content": "x"}], [{"name": "x" * 300, "encoding": "string", "content": ""}]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_what_is_wrong_is_named(name: str, value: Any, code: httpx.Client) -> None:
+    answer = code.post("/tci/execute", json={"code": "1", "language": "python", name: value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+
+
+def test_the_path_that_the_old_sdk_asks(code: httpx.Client, allowed: Emulator) -> None:
+    answer = code.post(f"{allowed.base_url}//tci/execute", json={"code": "1", "language": "python"})
+    assert answer.json()["data"]["outputs"] == [{"type": "execute_result", "data": {"text/plain": "1"}}]
+
+
+def test_other_machines_never_get_it() -> None:
+    with pytest.raises(ValueError, match=r"0\.0\.0\.0 is not"):
+        serve(host="0.0.0.0", allow_code_execution=True).__enter__()
+    done = subprocess.run(
+        [sys.executable, "-m", "together_adapters.emulator", "--host", "0.0.0.0", "--allow-code-execution"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "loopback alone" in done.stderr) == (2, True)
+
+
+def test_nothing_is_left_when_it_ends() -> None:
+    with (
+        serve(allow_code_execution=True) as emulator,
+        httpx.Client(base_url=emulator.base_url, headers=KEY, timeout=20, verify=False) as http,
+    ):
+        folder, process = outputs(http, "import os; print(os.getcwd(), os.getpid())")[0][1].split()
+        assert Path(folder).is_dir()
+    assert not Path(folder).exists()
+    assert not Path(f"/proc/{process}").exists()

@@ -1,0 +1,122 @@
+"""Videos: jobs that advance by themselves, and files whose boxes fit into each other."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from together_adapters.emulator import Emulator
+from together_adapters.emulator.media.video import mp4
+
+BOXES = {"moov", "trak", "mdia", "minf", "dinf", "stbl"}
+
+
+@pytest.fixture
+def videos(http: httpx.Client, emulator: Emulator) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=emulator.base_url.removesuffix("/v1") + "/v2", headers=http.headers, verify=False) as client:
+        yield client
+
+
+def start(videos: httpx.Client, **changes: Any) -> httpx.Response:
+    return videos.post("/videos", json={"model": "acme/film", "prompt": "a cat", **changes})
+
+
+def walk(data: bytes, start: int = 0, end: int | None = None) -> list[tuple[str, int, int]]:
+    """The boxes of an MP4 file: name, and where the content begins and ends."""
+    found, end = [], len(data) if end is None else end
+    while start < end:
+        size, name = struct.unpack(">I4s", data[start : start + 8])
+        assert 8 <= size <= end - start
+        found.append((name.decode(), start + 8, start + size))
+        if name.decode() in BOXES:
+            found += walk(data, start + 8, start + size)
+        start += size
+    assert start == end
+    return found
+
+
+@pytest.mark.parametrize(("width", "height", "seconds"), [(640, 480, 2), (1366, 768, 10)])
+def test_a_film(width: int, height: int, seconds: float) -> None:
+    data = mp4("a cat", width, height, seconds)
+    boxes = {name: (begin, end) for name, begin, end in walk(data)}
+    assert list(boxes) == [
+        "ftyp",
+        "moov",
+        "mvhd",
+        "trak",
+        "tkhd",
+        "mdia",
+        "mdhd",
+        "hdlr",
+        "minf",
+        "vmhd",
+        "dinf",
+        "dref",
+        "stbl",
+        "stsd",
+        "stts",
+        "stsc",
+        "stsz",
+        "stco",
+        "mdat",
+    ]
+    assert struct.unpack(">II", data[boxes["mvhd"][0] + 12 :][:8]) == (1000, seconds * 1000)
+    offset = int.from_bytes(data[boxes["stco"][0] + 8 :][:4], "big")
+    size = int.from_bytes(data[boxes["stsz"][0] + 12 :][:4], "big")
+    assert offset == boxes["mdat"][0]
+    assert (data[offset : offset + 2], data[offset + size - 2 : offset + size]) == (b"\xff\xd8", b"\xff\xd9")
+
+
+def test_a_job_advances_by_itself(videos: httpx.Client) -> None:
+    job = start(videos, seconds="3", width=320, height=240).json()
+    seen = [job["status"]]
+    deadline = time.monotonic() + 10
+    while job["status"] != "completed":
+        assert time.monotonic() < deadline
+        assert (job["outputs"], job["error"], job["completed_at"]) == (None, None, None)
+        time.sleep(0.1)
+        job = videos.get(f"/videos/{job['id']}").json()
+        seen.append(job["status"])
+    assert list(dict.fromkeys(seen)) == ["queued", "in_progress", "completed"]
+    assert (job["size"], job["seconds"], job["object"]) == ("320x240", "3", "video")
+    assert job["completed_at"] >= job["created_at"]
+    film = httpx.get(job["outputs"]["video_url"])
+    assert (film.headers["content-type"], walk(film.content)[0][0]) == ("video/mp4", "ftyp")
+    assert videos.get(f"/videos/{job['id']}").json()["outputs"] == job["outputs"]
+
+
+def test_a_form_is_taken_too(videos: httpx.Client) -> None:
+    form = {"model": (None, "acme/film"), "prompt": (None, "a cat"), "seconds": (None, "4"), "size": (None, "1280x720")}
+    assert videos.post("/videos", files=form).json()["size"] == "1280x720"
+
+
+WRONG = {
+    "model": [None, 5, "meta-llama/Llama-3.3-70B-Instruct-Turbo"], "prompt": ["", 5, "x" * 32_001], "seconds": [5, "0", "five", "9" * 5_000, "³"], "width": [0, "640", 10**9],
+    "output_format": ["WEBM", 5], "steps": [9, 51], "media": [5, []], "frame_images": [5, [5], [{"frame": 1}]], "reference_images": [[5]], "size": [5, "9999x9999"],
+    "generate_audio": ["yes"], "fps": [0], "guidance_scale": ["8"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_what_is_wrong_is_named(name: str, value: Any, videos: httpx.Client) -> None:
+    answer = start(videos, **{name: value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"", "application/json"), (b"[]", "application/json"), (b"x", "text/plain"), (b"x", "multipart/form-data; boundary=b")],
+)
+def test_bodies_that_are_none(content: bytes, kind: str, videos: httpx.Client) -> None:
+    assert videos.post("/videos", content=content, headers={"content-type": kind}).status_code == 400
+
+
+def test_no_such_job_and_no_such_method(videos: httpx.Client) -> None:
+    assert videos.get("/videos/nothing").status_code == 404
+    assert videos.delete("/videos/nothing").status_code == 405
+    assert httpx.get(videos.base_url.join("videos/x")).status_code == 401

@@ -1,0 +1,85 @@
+"""The fixture that users get: in a project of their own, without the extra, and what it costs those who do not use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from tests.packaging.test_imports import BLOCK
+
+PLUGIN = "together_adapters.emulator.pytest_plugin"
+TESTS = """
+import sys
+AT_COLLECTION = {"httpx", "pydantic", "starlette", "uvicorn", "asyncio"} & set(sys.modules)
+
+def test_nothing_is_imported_for_those_who_do_not_use_it():
+    assert AT_COLLECTION == set()
+
+def test_clients_find_it(together_emulator):
+    from together_adapters import Together
+    with Together() as client:
+        said = client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "Say hello to Ann."}])
+    assert said.choices[0].message.content == "Hello to Ann."
+    assert len(together_emulator.requests) == 1
+
+def test_each_test_has_its_own(together_emulator):
+    assert together_emulator.requests == []
+"""
+OPTIONS = """
+import pytest
+
+@pytest.fixture
+def together_emulator_options():
+    return {"api_key": "only", "job_seconds": 0}
+
+def test_options(together_emulator):
+    from together_adapters import AuthenticationError, Together
+    with Together() as client, Together(api_key="another") as stranger:
+        assert client.models.list()
+        with pytest.raises(AuthenticationError):
+            stranger.models.list()
+"""
+
+
+def run(folder: Path, tests: str, *blocked: str) -> tuple[int, str]:
+    """Run tests as a user does, with no other plugin, and without some packages."""
+    (folder / "test_mine.py").write_text(tests)
+    code = BLOCK + f"import pytest; raise SystemExit(pytest.main(['-q', '-p', '{PLUGIN}', '-p', 'no:cacheprovider']))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TOGETHER_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *blocked],
+        cwd=folder,
+        env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_it_is_offered_to_every_project() -> None:
+    assert {(point.name, point.value) for point in entry_points(group="pytest11")} >= {("together_emulator", PLUGIN)}
+
+
+def test_a_project_that_uses_it(tmp_path: Path) -> None:
+    status, output = run(tmp_path, TESTS)
+    assert status == 0, output
+    assert "3 passed" in output
+
+
+def test_options_are_a_fixture_to_override(tmp_path: Path) -> None:
+    status, output = run(tmp_path, OPTIONS)
+    assert status == 0, output
+
+
+def test_without_the_extra_it_fails_in_one_line_and_only_where_it_is_used(tmp_path: Path) -> None:
+    status, output = run(tmp_path, TESTS, "starlette", "uvicorn")
+    assert status == 1
+    assert "1 passed" in output
+    assert "2 errors" in output
+    assert output.count("Traceback") == 0
+    assert 'the emulator needs starlette and uvicorn: pip install "together-adapters[emulator]"' in output

@@ -1,0 +1,118 @@
+"""Nothing gets lost: every record of every source comes out, as rows or as a refusal, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.finetune.formats.reading import says, user
+from together_adapters.errors import DatasetError
+from together_adapters.finetune import load
+from together_adapters.finetune.formats.registry import DIALECTS
+from together_adapters.finetune.issues import RULES
+from together_adapters.finetune.records import Refusal
+
+KEYS = (
+    "role", "content", "messages", "tools", "tool_calls", "function", "name", "arguments", "id", "type", "text", "prompt", "completion",
+    "chosen", "rejected", "conversations", "from", "value", "instruction", "output", "input", "inputs", "outputs", "run_type", "generations",
+    "message", "attributes", "gen_ai.input.messages", "gen_ai.output.messages", "parts", "llm.input_messages", "llm.output_messages", "key",
+    "gen_ai.prompt.0.role", "gen_ai.completion.0.content", "traceId", "store", "examples", "queries", "responses", "query", "blocks",
+    "reference_answer", "reference_contexts", "images", "observations", "events", "resourceSpans", "scopeSpans", "spans", "lc", "kwargs",
+)  # fmt: skip
+TEXTS = st.sampled_from(
+    ("", "q", "user", "assistant", "tool", "system", "llm", "GENERATION", "[{}]", '{"a": 1}', "{", "image", "text", "gpt")
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=12,
+)
+GOOD: dict[str, Any] = {
+    "messages": {"messages": [user(), says()]},
+    "openai": {"messages": [user(), says()]},
+    "prompt_completion": {"prompt": "q", "completion": "a"},
+    "text": {"text": "t"},
+    "preference": {"prompt": "q", "chosen": "a", "rejected": "b"},
+    "hh": {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
+    "sharegpt": {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+    "alpaca": {"instruction": "q", "input": "", "output": "a"},
+    "chatml": {"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>"},
+    "otel": {"attributes": {"gen_ai.input.messages": [user()], "gen_ai.output.messages": [says()]}},
+    "openinference": {"attributes": {"llm.input_messages": [{"message": user()}], "llm.output_messages": [{"message": says()}]}},
+    "langfuse": {"type": "GENERATION", "traceId": "t", "input": [user()], "output": says()},
+    "chat_store": {"store": {"k": [user(), says()]}},
+    "handler": {"messages": [user(), says()]},
+    "labelled_rag": {"query": "q", "reference_contexts": ["c"], "reference_answer": "a"},
+    "query_response": {"queries": {"1": "q"}, "responses": {"1": "a"}},
+    "llm_runs": {"run_type": "llm", "inputs": {"messages": [user()]}, "outputs": {"generations": [[{"message": says()}]]}},
+    "examples": {"inputs": {"q": "q"}, "outputs": {"a": "a"}},
+}
+
+
+@pytest.mark.parametrize("schema", DIALECTS)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(data=st.data())
+def test_every_record_comes_out(schema: str, data: st.DataObject):
+    good = GOOD[schema]
+    near = st.dictionaries(st.sampled_from(sorted(good)), VALUES).map(lambda changed: {**good, **changed})
+    records = data.draw(st.lists(st.just(good) | near | VALUES, min_size=1, max_size=6))
+    try:
+        loaded = load(iter(records), schema)
+    except DatasetError:
+        return
+    found = list(loaded.records())
+    unpacked = DIALECTS[schema].unpack is not None
+    numbers = [record.number for record in found]
+    assert set(numbers) <= set(range(1, len(records) + 1))
+    assert unpacked or set(numbers) == set(range(1, len(records) + 1))
+    assert all(record.code in RULES for record in found if isinstance(record, Refusal))
+    assert unpacked or schema in ("llm_runs",) or len(found) == len(records)
+    if schema != "query_response" and records.count(good):
+        assert sum(not isinstance(record, Refusal) for record in found) >= min(1, records.count(good))
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4))
+@example([{"messages": None, "attributes": ""}])  # attributes that are no JSON
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_detection_never_fails_otherwise_than_it_says(records: list[Any]):
+    try:
+        list(load(records).records())
+    except DatasetError:
+        pass
+
+
+@pytest.mark.parametrize("schema", DIALECTS)
+def test_a_good_record_of_every_dialect_is_recognised(schema: str):
+    declared = schema in ("hh", "chatml", "handler", "openai")
+    assert len(list(load([GOOD[schema]], schema))) == 1
+    if not declared:
+        assert list(load([GOOD[schema]])) == list(load([GOOD[schema]], schema))
+
+
+@pytest.mark.parametrize("schema", DIALECTS)
+def test_a_hundred_thousand_brackets_break_nothing(schema: str, tmp_path: Path):
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    key = next(iter(GOOD[schema]))
+    found = list(load(iter([GOOD[schema], {**GOOD[schema], key: deep}]), schema).records())
+    assert {record.number for record in found} == {1, 2}
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps(GOOD[schema]) + "\n" + "[" * 100_000 + "\n")
+    assert [isinstance(record, Refusal) for record in load(path, schema).records()][-1]
+
+
+def test_errors_of_the_user_s_functions_are_theirs():
+    def broken(record: Any) -> str:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        list(load([GOOD["alpaca"]], template=broken))
+    assert caught.value.__notes__ == ["at record 1 of data"]
+    with pytest.raises(KeyError, match="mine"):
+        list(load([GOOD["langfuse"]], select=broken))

@@ -1,0 +1,99 @@
+"""Preferences in all their forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.finetune.formats.reading import examples, only_refusal, only_row, refusals, says, user
+from together_adapters.finetune import load
+from together_adapters.finetune.errors import SchemaDetectionError
+
+PAIR = {"input": {"messages": [user()]}, "preferred_output": [says("good")], "non_preferred_output": [says("bad")]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"prompt": "q", "chosen": "good", "rejected": "bad"},
+        {"prompt": [user()], "chosen": [says("good")], "rejected": [says("bad")]},
+        {"prompt": "q", "chosen": [says("good")], "rejected": [says("bad")]},
+        {"prompt": "q", "chosen": [user(), says("good")], "rejected": [user(), says("bad")]},
+        {"prompt": [user()], "chosen": [user(), says("good")], "rejected": [user(), says("bad")]},
+        {"chosen": [user(), says("good")], "rejected": [user(), says("bad")]},
+        {"prompt": "q", "chosen": says("good"), "rejected": says("bad")},
+        PAIR,
+        {**PAIR, "input": {"messages": [user()], "parallel_tool_calls": True}},
+    ],
+)
+def test_every_form_gives_the_same_row(record: dict[str, Any]):
+    assert only_row(load([record])) == PAIR
+
+
+def test_the_common_beginning_belongs_to_the_question():
+    shared = [user(), says("first"), user("more")]
+    row = only_row(load([{"chosen": [*shared, says("good")], "rejected": [*shared, says("bad")], "score": 3}]))
+    assert row["input"]["messages"] == shared and row["score"] == 3
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        ({"prompt": "q", "chosen": "a", "rejected": "a"}, "pref_outputs_identical"),
+        ({"chosen": [user(), says()], "rejected": [user(), says()]}, "pref_outputs_identical"),
+        ({"chosen": [user("x"), says()], "rejected": [user("y"), says()]}, "pref_prompts_differ"),
+        ({"chosen": [user(), says(), user("x"), says()], "rejected": [user(), says("b")]}, "pref_output_not_exactly_one"),
+        ({"chosen": [user()], "rejected": [user(), says("b")]}, "pref_output_not_exactly_one"),
+        ({"prompt": "q", "chosen": None, "rejected": "b"}, "cell_missing"),
+        ({"prompt": 3, "chosen": "a", "rejected": "b"}, "cell_not_text"),
+        ({"prompt": "q", "chosen": [user("a")], "rejected": [user("b")]}, "pref_output_role_not_assistant"),
+        ({**PAIR, "preferred_output": [says("a"), says("b")]}, "pref_output_not_exactly_one"),
+        ({**PAIR, "input": "q"}, "pref_input_not_object"),
+    ],
+)
+def test_pairs_that_cannot_be_told_apart_are_refused(record: dict[str, Any], code: str):
+    assert only_refusal(load([record], "preference")).code == code
+
+
+def test_tools_of_a_preference_go_with_its_question():
+    tool = {"type": "function", "function": {"name": "f"}}
+    row = only_row(load([{"prompt": "q", "chosen": "a", "rejected": "b", "tools": [tool]}]))
+    assert row["input"]["tools"] == [tool]
+
+
+def test_hh_splits_at_the_last_answer():
+    begin = "\n\nHuman: one\n\nAssistant: two\n\nHuman: three\n\nAssistant:"
+    record = {"chosen": f"{begin} good", "rejected": f"{begin} bad\nand more"}
+    row = only_row(load([record], "hh"))
+    assert [message["content"] for message in row["input"]["messages"]] == ["one", "two", "three"]
+    assert (row["preferred_output"][0]["content"], row["non_preferred_output"][0]["content"]) == ("good", "bad\nand more")
+    with pytest.raises(SchemaDetectionError, match="hh") as caught:
+        load([record])
+    assert caught.value.candidates == ("hh",)
+    other = {"chosen": begin + " a", "rejected": begin.replace("two", "2") + " b"}
+    assert only_refusal(load([other], "hh")).code == "pref_prompts_differ"
+    assert only_refusal(load([{"chosen": "plain", "rejected": "text"}], "hh")).code == "pref_text_undeclared"
+    assert only_refusal(load([record], "preference")).code == "pref_text_undeclared"
+
+
+def test_scores_make_a_pair_where_it_is_asked_for():
+    ranked = {"prompt": "q", "responses": ["bad", "good", "so-so"], "scores": [1, 5, 3]}
+    assert only_row(load([ranked], pair="best_vs_worst")) == PAIR
+    own = {"instruction": "q", "completions": [{"response": "good", "overall_score": 9}, {"response": "bad", "overall_score": 2}]}
+    assert only_row(load([own], pair="best_vs_worst")) == PAIR
+    assert only_refusal(load([{**ranked, "scores": [1, 1, 1]}], pair="best_vs_worst")).code == "pref_unscored"
+    assert only_refusal(load([{**ranked, "scores": [1]}], pair="best_vs_worst")).code == "pref_unscored"
+
+
+def test_labels_make_pairs_of_answers_to_the_same_prompt():
+    labelled = [
+        {"prompt": "q", "completion": "good", "label": True}, {"prompt": "other", "completion": "x", "label": True},
+        {"prompt": "q", "completion": "bad", "label": False}, {"prompt": "q", "completion": "bad", "label": None},
+    ]  # fmt: skip
+    data = load(labelled, "preference", pair="best_vs_worst")
+    (found,) = examples(data)
+    assert found.row == PAIR and found.number == 3
+    assert sorted((refusal.code, refusal.number) for refusal in refusals(data)) == [
+        ("paired_with_another", 1), ("pref_unscored", 2), ("pref_unscored", 4),
+    ]  # fmt: skip

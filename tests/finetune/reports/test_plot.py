@@ -1,0 +1,111 @@
+"""Reports as pictures and histograms: everything is drawn, nothing is counted twice, and the same report gives the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from together_adapters.finetune import DataReport
+from together_adapters.finetune.reports.diff import Difference
+from together_adapters.finetune.reports.distribution import distribution
+from together_adapters.finetune.reports.histogram import Bin, growing_histogram, histogram, is_skewed
+from together_adapters.finetune.reports.plot import draw, save_picture
+from together_adapters.finetune.reports.report_comparison import report_differences
+
+VALUES = st.dictionaries(st.integers(0, 10**7), st.integers(1, 50), min_size=1, max_size=40)
+
+
+def report(**changes: object) -> DataReport:
+    tokens = distribution({20: 5, 60: 30, 90: 12, 4000: 1})
+    given = {"rows": 50, "valid": 48, "errors": 2, "tokens": tokens, "issue_counts": {"json_syntax": 2}, "max_seq_length": 1024}
+    return DataReport.model_validate({**given, **changes})
+
+
+@given(VALUES)
+def test_bins_hold_every_value_once(counts: dict[int, int]) -> None:
+    spread = distribution(counts)
+    for bins in (histogram(spread), histogram(spread, 40), growing_histogram(spread), growing_histogram(spread, 3)):
+        assert sum(one.number for one in bins) == spread.count
+        assert all(one.low <= one.high for one in bins)
+        assert all(one.high + 1 == after.low for one, after in pairwise(bins))
+        assert bins[0].low <= min(counts) and max(counts) <= bins[-1].high
+
+
+@given(VALUES, st.integers(2, 30))
+def test_bins_of_equal_width_are_few(counts: dict[int, int], most: int) -> None:
+    bins = histogram(distribution(counts), most)
+    assert len({one.high - one.low for one in bins}) == 1
+    assert len(bins) <= most + 2
+
+
+def test_bins_that_people_can_read() -> None:
+    assert histogram(distribution({3: 1, 90: 2}), 4) == [Bin(0, 31, 1), Bin(32, 63, 0), Bin(64, 95, 2)]
+    assert growing_histogram(distribution({0: 1, 3: 1, 9: 2})) == [
+        Bin(0, 0, 1),
+        Bin(1, 1, 0),
+        Bin(2, 3, 1),
+        Bin(4, 7, 0),
+        Bin(8, 15, 2),
+    ]
+    assert histogram(distribution({})) == growing_histogram(distribution({})) == []
+    assert is_skewed(distribution({10: 99, 1000: 1})) and not is_skewed(distribution({10: 5, 30: 5}))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg", "a.pdf", "a.PNG"])
+def test_a_picture_is_the_same_every_time(tmp_path: Path, name: str) -> None:
+    save_picture(report(), tmp_path / name, title="data.jsonl")
+    first = (tmp_path / name).read_bytes()
+    save_picture(report(), tmp_path / name, title="data.jsonl")
+    assert (tmp_path / name).read_bytes() == first
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(FileExistsError):
+        save_picture(report(), tmp_path / name, overwrite=False)
+
+
+def test_what_is_on_a_picture(tmp_path: Path) -> None:
+    figure = draw(report(dropped={"duplicate": 2}), title="data.jsonl")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "Tokens per row, estimated",
+        "Issues: errors red, warnings amber",
+        "Rows left out",
+    ]
+    assert figure.get_suptitle() == "data.jsonl: 50 rows, 2 errors, 0 warnings"
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()][-1] == "trained up to 1,024"
+    counts = {f"reason_{n}": 30 - n for n in range(25)}
+    names = [label.get_text() for label in draw(report(dropped=counts)).axes[2].get_yticklabels()]
+    assert names[0] == "reason_0" and names[-1] == "15 others"
+
+
+@pytest.mark.parametrize("title", ["", "$x_1$ $", "数据.jsonl", "a\\frac"])
+def test_names_are_no_formulas(tmp_path: Path, title: str) -> None:
+    save_picture(report(dropped={"$\\x$": 1}), tmp_path / "a.png", title=title)
+
+
+def test_a_report_of_nothing(tmp_path: Path) -> None:
+    save_picture(DataReport(), tmp_path / "a.png")
+    with pytest.raises(ValueError, match="ends in none of"):
+        save_picture(DataReport(), tmp_path / "a.gif")
+
+
+def test_without_matplotlib_it_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from together_adapters.finetune import DataReport\n"
+        "from together_adapters.finetune.reports.plot import draw\n"
+        "try: draw(DataReport())\n"
+        "except ImportError as problem: print(problem)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+    assert "together-adapters[plots]" in done.stdout
+
+
+def test_reports_that_differ() -> None:
+    one, other = report(), report(issue_counts={"json_syntax": 2, "blank_line": 1}, duplicates=3, engine="msgspec")
+    assert report_differences(one, one) == []
+    assert report_differences(one, other) == [Difference("issue_counts.blank_line", 0, 1)]

@@ -1,0 +1,105 @@
+"""Lines with everything that may be wrong, by chance, and both ways of checking them."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from together_adapters.finetune.writing.in_memory import check_bytes
+
+GLANCE = "together_adapters.finetune.validation.fast_validator"
+TOOL = {
+    "type": "function",
+    "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}},
+}
+
+
+def says(role: str, content: Any = "x", **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+def call(id: str = "c1") -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+
+
+ASKED = {"messages": [says("user", "q")]}
+GOOD: dict[str, list[dict[str, Any]]] = {
+    "conversation": [
+        {"messages": [says("system", "s"), says("user"), says("assistant"), says("user", "é"), says("assistant", "ü")]},
+        {"messages": [says("user", ""), says("assistant")]},
+        {"messages": [says("user"), says("assistant", weight=1, reasoning="hm"), says("user"), says("assistant", weight=0)], "weight": 0.5},
+        {"messages": [says("user", [{"type": "text", "text": "x"}]), says("assistant", [{"type": "text", "text": "y"}])]},
+        {"tools": [TOOL], "messages": [says("user", name="bob"), {"role": "assistant", "tool_calls": [call(), call("c2")]},
+            says("tool", "5", tool_call_id="c1"), says("tool", "6", tool_call_id="c2"), says("assistant", "done")]},
+        {"messages": [says("user"), says("assistant", None, tool_calls=[call()])], "tools": [TOOL]},
+    ],
+    "preference": [{"input": ASKED, "preferred_output": [says("assistant", "a")], "non_preferred_output": [says("assistant", "b")]}],
+    "general": [{"text": "hello"}, {"text": "hello", "weight": 2}],
+    "instruction": [{"prompt": "p", "completion": "c"}, {"prompt": "p", "completion": "c", "weight": 1}],
+}  # fmt: skip
+SEEDS = {form: [json.dumps(row, ensure_ascii=False).encode() for row in rows] for form, rows in GOOD.items()}
+ATOMS = [
+    b"null", b"true", b"1", b"1.0", b"0", b"-1", b"2", b"-0", b"01", b"1E2", b"0.5", b"1e999", b"1e-400", b"1" * 400, b"NaN", b'""', b'" "', b'"x"',
+    b"[]", b"{}", b'"\\ud800"', b'"\\u0000"', b'"\\u00a0"', b'"\\u2003"', b'"\xe2\x80\xa8"', b'"\xff"', b'"\\q"', b'"t\\u006fols"', b'"user"',
+    b'"assistant"', b'"tool"', b'"system"', b'[{"type":"text","text":"t"}]', b'"c1"', b'"{}"', b"[" * 195 + b"]" * 195,
+]  # fmt: skip
+KEYS = [b'"weight"', b'"content"', b'"role"', b'"name"', b'"tools"', b'"reasoning"', b'"t\\u006fols"', b'"tool_call_id"']
+TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null|[\[\]{},:]')
+
+
+def altered(chance: random.Random, line: bytes, others: list[bytes]) -> bytes:
+    """Return a line with a few tokens replaced, doubled, removed or broken."""
+    tokens = TOKENS.findall(line)
+    for _ in range(chance.choice((0, 1, 1, 1, 2, 3))):
+        if not tokens:
+            break
+        place, kind = chance.randrange(len(tokens)), chance.randrange(9)
+        keys = [number for number in range(len(tokens) - 1) if tokens[number + 1] == b":"]
+        if kind == 0:
+            tokens[place] = chance.choice(ATOMS)
+        elif kind == 1:
+            tokens.insert(place, chance.choice(tokens))
+        elif kind == 2:
+            del tokens[place]
+        elif kind == 3:
+            tokens[place] = chance.choice(TOKENS.findall(chance.choice(others)) or [b"x"])
+        elif kind == 4:
+            values = [number for number, token in enumerate(tokens) if token not in b"[]{},:"]
+            if values:
+                tokens[chance.choice(values)] = chance.choice(ATOMS)
+        elif kind == 5 and keys:
+            key = chance.choice(keys)
+            tokens[key:key] = [tokens[key], b":", chance.choice(ATOMS), b","]
+        elif kind == 6 and keys:
+            tokens[chance.choice(keys)] = chance.choice(KEYS)
+        elif kind == 7:
+            raw = bytearray(b" ".join(tokens))
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+            return bytes(raw).replace(b"\n", b" ")
+        elif kind == 8:
+            tokens[place] = chance.choice((b"\r", b" ", b"\t")) + tokens[place]
+    return chance.choice((b"", b" ")).join(tokens)
+
+
+def lines(chance: random.Random, form: str, number: int) -> list[bytes]:
+    """Return lines of a format, the first of them good, of the others about half."""
+    seeds = SEEDS[form]
+    rest = [
+        chance.choice(seeds) if chance.random() < 0.5 else altered(chance, chance.choice(seeds), seeds) for _ in range(number - 1)
+    ]
+    return [seeds[0], *rest]
+
+
+def reports(monkeypatch: pytest.MonkeyPatch, data: bytes, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the reports of both engines, save for their names."""
+    fast = check_bytes(data, **options)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, GLANCE, None)
+        plain = check_bytes(data, **options)
+    assert (fast.engine, plain.engine) == ("msgspec", "python")
+    return fast.model_dump(exclude={"engine"}), plain.model_dump(exclude={"engine"})

@@ -1,0 +1,80 @@
+"""Checks E01-E09: retries, timeouts, broken streams."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.llama_index.conformance.provider import KEY, Factory, run, user
+from tests.llama_index.conformance.wire import Reply, WireServer, chunk, error, whole
+
+
+class ResilienceChecks:
+    """Failures are retried exactly as often as asked, and never hidden."""
+
+    def test_e01_rate_limit(self, llm_factory: Factory, wire: WireServer) -> None:
+        """Two 429 with `Retry-After: 0`, then an answer: three requests, fast."""
+        wire.script(error(429, "slow down", retry_after="0"), error(429, "slow down", retry_after="0"))
+        began = time.monotonic()
+        assert llm_factory(max_retries=2).chat(user()).message.content
+        assert len(wire.requests) == 3
+        assert time.monotonic() - began < 3
+
+    def test_e02_server_error(self, llm_factory: Factory, wire: WireServer) -> None:
+        """A 500, then an answer."""
+        wire.script(error(500, "oops"))
+        assert run(llm_factory(max_retries=2).achat(user())).message.content
+        assert len(wire.requests) == 2
+
+    def test_e03_bad_request(self, llm_factory: Factory, wire: WireServer) -> None:
+        """A 400 is sent once, and its message surfaces."""
+        wire.script(*[error(400, "no such parameter") for _ in range(4)])
+        with pytest.raises(Exception, match="no such parameter"):
+            llm_factory(max_retries=2).chat(user())
+        assert len(wire.requests) == 1
+
+    def test_e04_no_multiplied_retries(self, llm_factory: Factory, wire: WireServer) -> None:
+        """`max_retries=2` means at most three requests."""
+        wire.script(*[error(500, "oops", retry_after="0") for _ in range(12)])
+        with pytest.raises(Exception, match="oops"):
+            llm_factory(max_retries=2).chat(user())
+        assert len(wire.requests) <= 3
+
+    def test_e05_error_inside_a_stream(self, llm: Any, wire: WireServer) -> None:
+        """An error event raises; it does not end the stream silently."""
+        wire.script(Reply(events=[chunk({"content": "Hi"}), {"error": {"message": "engine died", "type": "server_error"}}]))
+        with pytest.raises(Exception, match="engine died"):
+            list(llm.stream_chat(user()))
+
+    def test_e06_cut_stream(self, llm: Any, wire: WireServer) -> None:
+        """A stream without finish reason and end marker raises."""
+        wire.script(Reply(events=[chunk({"content": "Hi"})], done=False))
+        with pytest.raises(Exception, match=r"\S"):
+            list(llm.stream_chat(user()))
+
+    def test_e07_timeout(self, llm_factory: Factory, wire: WireServer) -> None:
+        """The timeout is kept."""
+        wire.script(Reply(json=whole({"content": "late"}).json, delay=3))
+        began = time.monotonic()
+        with pytest.raises(Exception, match=r"(?i)time"):
+            llm_factory(timeout=0.5, max_retries=0).chat(user())
+        assert time.monotonic() - began < 2
+
+    def test_e08_no_retries(self, llm_factory: Factory, wire: WireServer) -> None:
+        """`max_retries=0` sends one request; with more, opening a stream is retried too."""
+        wire.script(error(500, "oops"))
+        with pytest.raises(Exception, match="oops"):
+            llm_factory(max_retries=0).chat(user())
+        assert len(wire.requests) == 1
+        wire.script(error(500, "oops", retry_after="0"))
+        assert list(llm_factory(max_retries=1).stream_chat(user()))[-1].message.content
+        assert len(wire.requests) == 3
+
+    def test_e09_no_key_in_errors(self, llm_factory: Factory, wire: WireServer) -> None:
+        """No error shows the key, even if the service repeats it."""
+        wire.script(error(401, f"invalid key {KEY}"))
+        with pytest.raises(Exception, match=r"\S") as raised:
+            llm_factory(max_retries=0).chat(user())
+        assert KEY not in f"{raised.value} {raised.value!r} {raised.value.__dict__}"

@@ -1,0 +1,196 @@
+"""Checks T01-T15 and T23: tool calls, whole and in every shape that servers stream them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
+from llama_index.core.tools import FunctionTool
+
+from tests.llama_index.conformance.provider import Factory, run, user
+from tests.llama_index.conformance.wire import Delta, WireServer, call, fragments, obey, say, streamed, whole
+
+FIRST, SECOND = '{"a": 2, "b": 3}', '{"a": 10, "b": 20}'
+BOTH = [("add", {"a": 2, "b": 3}), ("add", {"a": 10, "b": 20})]
+
+
+def add(a: int, b: int) -> int:
+    """Add two integers."""
+    return a + b
+
+
+def now() -> str:
+    """Tell the time."""
+    return "noon"
+
+
+ADD = FunctionTool.from_defaults(add)
+NOW = FunctionTool.from_defaults(now)
+
+
+def calls_of(llm: Any, response: Any) -> list[tuple[str, Any]]:
+    """Return the calls that an agent would make."""
+    found = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    return [(selection.tool_name, selection.tool_kwargs) for selection in found]
+
+
+def stream_of(llm: Any, wire: WireServer, deltas: list[Delta], **options: Any) -> list[Any]:
+    """Return the items of a stream that brings such deltas."""
+    wire.script(streamed(deltas, finish="tool_calls"))
+    return list(llm.stream_chat_with_tools([ADD, NOW], "Add", **{"allow_parallel_tool_calls": True, **options}))
+
+
+class ToolChecks:
+    """Tool calls go out as asked and come back as agents want them."""
+
+    def test_t01_a_call(self, llm: Any, wire: WireServer) -> None:
+        """A call becomes a ToolCallBlock, and a ToolSelection with a dict of arguments."""
+        wire.script(whole({"tool_calls": [call("add", FIRST)]}, finish="tool_calls"))
+        response = llm.chat_with_tools([ADD], "Add")
+        block = next(block for block in response.message.blocks if isinstance(block, ToolCallBlock))
+        assert (block.tool_name, block.tool_call_id) == ("add", "call_0")
+        selection = llm.get_tool_calls_from_response(response)[0]
+        assert (selection.tool_id, selection.tool_name, selection.tool_kwargs) == ("call_0", "add", {"a": 2, "b": 3})
+
+    def test_t02_choice(self, llm: Any, wire: WireServer) -> None:
+        """`tool_required` means required, a name means that function, and auto is the default."""
+        for options in ({}, {"tool_required": True}, {"tool_choice": "add"}):
+            llm.chat_with_tools([ADD], "Add", **options)
+        sent = [body.get("tool_choice") for body in wire.bodies]
+        assert sent[0] in (None, "auto")
+        assert sent[1:] == ["required", {"type": "function", "function": {"name": "add"}}]
+
+    @pytest.mark.parametrize("streams", [False, True])
+    def test_t03_parallel(self, llm: Any, wire: WireServer, streams: bool) -> None:
+        """Two calls are kept where they are allowed; one is where they are not."""
+        both = [call("add", FIRST), call("add", SECOND, 1)]
+        wire.chat(say("", calls=both))
+        for allowed, expected in ((True, BOTH), (False, BOTH[:1])):
+            options: Any = {"allow_parallel_tool_calls": allowed}
+            ask = llm.stream_chat_with_tools if streams else llm.chat_with_tools
+            answer = ask([ADD], "Add", **options)
+            assert calls_of(llm, list(answer)[-1] if streams else answer) == expected
+
+    def test_t04_fragments(self, llm: Any, wire: WireServer) -> None:
+        """Arguments in pieces are put together, and can be read at every step."""
+        found = stream_of(llm, wire, fragments(call("add", FIRST), 3))
+        assert all(isinstance(kwargs, dict) for item in found for _, kwargs in calls_of(llm, item))
+        assert calls_of(llm, found[-1]) == BOTH[:1]
+
+    def test_t05_one_after_the_other(self, llm: Any, wire: WireServer) -> None:
+        """Two calls in turn."""
+        deltas = [*fragments(call("add", FIRST)), *fragments(call("add", SECOND, 1))]
+        assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == BOTH
+
+    def test_t06_both_in_one_chunk(self, llm: Any, wire: WireServer) -> None:
+        """Two complete calls in one chunk."""
+        deltas: list[Delta] = [{"tool_calls": [call("add", FIRST), call("add", SECOND, 1)]}]
+        assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == BOTH
+
+    def test_t07_interleaved(self, llm: Any, wire: WireServer) -> None:
+        """Pieces of two calls in alternation."""
+        first, second = fragments(call("add", FIRST)), fragments(call("add", SECOND, 1))
+        deltas = [delta for pair in zip(first, second, strict=False) for delta in pair] + second[len(first) :]
+        assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == BOTH
+
+    @pytest.mark.parametrize("index", [0, None])
+    def test_t08_one_index_for_all(self, llm: Any, wire: WireServer, index: int | None) -> None:
+        """Different ids are different calls, also under one index, or none."""
+        deltas = [*fragments(call("add", FIRST)), *fragments(call("add", SECOND, 1))]
+        for delta in deltas:
+            for piece in delta["tool_calls"]:
+                piece["index"] = index
+                if index is None:
+                    del piece["index"]
+        assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == BOTH
+
+    @pytest.mark.parametrize("arguments", ["", None, "{}", "null"])
+    def test_t09_no_arguments(self, llm: Any, wire: WireServer, arguments: str | None) -> None:
+        """A tool without parameters may be called with nothing."""
+        wire.script(whole({"tool_calls": [call("now", arguments)]}, finish="tool_calls"))
+        assert calls_of(llm, llm.chat_with_tools([NOW], "When?")) == [("now", {})]
+        deltas: list[Delta] = [{"tool_calls": [call("now", arguments)]}]
+        assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == [("now", {})]
+
+    @pytest.mark.parametrize("arguments", ['{"a": 2, "b"', "nonsense", "[1, 2]", '{"a": 2}}', "\ud800"[:0] + "{'a': 2}"])
+    def test_t10_broken_arguments(self, llm: Any, wire: WireServer, arguments: str) -> None:
+        """Arguments that are no JSON object crash nothing."""
+        wire.script(whole({"tool_calls": [call("add", arguments)]}, finish="tool_calls"))
+        answers = [llm.chat_with_tools([ADD], "Add"), *stream_of(llm, wire, fragments(call("add", arguments)))]
+        assert all(isinstance(kwargs, dict) for answer in answers for _, kwargs in calls_of(llm, answer))
+        assert calls_of(llm, answers[0])[0][0] == "add"
+
+    def test_t11_no_call(self, llm: Any) -> None:
+        """No call raises a ValueError where one was expected, and is an empty list where not."""
+        response = llm.chat_with_tools([ADD], "Hi")
+        assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
+        with pytest.raises(ValueError, match=r"\S"):
+            llm.get_tool_calls_from_response(response, error_on_no_tool_call=True)
+
+    def test_t12_round_trip(self, llm: Any, wire: WireServer) -> None:
+        """Calls go back with arguments as a JSON string, results with the id of their call."""
+        wire.chat(say("", calls=[call("add", FIRST)]))
+        self._see_history(llm, wire, llm.chat_with_tools([ADD], "Add").message)
+
+    def test_t13_blocks_alone(self, llm: Any, wire: WireServer) -> None:
+        """A ToolCallBlock with a dict of arguments is enough."""
+        block = ToolCallBlock(tool_call_id="call_0", tool_name="add", tool_kwargs={"a": 2, "b": 3})
+        self._see_history(llm, wire, ChatMessage(role="assistant", blocks=[block]))
+
+    def _see_history(self, llm: Any, wire: WireServer, message: ChatMessage) -> None:
+        result = ChatMessage(role="tool", content="5", additional_kwargs={"tool_call_id": "call_0"})
+        wire.chat(say("It is 5."))
+        assert llm.chat([*user("Add"), message, result]).message.content == "It is 5."
+        sent = wire.bodies[-1]["messages"]
+        assert len(sent[1]["tool_calls"]) == 1
+        function = sent[1]["tool_calls"][0]["function"]
+        assert function["name"] == "add"
+        assert json.loads(function["arguments"]) == {"a": 2, "b": 3}
+        assert (sent[2]["role"], sent[2]["tool_call_id"], sent[2]["content"]) == ("tool", "call_0", "5")
+
+    @pytest.mark.parametrize("flavour", ["sync", "async"])
+    def test_t14_predict_and_call(self, llm: Any, wire: WireServer, flavour: str) -> None:
+        """`predict_and_call` uses the API's tools."""
+        wire.chat(say("", calls=[call("add", FIRST)]))
+        if flavour == "async":
+            response = run(llm.apredict_and_call([ADD], user_msg="Add"))
+        else:
+            response = llm.predict_and_call([ADD], user_msg="Add")
+        assert response.response == "5"
+        assert wire.bodies[0]["tools"]
+
+    def test_t15_tools_as_they_are(self, llm: Any, wire: WireServer) -> None:
+        """Nothing is added to a tool or to the request that nobody asked for."""
+        llm.chat_with_tools([ADD], "Add", allow_parallel_tool_calls=True)
+        function = wire.bodies[0]["tools"][0]["function"]
+        assert set(function) == {"name", "description", "parameters"}
+        assert "parallel_tool_calls" not in wire.bodies[0]
+
+    def test_t23_streamed_call_in_a_store(self, llm: Any, wire: WireServer) -> None:
+        """A streamed message with calls survives JSON, and the conversation goes on."""
+        message = stream_of(llm, wire, fragments(call("add", FIRST)))[-1].message
+        kept = ChatMessage.model_validate_json(message.model_dump_json())
+        self._see_history(llm, wire, kept)
+
+
+class PromptedToolChecks:
+    """A model that calls no functions can still be asked to choose a tool."""
+
+    @pytest.mark.parametrize("flavour", ["sync", "async"])
+    def test_x14_predict_and_call_by_prompt(self, llm_factory: Factory, wire: WireServer, flavour: str) -> None:
+        """`predict_and_call` falls back to prompting (core alone crashes there)."""
+        wire.chat(say('Thought: I add.\nAction: add\nAction Input: {"a": 2, "b": 3}'))
+        plain = llm_factory(is_function_calling_model=False)
+        if flavour == "async":
+            response = run(plain.apredict_and_call([ADD], user_msg="Add"))
+        else:
+            response = plain.predict_and_call([ADD], user_msg="Add")
+        if "requires a running workflow" in response.response:
+            pytest.skip("this LlamaIndex cannot take a step of an agent outside a workflow")
+        assert response.response == "5"
+        assert "tools" not in wire.bodies[0]
+
+
+__all__ = ["ADD", "BOTH", "FIRST", "SECOND", "PromptedToolChecks", "ToolChecks", "add", "calls_of", "obey", "stream_of"]

@@ -1,0 +1,1 @@
+"""What a model would answer: text, tool calls, JSON, by fixed rules."""

@@ -1,0 +1,1 @@
+"""How requests reach a route, and how responses leave."""

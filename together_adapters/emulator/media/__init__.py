@@ -1,0 +1,1 @@
+"""Images, audio and video, encoded without a library."""

@@ -1,0 +1,308 @@
+"""`POST /v1/chat/completions`: the same turn, told at once or in chunks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from together_adapters.emulator.app import Ask, json_route
+from together_adapters.emulator.engine import conversation
+from together_adapters.emulator.engine import responder as mind
+from together_adapters.emulator.engine.completion import (
+    BIG_SEED,
+    Turn,
+    alternatives,
+    cut,
+    logprob,
+    openai_logprobs,
+    together_logprobs,
+    token_id,
+    usage,
+)
+from together_adapters.emulator.engine.conversation import Call, Conversation
+from together_adapters.emulator.engine.responder import Thought
+from together_adapters.emulator.engine.text_features import count_tokens, tokens
+from together_adapters.emulator.http.errors import bad_request, unprocessable
+from together_adapters.emulator.http.sse import EventStream, compact
+from together_adapters.emulator.routes import sampling_params as parameters
+from together_adapters.emulator.routes.models import served
+from together_adapters.emulator.routes.sampling_params import Parameters
+from together_adapters.types.capabilities import Capabilities
+
+_KNOWN: Final = parameters.SHARED | {"messages"}
+_PER_MESSAGE: Final = 4
+"""Tokens that a chat template adds to each message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A chat request that was understood, with the turns that answer it."""
+
+    ask: Ask
+    model: str
+    parameters: Parameters
+    conversation: Conversation
+    turns: list[Turn]
+    reasoning_field: str
+    logprobs_shape: str
+    prompt_tokens: int
+    created: int
+
+    @property
+    def seed(self) -> int:
+        """The seed that the answer reports."""
+        asked = self.parameters.seed
+        return asked if asked is not None else BIG_SEED if self.ask.behaviour.seed_above_int64 else 7
+
+    def call_id(self, position: int) -> str:
+        """An id for a tool call, unlike any other of this server."""
+        return f"call_{self.ask.id[1:7].lower()}{position:02d}"
+
+
+def complete(ask: Ask) -> dict[str, Any] | EventStream:
+    """Answer a chat request."""
+    exchange = _understand(ask)
+    if exchange.parameters.stream:
+        return EventStream(_chunks(exchange), ask.behaviour.delay)
+    return _whole(exchange)
+
+
+def _understand(ask: Ask) -> Exchange:
+    body = ask.body
+    model, facts = served(body)
+    if facts.type in ("embedding", "rerank"):
+        raise bad_request(f"The model {model} does not chat; it is a model for {facts.type}s.", param="model")
+    talk = conversation.read(body.get("messages"), ask.behaviour.strict)
+    if ask.behaviour.strict and "parallel_tool_calls" in body:
+        raise unprocessable("unknown parameter parallel_tool_calls", param="parallel_tool_calls")
+    prompt_tokens = _count(talk, body)
+    asked = parameters.read(ask, _KNOWN, facts, prompt_tokens)
+    place = _reasoning_place(ask, facts)
+    thought = mind.think(talk, body, ask.behaviour.strict)
+    reasoning = "" if place == "none" else mind.reason(talk, thought, str(body.get("reasoning_effort") or "medium"))
+    turns = [_turn(ask, asked, thought.variant(index), reasoning, place) for index in range(asked.n)]
+    shape = ask.behaviour.logprobs
+    if shape == "auto":
+        shape = "openai" if model.lower().startswith("openai/gpt-oss") else "together"
+    return Exchange(ask, model, asked, talk, turns, place, shape, prompt_tokens, int(time.time()))
+
+
+def _count(talk: Conversation, body: dict[str, Any]) -> int:
+    written = sum(count_tokens(message.text) + _PER_MESSAGE for message in talk.messages)
+    attached = sum(len(message.media) * 256 for message in talk.messages)
+    given = sum(count_tokens(compact(body[name]).decode()) for name in ("tools", "response_format") if body.get(name))
+    return written + attached + given
+
+
+def _reasoning_place(ask: Ask, facts: Capabilities) -> str:
+    """Where this answer's reasoning goes, or `none`."""
+    wanted = ask.behaviour.reasoning
+    if wanted != "auto":
+        return wanted
+    style = facts.reasoning
+    if style is None or (style == "tags" and ask.body.get("response_format")):
+        return "none"
+    switch = ask.body.get("reasoning") or {}
+    flags = ask.body.get("chat_template_kwargs") or {}
+    told = (switch.get("enabled"), flags.get("thinking"), flags.get("enable_thinking"))
+    off = any(flag is False for flag in told) or ask.body.get("reasoning_effort") == "none"
+    return "none" if off and style != "tags" else style
+
+
+def _turn(ask: Ask, asked: Parameters, thought: Thought, reasoning: str, place: str) -> Turn:
+    text = thought.text
+    if place == "tags":
+        text = f"<think>\n{reasoning}\n</think>\n\n{text}"
+        reasoning = ""
+    thoughts, ended = cut(reasoning, (), asked.max_tokens, "stop")
+    if ended == "length":
+        return Turn([], "length", (), thoughts)
+    if thought.calls:
+        return Turn(tokens(text) if place == "tags" else [], "tool_calls", thought.calls, thoughts)
+    room = None if asked.max_tokens is None else asked.max_tokens - len(thoughts)
+    pieces, ended = cut(text, asked.stop, room, ask.behaviour.finish)
+    return Turn(pieces, ended, (), thoughts)
+
+
+def _usage(exchange: Exchange) -> dict[str, Any]:
+    spoken = sum(len(turn.pieces) + len(turn.reasoning) for turn in exchange.turns)
+    called = sum(count_tokens(call.name + _arguments(call)) for turn in exchange.turns for call in turn.calls)
+    reasoned = sum(_reasoned(turn) for turn in exchange.turns)
+    earlier = sum(count_tokens(message.text) for message in exchange.conversation.messages[:-1])
+    nested = exchange.ask.behaviour.cached_tokens == "nested"
+    return usage(exchange.prompt_tokens, spoken + called, earlier // 16 * 16, reasoned, nested)
+
+
+def _reasoned(turn: Turn) -> int:
+    if not turn.text.startswith("<think>"):
+        return len(turn.reasoning)
+    return len(tokens(turn.text.partition("</think>")[0]))
+
+
+def _arguments(call: Call) -> str:
+    return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
+
+
+def _written(exchange: Exchange, call: Call, position: int, arguments: str) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": arguments}
+    return {"index": position, "id": exchange.call_id(position), "type": "function", "function": function}
+
+
+def _whole(exchange: Exchange) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": exchange.ask.id,
+        "object": "chat.completion",
+        "created": exchange.created,
+        "model": exchange.model,
+        "prompt": _echoed(exchange),
+        "choices": [_choice(exchange, turn, index) for index, turn in enumerate(exchange.turns)],
+    }
+    if exchange.ask.behaviour.usage != "none":
+        body["usage"] = _usage(exchange)
+    return body
+
+
+def _echoed(exchange: Exchange) -> list[dict[str, Any]]:
+    if not exchange.parameters.echo:
+        return []
+    text = "\n".join(message.text for message in exchange.conversation.messages)
+    echoed: dict[str, Any] = {"text": text}
+    if exchange.parameters.logprobs is not None:
+        scores = together_logprobs(tokens(text), 1)
+        echoed["logprobs"] = scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}
+    return [echoed]
+
+
+def _choice(exchange: Exchange, turn: Turn, index: int) -> dict[str, Any]:
+    calls = [_written(exchange, call, at, _arguments(call)) for at, call in enumerate(turn.calls)]
+    message: dict[str, Any] = {"role": "assistant", "content": turn.text if turn.text or not calls else None, "tool_calls": calls}
+    if turn.reasoning:
+        message[exchange.reasoning_field] = "".join(turn.reasoning)
+    return {
+        "index": index,
+        "finish_reason": turn.finish,
+        "seed": exchange.seed,
+        "logprobs": _logprobs(exchange, turn),
+        "message": message,
+    }
+
+
+def _logprobs(exchange: Exchange, turn: Turn) -> dict[str, Any] | None:
+    most = exchange.parameters.logprobs
+    if most is None:
+        return None
+    return openai_logprobs(turn.pieces, most) if exchange.logprobs_shape == "openai" else together_logprobs(turn.pieces, most)
+
+
+def _chunks(exchange: Exchange) -> Iterator[dict[str, Any]]:
+    """Tell a turn in chunks: reasoning, text, tool calls, and the end with its usage."""
+    turn, behaviour = exchange.turns[0], exchange.ask.behaviour
+    told_role = False
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+        nonlocal told_role
+        silent = None if behaviour.null_content else ""
+        role = {"role": "assistant"} if behaviour.role_every_chunk or not told_role else {}
+        delta = {"token_id": None, **role, "content": silent, **delta}
+        told_role = True
+        choice = {
+            "index": 0, "text": delta["content"] or "", "logprobs": None, "finish_reason": finish, "seed": None, "delta": delta,
+        } | more  # fmt: skip
+        return _envelope(exchange, [choice])
+
+    for piece in turn.reasoning:
+        yield chunk({exchange.reasoning_field: piece, "token_id": token_id(piece)})
+    for delta, more in _text_deltas(exchange, turn):
+        yield chunk(delta, **more)
+    for written, finish in _tool_deltas(exchange, turn):
+        yield chunk({"tool_calls": written} if written else {}, finish)
+    place, asked = behaviour.usage, exchange.parameters.usage_asked
+    counted = _usage(exchange) if place in ("finish", "separate") or (asked and place.startswith("asked")) else None
+    last = chunk({"token_id": 128_009}, turn.finish, seed=exchange.seed)
+    separate = place in ("separate", "asked-separate")
+    yield last if separate else last | {"usage": counted}
+    if separate and counted:
+        yield _envelope(exchange, []) | {"usage": counted}
+
+
+def _envelope(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": exchange.ask.id,
+        "object": "chat.completion.chunk",
+        "created": exchange.created,
+        "choices": choices,
+        "model": exchange.model,
+        "usage": None,
+    }
+
+
+def _text_deltas(exchange: Exchange, turn: Turn) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Deltas of the text, each with what its choice carries besides."""
+    most, behaviour = exchange.parameters.logprobs, exchange.ask.behaviour
+    if most is None:
+        for piece in grouped(turn.pieces, behaviour.pieces, behaviour.chunk_tokens):
+            yield {"content": piece, "token_id": token_id(piece) if behaviour.echo_ids else None}, {}
+        return
+    for at, piece in enumerate(turn.pieces):
+        more: dict[str, Any] = {"logprobs": logprob(piece, at)}
+        if exchange.logprobs_shape == "openai":
+            more = {"logprobs": openai_logprobs([piece], most, at)}
+        elif most > 1:
+            more["top_logprobs"] = alternatives(piece, at, most)
+        yield {"content": piece, "token_id": token_id(piece) if behaviour.echo_ids else None}, more
+
+
+def grouped(pieces: list[str], most: int | None, together: int) -> Iterator[str]:
+    """Regroup tokens into what one chunk carries: `together` tokens, or at most `most` characters."""
+    if most is not None:
+        text = "".join(pieces)
+        yield from (text[start : start + most] for start in range(0, len(text), most))
+    elif together == 1:
+        yield from pieces
+    else:
+        yield from ("".join(pieces[start : start + together]) for start in range(0, len(pieces), together))
+
+
+ToolDelta = tuple[list[dict[str, Any]], str | None]
+
+
+def _tool_deltas(exchange: Exchange, turn: Turn) -> Iterator[ToolDelta]:
+    """Tool calls in the fashion of `Behaviour.tool_deltas`, each with the finish reason its chunk carries."""
+    if not turn.calls:
+        return
+    mode = exchange.ask.behaviour.tool_deltas
+    texts = [_arguments(call) for call in turn.calls]
+    if mode in ("whole", "one-chunk"):
+        complete = [_written(exchange, call, at, texts[at]) for at, call in enumerate(turn.calls)]
+        yield from ([(complete, None)] if mode == "one-chunk" else [([call], None) for call in complete])
+        return
+    yield [], None
+    opened = [_written(exchange, call, at, "") for at, call in enumerate(turn.calls)]
+    parts = [[{"index": at, "function": {"arguments": part}} for part in _split(text)] for at, text in enumerate(texts)]
+    if mode == "interleaved":
+        yield from (([head], None) for head in opened)
+        for step in range(max(map(len, parts))):
+            yield from (([series[step]], None) for series in parts if step < len(series))
+        return
+    for head, series in zip(opened, parts, strict=True):
+        for position, delta in enumerate([head, *series]):
+            yield [_indexed(delta, mode)], "tool_calls" if mode == "repeat-finish" and position == len(series) else None
+        if mode == "repeat-finish":
+            yield [], None
+
+
+def _indexed(delta: dict[str, Any], mode: str) -> dict[str, Any]:
+    if mode == "same-index":
+        return delta | {"index": 0}
+    return {name: value for name, value in delta.items() if name != "index" or mode != "no-index"}
+
+
+def _split(text: str) -> list[str]:
+    """Cut arguments where a model would: every few characters."""
+    return [text[start : start + 7] for start in range(0, len(text), 7)]
+
+
+ROUTES: Any = [json_route("/v1/chat/completions", complete)]

@@ -1,0 +1,1 @@
+"""What the account holds: files, jobs, models, limits."""

@@ -1,0 +1,164 @@
+"""Which dialect a source speaks, by the columns of its first records: exactly one must fit, nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from together_adapters.finetune.errors import SchemaDetectionError
+from together_adapters.finetune.formats.preference import ANSWERS
+from together_adapters.finetune.formats.span_attributes import attributes_of, spans
+from together_adapters.finetune.readers.fields import field
+from together_adapters.finetune.readers.user_callbacks import STUMBLES
+from together_adapters.finetune.records import Unconvertible
+
+_COLUMNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("messages", ("messages",)),
+    ("prompt_completion", ("prompt", "completion")),
+    ("text", ("text",)),
+    ("preference", ("chosen", "rejected")),
+    ("preference", ("preferred_output", "non_preferred_output")),
+    ("alpaca", ("instruction", "output")),
+    ("llm_runs", ("run_type", "inputs")),
+    ("labelled_rag", ("query", "reference_answer")),
+    ("query_response", ("queries", "responses")),
+)
+_RETRIEVAL: Final = (
+    ("queries", "corpus", "relevant_docs"), ("anchor", "positive"), ("query", "positive"), ("query", "pos"),
+    ("sentence1", "sentence2"), ("query", "passages"),
+)  # fmt: skip
+_OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
+_OTEL: Final = ("gen_ai.",)
+
+
+def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
+    """Return the name of the dialect of some records.
+
+    Args:
+        records: The first of a source.
+        pair: Whether answers that are scored may be paired.
+
+    Raises:
+        SchemaDetectionError: None fits, several do, or it is data that trains nothing here.
+    """
+    found: dict[str, None] = {}
+    columns: list[str] = []
+    for record in records:
+        refuse(record, pair)
+        try:
+            fitting = candidates(record, pair)
+        except SchemaDetectionError:
+            raise
+        except (Unconvertible, *STUMBLES):
+            continue
+        for name in fitting:
+            found[name] = None
+        if isinstance(record, dict) and not columns:
+            columns = [str(key) for key in record][:20]
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        raise _error(
+            f"several schemas fit: {', '.join(found)}; say which with schema=, or name the columns with columns=", *found
+        )
+    listed = f" with the columns {', '.join(columns)}" if columns else ""
+    raise _error(f"no schema fits records{listed}; say which it is with schema=, or name the columns with columns=")
+
+
+def candidates(record: Any, pair: str | None = None) -> list[str]:
+    """Return the dialects that a record may be of."""
+    if isinstance(record, list):
+        return ["messages"] if record and isinstance(record[0], dict) and "role" in record[0] else []
+    if not isinstance(record, dict):
+        return _of_object(record)
+    there = {key for key, value in record.items() if value is not None}
+    found = [name for name, needed in _COLUMNS if there.issuperset(needed)]
+    if "chosen" in there and _is_sharegpt(record):
+        found = [name for name in found if name != "preference"]
+    if _is_sharegpt(record):
+        found.append("sharegpt")
+    if "preference" in found and _is_text_pair(record):
+        raise _error(
+            "whole dialogues as text, without a prompt, have no place where the answer begins; for HH's say schema='hh'", "hh"
+        )
+    if pair and any(isinstance(record.get(name), list) for name in ANSWERS):
+        found.append("preference")
+    found += _of_documents(record, there) + _of_traces(record, there)
+    if {"inputs", "outputs"} <= there and "llm_runs" not in found:
+        found.append("examples")
+    return list(dict.fromkeys(found))
+
+
+def refuse(record: Any, pair: str | None = None) -> None:
+    """Look for data that no job trains on.
+
+    Raises:
+        SchemaDetectionError: It is such, and why.
+    """
+    if not isinstance(record, dict):
+        return
+    if "input_ids" in record:
+        raise _error("the data is tokenized already: it stays Parquet; look at it with check_jsonl and give its path to start")
+    if any(all(name in record for name in names) for names in _RETRIEVAL):
+        raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
+    if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
+        raise _error(
+            "answers with a label (KTO) have no method here; pair='best_vs_worst' makes pairs of those to the same prompt"
+        )
+    if any(isinstance(record.get(name), list) for name in ANSWERS) and "chosen" not in record and pair is None:
+        raise _error("answers with scores have no method here; pair='best_vs_worst' makes a pair of the best and the worst")
+
+
+def _is_sharegpt(record: dict[str, Any]) -> bool:
+    turns = record.get("conversations") or record.get("conversation")
+    return isinstance(turns, list) or (isinstance(turns, str) and turns.startswith("[{"))
+
+
+def _is_text_pair(record: dict[str, Any]) -> bool:
+    return not record.get("prompt") and all(
+        isinstance(record.get(name), str) and record[name][:2] != "[{" for name in ("chosen", "rejected")
+    )
+
+
+def _of_documents(record: dict[str, Any], there: set[str]) -> list[str]:
+    examples = record.get("examples")
+    if isinstance(examples, list) and examples and isinstance(examples[0], dict) and "reference_answer" in examples[0]:
+        return ["labelled_rag"]
+    if isinstance(record.get("store"), dict) or isinstance(record.get("chat_store"), dict):
+        return ["chat_store"]
+    values = list(record.values())
+    if values and all(isinstance(value, dict) and {"messages", "response"} <= value.keys() for value in values):
+        return ["handler"]
+    return []
+
+
+def _of_traces(record: dict[str, Any], there: set[str]) -> list[str]:
+    if "observations" in there or ({"type", "input", "output"} <= there and there & {"traceId", "trace_id"}):
+        return ["langfuse"]
+    if there & {"attributes", "resourceSpans", "resource_spans"} or any("." in str(key) for key in record):
+        return list(dict.fromkeys(name for span in _some(spans(record)) for name in _of_span(span)))
+    return []
+
+
+def _of_object(record: Any) -> list[str]:
+    if field(record, "run_type") is not None:
+        return ["llm_runs"]
+    if field(record, "inputs") is not None:
+        return ["examples"]
+    return _of_span(record) if field(record, "attributes") is not None else []
+
+
+def _of_span(span: Any) -> list[str]:
+    if attributes_of(span, _OPENINFERENCE):
+        return ["openinference"]
+    return ["otel"] if attributes_of(span, _OTEL) else []
+
+
+def _some(items: Iterable[Any]) -> list[Any]:
+    return [item for _, item in zip(range(100), items, strict=False)]
+
+
+def _error(message: str, *names: str) -> SchemaDetectionError:
+    error = SchemaDetectionError(message)
+    error.candidates = names
+    return error

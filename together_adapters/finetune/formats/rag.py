@@ -1,0 +1,143 @@
+"""Questions with their contexts, as evaluation sets of RAG have them, and questions with answers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from together_adapters.finetune.findings import kind_of
+from together_adapters.finetune.formats.conversation import Talk, parsed
+from together_adapters.finetune.formats.options import Options
+from together_adapters.finetune.readers.columns import extras, require_record, text_of
+from together_adapters.finetune.records import Converted, Unconvertible
+
+_USED: Final = frozenset(
+    {"query", "reference_contexts", "reference_answer", "query_by", "reference_answer_by", "class_name"}
+)  # fmt: skip
+_POOL: Final = 20_000
+
+
+@dataclass(frozen=True)
+class RagPrompt:
+    """Makes the prompt of a RAG example: its contexts in an order of chance, then the question.
+
+    With `distractors` it is what RAFT trains: to find the context that answers among some that do not. The same seed gives the same
+    prompts, whatever else is in the file's order.
+
+    Attributes:
+        distractors: How many contexts of other examples are put among its own.
+        seed: Another number draws others.
+        golden: The share of examples that keep their own contexts; the others have distractors alone.
+        text: The prompt, with `{context}` and `{query}`.
+        separator: What stands between two contexts.
+    """
+
+    distractors: int = 0
+    seed: int = 0
+    golden: float = 1.0
+    text: str = "Answer the question with the help of the context.\n\nContext:\n{context}\n\nQuestion: {query}"
+    separator: str = "\n\n"
+
+    def __post_init__(self) -> None:
+        if self.distractors < 0 or not 0 <= self.golden <= 1:
+            raise ValueError("distractors must be 0 or more, and golden a share between 0 and 1")
+
+    def __call__(self, query: str, contexts: Sequence[str], pool: Sequence[str] = ()) -> str:
+        """Return a prompt.
+
+        Args:
+            query: The question.
+            contexts: What answers it.
+            pool: The contexts of all examples, to draw distractors from.
+
+        Raises:
+            Unconvertible: The pool is too small.
+        """
+        chance = Random(f"{self.seed}\0{query}")
+        shown = list(contexts) if chance.random() < self.golden else []
+        if self.distractors:
+            own = set(contexts)
+            others = sorted({context for context in pool if context not in own})
+            if len(others) < self.distractors:
+                raise Unconvertible(
+                    "distractors_missing", f"there are {len(others)} other contexts for {self.distractors} distractors"
+                )
+            shown += chance.sample(others, self.distractors)
+            chance.shuffle(shown)
+        if not shown:
+            return query
+        return self.text.replace("{context}", self.separator.join(shown)).replace("{query}", query)
+
+
+def pool_of(records: Iterator[Any]) -> list[str]:
+    """Return the contexts of a source, the first twenty thousand that differ."""
+    found: dict[str, None] = {}
+    for record in records:
+        contexts = record.get("reference_contexts") if isinstance(record, Mapping) else None
+        for context in contexts if isinstance(contexts, list) else ():
+            if isinstance(context, str) and len(found) < _POOL:
+                found[context] = None
+    return sorted(found)
+
+
+def rag_examples(document: Any) -> Iterator[Any]:
+    """Give the examples of a labelled RAG file."""
+    listed = document.get("examples") if isinstance(document, dict) else None
+    if isinstance(listed, list):
+        yield from listed
+    else:
+        yield document
+
+
+def labelled_rag(record: Any, options: Options, pool: Sequence[str] = ()) -> Iterator[Converted]:
+    """Convert an example: the prompt that the template makes, and the reference answer."""
+    record = require_record(record)
+    contexts = parsed(record.get("reference_contexts") or [], "reference_contexts")
+    if not isinstance(contexts, list) or not all(isinstance(context, str) for context in contexts):
+        raise Unconvertible("cell_not_text", "the contexts must be a list of texts", "reference_contexts", contexts)
+    answer = text_of(record, "reference_answer")
+    if not answer.strip():
+        raise Unconvertible("answer_missing", "the reference answer is empty", "reference_answer")
+    template = options.template or RagPrompt()
+    prompt = template(text_of(record, "query"), contexts, pool) if isinstance(template, RagPrompt) else template(record)
+    yield _pair(prompt, answer, options, extras(record, _USED))
+
+
+class Asked(NamedTuple):
+    """A question of a set, with its answer, each None where it is missing."""
+
+    name: str
+    query: Any
+    response: Any
+
+
+def asked(document: Any) -> Iterator[Asked]:
+    """Give the questions of a set of queries and responses, and responses without a question."""
+    queries, responses = (document.get(name) if isinstance(document, dict) else None for name in ("queries", "responses"))
+    if not isinstance(queries, dict) or not isinstance(responses, dict):
+        raise Unconvertible("store_invalid", "queries and responses are objects of texts by id", "queries", kind_of(queries))
+    for name, query in queries.items():
+        yield Asked(name, query, responses.get(name))
+    for name, response in responses.items():
+        if name not in queries:
+            yield Asked(name, None, response)
+
+
+def query_response(record: Any, options: Options) -> Iterator[Converted]:
+    """Convert a question with its answer."""
+    for column in ("query", "response"):
+        if not isinstance(getattr(record, column), str):
+            code = "answer_missing" if column == "response" else "cell_missing"
+            raise Unconvertible(code, f"there is no {column} of the id {record.name[:60]!r}", column)
+    yield _pair(record.query, record.response, options, {})
+
+
+def _pair(prompt: str, answer: str, options: Options, more: dict[str, Any]) -> Converted:
+    if options.form == "instruction":
+        return Converted({"prompt": prompt, "completion": answer, **more})
+    talk = Talk(options)
+    talk.add("user", prompt)
+    talk.answer(answer)
+    return talk.converted(extra=more)

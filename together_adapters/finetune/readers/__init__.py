@@ -1,0 +1,1 @@
+"""Files, tables and other containers, read as records."""

@@ -1,0 +1,202 @@
+"""Files and folders as records: JSON lines, JSON documents, CSV, Parquet and Arrow, compressed or from standard input."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from glob import glob, has_magic
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+
+from pydantic_core import from_json
+
+from together_adapters.errors import DatasetError
+from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.readers.arrow import arrow_records
+from together_adapters.finetune.records import Refusal
+from together_adapters.finetune.rules import MAX_LINE_BYTES
+from together_adapters.finetune.validation.jsonl_reader import BOM, parse
+
+SUFFIXES: Final = (
+    ".jsonl",
+    ".ndjson",
+    ".jsonl.gz",
+    ".ndjson.gz",
+    ".json",
+    ".json.gz",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".arrow",
+    ".feather",
+)
+
+
+class Found(NamedTuple):
+    """A record, where it stands, and in what. A number of 0 is a whole document, which may hold many records."""
+
+    number: int
+    source: str
+    value: Any
+
+
+Item: TypeAlias = Found | Refusal
+
+
+class Source(NamedTuple):
+    """Something that can be read, perhaps only once.
+
+    Attributes:
+        name: What it is called.
+        read: Gives its records, from the beginning.
+        once: Whether it can be read only once.
+        padded: Whether it is a table, which pads objects with nulls.
+    """
+
+    name: str
+    read: Callable[[], Iterable[Item]]
+    once: bool = False
+    padded: bool = False
+
+
+def open_path(path: str | Path) -> Source:
+    """Return a file, all files of a folder or of a pattern, or standard input as a source.
+
+    Raises:
+        DatasetError: There is no such file, or none of a kind that can be read.
+    """
+    if str(path) == "-":
+        return Source("stdin", lambda: _lines(sys.stdin.buffer, "stdin"), once=True)
+    files = _files(Path(path))
+    padded = all(file.suffix in (".parquet", ".arrow", ".feather") for file in files)
+    if len(files) == 1:
+        return Source(files[0].name, lambda: _read(files[0]), padded=padded)
+    return Source(str(path), lambda: chain.from_iterable(map(_read, files)), padded=padded)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        saved = (path / "state.json").exists() or (path / "dataset_info.json").exists()
+        found = sorted(file for file in path.iterdir() if file.name.endswith((".arrow",) if saved else SUFFIXES))
+        if not found:
+            raise DatasetError(f"in {path} is no file that can be read: {', '.join(SUFFIXES)}")
+        return found
+    if path.is_file():
+        if not path.name.lower().endswith(SUFFIXES):
+            raise DatasetError(f"{path.name} ends in none of {', '.join(SUFFIXES)}")
+        return [path]
+    if has_magic(str(path)) and (matched := sorted(Path(name) for name in glob(str(path), recursive=True))):
+        return [file for one in matched for file in _files(one)]
+    raise DatasetError(f"there is no file {path}")
+
+
+def _read(path: Path) -> Iterator[Item]:
+    name = path.name.lower()
+    if name.endswith((".parquet", ".arrow", ".feather")):
+        return (Found(number, path.name, record) for number, record in enumerate(arrow_records(path), 1))
+    if name.endswith((".csv", ".tsv")):
+        return _cells(path, "\t" if name.endswith(".tsv") else ",")
+    if name.endswith((".json", ".json.gz")):
+        return _document(path)
+    return _file_lines(path)
+
+
+def _open(path: Path) -> BinaryIO:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb", 1 << 20)  # type: ignore[return-value]
+
+
+def _file_lines(path: Path) -> Iterator[Item]:
+    with _open(path) as file:
+        yield from _lines(file, path.name)
+
+
+def _lines(file: Iterable[bytes], name: str) -> Iterator[Item]:
+    """Read one value from each line; blank lines are none."""
+    decode = _decoder()
+    for number, line in enumerate(file, 1):
+        if len(line) > MAX_LINE_BYTES:
+            yield Refusal("line_too_long", f"the line has {len(line):,} bytes", number, name)
+            continue
+        try:
+            yield Found(number, name, decode(line))
+        except (ValueError, RecursionError):
+            if line.strip():
+                yield _slowly(line, number, name)
+
+
+def _decoder() -> Callable[[bytes], Any]:
+    """The fastest parser that is there."""
+    try:
+        import msgspec
+    except ImportError:
+        return lambda line: from_json(line, allow_inf_nan=False)
+    return msgspec.json.Decoder().decode
+
+
+def _slowly(line: bytes, number: int, name: str) -> Item:
+    """Parse a line that the fast parser does not take; say what is wrong with it."""
+    notes = Notes()
+    good, value = parse(notes, line.removeprefix(BOM) if number == 1 else line)
+    if good:
+        return Found(number, name, value)
+    fault = notes.findings[0]
+    return Refusal(fault.code, fault.message, number, name, "", line[:200].decode("utf-8", "replace"))
+
+
+def _document(path: Path) -> Iterator[Item]:
+    """Read a document: a list of records, or one record; or lines of JSON, which often have this name too."""
+    with _open(path) as file:
+        data = file.read().removeprefix(BOM)
+    try:
+        document = from_json(data, allow_inf_nan=False)
+    except ValueError:
+        lines = data.splitlines(keepends=True) if b"\n" in data.strip() and data.lstrip()[:1] == b"{" else [data]
+        found = list(_lines(lines, path.name))
+        if any(isinstance(item, Found) for item in found):
+            yield from found
+        else:
+            yield _slowly(data, 1, path.name)
+        return
+    if isinstance(document, list) and not (document and isinstance(document[0], dict) and "role" in document[0]):
+        for number, record in enumerate(document, 1):
+            yield Found(number, path.name, record)
+    else:
+        yield Found(0, path.name, document)
+
+
+def _cells(path: Path, delimiter: str) -> Iterator[Item]:
+    """Read a table of texts; an empty cell is none."""
+    with path.open(encoding="utf-8-sig", newline="") as file, _long_cells():
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, [])
+            number = 0
+            for cells in reader:
+                if not cells:
+                    continue
+                number += 1
+                if len(cells) == len(header):
+                    yield Found(
+                        number, path.name, {name: cell if cell else None for name, cell in zip(header, cells, strict=True)}
+                    )
+                else:
+                    message = f"the row has {len(cells)} cells, the header {len(header)}"
+                    yield Refusal("csv_columns", message, number, path.name)
+        except UnicodeDecodeError:
+            yield Refusal("not_utf8", "the file is not UTF-8", reader.line_num + 1, path.name)
+        except csv.Error as problem:
+            yield Refusal("csv_syntax", f"the file is not CSV: {problem}", reader.line_num, path.name)
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let cells be as long as they are; the limit belongs to the whole process, so it is put back."""
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

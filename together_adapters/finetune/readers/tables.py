@@ -1,0 +1,70 @@
+"""Tables in memory, told by what they can do: pandas and Polars frames, Arrow tables, Hugging Face data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from together_adapters.errors import DatasetError
+from together_adapters.finetune.readers.arrow import ROWS, batch_records
+from together_adapters.finetune.readers.files import Found, Source
+
+
+def open_table(source: Any) -> Source | None:
+    """Return a table as a source; None when it is no table.
+
+    Raises:
+        DatasetError: It is a set of tables, of which one must be chosen, or has to be computed first.
+    """
+    home = type(source).__module__.partition(".")[0]
+    name = type(source).__name__
+    if home == "datasets" and isinstance(source, Mapping):
+        raise DatasetError(f"this {name} has the splits {', '.join(map(str, source))}: load one of them, as in load(data[...])")
+    if home == "datasets" and hasattr(source, "with_format"):
+        return _source(name, lambda: batch_records(source.with_format("arrow").iter(batch_size=ROWS)))
+    if home == "pyarrow":
+        return _pyarrow(source, name)
+    if home == "pandas" and hasattr(source, "iloc"):
+        return _source(name, lambda: _pandas(source))
+    if home == "polars":
+        if not hasattr(source, "iter_slices"):
+            raise DatasetError(f"this {name} has to be computed first: load(frame.collect())")
+        return _source(name, lambda: (row for part in source.iter_slices(ROWS) for row in part.to_dicts()))
+    return None
+
+
+def _source(name: str, read: Any, *, once: bool = False) -> Source:
+    return Source(name, lambda: (Found(number, name, row) for number, row in enumerate(read(), 1)), once, True)
+
+
+def _pyarrow(source: Any, name: str) -> Source:
+    if hasattr(source, "to_batches"):
+        return _source(name, lambda: batch_records(source.to_batches(max_chunksize=ROWS)))
+    if hasattr(source, "read_next_batch"):
+        return _source(name, lambda: batch_records(source), once=True)
+    return _source(name, lambda: batch_records([source]))
+
+
+def _pandas(frame: Any) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(frame), ROWS):
+        for row in frame.iloc[start : start + ROWS].to_dict("records"):
+            yield {str(key): plain_cell(value) for key, value in row.items()}
+
+
+def plain_cell(value: Any) -> Any:
+    """Return a cell as plain values: arrays as lists, NaN and its kin as None."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return None if value != value else value  # noqa: PLR0124 -- NaN alone differs from itself
+    if isinstance(value, dict):
+        return {key: plain_cell(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) or hasattr(value, "tolist"):
+        items = value if isinstance(value, list | tuple) else value.tolist()
+        return (
+            [plain_cell(item) for item in items]
+            if isinstance(items, Iterable) and not isinstance(items, str)
+            else plain_cell(items)
+        )
+    return None if type(value).__name__ in ("NAType", "NaTType") else value

@@ -1,0 +1,197 @@
+"""A report as a picture: how long the rows are, which issues there are, and why rows were left out. No display is needed.
+
+save_picture(check_jsonl("train.jsonl"), "lengths.png")
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from os import PathLike
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final
+
+from together_adapters.finetune.issues import RULES
+from together_adapters.finetune.reports.histogram import Bin, growing_histogram, histogram, is_skewed
+from together_adapters.finetune.reports.report import DataReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from together_adapters.finetune.reports.distribution import Distribution
+
+KINDS: Final = (".png", ".svg", ".pdf")
+
+_BLUE, _PALE, _RED, _AMBER, _GREY, _INK = "#4c72b0", "#a9bcdc", "#c44e52", "#dd9f3d", "#9a9a9a", "#333333"
+_BINS: Final = 48
+_BARS: Final = 10
+_WIDTH: Final = 8.0
+
+
+def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = "", overwrite: bool = True) -> None:
+    """Draw a report, and save it at once. The same report gives the same bytes.
+
+    Args:
+        report: What to draw.
+        path: The picture: `.png`, `.svg` or `.pdf`.
+        title: What stands above it, such as the file's name.
+        overwrite: Whether a file that is there is replaced.
+
+    Raises:
+        ValueError: The path has another ending.
+        FileExistsError: The file is there, and `overwrite` is not set.
+        ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
+    """
+    path = Path(path)
+    check_picture(path)
+    figure = draw(report, title=title)
+    content = _rendered(figure, path.suffix.lower())
+    part = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
+    try:
+        part.write_bytes(content)
+        if not overwrite and path.exists():
+            raise FileExistsError(f"{path} is there already")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_picture(path: Path) -> None:
+    """Raise what `save_picture` would, before there is anything to draw.
+
+    Raises:
+        ValueError: The path has an ending that is none of a picture.
+        ImportError: matplotlib is not installed.
+    """
+    from importlib.util import find_spec
+
+    if path.suffix.lower() not in KINDS:
+        raise ValueError(f"{path.name} ends in none of {', '.join(KINDS)}")
+    if find_spec("matplotlib") is None:
+        raise ImportError('pictures are drawn by matplotlib: pip install "together-adapters[plots]"')
+
+
+def draw(report: DataReport, *, title: str = "") -> Figure:
+    """Return a report as a figure of matplotlib, to show in a notebook or to save.
+
+    Args:
+        report: What to draw.
+        title: What stands above it.
+
+    Raises:
+        ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as problem:
+        raise ImportError('pictures are drawn by matplotlib: pip install "together-adapters[plots]"') from problem
+
+    issues, dropped = _ranked(report.issue_counts), _ranked(report.dropped)
+    heights = [3.0 if report.tokens.count else 1.0] + [0.45 + 0.3 * len(bars) for bars in (issues, dropped) if bars]
+    figure = Figure(figsize=(_WIDTH, 0.8 + sum(heights)), layout="constrained", facecolor="white")
+    rows: Any = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
+    axes: list[Axes] = [row[0] for row in rows]
+    figure.suptitle(_heading(report, title), x=0.01, ha="left", fontsize=12, color=_INK, parse_math=False)
+    _draw_lengths(axes[0], report)
+    if issues:
+        _draw_bars(axes[1], "Issues: errors red, warnings amber", issues, [_colour(report, code) for code, _ in issues])
+    if dropped:
+        _draw_bars(axes[-1], "Rows left out", dropped, [_GREY] * len(dropped))
+    return figure
+
+
+def _heading(report: DataReport, title: str) -> str:
+    counts = (("row", report.rows), ("error", report.errors), ("warning", report.warnings))
+    said = ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in counts)
+    return f"{title}: {said}" if title else said
+
+
+def _draw_lengths(axes: Axes, report: DataReport) -> None:
+    name, spread = report.distributions()[0]
+    _plain(axes, name[:1].upper() + name[1:])
+    if not spread.count:
+        axes.text(0.5, 0.5, "no row could be measured", ha="center", va="center", color=_GREY, transform=axes.transAxes)
+        axes.set_axis_off()
+        return
+    skewed = is_skewed(spread)
+    _draw_bins(axes, growing_histogram(spread, 3) if skewed else histogram(spread, _BINS))
+    if skewed:
+        axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value == int(value) else "")
+    axes.set_ylabel("rows", color=_INK)
+    _mark(axes, spread, report.max_seq_length)
+
+
+def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
+    lows = [one.low for one in bins]
+    widths = [one.high - one.low + 1 for one in bins]
+    counts = [one.number for one in bins]
+    axes.bar(lows, counts, widths, align="edge", color=_PALE, edgecolor="white", linewidth=0.5)
+    axes.set_xlim(lows[0], bins[-1].high + 1)
+    axes.set_ylim(0, max(counts) * 1.08)
+
+
+def _mark(axes: Axes, spread: Distribution, longest: int | None) -> None:
+    """Draw lines at the median, at what a twentieth exceeds, and at the model's limit where it is in sight."""
+    marks = [("median", spread.p50, _BLUE, "-"), ("95 %", spread.p95, _BLUE, "--")]
+    if longest is not None and spread.max is not None and longest < spread.max:
+        marks.append(("trained up to", longest, _RED, "-"))
+    for name, value, colour, style in marks:
+        if value is not None:
+            axes.axvline(value, color=colour, linestyle=style, linewidth=1.2, label=f"{name} {value:,}")
+    axes.legend(
+        frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, labelcolor=_INK, ncols=len(marks)
+    )
+
+
+def _draw_bars(axes: Axes, title: str, bars: Sequence[tuple[str, int]], colours: Sequence[str]) -> None:
+    _plain(axes, title)
+    places = range(len(bars))
+    drawn = axes.barh(places, [number for _, number in bars], height=0.62, color=colours)
+    axes.bar_label(drawn, [f"{number:,}" for _, number in bars], padding=4, fontsize=9, color=_INK)
+    axes.set_yticks(places, [name for name, _ in bars], parse_math=False)
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.set_xlim(0, max(number for _, number in bars) * 1.12)
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+
+
+def _plain(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=_INK, fontweight="bold", parse_math=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#cccccc")
+    axes.tick_params(colors=_INK, labelsize=9, length=0)
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the most frequent names; those that there is no room for as one."""
+    ranked = sorted(((name, number) for name, number in counts.items() if number), key=lambda item: (-item[1], item[0]))
+    rest = ranked[_BARS:]
+    return ranked[:_BARS] + ([(f"{len(rest)} others", sum(number for _, number in rest))] if rest else [])
+
+
+def _colour(report: DataReport, code: str) -> str:
+    """Red is an error, amber is a warning."""
+    listed = next((issue.severity for issue in report.issues if issue.code == code), None)
+    severity = listed or (RULES[code].severity if code in RULES else None)
+    return {"error": _RED, "warning": _AMBER}.get(severity or "", _GREY)
+
+
+def _rendered(figure: Figure, suffix: str) -> bytes:
+    """Return the bytes of a picture, without times and random ids."""
+    import matplotlib as mpl
+
+    nothing: dict[str, dict[str, None]] = {
+        ".png": {"Software": None},
+        ".svg": {"Date": None, "Creator": None},
+        ".pdf": {"CreationDate": None},
+    }
+    drawn = BytesIO()
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "together-adapters", "font.family": "DejaVu Sans"}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font has not
+        figure.savefig(drawn, format=suffix[1:], dpi=150, metadata=nothing[suffix])
+    return drawn.getvalue()

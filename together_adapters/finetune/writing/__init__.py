@@ -1,0 +1,1 @@
+"""Records made into rows that train, and written."""
