@@ -25,7 +25,7 @@ _HOMES = {
     "Together": "llms",
     "TogetherEmbeddings": "embeddings",
     "TogetherRerank": "rerank",
-    "init_together_model": "models",
+    "init_together_model": "factory",
     "load": "serialization",
 }
 
