@@ -30,7 +30,7 @@ STOPWORDS: Final = frozenset(
     please re s same she should so some such t tell than that the their them then there these they this those through to too
     under until up us use used using very was we were what when where which while who whom why will with would you your
     answer question explain describe give context information given based following purpose mean means meaning happen happens
-    work works""".split()  # noqa: SIM905
+    work works""".split()
 )
 
 _SUFFIXES: Final = (

@@ -20,7 +20,7 @@ _ENOUGH: Final = 2.0
 _MOST_TOOLS: Final = 1024
 _JOINTS: Final = re.compile(r"(?:[.;!?\n]+\s+|,?\s+(?:and then|then|and also|and|also|plus|as well as)\s+|,\s+)", re.IGNORECASE)
 _WEAK: Final = frozenset(
-    "get tool function call user string value input output data return returns run make use find current number name type".split()  # noqa: SIM905
+    "get tool function call user string value input output data return returns run make use find current number name type".split()
 )
 
 
