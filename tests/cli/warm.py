@@ -22,10 +22,10 @@ def load() -> None:
     for name in ("together_adapters.client", "encodings.idna", "httpcore", "rich.progress", "rich.table"):
         import_module(name)
     from together_adapters.transport.wire import ssl_context
-    from together_adapters.types.answer import Answer
+    from together_adapters.types.response import ResponseModel
 
     ssl_context()
-    for model in Answer.__subclasses__():
+    for model in ResponseModel.__subclasses__():
         model.model_rebuild()
 
 

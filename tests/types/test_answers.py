@@ -14,7 +14,7 @@ import pytest
 
 from together_adapters import types
 from together_adapters.transport.call import events
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 NEW = "a-word-of-tomorrow"
 NEEDED = {
@@ -27,11 +27,11 @@ NEEDED = {
 """What an answer is nothing without: an upload that is told no place, an embedding with no numbers, a score of no document."""
 
 
-def answers() -> list[type[Answer]]:
+def answers() -> list[type[ResponseModel]]:
     for module in pkgutil.iter_modules(types.__path__):
         importlib.import_module(f"{types.__name__}.{module.name}")
-    found: list[type[Answer]] = []
-    waiting: list[type[Answer]] = [Answer]
+    found: list[type[ResponseModel]] = []
+    waiting: list[type[ResponseModel]] = [ResponseModel]
     while waiting:
         kind = waiting.pop()
         found.append(kind)
@@ -39,11 +39,11 @@ def answers() -> list[type[Answer]]:
     return sorted({kind for kind in found if kind.__module__.startswith(f"{types.__name__}.")}, key=lambda kind: kind.__name__)
 
 
-def needed(kind: type[Answer]) -> dict[str, Any]:
+def needed(kind: type[ResponseModel]) -> dict[str, Any]:
     return dict(NEEDED.get(kind.__name__, {}))
 
 
-def read(kind: type[Answer], sent: Any) -> Answer:
+def read(kind: type[ResponseModel], sent: Any) -> ResponseModel:
     """Read an answer as the client does."""
     return events(kind)(json.dumps(sent).encode())
 
@@ -55,7 +55,7 @@ def words(hint: Any) -> bool:
     return hint is str or isinstance(hint, str)
 
 
-def wired(kind: type[Answer]) -> Iterator[tuple[str, Any]]:
+def wired(kind: type[ResponseModel]) -> Iterator[tuple[str, Any]]:
     """The fields of an answer under the names that they have on the wire."""
     hints = typing.get_type_hints(kind)
     for name, field in kind.model_fields.items():
@@ -65,7 +65,7 @@ def wired(kind: type[Answer]) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
-def test_nothing_and_nulls_are_read(kind: type[Answer]) -> None:
+def test_nothing_and_nulls_are_read(kind: type[ResponseModel]) -> None:
     read(kind, needed(kind)).model_dump()
     names = [name for name, _ in wired(kind) if name not in needed(kind)]
     for name in names:
@@ -74,7 +74,7 @@ def test_nothing_and_nulls_are_read(kind: type[Answer]) -> None:
 
 
 @pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
-def test_new_words_and_new_fields_are_kept(kind: type[Answer]) -> None:
+def test_new_words_and_new_fields_are_kept(kind: type[ResponseModel]) -> None:
     texts = {name: NEW for name, hint in wired(kind) if words(hint)}
     answer = read(kind, {**needed(kind), **texts, "brand_new": {"deep": [1]}})
     dumped = answer.model_dump()

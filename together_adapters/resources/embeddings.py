@@ -9,9 +9,9 @@ from typing import Any, Literal, Unpack
 from together_adapters.errors import APIStatusError, TogetherError
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Parallel, Response, json_object, request
-from together_adapters.types.answer import Usage
 from together_adapters.types.embeddings import KNOWN, EmbeddingResponse, all_floats, floats
 from together_adapters.types.requests import RequestOptions
+from together_adapters.types.response import Usage
 
 BATCH_SIZE = 128
 BATCH_TOKENS = 100_000

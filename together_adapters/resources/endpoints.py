@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeVar, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, answer, request, segment
-from together_adapters.types.answer import Answer
-from together_adapters.types.endpoints import Autoscaling, Endpoint, Hardware, Listed, Zones
+from together_adapters.types.endpoints import Autoscaling, Endpoint, Hardware, Zones
 from together_adapters.types.requests import RequestOptions
+from together_adapters.types.response import ResponseList, ResponseModel
 
-A = TypeVar("A", bound=Answer)
+M = TypeVar("M", bound=ResponseModel)
 _PATH = "/v1/endpoints"
 _parse = answer(Endpoint)
 
@@ -62,7 +62,7 @@ def list_endpoints(
     usage_type: Literal["on-demand", "reserved"] | str | None = None,
     mine: bool | None = None,
     **options: Unpack[RequestOptions],
-) -> Call[Listed[Endpoint]]:
+) -> Call[ResponseList[Endpoint]]:
     """List endpoints.
 
     Args:
@@ -153,7 +153,7 @@ def delete(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[None]:
     return request("DELETE", _place(endpoint_id), lambda response: None, options=options)
 
 
-def list_hardware(model: str | None = None, **options: Unpack[RequestOptions]) -> Call[Listed[Hardware]]:
+def list_hardware(model: str | None = None, **options: Unpack[RequestOptions]) -> Call[ResponseList[Hardware]]:
     """List the hardware there is.
 
     Args:
@@ -188,19 +188,19 @@ def _place(endpoint_id: str) -> str:
     return f"{_PATH}/{segment(endpoint_id, 'endpoint_id')}"
 
 
-def _entries(model: type[A]) -> Callable[[Response], Listed[A]]:
+def _entries(model: type[M]) -> Callable[[Response], ResponseList[M]]:
     """Return a reader of lists. An entry that cannot be read is kept as far as it can, for the sake of the others."""
 
-    def entry(item: Any) -> A:
+    def entry(item: Any) -> M:
         try:
             return model.model_validate(item)
         except ValueError:
             return model.model_construct(None, **(item if isinstance(item, dict) else {"id": str(item)}))
 
-    def parse(response: Response) -> Listed[A]:
+    def parse(response: Response) -> ResponseList[M]:
         body = response.json()
         items = body.get("data") if isinstance(body, dict) else body
-        return Listed(entry(item) for item in _a_list(items))
+        return ResponseList(entry(item) for item in _a_list(items))
 
     return parse
 

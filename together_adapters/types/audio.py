@@ -9,8 +9,8 @@ from typing import IO, Any, Literal, TypedDict
 
 from pydantic import PrivateAttr
 
-from together_adapters.types.answer import Answer
 from together_adapters.types.requests import RequestOptions
+from together_adapters.types.response import ResponseModel
 from together_adapters.types.sound import Sound
 
 AudioSource = str | os.PathLike[str] | bytes | IO[bytes] | tuple[str, bytes | IO[bytes]]
@@ -98,7 +98,7 @@ class Speech:
     write_to_file = stream_to_file
 
 
-class SpeechChunk(Answer):
+class SpeechChunk(ResponseModel):
     """One piece of a stream of speech. `audio` is its sound; events that bring none, such as the times of words, have empty sound."""
 
     object: str | None = None
@@ -132,7 +132,7 @@ class SpeechChunk(Answer):
         return self._audio
 
 
-class Word(Answer):
+class Word(ResponseModel):
     """A word; times in seconds from the beginning."""
 
     word: str | None = None
@@ -142,7 +142,7 @@ class Word(Answer):
     speaker_id: str | None = None
 
 
-class Segment(Answer):
+class Segment(ResponseModel):
     """A stretch of what was said; times in seconds from the beginning."""
 
     id: int | None = None
@@ -158,7 +158,7 @@ class SpeakerSegment(Segment):
     words: list[Word] | None = None
 
 
-class Transcription(Answer):
+class Transcription(ResponseModel):
     """What was said. All but `text` comes with `verbose_json` or `diarize` alone; `duration` in seconds."""
 
     text: str | None = None
@@ -170,21 +170,21 @@ class Transcription(Answer):
     speaker_segments: list[SpeakerSegment] | None = None
 
 
-class Voice(Answer):
+class Voice(ResponseModel):
     """A voice. Not every model's voices have an `id` besides their `name`."""
 
     id: str | None = None
     name: str | None = None
 
 
-class ModelVoices(Answer):
+class ModelVoices(ResponseModel):
     """The voices of one model."""
 
     model: str | None = None
     voices: list[Voice] = []
 
 
-class VoiceList(Answer):
+class VoiceList(ResponseModel):
     """The voices of each model."""
 
     data: list[ModelVoices] = []

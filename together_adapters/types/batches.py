@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseList, ResponseModel
 
 FINAL: Final = frozenset({"COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCELED"})
 
 
-class BatchJob(Answer):
+class BatchJob(ResponseModel):
     """A batch.
 
     Attributes:
@@ -50,17 +50,8 @@ class BatchCreateResponse(BatchJob):
         return self
 
 
-class BatchList(list[BatchJob]):
-    """A plain list, as the service sends it, that also answers to `.data`."""
-
-    @property
-    def data(self) -> list[BatchJob]:
-        """The list itself, under the name that OpenAI's clients use."""
-        return self
-
-    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return every batch as a dict."""
-        return [batch.model_dump(**kwargs) for batch in self]
+class BatchList(ResponseList[BatchJob]):
+    """The batches of an account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Any, Literal, Required, TypedDict
 
 from pydantic import Field
 
-from together_adapters.types.answer import Answer, Usage
 from together_adapters.types.logprobs import TokenLogprobs
+from together_adapters.types.response import ResponseModel, Usage
 from together_adapters.types.sampling import SamplingParams
 
 
@@ -81,14 +81,14 @@ class ChatParams(_Conversation, SamplingParams, total=False):
     compliance: str | None
 
 
-class Function(Answer):
+class Function(ResponseModel):
     """The function of a tool call. In a stream its arguments come in pieces."""
 
     name: str | None = None
     arguments: str | None = None
 
 
-class ToolCall(Answer):
+class ToolCall(ResponseModel):
     """A call that the model wants made. In a stream only the first piece carries id, type and name."""
 
     id: str | None = None
@@ -97,7 +97,7 @@ class ToolCall(Answer):
     function: Function | None = None
 
 
-class ChatMessage(Answer):
+class ChatMessage(ResponseModel):
     """The assistant's message."""
 
     role: str | None = None
@@ -112,7 +112,7 @@ class ChatMessage(Answer):
         return self.reasoning if self.reasoning is not None else self.reasoning_content
 
 
-class ChatChoice(Answer):
+class ChatChoice(ResponseModel):
     """One of the answers that were asked for."""
 
     index: int | None = None
@@ -123,7 +123,7 @@ class ChatChoice(Answer):
     text: str | None = None
 
 
-class ChatCompletion(Answer):
+class ChatCompletion(ResponseModel):
     """The answer to a chat request."""
 
     id: str | None = None
@@ -137,7 +137,7 @@ class ChatCompletion(Answer):
     warnings: Any = None
 
 
-class ChatDelta(Answer):
+class ChatDelta(ResponseModel):
     """What one chunk adds to the message."""
 
     role: str | None = None
@@ -153,7 +153,7 @@ class ChatDelta(Answer):
         return self.reasoning if self.reasoning is not None else self.reasoning_content
 
 
-class ChatChunkChoice(Answer):
+class ChatChunkChoice(ResponseModel):
     """What one chunk adds to one answer. `logprobs` is a bare number on classic engines."""
 
     index: int | None = None
@@ -164,7 +164,7 @@ class ChatChunkChoice(Answer):
     text: str | None = None
 
 
-class ChatCompletionChunk(Answer):
+class ChatCompletionChunk(ResponseModel):
     """One event of a streamed answer. Usage is on the last one, or on one of its own with no choices."""
 
     id: str | None = None

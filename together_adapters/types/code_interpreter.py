@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 
 class CodeFile(TypedDict):
@@ -21,7 +21,7 @@ class CodeFile(TypedDict):
     content: str
 
 
-class CodeOutput(Answer):
+class CodeOutput(ResponseModel):
     """One piece of output, in the order in which it came.
 
     `type` is stdout, stderr, error, execute_result, display_data or a newer word. `data` is text for the first three, for the others
@@ -32,7 +32,7 @@ class CodeOutput(Answer):
     data: str | dict[str, Any] | None = None
 
 
-class ExecuteData(Answer):
+class ExecuteData(ResponseModel):
     """What running code came to. `session_id` goes into the next call, which then finds the same variables and files."""
 
     session_id: str | None = None
@@ -40,14 +40,14 @@ class ExecuteData(Answer):
     outputs: list[CodeOutput] = []
 
 
-class ExecuteResponse(Answer):
+class ExecuteResponse(ResponseModel):
     """The answer to a piece of code."""
 
     data: ExecuteData | None = None
     errors: Any = None
 
 
-class CodeSession(Answer):
+class CodeSession(ResponseModel):
     """A session that is still alive. Times are ISO 8601."""
 
     id: str | None = None
@@ -57,13 +57,13 @@ class CodeSession(Answer):
     expires_at: str | None = None
 
 
-class SessionList(Answer):
+class SessionList(ResponseModel):
     """The sessions of this account."""
 
     sessions: list[CodeSession] = []
 
 
-class SessionListResponse(Answer):
+class SessionListResponse(ResponseModel):
     """The answer to a request for sessions."""
 
     data: SessionList | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from together_adapters.types.answer import Answer, Usage
 from together_adapters.types.chat import ChatDelta
 from together_adapters.types.logprobs import TokenLogprobs
+from together_adapters.types.response import ResponseModel, Usage
 from together_adapters.types.sampling import SamplingParams
 
 
@@ -27,7 +27,7 @@ class CompletionParams(_Prompt, SamplingParams, total=False):
     suffix: str | None
 
 
-class CompletionChoice(Answer):
+class CompletionChoice(ResponseModel):
     """One of the continuations that were asked for."""
 
     index: int | None = None
@@ -37,7 +37,7 @@ class CompletionChoice(Answer):
     seed: int | float | None = None
 
 
-class Completion(Answer):
+class Completion(ResponseModel):
     """The answer to a completion request."""
 
     id: str | None = None
@@ -49,7 +49,7 @@ class Completion(Answer):
     usage: Usage | None = None
 
 
-class CompletionChunkChoice(Answer):
+class CompletionChunkChoice(ResponseModel):
     """What one chunk adds to one continuation."""
 
     index: int | None = None
@@ -60,7 +60,7 @@ class CompletionChunkChoice(Answer):
     seed: int | float | None = None
 
 
-class CompletionChunk(Answer):
+class CompletionChunk(ResponseModel):
     """One event of a streamed completion."""
 
     id: str | None = None

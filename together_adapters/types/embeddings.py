@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationInfo
 from pydantic_core import to_json
 
-from together_adapters.types.answer import Answer, Usage
+from together_adapters.types.response import ResponseModel, Usage
 
 if TYPE_CHECKING:
     import numpy
@@ -57,7 +57,7 @@ else:
     Vector = Annotated[list[float], PlainValidator(_vector)]
 
 
-class Embedding(Answer):
+class Embedding(ResponseModel):
     """One text's embedding; `index` is the text's position in the request."""
 
     object: str | None = None
@@ -65,7 +65,7 @@ class Embedding(Answer):
     embedding: Vector
 
 
-class EmbeddingResponse(Answer):
+class EmbeddingResponse(ResponseModel):
     """Embeddings of all inputs, in the order of the inputs.
 
     `usage` is the sum over the requests that were needed, or None where the model reports none.

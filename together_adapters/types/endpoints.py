@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
-from together_adapters.types.answer import Answer
-
-A = TypeVar("A", bound=Answer)
-
-
-class Listed(list[A]):
-    """A plain list, as the `together` 1.x SDK returns it, that also answers to `.data`."""
-
-    @property
-    def data(self) -> list[A]:
-        """The list itself, under the name that later SDKs use."""
-        return self
-
-    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return every entry as a dict."""
-        return [entry.model_dump(**kwargs) for entry in self]
+from together_adapters.types.response import ResponseModel
 
 
 class Zones(list[str]):
@@ -31,14 +14,14 @@ class Zones(list[str]):
         return self
 
 
-class Autoscaling(Answer):
+class Autoscaling(ResponseModel):
     """How many replicas run at least, and at most under load."""
 
     min_replicas: int | None = None
     max_replicas: int | None = None
 
 
-class Endpoint(Answer):
+class Endpoint(ResponseModel):
     """An endpoint.
 
     `state` is PENDING, STARTING, STARTED, STOPPING, STOPPED, ERROR, FAILED or a newer word. Entries of a list come without
@@ -59,13 +42,13 @@ class Endpoint(Answer):
     created_at: str | None = None
 
 
-class HardwarePricing(Answer):
+class HardwarePricing(ResponseModel):
     """US cents for each minute that it runs."""
 
     cents_per_minute: float | None = None
 
 
-class HardwareSpecs(Answer):
+class HardwareSpecs(ResponseModel):
     """What it is made of; memory in GB for each GPU."""
 
     gpu_type: str | None = None
@@ -74,13 +57,13 @@ class HardwareSpecs(Answer):
     gpu_count: int | None = None
 
 
-class HardwareAvailability(Answer):
+class HardwareAvailability(ResponseModel):
     """`status` is available, unavailable, insufficient or a newer word."""
 
     status: str | None = None
 
 
-class Hardware(Answer):
+class Hardware(ResponseModel):
     """One kind of hardware; `availability` is there when a model was asked for. `updated_at` is ISO 8601."""
 
     id: str | None = None

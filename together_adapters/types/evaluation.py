@@ -7,21 +7,21 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from together_adapters.types.answer import Answer
-from together_adapters.types.masking import MaskedAnswer
+from together_adapters.types.masking import MaskedResponse
+from together_adapters.types.response import ResponseList, ResponseModel
 
 FAILED: Final = frozenset({"error", "user_error", "cancelled", "canceled"})
 ENDED: Final = FAILED | {"completed"}
 
 
-class EvaluationCreateResponse(Answer):
+class EvaluationCreateResponse(ResponseModel):
     """An evaluation that was started."""
 
     workflow_id: str | None = None
     status: str | None = None
 
 
-class EvaluationStatusUpdate(Answer):
+class EvaluationStatusUpdate(ResponseModel):
     """A step on an evaluation's way."""
 
     status: str | None = None
@@ -29,7 +29,7 @@ class EvaluationStatusUpdate(Answer):
     timestamp: str | None = None
 
 
-class EvaluationStatusResponse(MaskedAnswer):
+class EvaluationStatusResponse(MaskedResponse):
     """Where an evaluation is.
 
     Attributes:
@@ -65,14 +65,5 @@ class EvaluationJob(EvaluationStatusResponse):
     status_updates: list[EvaluationStatusUpdate] = Field(default_factory=list)
 
 
-class EvaluationList(list[EvaluationJob]):
-    """A plain list, as the service sends it, that also answers to `.data`."""
-
-    @property
-    def data(self) -> list[EvaluationJob]:
-        """The list itself."""
-        return self
-
-    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return every evaluation as a dict."""
-        return [job.model_dump(**kwargs) for job in self]
+class EvaluationList(ResponseList[EvaluationJob]):
+    """The evaluations of an account."""

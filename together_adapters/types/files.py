@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 Purpose = Literal["fine-tune", "calibration", "eval", "batch-api"]
 
@@ -37,7 +37,7 @@ def file_type_of(path: PurePath) -> str | None:
     return FILE_TYPES.get(path.suffix)
 
 
-class ValidationReport(Answer):
+class ValidationReport(ResponseModel):
     """What the service found in a data file. `dataset_format` comes in upper or in lower case."""
 
     valid: bool | None = None
@@ -54,7 +54,7 @@ class ValidationReport(Answer):
     dataset_is_multimodal: bool | None = None
 
 
-class FileResponse(Answer):
+class FileResponse(ResponseModel):
     """A file at the service.
 
     Attributes:
@@ -78,14 +78,14 @@ class FileResponse(Answer):
     validation_report: ValidationReport | None = None
 
 
-class FileList(Answer):
+class FileList(ResponseModel):
     """The files of an account."""
 
     object: str | None = None
     data: list[FileResponse] = Field(default_factory=list)
 
 
-class FileDeleteResponse(Answer):
+class FileDeleteResponse(ResponseModel):
     """A file that is gone."""
 
     id: str | None = None
@@ -93,7 +93,7 @@ class FileDeleteResponse(Answer):
     deleted: bool | None = None
 
 
-class FileObject(Answer):
+class FileObject(ResponseModel):
     """A file on this machine that came from the service.
 
     Attributes:
@@ -107,14 +107,14 @@ class FileObject(Answer):
     size: int | None = None
 
 
-class StartedUpload(Answer):
+class StartedUpload(ResponseModel):
     """Where the service wants a file."""
 
     file_id: str
     url: str
 
 
-class UploadPart(Answer):
+class UploadPart(ResponseModel):
     """Where the service wants one part of a large file, and with which headers."""
 
     number: int = Field(validation_alias=AliasChoices("PartNumber", "part_number"))
@@ -122,7 +122,7 @@ class UploadPart(Answer):
     headers: dict[str, str] | None = Field(None, validation_alias=AliasChoices("Headers", "headers"))
 
 
-class MultipartUpload(Answer):
+class MultipartUpload(ResponseModel):
     """A large file under way in parts."""
 
     upload_id: str = Field(min_length=1)

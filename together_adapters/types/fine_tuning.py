@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
 
-from together_adapters.types.answer import Answer
-from together_adapters.types.masking import MaskedAnswer
+from together_adapters.types.masking import MaskedResponse
 from together_adapters.types.progress import Progress
+from together_adapters.types.response import ResponseList, ResponseModel
 
 FAILED: Final = frozenset({"error", "user_error", "cancelled", "canceled"})
 ENDED: Final = FAILED | {"completed"}
@@ -36,7 +36,7 @@ class FinetuneProgress(Progress):
     message: str = ""
 
 
-class FinetuneEvent(MaskedAnswer):
+class FinetuneEvent(MaskedResponse):
     """One line of a job's diary.
 
     Attributes:
@@ -66,14 +66,14 @@ class FinetuneEvent(MaskedAnswer):
         return _RENAMED.get(kind, kind)
 
 
-class FinetuneListEvents(Answer):
+class FinetuneListEvents(ResponseModel):
     """The diary of a job, oldest first."""
 
     object: str | None = None
     data: list[FinetuneEvent] = Field(default_factory=list)
 
 
-class TrainingType(Answer):
+class TrainingType(ResponseModel):
     """`type` is `Lora` or `Full`; jobs of old times have an empty one, which means `Full`."""
 
     type: str | None = None
@@ -93,7 +93,7 @@ class TrainingType(Answer):
         return (self.type or "").lower() == "lora"
 
 
-class TrainingMethod(Answer):
+class TrainingMethod(ResponseModel):
     """`method` is `sft` or `dpo`."""
 
     method: str | None = None
@@ -105,21 +105,21 @@ class TrainingMethod(Answer):
     simpo_gamma: float | None = None
 
 
-class LRScheduler(Answer):
+class LRScheduler(ResponseModel):
     """How the learning rate goes; `lr_scheduler_type` may be empty."""
 
     lr_scheduler_type: str | None = None
     lr_scheduler_args: dict[str, Any] | None = None
 
 
-class JobProgress(Answer):
+class JobProgress(ResponseModel):
     """What the service thinks how long it will still take."""
 
     estimate_available: bool | None = None
     seconds_remaining: float | None = None
 
 
-class FinetunePriceEstimate(Answer):
+class FinetunePriceEstimate(ResponseModel):
     """What a job would cost.
 
     Attributes:
@@ -143,7 +143,7 @@ class FinetunePriceEstimate(Answer):
         return self.estimation_available is not False and self.estimated_total_price is not None
 
 
-class FinetuneResponse(MaskedAnswer):
+class FinetuneResponse(MaskedResponse):
     """A fine-tuning job. Lists and the answer to `create` leave out what only `retrieve` knows.
 
     Attributes:
@@ -238,20 +238,20 @@ class FinetuneResponse(MaskedAnswer):
         return self._estimate
 
 
-class FinetuneList(Answer):
+class FinetuneList(ResponseModel):
     """The jobs of an account."""
 
     object: str | None = None
     data: list[FinetuneResponse] = Field(default_factory=list)
 
 
-class FinetuneDeleteResponse(Answer):
+class FinetuneDeleteResponse(ResponseModel):
     """A job that is gone."""
 
     message: str | None = None
 
 
-class FinetuneCheckpoint(Answer):
+class FinetuneCheckpoint(ResponseModel):
     """A state of the model that can be downloaded, or trained on (`from_checkpoint=name`).
 
     Attributes:
@@ -267,26 +267,17 @@ class FinetuneCheckpoint(Answer):
     path: str | None = None
 
 
-class FinetuneCheckpoints(list[FinetuneCheckpoint]):
-    """A plain list, the newest first, that also answers to `.data`."""
-
-    @property
-    def data(self) -> list[FinetuneCheckpoint]:
-        """The list itself."""
-        return self
-
-    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return every checkpoint as a dict."""
-        return [checkpoint.model_dump(**kwargs) for checkpoint in self]
+class FinetuneCheckpoints(ResponseList[FinetuneCheckpoint]):
+    """The checkpoints of a job, newest first."""
 
 
-class FinetuneMetrics(Answer):
+class FinetuneMetrics(ResponseModel):
     """What was measured, oldest first: each a dict such as `{"train/global_step": 7, "train/loss": 0.5}`."""
 
     metrics: list[dict[str, Any]] = Field(default_factory=list)
 
 
-class FullTrainingLimits(Answer):
+class FullTrainingLimits(ResponseModel):
     """Batch sizes of a training of all weights."""
 
     min_batch_size: int | None = None
@@ -310,7 +301,7 @@ class LoraTrainingLimits(FullTrainingLimits):
     target_modules: list[str] | None = None
 
 
-class FinetuneModelLimits(Answer):
+class FinetuneModelLimits(ResponseModel):
     """What a job on one model may ask for. What the service does not say is None, and not checked."""
 
     model_name: str | None = None
@@ -332,13 +323,13 @@ class FinetuneModelLimits(Answer):
     default_gradient_accumulation_steps: int | None = None
 
 
-class TrainableModels(Answer):
+class TrainableModels(ResponseModel):
     """The names of models that can be trained."""
 
     models: list[str] = Field(default_factory=list)
 
 
-class PreviewRow(Answer):
+class PreviewRow(ResponseModel):
     """One row as the model will see it; `labels` are -100 where nothing is learnt."""
 
     input_ids: list[int] | None = None
@@ -350,7 +341,7 @@ class PreviewRow(Answer):
     truncated: bool | None = None
 
 
-class FinetunePreview(Answer):
+class FinetunePreview(ResponseModel):
     """The first rows of a training file, in tokens."""
 
     model: str | None = None
@@ -360,7 +351,7 @@ class FinetunePreview(Answer):
     rows: list[PreviewRow] = Field(default_factory=list)
 
 
-class TokenizedDataset(Answer):
+class TokenizedDataset(ResponseModel):
     """Where the training data of a job lie in tokens, as an archive.
 
     Attributes:
@@ -376,7 +367,7 @@ class TokenizedDataset(Answer):
     expires_at: str | None = None
 
 
-class FinetuneDownloadResult(Answer):
+class FinetuneDownloadResult(ResponseModel):
     """A model on this machine.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any, TypedDict
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 
 class ImageLora(TypedDict):
@@ -20,7 +20,7 @@ class ImageLora(TypedDict):
     scale: float
 
 
-class ImageData(Answer):
+class ImageData(ResponseModel):
     """One image: an address that is kept for a while, or its bytes as base64. `index` counts the images of one answer."""
 
     index: int | None = None
@@ -40,7 +40,7 @@ class ImageData(Answer):
         return b64decode(self.b64_json)
 
 
-class ImageResponse(Answer):
+class ImageResponse(ResponseModel):
     """The images of one prompt."""
 
     id: str | None = None

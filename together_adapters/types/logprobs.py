@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 
-class TokenLogprobs(Answer):
+class TokenLogprobs(ResponseModel):
     """Log probabilities of an answer's tokens, in the shape that came."""
 
     tokens: list[str | None] | None = None

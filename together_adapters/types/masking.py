@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from pydantic import model_validator
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 MASK: Final = "***"
 _SECRET: Final = frozenset({"wandb_key", "wandb_api_key", "hf_api_token", "hf_token", "external_api_token"})
 
 
-class MaskedAnswer(Answer):
+class MaskedResponse(ResponseModel):
     """An answer whose secrets are masked at any depth before anything else sees them."""
 
     @model_validator(mode="before")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import model_validator
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseList, ResponseModel
 
 
-class Pricing(Answer):
+class Pricing(ResponseModel):
     """US dollars per million tokens; `hourly` per hour."""
 
     hourly: float | None = None
@@ -20,7 +18,7 @@ class Pricing(Answer):
     cached_input: float | None = None
 
 
-class ModelObject(Answer):
+class ModelObject(ResponseModel):
     """One model of the catalogue. `type` is chat, language, code, image, embedding, moderation, rerank, audio or a newer word."""
 
     id: str | None = None
@@ -35,20 +33,11 @@ class ModelObject(Answer):
     pricing: Pricing | None = None
 
 
-class ModelList(list[ModelObject]):
-    """A plain list, as the `together` 1.x SDK returns it, that also answers to `.data`."""
-
-    @property
-    def data(self) -> list[ModelObject]:
-        """The list itself, under the name that OpenAI's clients use."""
-        return self
-
-    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return every model as a dict."""
-        return [model.model_dump(**kwargs) for model in self]
+class ModelList(ResponseList[ModelObject]):
+    """The models of the catalogue."""
 
 
-class UploadJob(Answer):
+class UploadJob(ResponseModel):
     """What was started for an upload. `model_source` is where the weights come from, such as `huggingface`."""
 
     job_id: str | None = None

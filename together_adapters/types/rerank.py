@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from together_adapters.types.answer import Answer, Usage
+from together_adapters.types.response import ResponseModel, Usage
 
 
-class RerankResult(Answer):
+class RerankResult(ResponseModel):
     """One document's score. `index` is its position in the request; results come sorted by score."""
 
     index: int
@@ -15,7 +15,7 @@ class RerankResult(Answer):
     document: dict[str, Any] | str | None = None
 
 
-class RerankResponse(Answer):
+class RerankResponse(ResponseModel):
     """Scored documents, the most relevant first."""
 
     object: str | None = None

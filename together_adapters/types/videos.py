@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from together_adapters.types.answer import Answer
+from together_adapters.types.response import ResponseModel
 
 
 class FrameImage(TypedDict, total=False):
@@ -43,21 +43,21 @@ class VideoMedia(TypedDict, total=False):
     audio_inputs: Sequence[str | AudioRef]
 
 
-class VideoOutputs(Answer):
+class VideoOutputs(ResponseModel):
     """A finished video: its price in US dollars, and where it is kept for a while."""
 
     cost: float | None = None
     video_url: str | None = None
 
 
-class VideoError(Answer):
+class VideoError(ResponseModel):
     """Why a video was not made."""
 
     code: str | None = None
     message: str | None = None
 
 
-class VideoJob(Answer):
+class VideoJob(ResponseModel):
     """A video in the making. `status` is queued, in_progress, completed, failed, cancelled or a newer word; times are Unix seconds."""
 
     id: str | None = None

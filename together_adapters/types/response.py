@@ -1,0 +1,58 @@
+"""The base of every response model, lists of them, and the token usage that several share."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ResponseModel(BaseModel):
+    """A response of the service, or a part of one.
+
+    Every field may be missing or null, and enum fields accept new values. Fields that this library does not know are kept:
+    they are attributes, and part of `model_dump()`.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", protected_namespaces=(), coerce_numbers_to_str=True, defer_build=True, validate_default=False
+    )
+
+
+M = TypeVar("M", bound=ResponseModel)
+
+
+class ResponseList(list[M]):
+    """A plain list, as the `together` 1.x SDK returns it, with the `.data` of later SDKs."""
+
+    @property
+    def data(self) -> list[M]:
+        """The list itself."""
+        return self
+
+    def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
+        """Return every entry as a dict."""
+        return [entry.model_dump(**kwargs) for entry in self]
+
+
+class PromptTokensDetails(ResponseModel):
+    """Details of the prompt tokens."""
+
+    cached_tokens: int | None = None
+
+
+class CompletionTokensDetails(ResponseModel):
+    """Details of the completion tokens."""
+
+    reasoning_tokens: int | None = None
+
+
+class Usage(ResponseModel):
+    """Tokens billed for a request. Some engines send the cached count nested, some flat."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
