@@ -11,36 +11,27 @@ shapes, headers, streams, errors, and the ways in which they go wrong.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
+
+from together_adapters._lazy import attach, require
+
+__all__ = ["Behaviour", "Emulator", "Fault", "RecordedRequest", "serve"]
 
 if TYPE_CHECKING:
     from together_adapters.emulator.http.behaviour import Behaviour
     from together_adapters.emulator.http.faults import Fault
     from together_adapters.emulator.http.request_log import RecordedRequest
     from together_adapters.emulator.server import Emulator, serve
-
-__all__ = ["Behaviour", "Emulator", "Fault", "RecordedRequest", "serve"]
-
-_HOMES = {
-    "Behaviour": "http.behaviour",
-    "Emulator": "server",
-    "Fault": "http.faults",
-    "RecordedRequest": "http.request_log",
-    "serve": "server",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: importing the package must not cost a web framework."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    if missing := [package for package in ("starlette", "uvicorn") if find_spec(package) is None]:
-        raise ImportError(f'the emulator needs {" and ".join(missing)}: pip install "together-adapters[emulator]"')
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+else:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            "Behaviour": ".http.behaviour",
+            "Emulator": ".server",
+            "Fault": ".http.faults",
+            "RecordedRequest": ".http.request_log",
+            "serve": ".server",
+        },
+        before_import=partial(require, "the emulator", "emulator", "starlette", "uvicorn"),
+    )

@@ -8,67 +8,9 @@ print(report.summary())
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from together_adapters.errors import DatasetError, InvalidDatasetError
-    from together_adapters.finetune.dataset import TrainingData, from_messages
-    from together_adapters.finetune.errors import (
-        ConversionError,
-        FileTooLargeError,
-        MethodMismatchError,
-        RemoteValidationError,
-        SchemaDetectionError,
-    )
-    from together_adapters.finetune.formats.rag import RagPrompt
-    from together_adapters.finetune.issues import Issue
-    from together_adapters.finetune.job import AsyncJob, Job, astart, start
-    from together_adapters.finetune.loading import load
-    from together_adapters.finetune.reports.diff import Difference, differences
-    from together_adapters.finetune.reports.plot import save_picture
-    from together_adapters.finetune.reports.report import DataReport
-    from together_adapters.finetune.reports.report_comparison import report_differences
-    from together_adapters.finetune.rules import RULES_VERSION
-    from together_adapters.finetune.splitting import Leakage, leakage
-    from together_adapters.finetune.validation.check_jsonl import check_jsonl
-    from together_adapters.finetune.validation.check_row import check_row
-    from together_adapters.finetune.validation.compat import check_file
-    from together_adapters.finetune.writing.fixes import Fixes
-    from together_adapters.finetune.writing.prepared_file import PreparedFile
-    from together_adapters.finetune.writing.write_jsonl import write_jsonl
-
-_HOMES = {
-    "AsyncJob": "together_adapters.finetune.job",
-    "ConversionError": "together_adapters.finetune.errors",
-    "DataReport": "together_adapters.finetune.reports.report",
-    "DatasetError": "together_adapters.errors",
-    "Difference": "together_adapters.finetune.reports.diff",
-    "FileTooLargeError": "together_adapters.finetune.errors",
-    "Fixes": "together_adapters.finetune.writing.fixes",
-    "InvalidDatasetError": "together_adapters.errors",
-    "Issue": "together_adapters.finetune.issues",
-    "Job": "together_adapters.finetune.job",
-    "Leakage": "together_adapters.finetune.splitting",
-    "MethodMismatchError": "together_adapters.finetune.errors",
-    "PreparedFile": "together_adapters.finetune.writing.prepared_file",
-    "RULES_VERSION": "together_adapters.finetune.rules",
-    "RagPrompt": "together_adapters.finetune.formats.rag",
-    "RemoteValidationError": "together_adapters.finetune.errors",
-    "SchemaDetectionError": "together_adapters.finetune.errors",
-    "TrainingData": "together_adapters.finetune.dataset",
-    "astart": "together_adapters.finetune.job",
-    "check_file": "together_adapters.finetune.validation.compat",
-    "check_jsonl": "together_adapters.finetune.validation.check_jsonl",
-    "check_row": "together_adapters.finetune.validation.check_row",
-    "differences": "together_adapters.finetune.reports.diff",
-    "from_messages": "together_adapters.finetune.dataset",
-    "leakage": "together_adapters.finetune.splitting",
-    "load": "together_adapters.finetune.loading",
-    "report_differences": "together_adapters.finetune.reports.report_comparison",
-    "save_picture": "together_adapters.finetune.reports.plot",
-    "start": "together_adapters.finetune.job",
-    "write_jsonl": "together_adapters.finetune.writing.write_jsonl",
-}
+from together_adapters._lazy import attach
 
 __all__ = [
     "RULES_VERSION",
@@ -103,15 +45,65 @@ __all__ = [
     "write_jsonl",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+if TYPE_CHECKING:
+    from together_adapters.errors import DatasetError, InvalidDatasetError
+    from together_adapters.finetune.dataset import TrainingData, from_messages
+    from together_adapters.finetune.errors import (
+        ConversionError,
+        FileTooLargeError,
+        MethodMismatchError,
+        RemoteValidationError,
+        SchemaDetectionError,
+    )
+    from together_adapters.finetune.formats.rag import RagPrompt
+    from together_adapters.finetune.issues import Issue
+    from together_adapters.finetune.job import AsyncJob, Job, astart, start
+    from together_adapters.finetune.loading import load
+    from together_adapters.finetune.reports.diff import Difference, differences
+    from together_adapters.finetune.reports.plot import save_picture
+    from together_adapters.finetune.reports.report import DataReport
+    from together_adapters.finetune.reports.report_comparison import report_differences
+    from together_adapters.finetune.rules import RULES_VERSION
+    from together_adapters.finetune.splitting import Leakage, leakage
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
+    from together_adapters.finetune.validation.check_row import check_row
+    from together_adapters.finetune.validation.compat import check_file
+    from together_adapters.finetune.writing.fixes import Fixes
+    from together_adapters.finetune.writing.prepared_file import PreparedFile
+    from together_adapters.finetune.writing.write_jsonl import write_jsonl
+else:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            "AsyncJob": ".job",
+            "ConversionError": ".errors",
+            "DataReport": ".reports.report",
+            "DatasetError": "..errors",
+            "Difference": ".reports.diff",
+            "FileTooLargeError": ".errors",
+            "Fixes": ".writing.fixes",
+            "InvalidDatasetError": "..errors",
+            "Issue": ".issues",
+            "Job": ".job",
+            "Leakage": ".splitting",
+            "MethodMismatchError": ".errors",
+            "PreparedFile": ".writing.prepared_file",
+            "RULES_VERSION": ".rules",
+            "RagPrompt": ".formats.rag",
+            "RemoteValidationError": ".errors",
+            "SchemaDetectionError": ".errors",
+            "TrainingData": ".dataset",
+            "astart": ".job",
+            "check_file": ".validation.compat",
+            "check_jsonl": ".validation.check_jsonl",
+            "check_row": ".validation.check_row",
+            "differences": ".reports.diff",
+            "from_messages": ".dataset",
+            "leakage": ".splitting",
+            "load": ".loading",
+            "report_differences": ".reports.report_comparison",
+            "save_picture": ".reports.plot",
+            "start": ".job",
+            "write_jsonl": ".writing.write_jsonl",
+        },
+    )

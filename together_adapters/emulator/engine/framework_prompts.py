@@ -186,7 +186,7 @@ def _title(talk: Conversation, read: Reading, whole: str) -> str:
 
 
 def _react(talk: Conversation, read: Reading, whole: str) -> str:
-    from together_adapters.emulator import tools  # tools need answers, and answers come first
+    from together_adapters.emulator.engine import tool_calls as tools  # tools need answers, and answers come first
 
     return tools.react(talk, whole)
 

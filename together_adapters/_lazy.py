@@ -1,0 +1,45 @@
+"""Lazy packages: a name is imported when it is first used, so that importing the package costs next to nothing (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def attach(
+    package: str, modules: Mapping[str, str], before_import: Callable[[], object] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Returns the `__getattr__` and `__dir__` of a package.
+
+    Args:
+        package: The package's `__name__`.
+        modules: The module that defines each name, relative to the package: `{"Together": ".client"}`.
+        before_import: Called before each import, such as `require` for the packages of an extra.
+    """
+
+    def get_attribute(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if before_import:
+            before_import()
+        value = getattr(import_module(modules[name], package), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get_attribute, lambda: sorted(sys.modules[package].__all__)
+
+
+def require(feature: str, extra: str, *modules: str) -> None:
+    """Raises an `ImportError` that names the extra to install, if one of its modules is missing."""
+    if missing := [module.replace("_", "-").replace(".", "-") for module in modules if not _is_installed(module)]:
+        raise ImportError(f'{feature} needs {" and ".join(missing)}: pip install "together-adapters[{extra}]"')
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # its parent package is missing
+        return False
