@@ -14,7 +14,7 @@ import pytest
 
 from tests.emulator.conftest import Chat
 from together_adapters.emulator import Emulator
-from together_adapters.emulator.engine.nearest_example import Lesson, examples
+from together_adapters.emulator.engine.nearest_example import NearestExampleModel, parse_examples
 from together_adapters.emulator.store.clock import JOB_SECONDS
 from together_adapters.emulator.store.training_preview import row_preview
 
@@ -216,13 +216,13 @@ def test_secrets_do_not_come_back(http: httpx.Client, emulator: Emulator) -> Non
                        {"role": "assistant", "content": "a"}]}, "u", "a"),
     ],
 )  # fmt: skip
-def test_every_format_teaches(row: Any, prompt: str, answer: str) -> None:
-    found = list(examples(row))
-    assert [(example.prompt, example.answer) for example in found] == [(prompt, answer)]
-    recalled = Lesson([row]).recall(prompt.upper())
-    assert recalled is not None
-    assert recalled.answer == answer
-    assert Lesson([]).recall("anything") is None
+def test_examples_of_every_format(row: Any, prompt: str, answer: str) -> None:
+    examples = list(parse_examples(row))
+    assert [(example.prompt, example.answer) for example in examples] == [(prompt, answer)]
+    example = NearestExampleModel([row]).nearest(prompt.upper())
+    assert example is not None
+    assert example.answer == answer
+    assert NearestExampleModel([]).nearest("anything") is None
 
 
 def test_what_is_learnt_of_a_row() -> None:

@@ -1,4 +1,4 @@
-"""One turn of the assistant, cut as the request asks, and the figures that go with it: tokens, usage, log-probabilities."""
+"""What one choice of a response holds: its tokens, cut as the request demands, and their usage and log-probabilities."""
 
 from __future__ import annotations
 
@@ -7,98 +7,94 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
 
-from together_adapters.emulator.engine.conversation import Call
-from together_adapters.emulator.engine.text_features import tokens
+from together_adapters.emulator.engine.conversation import ParsedToolCall
+from together_adapters.emulator.engine.text_features import tokenize
 
 BIG_SEED: Final = 15_924_764_223_251_450_000
 """More than a signed 64-bit integer holds, as the live service answers."""
+_NEIGHBOURS: Final = (" the", " a", "\n", ".", ",", *map(str, range(20)))
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What the assistant says in one choice. `pieces` are the tokens of its text; joined they are the text."""
+class Generation:
+    """The output of one choice as tokens, after stop sequences and `max_tokens` were applied."""
 
-    pieces: list[str]
-    finish: str
-    calls: tuple[Call, ...] = ()
-    reasoning: list[str] = field(default_factory=list)
+    tokens: list[str]
+    finish_reason: str
+    tool_calls: tuple[ParsedToolCall, ...] = ()
+    reasoning_tokens: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """The text of the answer."""
-        return "".join(self.pieces)
+        """The text of the choice."""
+        return "".join(self.tokens)
 
 
-def cut(text: str, stop: Sequence[str], most: int | None, ended: str) -> tuple[list[str], str]:
-    """Cut a text at the first stop sequence and at `most` tokens.
-
-    Returns:
-        Its tokens and its finish reason: `ended` unless the tokens ran out.
-    """
-    places = [place for place in map(text.find, filter(None, stop)) if place >= 0]
-    pieces = tokens(text[: min(places)] if places else text)
-    if most is not None and len(pieces) > most:
-        return pieces[:most], "length"
-    return pieces, "stop" if places else ended
+def truncate(text: str, stop: Sequence[str], max_tokens: int | None, finish_reason: str) -> tuple[list[str], str]:
+    """Cuts a text at the first stop sequence and at `max_tokens`; returns its tokens and the finish reason that results."""
+    stops = [index for index in map(text.find, filter(None, stop)) if index >= 0]
+    tokens = tokenize(text[: min(stops)] if stops else text)
+    if max_tokens is not None and len(tokens) > max_tokens:
+        return tokens[:max_tokens], "length"
+    return tokens, "stop" if stops else finish_reason
 
 
-def token_id(piece: str) -> int:
+def token_id(token: str) -> int:
     """A stable number for a token."""
-    return crc32(piece.encode("utf-8", "replace")) % 128_000
+    return crc32(token.encode("utf-8", "replace")) % 128_000
 
 
-def logprob(piece: str, position: int) -> float:
+def logprob(token: str, position: int) -> float:
     """A stable log-probability for a token at a position."""
-    return -round((crc32(f"{position} {piece}".encode("utf-8", "replace")) % 9973) / 10_000 + 1e-6, 6)
+    return -round((crc32(f"{position} {token}".encode("utf-8", "replace")) % 9973) / 10_000 + 1e-6, 6)
 
 
-def alternatives(piece: str, position: int, most: int) -> dict[str, float]:
-    """The likeliest tokens at a position: the chosen one first, then made-up neighbours."""
-    best = logprob(piece, position)
-    found = {piece: best}
-    for rank, other in enumerate((piece.swapcase(), piece.strip() or "_", " the", " a", "\n", ".", ",", *map(str, range(20))), 1):
-        if len(found) >= most:
+def top_logprobs(token: str, position: int, count: int) -> dict[str, float]:
+    """The `count` most likely tokens at a position: the generated one first, then invented neighbours."""
+    highest = logprob(token, position)
+    scores = {token: highest}
+    for rank, neighbour in enumerate((token.swapcase(), token.strip() or "_", *_NEIGHBOURS), 1):
+        if len(scores) >= count:
             break
-        found.setdefault(other, round(best - rank * 1.5, 6))
-    return found
+        scores.setdefault(neighbour, round(highest - rank * 1.5, 6))
+    return scores
 
 
-def together_logprobs(pieces: Sequence[str], most: int) -> dict[str, Any]:
-    """Log-probabilities as Together's own engines give them: parallel arrays."""
-    found: dict[str, Any] = {
-        "tokens": list(pieces),
-        "token_logprobs": [logprob(piece, at) for at, piece in enumerate(pieces)],
-        "token_ids": [token_id(piece) for piece in pieces],
+def together_logprobs(tokens: Sequence[str], count: int) -> dict[str, Any]:
+    """Log-probabilities in the format of Together's own engines: parallel arrays."""
+    result: dict[str, Any] = {
+        "tokens": list(tokens),
+        "token_logprobs": [logprob(token, position) for position, token in enumerate(tokens)],
+        "token_ids": [token_id(token) for token in tokens],
     }
-    if most > 1:
-        found["top_logprobs"] = [alternatives(piece, at, most) for at, piece in enumerate(pieces)]
-    return found
+    if count > 1:
+        result["top_logprobs"] = [top_logprobs(token, position, count) for position, token in enumerate(tokens)]
+    return result
 
 
-def openai_logprobs(pieces: Sequence[str], most: int, start: int = 0) -> dict[str, Any]:
-    """Log-probabilities as newer engines give them: a list of objects."""
+def openai_logprobs(tokens: Sequence[str], count: int, start: int = 0) -> dict[str, Any]:
+    """Log-probabilities in the format of newer engines: a list of objects."""
     return {
         "content": [
-            {**_scored(piece, logprob(piece, at)), "top_logprobs": [_scored(*pair) for pair in _top(piece, at, most)]}
-            for at, piece in enumerate(pieces, start)
+            {
+                **_openai_entry(token, logprob(token, position)),
+                "top_logprobs": [_openai_entry(*pair) for pair in list(top_logprobs(token, position, count).items())[:count]],
+            }
+            for position, token in enumerate(tokens, start)
         ]
     }
 
 
-def _top(piece: str, position: int, most: int) -> list[tuple[str, float]]:
-    return list(alternatives(piece, position, most).items())[:most]
-
-
-def _scored(piece: str, score: float) -> dict[str, Any]:
-    return {"token": piece, "logprob": score, "bytes": list(piece.encode("utf-8", "replace"))}
+def _openai_entry(token: str, score: float) -> dict[str, Any]:
+    return {"token": token, "logprob": score, "bytes": list(token.encode("utf-8", "replace"))}
 
 
 def usage(prompt: int, completion: int, cached: int, reasoning: int, nested: bool) -> dict[str, Any]:
     """The `usage` object, with cached tokens flat or nested."""
-    counted: dict[str, Any] = {
+    return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
+        **({"prompt_tokens_details": {"cached_tokens": cached}} if nested else {"cached_tokens": cached}),
+        **({"completion_tokens_details": {"reasoning_tokens": reasoning}} if reasoning else {}),
     }
-    counted |= {"prompt_tokens_details": {"cached_tokens": cached}} if nested else {"cached_tokens": cached}
-    return counted | ({"completion_tokens_details": {"reasoning_tokens": reasoning}} if reasoning else {})

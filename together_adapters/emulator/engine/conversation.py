@@ -1,4 +1,4 @@
-"""The messages of a chat request, read once and forgivingly into one plain form."""
+"""The messages of a chat request, validated and parsed into one plain form."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any, Final
 from together_adapters.emulator.http.errors import bad_request, unprocessable
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
-MOST_MESSAGES: Final = 10_000
+MAX_MESSAGES: Final = 10_000
 _MEDIA: Final = {
     "image_url": "an image", "image": "an image", "video_url": "a video", "audio_url": "an audio clip",
     "input_audio": "an audio clip", "file": "a file", "document": "a file",
 }  # fmt: skip
+_LENIENT_ONLY: Final = ("image", "file", "document")
+"""Content parts that only the lenient mode of the emulator accepts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call: made earlier in a conversation, or to be made now."""
+class ParsedToolCall:
+    """A call of a tool, with its arguments as a dictionary."""
 
     name: str
     arguments: dict[str, Any] = field(hash=False)
@@ -28,19 +30,19 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: its text, and what came with it."""
+    """One message: its text, descriptions of its other content, and its tool calls."""
 
     role: str
     text: str
     media: tuple[str, ...] = ()
-    calls: tuple[Call, ...] = ()
-    call_id: str = ""
+    tool_calls: tuple[ParsedToolCall, ...] = ()
+    tool_call_id: str = ""
     name: str = ""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """All messages, and the views on them that finding an answer needs."""
+    """All messages of a request, and the parts of them from which an answer is built."""
 
     messages: tuple[Message, ...]
 
@@ -51,118 +53,118 @@ class Conversation:
 
     @cached_property
     def last_user(self) -> int:
-        """Position of the last user message that says something; -1 when there is none."""
-        spoken = [at for at, message in enumerate(self.messages) if message.role == "user" and message.text.strip()]
-        return spoken[-1] if spoken else -1
+        """Index of the last user message that has text; -1 when there is none."""
+        return max((i for i, message in enumerate(self.messages) if message.role == "user" and message.text.strip()), default=-1)
 
     @cached_property
     def prompt(self) -> str:
-        """The last user message, or the last text of any role where no user spoke."""
+        """The last user message, or the last text of any role when there is no user message."""
         if self.last_user >= 0:
             return self.messages[self.last_user].text
         return next((message.text for message in reversed(self.messages) if message.text.strip()), "")
 
     @cached_property
+    def full_prompt(self) -> str:
+        """The instructions and the last user message as one text."""
+        return f"{self.system}\n{self.prompt}"
+
+    @cached_property
     def history(self) -> tuple[Message, ...]:
-        """What user and assistant said before the last user message."""
+        """The messages of user and assistant before the last user message."""
         earlier = self.messages[: max(self.last_user, 0)]
         return tuple(message for message in earlier if message.role in ("user", "assistant") and message.text)
 
     @cached_property
-    def observations(self) -> tuple[Message, ...]:
-        """Tool results that came after the last user message."""
+    def tool_results(self) -> tuple[Message, ...]:
+        """The results of tools after the last user message."""
         return tuple(message for message in self.messages[self.last_user + 1 :] if message.role in ("tool", "function"))
 
     @cached_property
-    def made_calls(self) -> tuple[Call, ...]:
-        """Tool calls that were made after the last user message."""
-        return tuple(call for message in self.messages[self.last_user + 1 :] for call in message.calls)
+    def previous_calls(self) -> tuple[ParsedToolCall, ...]:
+        """The tool calls after the last user message."""
+        return tuple(call for message in self.messages[self.last_user + 1 :] for call in message.tool_calls)
 
     @cached_property
     def media(self) -> tuple[str, ...]:
-        """What the last user message, and tool results after it, brought besides text."""
-        return tuple(kind for message in self.messages[max(self.last_user_any, 0) :] for kind in message.media)
-
-    @cached_property
-    def last_user_any(self) -> int:
-        """Position of the last user message, text or not."""
-        return max((at for at, message in enumerate(self.messages) if message.role == "user"), default=-1)
+        """Descriptions of the images, audio and files since the last user message, which may have no text."""
+        last = max((i for i, message in enumerate(self.messages) if message.role == "user"), default=0)
+        return tuple(kind for message in self.messages[last:] for kind in message.media)
 
 
-def read(messages: Any, strict: bool = False) -> Conversation:
-    """Read the `messages` of a request.
-
-    Raises:
-        ApiError: They are missing, or not messages.
-    """
+def parse_messages(messages: Any, strict: bool = False) -> Conversation:
+    """Parses the `messages` of a request; raises `ApiError` where they are missing or invalid."""
     if messages is None:
         raise bad_request("Input required: messages is missing.", param="messages")
     if not isinstance(messages, list):
         raise bad_request("Invalid JSON data: messages must be an array.", param="messages")
     if not messages:
         raise bad_request("Input required: messages is empty.", param="messages")
-    if len(messages) > MOST_MESSAGES:
-        raise bad_request(f"messages may hold {MOST_MESSAGES} at most; this request has {len(messages)}.", param="messages")
-    return Conversation(tuple(_message(message, at, strict) for at, message in enumerate(messages)))
+    if len(messages) > MAX_MESSAGES:
+        raise bad_request(f"messages may hold {MAX_MESSAGES} at most; this request has {len(messages)}.", param="messages")
+    return Conversation(tuple(_message(message, f"messages[{i}]", strict) for i, message in enumerate(messages)))
 
 
-def _message(message: Any, at: int, strict: bool) -> Message:
-    where = f"messages[{at}]"
+def parse_arguments(arguments: Any) -> dict[str, Any]:
+    """The arguments of a tool call, given as JSON or as a dictionary; empty when they are neither."""
+    try:
+        value = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _message(message: Any, path: str, strict: bool) -> Message:
     if not isinstance(message, dict):
-        raise bad_request(f"Invalid JSON data: {where} must be an object.", param=where)
+        raise bad_request(f"Invalid JSON data: {path} must be an object.", param=path)
     role = message.get("role")
     if role not in ROLES:
-        raise unprocessable(f"{where}.role must be one of {', '.join(ROLES)}", param=f"{where}.role")
-    text, media = _content(message.get("content"), where, strict)
-    calls = _calls(message.get("tool_calls"), where, strict)
+        raise unprocessable(f"{path}.role must be one of {', '.join(ROLES)}", param=f"{path}.role")
+    text, media = _content(message.get("content"), f"{path}.content", strict)
+    calls = _tool_calls(message.get("tool_calls"), f"{path}.tool_calls", strict)
     if strict and role == "tool" and not message.get("tool_call_id"):
-        raise unprocessable(f"{where}.tool_call_id is required", param=f"{where}.tool_call_id")
+        raise unprocessable(f"{path}.tool_call_id is required", param=f"{path}.tool_call_id")
     if role in ("user", "system") and message.get("content") is None:
-        raise unprocessable(f"{where}.content is required", param=f"{where}.content")
+        raise unprocessable(f"{path}.content is required", param=f"{path}.content")
     return Message(role, text, media, calls, str(message.get("tool_call_id") or ""), str(message.get("name") or ""))
 
 
-def _content(content: Any, where: str, strict: bool) -> tuple[str, tuple[str, ...]]:
+def _content(content: Any, path: str, strict: bool) -> tuple[str, tuple[str, ...]]:
     if content is None or isinstance(content, str):
         return content or "", ()
     if not isinstance(content, list):
-        raise unprocessable(f"{where}.content must be a string or an array of parts", param=f"{where}.content")
+        raise unprocessable(f"{path} must be a string or an array of parts", param=path)
     texts: list[str] = []
     media: list[str] = []
-    for position, part in enumerate(content):
-        place = f"{where}.content[{position}]"
+    for i, part in enumerate(content):
+        part_path = f"{path}[{i}]"
         if isinstance(part, str):
             texts.append(part)
             continue
         if not isinstance(part, dict):
-            raise unprocessable(f"{place} must be an object", param=place)
+            raise unprocessable(f"{part_path} must be an object", param=part_path)
         kind = part.get("type")
         if kind == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
-        elif isinstance(kind, str) and kind in _MEDIA and not (strict and kind in ("file", "document", "image")):
+        elif isinstance(kind, str) and kind in _MEDIA and not (strict and kind in _LENIENT_ONLY):
             media.append(_MEDIA[kind])
         elif strict or not isinstance(kind, str) or kind == "text":
-            raise unprocessable(f"{place} is no content part that this server reads (type {str(kind)[:40]})", param=place)
+            raise unprocessable(f"{part_path} has the unsupported type {str(kind)[:40]}", param=part_path)
     return "\n".join(texts), tuple(media)
 
 
-def _calls(calls: Any, where: str, strict: bool) -> tuple[Call, ...]:
+def _tool_calls(calls: Any, path: str, strict: bool) -> tuple[ParsedToolCall, ...]:
     if calls is None:
         return ()
     if not isinstance(calls, list):
-        raise unprocessable(f"{where}.tool_calls must be an array", param=f"{where}.tool_calls")
-    return tuple(_call(call, f"{where}.tool_calls[{at}]", strict) for at, call in enumerate(calls))
+        raise unprocessable(f"{path} must be an array", param=path)
+    return tuple(_tool_call(call, f"{path}[{i}]", strict) for i, call in enumerate(calls))
 
 
-def _call(call: Any, where: str, strict: bool) -> Call:
+def _tool_call(call: Any, path: str, strict: bool) -> ParsedToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise unprocessable(f"{where} needs a function with a name", param=where)
+        raise unprocessable(f"{path} needs a function with a name", param=path)
     arguments = function.get("arguments")
     if strict and not isinstance(arguments, str):
-        raise unprocessable(f"{where}.function.arguments must be a JSON string", param=where)
-    try:
-        read = json.loads(arguments) if isinstance(arguments, str) and arguments.strip() else arguments
-    except (ValueError, RecursionError):
-        read = None
-    return Call(function["name"], read if isinstance(read, dict) else {}, str(call.get("id") or ""))
+        raise unprocessable(f"{path}.function.arguments must be a JSON string", param=path)
+    return ParsedToolCall(function["name"], parse_arguments(arguments), str(call.get("id") or ""))

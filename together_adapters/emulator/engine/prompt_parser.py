@@ -72,7 +72,7 @@ _INSTRUCTIONS: Final = re.compile(
 def read(talk: Conversation) -> Reading:
     """Read the last user message; look for context there, then in the instructions, then in what was said before."""
     own = _read_text(talk.prompt)
-    observed = tuple(part for message in talk.observations for part in split_passages(message.text))
+    observed = tuple(part for message in talk.tool_results for part in split_passages(message.text))
     if own.told or (own.passages and not observed):
         return Reading(own.question, (*own.passages, *observed), own.told)
     around = _context_of(talk.system, asks=False)

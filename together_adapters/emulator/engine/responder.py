@@ -18,7 +18,7 @@ from together_adapters.emulator.engine import prompt_parser as reading
 from together_adapters.emulator.engine import regex_generator as patterns
 from together_adapters.emulator.engine import schema_filler as schemas
 from together_adapters.emulator.engine import tool_calls as tools
-from together_adapters.emulator.engine.conversation import Call, Conversation, Message
+from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
 from together_adapters.emulator.http.errors import bad_request, unprocessable
 
 _MOST_TEXT: Final = 300_000
@@ -28,23 +28,23 @@ _OPENERS: Final = ("In short: ", "Put differently: ", "To answer that: ", "Brief
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
+class ModelReply:
     """An answer before it is cut and framed: text, or tool calls."""
 
     text: str = ""
-    calls: tuple[Call, ...] = ()
-    fixed: bool = False
+    tool_calls: tuple[ParsedToolCall, ...] = ()
+    verbatim: bool = False
 
-    def variant(self, number: int) -> Thought:
+    def variant(self, number: int) -> ModelReply:
         """The same answer in other words, for the further choices of one request; a form that was asked for stays."""
-        if not number or self.calls or self.fixed:
+        if not number or self.tool_calls or self.verbatim:
             return self
         opener = _OPENERS[(number - 1) % len(_OPENERS)]
         rounds = (number - 1) // len(_OPENERS)
-        return Thought(opener + self.text + (f" ({rounds + 1})" if rounds else ""))
+        return ModelReply(opener + self.text + (f" ({rounds + 1})" if rounds else ""))
 
 
-def think(talk: Conversation, body: dict[str, Any], strict: bool = False) -> Thought:
+def respond(talk: Conversation, body: dict[str, Any], strict: bool = False) -> ModelReply:
     """Find the answer to a chat request.
 
     Raises:
@@ -54,32 +54,32 @@ def think(talk: Conversation, body: dict[str, Any], strict: bool = False) -> Tho
     offered = tools.read(body.get("tools"), strict)
     choice = body.get("tool_choice")
     if calls := tools.choose(talk, offered, choice, body.get("parallel_tool_calls") is not False):
-        return Thought("", tuple(calls))
+        return ModelReply("", tuple(calls))
     wanted = body.get("response_format")
     if isinstance(wanted, dict) and wanted.get("type") not in (None, "text"):
-        return Thought(_formatted(talk, wanted), fixed=True)
-    return Thought(_prose(talk))
+        return ModelReply(_formatted(talk, wanted), verbatim=True)
+    return ModelReply(_prose(talk))
 
 
-def continue_text(prompt: str, body: dict[str, Any]) -> Thought:
+def respond_to_prompt(prompt: str, body: dict[str, Any]) -> ModelReply:
     """Continue a plain prompt: answer it, as a model would go on after a line that ends in `Answer:`."""
     talk = _bearable(Conversation((Message("user", prompt),)))
     wanted = body.get("response_format")
     if isinstance(wanted, dict) and wanted.get("type") not in (None, "text"):
-        return Thought(_formatted(talk, wanted), fixed=True)
-    return Thought(_prose(talk))
+        return ModelReply(_formatted(talk, wanted), verbatim=True)
+    return ModelReply(_prose(talk))
 
 
-def reason(talk: Conversation, thought: Thought, effort: str) -> str:
+def explain(talk: Conversation, reply: ModelReply, effort: str) -> str:
     """Say how the answer came about, in one sentence for low effort, two for medium, three for high."""
     talk = _bearable(talk)
     said = [f"The user asks about {answers.topic(reading.read(talk).question, 6)}."]
-    if thought.calls:
-        named = ", ".join(dict.fromkeys(call.name for call in thought.calls))
+    if reply.tool_calls:
+        named = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
         said.append(f"The words of the request fit {named}, so calling that comes first.")
     else:
         said.append("The answer has to come from the words of this conversation.")
-    said.append(f"It takes {len(thought.text.split())} words." if thought.text else "The values are taken from the request.")
+    said.append(f"It takes {len(reply.text.split())} words." if reply.text else "The values are taken from the request.")
     return " ".join(said[: {"minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
 
 
@@ -93,7 +93,7 @@ def _prose(talk: Conversation) -> str:
     found = "" if read.told else answers.own_words(talk, read.question)
     if not found and read.passages:
         found = answers.from_passages(read, talk)
-    if talk.observations and (not found or all(len(message.text) < 400 for message in talk.observations)):
+    if talk.tool_results and (not found or all(len(message.text) < 400 for message in talk.tool_results)):
         found = _observed(talk)
     if not found and read.told:
         found = answers.NOT_FOUND
@@ -111,12 +111,12 @@ def _seen(talk: Conversation) -> str:
 
 def _observed(talk: Conversation) -> str:
     """Quote the results of tools."""
-    names = {call.id: call.name for message in talk.messages for call in message.calls}
+    names = {call.id: call.name for message in talk.messages for call in message.tool_calls}
     said = []
-    for message in talk.observations:
-        name = message.name or names.get(message.call_id, "")
+    for message in talk.tool_results:
+        name = message.name or names.get(message.tool_call_id, "")
         text = " ".join(message.text.split())[:1_500] or "nothing"
-        if "is now handling the request" in text and len(talk.observations) > 1:
+        if "is now handling the request" in text and len(talk.tool_results) > 1:
             continue  # an agent took over: no result
         said.append(f"{name} says: {text}" if name else text)
     return " ".join(line if line.endswith((".", "!", "?", "}", "]")) else f"{line}." for line in said)

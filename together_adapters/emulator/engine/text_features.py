@@ -43,7 +43,7 @@ _SUFFIXES: Final = (
 )  # fmt: skip
 
 
-def tokens(text: str) -> list[str]:
+def tokenize(text: str) -> list[str]:
     """Cut a text into pieces that a model might call tokens; joined again they are the text."""
     return _TOKEN.findall(text)
 

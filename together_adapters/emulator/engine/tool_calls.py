@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from together_adapters.emulator.engine import schema_filler as schemas
-from together_adapters.emulator.engine.conversation import Call, Conversation
+from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine.extractive_qa import small_talk
 from together_adapters.emulator.engine.text_features import STOPWORDS, stem, words
 from together_adapters.emulator.engine.value_extraction import Evidence, plain
@@ -76,7 +76,7 @@ def read(tools: Any, strict: bool = False) -> list[Tool]:
     return found
 
 
-def choose(talk: Conversation, tools: list[Tool], choice: Any, parallel: bool = True, answer: str = "") -> list[Call]:
+def choose(talk: Conversation, tools: list[Tool], choice: Any, parallel: bool = True, answer: str = "") -> list[ParsedToolCall]:
     """Decide which tools to call.
 
     Args:
@@ -113,13 +113,13 @@ def _named(choice: dict[str, Any], tools: list[Tool]) -> Tool:
     return found
 
 
-def _new(calls: list[Call], talk: Conversation) -> list[Call]:
+def _new(calls: list[ParsedToolCall], talk: Conversation) -> list[ParsedToolCall]:
     """Leave out what was called already: once a result is there, it is time to answer."""
-    made = {call.name for call in talk.made_calls}
+    made = {call.name for call in talk.previous_calls}
     return [call for call in calls if call.name not in made]
 
 
-def _wanted(talk: Conversation, tools: list[Tool], answer: str) -> list[Call]:
+def _wanted(talk: Conversation, tools: list[Tool], answer: str) -> list[ParsedToolCall]:
     """The calls that the last user message asks for, one for each part of it that speaks of a tool."""
     if talk.last_user < 0:
         return []
@@ -137,7 +137,7 @@ def _wanted(talk: Conversation, tools: list[Tool], answer: str) -> list[Call]:
     if not found:
         tool, score = _best(prompt, tools, shares)
         found = [(tool, prompt)] if score >= _ENOUGH else []
-    calls: list[Call] = []
+    calls: list[ParsedToolCall] = []
     found = _joined(found)
     for tool, part in found:
         call = _call(tool, part, talk, answer, prompt if len(found) == 1 else "")
@@ -253,15 +253,15 @@ def _likeliest(talk: Conversation, tools: list[Tool]) -> Tool:
     return _best(_asking(talk.prompt), tools, _commonness(tools))[0]
 
 
-def _call(tool: Tool, part: str, talk: Conversation, answer: str, whole: str = "") -> Call:
+def _call(tool: Tool, part: str, talk: Conversation, answer: str, whole: str = "") -> ParsedToolCall:
     if (handed := _handoff(tool, part, talk)) is not None:
-        return Call(tool.name, handed)
+        return ParsedToolCall(tool.name, handed)
     if (written := _spelled_out(tool, part)) is not None:
-        return Call(tool.name, written)
+        return ParsedToolCall(tool.name, written)
     source = part if len(part) <= 20_000 else part[-20_000:]
     text = f"{talk.system}\n{talk.prompt}"
     arguments = schemas.fill(tool.parameters or {"type": "object"}, whole or source, answer or source, text)
-    return Call(tool.name, arguments if isinstance(arguments, dict) else {})
+    return ParsedToolCall(tool.name, arguments if isinstance(arguments, dict) else {})
 
 
 def _spelled_out(tool: Tool, part: str) -> dict[str, Any] | None:
@@ -327,7 +327,9 @@ def react(talk: Conversation, whole: str) -> str:
     observed = [
         text.strip()
         for text in re.findall(
-            r"(?:^|\n)Observation:\s*(.+?)(?=\n(?:Thought|Action|Question|Observation)\b|\Z)", _after_format(scratch), re.DOTALL
+            r"(?:^|\n)Observation:\s*(.+?)(?=\n(?:ModelReply|Action|Question|Observation)\b|\Z)",
+            _after_format(scratch),
+            re.DOTALL,
         )
     ]
     final = "Final Answer" if "Final Answer:" in whole else "Answer"
@@ -339,14 +341,14 @@ def react(talk: Conversation, whole: str) -> str:
     offered = _offered(whole)
     if observed or not offered:
         told = observed[-1] if observed else "There is no tool for this."
-        return f"Thought: {done}\n{final}: {told}"
+        return f"ModelReply: {done}\n{final}: {told}"
     tool, score = _best(question, offered, _commonness(offered))
     if score < 1.0:
-        return f"Thought: {done}\n{final}: {small_talk(question)}"
+        return f"ModelReply: {done}\n{final}: {small_talk(question)}"
     call = _call(tool, question, talk, question)
     given: Any = call.arguments
     text = json.dumps(given, ensure_ascii=False) if final == "Answer" or tool.properties else plain(question)
-    return f"Thought: The current language of the user is: English. I need to use a tool to help me answer the question.\nAction: {tool.name}\nAction Input: {text}"
+    return f"ModelReply: The current language of the user is: English. I need to use a tool to help me answer the question.\nAction: {tool.name}\nAction Input: {text}"
 
 
 def _react_question(talk: Conversation) -> str:

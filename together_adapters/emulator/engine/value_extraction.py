@@ -29,9 +29,9 @@ _SPELLED: Final = {name: value for value, name in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split())}  # fmt: skip
 _NO_NAMES: Final = frozenset(
     """I I'm A An The What What's Which Who Where When Why How Is Are Was Were Do Does Did Can Could Would Should Will Please Give Tell Show
-    Find Get Use Call Extract Return Create Make Add Write Set Book Send Translate Convert Compute Calculate Multiply Search Look List Name
+    Find Get Use ParsedToolCall Extract Return Create Make Add Write Set Book Send Translate Convert Compute Calculate Multiply Search Look List Name
     Also And Or Then If It This That There Here My Your Our He She They We You In On At For From To With Of Schedule Remind Generate Describe
-    Summarize Answer Question Query JSON Let Now Thanks Hello Hi Hey Plan Check Play Run Open Turn Order Buy Sell Compare Explain Need Want
+    Summarize Answer Question Query JSON Let Now Thanks Hello Hi Hey Plan Check Play Run Open Generation Order Buy Sell Compare Explain Need Want
     Choose Pick Select Respond Reply Output Provide Transfer Hand Ask Draft Email Weather Mr Mrs Ms Dr Magic Human User Assistant""".split()
 )
 _DAYS: Final = r"today|tomorrow|tonight|yesterday|(?:next |this |last )?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|week|month|year)"

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: the same turn, told at once or in chunks."""
+"""`POST /v1/chat/completions`: the same answer, at once or in chunks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from together_adapters.emulator.app import Ask, json_route
-from together_adapters.emulator.engine import conversation
-from together_adapters.emulator.engine import responder as mind
+from together_adapters.emulator.engine import conversation, responder
 from together_adapters.emulator.engine.completion import (
     BIG_SEED,
-    Turn,
-    alternatives,
-    cut,
+    Generation,
     logprob,
     openai_logprobs,
     together_logprobs,
     token_id,
+    top_logprobs,
+    truncate,
     usage,
 )
-from together_adapters.emulator.engine.conversation import Call, Conversation
-from together_adapters.emulator.engine.responder import Thought
-from together_adapters.emulator.engine.text_features import count_tokens, tokens
+from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
+from together_adapters.emulator.engine.responder import ModelReply
+from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.http.errors import bad_request, unprocessable
 from together_adapters.emulator.http.sse import EventStream, compact
 from together_adapters.emulator.routes import sampling_params as parameters
@@ -39,13 +38,13 @@ _PER_MESSAGE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A chat request that was understood, with the turns that answer it."""
+    """A chat request that was understood, with the generations that answer it."""
 
     ask: Ask
     model: str
     parameters: Parameters
     conversation: Conversation
-    turns: list[Turn]
+    generations: list[Generation]
     reasoning_field: str
     logprobs_shape: str
     prompt_tokens: int
@@ -75,19 +74,19 @@ def _understand(ask: Ask) -> Exchange:
     model, facts = served(body)
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {model} does not chat; it is a model for {facts.type}s.", param="model")
-    talk = conversation.read(body.get("messages"), ask.behaviour.strict)
+    talk = conversation.parse_messages(body.get("messages"), ask.behaviour.strict)
     if ask.behaviour.strict and "parallel_tool_calls" in body:
         raise unprocessable("unknown parameter parallel_tool_calls", param="parallel_tool_calls")
     prompt_tokens = _count(talk, body)
     asked = parameters.read(ask, _KNOWN, facts, prompt_tokens)
     place = _reasoning_place(ask, facts)
-    thought = mind.think(talk, body, ask.behaviour.strict)
-    reasoning = "" if place == "none" else mind.reason(talk, thought, str(body.get("reasoning_effort") or "medium"))
-    turns = [_turn(ask, asked, thought.variant(index), reasoning, place) for index in range(asked.n)]
+    reply = responder.respond(talk, body, ask.behaviour.strict)
+    reasoning = "" if place == "none" else responder.explain(talk, reply, str(body.get("reasoning_effort") or "medium"))
+    generations = [_generation(ask, asked, reply.variant(index), reasoning, place) for index in range(asked.n)]
     shape = ask.behaviour.logprobs
     if shape == "auto":
         shape = "openai" if model.lower().startswith("openai/gpt-oss") else "together"
-    return Exchange(ask, model, asked, talk, turns, place, shape, prompt_tokens, int(time.time()))
+    return Exchange(ask, model, asked, talk, generations, place, shape, prompt_tokens, int(time.time()))
 
 
 def _count(talk: Conversation, body: dict[str, Any]) -> int:
@@ -112,41 +111,43 @@ def _reasoning_place(ask: Ask, facts: Capabilities) -> str:
     return "none" if off and style != "tags" else style
 
 
-def _turn(ask: Ask, asked: Parameters, thought: Thought, reasoning: str, place: str) -> Turn:
-    text = thought.text
+def _generation(ask: Ask, asked: Parameters, reply: ModelReply, reasoning: str, place: str) -> Generation:
+    text = reply.text
     if place == "tags":
         text = f"<think>\n{reasoning}\n</think>\n\n{text}"
         reasoning = ""
-    thoughts, ended = cut(reasoning, (), asked.max_tokens, "stop")
+    thoughts, ended = truncate(reasoning, (), asked.max_tokens, "stop")
     if ended == "length":
-        return Turn([], "length", (), thoughts)
-    if thought.calls:
-        return Turn(tokens(text) if place == "tags" else [], "tool_calls", thought.calls, thoughts)
+        return Generation([], "length", (), thoughts)
+    if reply.tool_calls:
+        return Generation(tokenize(text) if place == "tags" else [], "tool_calls", reply.tool_calls, thoughts)
     room = None if asked.max_tokens is None else asked.max_tokens - len(thoughts)
-    pieces, ended = cut(text, asked.stop, room, ask.behaviour.finish)
-    return Turn(pieces, ended, (), thoughts)
+    pieces, ended = truncate(text, asked.stop, room, ask.behaviour.finish)
+    return Generation(pieces, ended, (), thoughts)
 
 
 def _usage(exchange: Exchange) -> dict[str, Any]:
-    spoken = sum(len(turn.pieces) + len(turn.reasoning) for turn in exchange.turns)
-    called = sum(count_tokens(call.name + _arguments(call)) for turn in exchange.turns for call in turn.calls)
-    reasoned = sum(_reasoned(turn) for turn in exchange.turns)
+    spoken = sum(len(generation.tokens) + len(generation.reasoning_tokens) for generation in exchange.generations)
+    called = sum(
+        count_tokens(call.name + _arguments(call)) for generation in exchange.generations for call in generation.tool_calls
+    )
+    reasoned = sum(_reasoned(generation) for generation in exchange.generations)
     earlier = sum(count_tokens(message.text) for message in exchange.conversation.messages[:-1])
     nested = exchange.ask.behaviour.cached_tokens == "nested"
     return usage(exchange.prompt_tokens, spoken + called, earlier // 16 * 16, reasoned, nested)
 
 
-def _reasoned(turn: Turn) -> int:
-    if not turn.text.startswith("<think>"):
-        return len(turn.reasoning)
-    return len(tokens(turn.text.partition("</think>")[0]))
+def _reasoned(generation: Generation) -> int:
+    if not generation.text.startswith("<think>"):
+        return len(generation.reasoning_tokens)
+    return len(tokenize(generation.text.partition("</think>")[0]))
 
 
-def _arguments(call: Call) -> str:
+def _arguments(call: ParsedToolCall) -> str:
     return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
 
 
-def _written(exchange: Exchange, call: Call, position: int, arguments: str) -> dict[str, Any]:
+def _written(exchange: Exchange, call: ParsedToolCall, position: int, arguments: str) -> dict[str, Any]:
     function = {"name": call.name, "arguments": arguments}
     return {"index": position, "id": exchange.call_id(position), "type": "function", "function": function}
 
@@ -158,7 +159,7 @@ def _whole(exchange: Exchange) -> dict[str, Any]:
         "created": exchange.created,
         "model": exchange.model,
         "prompt": _echoed(exchange),
-        "choices": [_choice(exchange, turn, index) for index, turn in enumerate(exchange.turns)],
+        "choices": [_choice(exchange, generation, index) for index, generation in enumerate(exchange.generations)],
     }
     if exchange.ask.behaviour.usage != "none":
         body["usage"] = _usage(exchange)
@@ -171,35 +172,43 @@ def _echoed(exchange: Exchange) -> list[dict[str, Any]]:
     text = "\n".join(message.text for message in exchange.conversation.messages)
     echoed: dict[str, Any] = {"text": text}
     if exchange.parameters.logprobs is not None:
-        scores = together_logprobs(tokens(text), 1)
+        scores = together_logprobs(tokenize(text), 1)
         echoed["logprobs"] = scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}
     return [echoed]
 
 
-def _choice(exchange: Exchange, turn: Turn, index: int) -> dict[str, Any]:
-    calls = [_written(exchange, call, at, _arguments(call)) for at, call in enumerate(turn.calls)]
-    message: dict[str, Any] = {"role": "assistant", "content": turn.text if turn.text or not calls else None, "tool_calls": calls}
-    if turn.reasoning:
-        message[exchange.reasoning_field] = "".join(turn.reasoning)
+def _choice(exchange: Exchange, generation: Generation, index: int) -> dict[str, Any]:
+    calls = [_written(exchange, call, at, _arguments(call)) for at, call in enumerate(generation.tool_calls)]
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": generation.text if generation.text or not calls else None,
+        "tool_calls": calls,
+    }
+    if generation.reasoning_tokens:
+        message[exchange.reasoning_field] = "".join(generation.reasoning_tokens)
     return {
         "index": index,
-        "finish_reason": turn.finish,
+        "finish_reason": generation.finish_reason,
         "seed": exchange.seed,
-        "logprobs": _logprobs(exchange, turn),
+        "logprobs": _logprobs(exchange, generation),
         "message": message,
     }
 
 
-def _logprobs(exchange: Exchange, turn: Turn) -> dict[str, Any] | None:
+def _logprobs(exchange: Exchange, generation: Generation) -> dict[str, Any] | None:
     most = exchange.parameters.logprobs
     if most is None:
         return None
-    return openai_logprobs(turn.pieces, most) if exchange.logprobs_shape == "openai" else together_logprobs(turn.pieces, most)
+    return (
+        openai_logprobs(generation.tokens, most)
+        if exchange.logprobs_shape == "openai"
+        else together_logprobs(generation.tokens, most)
+    )
 
 
 def _chunks(exchange: Exchange) -> Iterator[dict[str, Any]]:
-    """Tell a turn in chunks: reasoning, text, tool calls, and the end with its usage."""
-    turn, behaviour = exchange.turns[0], exchange.ask.behaviour
+    """Stream a generation in chunks: reasoning, text, tool calls, and the end with its usage."""
+    generation, behaviour = exchange.generations[0], exchange.ask.behaviour
     told_role = False
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -213,15 +222,15 @@ def _chunks(exchange: Exchange) -> Iterator[dict[str, Any]]:
         } | more  # fmt: skip
         return _envelope(exchange, [choice])
 
-    for piece in turn.reasoning:
+    for piece in generation.reasoning_tokens:
         yield chunk({exchange.reasoning_field: piece, "token_id": token_id(piece)})
-    for delta, more in _text_deltas(exchange, turn):
+    for delta, more in _text_deltas(exchange, generation):
         yield chunk(delta, **more)
-    for written, finish in _tool_deltas(exchange, turn):
+    for written, finish in _tool_deltas(exchange, generation):
         yield chunk({"tool_calls": written} if written else {}, finish)
     place, asked = behaviour.usage, exchange.parameters.usage_asked
     counted = _usage(exchange) if place in ("finish", "separate") or (asked and place.startswith("asked")) else None
-    last = chunk({"token_id": 128_009}, turn.finish, seed=exchange.seed)
+    last = chunk({"token_id": 128_009}, generation.finish_reason, seed=exchange.seed)
     separate = place in ("separate", "asked-separate")
     yield last if separate else last | {"usage": counted}
     if separate and counted:
@@ -239,19 +248,19 @@ def _envelope(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, An
     }
 
 
-def _text_deltas(exchange: Exchange, turn: Turn) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _text_deltas(exchange: Exchange, generation: Generation) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Deltas of the text, each with what its choice carries besides."""
     most, behaviour = exchange.parameters.logprobs, exchange.ask.behaviour
     if most is None:
-        for piece in grouped(turn.pieces, behaviour.pieces, behaviour.chunk_tokens):
+        for piece in grouped(generation.tokens, behaviour.pieces, behaviour.chunk_tokens):
             yield {"content": piece, "token_id": token_id(piece) if behaviour.echo_ids else None}, {}
         return
-    for at, piece in enumerate(turn.pieces):
+    for at, piece in enumerate(generation.tokens):
         more: dict[str, Any] = {"logprobs": logprob(piece, at)}
         if exchange.logprobs_shape == "openai":
             more = {"logprobs": openai_logprobs([piece], most, at)}
         elif most > 1:
-            more["top_logprobs"] = alternatives(piece, at, most)
+            more["top_logprobs"] = top_logprobs(piece, at, most)
         yield {"content": piece, "token_id": token_id(piece) if behaviour.echo_ids else None}, more
 
 
@@ -269,18 +278,18 @@ def grouped(pieces: list[str], most: int | None, together: int) -> Iterator[str]
 ToolDelta = tuple[list[dict[str, Any]], str | None]
 
 
-def _tool_deltas(exchange: Exchange, turn: Turn) -> Iterator[ToolDelta]:
+def _tool_deltas(exchange: Exchange, generation: Generation) -> Iterator[ToolDelta]:
     """Tool calls in the fashion of `Behaviour.tool_deltas`, each with the finish reason its chunk carries."""
-    if not turn.calls:
+    if not generation.tool_calls:
         return
     mode = exchange.ask.behaviour.tool_deltas
-    texts = [_arguments(call) for call in turn.calls]
+    texts = [_arguments(call) for call in generation.tool_calls]
     if mode in ("whole", "one-chunk"):
-        complete = [_written(exchange, call, at, texts[at]) for at, call in enumerate(turn.calls)]
+        complete = [_written(exchange, call, at, texts[at]) for at, call in enumerate(generation.tool_calls)]
         yield from ([(complete, None)] if mode == "one-chunk" else [([call], None) for call in complete])
         return
     yield [], None
-    opened = [_written(exchange, call, at, "") for at, call in enumerate(turn.calls)]
+    opened = [_written(exchange, call, at, "") for at, call in enumerate(generation.tool_calls)]
     parts = [[{"index": at, "function": {"arguments": part}} for part in _split(text)] for at, text in enumerate(texts)]
     if mode == "interleaved":
         yield from (([head], None) for head in opened)

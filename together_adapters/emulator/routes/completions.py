@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from together_adapters.emulator.app import Ask, json_route
-from together_adapters.emulator.engine import responder as mind
+from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.completion import (
     BIG_SEED,
-    Turn,
-    alternatives,
-    cut,
+    Generation,
     logprob,
     openai_logprobs,
     together_logprobs,
     token_id,
+    top_logprobs,
+    truncate,
     usage,
 )
-from together_adapters.emulator.engine.text_features import count_tokens, tokens
+from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.sse import EventStream
 from together_adapters.emulator.routes import sampling_params as parameters
@@ -38,15 +38,17 @@ def complete(ask: Ask) -> dict[str, Any] | EventStream:
     prompt = _prompt(ask.body.get("prompt"))
     prompt_tokens = count_tokens(prompt)
     asked = parameters.read(ask, _KNOWN, facts, prompt_tokens)
-    thought = mind.continue_text(prompt, ask.body)
+    reply = responder.respond_to_prompt(prompt, ask.body)
     # A prompt goes on after a space, as a model's first token would bring it.
     space = "" if not prompt or prompt[-1].isspace() else " "
-    said = [space + thought.variant(index).text for index in range(asked.n)]
-    turns = [Turn(*cut(text, asked.stop, asked.max_tokens, ask.behaviour.finish)) for text in said]
+    said = [space + reply.variant(index).text for index in range(asked.n)]
+    generations = [Generation(*truncate(text, asked.stop, asked.max_tokens, ask.behaviour.finish)) for text in said]
     head = {"id": ask.id, "created": int(time.time()), "model": model}
-    counted = usage(prompt_tokens, sum(len(turn.pieces) for turn in turns), 0, 0, ask.behaviour.cached_tokens == "nested")
+    counted = usage(
+        prompt_tokens, sum(len(generation.tokens) for generation in generations), 0, 0, ask.behaviour.cached_tokens == "nested"
+    )
     if asked.stream:
-        return EventStream(_chunks(ask, asked, turns[0], head, counted), ask.behaviour.delay)
+        return EventStream(_chunks(ask, asked, generations[0], head, counted), ask.behaviour.delay)
     return {
         **head,
         "object": "text.completion",
@@ -54,12 +56,12 @@ def complete(ask: Ask) -> dict[str, Any] | EventStream:
         "choices": [
             {
                 "index": index,
-                "text": turn.text,
-                "finish_reason": turn.finish,
+                "text": generation.text,
+                "finish_reason": generation.finish_reason,
                 "seed": _seed(ask, asked),
-                "logprobs": _scores(ask, turn, asked),
+                "logprobs": _scores(ask, generation, asked),
             }
-            for index, turn in enumerate(turns)
+            for index, generation in enumerate(generations)
         ],
         "usage": counted,
     }
@@ -79,12 +81,12 @@ def _seed(ask: Ask, asked: Parameters) -> int:
     return asked.seed if asked.seed is not None else BIG_SEED if ask.behaviour.seed_above_int64 else 7
 
 
-def _scores(ask: Ask, turn: Turn, asked: Parameters) -> dict[str, Any] | None:
+def _scores(ask: Ask, generation: Generation, asked: Parameters) -> dict[str, Any] | None:
     if asked.logprobs is None:
         return None
     if ask.behaviour.logprobs == "openai":
-        return openai_logprobs(turn.pieces, asked.logprobs)
-    return together_logprobs(turn.pieces, asked.logprobs)
+        return openai_logprobs(generation.tokens, asked.logprobs)
+    return together_logprobs(generation.tokens, asked.logprobs)
 
 
 def _echoed(prompt: str, asked: Parameters) -> list[dict[str, Any]]:
@@ -92,11 +94,13 @@ def _echoed(prompt: str, asked: Parameters) -> list[dict[str, Any]]:
         return []
     if asked.logprobs is None:
         return [{"text": prompt}]
-    scores = together_logprobs(tokens(prompt), asked.logprobs)
+    scores = together_logprobs(tokenize(prompt), asked.logprobs)
     return [{"text": prompt, "logprobs": scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}}]
 
 
-def _chunks(ask: Ask, asked: Parameters, turn: Turn, head: dict[str, Any], counted: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _chunks(
+    ask: Ask, asked: Parameters, generation: Generation, head: dict[str, Any], counted: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     envelope = {**head, "object": "completion.chunk", "usage": None}
 
     def chunk(piece: str, number: int | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -104,18 +108,22 @@ def _chunks(ask: Ask, asked: Parameters, turn: Turn, head: dict[str, Any], count
         choice = {"index": 0, "text": piece, "logprobs": None, "finish_reason": finish, "seed": None, "delta": delta} | more
         return {**envelope, "choices": [choice]}
 
-    pieces = turn.pieces if asked.logprobs is not None else grouped(turn.pieces, ask.behaviour.pieces, ask.behaviour.chunk_tokens)
+    pieces = (
+        generation.tokens
+        if asked.logprobs is not None
+        else grouped(generation.tokens, ask.behaviour.pieces, ask.behaviour.chunk_tokens)
+    )
     for at, piece in enumerate(pieces):
         more: dict[str, Any] = {} if asked.logprobs is None else {"logprobs": logprob(piece, at)}
         if asked.logprobs is not None and ask.behaviour.logprobs == "openai":
             more = {"logprobs": openai_logprobs([piece], asked.logprobs, at)}
         elif asked.logprobs is not None and asked.logprobs > 1:
-            more["top_logprobs"] = alternatives(piece, at, asked.logprobs)
+            more["top_logprobs"] = top_logprobs(piece, at, asked.logprobs)
         yield chunk(piece, token_id(piece) if ask.behaviour.echo_ids else None, **more)
     place = ask.behaviour.usage
     told = counted if place in ("finish", "separate") or (asked.usage_asked and place.startswith("asked")) else None
     separate = place in ("separate", "asked-separate")
-    last = chunk("", 128_009, turn.finish, seed=_seed(ask, asked))
+    last = chunk("", 128_009, generation.finish_reason, seed=_seed(ask, asked))
     yield last if separate else {**last, "usage": told}
     if separate and told:
         yield {**envelope, "choices": [], "usage": told}

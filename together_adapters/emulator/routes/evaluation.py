@@ -15,7 +15,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from together_adapters.emulator.app import Ask, json_route
-from together_adapters.emulator.engine import responder as mind
+from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
@@ -224,7 +224,7 @@ def _said(ask: Ask, model: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     if learnt is not None:
         return learnt
     talk = Conversation((Message("system", filled(model["system_template"], row)), Message("user", question)))
-    return mind.think(talk, {}).text
+    return responder.respond(talk, {}).text
 
 
 def _classify(ask: Ask, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from together_adapters.emulator.app import Ask, json_route
-from together_adapters.emulator.engine.nearest_example import Example, Lesson, pictures
-from together_adapters.emulator.engine.responder import Thought
+from together_adapters.emulator.engine.nearest_example import NearestExampleModel, TrainingExample, image_urls
+from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.http.errors import model_not_available
 from together_adapters.emulator.http.sse import EventStream
 from together_adapters.emulator.routes import chat, completions
@@ -25,11 +25,11 @@ def chat_complete(ask: Ask) -> dict[str, Any] | EventStream:
     if job is None:
         return chat.complete(ask)
     exchange = chat._understand(ask)
-    example = _lesson(ask, job).recall(exchange.conversation.prompt, _shown(ask))
-    if example is not None and not exchange.conversation.observations:
+    example = _nearest_example_model(ask, job).nearest(exchange.conversation.prompt, _shown(ask))
+    if example is not None and not exchange.conversation.tool_results:
         place = chat._reasoning_place(ask, capabilities(job.base)) if example.reasoning else "none"
-        turns = [_turn(ask, exchange, example, place)] * exchange.parameters.n
-        exchange = replace(exchange, turns=turns, reasoning_field=place)
+        generations = [_generation(ask, exchange, example, place)] * exchange.parameters.n
+        exchange = replace(exchange, generations=generations, reasoning_field=place)
     if exchange.parameters.stream:
         return EventStream(chat._chunks(exchange), ask.behaviour.delay)
     return chat._whole(exchange)
@@ -38,12 +38,14 @@ def chat_complete(ask: Ask) -> dict[str, Any] | EventStream:
 def _shown(ask: Ask) -> tuple[str, ...]:
     """The pictures of the last question."""
     asked = [message.get("content") for message in ask.body["messages"] if message["role"] == "user"]
-    return pictures(asked[-1]) if asked else ()
+    return image_urls(asked[-1]) if asked else ()
 
 
-def _turn(ask: Ask, exchange: chat.Exchange, example: Example, place: str) -> Any:
+def _generation(ask: Ask, exchange: chat.Exchange, example: TrainingExample, place: str) -> Any:
     reasoning = "" if place == "none" else example.reasoning
-    return chat._turn(ask, exchange.parameters, Thought(example.answer, example.calls, fixed=True), reasoning, place)
+    return chat._generation(
+        ask, exchange.parameters, ModelReply(example.answer, example.tool_calls, verbatim=True), reasoning, place
+    )
 
 
 def complete(ask: Ask) -> dict[str, Any] | EventStream:
@@ -52,7 +54,7 @@ def complete(ask: Ask) -> dict[str, Any] | EventStream:
     prompt = ask.body.get("prompt")
     if job is None or not isinstance(prompt, str):
         return completions.complete(ask)
-    example = _lesson(ask, job).recall(prompt)
+    example = _nearest_example_model(ask, job).nearest(prompt)
     if example is None or not example.answer:
         return completions.complete(ask)
     # A text that is fixed word by word is a pattern that only it fits.
@@ -76,15 +78,15 @@ def _tuned(ask: Ask) -> FineTune | None:
 def answer_of(ask: Ask, model: str, question: str) -> str | None:
     """What a tuned model says to a question; None where the model is not tuned, or knows nothing near."""
     job = by_output(ask, model)
-    example = _lesson(ask, job).recall(question) if job and job.status() == "completed" else None
+    example = _nearest_example_model(ask, job).nearest(question) if job and job.status() == "completed" else None
     return example.answer if example else None
 
 
-def _lesson(ask: Ask, job: FineTune) -> Lesson:
-    lessons: dict[str, Lesson] = ask.state.shelf.setdefault("lessons", {})
-    if job.id not in lessons:
-        lessons[job.id] = Lesson(job.data.rows)
-    return lessons[job.id]
+def _nearest_example_model(ask: Ask, job: FineTune) -> NearestExampleModel:
+    models: dict[str, NearestExampleModel] = ask.state.shelf.setdefault("nearest_example_models", {})
+    if job.id not in models:
+        models[job.id] = NearestExampleModel(job.data.rows)
+    return models[job.id]
 
 
 ROUTES: Any = [json_route("/v1/chat/completions", chat_complete), json_route("/v1/completions", complete)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from together_adapters.emulator.engine.completion import token_id
-from together_adapters.emulator.engine.text_features import tokens
+from together_adapters.emulator.engine.text_features import tokenize
 
 _IGNORED: Final = -100
 _LONGEST_TOKEN: Final = 40
@@ -18,7 +18,7 @@ def row_preview(row: Mapping[str, Any], train_on_inputs: bool, longest: int) -> 
     pieces: list[str] = []
     learnt: list[bool] = []
     for text, is_answer in _parts(row):
-        found = tokens(text[: _LONGEST_TOKEN * longest])
+        found = tokenize(text[: _LONGEST_TOKEN * longest])
         pieces += found
         learnt += [is_answer or train_on_inputs] * len(found)
     truncated = len(pieces) > longest
