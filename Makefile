@@ -17,17 +17,27 @@ export TOGETHER_SDK_PYTHON_1 ?= $(SDK_1)
 export OPENAI_SDK_PYTHON ?= $(TOGETHER_SDK_PYTHON_3)
 SDKS := $(patsubst %/bin/python,%/.made,$(sort $(filter $(SDK_3) $(SDK_1),$(TOGETHER_SDK_PYTHON_3) $(TOGETHER_SDK_PYTHON_1) $(OPENAI_SDK_PYTHON))))
 
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# The inner loop: tests in one process, of the code that changes most.
+FAST := tests/test_structure.py tests/test_exports.py tests/transport tests/types tests/finetune/validation tests/langchain tests/llama_index -m "not slow"
+CORE := together_adapters/*.py,together_adapters/transport/*,together_adapters/resources/*,together_adapters/types/*
+LOWEST := $(VENV)/lowest
+LOWEST_TESTS ?= tests
+
 export QUESTION
 
-.PHONY: demo test test-large check bench fix clean
+.PHONY: demo test test-fast test-slow test-lowest cov check bench fix clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    answer a question with citations, through LangChain and through LlamaIndex"
 	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
 	@echo "make test    run the tests          make check   format, lint, types, import rules"
-	@echo "make bench   measure the speed      make fix     format, and mend what can be mended"
-	@echo "make test-large   an upload of 6 GB within 200 MB of memory, and a download that is killed twice; takes minutes"
+	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
+	@echo "make test-fast    the tests that need no processes of their own: under a minute"
+	@echo "make test-slow    what \`make test\` leaves out, an upload of 6 GB among it; takes minutes"
+	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml admits; needs uv"
+	@echo "make cov          the tests with a report of branch coverage; the core stays at 95 % or above"
 
 demo: $(VENV)/.cookbook
 	@$(BIN)/python cookbook/rag_langchain.py $${QUESTION:+--question "$$QUESTION"}
@@ -35,10 +45,21 @@ demo: $(VENV)/.cookbook
 	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question "$$QUESTION"}
 
 test: $(VENV)/.dev $(SDKS)
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+	$(PYTEST)
 
-test-large: $(VENV)/.dev
+test-fast: $(VENV)/.dev
+	$(PYTEST) $(FAST)
+
+test-slow: $(VENV)/.dev $(SDKS)
+	$(PYTEST) -m slow
 	$(BIN)/python -m tests.large
+
+test-lowest: $(LOWEST)/.made
+	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(LOWEST_TESTS)
+
+cov: $(VENV)/.dev $(SDKS)
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
+	$(BIN)/coverage report --include='$(CORE)' --fail-under=95
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -67,6 +88,12 @@ $(abspath $(VENV))/foreign/%/.made: tests/foreign/%.txt | $(BIN)/python
 	$(if $(UV),uv venv --quiet --python $(PYTHON),$(PYTHON) -m venv) $(@D)
 	$(if $(UV),uv pip install --quiet --python $(@D)/bin/python,$(@D)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check) -r $<
 	@touch $@
+
+$(LOWEST)/.made: pyproject.toml
+	$(if $(UV),,$(error Only uv resolves to the lowest versions: pip install uv))
+	uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
+	@touch $(LOWEST)/.made
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=..." >&2; exit 1; }
