@@ -6,7 +6,6 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -22,10 +21,11 @@ MAX_MODULES = 22
 UNLISTED = {"__init__", "__main__", "_version"}
 
 
-def folders() -> Iterator[Path]:
-    for package in PACKAGES.values():
-        yield package
-        yield from sorted(path for path in package.rglob("*") if path.is_dir() and any(path.glob("*.py")))
+FOLDERS = [
+    folder
+    for package in PACKAGES.values()
+    for folder in (package, *sorted(path for path in package.rglob("*") if any(path.glob("*.py"))))
+]
 
 
 def modules_of(folder: Path) -> set[str]:
@@ -38,7 +38,7 @@ def test_no_import_circles() -> None:
     TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()
 
 
-@pytest.mark.parametrize("folder", folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_folders_can_be_read_at_a_glance(folder: Path) -> None:
     assert len(modules_of(folder)) <= MAX_MODULES
 
@@ -78,9 +78,9 @@ def map_of_contributing() -> dict[str, set[str]]:
 
 
 def test_the_map_names_every_folder() -> None:
-    assert map_of_contributing().keys() == {str(folder.relative_to(ROOT)) for folder in folders()}
+    assert map_of_contributing().keys() == {str(folder.relative_to(ROOT)) for folder in FOLDERS}
 
 
-@pytest.mark.parametrize("folder", folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_the_map_names_every_module(folder: Path) -> None:
     assert map_of_contributing()[str(folder.relative_to(ROOT))] == modules_of(folder)
