@@ -16,7 +16,7 @@ def load() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
-    for name in ("checker", "glance", "job", "loading", "prepared", "splitting", "writing"):
+    for name in ("validation.check_jsonl", "validation.fast_validator", "job", "loading", "splitting", "writing.write_jsonl"):
         import_module(f"together_adapters.finetune.{name}")
     # What comes with the first request and the first table.
     for name in ("together_adapters.client", "encodings.idna", "httpcore", "rich.progress", "rich.table"):

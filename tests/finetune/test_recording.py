@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from together_adapters.finetune.recording import RecordingFile, recorded
+from together_adapters.finetune.recording import RecordingFile, read_recording
 from together_adapters.finetune.records import Example, Refusal
 
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
@@ -24,7 +24,7 @@ def test_rows_come_back_with_their_group(tmp_path: Path) -> None:
     file = RecordingFile(tmp_path / "a.jsonl")
     file.write({"messages": CHAT}, "t1")
     file.write({"messages": CHAT}, None)
-    found = list(recorded(file.path).records())
+    found = list(read_recording(file.path).records())
     assert [(one.row, one.group) for one in found if isinstance(one, Example)] == [
         ({"messages": CHAT}, "t1"),
         ({"messages": CHAT}, None),
@@ -36,16 +36,16 @@ def test_history_is_trained_on_once(tmp_path: Path) -> None:
     file = RecordingFile(tmp_path / "a.jsonl")
     for messages, trace in ((CHAT, "t1"), (CHAT, "t2"), (LONGER, "t1")):
         file.write({"messages": messages}, trace)
-    found = list(recorded(file.path).records())
+    found = list(read_recording(file.path).records())
     assert [isinstance(one, Refusal) for one in found] == [True, False, False]
-    assert len(list(recorded(file.path, collapse_prefixes=False))) == 3
+    assert len(list(read_recording(file.path, collapse_prefixes=False))) == 3
 
 
 def test_other_tools_are_another_conversation(tmp_path: Path) -> None:
     file = RecordingFile(tmp_path / "a.jsonl")
     file.write({"messages": CHAT, "tools": [{"type": "function", "function": {"name": "f"}}]}, "t1")
     file.write({"messages": LONGER}, "t1")
-    assert len(list(recorded(file.path))) == 2
+    assert len(list(read_recording(file.path))) == 2
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_torn_line_harms_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"messages":[{"ro')
     RecordingFile(path).write({"messages": CHAT}, "t1")
-    broken, whole = recorded(path).records()
+    broken, whole = read_recording(path).records()
     assert isinstance(broken, Refusal)
     assert broken.code == "json_syntax"
     assert isinstance(whole, Example)
@@ -97,7 +97,7 @@ def test_killed_programs_lose_only_the_line_they_were_writing(tmp_path: Path) ->
         os.kill(one.pid, signal.SIGKILL)
         one.wait()
     RecordingFile(path).write({"messages": CHAT}, "c")
-    found = list(recorded(path, collapse_prefixes=False).records())
+    found = list(read_recording(path, collapse_prefixes=False).records())
     torn = [one for one in found if isinstance(one, Refusal)]
     assert len(torn) <= 2
     assert {one.code for one in torn} <= {"json_syntax"}

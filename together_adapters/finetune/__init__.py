@@ -59,10 +59,9 @@ if TYPE_CHECKING:
     from together_adapters.finetune.issues import Issue
     from together_adapters.finetune.job import AsyncJob, Job, astart, start
     from together_adapters.finetune.loading import load
-    from together_adapters.finetune.reports.diff import Difference, differences
+    from together_adapters.finetune.reports.diff import Difference, differences, report_differences
     from together_adapters.finetune.reports.plot import save_picture
     from together_adapters.finetune.reports.report import DataReport
-    from together_adapters.finetune.reports.report_comparison import report_differences
     from together_adapters.finetune.rules import RULES_VERSION
     from together_adapters.finetune.splitting import Leakage, leakage
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
@@ -101,7 +100,7 @@ else:
             "from_messages": ".dataset",
             "leakage": ".splitting",
             "load": ".loading",
-            "report_differences": ".reports.report_comparison",
+            "report_differences": ".reports.diff",
             "save_picture": ".reports.plot",
             "start": ".job",
             "write_jsonl": ".writing.write_jsonl",

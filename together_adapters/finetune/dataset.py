@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.errors import ConversionError, issue_of, place_of, told
+from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_of
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.issues import Issue
 from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible, examples
 from together_adapters.finetune.splitting import By, Splitter
-from together_adapters.finetune.validation.json_values import copied
-from together_adapters.finetune.validation.token_lengths import counter_of
+from together_adapters.finetune.validation.json_values import copy_json
+from together_adapters.finetune.validation.token_lengths import token_counter
 
 _LISTED = 1000
 Step = Callable[[Iterator[Record]], Iterator[Record]]
@@ -76,7 +76,7 @@ class TrainingData:
                 if len(issues) < _LISTED:
                     issues.append(issue_of(record))
         if counts:
-            message = f"{sum(counts.values()):,} records of {self.name} cannot become rows: {told(issues, counts)}"
+            message = f"{sum(counts.values()):,} records of {self.name} cannot become rows: {issue_summary(issues, counts)}"
             raise ConversionError(message, issues=issues, issue_counts=counts)
 
     def __repr__(self) -> str:
@@ -218,7 +218,7 @@ def _mapped(
         if isinstance(record, Refusal):
             yield record
             continue
-        row = _told(record, change, copied(record.row))
+        row = _told(record, change, copy_json(record.row))
         if row is None and reason is not None:
             yield _dropped(record, reason)
         elif not isinstance(row, dict):
@@ -280,7 +280,7 @@ def _keys(record: Example, on: Any) -> tuple[bytes, bytes]:
 
 
 def _limited(records: Iterable[Record], rows: int | None, tokens: int | None, tokenizer: Any) -> Iterator[Record]:
-    count = counter_of(tokenizer)
+    count = token_counter(tokenizer)
     taken = spent = 0
     if rows is not None and rows <= 0:
         return
@@ -305,5 +305,5 @@ def _told(record: Example, ask: Callable[[Row], Any], row: Row) -> Any:
     try:
         return ask(row)
     except Exception as problem:
-        problem.add_note(f"at {place_of(record)}")
+        problem.add_note(f"at {location_of(record)}")
         raise

@@ -18,11 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
-from together_adapters.finetune.issues import RULES, Issue, placed
+from together_adapters.finetune.issues import RULES, Issue, issue_with_source
 from together_adapters.finetune.records import Record, Refusal
 from together_adapters.finetune.redaction import excerpt
 
-SHOWN = 5
+MAX_ISSUES_SHOWN = 5
 
 
 class SchemaDetectionError(DatasetError):
@@ -77,7 +77,7 @@ class RemoteValidationError(DatasetError):
     local_report: Any = None
 
 
-def told(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
+def issue_summary(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
     """Return faults as an error's text lists them: how many of each kind, then the first ones of all kinds.
 
     Args:
@@ -86,8 +86,8 @@ def told(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
     """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     firsts = first_of_each(issues)
-    listed = "".join(f"\n  {issue.code}: {placed(issue)}" for issue in firsts[:SHOWN])
-    more = sum(counts.values()) - min(len(firsts), SHOWN)
+    listed = "".join(f"\n  {issue.code}: {issue_with_source(issue)}" for issue in firsts[:MAX_ISSUES_SHOWN])
+    more = sum(counts.values()) - min(len(firsts), MAX_ISSUES_SHOWN)
     return ", ".join(f"{code} {count:,}" for code, count in ranked) + listed + (f"\n  and {more:,} more" if more > 0 else "")
 
 
@@ -108,7 +108,7 @@ def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
         code=refusal.code,
         severity="warning" if refusal.skipped else "error",
         line=line,
-        source=place_of(refusal),
+        source=location_of(refusal),
         path=refusal.path,
         message=refusal.message,
         hint=rule.hint if rule else "",
@@ -116,6 +116,6 @@ def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
     )
 
 
-def place_of(record: Record) -> str:
+def location_of(record: Record) -> str:
     """Return where a record comes from, in one word."""
     return f"{record.source}:{record.number}" if record.source else f"row {record.number}"

@@ -24,7 +24,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(slots=True)
-class Notes:
+class RowFindings:
     """Faults and facts: those of one row, and sums over all rows that were looked at with it.
 
     One object serves a whole file, because files have millions of rows: `begin` forgets what belongs to the last row.

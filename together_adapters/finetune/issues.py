@@ -54,7 +54,7 @@ def _divided(issue: Issue) -> tuple[str, int]:
     return (name, int(number)) if number.isdecimal() and len(number) < 20 else (issue.source or "", 0)
 
 
-def placed(issue: Issue) -> str:
+def issue_with_source(issue: Issue) -> str:
     """Return an issue in words, with the file or the record that it is in."""
     return f"{issue.source}: {issue}" if issue.source else str(issue)
 

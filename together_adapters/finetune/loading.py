@@ -26,7 +26,7 @@ from together_adapters.finetune.readers.spool import Spool
 from together_adapters.finetune.readers.tables import open_table
 from together_adapters.finetune.readers.user_callbacks import STUMBLES, RaisedByUser, theirs
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import longest
+from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 _LOOKED_AT: Final = 100
 
@@ -209,7 +209,7 @@ def _reader(
         return _converted(items, dialect._replace(convert=convert), options, group)
 
     if dialect.traces and options.collapse_prefixes:
-        return longest(Spool(read) if source.once else read)
+        return drop_prefixes(Spool(read) if source.once else read)
     return read
 
 

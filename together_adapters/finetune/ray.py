@@ -17,12 +17,12 @@ from secrets import token_hex
 from typing import Any, Final
 
 from together_adapters.finetune.errors import FileTooLargeError
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.records import Convert
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES
-from together_adapters.finetune.validation.jsonl_reader import Lines, parse, split
-from together_adapters.finetune.validation.parallel import ranges_of
+from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_line, split_lines
+from together_adapters.finetune.validation.parallel import line_ranges
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
 from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
@@ -84,7 +84,7 @@ def prepare(
             }
             for number, path in enumerate(listed)
             for place, (start, end) in enumerate(
-                ranges_of(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1)
+                line_ranges(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1)
             )
         ]
         work = ray.data.from_items(tasks, override_num_blocks=max(1, len(tasks)))
@@ -120,7 +120,7 @@ def check(paths: Iterable[str | PathLike[str]], *, range_bytes: int = _RANGE, **
     tasks = [
         {"path": str(path.absolute()), "start": start, "end": end, "shard": f"{number:06}-{place:06}"}
         for number, path in enumerate(map(Path, paths))
-        for place, (start, end) in enumerate(ranges_of(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1))
+        for place, (start, end) in enumerate(line_ranges(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1))
     ]
     done = ray.data.from_items(tasks, override_num_blocks=max(1, len(tasks))).map(_checked, fn_args=(options,)).take_all()
     return _summed(sorted(done, key=lambda result: result["shard"]))
@@ -147,26 +147,26 @@ def _name(task: dict[str, Any]) -> str:
 
 def _checked(task: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Check a range, in a worker."""
-    data = b"\n".join(Lines(Path(task["path"]), task["start"], task["end"]))
+    data = b"\n".join(LineReader(Path(task["path"]), task["start"], task["end"]))
     report = check_bytes(data, name=_name(task), **options)
     return {"shard": task["shard"], "report": report.model_dump_json()}
 
 
 def _converted(task: dict[str, Any], convert: Convert | None, fixes: Fixes | None, options: dict[str, Any]) -> dict[str, Any]:
     """Convert a range into its shard, in a worker."""
-    lines = Lines(Path(task["path"]), task["start"], task["end"])
+    lines = LineReader(Path(task["path"]), task["start"], task["end"])
     data, report = convert_batch(_parsed(lines), convert, fixes=fixes, name=_name(task), **options)
     Path(task["shard"]).write_bytes(data)
     return {"shard": task["shard"], "report": report.model_dump_json()}
 
 
-def _parsed(lines: Lines) -> Iterable[Any]:
+def _parsed(lines: LineReader) -> Iterable[Any]:
     """Give the values of lines; what is no JSON is given as it stands, and refused as a row."""
-    notes = Notes()
+    notes = RowFindings()
     for batch in lines:
-        for line in split(batch):
+        for line in split_lines(batch):
             if line and not line.isspace():
-                parsed, value = parse(notes, line)
+                parsed, value = parse_line(notes, line)
                 yield value if parsed else line[:200]
 
 

@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import longest
+from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 TRACE: Final = "trace_id"
 
@@ -98,7 +98,7 @@ def thread_of(*described: Mapping[str, Any] | None) -> str | None:
     return next((str(one[key]) for one in described if one for key in _THREADS if one.get(key)), None)
 
 
-def recorded(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
+def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
     """Read a file of recorded calls.
 
     Args:
@@ -113,7 +113,7 @@ def recorded(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) ->
     def read() -> Iterator[Record]:
         return _lines(Path(path), name)
 
-    return TrainingData(longest(read) if collapse_prefixes else read, name)
+    return TrainingData(drop_prefixes(read) if collapse_prefixes else read, name)
 
 
 def _lines(path: Path, name: str) -> Iterator[Record]:

@@ -18,7 +18,7 @@ from langchain_together_adapters.finetuning.messages import Options, conversatio
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.trace_selection import UNFINISHED
-from together_adapters.finetune.recording import RecordingFile, recorded, thread_of
+from together_adapters.finetune.recording import RecordingFile, read_recording, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
 
 _MOST_OPEN: Final = 10_000
@@ -99,7 +99,7 @@ class FinetuneRecorder(BaseCallbackHandler):
         Args:
             collapse_prefixes: Whether calls whose conversation a later one of the same run continues are left out.
         """
-        return recorded(self._file.path, collapse_prefixes=collapse_prefixes)
+        return read_recording(self._file.path, collapse_prefixes=collapse_prefixes)
 
     def on_chat_model_start(
         self,

@@ -17,7 +17,7 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversations import Expand, expanded
 from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import longest
+from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 Schema: TypeAlias = Literal["auto", "messages", "examples", "llm_runs"]
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
@@ -77,7 +77,7 @@ def from_langchain(
     def read() -> Iterator[Record]:
         return reader.read(records())
 
-    whole = longest(read) if (runs if collapse_prefixes is None else collapse_prefixes) else read
+    whole = drop_prefixes(read) if (runs if collapse_prefixes is None else collapse_prefixes) else read
     return TrainingData(whole if expand == "whole" else lambda: _expanded(whole(), expand), name)
 
 

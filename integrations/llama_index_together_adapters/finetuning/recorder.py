@@ -23,7 +23,7 @@ from llama_index_together_adapters.finetuning.messages import Options, conversat
 from llama_index_together_adapters.requests import wire_tools
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.trace_selection import UNFINISHED
-from together_adapters.finetune.recording import RecordingFile, recorded, thread_of
+from together_adapters.finetune.recording import RecordingFile, read_recording, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
 
 _MOST_OPEN: Final = 10_000
@@ -116,7 +116,7 @@ class FinetuneRecorder(BaseEventHandler):
         Args:
             collapse_prefixes: Whether calls whose conversation a later one of the same run continues are left out.
         """
-        return recorded(self._file.path, collapse_prefixes=collapse_prefixes)
+        return read_recording(self._file.path, collapse_prefixes=collapse_prefixes)
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Take an event of a call."""

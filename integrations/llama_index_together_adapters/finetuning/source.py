@@ -17,7 +17,7 @@ from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversations import Expand, expanded
 from together_adapters.finetune.formats.rag import RagPrompt
 from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import longest
+from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 Template: TypeAlias = Callable[[str, Sequence[str]], str]
@@ -71,7 +71,7 @@ def from_llama_index(
         return _Reader(Options(reasoning), tools, form, _pooled(prompt, records), evaluated, name).read(records())
 
     handled = hasattr(source, "get_finetuning_events") if collapse_prefixes is None else collapse_prefixes
-    whole = longest(read) if handled else read
+    whole = drop_prefixes(read) if handled else read
     return TrainingData(whole if expand == "whole" else lambda: _expanded(whole(), expand), name)
 
 

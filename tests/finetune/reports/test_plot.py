@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from together_adapters.finetune import DataReport
-from together_adapters.finetune.reports.diff import Difference
+from together_adapters.finetune.reports.diff import Difference, report_differences
 from together_adapters.finetune.reports.distribution import distribution
-from together_adapters.finetune.reports.histogram import Bin, growing_histogram, histogram, is_skewed
+from together_adapters.finetune.reports.histogram import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.plot import draw, save_picture
-from together_adapters.finetune.reports.report_comparison import report_differences
 
 VALUES = st.dictionaries(st.integers(0, 10**7), st.integers(1, 50), min_size=1, max_size=40)
 
@@ -30,7 +29,7 @@ def report(**changes: object) -> DataReport:
 @given(VALUES)
 def test_bins_hold_every_value_once(counts: dict[int, int]) -> None:
     spread = distribution(counts)
-    for bins in (histogram(spread), histogram(spread, 40), growing_histogram(spread), growing_histogram(spread, 3)):
+    for bins in (histogram(spread), histogram(spread, 40), log_histogram(spread), log_histogram(spread, 3)):
         assert sum(one.number for one in bins) == spread.count
         assert all(one.low <= one.high for one in bins)
         assert all(one.high + 1 == after.low for one, after in pairwise(bins))
@@ -46,14 +45,14 @@ def test_bins_of_equal_width_are_few(counts: dict[int, int], most: int) -> None:
 
 def test_bins_that_people_can_read() -> None:
     assert histogram(distribution({3: 1, 90: 2}), 4) == [Bin(0, 31, 1), Bin(32, 63, 0), Bin(64, 95, 2)]
-    assert growing_histogram(distribution({0: 1, 3: 1, 9: 2})) == [
+    assert log_histogram(distribution({0: 1, 3: 1, 9: 2})) == [
         Bin(0, 0, 1),
         Bin(1, 1, 0),
         Bin(2, 3, 1),
         Bin(4, 7, 0),
         Bin(8, 15, 2),
     ]
-    assert histogram(distribution({})) == growing_histogram(distribution({})) == []
+    assert histogram(distribution({})) == log_histogram(distribution({})) == []
     assert is_skewed(distribution({10: 99, 1000: 1})) and not is_skewed(distribution({10: 5, 30: 5}))
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from together_adapters.finetune import DataReport, Fixes, TrainingData, check_jsonl, load, write_jsonl
 from together_adapters.finetune.records import Converted, Unconvertible
 from together_adapters.finetune.reports.distribution import Distribution, Tally, distribution
-from together_adapters.finetune.reports.report import summed
+from together_adapters.finetune.reports.report import sum_reports
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
 
 VALUES = st.dictionaries(st.integers(0, 1_000_000), st.integers(1, 5), max_size=30)
@@ -116,14 +116,14 @@ def test_reports_of_pieces_are_that_of_the_whole(tmp_path: Path) -> None:
 def test_issues_are_in_the_order_of_their_files() -> None:
     names = ["part-9.jsonl", "part-10.jsonl", "a.jsonl"]
     reports = [check_bytes(lines({"text": 1}, {"text": 2}), name=name) for name in names]
-    assert [issue.source for issue in summed(reports).issues] == [name for name in names for _ in range(2)]
+    assert [issue.source for issue in sum_reports(reports).issues] == [name for name in names for _ in range(2)]
     sums = [reduce(add, order) for order in permutations(reports)]
     assert all([issue.source for issue in found.issues[::2]] == ["a.jsonl", "part-9.jsonl", "part-10.jsonl"] for found in sums)
-    assert "part-9.jsonl: line 1 text: " in summed(reports).summary()
+    assert "part-9.jsonl: line 1 text: " in sum_reports(reports).summary()
     assert "part-9.jsonl" not in reports[0].summary()
-    assert summed([]) == DataReport()
+    assert sum_reports([]) == DataReport()
     limited = [check_bytes(lines({"text": 1}, chat(1, weight=2)), name=name, max_issues=1) for name in names]
-    assert [(issue.source, issue.line) for issue in summed(limited).issues] == [("part-9.jsonl", 1)]
+    assert [(issue.source, issue.line) for issue in sum_reports(limited).issues] == [("part-9.jsonl", 1)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

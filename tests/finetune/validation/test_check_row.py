@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from together_adapters.finetune import check_row
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.issues import RULES
-from together_adapters.finetune.validation.check_row import inspect_row, inspect_training
-from together_adapters.finetune.validation.fast_path import is_plain
+from together_adapters.finetune.validation.check_row import validate_row, validate_training_row
+from together_adapters.finetune.validation.fast_path import is_text_conversation
 
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -273,13 +273,13 @@ def the_long_way(value: Any) -> Any:
 @settings(max_examples=600, deadline=None)
 @given(row=st.fixed_dictionaries({"messages": st.lists(PLAIN, max_size=6)}) | ROW.filter(lambda row: isinstance(row, dict)))
 def test_the_short_way_agrees_with_the_long_way(row: dict[str, Any]) -> None:
-    short, long = Notes(), Notes()
-    inspect_training(long, the_long_way(row))
-    if is_plain(short, row):
+    short, long = RowFindings(), RowFindings()
+    validate_training_row(long, the_long_way(row))
+    if is_text_conversation(short, row):
         assert short == long
         assert not long.findings
     else:
-        assert short == Notes()
+        assert short == RowFindings()
 
 
 PLAIN_TALK = st.fixed_dictionaries({"messages": st.lists(PLAIN, max_size=6)})
@@ -293,9 +293,9 @@ PLAIN_PAIR = st.fixed_dictionaries(
 def test_short_ways_within_rows_agree_with_the_long_way(row: dict[str, Any], tools: Any) -> None:
     if tools:
         row.get("input", row)["tools"] = tools
-    short, long = Notes(), Notes()
-    inspect_row(short, row)
-    inspect_row(long, the_long_way(row))
+    short, long = RowFindings(), RowFindings()
+    validate_row(short, row)
+    validate_row(long, the_long_way(row))
     assert short == long
 
 
@@ -329,10 +329,10 @@ INFINITE = [
 
 @pytest.mark.parametrize("row", INFINITE, ids=lambda row: str(row)[:80])
 def test_an_infinite_number_is_found_wherever_it_is(row: dict[str, Any]) -> None:
-    notes = Notes()
+    notes = RowFindings()
     for _ in range(2):
         notes.begin()
-        inspect_row(notes, row)
+        validate_row(notes, row)
         assert [finding.code for finding in notes.findings].count("number_too_large") == 1
 
 
@@ -342,14 +342,14 @@ VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {
 @settings(max_examples=300, deadline=None)
 @given(values=st.lists(st.dictionaries(st.sampled_from("ab"), VALUE), max_size=12), name=st.sampled_from(["add", "sub"]))
 def test_a_repeated_declaration_is_judged_as_if_it_were_alone(values: list[Any], name: str) -> None:
-    together, chars = Notes(), 0
+    together, chars = RowFindings(), 0
     tool: dict[str, Any] = {"type": "function", "function": {"name": name}}
     for value in values * 2:
         tool["function"]["parameters"] = value
-        row, alone = talk(user(), calls(call()), tools=[tool]), Notes()
+        row, alone = talk(user(), calls(call()), tools=[tool]), RowFindings()
         together.begin()
-        inspect_row(together, row)
-        inspect_row(alone, row)
+        validate_row(together, row)
+        validate_row(alone, row)
         assert together.findings == alone.findings
         assert together.chars == chars + alone.chars
         chars = together.chars
@@ -357,4 +357,4 @@ def test_a_repeated_declaration_is_judged_as_if_it_were_alone(values: list[Any],
 
 def test_plain_rows_take_the_short_way() -> None:
     for row in (talk(user(), says()), talk(SYSTEM, user(), says(), user(""), says())):
-        assert is_plain(Notes(), row)
+        assert is_text_conversation(RowFindings(), row)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests.finetune.validation.engines import GLANCE, SEEDS, lines, reports
 from together_adapters.finetune import check_jsonl
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.records import Row
-from together_adapters.finetune.validation.check_row import inspect_training
-from together_adapters.finetune.validation.token_lengths import counter_of
+from together_adapters.finetune.validation.check_row import validate_training_row
+from together_adapters.finetune.validation.token_lengths import token_counter
 
 pytest.importorskip("msgspec")
 OPTIONS: list[dict[str, Any]] = [
@@ -73,10 +73,10 @@ def test_equal_by_construction(rows: list[Row], ascii: bool, monkeypatch: pytest
 
 @pytest.mark.parametrize("line", [line for some in SEEDS.values() for line in some])
 def test_lengths_are_those_of_the_estimate(line: bytes) -> None:
-    row, notes = json.loads(line), Notes()
-    inspect_training(notes, row)
+    row, notes = json.loads(line), RowFindings()
+    validate_training_row(notes, row)
     assert notes.findings == []
-    assert -(-notes.chars // 4) == counter_of()(row)
+    assert -(-notes.chars // 4) == token_counter()(row)
     assert 0 < notes.trained_chars <= notes.chars
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from together_adapters.finetune import check_jsonl, leakage
-from together_adapters.finetune.validation.leakage import Leak, leaks
+from together_adapters.finetune.validation.leakage import LeakedRow, leaked_rows
 
 WORDS = st.sampled_from(["Red?", "red? ", "Blue?", "Green?", "É", "E\u0301"])
 CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
@@ -53,7 +53,7 @@ def write(path: Path, *lines: Any) -> Path:
 @given(st.lists(rows(), max_size=8), st.lists(rows(), max_size=8))
 def test_files_leak_what_rows_leak(tmp_path: Path, train: list[Any], validation: list[Any]) -> None:
     files = write(tmp_path / "train.jsonl", *train), write(tmp_path / "validation.jsonl", *validation)
-    found = list(leaks(*files))
+    found = list(leaked_rows(*files))
     assert (sum(leak.exact for leak in found), len(found)) == leakage(train, validation)
     for leak in found:
         assert leakage(train, [validation[leak.line - 1]]) == (leak.exact, 1)
@@ -63,7 +63,7 @@ def test_what_is_no_row_is_passed_over(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     train = write(tmp_path / "train.jsonl", "\ufeff" + json.dumps(row), "", "{", "[1]", "3", '"x"')
     validation = write(tmp_path / "validation.jsonl", "{", "", "[1]", row, '"x"')
-    assert list(leaks(train, validation)) == [Leak(4, True)]
+    assert list(leaked_rows(train, validation)) == [LeakedRow(4, True)]
 
 
 def test_severities(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_memory_follows_the_file_to_measure_with(tmp_path: Path) -> None:
     with train.open("w", encoding="utf-8") as file:
         for number in range(2_000):
             file.write(json.dumps({"text": f"{number} " + "y" * 9_000}) + "\n")
-    list(leaks(validation, validation))
+    list(leaked_rows(validation, validation))
     tracemalloc.start()
     try:
-        assert list(leaks(train, validation)) == []
+        assert list(leaked_rows(train, validation)) == []
         assert tracemalloc.get_traced_memory()[1] < 3_000_000
     finally:
         tracemalloc.stop()
@@ -111,4 +111,4 @@ def test_tokenized_rows(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     for name, tokens in (("train", [[1, 2], [3, 4], [5]]), ("validation", [[9], [3, 4], [5, 6]])):
         parquet.write_table(pa.table({"input_ids": tokens}), tmp_path / f"{name}.parquet")
-    assert list(leaks(tmp_path / "train.parquet", tmp_path / "validation.parquet")) == [Leak(2, True)]
+    assert list(leaked_rows(tmp_path / "train.parquet", tmp_path / "validation.parquet")) == [LeakedRow(2, True)]

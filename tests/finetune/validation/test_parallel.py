@@ -10,7 +10,7 @@ import pytest
 
 from tests.finetune.validation.engines import lines
 from together_adapters.finetune import check_jsonl
-from together_adapters.finetune.validation.parallel import ranges_of
+from together_adapters.finetune.validation.parallel import line_ranges
 
 OPTIONS: dict[str, Any] = {
     "duplicates": True,
@@ -49,7 +49,7 @@ def test_the_same_report_for_any_number(file: Path, workers: int) -> None:
 def test_ranges_are_whole_lines(file: Path) -> None:
     data = file.read_bytes()
     for pieces in (1, 2, 7):
-        ranges = ranges_of(file, len(data), pieces)
+        ranges = line_ranges(file, len(data), pieces)
         assert b"".join(data[start:end] for start, end in ranges) == data
         assert all(data[end - 1 : end] == b"\n" for _, end in ranges[:-1])
         assert len(ranges) <= pieces

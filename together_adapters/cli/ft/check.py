@@ -140,9 +140,9 @@ def _told(reports: Sequence[tuple[str, DataReport]]) -> Any:
     """Return what --json prints: the report, and where there are several, those of each file within that of all."""
     if len(reports) == 1:
         return plain_data(reports[0][1])
-    from together_adapters.finetune.reports.report import summed
+    from together_adapters.finetune.reports.report import sum_reports
 
-    whole = plain_data(summed([report for _, report in reports]))
+    whole = plain_data(sum_reports([report for _, report in reports]))
     each = {name: plain_data(report) for name, report in reports}
     return whole | {
         "ok": all(report.ok for _, report in reports),

@@ -42,9 +42,8 @@ def diff(ctx: click.Context, file: Path, other: str, method: str | None) -> None
 
     FILE is a data file, or a report of one. Exit code 1 where the two differ.
     """
-    from together_adapters.finetune.reports.diff import differences
+    from together_adapters.finetune.reports.diff import differences, report_differences
     from together_adapters.finetune.reports.report import DataReport
-    from together_adapters.finetune.reports.report_comparison import report_differences
 
     session: Session = ctx.obj
     theirs = _saved(Path(other)) if Path(other).exists() else _at_service(session, other)

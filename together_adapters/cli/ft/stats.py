@@ -104,8 +104,8 @@ def stats(
 
 def _leakage(train: Path, validation: Path) -> dict[str, int]:
     """Count the rows to measure with that are in training too."""
-    from together_adapters.finetune.validation.leakage import leaks
+    from together_adapters.finetune.validation.leakage import leaked_rows
 
     with readable(validation) as measured:
-        found = [leak.exact for leak in leaks(train, measured)]
+        found = [leak.exact for leak in leaked_rows(train, measured)]
     return {"exact": sum(found), "prompt": len(found)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from together_adapters.cli.output import Column, fields, note, size, table, write
 from together_adapters.finetune.errors import first_of_each
 from together_adapters.finetune.issues import RULES
-from together_adapters.finetune.reports.histogram import growing_histogram, histogram, is_skewed
+from together_adapters.finetune.reports.histogram import histogram, is_skewed, log_histogram
 
 if TYPE_CHECKING:
     from together_adapters.finetune.issues import Issue
@@ -106,7 +106,7 @@ def show_lengths(report: DataReport) -> None:
     )
     table(columns, [_length_row(name, spread) for name, spread in spreads])
     name, spread = spreads[0]
-    bins = growing_histogram(spread) if is_skewed(spread) else histogram(spread)
+    bins = log_histogram(spread) if is_skewed(spread) else histogram(spread)
     if len(bins) < 2:
         return
     most = max(one.number for one in bins)
@@ -212,7 +212,7 @@ _TRAITS: Final = {
 
 def _length_row(name: str, spread: Distribution) -> tuple[str, ...]:
     numbers = (spread.min, spread.p5, spread.p50, spread.p95, spread.p99, spread.max, spread.total)
-    bins = growing_histogram(spread) if is_skewed(spread) else histogram(spread)
+    bins = log_histogram(spread) if is_skewed(spread) else histogram(spread)
     return (name, *(f"{number:,}" for number in numbers), outline([one.number for one in bins]))
 
 

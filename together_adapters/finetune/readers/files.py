@@ -15,11 +15,11 @@ from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 from pydantic_core import from_json
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.arrow import arrow_records
 from together_adapters.finetune.records import Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
-from together_adapters.finetune.validation.jsonl_reader import BOM, parse
+from together_adapters.finetune.validation.jsonl_reader import BOM, parse_line
 
 SUFFIXES: Final = (
     ".jsonl",
@@ -139,8 +139,8 @@ def _decoder() -> Callable[[bytes], Any]:
 
 def _slowly(line: bytes, number: int, name: str) -> Item:
     """Parse a line that the fast parser does not take; say what is wrong with it."""
-    notes = Notes()
-    good, value = parse(notes, line.removeprefix(BOM) if number == 1 else line)
+    notes = RowFindings()
+    good, value = parse_line(notes, line.removeprefix(BOM) if number == 1 else line)
     if good:
         return Found(number, name, value)
     fault = notes.findings[0]

@@ -48,7 +48,7 @@ def histogram(spread: Distribution, most: int = 12) -> list[Bin]:
     ]
 
 
-def growing_histogram(spread: Distribution, parts: int = 1) -> list[Bin]:
+def log_histogram(spread: Distribution, parts: int = 1) -> list[Bin]:
     """Return bins that are equally wide on a logarithmic scale.
 
     Args:

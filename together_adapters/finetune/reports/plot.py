@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.finetune.issues import RULES
-from together_adapters.finetune.reports.histogram import Bin, growing_histogram, histogram, is_skewed
+from together_adapters.finetune.reports.histogram import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.report import DataReport
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _draw_lengths(axes: Axes, report: DataReport) -> None:
         axes.set_axis_off()
         return
     skewed = is_skewed(spread)
-    _draw_bins(axes, growing_histogram(spread, 3) if skewed else histogram(spread, _BINS))
+    _draw_bins(axes, log_histogram(spread, 3) if skewed else histogram(spread, _BINS))
     if skewed:
         axes.set_xscale("symlog", base=2, linthresh=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

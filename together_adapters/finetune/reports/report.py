@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, Field, computed_field
 
 from together_adapters.errors import InvalidDatasetError
-from together_adapters.finetune.issues import Issue, file_of, placed, record_of
+from together_adapters.finetune.issues import Issue, file_of, issue_with_source, record_of
 from together_adapters.finetune.reports.distribution import Distribution
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
 
@@ -160,12 +160,12 @@ class DataReport(BaseModel):
     def __add__(self, other: DataReport) -> DataReport:
         """Return the report of both files together. The order does not matter; duplicates across files are not counted.
 
-        Issues are in the order of their files' names; `summed` keeps the order in which reports are given.
+        Issues are in the order of their files' names; `sum_reports` keeps the order in which reports are given.
         """
         if not isinstance(other, DataReport):
             return NotImplemented
-        summed: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        counted: dict[str, Any] = {name: added(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        totals: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
+        counted: dict[str, Any] = {name: add_counts(getattr(self, name), getattr(other, name)) for name in _COUNTS}
         either = {
             name: getattr(self, name) or getattr(other, name) for name in type(self).model_fields if name.startswith("has_")
         }
@@ -176,8 +176,8 @@ class DataReport(BaseModel):
         limit = max(self.max_issues, other.max_issues)
         length = _same(self.max_seq_length, other.max_seq_length)
         return DataReport(
-            **both, **summed, **counted, **either, **known, tokens_from=self._tokens_from(other), max_seq_length=length,
-            max_issues=limit, issues=gravest(sorted([*self.issues, *other.issues], key=_named), limit),
+            **both, **totals, **counted, **either, **known, tokens_from=self._tokens_from(other), max_seq_length=length,
+            max_issues=limit, issues=most_severe(sorted([*self.issues, *other.issues], key=_named), limit),
         )  # fmt: skip
 
     def _tokens_from(self, other: DataReport) -> str:
@@ -202,7 +202,7 @@ class DataReport(BaseModel):
         kinds = Counter({code: count for code, count in self.issue_counts.items() if any(i.code == code for i in shown)})
         counts = ", ".join(f"{code} {count:,}" for code, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
         several = len({file_of(issue) for issue in self.issues}) > 1
-        listed = "".join(f"\n  {issue.code}: {placed(issue) if several else issue}" for issue in shown[:_SHOWN])
+        listed = "".join(f"\n  {issue.code}: {issue_with_source(issue) if several else issue}" for issue in shown[:_SHOWN])
         more = f"\n  and {len(shown) - _SHOWN:,} more" if len(shown) > _SHOWN else ""
         leaked = self.leaked()
         leaked = f" {leaked[0].upper()}{leaked[1:]}." if leaked else ""
@@ -267,20 +267,20 @@ def _same(one: int | None, other: int | None) -> int | None:
     return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
-def added(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+def add_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     """Return the sum of two counts, sorted by name."""
     return {name: one.get(name, 0) + other.get(name, 0) for name in sorted(one.keys() | other.keys())}
 
 
-def summed(reports: Sequence[DataReport]) -> DataReport:
+def sum_reports(reports: Sequence[DataReport]) -> DataReport:
     """Return the sum of reports, with issues in the order in which the reports are given."""
     if not reports:
         return DataReport()
     whole = reduce(add, reports)
-    return whole.model_copy(update={"issues": gravest(chain(*(report.issues for report in reports)), whole.max_issues)})
+    return whole.model_copy(update={"issues": most_severe(chain(*(report.issues for report in reports)), whole.max_issues)})
 
 
-def gravest(issues: Iterable[Issue], limit: int) -> list[Issue]:
+def most_severe(issues: Iterable[Issue], limit: int) -> list[Issue]:
     """Return the issues to list: errors before warnings, the first before the later; then in the order of the file.
 
     Files are in the order in which they come.

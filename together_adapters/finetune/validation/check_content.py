@@ -7,7 +7,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from together_adapters.finetune.findings import Notes, Path, kind_of
+from together_adapters.finetune.findings import Path, RowFindings, kind_of
 from together_adapters.finetune.rules import IMAGE_PREFIXES, MAX_IMAGE_URL, MAX_IMAGES
 
 vector_decode: Callable[..., bytes] | None
@@ -21,7 +21,7 @@ _PIECE: Final = 1 << 15
 _KEYS_OF_PART: Final = 2
 
 
-class Content(NamedTuple):
+class ContentSummary(NamedTuple):
     """What a content turned out to be.
 
     Attributes:
@@ -37,12 +37,12 @@ class Content(NamedTuple):
     blank: bool = False
 
 
-_TEXT: Final = Content()
-_BLANK: Final = Content(blank=True)
-_EMPTY: Final = Content(empty=True, blank=True)
+_TEXT: Final = ContentSummary()
+_BLANK: Final = ContentSummary(blank=True)
+_EMPTY: Final = ContentSummary(empty=True, blank=True)
 
 
-def check_content(notes: Notes, value: Any, path: Path, role: str) -> Content | None:
+def check_content(notes: RowFindings, value: Any, path: Path, role: str) -> ContentSummary | None:
     """Look at a content; None when it is neither a text nor a list."""
     if isinstance(value, str):
         notes.chars += len(value)
@@ -72,7 +72,7 @@ def check_content(notes: Notes, value: Any, path: Path, role: str) -> Content | 
     if images > MAX_IMAGES:
         notes.add("too_many_images", path, f"{images} images are more than {MAX_IMAGES}")
     notes.images += images
-    return Content(
+    return ContentSummary(
         True,
         images,
         empty=not images and not any(texts),
@@ -80,7 +80,7 @@ def check_content(notes: Notes, value: Any, path: Path, role: str) -> Content | 
     )
 
 
-def _check_image(notes: Notes, image: Any, path: Path, role: str) -> None:
+def _check_image(notes: RowFindings, image: Any, path: Path, role: str) -> None:
     if role != "user":
         notes.add("image_outside_user_message", path, f"a message of role {role} has an image")
     url = image.get("url") if isinstance(image, dict) else None
@@ -101,7 +101,7 @@ def _check_image(notes: Notes, image: Any, path: Path, role: str) -> None:
         _check_bytes(notes, url, prefix, path)
 
 
-def _check_bytes(notes: Notes, url: str, prefix: str, path: Path) -> None:
+def _check_bytes(notes: RowFindings, url: str, prefix: str, path: Path) -> None:
     if not _is_base64(url, len(prefix)):
         notes.add("image_base64_invalid", path, "the image is not valid base64", url[len(prefix) :][:80])
         return

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from together_adapters.finetune.validation.file_check import Check
+from together_adapters.finetune.validation.file_check import FileChecker
 
 
-def check_csv(check: Check, path: Path) -> None:
+def check_csv(check: FileChecker, path: Path) -> None:
     """Look at a CSV file: a header, and rows of as many cells."""
     if check.options.purpose != "eval":
         code = "csv_not_for_finetune" if check.options.purpose == "fine-tune" else "csv_not_for_purpose"
@@ -32,7 +32,7 @@ def check_csv(check: Check, path: Path) -> None:
         check.note("too_few_samples", "there is a header, but no row")
 
 
-def _check_rows(check: Check, reader: Any) -> None:
+def _check_rows(check: FileChecker, reader: Any) -> None:
     header = next(reader, None) or []
     if header and header[0].startswith("\ufeff"):
         check.note("utf8_bom", "the file begins with a byte order mark", 1)

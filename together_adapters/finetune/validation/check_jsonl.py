@@ -10,9 +10,9 @@ from typing import Any, Final
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
-from together_adapters.finetune.validation.file_check import UNSTATED, Check, Options
-from together_adapters.finetune.validation.jsonl_reader import Lines
-from together_adapters.finetune.validation.leakage import look_for_leaks
+from together_adapters.finetune.validation.file_check import DEFAULT_METHOD, CheckOptions, FileChecker
+from together_adapters.finetune.validation.jsonl_reader import LineReader
+from together_adapters.finetune.validation.leakage import check_leakage
 from together_adapters.types.progress import Progress
 
 _KINDS: Final = (".jsonl", ".csv", ".parquet")
@@ -22,7 +22,7 @@ def check_jsonl(
     path: str | PathLike[str],
     *,
     purpose: str = "fine-tune",
-    method: str = UNSTATED,
+    method: str = DEFAULT_METHOD,
     limits: Any = None,
     max_issues: int = 1000,
     severities: Mapping[str, str] | None = None,
@@ -75,22 +75,22 @@ def check_jsonl(
     path = Path(path)
     if path.suffix == ".parquet":
         tokenizer = len  # its rows are tokens, so that their number is no estimate
-    check = Check(
+    check = FileChecker(
         path.name,
-        Options(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets),
+        CheckOptions(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets),
     )
     try:
         if _is_openable(check, path):
             _check_content(check, path, checksum, workers, progress)
             if train is not None:
-                look_for_leaks(check, Path(train), path, progress)
+                check_leakage(check, Path(train), path, progress)
     except OSError as problem:
         check.note("file_unreadable", f"{problem.filename or path} cannot be read: {problem.strerror or problem}")
     check.judge_whole()
     return check.report()
 
 
-def _is_openable(check: Check, path: Path) -> bool:
+def _is_openable(check: FileChecker, path: Path) -> bool:
     """Look at the file from outside; return whether there is anything to read."""
     if not path.is_file():
         check.note("file_missing", f"{path} is no file")
@@ -108,20 +108,22 @@ def _is_openable(check: Check, path: Path) -> bool:
     return True
 
 
-def _check_content(check: Check, path: Path, checksum: bool, workers: int, progress: Callable[[Progress], object] | None) -> None:
+def _check_content(
+    check: FileChecker, path: Path, checksum: bool, workers: int, progress: Callable[[Progress], object] | None
+) -> None:
     if path.suffix != ".jsonl":
         from together_adapters.finetune.validation.check_csv import check_csv
         from together_adapters.finetune.validation.check_parquet import check_parquet
 
         (check_csv if path.suffix == ".csv" else check_parquet)(check, path)
     elif workers > 1 and check.options.purpose != "batch-api":
-        from together_adapters.finetune.validation.parallel import check_in_pieces
+        from together_adapters.finetune.validation.parallel import check_in_parallel
 
-        check_in_pieces(check, path, workers, progress)
+        check_in_parallel(check, path, workers, progress)
         check.end_lines()
     else:
         total = check.found.bytes
-        lines = Lines(
+        lines = LineReader(
             path, checksum=checksum, progress=None if progress is None else lambda done: progress(Progress(done, total, "check"))
         )
         check.lines(lines)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from together_adapters.finetune.findings import Notes, Path, kind_of
+from together_adapters.finetune.findings import Path, RowFindings, kind_of
 from together_adapters.finetune.rules import MAX_IMAGES, MESSAGE_KEYS, ROLES
-from together_adapters.finetune.validation.check_content import Content, check_content
-from together_adapters.finetune.validation.check_tools import Calls
-from together_adapters.finetune.validation.fast_path import are_plain
+from together_adapters.finetune.validation.check_content import ContentSummary, check_content
+from together_adapters.finetune.validation.check_tools import ToolCallTracker
+from together_adapters.finetune.validation.fast_path import are_text_messages
 
 _PLAIN: Final = 2
 _SMALL: Final = frozenset({"name", "reasoning", "reasoning_content"})
 
 
-def check_messages(notes: Notes, messages: Any, path: Path, declared: set[str] | None, *, trains: bool = True) -> str | None:
+def check_messages(
+    notes: RowFindings, messages: Any, path: Path, declared: set[str] | None, *, trains: bool = True
+) -> str | None:
     """Look at a conversation.
 
     Args:
@@ -33,7 +35,7 @@ def check_messages(notes: Notes, messages: Any, path: Path, declared: set[str] |
     if not messages:
         notes.add("messages_empty", path, "there is no message")
         return None
-    if are_plain(notes, messages, trains=trains):
+    if are_text_messages(notes, messages, trains=trains):
         return "assistant" if trains else "user"
     talk = _Talk(notes, declared, trains)
     for place, message in enumerate(messages):
@@ -45,11 +47,11 @@ def check_messages(notes: Notes, messages: Any, path: Path, declared: set[str] |
 class _Talk:
     """A conversation, message by message."""
 
-    def __init__(self, notes: Notes, declared: set[str] | None, trains: bool) -> None:
+    def __init__(self, notes: RowFindings, declared: set[str] | None, trains: bool) -> None:
         self.last: str | None = None
         self._notes = notes
         self._trains = trains
-        self._calls = Calls(notes, declared)
+        self._calls = ToolCallTracker(notes, declared)
         self._begun = False
         self._answers = 0
         self._trained = 0
@@ -114,7 +116,7 @@ class _Talk:
         if self._trains and weight != 0:
             self._notes.trained_chars += chars
 
-    def _count(self, message: dict[str, Any], path: Path, content: Content) -> None:
+    def _count(self, message: dict[str, Any], path: Path, content: ContentSummary) -> None:
         if content.images:
             self._images += content.images
             self._too_many = self._too_many or content.images > MAX_IMAGES
@@ -130,7 +132,7 @@ class _Talk:
             self._notes.add("content_mixed", (path, "content"), "some messages have a text, others a list of parts")
 
 
-def check_role(notes: Notes, message: dict[str, Any], path: Path) -> str | None:
+def check_role(notes: RowFindings, message: dict[str, Any], path: Path) -> str | None:
     """Return a message's role, or None when it has none that exists."""
     role = message.get("role")
     if isinstance(role, str) and role in ROLES:
@@ -146,8 +148,13 @@ def check_role(notes: Notes, message: dict[str, Any], path: Path) -> str | None:
 
 
 def check_message(
-    notes: Notes, message: dict[str, Any], path: Path, role: str | None, calls: Calls, missing: str = "content_missing"
-) -> Content | None:
+    notes: RowFindings,
+    message: dict[str, Any],
+    path: Path,
+    role: str | None,
+    calls: ToolCallTracker,
+    missing: str = "content_missing",
+) -> ContentSummary | None:
     """Look at what a message holds, wherever it stands; return its content."""
     plain = len(message) == _PLAIN and "role" in message and "content" in message
     called = not plain and _check_more(notes, message, path, role, calls)
@@ -168,7 +175,7 @@ def check_message(
     return found
 
 
-def _check_more(notes: Notes, message: dict[str, Any], path: Path, role: str | None, calls: Calls) -> bool:
+def _check_more(notes: RowFindings, message: dict[str, Any], path: Path, role: str | None, calls: ToolCallTracker) -> bool:
     """Look at what a message has besides role and content; return whether its tool calls may stand in place of content."""
     if not message.keys() <= MESSAGE_KEYS:
         for key, value in message.items():
@@ -181,7 +188,7 @@ def _check_more(notes: Notes, message: dict[str, Any], path: Path, role: str | N
     return "tool_calls" in message and _check_calls(notes, message, (path, "tool_calls"), role, calls)
 
 
-def _check_weight(notes: Notes, weight: Any, path: Path) -> None:
+def _check_weight(notes: RowFindings, weight: Any, path: Path) -> None:
     notes.weighted = True
     if isinstance(weight, bool) or not isinstance(weight, int):
         notes.add("message_weight_not_int", path, f"a weight must be the integer 0 or 1, not {weight!r:.40}", weight)
@@ -189,7 +196,7 @@ def _check_weight(notes: Notes, weight: Any, path: Path) -> None:
         notes.add("message_weight_range", path, "a weight must be 0 or 1", weight)
 
 
-def _check_small(notes: Notes, message: dict[str, Any], path: Path, role: str | None) -> None:
+def _check_small(notes: RowFindings, message: dict[str, Any], path: Path, role: str | None) -> None:
     """Look at name, reasoning and tool_call_id."""
     for key in ("name", "reasoning", "reasoning_content", "tool_call_id"):
         if key in message and message[key] is None and not (key == "tool_call_id" and role == "tool"):
@@ -214,7 +221,7 @@ def _check_small(notes: Notes, message: dict[str, Any], path: Path, role: str | 
         notes.add("reasoning_twice", path, "a message has both reasoning and reasoning_content")
 
 
-def _check_calls(notes: Notes, message: dict[str, Any], path: Path, role: str | None, calls: Calls) -> bool:
+def _check_calls(notes: RowFindings, message: dict[str, Any], path: Path, role: str | None, calls: ToolCallTracker) -> bool:
     """Look at tool calls; return whether they may stand in place of content."""
     given = message["tool_calls"]
     if given is None:

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from together_adapters.finetune.reports.distribution import Tally
 from together_adapters.finetune.rules import TOKENIZED_COLUMNS, TOKENIZED_NEEDED
-from together_adapters.finetune.validation.file_check import Check, limit_of
+from together_adapters.finetune.validation.file_check import FileChecker, model_limit
 
 _ROWS_AT_ONCE: Final = 64
 """Few: a row may have a hundred thousand tokens."""
 _UNTRAINED: Final = -100
 
 
-def check_parquet(check: Check, path: Path) -> None:
+def check_parquet(check: FileChecker, path: Path) -> None:
     """Look at the columns and the rows of a Parquet file, a few at a time."""
     if check.options.purpose != "fine-tune":
         check.note("parquet_not_for_purpose", f"Parquet cannot be used for {check.options.purpose}")
@@ -42,7 +42,7 @@ def check_parquet(check: Check, path: Path) -> None:
         check.note("too_few_samples", "there is no row")
 
 
-def _columns(check: Check, schema: Any) -> list[str]:
+def _columns(check: FileChecker, schema: Any) -> list[str]:
     """Return the columns whose rows can be looked at; none where one is not what it must be."""
     from pyarrow import types  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
@@ -64,8 +64,8 @@ def _columns(check: Check, schema: Any) -> list[str]:
     return good if TOKENIZED_NEEDED in good and len(good) == sum(name in TOKENIZED_COLUMNS for name in names) else []
 
 
-def _check_rows(check: Check, batches: Iterator[Any]) -> None:
-    most = limit_of(check.options.limits, f"max_seq_length_{check.options.method}")
+def _check_rows(check: FileChecker, batches: Iterator[Any]) -> None:
+    most = model_limit(check.options.limits, f"max_seq_length_{check.options.method}")
     lengths = Tally()
     for batch in batches:
         columns = {name: batch.column(name) for name in batch.schema.names}
@@ -87,7 +87,7 @@ def _check_rows(check: Check, batches: Iterator[Any]) -> None:
     check.found.max_seq_length = most if isinstance(most, int) else None
 
 
-def _judge(check: Check, lengths: dict[str, int | None], holed: list[str], trained: bool) -> None:
+def _judge(check: FileChecker, lengths: dict[str, int | None], holed: list[str], trained: bool) -> None:
     """Note what is wrong with a row of tokens."""
     add = check.notes.add
     gone = [name for name, length in lengths.items() if length is None]

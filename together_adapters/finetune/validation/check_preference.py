@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from together_adapters.finetune.findings import Notes, kind_of
+from together_adapters.finetune.findings import RowFindings, kind_of
 from together_adapters.finetune.validation.check_messages import check_message, check_messages, check_role
-from together_adapters.finetune.validation.check_tools import Calls, check_tools
-from together_adapters.finetune.validation.fast_path import plain_answer
+from together_adapters.finetune.validation.check_tools import ToolCallTracker, check_tools
+from together_adapters.finetune.validation.fast_path import text_answer
 
 _KEYS: Final = frozenset({"messages", "tools"})
 
 
-def check_preference(notes: Notes, row: dict[str, Any]) -> None:
+def check_preference(notes: RowFindings, row: dict[str, Any]) -> None:
     """Look at a row of two answers."""
     declared = _check_input(notes, row["input"])
     before = notes.chars
@@ -22,7 +22,7 @@ def check_preference(notes: Notes, row: dict[str, Any]) -> None:
         notes.add("pref_outputs_identical", "non_preferred_output", "the two answers are the same")
 
 
-def _check_input(notes: Notes, given: Any) -> set[str] | None:
+def _check_input(notes: RowFindings, given: Any) -> set[str] | None:
     if not isinstance(given, dict):
         notes.add("pref_input_not_object", "input", f"input must be an object with messages, not {kind_of(given)}", given)
         return None
@@ -36,9 +36,9 @@ def _check_input(notes: Notes, given: Any) -> set[str] | None:
     return declared
 
 
-def _check_output(notes: Notes, given: Any, path: str, declared: set[str] | None) -> Any:
+def _check_output(notes: RowFindings, given: Any, path: str, declared: set[str] | None) -> Any:
     """Look at an answer; return what is to be compared with the other one."""
-    if (text := plain_answer(notes, given)) is not None:
+    if (text := text_answer(notes, given)) is not None:
         return text, [], ""
     if not isinstance(given, list):
         notes.add("pref_output_not_list", path, f"{path} must be a list of one message, not {kind_of(given)}", given)
@@ -55,7 +55,7 @@ def _check_output(notes: Notes, given: Any, path: str, declared: set[str] | None
     elif (role := check_role(notes, message, here)) not in (None, "assistant"):
         notes.add("pref_output_role_not_assistant", (here, "role"), f"an answer has the role assistant, not {role}", role)
     notes.count_role("assistant")
-    check_message(notes, message, here, "assistant", Calls(notes, declared), "pref_output_content_missing")
+    check_message(notes, message, here, "assistant", ToolCallTracker(notes, declared), "pref_output_content_missing")
     return _said(message)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from together_adapters.finetune.findings import Finding, Notes, kind_of
+from together_adapters.finetune.findings import Finding, RowFindings, kind_of
 from together_adapters.finetune.issues import RULES, Issue, Severity, severities_of
 from together_adapters.finetune.redaction import excerpt
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL
@@ -17,8 +17,8 @@ from together_adapters.finetune.validation.check_content import check_content
 from together_adapters.finetune.validation.check_messages import check_messages
 from together_adapters.finetune.validation.check_preference import check_preference
 from together_adapters.finetune.validation.check_tools import check_tools
-from together_adapters.finetune.validation.fast_path import is_plain
-from together_adapters.finetune.validation.json_values import finite
+from together_adapters.finetune.validation.fast_path import is_text_conversation
+from together_adapters.finetune.validation.json_values import is_finite
 
 _MOST_WEIGHT: Final = sys.float_info.max
 _KNOWN: Final = {needed: [name] for name, needed in FORMATS.items()}
@@ -46,9 +46,9 @@ def check_row(
     Returns:
         Every issue that is not ignored; none for a good row.
     """
-    notes = Notes()
+    notes = RowFindings()
     if _is_json(notes, row):
-        inspect_row(notes, row, purpose)
+        validate_row(notes, row, purpose)
     if method is not None and notes.format is not None and notes.format not in METHODS[method]:
         notes.add("method_mismatch", "", f"a row of format {notes.format} does not train with {method}")
     return issues_of(notes.findings, severities_of(severities), line, source)
@@ -72,24 +72,24 @@ def issues_of(
     return issues
 
 
-def inspect_row(notes: Notes, row: Any, purpose: str = "fine-tune") -> None:
+def validate_row(notes: RowFindings, row: Any, purpose: str = "fine-tune") -> None:
     """Look at one row of parsed JSON."""
     if not isinstance(row, dict):
         notes.add("line_not_object", "", f"a row must be an object, not {kind_of(row)}", row)
         return
     if purpose == "fine-tune":
-        if is_plain(notes, row):
+        if is_text_conversation(notes, row):
             return
-        inspect_training(notes, row)
+        validate_training_row(notes, row)
         if not notes.findings and not notes.unseen:
             return
     elif purpose == "batch-api":
         _inspect_batch(notes, row)
-    if not finite(row):
+    if not is_finite(row):
         notes.add("number_too_large", "", "a number is too large to be kept")
 
 
-def inspect_training(notes: Notes, row: dict[str, Any]) -> None:
+def validate_training_row(notes: RowFindings, row: dict[str, Any]) -> None:
     """Look at a row of training data in every detail."""
     columns = row.keys()
     fitting = _KNOWN.get(frozenset(columns)) or [name for name, needed in FORMATS.items() if needed <= columns]
@@ -122,7 +122,7 @@ def inspect_training(notes: Notes, row: dict[str, Any]) -> None:
         notes.trained_chars += notes.chars - before
 
 
-def _inspect_sample_weight(notes: Notes, weight: Any) -> None:
+def _inspect_sample_weight(notes: RowFindings, weight: Any) -> None:
     notes.has_sample_weights = True
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         notes.add("sample_weight_invalid", "weight", f"the weight of a sample must be a number, not {kind_of(weight)}", weight)
@@ -132,7 +132,7 @@ def _inspect_sample_weight(notes: Notes, weight: Any) -> None:
         notes.add("sample_weight_zero", "weight", "the sample has weight 0")
 
 
-def _inspect_batch(notes: Notes, row: dict[str, Any]) -> None:
+def _inspect_batch(notes: RowFindings, row: dict[str, Any]) -> None:
     name = row.get("custom_id")
     if not isinstance(name, str) or not 1 <= len(name) <= BATCH_MAX_ID:
         notes.add("batch_custom_id_invalid", "custom_id", f"custom_id must be a text of 1 to {BATCH_MAX_ID} characters", name)
@@ -142,7 +142,7 @@ def _inspect_batch(notes: Notes, row: dict[str, Any]) -> None:
         notes.add("extra_column", str(key)[:80], f"{str(key)[:60]!r} is not part of a batch request")
 
 
-def _is_json(notes: Notes, row: Any) -> bool:
+def _is_json(notes: RowFindings, row: Any) -> bool:
     """Whether a row can be written as JSON at all."""
     try:
         text = to_json(row, inf_nan_mode="constants")
@@ -150,7 +150,7 @@ def _is_json(notes: Notes, row: Any) -> bool:
         code = "not_encodable" if "surrogate" in str(problem) or "utf-8" in str(problem) else "json_syntax"
         notes.add(code, "", f"the row cannot be written as JSON: {str(problem).splitlines()[0][:200]}")
         return False
-    if (b"NaN" in text or b"Infinity" in text) and not finite(row):
+    if (b"NaN" in text or b"Infinity" in text) and not is_finite(row):
         notes.add("json_syntax", "", "NaN and Infinity are not JSON")
         return False
     return True

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from together_adapters.finetune.findings import Notes, Path, kind_of
-from together_adapters.finetune.validation.json_values import copied, finite
+from together_adapters.finetune.findings import Path, RowFindings, kind_of
+from together_adapters.finetune.validation.json_values import copy_json, is_finite
 
 _KEPT: Final = 8
 _KEPT_CHARS: Final = 65_536
@@ -38,7 +38,7 @@ class _Declaration(NamedTuple):
         return self.tools == tools and all(type(reduce(getitem, way, tools)) is kind for way, kind in self.others)
 
 
-def check_tools(notes: Notes, tools: Any, path: Path) -> set[str] | None:
+def check_tools(notes: RowFindings, tools: Any, path: Path) -> set[str] | None:
     """Look at a declaration of tools; return their names, or None when nothing is declared."""
     known: list[_Declaration] = notes.declarations
     for declaration in known:
@@ -48,10 +48,10 @@ def check_tools(notes: Notes, tools: Any, path: Path) -> set[str] | None:
             return declaration.names
     faults, chars = len(notes.findings), notes.chars
     names = _check_tools(notes, tools, path)
-    notes.unseen = notes.unseen or not finite(tools)
+    notes.unseen = notes.unseen or not is_finite(tools)
     chars = notes.chars - chars
     if names and len(notes.findings) == faults and not notes.unseen and chars <= _KEPT_CHARS:
-        known.insert(0, _Declaration(copied(tools), names, chars, list(_others(tools))))
+        known.insert(0, _Declaration(copy_json(tools), names, chars, list(_others(tools))))
         del known[_KEPT:]
     return names
 
@@ -64,7 +64,7 @@ def _others(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, 
         yield way, type(value)
 
 
-def _check_tools(notes: Notes, tools: Any, path: Path) -> set[str] | None:
+def _check_tools(notes: RowFindings, tools: Any, path: Path) -> set[str] | None:
     if tools is None:
         notes.add("null_field", path, "tools is null")
         return None
@@ -91,14 +91,14 @@ def _check_tools(notes: Notes, tools: Any, path: Path) -> set[str] | None:
     return names
 
 
-class Calls:
+class ToolCallTracker:
     """The calls of one conversation, from the message that makes them to the results that answer them.
 
     Attributes:
         open: Those without a result so far, and where they are made.
     """
 
-    def __init__(self, notes: Notes, declared: set[str] | None) -> None:
+    def __init__(self, notes: RowFindings, declared: set[str] | None) -> None:
         self._notes = notes
         self._declared = declared
         self.open: dict[str, Path] = {}
@@ -172,7 +172,7 @@ class Calls:
             notes.add("tool_arguments_not_string", (path, "arguments"), said, arguments)
         else:
             notes.chars += len(arguments)
-            if not is_object(arguments):
+            if not is_json_object(arguments):
                 said = "arguments must be the text of a JSON object"
                 notes.add("tool_arguments_not_object", (path, "arguments"), said, arguments)
 
@@ -185,7 +185,7 @@ class Calls:
             self._notes.add("tool_undeclared", path, f"the tool {name[:60]!r} is called but not declared", name)
 
 
-def is_object(text: str) -> bool:
+def is_json_object(text: str) -> bool:
     """Whether a text is a JSON object."""
     try:
         return isinstance(from_json(text, allow_inf_nan=False), dict)

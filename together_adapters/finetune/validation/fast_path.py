@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 
 _KEYS: Final = 2
 
 
-def is_plain(notes: Notes, row: dict[str, Any]) -> bool:
+def is_text_conversation(notes: RowFindings, row: dict[str, Any]) -> bool:
     """Whether a row is a plainly good conversation, and nothing else; its facts are then noted."""
     messages = row.get("messages") if len(row) == 1 else None
-    if type(messages) is list and messages and are_plain(notes, messages):
+    if type(messages) is list and messages and are_text_messages(notes, messages):
         notes.format = "conversation"
         return True
     return False
 
 
-def are_plain(notes: Notes, messages: list[Any], *, trains: bool = True) -> bool:
+def are_text_messages(notes: RowFindings, messages: list[Any], *, trains: bool = True) -> bool:
     """Whether messages are plainly good; their facts are then noted.
 
     Plain is: perhaps a system message, then user and assistant in turn, all of them texts.
@@ -63,7 +63,7 @@ def are_plain(notes: Notes, messages: list[Any], *, trains: bool = True) -> bool
     return True
 
 
-def plain_answer(notes: Notes, messages: Any) -> str | None:
+def text_answer(notes: RowFindings, messages: Any) -> str | None:
     """Return the text of the only message, where it is plainly a good answer; its facts but for training are then noted."""
     message = messages[0] if type(messages) is list and len(messages) == 1 else None
     if type(message) is not dict or len(message) != _KEYS or message.get("role") != "assistant":

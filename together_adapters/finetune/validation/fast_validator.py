@@ -18,8 +18,8 @@ from msgspec import UNSET, DecodeError, UnsetType
 from msgspec.json import Decoder
 from pydantic_core import from_json
 
-from together_adapters.finetune.findings import Notes
-from together_adapters.finetune.validation.check_tools import check_tools, is_object
+from together_adapters.finetune.findings import RowFindings
+from together_adapters.finetune.validation.check_tools import check_tools, is_json_object
 from together_adapters.finetune.validation.fast_schemas import (
     Assistant,
     Conversation,
@@ -35,11 +35,11 @@ from together_adapters.finetune.validation.fast_schemas import (
     WideSystem,
     WideUser,
 )
-from together_adapters.finetune.validation.json_values import finite
+from together_adapters.finetune.validation.json_values import is_finite
 from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.validation.file_check import Check
+    from together_adapters.finetune.validation.file_check import FileChecker
 
 _LONG: Final = 32_768
 _PATIENCE: Final = 8
@@ -49,7 +49,7 @@ _FAILED: Final = (DecodeError, ValueError, RecursionError)
 _NOTHING: Final = (0, 0, NoneType)
 
 
-class Glance:
+class FastValidator:
     """Recognises good rows of one file.
 
     Where a batch does not fit, fewer lines are tried, and then each alone; where hardly any fits, nothing is tried for a while.
@@ -65,7 +65,7 @@ class Glance:
             "instruction": (_instructions,),
         }
 
-    def accepts(self, check: Check, lines: bytes) -> int:
+    def accepts(self, check: FileChecker, lines: bytes) -> int:
         """Count lines if all are good rows of the first format.
 
         Args:
@@ -81,7 +81,7 @@ class Glance:
         self._tried, self._failed = 0, 0
         return self._look(check, lines)
 
-    def accepts_few(self, check: Check, lines: list[bytes]) -> bool:
+    def accepts_few(self, check: FileChecker, lines: list[bytes]) -> bool:
         """Whether some lines of a batch that did not fit as a whole are good rows; they are then counted."""
         if self._skipped or max(map(len, lines)) > _LONG:
             return False
@@ -95,7 +95,7 @@ class Glance:
                 self._skipped = _PATIENCE
         return False
 
-    def _look(self, check: Check, lines: bytes) -> int:
+    def _look(self, check: FileChecker, lines: bytes) -> int:
         """Try what may fit. Nothing that is made here has cycles, so the collector of cycles would search in vain."""
         enabled = gc.isenabled()
         gc.disable()
@@ -112,7 +112,7 @@ class Glance:
                 gc.enable()
 
 
-_Look = Callable[["Check", bytes], int]
+_Look = Callable[["FileChecker", bytes], int]
 """Looks at lines; returns how many there are if all are good rows and were counted, else 0."""
 
 
@@ -143,7 +143,7 @@ def _are_between(lines: bytes, rows: int) -> bool:
     return lines.find(b"\n", place + 1) < 0
 
 
-def _talks(check: Check, lines: bytes) -> int:
+def _talks(check: FileChecker, lines: bytes) -> int:
     """Conversations of texts alone."""
     chars: list[int] = []
     turns: list[int] = []
@@ -177,7 +177,7 @@ def _spoken(messages: list[System | User | Assistant]) -> tuple[int, int, type]:
     return chars, trained, last
 
 
-def _pairs(check: Check, lines: bytes) -> int:
+def _pairs(check: FileChecker, lines: bytes) -> int:
     """Preferences of texts alone."""
     chars: list[int] = []
     turns: list[int] = []
@@ -200,21 +200,21 @@ def _pairs(check: Check, lines: bytes) -> int:
     return _take(check, "preference", chars, trained, [number + 1 for number in turns], roles)
 
 
-def _texts(check: Check, lines: bytes) -> int:
+def _texts(check: FileChecker, lines: bytes) -> int:
     """Plain texts."""
     rows = _rows(_general, lines)
     chars = [len(row.text) for row in rows]
     return _take_texts(check, "general", rows, chars, sum(chars))
 
 
-def _instructions(check: Check, lines: bytes) -> int:
+def _instructions(check: FileChecker, lines: bytes) -> int:
     """Prompts with completions."""
     rows = _rows(_instruction, lines)
     chars = [len(row.prompt) + len(row.completion) for row in rows]
     return _take_texts(check, "instruction", rows, chars, sum([len(row.completion) for row in rows]))
 
 
-def _wide(known: dict[bytes, bytes], check: Check, lines: bytes) -> int:
+def _wide(known: dict[bytes, bytes], check: FileChecker, lines: bytes) -> int:
     """Conversations with tools, weights, reasoning and lists of texts."""
     rest, declarations = _apart(lines, known) if b'"tools"' in lines else (lines, [])
     rows = _rows(_conversation, rest)
@@ -248,7 +248,7 @@ def _wide(known: dict[bytes, bytes], check: Check, lines: bytes) -> int:
 
 
 def _take(
-    check: Check, form: str, chars: list[int], trained: int, turns: list[int], roles: Mapping[str, int], weighted: int = 0
+    check: FileChecker, form: str, chars: list[int], trained: int, turns: list[int], roles: Mapping[str, int], weighted: int = 0
 ) -> int:
     """Count good rows; return how many there are, or 0 where one may be longer than the model takes: how long is said elsewhere."""
     most = check.longest.get(form)
@@ -265,7 +265,7 @@ def _take(
     return len(chars)
 
 
-def _take_texts(check: Check, form: str, rows: list[Any], chars: list[int], trained: int) -> int:
+def _take_texts(check: FileChecker, form: str, rows: list[Any], chars: list[int], trained: int) -> int:
     taken = _take(check, form, chars, trained, [], {})
     if taken and not check.notes.has_sample_weights:
         check.notes.has_sample_weights = any(row.weight is not UNSET for row in rows)
@@ -381,7 +381,7 @@ def _facts(messages: list[Any], tools: _Tools) -> _Facts | None:
             if message.tool_calls:
                 for call in message.tool_calls:
                     name, arguments = call.function.name, call.function.arguments
-                    if name not in names or call.id in waiting or not is_object(arguments):
+                    if name not in names or call.id in waiting or not is_json_object(arguments):
                         return None
                     waiting.add(call.id)
                     called.append(name)
@@ -434,13 +434,13 @@ _NONE: Final = _Tools(frozenset(), 0, any=False)
 @lru_cache(maxsize=64)
 def _declared(raw: bytes) -> _Tools | None:
     """Return what is declared, or None where there is a fault. One declaration is repeated in most rows of a file."""
-    notes = Notes()
+    notes = RowFindings()
     # As deep in brackets as it stands in its row: the parser's limit of depth is that of whole lines.
     try:
         (value,) = from_json(b"[" + raw + b"]", allow_inf_nan=False)
     except ValueError:
         return None
     names = check_tools(notes, value, "tools")
-    if names is None or notes.findings or b"\\u0000" in raw or not finite(value):
+    if names is None or notes.findings or b"\\u0000" in raw or not is_finite(value):
         return None
     return _Tools(frozenset(names), notes.chars, notes.has_tools)

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from together_adapters.finetune.findings import Finding, Notes
+from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.fingerprints import Digests
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.reports.distribution import Tally
-from together_adapters.finetune.reports.report import DataReport, gravest
+from together_adapters.finetune.reports.report import DataReport, most_severe
 from together_adapters.finetune.rules import BATCH_MAX_BYTES, BATCH_MAX_ROWS, MAX_LINE_BYTES, METHODS
-from together_adapters.finetune.validation.check_row import inspect_row, issues_of
-from together_adapters.finetune.validation.jsonl_reader import Cut, parse, split
-from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN, counter_of
+from together_adapters.finetune.validation.check_row import issues_of, validate_row
+from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, parse_line, split_lines
+from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN, token_counter
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.validation.fast_validator import Glance
+    from together_adapters.finetune.validation.fast_validator import FastValidator
 
 _SILENT: Final = frozenset(
     {"no_assistant_message", "nothing_to_train", "content_empty", "content_blank", "pref_outputs_identical"}
@@ -33,13 +33,13 @@ class _Unstated(str):
     """A method that nobody asked for: data of another one is then no fault, but `method_ok` tells."""
 
     def __reduce__(self) -> str:
-        return "UNSTATED"
+        return "DEFAULT_METHOD"
 
 
-UNSTATED: Final = _Unstated("sft")
+DEFAULT_METHOD: Final = _Unstated("sft")
 
 
-class Options(NamedTuple):
+class CheckOptions(NamedTuple):
     """What a check was asked for; the parameters of `check_jsonl` describe it."""
 
     purpose: str
@@ -53,7 +53,7 @@ class Options(NamedTuple):
     secrets: bool = False
 
 
-class Check:
+class FileChecker:
     """A check under way.
 
     Attributes:
@@ -74,10 +74,10 @@ class Check:
     """
 
     def __init__(
-        self, name: str, options: Options, first: str | None = None, *, collect: bool = False, begins: bool = True
+        self, name: str, options: CheckOptions, first: str | None = None, *, collect: bool = False, begins: bool = True
     ) -> None:
         self.options = options
-        self.notes = Notes()
+        self.notes = RowFindings()
         self.found = DataReport(purpose=options.purpose, method=str(options.method), max_issues=options.max_issues)
         self.first = first
         self.turns, self.chars, self._tokens = Tally(), Tally(CHARS_PER_TOKEN), Tally()
@@ -89,22 +89,22 @@ class Check:
         self._rows = self._valid = self._weighted = 0  # a model's attributes cost too much to set them for each row
         self._counts: Counter[str] = Counter()
         self._formats: Counter[str] = Counter()
-        self._count_tokens = counter_of(options.tokenizer) if options.tokenizer is not None else None
+        self._count_tokens = token_counter(options.tokenizer) if options.tokenizer is not None else None
         self._ids: set[str] = set()
         self._seen = Digests()
         self._glance = self._glance_at(options)
         if options.duplicates:
             self.found.duplicates = 0
 
-    def _glance_at(self, options: Options) -> Glance | None:
+    def _glance_at(self, options: CheckOptions) -> FastValidator | None:
         if options.purpose != "fine-tune" or options.strict or options.tokenizer is not None:
             return None
         try:
-            from together_adapters.finetune.validation.fast_validator import Glance
+            from together_adapters.finetune.validation.fast_validator import FastValidator
         except ImportError:
             return None
         self.found.engine = "msgspec"
-        return Glance()
+        return FastValidator()
 
     @property
     def rows(self) -> int:
@@ -117,12 +117,12 @@ class Check:
         bytearray(_ROOM)  # Once it is freed, glibc keeps what is freed later, instead of having each batch mapped anew.
         for batch in batches:
             if options.duplicates or options.secrets:
-                self._look_across(split(batch))
-            rows = glance.accepts(self, batch) if glance and self.first and not isinstance(batch, Cut) else 0
+                self._look_across(split_lines(batch))
+            rows = glance.accepts(self, batch) if glance and self.first and not isinstance(batch, TruncatedLine) else 0
             if rows:
                 self.number += rows
             else:
-                self._few_by_few(split(batch))
+                self._few_by_few(split_lines(batch))
 
     def _look_across(self, lines: list[bytes]) -> None:
         """Look for what a row alone does not show."""
@@ -145,7 +145,7 @@ class Check:
 
     def _accepts(self, lines: list[bytes]) -> bool:
         """Whether a glance was enough to see that lines are good; they are then counted."""
-        if self._glance is None or self.first is None or isinstance(lines[0], Cut):
+        if self._glance is None or self.first is None or isinstance(lines[0], TruncatedLine):
             return False
         return self._glance.accepts_few(self, lines)
 
@@ -156,12 +156,12 @@ class Check:
             return
         notes.begin()
         value: Any = None
-        if isinstance(data, Cut):
+        if isinstance(data, TruncatedLine):
             notes.add("line_too_long", "", f"the line has more than {MAX_LINE_BYTES // 2**20} MiB", data)
         else:
-            parsed, value = parse(notes, data, first=self.number == 1 and self._begins, strict=options.strict)
+            parsed, value = parse_line(notes, data, first=self.number == 1 and self._begins, strict=options.strict)
             if parsed:
-                inspect_row(notes, value, options.purpose)
+                validate_row(notes, value, options.purpose)
                 if options.purpose == "batch-api":
                     self._check_id(value)
         self.row(self.number, value)
@@ -253,7 +253,7 @@ class Check:
         method = self.options.method
         if self.first is None:
             self.first = form
-            if method is not UNSTATED and form not in METHODS[method]:
+            if method is not DEFAULT_METHOD and form not in METHODS[method]:
                 self.notes.add("method_mismatch", "", f"data of format {form} does not train with {method}")
         else:
             message = f"the row is of format {form}, the first is of {self.first}"
@@ -274,9 +274,9 @@ class Check:
         self.found.duplicates = (self.found.duplicates or 0) + 1
 
     def _look_for_secrets(self, batch: list[bytes]) -> None:
-        from together_adapters.finetune.validation.secret_scan import BLOCKING, secrets_in_lines
+        from together_adapters.finetune.validation.secret_scan import BLOCKING, find_secrets
 
-        for place, kind, shown in secrets_in_lines(batch):
+        for place, kind, shown in find_secrets(batch):
             self.found.secrets[kind] = self.found.secrets.get(kind, 0) + 1
             code, what = ("secret", "a secret") if kind in BLOCKING else ("personal_data", "personal data")
             self.note(code, f"there is {what} of the kind {kind}", self.number + place + 1, shown)
@@ -317,9 +317,9 @@ class Check:
             ("supports_vision", found.has_images, "model_lacks_images", "images"),
             ("supports_reasoning", found.has_reasoning, "model_lacks_reasoning", "reasoning"),
         ):
-            if has and limit_of(limits, name) is False:
+            if has and model_limit(limits, name) is False:
                 self.note(code, f"the data has {what}, but the model is not trained with them")
-        if found.rows and not found.has_reasoning and limit_of(limits, "supports_reasoning") is True:
+        if found.rows and not found.has_reasoning and model_limit(limits, "supports_reasoning") is True:
             self.note("reasoning_missing", "the model reasons, but no row has reasoning")
         if found.format in self.longest:
             found.max_seq_length = self.longest[found.format]
@@ -346,7 +346,7 @@ class Check:
         for counted, kept in ((self._formats, found.formats), (notes.roles, found.roles), (notes.tools, found.tools)):
             for name, count in counted.items():
                 kept[name] = kept.get(name, 0) + count
-        self.notes, self._formats = Notes(), Counter()
+        self.notes, self._formats = RowFindings(), Counter()
 
     def report(self) -> DataReport:
         """Return the report."""
@@ -357,11 +357,11 @@ class Check:
         self._counts.clear()
         for name in ("issue_counts", "formats", "roles", "tools", "secrets"):
             setattr(found, name, dict(sorted(getattr(found, name).items())))
-        found.issues = gravest(found.issues, found.max_issues)
+        found.issues = most_severe(found.issues, found.max_issues)
         return found
 
 
-def limit_of(limits: Any, name: str) -> Any:
+def model_limit(limits: Any, name: str) -> Any:
     """Return a limit of a model, from its attributes or keys."""
     return limits.get(name) if isinstance(limits, Mapping) else getattr(limits, name, None)
 
@@ -370,7 +370,7 @@ def _longest(limits: Any) -> dict[str, int]:
     """Return how many tokens a row may have, by format."""
     found: dict[str, int] = {}
     for method, formats in METHODS.items():
-        most = limit_of(limits, f"max_seq_length_{method}")
+        most = model_limit(limits, f"max_seq_length_{method}")
         if isinstance(most, int):
             found |= dict.fromkeys(formats, most)
     return found
@@ -379,4 +379,4 @@ def _longest(limits: Any) -> dict[str, int]:
 def _first_of_each_severity(issues: list[Any], limit: int) -> list[Any]:
     """Return as many of the first errors and of the first warnings as may still be listed."""
     errors = [issue for issue in issues if issue.severity == "error"]
-    return gravest(errors, limit) + gravest([issue for issue in issues if issue.severity != "error"], limit)
+    return most_severe(errors, limit) + most_severe([issue for issue in issues if issue.severity != "error"], limit)

@@ -13,14 +13,14 @@ MAX_DEPTH: Final = 100
 _MAX_BITS: Final = 14_000
 
 
-def copied(value: Any) -> Any:
+def copy_json(value: Any) -> Any:
     """Return a copy of a row that can be altered; what is neither an object nor a list in it is shared."""
     if type(value) is dict:
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if type(value) is list else value
+        return {key: copy_json(item) for key, item in value.items()}
+    return [copy_json(item) for item in value] if type(value) is list else value
 
 
-def plain(value: Any, path: str = "", depth: int = 0) -> Any:
+def to_plain_json(value: Any, path: str = "", depth: int = 0) -> Any:
     """Return a copy of a value of which every part is JSON.
 
     Raises:
@@ -35,9 +35,9 @@ def plain(value: Any, path: str = "", depth: int = 0) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise Unconvertible("not_json", f"a key must be a text, not {kind_of(key)}", path, repr(key)[:80])
-        return {key: plain(item, f"{path}.{key}" if path else key, depth + 1) for key, item in value.items()}
+        return {key: to_plain_json(item, f"{path}.{key}" if path else key, depth + 1) for key, item in value.items()}
     if kind is list or isinstance(value, (list, tuple)):
-        return [plain(item, f"{path}[{place}]", depth + 1) for place, item in enumerate(value)]
+        return [to_plain_json(item, f"{path}[{place}]", depth + 1) for place, item in enumerate(value)]
     if isinstance(value, float):
         if not isfinite(value):
             raise Unconvertible("json_syntax", "NaN and Infinity are not JSON", path, value)
@@ -51,7 +51,7 @@ def plain(value: Any, path: str = "", depth: int = 0) -> Any:
     raise Unconvertible("not_json", f"{kind_of(value)} cannot be written as JSON", path)
 
 
-def finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
     """Whether no number in a JSON value is infinite or NaN; without recursion, for values of any depth."""
     waiting: list[Any] = [[value]]
     for held in waiting:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.rules import MAX_LINE_BYTES
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -21,11 +21,11 @@ _CONSTANT: Final = re.compile(rb"\b(?:NaN|Infinity)\b")
 _BLOCK: Final = 1 << 17
 
 
-class Cut(bytes):
+class TruncatedLine(bytes):
     """The beginning of a line that is too long to be kept."""
 
 
-class Lines:
+class LineReader:
     """The lines of a file, or of a range of it that begins and ends with lines.
 
     They come as they are read, many at once, since splitting them costs more than reading; see `split`.
@@ -76,7 +76,7 @@ class Lines:
                     continue
                 first = data.find(b"\n", 0, count) if size > MAX_LINE_BYTES else -1
                 if first >= 0:
-                    yield Cut(held[0])
+                    yield TruncatedLine(held[0])
                     held = []
                 if first < last:
                     held.append(block[first + 1 : last])
@@ -84,7 +84,7 @@ class Lines:
                 held = [bytes(block[last + 1 : count])]
                 size = len(held[0])
         if size:
-            yield Cut(held[0]) if size > MAX_LINE_BYTES else b"".join(held)
+            yield TruncatedLine(held[0]) if size > MAX_LINE_BYTES else b"".join(held)
         if self._digest:
             self.sha256 = self._digest.hexdigest()
 
@@ -103,12 +103,12 @@ class Lines:
                     self._progress(self.size)
 
 
-def split(lines: bytes) -> list[bytes]:
+def split_lines(lines: bytes) -> list[bytes]:
     """Split lines as `Lines` gives them."""
-    return [lines] if isinstance(lines, Cut) else lines.split(b"\n")
+    return [lines] if isinstance(lines, TruncatedLine) else lines.split(b"\n")
 
 
-def in_batches(data: bytes) -> Iterator[bytes]:
+def line_batches(data: bytes) -> Iterator[bytes]:
     """Give the lines of a text as `Lines` gives those of a file: about as many bytes at once as a processor keeps at hand."""
     start = 0
     while start < len(data):
@@ -124,10 +124,10 @@ def _parts(lines: bytes) -> Iterator[bytes]:
     if len(lines) <= MAX_LINE_BYTES:
         yield lines
     else:
-        yield from (line if len(line) <= MAX_LINE_BYTES else Cut(line[:80]) for line in lines.split(b"\n"))
+        yield from (line if len(line) <= MAX_LINE_BYTES else TruncatedLine(line[:80]) for line in lines.split(b"\n"))
 
 
-def parse(notes: Notes, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:
+def parse_line(notes: RowFindings, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:
     """Parse a line; return whether it is JSON, and its value.
 
     Args:
@@ -192,7 +192,7 @@ def _is_loose_json(data: bytes) -> bool:
     return True
 
 
-def _unique(notes: Notes, pairs: list[tuple[str, Any]]) -> None:
+def _unique(notes: RowFindings, pairs: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:

@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.rules import TOKENIZED_NEEDED
-from together_adapters.finetune.validation.jsonl_reader import Cut, Lines, parse, split
+from together_adapters.finetune.validation.jsonl_reader import LineReader, TruncatedLine, parse_line, split_lines
 from together_adapters.types.progress import Progress
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.validation.file_check import Check
+    from together_adapters.finetune.validation.file_check import FileChecker
 
 CODES: Final = ("leaked_row", "leaked_prompt")
 _ROWS_AT_ONCE: Final = 64
 Told = Callable[[Progress], object] | None
 
 
-class Leak(NamedTuple):
+class LeakedRow(NamedTuple):
     """A row to measure with that training gives away.
 
     Attributes:
@@ -36,7 +36,7 @@ class Leak(NamedTuple):
     exact: bool
 
 
-def leaks(train: Path, validation: Path, progress: Told = None) -> Iterator[Leak]:
+def leaked_rows(train: Path, validation: Path, progress: Told = None) -> Iterator[LeakedRow]:
     """Give the rows of one file that another gives away, in their order. Lines that are no rows are passed over.
 
     Args:
@@ -60,16 +60,16 @@ def leaks(train: Path, validation: Path, progress: Told = None) -> Iterator[Leak
     for line, row, prompt in _digests(validation):
         exact = row in known_rows
         if exact or prompt in known_prompts:
-            yield Leak(line, exact)
+            yield LeakedRow(line, exact)
 
 
-def look_for_leaks(check: Check, train: Path, validation: Path, progress: Told = None) -> None:
+def check_leakage(check: FileChecker, train: Path, validation: Path, progress: Told = None) -> None:
     """Note every row of a file that another gives away, and count them; nothing is looked for if both kinds are ignored."""
     severities = check.options.severities
     if all(severities[code] == "ignore" for code in CODES):
         return
     counted = check.found.leakage = {"exact": 0, "prompt": 0}
-    for line, exact in leaks(train, validation, progress):
+    for line, exact in leaked_rows(train, validation, progress):
         counted["exact"] += exact
         counted["prompt"] += 1
         code, what = ("leaked_row", "the row") if exact else ("leaked_prompt", "the prompt")
@@ -84,15 +84,15 @@ def _digests(path: Path, progress: Told = None) -> Iterator[tuple[int, bytes, by
 
 def _rows(path: Path, progress: Told) -> Iterator[tuple[int, Any]]:
     total = path.stat().st_size
-    notes = Notes()
+    notes = RowFindings()
     number = 0
-    for lines in Lines(path, progress=None if progress is None else lambda done: progress(Progress(done, total, "leakage"))):
-        for line in split(lines):
+    for lines in LineReader(path, progress=None if progress is None else lambda done: progress(Progress(done, total, "leakage"))):
+        for line in split_lines(lines):
             number += 1
-            if isinstance(line, Cut) or not line or line.isspace():
+            if isinstance(line, TruncatedLine) or not line or line.isspace():
                 continue
             notes.begin()
-            parsed, row = parse(notes, line, first=number == 1)
+            parsed, row = parse_line(notes, line, first=number == 1)
             if parsed and isinstance(row, dict):
                 yield number, row
 

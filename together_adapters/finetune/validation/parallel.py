@@ -8,12 +8,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-from together_adapters.finetune.findings import Notes
+from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.fingerprints import Digests
 from together_adapters.finetune.reports.report import DataReport
-from together_adapters.finetune.validation.check_row import inspect_row
-from together_adapters.finetune.validation.file_check import Check, Options
-from together_adapters.finetune.validation.jsonl_reader import Lines, parse, split
+from together_adapters.finetune.validation.check_row import validate_row
+from together_adapters.finetune.validation.file_check import CheckOptions, FileChecker
+from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_line, split_lines
 from together_adapters.types.progress import Progress
 
 _PIECE: Final = 64 * 2**20
@@ -22,7 +22,7 @@ _BLOCK: Final = 1 << 20
 _DIGEST: Final = 16
 
 
-class Piece(NamedTuple):
+class RangeResult(NamedTuple):
     """What was found in a range of a file; lines are counted from its beginning."""
 
     lines: int
@@ -30,11 +30,11 @@ class Piece(NamedTuple):
     digests: bytes
 
 
-def check_in_pieces(check: Check, path: Path, workers: int, progress: Callable[[Progress], object] | None) -> None:
+def check_in_parallel(check: FileChecker, path: Path, workers: int, progress: Callable[[Progress], object] | None) -> None:
     """Check a file in several processes, and add what they find to a check."""
     size = path.stat().st_size
-    first = format_of(path, check.options.purpose)
-    ranges = ranges_of(path, size, max(workers, -(-size // _PIECE)))
+    first = first_format(path, check.options.purpose)
+    ranges = line_ranges(path, size, max(workers, -(-size // _PIECE)))
     seen = Digests()
     done = number = 0
     # Forking a process that has threads can lock up, and no other start is the same everywhere.
@@ -60,7 +60,9 @@ def check_in_pieces(check: Check, path: Path, workers: int, progress: Callable[[
     check.found.bytes = done
 
 
-def check_range(path: Path, bounds: tuple[int, int], options: Options, first: str | None, name: str | None = None) -> Piece:
+def check_range(
+    path: Path, bounds: tuple[int, int], options: CheckOptions, first: str | None, name: str | None = None
+) -> RangeResult:
     """Check a range of a file that begins and ends with lines.
 
     Args:
@@ -70,12 +72,12 @@ def check_range(path: Path, bounds: tuple[int, int], options: Options, first: st
         first: The format of the rows before; None at the beginning of the file.
         name: The name of the file in issues, if not its own.
     """
-    check = Check(name or path.name, options, first, collect=True, begins=bounds[0] == 0)
-    check.lines(Lines(path, *bounds))
-    return Piece(check.number, check.report(), bytes(check.digests or b""))
+    check = FileChecker(name or path.name, options, first, collect=True, begins=bounds[0] == 0)
+    check.lines(LineReader(path, *bounds))
+    return RangeResult(check.number, check.report(), bytes(check.digests or b""))
 
 
-def ranges_of(path: Path, size: int, pieces: int) -> list[tuple[int, int]]:
+def line_ranges(path: Path, size: int, pieces: int) -> list[tuple[int, int]]:
     """Divide a file into ranges of about the same size that begin and end with lines."""
     step = max(_SMALLEST, -(-size // pieces))
     ranges: list[tuple[int, int]] = []
@@ -101,15 +103,15 @@ def _next_line(file: BinaryIO, place: int, size: int) -> int:
     return size
 
 
-def format_of(path: Path, purpose: str) -> str | None:
+def first_format(path: Path, purpose: str) -> str | None:
     """Return the format of the first row that has one."""
-    notes = Notes()
-    for batch, lines in enumerate(Lines(path)):
-        for number, line in enumerate(split(lines)):
+    notes = RowFindings()
+    for batch, lines in enumerate(LineReader(path)):
+        for number, line in enumerate(split_lines(lines)):
             notes.begin()
-            parsed, value = parse(notes, line, first=batch == number == 0)
+            parsed, value = parse_line(notes, line, first=batch == number == 0)
             if parsed:
-                inspect_row(notes, value, purpose)
+                validate_row(notes, value, purpose)
                 if notes.format is not None:
                     return notes.format
     return None

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 _MOST_OF_A_LINE: Final = 1000
 
 
-class Kind(NamedTuple):
+class SecretKind(NamedTuple):
     """A kind of secret.
 
     Attributes:
@@ -30,8 +30,8 @@ class Kind(NamedTuple):
     shown: int = 4
 
 
-def _kind(name: str, hints: str, pattern: str, *, blocks: bool = True, shown: int = 4) -> Kind:
-    return Kind(name, tuple(hint.encode() for hint in hints.split(" ")), re.compile(pattern.encode()), blocks, shown)
+def _kind(name: str, hints: str, pattern: str, *, blocks: bool = True, shown: int = 4) -> SecretKind:
+    return SecretKind(name, tuple(hint.encode() for hint in hints.split(" ")), re.compile(pattern.encode()), blocks, shown)
 
 
 KINDS: Final = (
@@ -64,7 +64,7 @@ _ANY_CARD: Final = re.compile(rb"[3-6]\d{3}[ \-]?\d{4}[ \-]?\d{4}")
 _IMAGE: Final = re.compile(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]{200,}")
 
 
-class Secret(NamedTuple):
+class SecretMatch(NamedTuple):
     """Something that was found.
 
     Attributes:
@@ -78,7 +78,7 @@ class Secret(NamedTuple):
     excerpt: str
 
 
-def secrets_in_lines(lines: list[bytes]) -> Iterator[Secret]:
+def find_secrets(lines: list[bytes]) -> Iterator[SecretMatch]:
     """Look for secrets. All lines are looked at as one text first, since most hold nothing like one."""
     data = b"\n".join(lines)
     kinds = [kind for kind in KINDS if _may_hold(kind, data)]
@@ -87,21 +87,21 @@ def secrets_in_lines(lines: list[bytes]) -> Iterator[Secret]:
     for place, line in enumerate(lines):
         for kind in kinds:
             if any(hint in line for hint in kind.hints):
-                yield from (Secret(place, kind.name, shown) for shown in _found(kind, line))
+                yield from (SecretMatch(place, kind.name, shown) for shown in _found(kind, line))
 
 
-def secrets_in(text: str) -> Iterator[Secret]:
+def find_secrets_in_text(text: str) -> Iterator[SecretMatch]:
     """Look for secrets in a text."""
-    yield from secrets_in_lines([text.encode("utf-8", "replace").replace(b"\n", b"\\n")])
+    yield from find_secrets([text.encode("utf-8", "replace").replace(b"\n", b"\\n")])
 
 
-def _may_hold(kind: Kind, data: bytes) -> bool:
+def _may_hold(kind: SecretKind, data: bytes) -> bool:
     if kind.name == "card_number":
         return _ANY_CARD.search(data) is not None
     return any(hint in data for hint in kind.hints)
 
 
-def _found(kind: Kind, line: bytes) -> Iterator[str]:
+def _found(kind: SecretKind, line: bytes) -> Iterator[str]:
     if b";base64," in line:
         line = _IMAGE.sub(b"", line)
     for count, match in enumerate(kind.pattern.finditer(line)):

@@ -13,7 +13,7 @@ CHARS_PER_TOKEN: Final = 4
 """About right for English; other scripts and code have more tokens than this says."""
 
 
-def counter_of(tokenizer: Any = None) -> Callable[[Row], int]:
+def token_counter(tokenizer: Any = None) -> Callable[[Row], int]:
     """Return what counts the tokens of a row.
 
     Args:

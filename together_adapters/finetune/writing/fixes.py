@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS, MESSAGE_KEYS, OPTIONAL
-from together_adapters.finetune.validation.json_values import plain
+from together_adapters.finetune.validation.json_values import to_plain_json
 from together_adapters.finetune.writing.legacy_functions import functions_to_tools
 from together_adapters.finetune.writing.merge_messages import merge_consecutive
 
@@ -78,9 +78,9 @@ class Fixes:
         """
         row = dict(row)
         changed = [fix.code for fix in _COLUMNS if fix.wanted(self) and fix.change(row)]
-        row = plain(row)
+        row = to_plain_json(row)
         changed += [fix.code for fix in _FIXES if fix.wanted(self) and fix.change(row)]
-        return ordered(row), changed
+        return with_ordered_keys(row), changed
 
 
 _CHOICES: Final = {
@@ -108,7 +108,7 @@ class Fix(NamedTuple):
     change: Callable[[Row], bool]
 
 
-def talks_of(row: Row) -> list[list[Message]]:
+def message_lists_of(row: Row) -> list[list[Message]]:
     """Return the lists of messages that a row has: one, or the input and the two answers of a preference."""
     given = row.get("input")
     found = [row.get("messages"), given.get("messages") if isinstance(given, dict) else None]
@@ -118,7 +118,7 @@ def talks_of(row: Row) -> list[list[Message]]:
 
 def messages_of(row: Row) -> list[Message]:
     """Return all messages of a row that are objects."""
-    return [message for talk in talks_of(row) for message in talk if isinstance(message, dict)]
+    return [message for talk in message_lists_of(row) for message in talk if isinstance(message, dict)]
 
 
 def calls_of(row: Row) -> list[dict[str, Any]]:
@@ -295,12 +295,12 @@ def trim_trailing(row: Row) -> bool:
     return True
 
 
-def ordered(row: Row) -> Row:
+def with_ordered_keys(row: Row) -> Row:
     """Return a row with its keys, and those of its messages and calls, in an order that is always the same."""
     row = _in_order(row, _ROW_KEYS)
     if isinstance(row.get("input"), dict):
         row["input"] = _in_order(row["input"], _ROW_KEYS)
-    for talk in talks_of(row):
+    for talk in message_lists_of(row):
         talk[:] = [_message_in_order(message) if isinstance(message, dict) else message for message in talk]
     return row
 
@@ -350,7 +350,9 @@ CODES: Final = tuple(fix.code for fix in (*_COLUMNS, *_FIXES))
 def _conversations(row: Row) -> list[list[Any]]:
     """Return the conversations of a row: not the answers of a preference."""
     return [
-        talk for talk in talks_of(row) if talk is not row.get("preferred_output") and talk is not row.get("non_preferred_output")
+        talk
+        for talk in message_lists_of(row)
+        if talk is not row.get("preferred_output") and talk is not row.get("non_preferred_output")
     ]
 
 

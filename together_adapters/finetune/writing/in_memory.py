@@ -17,13 +17,13 @@ from typing import Any
 
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.records import Convert, Converted, Unconvertible, examples
-from together_adapters.finetune.reports.report import DataReport, added
+from together_adapters.finetune.reports.report import DataReport, add_counts
 from together_adapters.finetune.rules import METHODS
-from together_adapters.finetune.validation.file_check import UNSTATED, Check, Options
-from together_adapters.finetune.validation.jsonl_reader import in_batches
+from together_adapters.finetune.validation.file_check import DEFAULT_METHOD, CheckOptions, FileChecker
+from together_adapters.finetune.validation.jsonl_reader import line_batches
 from together_adapters.finetune.writing.fixes import Fixes
-from together_adapters.finetune.writing.prepare_row import Plan
-from together_adapters.finetune.writing.write_summary import Ledger
+from together_adapters.finetune.writing.prepare_row import RowPreparer
+from together_adapters.finetune.writing.write_summary import WriteSummary
 
 
 def check_bytes(
@@ -31,7 +31,7 @@ def check_bytes(
     *,
     name: str = "data",
     purpose: str = "fine-tune",
-    method: str = UNSTATED,
+    method: str = DEFAULT_METHOD,
     limits: Any = None,
     max_issues: int = 1000,
     severities: Mapping[str, str] | None = None,
@@ -52,10 +52,10 @@ def check_bytes(
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
-    options = Options(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets)
-    check = Check(name, options)
+    options = CheckOptions(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets)
+    check = FileChecker(name, options)
     check.found.bytes = len(data)
-    check.lines(in_batches(data))
+    check.lines(line_batches(data))
     check.end_lines()
     check.judge_whole()
     return check.report()
@@ -85,12 +85,12 @@ def convert_batch(
     Returns:
         The lines, and their report: `rows` are `valid` and those in `dropped`.
     """
-    plan = Plan(replace(fixes or Fixes(), on_error="drop"), severities_of(options.get("severities")), {})
-    ledger = Ledger(plan.severities, None, options.get("max_issues", 1000), drops=True)
+    plan = RowPreparer(replace(fixes or Fixes(), on_error="drop"), severities_of(options.get("severities")), {})
+    ledger = WriteSummary(plan.severities, None, options.get("max_issues", 1000), drops=True)
     records = list(examples(_records(rows), convert or _as_it_is, name, start))
     data = b"".join(map(ledger.take, records, plan.prepare(records)))
     report = check_bytes(data, name=name, **options) if data else DataReport(max_issues=options.get("max_issues", 1000))
-    counts = added(report.issue_counts, ledger.counts)
+    counts = add_counts(report.issue_counts, ledger.counts)
     return data, report.model_copy(
         update={
             "rows": ledger.rows,

@@ -8,19 +8,19 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from together_adapters.finetune.findings import Finding, Notes
+from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.validation.check_row import inspect_row
-from together_adapters.finetune.validation.fast_path import is_plain
-from together_adapters.finetune.validation.jsonl_reader import parse
-from together_adapters.finetune.validation.token_lengths import counter_of
+from together_adapters.finetune.validation.check_row import validate_row
+from together_adapters.finetune.validation.fast_path import is_text_conversation
+from together_adapters.finetune.validation.jsonl_reader import parse_line
+from together_adapters.finetune.validation.token_lengths import token_counter
 from together_adapters.finetune.writing.fixes import Fixes
 
 _ESCAPED_NUL: Final = b"\\u0000"
 
 
-class Prepared(NamedTuple):
+class PreparedRow(NamedTuple):
     """What became of a record.
 
     Attributes:
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RowPreparer:
     """What is done with every record.
 
     Attributes:
@@ -54,45 +54,45 @@ class Plan:
     limits: Mapping[str, int]
     tokenizer: Any = None
 
-    def prepare(self, records: Iterable[Record]) -> list[Prepared]:
+    def prepare(self, records: Iterable[Record]) -> list[PreparedRow]:
         """Prepare records, in their order."""
-        notes = Notes()
-        count = counter_of(self.tokenizer) if self.limits and self.fixes.too_long != "keep" else None
+        notes = RowFindings()
+        count = token_counter(self.tokenizer) if self.limits and self.fixes.too_long != "keep" else None
         return [
             self._example(record, notes, count) if isinstance(record, Example) else _refused(record) for record in records
         ]  # fmt: skip
 
-    def _example(self, record: Example, notes: Notes, count: Callable[[Row], int] | None) -> Prepared:
+    def _example(self, record: Example, notes: RowFindings, count: Callable[[Row], int] | None) -> PreparedRow:
         row, changed = record.row, record.changed
         notes.begin()
-        if not (type(row) is dict and is_plain(notes, row) and _in_order(row)):
+        if not (type(row) is dict and is_text_conversation(notes, row) and _in_order(row)):
             try:
                 row, fixed = self.fixes.apply(row)
             except Unconvertible as refused:
                 if refused.skipped:
-                    return Prepared(None, changed=changed, dropped=refused.code)
-                return Prepared(None, None, (Finding(refused.code, refused.path, str(refused), refused.value),), changed)
+                    return PreparedRow(None, changed=changed, dropped=refused.code)
+                return PreparedRow(None, None, (Finding(refused.code, refused.path, str(refused), refused.value),), changed)
             changed = (*changed, *fixed)
             notes.begin()
-            inspect_row(notes, row)
+            validate_row(notes, row)
         if count is not None and (long := self._too_long(row, notes, count)):
-            return Prepared(None, notes.format, (), changed, long)
+            return PreparedRow(None, notes.format, (), changed, long)
         if notes.findings and any(self.severities[finding.code] == "error" for finding in notes.findings):
-            return Prepared(None, notes.format, tuple(notes.findings), changed)
+            return PreparedRow(None, notes.format, tuple(notes.findings), changed)
         return self._encoded(row, notes, changed)
 
-    def _encoded(self, row: Row, notes: Notes, changed: tuple[str, ...]) -> Prepared:
+    def _encoded(self, row: Row, notes: RowFindings, changed: tuple[str, ...]) -> PreparedRow:
         try:
             line = to_json(row)
         except ValueError as problem:
             code = "not_encodable" if "surrogates" in str(problem) else "not_json"
             message = "a text holds half of a surrogate pair" if code == "not_encodable" else str(problem).splitlines()[0][:200]
-            return Prepared(None, notes.format, (*notes.findings, Finding(code, "", message, "")), changed)
+            return PreparedRow(None, notes.format, (*notes.findings, Finding(code, "", message, "")), changed)
         if _ESCAPED_NUL in line:
-            parse(notes, line)
-        return Prepared(line + b"\n", notes.format, tuple(notes.findings), changed)
+            parse_line(notes, line)
+        return PreparedRow(line + b"\n", notes.format, tuple(notes.findings), changed)
 
-    def _too_long(self, row: Row, notes: Notes, count: Callable[[Row], int]) -> str | None:
+    def _too_long(self, row: Row, notes: RowFindings, count: Callable[[Row], int]) -> str | None:
         """Note a row that is too long, or return the reason to drop it."""
         most = self.limits.get(notes.format or "")
         if most is None or (tokens := count(row)) <= most:
@@ -104,10 +104,10 @@ class Plan:
         return None
 
 
-def _refused(refusal: Refusal) -> Prepared:
+def _refused(refusal: Refusal) -> PreparedRow:
     if refusal.skipped:
-        return Prepared(None, dropped=refusal.code)
-    return Prepared(None, None, (Finding(refusal.code, refusal.path, refusal.message, refusal.value),))
+        return PreparedRow(None, dropped=refusal.code)
+    return PreparedRow(None, None, (Finding(refusal.code, refusal.path, refusal.message, refusal.value),))
 
 
 def _in_order(row: Row) -> bool:

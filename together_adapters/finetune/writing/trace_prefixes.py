@@ -14,7 +14,7 @@ from together_adapters.finetune.records import Example, Record, Refusal, Row
 CODE: Final = "prefix_of_longer"
 
 
-def longest(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator[Record]]:
+def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator[Record]]:
     """Leave out the conversations that a longer one of the same group continues, word for word and with the same tools.
 
     The source is read twice, and takes some 20 bytes of memory for each answer. Names of speakers and ids of calls do not count.

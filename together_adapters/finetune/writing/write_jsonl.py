@@ -19,16 +19,16 @@ from typing import Any, BinaryIO, Final
 
 from together_adapters.errors import InvalidDatasetError
 from together_adapters.finetune.dataset import TrainingData
-from together_adapters.finetune.errors import ConversionError, FileTooLargeError, told
+from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.records import Record
-from together_adapters.finetune.reports.report import DataReport, added
+from together_adapters.finetune.reports.report import DataReport, add_counts
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
 from together_adapters.finetune.writing.fixes import Fixes
-from together_adapters.finetune.writing.prepare_row import Plan, Prepared
+from together_adapters.finetune.writing.prepare_row import PreparedRow, RowPreparer
 from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
-from together_adapters.finetune.writing.write_summary import Ledger
+from together_adapters.finetune.writing.write_summary import WriteSummary
 from together_adapters.types.progress import Progress
 
 __all__ = ["PreparedFile", "write_jsonl"]
@@ -92,8 +92,8 @@ def write_jsonl(
         raise ValueError(f"workers must be 1 or more, not {workers}")
     _refuse_existing(path, overwrite)
     graves = severities_of(severities)
-    plan = Plan(fixes, graves, _longest(limits), tokenizer)
-    ledger = Ledger(graves, method, max_issues, drops=fixes.on_error == "drop")
+    plan = RowPreparer(fixes, graves, _longest(limits), tokenizer)
+    ledger = WriteSummary(graves, method, max_issues, drops=fixes.on_error == "drop")
     source = TrainingData.from_rows(data)
     part = path.with_name(f".{path.stem}.{token_hex(4)}.jsonl")
     try:
@@ -138,8 +138,8 @@ def _longest(limits: Any) -> dict[str, int]:
 def _write(
     file: BinaryIO,
     source: TrainingData,
-    plan: Plan,
-    ledger: Ledger,
+    plan: RowPreparer,
+    ledger: WriteSummary,
     workers: int,
     max_bytes: int,
     progress: Callable[[Progress], object] | None,
@@ -156,13 +156,13 @@ def _write(
     return size
 
 
-def _prepared(records: Iterator[Record], plan: Plan, workers: int) -> Iterator[tuple[list[Record], list[Prepared]]]:
+def _prepared(records: Iterator[Record], plan: RowPreparer, workers: int) -> Iterator[tuple[list[Record], list[PreparedRow]]]:
     """Give records in their order, each with what became of it."""
     if workers == 1:
         while chunk := list(islice(records, _CHUNK)):
             yield chunk, plan.prepare(chunk)
         return
-    waiting: deque[tuple[list[Record], Future[list[Prepared]]]] = deque()
+    waiting: deque[tuple[list[Record], Future[list[PreparedRow]]]] = deque()
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         try:
             while chunk := list(islice(records, _CHUNK)):
@@ -177,7 +177,7 @@ def _prepared(records: Iterator[Record], plan: Plan, workers: int) -> Iterator[t
 
 
 def _report(
-    part: Path, path: Path, ledger: Ledger, limits: Any, severities: Any, max_issues: int, tokenizer: Any
+    part: Path, path: Path, ledger: WriteSummary, limits: Any, severities: Any, max_issues: int, tokenizer: Any
 ) -> DataReport:  # fmt: skip
     """Check the file as it was written, and add what did not get into it."""
     found = check_jsonl(
@@ -191,13 +191,13 @@ def _report(
             "dropped": dict(sorted(ledger.dropped.items())),
             "changed": dict(sorted(ledger.changed.items())),
             "issues": ledger.issues(issues),
-            "issue_counts": added(found.issue_counts, ledger.counts),
+            "issue_counts": add_counts(found.issue_counts, ledger.counts),
             "warnings": found.warnings + sum(ledger.counts.values()),
         }
     )
 
 
-def _nothing(ledger: Ledger) -> DataReport:
+def _nothing(ledger: WriteSummary) -> DataReport:
     """The report where no file comes about."""
     if not ledger.valid and not ledger.faulty:
         ledger.counts["too_few_samples"] += 1
@@ -205,8 +205,8 @@ def _nothing(ledger: Ledger) -> DataReport:
     return report if report.errors else report.model_copy(update={"errors": 1, "warnings": sum(ledger.counts.values())})
 
 
-def _fault(ledger: Ledger, report: DataReport, name: str, path: Path) -> ConversionError | InvalidDatasetError:
-    details = told(report.issues, report.issue_counts)
+def _fault(ledger: WriteSummary, report: DataReport, name: str, path: Path) -> ConversionError | InvalidDatasetError:
+    details = issue_summary(report.issues, report.issue_counts)
     if not ledger.rows:
         return InvalidDatasetError(f"{name} holds no rows; {path.name} was not written", report=report)
     if not ledger.valid and ledger.dropped:

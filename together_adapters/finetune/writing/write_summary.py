@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from together_adapters.finetune.errors import MethodMismatchError, issue_of, place_of
+from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of
 from together_adapters.finetune.findings import Finding
 from together_adapters.finetune.issues import Issue, Severity
 from together_adapters.finetune.records import Example, Record, Refusal
-from together_adapters.finetune.reports.report import DataReport, gravest
+from together_adapters.finetune.reports.report import DataReport, most_severe
 from together_adapters.finetune.rules import METHODS
 from together_adapters.finetune.validation.check_row import issues_of
-from together_adapters.finetune.writing.prepare_row import Prepared
+from together_adapters.finetune.writing.prepare_row import PreparedRow
 
 
-class Ledger:
+class WriteSummary:
     """The account of one file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ledger:
         self._max_issues = max_issues
         self._drops = drops
 
-    def take(self, record: Record, prepared: Prepared) -> bytes:
+    def take(self, record: Record, prepared: PreparedRow) -> bytes:
         """Enter what became of a record; return what to write of it."""
         self.rows += 1
         line, form, findings, changed, dropped = prepared
@@ -53,7 +53,7 @@ class Ledger:
             self.valid += 1
             self.changed.update(changed)
             if findings:
-                self._list(issues_of(findings, self._severities, self.valid + self._left, place_of(record)))
+                self._list(issues_of(findings, self._severities, self.valid + self._left, location_of(record)))
             return line
         if dropped is not None:
             self._leave_out(record, dropped)
@@ -70,7 +70,7 @@ class Ledger:
         """Return the issues to list, among them those that a check of the written file found besides."""
         known = {(issue.line, issue.code, issue.path) for issue in self._issues}
         more = [issue for issue in found if (issue.line, issue.code, issue.path) not in known]
-        return gravest([*self._issues, *more], self._max_issues)
+        return most_severe([*self._issues, *more], self._max_issues)
 
     def report(self) -> DataReport:
         """Return the report of a file that is not written."""
@@ -92,7 +92,7 @@ class Ledger:
             message = f"the row is of format {form}, the first is of {self.format}"
             return (*findings, Finding("mixed_formats_across_lines", "", message, ""))
         if self._method is not None and form not in METHODS[self._method]:
-            raise MethodMismatchError(f"{place_of(record)} is of format {form}, which does not train with {self._method}")
+            raise MethodMismatchError(f"{location_of(record)} is of format {form}, which does not train with {self._method}")
         self.format = form
         return findings
 
@@ -113,7 +113,7 @@ class Ledger:
         if self._drops:
             self.dropped[grave[0].code] += 1
         line = None if self._drops else self.valid + self.faulty
-        issues = issues_of(findings, self._severities, line, place_of(record))
+        issues = issues_of(findings, self._severities, line, location_of(record))
         if self._drops:
             issues = [issue.model_copy(update={"severity": "warning"}) for issue in issues]
         self.counts.update(issue.code for issue in issues)
