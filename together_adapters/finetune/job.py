@@ -24,7 +24,7 @@ from together_adapters.finetune.validation.check_jsonl import check_jsonl
 from together_adapters.finetune.validation.secret_scan import BLOCKING
 from together_adapters.resources import files, fine_tuning
 from together_adapters.resources.fine_tuning_checks import check_source, job_body
-from together_adapters.transport.binding import shows
+from together_adapters.transport.binding import expand_keywords
 from together_adapters.transport.call import Flow, Local
 from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.files import FileResponse
@@ -411,7 +411,7 @@ def _astarting(build: Callable[P, Flow[Started]]) -> Callable[Concatenate[AsyncT
 def _documented(function: F, build: Callable[..., Any], returns: str) -> F:
     """Show the parameters and the words of the description."""
     client = next(iter(inspect.signature(function).parameters.values()))
-    shown = inspect.signature(shows(TrainingOptions)(build))
+    shown = inspect.signature(expand_keywords(build))
     function.__doc__ = build.__doc__
     function.__signature__ = shown.replace(  # type: ignore[attr-defined]
         parameters=[client, *shown.parameters.values()], return_annotation=returns

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, method, shows
+from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords, method
 from together_adapters.transport.bodies import Form
 from together_adapters.transport.call import Call, Flow, Local, RawResponse, Response, Spoken, answer, events, request, split
 from together_adapters.types.audio import (
@@ -242,6 +242,8 @@ def list_voices(model: str | None = None, **options: Unpack[RequestOptions]) -> 
 class SpeechResource(Resource[D, R]):
     """`client.audio.speech`."""
 
+    with_raw_response: SpeechResource[R, R]
+
     @overload
     def create(self: SpeechResource[Sync, Any], *, stream: Literal[False] = False, **params: Unpack[SpeechParams]) -> Speech: ...
     @overload
@@ -274,8 +276,8 @@ class SpeechResource(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncSpeechStream[SpeechChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any: ...
-    @shows(SpeechParams)
-    def create(self, *, stream: bool = False, **params: Any) -> Any:
+    @expand_keywords
+    def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any:
         """Say a text.
 
         What is not given is not sent, so the service's own defaults apply. `SpeechParams` says what each parameter means.
@@ -296,47 +298,32 @@ class SpeechResource(Resource[D, R]):
         """
         return self._driver.perform(stream_speech(**params) if stream else speak(**params))
 
-    @property
-    def with_raw_response(self) -> SpeechResource[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return SpeechResource(self._driver.raw)
-
 
 class Transcriptions(Resource[D, R]):
     """`client.audio.transcriptions`."""
 
+    with_raw_response: Transcriptions[R, R]
     create = method(transcribe)
-
-    @property
-    def with_raw_response(self) -> Transcriptions[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Transcriptions(self._driver.raw)
 
 
 class Translations(Resource[D, R]):
     """`client.audio.translations`."""
 
+    with_raw_response: Translations[R, R]
     create = method(translate)
-
-    @property
-    def with_raw_response(self) -> Translations[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Translations(self._driver.raw)
 
 
 class Voices(Resource[D, R]):
     """`client.audio.voices`."""
 
+    with_raw_response: Voices[R, R]
     list = method(list_voices)
-
-    @property
-    def with_raw_response(self) -> Voices[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Voices(self._driver.raw)
 
 
 class Audio(Resource[D, R]):
     """`client.audio`."""
+
+    with_raw_response: Audio[R, R]
 
     @property
     def speech(self) -> SpeechResource[D, R]:
@@ -357,8 +344,3 @@ class Audio(Resource[D, R]):
     def voices(self) -> Voices[D, R]:
         """The voices there are."""
         return Voices(self._driver)
-
-    @property
-    def with_raw_response(self) -> Audio[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Audio(self._driver.raw)

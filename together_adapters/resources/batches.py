@@ -191,6 +191,7 @@ def _read_list(response: Response) -> BatchList:
 class Batches(Resource[D, R]):
     """`client.batches`."""
 
+    with_raw_response: Batches[R, R]
     create = method(create)
     retrieve = method(retrieve)
     list = method(list_batches)
@@ -204,8 +205,3 @@ class Batches(Resource[D, R]):
     get_batch = retrieve
     list_batches = method(list_batches)
     cancel_batch = cancel
-
-    @property
-    def with_raw_response(self) -> Batches[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Batches(self._driver.raw)

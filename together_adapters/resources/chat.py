@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, shows
+from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, Streamed, answer, request, split, streamed
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
 
@@ -30,6 +30,8 @@ def stream_completion(**params: Unpack[ChatParams]) -> Streamed[ChatCompletionCh
 
 class Completions(Resource[D, R]):
     """`client.chat.completions`."""
+
+    with_raw_response: Completions[R, R]
 
     @overload
     def create(
@@ -65,8 +67,8 @@ class Completions(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[ChatCompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
-    @shows(ChatParams)
-    def create(self, *, stream: bool = False, **params: Any) -> Any:
+    @expand_keywords
+    def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any:
         """Answer a conversation.
 
         What is not given is not sent, so the service's own defaults apply. `ChatParams` and `SamplingParams` say what each parameter means.
@@ -86,21 +88,13 @@ class Completions(Resource[D, R]):
         """
         return self._driver.perform(stream_completion(**params) if stream else complete(**params))
 
-    @property
-    def with_raw_response(self) -> Completions[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Completions(self._driver.raw)
-
 
 class Chat(Resource[D, R]):
     """`client.chat`."""
+
+    with_raw_response: Chat[R, R]
 
     @property
     def completions(self) -> Completions[D, R]:
         """Chat completions."""
         return Completions(self._driver)
-
-    @property
-    def with_raw_response(self) -> Chat[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Chat(self._driver.raw)

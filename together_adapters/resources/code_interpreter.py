@@ -107,17 +107,14 @@ def _error(errors: object, response: Response) -> APIError:
 class Sessions(Resource[D, R]):
     """`client.code_interpreter.sessions`."""
 
+    with_raw_response: Sessions[R, R]
     list = method(list_sessions)
-
-    @property
-    def with_raw_response(self) -> Sessions[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Sessions(self._driver.raw)
 
 
 class CodeInterpreter(Resource[D, R]):
     """`client.code_interpreter`."""
 
+    with_raw_response: CodeInterpreter[R, R]
     run = method(run)
     execute = run
 
@@ -125,8 +122,3 @@ class CodeInterpreter(Resource[D, R]):
     def sessions(self) -> Sessions[D, R]:
         """Sessions that are still alive."""
         return Sessions(self._driver)
-
-    @property
-    def with_raw_response(self) -> CodeInterpreter[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return CodeInterpreter(self._driver.raw)

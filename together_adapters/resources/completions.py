@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, shows
+from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, Streamed, answer, request, split, streamed
 from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams
 
@@ -30,6 +30,8 @@ def stream_completion(**params: Unpack[CompletionParams]) -> Streamed[Completion
 
 class Completions(Resource[D, R]):
     """`client.completions`."""
+
+    with_raw_response: Completions[R, R]
 
     @overload
     def create(
@@ -65,8 +67,8 @@ class Completions(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[CompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any: ...
-    @shows(CompletionParams)
-    def create(self, *, stream: bool = False, **params: Any) -> Any:
+    @expand_keywords
+    def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any:
         """Go on from a text.
 
         What is not given is not sent, so the service's own defaults apply. `CompletionParams` and `SamplingParams` say what each parameter means.
@@ -85,8 +87,3 @@ class Completions(Resource[D, R]):
             APIError: The service reported an error in the middle of a stream.
         """
         return self._driver.perform(stream_completion(**params) if stream else complete(**params))
-
-    @property
-    def with_raw_response(self) -> Completions[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Completions(self._driver.raw)

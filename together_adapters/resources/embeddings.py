@@ -208,9 +208,5 @@ def _tell_progress(error: TogetherError, answers: list[dict[str, Any]], total: i
 class Embeddings(Resource[D, R]):
     """`client.embeddings`."""
 
+    with_raw_response: Embeddings[R, R]
     create = method(create)
-
-    @property
-    def with_raw_response(self) -> Embeddings[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Embeddings(self._driver.raw)

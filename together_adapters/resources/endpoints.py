@@ -221,6 +221,7 @@ def _a_list(items: Any) -> list[Any]:
 class Endpoints(Resource[D, R]):
     """`client.endpoints`."""
 
+    with_raw_response: Endpoints[R, R]
     create = method(create)
     list = method(list_endpoints)
     get = method(get)
@@ -229,8 +230,3 @@ class Endpoints(Resource[D, R]):
     delete = method(delete)
     list_hardware = method(list_hardware)
     list_avzones = method(list_avzones)
-
-    @property
-    def with_raw_response(self) -> Endpoints[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Endpoints(self._driver.raw)

@@ -212,13 +212,9 @@ def _known(item: dict[str, Any]) -> dict[str, Any]:
 class Evaluation(Resource[D, R]):
     """`client.evaluation`."""
 
+    with_raw_response: Evaluation[R, R]
     create = method(create)
     list = method(list_evaluations)
     retrieve = method(retrieve)
     status = method(status)
     wait = method(wait)
-
-    @property
-    def with_raw_response(self) -> Evaluation[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Evaluation(self._driver.raw)

@@ -260,6 +260,7 @@ def _checked(path: Path, purpose: str, progress: Callable[[Progress], None] | No
 class Files(Resource[D, R]):
     """`client.files`."""
 
+    with_raw_response: Files[R, R]
     upload = method(upload)
     list = method(list_files)
     retrieve = method(retrieve)
@@ -268,8 +269,3 @@ class Files(Resource[D, R]):
     delete = method(delete)
     check = method(check)
     wait = method(wait)
-
-    @property
-    def with_raw_response(self) -> Files[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Files(self._driver.raw)

@@ -590,6 +590,7 @@ def _checkpoint(item: dict[str, Any], id: str) -> FinetuneCheckpoint:
 class FineTuning(Resource[D, R]):
     """`client.fine_tuning`."""
 
+    with_raw_response: FineTuning[R, R]
     create = method(create)
     list = method(list_jobs)
     retrieve = method(retrieve)
@@ -606,8 +607,3 @@ class FineTuning(Resource[D, R]):
     retrieve_tokenized_dataset = method(retrieve_tokenized_dataset)
     download = method(download)
     wait = method(wait)
-
-    @property
-    def with_raw_response(self) -> FineTuning[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return FineTuning(self._driver.raw)

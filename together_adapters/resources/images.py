@@ -74,9 +74,5 @@ def generate(
 class Images(Resource[D, R]):
     """`client.images`."""
 
+    with_raw_response: Images[R, R]
     generate = method(generate)
-
-    @property
-    def with_raw_response(self) -> Images[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Images(self._driver.raw)

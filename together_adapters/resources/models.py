@@ -103,10 +103,6 @@ def _read_names(response: Response) -> set[str]:
 class Models(Resource[D, R]):
     """`client.models`."""
 
+    with_raw_response: Models[R, R]
     list = method(list_models)
     upload = method(upload)
-
-    @property
-    def with_raw_response(self) -> Models[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Models(self._driver.raw)

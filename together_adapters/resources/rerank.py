@@ -54,9 +54,5 @@ def create(
 class Rerank(Resource[D, R]):
     """`client.rerank`."""
 
+    with_raw_response: Rerank[R, R]
     create = method(create)
-
-    @property
-    def with_raw_response(self) -> Rerank[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Rerank(self._driver.raw)

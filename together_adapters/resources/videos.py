@@ -151,12 +151,8 @@ def _failed(id: str, job: VideoJob) -> JobFailedError:
 class Videos(Resource[D, R]):
     """`client.videos`."""
 
+    with_raw_response: Videos[R, R]
     create = method(create)
     generate = create
     retrieve = method(retrieve)
     wait = method(wait)
-
-    @property
-    def with_raw_response(self) -> Videos[R, R]:
-        """The same methods, answering with status and headers as well."""
-        return Videos(self._driver.raw)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import MethodType
-from typing import Any, ClassVar, ForwardRef, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, ParamSpec, TypeVar, overload
 
 from together_adapters.transport.call import Call, Flow, RawResponse
 from together_adapters.types.requests import RequestOptions
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Driver(ABC):
@@ -64,10 +65,20 @@ R = TypeVar("R", bound=Driver, covariant=True)
 
 
 class Resource(Generic[D, R]):
-    """A group of endpoints on one driver `D`, whose raw counterpart is `R`."""
+    """A group of endpoints on one driver `D`, whose raw counterpart is `R`.
+
+    A subclass declares the type of `with_raw_response`, which is itself on `R`: the type system cannot say so here.
+    """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+
+    if not TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self):
+            """The same methods; each returns a `RawResponse`: the result with status and headers."""
+            return type(self)(self._driver.raw)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._driver!r}>"
@@ -76,8 +87,15 @@ class Resource(Generic[D, R]):
 class method(Generic[P, T]):
     """A method from a builder of one `Call`, or from a generator function that describes a `Flow` of them."""
 
-    def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]]) -> None:
+    def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]], *, defaults: Mapping[str, Any] = {}) -> None:
+        """Bind a builder.
+
+        Args:
+            build: The builder.
+            defaults: Defaults of keywords that come from a TypedDict, for the signature; None where there is none.
+        """
         self._build = build
+        self._defaults = defaults
         self._made: dict[str, Callable[..., Any]] = {}
 
     @overload
@@ -95,11 +113,11 @@ class method(Generic[P, T]):
             return self._build
         returns = obj._driver.returns
         if returns not in self._made:
-            self._made[returns] = _bound(self._build, returns)
+            self._made[returns] = _bound(self._build, returns, self._defaults)
         return MethodType(self._made[returns], obj)
 
 
-def _bound(build: Callable[..., Any], returns: str) -> Callable[..., Any]:
+def _bound(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> Callable[..., Any]:
     """Return a builder as a method that performs what it describes, with one flavour's signature."""
 
     def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,46 +127,43 @@ def _bound(build: Callable[..., Any], returns: str) -> Callable[..., Any]:
     perform.__name__ = build.__name__
     perform.__qualname__ = build.__qualname__
     perform.__module__ = build.__module__
-    perform.__signature__ = _signature(build, returns)  # type: ignore[attr-defined]
+    perform.__signature__ = _signature(build, returns, defaults)  # type: ignore[attr-defined]
     return perform
 
 
-def _signature(build: Callable[..., Any], returns: str) -> inspect.Signature:
-    """Return a builder's signature as a method has it, with the answer's type in place of the description's."""
+def _signature(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> inspect.Signature:
+    """Return a builder's signature as a method has it, with the type of the result in place of the description's."""
     signature = inspect.signature(build)
     described = str(signature.return_annotation)
     inner = re.fullmatch(r"\w+\[(.*)\]", described)
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return signature.replace(
-        parameters=[own, *_spelled_out(signature, RequestOptions)],
-        return_annotation=returns.format(inner[1] if inner else described),
+        parameters=[own, *_keywords(build, defaults)], return_annotation=returns.format(inner[1] if inner else described)
     )
 
 
-def shows(params: type) -> Callable[[T], T]:
-    """Show the keys of a TypedDict as keyword parameters of a function that takes them as `**params`."""
-
-    def show(function: T) -> T:
-        signature = inspect.signature(function)  # type: ignore[arg-type]
-        function.__signature__ = signature.replace(parameters=_spelled_out(signature, params))  # type: ignore[attr-defined]
-        return function
-
-    return show
+def expand_keywords(function: F, defaults: Mapping[str, Any] = {}) -> F:
+    """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword."""
+    function.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
+        parameters=_keywords(function, defaults)
+    )
+    return function
 
 
-def _spelled_out(signature: inspect.Signature, params: type) -> list[inspect.Parameter]:
-    """A signature's parameters with `**params` replaced by names: the required first, the per-call options last."""
-    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    if len(kept) == len(signature.parameters):
-        return kept
-    required: frozenset[str] = params.__required_keys__  # type: ignore[attr-defined]
-    options = RequestOptions.__annotations__
+def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+    """Return the parameters with the keys of an unpacked TypedDict in place of `**params`: required first, per-call options last."""
+    parameters = [*inspect.signature(function).parameters.values()]
+    unpacked = re.fullmatch(r"Unpack\[(\w+)\]", str(parameters[-1].annotation)) if parameters else None
+    if unpacked is None:
+        return parameters
+    params = function.__globals__[unpacked[1]]
+    required, options = params.__required_keys__, RequestOptions.__annotations__
     hints = sorted(params.__annotations__.items(), key=lambda item: (item[0] not in required, item[0] in options))
-    return kept + [
+    return parameters[:-1] + [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if name in required else None,
+            default=inspect.Parameter.empty if name in required else defaults.get(name),
             annotation=hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint,
         )
         for name, hint in hints
