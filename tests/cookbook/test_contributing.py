@@ -34,10 +34,10 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """An emulator with the new route, and clients with the new resource."""
     put(monkeypatch, "together_adapters.types.voices", TYPES)
     resource = put(monkeypatch, "together_adapters.resources.voices", RESOURCE)
-    route = put(monkeypatch, "together_adapters.emulator.voices", ROUTE)
+    route = put(monkeypatch, "together_adapters.emulator.routes.voices", ROUTE)
     for client in (Together, AsyncTogether):
         monkeypatch.setattr(client, "voices", property(lambda self: resource.VoiceCatalogue(self._driver)), raising=False)
-    monkeypatch.setattr(models, "ROUTES", [*models.ROUTES, *route.ROUTES])  # as if `create_app` named the new module
+    monkeypatch.setattr(models, "ROUTES", [*models.ROUTES, *route.ROUTES])  # as if `MODULES` named the new module
     with serve() as running:
         yield running
 

@@ -14,10 +14,12 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from together_adapters.emulator.app import TRANSPORT, State, create_app
+from together_adapters.emulator.app import create_app
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import Fault, FaultQueue
-from together_adapters.emulator.http.request_log import RecordedRequest, Records
+from together_adapters.emulator.http.middleware import TRANSPORT
+from together_adapters.emulator.http.request_log import RecordedRequest, RequestLog
+from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.routes.code_interpreter import ALLOWED, is_loopback
 from together_adapters.emulator.store.clock import JOB_SECONDS, USUAL
 
@@ -41,27 +43,27 @@ class Emulator:
     @property
     def requests(self) -> list[RecordedRequest]:
         """The requests seen so far, oldest first: a copy."""
-        return self._state.records.requests
+        return self._state.log.requests
 
     @property
     def errors(self) -> list[str]:
         """Tracebacks of exceptions inside the emulator: bugs of ours, never of the client."""
-        return self._state.records.errors
+        return self._state.log.errors
 
     @property
     def disconnects(self) -> int:
         """How many clients went away before their answer was complete."""
-        return self._state.records.disconnects
+        return self._state.log.disconnects
 
     @property
     def in_flight(self) -> int:
         """How many requests are being answered now."""
-        return self._state.records.in_flight
+        return self._state.log.in_flight
 
     @property
     def most_in_flight(self) -> int:
         """The highest number of requests that were being answered at one time."""
-        return self._state.records.most_in_flight
+        return self._state.log.most_in_flight
 
     @property
     def behaviour(self) -> Behaviour:
@@ -75,7 +77,7 @@ class Emulator:
 
     def clear(self) -> None:
         """Forget requests, counters and pending faults. The behaviour stays."""
-        self._state.records.clear()
+        self._state.log.clear()
         self._state.faults.clear()
 
     def reset(self) -> None:
@@ -226,7 +228,7 @@ def serve(
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     listener = listen(host, port)
     shelf = {ALLOWED: allow_code_execution, JOB_SECONDS: job_seconds}
-    state = State(behaviour or Behaviour(), FaultQueue(faults), Records(keep), api_key, shelf)
+    state = State(behaviour or Behaviour(), FaultQueue(faults), RequestLog(keep), api_key, shelf)
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()

@@ -189,7 +189,7 @@ class FaultQueue:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class FaultContext:
     """Where a fault plays: the request that meets it, and the hands that it may use.
 
     `streams` says whether a stream was asked for, or, once the answer has begun, whether it is one.
@@ -198,7 +198,7 @@ class Scene:
     scope: Scope
     body: Any
     send: Send
-    hang_up: Callable[[bool], Awaitable[None]]
+    close_connection: Callable[[bool], Awaitable[None]]
     streams: bool = False
 
     @property
@@ -207,16 +207,18 @@ class Scene:
         return str(dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1"))
 
 
-Instead = Callable[[Fault, Scene], Awaitable[None]]
-Around = Callable[[Fault, Scene], Send]
+Instead = Callable[[Fault, FaultContext], Awaitable[None]]
+Around = Callable[[Fault, FaultContext], Send]
 
 
-async def answer(scene: Scene, status: int, body: bytes, content_type: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+async def send_response(
+    context: FaultContext, status: int, body: bytes, content_type: str, headers: Iterable[tuple[str, str]] = ()
+) -> None:
     """Send a whole answer."""
     pairs = [("content-type", content_type), ("content-length", str(len(body))), *headers]
     encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
-    await scene.send({"type": "http.response.start", "status": status, "headers": encoded})
-    await scene.send({"type": "http.response.body", "body": body})
+    await context.send({"type": "http.response.start", "status": status, "headers": encoded})
+    await context.send({"type": "http.response.body", "body": body})
 
 
 def _error_of(fault: Fault, status: int) -> ApiError:
@@ -236,52 +238,52 @@ def _headers_of(fault: Fault) -> list[tuple[str, str]]:
     return headers
 
 
-async def _refuse(fault: Fault, scene: Scene, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
+async def _refuse(fault: Fault, context: FaultContext, status: int, headers: Iterable[tuple[str, str]] = ()) -> None:
     body: bytes | str | None = fault.body
     if body is None:
         body = json.dumps(_error_of(fault, status).body())
-    await answer(
-        scene, status, body.encode() if isinstance(body, str) else body, fault.content_type or JSON_TYPE,
+    await send_response(
+        context, status, body.encode() if isinstance(body, str) else body, fault.content_type or JSON_TYPE,
         [*_headers_of(fault), *headers],
     )  # fmt: skip
 
 
-async def _status(fault: Fault, scene: Scene) -> None:
-    await _refuse(fault, scene, int(fault.kind))
+async def _status(fault: Fault, context: FaultContext) -> None:
+    await _refuse(fault, context, int(fault.kind))
 
 
-async def _bad_gateway(fault: Fault, scene: Scene) -> None:
+async def _bad_gateway(fault: Fault, context: FaultContext) -> None:
     page = replace(fault, body=fault.body or BAD_GATEWAY_PAGE, content_type=fault.content_type or "text/html; charset=UTF-8")
-    await _refuse(page, scene, 502)
+    await _refuse(page, context, 502)
 
 
-async def _drop(fault: Fault, scene: Scene) -> None:
-    await scene.hang_up(fault.reset)
+async def _drop(fault: Fault, context: FaultContext) -> None:
+    await context.close_connection(fault.reset)
 
 
-async def _redirect(fault: Fault, scene: Scene) -> None:
-    where = fault.location or str(scene.scope["path"])
-    await answer(scene, fault.status or 307, b"", JSON_TYPE, [("location", where), *_headers_of(fault)])
+async def _redirect(fault: Fault, context: FaultContext) -> None:
+    where = fault.location or str(context.scope["path"])
+    await send_response(context, fault.status or 307, b"", JSON_TYPE, [("location", where), *_headers_of(fault)])
 
 
-async def _echo_key(fault: Fault, scene: Scene) -> None:
-    key = scene.authorization.partition(" ")[2] or "(none)"
-    told = replace(fault, message=fault.message or f"The key {key} may not do this (header was: {scene.authorization}).")
-    await _refuse(told, scene, fault.status or 400)
+async def _echo_key(fault: Fault, context: FaultContext) -> None:
+    key = context.authorization.partition(" ")[2] or "(none)"
+    told = replace(fault, message=fault.message or f"The key {key} may not do this (header was: {context.authorization}).")
+    await _refuse(told, context, fault.status or 400)
 
 
-async def _should_retry(fault: Fault, scene: Scene) -> None:
-    await _refuse(fault, scene, fault.status or 503, [("x-should-retry", fault.value)])
+async def _should_retry(fault: Fault, context: FaultContext) -> None:
+    await _refuse(fault, context, fault.status or 503, [("x-should-retry", fault.value)])
 
 
-async def _too_large(fault: Fault, scene: Scene) -> None:
+async def _too_large(fault: Fault, context: FaultContext) -> None:
     status = fault.status or 413
     told = replace(fault, message=fault.message or f"A batch may hold {fault.limit} inputs at most.")
-    await _refuse(told, scene, status)
+    await _refuse(told, context, status)
 
 
-async def _empty_body(fault: Fault, scene: Scene) -> None:
-    await answer(scene, fault.status or 200, b"", SSE_TYPE if scene.streams else JSON_TYPE, _headers_of(fault))
+async def _empty_body(fault: Fault, context: FaultContext) -> None:
+    await send_response(context, fault.status or 200, b"", SSE_TYPE if context.streams else JSON_TYPE, _headers_of(fault))
 
 
 def _is_body(message: Message) -> bool:
@@ -293,78 +295,78 @@ def _finishes(event: bytes) -> bool:
     return b'"finish_reason":"' in event.replace(b": ", b":")
 
 
-def _cut(fault: Fault, scene: Scene) -> Send:
+def _cut(fault: Fault, context: FaultContext) -> Send:
     """Close the connection after some events, at the latest where a finish reason would come, or amid a whole body."""
     passed = 0
 
     async def send(message: Message) -> None:
         nonlocal passed
         if not _is_body(message):
-            return await scene.send(message)
-        if not scene.streams:
+            return await context.send(message)
+        if not context.streams:
             half = message.get("body", b"")[: len(message.get("body", b"")) // 2]
-            await scene.send({**message, "body": half, "more_body": True})
-            return await scene.hang_up(fault.reset)
+            await context.send({**message, "body": half, "more_body": True})
+            return await context.close_connection(fault.reset)
         if passed >= fault.after or _finishes(message["body"]) or message["body"].startswith(DONE):
-            return await scene.hang_up(fault.reset)
+            return await context.close_connection(fault.reset)
         passed += 1
-        await scene.send(message)
+        await context.send(message)
 
     return send
 
 
-def _cut_after_finish(fault: Fault, scene: Scene) -> Send:
+def _cut_after_finish(fault: Fault, context: FaultContext) -> Send:
     async def send(message: Message) -> None:
         if _is_body(message) and message.get("body", b"").startswith(DONE):
-            return await scene.hang_up(fault.reset)
-        await scene.send(message)
+            return await context.close_connection(fault.reset)
+        await context.send(message)
 
     return send
 
 
-def _no_done(fault: Fault, scene: Scene) -> Send:
+def _no_done(fault: Fault, context: FaultContext) -> Send:
     ended = False
 
     async def send(message: Message) -> None:
         nonlocal ended
         if ended or not _is_body(message):
-            return None if ended else await scene.send(message)
+            return None if ended else await context.send(message)
         ended = message["body"].startswith(DONE) or (not fault.finished and _finishes(message["body"]))
-        await scene.send({**message, "body": b"", "more_body": False} if ended else message)
+        await context.send({**message, "body": b"", "more_body": False} if ended else message)
 
     return send
 
 
-def _strike(fault: Fault, scene: Scene, last: bytes) -> Send:
+def _strike(fault: Fault, context: FaultContext, last: bytes) -> Send:
     """Let some events pass, then send `last` and end the body."""
     passed = 0
 
     async def send(message: Message) -> None:
         nonlocal passed
         if passed < 0 or not _is_body(message):
-            return None if passed < 0 else await scene.send(message)
+            return None if passed < 0 else await context.send(message)
         if passed >= fault.after or _finishes(message["body"]) or message["body"].startswith(DONE):
             passed = -1
-            return await scene.send({**message, "body": last, "more_body": False})
+            return await context.send({**message, "body": last, "more_body": False})
         passed += 1
-        await scene.send(message)
+        await context.send(message)
 
     return send
 
 
-def _stream_error(fault: Fault, scene: Scene) -> Send:
+def _stream_error(fault: Fault, context: FaultContext) -> Send:
     error = _error_of(replace(fault, code=fault.code or "internal_error"), 500).body()
-    return _strike(fault, scene, sse(error) + DONE)
+    return _strike(fault, context, sse(error) + DONE)
 
 
-def _stream_error_event(fault: Fault, scene: Scene) -> Send:
+def _stream_error_event(fault: Fault, context: FaultContext) -> Send:
     error = _error_of(replace(fault, code=fault.code or "internal_error"), 500).body()
-    return _strike(fault, scene, b"event: error\n" + sse(error))
+    return _strike(fault, context, b"event: error\n" + sse(error))
 
 
-def _bad_json(fault: Fault, scene: Scene) -> Send:
-    if scene.streams:
-        return _strike(fault, scene, b'data: {"id": "x", "choices": [{"index": 0, "delta"\n\n' + DONE)
+def _bad_json(fault: Fault, context: FaultContext) -> Send:
+    if context.streams:
+        return _strike(fault, context, b'data: {"id": "x", "choices": [{"index": 0, "delta"\n\n' + DONE)
     start: Message = {}
 
     async def send(message: Message) -> None:
@@ -374,58 +376,58 @@ def _bad_json(fault: Fault, scene: Scene) -> Send:
             return
         half = message.get("body", b"")[:-9]
         kept = [pair for pair in start["headers"] if pair[0] != b"content-length"]
-        await scene.send({**start, "headers": [*kept, (b"content-length", str(len(half)).encode())]})
-        await scene.send({**message, "body": half})
+        await context.send({**start, "headers": [*kept, (b"content-length", str(len(half)).encode())]})
+        await context.send({**message, "body": half})
 
     return send
 
 
-def _slow(fault: Fault, scene: Scene) -> Send:
+def _slow(fault: Fault, context: FaultContext) -> Send:
     async def send(message: Message) -> None:
         if not _is_body(message):
             await asyncio.sleep(fault.seconds)
-        await scene.send(message)
+        await context.send(message)
 
     return send
 
 
-def _trickle(fault: Fault, scene: Scene) -> Send:
+def _trickle(fault: Fault, context: FaultContext) -> Send:
     async def send(message: Message) -> None:
         body = message.get("body", b"") if _is_body(message) else b""
         for start in range(0, len(body), fault.size):
-            await scene.send({"type": "http.response.body", "body": body[start : start + fault.size], "more_body": True})
+            await context.send({"type": "http.response.body", "body": body[start : start + fault.size], "more_body": True})
             await asyncio.sleep(fault.seconds)
         if not _is_body(message) or not message.get("more_body", False):
-            await scene.send({**message, "body": b""} if body else message)
+            await context.send({**message, "body": b""} if body else message)
 
     return send
 
 
-def _hold_open(fault: Fault, scene: Scene) -> Send:
+def _hold_open(fault: Fault, context: FaultContext) -> Send:
     async def send(message: Message) -> None:
         if not _is_body(message) or message.get("more_body", False):
-            return await scene.send(message)
-        await scene.send({**message, "more_body": True})
+            return await context.send(message)
+        await context.send({**message, "more_body": True})
         await asyncio.sleep(fault.seconds)
-        await scene.send({"type": "http.response.body", "body": b""})
+        await context.send({"type": "http.response.body", "body": b""})
 
     return send
 
 
 def _rewritten(change: Callable[[bytes], bytes]) -> Around:
-    def around(fault: Fault, scene: Scene) -> Send:
+    def around(fault: Fault, context: FaultContext) -> Send:
         async def send(message: Message) -> None:
-            if _is_body(message) and scene.streams and message.get("body"):
+            if _is_body(message) and context.streams and message.get("body"):
                 message = {**message, "body": change(message["body"])}
-            await scene.send(message)
+            await context.send(message)
 
         return send
 
     return around
 
 
-def _not_sse(fault: Fault, scene: Scene) -> Send:
-    return scene.send  # `play` has already turned the request into one for a whole answer
+def _not_sse(fault: Fault, context: FaultContext) -> Send:
+    return context.send  # `play` has already turned the request into one for a whole answer
 
 
 INSTEAD: Final[dict[str, Instead]] = {
@@ -460,20 +462,22 @@ STREAM_ONLY: Final = frozenset(
 )
 
 
-async def play(fault: Fault, scene: Scene, route: Callable[[Scope, Receive, Send], Awaitable[None]], receive: Receive) -> None:
+async def play(
+    fault: Fault, context: FaultContext, route: Callable[[Scope, Receive, Send], Awaitable[None]], receive: Receive
+) -> None:
     """Let a request fail: answer in place of `route`, or change what it sends."""
     if fault.kind in INSTEAD:
-        return await INSTEAD[fault.kind](fault, scene)
+        return await INSTEAD[fault.kind](fault, context)
     if fault.kind == "not-sse":
-        scene.body["stream"] = False
-    changed = scene.send
+        context.body["stream"] = False
+    changed = context.send
 
     async def send(message: Message) -> None:
         nonlocal changed
         if message["type"] == "http.response.start":
             streams = dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream")
             if streams or fault.kind not in STREAM_ONLY:
-                changed = AROUND[fault.kind](fault, replace(scene, streams=streams))
+                changed = AROUND[fault.kind](fault, replace(context, streams=streams))
         await changed(message)
 
-    await route(scene.scope, receive, send)
+    await route(context.scope, receive, send)

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-from together_adapters.emulator.app import Ask, respond
 from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 
 _BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)
 _NAME: Final = re.compile(r'(?<![a-z])name="((?:[^"\\]|\\.){0,1000})"', re.IGNORECASE)
@@ -65,21 +63,15 @@ def _part(part: bytes) -> tuple[str, Any]:
         raise bad_request(f"{name[1][:100]} is not UTF-8.", param=name[1][:100]) from None
 
 
-def form_route(path: str, handler: Callable[[Ask], Any]) -> Route:
-    """Make a POST route of a pure function whose `ask.body` is a form.
+def form_route(path: str, handler: Callable[[RequestContext], Any]) -> Route:
+    """Create a POST route from a handler whose `context.body` is a form."""
 
-    Args:
-        path: Where it answers, `/v1/...`.
-        handler: As for `json_route`.
-    """
+    def handle(context: RequestContext) -> Any:
+        return handler(replace(context, body=form_of(context)))
 
-    def read(ask: Ask, body: bytes) -> Any:
-        form = parse(body, ask.request.headers.get("content-type", ""))
-        return handler(replace(ask, body=form))
+    return json_route(path, handle, needs_object=False)
 
-    async def endpoint(request: Request) -> Response:
-        ask = Ask(request=request, **request.scope["ask"])
-        body = await request.body()
-        return await respond(lambda ask: read(ask, body), ask)
 
-    return Route(path, endpoint, methods=["POST"], name=path)
+def form_of(context: RequestContext) -> dict[str, Any]:
+    """Parse the body of a request as a form."""
+    return parse(context.content, context.request.headers.get("content-type", ""))

@@ -35,7 +35,7 @@ class RecordedRequest:
             return None
 
 
-class Records:
+class RequestLog:
     """Requests seen, counters, and the unexpected exceptions of the emulator itself. Safe to read from any thread.
 
     Only the last `keep` requests stay, so that a server that runs for days does not grow for ever.
@@ -87,7 +87,7 @@ class Records:
         with self._lock:
             self.disconnects += 1
 
-    def note_error(self, error: BaseException) -> None:
+    def record_error(self, error: BaseException) -> None:
         """Keep the traceback of a bug in the emulator, and show it on stderr."""
         text = "".join(traceback.format_exception(error))
         with self._lock:

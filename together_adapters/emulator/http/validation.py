@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from together_adapters.emulator.app import Ask
 from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.routing import RequestContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def table(*, required: bool = False) -> Rule:
     return Rule(lambda value: isinstance(value, dict), "an object", required)
 
 
-def check(ask: Ask, body: Any, rules: Mapping[str, Rule]) -> dict[str, Any]:
+def check(context: RequestContext, body: Any, rules: Mapping[str, Rule]) -> dict[str, Any]:
     """Return a body whose fields keep the rules, without those that are null.
 
     Raises:
@@ -81,6 +81,6 @@ def check(ask: Ask, body: Any, rules: Mapping[str, Rule]) -> dict[str, Any]:
             raise bad_request(f"{name} is required.", param=name)
         if value is not None and not rule.holds(value):
             raise bad_request(f"{name} must be {rule.says}.", param=name)
-    if ask.behaviour.strict and (unknown := sorted(body.keys() - rules.keys() - {"model"})):
+    if context.behaviour.strict and (unknown := sorted(body.keys() - rules.keys() - {"model"})):
         raise ApiError(422, f"Input validation error: unknown parameter {unknown[0]}", param=unknown[0])
     return {name: value for name, value in body.items() if value is not None}

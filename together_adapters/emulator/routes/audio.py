@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.multipart import Upload, form_route
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream
 from together_adapters.emulator.http.validation import Rule, check, flag, number, one_of, table, text, whole
 from together_adapters.emulator.media import audio as sounds
@@ -42,22 +42,22 @@ _SPEECH: Final = {
 }
 
 
-def speak(ask: Ask) -> Response:
+def speak(context: RequestContext) -> Response:
     """Answer a speech request with a file, or with events that carry it in pieces."""
-    model, _ = served(ask.body)
+    model, _ = served(context.body)
     if model in MODELS:
         raise bad_request(f"{model} is not a speech model.", param="model")
-    body = check(ask, ask.body, _SPEECH)
+    body = check(context, context.body, _SPEECH)
     kind = body.get("response_format", "wav")
     if not body.get("stream"):
         return Response(_file(model, body, kind), media_type=_TYPES[kind])
-    if ask.behaviour.strict and kind not in ("raw", "pcm"):
+    if context.behaviour.strict and kind not in ("raw", "pcm"):
         raise bad_request("response_format must be raw when streaming.", param="response_format")
     # As with the service, a stream of anything but MP3 is bare samples, whatever the format is called.
     data = _file(model, body, "mp3" if kind == "mp3" else "raw")
     pieces = [data[at : at + 12_000] for at in range(0, len(data), 12_000)]
     events = _newer_events(body, pieces) if body.get("alignment") else _events(model, pieces)
-    return EventStream(events, ask.behaviour.delay)
+    return EventStream(events, context.behaviour.delay)
 
 
 def _file(model: str, body: dict[str, Any], kind: str) -> bytes:
@@ -118,21 +118,21 @@ _HEARING: Final = {
 }
 
 
-def transcribe(ask: Ask) -> dict[str, Any]:
+def transcribe(context: RequestContext) -> dict[str, Any]:
     """Answer with what is said in a recording."""
-    return _heard(ask, "transcribe")
+    return _heard(context, "transcribe")
 
 
-def translate(ask: Ask) -> dict[str, Any]:
+def translate(context: RequestContext) -> dict[str, Any]:
     """Answer with what is said in a recording, in the language that it is in."""
-    return _heard(ask, "translate")
+    return _heard(context, "translate")
 
 
-def _heard(ask: Ask, task: str) -> dict[str, Any]:
-    model, _ = served({"model": "openai/whisper-large-v3", **ask.body})
+def _heard(context: RequestContext, task: str) -> dict[str, Any]:
+    model, _ = served({"model": "openai/whisper-large-v3", **context.body})
     if model in MODELS:
         raise bad_request(f"{model} is not a transcription model.", param="model")
-    form = check(ask, ask.body, _HEARING)
+    form = check(context, context.body, _HEARING)
     said, length = _recording(form["file"])
     diarize = form.get("diarize", "false").lower() in ("true", "1")
     if form.get("response_format") != "verbose_json" and not diarize:
@@ -199,9 +199,9 @@ def _speakers(words: list[dict[str, Any]], segments: list[dict[str, Any]], most:
     return {"words": [word for part in spoken for word in part["words"]], "speaker_segments": spoken}
 
 
-def list_voices(ask: Ask) -> dict[str, Any]:
+def list_voices(context: RequestContext) -> dict[str, Any]:
     """Answer with the voices of all models, or of one."""
-    wanted = ask.request.query_params.get("model")
+    wanted = context.request.query_params.get("model")
     return {
         "data": [
             {"model": model, "voices": [{"id": name.replace(" ", "-"), "name": name} for name in names]}

@@ -7,16 +7,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from together_adapters.emulator.app import Ask, json_route, respond
 from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.routing import RequestContext, call, json_route
 from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.routes import embeddings
 from together_adapters.emulator.routes import tuned_models as tuned_chat
@@ -24,7 +22,7 @@ from together_adapters.emulator.routes.files import StoredFile, files_of, genera
 from together_adapters.emulator.store.clock import real_seconds
 from together_adapters.emulator.store.disk import folder_of
 
-_HANDLERS: Final[dict[str, Callable[[Ask], Any]]] = {
+_HANDLERS: Final[dict[str, Callable[[RequestContext], Any]]] = {
     "/v1/chat/completions": tuned_chat.chat_complete,
     "/v1/completions": tuned_chat.complete,
     "/v1/embeddings": embeddings.embed,
@@ -76,38 +74,34 @@ def _stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _create(ask: Ask) -> dict[str, Any]:
-    body = ask.body
+def _create(context: RequestContext) -> dict[str, Any]:
+    body = context.body
     id, endpoint, model = body.get("input_file_id"), body.get("endpoint"), body.get("model_id")
     if not isinstance(id, str) or not id:
         raise bad_request("input_file_id is required.", param="input_file_id")
     if endpoint not in (*_HANDLERS, *_UNSUPPORTED):
         raise bad_request(f"endpoint must be one of {', '.join((*_HANDLERS, *_UNSUPPORTED))}.", param="endpoint")
-    file = files_of(ask.state).get(id)
+    file = files_of(context.state).get(id)
     if file.purpose != "batch-api" or file.content is None:
         raise bad_request("The file is not one that was uploaded for batch-api.", param="input_file_id")
     batch = Batch(file, endpoint, model if isinstance(model, str) else None)
-    _batches(ask)[batch.id] = batch
+    _batches(context)[batch.id] = batch
     shown = batch.shown()
-    threading.Thread(target=_run, args=(ask, batch), name="together-emulator-batch", daemon=True).start()
+    threading.Thread(target=_run, args=(context, batch), name="together-emulator-batch", daemon=True).start()
     return {"job": shown}
 
 
-def _list(ask: Ask) -> Response:
-    shown = [batch.shown() for batch in reversed(_batches(ask).values())]
+def _list(context: RequestContext) -> Response:
+    shown = [batch.shown() for batch in reversed(_batches(context).values())]
     return Response(compact(shown), media_type="application/json; charset=utf-8")
 
 
-def _retrieve(ask: Ask) -> dict[str, Any]:
-    return _batch(ask).shown()
+def _retrieve(context: RequestContext) -> dict[str, Any]:
+    return _batch(context).shown()
 
 
-async def _cancel(request: Request) -> Response:
-    return await respond(_cancelled, Ask(request=request, **request.scope["ask"]))
-
-
-def _cancelled(ask: Ask) -> dict[str, Any]:
-    batch = _batch(ask)
+def _cancel(context: RequestContext) -> dict[str, Any]:
+    batch = _batch(context)
     if batch.status not in ("VALIDATING", "IN_PROGRESS", "CANCELLED"):
         raise bad_request(f"The batch has ended as {batch.status} and cannot be cancelled.")
     batch.cancelled = True
@@ -115,44 +109,44 @@ def _cancelled(ask: Ask) -> dict[str, Any]:
     return batch.shown()
 
 
-def _batches(ask: Ask) -> dict[str, Batch]:
-    found: dict[str, Batch] = ask.state.shelf.setdefault("batches", {})
+def _batches(context: RequestContext) -> dict[str, Batch]:
+    found: dict[str, Batch] = context.state.shelf.setdefault("batches", {})
     return found
 
 
-def _batch(ask: Ask) -> Batch:
-    id = ask.request.path_params["id"]
-    found = _batches(ask).get(id)
+def _batch(context: RequestContext) -> Batch:
+    id = context.request.path_params["id"]
+    found = _batches(context).get(id)
     if found is None:
         raise ApiError(404, f"There is no batch {id[:100]}.", code="not_found")
     return found
 
 
-def _run(ask: Ask, batch: Batch) -> None:
+def _run(context: RequestContext, batch: Batch) -> None:
     """Work through a batch."""
-    pause = _STEP * real_seconds(ask.state.shelf)
+    pause = _STEP * real_seconds(context.state.shelf)
     try:
-        _rest(ask, batch, pause)
+        _rest(context, batch, pause)
         lines = _lines(batch.file)
         if not batch.cancelled:
             batch.status = "IN_PROGRESS"
-            _rest(ask, batch, pause)
-        _answer(ask, batch, lines)
+            _rest(context, batch, pause)
+        _answer(context, batch, lines)
         batch.completed = datetime.now(UTC)
         if not batch.cancelled:
             batch.status, batch.progress = "COMPLETED", 100.0
     except ValueError as problem:
         batch.status, batch.error = "FAILED", str(problem)
     except Exception as error:
-        if not folder_of(ask.state).closed:
-            ask.state.records.note_error(error)
+        if not folder_of(context.state).closed:
+            context.state.log.record_error(error)
         batch.status, batch.error = "FAILED", "The input file cannot be read."
 
 
-def _rest(ask: Ask, batch: Batch, seconds: float) -> None:
+def _rest(context: RequestContext, batch: Batch, seconds: float) -> None:
     """Stay in a state, but not beyond the end of the batch or of the emulator."""
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0 and not batch.cancelled and not folder_of(ask.state).closed:
+    while (left := until - time.monotonic()) > 0 and not batch.cancelled and not folder_of(context.state).closed:
         time.sleep(min(left, 0.05))
 
 
@@ -182,47 +176,40 @@ def _lines(file: StoredFile) -> list[tuple[str, dict[str, Any]]]:
     return list(found.items())
 
 
-def _answer(ask: Ask, batch: Batch, lines: list[tuple[str, dict[str, Any]]]) -> None:
+def _answer(context: RequestContext, batch: Batch, lines: list[tuple[str, dict[str, Any]]]) -> None:
     output, errors = [], []
     for number, (name, body) in enumerate(lines):
         if batch.cancelled:
             break
-        given = {**({"model": batch.model} if batch.model else {}), **body, "stream": False}
+        parameters = {**({"model": batch.model} if batch.model else {}), **body, "stream": False}
         try:
-            answer = _one(Ask(given, ask.behaviour, ask.state, f"o{number:06X}b-{batch.id}", ask.request), batch.endpoint)
+            line = replace(context, body=parameters, id=f"o{number:06X}b-{batch.id}")
+            answer = _one(line, batch.endpoint)
             output.append({"custom_id": name, "response": {"status_code": 200, "body": answer}})
         except ApiError as error:
             errors.append({"custom_id": name, "error": {"message": error.message, "code": error.code}})
         batch.progress = round(100 * (number + 1) / len(lines), 1)
     # Any order is allowed, and none is promised.
-    batch.output = _written(ask, batch, "output", output[::-1]) if output else None
-    batch.errors = _written(ask, batch, "errors", errors) if errors else None
+    batch.output = _written(context, batch, "output", output[::-1]) if output else None
+    batch.errors = _written(context, batch, "errors", errors) if errors else None
 
 
-def _one(ask: Ask, endpoint: str) -> Any:
+def _one(context: RequestContext, endpoint: str) -> Any:
     handler = _HANDLERS.get(endpoint)
     if handler is None:
         raise bad_request(f"{endpoint} is not emulated in batches.")
-    try:
-        found = handler(ask)
-        return json.loads(bytes(found.body)) if isinstance(found, Response) else found
-    except ApiError:
-        raise
-    except RecursionError:
-        raise bad_request("Invalid JSON data: too deeply nested.") from None
-    except Exception as error:
-        ask.state.records.note_error(error)
-        raise bad_request("The request could not be understood.") from None
+    result = call(handler, context)
+    return json.loads(bytes(result.body)) if isinstance(result, Response) else result
 
 
-def _written(ask: Ask, batch: Batch, kind: str, lines: list[dict[str, Any]]) -> str:
+def _written(context: RequestContext, batch: Batch, kind: str, lines: list[dict[str, Any]]) -> str:
     data = b"".join(compact(line) + b"\n" for line in lines)
-    return generate(ask.state, f"batch-{batch.id}-{kind}.jsonl", "batch-api", data).id
+    return generate(context.state, f"batch-{batch.id}-{kind}.jsonl", "batch-api", data).id
 
 
 ROUTES: Any = [
     json_route("/v1/batches", _create),
     json_route("/v1/batches", _list, "GET"),
     json_route("/v1/batches/{id}", _retrieve, "GET"),
-    Route("/v1/batches/{id}/cancel", _cancel, methods=["POST"]),
+    json_route("/v1/batches/{id}/cancel", _cancel, needs_object=False),
 ]

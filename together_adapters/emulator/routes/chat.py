@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.engine import conversation, responder
 from together_adapters.emulator.engine.completion import (
     BIG_SEED,
@@ -25,6 +24,7 @@ from together_adapters.emulator.engine.conversation import Conversation, ParsedT
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.http.errors import bad_request, unprocessable
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream, compact
 from together_adapters.emulator.routes import sampling_params as parameters
 from together_adapters.emulator.routes.models import served
@@ -40,7 +40,7 @@ _PER_MESSAGE: Final = 4
 class Exchange:
     """A chat request that was understood, with the generations that answer it."""
 
-    ask: Ask
+    context: RequestContext
     model: str
     parameters: Parameters
     conversation: Conversation
@@ -54,39 +54,39 @@ class Exchange:
     def seed(self) -> int:
         """The seed that the answer reports."""
         asked = self.parameters.seed
-        return asked if asked is not None else BIG_SEED if self.ask.behaviour.seed_above_int64 else 7
+        return asked if asked is not None else BIG_SEED if self.context.behaviour.seed_above_int64 else 7
 
     def call_id(self, position: int) -> str:
         """An id for a tool call, unlike any other of this server."""
-        return f"call_{self.ask.id[1:7].lower()}{position:02d}"
+        return f"call_{self.context.id[1:7].lower()}{position:02d}"
 
 
-def complete(ask: Ask) -> dict[str, Any] | EventStream:
+def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     """Answer a chat request."""
-    exchange = _understand(ask)
+    exchange = _understand(context)
     if exchange.parameters.stream:
-        return EventStream(_chunks(exchange), ask.behaviour.delay)
+        return EventStream(_chunks(exchange), context.behaviour.delay)
     return _whole(exchange)
 
 
-def _understand(ask: Ask) -> Exchange:
-    body = ask.body
+def _understand(context: RequestContext) -> Exchange:
+    body = context.body
     model, facts = served(body)
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {model} does not chat; it is a model for {facts.type}s.", param="model")
-    talk = conversation.parse_messages(body.get("messages"), ask.behaviour.strict)
-    if ask.behaviour.strict and "parallel_tool_calls" in body:
+    talk = conversation.parse_messages(body.get("messages"), context.behaviour.strict)
+    if context.behaviour.strict and "parallel_tool_calls" in body:
         raise unprocessable("unknown parameter parallel_tool_calls", param="parallel_tool_calls")
     prompt_tokens = _count(talk, body)
-    asked = parameters.read(ask, _KNOWN, facts, prompt_tokens)
-    place = _reasoning_place(ask, facts)
-    reply = responder.respond(talk, body, ask.behaviour.strict)
+    asked = parameters.read(context, _KNOWN, facts, prompt_tokens)
+    place = _reasoning_place(context, facts)
+    reply = responder.respond(talk, body, context.behaviour.strict)
     reasoning = "" if place == "none" else responder.explain(talk, reply, str(body.get("reasoning_effort") or "medium"))
-    generations = [_generation(ask, asked, reply.variant(index), reasoning, place) for index in range(asked.n)]
-    shape = ask.behaviour.logprobs
+    generations = [_generation(context, asked, reply.variant(index), reasoning, place) for index in range(asked.n)]
+    shape = context.behaviour.logprobs
     if shape == "auto":
         shape = "openai" if model.lower().startswith("openai/gpt-oss") else "together"
-    return Exchange(ask, model, asked, talk, generations, place, shape, prompt_tokens, int(time.time()))
+    return Exchange(context, model, asked, talk, generations, place, shape, prompt_tokens, int(time.time()))
 
 
 def _count(talk: Conversation, body: dict[str, Any]) -> int:
@@ -96,22 +96,22 @@ def _count(talk: Conversation, body: dict[str, Any]) -> int:
     return written + attached + given
 
 
-def _reasoning_place(ask: Ask, facts: Capabilities) -> str:
+def _reasoning_place(context: RequestContext, facts: Capabilities) -> str:
     """Where this answer's reasoning goes, or `none`."""
-    wanted = ask.behaviour.reasoning
+    wanted = context.behaviour.reasoning
     if wanted != "auto":
         return wanted
     style = facts.reasoning
-    if style is None or (style == "tags" and ask.body.get("response_format")):
+    if style is None or (style == "tags" and context.body.get("response_format")):
         return "none"
-    switch = ask.body.get("reasoning") or {}
-    flags = ask.body.get("chat_template_kwargs") or {}
+    switch = context.body.get("reasoning") or {}
+    flags = context.body.get("chat_template_kwargs") or {}
     told = (switch.get("enabled"), flags.get("thinking"), flags.get("enable_thinking"))
-    off = any(flag is False for flag in told) or ask.body.get("reasoning_effort") == "none"
+    off = any(flag is False for flag in told) or context.body.get("reasoning_effort") == "none"
     return "none" if off and style != "tags" else style
 
 
-def _generation(ask: Ask, asked: Parameters, reply: ModelReply, reasoning: str, place: str) -> Generation:
+def _generation(context: RequestContext, asked: Parameters, reply: ModelReply, reasoning: str, place: str) -> Generation:
     text = reply.text
     if place == "tags":
         text = f"<think>\n{reasoning}\n</think>\n\n{text}"
@@ -122,7 +122,7 @@ def _generation(ask: Ask, asked: Parameters, reply: ModelReply, reasoning: str, 
     if reply.tool_calls:
         return Generation(tokenize(text) if place == "tags" else [], "tool_calls", reply.tool_calls, thoughts)
     room = None if asked.max_tokens is None else asked.max_tokens - len(thoughts)
-    pieces, ended = truncate(text, asked.stop, room, ask.behaviour.finish)
+    pieces, ended = truncate(text, asked.stop, room, context.behaviour.finish)
     return Generation(pieces, ended, (), thoughts)
 
 
@@ -133,7 +133,7 @@ def _usage(exchange: Exchange) -> dict[str, Any]:
     )
     reasoned = sum(_reasoned(generation) for generation in exchange.generations)
     earlier = sum(count_tokens(message.text) for message in exchange.conversation.messages[:-1])
-    nested = exchange.ask.behaviour.cached_tokens == "nested"
+    nested = exchange.context.behaviour.cached_tokens == "nested"
     return usage(exchange.prompt_tokens, spoken + called, earlier // 16 * 16, reasoned, nested)
 
 
@@ -154,14 +154,14 @@ def _written(exchange: Exchange, call: ParsedToolCall, position: int, arguments:
 
 def _whole(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "id": exchange.ask.id,
+        "id": exchange.context.id,
         "object": "chat.completion",
         "created": exchange.created,
         "model": exchange.model,
         "prompt": _echoed(exchange),
         "choices": [_choice(exchange, generation, index) for index, generation in enumerate(exchange.generations)],
     }
-    if exchange.ask.behaviour.usage != "none":
+    if exchange.context.behaviour.usage != "none":
         body["usage"] = _usage(exchange)
     return body
 
@@ -208,7 +208,7 @@ def _logprobs(exchange: Exchange, generation: Generation) -> dict[str, Any] | No
 
 def _chunks(exchange: Exchange) -> Iterator[dict[str, Any]]:
     """Stream a generation in chunks: reasoning, text, tool calls, and the end with its usage."""
-    generation, behaviour = exchange.generations[0], exchange.ask.behaviour
+    generation, behaviour = exchange.generations[0], exchange.context.behaviour
     told_role = False
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _chunks(exchange: Exchange) -> Iterator[dict[str, Any]]:
 
 def _envelope(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "id": exchange.ask.id,
+        "id": exchange.context.id,
         "object": "chat.completion.chunk",
         "created": exchange.created,
         "choices": choices,
@@ -250,7 +250,7 @@ def _envelope(exchange: Exchange, choices: list[dict[str, Any]]) -> dict[str, An
 
 def _text_deltas(exchange: Exchange, generation: Generation) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Deltas of the text, each with what its choice carries besides."""
-    most, behaviour = exchange.parameters.logprobs, exchange.ask.behaviour
+    most, behaviour = exchange.parameters.logprobs, exchange.context.behaviour
     if most is None:
         for piece in grouped(generation.tokens, behaviour.pieces, behaviour.chunk_tokens):
             yield {"content": piece, "token_id": token_id(piece) if behaviour.echo_ids else None}, {}
@@ -282,7 +282,7 @@ def _tool_deltas(exchange: Exchange, generation: Generation) -> Iterator[ToolDel
     """Tool calls in the fashion of `Behaviour.tool_deltas`, each with the finish reason its chunk carries."""
     if not generation.tool_calls:
         return
-    mode = exchange.ask.behaviour.tool_deltas
+    mode = exchange.context.behaviour.tool_deltas
     texts = [_arguments(call) for call in generation.tool_calls]
     if mode in ("whole", "one-chunk"):
         complete = [_written(exchange, call, at, texts[at]) for at, call in enumerate(generation.tool_calls)]

@@ -5,7 +5,6 @@ Without the permission the answer keeps its shape: a session, and one output of 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
@@ -22,12 +21,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from together_adapters.emulator.app import Ask, json_route, respond
 from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import check, one_of, several, text
 
 ALLOWED: Final = "code execution"
@@ -145,17 +140,11 @@ class Sessions(OrderedDict[str, Session]):
             self.popitem(last=False)[1].close()
 
 
-async def _execute(request: Request) -> Response:
-    """Run code in a thread: it may take seconds, and others are to be answered meanwhile."""
-    ask = Ask(request=request, **request.scope["ask"])
-    body = check(ask, ask.body, _RULES)
+def execute(context: RequestContext) -> dict[str, Any]:
+    """Run code. It may take seconds, so this handler runs in a thread."""
+    body = check(context, context.body, _RULES)
     files = _files(body.get("files", []))
-    answer = await asyncio.to_thread(_run, ask, body, files)
-    return await respond(lambda ask: answer, ask)
-
-
-def _run(ask: Ask, body: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
-    sessions = _sessions(ask)
+    sessions = _sessions(context)
     id = body.get("session_id") or f"ses_{secrets.token_urlsafe(9)}"
     if "session_id" in body and id not in sessions:
         return {"data": None, "errors": [f"There is no session {id}; it may have expired."]}
@@ -163,16 +152,16 @@ def _run(ask: Ask, body: dict[str, Any], files: dict[str, bytes]) -> dict[str, A
     sessions.move_to_end(id)
     session.count, session.last = session.count + 1, time.time()
     sessions.tidy()
-    outputs = _outputs(ask, session, body["code"], files)
+    outputs = _outputs(context, session, body["code"], files)
     if outputs is None:
         sessions.pop(id, session).close()
         outputs = [{"type": "error", "data": f"The code ended its process, or ran longer than {TIME_LIMIT:g} seconds."}]
     return {"data": {"session_id": id, "status": "success", "outputs": outputs}, "errors": None}
 
 
-def _outputs(ask: Ask, session: Session, code: str, files: dict[str, bytes]) -> list[dict[str, Any]] | None:
-    client = ask.request.client
-    if not ask.state.shelf.get(ALLOWED) or client is None or not is_loopback(client.host):
+def _outputs(context: RequestContext, session: Session, code: str, files: dict[str, bytes]) -> list[dict[str, Any]] | None:
+    client = context.request.client
+    if not context.state.shelf.get(ALLOWED) or client is None or not is_loopback(client.host):
         return [{"type": "error", "data": _FORBIDDEN}]
     return session.run(code, files)
 
@@ -202,15 +191,15 @@ def _content(file: dict[str, Any], place: int) -> bytes:
         raise bad_request(f"files[{place}].content is not base64.", param="files") from None
 
 
-def list_sessions(ask: Ask) -> dict[str, Any]:
+def list_sessions(context: RequestContext) -> dict[str, Any]:
     """List the sessions."""
-    sessions = _sessions(ask)
+    sessions = _sessions(context)
     sessions.tidy()
     return {"data": {"sessions": [session.shown(id) for id, session in sessions.items()]}, "errors": None}
 
 
-def _sessions(ask: Ask) -> Sessions:
-    sessions: Sessions = ask.state.shelf.setdefault("code sessions", Sessions())
+def _sessions(context: RequestContext) -> Sessions:
+    sessions: Sessions = context.state.shelf.setdefault("code sessions", Sessions())
     return sessions
 
 
@@ -219,6 +208,6 @@ def _time(seconds: float) -> str:
 
 
 ROUTES: Any = [
-    Route("/v1/tci/execute", _execute, methods=["POST"], name="/v1/tci/execute"),
+    json_route("/v1/tci/execute", execute, needs_object=False, in_thread=True),
     json_route("/v1/tci/sessions", list_sessions, method="GET"),
 ]

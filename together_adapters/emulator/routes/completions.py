@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.completion import (
     BIG_SEED,
@@ -21,6 +20,7 @@ from together_adapters.emulator.engine.completion import (
 )
 from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream
 from together_adapters.emulator.routes import sampling_params as parameters
 from together_adapters.emulator.routes.chat import grouped
@@ -30,25 +30,29 @@ from together_adapters.emulator.routes.sampling_params import Parameters
 _KNOWN: Final = parameters.SHARED | {"prompt"}
 
 
-def complete(ask: Ask) -> dict[str, Any] | EventStream:
+def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     """Answer a completion request."""
-    model, facts = served(ask.body)
+    model, facts = served(context.body)
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {model} completes nothing; it is a model for {facts.type}s.", param="model")
-    prompt = _prompt(ask.body.get("prompt"))
+    prompt = _prompt(context.body.get("prompt"))
     prompt_tokens = count_tokens(prompt)
-    asked = parameters.read(ask, _KNOWN, facts, prompt_tokens)
-    reply = responder.respond_to_prompt(prompt, ask.body)
+    asked = parameters.read(context, _KNOWN, facts, prompt_tokens)
+    reply = responder.respond_to_prompt(prompt, context.body)
     # A prompt goes on after a space, as a model's first token would bring it.
     space = "" if not prompt or prompt[-1].isspace() else " "
     said = [space + reply.variant(index).text for index in range(asked.n)]
-    generations = [Generation(*truncate(text, asked.stop, asked.max_tokens, ask.behaviour.finish)) for text in said]
-    head = {"id": ask.id, "created": int(time.time()), "model": model}
+    generations = [Generation(*truncate(text, asked.stop, asked.max_tokens, context.behaviour.finish)) for text in said]
+    head = {"id": context.id, "created": int(time.time()), "model": model}
     counted = usage(
-        prompt_tokens, sum(len(generation.tokens) for generation in generations), 0, 0, ask.behaviour.cached_tokens == "nested"
+        prompt_tokens,
+        sum(len(generation.tokens) for generation in generations),
+        0,
+        0,
+        context.behaviour.cached_tokens == "nested",
     )
     if asked.stream:
-        return EventStream(_chunks(ask, asked, generations[0], head, counted), ask.behaviour.delay)
+        return EventStream(_chunks(context, asked, generations[0], head, counted), context.behaviour.delay)
     return {
         **head,
         "object": "text.completion",
@@ -58,8 +62,8 @@ def complete(ask: Ask) -> dict[str, Any] | EventStream:
                 "index": index,
                 "text": generation.text,
                 "finish_reason": generation.finish_reason,
-                "seed": _seed(ask, asked),
-                "logprobs": _scores(ask, generation, asked),
+                "seed": _seed(context, asked),
+                "logprobs": _scores(context, generation, asked),
             }
             for index, generation in enumerate(generations)
         ],
@@ -77,14 +81,14 @@ def _prompt(given: Any) -> str:
     return given
 
 
-def _seed(ask: Ask, asked: Parameters) -> int:
-    return asked.seed if asked.seed is not None else BIG_SEED if ask.behaviour.seed_above_int64 else 7
+def _seed(context: RequestContext, asked: Parameters) -> int:
+    return asked.seed if asked.seed is not None else BIG_SEED if context.behaviour.seed_above_int64 else 7
 
 
-def _scores(ask: Ask, generation: Generation, asked: Parameters) -> dict[str, Any] | None:
+def _scores(context: RequestContext, generation: Generation, asked: Parameters) -> dict[str, Any] | None:
     if asked.logprobs is None:
         return None
-    if ask.behaviour.logprobs == "openai":
+    if context.behaviour.logprobs == "openai":
         return openai_logprobs(generation.tokens, asked.logprobs)
     return together_logprobs(generation.tokens, asked.logprobs)
 
@@ -99,7 +103,7 @@ def _echoed(prompt: str, asked: Parameters) -> list[dict[str, Any]]:
 
 
 def _chunks(
-    ask: Ask, asked: Parameters, generation: Generation, head: dict[str, Any], counted: dict[str, Any]
+    context: RequestContext, asked: Parameters, generation: Generation, head: dict[str, Any], counted: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     envelope = {**head, "object": "completion.chunk", "usage": None}
 
@@ -111,19 +115,19 @@ def _chunks(
     pieces = (
         generation.tokens
         if asked.logprobs is not None
-        else grouped(generation.tokens, ask.behaviour.pieces, ask.behaviour.chunk_tokens)
+        else grouped(generation.tokens, context.behaviour.pieces, context.behaviour.chunk_tokens)
     )
     for at, piece in enumerate(pieces):
         more: dict[str, Any] = {} if asked.logprobs is None else {"logprobs": logprob(piece, at)}
-        if asked.logprobs is not None and ask.behaviour.logprobs == "openai":
+        if asked.logprobs is not None and context.behaviour.logprobs == "openai":
             more = {"logprobs": openai_logprobs([piece], asked.logprobs, at)}
         elif asked.logprobs is not None and asked.logprobs > 1:
             more["top_logprobs"] = top_logprobs(piece, at, asked.logprobs)
-        yield chunk(piece, token_id(piece) if ask.behaviour.echo_ids else None, **more)
-    place = ask.behaviour.usage
+        yield chunk(piece, token_id(piece) if context.behaviour.echo_ids else None, **more)
+    place = context.behaviour.usage
     told = counted if place in ("finish", "separate") or (asked.usage_asked and place.startswith("asked")) else None
     separate = place in ("separate", "asked-separate")
-    last = chunk("", 128_009, generation.finish_reason, seed=_seed(ask, asked))
+    last = chunk("", 128_009, generation.finish_reason, seed=_seed(context, asked))
     yield last if separate else {**last, "usage": told}
     if separate and told:
         yield {**envelope, "choices": [], "usage": told}

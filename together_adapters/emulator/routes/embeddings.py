@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.engine.text_features import count_tokens, vector
 from together_adapters.emulator.http.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.faults import JSON_TYPE
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.routes.models import served
 
@@ -24,14 +24,14 @@ _REMEMBERED: Final = 2048
 _KNOWN: Final = {"model", "input", "encoding_format", "dimensions", "user"}
 
 
-def embed(ask: Ask) -> Response:
+def embed(context: RequestContext) -> Response:
     """Answer an embedding request."""
-    model, facts = served(ask.body)
-    texts = _inputs(ask)
-    size = _dimensions(ask, facts.dimensions or DEFAULT_DIMENSIONS)
-    encode = _base64 if ask.body.get("encoding_format") == "base64" else _floats
+    model, facts = served(context.body)
+    texts = _inputs(context)
+    size = _dimensions(context, facts.dimensions or DEFAULT_DIMENSIONS)
+    encode = _base64 if context.body.get("encoding_format") == "base64" else _floats
     counts = [count_tokens(text) for text in texts]
-    if ask.behaviour.embedding_overflow == "error" and facts.type == "embedding":
+    if context.behaviour.embedding_overflow == "error" and facts.type == "embedding":
         # The smaller of two estimates: nothing that the real tokenizer would let through may be refused.
         longest = max(min(count, len(" ".join(text.split())) // 4) for count, text in zip(counts, texts, strict=True))
         if longest > facts.context_length:
@@ -39,20 +39,20 @@ def embed(ask: Ask) -> Response:
                 f"Input validation error: an `inputs` text has about {longest} tokens; this model reads {facts.context_length}."
             )
     rows = [b'{"object":"embedding","index":%d,"embedding":%b}' % (index, encode(text, size)) for index, text in enumerate(texts)]
-    if ask.behaviour.shuffle_embeddings:
+    if context.behaviour.shuffle_embeddings:
         rows = rows[1::2] + rows[::2]
     total = sum(counts)
-    usage = {"prompt_tokens": total, "total_tokens": total} if ask.behaviour.embedding_usage else None
+    usage = {"prompt_tokens": total, "total_tokens": total} if context.behaviour.embedding_usage else None
     body = b'{"object":"list","id":%b,"model":%b,"data":[%b],"usage":%b}' % (
-        compact(ask.id), compact(model), b",".join(rows), compact(usage),
+        compact(context.id), compact(model), b",".join(rows), compact(usage),
     )  # fmt: skip
     return Response(body, media_type=JSON_TYPE)
 
 
-def _inputs(ask: Ask) -> list[str]:
-    body = ask.body
-    refused = ("user",) if ask.behaviour.dimensions else ("user", "dimensions")
-    if ask.behaviour.strict:
+def _inputs(context: RequestContext) -> list[str]:
+    body = context.body
+    refused = ("user",) if context.behaviour.dimensions else ("user", "dimensions")
+    if context.behaviour.strict:
         refused = (*refused, *sorted(set(body) - _KNOWN))
     for name in refused:
         if body.get(name) is not None:
@@ -72,8 +72,8 @@ def _inputs(ask: Ask) -> list[str]:
     return texts
 
 
-def _dimensions(ask: Ask, usual: int) -> int:
-    asked = ask.body.get("dimensions")
+def _dimensions(context: RequestContext, usual: int) -> int:
+    asked = context.body.get("dimensions")
     if asked is None:
         return usual
     if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= MOST_DIMENSIONS:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Rule, check, flag, one_of, table, text, whole
 from together_adapters.emulator.routes.models import served
 from together_adapters.types.capabilities import MODELS
@@ -78,10 +78,10 @@ class _Endpoint:
         return {**self.entry(), **own, "inactive_timeout": self.inactive_timeout}
 
 
-def create(ask: Ask) -> dict[str, Any]:
+def create(context: RequestContext) -> dict[str, Any]:
     """Create an endpoint, starting unless told otherwise."""
-    model, _ = served(ask.body)
-    body = check(ask, ask.body, _RULES)
+    model, _ = served(context.body)
+    body = check(context, context.body, _RULES)
     if body["hardware"] not in HARDWARE:
         raise bad_request(f"There is no hardware {body['hardware']}; GET /v1/hardware lists what there is.", param="hardware")
     stopped = body.get("state") == "STOPPED"
@@ -96,7 +96,7 @@ def create(ask: Ask) -> dict[str, Any]:
         wanted="STOPPED" if stopped else "STARTED",
         since=0.0 if stopped else time.monotonic(),
     )
-    kept = _kept(ask)
+    kept = _kept(context)
     if len(kept) >= _MOST:
         del kept[next(iter(kept))]
     kept[made.id] = made
@@ -122,16 +122,16 @@ def _replicas(given: dict[str, Any], now: dict[str, int]) -> dict[str, int]:
     return {"min_replicas": least, "max_replicas": most}
 
 
-def listed(ask: Ask) -> dict[str, Any]:
+def listed(context: RequestContext) -> dict[str, Any]:
     """List dedicated endpoints of one's own, and serverless ones of the service."""
-    query = ask.request.query_params
+    query = context.request.query_params
     for name, allowed in (("type", ("dedicated", "serverless")), ("usage_type", ("on-demand", "reserved"))):
         if query.get(name) not in (None, "", *allowed):
             raise bad_request(f"{name} must be one of {', '.join(allowed)}.", param=name)
     mine = query.get("mine", "").lower() == "true"
     found: list[dict[str, Any]] = []
     if query.get("type") != "serverless" and query.get("usage_type") != "reserved":
-        found += [endpoint.entry() for endpoint in _kept(ask).values()]
+        found += [endpoint.entry() for endpoint in _kept(context).values()]
     if query.get("type") != "dedicated" and not query.get("usage_type") and not mine:
         found += [_serverless(model) for model in MODELS]
     return {"object": "list", "data": found}
@@ -142,15 +142,15 @@ def _serverless(model: str) -> dict[str, Any]:
     return {**facts, "type": "serverless", "owner": "together", "state": "STARTED", "created_at": "2024-02-28T21:34:35.444Z"}
 
 
-def get(ask: Ask) -> dict[str, Any]:
+def get(context: RequestContext) -> dict[str, Any]:
     """Show an endpoint."""
-    return _find(ask).whole()
+    return _find(context).whole()
 
 
-def update(ask: Ask) -> dict[str, Any]:
+def update(context: RequestContext) -> dict[str, Any]:
     """Change an endpoint."""
-    found = _find(ask)
-    body = check(ask, ask.body, _CHANGES)
+    found = _find(context)
+    body = check(context, context.body, _CHANGES)
     replicas = _replicas(body.get("autoscaling", {}), found.autoscaling)
     found.autoscaling = replicas
     found.display_name = body.get("display_name", found.display_name)
@@ -160,28 +160,28 @@ def update(ask: Ask) -> dict[str, Any]:
     return found.whole()
 
 
-def delete(ask: Ask) -> Response:
+def delete(context: RequestContext) -> Response:
     """Remove an endpoint."""
-    del _kept(ask)[_find(ask).id]
+    del _kept(context)[_find(context).id]
     return Response(status_code=204)
 
 
-def _find(ask: Ask) -> _Endpoint:
-    id = ask.request.path_params["id"]
-    found = _kept(ask).get(id)
+def _find(context: RequestContext) -> _Endpoint:
+    id = context.request.path_params["id"]
+    found = _kept(context).get(id)
     if found is None:
         raise ApiError(404, f"There is no endpoint {id[:100]}.", param="id", code="not_found")
     return found
 
 
-def _kept(ask: Ask) -> dict[str, _Endpoint]:
-    kept: dict[str, _Endpoint] = ask.state.shelf.setdefault("endpoints", {})
+def _kept(context: RequestContext) -> dict[str, _Endpoint]:
+    kept: dict[str, _Endpoint] = context.state.shelf.setdefault("endpoints", {})
     return kept
 
 
-def hardware(ask: Ask) -> dict[str, Any]:
+def hardware(context: RequestContext) -> dict[str, Any]:
     """List hardware; with a model, whether it is free."""
-    model = ask.request.query_params.get("model")
+    model = context.request.query_params.get("model")
     if model:
         served({"model": model})
     return {"object": "list", "data": [_hardware(name, facts, bool(model)) for name, facts in HARDWARE.items()]}
@@ -200,7 +200,7 @@ def _hardware(name: str, facts: tuple[int, str, str, int, float], asked: bool) -
     return {**shown, "availability": {"status": status}} if asked else shown
 
 
-def zones(ask: Ask) -> dict[str, Any]:
+def zones(context: RequestContext) -> dict[str, Any]:
     """List the zones."""
     return {"avzones": list(ZONES)}
 
@@ -219,31 +219,31 @@ _SOURCE: Final = Rule(
 )
 
 
-def upload(ask: Ask) -> dict[str, Any]:
+def upload(context: RequestContext) -> dict[str, Any]:
     """Start an upload of a model."""
-    body = check(ask, ask.body, _UPLOAD)
+    body = check(context, context.body, _UPLOAD)
     if not _SOURCE.holds(body["model_source"]):
         raise bad_request(f"model_source must be {_SOURCE.says}.", param="model_source")
     if body.get("model_type", "model") == "model" and (body.get("base_model") or body.get("lora_model")):
         raise bad_request("base_model and lora_model go with adapters alone.", param="model_type")
     job, name = f"job-{secrets.token_hex(8)}", body["model_name"]
-    _jobs(ask)[job] = (time.monotonic(), _now(), body)
+    _jobs(context)[job] = (time.monotonic(), _now(), body)
     source = "remote" if "://" in body["model_source"] else "huggingface"
     data = {"job_id": job, "model_name": f"{_OWNER}/{name}", "model_id": f"model-{secrets.token_hex(8)}", "model_source": source}
     return {"message": "Processing model weights. Job created.", "data": data}
 
 
-def get_job(ask: Ask) -> dict[str, Any]:
+def get_job(context: RequestContext) -> dict[str, Any]:
     """Show a job."""
-    id = ask.request.path_params["id"]
-    if id not in _jobs(ask):
+    id = context.request.path_params["id"]
+    if id not in _jobs(context):
         raise ApiError(404, f"There is no job {id[:100]}.", param="id", code="not_found")
-    return _job(id, *_jobs(ask)[id])
+    return _job(id, *_jobs(context)[id])
 
 
-def list_jobs(ask: Ask) -> dict[str, Any]:
+def list_jobs(context: RequestContext) -> dict[str, Any]:
     """List jobs."""
-    return {"data": [_job(id, *job) for id, job in _jobs(ask).items()]}
+    return {"data": [_job(id, *job) for id, job in _jobs(context).items()]}
 
 
 def _job(id: str, since: float, created: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -255,8 +255,8 @@ def _job(id: str, since: float, created: str, body: dict[str, Any]) -> dict[str,
     return {"type": "model_upload", "job_id": id, "status": status, "status_updates": updates, "args": args, **times}
 
 
-def _jobs(ask: Ask) -> dict[str, tuple[float, str, dict[str, Any]]]:
-    jobs: dict[str, tuple[float, str, dict[str, Any]]] = ask.state.shelf.setdefault("model uploads", {})
+def _jobs(context: RequestContext) -> dict[str, tuple[float, str, dict[str, Any]]]:
+    jobs: dict[str, tuple[float, str, dict[str, Any]]] = context.state.shelf.setdefault("model uploads", {})
     if len(jobs) > _MOST:
         del jobs[next(iter(jobs))]
     return jobs

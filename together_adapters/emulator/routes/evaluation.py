@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.http.validation import Rule, check, flag, number, one_of, several, table, text, whole
 from together_adapters.emulator.routes.files import generate
@@ -74,28 +74,28 @@ class _Evaluation:
     ended: tuple[str, dict[str, Any]] | None = None
 
 
-def create(ask: Ask) -> dict[str, Any]:
+def create(context: RequestContext) -> dict[str, Any]:
     """Start an evaluation."""
-    body = check(ask, ask.body, {"type": one_of(*_RULES, required=True), "parameters": table(required=True)})
-    parameters = check(ask, body["parameters"], _RULES[body["type"]])
-    parameters["judge"] = _checked_model(ask, parameters["judge"], _JUDGE, "judge")
+    body = check(context, context.body, {"type": one_of(*_RULES, required=True), "parameters": table(required=True)})
+    parameters = check(context, body["parameters"], _RULES[body["type"]])
+    parameters["judge"] = _checked_model(context, parameters["judge"], _JUDGE, "judge")
     for name in ("model_to_evaluate", "model_a", "model_b"):
         if isinstance(parameters.get(name), dict):
-            parameters[name] = _checked_model(ask, parameters[name], _MODEL, name)
+            parameters[name] = _checked_model(context, parameters[name], _MODEL, name)
     if body["type"] == "classify" and (len(parameters["labels"]) < 2 or not parameters["pass_labels"]):
         raise bad_request("classify needs two labels, and one that passes.", param="labels")
     if body["type"] == "compare" and not (parameters.get("model_a") and parameters.get("model_b")):
         raise bad_request("compare needs model_a and model_b.", param="model_a")
-    data = dataset(ask, parameters["input_data_file_path"], "eval", "input_data_file_path")
-    clock = Clock(real_seconds(ask.state.shelf) / 2, 300.0)
+    data = dataset(context, parameters["input_data_file_path"], "eval", "input_data_file_path")
+    clock = Clock(real_seconds(context.state.shelf) / 2, 300.0)
     made = _Evaluation(f"eval-{uuid.uuid4()}", body["type"], parameters, clock, data)
-    _kept(ask)[made.id] = made
-    threading.Thread(target=_run, args=(ask, made), name="together-emulator-judge", daemon=True).start()
+    _kept(context)[made.id] = made
+    threading.Thread(target=_run, args=(context, made), name="together-emulator-judge", daemon=True).start()
     return {"workflow_id": made.id, "status": "pending"}
 
 
-def _checked_model(ask: Ask, given: dict[str, Any], rules: Mapping[str, Rule], name: str) -> dict[str, Any]:
-    model = check(ask, given, rules)
+def _checked_model(context: RequestContext, given: dict[str, Any], rules: Mapping[str, Rule], name: str) -> dict[str, Any]:
+    model = check(context, given, rules)
     if model["model_source"] == "external":
         if not model.get("external_api_token"):
             raise bad_request(f"{name} is external and needs external_api_token.", param=name)
@@ -105,43 +105,43 @@ def _checked_model(ask: Ask, given: dict[str, Any], rules: Mapping[str, Rule], n
     return {field: value for field, value in model.items() if field != "external_api_token"}
 
 
-def listed(ask: Ask) -> Response:
+def listed(context: RequestContext) -> Response:
     """List evaluations, the newest first, as a bare array."""
-    query = ask.request.query_params
+    query = context.request.query_params
     limit = query.get("limit") or "10"
     if not limit.isdigit() or not 1 <= int(limit) <= 100:
         raise bad_request("limit must be a whole number from 1 to 100.", param="limit")
-    jobs = [_job(job) for job in reversed(_kept(ask).values())]
+    jobs = [_job(job) for job in reversed(_kept(context).values())]
     found = [job for job in jobs if not query.get("status") or job["status"] == query["status"]]
     return Response(compact(found[: int(limit)]), media_type=JSON_TYPE)
 
 
-def retrieve(ask: Ask) -> dict[str, Any]:
+def retrieve(context: RequestContext) -> dict[str, Any]:
     """Show an evaluation."""
-    return _job(_find(ask))
+    return _job(_find(context))
 
 
-def status(ask: Ask) -> dict[str, Any]:
+def status(context: RequestContext) -> dict[str, Any]:
     """Show its status and results alone."""
-    now, results = _state(_find(ask))
+    now, results = _state(_find(context))
     return {"status": now, "results": results}
 
 
-def model_list(ask: Ask) -> dict[str, Any]:
+def model_list(context: RequestContext) -> dict[str, Any]:
     """Name the models that can judge."""
     return {"model_list": trainable()}
 
 
-def _find(ask: Ask) -> _Evaluation:
-    id = ask.request.path_params["id"]
-    found = _kept(ask).get(id)
+def _find(context: RequestContext) -> _Evaluation:
+    id = context.request.path_params["id"]
+    found = _kept(context).get(id)
     if found is None:
         raise ApiError(404, f"There is no evaluation {json.dumps(id[:100])}.", param="id", code="not_found")
     return found
 
 
-def _kept(ask: Ask) -> dict[str, _Evaluation]:
-    kept: dict[str, _Evaluation] = ask.state.shelf.setdefault("evaluations", {})
+def _kept(context: RequestContext) -> dict[str, _Evaluation]:
+    kept: dict[str, _Evaluation] = context.state.shelf.setdefault("evaluations", {})
     return kept
 
 
@@ -174,17 +174,17 @@ def _state(job: _Evaluation) -> tuple[str, dict[str, Any] | None]:
     return job.ended or ("running", None)
 
 
-def _run(ask: Ask, job: _Evaluation) -> None:
+def _run(context: RequestContext, job: _Evaluation) -> None:
     """Judge beside the requests: models may have to answer thousands of rows."""
     try:
-        job.ended = _judged(ask, job)
+        job.ended = _judged(context, job)
     except Exception as error:
-        if not folder_of(ask.state).closed:
-            ask.state.records.note_error(error)
+        if not folder_of(context.state).closed:
+            context.state.log.record_error(error)
         job.ended = "error", {"error": "The rows could not be judged."}
 
 
-def _judged(ask: Ask, job: _Evaluation) -> tuple[str, dict[str, Any]]:
+def _judged(context: RequestContext, job: _Evaluation) -> tuple[str, dict[str, Any]]:
     while not job.data.ready:
         time.sleep(0.02)
     if job.data.fault:
@@ -193,44 +193,44 @@ def _judged(ask: Ask, job: _Evaluation) -> tuple[str, dict[str, Any]]:
     if not rows:
         return "user_error", {"error": "The file has no rows that can be read."}
     try:
-        results, written = _JUDGES[job.type](ask, job.parameters, rows)
+        results, written = _JUDGES[job.type](context, job.parameters, rows)
     except _NoColumn as error:
         return "user_error", {"error": f"The file has no column {str(error)!r} in each row."}
     except RecursionError:
         return "user_error", {"error": "A row is too deeply nested to be judged."}
     lines = b"".join(compact(line) + b"\n" for line in written)
-    results["result_file_id"] = generate(ask.state, f"{job.id}-results.jsonl", "eval", lines).id
+    results["result_file_id"] = generate(context.state, f"{job.id}-results.jsonl", "eval", lines).id
     return "completed", results
 
 
 Rows = list[dict[str, Any]]
 
 
-def _answers(ask: Ask, model: Any, rows: Rows) -> list[tuple[str, str | None]]:
+def _answers(context: RequestContext, model: Any, rows: Rows) -> list[tuple[str, str | None]]:
     """What is judged in each row, with the column that it stands in, if it does."""
     if isinstance(model, str):
         if any(model not in row for row in rows):
             raise _NoColumn(model)
         return [(str(row[model]), model) for row in rows]
     if isinstance(model, dict):
-        return [(_said(ask, model, row), None) for row in rows]
+        return [(_said(context, model, row), None) for row in rows]
     columns = [next((name for name in ("response", "completion", "output", "text") if name in row), None) for row in rows]
     return [(str(row[name]) if name else " ".join(map(str, row.values())), name) for row, name in zip(rows, columns, strict=True)]
 
 
-def _said(ask: Ask, model: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _said(context: RequestContext, model: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     question = filled(model["input_template"], row)
-    learnt = answer_of(ask, model["model"], question)
+    learnt = answer_of(context, model["model"], question)
     if learnt is not None:
         return learnt
     talk = Conversation((Message("system", filled(model["system_template"], row)), Message("user", question)))
     return responder.respond(talk, {}).text
 
 
-def _classify(ask: Ask, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
+def _classify(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
     labels, passing = parameters["labels"], parameters["pass_labels"]
     written: Rows = []
-    for row, (answer, column) in zip(rows, _answers(ask, parameters.get("model_to_evaluate"), rows), strict=True):
+    for row, (answer, column) in zip(rows, _answers(context, parameters.get("model_to_evaluate"), rows), strict=True):
         label = label_for(answer, quality(answer, row, column), labels, passing)
         written.append({**row, "evaluated_response": answer, "judge_label": label, "judge_passed": label in passing})
     counts = {label: sum(line["judge_label"] == label for line in written) for label in labels}
@@ -243,10 +243,10 @@ def _classify(ask: Ask, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict
     }, written
 
 
-def _score(ask: Ask, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
+def _score(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
     least, most, threshold = (parameters[name] for name in ("min_score", "max_score", "pass_threshold"))
     written: Rows = []
-    for row, (answer, column) in zip(rows, _answers(ask, parameters.get("model_to_evaluate"), rows), strict=True):
+    for row, (answer, column) in zip(rows, _answers(context, parameters.get("model_to_evaluate"), rows), strict=True):
         mark = score_for(quality(answer, row, column), least, most)
         written.append({**row, "evaluated_response": answer, "judge_score": mark, "judge_passed": mark >= threshold})
     marks = [line["judge_score"] for line in written]
@@ -260,8 +260,8 @@ def _score(ask: Ask, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[st
     }, written
 
 
-def _compare(ask: Ask, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
-    first, second = (_answers(ask, parameters[name], rows) for name in ("model_a", "model_b"))
+def _compare(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
+    first, second = (_answers(context, parameters[name], rows) for name in ("model_a", "model_b"))
     columns = {column for _, column in (*first, *second)}
     written: Rows = []
     for row, (one, _), (other, _) in zip(rows, first, second, strict=True):
@@ -286,7 +286,7 @@ def _percentage(written: Rows) -> float:
     return round(100 * sum(bool(line["judge_passed"]) for line in written) / len(written), 2)
 
 
-_JUDGES: Final[Mapping[str, Callable[[Ask, Mapping[str, Any], Rows], tuple[dict[str, Any], Rows]]]] = {
+_JUDGES: Final[Mapping[str, Callable[[RequestContext, Mapping[str, Any], Rows], tuple[dict[str, Any], Rows]]]] = {
     "classify": _classify,
     "score": _score,
     "compare": _compare,

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from together_adapters.emulator.app import Ask, State, json_route
 from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.routing import RequestContext, State, json_route
 from together_adapters.emulator.store.byte_ranges import content
 from together_adapters.emulator.store.disk import Stored, folder_of
 
@@ -128,7 +128,7 @@ def files_of(state: State) -> Files:
     return found
 
 
-def new_file(ask: Ask, fields: dict[str, Any]) -> StoredFile | Response:
+def new_file(context: RequestContext, fields: dict[str, Any]) -> StoredFile | Response:
     """Return a file as an upload announces it, or the answer that says that it is there already.
 
     Raises:
@@ -145,7 +145,7 @@ def new_file(ask: Ask, fields: dict[str, Any]) -> StoredFile | Response:
     checksum = fields.get("checksum") or ""
     if not isinstance(checksum, str):
         raise bad_request("checksum must be a string.", param="checksum")
-    if there := files_of(ask.state).same(checksum, purpose):
+    if there := files_of(context.state).same(checksum, purpose):
         return conflict(there)
     return StoredFile(name.replace("\\", "/").rpartition("/")[2], purpose, kind, checksum)
 
@@ -169,7 +169,7 @@ def _look_into(state: State, file: StoredFile) -> None:
         file.report = _report(state, file)
     except Exception as error:
         if not folder_of(state).closed and file.content is not None and file.id in {kept.id for kept in files_of(state).all()}:
-            state.records.note_error(error)
+            state.log.record_error(error)
         file.report = {"valid": False, "file_id": file.id, "error_type": "INVALID_FORMAT", "error": "The file cannot be read."}
 
 
@@ -212,25 +212,25 @@ def generate(state: State, name: str, purpose: str, data: bytes) -> StoredFile:
     return files_of(state).add(file)
 
 
-def _list(ask: Ask) -> dict[str, Any]:
-    return {"object": "list", "data": [file.shown() for file in files_of(ask.state).all()]}
+def _list(context: RequestContext) -> dict[str, Any]:
+    return {"object": "list", "data": [file.shown() for file in files_of(context.state).all()]}
 
 
-def _retrieve(ask: Ask) -> dict[str, Any]:
-    return files_of(ask.state).get(ask.request.path_params["id"]).shown()
+def _retrieve(context: RequestContext) -> dict[str, Any]:
+    return files_of(context.state).get(context.request.path_params["id"]).shown()
 
 
-def _delete(ask: Ask) -> dict[str, Any]:
-    id = ask.request.path_params["id"]
-    files_of(ask.state).remove(id)
+def _delete(context: RequestContext) -> dict[str, Any]:
+    id = context.request.path_params["id"]
+    files_of(context.state).remove(id)
     return {"id": id, "object": "file", "deleted": True}
 
 
-def _content(ask: Ask) -> Response:
-    file = files_of(ask.state).get(ask.request.path_params["id"])
+def _content(context: RequestContext) -> Response:
+    file = files_of(context.state).get(context.request.path_params["id"])
     if file.content is None:
         raise bad_request("The file has no content yet.")
-    return content(ask, file.content, _MEDIA[file.type])
+    return content(context, file.content, _MEDIA[file.type])
 
 
 ROUTES: Any = [

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from together_adapters.emulator.app import Ask, json_route, respond
 from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import check, flag, number, one_of, table, text, whole
 from together_adapters.emulator.routes.public_files import keep
 from together_adapters.emulator.store.byte_ranges import content
@@ -73,15 +71,15 @@ _SHOWN: Final = (
 )  # fmt: skip
 
 
-def create(ask: Ask) -> dict[str, Any]:
+def create(context: RequestContext) -> dict[str, Any]:
     """Start a job."""
-    body = dict(_DEFAULTS) | {name: value for name, value in check(ask, ask.body, _JOB).items() if value is not None}
-    base, limits = _base(ask, body)
-    body["training_type"] = _training_type(ask, body, limits)
+    body = dict(_DEFAULTS) | {name: value for name, value in check(context, context.body, _JOB).items() if value is not None}
+    base, limits = _base(context, body)
+    body["training_type"] = _training_type(context, body, limits)
     batch = _batch(body, limits)
     if body["n_epochs"] > limits["max_num_epochs"]:
         raise bad_request(f"n_epochs may be {limits['max_num_epochs']} at most.", param="n_epochs")
-    data, checks = _data(ask, body)
+    data, checks = _data(context, body)
     if body["n_evals"] and checks is None:
         raise bad_request("n_evals needs a validation_file.", param="validation_file")
     suffix = str(body.get("suffix") or "")
@@ -89,7 +87,7 @@ def create(ask: Ask) -> dict[str, Any]:
     job = FineTune(
         id=f"ft-{uuid.uuid4()}",
         body={name: body[name] for name in _SHOWN if name in body},
-        clock=Clock(real_seconds(ask.state.shelf), 1_800.0, stuck="[slow]" in suffix),
+        clock=Clock(real_seconds(context.state.shelf), 1_800.0, stuck="[slow]" in suffix),
         data=data,
         checks=checks,
         base=base,
@@ -99,35 +97,35 @@ def create(ask: Ask) -> dict[str, Any]:
         fails="[fail]" in suffix,
         wandb=any(body.get(name) for name in ("wandb_key", "wandb_api_key")),
     )
-    jobs_of(ask)[job.id] = job
+    jobs_of(context)[job.id] = job
     return job.shown(whole=False)
 
 
-def _base(ask: Ask, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _base(context: RequestContext, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The model that is trained, with its limits; for a checkpoint, the one of its job."""
     model, checkpoint = body.get("model"), body.get("from_checkpoint")
     if model and checkpoint:
         raise bad_request("model and from_checkpoint exclude each other.", param="from_checkpoint")
     if not model and not checkpoint:
         raise bad_request("model is required.", param="model")
-    limits = _limits(ask, str(model or str(checkpoint).partition(":")[0]))
+    limits = _limits(context, str(model or str(checkpoint).partition(":")[0]))
     return limits["model_name"], limits
 
 
-def _limits(ask: Ask, name: str) -> dict[str, Any]:
+def _limits(context: RequestContext, name: str) -> dict[str, Any]:
     """The limits of a model, or of what a job was made of."""
-    job = jobs_of(ask).get(name) or by_output(ask, name)
+    job = jobs_of(context).get(name) or by_output(context, name)
     if job is None and name.startswith("ft-"):
         raise _missing(name)
     return limits_of(job.base if job else name)
 
 
-def _training_type(ask: Ask, body: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+def _training_type(context: RequestContext, body: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
     rank = limits["lora_training"]["default_rank"]
     usual = {"type": "Lora", "lora_r": rank, "lora_alpha": 2 * rank, "lora_dropout": 0.0, "lora_trainable_modules": "all-linear"}
     given = body.get("training_type")
     if given is None:
-        parent = jobs_of(ask).get(str(body.get("from_checkpoint") or "").partition(":")[0])
+        parent = jobs_of(context).get(str(body.get("from_checkpoint") or "").partition(":")[0])
         return parent.body["training_type"] if parent else usual
     if given.get("type") not in ("Lora", "Full"):
         raise bad_request("training_type.type must be Lora or Full.", param="training_type")
@@ -157,11 +155,11 @@ def _batch(body: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
     return int(size)
 
 
-def _data(ask: Ask, body: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
+def _data(context: RequestContext, body: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
     checks = body.get("validation_file")
     return (
-        dataset(ask, body["training_file"], "fine-tune", "training_file"),
-        dataset(ask, checks, "fine-tune", "validation_file") if checks else None,
+        dataset(context, body["training_file"], "fine-tune", "training_file"),
+        dataset(context, checks, "fine-tune", "validation_file") if checks else None,
     )
 
 
@@ -174,12 +172,12 @@ def _price(data: Dataset, checks: Dataset | None, body: Mapping[str, Any]) -> fl
     return round(max(_LEAST_PRICE, float(price)), 6)
 
 
-def estimate_price(ask: Ask) -> dict[str, Any]:
+def estimate_price(context: RequestContext) -> dict[str, Any]:
     """Estimate a price; without one, the fields of the older answer are there all the same."""
-    body = dict(_DEFAULTS) | check(ask, ask.body, {name: _JOB[name] for name in ("training_file", "n_epochs", "n_evals")})
+    body = dict(_DEFAULTS) | check(context, context.body, {name: _JOB[name] for name in ("training_file", "n_epochs", "n_evals")})
     if body.get("model"):
-        _limits(ask, str(body["model"]))
-    data, checks = _data(ask, body)
+        _limits(context, str(body["model"]))
+    data, checks = _data(context, body)
     reason = _unavailable("train", data) or (_unavailable("eval", checks) if checks else "")
     price = 0.0 if reason else _price(data, checks, body)
     told = {
@@ -197,58 +195,53 @@ def _unavailable(which: str, data: Dataset) -> str:
     return f"{which}_file_invalid" if data.fault else "" if data.ready else f"{which}_file_not_validated"
 
 
-def listed(ask: Ask) -> dict[str, Any]:
+def listed(context: RequestContext) -> dict[str, Any]:
     """List jobs, the newest first."""
-    return {"object": "list", "data": [job.shown(whole=False) for job in reversed(jobs_of(ask).values())]}
+    return {"object": "list", "data": [job.shown(whole=False) for job in reversed(jobs_of(context).values())]}
 
 
-def retrieve(ask: Ask) -> dict[str, Any]:
+def retrieve(context: RequestContext) -> dict[str, Any]:
     """Show a job."""
-    return _find(ask).shown(whole=True)
+    return _find(context).shown(whole=True)
 
 
-async def _cancel(request: Request) -> Response:
-    """Take a POST without a body, as clients send it here."""
-    return await respond(cancel, Ask(request=request, **request.scope["ask"]))
-
-
-def cancel(ask: Ask) -> dict[str, Any]:
+def cancel(context: RequestContext) -> dict[str, Any]:
     """Cancel a job that has not ended."""
-    job = _find(ask)
+    job = _find(context)
     if job.status() in _ENDED:
         raise bad_request(f"The job {job.id} is {job.status()}; there is nothing to cancel.", param="id")
     job.cancel()
     return job.shown(whole=False)
 
 
-def delete(ask: Ask) -> dict[str, Any]:
+def delete(context: RequestContext) -> dict[str, Any]:
     """Delete a job."""
-    job = _find(ask)
-    if job.status() not in _ENDED and ask.request.query_params.get("force", "").lower() != "true":
+    job = _find(context)
+    if job.status() not in _ENDED and context.request.query_params.get("force", "").lower() != "true":
         job.cancel()
-    del jobs_of(ask)[job.id]
+    del jobs_of(context)[job.id]
     return {"message": f"The job {job.id} is deleted."}
 
 
-def events(ask: Ask) -> dict[str, Any]:
+def events(context: RequestContext) -> dict[str, Any]:
     """Tell a job's diary."""
-    return {"object": "list", "data": _find(ask).events()}
+    return {"object": "list", "data": _find(context).events()}
 
 
-def checkpoints(ask: Ask) -> dict[str, Any]:
+def checkpoints(context: RequestContext) -> dict[str, Any]:
     """List what a job has kept."""
-    return {"object": "list", "data": _find(ask).checkpoints()}
+    return {"object": "list", "data": _find(context).checkpoints()}
 
 
-def metrics(ask: Ask) -> dict[str, Any]:
+def metrics(context: RequestContext) -> dict[str, Any]:
     """Show what was measured; what is wanted stands in the query, or in a body as the first description had it."""
-    asked = {**(ask.body if isinstance(ask.body, dict) else {}), **ask.request.query_params}
+    asked = {**(context.body if isinstance(context.body, dict) else {}), **context.request.query_params}
     bounds = {name: _number(asked, name) for name in ("global_step_from", "global_step_to", "resolution")}
     first, last = bounds["global_step_from"], bounds["global_step_to"]
     since, until = str(asked.get("logged_at_from") or ""), str(asked.get("logged_at_to") or "~")
     rows = [
         row
-        for at, row in _find(ask).metrics()
+        for at, row in _find(context).metrics()
         if (first is None or row["train/global_step"] >= first)
         and (last is None or row["train/global_step"] <= last)
         and since.rstrip("Z") <= at.rstrip("Z") <= until.rstrip("Z")
@@ -268,26 +261,26 @@ def _number(asked: Mapping[str, Any], name: str) -> int | None:
     return int(value)
 
 
-def model_limits(ask: Ask) -> dict[str, Any]:
+def model_limits(context: RequestContext) -> dict[str, Any]:
     """Show what a model takes."""
-    query = ask.request.query_params
+    query = context.request.query_params
     # The asynchronous half of the 1.x SDK has the other word.
     name = query.get("model_name") or query.get("model")
     if not name:
         raise bad_request("model_name is required.", param="model_name")
-    return _limits(ask, name)
+    return _limits(context, name)
 
 
-def supported(ask: Ask) -> dict[str, Any]:
+def supported(context: RequestContext) -> dict[str, Any]:
     """Name the models that can be trained."""
     return {"models": trainable()}
 
 
-def preview(ask: Ask) -> dict[str, Any]:
+def preview(context: RequestContext) -> dict[str, Any]:
     """Show rows in tokens."""
     body = check(
-        ask,
-        ask.body,
+        context,
+        context.body,
         {
             "model": text(500, required=True),
             "training_file": text(200, required=True),
@@ -296,8 +289,8 @@ def preview(ask: Ask) -> dict[str, Any]:
             "training_method": one_of("sft"),
         },
     )
-    limits = _limits(ask, body["model"])
-    data = dataset(ask, body["training_file"], "fine-tune", "training_file")
+    limits = _limits(context, body["model"])
+    data = dataset(context, body["training_file"], "fine-tune", "training_file")
     if data.fault:
         raise bad_request(f"{data.id} cannot be shown: {data.fault}", param="training_file")
     longest = limits["max_seq_length_sft"]
@@ -311,29 +304,29 @@ def preview(ask: Ask) -> dict[str, Any]:
     }
 
 
-def download(ask: Ask) -> Response:
+def download(context: RequestContext) -> Response:
     """Give the archive of a model, or a stretch of it."""
-    query = ask.request.query_params
-    job = jobs_of(ask).get(query.get("ft_id", ""))
+    query = context.request.query_params
+    job = jobs_of(context).get(query.get("ft_id", ""))
     if job is None:
         raise _missing(query.get("ft_id", ""))
     step, kind = _wanted(job, query.get("checkpoint_step", ""), query.get("checkpoint", ""))
     name = f"{job.id} {kind} {step}"
-    kept: dict[str, Stored] = ask.state.shelf.setdefault("archives", {})
+    kept: dict[str, Stored] = context.state.shelf.setdefault("archives", {})
     if name not in kept:
-        kept[name] = Stored.of(ask.state, archive(job, kind, step))
-    return content(ask, kept[name], MEDIA_TYPE)
+        kept[name] = Stored.of(context.state, archive(job, kind, step))
+    return content(context, kept[name], MEDIA_TYPE)
 
 
-def tokenized_dataset(ask: Ask) -> dict[str, Any]:
+def tokenized_dataset(context: RequestContext) -> dict[str, Any]:
     """Give the address of the training data in tokens, once they have been read."""
-    job = _find(ask)
+    job = _find(context)
     if job.fault or job.steps_done() == 0:
         raise bad_request(f"The job {job.id} is {job.status()}; its data are not in tokens yet.", param="id")
     name, data = f"{job.id}-tokenized.tar.gz", tokenized(job)
     expires = stamp(datetime.now(UTC) + timedelta(hours=1))
     facts = {"filename": name, "content_type": MEDIA_TYPE, "size": len(data), "expires_at": expires}
-    return {"url": keep(ask, name, data, MEDIA_TYPE), **facts}
+    return {"url": keep(context, name, data, MEDIA_TYPE), **facts}
 
 
 def _wanted(job: FineTune, step: str, kind: str) -> tuple[int, str]:
@@ -354,9 +347,9 @@ def _wanted(job: FineTune, step: str, kind: str) -> tuple[int, str]:
     return job.steps, "adapter" if kind == "adapter" else "model"
 
 
-def _find(ask: Ask) -> FineTune:
-    id = ask.request.path_params["id"]
-    found = jobs_of(ask).get(id)
+def _find(context: RequestContext) -> FineTune:
+    id = context.request.path_params["id"]
+    found = jobs_of(context).get(id)
     if found is None:
         raise _missing(id)
     return found
@@ -375,7 +368,7 @@ ROUTES: Any = [
     json_route("/v1/fine-tunes/models/supported", supported, method="GET"),
     json_route("/v1/fine-tunes/{id}", retrieve, method="GET"),
     json_route("/v1/fine-tunes/{id}", delete, method="DELETE"),
-    Route("/v1/fine-tunes/{id}/cancel", _cancel, methods=["POST"]),
+    json_route("/v1/fine-tunes/{id}/cancel", cancel, needs_object=False),
     json_route("/v1/fine-tunes/{id}/events", events, method="GET"),
     json_route("/v1/fine-tunes/{id}/checkpoints", checkpoints, method="GET"),
     json_route("/v1/fine-tunes/{id}/metrics", metrics, method="GET"),

@@ -6,8 +6,8 @@ import re
 from base64 import b64encode
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Rule, check, flag, number, one_of, several, text, whole
 from together_adapters.emulator.media.images import jpeg, png
 from together_adapters.emulator.routes.models import served
@@ -43,25 +43,25 @@ _RULES: Final = {
 }
 
 
-def generate(ask: Ask) -> dict[str, Any]:
+def generate(context: RequestContext) -> dict[str, Any]:
     """Answer an image request."""
-    model, _ = served(ask.body)
+    model, _ = served(context.body)
     if model in MODELS:
         raise bad_request(f"{model} is not an image model.", param="model")
-    body = check(ask, ask.body, _RULES)
+    body = check(context, context.body, _RULES)
     width, height = _size(body.get("size", "auto")) or (1024, 1024)
     width, height = body.get("width", width), body.get("height", height)
     draw, ending = (png, "png") if body.get("output_format") == "png" else (jpeg, "jpeg")
     data = []
     for index in range(body.get("n", 1)):
         picture = draw(f"{model}\n{body['prompt']}\n{body.get('seed', 0)}\n{index}", width, height)
-        data.append({"timings": {"inference": 0.1}, "index": index, **_delivered(ask, body, picture, ending)})
-    return {"id": ask.id, "model": model, "object": "list", "data": data}
+        data.append({"timings": {"inference": 0.1}, "index": index, **_delivered(context, body, picture, ending)})
+    return {"id": context.id, "model": model, "object": "list", "data": data}
 
 
-def _delivered(ask: Ask, body: dict[str, Any], picture: bytes, ending: str) -> dict[str, str]:
+def _delivered(context: RequestContext, body: dict[str, Any], picture: bytes, ending: str) -> dict[str, str]:
     if body.get("response_format", "url") == "url":
-        return {"type": "url", "url": keep(ask, f"image.{ending}", picture, f"image/{ending}")}
+        return {"type": "url", "url": keep(context, f"image.{ending}", picture, f"image/{ending}")}
     return {"type": "b64_json", "b64_json": b64encode(picture).decode()}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.http.errors import bad_request, model_not_available
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.store.fine_tune_job import jobs_of
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
@@ -32,15 +32,17 @@ def served(body: dict[str, Any]) -> tuple[str, Capabilities]:
     return model, capabilities(model)
 
 
-def list_models(ask: Ask) -> list[dict[str, Any]]:
+def list_models(context: RequestContext) -> list[dict[str, Any]]:
     """Answer with a bare array, as the service does: the catalogue, and what was tuned here."""
     tuned = [
-        _card(job.output, capabilities(job.base), "fine-tuned") for job in jobs_of(ask).values() if job.status() == "completed"
+        _card(job.output, capabilities(job.base), "fine-tuned")
+        for job in jobs_of(context).values()
+        if job.status() == "completed"
     ]
     return [_card(name, facts) for name, facts in MODELS.items()] + tuned
 
 
-def list_autoscaled(ask: Ask) -> list[dict[str, Any]]:
+def list_autoscaled(context: RequestContext) -> list[dict[str, Any]]:
     """Answer with the models that run on dedicated endpoints: here the rerankers, and every fourth chat model."""
     chat = [name for name, facts in MODELS.items() if facts.type == "chat"][::4]
     rerank = [name for name, facts in MODELS.items() if facts.type == "rerank"]

@@ -8,33 +8,33 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from together_adapters.emulator.app import PUBLIC, Ask, json_route
 from together_adapters.emulator.http.errors import TYPICAL
+from together_adapters.emulator.http.routing import PUBLIC, RequestContext, json_route
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _Kept = OrderedDict[str, tuple[bytes, str]]
 
 
-def keep(ask: Ask, name: str, content: bytes, media_type: str) -> str:
+def keep(context: RequestContext, name: str, content: bytes, media_type: str) -> str:
     """Keep a file and return the address under which it can be fetched."""
-    kept = _kept(ask)
+    kept = _kept(context)
     path = f"{PUBLIC}{secrets.token_hex(8)}/{name}"
     kept[path] = (content, media_type)
     while len(kept) > 1 and sum(len(file) for file, _ in kept.values()) > _MOST_BYTES:
         kept.popitem(last=False)
-    return f"{str(ask.request.base_url).rstrip('/')}{path}"
+    return f"{str(context.request.base_url).rstrip('/')}{path}"
 
 
-def fetch(ask: Ask) -> Response:
+def fetch(context: RequestContext) -> Response:
     """Answer with a file."""
-    found = _kept(ask).get(ask.request.scope["path"])
+    found = _kept(context).get(context.request.scope["path"])
     if found is None:
         raise TYPICAL[404]
     return Response(found[0], media_type=found[1])
 
 
-def _kept(ask: Ask) -> _Kept:
-    kept: _Kept = ask.state.shelf.setdefault("storage", OrderedDict())
+def _kept(context: RequestContext) -> _Kept:
+    kept: _Kept = context.state.shelf.setdefault("storage", OrderedDict())
     return kept
 
 

@@ -6,9 +6,9 @@ import json
 import math
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
 from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.models import served
 
 _KNOWN: Final = {"model", "query", "documents", "top_n", "return_documents", "rank_fields"}
@@ -18,9 +18,9 @@ _READ: Final = 4_000
 """Characters of a text that count; no reranker reads more."""
 
 
-def rerank(ask: Ask) -> dict[str, Any]:
+def rerank(context: RequestContext) -> dict[str, Any]:
     """Answer a rerank request. Unknown keys are always refused, as the service's schema demands."""
-    body = ask.body
+    body = context.body
     model, facts = served(body)
     for name in sorted(set(body) - _KNOWN):
         raise bad_request(f"Unrecognized request argument supplied: {name}", param=name)
@@ -33,7 +33,7 @@ def rerank(ask: Ask) -> dict[str, Any]:
     used = sum(len(text) // 4 + 1 for text in texts) + (len(query) // 4 + 1) * len(texts)
     return {
         "object": "rerank",
-        "id": ask.id,
+        "id": context.id,
         "model": model,
         "results": [
             {

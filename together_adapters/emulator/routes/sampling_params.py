@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask
 from together_adapters.emulator.http.errors import ApiError, bad_request, context_too_long, unprocessable
+from together_adapters.emulator.http.routing import RequestContext
 from together_adapters.types.capabilities import Capabilities
 
 
@@ -68,15 +68,15 @@ class Parameters:
     seed: int | None
 
 
-def read(ask: Ask, known: frozenset[str], facts: Capabilities, prompt_tokens: int) -> Parameters:
+def read(context: RequestContext, known: frozenset[str], facts: Capabilities, prompt_tokens: int) -> Parameters:
     """Check and read the parameters of a request.
 
     Raises:
         ApiError: One has a wrong type or value, is unknown to a strict server, or the prompt does not fit.
     """
-    body = ask.body
+    body = context.body
     for name, value in body.items():
-        if ask.behaviour.strict and name not in known:
+        if context.behaviour.strict and name not in known:
             raise ApiError(422, f"Input validation error: unknown parameter {name}", param=name)
         if value is not None and name in _RULES and not _RULES[name][0](value):
             raise unprocessable(f"{name} must be {_RULES[name][1]}", param=name)

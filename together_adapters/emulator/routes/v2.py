@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask, json_route
 from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import check, one_of, text
 from together_adapters.emulator.routes.endpoints import HARDWARE, ZONES
 from together_adapters.emulator.routes.models import price_of
@@ -32,17 +32,17 @@ _MODEL: Final = {
 _CATALOGUED: Final = "2025-01-01T00:00:00Z"
 
 
-def supported(ask: Ask) -> dict[str, Any]:
+def supported(context: RequestContext) -> dict[str, Any]:
     """List the catalogue, of one kind of product or by a word."""
-    query = ask.request.query_params
+    query = context.request.query_params
     word, product = query.get("search", "").lower(), query.get("product")
     entries = [_catalogued(name, facts) for name, facts in MODELS.items() if word in name.lower()]
-    return _page(ask, [entry for entry in entries if not product or product in entry["products"]])
+    return _page(context, [entry for entry in entries if not product or product in entry["products"]])
 
 
-def one_supported(ask: Ask) -> dict[str, Any]:
+def one_supported(context: RequestContext) -> dict[str, Any]:
     """Show one entry of the catalogue."""
-    return _one([_catalogued(name, facts) for name, facts in MODELS.items()], ask, "model")
+    return _one([_catalogued(name, facts) for name, facts in MODELS.items()], context, "model")
 
 
 def _catalogued(name: str, facts: Capabilities) -> dict[str, Any]:
@@ -82,14 +82,14 @@ def _slug(name: str) -> str:
     return name.lower().replace("/", "--")
 
 
-def instance_types(ask: Ask) -> dict[str, Any]:
+def instance_types(context: RequestContext) -> dict[str, Any]:
     """List hardware."""
     return {"object": "list", "data": _instances(), "next_cursor": None}
 
 
-def instance_type(ask: Ask) -> dict[str, Any]:
+def instance_type(context: RequestContext) -> dict[str, Any]:
     """Show one kind of hardware."""
-    return _one(_instances(), ask, "instance type")
+    return _one(_instances(), context, "instance type")
 
 
 def _instances() -> list[dict[str, Any]]:
@@ -108,44 +108,44 @@ def _instances() -> list[dict[str, Any]]:
     ]
 
 
-def models(ask: Ask) -> dict[str, Any]:
+def models(context: RequestContext) -> dict[str, Any]:
     """List a project's own models: those that were tuned, and those that were registered."""
-    return _page(ask, _models(ask))
+    return _page(context, _models(context))
 
 
-def model(ask: Ask) -> dict[str, Any]:
+def model(context: RequestContext) -> dict[str, Any]:
     """Show one of them."""
-    return _one(_models(ask), ask, "model")
+    return _one(_models(context), context, "model")
 
 
-def register(ask: Ask) -> dict[str, Any]:
+def register(context: RequestContext) -> dict[str, Any]:
     """Register a model."""
-    body = check(ask, ask.body, _MODEL)
+    body = check(context, context.body, _MODEL)
     kind = "WEIGHTS_TYPE_ADAPTER" if body["type"].startswith("adapter") else "WEIGHTS_TYPE_DEFAULT"
-    made = _model(ask, f"model-{secrets.token_hex(8)}", body["name"], body["baseModelId"], kind, body.get("description", ""))
-    return _add(ask, "registered", made)
+    made = _model(context, f"model-{secrets.token_hex(8)}", body["name"], body["baseModelId"], kind, body.get("description", ""))
+    return _add(context, "registered", made)
 
 
-def unregister(ask: Ask) -> dict[str, Any]:
+def unregister(context: RequestContext) -> dict[str, Any]:
     """Forget a registered model."""
-    return _remove(ask, "registered")
+    return _remove(context, "registered")
 
 
-def _models(ask: Ask) -> list[dict[str, Any]]:
-    tuned = [_tuned(ask, job) for job in jobs_of(ask).values() if job.status() == "completed"]
-    return tuned + _project(ask, "registered")
+def _models(context: RequestContext) -> list[dict[str, Any]]:
+    tuned = [_tuned(context, job) for job in jobs_of(context).values() if job.status() == "completed"]
+    return tuned + _project(context, "registered")
 
 
-def _tuned(ask: Ask, job: FineTune) -> dict[str, Any]:
+def _tuned(context: RequestContext, job: FineTune) -> dict[str, Any]:
     kind = "WEIGHTS_TYPE_ADAPTER" if job.is_lora else "WEIGHTS_TYPE_DEFAULT"
-    return _model(ask, job.id.replace("ft-", "model-"), job.output, _slug(job.base), kind, "")
+    return _model(context, job.id.replace("ft-", "model-"), job.output, _slug(job.base), kind, "")
 
 
-def _model(ask: Ask, id: str, name: str, base: str, kind: str, description: str) -> dict[str, Any]:
-    project = ask.request.path_params["project"]
+def _model(context: RequestContext, id: str, name: str, base: str, kind: str, description: str) -> dict[str, Any]:
+    project = context.request.path_params["project"]
     return {
         "id": id,
-        "name": _qualified(ask, name),
+        "name": _qualified(context, name),
         "organizationId": "org-emulator",
         "projectId": project,
         "visibility": _PRIVATE,
@@ -155,29 +155,29 @@ def _model(ask: Ask, id: str, name: str, base: str, kind: str, description: str)
     }
 
 
-def _qualified(ask: Ask, name: str) -> str:
-    return name if "/" in name else f"{ask.request.path_params['project']}/{name}"
+def _qualified(context: RequestContext, name: str) -> str:
+    return name if "/" in name else f"{context.request.path_params['project']}/{name}"
 
 
-def endpoints(ask: Ask) -> dict[str, Any]:
+def endpoints(context: RequestContext) -> dict[str, Any]:
     """List a project's endpoints."""
-    return _page(ask, _project(ask, "routes"))
+    return _page(context, _project(context, "routes"))
 
 
-def endpoint(ask: Ask) -> dict[str, Any]:
+def endpoint(context: RequestContext) -> dict[str, Any]:
     """Show one of them."""
-    return _one(_project(ask, "routes"), ask, "endpoint")
+    return _one(_project(context, "routes"), context, "endpoint")
 
 
-def create_endpoint(ask: Ask) -> dict[str, Any]:
+def create_endpoint(context: RequestContext) -> dict[str, Any]:
     """Create an endpoint, which answers at once under its name."""
-    body = check(ask, ask.body, _ENDPOINT)
+    body = check(context, context.body, _ENDPOINT)
     if "name" not in body:
         raise bad_request("name is required.", param="name")
-    project, now = ask.request.path_params["project"], _now()
+    project, now = context.request.path_params["project"], _now()
     made = {
         "id": f"ep_{secrets.token_hex(8)}",
-        "name": _qualified(ask, body["name"]),
+        "name": _qualified(context, body["name"]),
         "projectId": project,
         "visibility": body.get("visibility", _PRIVATE),
         "endpointType": "ENDPOINT_TYPE_DEDICATED",
@@ -187,42 +187,42 @@ def create_endpoint(ask: Ask) -> dict[str, Any]:
         "createdAt": now,
         "updatedAt": now,
     }
-    return _add(ask, "routes", made)
+    return _add(context, "routes", made)
 
 
-def change_endpoint(ask: Ask) -> dict[str, Any]:
+def change_endpoint(context: RequestContext) -> dict[str, Any]:
     """Change an endpoint, if it is still the one that the request's `etag` speaks of."""
-    found = endpoint(ask)
-    body = check(ask, ask.body, {**_ENDPOINT, "etag": text(100)})
+    found = endpoint(context)
+    body = check(context, context.body, {**_ENDPOINT, "etag": text(100)})
     if body.get("etag", found["etag"]) != found["etag"]:
         raise ApiError(409, f"The endpoint {found['id']} has changed meanwhile.", param="etag", code="conflict")
     if "name" in body:
-        body["name"] = _qualified(ask, body["name"])
+        body["name"] = _qualified(context, body["name"])
     found |= {name: body[name] for name in _ENDPOINT if name in body} | {"etag": secrets.token_hex(4), "updatedAt": _now()}
     return found
 
 
-def delete_endpoint(ask: Ask) -> dict[str, Any]:
+def delete_endpoint(context: RequestContext) -> dict[str, Any]:
     """Remove an endpoint."""
-    return _remove(ask, "routes")
+    return _remove(context, "routes")
 
 
 def _now() -> str:
     return stamp(datetime.now(UTC))
 
 
-def _kept(ask: Ask, kind: str) -> dict[str, dict[str, Any]]:
-    kept: dict[str, dict[str, Any]] = ask.state.shelf.setdefault(f"project {kind}", {})
+def _kept(context: RequestContext, kind: str) -> dict[str, dict[str, Any]]:
+    kept: dict[str, dict[str, Any]] = context.state.shelf.setdefault(f"project {kind}", {})
     return kept
 
 
-def _project(ask: Ask, kind: str) -> list[dict[str, Any]]:
-    project = ask.request.path_params["project"]
-    return [entry for entry in _kept(ask, kind).values() if entry["projectId"] == project]
+def _project(context: RequestContext, kind: str) -> list[dict[str, Any]]:
+    project = context.request.path_params["project"]
+    return [entry for entry in _kept(context, kind).values() if entry["projectId"] == project]
 
 
-def _add(ask: Ask, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
-    kept = _kept(ask, kind)
+def _add(context: RequestContext, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
+    kept = _kept(context, kind)
     if any(entry["name"] == other["name"] for other in kept.values()):
         raise ApiError(409, f"The name {entry['name']} is taken.", param="name", code="conflict")
     if len(kept) >= _MOST:
@@ -231,22 +231,22 @@ def _add(ask: Ask, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _remove(ask: Ask, kind: str) -> dict[str, Any]:
-    del _kept(ask, kind)[_one(_project(ask, kind), ask, "model or endpoint")["id"]]
+def _remove(context: RequestContext, kind: str) -> dict[str, Any]:
+    del _kept(context, kind)[_one(_project(context, kind), context, "model or endpoint")["id"]]
     return {}
 
 
-def _one(entries: Sequence[dict[str, Any]], ask: Ask, what: str) -> dict[str, Any]:
-    id = ask.request.path_params["id"]
+def _one(entries: Sequence[dict[str, Any]], context: RequestContext, what: str) -> dict[str, Any]:
+    id = context.request.path_params["id"]
     found = next((entry for entry in entries if entry["id"] == id), None)
     if found is None:
         raise ApiError(404, f"There is no {what} {id[:100]}.", param="id", code="not_found")
     return found
 
 
-def _page(ask: Ask, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _page(context: RequestContext, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A page of a list: `after` is the id that the page before ended with."""
-    query = ask.request.query_params
+    query = context.request.query_params
     limit = query.get("limit") or "100"
     if not limit.isdecimal() or not 1 <= int(limit[:9]) <= 1_000:
         raise bad_request("limit must be a whole number from 1 to 1000.", param="limit")

@@ -8,16 +8,12 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from together_adapters.emulator.app import Ask, json_route, respond
 from together_adapters.emulator.http.errors import ApiError, bad_request
-from together_adapters.emulator.http.multipart import parse
+from together_adapters.emulator.http.multipart import form_of
+from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Rule, check, flag, number, one_of, several, table, text, whole
 from together_adapters.emulator.media.video import mp4
 from together_adapters.emulator.routes.models import served
@@ -61,22 +57,22 @@ class _Job:
     url: str | None = None
 
 
-def create(ask: Ask) -> dict[str, Any]:
+def create(context: RequestContext) -> dict[str, Any]:
     """Start a job."""
-    model, _ = served(ask.body)
+    model, _ = served(context.body)
     if model in MODELS:
         raise bad_request(f"{model} is not a video model.", param="model")
-    body = check(ask, ask.body, _RULES)
+    body = check(context, context.body, _RULES)
     for place, frame in enumerate(body.get("frame_images", [])):
         if not isinstance(frame.get("input_image"), str):
             raise bad_request(f"frame_images[{place}].input_image is required.", param="frame_images")
-    jobs = _jobs(ask)
+    jobs = _jobs(context)
     if len(jobs) >= _MOST_JOBS:
         del jobs[next(iter(jobs))]
     id = f"video_{secrets.token_hex(8)}"
     size = _size(body)
     jobs[id] = _Job(model, body.get("prompt", ""), *size, body.get("seconds", "5"), time.time())
-    return _shown(ask, id, jobs[id])
+    return _shown(context, id, jobs[id])
 
 
 def _size(body: dict[str, Any]) -> tuple[int, int]:
@@ -88,16 +84,16 @@ def _size(body: dict[str, Any]) -> tuple[int, int]:
     return body.get("width", width), body.get("height", height)
 
 
-def retrieve(ask: Ask) -> dict[str, Any]:
+def retrieve(context: RequestContext) -> dict[str, Any]:
     """Show a job as it is now."""
-    id = ask.request.path_params["id"]
-    job = _jobs(ask).get(id)
+    id = context.request.path_params["id"]
+    job = _jobs(context).get(id)
     if job is None:
         raise ApiError(404, f"There is no video {id[:100]}.", param="id", code="not_found")
-    return _shown(ask, id, job)
+    return _shown(context, id, job)
 
 
-def _shown(ask: Ask, id: str, job: _Job) -> dict[str, Any]:
+def _shown(context: RequestContext, id: str, job: _Job) -> dict[str, Any]:
     status = _status(job)
     ended = status in ("completed", "failed", "cancelled")
     shown = {
@@ -115,7 +111,7 @@ def _shown(ask: Ask, id: str, job: _Job) -> dict[str, Any]:
     if status == "completed":
         if job.url is None:
             film = mp4(f"{job.model}\n{job.prompt}", job.width, job.height, float(job.seconds))
-            job.url = keep(ask, "video.mp4", film, "video/mp4")
+            job.url = keep(context, "video.mp4", film, "video/mp4")
         shown["outputs"] = {"cost": 1, "video_url": job.url}
     elif ended:
         shown["error"] = {"code": f"video_{status}", "message": f"The prompt asked for a video that is {status}."}
@@ -131,23 +127,22 @@ def _status(job: _Job) -> str:
     return "failed" if "[fail]" in job.prompt else "cancelled" if "[cancel]" in job.prompt else "completed"
 
 
-def _jobs(ask: Ask) -> dict[str, _Job]:
-    jobs: dict[str, _Job] = ask.state.shelf.setdefault("videos", {})
+def _jobs(context: RequestContext) -> dict[str, _Job]:
+    jobs: dict[str, _Job] = context.state.shelf.setdefault("videos", {})
     return jobs
 
 
-async def _create(request: Request) -> Response:
-    """Take JSON, as the service does, or a form, as OpenAI's client sends one."""
-    ask = request.scope["ask"]
-    kind = request.headers.get("content-type", "")
-    if "json" not in kind and kind.startswith("multipart/"):
-        ask = {**ask, "body": parse(await request.body(), kind)}
-    elif not isinstance(ask["body"], dict):
+def _create(context: RequestContext) -> dict[str, Any]:
+    """Create a job from JSON, as the service does, or from a form, as OpenAI's client sends it."""
+    content_type = context.request.headers.get("content-type", "")
+    if "json" not in content_type and content_type.startswith("multipart/"):
+        context = replace(context, body=form_of(context))
+    elif not isinstance(context.body, dict):
         raise bad_request("Invalid JSON data: the body must be an object.")
-    return await respond(create, Ask(request=request, **ask))
+    return create(context)
 
 
 ROUTES: Any = [
-    Route("/v2/videos", _create, methods=["POST"], name="/v2/videos"),
+    json_route("/v2/videos", _create, needs_object=False),
     json_route("/v2/videos/{id}", retrieve, method="GET"),
 ]

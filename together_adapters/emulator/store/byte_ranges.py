@@ -10,7 +10,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from together_adapters.emulator.app import Ask
+from together_adapters.emulator.http.routing import RequestContext
 from together_adapters.emulator.store.disk import Stored
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
@@ -37,13 +37,13 @@ class Content(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-def content(ask: Ask, stored: Stored, media_type: str) -> Response:
+def content(context: RequestContext, stored: Stored, media_type: str) -> Response:
     """Answer with stored content, or with the part of it that was asked for."""
     etag = f'"{stored.md5}"'
     headers = {"content-type": media_type, "etag": etag, "accept-ranges": "bytes"}
     if stored.sha256:
         headers["repr-digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(stored.sha256)).decode()}:"
-    asked = ask.request.headers
+    asked = context.request.headers
     found = _RANGE.fullmatch(asked.get("range", "").strip())
     if not found or found[0] == "bytes=-" or asked.get("if-range", etag) != etag:
         return Content(stored, 0, stored.size, 200, headers)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from together_adapters.emulator.app import Ask
 from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.http.routing import RequestContext
 from together_adapters.emulator.routes.files import StoredFile, files_of
 
 _MOST_BYTES: Final = 16 * 2**20
@@ -76,7 +76,7 @@ class Dataset:
         return self._file.content.digest()
 
 
-def dataset(ask: Ask, id: Any, purpose: str, param: str) -> Dataset:
+def dataset(context: RequestContext, id: Any, purpose: str, param: str) -> Dataset:
     """Return an uploaded file.
 
     Raises:
@@ -84,7 +84,7 @@ def dataset(ask: Ask, id: Any, purpose: str, param: str) -> Dataset:
     """
     if not isinstance(id, str):
         raise bad_request(f"{param} must be the id of a file.", param=param)
-    file = files_of(ask.state).get(id)
+    file = files_of(context.state).get(id)
     if file.content is None:
         raise bad_request(f"The file {id} has no content yet.", param=param)
     if file.purpose != purpose:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from together_adapters.emulator.app import State
+from together_adapters.emulator.http.routing import State
 
 _ZERO = bytes(1 << 16)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from together_adapters.emulator.app import Ask
+from together_adapters.emulator.http.routing import RequestContext
 from together_adapters.emulator.store.clock import Clock
 from together_adapters.emulator.store.dataset import Dataset
 
@@ -273,16 +273,16 @@ class FineTune:
         }
 
 
-def jobs_of(ask: Ask) -> dict[str, FineTune]:
+def jobs_of(context: RequestContext) -> dict[str, FineTune]:
     """The jobs of this server by id, the oldest first."""
-    jobs: dict[str, FineTune] = ask.state.shelf.setdefault("fine-tunes", {})
+    jobs: dict[str, FineTune] = context.state.shelf.setdefault("fine-tunes", {})
     return jobs
 
 
-def by_output(ask: Ask, name: str) -> FineTune | None:
+def by_output(context: RequestContext, name: str) -> FineTune | None:
     """The job whose model, adapter or checkpoint (`name:step`) has a name."""
     plain = name.partition(":")[0]
-    for job in jobs_of(ask).values():
+    for job in jobs_of(context).values():
         if plain in (job.output, f"{job.output}-adapter"):
             return job
     return None

@@ -1,0 +1,269 @@
+"""The ASGI middleware of the emulator: reads and records requests, plays faults, checks keys, adds headers, notices disconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.errors import TYPICAL, ApiError, bad_request
+from together_adapters.emulator.http.faults import JSON_TYPE, FaultContext, play, send_response
+from together_adapters.emulator.http.request_log import RecordedRequest
+from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOADED, UPLOADS, State
+from together_adapters.emulator.http.sse import compact
+from together_adapters.emulator.store.disk import Spool
+
+TRANSPORT: Final = "together_adapters.emulator.transport"
+"""Scope key of the TCP transport, for faults that close the connection."""
+_CLOSED: Final = "together_adapters.emulator.closed"
+
+_SUCCESS_HEADERS: Final = [
+    # The live service sends these with successful responses: a client must not wait because of them.
+    (b"retry-after", b"2"),
+    (b"x-ratelimit", b"false"),
+    (b"x-ratelimit-limit", b"30"),
+    (b"x-ratelimit-remaining", b"59"),
+    (b"x-ratelimit-reset", b"2"),
+]
+
+
+class EmulatorMiddleware:
+    """Wraps the routes of one emulator."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self.app = app
+        self.state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        body = await (self._receive_upload(scope, receive) if scope["path"].startswith(UPLOADS) else _receive_body(receive))
+        if body is None:
+            self.state.log.count_disconnect()
+            return
+        request = _recorded_request(scope, body)
+        with self.state.log.watch(request):
+            await self._respond_while_connected(request, scope, receive, send)
+
+    async def _receive_upload(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Stream a body to disk and record the request without it; None when the client disconnects before the end."""
+        faults, path = self.state.faults, scope["path"]
+        with Spool(self.state) as spool:
+            while (message := await receive())["type"] != "http.disconnect":
+                spool.write(message.get("body", b""))
+                if faults.interrupts(path, spool.size):
+                    scope[TRANSPORT].abort()
+                    return None
+                if not message.get("more_body", False):
+                    scope[UPLOADED] = spool.kept()
+                    return b""
+        return None
+
+    async def _respond_while_connected(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a response, and stop when the client disconnects."""
+        complete = False
+
+        async def send_and_watch(message: Message) -> None:
+            nonlocal complete
+            body = message.get("body", b"")
+            complete = complete or (
+                message["type"] == "http.response.body" and (not message.get("more_body", False) or body[-8:] == b"[DONE]\n\n")
+            )
+            await send(message)
+
+        response = asyncio.ensure_future(self._respond(request, scope, send_and_watch))
+        disconnect = asyncio.ensure_future(_disconnect(receive))
+        await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if disconnect.done() and not response.done() and not complete and not scope.get(_CLOSED):
+            self.state.log.count_disconnect()
+        for task in (response, disconnect):
+            task.cancel()
+        await asyncio.gather(response, disconnect, return_exceptions=True)
+        if not response.cancelled() and (error := response.exception()) is not None:
+            raise error
+
+    async def _respond(self, request: RecordedRequest, scope: Scope, send: Send) -> None:
+        self.state.count += 1
+        started = False
+        send_with_headers = _adding_headers(send, self.state.count)
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send_with_headers(message)
+
+        async def close_connection(reset: bool) -> None:
+            scope[_CLOSED] = True
+            transport = scope.get(TRANSPORT)
+            if transport is None:
+                raise ConnectionError("the emulator closed the connection")
+            if reset:
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort() if reset else transport.close()
+            await asyncio.sleep(3600)  # until `_respond_while_connected` sees the disconnect and cancels this
+
+        try:
+            await self._route(request, scope, send_and_note, close_connection)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            response = error if isinstance(error, ApiError) else bad_request("The request could not be understood.")
+            if not isinstance(error, ApiError | RecursionError):
+                self.state.log.record_error(error)
+            if started:
+                await close_connection(False)
+            context = FaultContext(scope, None, send_and_note, close_connection)
+            await send_response(context, response.status, compact(response.body()), JSON_TYPE)
+
+    async def _route(
+        self, request: RecordedRequest, scope: Scope, send: Send, close_connection: Callable[[bool], Awaitable[None]]
+    ) -> None:
+        parsed, problem = _parse(request)
+        context = FaultContext(scope, parsed, send, close_connection, isinstance(parsed, dict) and parsed.get("stream") is True)
+        try:
+            header = request.headers.get("x-emulator-fault")
+            fault = self.state.faults.take(request.path, _input_count(parsed), context.streams, header)
+            behaviour = self._behaviour(request.headers.get("x-emulator-behaviour"))
+        except ValueError as error:
+            raise bad_request(str(error)) from None
+        scope["path"] = normalized_path(scope["path"])
+        scope["raw_path"] = scope["path"].encode()
+        scope[CONTEXT] = {
+            "body": parsed, "content": request.body, "behaviour": behaviour, "state": self.state, "id": _id(self.state.count),
+        }  # fmt: skip
+
+        async def route(scope: Scope, receive: Receive, send: Send) -> None:
+            if not scope["path"].startswith((PUBLIC, UPLOADS)):
+                self._check_key(request.headers.get("authorization"))
+            if problem is not None:
+                raise problem
+            await self.app(scope, receive, send)
+
+        if fault is None:
+            await route(scope, _replay(request.body), send)
+        else:
+            await play(fault, context, route, _replay(request.body))
+
+    def _behaviour(self, header: str | None) -> Behaviour:
+        return self.state.behaviour if header is None else self.state.behaviour.changed_by(header)
+
+    def _check_key(self, authorization: str | None) -> None:
+        scheme, _, key = (authorization or "").partition(" ")
+        key = key.strip()
+        expected = self.state.api_key
+        is_bad = not key or key == "invalid" or key.startswith("bad")
+        if scheme.lower() != "bearer" or (is_bad if expected is None else key != expected):
+            raise TYPICAL[401]
+
+
+def normalized_path(path: str) -> str:
+    """Remove doubled slashes, a doubled `/v1`, and a slash at the end."""
+    path = re.sub("/{2,}", "/", path)
+    path = re.sub("^/v1(/v[123](?=/))+", lambda match: match.group(1), path)
+    return path.rstrip("/") or "/"
+
+
+async def _receive_body(receive: Receive) -> bytes | None:
+    """Read a body to its end; None when the client disconnects before."""
+    parts = []
+    while (message := await receive())["type"] != "http.disconnect":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+    return None
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Wait until the client disconnects."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _replay(body: bytes) -> Receive:
+    """A `receive` that returns a body already read, then waits."""
+    is_read = False
+
+    async def receive() -> Message:
+        nonlocal is_read
+        if is_read:
+            await asyncio.sleep(3600)
+            return {"type": "http.disconnect"}
+        is_read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _recorded_request(scope: Scope, body: bytes) -> RecordedRequest:
+    client = scope.get("client") or ("", 0)
+    return RecordedRequest(
+        method=scope["method"],
+        path=scope["path"],
+        query=scope.get("query_string", b"").decode("latin-1"),
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+        body=body,
+        connection=f"{client[0]}:{client[1]}",
+        http_version=scope.get("http_version", "1.1"),
+    )
+
+
+def _parse(request: RecordedRequest) -> tuple[Any, ApiError | None]:
+    """Parse a JSON body strictly; a form or an empty body is None, without an error."""
+    content_type = request.headers.get("content-type", "application/json")
+    if not request.body or "json" not in content_type:
+        return None, None
+    try:
+        return json.loads(request.body.decode("utf-8"), parse_constant=_refuse_constant), None
+    except UnicodeDecodeError:
+        return None, bad_request("Invalid JSON data: the body is not UTF-8.")
+    except RecursionError:
+        return None, bad_request("Invalid JSON data: too deeply nested.")
+    except ValueError as error:
+        return None, bad_request(f"Invalid JSON data: {str(error)[:200]}")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _input_count(body: Any) -> int:
+    """How many texts a request contains, for the fault `too-large`."""
+    if not isinstance(body, dict):
+        return 0
+    texts = body.get("input", body.get("documents"))
+    return len(texts) if isinstance(texts, list) else 1
+
+
+def _id(count: int) -> str:
+    """An id in the format of the service."""
+    return f"o{count:06X}e-Em1Lat-{_ray(count)}"
+
+
+def _ray(count: int) -> str:
+    return f"{(count * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+def _adding_headers(send: Send, count: int) -> Send:
+    """A `send` that adds the headers of the service to a response."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [
+                *message.get("headers", []),
+                (b"x-request-id", _id(count).encode()),
+                (b"cf-ray", f"{_ray(count)}-LOC".encode()),
+            ]
+            if message["status"] < 300:
+                headers += _SUCCESS_HEADERS
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_with_headers

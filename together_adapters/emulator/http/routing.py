@@ -1,0 +1,102 @@
+"""Routes as plain functions: a handler takes a `RequestContext` and returns a JSON value or a `Response`, or raises `ApiError`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.http.faults import JSON_TYPE, FaultQueue
+from together_adapters.emulator.http.request_log import RequestLog
+from together_adapters.emulator.http.sse import EventStream, compact
+
+PUBLIC: Final = "/storage/"
+"""Prefix of the URLs of generated files. They need no API key, like signed URLs of real object storage."""
+UPLOADS: Final = "/uploads/"
+"""Prefix of the URLs that take uploads. They need no API key; their bodies are streamed to disk."""
+UPLOADED: Final = "together_adapters.emulator.uploaded"
+"""Scope key of the stored body of a request to `UPLOADS`."""
+CONTEXT: Final = "together_adapters.emulator.context"
+"""Scope key of the fields of the `RequestContext`, without the request."""
+
+
+@dataclass(slots=True)
+class State:
+    """The state of one running emulator. Routes keep their data (files, jobs) in `shelf`, by module."""
+
+    behaviour: Behaviour
+    faults: FaultQueue
+    log: RequestLog
+    api_key: str | None
+    shelf: dict[str, Any]
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One request, as handlers see it.
+
+    Attributes:
+        body: The parsed JSON body; None where the request has none.
+        content: The body as it arrived.
+        behaviour: How to answer this request.
+        state: The state of the emulator.
+        id: The id of the response.
+        request: The request as Starlette has it: path and query parameters, headers.
+    """
+
+    body: Any
+    content: bytes
+    behaviour: Behaviour
+    state: State
+    id: str
+    request: Request
+
+
+Handler = Callable[[RequestContext], Any]
+
+
+def json_route(
+    path: str, handler: Handler, method: str = "POST", *, needs_object: bool | None = None, in_thread: bool = False
+) -> Route:
+    """Create a route from a handler.
+
+    Args:
+        path: Its path, `/v1/...`.
+        handler: Takes a `RequestContext`; returns a JSON value or a `Response`; raises `ApiError`.
+        method: The HTTP method.
+        needs_object: Refuse requests whose body is not a JSON object. By default those with the method POST.
+        in_thread: Call the handler in a thread, because it may take long.
+    """
+    checked = method == "POST" if needs_object is None else needs_object
+
+    async def endpoint(request: Request) -> Response:
+        context = RequestContext(request=request, **request.scope[CONTEXT])
+        if checked and not isinstance(context.body, dict):
+            raise bad_request("Invalid JSON data: the body must be an object.")
+        response = await asyncio.to_thread(call, handler, context) if in_thread else call(handler, context)
+        if context.behaviour.delay and not isinstance(response, EventStream):
+            await asyncio.sleep(context.behaviour.delay)
+        return response if isinstance(response, Response) else Response(compact(response), media_type=JSON_TYPE)
+
+    return Route(path, endpoint, methods=[method], name=path)
+
+
+def call(handler: Handler, context: RequestContext) -> Any:
+    """Call a handler. An unexpected exception is recorded, and answered as a request that could not be understood."""
+    try:
+        return handler(context)
+    except ApiError:
+        raise
+    except RecursionError:
+        raise bad_request("Invalid JSON data: too deeply nested.") from None
+    except Exception as error:
+        context.state.log.record_error(error)
+        raise bad_request("The request could not be understood.") from None
