@@ -18,6 +18,7 @@ from together_adapters import AsyncTogether, Together, TogetherError, errors
 from together_adapters.transport.call import Response, request
 from together_adapters.transport.failures import status_error
 from together_adapters.types.embeddings import EmbeddingResponse
+from together_adapters.types.requests import RequestOptions
 
 EXPORTS = {
     "together_adapters": """
@@ -233,6 +234,19 @@ def test_both_clients_have_the_same_methods_signatures_and_docstrings(clients: t
             assert all(p.annotation is not inspect.Parameter.empty for p in here.parameters.values()), f"{path}.{name}"
             seen.append(f"{path.removeprefix('client.')}.{name}")
     assert {"chat.completions.create", "completions.create", "embeddings.create", "rerank.create", "models.list"} <= set(seen)
+
+
+def test_docstrings_describe_every_parameter(clients: tuple[Together, AsyncTogether]) -> None:
+    for path, resource in resources(clients[0]):
+        for name, method in methods(resource).items():
+            doc = inspect.getdoc(method) or ""
+            sections = re.findall(r"^(Args|Returns|Raises):$", doc, re.MULTILINE)
+            assert sections == [section for section in ("Args", "Returns", "Raises") if section in sections], f"{path}.{name}"
+            described = re.findall(r"^    (\*{0,2}\w+):", doc.partition("Args:\n")[2].partition("\n\n")[0], re.MULTILINE)
+            assert len(described) == len(set(described)), f"{path}.{name}"
+            missing = inspect.signature(method).parameters.keys() - set(described)
+            if "**params" not in described:
+                assert missing == (set(RequestOptions.__annotations__) if "**options" in described else set()), f"{path}.{name}"
 
 
 @pytest.mark.parametrize("path", ["embeddings.create", "rerank.create", "models.list"])

@@ -1,7 +1,7 @@
-"""How one description becomes a method of both clients: descriptors that keep the builder's signature and docstring.
+"""Binds one description to both clients, keeping its signature and docstring.
 
-`method` binds a builder. On a synchronous client the method returns the answer, on an asynchronous one a coroutine, behind
-`with_raw_response` the answer with its HTTP side.
+`method` is a descriptor for a builder. On a synchronous client the method returns the result, on an asynchronous one a coroutine,
+behind `with_raw_response` the result with its HTTP response.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, ParamSpec, TypeVar, overload
 
@@ -85,7 +86,10 @@ class Resource(Generic[D, R]):
 
 
 class method(Generic[P, T]):
-    """A method from a builder of one `Call`, or from a generator function that describes a `Flow` of them."""
+    """A method from a builder of one `Call`, or from a generator function that describes a `Flow` of them.
+
+    The method's docstring is the builder's, completed by `document`.
+    """
 
     def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]], *, defaults: Mapping[str, Any] = {}) -> None:
         """Bind a builder.
@@ -96,7 +100,7 @@ class method(Generic[P, T]):
         """
         self._build = build
         self._defaults = defaults
-        self._made: dict[str, Callable[..., Any]] = {}
+        self._methods: dict[str, Callable[..., Any]] = {}
 
     @overload
     def __get__(self, obj: None, owner: Any = None) -> Callable[P, Any]: ...
@@ -110,48 +114,49 @@ class method(Generic[P, T]):
     def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
+            document(self._build, _signature(self._build, "{}", self._defaults).parameters)
             return self._build
         returns = obj._driver.returns
-        if returns not in self._made:
-            self._made[returns] = _bound(self._build, returns, self._defaults)
-        return MethodType(self._made[returns], obj)
+        if returns not in self._methods:
+            self._methods[returns] = _bind(self._build, returns, self._defaults)
+        return MethodType(self._methods[returns], obj)
 
 
-def _bound(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return a builder as a method that performs what it describes, with one flavour's signature."""
+def _bind(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> Callable[..., Any]:
+    """Returns a builder as a method that performs what it describes, with one flavour's signature."""
+    signature = _signature(build, returns, defaults)
+    document(build, signature.parameters)
 
+    @wraps(build)
     def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._driver.perform(build(*args, **kwargs))
 
-    perform.__doc__ = build.__doc__
-    perform.__name__ = build.__name__
-    perform.__qualname__ = build.__qualname__
-    perform.__module__ = build.__module__
-    perform.__signature__ = _signature(build, returns, defaults)  # type: ignore[attr-defined]
+    perform.__signature__ = signature  # type: ignore[attr-defined]
     return perform
 
 
 def _signature(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> inspect.Signature:
-    """Return a builder's signature as a method has it, with the type of the result in place of the description's."""
+    """Returns a builder's signature as a method has it, with the type of the result in place of the description's."""
     signature = inspect.signature(build)
-    described = str(signature.return_annotation)
-    inner = re.fullmatch(r"\w+\[(.*)\]", described)
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    annotation = str(signature.return_annotation)
+    inner = re.fullmatch(r"\w+\[(.*)\]", annotation)
+    self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return signature.replace(
-        parameters=[own, *_keywords(build, defaults)], return_annotation=returns.format(inner[1] if inner else described)
+        parameters=[self_parameter, *_keywords(build, defaults)],
+        return_annotation=returns.format(inner[1] if inner else annotation),
     )
 
 
 def expand_keywords(function: F, defaults: Mapping[str, Any] = {}) -> F:
     """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword."""
-    function.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
-        parameters=_keywords(function, defaults)
-    )
+    parameters = _keywords(function, defaults)
+    function.__signature__ = inspect.signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
+    document(function, [parameter.name for parameter in parameters])
     return function
 
 
 def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
-    """Return the parameters with the keys of an unpacked TypedDict in place of `**params`: required first, per-call options last."""
+    """Returns the parameters with the keys of an unpacked TypedDict in place of `**params`: required first, per-call options last."""
     parameters = [*inspect.signature(function).parameters.values()]
     unpacked = re.fullmatch(r"Unpack\[(\w+)\]", str(parameters[-1].annotation)) if parameters else None
     if unpacked is None:
@@ -168,3 +173,50 @@ def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list
         )
         for name, hint in hints
     ]
+
+
+_OPTION_DOCS = dict(line.strip().split(": ", 1) for line in (RequestOptions.__doc__ or "").splitlines() if ": " in line)
+_WAIT_DOCS = {
+    "poll_interval": "Seconds between two status requests.",
+    "timeout": "Seconds until waiting ends with an `APITimeoutError`; None waits without limit. The job itself continues.",
+    "progress": "Called with a `Progress` whenever the status of the job changes.",
+}
+_ERROR_DOCS = {
+    "APIStatusError": "The service refused the request; the subclass names the reason.",
+    "APIConnectionError": "No complete response arrived; an `APITimeoutError` if the time ran out.",
+}
+
+
+def document(function: Any, parameters: Collection[str]) -> None:
+    """Completes a function's docstring with the entries that all methods share, so that resources need not repeat them.
+
+    - With request options, `Args` gets `extra_body`, `extra_headers`, `extra_query` and `timeout`, as `RequestOptions` describes
+      them. A builder that describes its `**options` itself gets none of them.
+    - With `poll_interval`, which is waiting for a job, `Args` gets `poll_interval`, `timeout` and `progress`.
+    - In both cases `Raises` gets `APIStatusError`, unless the docstring has an entry for that or for `APIError`, and
+      `APIConnectionError`.
+
+    An entry that the docstring has is kept and not repeated; a section that it lacks is added. A second time changes nothing.
+    """
+    if "poll_interval" in parameters:
+        arguments = {name: text for name, text in _WAIT_DOCS.items() if name in parameters}
+    elif "extra_body" in parameters:
+        arguments = _OPTION_DOCS
+    else:
+        return
+    doc = inspect.cleandoc(function.__doc__ or "")
+    entries = {line.partition(":")[0].strip() for line in doc.splitlines()}
+    if "**options" not in entries and "**params" not in entries:
+        doc = _with_entries(doc, "Args", ("Returns", "Raises"), {n: t for n, t in arguments.items() if n not in entries})
+    if "APIError" in entries:
+        entries.add("APIStatusError")
+    function.__doc__ = _with_entries(doc, "Raises", (), {n: t for n, t in _ERROR_DOCS.items() if n not in entries})
+
+
+def _with_entries(doc: str, section: str, later_sections: tuple[str, ...], entries: dict[str, str]) -> str:
+    """Returns a docstring with entries at the end of a section, which is added where it is missing."""
+    if not entries:
+        return doc
+    end = min((i for later in later_sections if (i := doc.find(f"\n\n{later}:\n")) >= 0), default=len(doc))
+    header = "" if f"\n\n{section}:\n" in doc else f"\n\n{section}:"
+    return doc[:end] + header + "".join(f"\n    {name}: {text}" for name, text in entries.items()) + doc[end:]
