@@ -82,5 +82,5 @@ def test_commands_exist_with_their_options(line: str) -> None:
 
 
 def test_what_is_out_of_scope_is_named() -> None:
-    section = PAGE.partition("## What is not here")[2].lower()
+    section = PAGE.partition("## What is missing")[2].lower()
     assert all(word in section for word in ("realtime", "clusters", "reinforcement learning"))
