@@ -1,4 +1,4 @@
-"""Completions of plain prompts on their way in, whole and streamed. Pure."""
+"""Responses to plain prompts, single and streamed, to LangChain's results. Pure."""
 
 from __future__ import annotations
 
@@ -7,77 +7,61 @@ from typing import Any
 
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
-from langchain_together_adapters.metadata import piece_logprobs, response_metadata, whole_logprobs
-from langchain_together_adapters.parameters import added
-from together_adapters.errors import APIResponseValidationError
+from langchain_together_adapters.language_model import sum_usage
+from langchain_together_adapters.metadata import chunk_logprobs, full_logprobs, response_metadata
+from together_adapters.adapters.response_fields import choices_of
 
 
-def llm_result(answers: Sequence[Mapping[str, Any]]) -> LLMResult:
-    """Return LangChain's result of the answers to several prompts.
-
-    Raises:
-        APIResponseValidationError: An answer holds no choice.
-    """
-    usage: dict[str, Any] = {}
-    for answer in answers:
-        usage = added(usage, answer.get("usage") or {})
-    model = next((answer["model"] for answer in answers if answer.get("model")), None)
-    output = {"token_usage": usage, "model_name": model}
-    return LLMResult(generations=[_generations(answer) for answer in answers], llm_output=output)
+def llm_result(responses: Sequence[Mapping[str, Any]]) -> LLMResult:
+    """Return the result of several prompts; `APIResponseValidationError` where a response holds no choice."""
+    outputs = [{"token_usage": response.get("usage"), "model_name": response.get("model")} for response in responses]
+    return _result([_generations(response) for response in responses], outputs)
 
 
-def _generations(answer: Mapping[str, Any]) -> list[Generation]:
-    choices = answer.get("choices")
-    if not choices:
-        raise APIResponseValidationError("the completion cannot be used: it holds no choice", body=answer)
-    found = []
-    for place, choice in enumerate(choices):
-        info = _info(answer, choice, choice.get("finish_reason"), whole_logprobs(choice.get("logprobs")))
-        if place == 0:
-            info["token_usage"] = answer.get("usage") or {}
-        found.append(Generation(text=choice.get("text") or "", generation_info=info))
-    return found
+def streamed_result(chunks: Sequence[GenerationChunk]) -> LLMResult:
+    """Return the result of several prompts, each from the merged chunks of its stream."""
+    generations = [[Generation(text=chunk.text, generation_info=chunk.generation_info)] for chunk in chunks]
+    return _result(generations, [chunk.generation_info or {} for chunk in chunks])
 
 
-def _info(answer: Mapping[str, Any], choice: Mapping[str, Any], reason: str | None, logprobs: Any) -> dict[str, Any]:
-    return response_metadata(answer, choice, reason, logprobs)
+def _result(generations: list[list[Generation]], outputs: list[Any]) -> LLMResult:
+    return LLMResult(generations=generations, llm_output={"model_name": None, **sum_usage(outputs)})
+
+
+def _generations(response: Mapping[str, Any]) -> list[Generation]:
+    generations = []
+    for number, choice in enumerate(choices_of(response)):
+        info = response_metadata(response, choice, full_logprobs(choice.get("logprobs")))
+        if number == 0:
+            info["token_usage"] = response.get("usage") or {}
+        generations.append(Generation(text=choice.get("text") or "", generation_info=info))
+    return generations
 
 
 class CompletionWriter:
     """Writes one streamed completion as chunks. Usage, model and finish reason are on the last one alone."""
 
     def __init__(self) -> None:
-        self._answer: dict[str, Any] = {}
+        self._response: dict[str, Any] = {}
         self._choice: dict[str, Any] = {}
 
-    def read(self, event: Mapping[str, Any]) -> list[GenerationChunk]:
-        """Return the chunks of an event."""
-        choices = event.get("choices") or ()
+    def feed(self, chunk: Mapping[str, Any]) -> list[GenerationChunk]:
+        """Return the chunks for a chunk of the service."""
+        choices = chunk.get("choices") or ()
         choice = choices[0] if choices else {}
-        if not choice or choice.get("finish_reason") or event.get("usage") or not self._answer:
-            self._answer.update({name: value for name, value in event.items() if value is not None and name != "choices"})
+        if not choice or choice.get("finish_reason") or chunk.get("usage") or not self._response:
+            self._response.update({name: value for name, value in chunk.items() if value is not None and name != "choices"})
             self._choice.update({name: value for name, value in choice.items() if value is not None})
         delta = choice.get("delta") or {}
-        text = delta.get("content") or choice.get("text") or (event.get("token") or {}).get("text") or ""
-        logprobs = piece_logprobs(choice, text, delta.get("token_id"))
+        text = delta.get("content") or choice.get("text") or (chunk.get("token") or {}).get("text") or ""
+        logprobs = chunk_logprobs(choice, text, delta.get("token_id"))
         if not text and logprobs is None:
             return []
         return [GenerationChunk(text=text, generation_info=None if logprobs is None else {"logprobs": logprobs})]
 
     def end(self) -> GenerationChunk:
-        """Return the chunk that closes the completion."""
-        answer = {name: value for name, value in self._answer.items() if name not in ("token", "finish_reason")}
-        reason = self._choice.get("finish_reason") or self._answer.get("finish_reason")
-        info = _info(answer, self._choice, reason, None)
-        return GenerationChunk(text="", generation_info={**info, "token_usage": self._answer.get("usage") or {}})
-
-
-def joined_result(generations: Sequence[GenerationChunk]) -> LLMResult:
-    """Return the result of completions that were streamed one after the other."""
-    infos = [generation.generation_info or {} for generation in generations]
-    usage: dict[str, Any] = {}
-    for info in infos:
-        usage = added(usage, info.get("token_usage") or {})
-    plain = [[Generation(text=made.text, generation_info=made.generation_info)] for made in generations]
-    model = next((info["model_name"] for info in infos if info.get("model_name")), None)
-    return LLMResult(generations=plain, llm_output={"token_usage": usage, "model_name": model})
+        """Return the chunk that ends the completion."""
+        response = {name: value for name, value in self._response.items() if name not in ("token", "finish_reason")}
+        reason = self._choice.get("finish_reason") or self._response.get("finish_reason")
+        info = response_metadata(response, {**self._choice, "finish_reason": reason}, None)
+        return GenerationChunk(text="", generation_info={**info, "token_usage": response.get("usage") or {}})

@@ -1,4 +1,4 @@
-"""How each of the adapters reaches the service: the same fields, one pair of clients, made when it is first needed."""
+"""The connection settings that all adapters share, and the pair of clients that is created from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from together_adapters.transport.config import DEFAULT_BASE_URL, KEY_VARIABLE, U
 
 
 class EnvironmentKey(SecretStr):
-    """A key that came from the environment: a pickle of it holds no secret, and reads the environment again."""
+    """A key from the environment: its pickle contains no secret and reads the environment again."""
 
     def __reduce__(self) -> Any:
         return _read_key, ()
@@ -41,30 +41,30 @@ def _read_key() -> EnvironmentKey | None:
     return EnvironmentKey(key) if key else None
 
 
-def _keep_origin(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+def _keep_environment_key(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value if isinstance(value, EnvironmentKey) else validate(value)
 
 
-Key = Annotated[SecretStr | None, WrapValidator(_keep_origin)]
+Key = Annotated[SecretStr | None, WrapValidator(_keep_environment_key)]
 
 
 class Connection(BaseModel):
-    """Where requests go, and as whom.
+    """The settings of the connection.
 
     Attributes:
-        together_api_key: The key (alias `api_key`); else `TOGETHER_API_KEY`. One that is passed in travels in a pickle of
-            the adapter; one from the environment does not.
-        together_api_base: Where to send (alias `base_url`), with or without a trailing `/v1`; else `TOGETHER_BASE_URL`,
+        together_api_key: The key (alias `api_key`); default `TOGETHER_API_KEY`. A key that is passed in is part of a pickle of
+            the adapter; one from the environment is not.
+        together_api_base: The base URL (alias `base_url`), with or without a trailing `/v1`; default `TOGETHER_BASE_URL`,
             `TOGETHER_API_BASE`, the service.
-        timeout: Seconds, an `httpx.Timeout`, or a pair of seconds to connect and to read, for each attempt; 600 when None.
-        max_retries: Requests after the first, on transport failures, 408, 429 and 5xx; 2 when None.
-        max_elapsed: Seconds that a call may take with all its retries; no bound when None.
-        default_headers: Headers for every request. They are in no dump.
-        default_query: Query parameters for every request. They are in no dump.
-        http_client: An httpx client of yours for synchronous calls.
-        http_async_client: An httpx client of yours for asynchronous calls.
-        client: A `together_adapters.Together` to share; no key is needed then.
-        async_client: A `together_adapters.AsyncTogether` to share; with either, the other is built from its settings.
+        timeout: Seconds, an `httpx.Timeout`, or a pair of connect and read timeouts, for each attempt; 600 when None.
+        max_retries: Retries after transport failures, 408, 429 and 5xx; 2 when None.
+        max_elapsed: Maximum number of seconds for a call with its retries; unlimited when None.
+        default_headers: Headers for every request. Dumps leave them out.
+        default_query: Query parameters for every request. Dumps leave them out.
+        http_client: An httpx client for synchronous calls.
+        http_async_client: An httpx client for asynchronous calls.
+        client: A `together_adapters.Together` to share; it replaces the key.
+        async_client: A `together_adapters.AsyncTogether` to share; either client is created from the settings of the other.
     """
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True)
@@ -81,7 +81,7 @@ class Connection(BaseModel):
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
 
-    _made: tuple[tuple[Any, ...], ClientPair] | None = PrivateAttr(default=None)
+    _cache: tuple[tuple[Any, ...], ClientPair] | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -93,12 +93,7 @@ class Connection(BaseModel):
 
     @model_validator(mode="after")
     def _connect(self) -> Self:
-        """Fail at construction when there is no key, and keep what the environment said.
-
-        Raises:
-            ConfigurationError: No key, or a setting that is unusable. It is no ValueError, so pydantic lets it pass.
-            TypeError: A client is not one of this library's.
-        """
+        """Read the environment and create the clients. `ConfigurationError` is no `ValueError`, so pydantic lets it pass."""
         for name, kind in (("client", Together), ("async_client", AsyncTogether)):
             if not isinstance(getattr(self, name), kind | None):
                 raise TypeError(f"{name} must be a together_adapters.{kind.__name__}, not {type(getattr(self, name)).__name__}")
@@ -106,21 +101,21 @@ class Connection(BaseModel):
         if shared is None and self.together_api_key is None:
             self.together_api_key = _read_key()
         if self.together_api_base is None:
-            named = next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
-            self.together_api_base = shared.base_url if shared else named
+            default = next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
+            self.together_api_base = shared.base_url if shared else default
         self._clients  # noqa: B018
         return self
 
     @property
     def _clients(self) -> ClientPair:
-        """Both clients. They are made again when a field of the connection has changed, as `model_copy(update=...)` does."""
+        """Both clients. They are created again after a setting has changed, as by `model_copy(update=...)`."""
         settings = _settings(self.__dict__)
-        made = self._made
-        if made is None or made[0] != settings:
-            self._made = made = (settings, self._pair())
-        return made[1]
+        cache = self._cache
+        if cache is None or cache[0] != settings:
+            self._cache = cache = (settings, self._new_clients())
+        return cache[1]
 
-    def _pair(self) -> ClientPair:
+    def _new_clients(self) -> ClientPair:
         shared = self.client or self.async_client
         base_url = self.together_api_base
         options = {
@@ -134,28 +129,28 @@ class Connection(BaseModel):
         }
         if shared:
             return ClientPair(self.client, self.async_client, **options)
-        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        client = Together(**given, http_client=self.http_client)
-        other = AsyncTogether(**given, http_client=self.http_async_client) if self.http_async_client else None
-        return ClientPair(client, other)
+        kwargs: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        client = Together(**kwargs, http_client=self.http_client)
+        async_client = AsyncTogether(**kwargs, http_client=self.http_async_client) if self.http_async_client else None
+        return ClientPair(client, async_client)
 
     def close(self) -> None:
-        """Close the connections of synchronous calls; a `client` or `http_client` of yours stays open."""
-        if self._made and not self.client and not self.async_client:
-            self._made[1].sync.close()
+        """Close the connections of synchronous calls; a shared `client` or `http_client` stays open."""
+        if self._cache and not self.client and not self.async_client:
+            self._cache[1].sync.close()
 
     async def aclose(self) -> None:
-        """Close the connections of asynchronous calls; an `async_client` or `http_async_client` of yours stays open."""
-        if self._made and not self.client and not self.async_client:
-            await self._made[1].asynchronous.aclose()
+        """Close the connections of asynchronous calls; a shared `async_client` or `http_async_client` stays open."""
+        if self._cache and not self.client and not self.async_client:
+            await self._cache[1].asynchronous.aclose()
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Leave the clients at home: what is unpickled makes its own."""
+        """Leave the clients out; the unpickled adapter creates its own."""
         state = super().__getstate__()
-        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_made": None}}
+        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_cache": None}}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy everything but httpx clients, which cannot be copied and are shared."""
+        """Copy everything except httpx clients, which cannot be copied and are shared."""
         memo = {} if memo is None else memo
         memo.update({id(shared): shared for shared in (self.http_client, self.http_async_client) if shared is not None})
         return super().__deepcopy__(memo)
@@ -165,7 +160,7 @@ _settings = itemgetter(*Connection.model_fields)
 
 
 def _timeout(value: Any) -> float | httpx.Timeout | None:
-    """Read a timeout; LangChain's users also write pairs, to connect and to read."""
+    """Return a timeout; LangChain also accepts pairs of connect and read timeouts."""
     if isinstance(value, tuple | list):
         connect, read = value
         return httpx.Timeout(read, connect=connect)

@@ -15,23 +15,23 @@ from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabi
 
 
 class TogetherEmbeddings(Connection, Embeddings):
-    """Embed texts with the models of Together AI, many texts in one request and several requests at the same time.
+    """Embed texts with the models of Together AI, in batches and with concurrent requests.
 
     Besides the attributes below it has those of `Connection` (api_key, timeout, ...).
 
     Attributes:
         model: The model (alias `model_name`).
-        dimensions: Length of the embeddings, where the model can choose; sent only when set.
-        chunk_size: Most texts in one request.
-        max_concurrency: Most requests at the same time.
-        query_prefix: What is put before a query; `auto` takes what the model's authors recommend. Texts travel verbatim
-            when None.
+        dimensions: Length of the embeddings, for models that support several; sent only when set.
+        chunk_size: Maximum number of texts in one request.
+        max_concurrency: Maximum number of concurrent requests.
+        query_prefix: A prefix for queries; `auto` is the one that the model's authors recommend. None sends queries
+            unchanged.
         document_prefix: The same for documents.
-        skip_empty: Send no empty texts; their embeddings are zeros.
+        skip_empty: Do not send empty texts; their embeddings are zeros.
         model_kwargs: Further fields of the request.
 
     Raises:
-        ConfigurationError: There is no key, and no client was given.
+        ConfigurationError: There is neither a key nor a client.
 
     Example:
         ```python
@@ -56,38 +56,38 @@ class TogetherEmbeddings(Connection, Embeddings):
     allowed_special: Any = Field(default=None, exclude=True, repr=False)
     disallowed_special: Any = Field(default=None, exclude=True, repr=False)
     show_progress_bar: Any = Field(default=None, exclude=True, repr=False)
-    """The last four are accepted from users of `langchain-together`, where they had no effect either."""
+    """The last four are accepted for compatibility with `langchain-together`, and have no effect there either."""
 
     def embed_documents(self, texts: Sequence[str], chunk_size: int | None = None) -> list[list[float]]:
         """Embed documents.
 
         Args:
-            texts: Any number of them.
-            chunk_size: Most texts in one request; the field's value when None.
+            texts: The documents. Without documents no request is sent.
+            chunk_size: Maximum number of texts in one request; the field's value when None.
 
         Returns:
-            An embedding for each text, in their order. No request is sent for no text.
+            An embedding for each text, in the same order.
 
         Raises:
-            TogetherError: A request failed for good; `completed` holds what others brought.
+            TogetherError: A request failed; `completed` holds the results of the others.
         """
-        asked = self._documents(texts)
+        inputs = self._documents(texts)
         with model_errors():
-            found = self._clients.sync.perform(vectors(**self._request(asked, chunk_size)))
-        return self._with_blanks(texts, found)
+            embeddings = self._clients.sync.perform(vectors(**self._request(inputs, chunk_size)))
+        return self._insert_zeros(texts, embeddings)
 
     async def aembed_documents(self, texts: Sequence[str], chunk_size: int | None = None) -> list[list[float]]:
         """Embed documents; see `embed_documents`."""
-        asked = self._documents(texts)
+        inputs = self._documents(texts)
         with model_errors():
-            found = await self._clients.asynchronous.perform(vectors(**self._request(asked, chunk_size)))
-        return self._with_blanks(texts, found)
+            embeddings = await self._clients.asynchronous.perform(vectors(**self._request(inputs, chunk_size)))
+        return self._insert_zeros(texts, embeddings)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a query.
 
         Raises:
-            TogetherError: The request failed for good.
+            TogetherError: The request failed.
         """
         with model_errors():
             return self._clients.sync.embeddings.create(**self._request([self._query(text)], None)).data[0].embedding
@@ -95,8 +95,8 @@ class TogetherEmbeddings(Connection, Embeddings):
     async def aembed_query(self, text: str) -> list[float]:
         """Embed a query; see `embed_query`."""
         with model_errors():
-            answer = await self._clients.asynchronous.embeddings.create(**self._request([self._query(text)], None))
-            return answer.data[0].embedding
+            response = await self._clients.asynchronous.embeddings.create(**self._request([self._query(text)], None))
+            return response.data[0].embedding
 
     def _request(self, texts: list[str], chunk_size: int | None) -> dict[str, Any]:
         return {
@@ -113,14 +113,14 @@ class TogetherEmbeddings(Connection, Embeddings):
         return f"{prefix}{text}" if prefix else text
 
     def _documents(self, texts: Sequence[str]) -> list[str]:
-        sent = [text for text in texts if text.strip()] if self.skip_empty else list(texts)
+        inputs = [text for text in texts if text.strip()] if self.skip_empty else list(texts)
         prefix = capabilities(self.model).document_prefix if self.document_prefix == "auto" else self.document_prefix
-        return [f"{prefix}{text}" for text in sent] if prefix else sent
+        return [f"{prefix}{text}" for text in inputs] if prefix else inputs
 
-    def _with_blanks(self, texts: Sequence[str], found: list[list[float]]) -> list[list[float]]:
-        """Give the texts that were not sent an embedding of zeros."""
-        if len(found) == len(texts):
-            return found
-        length = len(found[0]) if found else self.dimensions or capabilities(self.model).dimensions
-        rest = iter(found)
-        return [next(rest) if text.strip() else [0.0] * length for text in texts]
+    def _insert_zeros(self, texts: Sequence[str], embeddings: list[list[float]]) -> list[list[float]]:
+        """Insert an embedding of zeros for each empty text that was not sent."""
+        if len(embeddings) == len(texts):
+            return embeddings
+        length = len(embeddings[0]) if embeddings else self.dimensions or capabilities(self.model).dimensions
+        iterator = iter(embeddings)
+        return [next(iterator) if text.strip() else [0.0] * length for text in texts]

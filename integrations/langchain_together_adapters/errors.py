@@ -1,6 +1,6 @@
-"""Our errors as langchain-core's: what the transport raises is also a `Model...Error`, which LangChain's middleware acts on.
+"""The library's errors as langchain-core's `Model...Error`s, which LangChain's middleware handles.
 
-An error keeps its attributes and its traceback; a class that inherits from both sides takes the place of its own.
+An error keeps its attributes and its traceback; its class is replaced by one that inherits from both.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from together_adapters.errors import APIError, TogetherError
 
 
 class StreamedContextLengthError(APIError):
-    """The model's context overflowed, and the service said so in the middle of a stream."""
+    """The service reported an exceeded context length in the middle of a stream."""
 
     is_retryable = False
 
 
 class RefusedError(APIError):
-    """The model refused to give the structured output that was asked for; the message is its explanation."""
+    """The model refused to give structured output; the message is its explanation."""
 
     is_retryable = False
 
 
 _COUNTERPARTS: tuple[tuple[type[TogetherError], tuple[type[Exception], ...]], ...] = (
-    # ModelRefusalError is younger than the oldest langchain-core that is supported.
+    # The oldest supported langchain-core has no ModelRefusalError.
     (RefusedError, (getattr(core, "ModelRefusalError", core.ModelError),)),
     (StreamedContextLengthError, (core.ContextOverflowError, core.ModelAPIError)),
     (errors.ContextLengthError, (core.ContextOverflowError, core.ModelInvalidRequestError)),
@@ -43,49 +43,49 @@ _COUNTERPARTS: tuple[tuple[type[TogetherError], tuple[type[Exception], ...]], ..
     (errors.APITimeoutError, (core.ModelTimeoutError,)),
     (errors.APIConnectionError, (core.ModelConnectionError,)),
 )
-"""The first that fits counts, so subclasses come before their bases. Settings that are wrong are no error of a model."""
+"""The first match counts, so subclasses come before their bases. A ConfigurationError is not an error of a model."""
 
 
 class model_errors:
-    """A block in which transport errors become langchain-core's as well."""
+    """A context in which the library's errors become langchain-core's as well."""
 
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None) -> None:
-        if isinstance(problem, TogetherError):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if isinstance(error, TogetherError):
             # Changing the class in place keeps traceback, notes and cause, and shows no second exception.
-            problem.__class__ = as_model_error(_told_apart(problem))
+            error.__class__ = as_model_error(_class_of(error))
 
 
-def _told_apart(error: TogetherError) -> type[TogetherError]:
-    """The class of an error; in a stream nothing but its words says that the context overflowed."""
+def _class_of(error: TogetherError) -> type[TogetherError]:
+    """Return the class of an error; in a stream only code and message tell an exceeded context length."""
     if type(error) is APIError and (error.code == "context_length_exceeded" or "context length" in error.message.lower()):
         return StreamedContextLengthError
     return type(error)
 
 
-def _counterpart(kind: type[TogetherError]) -> type[TogetherError]:
-    if issubclass(kind, core.LangChainException):
-        return kind
-    bases = next((found for ours, found in _COUNTERPARTS if issubclass(kind, ours)), None)
-    if bases is None:
-        return kind
-    body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
-    # A class made here cannot be found by name, so a pickle names the one it was made from.
-    body["__reduce__"] = lambda self: (_rebuilt, (kind, self.args, self.__dict__))
-    return type(kind.__name__, (kind, *bases), body)
-
-
-_made: dict[type[TogetherError], type[TogetherError]] = {}
+_classes: dict[type[TogetherError], type[TogetherError]] = {}
 
 
 def as_model_error(kind: type[TogetherError]) -> type[TogetherError]:
-    """Return the class that is `kind` and langchain-core's counterpart at once: always the same one."""
-    return _made.get(kind) or _made.setdefault(kind, _counterpart(kind))
+    """Return the class that inherits from `kind` and from langchain-core's counterpart; always the same one."""
+    return _classes.get(kind) or _classes.setdefault(kind, _with_counterpart(kind))
 
 
-def _rebuilt(kind: type[TogetherError], args: tuple[Any, ...], state: dict[str, Any]) -> TogetherError:
+def _with_counterpart(kind: type[TogetherError]) -> type[TogetherError]:
+    if issubclass(kind, core.LangChainException):
+        return kind
+    bases = next((counterparts for base, counterparts in _COUNTERPARTS if issubclass(kind, base)), None)
+    if bases is None:
+        return kind
+    body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
+    # pickle cannot find the new class by name, so it stores the original one.
+    body["__reduce__"] = lambda self: (_unpickle, (kind, self.args, self.__dict__))
+    return type(kind.__name__, (kind, *bases), body)
+
+
+def _unpickle(kind: type[TogetherError], args: tuple[Any, ...], state: dict[str, Any]) -> TogetherError:
     error = as_model_error(kind)(*args)
     error.__dict__.update(state)
     return error

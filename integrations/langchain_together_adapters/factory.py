@@ -1,4 +1,4 @@
-"""One function for every kind of model, as `init_chat_model` is for many providers."""
+"""One function for every type of model, as `init_chat_model` is for many providers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ _CLASSES = {
 
 
 def init_together_model(model: str, **fields: Any) -> Any:
-    """Return the adapter that suits a model: for one that is not known, a `ChatTogether`.
-
-    Which class that is stands in the name, where no type checker sees it.
+    """Return the adapter for a model: `ChatTogether` where the type of the model is not known.
 
     Args:
         model: The model's name; a leading `together:`, as `init_chat_model` takes it, is ignored.
         **fields: Fields of the adapter.
 
     Raises:
-        ConfigurationError: There is no key, and no client was given.
+        ConfigurationError: There is neither a key nor a client.
 
     Example:
         ```python

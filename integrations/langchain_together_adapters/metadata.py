@@ -1,4 +1,4 @@
-"""What an answer says about itself: usage, why it ended, which model gave it, log-probabilities. Pure."""
+"""The metadata of a response in LangChain's terms: usage, finish reason, model, log-probabilities. Pure."""
 
 from __future__ import annotations
 
@@ -7,67 +7,59 @@ from typing import Any
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
+from together_adapters.adapters.response_fields import cached_tokens, finish_reason, reasoning_tokens
 from together_adapters.types.logprobs import content_logprobs
 
 PROVIDER = "together"
 
-_NAMED_ELSEWHERE = frozenset({"choices", "usage", "model", "object"})
-_CHOICE_NAMED_ELSEWHERE = frozenset(
+_RENAMED_FIELDS = frozenset({"choices", "usage", "model", "object"})
+_RENAMED_CHOICE_FIELDS = frozenset(
     {"index", "message", "delta", "text", "role", "finish_reason", "logprobs", "top_logprobs", "tool_calls"}
 )
 
 
 def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
-    """Return usage as LangChain counts it; cached tokens are nested on some engines and flat on others."""
+    """Return usage as LangChain counts it."""
     if not usage:
         return None
     prompt, completion = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    counted = UsageMetadata(
-        input_tokens=prompt, output_tokens=completion, total_tokens=usage.get("total_tokens") or prompt + completion
-    )
-    prompt_details = usage.get("prompt_tokens_details") or {}
-    completion_details = usage.get("completion_tokens_details") or {}
-    read = InputTokenDetails()
-    if (cached := _first(prompt_details.get("cached_tokens"), usage.get("cached_tokens"))) is not None:
-        read["cache_read"] = cached
-    if (heard := prompt_details.get("audio_tokens")) is not None:
-        read["audio"] = heard
-    spent = OutputTokenDetails()
-    if (thought := _first(completion_details.get("reasoning_tokens"), usage.get("reasoning_tokens"))) is not None:
-        spent["reasoning"] = thought
-    if (said := completion_details.get("audio_tokens")) is not None:
-        spent["audio"] = said
-    if read:
-        counted["input_token_details"] = read
-    if spent:
-        counted["output_token_details"] = spent
-    return counted
+    total = usage.get("total_tokens") or prompt + completion
+    metadata = UsageMetadata(input_tokens=prompt, output_tokens=completion, total_tokens=total)
+    input_details, output_details = InputTokenDetails(), OutputTokenDetails()
+    if (count := cached_tokens(usage)) is not None:
+        input_details["cache_read"] = count
+    if (count := (usage.get("prompt_tokens_details") or {}).get("audio_tokens")) is not None:
+        input_details["audio"] = count
+    if (count := reasoning_tokens(usage)) is not None:
+        output_details["reasoning"] = count
+    if (count := (usage.get("completion_tokens_details") or {}).get("audio_tokens")) is not None:
+        output_details["audio"] = count
+    if input_details:
+        metadata["input_token_details"] = input_details
+    if output_details:
+        metadata["output_token_details"] = output_details
+    return metadata
 
 
 def response_metadata(
-    answer: Mapping[str, Any], choice: Mapping[str, Any], finish_reason: str | None, logprobs: Mapping[str, Any] | None
+    response: Mapping[str, Any], choice: Mapping[str, Any], logprobs: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return what LangChain keeps beside a message. Fields of the service that have no name here are kept as they came."""
-    kept = {name: value for name, value in answer.items() if name not in _NAMED_ELSEWHERE and value not in (None, [])}
-    kept.update(
-        {name: value for name, value in choice.items() if name not in _CHOICE_NAMED_ELSEWHERE and value not in (None, [])}
+    """Return the metadata of a message. Fields of the service that LangChain has no name for keep theirs."""
+    metadata = {name: value for name, value in response.items() if name not in _RENAMED_FIELDS and value not in (None, [])}
+    metadata.update(
+        {name: value for name, value in choice.items() if name not in _RENAMED_CHOICE_FIELDS and value not in (None, [])}
     )
-    kept["model_provider"] = PROVIDER
-    if model := answer.get("model"):
-        kept["model_name"] = model
-    kept["finish_reason"] = plain_reason(finish_reason)
+    metadata["model_provider"] = PROVIDER
+    if model := response.get("model"):
+        metadata["model_name"] = model
+    metadata["finish_reason"] = finish_reason(choice.get("finish_reason"))
     if logprobs:
-        kept["logprobs"] = logprobs
-    return kept
+        metadata["logprobs"] = logprobs
+    return metadata
 
 
-def plain_reason(reason: str | None) -> str | None:
-    """Return a finish reason as frameworks know it: classic engines say `eos` where others say `stop`."""
-    return "stop" if reason == "eos" else reason
-
-
-def whole_logprobs(raw: Any) -> dict[str, Any] | None:
-    """Return a whole answer's log-probabilities: one normalised `content`, beside the arrays of a classic engine."""
+def full_logprobs(raw: Any) -> dict[str, Any] | None:
+    """Return the log-probabilities of a response: a normalized `content`, beside the arrays of a classic engine."""
     if raw is None:
         return None
     if isinstance(raw, list):
@@ -76,20 +68,16 @@ def whole_logprobs(raw: Any) -> dict[str, Any] | None:
     return {**arrays, "content": content_logprobs(raw)}
 
 
-def piece_logprobs(choice: Mapping[str, Any], token: str, token_id: Any = None) -> dict[str, Any] | None:
-    """Return the log-probabilities of one chunk, so that joined chunks give what `whole_logprobs` gives."""
+def chunk_logprobs(choice: Mapping[str, Any], token: str, token_id: Any = None) -> dict[str, Any] | None:
+    """Return the log-probabilities of one chunk, so that those of all chunks merge to `full_logprobs`."""
     raw, top = choice.get("logprobs"), choice.get("top_logprobs")
     if raw is None:
         return None
     if not isinstance(raw, int | float):
-        return whole_logprobs(raw)
-    joined: dict[str, Any] = {"tokens": [token], "token_logprobs": [float(raw)]}
+        return full_logprobs(raw)
+    logprobs: dict[str, Any] = {"tokens": [token], "token_logprobs": [float(raw)]}
     if token_id is not None:
-        joined["token_ids"] = [token_id]
+        logprobs["token_ids"] = [token_id]
     if isinstance(top, Mapping):
-        joined["top_logprobs"] = [{text: float(value) for text, value in top.items()}]
-    return {**joined, "content": content_logprobs(raw, token=token, top=top)}
-
-
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
+        logprobs["top_logprobs"] = [{text: float(value) for text, value in top.items()}]
+    return {**logprobs, "content": content_logprobs(raw, token=token, top=top)}

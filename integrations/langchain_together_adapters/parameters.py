@@ -1,37 +1,33 @@
-"""Sampling parameters as fields, and how they become one request together with what a single call brings."""
+"""Sampling parameters as fields. `language_model` merges them with those of a call."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_RENAMED = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
-_OURS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
-"""Keywords that LangChain passes along and that are no fields of a request."""
-_NOT_SENT = frozenset({
+_OPENAI_SETTINGS = frozenset({
     "openai_api_key", "openai_api_base", "openai_organization", "organization", "openai_proxy", "root_client", "root_async_client",
     "http_socket_options", "disabled_params", "include_response_headers", "stream_chunk_timeout", "tiktoken_model_name",
     "use_responses_api", "use_previous_response_id",
 })  # fmt: skip
-"""Settings of OpenAI's client, which users of `langchain-together` may have set. One of them is a secret."""
+"""Settings of OpenAI's client, which users of `langchain-together` may have set, and which are never sent. One is a secret."""
 
 
 class Sampling(BaseModel):
-    """What chat and completion requests have in common. What is None is not sent, so the service's own default applies.
+    """The parameters that chat and completion requests share. Those that are None are not sent, so the service's defaults apply.
 
-    Every field can also be bound (`llm.bind(top_k=5)`) or given with a single call, which then wins.
+    Every field can also be bound (`llm.bind(top_k=5)`) or passed with a single call, which takes precedence.
 
     Attributes:
         temperature: Randomness of sampling, from 0.
-        max_tokens: Most tokens of the answer.
-        stop: Texts at which the answer ends (alias `stop_sequences`).
-        n: Number of answers, 1 to 128; above 1 it does not go with streaming.
+        max_tokens: Maximum number of tokens of the response.
+        stop: Texts at which the response ends (alias `stop_sequences`).
+        n: Number of choices, 1 to 128; more than 1 cannot be streamed.
         top_p: Share of probability that sampling considers, 0 to 1.
         top_k: Number of tokens that sampling considers.
-        min_p: Least probability, relative to the likeliest token, 0 to 1.
+        min_p: Minimum probability, relative to the likeliest token, 0 to 1.
         repetition_penalty: Above 1 discourages repetition.
         presence_penalty: From -2 to 2; above 0 encourages new topics.
         frequency_penalty: From -2 to 2; above 0 discourages frequent words.
@@ -39,13 +35,13 @@ class Sampling(BaseModel):
         seed: For repeatable sampling.
         logprobs: Classic models take a number from 0 to 20, newer ones True with `top_logprobs`.
         top_logprobs: Alternatives for each token.
-        echo: Whether the prompt comes back too.
-        safety_model: A moderation model that checks the answer.
+        echo: Whether the prompt is returned as well.
+        safety_model: A moderation model that checks the response.
         response_format: `{"type": "json_schema", ...}`, `{"type": "json_object"}` or `{"type": "regex", "pattern": ...}`.
         context_length_exceeded_behavior: `error`, or `truncate` to lower `max_tokens` until it fits.
-        compliance: `hipaa`, where agreed.
-        model_kwargs: Further parameters of the request. Keywords that the class does not know end up here, with a warning.
-        extra_body: JSON fields of the request that this library does not know yet, or that replace its own.
+        compliance: `hipaa`, for accounts with such an agreement.
+        model_kwargs: Further parameters of the request. Unknown keywords of the constructor are moved here, with a warning.
+        extra_body: Further JSON fields of the request; they override the parameters.
     """
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
@@ -75,100 +71,36 @@ class Sampling(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _move_unknown(cls, values: Any) -> Any:
-        """Move keywords that are no fields to `model_kwargs`, as LangChain's users expect."""
+    def _move_extra_to_model_kwargs(cls, values: Any) -> Any:
+        """Move keywords that are no fields to `model_kwargs`, as users of LangChain expect."""
         if not isinstance(values, dict):
             return values
-        known = _names_of(cls)
-        unknown = {name: value for name, value in values.items() if name not in known}
-        if not unknown:
+        names = _names_of(cls)
+        extra = {name: value for name, value in values.items() if name not in names}
+        if not extra:
             return values
-        kept = {name: value for name, value in values.items() if name in known}
-        if foreign := unknown.keys() & _NOT_SENT:
-            listed = ", ".join(sorted(foreign))
-            warnings.warn(f"{cls.__name__} has no field {listed}, which has no effect here", UserWarning, stacklevel=2)
-            unknown = {name: value for name, value in unknown.items() if name not in foreign}
-        if not unknown:
-            return kept
-        listed = ", ".join(sorted(unknown))
-        message = f"{cls.__name__} has no field {listed}: sent with every request, as model_kwargs"
+        fields = {name: value for name, value in values.items() if name in names}
+        if openai_settings := extra.keys() & _OPENAI_SETTINGS:
+            listing = ", ".join(sorted(openai_settings))
+            warnings.warn(f"{cls.__name__} has no field {listing}, which has no effect here", UserWarning, stacklevel=2)
+            extra = {name: value for name, value in extra.items() if name not in openai_settings}
+        if not extra:
+            return fields
+        message = f"{cls.__name__} has no field {', '.join(sorted(extra))}: sent with every request, as model_kwargs"
         warnings.warn(message, UserWarning, stacklevel=2)
-        return {**kept, "model_kwargs": {**unknown, **(kept.get("model_kwargs") or {})}}
+        return {**fields, "model_kwargs": {**extra, **(fields.get("model_kwargs") or {})}}
 
     @model_validator(mode="after")
-    def _one_answer_when_streaming(self) -> Self:
+    def _reject_n_with_streaming(self) -> Self:
         if self.streaming and (self.n or 1) > 1:
             raise ValueError("n > 1 does not go with streaming=True")
         return self
 
-    def _sampling(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """The parameters that are set."""
-        fields = self.__dict__
-        return {name: fields[name] for name in names if fields[name] is not None}
 
-
-def _names_of(kind: type[BaseModel]) -> frozenset[str]:
-    """Every name under which the fields of a class can be given. Kept on the class, because there are many."""
-    if "__given_names__" not in kind.__dict__:
-        aliases = {str(field.validation_alias) for field in kind.model_fields.values() if field.validation_alias}
-        kind.__given_names__ = frozenset({*kind.model_fields, *aliases, "request_timeout"})  # type: ignore[attr-defined]
-    names: frozenset[str] = kind.__given_names__  # type: ignore[attr-defined]
+def _names_of(cls: type[BaseModel]) -> frozenset[str]:
+    """Return the names and aliases of the fields of a class, cached on the class."""
+    if "__field_names__" not in cls.__dict__:
+        aliases = {str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias}
+        cls.__field_names__ = frozenset({*cls.model_fields, *aliases, "request_timeout"})  # type: ignore[attr-defined]
+    names: frozenset[str] = cls.__field_names__  # type: ignore[attr-defined]
     return names
-
-
-def request_params(
-    defaults: Mapping[str, Any],
-    model_kwargs: Mapping[str, Any],
-    extra_body: Mapping[str, Any] | None,
-    given: Mapping[str, Any],
-    stop: Any,
-    known: frozenset[str],
-) -> dict[str, Any]:
-    """Put together the parameters of one request: the adapter's own, then those of the call, which win.
-
-    Args:
-        defaults: The adapter's parameters that are set.
-        model_kwargs: Its further parameters.
-        extra_body: Its extra fields, which win over what is named the same but for what the call brings.
-        given: What the call brings.
-        stop: The call's stop texts, which LangChain passes apart.
-        known: Names that the request has; others travel in `extra_body`.
-    """
-    call = {_RENAMED.get(name, name): value for name, value in given.items() if name not in _OURS}
-    if stop is not None:
-        call["stop"] = stop
-    own_extra = call.pop("extra_body", None)
-    params = {**defaults, **model_kwargs, **call}
-    extra = {name: params.pop(name) for name in params.keys() - known}
-    if extra_body:
-        extra.update({name: value for name, value in extra_body.items() if name not in call})
-    if own_extra:
-        extra.update(own_extra)
-    if extra:
-        params["extra_body"] = {name: value for name, value in extra.items() if value is not None}
-    return params
-
-
-def sum_usage(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """Combine the outputs of a batch: usage summed, the model of the first that names one."""
-    usage: dict[str, Any] = {}
-    combined: dict[str, Any] = {}
-    for output in filter(None, outputs):
-        usage = added(usage, output.get("token_usage") or {})
-        if output.get("model_name"):
-            combined.setdefault("model_name", output["model_name"])
-    return {"token_usage": usage, **combined}
-
-
-def added(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Add counts, also nested ones; what is no count is kept as it came first."""
-    total = dict(left)
-    for name, value in right.items():
-        before = total.get(name)
-        if isinstance(value, Mapping):
-            total[name] = added(before if isinstance(before, Mapping) else {}, value)
-        elif isinstance(value, int | float) and isinstance(before, int | float):
-            total[name] = before + value
-        elif before is None:
-            total[name] = value
-    return total

@@ -1,4 +1,4 @@
-"""What LangChain may know of a model, from the library's table of capabilities."""
+"""LangChain's model profiles, from the library's table of capabilities."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from together_adapters.types.capabilities import capabilities
 
 
 def profile_of(model: str) -> ModelProfile:
-    """Return a chat model's profile; an unknown model chats and calls tools."""
-    known = capabilities(model)
+    """Return the profile of a chat model; a model that is not in the table chats and calls tools."""
+    entry = capabilities(model)
     return ModelProfile(
-        max_input_tokens=known.context_length,
+        max_input_tokens=entry.context_length,
         text_inputs=True,
-        image_inputs=known.vision,
-        image_url_inputs=known.vision,
+        image_inputs=entry.vision,
+        image_url_inputs=entry.vision,
         pdf_inputs=False,
         image_tool_message=False,
         pdf_tool_message=False,
@@ -22,10 +22,10 @@ def profile_of(model: str) -> ModelProfile:
         image_outputs=False,
         audio_outputs=False,
         video_outputs=False,
-        reasoning_output=known.reasoning is not None,
-        tool_calling=known.tools,
-        tool_choice=known.tools,
-        tool_call_streaming=known.tools,
-        structured_output=known.json_schema,
+        reasoning_output=entry.reasoning is not None,
+        tool_calling=entry.tools,
+        tool_choice=entry.tools,
+        tool_call_streaming=entry.tools,
+        structured_output=entry.json_schema,
         temperature=True,
     )

@@ -11,9 +11,8 @@ from pydantic import ConfigDict, Field
 
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
-from together_adapters.errors import APIResponseValidationError
-from together_adapters.resources.rerank import create
-from together_adapters.transport.call import Flow, Parallel
+from together_adapters.adapters.ranking import rank
+from together_adapters.transport.call import Flow
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL, capabilities
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 Rankable = str | Document | Mapping[str, Any]
 Result = dict[str, Any]
 
-_CONCURRENCY = 8
-
 
 class TogetherRerank(Connection, BaseDocumentCompressor):
     """Order documents by their relevance to a query with the rerank models of Together AI.
@@ -33,13 +30,13 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
 
     Attributes:
         model: The model (alias `model_name`); most rerank models run on a dedicated endpoint.
-        top_n: Documents to keep; all when None.
-        score_threshold: Least score of a document to keep (alias `threshold`).
+        top_n: Number of documents to keep; all when None.
+        score_threshold: Minimum score of a document to keep (alias `threshold`).
         rank_fields: Fields to rank by: keys of the metadata, or `page_content`. The text alone when None.
-        max_documents: Documents in one request; what the model takes when None.
+        max_documents: Maximum number of documents in one request; the model's limit when None.
 
     Raises:
-        ConfigurationError: There is no key, and no client was given.
+        ConfigurationError: There is neither a key nor a client.
 
     Example:
         ```python
@@ -64,35 +61,35 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         """Return the most relevant documents, the best first, as copies with `metadata["relevance_score"]`.
 
         Args:
-            documents: What to order; they are left as they are. No request is sent when there are none.
-            query: What is searched for.
+            documents: The documents to rank; they are not changed. Without documents no request is sent.
+            query: The search query.
             callbacks: Not used.
 
         Raises:
-            TogetherError: The request failed for good.
+            TogetherError: The request failed.
         """
-        return _scored(documents, self.rerank(documents, query))
+        return _with_scores(documents, self.rerank(documents, query))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """Return the most relevant documents; see `compress_documents`."""
-        return _scored(documents, await self.arerank(documents, query))
+        return _with_scores(documents, await self.arerank(documents, query))
 
     def rerank(self, documents: Sequence[Rankable], query: str, **options: Any) -> list[Result]:
         """Return scores, the best first.
 
         Args:
-            documents: Texts, documents, or dicts whose fields are ranked.
-            query: What is searched for.
-            **options: `model`, `top_n`, `rank_fields`, `score_threshold` in place of the fields; `return_documents` to have
-                each result bring its document.
+            documents: Texts, documents, or dicts whose fields are ranked. Without documents no request is sent.
+            query: The search query.
+            **options: `model`, `top_n`, `rank_fields` and `score_threshold` override the fields; `return_documents` adds its
+                `document` to each result.
 
         Returns:
-            Dicts with `index`, the position in `documents`, and `relevance_score`. No request is sent for no document.
+            Dicts with `index`, the position in `documents`, and `relevance_score`.
 
         Raises:
-            TogetherError: The request failed for good.
+            TogetherError: The request failed.
         """
         with model_errors():
             results: list[Result] = self._clients.sync.perform(self._rank(documents, query, **options))
@@ -108,11 +105,11 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         """Return a runnable that takes `{"documents": ..., "query": ...}` and returns the most relevant documents."""
         from langchain_core.runnables import RunnableLambda
 
-        def compress(given: Mapping[str, Any]) -> Sequence[Document]:
-            return self.compress_documents(given["documents"], given["query"])
+        def compress(inputs: Mapping[str, Any]) -> Sequence[Document]:
+            return self.compress_documents(inputs["documents"], inputs["query"])
 
-        async def acompress(given: Mapping[str, Any]) -> Sequence[Document]:
-            return await self.acompress_documents(given["documents"], given["query"])
+        async def acompress(inputs: Mapping[str, Any]) -> Sequence[Document]:
+            return await self.acompress_documents(inputs["documents"], inputs["query"])
 
         return RunnableLambda(compress, acompress, name="TogetherRerank")
 
@@ -127,70 +124,48 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         score_threshold: float | None = None,
         return_documents: bool = False,
     ) -> Flow[list[Result]]:
-        """Rank in as many requests as the model needs, and merge what they say."""
         if not documents:
             return []
-        model, top_n = model or self.model, top_n or self.top_n
-        rank_fields = rank_fields or self.rank_fields
+        model, rank_fields = model or self.model, rank_fields or self.rank_fields
         threshold = self.score_threshold if score_threshold is None else score_threshold
-        texts = _rankable(documents, rank_fields)
-        size = self.max_documents or capabilities(model).max_documents
-        begins = range(0, len(texts), size)
-        asked = [
-            create(
-                model=model,
-                query=query,
-                documents=part,
-                top_n=top_n and min(top_n, len(part)),
-                rank_fields=_sent(part, rank_fields),
-            )
-            for part in (texts[begin : begin + size] for begin in begins)
-        ]
-        if len(asked) > 1:
-            message = f"{len(texts)} documents need {len(asked)} requests: scores of different requests are compared"
+        inputs = _wire_documents(documents, rank_fields)
+        batch_size = self.max_documents or capabilities(model).max_documents
+        if (requests := -(-len(inputs) // batch_size)) > 1:
+            message = f"{len(inputs)} documents need {requests} requests: scores of different requests are compared"
             warnings.warn(message, UserWarning, stacklevel=2)
-        answers = yield Parallel([call.untyped() for call in asked], _CONCURRENCY)
-        results = [found for begin, answer in zip(begins, answers, strict=True) for found in _results(answer, begin, len(texts))]
-        results.sort(key=lambda found: (-found["relevance_score"], found["index"]))
-        kept = [found for found in results[:top_n] if threshold is None or found["relevance_score"] >= threshold]
-        return [{**found, "document": documents[found["index"]]} for found in kept] if return_documents else kept
+        ranking = yield from rank(
+            model=model,
+            query=query,
+            documents=inputs,
+            batch_size=batch_size,
+            top_n=top_n or self.top_n,
+            rank_fields=rank_fields if isinstance(inputs[0], dict) else None,
+        )
+        results: list[Result] = [
+            {"index": index, "relevance_score": score} for index, score in ranking if threshold is None or score >= threshold
+        ]
+        return [{**result, "document": documents[result["index"]]} for result in results] if return_documents else results
 
 
-def _rankable(documents: Sequence[Rankable], rank_fields: Sequence[str] | None) -> list[Any]:
-    """Return documents as the service reads them: all texts, or all objects."""
+def _wire_documents(documents: Sequence[Rankable], rank_fields: Sequence[str] | None) -> list[Any]:
+    """Return documents for a request: all as texts, or all as objects."""
     if rank_fields is None and all(isinstance(document, str | Document) for document in documents):
         return [document if isinstance(document, str) else document.page_content for document in documents]  # type: ignore[union-attr]
     return [_fields(document, rank_fields) for document in documents]
 
 
 def _fields(document: Rankable, rank_fields: Sequence[str] | None) -> dict[str, Any]:
-    """Return a document's fields; those that are not ranked by stay at home."""
+    """Return the fields of a document that are ranked."""
+    if isinstance(document, Mapping):
+        return {name: value for name, value in document.items() if rank_fields is None or name in rank_fields}
+    text_fields = [name for name in ("page_content", "text") if name in rank_fields] if rank_fields else ["text"]
     if isinstance(document, str):
-        return dict.fromkeys(_text_names(rank_fields), document)
-    if isinstance(document, Document):
-        text = dict.fromkeys(_text_names(rank_fields), document.page_content)
-        return {**{name: document.metadata[name] for name in rank_fields or () if name in document.metadata}, **text}
-    return {name: value for name, value in document.items() if rank_fields is None or name in rank_fields}
+        return dict.fromkeys(text_fields, document)
+    metadata = {name: document.metadata[name] for name in rank_fields or () if name in document.metadata}
+    return {**metadata, **dict.fromkeys(text_fields, document.page_content)}
 
 
-def _text_names(rank_fields: Sequence[str] | None) -> list[str]:
-    return [name for name in ("page_content", "text") if name in rank_fields] if rank_fields else ["text"]
-
-
-def _sent(documents: Sequence[Any], rank_fields: Sequence[str] | None) -> Sequence[str] | None:
-    return rank_fields if documents and isinstance(documents[0], dict) else None
-
-
-def _results(answer: Any, begin: int, total: int) -> list[Result]:
-    found = [
-        {"index": begin + result["index"], "relevance_score": result["relevance_score"]} for result in answer.get("results") or ()
-    ]
-    if any(not begin <= result["index"] < total for result in found):
-        raise APIResponseValidationError("the rerank answer cannot be used: it scores a document that was not sent", body=answer)
-    return found
-
-
-def _scored(documents: Sequence[Document], results: Sequence[Result]) -> list[Document]:
+def _with_scores(documents: Sequence[Document], results: Sequence[Result]) -> list[Document]:
     return [
         document.model_copy(update={"metadata": {**document.metadata, "relevance_score": result["relevance_score"]}})
         for result in results

@@ -1,7 +1,7 @@
-"""Streamed chat answers on their way in: each event becomes pieces of a message, and the end tells what it was. Pure.
+"""Chunks of a streamed chat response to the parts of a message. Pure; `stream_chunks` and `stream_events` write the parts.
 
-Usage and finish reason stand where an engine likes to put them: on the last chunk that has a choice, on one that has none, on
-several, or nowhere. They are gathered while the stream runs, and told once, when it ends.
+Engines send usage and finish reason on the last chunk that has a choice, on one that has none, on several, or never. The parser
+collects them, and `metadata` returns them once, after the end.
 """
 
 from __future__ import annotations
@@ -9,100 +9,102 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from langchain_together_adapters.chat_response import EXTRAS, Manner, joined
-from langchain_together_adapters.metadata import piece_logprobs, response_metadata
-from langchain_together_adapters.tool_calls import CallPieces
+from langchain_together_adapters.chat_response import EXTRA_FIELDS, ParseOptions, join_parts
+from langchain_together_adapters.metadata import chunk_logprobs, response_metadata
+from langchain_together_adapters.tool_calls import generated_ids, tool_call_chunks
+from together_adapters.adapters.tool_call_deltas import ToolCallAssembler
 from together_adapters.types.reasoning import ReasoningSplitter
 
-Kind = Literal["text", "reasoning", "calls", "extra"]
+Kind = Literal["text", "reasoning", "tool_calls", "extra"]
 
 
-Piece = tuple[Kind, Any, dict[str, Any] | None]
-"""What one event adds to a message: to which part of it; text, a list of tool call chunks for `calls`, or a dict for `extra`;
-and the log-probabilities of the event's tokens, on its first piece. A plain tuple, because there is one for every token."""
+Part = tuple[Kind, Any, dict[str, Any] | None]
+"""What a chunk adds to a message: the kind; text, a list of tool call chunks for `tool_calls`, or a dict for `extra`; and the
+log-probabilities of the chunk's tokens, on its first part. A plain tuple, because there is one for every token."""
 
-_NOTHING: Piece = ("text", "", None)
+_EMPTY: Part = ("text", "", None)
 
 
-class StreamedAnswer:
-    """Gathers one streamed answer.
+class StreamParser:
+    """Parses the chunks of one streamed chat response.
 
     Attributes:
-        answer: What the events said of the answer as a whole: model, id, usage.
-        calls: The tool calls so far.
+        response: The fields of the response as a whole: model, id, usage.
+        tool_calls: The tool calls so far.
     """
 
-    def __init__(self, manner: Manner) -> None:
-        self.answer: dict[str, Any] = {}
-        self.calls = CallPieces()
+    def __init__(self, options: ParseOptions) -> None:
+        self.response: dict[str, Any] = {}
+        self.tool_calls = ToolCallAssembler()
         self._choice: dict[str, Any] = {}
-        self._splitter = ReasoningSplitter(manner.tags) if manner.tags else None
+        self._splitter = ReasoningSplitter(options.reasoning_tags) if options.reasoning_tags else None
 
     @property
     def usage(self) -> Mapping[str, Any] | None:
         """The usage that was reported last."""
-        return self.answer.get("usage")
+        return self.response.get("usage")
 
     def metadata(self) -> dict[str, Any]:
-        """What the whole answer says about itself, as a single answer would; its log-probabilities came with the pieces."""
-        told = response_metadata(self.answer, self._choice, self._choice.get("finish_reason"), None)
-        return {**told, "token_usage": self.usage or {}}
+        """Return the metadata of the response, without the log-probabilities, which the parts carry."""
+        return {**response_metadata(self.response, self._choice, None), "token_usage": self.usage or {}}
 
-    def read(self, event: Mapping[str, Any]) -> list[Piece]:
-        """Return what an event adds."""
-        choices = event.get("choices")
+    def feed(self, chunk: Mapping[str, Any]) -> list[Part]:
+        """Return what a chunk adds to the message."""
+        choices = chunk.get("choices")
         if not choices:
-            self._note(event, {})
+            self._update(chunk, {})
             return []
         choice = choices[0]
-        if choice.get("finish_reason") or event.get("usage") or not self.answer:
-            self._note(event, choice)
+        if choice.get("finish_reason") or chunk.get("usage") or not self.response:
+            self._update(chunk, choice)
         delta = choice.get("delta")
         if delta is None:
             delta = {"content": choice.get("text")}
-        spoken = delta.get("content") or ""
-        thought = delta.get("reasoning")
-        if thought is None:
-            thought = delta.get("reasoning_content")
-        raw_calls = delta.get("tool_calls")
-        special = thought or raw_calls or self._splitter or choice.get("logprobs") is not None
-        if spoken and not special and "refusal" not in delta and isinstance(spoken, str):
-            return [("text", spoken, None)]
-        return self._read_all(choice, delta, spoken, thought, raw_calls)
+        content = delta.get("content") or ""
+        reasoning = delta.get("reasoning")
+        if reasoning is None:
+            reasoning = delta.get("reasoning_content")
+        tool_calls = delta.get("tool_calls")
+        special = reasoning or tool_calls or self._splitter or choice.get("logprobs") is not None
+        if content and not special and "refusal" not in delta and isinstance(content, str):
+            return [("text", content, None)]
+        return self._parse(choice, delta, content, reasoning, tool_calls)
 
-    def end(self) -> list[Piece]:
-        """Return what was held back until the answer was complete."""
-        held, self._splitter = self._splitter, None
-        return [(kind, text, None) for kind, text in held.end()] if held else []
+    def end(self) -> list[Part]:
+        """Return what is only known at the end of the stream: pending text, and ids of tool calls that came without one."""
+        parts = self._pending_text()
+        if ids := generated_ids(self.tool_calls.calls):
+            parts.append(("tool_calls", ids, None))
+        return parts
 
-    def _read_all(self, choice: Any, delta: Any, spoken: Any, thought: Any, raw_calls: Any) -> list[Piece]:
-        if not isinstance(spoken, str):
-            spoken = joined(spoken)
-        pieces: list[Piece] = [("reasoning", thought, None)] if thought else []
-        pieces += self._split(spoken)
-        if raw_calls:
-            pieces += self.end()
-            pieces.append(("calls", self.calls.read(raw_calls), None))
-        pieces += self._extras(delta)
-        if (logprobs := piece_logprobs(choice, spoken or thought or "", delta.get("token_id"))) is not None:
-            kind, value, _ = pieces[0] if pieces else _NOTHING
-            pieces[:1] = [(kind, value, logprobs)]
-        return pieces
+    def _parse(self, choice: Any, delta: Any, content: Any, reasoning: Any, tool_calls: Any) -> list[Part]:
+        if not isinstance(content, str):
+            content = join_parts(content)
+        parts: list[Part] = [("reasoning", reasoning, None)] if reasoning else []
+        parts += self._split(content)
+        if tool_calls:
+            parts += self._pending_text()
+            parts.append(("tool_calls", tool_call_chunks(self.tool_calls.add(tool_calls)), None))
+        parts += [("extra", {name: delta[name]}, None) for name in EXTRA_FIELDS if delta.get(name)]
+        if (logprobs := chunk_logprobs(choice, content or reasoning or "", delta.get("token_id"))) is not None:
+            kind, value, _ = parts[0] if parts else _EMPTY
+            parts[:1] = [(kind, value, logprobs)]
+        return parts
 
-    def _split(self, text: str) -> list[Piece]:
+    def _split(self, text: str) -> list[Part]:
         if not text:
             return []
         if self._splitter is None:
             return [("text", text, None)]
-        pieces: list[Piece] = [(kind, part, None) for kind, part in self._splitter.feed(text)]
-        if pieces and pieces[-1][0] == "text":
+        parts: list[Part] = [(kind, part, None) for kind, part in self._splitter.feed(text)]
+        if parts and parts[-1][0] == "text":
             self._splitter = None
-        return pieces
+        return parts
 
-    @staticmethod
-    def _extras(delta: Mapping[str, Any]) -> list[Piece]:
-        return [("extra", {name: delta[name]}, None) for name in EXTRAS if delta.get(name)]
+    def _pending_text(self) -> list[Part]:
+        splitter, self._splitter = self._splitter, None
+        return [(kind, text, None) for kind, text in splitter.end()] if splitter else []
 
-    def _note(self, event: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
-        self.answer.update({name: value for name, value in event.items() if value is not None and name != "choices"})
+    def _update(self, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
+        self.response.update({name: value for name, value in chunk.items() if value is not None and name != "choices"})
         self._choice.update({name: value for name, value in choice.items() if value is not None})

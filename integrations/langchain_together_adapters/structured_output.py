@@ -1,4 +1,4 @@
-"""Answers in the shape of a schema: which request asks for it, and which parser reads it. Pure."""
+"""Structured output: for each method the parameters of the request and the parser of the response. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_together_adapters.chat_request import RELAX
+from langchain_together_adapters.chat_request import RELAX_TOOL_CHOICE
 from langchain_together_adapters.errors import RefusedError, as_model_error
 from langchain_together_adapters.tools import json_schema, schema_format, wire_tools
 
@@ -27,39 +27,25 @@ if TYPE_CHECKING:
 Method = Literal["function_calling", "json_schema", "json_mode", "regex"]
 
 
-class Plan(NamedTuple):
-    """How a structured answer is asked for and read.
+class OutputMethod(NamedTuple):
+    """The parameters that request structured output, and the parser of the message."""
 
-    Attributes:
-        options: What is bound to the model.
-        parser: What reads its message.
-    """
-
-    options: dict[str, Any]
+    params: dict[str, Any]
     parser: Runnable[Any, Any]
 
 
 def default_method(profile: ModelProfile | None) -> Method:
-    """Return the method that suits a model best."""
-    known = profile or {}
-    if known.get("structured_output"):
+    """Return the most reliable method that a model supports."""
+    profile = profile or {}
+    if profile.get("structured_output"):
         return "json_schema"
-    return "function_calling" if known.get("tool_calling", True) else "json_mode"
+    return "function_calling" if profile.get("tool_calling", True) else "json_mode"
 
 
-def plan(schema: Any, method: Method, *, strict: bool | None, tool_choice: Any, bind_tools: Callable[..., Any]) -> Plan:
-    """Return how to ask for a schema by a method.
-
-    Args:
-        schema: A pydantic class, a TypedDict, a JSON schema or a tool; a pattern for `regex`.
-        method: How the model is held to it.
-        strict: Whether it is held to it to the letter; not said when None.
-        tool_choice: Which tool is forced, for `function_calling`.
-        bind_tools: The model's own, as `function_calling` needs it.
-
-    Raises:
-        ValueError: The schema is missing, or the method is unknown.
-    """
+def output_method(
+    schema: Any, method: Method, *, strict: bool | None, tool_choice: Any, bind_tools: Callable[..., Any]
+) -> OutputMethod:
+    """Return parameters and parser of a method; `ValueError` where the schema is missing or the method is unknown."""
     if method == "regex":
         return _regex(schema)
     if schema is None and method != "json_mode":
@@ -67,22 +53,22 @@ def plan(schema: Any, method: Method, *, strict: bool | None, tool_choice: Any, 
     if method == "function_calling":
         return _function_calling(schema, strict, tool_choice, bind_tools)
     if method == "json_schema":
-        shape = json_schema(schema, strict=strict)
-        options = {"response_format": schema_format(shape, strict=strict)}
-        return Plan({**options, **_traced(method, strict, schema)}, _message_parser(schema))
+        response_format = schema_format(json_schema(schema, strict=strict), strict=strict)
+        params = {"response_format": response_format, **_trace_params(method, strict, schema)}
+        return OutputMethod(params, _message_parser(schema))
     if method == "json_mode":
-        traced = _traced(method, None, schema) if schema is not None else {}
-        return Plan({"response_format": {"type": "json_object"}, **traced}, _message_parser(schema))
+        trace = _trace_params(method, None, schema) if schema is not None else {}
+        return OutputMethod({"response_format": {"type": "json_object"}, **trace}, _message_parser(schema))
     raise ValueError(f"unknown method {method!r}: function_calling, json_schema, json_mode or regex")
 
 
-def _traced(method: str, strict: bool | None, schema: Any) -> dict[str, Any]:
-    """What LangSmith shows of a structured answer."""
+def _trace_params(method: str, strict: bool | None, schema: Any) -> dict[str, Any]:
+    """Return what LangSmith shows of structured output."""
     kwargs = {"method": method} if strict is None else {"method": method, "strict": strict}
     return {"ls_structured_output_format": {"kwargs": kwargs, "schema": schema}}
 
 
-def _function_calling(schema: Any, strict: bool | None, tool_choice: Any, bind_tools: Callable[..., Any]) -> Plan:
+def _function_calling(schema: Any, strict: bool | None, tool_choice: Any, bind_tools: Callable[..., Any]) -> OutputMethod:
     name = wire_tools([schema])[0]["function"]["name"]
     bound = bind_tools([schema], tool_choice=name if tool_choice is None else tool_choice, strict=strict)
     parser: BaseOutputParser[Any]
@@ -90,50 +76,50 @@ def _function_calling(schema: Any, strict: bool | None, tool_choice: Any, bind_t
         parser = PydanticToolsParser(tools=[schema], first_tool_only=True)
     else:
         parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
-    return Plan({**bound.kwargs, RELAX: True, **_traced("function_calling", strict, schema)}, parser)
+    return OutputMethod({**bound.kwargs, RELAX_TOOL_CHOICE: True, **_trace_params("function_calling", strict, schema)}, parser)
 
 
-def _regex(schema: Any) -> Plan:
+def _regex(schema: Any) -> OutputMethod:
     pattern = schema.pattern if isinstance(schema, re.Pattern) else schema
     if not isinstance(pattern, str):
         raise ValueError("method 'regex' needs a pattern: a string or a compiled regular expression")
-    shown = {"title": "regex", "type": "object", "properties": {"text": {"type": "string", "pattern": pattern}}}
-    options = {"response_format": {"type": "regex", "pattern": pattern}, **_traced("regex", None, shown)}
-    return Plan(options, _PatternParser(pattern=pattern))
+    trace_schema = {"title": "regex", "type": "object", "properties": {"text": {"type": "string", "pattern": pattern}}}
+    params = {"response_format": {"type": "regex", "pattern": pattern}, **_trace_params("regex", None, trace_schema)}
+    return OutputMethod(params, _PatternParser(pattern=pattern))
 
 
 class _PatternParser(BaseOutputParser[str]):
-    """Returns text that matches a pattern as a whole."""
+    """Returns a text that matches a pattern in full."""
 
     pattern: str
 
     def parse(self, text: str) -> str:
         if re.fullmatch(self.pattern, text, re.DOTALL) is None:
-            raise OutputParserException(f"the answer does not match {self.pattern!r}: {text!r}", llm_output=text)
+            raise OutputParserException(f"the response does not match {self.pattern!r}: {text!r}", llm_output=text)
         return text
 
 
 class _ObjectParser(JsonOutputParser):
-    """Reads a JSON object, and nothing else."""
+    """Parses a JSON object, and nothing else."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         _raise_if_refused(result)
         if not partial:
-            _raise_if_cut(result)
+            _raise_if_truncated(result)
         parsed = super().parse_result(result, partial=partial)
         if not partial and not isinstance(parsed, dict):
             text = result[0].text
-            raise OutputParserException(f"a JSON object was expected, but the answer is {text!r}", llm_output=text)
+            raise OutputParserException(f"expected a JSON object, but the response is {text!r}", llm_output=text)
         return parsed
 
 
 class _ModelParser(PydanticOutputParser[Any]):
-    """Reads an instance of a pydantic class."""
+    """Parses an instance of a pydantic class."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         _raise_if_refused(result)
         if not partial:
-            _raise_if_cut(result)
+            _raise_if_truncated(result)
         return super().parse_result(result, partial=partial)
 
 
@@ -144,8 +130,8 @@ def _raise_if_refused(result: list[Generation]) -> None:
         raise as_model_error(RefusedError)(str(refusal))
 
 
-def _raise_if_cut(result: list[Generation]) -> None:
-    """Raise when `max_tokens` cut an object: langchain-core would close it, with half a value at its end."""
+def _raise_if_truncated(result: list[Generation]) -> None:
+    """Raise where `max_tokens` truncated an object: langchain-core would complete it, with half a value at its end."""
     message = getattr(result[0], "message", None) if result else None
     if not isinstance(message, AIMessage) or message.response_metadata.get("finish_reason") != "length":
         return
@@ -153,7 +139,7 @@ def _raise_if_cut(result: list[Generation]) -> None:
     try:
         parse_json_markdown(text, parser=json.loads)
     except ValueError:
-        raise OutputParserException(f"the answer is cut short, max_tokens is too low: {text!r}", llm_output=text) from None
+        raise OutputParserException(f"the response is truncated, max_tokens is too low: {text!r}", llm_output=text) from None
 
 
 def _message_parser(schema: Any) -> Runnable[Any, Any]:
@@ -164,10 +150,10 @@ def _is_model(schema: Any) -> bool:
     return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
-def assembled(model: Runnable[Any, Any], parser: Runnable[Any, Any], include_raw: bool) -> Runnable[Any, Any]:
-    """Return model and parser in a row; with `include_raw`, as `{"raw", "parsed", "parsing_error"}`."""
+def with_parser(model: Runnable[Any, Any], parser: Runnable[Any, Any], include_raw: bool) -> Runnable[Any, Any]:
+    """Return the model followed by the parser; with `include_raw`, a runnable of `{"raw", "parsed", "parsing_error"}`."""
     if not include_raw:
         return model | parser
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-    unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=model) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+    success = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    failure = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=model) | success.with_fallbacks([failure], exception_key="parsing_error")

@@ -1,137 +1,74 @@
-"""Tool calls on their way in: whole ones parsed, streamed pieces told apart whichever way an engine cuts them. Pure."""
+"""LangChain's tool calls from and to the wire. Pure.
+
+`wire_tool_calls` converts those of an `AIMessage` for a request, `parse_tool_calls` those of a response, and `tool_call_chunks`
+those of a stream, as `together_adapters.adapters.tool_call_deltas` assembles them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
-from langchain_core.messages import InvalidToolCall, ToolCall, ToolCallChunk
+from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
+from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls
 
-def read_calls(raw: Sequence[Any] | None) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Return the calls of a whole answer, and those whose arguments cannot be parsed."""
+
+def wire_tool_calls(message: AIMessage) -> list[dict[str, Any]]:
+    """Return the tool calls of a message: parsed ones, invalid ones, and those that only stand in its content blocks."""
+    calls = [_wire_tool_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+    calls += [_wire_tool_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
+    ids = {call["id"] for call in calls}
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, Mapping) and block.get("type") in ("tool_use", "tool_call") and block.get("id") not in ids:
+            calls.append(_wire_tool_call(block.get("id"), block.get("name"), block.get("input") or block.get("args") or {}))
+    return calls
+
+
+def _wire_tool_call(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": text}}
+
+
+def parse_tool_calls(tool_calls: Sequence[Any] | None) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """Return the tool calls of a response, and those whose arguments are not a JSON object."""
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for call in raw or ():
-        function = call.get("function") or {}
-        read = read_call(call.get("id") or _new_id(), function.get("name") or "", function.get("arguments"))
-        if read["type"] == "tool_call":  # pyright: ignore[reportTypedDictNotRequiredAccess]
-            calls.append(read)
+    for call in whole_tool_calls(tool_calls):
+        parsed = parse_tool_call(call.id, call.name, call.arguments)
+        if parsed["type"] == "tool_call":  # pyright: ignore[reportTypedDictNotRequiredAccess]
+            calls.append(parsed)
         else:
-            invalid.append(read)
+            invalid.append(parsed)
     return calls, invalid
 
 
-def read_call(identity: str, name: str, arguments: Any) -> ToolCall | InvalidToolCall:
-    """Return one call; an invalid one, never an exception, when its arguments are no JSON object."""
-    if isinstance(arguments, dict):
-        return tool_call(name=name, args=arguments, id=identity)
-    written = str(arguments or "")
+def parse_tool_call(call_id: str, name: str, arguments: str) -> ToolCall | InvalidToolCall:
+    """Return one tool call: an invalid one, instead of an exception, where its arguments are not a JSON object."""
     try:
-        # Engines put raw line breaks into strings; strict parsing would refuse them.
-        parsed = json.loads(written, strict=False) if written.strip() else None
-    except (ValueError, RecursionError) as problem:
-        return invalid_tool_call(name=name, args=written, id=identity, error=f"the arguments are not JSON: {problem}")
-    if parsed is None:
-        return tool_call(name=name, args={}, id=identity)
-    if not isinstance(parsed, dict):
-        return invalid_tool_call(name=name, args=written, id=identity, error="the arguments are JSON, but no object")
-    return tool_call(name=name, args=parsed, id=identity)
+        # Engines put raw line breaks into strings, which strict parsing would refuse.
+        value = json.loads(arguments, strict=False) if arguments.strip() else None
+    except (ValueError, RecursionError) as error:
+        return invalid_tool_call(name=name, args=arguments, id=call_id, error=f"the arguments are not JSON: {error}")
+    if value is not None and not isinstance(value, dict):
+        return invalid_tool_call(name=name, args=arguments, id=call_id, error="the arguments are JSON, but not an object")
+    return tool_call(name=name, args=value or {}, id=call_id)
 
 
-@dataclass(slots=True)
-class OpenCall:
-    """A call that is being streamed.
-
-    Attributes:
-        position: Its place among the calls of the answer, which is the index that LangChain merges by.
-        wire_index: The index that the engine gave it.
-        made_up: Whether its id is ours, because the engine gave none.
-    """
-
-    position: int
-    wire_index: int | None
-    identity: str
-    name: str
-    made_up: bool
-    arguments: str = ""
+def tool_call_chunks(updates: Iterable[ToolCallUpdate]) -> list[ToolCallChunk]:
+    """Return what the deltas of a chunk add to the tool calls of a streamed message."""
+    return [
+        tool_call_chunk(name=name, args="{}" if _is_null(call, arguments) else arguments, id=call_id, index=call.position)
+        for call, call_id, name, arguments in updates
+    ]
 
 
-class CallPieces:
-    """Tells to which call each streamed piece belongs.
-
-    Engines send pieces with an index, with an id on the first piece alone or on each, without an index, or with the same
-    index for all calls; some send whole calls, some several in one chunk, and some interleave them.
-    """
-
-    def __init__(self) -> None:
-        self.calls: list[OpenCall] = []
-
-    def read(self, raw: Sequence[Any]) -> list[ToolCallChunk]:
-        """Return the pieces of one delta, each with the index of its call; id and name only on a call's first piece."""
-        return [self._read(piece) for piece in raw]
-
-    def _read(self, piece: Any) -> ToolCallChunk:
-        function = piece.get("function") or {}
-        identity, name = piece.get("id") or None, function.get("name") or None
-        arguments = function.get("arguments")
-        text = arguments if isinstance(arguments, str) else "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-        call = self._find(piece.get("index"), identity, name)
-        if call is None:
-            call = OpenCall(len(self.calls), piece.get("index"), identity or _new_id(), name or "", identity is None)
-            self.calls.append(call)
-            shown_id, shown_name = call.identity, name
-        else:
-            shown_id, shown_name = None, self._rest_of_name(call, name)
-        if not call.arguments and text.strip() == "null":
-            text = "{}"
-        call.arguments += text
-        return tool_call_chunk(name=shown_name, args=text, id=shown_id, index=call.position)
-
-    def _find(self, index: int | None, identity: str | None, name: str | None) -> OpenCall | None:
-        """Return the open call that a piece goes on with, or None when it begins another."""
-        if not self.calls:
-            return None
-        if identity is not None:
-            same = [call for call in self.calls if call.identity == identity and index in (None, call.wire_index)]
-            if same:
-                return same[-1]
-            nameless = self._at(index)
-            return nameless if nameless is not None and nameless.made_up and not self._begins(nameless, name) else None
-        call = self.calls[-1] if index is None else self._at(index)
-        return None if call is None or self._begins(call, name) else call
-
-    def _at(self, index: int | None) -> OpenCall | None:
-        return next((call for call in reversed(self.calls) if index is not None and call.wire_index == index), None)
-
-    @staticmethod
-    def _begins(call: OpenCall, name: str | None) -> bool:
-        """Whether a piece that brings a name and no telling id begins a new call after `call`."""
-        if name is None:
-            return False
-        if call.made_up:
-            return name != call.name or _is_complete(call.arguments)
-        return bool(call.arguments) and (name != call.name or _is_complete(call.arguments))
-
-    @staticmethod
-    def _rest_of_name(call: OpenCall, name: str | None) -> str | None:
-        """What a further piece adds to a call's name: nothing when it repeats it, the rest when the name comes in pieces."""
-        if not name or name == call.name or call.arguments:
-            return None
-        call.name += name
-        return name
+def generated_ids(calls: Iterable[AssembledToolCall]) -> list[ToolCallChunk]:
+    """Return the chunks that give an id to the calls which ended without one; engines may send ids late."""
+    return [tool_call_chunk(name=None, args="", id=call.id, index=call.position) for call in calls if call.service_id is None]
 
 
-def _is_complete(arguments: str) -> bool:
-    try:
-        return isinstance(json.loads(arguments, strict=False), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _new_id() -> str:
-    return f"call_{uuid4().hex[:24]}"
+def _is_null(call: AssembledToolCall, arguments: str) -> bool:
+    return len(arguments) == call.size and arguments.strip() == "null"

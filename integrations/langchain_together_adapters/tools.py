@@ -1,4 +1,4 @@
-"""Tools, forced choices and response formats as the service reads them. Pure."""
+"""LangChain's tools, tool choices and schemas to those of a request. Pure."""
 
 from __future__ import annotations
 
@@ -13,31 +13,23 @@ if TYPE_CHECKING:
 
     Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
-_UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
+_INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def wire_tools(tools: Sequence[Tool], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Return tools as the service reads them."""
+    """Return the tools of a request."""
     return [
-        dict(tool) if _is_wired(tool) and strict is None else convert_to_openai_tool(tool, strict=strict)  # type: ignore[arg-type]
+        dict(tool) if _is_wire_tool(tool) and strict is None else convert_to_openai_tool(tool, strict=strict)  # type: ignore[arg-type]
         for tool in tools
     ]
 
 
-def _is_wired(tool: Tool) -> bool:
+def _is_wire_tool(tool: Tool) -> bool:
     return isinstance(tool, Mapping) and tool.get("type") == "function" and "function" in tool
 
 
 def wire_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
-    """Return a choice of tools as the service reads it, or None where nothing was chosen.
-
-    Args:
-        choice: `any`, `required` or True to force some call; `auto`, `none`; a tool's name; the service's own object.
-        tools: The tools to choose from.
-
-    Raises:
-        ValueError: The name is none of the tools'.
-    """
+    """Return the tool choice of a request, None where there is none; `ValueError` where no tool has the chosen name."""
     if choice is None or choice is False:
         return None
     if choice is True or choice in ("any", "required"):
@@ -50,33 +42,26 @@ def wire_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     return {"type": "function", "function": {"name": choice}}
 
 
-def wire_response_format(wanted: Any, *, strict: bool | None = None) -> Any:
-    """Return a response format as the service reads it: its own object as it is, a schema of any kind as `json_schema`.
-
-    Args:
-        wanted: A response format, or a pydantic class, a TypedDict, or a JSON schema.
-        strict: Whether the model is held to the schema; not said when None.
-    """
-    if isinstance(wanted, Mapping) and wanted.get("type") in ("json_schema", "json_object", "regex", "text"):
-        return dict(wanted)
-    return schema_format(json_schema(wanted, strict=strict), strict=strict)
+def wire_response_format(value: Any, *, strict: bool | None = None) -> Any:
+    """Return the response format of a request: one in the service's own form, or the `json_schema` of any schema."""
+    if isinstance(value, Mapping) and value.get("type") in ("json_schema", "json_object", "regex", "text"):
+        return dict(value)
+    return schema_format(json_schema(value, strict=strict), strict=strict)
 
 
 def schema_format(schema: Mapping[str, Any], *, strict: bool | None = None) -> dict[str, Any]:
-    """Return the response format that holds a model to a JSON schema."""
-    body = {key: value for key, value in schema.items() if key not in ("title", "description")}
-    named: dict[str, Any] = {"name": _UNNAMEABLE.sub("_", str(schema.get("title") or "answer"))[:64]}
+    """Return the response format that constrains a model to a JSON schema."""
+    fields: dict[str, Any] = {"name": _INVALID_IN_NAMES.sub("_", str(schema.get("title") or "answer"))[:64]}
     if schema.get("description"):
-        named["description"] = schema["description"]
-    named["schema"] = body
+        fields["description"] = schema["description"]
+    fields["schema"] = {key: value for key, value in schema.items() if key not in ("title", "description")}
     if strict is not None:
-        named["strict"] = strict
-    return {"type": "json_schema", "json_schema": named}
+        fields["strict"] = strict
+    return {"type": "json_schema", "json_schema": fields}
 
 
 def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return any schema that LangChain knows as a JSON schema with a title."""
+    """Return a pydantic class, a TypedDict, a tool or a JSON schema as a JSON schema with a title."""
     if isinstance(schema, Mapping) and "properties" in schema and "title" not in schema and "name" not in schema:
         return {"title": "answer", **schema}
-    known: Any = schema
-    return convert_to_json_schema(known, strict=strict)
+    return convert_to_json_schema(schema, strict=strict)

@@ -196,7 +196,7 @@ def test_a_failed_run_is_traced_with_its_answer(emulator: Emulator, connect: Any
 
 
 def test_an_answer_without_a_choice(connect: Any) -> None:
-    from langchain_together_adapters.chat_response import Manner, chat_result
+    from langchain_together_adapters.chat_response import ParseOptions, chat_result
 
     with pytest.raises(together_adapters.APIResponseValidationError, match="no choice"):
-        chat_result({"choices": []}, Manner(None, blocks=False))
+        chat_result({"choices": []}, ParseOptions(None, content_blocks=False))

@@ -9,15 +9,15 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langchain_together_adapters import ChatTogether
-from langchain_together_adapters.chat_response import Manner, chat_result
+from langchain_together_adapters.chat_response import ParseOptions, chat_result
 from langchain_together_adapters.stream_chunks import ChunkWriter
 from langchain_together_adapters.stream_events import EventWriter
 
 from together_adapters.emulator import Emulator
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-PLAIN = Manner(("<think>", "</think>"), blocks=False)
-BLOCKS = Manner(("<think>", "</think>"), blocks=True)
+PLAIN = ParseOptions(("<think>", "</think>"), content_blocks=False)
+BLOCKS = ParseOptions(("<think>", "</think>"), content_blocks=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
@@ -40,16 +40,16 @@ def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict
     return {"id": "o1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
 
 
-def told(events: list[dict[str, Any]], manner: Manner = PLAIN) -> AIMessageChunk:
+def told(events: list[dict[str, Any]], manner: ParseOptions = PLAIN) -> AIMessageChunk:
     """Join the chunks of some events."""
     writer = ChunkWriter(manner)
-    chunks = [chunk.message for each in events for chunk in writer.read(each)]
+    chunks = [chunk.message for each in events for chunk in writer.feed(each)]
     return joined([*chunks, *(chunk.message for chunk in writer.end())])
 
 
 def protocol(events: list[dict[str, Any]]) -> list[Any]:
     writer = EventWriter(PLAIN, "run")
-    return [*(found for each in events for found in writer.read(each)), *writer.end()]
+    return [*(found for each in events for found in writer.feed(each)), *writer.end()]
 
 
 def piece(arguments: str | None = None, name: str | None = None, **more: Any) -> dict[str, Any]:
@@ -126,7 +126,7 @@ CUTS = {
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("manner", [PLAIN, BLOCKS], ids=["text", "blocks"])
-def test_tool_calls_survive_every_cut(cut: str, manner: Manner) -> None:
+def test_tool_calls_survive_every_cut(cut: str, manner: ParseOptions) -> None:
     message = told([event({"tool_calls": pieces}) for pieces in CUTS[cut]] + [event({}, "tool_calls")], manner)
     assert [(call["id"], call["name"], call["args"]) for call in message.tool_calls] == CALLS
     assert message.invalid_tool_calls == []
@@ -181,7 +181,7 @@ def test_malformed_arguments_are_no_exception(arguments: str) -> None:
         assert streamed.invalid_tool_calls[0]["args"] == arguments
 
 
-def whole(message: dict[str, Any], manner: Manner = PLAIN, **more: Any) -> AIMessage:
+def whole(message: dict[str, Any], manner: ParseOptions = PLAIN, **more: Any) -> AIMessage:
     answer = {"id": "o1", "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message, **more}]}
     found = chat_result(answer, manner).generations[0].message
     assert isinstance(found, AIMessage)
@@ -226,7 +226,7 @@ def test_think_tags_in_pieces_of_any_size(size: int) -> None:
 
 
 def test_think_tags_can_stay() -> None:
-    kept = Manner(None, blocks=False)
+    kept = ParseOptions(None, content_blocks=False)
     assert told([event({"content": "<think>a</think>b"}, "stop")], kept).content == "<think>a</think>b"
     assert whole({"content": "<think>a</think>b"}, kept).content == "<think>a</think>b"
 
@@ -260,7 +260,7 @@ class TestLogprobs:
             "top_logprobs": [{"Hel": -0.5, "Hi": -2}, {"lo": -0.25, "p": 0}],
         }
         writer = ChunkWriter(PLAIN)
-        chunks = [chunk for each in [*events, event({}, "stop")] for chunk in writer.read(each)]
+        chunks = [chunk for each in [*events, event({}, "stop")] for chunk in writer.feed(each)]
         chunks += list(writer.end())
         info = (chunks[0] + chunks[1:]).generation_info
         assert info is not None

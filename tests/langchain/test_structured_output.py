@@ -87,7 +87,7 @@ def test_half_an_answer_is_none(method: Any, schema: Any, connect: Any) -> None:
             ChatTogether(**connect, max_tokens=most).with_structured_output(schema, method=method, include_raw=True).invoke(asked)
         )
         assert cut["parsed"] is None
-        assert "the answer is cut short" in str(cut["parsing_error"])
+        assert "the response is truncated" in str(cut["parsing_error"])
     exact = ChatTogether(**connect, max_tokens=room).with_structured_output(schema, method=method).invoke(asked)
     assert exact == whole["parsed"] is not None
 

@@ -1,0 +1,124 @@
+"""What the chat model and the completion model share: fields, identity, and the parameters of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from langchain_core.language_models import LangSmithParams
+from pydantic import ConfigDict, Field
+
+from langchain_together_adapters.connection import Connection
+from langchain_together_adapters.parameters import Sampling
+from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
+from together_adapters.types.requests import RequestOptions
+
+_ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
+_FRAMEWORK_KEYWORDS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
+"""Keywords of calls that LangChain passes along and that are not sent."""
+
+
+class LanguageModel(Connection, Sampling):
+    """The base of `ChatTogether` and `Together`.
+
+    Attributes:
+        model_name: The name of the model or of a dedicated endpoint (alias `model`).
+        stream_usage: Whether streams report usage.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True)
+
+    model_name: str = Field(default=DEFAULT_CHAT_MODEL, alias="model")
+    stream_usage: bool = True
+
+    _request_names: ClassVar[frozenset[str]]
+    """The names of the parameters of a request; others are sent in `extra_body`."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.model_name
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model": self.model_name,
+            "model_name": self.model_name,
+            "base_url": self._clients.config.base_url,
+            "streaming": self.streaming,
+            **self._sampling(),
+            **self.model_kwargs,
+            **({"extra_body": self.extra_body} if self.extra_body else {}),
+        }
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Constructor arguments that dumps leave out, with the environment variables that replace them."""
+        return {"together_api_key": "TOGETHER_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `langchain_core.load.dumpd` can write it; `langchain_together_adapters.load` reads it."""
+        return True
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params: LangSmithParams = super()._get_ls_params(stop=stop, **kwargs)  # type: ignore[misc]
+        params["ls_provider"] = "together"
+        if (stops := stop or kwargs.get("stop") or self.stop) is not None:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else stops
+        return params
+
+    def _sampling(self) -> dict[str, Any]:
+        """Return the sampling parameters that are set."""
+        fields = self.__dict__
+        return {name: fields[name] for name in _sampling_fields(type(self)) if fields[name] is not None}
+
+    def _request_params(self, stop: Any, kwargs: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+        """Return the parameters of a request: fields, `model_kwargs`, `extra_body`, and those of the call, in rising precedence."""
+        call = {_ALIASES.get(name, name): value for name, value in kwargs.items() if name not in _FRAMEWORK_KEYWORDS}
+        if stop is not None:
+            call["stop"] = stop
+        usage, call_extra = call.pop("stream_usage", self.stream_usage), call.pop("extra_body", None)
+        params = {"model": self.model_name, **self._sampling(), **self.model_kwargs, **call}
+        extra = {name: params.pop(name) for name in params.keys() - self._request_names}
+        if self.extra_body:
+            extra.update({name: value for name, value in self.extra_body.items() if name not in call})
+        if call_extra:
+            extra.update(call_extra)
+        if extra:
+            params["extra_body"] = {name: value for name, value in extra.items() if value is not None}
+        if stream and usage:
+            params["stream_options"] = {"include_usage": True, **(params.get("stream_options") or {})}
+        return params
+
+
+@lru_cache
+def _sampling_fields(cls: type[LanguageModel]) -> tuple[str, ...]:
+    names = (cls._request_names - RequestOptions.__optional_keys__) | {"context_length_exceeded_behavior", "compliance"}
+    return tuple(name for name in cls.model_fields if name in names)
+
+
+def sum_usage(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """Combine the outputs of a batch: usage is summed, and the model is that of the first output that names one."""
+    usage: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    for output in filter(None, outputs):
+        usage = _add_counts(usage, output.get("token_usage") or {})
+        if output.get("model_name"):
+            model.setdefault("model_name", output["model_name"])
+    return {"token_usage": usage, **model}
+
+
+def _add_counts(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """Add counts, also nested ones; of other values the first is kept."""
+    total = dict(left)
+    for name, value in right.items():
+        current = total.get(name)
+        if isinstance(value, Mapping):
+            total[name] = _add_counts(current if isinstance(current, Mapping) else {}, value)
+        elif isinstance(value, int | float) and isinstance(current, int | float):
+            total[name] = current + value
+        elif current is None:
+            total[name] = value
+    return total

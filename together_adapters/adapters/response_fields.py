@@ -1,0 +1,46 @@
+"""Fields of chat and completion responses that engines place or name differently. Pure, on parsed JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from together_adapters.errors import APIResponseValidationError
+
+
+def choices_of(response: Mapping[str, Any]) -> list[Any]:
+    """Return the choices of a response.
+
+    Raises:
+        APIResponseValidationError: There are none.
+    """
+    choices = response.get("choices")
+    if not choices:
+        raise APIResponseValidationError("the response holds no choices", body=response)
+    return choices  # type: ignore[no-any-return]
+
+
+def finish_reason(reason: str | None) -> str | None:
+    """Return a finish reason as frameworks know it: `eos` of classic engines is `stop`."""
+    return "stop" if reason == "eos" else reason
+
+
+def reasoning_of(message: Mapping[str, Any]) -> str | None:
+    """Return the reasoning of a message or a delta, under either of its names."""
+    reasoning = message.get("reasoning")
+    return message.get("reasoning_content") if reasoning is None else reasoning
+
+
+def cached_tokens(usage: Mapping[str, Any]) -> int | None:
+    """Return the cached prompt tokens of a usage, which some engines nest."""
+    return _token_count(usage, "prompt_tokens_details", "cached_tokens")
+
+
+def reasoning_tokens(usage: Mapping[str, Any]) -> int | None:
+    """Return the reasoning tokens of a usage, which some engines nest."""
+    return _token_count(usage, "completion_tokens_details", "reasoning_tokens")
+
+
+def _token_count(usage: Mapping[str, Any], details: str, name: str) -> int | None:
+    count = (usage.get(details) or {}).get(name)
+    return usage.get(name) if count is None else count
