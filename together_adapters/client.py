@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -19,6 +19,7 @@ from together_adapters.transport.retry import RetryPolicy
 from together_adapters.transport.sync_driver import Connections, SyncDriver
 
 if TYPE_CHECKING:
+    from together_adapters.finetune.reports.report import DataReport
     from together_adapters.resources.audio import Audio
     from together_adapters.resources.batches import Batches
     from together_adapters.resources.chat import Chat
@@ -168,9 +169,10 @@ class _Client(Generic[D, R, H]):
     @cached_property
     def files(self) -> Files[D, R]:
         """Data files: upload, check, wait, download."""
-        from together_adapters.resources.files import Files
+        from together_adapters.resources import files
 
-        return Files(self._driver)
+        files.load_checker = _load_checker
+        return files.Files(self._driver)
 
     @cached_property
     def batches(self) -> Batches[D, R]:
@@ -254,6 +256,13 @@ class _Client(Generic[D, R, H]):
             raise TypeError("a client with an http_client of yours cannot be pickled: connections cannot travel")
         config = self._config
         return _unpickled, (type(self), replace(config, api_key="") if config.key_from_environment else config)
+
+
+def _load_checker() -> Callable[..., DataReport]:
+    """Import the file checker of `finetune`, which resources do not know, when a file is checked first."""
+    from together_adapters.finetune.validation.check_jsonl import check_jsonl
+
+    return check_jsonl
 
 
 class Together(_Client[Sync, SyncRaw, httpx.Client]):

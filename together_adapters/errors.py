@@ -183,6 +183,18 @@ class InvalidDatasetError(FileTypeError, DatasetError):
     report: Any = None
 
 
+class RemoteValidationError(DatasetError):
+    """The service found an error in an uploaded file.
+
+    Attributes:
+        remote: The `validation_report` of the service.
+        local_report: The `DataReport` of the check on this machine, where there was one.
+    """
+
+    remote: Any = None
+    local_report: Any = None
+
+
 class MissingFileError(FileTypeError, FileNotFoundError):
     """There is no such file on this machine."""
 

@@ -22,7 +22,7 @@ from together_adapters.emulator import Emulator, Fault
 from together_adapters.emulator.routes.files import generate
 from together_adapters.errors import APIConnectionError, DownloadError, InternalServerError, NotFoundError
 from together_adapters.resources import downloads
-from together_adapters.resources.downloads import fetch, normal_name, probe, safe_name
+from together_adapters.resources.downloads import download_file, normalized_name, probe, safe_name
 from together_adapters.transport.call import request
 
 DATA = b"".join(b'{"n": %07d}\n' % number for number in range(300_000))  # 4 MB, several pieces
@@ -30,7 +30,7 @@ DATA = b"".join(b'{"n": %07d}\n' % number for number in range(300_000))  # 4 MB,
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(downloads, "FIRST_DELAY", 0.001)
     monkeypatch.setattr("together_adapters.transport.retry.INITIAL_DELAY", 0.01)
 
 
@@ -322,7 +322,7 @@ def test_the_checksum_that_a_server_tells(flavour: Flavour, served: Served, fold
 
 def test_more_than_was_promised(flavour: Flavour, served: Served, folder: Path) -> None:
     client, _ = served(httpx.Response(200, headers={"content-length": "3"}, stream=Breaking(b"abcdef", breaks=False)))
-    with pytest.raises(DownloadError, match="3 bytes were promised, but 6 came"):
+    with pytest.raises(DownloadError, match="should have 3 bytes, but 6 were received"):
         download(flavour, client)
     assert names(folder) == []
 
@@ -364,7 +364,7 @@ def test_a_probe(flavour: Flavour, served: Served, answer: Any, size: int | None
 
 def test_a_flow_for_other_downloads(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
     call = request("GET", f"/v1/files/{stored}/content", bytes)
-    fetched = flavour.run(flavour.client().perform(fetch(call, folder / "model.tar.zst")))
+    fetched = flavour.run(flavour.client().perform(download_file(call, folder / "model.tar.zst")))
     assert (fetched.path, fetched.size) == (folder / "model.tar.zst", len(DATA))
 
 
@@ -378,4 +378,4 @@ def test_names_of_a_server_are_one_harmless_component(name: str, safe: str) -> N
 
 
 def test_normal_names() -> None:
-    assert normal_name("Org/My Model_v2") == "org--my-model-v2"
+    assert normalized_name("Org/My Model_v2") == "org--my-model-v2"

@@ -12,7 +12,7 @@ from tests.conftest import Flavour
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.errors import APITimeoutError, JobFailedError, NotFoundError, TogetherError
 from together_adapters.finetune import DatasetError, RemoteValidationError
-from together_adapters.types.files import FileResponse, purpose_of
+from together_adapters.types.files import FileResponse, parse_purpose
 
 GOOD = (
     '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "reasoning": "r"}], "weight": 0.5}\n'
@@ -113,8 +113,8 @@ def test_a_check_on_this_machine(flavour: Flavour, emulator: Emulator, tmp_path:
     ("given", "purpose"), [("fine-tunes", "fine-tune"), ("batch", "batch-api"), ("evaluation", "eval"), ("eval", "eval")]
 )
 def test_purposes(given: str, purpose: str) -> None:
-    assert purpose_of(given) == purpose
-    assert purpose_of(type("Enum", (), {"value": given})()) == purpose
+    assert parse_purpose(given) == purpose
+    assert parse_purpose(type("Enum", (), {"value": given})()) == purpose
 
 
 def test_raw_responses(flavour: Flavour, train: Path) -> None:

@@ -26,7 +26,7 @@ from together_adapters.errors import (
     NotFoundError,
 )
 from together_adapters.resources import uploads
-from together_adapters.resources.uploads import parts_of
+from together_adapters.resources.uploads import part_layout
 from together_adapters.transport import exchange
 
 ROW = b'{"text": "a line of training data, number %08d"}\n'
@@ -189,7 +189,7 @@ def test_the_first_error_is_told_when_taking_back_fails_too(flavour: Flavour, em
     emulator.inject(Fault("503", path="/uploads/", times=None), Fault("404", path="/v1/files/file-"))
     with pytest.raises(InternalServerError, match="503") as caught:
         flavour.run(flavour.client(max_retries=0).files.upload(train))
-    assert "could not be taken back" in caught.value.__notes__[0]
+    assert "could not be undone" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("headers", [{}, {"location": "http://127.0.0.1:1/x"}, {"x-together-file-id": "file-1"},
@@ -215,7 +215,7 @@ def test_a_file_that_shrinks_is_one_clear_error(flavour: Flavour, emulator: Emul
         if progress.stage == "upload":
             os.truncate(large, 5 * MIB)
 
-    with pytest.raises(FileChangedError, match="became shorter while it was sent"):
+    with pytest.raises(FileChangedError, match="became shorter during its upload"):
         flavour.run(flavour.client().files.upload(large, progress=shrink))
     assert sent(emulator)[-1] == "DELETE /v1/files/*"
     assert len(emulator.requests) <= 3
@@ -236,14 +236,14 @@ def test_a_file_that_is_changed_meanwhile(flavour: Flavour, emulator: Emulator, 
     (50 * 2**30, (205, 261_881_000)), (100 * 2**30, (250, 429_496_730)),
 ])  # fmt: skip
 def test_the_parts_of_a_file(size: int, expected: tuple[int, int]) -> None:
-    count, length = parts_of(size)
+    count, length = part_layout(size)
     assert (count, length) == (expected if size != 50 * 2**30 else (205, -(-size // 205)))
     assert (count - 1) * length < size or size == 0
     assert count * length >= size
 
 
 def test_parts_have_a_least_size() -> None:
-    assert parts_of(12 * MIB, MIB) == (3, 5 * MIB)
+    assert part_layout(12 * MIB, MIB) == (3, 5 * MIB)
 
 
 def test_parts(flavour: Flavour, emulator: Emulator, large: Path) -> None:

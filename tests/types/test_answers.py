@@ -18,8 +18,8 @@ from together_adapters.types.response import ResponseModel
 
 NEW = "a-word-of-tomorrow"
 NEEDED = {
-    "StartedUpload": {"file_id": "f", "url": "u"},
-    "UploadPart": {"PartNumber": 1, "URL": "u"},
+    "UploadTarget": {"file_id": "f", "url": "u"},
+    "PartTarget": {"PartNumber": 1, "URL": "u"},
     "MultipartUpload": {"upload_id": "u", "file_id": "f"},
     "Embedding": {"embedding": [0.5]},
     "RerankResult": {"index": 0, "relevance_score": 0.5},

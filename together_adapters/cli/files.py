@@ -122,11 +122,11 @@ def delete(session: Session, id: str) -> None:
 def check(ctx: click.Context, file: Path, purpose: str, max_issues: int) -> None:
     """Look for faults in a data file. Nothing is sent, and no key is needed. Exit code 1 where there is one."""
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
-    from together_adapters.types.files import purpose_of
+    from together_adapters.types.files import parse_purpose
 
     session: Session = ctx.obj
     with byte_bar() as bar:
-        report = check_jsonl(file, purpose=purpose_of(purpose), max_issues=max_issues, progress=bar)
+        report = check_jsonl(file, purpose=parse_purpose(purpose), max_issues=max_issues, progress=bar)
     if session.as_json:
         document(report)
     else:

@@ -46,13 +46,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from together_adapters.errors import DatasetError, InvalidDatasetError
+    from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
     from together_adapters.finetune.dataset import TrainingData, from_messages
     from together_adapters.finetune.errors import (
         ConversionError,
         FileTooLargeError,
         MethodMismatchError,
-        RemoteValidationError,
         SchemaDetectionError,
     )
     from together_adapters.finetune.formats.rag import RagPrompt
@@ -89,7 +88,7 @@ else:
             "PreparedFile": ".writing.prepared_file",
             "RULES_VERSION": ".rules",
             "RagPrompt": ".formats.rag",
-            "RemoteValidationError": ".errors",
+            "RemoteValidationError": "..errors",
             "SchemaDetectionError": ".errors",
             "TrainingData": ".dataset",
             "astart": ".job",

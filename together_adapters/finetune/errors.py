@@ -6,7 +6,7 @@
     |-- InvalidDatasetError      rows have faults (in `together_adapters.errors`; also a `FileTypeError`)
     |-- FileTooLargeError        the file is larger than the service takes
     |-- MethodMismatchError      the data does not train with the method
-    `-- RemoteValidationError    the service found a fault in an uploaded file
+    `-- RemoteValidationError    the service found an error in an uploaded file (in `together_adapters.errors`)
 
 Their texts show the first faults with row and path, and how often each kind was found.
 """
@@ -63,18 +63,6 @@ class FileTooLargeError(DatasetError):
 
 class MethodMismatchError(InvalidDatasetError):
     """The data does not train with the method: preferences need `dpo`, everything else `sft`."""
-
-
-class RemoteValidationError(DatasetError):
-    """The service found a fault in an uploaded file.
-
-    Attributes:
-        remote: What the service says: its `validation_report`.
-        local_report: What the check on this machine had said, where there was one.
-    """
-
-    remote: Any = None
-    local_report: Any = None
 
 
 def issue_summary(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:

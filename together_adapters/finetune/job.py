@@ -15,8 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, NamedTuple, ParamSpec, TypeVar, Unpack
 
-from together_adapters.errors import InvalidDatasetError, JobFailedError
-from together_adapters.finetune.errors import RemoteValidationError
+from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.training import TrainingOptions

@@ -1,7 +1,7 @@
-"""Bringing a large answer safely into a file: resumed when the connection breaks, checked, and moved into place whole.
+"""Downloads to a file: resumed when the connection is lost, verified, and moved into place when complete.
 
-What has arrived stands in `<target>.part`; beside it `<target>.part.json` says of what it is a part. A download that was killed
-goes on from there if the service still has the same: same size, same ETag. This serves files and fine-tuned models alike.
+The bytes received are in `<target>.part`; `<target>.part.json` says which response they belong to. An interrupted download
+is resumed, also by another process, if the service still has the same file: same size, same ETag.
 """
 
 from __future__ import annotations
@@ -22,115 +22,106 @@ from together_adapters.transport.bodies import READ_SIZE
 from together_adapters.transport.call import Call, Download, Flow, Local, Response, Sleep
 from together_adapters.types.progress import Progress
 
-RESUMES: Final = 5
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 30.0
-_LOCK_LOOK: Final = 0.1
+MAX_RESUMES: Final = 5
+FIRST_DELAY: Final = 1.0
+MAX_DELAY: Final = 30.0
+_LOCK_INTERVAL: Final = 0.1
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""File names that Windows reserves."""
 
 
-def safe_name(name: str, otherwise: str = "download") -> str:
-    """Return a name that a server gave as one harmless path component."""
-    plain = re.sub(r"[\x00-\x1f\x7f<>:\"|?*]", "", name.replace("\\", "/")).strip().strip("/").replace("/", "--")
-    plain = plain.lstrip(". ").rstrip(". ")
-    if _DEVICES.fullmatch(plain):
-        plain = f"_{plain}"
-    return plain.encode()[:200].decode(errors="ignore") or otherwise
+def safe_name(name: str, default: str = "download") -> str:
+    """Return a name from a server as one harmless path component."""
+    safe = re.sub(r"[\x00-\x1f\x7f<>:\"|?*]", "", name.replace("\\", "/")).strip().strip("/").replace("/", "--")
+    safe = safe.lstrip(". ").rstrip(". ")
+    if _DEVICES.fullmatch(safe):
+        safe = f"_{safe}"
+    return safe.encode()[:200].decode(errors="ignore") or default
 
 
-def normal_name(name: str) -> str:
-    """Return a name as the `together` 1.x SDK writes it to disk: lower case, no blanks, no slashes."""
+def normalized_name(name: str) -> str:
+    """Return a name as the `together` 1.x SDK writes it to disk: lower case, no spaces, no slashes."""
     return safe_name(re.sub(r"[_ ]", "-", name).lower())
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file that has arrived."""
+class LocalFile:
+    """A downloaded file."""
 
     path: Path
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """What a download would bring; `size` is None where the service does not say."""
+class DownloadInfo:
+    """What a download would return; `size` is None where the service does not send it."""
 
     size: int | None
     content_type: str
     headers: Any
 
 
-class _Enough(Exception):
-    """The headers were all that was wanted."""
+class _HeadersReceived(Exception):
+    """Ends a download after its headers."""
 
 
-class _NotTheSame(Exception):
-    """What the service has is not what a part was taken of."""
+class _ContentChanged(Exception):
+    """The service has another content than the one the partial file is from."""
 
 
-def probe(call: Call[Any]) -> Flow[Probed]:
-    """Look at what a download would bring, without its content.
-
-    Raises:
-        APIStatusError: There is nothing, or not yet.
-    """
-    seen: list[Response] = []
+def probe(call: Call[Any]) -> Flow[DownloadInfo]:
+    """Request size and type of a download, without its content."""
+    responses: list[Response] = []
 
     def begin(response: Response) -> None:
-        seen.append(response)
+        responses.append(response)
         if response.status_code != 206:
-            raise _Enough
+            raise _HeadersReceived
 
-    with suppress(_Enough):
-        yield Download(_with(call, {"range": "bytes=0-1"}), lambda piece: None, begin)
-    headers = seen[0].headers
-    size = _total(seen[0])
-    return Probed(size, headers.get("content-type", ""), headers)
+    with suppress(_HeadersReceived):
+        yield Download(_with_headers(call, {"range": "bytes=0-1"}), lambda chunk: None, begin)
+    headers = responses[0].headers
+    return DownloadInfo(_total_size(responses[0]), headers.get("content-type", ""), headers)
 
 
-def fetch(
+def download_file(
     call: Call[Any],
     target: Path,
     *,
     overwrite: bool = False,
     sha256: str | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Flow[Fetched]:
-    """Download an answer into a file.
+) -> Flow[LocalFile]:
+    """Download the response of a GET into a file, which is not visible under its name until it is complete.
 
-    Args:
-        call: A GET.
-        target: Where it is to stand. Nothing is seen there until it is complete.
-        overwrite: Whether a file that is there may be replaced.
-        sha256: What its checksum must be, in hexadecimal digits; else it is checked where the service tells it.
-        progress: Told how many bytes have arrived.
+    `sha256` is the expected checksum; without it, one in the response's headers is used.
 
     Raises:
-        FileExistsError: Something is there already.
-        DownloadError: What came is not what was promised. Nothing is left behind.
-        APIConnectionError: The connection broke again and again. A part that can be resumed stays.
+        FileExistsError: The target exists, and `overwrite` is False.
+        DownloadError: Length or checksum are not as expected. No file is left.
+        APIConnectionError: The connection was lost repeatedly. A partial file that can be resumed is left.
     """
     target = Path(os.path.abspath(target))
-    lock = yield from _locked(target)
+    lock = yield from _lock(target)
     try:
         if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} is there already: name another file, or pass overwrite=True")
-        part = _Part(target, f"{call.path}?{sorted(call.query.items())}", sha256, progress)
+            raise FileExistsError(f"{target} exists: name another file, or pass overwrite=True")
+        partial = _PartialFile(target, f"{call.path}?{sorted(call.query.items())}", sha256, progress)
         try:
-            yield from _filled(call, part)
-            yield Local(part.finish)
+            yield from _complete(call, partial)
+            yield Local(partial.finish)
         finally:
-            part.leave()
-        return Fetched(target, target.stat().st_size)
+            partial.close()
+        return LocalFile(target, target.stat().st_size)
     finally:
         with suppress(OSError):
             os.unlink(lock.lock_file)
         lock.release()
 
 
-def _locked(target: Path) -> Flow[Any]:
-    """Make sure that nobody else downloads to the same place; whoever comes second waits."""
+def _lock(target: Path) -> Flow[Any]:
+    """Wait until no other download writes to the target."""
     from filelock import FileLock, Timeout
 
     if not target.parent.is_dir():
@@ -140,192 +131,188 @@ def _locked(target: Path) -> Flow[Any]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            yield Sleep(_LOCK_LOOK)
+            yield Sleep(_LOCK_INTERVAL)
         else:
             return lock
 
 
-def _filled(call: Call[Any], part: _Part) -> Flow[None]:
-    """Download until the part is whole, going on where the connection broke."""
-    yield Local(part.open)
-    breaks = 0
+def _complete(call: Call[Any], partial: _PartialFile) -> Flow[None]:
+    """Download until the partial file is complete, resuming where the connection is lost."""
+    yield Local(partial.open)
+    interruptions = 0
     while True:
-        part.answered = False
+        partial.has_response = False
         try:
-            yield Download(_with(call, part.request_headers()), part.write, part.begin)
-            part.check_length()
+            yield Download(_with_headers(call, partial.request_headers()), partial.write, partial.begin)
+            partial.check_length()
             return
-        except _NotTheSame:
-            part.restart()
+        except _ContentChanged:
+            partial.restart()
         except APIStatusError as error:
-            if error.status_code != 416 or not part.size:
+            if error.status_code != 416 or not partial.size:
                 if error.status_code in (404, 410):
-                    part.restart()
+                    partial.restart()
                 raise
-            if part.is_whole(error.headers):
+            if partial.is_complete(error.headers):
                 return
-            part.restart()
+            partial.restart()
         except APIConnectionError as error:
-            # A request that nobody answered has been repeated already; what is resumed here is a body that broke off.
-            breaks += 1
-            if not part.answered or breaks > RESUMES:
-                if breaks > 1:
-                    error.add_note(f"the download was resumed {breaks - 1} times; {part.size} bytes are there")
+            # Without a response the request was retried already; only a body that broke off is resumed here.
+            interruptions += 1
+            if not partial.has_response or interruptions > MAX_RESUMES:
+                if interruptions > 1:
+                    error.add_note(f"the download was resumed {interruptions - 1} times; {partial.size} bytes were received")
                 raise
-            yield Sleep(min(FIRST_PAUSE * 2 ** (breaks - 1), LONGEST_PAUSE))
+            yield Sleep(min(FIRST_DELAY * 2 ** (interruptions - 1), MAX_DELAY))
 
 
-def _with(call: Call[Any], headers: dict[str, str]) -> Call[Any]:
+def _with_headers(call: Call[Any], headers: dict[str, str]) -> Call[Any]:
     return replace(call, headers={"accept-encoding": "identity", **call.headers, **headers})
 
 
-class _Part:
-    """The part of a download that has arrived, with what is needed to know that the rest belongs to it."""
+class _PartialFile:
+    """The bytes received of a download, and what identifies the content that they are from."""
 
     def __init__(self, target: Path, source: str, sha256: str | None, progress: Callable[[Progress], None] | None) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
         self.size = 0
-        self.answered = False
-        self._note = target.with_name(target.name + ".part.json")
+        self.has_response = False
+        self._state_path = target.with_name(target.name + ".part.json")
         self._source = source
         self._sha256 = sha256
         self._progress = progress
         self._total: int | None = None
         self._etag = ""
         self._file: IO[bytes] | None = None
-        self._done = False
+        self._is_finished = False
 
     def open(self) -> None:
-        """Open what an earlier call has left, if it says of what it is a part."""
-        kept = _read_note(self._note)
-        known = kept.get("source") == self._source and kept.get("etag") and isinstance(kept.get("size"), int)
-        self._file = self.path.open("r+b" if known and self.path.is_file() else "w+b")
+        """Open the file of an earlier download if its source is known to be the same."""
+        state = _read_state(self._state_path)
+        resumable = state.get("source") == self._source and state.get("etag") and isinstance(state.get("size"), int)
+        self._file = self.path.open("r+b" if resumable and self.path.is_file() else "w+b")
         self.size = self._file.seek(0, os.SEEK_END)
-        if known and self.size:
-            self._etag, self._total = str(kept["etag"]), kept["size"]
+        if resumable and self.size:
+            self._etag, self._total = str(state["etag"]), state["size"]
 
     def request_headers(self) -> dict[str, str]:
-        """The headers that ask for the rest alone, and only if it belongs to what is here."""
+        """Return the headers that request the remainder, on condition that the content is the same."""
         if not self.size:
             return {}
-        wanted = {"range": f"bytes={self.size}-"}
+        headers = {"range": f"bytes={self.size}-"}
         if self._etag and not self._etag.startswith("W/"):
-            wanted["if-range"] = self._etag
-        return wanted
+            headers["if-range"] = self._etag
+        return headers
 
     def begin(self, response: Response) -> None:
-        """See whether an answer goes on where the part ends, or begins anew."""
-        self.answered = True
-        coded = response.headers.get("content-encoding", "identity")
-        if coded not in ("", "identity"):
-            raise DownloadError(f"the download is {coded}-encoded, so its size cannot be checked")
-        etag, total = response.headers.get("etag", ""), _total(response)
+        """Check whether a response continues the file, or starts again."""
+        self.has_response = True
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding not in ("", "identity"):
+            raise DownloadError(f"the download is {encoding}-encoded, so its size cannot be checked")
+        etag, total = response.headers.get("etag", ""), _total_size(response)
         if response.status_code == 206:
-            same = _start(response) == self.size and (self._total is None or total == self._total) and etag == self._etag
-            if not same:
-                raise _NotTheSame
+            if _range_start(response) != self.size or self._total not in (None, total) or etag != self._etag:
+                raise _ContentChanged
         else:
             self.restart()
         self._etag, self._total = etag, total if total is not None else self._total
         self._sha256 = self._sha256 or _digest(response)
-        self._write_note()
+        if etag and self._total:
+            self._state_path.write_text(json.dumps({"source": self._source, "etag": etag, "size": self._total}), "utf-8")
 
-    def write(self, piece: bytes) -> None:
-        """Add what has come."""
+    def write(self, chunk: bytes) -> None:
+        """Append bytes."""
         assert self._file is not None
-        self._file.write(piece)
-        self.size += len(piece)
+        self._file.write(chunk)
+        self.size += len(chunk)
         if self._progress:
             self._progress(Progress(self.size, self._total, "download"))
 
     def restart(self) -> None:
-        """Forget what is here."""
+        """Discard the bytes received."""
         if self._file is not None:
             self._file.seek(0)
             self._file.truncate()
         with suppress(OSError):
-            self._note.unlink()
+            self._state_path.unlink()
         self.size, self._etag, self._total = 0, "", None
 
     def check_length(self) -> None:
-        """Raise where fewer or more bytes came than were promised."""
+        """Raise if the length is not the one in the headers."""
         if self._total is not None and self.size != self._total:
-            self._etag = ""  # not to be resumed: the service does not keep to its word
-            raise DownloadError(f"{self._total} bytes were promised, but {self.size} came")
+            self._etag = ""  # so that it is not resumed
+            raise DownloadError(f"the download should have {self._total} bytes, but {self.size} were received")
 
-    def is_whole(self, headers: Any) -> bool:
-        """Whether the service has nothing beyond what is here."""
-        whole = re.fullmatch(r"bytes \*/(\d+)", headers.get("content-range", ""))
-        return bool(whole) and int(whole[1]) == self.size == self._total  # type: ignore[index]
+    def is_complete(self, headers: Any) -> bool:
+        """Whether the headers of a 416 say that the service has no more bytes than the file."""
+        size = re.fullmatch(r"bytes \*/(\d+)", headers.get("content-range", ""))
+        return size is not None and int(size[1]) == self.size == self._total
 
     def finish(self) -> None:
-        """Check the content and move it into place."""
+        """Verify the checksum and move the file into place."""
         assert self._file is not None
         self._file.flush()
-        if self._sha256 and (found := _sha256_of(self._file)) != self._sha256.lower():
+        if self._sha256 and (actual := _sha256_of(self._file)) != self._sha256.lower():
             self._etag = ""
-            raise DownloadError(f"the SHA-256 of what came is {found}, but {self._sha256.lower()} was promised")
+            raise DownloadError(f"the download should have the SHA-256 {self._sha256.lower()}, but has {actual}")
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self.path, self.target)
-        self._done = True
+        self._is_finished = True
 
-    def leave(self) -> None:
-        """Leave nothing behind but what can be resumed."""
+    def close(self) -> None:
+        """Close the file, and delete what cannot be resumed."""
         if self._file is not None:
             self._file.close()
-        if self._done or not (self.size and self._etag and self._total):
-            for path in (self._note,) if self._done else (self._note, self.path):
+        if self._is_finished or not (self.size and self._etag and self._total):
+            for path in (self._state_path,) if self._is_finished else (self._state_path, self.path):
                 with suppress(OSError):
                     path.unlink()
 
-    def _write_note(self) -> None:
-        if self._etag and self._total:
-            self._note.write_text(json.dumps({"source": self._source, "etag": self._etag, "size": self._total}), "utf-8")
 
-
-def _read_note(path: Path) -> dict[str, Any]:
+def _read_state(path: Path) -> dict[str, Any]:
     try:
-        kept = json.loads(path.read_text("utf-8"))
+        state = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return state if isinstance(state, dict) else {}
 
 
-def _start(response: Response) -> int | None:
-    found = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-    return int(found[1]) if found else None
+def _range_start(response: Response) -> int | None:
+    content_range = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    return int(content_range[1]) if content_range else None
 
 
-def _total(response: Response) -> int | None:
-    """How long the whole is, as an answer of all or of a part tells it."""
+def _total_size(response: Response) -> int | None:
+    """Return the size of the whole content, from the headers of a full or a partial response."""
     if response.status_code == 206:
-        found = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-        return int(found[3]) if found and found[3] != "*" else None
+        content_range = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
+        return int(content_range[3]) if content_range and content_range[3] != "*" else None
     length = response.headers.get("content-length", "")
     return int(length) if length.isdigit() else None
 
 
 def _digest(response: Response) -> str | None:
-    """The SHA-256 of the whole, where a service tells it in one of the usual headers."""
+    """Return the SHA-256 of the whole content, if one of the usual headers has it."""
     for name in ("repr-digest", "digest"):
-        if found := re.search(r"sha-256=:?([A-Za-z0-9+/]+={0,2}):?", response.headers.get(name, ""), re.IGNORECASE):
-            return _hexadecimal(found[1])
+        if digest := re.search(r"sha-256=:?([A-Za-z0-9+/]+={0,2}):?", response.headers.get(name, ""), re.IGNORECASE):
+            return _hexadecimal(digest[1])
     return _hexadecimal(response.headers.get("x-amz-checksum-sha256", ""))
 
 
 def _hexadecimal(text: str) -> str | None:
     try:
-        decoded = base64.b64decode(text, validate=True)
+        digest = base64.b64decode(text, validate=True)
     except ValueError:
         return None
-    return decoded.hex() if len(decoded) == 32 else None
+    return digest.hex() if len(digest) == 32 else None
 
 
 def _sha256_of(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
     file.seek(0)
-    while piece := file.read(READ_SIZE):
-        digest.update(piece)
+    digest = hashlib.sha256()
+    while chunk := file.read(READ_SIZE):
+        digest.update(chunk)
     return digest.hexdigest()

@@ -1,26 +1,26 @@
-"""Files: send data, wait until the service has looked into it, bring results back."""
+"""Files: check, upload, wait for the service's validation, download."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from together_adapters.errors import InvalidDatasetError, JobFailedError
-from together_adapters.resources.downloads import Fetched, fetch, normal_name
-from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, Source, send_file
+from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
+from together_adapters.resources.downloads import LocalFile, download_file, normalized_name
+from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, Source, upload_file
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Local, Response, answer, request, segment
 from together_adapters.types.files import (
-    PROCESSED,
+    FINAL_STATUSES,
     FileDeleteResponse,
     FileList,
     FileObject,
     FileResponse,
     Purpose,
-    purpose_of,
+    parse_purpose,
 )
 from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
@@ -28,8 +28,11 @@ from together_adapters.types.requests import RequestOptions
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
 
-_read_file = answer(FileResponse)
-_read_list = answer(FileList)
+_parse = answer(FileResponse)
+_parse_list = answer(FileList)
+
+load_checker: Callable[[], Callable[..., DataReport]] | None = None
+"""Imports the function that checks a file on this machine. The clients set it: resources do not know `finetune`."""
 
 
 def upload(
@@ -44,39 +47,39 @@ def upload(
 ) -> Flow[FileResponse]:
     """Upload a data file.
 
-    It is checked first, on this machine; then it goes straight to the service's storage, in parts when it is large. A file
-    with the same content that is there already is returned in its place. What was begun is taken back when it fails.
+    The file is checked on this machine first. It then goes directly to the storage of the service, in parts if it is large.
+    If the service has a file with the same content, that file is returned. A failed upload is undone.
 
     Args:
-        file: Its path; it ends in `.jsonl`, `.parquet` or `.csv`.
+        file: The path; it ends in `.jsonl`, `.parquet` or `.csv`.
         purpose: `fine-tune`, `calibration`, `eval` or `batch-api`.
-        check: Whether to look for faults before anything is sent.
-        multipart_threshold: Bytes above which it goes in parts.
-        part_size: Bytes of a part. There are 250 at most, of 5 MiB at least.
-        progress: Told how many bytes are checked and sent, perhaps from another thread. What it raises ends the upload.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`; they are for the service, not for its storage.
+        check: Whether to check the file before anything is sent.
+        multipart_threshold: Bytes above which the file is sent in parts.
+        part_size: Bytes of a part. A file has at most 250 parts of at least 5 MiB.
+        progress: Called with the bytes checked and sent, possibly from another thread. An exception from it ends the upload.
 
     Returns:
-        The file at the service. `files.wait` tells what the service finds in it.
+        The file at the service. `files.wait` returns the result of the service's own validation.
 
     Raises:
-        InvalidDatasetError: It has faults; `report` lists them. Nothing was sent.
-        FileTypeError: It is missing, too large or of another type. Nothing was sent.
-        FileChangedError: It changed while it was sent.
-        APIError: The service refused.
+        InvalidDatasetError: The file has errors; `report` lists them. Nothing was sent.
+        FileTypeError: The file is missing, too large or of another type. Nothing was sent.
+        FileChangedError: The file changed during the upload.
     """
     path = Path(file)
-    wanted = purpose_of(purpose)
-    source: Source = yield Local(lambda: Source.of(path))
+    purpose = parse_purpose(purpose)
+    source: Source = yield Local(lambda: Source.from_path(path))
     sha256 = None
     if check:
-        report: DataReport = yield Local(lambda: _checked(path, wanted, progress))
+        report: DataReport = yield Local(lambda: _check_file(path, purpose=purpose, checksum=True, progress=progress))
+        if not report.ok:
+            raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
         sha256 = report.sha256
     return (
-        yield from send_file(
+        yield from upload_file(
             source,
             sha256,
-            wanted,
+            purpose,
             multipart_threshold=multipart_threshold,
             part_size=part_size,
             progress=progress,
@@ -95,34 +98,30 @@ def check(
     """Check a data file on this machine. Nothing is sent.
 
     Args:
-        file: Its path.
-        purpose: What it is for.
-        max_issues: How many issues to list; all are counted.
-        progress: Told how many bytes are checked.
+        file: The path.
+        purpose: The purpose that the file would be uploaded for.
+        max_issues: Maximum number of issues to list; all are counted.
+        progress: Called with the bytes checked.
 
     Returns:
-        A report: `ok` says whether it can be uploaded, `issues` what is wrong, with line, path and hint.
+        A report: `ok` is whether the file can be uploaded, `issues` are its errors and warnings with line, path and hint.
     """
-    return (yield Local(lambda: _report(Path(file), purpose_of(purpose), progress, max_issues)))
+    purpose = parse_purpose(purpose)
+    return (yield Local(lambda: _check_file(Path(file), purpose=purpose, max_issues=max_issues, progress=progress)))
 
 
 def list_files(**options: Unpack[RequestOptions]) -> Call[FileList]:
-    """List the files of the account.
-
-    Args:
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
-    """
-    return request("GET", "/v1/files", _read_list, options=options)
+    """List the files of the account."""
+    return request("GET", "/v1/files", _parse_list, options=options)
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FileResponse]:
-    """Look at a file: its size, what it is for, what the service found in it.
+    """Retrieve the metadata of a file: size, purpose, validation report.
 
     Args:
         id: The file's id.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
     """
-    return request("GET", f"/v1/files/{segment(id, 'id')}", _read_file, options=options)
+    return request("GET", f"/v1/files/{segment(id, 'id')}", _parse, options=options)
 
 
 def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteResponse]:
@@ -130,7 +129,6 @@ def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteRespons
 
     Args:
         id: The file's id.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
     """
     return request("DELETE", f"/v1/files/{segment(id, 'id')}", answer(FileDeleteResponse), options=options)
 
@@ -142,41 +140,39 @@ def wait(
     timeout: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Flow[FileResponse]:
-    """Wait until the service has looked into a file.
+    """Wait until the service has validated a file.
 
     Args:
         id: The file's id.
-        poll_interval: Seconds between two looks; None for 0.5 at first, growing to 5.
-        timeout: Seconds until it gives up; None for never.
-        progress: Told whenever the state changes.
+        poll_interval: Seconds between two requests; None starts at 0.5 and grows to 5.
 
     Returns:
         The file, ready for use.
 
     Raises:
-        RemoteValidationError: The service found a fault; `remote` is its report.
-        JobFailedError: The service could not look into it, through no fault of the file.
-        APITimeoutError: The time is up.
+        RemoteValidationError: The service found an error; `remote` is its report.
+        JobFailedError: The validation itself failed.
+        APITimeoutError: The timeout has passed.
     """
     file: FileResponse = yield from wait_for(
         retrieve(id),
-        done=_is_processed,
+        done=_is_validated,
         poll_interval=poll_interval,
         timeout=timeout,
         progress=progress,
-        describe=lambda file: Progress(float(_is_processed(file)), 1.0, (file.processing_status or "unknown").lower()),
-        name=f"the check of file {id}",
+        describe=lambda file: Progress(float(_is_validated(file)), 1.0, (file.processing_status or "unknown").lower()),
+        name=f"the validation of file {id}",
     )
     status = (file.processing_status or "").upper()
     report = file.validation_report
     if status == "INVALID_FORMAT" or (status != "FAILED" and report is not None and report.valid is False):
-        from together_adapters.finetune.errors import RemoteValidationError
-
-        found = (report and report.error) or "it does not say what"
-        raise RemoteValidationError(f"the service found a fault in {file.filename or id}: {found}", remote=report, completed=file)
+        reason = (report and report.error) or "it does not say which"
+        raise RemoteValidationError(
+            f"the service found an error in {file.filename or id}: {reason}", remote=report, completed=file
+        )
     if status == "FAILED":
         raise JobFailedError(
-            f"the service failed to look into {file.filename or id} ({id}); upload it again",
+            f"the service failed to validate {file.filename or id} ({id}); upload it again",
             completed=file,
             body=file.model_dump(),
         )
@@ -192,29 +188,28 @@ def retrieve_content(
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Flow[FileObject]:
-    """Download a file. A broken connection is resumed, within the call and by the next one.
+    """Download a file. An interrupted download is resumed, within the call and by the next one.
 
     Args:
         id: The file's id.
-        output: Where to: a path, or a folder. Without it a name made of the id, in the working directory.
-        overwrite: Whether a file that is there may be replaced.
-        sha256: What its checksum must be, in hexadecimal digits.
-        progress: Told how many bytes have arrived, perhaps from another thread.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        output: The target: a path or a folder. The default is a name made from the id, in the working directory.
+        overwrite: Whether an existing file may be replaced.
+        sha256: Expected checksum, in hexadecimal digits.
+        progress: Called with the bytes received, possibly from another thread.
 
     Returns:
         The file on this machine: `filename`, `size`.
 
     Raises:
-        FileExistsError: Something is there already.
-        DownloadError: What came is not what was promised.
-        APIConnectionError: The connection broke again and again; the next call goes on from there.
+        FileExistsError: The target exists.
+        DownloadError: Length or checksum are not as expected.
+        APIConnectionError: The connection was lost repeatedly; the next call resumes.
     """
     folder = Path() if output is None else Path(output)
-    target = folder / f"{normal_name(id)}.jsonl" if output is None or folder.is_dir() else folder
-    call = _content(id, options)
-    fetched: Fetched = yield from fetch(call, target, overwrite=overwrite, sha256=sha256, progress=progress)
-    return FileObject(id=id, filename=str(fetched.path), size=fetched.size)
+    target = folder / f"{normalized_name(id)}.jsonl" if output is None or folder.is_dir() else folder
+    call = content(id, **options)
+    file: LocalFile = yield from download_file(call, target, overwrite=overwrite, sha256=sha256, progress=progress)
+    return FileObject(id=id, filename=str(file.path), size=file.size)
 
 
 def content(id: str, **options: Unpack[RequestOptions]) -> Call[bytes]:
@@ -222,39 +217,25 @@ def content(id: str, **options: Unpack[RequestOptions]) -> Call[bytes]:
 
     Args:
         id: The file's id.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
     """
-    return _content(id, options)
+    return request("GET", f"/v1/files/{segment(id, 'id')}/content", _read_bytes, options=options)
 
 
-def _content(id: str, options: Mapping[str, Any]) -> Call[bytes]:
-    return request("GET", f"/v1/files/{segment(id, 'id')}/content", _bytes, options=options)
-
-
-def _bytes(response: Response) -> bytes:
+def _read_bytes(response: Response) -> bytes:
     return response.content
 
 
-def _is_processed(file: FileResponse) -> bool:
-    """Whether the service has done with a file; one that tells no state never looks into files."""
+def _is_validated(file: FileResponse) -> bool:
+    """Whether the validation has ended; a service that reports no status does not validate files."""
     if file.processing_status:
-        return file.processing_status.upper() in PROCESSED
+        return file.processing_status.upper() in FINAL_STATUSES
     return file.processed is not False
 
 
-def _report(path: Path, purpose: str, progress: Callable[[Progress], None] | None, max_issues: int) -> DataReport:
-    from together_adapters.finetune.validation.check_jsonl import check_jsonl
-
-    return check_jsonl(path, purpose=purpose, max_issues=max_issues, progress=progress)
-
-
-def _checked(path: Path, purpose: str, progress: Callable[[Progress], None] | None) -> DataReport:
-    from together_adapters.finetune.validation.check_jsonl import check_jsonl
-
-    report = check_jsonl(path, purpose=purpose, checksum=True, progress=progress)
-    if not report.ok:
-        raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
-    return report
+def _check_file(path: Path, **options: Any) -> DataReport:
+    if load_checker is None:
+        raise RuntimeError("no file checker is set: make a client first, or pass check=False")
+    return load_checker()(path, **options)
 
 
 class Files(Resource[D, R]):

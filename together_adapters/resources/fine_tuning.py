@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import APIConnectionError, APIStatusError
-from together_adapters.resources.downloads import Fetched, Probed, fetch, probe
+from together_adapters.resources.downloads import DownloadInfo, LocalFile, download_file, probe
 from together_adapters.resources.fine_tuning_checks import check_source, job_body
 from together_adapters.resources.fine_tuning_download import checkpoint_of, checkpoint_type_of, job_and_step, target_of
 from together_adapters.resources.fine_tuning_wait import wait_for_job
@@ -519,9 +519,9 @@ def download(
     job: FinetuneResponse = yield retrieve(id, **options)
     query = {"ft_id": id, "checkpoint_step": step, "checkpoint": checkpoint_of(job, kind)}
     call = request("GET", "/v1/finetune/download", _no_answer, query=query, options=options)
-    probed: Probed = yield from probe(call)
+    probed: DownloadInfo = yield from probe(call)
     target = target_of(None if output is None else Path(output), job, id, step, probed)
-    fetched: Fetched = yield from fetch(call, target, overwrite=overwrite, progress=progress)
+    fetched: LocalFile = yield from download_file(call, target, overwrite=overwrite, progress=progress)
     return FinetuneDownloadResult(id=id, checkpoint_step=step, filename=str(fetched.path), size=fetched.size)
 
 

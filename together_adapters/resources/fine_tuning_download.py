@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from together_adapters.resources.downloads import Probed, normal_name
+from together_adapters.resources.downloads import DownloadInfo, normalized_name
 from together_adapters.types.fine_tuning import FinetuneResponse
 
 CHECKPOINT_TYPES: Final = ("default", "merged", "adapter")
@@ -55,10 +55,10 @@ def checkpoint_of(job: FinetuneResponse, kind: str) -> str | None:
     return None if kind == "default" else kind
 
 
-def target_of(output: Path | None, job: FinetuneResponse, id: str, step: int | None, probed: Probed) -> Path:
+def target_of(output: Path | None, job: FinetuneResponse, id: str, step: int | None, probed: DownloadInfo) -> Path:
     """Return where the archive is to stand: in a folder, or without an output, under a name made of the model's."""
     if output is not None and not output.is_dir():
         return output
     ending = ".tar.gz" if "x-tar" in probed.content_type else ".tar.zst"
     checkpoint = f"-checkpoint-{step}" if step else ""
-    return (output or Path()) / f"{normal_name(job.model_output_name or id)}{checkpoint}{ending}"
+    return (output or Path()) / f"{normalized_name(job.model_output_name or id)}{checkpoint}{ending}"

@@ -1,9 +1,9 @@
-"""Files at the service: what they are for, of which type they are, and how far the service has looked into them."""
+"""Files at the service: purposes, file types, and the state of their validation."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import AliasChoices, ConfigDict, Field
 
@@ -12,33 +12,33 @@ from together_adapters.types.response import ResponseModel
 Purpose = Literal["fine-tune", "calibration", "eval", "batch-api"]
 
 FILE_TYPES: Final = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
-PURPOSES: Final = ("fine-tune", "calibration", "eval", "batch-api")
+PURPOSES: Final[tuple[str, ...]] = get_args(Purpose)
 _OLD_PURPOSES: Final = {"fine-tunes": "fine-tune", "finetune": "fine-tune", "batch": "batch-api", "evaluation": "eval"}
 
-PROCESSED: Final = frozenset({"COMPLETED", "INVALID_FORMAT", "FAILED"})
-"""States in which the service has done with a file."""
+FINAL_STATUSES: Final = frozenset({"COMPLETED", "INVALID_FORMAT", "FAILED"})
+"""Values of `processing_status` with which the validation has ended."""
 
 
-def purpose_of(given: Any) -> str:
-    """Return a purpose as the service calls it; the names of older documents are known as well.
+def parse_purpose(value: Any) -> str:
+    """Return a purpose in the service's spelling, from a string or an enum; older spellings are accepted.
 
     Raises:
         ValueError: There is no such purpose.
     """
-    name = str(getattr(given, "value", given))
+    name = str(getattr(value, "value", value))
     purpose = _OLD_PURPOSES.get(name, name)
     if purpose not in PURPOSES:
         raise ValueError(f"unknown purpose {name!r}: files can be uploaded for {', '.join(PURPOSES)}")
     return purpose
 
 
-def file_type_of(path: PurePath) -> str | None:
-    """Return the service's word for the type that a name's ending shows, or None; case counts, as it does there."""
+def detect_file_type(path: PurePath) -> str | None:
+    """Return the service's name for the type of a file, by its suffix in lower case; None if it is not supported."""
     return FILE_TYPES.get(path.suffix)
 
 
 class ValidationReport(ResponseModel):
-    """What the service found in a data file. `dataset_format` comes in upper or in lower case."""
+    """The result of the service's validation of a data file. `dataset_format` comes in upper or in lower case."""
 
     valid: bool | None = None
     file_id: str | None = None
@@ -58,8 +58,8 @@ class FileResponse(ResponseModel):
     """A file at the service.
 
     Attributes:
-        processing_status: `PENDING, QUEUED, RUNNING, COMPLETED, FAILED, INVALID_FORMAT`, or a newer word; None where the
-            service does not look into files.
+        processing_status: `PENDING, QUEUED, RUNNING, COMPLETED, FAILED, INVALID_FORMAT`, or a newer value; None where the
+            service does not validate files.
         processed: The older form of the same.
     """
 
@@ -86,7 +86,7 @@ class FileList(ResponseModel):
 
 
 class FileDeleteResponse(ResponseModel):
-    """A file that is gone."""
+    """Confirms that a file was deleted."""
 
     id: str | None = None
     object: str | None = None
@@ -94,11 +94,11 @@ class FileDeleteResponse(ResponseModel):
 
 
 class FileObject(ResponseModel):
-    """A file on this machine that came from the service.
+    """A downloaded file on this machine.
 
     Attributes:
-        filename: Its absolute path.
-        size: Its length in bytes.
+        filename: The absolute path.
+        size: Bytes.
     """
 
     object: str = "local"
@@ -107,15 +107,15 @@ class FileObject(ResponseModel):
     size: int | None = None
 
 
-class StartedUpload(ResponseModel):
-    """Where the service wants a file."""
+class UploadTarget(ResponseModel):
+    """The storage address for a file."""
 
     file_id: str
     url: str
 
 
-class UploadPart(ResponseModel):
-    """Where the service wants one part of a large file, and with which headers."""
+class PartTarget(ResponseModel):
+    """The storage address and the headers for one part of a large file."""
 
     number: int = Field(validation_alias=AliasChoices("PartNumber", "part_number"))
     url: str = Field(validation_alias=AliasChoices("URL", "UploadURL", "url"))
@@ -123,8 +123,8 @@ class UploadPart(ResponseModel):
 
 
 class MultipartUpload(ResponseModel):
-    """A large file under way in parts."""
+    """An upload in parts that was started."""
 
     upload_id: str = Field(min_length=1)
     file_id: str = Field(min_length=1)
-    parts: list[UploadPart] = Field(default_factory=list)
+    parts: list[PartTarget] = Field(default_factory=list)

@@ -99,7 +99,7 @@ def check(
     give the report of all of them, with those of each in `files`.
     """
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
-    from together_adapters.types.files import purpose_of
+    from together_adapters.types.files import parse_purpose
 
     session: Session = ctx.obj
     if report_file is not None:
@@ -111,7 +111,7 @@ def check(
     if files.count(Path("-")) > 1:
         raise click.UsageError("- stands for stdin, which can be read only once")
     options = given({"method": method, "strict": strict, "secrets": secrets, "duplicates": duplicates})
-    options |= {"purpose": purpose_of(purpose), "severities": severities_of(severities), "limits": limits_of(session, model)}
+    options |= {"purpose": parse_purpose(purpose), "severities": severities_of(severities), "limits": limits_of(session, model)}
     reports: list[tuple[str, DataReport]] = []
     train: Path | None = None
     options |= {"tokenizer": tokenizer_of(tokenizer), "workers": workers, "max_issues": kept_issues(session, max_issues)}

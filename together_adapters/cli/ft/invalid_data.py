@@ -19,7 +19,8 @@ def issues_shown(session: Session, max_issues: int | None = None) -> Iterator[No
     Raises:
         DatasetError: The line.
     """
-    from together_adapters.finetune.errors import ConversionError, RemoteValidationError
+    from together_adapters.errors import RemoteValidationError
+    from together_adapters.finetune.errors import ConversionError
 
     try:
         yield

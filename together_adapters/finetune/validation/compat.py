@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
-from together_adapters.types.files import purpose_of
+from together_adapters.types.files import parse_purpose
 
 _BY_CODE: Final = {
     "not_utf8": "utf8",
@@ -35,7 +35,7 @@ def check_file(file: str | PathLike[str], purpose: str = "fine-tune") -> dict[st
         it is never the text of success where the check failed.
     """
     path = Path(file)
-    report = check_jsonl(path, purpose=purpose_of(purpose), max_issues=1000)
+    report = check_jsonl(path, purpose=parse_purpose(purpose), max_issues=1000)
     told: dict[str, Any] = {
         "is_check_passed": report.ok,
         "message": "Checks passed",
