@@ -10,11 +10,11 @@ import pytest
 import together_adapters as ta
 from together_adapters import errors
 from together_adapters.transport.call import Call, Response
-from together_adapters.transport.failures import connection_error, read_error, status_error
+from together_adapters.transport.failures import connection_error, parse_error, status_error
 from together_adapters.transport.retry import Failure
 
 CALL: Call[Any] = Call("POST", "/v1/chat/completions", Response.json)
-PAID: Call[Any] = Call("POST", "/v1/fine-tunes", Response.json, paid="fine_tuning.list()")
+PAID: Call[Any] = Call("POST", "/v1/fine-tunes", Response.json, billable="fine_tuning.list()")
 
 SHAPES: list[tuple[Any, tuple[str, str | None, str | None, str | None]]] = [
     ({"error": {"message": "m", "type": "t", "param": "p", "code": "c"}}, ("m", "t", "p", "c")),
@@ -47,7 +47,7 @@ def raised(status: int, body: Any, headers: dict[str, str] | None = None, call: 
 
 @pytest.mark.parametrize(("body", "expected"), SHAPES)
 def test_shapes(body: Any, expected: tuple[str, str | None, str | None, str | None]) -> None:
-    assert tuple(read_error(body)) == expected
+    assert tuple(parse_error(body)) == expected
     error = raised(500, body)
     assert isinstance(error, ta.InternalServerError)
     assert expected[0] in str(error)
@@ -128,7 +128,7 @@ def test_paid_work_says_where_to_look() -> None:
     assert "look with" not in str(raised(400, "", call=PAID))
     assert "look with" not in str(raised(500, ""))
     assert "look with fine_tuning.list()" in str(connection_error(Failure("reset"), PAID, 1))
-    assert "look with" not in str(connection_error(Failure("refused", sent=False), PAID, 1))
+    assert "look with" not in str(connection_error(Failure("refused", maybe_received=False), PAID, 1))
 
 
 def test_connection_errors() -> None:

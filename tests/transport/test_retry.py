@@ -18,12 +18,12 @@ def delay(
     *,
     attempts: int = 1,
     jitter: float = 0.0,
-    paid: bool = False,
+    billable: bool = False,
     policy: RetryPolicy | None = None,
     elapsed: float = 0.0,
 ) -> float | None:
     policy = policy or RetryPolicy()
-    return policy.next_delay(outcome, attempts=attempts, elapsed=elapsed, now=NOW, jitter=jitter, paid=paid)
+    return policy.next_delay(outcome, attempts=attempts, elapsed=elapsed, now=NOW, jitter=jitter, billable=billable)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 529])
@@ -101,12 +101,12 @@ def test_failures_without_an_answer() -> None:
 
 
 def test_paid_work_is_repeated_only_where_nothing_can_have_been_started() -> None:
-    assert delay(Failure("refused", sent=False), paid=True) == 1.0
-    assert delay((429, {}), paid=True) == 1.0
-    assert delay(Failure("reset"), paid=True) is None
-    assert delay((500, {}), paid=True) is None
-    assert delay((503, {"x-should-retry": "true"}), paid=True) is None
-    assert delay((429, {"x-should-retry": "false"}), paid=True) is None
+    assert delay(Failure("refused", maybe_received=False), billable=True) == 1.0
+    assert delay((429, {}), billable=True) == 1.0
+    assert delay(Failure("reset"), billable=True) is None
+    assert delay((500, {}), billable=True) is None
+    assert delay((503, {"x-should-retry": "true"}), billable=True) is None
+    assert delay((429, {"x-should-retry": "false"}), billable=True) is None
 
 
 def test_the_whole_call_is_bounded() -> None:
@@ -128,10 +128,10 @@ HEADER = st.text(st.characters(codec="ascii"), max_size=30)
     st.booleans(),
 )
 def test_a_delay_is_always_a_sane_number_or_none(
-    status: int, headers: dict[str, str], attempts: int, retries: int, jitter: float, paid: bool
+    status: int, headers: dict[str, str], attempts: int, retries: int, jitter: float, billable: bool
 ) -> None:
     policy = RetryPolicy(retries)
-    wait = policy.next_delay((status, headers), attempts=attempts, elapsed=0, now=NOW, jitter=jitter, paid=paid)
+    wait = policy.next_delay((status, headers), attempts=attempts, elapsed=0, now=NOW, jitter=jitter, billable=billable)
     assert wait is None or 0 <= wait <= 60
     if attempts > retries or status in (402, 409):
         assert wait is None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from together_adapters import types
-from together_adapters.transport.call import events
+from together_adapters.transport.call import event_parser
 from together_adapters.types.response import ResponseModel
 
 NEW = "a-word-of-tomorrow"
@@ -45,7 +45,7 @@ def needed(kind: type[ResponseModel]) -> dict[str, Any]:
 
 def read(kind: type[ResponseModel], sent: Any) -> ResponseModel:
     """Read an answer as the client does."""
-    return events(kind)(json.dumps(sent).encode())
+    return event_parser(kind)(json.dumps(sent).encode())
 
 
 def words(hint: Any) -> bool:

@@ -91,7 +91,7 @@ def _content(session: Session, image: ImageData) -> bytes:
             raise APIResponseValidationError(f"an image cannot be read: {problem}") from None
     from together_adapters.transport.call import Call
 
-    content: bytes = session.client.perform(Call("GET", image.url, lambda response: response.content, foreign=True))
+    content: bytes = session.client.perform(Call("GET", image.url, lambda response: response.content, external=True))
     return content
 
 

@@ -10,7 +10,18 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords, method
 from together_adapters.transport.bodies import Form
-from together_adapters.transport.call import Call, Flow, Local, RawResponse, Response, Spoken, answer, events, request, split
+from together_adapters.transport.call import (
+    AudioStreamingCall,
+    Call,
+    Flow,
+    Local,
+    RawResponse,
+    Response,
+    event_parser,
+    request,
+    response_parser,
+    split_options,
+)
 from together_adapters.types.audio import (
     AudioSource,
     Granularities,
@@ -24,13 +35,13 @@ from together_adapters.types.requests import RequestOptions
 from together_adapters.types.sound import Sound, sound_of
 
 if TYPE_CHECKING:
-    from together_adapters.transport.async_driver import AsyncSpeechStream
-    from together_adapters.transport.sync_driver import SpeechStream
+    from together_adapters.transport.async_driver import AsyncAudioStream
+    from together_adapters.transport.sync_driver import AudioStream
 
 DEFAULT_TRANSCRIBER = "openai/whisper-large-v3"
-_parse_chunk = events(SpeechChunk)
-_parse_voices = answer(VoiceList)
-_parse_transcription = answer(Transcription)
+_parse_chunk = event_parser(SpeechChunk)
+_parse_voices = response_parser(VoiceList)
+_parse_transcription = response_parser(Transcription)
 _TYPES = {
     ".wav": "audio/wav",
     ".mp3": "audio/mpeg",
@@ -56,7 +67,7 @@ def speak(**params: Unpack[SpeechParams]) -> Call[Speech]:
     return replace(call, parse=parse, headers={"accept": "application/octet-stream", **call.headers})
 
 
-def stream_speech(**params: Unpack[SpeechParams]) -> Spoken[SpeechChunk]:
+def stream_speech(**params: Unpack[SpeechParams]) -> AudioStreamingCall[SpeechChunk]:
     """Describe speech that is answered in pieces: events with sound in base64, or plain bytes."""
     call, sound = _speech(
         {"response_format": "raw", **params, "extra_body": {"stream": True, **(params.get("extra_body") or {})}}
@@ -65,11 +76,11 @@ def stream_speech(**params: Unpack[SpeechParams]) -> Spoken[SpeechChunk]:
     def save(chunks: Sequence[SpeechChunk], file: str | os.PathLike[str], response_format: str | None) -> None:
         sound.save((chunk.audio for chunk in chunks), file, response_format)
 
-    return Spoken(call, _read_chunk, _finishes, SpeechChunk.of, save)
+    return AudioStreamingCall(call, _read_chunk, _finishes, SpeechChunk.of, save)
 
 
 def _speech(params: dict[str, Any]) -> tuple[Call[Any], Sound]:
-    body, options = split(params, SpeechParams)
+    body, options = split_options(params, SpeechParams)
     call = request("POST", "/v1/audio/speech", lambda response: None, body, options=options)
     return call, sound_of(body["model"], body.get("response_format"), body.get("sample_rate"), body.get("response_encoding"))
 
@@ -249,7 +260,7 @@ class SpeechResource(Resource[D, R]):
     @overload
     def create(
         self: SpeechResource[Sync, Any], *, stream: Literal[True], **params: Unpack[SpeechParams]
-    ) -> SpeechStream[SpeechChunk]: ...
+    ) -> AudioStream[SpeechChunk]: ...
     @overload
     def create(
         self: SpeechResource[Async, Any], *, stream: Literal[False] = False, **params: Unpack[SpeechParams]
@@ -257,7 +268,7 @@ class SpeechResource(Resource[D, R]):
     @overload
     def create(
         self: SpeechResource[Async, Any], *, stream: Literal[True], **params: Unpack[SpeechParams]
-    ) -> Coroutine[Any, Any, AsyncSpeechStream[SpeechChunk]]: ...
+    ) -> Coroutine[Any, Any, AsyncAudioStream[SpeechChunk]]: ...
     @overload
     def create(
         self: SpeechResource[SyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[SpeechParams]
@@ -265,7 +276,7 @@ class SpeechResource(Resource[D, R]):
     @overload
     def create(
         self: SpeechResource[SyncRaw, Any], *, stream: Literal[True], **params: Unpack[SpeechParams]
-    ) -> RawResponse[SpeechStream[SpeechChunk]]: ...
+    ) -> RawResponse[AudioStream[SpeechChunk]]: ...
     @overload
     def create(
         self: SpeechResource[AsyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[SpeechParams]
@@ -273,7 +284,7 @@ class SpeechResource(Resource[D, R]):
     @overload
     def create(
         self: SpeechResource[AsyncRaw, Any], *, stream: Literal[True], **params: Unpack[SpeechParams]
-    ) -> Coroutine[Any, Any, RawResponse[AsyncSpeechStream[SpeechChunk]]]: ...
+    ) -> Coroutine[Any, Any, RawResponse[AsyncAudioStream[SpeechChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any: ...
     @expand_keywords

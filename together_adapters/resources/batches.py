@@ -12,13 +12,13 @@ from together_adapters.resources.batch_files import in_order, write_input
 from together_adapters.resources.files import content
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Local, Response, answer, request, segment
+from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
 from together_adapters.types.batches import FINAL, BatchCreateResponse, BatchJob, BatchList, BatchResult
 from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
 
 CHAT = "/v1/chat/completions"
-_read = answer(BatchJob)
+_read = response_parser(BatchJob)
 
 
 def create(
@@ -54,7 +54,7 @@ def create(
         "model_id": model_id,
         "priority": priority,
     }
-    return request("POST", "/v1/batches", _read_created, params, paid="batches.list()", options=options)
+    return request("POST", "/v1/batches", _read_created, params, billable="batches.list()", options=options)
 
 
 def create_batch(file_id: str, endpoint: str = CHAT, **options: Unpack[RequestOptions]) -> Call[BatchCreateResponse]:

@@ -6,7 +6,15 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
-from together_adapters.transport.call import Call, RawResponse, Streamed, answer, request, split, streamed
+from together_adapters.transport.call import (
+    Call,
+    RawResponse,
+    StreamingCall,
+    request,
+    response_parser,
+    split_options,
+    streaming_call,
+)
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
 
 if TYPE_CHECKING:
@@ -14,18 +22,18 @@ if TYPE_CHECKING:
     from together_adapters.transport.sync_driver import Stream
 
 PATH = "/v1/chat/completions"
-_parse = answer(ChatCompletion)
+_parse = response_parser(ChatCompletion)
 
 
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
     """Describe a chat completion that is answered whole."""
-    body, options = split({**params}, ChatParams)
+    body, options = split_options({**params}, ChatParams)
     return request("POST", PATH, _parse, body, options=options)
 
 
-def stream_completion(**params: Unpack[ChatParams]) -> Streamed[ChatCompletionChunk]:
+def stream_completion(**params: Unpack[ChatParams]) -> StreamingCall[ChatCompletionChunk]:
     """Describe a chat completion that is answered in pieces."""
-    return streamed(complete(**params), ChatCompletionChunk)
+    return streaming_call(complete(**params), ChatCompletionChunk)
 
 
 class Completions(Resource[D, R]):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from together_adapters.errors import APIError
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Response, answer, request
+from together_adapters.transport.call import Call, Response, request, response_parser
 from together_adapters.types.code_interpreter import CodeFile, ExecuteResponse, SessionListResponse
 from together_adapters.types.requests import RequestOptions
 
@@ -79,7 +79,7 @@ def _checked(file: CodeFile, place: int) -> CodeFile:
 
 def _checking(model: type[M]) -> Callable[[Response], M]:
     """Return a reader of answers that say what went wrong in a list of errors, under a status of 200."""
-    read = answer(model)
+    read = response_parser(model)
 
     def parse(response: Response) -> M:
         result = read(response)

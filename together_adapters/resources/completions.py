@@ -6,7 +6,15 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
-from together_adapters.transport.call import Call, RawResponse, Streamed, answer, request, split, streamed
+from together_adapters.transport.call import (
+    Call,
+    RawResponse,
+    StreamingCall,
+    request,
+    response_parser,
+    split_options,
+    streaming_call,
+)
 from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams
 
 if TYPE_CHECKING:
@@ -14,18 +22,18 @@ if TYPE_CHECKING:
     from together_adapters.transport.sync_driver import Stream
 
 PATH = "/v1/completions"
-_parse = answer(Completion)
+_parse = response_parser(Completion)
 
 
 def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
     """Describe a completion that is answered whole."""
-    body, options = split({**params}, CompletionParams)
+    body, options = split_options({**params}, CompletionParams)
     return request("POST", PATH, _parse, body, options=options)
 
 
-def stream_completion(**params: Unpack[CompletionParams]) -> Streamed[CompletionChunk]:
+def stream_completion(**params: Unpack[CompletionParams]) -> StreamingCall[CompletionChunk]:
     """Describe a completion that is answered in pieces."""
-    return streamed(complete(**params), CompletionChunk)
+    return streaming_call(complete(**params), CompletionChunk)
 
 
 class Completions(Resource[D, R]):

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, answer, request, segment
+from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
 from together_adapters.types.endpoints import Autoscaling, Endpoint, Hardware, Zones
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import ResponseList, ResponseModel
 
 M = TypeVar("M", bound=ResponseModel)
 _PATH = "/v1/endpoints"
-_parse = answer(Endpoint)
+_parse = response_parser(Endpoint)
 
 
 def create(
@@ -54,7 +54,7 @@ def create(
     """
     params = {name: value for name, value in locals().items() if name not in ("options", "min_replicas", "max_replicas")}
     params["autoscaling"] = {"min_replicas": min_replicas, "max_replicas": max_replicas}
-    return request("POST", _PATH, _parse, params, paid="endpoints.list(mine=True)", options=options)
+    return request("POST", _PATH, _parse, params, billable="endpoints.list(mine=True)", options=options)
 
 
 def list_endpoints(

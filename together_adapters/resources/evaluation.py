@@ -10,7 +10,7 @@ from together_adapters.errors import JobFailedError, NotFoundError
 from together_adapters.resources.evaluation_checks import parameters_of
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, answer, request, segment
+from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
 from together_adapters.types.evaluation import (
     ENDED,
     FAILED,
@@ -24,7 +24,7 @@ from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
 
 _PATH = "/v1/evaluation"
-_parse = answer(EvaluationJob)
+_parse = response_parser(EvaluationJob)
 
 
 def create(
@@ -81,7 +81,9 @@ def create(
     """
     given = {name: value for name, value in locals().items() if name not in ("options", "parameters")}
     body = {"type": type, "parameters": parameters_of(given, parameters)}
-    described = request("POST", _PATH, answer(EvaluationCreateResponse), body, paid="evaluation.list()", options=options)
+    described = request(
+        "POST", _PATH, response_parser(EvaluationCreateResponse), body, billable="evaluation.list()", options=options
+    )
     return replace(described, secrets=secrets_in(described.body))
 
 
@@ -138,7 +140,7 @@ def status(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[Evalua
     Raises:
         NotFoundError: There is no such evaluation.
     """
-    return request("GET", f"{_place(evaluation_id)}/status", answer(EvaluationStatusResponse), options=options)
+    return request("GET", f"{_place(evaluation_id)}/status", response_parser(EvaluationStatusResponse), options=options)
 
 
 def wait(

@@ -12,7 +12,7 @@ from together_adapters.resources.downloads import LocalFile, download_file, norm
 from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, Source, upload_file
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Local, Response, answer, request, segment
+from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
 from together_adapters.types.files import (
     FINAL_STATUSES,
     FileDeleteResponse,
@@ -28,8 +28,8 @@ from together_adapters.types.requests import RequestOptions
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
 
-_parse = answer(FileResponse)
-_parse_list = answer(FileList)
+_parse = response_parser(FileResponse)
+_parse_list = response_parser(FileList)
 
 load_checker: Callable[[], Callable[..., DataReport]] | None = None
 """Imports the function that checks a file on this machine. The clients set it: resources do not know `finetune`."""
@@ -130,7 +130,7 @@ def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteRespons
     Args:
         id: The file's id.
     """
-    return request("DELETE", f"/v1/files/{segment(id, 'id')}", answer(FileDeleteResponse), options=options)
+    return request("DELETE", f"/v1/files/{segment(id, 'id')}", response_parser(FileDeleteResponse), options=options)
 
 
 def wait(

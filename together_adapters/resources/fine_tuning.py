@@ -16,7 +16,7 @@ from together_adapters.resources.fine_tuning_checks import check_source, job_bod
 from together_adapters.resources.fine_tuning_download import checkpoint_of, checkpoint_type_of, job_and_step, target_of
 from together_adapters.resources.fine_tuning_wait import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, answer, request, segment
+from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
 from together_adapters.types.fine_tuning import (
     FinetuneCheckpoint,
     FinetuneCheckpoints,
@@ -38,11 +38,11 @@ from together_adapters.types.requests import RequestOptions
 
 _log = logging.getLogger(__name__)
 _PATH = "/v1/fine-tunes"
-_parse = answer(FinetuneResponse)
-_parse_list = answer(FinetuneList)
-_parse_events = answer(FinetuneListEvents)
-_parse_limits = answer(FinetuneModelLimits)
-_parse_price = answer(FinetunePriceEstimate)
+_parse = response_parser(FinetuneResponse)
+_parse_list = response_parser(FinetuneList)
+_parse_events = response_parser(FinetuneListEvents)
+_parse_limits = response_parser(FinetuneModelLimits)
+_parse_price = response_parser(FinetunePriceEstimate)
 
 
 def create(
@@ -175,7 +175,7 @@ def create(
         _log.warning("the account's limit does not cover the estimated price of %s dollars", estimate.estimated_total_price)
     if on_price is not None and estimate is not None:
         on_price(estimate)
-    described = request("POST", _PATH, _parse, body, paid="fine_tuning.list()", options=options)
+    described = request("POST", _PATH, _parse, body, billable="fine_tuning.list()", options=options)
     job: FinetuneResponse = yield replace(described, secrets=secrets_in(described.body))
     job._estimate = estimate
     return job
@@ -263,7 +263,7 @@ def delete(id: str, force: bool = False, **options: Unpack[RequestOptions]) -> C
     Raises:
         NotFoundError: There is no such job.
     """
-    return request("DELETE", _place(id), answer(FinetuneDeleteResponse), query={"force": force}, options=options)
+    return request("DELETE", _place(id), response_parser(FinetuneDeleteResponse), query={"force": force}, options=options)
 
 
 def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneListEvents]:
@@ -332,7 +332,7 @@ def list_metrics(
         "logged_at_to": _moment(logged_at_to),
         "resolution": resolution,
     }
-    return request("GET", f"{_place(id)}/metrics", answer(FinetuneMetrics), query=query, options=options)
+    return request("GET", f"{_place(id)}/metrics", response_parser(FinetuneMetrics), query=query, options=options)
 
 
 def model_limits(
@@ -447,7 +447,7 @@ def preview(
         APIStatusError: The service refused.
     """
     params = {name: value for name, value in locals().items() if name != "options"}
-    return request("POST", f"{_PATH}/preview", answer(FinetunePreview), params, options=options)
+    return request("POST", f"{_PATH}/preview", response_parser(FinetunePreview), params, options=options)
 
 
 def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Call[TokenizedDataset]:
@@ -464,7 +464,7 @@ def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Ca
         NotFoundError: There is no such job.
         APIStatusError: The data are not in tokens yet.
     """
-    return request("GET", f"{_place(id)}/download-tokenized-dataset", answer(TokenizedDataset), options=options)
+    return request("GET", f"{_place(id)}/download-tokenized-dataset", response_parser(TokenizedDataset), options=options)
 
 
 def list_supported_models(**options: Unpack[RequestOptions]) -> Call[TrainableModels]:
@@ -479,7 +479,7 @@ def list_supported_models(**options: Unpack[RequestOptions]) -> Call[TrainableMo
     Raises:
         APIStatusError: The service refused.
     """
-    return request("GET", f"{_PATH}/models/supported", answer(TrainableModels), options=options)
+    return request("GET", f"{_PATH}/models/supported", response_parser(TrainableModels), options=options)
 
 
 def download(

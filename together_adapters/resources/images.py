@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, answer, request
+from together_adapters.transport.call import Call, request, response_parser
 from together_adapters.types.images import ImageLora, ImageResponse
 from together_adapters.types.requests import RequestOptions
 
-_parse = answer(ImageResponse)
+_parse = response_parser(ImageResponse)
 
 
 def generate(

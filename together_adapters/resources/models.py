@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, answer, request
+from together_adapters.transport.call import Call, Flow, Response, request, response_parser
 from together_adapters.types.models import ModelList, ModelObject, ModelUpload
 from together_adapters.types.requests import RequestOptions
 
-_parse_upload = answer(ModelUpload)
+_parse_upload = response_parser(ModelUpload)
 
 
 def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -> Flow[ModelList]:
@@ -69,7 +69,7 @@ def upload(
     if base_model and lora_model:
         raise ValueError("an adapter goes with base_model or with lora_model, not with both")
     params = {name: value for name, value in locals().items() if name != "options"}
-    described = request("POST", "/v1/models", _parse_upload, params, paid="models.list()", options=options)
+    described = request("POST", "/v1/models", _parse_upload, params, billable="models.list()", options=options)
     return replace(described, secrets=(hf_token,)) if hf_token else described
 
 

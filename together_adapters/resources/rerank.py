@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, answer, request
+from together_adapters.transport.call import Call, request, response_parser
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.rerank import RerankResponse
 
-_parse = answer(RerankResponse)
+_parse = response_parser(RerankResponse)
 
 
 def create(

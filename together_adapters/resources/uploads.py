@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from together_adapters.errors import ConflictError, FileChangedError, FileTypeError, MissingFileError, TogetherError
 from together_adapters.transport.bodies import READ_SIZE, FileRange, Form
-from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, answer, request, segment
+from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, request, response_parser, segment
 from together_adapters.types.files import FileResponse, MultipartUpload, PartTarget, UploadTarget, detect_file_type
 from together_adapters.types.progress import Progress
 
@@ -32,8 +32,8 @@ MAX_PARTS: Final = 250
 CONCURRENCY: Final = 4
 _UNDO_TIMEOUT: Final = 10.0
 _FILE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_parse_file = answer(FileResponse)
-_parse_multipart = answer(MultipartUpload)
+_parse_file = response_parser(FileResponse)
+_parse_multipart = response_parser(MultipartUpload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +167,14 @@ def _upload_whole(source: Source, fields: dict[str, Any], meter: ProgressMeter, 
     form = Form([(name, str(value)) for name, value in body.items()])
     target: UploadTarget = yield replace(start, body=form, accepts=frozenset({302}))
     path = f"/v1/files/{segment(target.file_id, 'id')}"
-    undo = replace(request("DELETE", path, _ignore), timeout=_UNDO_TIMEOUT, timed=True)
+    undo = replace(request("DELETE", path, _ignore), timeout=_UNDO_TIMEOUT, has_timeout=True)
     finish = request("POST", f"{path}/preprocess", _parse_file, options=_without_body(options))
     return (yield from _undo_on_failure(_put_whole(source, target.url, meter, finish), undo))
 
 
 def _put_whole(source: Source, url: str, meter: ProgressMeter, finish: Call[FileResponse]) -> Flow[FileResponse]:
     content = FileRange(source.path, 0, source.size, meter.counter())
-    yield from _check_source_after(source, Call("PUT", url, _ignore, content, foreign=True))
+    yield from _check_source_after(source, Call("PUT", url, _ignore, content, external=True))
     return (yield finish)
 
 
@@ -185,7 +185,7 @@ def _upload_parts(
     params = {**fields, "file_size": source.size, "num_parts": count}
     upload: MultipartUpload = yield request("POST", "/v1/files/multipart/initiate", _parse_multipart, params, options=options)
     ids = {"upload_id": upload.upload_id, "file_id": upload.file_id}
-    undo = replace(request("POST", "/v1/files/multipart/abort", _ignore, ids), timeout=_UNDO_TIMEOUT, timed=True)
+    undo = replace(request("POST", "/v1/files/multipart/abort", _ignore, ids), timeout=_UNDO_TIMEOUT, has_timeout=True)
     return (yield from _undo_on_failure(_put_parts(source, upload, count, length, meter, ids, options), undo))
 
 
@@ -212,7 +212,7 @@ def _put_part(source: Source, part: PartTarget, length: int, meter: ProgressMete
     offset = (part.number - 1) * length
     content = FileRange(source.path, offset, min(length, source.size - offset), meter.counter(part.number))
     parse = _etag_reader(part.number)
-    return Call("PUT", _check_storage_url(part.url), parse, content, headers=part.headers or {}, foreign=True)
+    return Call("PUT", _check_storage_url(part.url), parse, content, headers=part.headers or {}, external=True)
 
 
 def _check_source_after(source: Source, step: Any) -> Flow[Any]:

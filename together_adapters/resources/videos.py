@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 from together_adapters.errors import JobFailedError
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, answer, request, segment
+from together_adapters.transport.call import Call, Flow, request, response_parser, segment
 from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.videos import FrameImage, VideoJob, VideoMedia
@@ -16,7 +16,7 @@ from together_adapters.types.videos import FrameImage, VideoJob, VideoMedia
 _PATH = "/v2/videos"
 _FAILED = frozenset({"failed", "cancelled", "canceled", "error", "expired"})
 _ENDED = _FAILED | {"completed"}
-_parse = answer(VideoJob)
+_parse = response_parser(VideoJob)
 
 
 def create(
@@ -73,7 +73,7 @@ def create(
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     params["seconds"] = None if seconds is None else str(seconds)
-    return request("POST", _PATH, _parse, params, paid="the account's usage page", options=options)
+    return request("POST", _PATH, _parse, params, billable="the account's usage page", options=options)
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[VideoJob]:

@@ -20,7 +20,17 @@ from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Async, AsyncRaw
 from together_adapters.transport.bodies import READ_SIZE, FileRange
-from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Spoken, Streamed
+from together_adapters.transport.call import (
+    AudioStreamingCall,
+    Call,
+    Download,
+    Local,
+    Parallel,
+    RawResponse,
+    Response,
+    Sleep,
+    StreamingCall,
+)
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
@@ -163,7 +173,7 @@ class AsyncDriver(Async):
     async def perform(self, step: Any) -> Any:
         if isinstance(step, Call):
             return (await self.answer(step))[0]
-        if isinstance(step, Streamed):
+        if isinstance(step, StreamingCall):
             return (await self.open(step))[0]
         if isinstance(step, Download):
             return await self.download(step)
@@ -184,7 +194,7 @@ class AsyncDriver(Async):
         except ValueError as problem:
             raise failures.invalid_answer(problem, snapshot(response, sent), call) from None
 
-    async def open(self, streamed: Streamed[T]) -> tuple[AsyncStream[T], Response]:
+    async def open(self, streamed: StreamingCall[T]) -> tuple[AsyncStream[T], Response]:
         """Perform one exchange up to the headers of its answer."""
         steps = attempts(streamed.call, self.config, accept="text/event-stream")
         reply, sent = await self._settle(steps, keep_open=True)
@@ -194,9 +204,9 @@ class AsyncDriver(Async):
         response = snapshot(reply, sent, b"")
         reads = _reads(reply)
         await anext(reads)
-        if isinstance(streamed, Spoken):
+        if isinstance(streamed, AudioStreamingCall):
             events = sound_stream(streamed, response, self.config.secrets)
-            return AsyncSpeechStream(reads, events, response, self.connections).of(streamed), response
+            return AsyncAudioStream(reads, events, response, self.connections).of(streamed), response
         return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response, self.connections), response
 
     async def download(self, download: Download) -> Response:
@@ -316,7 +326,7 @@ class RawAsyncDriver(AsyncRaw):
     async def perform(self, step: Any) -> RawResponse[Any]:
         if isinstance(step, Call):
             value, response = await self._driver.answer(step)
-        elif isinstance(step, Streamed):
+        elif isinstance(step, StreamingCall):
             value, response = await self._driver.open(step)
         else:
             watched = _Watched(self._driver.config, self._driver.connections)
@@ -401,12 +411,12 @@ class AsyncStream(Generic[T]):
             raise self._events.error
 
 
-class AsyncSpeechStream(AsyncStream[T]):
+class AsyncAudioStream(AsyncStream[T]):
     """The pieces of spoken text."""
 
-    _spoken: Spoken[T]
+    _spoken: AudioStreamingCall[T]
 
-    def of(self, spoken: Spoken[T]) -> Self:
+    def of(self, spoken: AudioStreamingCall[T]) -> Self:
         """Take note of what was asked, which says how to save it."""
         self._spoken = spoken
         return self

@@ -1,6 +1,6 @@
 """Exchanges as values: what to send and how to read the answer, with no client in sight.
 
-A `Call` is one request and its answer, a `Streamed` one whose answer is a sequence of events, a `Download` one whose answer
+A `Call` is one request and its answer, a `StreamingCall` one whose answer is a sequence of events, a `Download` one whose answer
 goes to a file, a `Flow` a generator that yields these, pauses, fan-outs and local work, and returns one result. Drivers
 perform them; this module knows no HTTP library.
 """
@@ -69,9 +69,9 @@ class Call(Generic[T_co]):
         body: A mapping travels as JSON; also a form, a stretch of a file, bytes, or nothing.
         query: Query parameters; those that are None are left out.
         headers: Headers of this call alone.
-        timeout: Seconds or an `httpx.Timeout` for this call, when `timed`.
-        paid: For calls that start paid work: the call that lists such work, so that an error can say where to look.
-        foreign: Whether it goes to storage of somebody else, with none of our headers, key or query.
+        timeout: Seconds or an `httpx.Timeout` for this call, when `has_timeout`.
+        billable: For calls that start paid work: the call that lists such work, so that an error can say where to look.
+        external: Whether it goes to storage of somebody else, with none of our headers, key or query.
         accepts: Statuses besides 2xx that are an answer and no error.
         secrets: Texts of the body that no error may repeat.
     """
@@ -83,14 +83,14 @@ class Call(Generic[T_co]):
     query: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: Any = None
-    timed: bool = False
-    paid: str | None = None
-    foreign: bool = False
+    has_timeout: bool = False
+    billable: str | None = None
+    external: bool = False
     accepts: frozenset[int] = frozenset()
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def place(self) -> str:
+    def safe_path(self) -> str:
         """Where it goes, as logs and errors may show it: a query can be a credential."""
         return self.path.partition("?")[0]
 
@@ -101,7 +101,7 @@ class Call(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Streamed(Generic[T_co]):
+class StreamingCall(Generic[T_co]):
     """One exchange that is answered by a sequence of events.
 
     Attributes:
@@ -114,13 +114,13 @@ class Streamed(Generic[T_co]):
     parse: Callable[[bytes], T_co]
     finishes: Callable[[Any, dict[Any, bool]], None]
 
-    def untyped(self) -> Streamed[dict[str, Any]]:
+    def untyped(self) -> StreamingCall[dict[str, Any]]:
         """The same exchange with events as plain dicts: what the adapters convert."""
-        return Streamed(self.call, _event_object, dict_finishes)
+        return StreamingCall(self.call, _event_object, track_dict_finish)
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken(Streamed[T_co]):
+class AudioStreamingCall(StreamingCall[T_co]):
     """A streamed answer that is sound: events that bring it as text, or its plain bytes, as the service likes.
 
     Attributes:
@@ -211,13 +211,13 @@ class RawResponse(Generic[T]):
         return self.parsed
 
 
-def answer(model: type[M]) -> Callable[[Response], M]:
+def response_parser(model: type[M]) -> Callable[[Response], M]:
     """Return a reader of answers of one model."""
-    read = events(model)
+    read = event_parser(model)
     return lambda response: read(response.content)
 
 
-def events(model: type[M]) -> Callable[[bytes], M]:
+def event_parser(model: type[M]) -> Callable[[bytes], M]:
     """Return a reader of one event's data."""
     validate: Callable[[bytes], M] | None = None
 
@@ -273,7 +273,7 @@ def _event_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def model_finishes(chunk: Any, finished: dict[Any, bool]) -> None:
+def track_model_finish(chunk: Any, finished: dict[Any, bool]) -> None:
     """Note the choices of a chunk. A finish reason may come, go and come again; once is enough."""
     for choice in chunk.choices:
         if choice.finish_reason:
@@ -282,7 +282,7 @@ def model_finishes(chunk: Any, finished: dict[Any, bool]) -> None:
             finished[choice.index] = False
 
 
-def dict_finishes(chunk: Any, finished: dict[Any, bool]) -> None:
+def track_dict_finish(chunk: Any, finished: dict[Any, bool]) -> None:
     """Note the choices of a chunk that is plain JSON."""
     for choice in chunk.get("choices") or ():
         index = choice.get("index")
@@ -302,7 +302,7 @@ def request(
     params: Mapping[str, Any] | None = None,
     *,
     query: Mapping[str, Any] | None = None,
-    paid: str | None = None,
+    billable: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Call[T]:
     """Describe a call from a resource's parameters and the per-call options.
@@ -310,7 +310,7 @@ def request(
     Args:
         params: Fields of the JSON body; those that are None are left out. None for a call without a body.
         query: Query parameters; those that are None are left out.
-        paid: See `Call`.
+        billable: See `Call`.
         options: `extra_body`, `extra_headers`, `extra_query`, `timeout`. Any other name is refused, as Python would.
     """
     options = options or {}
@@ -327,12 +327,12 @@ def request(
         query={**(query or {}), **(options.get("extra_query") or {})},
         headers=options.get("extra_headers") or {},
         timeout=options.get("timeout"),
-        timed="timeout" in options,
-        paid=paid,
+        has_timeout="timeout" in options,
+        billable=billable,
     )
 
 
-def split(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part keyword arguments that a TypedDict describes into body fields and per-call options.
 
     Raises:
@@ -348,7 +348,7 @@ def split(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str,
     return params, options
 
 
-def streamed(call: Call[Any], model: type[M]) -> Streamed[M]:
+def streaming_call(call: Call[Any], model: type[M]) -> StreamingCall[M]:
     """Describe the streamed form of a call whose events are of one model.
 
     Raises:
@@ -357,7 +357,7 @@ def streamed(call: Call[Any], model: type[M]) -> Streamed[M]:
     body = call.body if isinstance(call.body, Mapping) else {}
     if (body.get("n") or 1) > 1:
         raise ValueError("n > 1 does not go with stream=True: ask without streaming, or several times")
-    return Streamed(replace(call, body={**body, "stream": True}), events(model), model_finishes)
+    return StreamingCall(replace(call, body={**body, "stream": True}), event_parser(model), track_model_finish)
 
 
 def _unknown(names: Iterable[str]) -> TypeError:

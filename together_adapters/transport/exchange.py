@@ -98,7 +98,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
             elapsed=time.monotonic() - began,
             now=time.time(),
             jitter=random.random(),
-            paid=bool(call.paid),
+            billable=bool(call.billable),
         )
         _log(call, sent, outcome.reason if isinstance(outcome, Failure) else outcome[0], began, delay)
         if delay is None:
@@ -114,7 +114,7 @@ def snapshot(answered: Answered, attempts: int, content: bytes | None = None) ->
 
 def _first(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
     content: Any = call.body
-    headers = {"accept": "*/*"} if call.foreign else config.base_headers
+    headers = {"accept": "*/*"} if call.external else config.base_headers
     if isinstance(content, Mapping):
         content = _json(content, call)
         headers = {**headers, "content-type": "application/json"}
@@ -124,15 +124,15 @@ def _first(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
         headers = {**headers, "accept": accept}
     if call.headers:
         headers = {**headers, **{name.lower(): value for name, value in call.headers.items()}}
-    query = {**config.query, **call.query} if (config.query or call.query) and not call.foreign else {}
+    query = {**config.query, **call.query} if (config.query or call.query) and not call.external else {}
     return {
         "method": call.method,
-        "url": call.path if call.foreign else config.root + call.path,
+        "url": call.path if call.external else config.root + call.path,
         "headers": headers,
         "query": {name: value for name, value in query.items() if value is not None},
         "content": content,
-        "timeout": call.timeout if call.timed else config.timeout,
-        "bare": call.foreign,
+        "timeout": call.timeout if call.has_timeout else config.timeout,
+        "bare": call.external,
     }
 
 
@@ -140,7 +140,7 @@ def _json(body: Mapping[str, Any], call: Call[Any]) -> bytes:
     try:
         return encode_json(body)
     except ValueError as problem:
-        raise ValueError(f"the body of {call.method} {call.place} cannot be written as JSON: {problem}") from None
+        raise ValueError(f"the body of {call.method} {call.safe_path} cannot be written as JSON: {problem}") from None
 
 
 def _redirected(call: Call[Any], request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
@@ -156,7 +156,7 @@ def _redirected(call: Call[Any], request: dict[str, Any], reply: Answered) -> di
     if there.scheme not in (here.scheme, "https") or there.scheme not in ("http", "https") or _is_link_local(there.hostname):
         return None
     moved = {**request, "url": target, "query": {}}
-    if call.foreign:
+    if call.external:
         return moved
     same = (here.hostname, here.port) == (there.hostname, there.port)
     if request["content"] is not None and (not same or reply.status_code not in (307, 308)):
@@ -185,4 +185,4 @@ def _log(call: Call[Any], sent: int, outcome: object, began: float, delay: float
     if logger.isEnabledFor(logging.INFO):
         again = "" if delay is None else f", again in {delay:.2f} s"
         elapsed = time.monotonic() - began
-        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.place, sent, outcome, elapsed, again)
+        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.safe_path, sent, outcome, elapsed, again)

@@ -48,16 +48,16 @@ class Said(NamedTuple):
     code: str | None = None
 
 
-def read_error(body: Any) -> Said:
+def parse_error(body: Any) -> Said:
     """Read an error body: nested, flat, a bare string, a list of errors, HTML, plain text, or nothing."""
     if isinstance(body, str):
         return Said(" ".join(_TAGS.sub(" ", body).split())[:500])
     if isinstance(body, list):
-        return read_error(body[0]) if body else Said("")
+        return parse_error(body[0]) if body else Said("")
     if not isinstance(body, Mapping):
         return Said("")
     if inner := body.get("error") or body.get("errors"):
-        found = read_error(inner)
+        found = parse_error(inner)
         return found if found.message else Said(str(inner)[:500], *found[1:])
     message = body.get("message") or body.get("detail") or ""
     return Said(
@@ -78,11 +78,11 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
     """
     response = _without(response, secrets)
     body = _body(response)
-    said = read_error(body)
+    said = parse_error(body)
     if 300 <= response.status_code < 400:
         said = Said(f"a redirect to {urlsplit(response.headers.get('location', '')).netloc or 'nowhere'} was not followed")
     kind = _status_class(response.status_code, said)
-    where = f"{response.status_code} from {call.method} {call.place}"
+    where = f"{response.status_code} from {call.method} {call.safe_path}"
     return kind(
         _sentence(f"{where}: {said.message or 'no explanation was given'}", kind, response, call),
         status_code=response.status_code,
@@ -99,13 +99,13 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
 
 def stream_error(body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
     """Return the error for an event that reports one in the middle of a stream."""
-    said = read_error(body)
+    said = parse_error(body)
     message = said.message or "no explanation was given"
     for secret in filter(None, secrets):
         message = message.replace(secret, "[redacted]")
     kind = errors.APIError
     return kind(
-        _sentence(f"error in the stream of {call.method} {call.place}: {message}", kind, response, call),
+        _sentence(f"error in the stream of {call.method} {call.safe_path}: {message}", kind, response, call),
         type=said.type,
         param=said.param,
         code=said.code,
@@ -123,8 +123,8 @@ def connection_error(
     """Return the error for an exchange that brought no answer, or only a part of one."""
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
-    message = f"{call.method} {call.place} failed{tries}: {failure.reason}"
-    return kind(message + _paid_warning(call, failure.sent), attempts=attempts)
+    message = f"{call.method} {call.safe_path} failed{tries}: {failure.reason}"
+    return kind(message + _paid_warning(call, failure.maybe_received), attempts=attempts)
 
 
 def invalid_answer(problem: Exception | str, response: Response, call: Call[Any]) -> errors.APIResponseValidationError:
@@ -132,7 +132,7 @@ def invalid_answer(problem: Exception | str, response: Response, call: Call[Any]
     detail = "; ".join(str(problem).splitlines())[:500] if isinstance(problem, str) else _first_line(problem)
     kind = errors.APIResponseValidationError
     return kind(
-        _sentence(f"the answer to {call.method} {call.place} cannot be read: {detail}", kind, response, call),
+        _sentence(f"the answer to {call.method} {call.safe_path} cannot be read: {detail}", kind, response, call),
         status_code=response.status_code,
         body=response.text[:2000],
         headers=response.headers,
@@ -182,9 +182,9 @@ def _sentence(what: str, kind: type[TogetherError], response: Response, call: Ca
 
 
 def _paid_warning(call: Call[Any], maybe_accepted: bool) -> str:
-    if not call.paid or not maybe_accepted:
+    if not call.billable or not maybe_accepted:
         return ""
-    return f" It was not sent again, because the service may have accepted it: look with {call.paid} before you repeat it."
+    return f" It was not sent again, because the service may have accepted it: look with {call.billable} before you repeat it."
 
 
 def _without(response: Response, secrets: Iterable[str]) -> Response:

@@ -24,13 +24,13 @@ class Failure:
 
     Attributes:
         reason: What happened, in words.
-        sent: Whether the service may have seen the request.
+        maybe_received: Whether the service may have seen the request.
         timeout: Whether time ran out.
         fatal: Whether another attempt must fail in the same way.
     """
 
     reason: str
-    sent: bool = True
+    maybe_received: bool = True
     timeout: bool = False
     fatal: bool = False
 
@@ -55,7 +55,7 @@ class RetryPolicy:
         elapsed: float,
         now: float,
         jitter: float,
-        paid: bool = False,
+        billable: bool = False,
     ) -> float | None:
         """Return the seconds to wait before the next request, or None to give up.
 
@@ -65,9 +65,9 @@ class RetryPolicy:
             elapsed: Seconds since the first one began.
             now: Seconds since the epoch, for dates in headers.
             jitter: A random number from 0 to 1.
-            paid: Whether the call starts paid work, which must not be started twice.
+            billable: Whether the call starts paid work, which must not be started twice.
         """
-        if attempts > self.max_retries or not _worth_another(outcome, paid):
+        if attempts > self.max_retries or not _worth_another(outcome, billable):
             return None
         delay = None if isinstance(outcome, Failure) else hint(*outcome, now=now)
         if delay is None:
@@ -77,14 +77,14 @@ class RetryPolicy:
         return delay
 
 
-def _worth_another(outcome: Failure | tuple[int, Mapping[str, str]], paid: bool) -> bool:
+def _worth_another(outcome: Failure | tuple[int, Mapping[str, str]], billable: bool) -> bool:
     if isinstance(outcome, Failure):
-        return not outcome.fatal and not (paid and outcome.sent)
+        return not outcome.fatal and not (billable and outcome.maybe_received)
     status, headers = outcome
     asked = headers.get("x-should-retry")
     if status in _NEVER or asked == "false":
         return False
-    if paid:
+    if billable:
         return status == 429
     return asked == "true" or status in (408, 429) or status >= 500
 

@@ -19,7 +19,17 @@ import httpx
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Sync, SyncRaw
-from together_adapters.transport.call import Call, Download, Local, Parallel, RawResponse, Response, Sleep, Spoken, Streamed
+from together_adapters.transport.call import (
+    AudioStreamingCall,
+    Call,
+    Download,
+    Local,
+    Parallel,
+    RawResponse,
+    Response,
+    Sleep,
+    StreamingCall,
+)
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
 from together_adapters.transport.exchange import Attempts, Transmit, attempts, snapshot
@@ -134,7 +144,7 @@ class SyncDriver(Sync):
     def perform(self, step: Any) -> Any:
         if isinstance(step, Call):
             return self.answer(step)[0]
-        if isinstance(step, Streamed):
+        if isinstance(step, StreamingCall):
             return self.open(step)[0]
         if isinstance(step, Download):
             return self.download(step)
@@ -155,7 +165,7 @@ class SyncDriver(Sync):
         except ValueError as problem:
             raise failures.invalid_answer(problem, snapshot(response, sent), call) from None
 
-    def open(self, streamed: Streamed[T]) -> tuple[Stream[T], Response]:
+    def open(self, streamed: StreamingCall[T]) -> tuple[Stream[T], Response]:
         """Perform one exchange up to the headers of its answer."""
         steps = attempts(streamed.call, self.config, accept="text/event-stream")
         reply, sent = self._settle(steps, keep_open=True)
@@ -163,9 +173,9 @@ class SyncDriver(Sync):
             reply.read()
             raise failures.not_a_stream(snapshot(reply, sent), streamed.call, self.config.secrets)
         response = snapshot(reply, sent, b"")
-        if isinstance(streamed, Spoken):
+        if isinstance(streamed, AudioStreamingCall):
             events = sound_stream(streamed, response, self.config.secrets)
-            return SpeechStream(reply, events, response, self.connections).of(streamed), response
+            return AudioStream(reply, events, response, self.connections).of(streamed), response
         return Stream(reply, EventStream(streamed, response, self.config.secrets), response, self.connections), response
 
     def download(self, download: Download) -> Response:
@@ -271,7 +281,7 @@ class RawSyncDriver(SyncRaw):
     def perform(self, step: Any) -> RawResponse[Any]:
         if isinstance(step, Call):
             value, response = self._driver.answer(step)
-        elif isinstance(step, Streamed):
+        elif isinstance(step, StreamingCall):
             value, response = self._driver.open(step)
         else:
             watched = _Watched(self._driver.config, self._driver.connections)
@@ -352,12 +362,12 @@ class Stream(Generic[T]):
             raise self._events.error
 
 
-class SpeechStream(Stream[T]):
+class AudioStream(Stream[T]):
     """The pieces of spoken text."""
 
-    _spoken: Spoken[T]
+    _spoken: AudioStreamingCall[T]
 
-    def of(self, spoken: Spoken[T]) -> Self:
+    def of(self, spoken: AudioStreamingCall[T]) -> Self:
         """Take note of what was asked, which says how to save it."""
         self._spoken = spoken
         return self

@@ -143,7 +143,7 @@ def failure_of(problem: Exception) -> Failure:
         reason = f"{type(problem).__name__}: {problem}".rstrip(": ")
     return Failure(
         reason,
-        sent=not isinstance(problem, _NOT_SENT + _FATAL),
+        maybe_received=not isinstance(problem, _NOT_SENT + _FATAL),
         timeout=isinstance(problem, httpx.TimeoutException),
         fatal=isinstance(problem, _FATAL),
     )
