@@ -230,7 +230,7 @@ class _Client(Generic[D, R, H]):
         return self._sharing(_changed(self._config, given), self._driver.connections)
 
     def perform(self, step: Any) -> Any:
-        """Perform a described exchange: a `Call`, a `StreamingCall` or a `Flow`.
+        """Perform a described exchange: a `Call`, a `StreamCall` or a `Flow`.
 
         The adapters use this; other users call the resources.
         """

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Unpack, overload
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords, method
 from together_adapters.transport.bodies import Form
 from together_adapters.transport.call import (
-    AudioStreamingCall,
+    AudioStreamCall,
     Call,
     Flow,
     Local,
@@ -67,7 +67,7 @@ def speak(**params: Unpack[SpeechParams]) -> Call[Speech]:
     return replace(call, parse=parse, headers={"accept": "application/octet-stream", **call.headers})
 
 
-def stream_speech(**params: Unpack[SpeechParams]) -> AudioStreamingCall[SpeechChunk]:
+def stream_speech(**params: Unpack[SpeechParams]) -> AudioStreamCall[SpeechChunk]:
     """Describe speech that is answered in pieces: events with sound in base64, or plain bytes."""
     call, sound = _speech(
         {"response_format": "raw", **params, "extra_body": {"stream": True, **(params.get("extra_body") or {})}}
@@ -76,7 +76,7 @@ def stream_speech(**params: Unpack[SpeechParams]) -> AudioStreamingCall[SpeechCh
     def save(chunks: Sequence[SpeechChunk], file: str | os.PathLike[str], response_format: str | None) -> None:
         sound.save((chunk.audio for chunk in chunks), file, response_format)
 
-    return AudioStreamingCall(call, _read_chunk, _finishes, SpeechChunk.of, save)
+    return AudioStreamCall(call, _read_chunk, _finishes, SpeechChunk.of, save)
 
 
 def _speech(params: dict[str, Any]) -> tuple[Call[Any], Sound]:

@@ -9,11 +9,11 @@ from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource,
 from together_adapters.transport.call import (
     Call,
     RawResponse,
-    StreamingCall,
+    StreamCall,
     request,
     response_parser,
     split_options,
-    streaming_call,
+    stream_call,
 )
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
 
@@ -31,9 +31,9 @@ def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
     return request("POST", PATH, _parse, body, options=options)
 
 
-def stream_completion(**params: Unpack[ChatParams]) -> StreamingCall[ChatCompletionChunk]:
+def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:
     """Describe a chat completion that is answered in pieces."""
-    return streaming_call(complete(**params), ChatCompletionChunk)
+    return stream_call(complete(**params), ChatCompletionChunk)
 
 
 class Completions(Resource[D, R]):

@@ -9,11 +9,11 @@ from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource,
 from together_adapters.transport.call import (
     Call,
     RawResponse,
-    StreamingCall,
+    StreamCall,
     request,
     response_parser,
     split_options,
-    streaming_call,
+    stream_call,
 )
 from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams
 
@@ -31,9 +31,9 @@ def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
     return request("POST", PATH, _parse, body, options=options)
 
 
-def stream_completion(**params: Unpack[CompletionParams]) -> StreamingCall[CompletionChunk]:
+def stream_completion(**params: Unpack[CompletionParams]) -> StreamCall[CompletionChunk]:
     """Describe a completion that is answered in pieces."""
-    return streaming_call(complete(**params), CompletionChunk)
+    return stream_call(complete(**params), CompletionChunk)
 
 
 class Completions(Resource[D, R]):

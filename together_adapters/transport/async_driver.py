@@ -21,7 +21,7 @@ from together_adapters.transport import failures
 from together_adapters.transport.binding import Async, AsyncRaw
 from together_adapters.transport.bodies import READ_SIZE, FileRange
 from together_adapters.transport.call import (
-    AudioStreamingCall,
+    AudioStreamCall,
     Call,
     Download,
     Local,
@@ -29,7 +29,7 @@ from together_adapters.transport.call import (
     RawResponse,
     Response,
     Sleep,
-    StreamingCall,
+    StreamCall,
 )
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
@@ -173,7 +173,7 @@ class AsyncDriver(Async):
     async def perform(self, step: Any) -> Any:
         if isinstance(step, Call):
             return (await self.answer(step))[0]
-        if isinstance(step, StreamingCall):
+        if isinstance(step, StreamCall):
             return (await self.open(step))[0]
         if isinstance(step, Download):
             return await self.download(step)
@@ -194,7 +194,7 @@ class AsyncDriver(Async):
         except ValueError as problem:
             raise failures.invalid_answer(problem, snapshot(response, sent), call) from None
 
-    async def open(self, streamed: StreamingCall[T]) -> tuple[AsyncStream[T], Response]:
+    async def open(self, streamed: StreamCall[T]) -> tuple[AsyncStream[T], Response]:
         """Perform one exchange up to the headers of its answer."""
         steps = attempts(streamed.call, self.config, accept="text/event-stream")
         reply, sent = await self._settle(steps, keep_open=True)
@@ -204,7 +204,7 @@ class AsyncDriver(Async):
         response = snapshot(reply, sent, b"")
         reads = _reads(reply)
         await anext(reads)
-        if isinstance(streamed, AudioStreamingCall):
+        if isinstance(streamed, AudioStreamCall):
             events = sound_stream(streamed, response, self.config.secrets)
             return AsyncAudioStream(reads, events, response, self.connections).of(streamed), response
         return AsyncStream(reads, EventStream(streamed, response, self.config.secrets), response, self.connections), response
@@ -326,7 +326,7 @@ class RawAsyncDriver(AsyncRaw):
     async def perform(self, step: Any) -> RawResponse[Any]:
         if isinstance(step, Call):
             value, response = await self._driver.answer(step)
-        elif isinstance(step, StreamingCall):
+        elif isinstance(step, StreamCall):
             value, response = await self._driver.open(step)
         else:
             watched = _Watched(self._driver.config, self._driver.connections)
@@ -414,9 +414,9 @@ class AsyncStream(Generic[T]):
 class AsyncAudioStream(AsyncStream[T]):
     """The pieces of spoken text."""
 
-    _spoken: AudioStreamingCall[T]
+    _spoken: AudioStreamCall[T]
 
-    def of(self, spoken: AudioStreamingCall[T]) -> Self:
+    def of(self, spoken: AudioStreamCall[T]) -> Self:
         """Take note of what was asked, which says how to save it."""
         self._spoken = spoken
         return self

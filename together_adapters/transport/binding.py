@@ -29,7 +29,7 @@ class Driver(ABC):
 
     @abstractmethod
     def perform(self, step: Any) -> Any:
-        """Perform a `Call`, a `StreamingCall` or a `Flow`."""
+        """Perform a `Call`, a `StreamCall` or a `Flow`."""
 
     @property
     @abstractmethod

@@ -1,6 +1,6 @@
 """Exchanges as values: what to send and how to read the answer, with no client in sight.
 
-A `Call` is one request and its answer, a `StreamingCall` one whose answer is a sequence of events, a `Download` one whose answer
+A `Call` is one request and its answer, a `StreamCall` one whose answer is a sequence of events, a `Download` one whose answer
 goes to a file, a `Flow` a generator that yields these, pauses, fan-outs and local work, and returns one result. Drivers
 perform them; this module knows no HTTP library.
 """
@@ -101,7 +101,7 @@ class Call(Generic[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class StreamingCall(Generic[T_co]):
+class StreamCall(Generic[T_co]):
     """One exchange that is answered by a sequence of events.
 
     Attributes:
@@ -114,13 +114,13 @@ class StreamingCall(Generic[T_co]):
     parse: Callable[[bytes], T_co]
     finishes: Callable[[Any, dict[Any, bool]], None]
 
-    def untyped(self) -> StreamingCall[dict[str, Any]]:
+    def untyped(self) -> StreamCall[dict[str, Any]]:
         """The same exchange with events as plain dicts: what the adapters convert."""
-        return StreamingCall(self.call, _event_object, track_dict_finish)
+        return StreamCall(self.call, _event_object, track_dict_finish)
 
 
 @dataclass(frozen=True, slots=True)
-class AudioStreamingCall(StreamingCall[T_co]):
+class AudioStreamCall(StreamCall[T_co]):
     """A streamed answer that is sound: events that bring it as text, or its plain bytes, as the service likes.
 
     Attributes:
@@ -348,7 +348,7 @@ def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], d
     return params, options
 
 
-def streaming_call(call: Call[Any], model: type[M]) -> StreamingCall[M]:
+def stream_call(call: Call[Any], model: type[M]) -> StreamCall[M]:
     """Describe the streamed form of a call whose events are of one model.
 
     Raises:
@@ -357,7 +357,7 @@ def streaming_call(call: Call[Any], model: type[M]) -> StreamingCall[M]:
     body = call.body if isinstance(call.body, Mapping) else {}
     if (body.get("n") or 1) > 1:
         raise ValueError("n > 1 does not go with stream=True: ask without streaming, or several times")
-    return StreamingCall(replace(call, body={**body, "stream": True}), event_parser(model), track_model_finish)
+    return StreamCall(replace(call, body={**body, "stream": True}), event_parser(model), track_model_finish)
 
 
 def _unknown(names: Iterable[str]) -> TypeError:

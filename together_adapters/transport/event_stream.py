@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from together_adapters.errors import IncompleteStreamError, TogetherError
 from together_adapters.transport import failures
-from together_adapters.transport.call import AudioStreamingCall, Response, StreamingCall
+from together_adapters.transport.call import AudioStreamCall, Response, StreamCall
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.sse import Decoder, is_done
 
@@ -22,7 +22,7 @@ class EventStream(Generic[T]):
         error: The error, to be raised when the events before it have been handed out.
     """
 
-    def __init__(self, streamed: StreamingCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, streamed: StreamCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
         self._streamed = streamed
         self._response = response
         self._secrets = tuple(secrets)
@@ -87,7 +87,7 @@ class EventStream(Generic[T]):
 class SoundStream(EventStream[T]):
     """Reads one streamed answer that is plain sound: every read is an event, and only a broken connection is an early end."""
 
-    def __init__(self, spoken: AudioStreamingCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, spoken: AudioStreamCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
         super().__init__(spoken, response, secrets)
         self._piece = spoken.piece
 
@@ -101,7 +101,7 @@ class SoundStream(EventStream[T]):
         return []
 
 
-def sound_stream(spoken: AudioStreamingCall[T], response: Response, secrets: Iterable[str]) -> EventStream[T]:
+def sound_stream(spoken: AudioStreamCall[T], response: Response, secrets: Iterable[str]) -> EventStream[T]:
     """Return the reader for a spoken answer, events or bytes, as its content type says."""
     if response.headers.get("content-type", "text/").lower().startswith("text/"):
         return EventStream(spoken, response, secrets)

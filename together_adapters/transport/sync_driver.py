@@ -20,7 +20,7 @@ from together_adapters.errors import ConfigurationError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Sync, SyncRaw
 from together_adapters.transport.call import (
-    AudioStreamingCall,
+    AudioStreamCall,
     Call,
     Download,
     Local,
@@ -28,7 +28,7 @@ from together_adapters.transport.call import (
     RawResponse,
     Response,
     Sleep,
-    StreamingCall,
+    StreamCall,
 )
 from together_adapters.transport.config import Config
 from together_adapters.transport.event_stream import EventStream, sound_stream
@@ -144,7 +144,7 @@ class SyncDriver(Sync):
     def perform(self, step: Any) -> Any:
         if isinstance(step, Call):
             return self.answer(step)[0]
-        if isinstance(step, StreamingCall):
+        if isinstance(step, StreamCall):
             return self.open(step)[0]
         if isinstance(step, Download):
             return self.download(step)
@@ -165,7 +165,7 @@ class SyncDriver(Sync):
         except ValueError as problem:
             raise failures.invalid_answer(problem, snapshot(response, sent), call) from None
 
-    def open(self, streamed: StreamingCall[T]) -> tuple[Stream[T], Response]:
+    def open(self, streamed: StreamCall[T]) -> tuple[Stream[T], Response]:
         """Perform one exchange up to the headers of its answer."""
         steps = attempts(streamed.call, self.config, accept="text/event-stream")
         reply, sent = self._settle(steps, keep_open=True)
@@ -173,7 +173,7 @@ class SyncDriver(Sync):
             reply.read()
             raise failures.not_a_stream(snapshot(reply, sent), streamed.call, self.config.secrets)
         response = snapshot(reply, sent, b"")
-        if isinstance(streamed, AudioStreamingCall):
+        if isinstance(streamed, AudioStreamCall):
             events = sound_stream(streamed, response, self.config.secrets)
             return AudioStream(reply, events, response, self.connections).of(streamed), response
         return Stream(reply, EventStream(streamed, response, self.config.secrets), response, self.connections), response
@@ -281,7 +281,7 @@ class RawSyncDriver(SyncRaw):
     def perform(self, step: Any) -> RawResponse[Any]:
         if isinstance(step, Call):
             value, response = self._driver.answer(step)
-        elif isinstance(step, StreamingCall):
+        elif isinstance(step, StreamCall):
             value, response = self._driver.open(step)
         else:
             watched = _Watched(self._driver.config, self._driver.connections)
@@ -365,9 +365,9 @@ class Stream(Generic[T]):
 class AudioStream(Stream[T]):
     """The pieces of spoken text."""
 
-    _spoken: AudioStreamingCall[T]
+    _spoken: AudioStreamCall[T]
 
-    def of(self, spoken: AudioStreamingCall[T]) -> Self:
+    def of(self, spoken: AudioStreamCall[T]) -> Self:
         """Take note of what was asked, which says how to save it."""
         self._spoken = spoken
         return self
