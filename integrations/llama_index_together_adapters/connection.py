@@ -1,7 +1,7 @@
-"""The way to the service that the three components share: settings, the clients made from them, and what may travel.
+"""The connection settings that all components share, and the clients that are created from them.
 
-The key and the headers stay out of every dump, repr and event. Clients are made once, without opening a connection, and
-never travel in a pickle: the other side makes its own from the settings, or from its environment.
+Dumps, reprs and events contain neither key nor headers. The clients are created once, without opening a connection. A pickle
+leaves them out: an unpickled component creates its own from the settings, or from its environment.
 """
 
 from __future__ import annotations
@@ -15,37 +15,27 @@ from llama_index.core.schema import BaseComponent
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
-    from llama_index_together_adapters.pair import Connection
+    from llama_index_together_adapters.clients import ComponentClients
     from together_adapters.client import AsyncTogether, Together
 
 _SETTINGS = frozenset(
-    {
-        "api_key",
-        "api_base",
-        "timeout",
-        "max_retries",
-        "max_elapsed",
-        "default_headers",
-        "default_query",
-        "client",
-        "async_client",
-    }
+    "api_key api_base timeout max_retries max_elapsed default_headers default_query client async_client".split()
 )
 
 
-class Connected(BaseComponent):
-    """A component that talks to the service.
+class ServiceComponent(BaseComponent):
+    """A component that sends requests to the service.
 
     Attributes:
-        api_key: The key; else `TOGETHER_API_KEY`. Passed in, it travels in a pickle; from the environment, not.
-        api_base: Where to send, also accepted as `base_url`; else `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
+        api_key: The key; default `TOGETHER_API_KEY`. A key that is passed in is part of a pickle; one from the environment is not.
+        api_base: The base URL, also accepted as `base_url`; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
         timeout: Seconds, or an `httpx.Timeout`, for each attempt. None for the client's own, 600 s.
-        max_retries: Requests after the first. None for the client's own, 2.
-        max_elapsed: Seconds that a call may take with its retries.
+        max_retries: Retries of a request. None for the client's own, 2.
+        max_elapsed: Maximum number of seconds for a call with its retries.
         default_headers: Headers for every request.
         default_query: Query parameters for every request.
-        client: A client to share; no key is needed then.
-        async_client: An asynchronous client to share, likewise.
+        client: A client to share; it replaces the key.
+        async_client: An asynchronous client to share; it replaces the key.
     """
 
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
@@ -58,22 +48,22 @@ class Connected(BaseComponent):
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
 
-    _connection: Connection | None = PrivateAttr(default=None)
+    _clients: ComponentClients | None = PrivateAttr(default=None)
 
-    moot: ClassVar[frozenset[str]] = frozenset({"class_name"})
-    """Arguments of the packages that this one replaces which have nothing to change here."""
+    _ignored_arguments: ClassVar[frozenset[str]] = frozenset({"class_name"})
+    """Arguments of the packages that this one replaces, which have no effect here."""
 
     def __init__(self, **data: Any) -> None:
         base_url = data.pop("base_url", None)
         if data.get("api_base") is None:
             data["api_base"] = base_url
-        if unknown := data.keys() - type(self).model_fields.keys() - self.moot:
-            listed = ", ".join(sorted(unknown))
-            warnings.warn(f"{type(self).__name__} has no field {listed}; it is ignored", UserWarning, stacklevel=3)
+        if unknown := data.keys() - type(self).model_fields.keys() - self._ignored_arguments:
+            names = ", ".join(sorted(unknown))
+            warnings.warn(f"{type(self).__name__} has no field {names}; it is ignored", UserWarning, stacklevel=3)
         super().__init__(**data)
-        self._connection = connection = self._connect()
+        self._clients = clients = self._new_clients()
         if self.api_base is None:
-            super().__setattr__("api_base", connection.config.base_url)  # nothing to connect anew for
+            super().__setattr__("api_base", clients.config.base_url)  # the clients stay valid
 
     @field_validator("timeout")
     @classmethod
@@ -91,30 +81,30 @@ class Connected(BaseComponent):
     @property
     def sync_client(self) -> Together:
         """The synchronous client in use."""
-        return (self._connection or self._reconnect()).sync
+        return self._current_clients().sync
 
     @property
     def asynchronous_client(self) -> AsyncTogether:
         """The asynchronous client in use."""
-        return (self._connection or self._reconnect()).asynchronous
+        return self._current_clients().asynchronous
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy. It shares the connections, unless settings of theirs are updated."""
-        copied = super().model_copy(update=dict(update) if update else None, deep=deep)
+        """Return a copy. It shares the connections, unless their settings are updated."""
+        copy = super().model_copy(update=dict(update) if update else None, deep=deep)
         if update and not _SETTINGS.isdisjoint(update):
-            copied._connection = None
-        return copied
+            copy._clients = None
+        return copy
 
-    def _connect(self) -> Connection:
-        from llama_index_together_adapters.pair import Connection
+    def _new_clients(self) -> ComponentClients:
+        from llama_index_together_adapters.clients import ComponentClients
 
-        given = self.client or self.async_client
+        shared = self.client or self.async_client
         key = self.api_key
-        return Connection(
+        return ComponentClients(
             cast("Together | None", self.client),
             cast("AsyncTogether | None", self.async_client),
             api_key=key.get_secret_value() if isinstance(key, SecretStr) else key,
-            base_url=None if given is not None and given.base_url == self.api_base else self.api_base,
+            base_url=None if shared is not None and shared.base_url == self.api_base else self.api_base,
             timeout=self.timeout,
             max_retries=self.max_retries,
             max_elapsed=self.max_elapsed,
@@ -122,19 +112,20 @@ class Connected(BaseComponent):
             default_query=self.default_query,
         )
 
-    def _reconnect(self) -> Connection:
-        self._connection = connection = self._connect()
-        return connection
+    def _current_clients(self) -> ComponentClients:
+        if self._clients is None:
+            self._clients = self._new_clients()
+        return self._clients
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "api_key" and isinstance(value, str):
             value = SecretStr(value)
         super().__setattr__(name, value)
         if name in _SETTINGS:
-            self._connection = None
+            self._clients = None
 
     def __getstate__(self) -> dict[str, Any]:
         for shared in (self.client, self.async_client):
             if shared is not None:
-                shared.__reduce__()  # one that cannot travel says so; core would drop it and send elsewhere
+                shared.__reduce__()  # raises where it cannot be pickled; core would drop it, and requests would go elsewhere
         return super().__getstate__()

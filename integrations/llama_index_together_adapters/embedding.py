@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
 from llama_index.core.storage.kvstore.types import BaseKVStore
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
-from llama_index_together_adapters.connection import Connected
+from llama_index_together_adapters.connection import ServiceComponent
 from llama_index_together_adapters.embedding_cache import NamespacedStore, namespace
 from together_adapters.errors import APIResponseValidationError, TogetherError
 from together_adapters.resources import embeddings as resource
@@ -27,33 +27,33 @@ Role = Literal["query", "text"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _within_span(method: F) -> F:
-    """Leave the span of a method to the method of the base class that it calls."""
+def _no_span(method: F) -> F:
+    """Add no span to a method: the method of the base class that it calls has one."""
     setattr(method, DISPATCHER_SPAN_DECORATED_ATTR, True)
     return method
 
 
 class Progress:
-    """What one call of many batches has finished, by text.
+    """The progress of a call with many batches.
 
     Attributes:
-        vectors: Embeddings of the texts that are done.
-        failure: The first error; batches that have not begun give up with it.
+        vectors: The embeddings so far, by text.
+        error: The first error; batches that have not started raise it.
     """
 
     def __init__(self) -> None:
         self.vectors: dict[str, Vector] = {}
-        self.failure: TogetherError | None = None
+        self.error: TogetherError | None = None
 
 
 _progress: ContextVar[Progress | None] = ContextVar("together_embedding_progress", default=None)
 
 
-class TogetherEmbedding(Connected, BaseEmbedding):
+class TogetherEmbedding(ServiceComponent, BaseEmbedding):
     """Embeddings of Together AI.
 
-    Texts travel verbatim unless an instruction is set. A batch is one request; a failed call raises an error whose
-    `pending` lists the positions of the texts that have no embedding yet, and whose `completed` holds the others.
+    Texts are sent unchanged unless an instruction is set. A batch is one request; a failed call raises an error whose
+    `pending` lists the positions of the texts without an embedding, and whose `completed` holds the embeddings of the others.
 
     Example:
         >>> embedding = TogetherEmbedding("intfloat/multilingual-e5-large-instruct")  # doctest: +SKIP
@@ -62,16 +62,16 @@ class TogetherEmbedding(Connected, BaseEmbedding):
 
     Attributes:
         model_name: The embedding model.
-        embed_batch_size: Texts in one request.
-        num_workers: Requests at the same time in asynchronous calls; None for 8.
-        query_instruction: What is put before a query; `"auto"` takes it from the capability table.
-        text_instruction: What is put before a passage, likewise.
-        dimensions: Length of the embeddings, where the model can choose; sent only when set.
+        embed_batch_size: Number of texts in one request.
+        num_workers: Maximum number of concurrent requests in asynchronous calls; None for 8.
+        query_instruction: A prefix for queries; `"auto"` takes it from the capability table.
+        text_instruction: A prefix for passages, likewise.
+        dimensions: Length of the embeddings, for models that support several; sent only when set.
         additional_kwargs: Further fields of the request.
-        embeddings_cache: A key-value store; models, roles and instructions keep apart in it.
+        embeddings_cache: A key-value store; each model, role and instruction has keys of its own in it.
 
     The settings of the connection (`api_key`, `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`,
-    `default_query`, `client`, `async_client`) mean what they mean in `together_adapters.Together`.
+    `default_query`, `client`, `async_client`) are those of `together_adapters.Together`.
     """
 
     model_name: str = Field(default=DEFAULT_EMBEDDING_MODEL)
@@ -82,9 +82,7 @@ class TogetherEmbedding(Connected, BaseEmbedding):
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
     embeddings_cache: Any | None = Field(default=None, exclude=True)
 
-    _slots: WeakKeyDictionary[Any, asyncio.Semaphore] = PrivateAttr(default_factory=WeakKeyDictionary)
-
-    moot: ClassVar[frozenset[str]] = frozenset({"class_name"})
+    _semaphores: WeakKeyDictionary[Any, asyncio.Semaphore] = PrivateAttr(default_factory=WeakKeyDictionary)
 
     def __init__(
         self,
@@ -97,8 +95,8 @@ class TogetherEmbedding(Connected, BaseEmbedding):
 
         Args:
             model_name: The embedding model.
-            api_key: The key; else `TOGETHER_API_KEY`.
-            api_base: Where to send; else `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
+            api_key: The key; default `TOGETHER_API_KEY`.
+            api_base: The base URL; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
             **kwargs: Any other field; `model` is another name of `model_name`.
 
         Raises:
@@ -113,7 +111,7 @@ class TogetherEmbedding(Connected, BaseEmbedding):
         return "TogetherEmbedding"
 
     def to_payload(self) -> dict[str, Any]:
-        """Return what events may show of this model; never a key."""
+        """Return the payload of events about this model, without the key."""
         return {
             "class_name": self.class_name(),
             "model_name": self.model_name,
@@ -123,82 +121,82 @@ class TogetherEmbedding(Connected, BaseEmbedding):
 
     @field_validator("embeddings_cache")
     @classmethod
-    def _keep_apart(cls, store: Any) -> Any:
+    def _add_namespaces(cls, store: Any) -> Any:
         return NamespacedStore(store) if isinstance(store, BaseKVStore) and not isinstance(store, NamespacedStore) else store
 
-    # What LlamaIndex calls
+    # The interface of an embedding model
 
-    @_within_span
+    @_no_span
     def get_query_embedding(self, query: str) -> Vector:
         """Embed a query."""
-        with self._as("query"):
+        with self._role("query"):
             return super().get_query_embedding(query)
 
-    @_within_span
+    @_no_span
     async def aget_query_embedding(self, query: str) -> Vector:
         """Embed a query."""
-        with self._as("query"):
+        with self._role("query"):
             return await super().aget_query_embedding(query)
 
-    @_within_span
+    @_no_span
     def get_text_embedding(self, text: str) -> Vector:
         """Embed a passage."""
-        with self._as("text"):
+        with self._role("text"):
             return super().get_text_embedding(text)
 
-    @_within_span
+    @_no_span
     async def aget_text_embedding(self, text: str) -> Vector:
         """Embed a passage."""
-        with self._as("text"):
+        with self._role("text"):
             return await super().aget_text_embedding(text)
 
-    @_within_span
+    @_no_span
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
         """Embed passages, `embed_batch_size` of them in one request.
 
         Raises:
-            TogetherError: A request failed for good. `pending` holds the positions of the texts that are not embedded,
-                `completed` an `EmbeddingResponse` of the others.
+            TogetherError: A request failed. `pending` holds the positions of the texts without an embedding, `completed` an
+                `EmbeddingResponse` of the others.
         """
-        with self._as("text"), _telling_progress(texts):
+        with self._role("text"), _report_progress(texts):
             return super().get_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
-    @_within_span
+    @_no_span
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
-        """Embed passages, as `get_text_embedding_batch` does, several requests at the same time."""
-        with self._as("text"), _telling_progress(texts):
+        """Embed passages with concurrent requests; see `get_text_embedding_batch`."""
+        with self._role("text"), _report_progress(texts):
             return await super().aget_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
-    # What LlamaIndex leaves to an embedding model
+    # The hooks of the base class
 
     def _get_query_embedding(self, query: str) -> Vector:
-        return self._read(self.sync_client.perform(self._describe([query], "query")), 1)[0]
+        return _validate(self.sync_client.perform(self._describe([query], "query")), 1)[0]
 
     async def _aget_query_embedding(self, query: str) -> Vector:
-        return self._read(await self.asynchronous_client.perform(self._describe([query], "query")), 1)[0]
+        return _validate(await self.asynchronous_client.perform(self._describe([query], "query")), 1)[0]
 
     def _get_text_embedding(self, text: str) -> Vector:
         return self._get_text_embeddings([text])[0]
 
     async def _aget_text_embedding(self, text: str) -> Vector:
-        return self._read(await self.asynchronous_client.perform(self._describe([text], "text")), 1)[0]
+        return _validate(await self.asynchronous_client.perform(self._describe([text], "text")), 1)[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
-        with _noting(texts) as note:
-            note(self._read(self.sync_client.perform(self._describe(texts, "text")), len(texts)))
-        return note.vectors
+        with _Batch(texts) as batch:
+            batch.complete(self.sync_client.perform(self._describe(texts, "text")))
+        return batch.vectors
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
-        async with self._slot():
+        async with self._semaphore():
             limiter = getattr(self, "rate_limiter", None)
             if limiter is not None:
                 await limiter.async_acquire()
-            with _noting(texts) as note:
-                note(self._read(await self.asynchronous_client.perform(self._describe(texts, "text")), len(texts)))
-        return note.vectors
+            with _Batch(texts) as batch:
+                batch.complete(await self.asynchronous_client.perform(self._describe(texts, "text")))
+        return batch.vectors
 
     async def _aget_text_embeddings_rate_limited(self, texts: list[str]) -> list[Vector]:
-        return await self._aget_text_embeddings(texts)  # which asks the rate limiter itself, also for a batch with a cache
+        return await self._aget_text_embeddings(texts)  # which acquires the rate limiter itself, also for a batch with a cache
 
     def _describe(self, texts: list[str], role: Role) -> Any:
         instruction = self._instruction(role)
@@ -210,78 +208,78 @@ class TogetherEmbedding(Connected, BaseEmbedding):
             extra_body=self.additional_kwargs or None,
         )
 
-    def _read(self, vectors: list[Vector], count: int) -> list[Vector]:
-        if len(vectors) != count or not all(vectors):
-            raise APIResponseValidationError(f"{count} embeddings were asked for, but some are missing or empty")
-        return vectors
-
     def _instruction(self, role: Role) -> str:
-        given = self.query_instruction if role == "query" else self.text_instruction
-        if given != "auto":
-            return given or ""
-        known = capabilities(self.model_name)
-        return known.query_prefix if role == "query" else known.document_prefix
+        instruction = self.query_instruction if role == "query" else self.text_instruction
+        if instruction != "auto":
+            return instruction or ""
+        entry = capabilities(self.model_name)
+        return entry.query_prefix if role == "query" else entry.document_prefix
 
     @contextmanager
-    def _as(self, role: Role) -> Iterator[None]:
+    def _role(self, role: Role) -> Iterator[None]:
         parts = (self.model_name, str(self.dimensions or ""), role, self._instruction(role))
         with namespace("\x1f".join(parts)):
             yield
 
-    def _slot(self) -> asyncio.Semaphore:
-        """What bounds the requests of the running loop. LlamaIndex itself bounds nothing unless `num_workers` is above 1."""
+    def _semaphore(self) -> asyncio.Semaphore:
+        """Return the limit on concurrent requests of the running loop; LlamaIndex has none unless `num_workers` is above 1."""
         loop = asyncio.get_running_loop()
-        slot = self._slots.get(loop)
-        if slot is None:
-            slot = self._slots[loop] = asyncio.Semaphore(self.num_workers or resource.CONCURRENCY)
-        return slot
+        semaphore = self._semaphores.get(loop)
+        if semaphore is None:
+            semaphore = self._semaphores[loop] = asyncio.Semaphore(self.num_workers or resource.CONCURRENCY)
+        return semaphore
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
-        """Return a copy, with its own bound on concurrent requests."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied._slots = WeakKeyDictionary()
-        return copied
+        """Return a copy, with its own limit on concurrent requests."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy._semaphores = WeakKeyDictionary()
+        return copy
 
 
-class _noting:
-    """Adds what a batch brings, or how it fails, to the progress of the call that it belongs to."""
+class _Batch:
+    """One batch of texts; its result or its error becomes part of the progress of the call."""
 
     def __init__(self, texts: list[str]) -> None:
         self._texts = texts
         self._progress = _progress.get()
         self.vectors: list[Vector] = []
 
-    def __enter__(self) -> _noting:
-        if self._progress is not None and self._progress.failure is not None:
-            raise self._progress.failure
+    def __enter__(self) -> _Batch:
+        if self._progress is not None and self._progress.error is not None:
+            raise self._progress.error
         return self
 
-    def __call__(self, vectors: list[Vector]) -> None:
-        self.vectors = vectors
+    def complete(self, vectors: list[Vector]) -> None:
+        self.vectors = _validate(vectors, len(self._texts))
         if self._progress is not None:
             self._progress.vectors.update(zip(self._texts, vectors, strict=True))
 
-    def __exit__(self, kind: Any, problem: BaseException | None, traceback: Any) -> None:
-        if isinstance(problem, TogetherError) and self._progress is not None and self._progress.failure is None:
-            self._progress.failure = problem
-            finished = problem.completed.data if problem.completed is not None else ()
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, TogetherError) and self._progress is not None and self._progress.error is None:
+            self._progress.error = error
+            finished = error.completed.data if error.completed is not None else ()
             self._progress.vectors.update({self._texts[item.index]: item.embedding for item in finished})
 
 
+def _validate(vectors: list[Vector], count: int) -> list[Vector]:
+    if len(vectors) != count or not all(vectors):
+        raise APIResponseValidationError(f"{count} embeddings were requested, but some are missing or empty")
+    return vectors
+
+
 @contextmanager
-def _telling_progress(texts: list[str]) -> Iterator[None]:
-    """Let an error tell which of all the texts are done, not which of one batch."""
+def _report_progress(texts: list[str]) -> Iterator[None]:
+    """Let an error report the progress over all texts, not over those of one batch."""
     progress = Progress()
     token = _progress.set(progress)
     try:
         yield
     except TogetherError as error:
-        done = [(place, progress.vectors[text]) for place, text in enumerate(texts) if text in progress.vectors]
-        error.completed = EmbeddingResponse(
-            object="list", data=[Embedding(index=place, embedding=vector) for place, vector in done]
-        )
-        error.pending = [place for place, text in enumerate(texts) if text not in progress.vectors]
-        error.add_note(f"{len(done)} of {len(texts)} texts were embedded: see .completed and .pending")
+        vectors = progress.vectors
+        data = [Embedding(index=index, embedding=vectors[text]) for index, text in enumerate(texts) if text in vectors]
+        error.completed = EmbeddingResponse(object="list", data=data)
+        error.pending = [index for index, text in enumerate(texts) if text not in vectors]
+        error.add_note(f"{len(data)} of {len(texts)} texts were embedded: see .completed and .pending")
         raise
     finally:
         _progress.reset(token)

@@ -1,75 +1,72 @@
-"""One question to the service as a value, and one streamed call as the framework's callbacks see it.
+"""One call of an endpoint as a value, and one streamed call as LlamaIndex's callbacks see it.
 
-Every endpoint of the LLM is described once, as `Whole` or as `Pieces`, and performed by a client of either flavour.
+The LLM describes each endpoint once, as a `UnaryCall` or a `StreamingCall`, and a client of either flavour performs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
-from llama_index_together_adapters.responses import Chunks
-
-if TYPE_CHECKING:
-    from llama_index_together_adapters.llm import TogetherLLM
+from llama_index_together_adapters.responses import StreamParser
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Whole(Generic[R]):
-    """A question that is answered whole.
+class UnaryCall(Generic[R]):
+    """A request with one response.
 
     Attributes:
-        call: What to send.
-        read: Reads the answer.
+        request: The description of the request.
+        parse: The parser of the response.
     """
 
-    call: Any
-    read: Callable[[Any], R]
+    request: Any
+    parse: Callable[[Any], R]
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces(Generic[R]):
-    """A question that is answered in pieces.
+class StreamingCall(Generic[R]):
+    """A request with a streamed response.
 
     Attributes:
-        call: What to send.
-        chunks: Adds up the answer.
+        request: The description of the request.
+        parser: The parser of the chunks.
     """
 
-    call: Any
-    chunks: Chunks[R]
+    request: Any
+    parser: StreamParser[R]
 
     def responses(self, stream: Any) -> Generator[R, None, None]:
         """Yield the responses of a stream."""
-        add = self.chunks.add
+        feed = self.parser.feed
         for chunk in stream:
-            yield add(chunk)
-        if (rest := self.chunks.end()) is not None:
-            yield rest
+            yield feed(chunk)
+        if (last := self.parser.end()) is not None:
+            yield last
 
     async def aresponses(self, stream: Any) -> AsyncGenerator[R, None]:
         """Yield the responses of an asynchronous stream."""
-        add = self.chunks.add
+        feed = self.parser.feed
         async for chunk in stream:
-            yield add(chunk)
-        if (rest := self.chunks.end()) is not None:
-            yield rest
+            yield feed(chunk)
+        if (last := self.parser.end()) is not None:
+            yield last
 
 
-class Streaming:
-    """One streamed call as the framework's callback decorators see it: the LLM, which it stands for, and a response to close.
+class StreamingSession:
+    """One streamed call: it stands for the LLM in LlamaIndex's callback decorators, and holds the HTTP response to close.
 
-    The decorators wrap the generator that they are given and leave it to the garbage collector when a consumer stops early;
-    `until_closed` closes the HTTP response at that moment.
+    The decorators wrap the generator and leave it to the garbage collector when a consumer stops early; `until_closed` closes the
+    HTTP response at that moment.
     """
 
-    def __init__(self, llm: TogetherLLM) -> None:
+    def __init__(self, llm: Any) -> None:
         self._llm = llm
         self._stream: Any = None
 
@@ -78,27 +75,27 @@ class Streaming:
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Generator[ChatResponse, None, None]:
-        pieces = self._llm.describe_chat_stream(messages, kwargs)
-        self._stream = self._llm.sync_client.perform(pieces.call)
-        return pieces.responses(self._stream)
+        return self._start(self._llm.describe_chat_stream(messages, kwargs))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:
-        pieces = self._llm.describe_chat_stream(messages, kwargs)
-        self._stream = await self._llm.asynchronous_client.perform(pieces.call)
-        return pieces.aresponses(self._stream)
+        return await self._astart(self._llm.describe_chat_stream(messages, kwargs))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Generator[CompletionResponse, None, None]:
-        pieces = self._llm.describe_completion_stream(prompt, formatted, kwargs)
-        self._stream = self._llm.sync_client.perform(pieces.call)
-        return pieces.responses(self._stream)
+        return self._start(self._llm.describe_completion_stream(prompt, formatted, kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> AsyncGenerator[CompletionResponse, None]:
-        pieces = self._llm.describe_completion_stream(prompt, formatted, kwargs)
-        self._stream = await self._llm.asynchronous_client.perform(pieces.call)
-        return pieces.aresponses(self._stream)
+        return await self._astart(self._llm.describe_completion_stream(prompt, formatted, kwargs))
+
+    def _start(self, call: StreamingCall[R]) -> Generator[R, None, None]:
+        self._stream = self._llm.sync_client.perform(call.request)
+        return call.responses(self._stream)
+
+    async def _astart(self, call: StreamingCall[R]) -> AsyncGenerator[R, None]:
+        self._stream = await self._llm.asynchronous_client.perform(call.request)
+        return call.aresponses(self._stream)
 
     def until_closed(self, responses: Generator[R, None, None]) -> Generator[R, None, None]:
         """Yield responses, and close the HTTP response with the generator."""

@@ -18,32 +18,32 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
     MessageRole,
-    TextBlock,
 )
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
-from llama_index_together_adapters import parameters, tool_calls
-from llama_index_together_adapters import requests as outgoing
-from llama_index_together_adapters import responses as incoming
-from llama_index_together_adapters.connection import Connected
-from llama_index_together_adapters.endpoint_calls import Pieces, Streaming, Whole
+from llama_index_together_adapters import parameters, responses, tool_calls
+from llama_index_together_adapters.connection import ServiceComponent
+from llama_index_together_adapters.endpoint_calls import StreamingCall, StreamingSession, UnaryCall
+from llama_index_together_adapters.output_modes import OutputMode, choose_mode
+from llama_index_together_adapters.requests import wire_messages, wire_tool_choice, wire_tools
 from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
 from together_adapters.types.reasoning import THINK_TAGS
 
-_told: set[str] = set()  # models whose context window was warned about
+_warned_models: set[str] = set()
+"""Models whose assumed context window was warned about."""
 
 
-class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
+class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     """A language model of Together AI.
 
-    Every request parameter is a field here and a keyword of each call; the call wins. What is None is not sent, so the
-    service's own defaults apply. Errors are those of `together_adapters.errors`.
+    Every request parameter is a field and a keyword of each call; the keyword takes precedence. Parameters that are None are not
+    sent, so the service's defaults apply. Errors are those of `together_adapters.errors`.
 
     Example:
         >>> llm = TogetherLLM("meta-llama/Llama-3.3-70B-Instruct-Turbo")  # doctest: +SKIP
@@ -51,24 +51,24 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
         '2'
 
     Attributes:
-        model: The model's name, or that of a dedicated endpoint.
+        model: The name of the model or of a dedicated endpoint.
         temperature: Randomness of sampling, from 0.
-        max_tokens: Most tokens of an answer.
-        context_window: Tokens of prompt and answer together. None takes it from the capability table.
-        num_output: Tokens that prompts leave free for the answer. None for `max_tokens`, or what LlamaIndex assumes.
-        is_chat_model: Whether the model chats; otherwise it goes on from a plain prompt. None asks the table.
-        is_function_calling_model: Whether the model calls tools. None asks the table.
-        should_use_structured_outputs: Whether structured output is asked for by JSON schema. None asks the table.
-        additional_kwargs: Further request parameters; a call's own win over them.
-        reasoning_tags: What reasoning at the head of a text opens and closes with; None leaves texts alone.
-        validation_retries: How often an answer that is not the object that was asked for goes back to the model, with what is
-            wrong with it.
-        replay_reasoning: Whether reasoning in the history goes back to the model.
-        extra_body: JSON fields that this library does not know.
+        max_tokens: Maximum number of tokens of a response.
+        context_window: Tokens of prompt and response together. None takes it from the capability table.
+        num_output: Tokens that prompts reserve for the response. None for `max_tokens`, or LlamaIndex's default.
+        is_chat_model: Whether the model chats; otherwise it completes prompts. None takes it from the capability table.
+        is_function_calling_model: Whether the model calls tools. None takes it from the capability table.
+        should_use_structured_outputs: Whether structured output uses a JSON schema. None takes it from the capability table.
+        additional_kwargs: Further request parameters; those of a call take precedence.
+        reasoning_tags: The tags around reasoning at the head of a text; None leaves it in the text.
+        validation_retries: How often an invalid response to a request for structured output is sent back to the model, with its
+            problems.
+        replay_reasoning: Whether the assistant's earlier reasoning is sent back with the conversation.
+        extra_body: Further JSON fields of the request.
 
-    The request parameters mean what they mean in `together_adapters.types.chat.ChatParams`, the settings of the connection
-    (`api_key`, `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`, `default_query`, `client`,
-    `async_client`) what they mean in `together_adapters.Together`.
+    The request parameters are those of `together_adapters.types.chat.ChatParams`. The settings of the connection (`api_key`,
+    `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`, `default_query`, `client`, `async_client`) are those of
+    `together_adapters.Together`.
     """
 
     model: str = Field(default=DEFAULT_CHAT_MODEL)
@@ -105,7 +105,7 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
     parallel_tool_calls: bool | None = Field(default=None)
     extra_body: dict[str, Any] | None = Field(default=None)
 
-    moot: ClassVar[frozenset[str]] = frozenset({"class_name", "api_version", "reuse_client", "strict", "tokenizer"})
+    _ignored_arguments: ClassVar[frozenset[str]] = frozenset({"class_name", "api_version", "reuse_client", "strict", "tokenizer"})
 
     def __init__(
         self,
@@ -118,10 +118,10 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
         """Set up a model. Nothing is sent, and no connection is opened, until the first call.
 
         Args:
-            model: The model's name, or that of a dedicated endpoint.
-            api_key: The key; else `TOGETHER_API_KEY`.
-            api_base: Where to send; else `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
-            is_chat_model: Whether the model chats; None asks the capability table.
+            model: The name of the model or of a dedicated endpoint.
+            api_key: The key; default `TOGETHER_API_KEY`.
+            api_base: The base URL; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
+            is_chat_model: Whether the model chats; None takes it from the capability table.
             **kwargs: Any other field.
 
         Raises:
@@ -136,17 +136,17 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the capability table knows about the model."""
+        """The model's entry in the capability table."""
         return capabilities(self.model)
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex asks of a model: fields that are set, else the capability table. Nothing is sent.
+        """The metadata of the model: fields that are set, else the capability table. Sends no request.
 
-        Of a model that is in no table, and whose `context_window` is not set, the first question warns.
+        Warns once about a model that is not in the table and whose `context_window` is not set.
         """
-        if self.context_window is None and self.model not in _told and not is_known(self.model):
-            _told.add(self.model)
+        if self.context_window is None and self.model not in _warned_models and not is_known(self.model):
+            _warned_models.add(self.model)
             warnings.warn(
                 f"the context window of {self.model} is not known: {self.capabilities.context_length:,} tokens are assumed; "
                 "set context_window",
@@ -160,156 +160,160 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
         return LLMMetadata(
             context_window=self.context_window or self.capabilities.context_length,
             num_output=self.num_output or self.max_tokens or -1,
-            is_chat_model=self._chats,
-            is_function_calling_model=self._calls_functions,
+            is_chat_model=self._is_chat,
+            is_function_calling_model=self._supports_tools,
             model_name=self.model,
         )
 
     def to_payload(self) -> dict[str, Any]:
-        """Return what events may show of this model; never a key."""
+        """Return the payload of events about this model, without the key."""
         host = urlsplit(self.api_base or "").netloc
         return {"class_name": self.class_name(), **self._metadata.model_dump(mode="json"), "api_base": host}
 
     @property
-    def _chats(self) -> bool:
+    def _is_chat(self) -> bool:
         return self.capabilities.type != "language" if self.is_chat_model is None else self.is_chat_model
 
     @property
-    def _calls_functions(self) -> bool:
+    def _supports_tools(self) -> bool:
         return self.capabilities.tools if self.is_function_calling_model is None else self.is_function_calling_model
 
     # The eight endpoints
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answer a conversation.
+        """Return the response to a conversation.
 
         Args:
             messages: The conversation.
-            **kwargs: Request parameters for this call; those that this library does not know are sent as they are.
+            **kwargs: Request parameters for this call; unknown ones are sent unchanged.
 
         Raises:
-            TogetherError: No answer came, or the service refused.
+            TogetherError: The request failed.
             ValueError: A message holds content that the API cannot express.
         """
-        exchange = self.describe_chat(messages, kwargs)
-        return exchange.read(self.sync_client.perform(exchange.call))
+        call = self.describe_chat(messages, kwargs)
+        return call.parse(self.sync_client.perform(call.request))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Answer a conversation, as `chat` does."""
-        exchange = self.describe_chat(messages, kwargs)
-        return exchange.read(await self.asynchronous_client.perform(exchange.call))
+        """Return the response to a conversation; see `chat`."""
+        call = self.describe_chat(messages, kwargs)
+        return call.parse(await self.asynchronous_client.perform(call.request))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answer a conversation in pieces: each response holds the message so far, and what is new as `delta`.
+        """Stream the response to a conversation: each item holds the message so far, and what is new as `delta`.
 
         Closing the generator closes the HTTP response.
 
         Raises:
-            TogetherError: As `chat`; while iterating also where the answer broke off.
+            TogetherError: As `chat`; while iterating also where the stream is incomplete.
             ValueError: As `chat`, and for `n` above 1.
         """
-        streaming = Streaming(self)
-        return streaming.until_closed(streaming.chat(messages, **kwargs))
+        session = StreamingSession(self)
+        return session.until_closed(session.chat(messages, **kwargs))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        """Answer a conversation in pieces, as `stream_chat` does."""
-        streaming = Streaming(self)
-        return streaming.auntil_closed(await streaming.achat(messages, **kwargs))
+        """Stream the response to a conversation; see `stream_chat`."""
+        session = StreamingSession(self)
+        return session.auntil_closed(await session.achat(messages, **kwargs))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Go on from a prompt; a chat model takes it as a message of the user.
+        """Return the completion of a prompt, which chat models get as a message of the user.
 
         Args:
             prompt: The text.
-            formatted: Whether it is formatted for the model already.
+            formatted: Whether it is already formatted for the model.
             **kwargs: Request parameters for this call.
 
         Raises:
-            TogetherError: No answer came, or the service refused.
+            TogetherError: The request failed.
         """
-        exchange = self.describe_completion(prompt, formatted, kwargs)
-        return exchange.read(self.sync_client.perform(exchange.call))
+        call = self.describe_completion(prompt, formatted, kwargs)
+        return call.parse(self.sync_client.perform(call.request))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Go on from a prompt, as `complete` does."""
-        exchange = self.describe_completion(prompt, formatted, kwargs)
-        return exchange.read(await self.asynchronous_client.perform(exchange.call))
+        """Return the completion of a prompt; see `complete`."""
+        call = self.describe_completion(prompt, formatted, kwargs)
+        return call.parse(await self.asynchronous_client.perform(call.request))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """Go on from a prompt in pieces, as `complete` and `stream_chat` do."""
-        streaming = Streaming(self)
-        return streaming.until_closed(streaming.complete(prompt, formatted=formatted, **kwargs))
+        """Stream the completion of a prompt; see `complete` and `stream_chat`."""
+        session = StreamingSession(self)
+        return session.until_closed(session.complete(prompt, formatted=formatted, **kwargs))
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Go on from a prompt in pieces, as `complete` and `stream_chat` do."""
-        streaming = Streaming(self)
-        return streaming.auntil_closed(await streaming.acomplete(prompt, formatted=formatted, **kwargs))
+        """Stream the completion of a prompt; see `complete` and `stream_chat`."""
+        session = StreamingSession(self)
+        return session.auntil_closed(await session.acomplete(prompt, formatted=formatted, **kwargs))
 
-    # What they send
+    # Their descriptions
 
-    def describe_chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Whole[ChatResponse]:
-        """Describe a chat call: what to send, and how to read the answer."""
-        if not self._chats:
-            completion = self._whole_completion(self._as_prompt(messages), kwargs)
-            return Whole(completion.call, lambda body: incoming.as_chat(completion.read(body)))
-        return self._whole_chat(messages, kwargs)
+    def describe_chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> UnaryCall[ChatResponse]:
+        """Describe a chat call."""
+        if self._is_chat:
+            return self._chat(messages, kwargs)
+        call = self._completion(self._as_prompt(messages), kwargs)
+        return UnaryCall(call.request, lambda body: responses.as_chat(call.parse(body)))
 
-    def describe_chat_stream(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Pieces[ChatResponse]:
+    def describe_chat_stream(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> StreamingCall[ChatResponse]:
         """Describe a streamed chat call."""
-        if not self._chats:
-            completion = self._streamed_completion(self._as_prompt(messages), kwargs)
-            return Pieces(completion.call, incoming.AsChats(completion.chunks))
-        return self._streamed_chat(messages, kwargs)
+        if self._is_chat:
+            return self._chat_stream(messages, kwargs)
+        call = self._completion_stream(self._as_prompt(messages), kwargs)
+        return StreamingCall(call.request, responses.ConvertingParser(call.parser, responses.as_chat))
 
-    def describe_completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Whole[CompletionResponse]:
-        """Describe a completion call: what to send, and how to read the answer."""
-        if not self._chats:
-            return self._whole_completion(self._completed(prompt, formatted), kwargs)
-        chat = self._whole_chat(_asked(self._completed(prompt, formatted)), kwargs)
-        return Whole(chat.call, lambda body: incoming.as_completion(chat.read(body)))
+    def describe_completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> UnaryCall[CompletionResponse]:
+        """Describe a completion call."""
+        prompt = self._format(prompt, formatted)
+        if not self._is_chat:
+            return self._completion(prompt, kwargs)
+        call = self._chat([ChatMessage(prompt)], kwargs)
+        return UnaryCall(call.request, lambda body: responses.as_completion(call.parse(body)))
 
-    def describe_completion_stream(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Pieces[CompletionResponse]:
+    def describe_completion_stream(
+        self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]
+    ) -> StreamingCall[CompletionResponse]:
         """Describe a streamed completion call."""
-        if not self._chats:
-            return self._streamed_completion(self._completed(prompt, formatted), kwargs)
-        chat = self._streamed_chat(_asked(self._completed(prompt, formatted)), kwargs)
-        return Pieces(chat.call, incoming.AsCompletions(chat.chunks))
+        prompt = self._format(prompt, formatted)
+        if not self._is_chat:
+            return self._completion_stream(prompt, kwargs)
+        call = self._chat_stream([ChatMessage(prompt)], kwargs)
+        return StreamingCall(call.request, responses.ConvertingParser(call.parser, responses.as_completion))
 
-    def _whole_chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Whole[ChatResponse]:
-        params, reading = self._chat_params(messages, kwargs)
-        return Whole(chat_resource.complete(**params).untyped(), partial(incoming.chat_response, **reading))
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> UnaryCall[ChatResponse]:
+        params, options = self._chat_params(messages, kwargs)
+        return UnaryCall(chat_resource.complete(**params).untyped(), partial(responses.chat_response, **options))
 
-    def _streamed_chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Pieces[ChatResponse]:
-        params, reading = self._chat_params(messages, kwargs)
+    def _chat_stream(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> StreamingCall[ChatResponse]:
+        params, options = self._chat_params(messages, kwargs)
         params.setdefault("stream_options", {"include_usage": True})
-        return Pieces(chat_resource.stream_completion(**params).untyped(), incoming.ChatChunks(**reading))
+        return StreamingCall(chat_resource.stream_completion(**params).untyped(), responses.ChatStreamParser(**options))
 
-    def _whole_completion(self, prompt: str, kwargs: Mapping[str, Any]) -> Whole[CompletionResponse]:
+    def _completion(self, prompt: str, kwargs: Mapping[str, Any]) -> UnaryCall[CompletionResponse]:
         params = self._completion_params(prompt, kwargs)
-        return Whole(completions_resource.complete(**params).untyped(), incoming.completion_response)
+        return UnaryCall(completions_resource.complete(**params).untyped(), responses.completion_response)
 
-    def _streamed_completion(self, prompt: str, kwargs: Mapping[str, Any]) -> Pieces[CompletionResponse]:
+    def _completion_stream(self, prompt: str, kwargs: Mapping[str, Any]) -> StreamingCall[CompletionResponse]:
         params = self._completion_params(prompt, kwargs)
         params.setdefault("stream_options", {"include_usage": True})
-        return Pieces(completions_resource.stream_completion(**params).untyped(), incoming.CompletionChunks())
+        return StreamingCall(completions_resource.stream_completion(**params).untyped(), responses.CompletionStreamParser())
 
     def _chat_params(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the parameters of a request, and how its answer is to be read."""
-        given = {**self.additional_kwargs, **kwargs}
-        reading = {
-            "parallel": given.pop("allow_parallel_tool_calls", True),
-            "tags": given.pop("reasoning_tags", self.reasoning_tags),
+        """Return the parameters of a request, and the options for parsing its response."""
+        call = {**self.additional_kwargs, **kwargs}
+        options = {
+            "parallel": call.pop("allow_parallel_tool_calls", True),
+            "tags": call.pop("reasoning_tags", self.reasoning_tags),
         }
-        replay = given.pop("replay_reasoning", self.replay_reasoning)
-        if "tools" in given:
-            given["tools"] = outgoing.wire_tools(given["tools"])
-        params = parameters.merge(self._fields, given, parameters.CHAT)
-        params["messages"] = outgoing.wire_messages(messages, replay_reasoning=replay)
-        return params, reading
+        replay = call.pop("replay_reasoning", self.replay_reasoning)
+        if "tools" in call:
+            call["tools"] = wire_tools(call["tools"])
+        params = parameters.merge(self._fields, call, parameters.CHAT)
+        params["messages"] = wire_messages(messages, replay_reasoning=replay)
+        return params, options
 
     def _completion_params(self, prompt: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         params = parameters.merge(self._fields, {**self.additional_kwargs, **kwargs}, parameters.COMPLETION)
@@ -318,13 +322,22 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
     def _as_prompt(self, messages: Sequence[ChatMessage]) -> str:
         return self.messages_to_prompt(messages)  # type: ignore[misc]
 
-    def _completed(self, prompt: str, formatted: bool) -> str:
+    def _format(self, prompt: str, formatted: bool) -> str:
         return prompt if formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]
 
     @property
     def _fields(self) -> dict[str, Any]:
-        mine = self.__dict__
-        return {name: mine[name] for name in parameters.FIELDS if mine[name] is not None}
+        fields = self.__dict__
+        return {name: fields[name] for name in parameters.FIELDS if fields[name] is not None}
+
+    def _output_mode(self) -> type[OutputMode]:
+        by_schema = self.should_use_structured_outputs
+        return choose_mode(
+            self.pydantic_program_mode,
+            supports_chat=self._is_chat,
+            supports_schema=self.capabilities.json_schema if by_schema is None else by_schema,
+            supports_tools=self._supports_tools,
+        )
 
     # Tools
 
@@ -339,16 +352,16 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
         tool_choice: str | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Return the arguments of a chat call with tools. Neither the history nor the tools are changed."""
+        """Return the arguments of a chat call with tools. History and tools are not changed."""
         messages = list(chat_history or [])
         if user_msg is not None:
             messages.append(ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg)
-        prepared: dict[str, Any] = {"messages": messages, **kwargs}
-        if wire := outgoing.wire_tools(tools):
-            prepared["tools"] = wire
-            prepared["tool_choice"] = outgoing.wire_tool_choice(tool_choice, required=tool_required)
-            prepared["allow_parallel_tool_calls"] = allow_parallel_tool_calls
-        return prepared
+        arguments: dict[str, Any] = {"messages": messages, **kwargs}
+        if wire := wire_tools(tools):
+            arguments["tools"] = wire
+            arguments["tool_choice"] = wire_tool_choice(tool_choice, required=tool_required)
+            arguments["allow_parallel_tool_calls"] = allow_parallel_tool_calls
+        return arguments
 
     def _validate_chat_with_tools_response(
         self, response: ChatResponse, tools: Sequence[Any], allow_parallel_tool_calls: bool = False, **kwargs: Any
@@ -360,33 +373,29 @@ class TogetherLLM(Connected, StructuredOutput, FunctionCallingLLM):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """Return the tool calls of a response, also of one that is still streaming.
+        """Return the tool calls of a response, also of a partial one from a stream.
 
         Raises:
             ValueError: There is none, and `error_on_no_tool_call` is set.
         """
-        calls = tool_calls.select(response.message)
+        calls = tool_calls.tool_selections(response.message)
         if not calls and error_on_no_tool_call:
-            raise ValueError(f"expected at least one tool call, but the model answered {response.message.content!r}")
+            raise ValueError(f"expected at least one tool call, but the response is {response.message.content!r}")
         return calls
 
     def predict_and_call(self, tools: Any, *args: Any, **kwargs: Any) -> Any:
-        """Let the model choose a tool, and call it. A model without tools of its own does so by prompt."""
-        return super().predict_and_call(tools, *args, **{**self._by_prompt(), **kwargs})
+        """Call the tool that the model chooses: by a tool call, or by prompt where it supports none."""
+        return super().predict_and_call(tools, *args, **{**self._prompt_arguments(), **kwargs})
 
     async def apredict_and_call(self, tools: Any, *args: Any, **kwargs: Any) -> Any:
-        """Let the model choose a tool, and call it, as `predict_and_call` does."""
-        return await super().apredict_and_call(tools, *args, **{**self._by_prompt(), **kwargs})
+        """Call the tool that the model chooses; see `predict_and_call`."""
+        return await super().apredict_and_call(tools, *args, **{**self._prompt_arguments(), **kwargs})
 
-    def _by_prompt(self) -> dict[str, Any]:
-        """What core forgets to give the agent it makes for a model without tools."""
-        if self._calls_functions:
+    def _prompt_arguments(self) -> dict[str, Any]:
+        """Return the arguments that llama-index-core omits for the agent of a model without tools."""
+        if self._supports_tools:
             return {}
         from llama_index.core.agent.react.formatter import ReActChatFormatter
         from llama_index.core.agent.react.output_parser import ReActOutputParser
 
         return {"react_chat_formatter": ReActChatFormatter.from_defaults(), "output_parser": ReActOutputParser()}
-
-
-def _asked(prompt: str) -> list[ChatMessage]:
-    return [ChatMessage(role=MessageRole.USER, blocks=[TextBlock(text=prompt)])]

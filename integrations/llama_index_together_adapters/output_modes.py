@@ -1,27 +1,25 @@
-"""How an object is asked for: by JSON schema, by a tool, or in words; and how it is read from the answer. Pure.
+"""Structured output by JSON schema, by a tool call, or by prompt: the request and the parsing of each. Pure.
 
-The way is chosen once, by `plan_for`, and is the same for whole and streamed answers, sync and async.
+`choose_mode` decides once, for single and streamed responses, sync and async.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
-if TYPE_CHECKING:
-    from llama_index_together_adapters.llm import TogetherLLM
-
-_MOST_PROBLEMS = 5
+_MAX_PROBLEMS = 5
 
 
-class Plan:
-    """How an answer of one model class is asked for and read.
+class OutputMode:
+    """How objects of a model class are requested and parsed.
 
     Attributes:
+        output_cls: The model class.
         kwargs: Arguments of the chat call.
     """
 
@@ -34,105 +32,96 @@ class Plan:
         return messages
 
     def text(self, response: ChatResponse) -> str:
-        """Return the part of an answer that holds the object, as JSON."""
+        """Return the part of a response that holds the object, as JSON."""
         return response.message.content or ""
 
-    def correction(self, response: ChatResponse, problem: ValueError) -> list[ChatMessage]:
-        """Return what continues a conversation in which an answer was no such object: that answer, and what is wrong with it."""
-        told = f"{_listed(problem)}\nGive the whole object again, mended."
+    def correction(self, response: ChatResponse, error: ValueError) -> list[ChatMessage]:
+        """Return the messages that continue the conversation after an invalid response: the response and its problems."""
+        text = f"{_problems(error)}\nGive the whole object again, mended."
         calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
-        answers = [
-            ChatMessage(role=MessageRole.TOOL, content=told, additional_kwargs={"tool_call_id": call.tool_call_id})
+        results = [
+            ChatMessage(role=MessageRole.TOOL, content=text, additional_kwargs={"tool_call_id": call.tool_call_id})
             for call in calls
         ]
-        return [response.message, *(answers or [ChatMessage(role=MessageRole.USER, content=told)])]
+        return [response.message, *(results or [ChatMessage(role=MessageRole.USER, content=text)])]
 
-    def read(self, response: ChatResponse) -> BaseModel:
-        """Return the object of a whole answer.
-
-        Raises:
-            ValueError: The answer is not such an object.
-        """
+    def parse(self, response: ChatResponse) -> BaseModel:
+        """Return the object of a complete response; `ValueError` where it holds none."""
         text = self.text(response)
         try:
-            return self.output_cls.model_validate_json(_json_part(text))
-        except ValidationError as problem:
+            return self.output_cls.model_validate_json(_json_object(text))
+        except ValidationError as error:
             excerpt = text if len(text) < 400 else f"{text[:400]}..."
+            first = error.errors()[0]
             raise ValueError(
-                f"the model's answer is not a {self.output_cls.__name__}: {problem.error_count()} problems, the first: "
-                f"{problem.errors()[0]['msg']} at {_place(problem)}; it answered {excerpt!r}"
-            ) from problem
+                f"the response is not a {self.output_cls.__name__}: {error.error_count()} problems, the first: "
+                f"{first['msg']} at {_path(first['loc'])}; the response is {excerpt!r}"
+            ) from error
 
 
-class SchemaPlan(Plan):
-    """By `response_format`: the service holds the model to the schema."""
+class SchemaMode(OutputMode):
+    """By `response_format`: the service constrains the model to the schema."""
 
     def __init__(self, output_cls: type[BaseModel], kwargs: dict[str, Any]) -> None:
         schema = output_cls.model_json_schema()
         name = re.sub(r"[^A-Za-z0-9_-]", "_", output_cls.__name__)[:64]
-        wanted = {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
-        super().__init__(output_cls, {"response_format": wanted, **kwargs})
+        response_format = {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
+        super().__init__(output_cls, {"response_format": response_format, **kwargs})
 
 
-class ToolPlan(Plan):
+class ToolMode(OutputMode):
     """By a tool that the model must call."""
 
     def __init__(self, output_cls: type[BaseModel], kwargs: dict[str, Any]) -> None:
         from llama_index.core.program.function_program import get_function_tool
 
         tool = get_function_tool(output_cls).metadata.to_openai_tool(skip_length_check=True)
-        forced = {"tools": [tool], "tool_choice": "required", "allow_parallel_tool_calls": False}
-        dropped = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
-        super().__init__(output_cls, {**{key: value for key, value in kwargs.items() if key not in dropped}, **forced})
+        params = {**kwargs, "tools": [tool], "tool_choice": "required", "allow_parallel_tool_calls": False}
+        params.pop("tool_required", None)
+        super().__init__(output_cls, params)
 
     def text(self, response: ChatResponse) -> str:
-        """Return the arguments of the call; the text, where the model answered in words instead."""
+        """Return the arguments of the call, or the text where the model made none."""
         calls = response.message.additional_kwargs.get("tool_calls")
         return str(calls[0]["function"]["arguments"] or "{}") if calls else response.message.content or ""
 
 
-class PromptPlan(Plan):
-    """In words: the schema is written under the last message."""
+class PromptMode(OutputMode):
+    """By prompt: the schema is appended to the last message."""
 
     def messages(self, messages: list[ChatMessage]) -> list[ChatMessage]:
-        """Return the messages with the schema in the last one."""
+        """Return copies of the messages, with the schema in the last one."""
         from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 
-        copied = [message.model_copy(update={"blocks": list(message.blocks)}) for message in messages]
-        return list(PydanticOutputParser(output_cls=self.output_cls).format_messages(copied))
+        copies = [message.model_copy(update={"blocks": list(message.blocks)}) for message in messages]
+        return list(PydanticOutputParser(output_cls=self.output_cls).format_messages(copies))
 
 
-def plan_for(llm: TogetherLLM, output_cls: type[BaseModel], kwargs: dict[str, Any]) -> Plan:
-    """Return how a model is asked for an object: by schema where it can, else by tool, else in words."""
-    mode = llm.pydantic_program_mode
-    if mode is PydanticProgramMode.LLM or not llm._chats:
-        return PromptPlan(output_cls, kwargs)
-    by_schema = llm.capabilities.json_schema if llm.should_use_structured_outputs is None else llm.should_use_structured_outputs
-    if by_schema and mode is not PydanticProgramMode.FUNCTION:
-        return SchemaPlan(output_cls, kwargs)
-    if llm._calls_functions or mode is PydanticProgramMode.FUNCTION:
-        return ToolPlan(output_cls, kwargs)
-    return PromptPlan(output_cls, kwargs)
+def choose_mode(
+    mode: PydanticProgramMode, *, supports_chat: bool, supports_schema: bool, supports_tools: bool
+) -> type[OutputMode]:
+    """Return the mode for a model: by schema where it can, else by tool call, else by prompt."""
+    if mode is PydanticProgramMode.LLM or not supports_chat:
+        return PromptMode
+    if supports_schema and mode is not PydanticProgramMode.FUNCTION:
+        return SchemaMode
+    return ToolMode if supports_tools or mode is PydanticProgramMode.FUNCTION else PromptMode
 
 
-def _json_part(text: str) -> str:
-    """Return the JSON object in a text; models put it in code fences or between words."""
-    begin, end = text.find("{"), text.rfind("}")
-    return text[begin : end + 1] if 0 <= begin < end else text
+def _json_object(text: str) -> str:
+    """Return the JSON object in a text, which models also put in code fences or between words."""
+    start, end = text.find("{"), text.rfind("}")
+    return text[start : end + 1] if 0 <= start < end else text
 
 
-def _place(problem: ValidationError) -> str:
-    return _joined(problem.errors()[0]["loc"])
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "the top"
 
 
-def _joined(path: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, path)) or "the top"
-
-
-def _listed(problem: ValueError) -> str:
-    """Say what is wrong with an object, for the model to mend it."""
-    cause = problem.__cause__
+def _problems(error: ValueError) -> str:
+    """Return the problems of an object as a list for the model."""
+    cause = error.__cause__
     if not isinstance(cause, ValidationError):
-        return str(problem)
-    found = [f"- {_joined(each['loc'])}: {each['msg']}" for each in cause.errors()[:_MOST_PROBLEMS]]
-    return "\n".join([f"This is not a {cause.title}:", *found])
+        return str(error)
+    problems = [f"- {_path(problem['loc'])}: {problem['msg']}" for problem in cause.errors()[:_MAX_PROBLEMS]]
+    return "\n".join([f"This is not a {cause.title}:", *problems])

@@ -1,4 +1,4 @@
-"""Request parameters: what the fields of the LLM set, what the call gives, and which of them wins. Pure."""
+"""Request parameters from the fields of the LLM and the arguments of a call. Pure."""
 
 from __future__ import annotations
 
@@ -7,56 +7,31 @@ from typing import Any
 
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.completions import CompletionParams
+from together_adapters.types.requests import RequestOptions
 
 CHAT = frozenset(ChatParams.__required_keys__ | ChatParams.__optional_keys__)
 COMPLETION = frozenset(CompletionParams.__required_keys__ | CompletionParams.__optional_keys__)
-
-FIELDS = (
-    "model",
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "seed",
-    "stop",
-    "n",
-    "logprobs",
-    "top_logprobs",
-    "echo",
-    "safety_model",
-    "response_format",
-    "reasoning",
-    "reasoning_effort",
-    "chat_template_kwargs",
-    "context_length_exceeded_behavior",
-    "compliance",
-    "parallel_tool_calls",
-    "extra_body",
-)
+_CALL_ONLY = {"messages", "tools", "tool_choice", "function_call", "stream_options"}
+FIELDS = ("extra_body", *sorted(CHAT - RequestOptions.__optional_keys__ - _CALL_ONLY))
 """Fields of the LLM that are request parameters of the same name."""
 
 
-def merge(fields: Mapping[str, Any], given: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+def merge(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
     """Return the parameters of one request.
 
     Args:
-        fields: What the LLM was made with.
-        given: What this call was given; it wins, and None takes a field's value back.
-        known: Names that the endpoint's description knows; others travel in `extra_body`.
+        fields: The fields of the LLM.
+        kwargs: The arguments of the call. They take precedence, and None removes the value of a field.
+        names: The names of the endpoint's parameters; others are sent in `extra_body`.
     """
-    merged = {**fields, **given}
-    extra = {**(fields.get("extra_body") or {}), **(given.get("extra_body") or {})}
+    merged = {**fields, **kwargs}
+    extra = {**(fields.get("extra_body") or {}), **(kwargs.get("extra_body") or {})}
     merged.pop("extra_body", None)
     merged.pop("stream", None)
     params: dict[str, Any] = {}
     for name, value in merged.items():
         if value is not None:
-            (params if name in known else extra)[name] = value
+            (params if name in names else extra)[name] = value
     if extra:
         params["extra_body"] = extra
     return params

@@ -1,4 +1,4 @@
-"""Objects of an answer that is still streaming: as far as it has come, with None for what is missing."""
+"""Partial objects of a response that is being streamed, with None for missing values."""
 
 from __future__ import annotations
 
@@ -11,45 +11,41 @@ from llama_index.core.program.utils import FlexibleModel
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import from_json
 
-from llama_index_together_adapters.output_modes import Plan
-
-_SHORT = 2048
-_STEP = 64
+from llama_index_together_adapters.output_modes import OutputMode
+from llama_index_together_adapters.tool_calls import has_grown
 
 
-class Partials:
-    """Makes objects of an answer that is still streaming. Linear: long texts are read again when they have grown enough."""
+class PartialObjects:
+    """Parses partial objects, in time that is linear in the length of the text.
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._read = 0
-        self._last: ChatResponse | None = None
+    Attributes:
+        response: The last response.
+    """
 
-    def add(self, response: ChatResponse) -> Any:
-        """Return the object so far, incomplete perhaps, or None where there is nothing new."""
-        self._last = response
-        text = self._plan.text(response)
-        size = len(text)
-        if size == self._read or (size >= _SHORT and (size - self._read) * _STEP < size):
+    def __init__(self, mode: OutputMode) -> None:
+        self.response = ChatResponse(message=ChatMessage())
+        self._mode = mode
+        self._parsed_size = 0
+
+    def feed(self, response: ChatResponse) -> Any:
+        """Return the object so far, which may be incomplete, or None where nothing is new."""
+        self.response = response
+        text = self._mode.text(response)
+        if len(text) == self._parsed_size or not has_grown(len(text), self._parsed_size):
             return None
-        self._read = size
-        begin = text.find("{")
+        self._parsed_size = len(text)
+        start = text.find("{")
         try:
-            value = from_json(text[begin:], allow_partial="trailing-strings") if begin >= 0 else None
+            value = from_json(text[start:], allow_partial="trailing-strings") if start >= 0 else None
         except ValueError:
             return None
-        return self._object(value) if isinstance(value, dict) and value else None
-
-    @property
-    def whole(self) -> ChatResponse:
-        """The answer, once the stream has ended."""
-        return self._last or ChatResponse(message=ChatMessage())
-
-    def _object(self, value: dict[str, Any]) -> Any:
+        if not isinstance(value, dict) or not value:
+            return None
+        output_cls = self._mode.output_cls
         try:
-            return self._plan.output_cls.model_validate(value)
+            return output_cls.model_validate(value)
         except ValidationError:
-            return incomplete(self._plan.output_cls).model_validate(value)
+            return incomplete(output_cls).model_validate(value)
 
 
 class _Incomplete(FlexibleModel):
@@ -58,25 +54,22 @@ class _Incomplete(FlexibleModel):
 
 @lru_cache(maxsize=256)
 def incomplete(model: type[BaseModel]) -> type[BaseModel]:
-    """Return a model with the fields of another, where any of them may be missing or half there, at every depth.
-
-    LlamaIndex's own does this at the top alone: below, it leaves plain dicts.
-    """
+    """Return a model whose fields may be missing or incomplete, at every depth; LlamaIndex's own does so at the top alone."""
     fields: dict[str, Any] = {
-        name: (_loose(field.annotation, (model,)), Field(default=None, validation_alias=field.validation_alias))
+        name: (_partial_type(field.annotation, (model,)), Field(default=None, validation_alias=field.validation_alias))
         for name, field in model.model_fields.items()
     }
     return create_model(f"Incomplete{model.__name__}", __base__=_Incomplete, **fields)
 
 
-def _loose(annotation: Any, around: tuple[type[BaseModel], ...]) -> Any:
-    """Return what a value may be while it streams: models become incomplete ones, and anything else is taken as it is."""
+def _partial_type(annotation: Any, parents: tuple[type[BaseModel], ...]) -> Any:
+    """Return the type of a value that is being streamed: models become incomplete ones, and other values are not validated."""
     models = [kind for kind in _alternatives(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    kinds: list[Any] = [incomplete(kind) for kind in models if kind not in around]
+    kinds: list[Any] = [incomplete(kind) for kind in models if kind not in parents]
     for kind in _alternatives(annotation):
         origin, inner = get_origin(kind), get_args(kind)
         if origin in (list, tuple, dict) and inner:
-            item = _loose(inner[-1] if inner[-1] is not ... else inner[0], around)
+            item = _partial_type(inner[-1] if inner[-1] is not ... else inner[0], parents)
             kinds.append(dict[str, item] if origin is dict else list[item])  # type: ignore[valid-type]
     return Annotated[Union[(*kinds, Any)], Field(union_mode="left_to_right")] if kinds else Any
 

@@ -1,11 +1,10 @@
-"""From LlamaIndex messages and tools to what goes on the wire. Pure, but for files that a message itself names.
+"""LlamaIndex's messages and tools to those of a request. Pure, except that files which a message names are read.
 
-What the API cannot express raises, named; nothing vanishes. The caller's messages are never changed.
+What cannot be expressed raises and is named. The caller's messages are never changed.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from io import IOBase
 from typing import Any, cast
@@ -24,7 +23,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from llama_index_together_adapters.tool_calls import legacy_calls
+from llama_index_together_adapters.tool_calls import wire_tool_calls
 
 _ROLES = {"developer": "system", "chatbot": "assistant", "model": "assistant"}
 _CHOICES = frozenset({"auto", "none", "required"})
@@ -32,11 +31,7 @@ Part = dict[str, Any]
 
 
 def wire_messages(messages: Iterable[ChatMessage], *, replay_reasoning: bool = False) -> list[dict[str, Any]]:
-    """Return a conversation in the shape of the wire.
-
-    Args:
-        messages: The conversation.
-        replay_reasoning: Whether the assistant's reasoning goes back to the model.
+    """Return the messages of a request, with the assistant's reasoning where `replay_reasoning` is set.
 
     Raises:
         ValueError: A message holds content that the API cannot express.
@@ -58,7 +53,7 @@ def _message(message: ChatMessage, replay_reasoning: bool) -> dict[str, Any]:
     if role == "assistant":
         if replay_reasoning and (reasoning := _reasoning(message)):
             wire["reasoning"] = reasoning
-        if calls := _tool_calls(message):
+        if calls := wire_tool_calls(message):
             wire["tool_calls"] = calls
             wire["content"] = content or None
     return wire
@@ -113,7 +108,7 @@ def _data_url(block: Any, data: Any, mimetype: str) -> str:
 
 
 def _base64(block: Any, data: Any) -> str:
-    """Return what a media block holds, or the file it names, in base64. Blocks keep bytes in base64 already."""
+    """Return the data of a media block, or of the file that it names, in base64."""
     kind = str(block.block_type)
     if isinstance(data, IOBase):
         data.seek(0)
@@ -123,7 +118,7 @@ def _base64(block: Any, data: Any) -> str:
 
 
 def _document(block: DocumentBlock) -> list[Part]:
-    """Return a document as text or as an image; the API reads no other kind."""
+    """Return a document as text or as an image; the API supports no other type."""
     kind = block.document_mimetype or ""
     if kind.startswith("image/") and block.url:
         return [{"type": "image_url", "image_url": {"url": _url(block.url)}}]
@@ -142,32 +137,14 @@ def _reasoning(message: ChatMessage) -> str:
     return "".join(block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock))
 
 
-def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    """Return the calls that an assistant message made: its blocks, or where it has none, the older mirror of them."""
-    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if not blocks:
-        return [_wire_call(call.get("id"), **_function(call)) for call in legacy_calls(message)]
-    return [_wire_call(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
-
-
-def _function(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function") or {}
-    return {"name": function.get("name") or "", "arguments": function.get("arguments")}
-
-
-def _wire_call(call_id: str | None, name: str, arguments: Any) -> dict[str, Any]:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return {"id": call_id or "", "type": "function", "function": {"name": name, "arguments": text or "{}"}}
-
-
 def wire_tools(tools: Iterable[Any] | None) -> list[dict[str, Any]] | None:
-    """Return tools in the shape of the wire; dicts are taken as they are. None when there are none."""
-    found = [tool if isinstance(tool, dict) else tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools or ()]
-    return found or None
+    """Return the tools of a request, or None where there are none; dicts are not converted."""
+    wire = [tool if isinstance(tool, dict) else tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools or ()]
+    return wire or None
 
 
 def wire_tool_choice(choice: str | Mapping[str, Any] | None, *, required: bool = False) -> str | Mapping[str, Any]:
-    """Return which tool the model must, may or may not call; a name means that function."""
+    """Return the tool choice of a request; a name selects that function."""
     if choice is None:
         return "required" if required else "auto"
     if isinstance(choice, str) and choice not in _CHOICES:

@@ -1,13 +1,13 @@
-"""From the service's answers, whole or in chunks, to LlamaIndex responses. Pure.
+"""Responses of the service, single and streamed, to LlamaIndex responses. Pure.
 
-`raw` keeps what came as a plain dict. Token counts and the finish reason are in `additional_kwargs`, where token counters
-and tracers look.
+`raw` is the response or chunk as a dict. Token counts and the finish reason are in `additional_kwargs`, where token counters and
+tracers read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -19,48 +19,47 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
 )
 
-from llama_index_together_adapters.tool_calls import StreamedCall, StreamedCalls, whole_calls
-from together_adapters.errors import APIResponseValidationError
+from llama_index_together_adapters.tool_calls import StreamedToolCall, StreamedToolCalls, parse_tool_calls
+from together_adapters.adapters.response_fields import cached_tokens, choices_of, finish_reason, reasoning_of, reasoning_tokens
 from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import ReasoningSplitter, split_reasoning
 
 Tags = tuple[str, str] | None
 Body = dict[str, Any]
 _ASSISTANT = MessageRole.ASSISTANT
+R = TypeVar("R")
+S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class Chunks(Protocol[R_co]):
-    """Adds up chunks to responses."""
+class StreamParser(Protocol[R_co]):
+    """Parses the chunks of a stream; each response holds everything so far."""
 
-    def add(self, chunk: dict[str, Any]) -> R_co:
+    def feed(self, chunk: dict[str, Any]) -> R_co:
         """Return the response so far."""
         ...
 
     def end(self) -> R_co | None:
-        """Return what was held back until the end, or None."""
+        """Return the last response, where the end of the stream adds to it."""
 
 
 def chat_response(body: Body, tags: Tags, *, parallel: bool = True) -> ChatResponse:
-    """Return a whole chat answer.
+    """Return a chat response; `APIResponseValidationError` where it holds no choice.
 
     Args:
-        body: The answer as parsed JSON.
-        tags: What reasoning inside the text opens and closes with.
-        parallel: Whether several tool calls are wanted; otherwise the first is kept.
-
-    Raises:
-        APIResponseValidationError: The answer holds no choice.
+        body: The response as parsed JSON.
+        tags: The tags around reasoning at the head of the text.
+        parallel: Whether all tool calls are kept; otherwise the first is.
     """
-    choice = _first_choice(body)
+    choice = choices_of(body)[0]
     message = choice.get("message") or {}
-    reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
+    reasoning = reasoning_of(message) or ""
     text = message.get("content") or ""
     if tags and text:
-        inside, text = split_reasoning(text, tags)
-        reasoning += inside
+        block, text = split_reasoning(text, tags)
+        reasoning += block
     usage = body.get("usage")
-    calls = whole_calls(message.get("tool_calls") or _function_call(message), parallel=parallel)
+    calls = parse_tool_calls(message.get("tool_calls") or _function_call(message), parallel=parallel)
     thinking = ThinkingBlock(content=reasoning, num_tokens=_reasoning_tokens(usage)) if reasoning else None
     return ChatResponse(
         message=_message(text, thinking, calls),
@@ -71,12 +70,8 @@ def chat_response(body: Body, tags: Tags, *, parallel: bool = True) -> ChatRespo
 
 
 def completion_response(body: Body) -> CompletionResponse:
-    """Return a whole completion of a plain prompt.
-
-    Raises:
-        APIResponseValidationError: The answer holds no choice.
-    """
-    choice = _first_choice(body)
+    """Return the completion of a plain prompt; `APIResponseValidationError` where it holds no choice."""
+    choice = choices_of(body)[0]
     return CompletionResponse(
         text=choice.get("text") or "",
         raw=body,
@@ -86,7 +81,7 @@ def completion_response(body: Body) -> CompletionResponse:
 
 
 def as_completion(response: ChatResponse) -> CompletionResponse:
-    """Return a chat answer as the completion of a prompt."""
+    """Return a chat response as the completion of a prompt."""
     return CompletionResponse(
         text=response.message.content or "",
         delta=response.delta,
@@ -97,7 +92,7 @@ def as_completion(response: ChatResponse) -> CompletionResponse:
 
 
 def as_chat(response: CompletionResponse) -> ChatResponse:
-    """Return the completion of a prompt as a chat answer."""
+    """Return the completion of a prompt as a chat response."""
     return ChatResponse(
         message=ChatMessage(role=_ASSISTANT, blocks=[TextBlock(text=response.text)]),
         delta=response.delta,
@@ -107,27 +102,39 @@ def as_chat(response: CompletionResponse) -> ChatResponse:
     )
 
 
-class ChatChunks:
-    """Adds up the chunks of a streamed chat answer: each response holds the message so far.
+class ConvertingParser(Generic[S, R]):
+    """Converts the responses of another parser, as by `as_chat` or `as_completion`."""
 
-    Args:
-        tags: What reasoning inside the text opens and closes with.
-        parallel: Whether several tool calls are wanted; otherwise the first is kept.
-    """
+    def __init__(self, parser: StreamParser[S], convert: Callable[[S], R]) -> None:
+        self._parser = parser
+        self._convert = convert
+
+    def feed(self, chunk: Body) -> R:
+        """Return the response so far."""
+        return self._convert(self._parser.feed(chunk))
+
+    def end(self) -> R | None:
+        """Return the last response, where the end of the stream adds to it."""
+        response = self._parser.end()
+        return None if response is None else self._convert(response)
+
+
+class ChatStreamParser:
+    """Parses the chunks of a streamed chat response; the arguments are those of `chat_response`."""
 
     def __init__(self, tags: Tags, *, parallel: bool = True) -> None:
         self._splitter = ReasoningSplitter(tags) if tags else None
-        self._calls = StreamedCalls(parallel=parallel)
+        self._tool_calls = StreamedToolCalls(parallel=parallel)
         self._text = ""
-        self._thoughts = ""
+        self._reasoning = ""
         self._thinking: ThinkingBlock | None = None
         self._usage: Any = None
         self._finish: str | None = None
         self._last: Body = {}
-        self._rich = False
+        self._has_blocks = False
 
-    def add(self, chunk: Body) -> ChatResponse:
-        """Return the answer so far, with what this chunk added as `delta`."""
+    def feed(self, chunk: Body) -> ChatResponse:
+        """Return the response so far, with what this chunk adds as `delta`."""
         self._last = chunk
         if usage := chunk.get("usage"):
             self._usage = usage
@@ -136,172 +143,127 @@ class ChatChunks:
             return self._response("", "", None, final=True)
         choice = choices[0]
         delta = choice.get("delta") or {}
-        thought = delta.get("reasoning") or delta.get("reasoning_content") or ""
+        reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
         content = text = delta.get("content") or ""
         if text and self._splitter is not None:
-            inside, text = self._split(self._splitter.feed(text))
-            thought += inside
+            block, text = self._split(self._splitter.feed(text))
+            reasoning += block
         if calls := delta.get("tool_calls") or (_function_call(delta) if "function_call" in delta else None):
-            self._rich = True
-            self._calls.add(calls)
+            self._has_blocks = True
+            self._tool_calls.add(calls)
         if reason := choice.get("finish_reason"):
             self._finish = reason
         logprobs = choice.get("logprobs")
         if logprobs is not None:
             logprobs = _logprobs(logprobs, content, choice.get("top_logprobs"))
-        return self._response(text, thought, logprobs, final=bool(reason or usage))
+        return self._response(text, reasoning, logprobs, final=bool(reason or usage))
 
     def end(self) -> ChatResponse | None:
-        """Return what was held back until the end, if anything was."""
-        thought, text = self._split(self._splitter.end()) if self._splitter is not None else ("", "")
-        return self._response(text, thought, None, final=True) if text or thought or self._calls.unsettled else None
+        """Return the last response, where the end of the stream adds to it."""
+        reasoning, text = self._split(self._splitter.end()) if self._splitter is not None else ("", "")
+        if not (text or reasoning or self._tool_calls.is_stale):
+            return None
+        return self._response(text, reasoning, None, final=True)
 
-    def _split(self, pieces: list[Any]) -> tuple[str, str]:
-        reasoning = "".join(piece for kind, piece in pieces if kind == "reasoning")
-        text = "".join(piece for kind, piece in pieces if kind == "text")
+    def _split(self, parts: list[Any]) -> tuple[str, str]:
+        reasoning = "".join(part for kind, part in parts if kind == "reasoning")
+        text = "".join(part for kind, part in parts if kind == "text")
         if text:
-            self._splitter = None  # only the head of an answer is split
+            self._splitter = None  # only the head of a response is split
         return reasoning, text
 
-    def _response(self, text: str, thought: str, logprobs: Any, *, final: bool) -> ChatResponse:
+    def _response(self, text: str, reasoning: str, logprobs: Any, *, final: bool) -> ChatResponse:
         self._text += text
-        if not (thought or final or logprobs or self._rich) and self._text:
+        if not (reasoning or final or logprobs or self._has_blocks) and self._text:
             message = ChatMessage(role=_ASSISTANT, blocks=[TextBlock(text=self._text)])
             return ChatResponse(message=message, delta=text, raw=self._last)
-        self._rich = True
-        self._thoughts += thought
-        if thought or (final and self._thoughts):
-            self._thinking = ThinkingBlock(content=self._thoughts, num_tokens=_reasoning_tokens(self._usage))
+        self._has_blocks = True
+        self._reasoning += reasoning
+        if reasoning or (final and self._reasoning):
+            self._thinking = ThinkingBlock(content=self._reasoning, num_tokens=_reasoning_tokens(self._usage))
         if final:
-            self._calls.show(final=True)
-        more = _totals(self._usage, self._finish) if self._finish or self._usage else {}
-        if thought:
-            more["thinking_delta"] = thought
-        raw = self._last
-        if self._usage is not None and not raw.get("usage"):
-            raw = {**raw, "usage": self._usage}
-        message = _message(self._text, self._thinking, self._calls.shown)
-        return ChatResponse(message=message, delta=text, raw=raw, logprobs=logprobs, additional_kwargs=more)
+            self._tool_calls.update(final=True)
+        kwargs = _totals(self._usage, self._finish) if self._finish or self._usage else {}
+        if reasoning:
+            kwargs["thinking_delta"] = reasoning
+        message = _message(self._text, self._thinking, self._tool_calls.calls)
+        raw = _with_usage(self._last, self._usage)
+        return ChatResponse(message=message, delta=text, raw=raw, logprobs=logprobs, additional_kwargs=kwargs)
 
 
-class AsCompletions:
-    """Reads a streamed chat answer as the completion of a prompt."""
-
-    def __init__(self, chunks: Chunks[ChatResponse]) -> None:
-        self._chunks = chunks
-
-    def add(self, chunk: Body) -> CompletionResponse:
-        """Return the completion so far."""
-        return as_completion(self._chunks.add(chunk))
-
-    def end(self) -> CompletionResponse | None:
-        """Return what was held back until the end, if anything was."""
-        rest = self._chunks.end()
-        return None if rest is None else as_completion(rest)
-
-
-class AsChats:
-    """Reads a streamed completion as an answer in a chat."""
-
-    def __init__(self, chunks: Chunks[CompletionResponse]) -> None:
-        self._chunks = chunks
-
-    def add(self, chunk: Body) -> ChatResponse:
-        """Return the answer so far."""
-        return as_chat(self._chunks.add(chunk))
-
-    def end(self) -> ChatResponse | None:
-        """Return what was held back until the end, if anything was."""
-        rest = self._chunks.end()
-        return None if rest is None else as_chat(rest)
-
-
-class CompletionChunks:
-    """Adds up the chunks of a streamed completion."""
+class CompletionStreamParser:
+    """Parses the chunks of a streamed completion."""
 
     def __init__(self) -> None:
         self._text = ""
         self._usage: Any = None
         self._finish: str | None = None
 
-    def add(self, chunk: Body) -> CompletionResponse:
-        """Return the completion so far, with what this chunk added as `delta`."""
+    def feed(self, chunk: Body) -> CompletionResponse:
+        """Return the completion so far, with what this chunk adds as `delta`."""
         if usage := chunk.get("usage"):
             self._usage = usage
         choice = (chunk.get("choices") or [{}])[0]
         text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
         self._text += text
         self._finish = choice.get("finish_reason") or self._finish
-        raw = {**chunk, "usage": self._usage} if self._usage is not None and not chunk.get("usage") else chunk
         return CompletionResponse(
             text=self._text,
             delta=text,
-            raw=raw,
+            raw=_with_usage(chunk, self._usage),
             logprobs=_logprobs(choice.get("logprobs"), text, choice.get("top_logprobs")),
             additional_kwargs=_totals(self._usage, self._finish),
         )
 
     def end(self) -> CompletionResponse | None:
-        """Return nothing: nothing is held back."""
+        """Return None: the end of the stream adds nothing."""
         return None
 
 
-def _first_choice(body: Body) -> dict[str, Any]:
-    choices = body.get("choices")
-    if not choices:
-        raise APIResponseValidationError("the answer holds no choices", body=body)
-    first: dict[str, Any] = choices[0]
-    return first
+def _with_usage(chunk: Body, usage: Any) -> Body:
+    return {**chunk, "usage": usage} if usage is not None and not chunk.get("usage") else chunk
 
 
 def _function_call(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the older spelling of a tool call as the newer one."""
+    """Return the older `function_call` as a list of tool calls."""
     call = message.get("function_call")
     return [{"index": 0, "function": call}] if call else []
 
 
-def _message(text: str, thinking: ThinkingBlock | None, calls: Any) -> ChatMessage:
+def _message(text: str, thinking: ThinkingBlock | None, calls: Sequence[StreamedToolCall]) -> ChatMessage:
     blocks: list[Any] = [thinking] if thinking is not None else []
     if text:
         blocks.append(TextBlock(text=text))
     if not calls:
         return ChatMessage(role=_ASSISTANT, blocks=blocks)
-    found: list[StreamedCall] = list(calls)
-    blocks += [call.block for call in found]
-    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": [call.mirror for call in found]})
+    blocks += [call.block for call in calls]
+    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": [call.wire for call in calls]})
 
 
-def _totals(usage: Any, finish: str | None) -> dict[str, Any]:
-    """Return token counts and finish reason under the names that LlamaIndex's consumers read."""
-    found: dict[str, Any] = {"finish_reason": "stop" if finish == "eos" else finish} if finish else {}
+def _totals(usage: Any, reason: str | None) -> dict[str, Any]:
+    """Return token counts and finish reason under the names that LlamaIndex reads."""
+    totals: dict[str, Any] = {"finish_reason": finish_reason(reason)} if reason else {}
     if isinstance(usage, Mapping):
-        found |= {
-            "prompt_tokens": usage.get("prompt_tokens") or 0,
-            "completion_tokens": usage.get("completion_tokens") or 0,
-            "total_tokens": usage.get("total_tokens") or 0,
-        }
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", usage.get("cached_tokens"))
-        if cached is not None:
-            found["cached_tokens"] = cached
-        if (reasoning := _reasoning_tokens(usage)) is not None:
-            found["reasoning_tokens"] = reasoning
-    return found
+        totals |= {name: usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+        if (count := cached_tokens(usage)) is not None:
+            totals["cached_tokens"] = count
+        if (count := _reasoning_tokens(usage)) is not None:
+            totals["reasoning_tokens"] = count
+    return totals
 
 
 def _reasoning_tokens(usage: Any) -> int | None:
-    if not isinstance(usage, Mapping):
-        return None
-    found = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens", usage.get("reasoning_tokens"))
-    return found if isinstance(found, int) else None
+    count = reasoning_tokens(usage) if isinstance(usage, Mapping) else None
+    return count if isinstance(count, int) else None
 
 
-def _logprobs(found: Any, token: str = "", top: Any = None) -> list[list[LogProb]] | None:
-    """Return for each token a list that begins with the token itself, its alternatives after it."""
-    if found is None:
+def _logprobs(logprobs: Any, token: str = "", top: Any = None) -> list[list[LogProb]] | None:
+    """Return a list for each token: the token itself, then its alternatives."""
+    if logprobs is None:
         return None
     return [
         [_logprob(entry), *(_logprob(other) for other in entry.get("top_logprobs") or () if other["token"] != entry["token"])]
-        for entry in content_logprobs(found, token=token, top=top)
+        for entry in content_logprobs(logprobs, token=token, top=top)
         if entry.get("logprob") is not None
     ] or None
 

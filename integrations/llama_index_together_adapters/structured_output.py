@@ -1,10 +1,11 @@
-"""Structured output: an answer in the shape of a pydantic model.
+"""Structured output: responses as objects of a pydantic model.
 
-LlamaIndex's own programs lose the system prompt when they are asynchronous and do not insist on the tool when they stream.
+LlamaIndex's own programs lose the system prompt when they are asynchronous and do not require the tool when they stream.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
@@ -15,125 +16,122 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
-from llama_index_together_adapters.output_modes import Plan, plan_for
-from llama_index_together_adapters.partial_objects import Partials
+from llama_index_together_adapters.output_modes import OutputMode
+from llama_index_together_adapters.partial_objects import PartialObjects
 
 dispatcher = get_dispatcher(__name__)
 
 
-class Quest:
-    """The way to one object: what to send next, until an answer fits.
+class OutputSession:
+    """The conversation that leads to one object: the messages to send next, until a response is valid.
 
     Attributes:
-        plan: How the object is asked for and read.
-        messages: What to send.
-        retries: How many more answers that do not fit are sent back.
+        mode: How the object is requested and parsed.
+        messages: The messages to send.
+        retries: How many more invalid responses are sent back.
     """
 
-    def __init__(self, plan: Plan, messages: list[ChatMessage], retries: int) -> None:
-        self.plan = plan
+    def __init__(self, mode: OutputMode, messages: list[ChatMessage], retries: int) -> None:
+        self.mode = mode
         self.messages = messages
         self.retries = retries
 
-    def read(self, response: ChatResponse) -> BaseModel | None:
-        """Return the object of an answer, or None where the model is to be asked again.
-
-        Raises:
-            ValueError: The answer is not such an object, and it was the last.
-        """
+    def parse(self, response: ChatResponse) -> BaseModel | None:
+        """Return the object of a response, or None to retry; `ValueError` where the last response is invalid."""
         try:
-            return self.plan.read(response)
-        except ValueError as problem:
+            return self.mode.parse(response)
+        except ValueError as error:
             if self.retries < 1:
                 raise
             self.retries -= 1
-            self.messages = [*self.messages, *self.plan.correction(response, problem)]
+            self.messages = [*self.messages, *self.mode.correction(response, error)]
             return None
 
 
 class StructuredOutput(LLM):
-    """The structured half of `TogetherLLM`.
+    """The part of `TogetherLLM` for structured output.
 
     Attributes:
-        validation_retries: How often an answer that is not such an object is sent back to the model, with what is wrong.
+        validation_retries: How often an invalid response is sent back to the model, with its problems.
     """
 
     validation_retries: int = Field(default=0, ge=0)
 
+    @abstractmethod
+    def _output_mode(self) -> type[OutputMode]:
+        """Return how objects are requested."""
+
     def structured_predict(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Any:
-        """Answer a prompt with an object.
+        """Return an object as the response to a prompt.
 
         Args:
-            output_cls: The pydantic model that the answer must fit.
-            prompt: The prompt's template.
+            output_cls: The pydantic model of the object.
+            prompt: The prompt template.
             llm_kwargs: Request parameters for this call, and `validation_retries`.
-            **prompt_args: What fills the template.
+            **prompt_args: The values of the template.
 
         Raises:
-            TogetherError: No answer came.
-            ValueError: The answer is not such an object.
+            TogetherError: The request failed.
+            ValueError: The response is not such an object.
         """
-        quest, found = self._begin(output_cls, prompt, llm_kwargs, prompt_args), None
-        while found is None:
-            found = quest.read(self.chat(quest.messages, **quest.plan.kwargs))
-        return _ended(found)
+        session, output = self._predict_session(output_cls, prompt, llm_kwargs, prompt_args), None
+        while output is None:
+            output = session.parse(self.chat(session.messages, **session.mode.kwargs))
+        dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+        return output
 
     async def astructured_predict(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Any:
-        """Answer a prompt with an object, as `structured_predict` does."""
-        quest, found = self._begin(output_cls, prompt, llm_kwargs, prompt_args), None
-        while found is None:
-            found = quest.read(await self.achat(quest.messages, **quest.plan.kwargs))
-        return _ended(found)
+        """Return an object as the response to a prompt; see `structured_predict`."""
+        session, output = self._predict_session(output_cls, prompt, llm_kwargs, prompt_args), None
+        while output is None:
+            output = session.parse(await self.achat(session.messages, **session.mode.kwargs))
+        dispatcher.event(LLMStructuredPredictEndEvent(output=output))
+        return output
 
     def _structured_stream_call(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Generator[Any, None, None]:
-        quest, found = self._ask(output_cls, prompt, llm_kwargs, prompt_args), None
-        while found is None:
-            partials, responses = Partials(quest.plan), self.stream_chat(quest.messages, **quest.plan.kwargs)
+        session, output = self._session(output_cls, prompt, llm_kwargs, prompt_args), None
+        while output is None:
+            partial, responses = PartialObjects(session.mode), self.stream_chat(session.messages, **session.mode.kwargs)
             try:
                 for response in responses:
-                    if (so_far := partials.add(response)) is not None:
-                        yield so_far
+                    if (snapshot := partial.feed(response)) is not None:
+                        yield snapshot
             finally:
                 responses.close()
-            found = quest.read(partials.whole)
-        yield found
+            output = session.parse(partial.response)
+        yield output
 
     async def _structured_astream_call(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> AsyncGenerator[Any, None]:
-        return self._astream_objects(self._ask(output_cls, prompt, llm_kwargs, prompt_args))
+        return self._astream_objects(self._session(output_cls, prompt, llm_kwargs, prompt_args))
 
-    async def _astream_objects(self, quest: Quest) -> AsyncGenerator[Any, None]:
-        found = None
-        while found is None:
-            partials, responses = Partials(quest.plan), await self.astream_chat(quest.messages, **quest.plan.kwargs)
+    async def _astream_objects(self, session: OutputSession) -> AsyncGenerator[Any, None]:
+        output = None
+        while output is None:
+            partial, responses = PartialObjects(session.mode), await self.astream_chat(session.messages, **session.mode.kwargs)
             try:
                 async for response in responses:
-                    if (so_far := partials.add(response)) is not None:
-                        yield so_far
+                    if (snapshot := partial.feed(response)) is not None:
+                        yield snapshot
             finally:
                 await responses.aclose()
-            found = quest.read(partials.whole)
-        yield found
+            output = session.parse(partial.response)
+        yield output
 
-    def _begin(self, output_cls: Any, prompt: Any, kwargs: Any, prompt_args: dict[str, Any]) -> Quest:
+    def _predict_session(self, output_cls: Any, prompt: Any, kwargs: Any, prompt_args: dict[str, Any]) -> OutputSession:
         dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args))
-        return self._ask(output_cls, prompt, kwargs, prompt_args)
+        return self._session(output_cls, prompt, kwargs, prompt_args)
 
-    def _ask(self, output_cls: Any, prompt: Any, kwargs: Any, prompt_args: dict[str, Any]) -> Quest:
+    def _session(self, output_cls: Any, prompt: Any, kwargs: Any, prompt_args: dict[str, Any]) -> OutputSession:
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        given = dict(kwargs or {})
-        retries = given.pop("validation_retries", self.validation_retries)
-        plan = plan_for(self, output_cls, given)  # type: ignore[arg-type]
-        return Quest(plan, plan.messages(messages), retries)
-
-
-def _ended(found: BaseModel) -> BaseModel:
-    dispatcher.event(LLMStructuredPredictEndEvent(output=found))
-    return found
+        call = dict(kwargs or {})
+        retries = call.pop("validation_retries", self.validation_retries)
+        mode = self._output_mode()(output_cls, call)
+        return OutputSession(mode, mode.messages(messages), retries)

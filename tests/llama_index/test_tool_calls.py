@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index_together_adapters.tool_calls import StreamedCalls, parse_arguments, select
+from llama_index_together_adapters.tool_calls import StreamedToolCalls, tool_selections
+
+from together_adapters.adapters.tool_call_deltas import parse_arguments
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-999, 999) | st.text(max_size=8),
@@ -23,9 +25,9 @@ def head(number: int, name: str, **more: Any) -> dict[str, Any]:
     return {"index": number, "id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": ""}, **more}
 
 
-def read(calls: StreamedCalls) -> list[tuple[str, Any]]:
-    calls.show(final=True)
-    return [(call.block.tool_name, call.block.tool_kwargs) for call in calls.shown]
+def read(calls: StreamedToolCalls) -> list[tuple[str, Any]]:
+    calls.update(final=True)
+    return [(call.block.tool_name, call.block.tool_kwargs) for call in calls.calls]
 
 
 @settings(deadline=None, max_examples=60)
@@ -36,12 +38,12 @@ def test_any_cut_in_turn_or_interleaved(wanted: list[dict[str, Any]], size: int,
         text = json.dumps(arguments)
         parts = [text[start : start + size] for start in range(0, len(text), size)]
         series.append([head(number, f"f{number}"), *({"index": number, "function": {"arguments": part}} for part in parts)])
-    calls = StreamedCalls()
+    calls = StreamedToolCalls()
     if interleaved:
         for step in range(max(map(len, series))):
             for deltas in series:
                 calls.add(deltas[step : step + 1])
-                assert all(isinstance(call.block.tool_kwargs, dict) for call in calls.shown)
+                assert all(isinstance(call.block.tool_kwargs, dict) for call in calls.calls)
     else:
         for deltas in series:
             for delta in deltas:
@@ -51,28 +53,28 @@ def test_any_cut_in_turn_or_interleaved(wanted: list[dict[str, Any]], size: int,
 
 @pytest.mark.parametrize("same_name", [True, False])
 def test_without_ids_and_indices(same_name: bool) -> None:
-    calls = StreamedCalls()
+    calls = StreamedToolCalls()
     for name, text in (("f", '{"a": 1}'), ("f" if same_name else "g", '{"b": 2}')):
         calls.add([{"function": {"name": name, "arguments": ""}}])
         for place in range(0, len(text), 3):
             calls.add([{"function": {"arguments": text[place : place + 3]}}])
     assert [kwargs for _, kwargs in read(calls)] == [{"a": 1}, {"b": 2}]
-    assert len({call.block.tool_call_id for call in calls.shown}) == 2
+    assert len({call.block.tool_call_id for call in calls.calls}) == 2
 
 
 def test_id_and_name_in_every_piece() -> None:
-    calls = StreamedCalls()
+    calls = StreamedToolCalls()
     for piece in ('{"a"', ": 1", "}"):
         calls.add([{"index": 0, "id": "c", "function": {"name": "f", "arguments": piece}}])
     assert read(calls) == [("f", {"a": 1})]
 
 
 def test_the_id_may_come_late() -> None:
-    calls = StreamedCalls()
+    calls = StreamedToolCalls()
     calls.add([{"index": 0, "function": {"name": "f", "arguments": "{}"}}])
     calls.add([{"index": 0, "id": "late", "function": {"arguments": ""}}])
-    calls.show(final=True)
-    assert [call.block.tool_call_id for call in calls.shown] == ["late"]
+    calls.update(final=True)
+    assert [call.block.tool_call_id for call in calls.calls] == ["late"]
 
 
 def test_arguments_as_an_object_and_encoded_twice() -> None:
@@ -84,4 +86,4 @@ def test_arguments_as_an_object_and_encoded_twice() -> None:
 def test_calls_of_an_older_message() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
-    assert [(found.tool_id, found.tool_kwargs) for found in select(message)] == [("c", {"a": 1})]
+    assert [(found.tool_id, found.tool_kwargs) for found in tool_selections(message)] == [("c", {"a": 1})]
