@@ -17,14 +17,14 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.detection import detect, refuse
-from together_adapters.finetune.formats.labelled_pairs import paired
-from together_adapters.finetune.formats.options import TEXT_DIALECTS, Options
+from together_adapters.finetune.formats.labelled_pairs import pair_labelled
+from together_adapters.finetune.formats.options import CHAT_TEMPLATES, Options
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
-from together_adapters.finetune.formats.registry import DIALECTS, Dialect
-from together_adapters.finetune.readers.files import Found, Item, Source, open_path
+from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
+from together_adapters.finetune.readers.files import Item, Source, SourceRecord, open_path
 from together_adapters.finetune.readers.spool import Spool
 from together_adapters.finetune.readers.tables import open_table
-from together_adapters.finetune.readers.user_callbacks import STUMBLES, RaisedByUser, theirs
+from together_adapters.finetune.readers.user_callbacks import CONVERSION_ERRORS, UserCallbackError, user_callback
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
 from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
@@ -88,25 +88,25 @@ def load(
         DatasetError: The source cannot be read.
         ValueError: There is no such schema, or no such option of it.
     """
-    if schema != "auto" and schema not in DIALECTS:
-        raise ValueError(f"there is no schema {schema!r}; there are auto, {', '.join(DIALECTS)}")
-    if text_dialect not in TEXT_DIALECTS:
-        raise ValueError(f"there is no text_dialect {text_dialect!r}; there are {', '.join(TEXT_DIALECTS)}")
+    if schema != "auto" and schema not in DATA_FORMATS:
+        raise ValueError(f"there is no schema {schema!r}; there are auto, {', '.join(DATA_FORMATS)}")
+    if text_dialect not in CHAT_TEMPLATES:
+        raise ValueError(f"there is no text_dialect {text_dialect!r}; there are {', '.join(CHAT_TEMPLATES)}")
     options = Options(
         input_key=input_key, output_key=output_key, root=None if root is None else Path(root),
-        fetch=theirs(fetch), template=template if isinstance(template, RagPrompt) else theirs(template),
-        join=join, form=form, text_dialect=text_dialect, pair=pair, select=theirs(select), collapse_prefixes=collapse_prefixes,
+        fetch=user_callback(fetch), template=template if isinstance(template, RagPrompt) else user_callback(template),
+        join=join, form=form, text_dialect=text_dialect, pair=pair, select=user_callback(select), collapse_prefixes=collapse_prefixes,
         prompt_weights=prompt_weights,
     )  # fmt: skip
     found = _opened(source)
     if columns:
         found = found._replace(read=_renaming(found.read, columns))
-    found = _peeked(found) if found.once else found
+    found = _peeked(found) if found.read_once else found
     schema = _schema_of(found, schema, options)
     title = name or found.name
     if found.padded:
         options = replace(options, padded=True, null_arguments=null_arguments)
-    read = _reader(found, DIALECTS[schema], schema, options, group)
+    read = _reader(found, DATA_FORMATS[schema], schema, options, group)
     return TrainingData(read, title)
 
 
@@ -117,18 +117,18 @@ def _opened(source: Any) -> Source:
     if (table := open_table(source)) is not None:
         return table
     if isinstance(source, Mapping):
-        return Source("data", lambda: [Found(0, "data", source)])
+        return Source("data", lambda: [SourceRecord(0, "data", source)])
     if not isinstance(source, Iterable):
         raise DatasetError(f"a {type(source).__name__} cannot be read: give a path, records, or a table")
     if isinstance(source, Iterator):
-        return Source("data", lambda: _numbered(source), once=True)
+        return Source("data", lambda: _numbered(source), read_once=True)
     if isinstance(source, list) and source and isinstance(source[0], dict) and "role" in source[0] and "content" in source[0]:
-        return Source("data", lambda: [Found(1, "data", source)])
+        return Source("data", lambda: [SourceRecord(1, "data", source)])
     return Source("data", lambda: _numbered(source))
 
 
 def _numbered(records: Iterable[Any]) -> Iterator[Item]:
-    return (Found(number, "data", record) for number, record in enumerate(records, 1))
+    return (SourceRecord(number, "data", record) for number, record in enumerate(records, 1))
 
 
 def _renaming(read: Callable[[], Iterable[Item]], columns: Mapping[str, str]) -> Callable[[], Iterator[Item]]:
@@ -178,49 +178,49 @@ def _schema_of(source: Source, schema: str, options: Options) -> str:
     """Return the schema, and look whether it can be that one."""
     read = source.read
     items = read.first if isinstance(read, _Again) else islice(read(), _LOOKED_AT)
-    records = [item.value for item in items if isinstance(item, Found)]
+    records = [item.value for item in items if isinstance(item, SourceRecord)]
     if schema != "auto":
         for record in records[:1]:
             refuse(record, options.pair)
         return schema
-    if not records and not source.once:
+    if not records and not source.read_once:
         refused = next((item for item in islice(read(), 1) if isinstance(item, Refusal)), None)
         raise SchemaDetectionError(f"{source.name}: {refused.message if refused else 'there is no record'}")
     return detect(records, pair=options.pair)
 
 
 def _reader(
-    source: Source, dialect: Dialect, schema: str, options: Options, group: str | None
+    source: Source, data_format: DataFormat, schema: str, options: Options, group: str | None
 ) -> Callable[[], Iterable[Record]]:  # fmt: skip
     """Return what reads the rows."""
-    convert = dialect.convert
+    convert = data_format.convert
     if schema == "labelled_rag" and isinstance(options.template, RagPrompt) and options.template.distractors:
-        if source.once:
+        if source.read_once:
             raise DatasetError(
                 "distractors are drawn from all examples, but the source can be read only once: give a list, or a file"
             )
-        pool = pool_of(item.value for item in _unpacked(source.read(), dialect) if isinstance(item, Found))
+        pool = pool_of(item.value for item in _unpacked(source.read(), data_format) if isinstance(item, SourceRecord))
         convert = lambda record, given: labelled_rag(record, given, pool)  # noqa: E731
 
     def read() -> Iterator[Record]:
-        items = _unpacked(source.read(), dialect)
+        items = _unpacked(source.read(), data_format)
         if options.pair and _is_labelled(source):
-            items = paired(items)
-        return _converted(items, dialect._replace(convert=convert), options, group)
+            items = pair_labelled(items)
+        return _converted(items, data_format._replace(convert=convert), options, group)
 
-    if dialect.traces and options.collapse_prefixes:
-        return drop_prefixes(Spool(read) if source.once else read)
+    if data_format.traces and options.collapse_prefixes:
+        return drop_prefixes(Spool(read) if source.read_once else read)
     return read
 
 
 def _is_labelled(source: Source) -> bool:
     items = source.read.first if isinstance(source.read, _Again) else islice(source.read(), 1)
-    return any(isinstance(item, Found) and isinstance(item.value, dict) and "label" in item.value for item in items)
+    return any(isinstance(item, SourceRecord) and isinstance(item.value, dict) and "label" in item.value for item in items)
 
 
-def _unpacked(items: Iterable[Item], dialect: Dialect) -> Iterator[Item]:
+def _unpacked(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
     """Give the records that documents hold. Those of a whole document are counted; those of a line keep its number."""
-    unpack = dialect.unpack
+    unpack = data_format.unpack
     for item in items:
         if isinstance(item, Refusal):
             yield item
@@ -230,16 +230,16 @@ def _unpacked(items: Iterable[Item], dialect: Dialect) -> Iterator[Item]:
             continue
         try:
             for number, record in enumerate(unpack(item.value), 1):
-                yield Found(item.number or number, item.source, record)
+                yield SourceRecord(item.number or number, item.source, record)
         except Unconvertible as refused:
             yield _refusal(refused, item)
-        except STUMBLES as problem:
+        except CONVERSION_ERRORS as problem:
             yield _unreadable(problem, item)
 
 
-def _converted(items: Iterable[Item], dialect: Dialect, options: Options, group: str | None) -> Iterator[Record]:
+def _converted(items: Iterable[Item], data_format: DataFormat, options: Options, group: str | None) -> Iterator[Record]:
     """Convert records one by one: each gives its rows, or its refusal."""
-    convert = dialect.convert
+    convert = data_format.convert
     for item in items:
         if isinstance(item, Refusal):
             yield item
@@ -256,17 +256,17 @@ def _converted(items: Iterable[Item], dialect: Dialect, options: Options, group:
                 yield Example(row, number, source, key, changed)
         except Unconvertible as refused:
             yield _refusal(refused, item)
-        except RaisedByUser as raised:
+        except UserCallbackError as raised:
             raised.error.add_note(f"at record {number} of {source}")
             raise raised.error from None
-        except STUMBLES as problem:
+        except CONVERSION_ERRORS as problem:
             yield _unreadable(problem, item)
 
 
-def _unreadable(problem: Exception, item: Found) -> Refusal:
+def _unreadable(problem: Exception, item: SourceRecord) -> Refusal:
     said = f"{type(problem).__name__}: {str(problem)[:100]}"
     return Refusal("record_unreadable", f"the record has a form that is not known ({said})", item.number or 1, item.source)
 
 
-def _refusal(refused: Unconvertible, item: Found) -> Refusal:
+def _refusal(refused: Unconvertible, item: SourceRecord) -> Refusal:
     return Refusal(refused.code, refused.message, item.number or 1, item.source, refused.path, refused.value, refused.skipped)

@@ -14,9 +14,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 
-from langchain_together_adapters.finetuning.messages import Options, conversation
+from langchain_together_adapters.finetuning.messages import conversation
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.trace_selection import UNFINISHED
 from together_adapters.finetune.recording import RecordingFile, read_recording, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
@@ -75,7 +76,9 @@ class FinetuneRecorder(BaseCallbackHandler):
         """
         super().__init__()
         self._file = RecordingFile(path)
-        self._options = Options(reasoning, tool_errors, invalid_tool_calls)
+        self._options = Options(
+            reasoning=reasoning, signed_reasoning="refuse", tool_errors=tool_errors, invalid_tool_calls=invalid_tool_calls
+        )
         self._open: dict[UUID, _Call] = {}
         self._roots: dict[UUID, UUID] = {}
         self._numbers = count(1)

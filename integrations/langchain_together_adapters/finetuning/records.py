@@ -1,85 +1,113 @@
-"""What one record of a source is: the messages and the tools in it, whatever object holds them."""
+"""Records of LangChain's sources: the conversation in each of the objects that hold one, and LangSmith's records as JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import Generation
 from langchain_core.prompt_values import PromptValue
 from pydantic import BaseModel
 
-from langchain_together_adapters.finetuning.exported import is_exported
-from langchain_together_adapters.finetuning.trajectories import executed
-from together_adapters.finetune.records import Unconvertible
+from langchain_together_adapters.tools import wire_tools
+from together_adapters.finetune.formats.framework_source import Conversation
+from together_adapters.finetune.formats.langchain_json import is_message as is_json_message
+from together_adapters.finetune.readers.fields import field
+from together_adapters.finetune.records import Row, Unconvertible
 
 _ROLES: Final = frozenset(
     {"human", "user", "ai", "assistant", "system", "developer", "tool", "function", "placeholder", "messages_placeholder"}
 )
 _PAIRS: Final = (("prompt", "completion"), ("input", "output"), ("prompt", "output"))
 _GROUPS: Final = ("thread_id", "conversation_id", "session_id")
-
-
-class Talk(NamedTuple):
-    """A conversation before its messages are read.
-
-    Attributes:
-        messages: Its messages; or one text, with `answer` that completes it.
-        tools: What it declares itself.
-        group: The id of the thread that it belongs to.
-        answer: What completes a plain text.
-        chat: Whether it comes from a chat, where nobody may be the model.
-    """
-
-    messages: Any
-    tools: Sequence[Any] = ()
-    group: str | None = None
-    answer: str | None = None
-    chat: bool = False
+_GIVEN_UP: Final = "Agent stopped due to "
+_LANGSMITH_FIELDS: Final = ("id", "trace_id", "run_type", "status", "error", "extra", "metadata", "attachments")
 
 
 def is_message(value: Any) -> bool:
-    """Whether something is one message: an object, a pair of role and text, or a dict with a role."""
+    """Whether a value is one message: an object, a pair of role and text, or a dict with a role."""
     if isinstance(value, BaseMessage):
         return True
     if isinstance(value, Mapping):
-        return "role" in value or is_exported(value)
+        return is_json_message(value) and ("role" in value or "lc" in value or "content" in value or "data" in value)
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     return isinstance(value[0], str) and value[0] in _ROLES and isinstance(value[1], str | list)
 
 
 def is_pair(value: Any) -> bool:
-    """Whether something is a pair of a prompt and what a model made of it."""
+    """Whether a value is a pair of a prompt and a model's answer to it."""
     return isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], BaseMessage) and not is_message(value)
 
 
-def talk_of(record: Any, input_key: str | None, output_key: str | None) -> Talk:
+def is_run(value: Any) -> bool:
+    """Whether a value is a run of LangSmith."""
+    return "run_type" in value if isinstance(value, Mapping) else hasattr(value, "run_type") and hasattr(value, "inputs")
+
+
+def is_example(value: Any) -> bool:
+    """Whether a value is an example of a dataset of LangSmith."""
+    if isinstance(value, Mapping):
+        return isinstance(value.get("inputs"), Mapping) and "outputs" in value
+    return hasattr(value, "inputs") and hasattr(value, "outputs")
+
+
+def langsmith_json(record: Any) -> Row:
+    """Return a run or an example as the JSON that LangSmith exports."""
+    fields: Row = {name: field(record, name) for name in _LANGSMITH_FIELDS}
+    for name in ("inputs", "outputs"):
+        value = field(record, name)
+        fields[name] = {key: _json(item, key) for key, item in value.items()} if isinstance(value, Mapping) else value
+    return fields
+
+
+def _json(value: Any, key: str = "") -> Any:
+    if key in ("tools", "functions") and isinstance(value, list | tuple) and not all(isinstance(tool, dict) for tool in value):
+        return wire_tools(value)
+    if isinstance(value, BaseMessage):
+        return {"type": value.type, "data": value.__dict__}
+    if isinstance(value, PromptValue):
+        return [_json(message) for message in value.to_messages()]
+    if isinstance(value, Document):
+        return value.page_content
+    if isinstance(value, Generation):
+        return {**value.__dict__, "message": _json(getattr(value, "message", None))}
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    if isinstance(value, Mapping):
+        raw = value.get("raw")
+        return _json(raw) if isinstance(raw, BaseMessage) else {key: _json(item) for key, item in value.items()}
+    return [_json(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def conversation_of(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
     """Return the conversation in a record.
 
     Args:
         record: Messages, a prompt value, a pair, a chat session, a graph's state, an executor's result, or a dict of two texts.
-        input_key: Where a dict has its question.
-        output_key: Where a dict has its answer.
+        input_key: The key of the question in a dict.
+        output_key: The key of the answer in a dict.
 
     Raises:
-        Unconvertible: It is nothing of that, or it is not clear which key is which.
+        Unconvertible: The record is none of these, or it is not clear which key is which.
     """
     if is_message(record):
-        return Talk([record])
+        return Conversation([record])
     if isinstance(record, PromptValue):
-        return Talk(record.to_messages())
+        return Conversation(record.to_messages())
     if is_pair(record):
-        return _paired(record[0], record[1])
+        return _of_pair(record[0], record[1])
     if isinstance(record, Mapping):
         return _of_mapping(record, input_key, output_key)
     if isinstance(record, list | tuple) and not hasattr(record, "values"):
-        return Talk(record)
+        return Conversation(record)
     return _of_object(record, input_key, output_key)
 
 
-def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Talk:
+def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
     values = getattr(record, "values", None)
     if isinstance(values, Mapping):  # a snapshot of a graph's state
         config = getattr(record, "config", None) or {}
@@ -87,43 +115,42 @@ def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Ta
         return _of_mapping(values, input_key, output_key)._replace(group=None if thread is None else str(thread))
     messages = getattr(record, "messages", None)
     if isinstance(messages, list):  # a state that is a model or a dataclass, a history
-        return Talk(messages, getattr(record, "tools", None) or ())
-    text = f"a {type(record).__name__} is no conversation"
-    raise Unconvertible("record_unknown", text, value=type(record).__name__)
+        return Conversation(messages, getattr(record, "tools", None) or ())
+    raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
 
 
-def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> Talk:
+def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> Conversation:
     group = next((str(record[key]) for key in _GROUPS if record.get(key)), None)
     tools = record.get("tools") or record.get("functions") or ()
     if "intermediate_steps" in record:
-        return Talk(executed(record, input_key or "input", output_key or "output"), tools, group)
+        return Conversation(_executor_messages(record, input_key or "input", output_key or "output"), tools, group)
     if "messages" in record and input_key is None:
         messages = record["messages"]
         if not isinstance(messages, Sequence) or isinstance(messages, str):
             raise Unconvertible("messages_not_list", "messages must be a list", "messages", type(messages).__name__)
-        return Talk(messages, tools, group, chat=True)
-    asked, answered = _keys(record, input_key, output_key)
-    return _paired(record[asked], record[answered])._replace(tools=tools, group=group)
+        return Conversation(messages, tools, group, is_chat=True)
+    question, answer = _keys(record, input_key, output_key)
+    return _of_pair(record[question], record[answer])._replace(tools=tools, group=group)
 
 
 def _keys(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> tuple[str, str]:
-    keys = [(input_key, output_key)] if input_key and output_key else _PAIRS
-    found = next(((a, b) for a, b in keys if a in record and b in record), None)
-    if found is None:
-        shown = ", ".join(repr(str(key)[:40]) for key in list(record)[:10]) or "nothing"
-        text = f"which of {shown} is the question, and which the answer? input_key= and output_key= say so"
+    pairs = [(input_key, output_key)] if input_key and output_key else _PAIRS
+    pair = next(((question, answer) for question, answer in pairs if question in record and answer in record), None)
+    if pair is None:
+        keys = ", ".join(repr(str(key)[:40]) for key in list(record)[:10]) or "nothing"
+        text = f"which of {keys} is the question, and which the answer? input_key= and output_key= say so"
         raise Unconvertible("columns_undeclared", text)
-    return found
+    return pair
 
 
-def _paired(prompt: Any, output: Any) -> Talk:
-    """A prompt and what came of it: two texts, or a conversation."""
+def _of_pair(prompt: Any, output: Any) -> Conversation:
+    """A prompt and its output: two texts, or a conversation."""
     if isinstance(prompt, Document):
         prompt = prompt.page_content
     answers = list(_answers(output))
     if isinstance(prompt, str):
         if len(answers) == 1 and isinstance(answers[0], str):
-            return Talk(prompt, answer=answers[0])
+            return Conversation(prompt, answer=answers[0])
         prompt = [HumanMessage(prompt)]
     elif isinstance(prompt, PromptValue):
         prompt = prompt.to_messages()
@@ -133,11 +160,11 @@ def _paired(prompt: Any, output: Any) -> Talk:
         prompt = [prompt]
     if not isinstance(prompt, list | tuple):
         raise Unconvertible("record_unknown", f"a {type(prompt).__name__} is no prompt", value=type(prompt).__name__)
-    return Talk([*prompt, *(AIMessage(one) if isinstance(one, str) else one for one in answers)])
+    return Conversation([*prompt, *(AIMessage(one) if isinstance(one, str) else one for one in answers)])
 
 
 def _answers(output: Any) -> Iterator[Any]:
-    """What a chain gave: a text, a message, messages, a generation, a structured answer with or without its raw message."""
+    """The answers of a chain: a text, a message, messages, a generation, a structured answer with or without its raw message."""
     if isinstance(output, Mapping) and isinstance(output.get("raw"), BaseMessage):
         output = output["raw"]
     output = getattr(output, "message", output)
@@ -151,3 +178,48 @@ def _answers(output: Any) -> Iterator[Any]:
         yield output.model_dump_json()
     else:
         raise Unconvertible("record_unknown", f"a {type(output).__name__} is no answer", value=type(output).__name__)
+
+
+def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: str) -> Iterator[Any]:
+    """The messages of an agent executor's result with `intermediate_steps`: its steps become calls of tools and their results."""
+    answer = result.get(output_key)
+    if not isinstance(answer, str | BaseMessage):
+        raise Unconvertible("columns_undeclared", f"the agent's answer {output_key!r} is no text", output_key)
+    if isinstance(answer, str) and answer.startswith(_GIVEN_UP):
+        raise Unconvertible("answer_unfinished", "the agent gave up", output_key, answer, skipped=True)
+    yield from result.get("chat_history") or ()
+    question = result.get(input_key)
+    yield from question if isinstance(question, list) else [HumanMessage(question) if isinstance(question, str) else question]
+    logged: set[int] = set()
+    for index, step in enumerate(result["intermediate_steps"] or ()):
+        if not (isinstance(step, Sequence) and len(step) == 2 and hasattr(step[0], "tool")):
+            text = "a step must be a pair of an action and its observation"
+            raise Unconvertible("message_kind_unknown", text, f"intermediate_steps[{index}]", type(step).__name__)
+        action, observation = step
+        log = getattr(action, "message_log", None)
+        if log:  # the messages of actions that were called together are logged with each of them
+            yield from (message for message in log if id(message) not in logged)
+            logged.update(map(id, log))
+        else:
+            yield _call_message(action, f"step_{index}")
+        call_id = getattr(action, "tool_call_id", None) or ("" if log else f"step_{index}")
+        yield ToolMessage(_observation_content(observation), tool_call_id=call_id)
+    yield AIMessage(answer) if isinstance(answer, str) else answer
+
+
+def _call_message(action: Any, id: str) -> AIMessage:
+    args = action.tool_input if isinstance(action.tool_input, Mapping) else {"__arg1": action.tool_input}
+    thought = str(getattr(action, "log", "") or "").partition("Action:")[0].strip().removeprefix("Thought:").strip()
+    return AIMessage(thought, tool_calls=[{"name": action.tool, "args": dict(args), "id": id}])
+
+
+def _observation_content(observation: Any) -> Any:
+    is_blocks = isinstance(observation, list) and all(
+        isinstance(one, str) or (isinstance(one, dict) and "type" in one) for one in observation
+    )
+    if isinstance(observation, str) or is_blocks:
+        return observation
+    try:
+        return json.dumps(observation, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(observation)

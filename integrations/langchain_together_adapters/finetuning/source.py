@@ -1,26 +1,40 @@
-"""Whatever a LangChain program holds, as training data."""
+"""LangChain's, LangGraph's and LangSmith's objects as training data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, TypeAlias
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompt_values import PromptValue
 
-from langchain_together_adapters.finetuning import langsmith
-from langchain_together_adapters.finetuning.messages import Options, conversation, plain
-from langchain_together_adapters.finetuning.records import Talk, is_message, is_pair, talk_of
+from langchain_together_adapters.finetuning.messages import conversation, plain
+from langchain_together_adapters.finetuning.records import (
+    conversation_of,
+    is_example,
+    is_message,
+    is_pair,
+    is_run,
+    langsmith_json,
+)
 from langchain_together_adapters.tools import wire_tools
-from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
-from together_adapters.finetune.formats.conversations import Expand, expanded
-from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
+from together_adapters.finetune.formats.conversation import Expand
+from together_adapters.finetune.formats.framework_source import (
+    Conversation,
+    FrameworkReader,
+    Tools,
+    records_of,
+    training_data,
+)
+from together_adapters.finetune.formats.langsmith import dataset_examples, runs
+from together_adapters.finetune.formats.options import Options
+from together_adapters.finetune.formats.trace_selection import Result
+from together_adapters.finetune.readers.user_callbacks import CONVERSION_ERRORS
+from together_adapters.finetune.records import Converted, Unconvertible
 
 Schema: TypeAlias = Literal["auto", "messages", "examples", "llm_runs"]
-Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 
 _SCHEMAS: Final = ("auto", "messages", "examples", "llm_runs")
 
@@ -40,7 +54,7 @@ def from_langchain(
     collapse_prefixes: bool | None = None,
     name: str = "langchain",
 ) -> TrainingData:
-    """Read what LangChain, LangGraph and LangSmith hold as rows for training.
+    """Read LangChain's, LangGraph's and LangSmith's objects as training data.
 
     A source is one conversation or many: messages (objects, chunks, pairs of role and text, dicts), prompt values, chat sessions
     and chat loaders, states of graphs and results of agent executors, pairs of a prompt and what came of it, and the examples and
@@ -71,140 +85,76 @@ def from_langchain(
     """
     if schema not in _SCHEMAS:
         raise ValueError(f"schema {schema!r} is none of {', '.join(_SCHEMAS)}")
-    reader = _Reader(Options(reasoning, tool_errors, invalid_tool_calls), schema, tools, input_key, output_key, form, name)
-    records, runs = _records(source, schema)
-
-    def read() -> Iterator[Record]:
-        return reader.read(records())
-
-    whole = drop_prefixes(read) if (runs if collapse_prefixes is None else collapse_prefixes) else read
-    return TrainingData(whole if expand == "whole" else lambda: _expanded(whole(), expand), name)
-
-
-def _expanded(records: Iterable[Record], expand: Expand) -> Iterator[Record]:
-    for record in records:
-        if isinstance(record, Example) and "messages" in record.row:
-            for messages in expanded(record.row["messages"], expand):
-                yield record._replace(row={**record.row, "messages": messages})
-        else:
-            yield record
+    options = Options(
+        input_key=input_key, output_key=output_key, form=form, reasoning=reasoning, tool_errors=tool_errors,
+        invalid_tool_calls=invalid_tool_calls,
+    )  # fmt: skip
+    reader = _Reader(options, schema, tools, name)
+    records, first = _records(source)
+    collapse = schema == "llm_runs" or is_run(first) if collapse_prefixes is None else collapse_prefixes
+    return training_data(lambda: reader.read(records()), name, expand=expand, collapse_prefixes=collapse)
 
 
-def _records(source: Any, schema: Schema) -> tuple[Callable[[], Iterable[Any]], bool]:
-    """Return what gives the records of a source, each time from the beginning, and whether they are runs."""
+def _records(source: Any) -> tuple[Callable[[], Iterable[Any]], Any]:
+    """Return what gives the records of a source, each time from the beginning, and the first of them."""
     if hasattr(source, "lazy_load"):
-        return source.lazy_load, False
-    if _is_one(source):
-        return lambda: (source,), schema == "llm_runs" or langsmith.is_run(source)
+        return source.lazy_load, None
+    if _is_record(source):
+        return lambda: (source,), source
     if not isinstance(source, Iterable) or isinstance(source, str | bytes):
         raise TypeError(f"from_langchain cannot read a {type(source).__name__}")
-    if isinstance(source, Iterator):
-        beginning = list(islice(source, 1))
-        source = chain(beginning, source)
-        if not is_message(next(iter(beginning), None)):
-            return _Once(source), schema == "llm_runs" or any(map(langsmith.is_run, beginning))
-        source = list(source)
-    first = next(iter(source), None)
-    if is_message(first) or isinstance(first, str):
-        return lambda: (source,), False
-    return lambda: source, schema == "llm_runs" or langsmith.is_run(first)
+    return records_of(source, lambda item: is_message(item) or isinstance(item, str))
 
 
-def _is_one(source: Any) -> bool:
+def _is_record(source: Any) -> bool:
     """Whether a source is a single record."""
     if isinstance(source, Mapping | PromptValue) or is_message(source) or is_pair(source):
         return True
     return (
-        langsmith.is_run(source)
-        or langsmith.is_example(source)
+        is_run(source)
+        or is_example(source)
         or isinstance(getattr(source, "messages", None), list)
         or isinstance(getattr(source, "values", None), Mapping)
     )
 
 
-class _Once:
-    """An iterator, which says so when it is asked for a second time."""
+class _Reader(FrameworkReader):
+    """Converts LangChain's records to rows."""
 
-    def __init__(self, items: Iterator[Any]) -> None:
-        self._items: Iterator[Any] | None = items
+    plain = staticmethod(plain)
+    wire_tools = staticmethod(wire_tools)
 
-    def __call__(self) -> Iterator[Any]:
-        if self._items is None:
-            raise DatasetError("the source is an iterator, which was read already; give a list to read it again")
-        items, self._items = self._items, None
-        return items
-
-
-class _Reader:
-    """Records to rows, as the caller wants them."""
-
-    def __init__(
-        self,
-        options: Options,
-        schema: Schema,
-        tools: Tools | None,
-        input_key: str | None,
-        output_key: str | None,
-        form: Literal["conversation", "instruction"] | None,
-        name: str,
-    ) -> None:
+    def __init__(self, options: Options, schema: Schema, tools: Tools | None, name: str) -> None:
+        super().__init__(tools, name, use_plain=options.reasoning == "keep")
         self._options = options
+        self._message_options = replace(options, signed_reasoning="refuse")
         self._schema = schema
-        self._choose = tools if callable(tools) else None
-        self._tools = wire_tools(tools) if tools is not None and not callable(tools) else []
-        self._last: tuple[Any, list[Row]] = (None, [])
-        self._keys = (input_key, output_key)
-        self._form = form
-        self._name = name
 
-    def read(self, records: Iterable[Any]) -> Iterator[Record]:
-        """Read all records."""
-        name = self._name
-        quick, make = not self._choose and self._options.reasoning == "keep", tuple.__new__
-        tools = self._tools
-        for number, record in enumerate(records, 1):
-            try:
-                if quick and type(record) is list:
-                    messages = plain(record)
-                    if messages:
-                        row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                        yield make(Example, (row, number, name, None, ()))
-                        continue
-                for made, group, changed in self._converted(record, number):
-                    yield Example(made, number, name, group, changed)
-            except Unconvertible as refused:
-                yield Refusal(
-                    refused.code, refused.message, number, name, refused.path, refused.value, refused.skipped
-                )  # fmt: skip
+    def convert(self, record: Any, number: int) -> Iterator[Result]:
+        schema = self._schema
+        if schema == "llm_runs" or (schema == "auto" and is_run(record)):
+            return self._langsmith(runs, record)
+        if schema == "examples" or (schema == "auto" and is_example(record)):
+            return self._langsmith(dataset_examples, record)
+        own = conversation_of(record, self._options.input_key, self._options.output_key)
+        return iter((self.with_tools(self._row(own, number), record, own.tools),))
 
-    def _converted(self, record: Any, number: int) -> Iterator[Converted]:
-        talks = langsmith.talks_of(record, self._schema, *self._keys)
-        for talk in [talk_of(record, *self._keys)] if talks is None else talks:
-            yield self._row(talk, record, number)
+    def _langsmith(self, decode: Callable[[Any, Options], Iterator[Result]], record: Any) -> Iterator[Result]:
+        try:
+            results = list(decode(langsmith_json(record), self._options))
+        except CONVERSION_ERRORS as problem:
+            text = f"the record has a format that is not known ({type(problem).__name__}: {str(problem)[:100]})"
+            raise Unconvertible("record_unreadable", text) from None
+        return (self.with_tools(one, record) if isinstance(one, Converted) else one for one in results)
 
-    def _row(self, talk: Talk, record: Any, number: int) -> Converted:
-        if talk.answer is not None:
-            if self._form != "conversation":
-                return Converted({"prompt": talk.messages, "completion": talk.answer}, talk.group)
-            talk = talk._replace(messages=[HumanMessage(talk.messages), AIMessage(talk.answer)])
-        messages, changed = conversation(talk.messages, self._options, number)
-        if not messages:
-            raise Unconvertible("messages_empty", "there is no message")
-        if talk.chat and not any(message["role"] == "assistant" for message in messages):
+    def _row(self, own: Conversation, number: int) -> Converted:
+        messages = own.messages
+        if own.answer is not None:
+            if self._options.form != "conversation":
+                return Converted({"prompt": messages, "completion": own.answer}, own.group)
+            messages = [HumanMessage(messages), AIMessage(own.answer)]
+        rows, changes = conversation(messages, self._message_options, number)
+        if own.is_chat and not any(message["role"] == "assistant" for message in rows):
             text = "no message is the model's: map_ai_messages(sessions, sender=...) says who it is"
             raise Unconvertible("no_assistant_message", text, "messages")
-        tools = self._declared(record, talk.tools)
-        return Converted({"messages": messages, "tools": tools} if tools else {"messages": messages}, talk.group, changed)
-
-    def _declared(self, record: Any, own: Sequence[Any]) -> list[Row]:
-        """The tools of a row: its own, or those that the caller says."""
-        given = own or (self._choose(record) if self._choose else ())
-        if not given:
-            return self._tools
-        if self._last[0] is not given:
-            try:
-                self._last = (given, wire_tools(given))
-            except Exception as problem:
-                text = f"the tools cannot be described: {str(problem).splitlines()[0]}"
-                raise Unconvertible("tool_invalid", text, "tools") from None
-        return self._last[1]
+        return Converted({"messages": rows}, own.group, changes)

@@ -14,10 +14,10 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from together_adapters.finetune.formats.conversations import CHANGED_ID, call, in_one_form, pair_calls
 
 from llama_index_together_adapters.finetuning.images import image_url
 from llama_index_together_adapters.tool_calls import legacy_calls
-from together_adapters.finetune.formats.conversations import CHANGED_ID, call, in_one_form, pair_calls
 from together_adapters.finetune.records import Row, Unconvertible
 
 _ROLES: Final[dict[str, str]] = {"chatbot": "assistant", "model": "assistant", "function": "tool"}

@@ -8,13 +8,14 @@ from itertools import chain, islice
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
+from together_adapters.finetune.formats.conversations import Expand, expanded
+
 from llama_index_together_adapters.finetuning import evaluations
 from llama_index_together_adapters.finetuning.messages import Options, conversation, plain
 from llama_index_together_adapters.finetuning.records import Pair, Talk, is_message, read_record, unpacked
 from llama_index_together_adapters.requests import wire_tools
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
-from together_adapters.finetune.formats.conversations import Expand, expanded
 from together_adapters.finetune.formats.rag import RagPrompt
 from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
 from together_adapters.finetune.writing.trace_prefixes import drop_prefixes

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.finetune.formats.reading import says, user
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import load
-from together_adapters.finetune.formats.registry import DIALECTS
+from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.records import Refusal
 
@@ -54,7 +54,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("schema", DIALECTS)
+@pytest.mark.parametrize("schema", DATA_FORMATS)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_every_record_comes_out(schema: str, data: st.DataObject):
@@ -66,7 +66,7 @@ def test_every_record_comes_out(schema: str, data: st.DataObject):
     except DatasetError:
         return
     found = list(loaded.records())
-    unpacked = DIALECTS[schema].unpack is not None
+    unpacked = DATA_FORMATS[schema].unpack is not None
     numbers = [record.number for record in found]
     assert set(numbers) <= set(range(1, len(records) + 1))
     assert unpacked or set(numbers) == set(range(1, len(records) + 1))
@@ -86,15 +86,15 @@ def test_detection_never_fails_otherwise_than_it_says(records: list[Any]):
         pass
 
 
-@pytest.mark.parametrize("schema", DIALECTS)
-def test_a_good_record_of_every_dialect_is_recognised(schema: str):
+@pytest.mark.parametrize("schema", DATA_FORMATS)
+def test_a_good_record_of_every_format_is_recognised(schema: str):
     declared = schema in ("hh", "chatml", "handler", "openai")
     assert len(list(load([GOOD[schema]], schema))) == 1
     if not declared:
         assert list(load([GOOD[schema]])) == list(load([GOOD[schema]], schema))
 
 
-@pytest.mark.parametrize("schema", DIALECTS)
+@pytest.mark.parametrize("schema", DATA_FORMATS)
 def test_a_hundred_thousand_brackets_break_nothing(schema: str, tmp_path: Path):
     deep: Any = "x"
     for _ in range(5000):

@@ -426,6 +426,6 @@ def test_examples_that_give_no_row():
     assert only_refusal(load([several])).code == "columns_undeclared"
     assert only_row(load([several], input_key="question")) == {"prompt": "q", "completion": "a"}
     assert only_refusal(load([several], input_key="x")).code == "column_missing"
-    assert only_refusal(load([example({"q": "q"}, None)], "examples")).code == "answer_missing"
+    assert only_refusal(load([example({"q": "q"}, None)], "examples")).code == "example_without_output"
     assert only_refusal(load([example({"q": "q"}, {"a": "a"}, attachments={"x": 1})])).code == "attachments_unsupported"
     assert only_refusal(load([example({"messages": [user()]}, {"messages": [user()]})])).code == "answer_missing"

@@ -165,7 +165,7 @@ def test_runs() -> None:
 
 def test_only_messages_are_made_of_runs() -> None:
     evil = {"lc": 1, "type": "constructor", "id": ["langchain", "llms", "Evil"], "kwargs": {"x": 1}}
-    assert only([run(inputs={"messages": [[evil]]})]).code == "message_kind_unknown"
+    assert only([run(inputs={"messages": [[evil]]})]).code == "foreign_class"
 
 
 def example(inputs: dict[str, Any], outputs: dict[str, Any] | None, **fields: Any) -> SmithExample:

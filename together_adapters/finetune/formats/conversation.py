@@ -1,93 +1,100 @@
-"""What all chat dialects share: content and its parts, calls and their results, declarations of tools, and a conversation in the making."""
+"""The builder of conversations that all chat formats share: contents and their parts, tool calls and their results, tool declarations."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json
 
 from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.images import image_part
+from together_adapters.finetune.formats.images import base64_url, image_part
 from together_adapters.finetune.formats.options import DEFAULTS, Options
 from together_adapters.finetune.records import Converted, Row, Unconvertible
+
+Expand: TypeAlias = Literal["whole", "last_turn", "every_assistant_turn"]
 
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _REASONING_PARTS: Final = frozenset({"reasoning", "thinking"})
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-class Talk:
-    """A conversation in the making.
+class _OpenCall(NamedTuple):
+    """A tool call that has no result yet; `turn` is the index of its message, `generated` whether the builder chose its id."""
 
-    Calls without an id are given one, `call_1`, `call_2`, ..., and results without an id go to the call that they answer: the first
-    open one of their name, or the first open one.
+    id: str
+    name: str
+    turn: int
+    generated: bool
+
+
+class ConversationBuilder:
+    """Builds the messages of a row, one after the other.
+
+    Calls without an id get one, `call_1`, `call_2`, ..., and results without an id go to the call that they answer: the first open
+    one of their name, or the first open one, of the latest message that has any.
 
     Attributes:
+        options: The options of the source.
         messages: The messages so far.
-        changed: The codes of what was altered, in order.
+        changes: The codes of what was altered, in order.
     """
 
     def __init__(self, options: Options = DEFAULTS) -> None:
         self.options = options
         self.messages: list[Row] = []
-        self.changed: list[str] = []
-        self._open: list[tuple[str, str]] = []
-        self._taken: set[str] = set()
-        self._images = False
-        self._lists = False
+        self.changes: list[str] = []
+        self._open: list[_OpenCall] = []
+        self._call_ids: set[str] = set()
+        self._has_images = False
+        self._has_parts = False
 
     @property
     def path(self) -> str:
-        """Where the next message will stand."""
+        """The path of the next message."""
         return f"messages[{len(self.messages)}]"
 
     def change(self, code: str) -> None:
-        """Note that something was altered."""
-        if code not in self.changed:
-            self.changed.append(code)
+        """Record that something was altered."""
+        if code not in self.changes:
+            self.changes.append(code)
 
-    def add(self, role: Any, content: Any, **more: Any) -> None:
-        """Add a message that is neither an answer nor a result."""
-        self._append({"role": role, "content": self.content(content, role), **more})
+    def add(self, role: Any, content: Any, /, **fields: Any) -> None:
+        """Add a message that is neither an answer nor the result of a call."""
+        self._append({"role": role, "content": self.content(content, role), **fields})
 
-    def answer(self, content: Any, calls: Iterable[Row] = (), reasoning: str | None = None, **more: Any) -> None:
-        """Add an answer; reasoning that stands among the parts of the content is taken out of it.
-
-        Args:
-            content: Text or parts.
-            calls: What it calls, as `call` makes it; without an id where there is none.
-            reasoning: What it thought.
-            **more: Further keys of the message.
-        """
-        made = [self._named(made) for made in calls]
+    def answer(self, content: Any, calls: Iterable[Row] = (), reasoning: str | None = None, /, **fields: Any) -> None:
+        """Add an assistant message, whose calls are those of `call`; reasoning among the parts of its content is split off."""
+        tool_calls = [self._with_id(one) for one in calls]
         if isinstance(content, list):
-            content, thought = self._without_reasoning(content)
-            reasoning = reasoning or thought
+            content, parts_reasoning = self._split_reasoning(content)
+            reasoning = reasoning or parts_reasoning
         message: Row = {"role": "assistant"}
-        said = self.content(content, "assistant")
-        if said or not made:
-            message["content"] = said
+        value = self.content(content, "assistant")
+        if value or not tool_calls:
+            message["content"] = value
         if reasoning:
             message["reasoning"] = reasoning
-        if made:
-            message["tool_calls"] = made
-        self._append(message | more)
+        if tool_calls:
+            message["tool_calls"] = tool_calls
+        self._append(message | fields)
 
-    def result(self, content: Any, id: str | None = None, name: str | None = None, **more: Any) -> None:
-        """Add the result of a call.
+    def result(self, content: Any, id: str | None = None, name: str | None = None, /, **fields: Any) -> None:
+        """Add the result of a call; without an id it is matched with an open call.
 
         Raises:
-            Unconvertible: No open call can be the one, and no id says which it is.
+            Unconvertible: No open call matches.
         """
-        said = self.content(content, "tool")
-        if isinstance(said, list):
-            if any(part["type"] != "text" for part in said):
+        value = self.content(content, "tool")
+        if isinstance(value, list):
+            if any(part["type"] != "text" for part in value):
                 raise Unconvertible("image_outside_user_message", "the result of a tool holds an image", self.path)
-            said = "".join(part["text"] for part in said)
+            value = "".join(part["text"] for part in value)
             self.change("text_parts_joined")
-        self._append({"role": "tool", "tool_call_id": self._answered(id, name), "content": said, **more})
+        self._append({"role": "tool", "tool_call_id": self._match(id, name), "content": value, **fields})
 
     def content(self, value: Any, role: str) -> Any:
         """Return a content as the service takes it: a text, or a list of text and image parts.
@@ -101,26 +108,20 @@ class Talk:
             value = [value]
         if not isinstance(value, list | tuple):
             raise Unconvertible("content_wrong_type", f"content is {kind_of(value)}", f"{self.path}.content", value)
-        parts = [self._part(part, role, f"{self.path}.content[{place}]") for place, part in enumerate(value)]
-        self._lists = True
+        parts = [self._part(part, role, f"{self.path}.content[{index}]") for index, part in enumerate(value)]
+        self._has_parts = True
         return parts
 
     def converted(self, tools: Any = None, group: str | None = None, extra: Row | None = None) -> Converted:
-        """Return the conversation as a row.
-
-        Args:
-            tools: The declared tools, in any of the forms that `tools_of` takes.
-            group: The conversation's or trace's id.
-            extra: Further columns.
-        """
+        """Return the conversation as a row, with its tools (in any form that `tools_of` reads), its group and further columns."""
         if not self.messages:
             raise Unconvertible("messages_empty", "there is no message")
-        if self._lists:
-            self._level()
+        if self._has_parts:
+            self._unify_contents()
         row: Row = {"messages": self.messages}
-        if declared := tools_of(tools, self.options):
-            row["tools"] = declared
-        return Converted(row | extra if extra else row, group, tuple(self.changed))
+        if tools and (declarations := tools_of(tools, self.options)):
+            row["tools"] = declarations
+        return Converted(row | extra if extra else row, group, tuple(self.changes))
 
     def _append(self, message: Row) -> None:
         self.messages.append(message)
@@ -139,83 +140,157 @@ class Talk:
         if kind in _IMAGE_PARTS:
             if role != "user":
                 raise Unconvertible("image_outside_user_message", f"a message of role {role} has an image", path)
-            self._images = True
-            return image_part(_image_of(part, path), self.options, path)
+            self._has_images = True
+            return self._image(part, path)
         raise Unconvertible(
             "content_part_unsupported", f"a part of type {kind if isinstance(kind, str) else kind_of(part)!r} cannot be trained on",
             path, part,
         )  # fmt: skip
 
-    def _without_reasoning(self, parts: list[Any]) -> tuple[list[Any], str]:
-        """Take reasoning out of a list of parts; that which cannot be read is refused."""
-        kept: list[Any] = []
-        thought: list[str] = []
-        for place, part in enumerate(parts):
+    def _image(self, part: Row, path: str) -> Row:
+        return image_part(_image_of(part, path), self.options, path)
+
+    def _split_reasoning(self, parts: list[Any]) -> tuple[list[Any], str]:
+        """Split a list of parts into contents and reasoning; encrypted reasoning is refused."""
+        contents: list[Any] = []
+        reasoning: list[str] = []
+        for index, part in enumerate(parts):
             if isinstance(part, dict) and part.get("type") in _REASONING_PARTS:
                 text = next((part[key] for key in ("reasoning", "thinking", "text", "content") if part.get(key)), None)
                 if not isinstance(text, str):
                     raise Unconvertible(
-                        "reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{place}]"
+                        "reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{index}]"
                     )  # fmt: skip
-                thought.append(text)
+                reasoning.append(text)
             elif isinstance(part, dict) and part.get("type") == "redacted_thinking":
-                raise Unconvertible("reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{place}]")
+                raise Unconvertible("reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{index}]")
             else:
-                kept.append(part)
-        return kept, "\n".join(thought)
+                contents.append(part)
+        return contents, "\n".join(reasoning)
 
-    def _named(self, made: Row) -> Row:
-        """Give a call an id when it has none."""
-        id: str = made.get("id") or ""
-        if not id:
-            number = len(self._taken) + 1
-            while (id := f"call_{number}") in self._taken:
-                number += 1
+    def _with_id(self, one: Row) -> Row:
+        """Return a call with an id, and remember it as open."""
+        id: str = one.get("id") or ""
+        generated = not id
+        if generated:
+            id = next(id for id in self._new_ids() if id not in self._call_ids)
             self.change("tool_call_id_made")
-        self._taken.add(id)
-        self._open.append((id, made["function"]["name"]))
-        return {"id": id, "type": "function", "function": made["function"]}
+        self._call_ids.add(id)
+        self._open.append(_OpenCall(id, one["function"]["name"], len(self.messages), generated))
+        return {"id": id, "type": "function", "function": one["function"]}
 
-    def _answered(self, id: str | None, name: str | None) -> str:
-        """Return the id of the call that a result answers."""
+    def _new_ids(self) -> Iterator[str]:
+        return (f"call_{number}" for number in count(len(self._call_ids) + 1))
+
+    def _match(self, id: str | None, name: str | None) -> str:
+        """Return the id of the call that a result answers, which then is no longer open."""
         if id:
-            self._open = [pair for pair in self._open if pair[0] != id]
+            self._open = [call for call in self._open if call.id != id]
             return id
-        places = [place for place, pair in enumerate(self._open) if name is None or pair[1] == name]
-        if not places:
-            called = f" of {name!r}" if name else ""
-            raise Unconvertible("tool_result_unmatched", f"no open call{called} is answered by this result", self.path)
-        self.change("tool_call_id_made")
-        return self._open.pop(places[0])[0]
+        candidates = self._candidates(self._open)
+        match = next((call for call in candidates if name is None or call.name == name), None)
+        if match is None:
+            of_name = f" of {name!r}" if name else ""
+            raise Unconvertible("tool_result_unmatched", f"no open call{of_name} is answered by this result", self.path)
+        return self._answered_by(match)
 
-    def _level(self) -> None:
-        """Give all contents one form: parts where there are images, else texts."""
+    def _candidates(self, calls: Sequence[_OpenCall]) -> list[_OpenCall]:
+        """Order calls by how likely a result belongs to them: the latest message first, and within it the first call."""
+        return sorted(calls, key=lambda call: -call.turn)
+
+    def _answered_by(self, match: _OpenCall) -> str:
+        self._open.remove(match)
+        self.change("tool_call_id_made")
+        return match.id
+
+    def _unify_contents(self) -> None:
+        """Make all contents lists of parts where there are images, and texts elsewhere."""
         for message in self.messages:
             content = message.get("content")
-            if self._images and isinstance(content, str) and message["role"] != "tool":
+            if self._has_images and isinstance(content, str) and message["role"] != "tool":
                 message["content"] = [{"type": "text", "text": content}]
                 self.change("content_to_parts")
-            elif not self._images and isinstance(content, list):
+            elif not self._has_images and isinstance(content, list):
                 message["content"] = "".join(part["text"] for part in content)
                 self.change("text_parts_joined")
+
+
+class FrameworkConversationBuilder(ConversationBuilder):
+    """Builds the conversation of a framework's messages, which has been held together by ids and parts of its own.
+
+    A user's parts of text stay parts, images keep an address that may not be fetched, and a result that answers no call keeps
+    its empty id: validation reports what the service does not take.
+
+    Args:
+        options: The options of the source.
+        number: The number of the record. Ids of calls that have none then are `call_{number}_0`, `call_{number}_1`, ...
+    """
+
+    def __init__(self, options: Options = DEFAULTS, number: int | None = None) -> None:
+        super().__init__(options)
+        self._number = number
+        self._own_ids = (f"call_{number}_{index}" for index in count())
+
+    def text(self, parts: Any, role: str, separator: str) -> Any:
+        """Return a content that must be text as one text, with the separator between its parts."""
+        if isinstance(parts, str) or parts is None:
+            return parts
+        value = self.content(parts, role)
+        if len(value) > 1:
+            self.change("text_parts_joined")
+        return separator.join(part["text"] for part in value)
+
+    def user_content(self, parts: Any) -> Any:
+        """Return a user's content: a single part of text as text, others as parts."""
+        value = self.content(parts, "user")
+        return value[0]["text"] if isinstance(value, list) and len(value) == 1 and value[0]["type"] == "text" else value
+
+    def _new_ids(self) -> Iterator[str]:
+        return super()._new_ids() if self._number is None else self._own_ids
+
+    def _image(self, part: Row, path: str) -> Row:
+        image, fields = _image_of(part, path), part.get("image_url")
+        is_address = isinstance(image, str) and not image.startswith("data:")
+        if is_address and self.options.root is None and (self.options.fetch is None or "://" not in image):
+            url = image
+        else:
+            url = image_part(image, self.options, path)["image_url"]["url"]
+        return {"type": "image_url", "image_url": {**fields, "url": url} if isinstance(fields, dict) else {"url": url}}
+
+    def _match(self, id: str | None, name: str | None) -> str:
+        if id and any(call.id == id for call in self._open):
+            return super()._match(id, name)
+        candidates = [call for call in self._candidates(self._open) if call.generated or not id]
+        match = next((call for call in candidates if call.name == name), None)
+        if match is None and candidates and (not name or len(candidates) == 1):
+            match = candidates[0]
+        return id or "" if match is None else self._answered_by(match)
+
+    def _unify_contents(self) -> None:
+        if not any(isinstance(message.get("content"), list) for message in self.messages):
+            return
+        for message in self.messages:
+            content = message.get("content")
+            if isinstance(content, str) and (content or not message.get("tool_calls")):
+                message["content"] = [{"type": "text", "text": content}]
+                self.change("content_to_parts")
 
 
 def call(name: Any, arguments: Any, id: Any = None, options: Options = DEFAULTS, path: str = "") -> Row:
     """Return a tool call; its id is None where there is none.
 
-    Args:
-        name: The function.
-        arguments: An object, or its JSON text.
-        id: What results name it by.
-        options: Says what becomes of nulls in an object.
-        path: Where the call stands, for errors.
-
     Raises:
-        Unconvertible: There is no name, or the arguments are no object.
+        Unconvertible: There is no name, or the arguments are neither an object nor a text.
     """
     if not isinstance(name, str) or not name:
         raise Unconvertible("tool_call_invalid", "a call names no function", path, name)
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments_text(arguments, options, path)}}
+
+
+def openai_calls(calls: Any, options: Options = DEFAULTS, path: str = "") -> list[Row]:
+    """Return calls of OpenAI's format, whose function may stand in them or be they themselves."""
+    functions = [(one.get("function") or {}, one.get("id")) for one in calls or ()]
+    return [call(one.get("name"), one.get("arguments"), id, options, path) for one, id in functions]
 
 
 def arguments_text(value: Any, options: Options = DEFAULTS, path: str = "") -> str:
@@ -232,7 +307,7 @@ def arguments_text(value: Any, options: Options = DEFAULTS, path: str = "") -> s
 def json_text(value: Any, path: str = "") -> str:
     """Return a value as JSON text, written as `json.dumps` does but for letters outside ASCII, which stay."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _encode_json(value)
     except (TypeError, ValueError, RecursionError) as problem:
         raise Unconvertible("not_json", f"the value is not JSON: {problem}", path) from None
 
@@ -255,23 +330,23 @@ def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
 
 
 def tools_of(tools: Any, options: Options = DEFAULTS, path: str = "tools") -> list[Row]:
-    """Return declared tools in the service's form.
+    """Return declared tools as the service takes them.
 
     Args:
-        tools: A list, or its JSON text: of OpenAI tools, of legacy functions, or with `input_schema`.
+        tools: A list, or its JSON text: of OpenAI's tools, of legacy functions, or of Anthropic's with `input_schema`.
         options: Says what becomes of nulls, which tables invent.
-        path: Where they stand, for errors.
+        path: Their path, for errors.
 
     Raises:
-        Unconvertible: A tool has none of these forms.
+        Unconvertible: A tool is of no known kind.
     """
     tools = parsed(tools, path, "tools_not_list") if tools else None
     if not tools:
         return []
     if not isinstance(tools, list | tuple):
         raise Unconvertible("tools_not_list", f"tools must be a list, not {kind_of(tools)}", path, tools)
-    made = [_tool(parsed(tool, f"{path}[{place}]", "tool_invalid"), f"{path}[{place}]") for place, tool in enumerate(tools)]
-    return [without_nulls(tool) for tool in made] if options.null_arguments == "drop" else made
+    rows = [_tool(parsed(tool, f"{path}[{index}]", "tool_invalid"), f"{path}[{index}]") for index, tool in enumerate(tools)]
+    return [without_nulls(tool) for tool in rows] if options.null_arguments == "drop" else rows
 
 
 def _tool(tool: Any, path: str) -> Row:
@@ -282,9 +357,11 @@ def _tool(tool: Any, path: str) -> Row:
         function = function if isinstance(function, dict) else tool
         schema = next((function[key] for key in ("parameters", "input_schema") if function.get(key) is not None), None)
         if isinstance(function.get("name"), str):
-            kept = {key: function[key] for key in ("name", "description", "strict") if function.get(key) is not None}
-            return {"type": "function", "function": kept if schema is None else kept | {"parameters": parsed(schema, path)}}
-    raise Unconvertible("tool_invalid", "a tool has no name, or a form that is not known", path, tool)
+            fields = {key: function[key] for key in ("name", "description", "strict") if function.get(key) is not None}
+            return {
+                "type": "function", "function": fields if schema is None else fields | {"parameters": parsed(schema, path)},
+            }  # fmt: skip
+    raise Unconvertible("tool_invalid", "a tool has no name, or its format is not known", path, tool)
 
 
 def without_nulls(value: Any) -> Any:
@@ -301,8 +378,29 @@ def has_nulls(value: Any) -> bool:
     return isinstance(value, list) and any(has_nulls(item) for item in value)
 
 
+def expanded(messages: list[Row], expand: Expand) -> list[list[Row]]:
+    """Return the rows that a conversation makes.
+
+    Args:
+        messages: The conversation.
+        expand: `whole` trains on every answer; `last_turn` on those after the last question; `every_assistant_turn` makes a row
+            for each answer, which ends with it. Messages that are trained on have weight 1, the others 0.
+    """
+    if expand == "whole":
+        return [messages]
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if expand == "last_turn":
+        question = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
+        return [_with_weights(messages, {index for index in answers if index >= question})]
+    return [_with_weights(messages[: index + 1], {index}) for index in answers] or [messages]
+
+
+def _with_weights(messages: Sequence[Row], answers: set[int]) -> list[Row]:
+    return [{**message, "weight": int(index in answers)} for index, message in enumerate(messages)]
+
+
 def _image_of(part: Row, path: str) -> Any:
-    """Return what an image part holds: an address, or bytes with their type."""
+    """Return the image of an image part: an address, or bytes with their type."""
     image = next((part[key] for key in ("image_url", "image", "url", "path") if part.get(key) is not None), None)
     data = part.get("base64") or part.get("data")
     source = part.get("source")
@@ -310,7 +408,7 @@ def _image_of(part: Row, path: str) -> Any:
         image, data = source.get("url"), source.get("data")
         part = {"mime_type": source.get("media_type")}
     if image is None and isinstance(data, str):
-        return f"data:{part.get('mime_type') or 'image/png'};base64,{data}"
+        return base64_url(data, part.get("mime_type"))
     if image is None:
         raise Unconvertible("image_unreadable", "an image part holds no image", path, part)
     if isinstance(image, dict) and isinstance(image.get("url"), str):

@@ -1,28 +1,19 @@
-"""Which dialect a source speaks, by the columns of its first records: exactly one must fit, nothing is guessed."""
+"""Recognises the format of a source by its first records: exactly one format must fit, nothing is guessed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final
 
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.preference import ANSWERS
+from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.formats.span_attributes import attributes_of, spans
 from together_adapters.finetune.readers.fields import field
-from together_adapters.finetune.readers.user_callbacks import STUMBLES
+from together_adapters.finetune.readers.user_callbacks import CONVERSION_ERRORS
 from together_adapters.finetune.records import Unconvertible
 
-_COLUMNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("messages", ("messages",)),
-    ("prompt_completion", ("prompt", "completion")),
-    ("text", ("text",)),
-    ("preference", ("chosen", "rejected")),
-    ("preference", ("preferred_output", "non_preferred_output")),
-    ("alpaca", ("instruction", "output")),
-    ("llm_runs", ("run_type", "inputs")),
-    ("labelled_rag", ("query", "reference_answer")),
-    ("query_response", ("queries", "responses")),
-)
 _RETRIEVAL: Final = (
     ("queries", "corpus", "relevant_docs"), ("anchor", "positive"), ("query", "positive"), ("query", "pos"),
     ("sentence1", "sentence2"), ("query", "passages"),
@@ -32,73 +23,69 @@ _OTEL: Final = ("gen_ai.",)
 
 
 def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
-    """Return the name of the dialect of some records.
+    """Return the name of the format of some records.
 
     Args:
         records: The first of a source.
         pair: Whether answers that are scored may be paired.
 
     Raises:
-        SchemaDetectionError: None fits, several do, or it is data that trains nothing here.
+        SchemaDetectionError: No format fits, several do, or no job trains on such data.
     """
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     columns: list[str] = []
     for record in records:
         refuse(record, pair)
         try:
-            fitting = candidates(record, pair)
+            names |= dict.fromkeys(candidates(record, pair))
         except SchemaDetectionError:
             raise
-        except (Unconvertible, *STUMBLES):
+        except (Unconvertible, *CONVERSION_ERRORS):
             continue
-        for name in fitting:
-            found[name] = None
         if isinstance(record, dict) and not columns:
             columns = [str(key) for key in record][:20]
-    if len(found) == 1:
-        return next(iter(found))
-    if found:
-        raise _error(
-            f"several schemas fit: {', '.join(found)}; say which with schema=, or name the columns with columns=", *found
-        )
-    listed = f" with the columns {', '.join(columns)}" if columns else ""
-    raise _error(f"no schema fits records{listed}; say which it is with schema=, or name the columns with columns=")
+    if len(names) == 1:
+        return next(iter(names))
+    if names:
+        raise _error(f"several formats fit: {', '.join(names)}; name one with schema=, or name the columns with columns=", *names)
+    with_columns = f" with the columns {', '.join(columns)}" if columns else ""
+    raise _error(f"no format fits records{with_columns}; name it with schema=, or name the columns with columns=")
 
 
 def candidates(record: Any, pair: str | None = None) -> list[str]:
-    """Return the dialects that a record may be of."""
+    """Return the formats that a record may have."""
     if isinstance(record, list):
         return ["messages"] if record and isinstance(record[0], dict) and "role" in record[0] else []
     if not isinstance(record, dict):
         return _of_object(record)
-    there = {key for key, value in record.items() if value is not None}
-    found = [name for name, needed in _COLUMNS if there.issuperset(needed)]
-    if "chosen" in there and _is_sharegpt(record):
-        found = [name for name in found if name != "preference"]
+    columns = {key for key, value in record.items() if value is not None}
+    names = [name for name, format in DATA_FORMATS.items() if any(map(columns.issuperset, format.columns))]
     if _is_sharegpt(record):
-        found.append("sharegpt")
-    if "preference" in found and _is_text_pair(record):
+        names.append("sharegpt")
+        if "chosen" in columns and "preference" in names:
+            names.remove("preference")
+    if "preference" in names and _is_text_pair(record):
         raise _error(
             "whole dialogues as text, without a prompt, have no place where the answer begins; for HH's say schema='hh'", "hh"
         )
     if pair and any(isinstance(record.get(name), list) for name in ANSWERS):
-        found.append("preference")
-    found += _of_documents(record, there) + _of_traces(record, there)
-    if {"inputs", "outputs"} <= there and "llm_runs" not in found:
-        found.append("examples")
-    return list(dict.fromkeys(found))
+        names.append("preference")
+    names += _of_documents(record) + _of_traces(record, columns)
+    if {"inputs", "outputs"} <= columns and "llm_runs" not in names:
+        names.append("examples")
+    return list(dict.fromkeys(names))
 
 
 def refuse(record: Any, pair: str | None = None) -> None:
-    """Look for data that no job trains on.
+    """Refuse data that no job trains on.
 
     Raises:
-        SchemaDetectionError: It is such, and why.
+        SchemaDetectionError: It is such data; the message says why.
     """
     if not isinstance(record, dict):
         return
     if "input_ids" in record:
-        raise _error("the data is tokenized already: it stays Parquet; look at it with check_jsonl and give its path to start")
+        raise _error("the data is tokenized already: it stays Parquet; check it with check_jsonl and give its path to start")
     if any(all(name in record for name in names) for names in _RETRIEVAL):
         raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
     if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
@@ -120,7 +107,7 @@ def _is_text_pair(record: dict[str, Any]) -> bool:
     )
 
 
-def _of_documents(record: dict[str, Any], there: set[str]) -> list[str]:
+def _of_documents(record: dict[str, Any]) -> list[str]:
     examples = record.get("examples")
     if isinstance(examples, list) and examples and isinstance(examples[0], dict) and "reference_answer" in examples[0]:
         return ["labelled_rag"]
@@ -132,11 +119,11 @@ def _of_documents(record: dict[str, Any], there: set[str]) -> list[str]:
     return []
 
 
-def _of_traces(record: dict[str, Any], there: set[str]) -> list[str]:
-    if "observations" in there or ({"type", "input", "output"} <= there and there & {"traceId", "trace_id"}):
+def _of_traces(record: dict[str, Any], columns: set[str]) -> list[str]:
+    if "observations" in columns or ({"type", "input", "output"} <= columns and columns & {"traceId", "trace_id"}):
         return ["langfuse"]
-    if there & {"attributes", "resourceSpans", "resource_spans"} or any("." in str(key) for key in record):
-        return list(dict.fromkeys(name for span in _some(spans(record)) for name in _of_span(span)))
+    if columns & {"attributes", "resourceSpans", "resource_spans"} or any("." in str(key) for key in record):
+        return list(dict.fromkeys(name for span in islice(spans(record), 100) for name in _of_span(span)))
     return []
 
 
@@ -152,10 +139,6 @@ def _of_span(span: Any) -> list[str]:
     if attributes_of(span, _OPENINFERENCE):
         return ["openinference"]
     return ["otel"] if attributes_of(span, _OTEL) else []
-
-
-def _some(items: Iterable[Any]) -> list[Any]:
-    return [item for _, item in zip(range(100), items, strict=False)]
 
 
 def _error(message: str, *names: str) -> SchemaDetectionError:

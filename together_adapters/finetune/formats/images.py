@@ -1,8 +1,12 @@
-"""Images as the service takes them: data URLs. Files are read below a folder that the user names, addresses only by the user's hand."""
+"""Images as the service takes them: data URLs. Files are read only below `root=`, and addresses only by the user's `fetch=`.
+
+Data sets often keep images in a column of their own; `with_images` puts them where the messages refer to them.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, Final
 
@@ -10,6 +14,9 @@ from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.records import Row, Unconvertible
 
 MAX_BYTES: Final = 10 * 2**20
+_BASE64_PREFIXES: Final = {"iVBOR": "image/png", "/9j/": "image/jpeg", "UklGR": "image/webp", "R0lGOD": "image/gif"}
+_PAYLOAD_KEYS: Final = ("image", "image_url", "url", "path", "base64", "data", "source")
+_PLACEHOLDER: Final = "<image>"
 
 
 def image_part(image: Any, options: Options, path: str) -> Row:
@@ -18,7 +25,7 @@ def image_part(image: Any, options: Options, path: str) -> Row:
     Args:
         image: Bytes, a data URL, an address, a path, a PIL image, or the `{"bytes", "path"}` of a data set.
         options: Says where paths and addresses may be read.
-        path: Where the image stands, for errors.
+        path: The path of the image in its record, for errors.
 
     Raises:
         Unconvertible: It is no image that the service takes, or may not be read.
@@ -28,10 +35,10 @@ def image_part(image: Any, options: Options, path: str) -> Row:
 
 def _url(image: Any, options: Options, path: str) -> str:
     if isinstance(image, dict):
-        given = [image[key] for key in ("bytes", "url", "path", "data") if image.get(key) is not None]
-        if not given:
+        image_fields = [image[key] for key in ("bytes", "url", "path", "data") if image.get(key) is not None]
+        if not image_fields:
             raise Unconvertible("image_unreadable", "an image has neither bytes nor a path", path, image)
-        image = given[0]
+        image = image_fields[0]
     if isinstance(image, bytes | bytearray | memoryview):
         return data_url(bytes(image), path)
     if isinstance(image, str):
@@ -79,9 +86,77 @@ def data_url(data: bytes, path: str) -> str:
 
 
 def image_type(data: bytes) -> str | None:
-    """Return what the first bytes of a file say it is."""
+    """Return the type of an image by its first bytes: `png`, `jpeg`, `webp`, or None for others."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     return "webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def base64_url(data: str, mime_type: str | None = None) -> str:
+    """Return base64 text as a data URL; without a declared type it gets that of its first bytes."""
+    mime_type = mime_type or base64_type(data) or "image/png"
+    return f"data:{mime_type};base64,{data}"
+
+
+def base64_type(data: str) -> str | None:
+    """Return the MIME type of an image in base64 by its first bytes."""
+    return next((kind for prefix, kind in _BASE64_PREFIXES.items() if data.startswith(prefix)), None)
+
+
+def with_images(messages: list[Any], record: Row) -> list[Any]:
+    """Return messages with the images of the column `images` in place of their placeholders.
+
+    A placeholder is a part `{"type": "image"}` that holds nothing, or `<image>` in a user's text. Without any, all images come
+    before the text of the first question.
+
+    Raises:
+        Unconvertible: There are more images than placeholders, or fewer.
+    """
+    images = record.get("images", record.get("image"))
+    if images is None:
+        return messages
+    images = list(images) if isinstance(images, list | tuple) else [images]
+    placeholders = sum(_placeholders(message) for message in messages)
+    if not placeholders and images:
+        return _before_first_question(messages, images)
+    if placeholders != len(images):
+        raise Unconvertible("image_count", f"there are {len(images)} images and {placeholders} places for them", "images")
+    remaining = iter(images)
+    return [_replace_placeholders(message, remaining) if _placeholders(message) else message for message in messages]
+
+
+def _placeholders(message: Any) -> int:
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        return content.count(_PLACEHOLDER) if message.get("role") == "user" else 0
+    return sum(_is_placeholder(part) for part in content) if isinstance(content, list) else 0
+
+
+def _is_placeholder(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "image" and all(part.get(key) is None for key in _PAYLOAD_KEYS)
+
+
+def _replace_placeholders(message: Row, images: Iterator[Any]) -> Row:
+    content = message["content"]
+    if isinstance(content, list):
+        parts = [{"type": "image", "image": next(images)} if _is_placeholder(part) else part for part in content]
+        return {**message, "content": parts}
+    parts = []
+    for index, text in enumerate(content.split(_PLACEHOLDER)):
+        if index:
+            parts.append({"type": "image", "image": next(images)})
+        if text.strip():
+            parts.append({"type": "text", "text": text})
+    return {**message, "content": parts}
+
+
+def _before_first_question(messages: list[Any], images: list[Any]) -> list[Any]:
+    for index, message in enumerate(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            rest = content if isinstance(content, list) else [{"type": "text", "text": content}]
+            question = {**message, "content": [{"type": "image", "image": image} for image in images] + rest}
+            return [*messages[:index], question, *messages[index + 1 :]]
+    raise Unconvertible("image_count", f"there are {len(images)} images and no question for them", "images")

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator
 from pydantic_core import to_json
 
 from together_adapters.finetune.fingerprints import digest
-from together_adapters.finetune.readers.files import Found, Item
+from together_adapters.finetune.readers.files import Item, SourceRecord
 from together_adapters.finetune.records import Refusal
 
-Waiting = dict[bytes, list[Found]]
+ByPrompt = dict[bytes, list[SourceRecord]]
 
 
-def paired(items: Iterable[Item]) -> Iterator[Item]:
-    """Pair each good answer with a bad one to the same prompt, in the order of the source; what finds no partner is refused.
+def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
+    """Pair each good answer with a bad one to the same prompt, in the order of the source; those without a partner are refused.
 
     Args:
         items: Records with `prompt`, `completion` and `label`.
     """
-    waiting: tuple[Waiting, Waiting] = ({}, {})
+    unpaired: tuple[ByPrompt, ByPrompt] = ({}, {})
     for item in items:
         if isinstance(item, Refusal):
             yield item
@@ -30,18 +30,19 @@ def paired(items: Iterable[Item]) -> Iterator[Item]:
             continue
         key = digest(to_json(record.get("prompt"), serialize_unknown=True))
         label = record["label"]
-        others = waiting[not label].get(key)
+        others = unpaired[not label].get(key)
         if not others:
-            waiting[label].setdefault(key, []).append(item)
+            unpaired[label].setdefault(key, []).append(item)
             continue
         other = others.pop(0)
         if not others:
-            del waiting[not label][key]
+            del unpaired[not label][key]
         good, bad = (item, other) if label else (other, item)
-        pair = {**good.value, "chosen": good.value.get("completion"), "rejected": bad.value.get("completion")}
-        yield Found(item.number, item.source, {key: value for key, value in pair.items() if key not in ("completion", "label")})
+        columns = {key: value for key, value in good.value.items() if key not in ("completion", "label")}
+        pair = {**columns, "chosen": good.value.get("completion"), "rejected": bad.value.get("completion")}
+        yield SourceRecord(item.number, item.source, pair)
         yield Refusal(
             "paired_with_another", "its answer is in the row of another record", other.number, other.source, skipped=True
         )
-    for left in (item for side in waiting for items in side.values() for item in items):
-        yield Refusal("pref_unscored", "no other answer to the prompt has the other label", left.number, left.source, "label")
+    for item in (item for side in unpaired for items in side.values() for item in items):
+        yield Refusal("pref_unscored", "no other answer to the prompt has the other label", item.number, item.source, "label")

@@ -1,90 +1,287 @@
-"""LangChain's messages as JSON: read by an own list of classes, since what builds any class from a file builds an attacker's too."""
+"""LangChain's messages as JSON. Classes are those of a fixed list: to build any class that a file names would build an attacker's."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.conversation import Talk, call
+from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, call, openai_calls
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.records import Row, Unconvertible
 
 _CLASSES: Final = {
-    "HumanMessage": "human", "HumanMessageChunk": "human", "AIMessage": "ai", "AIMessageChunk": "ai",
-    "SystemMessage": "system", "SystemMessageChunk": "system", "ToolMessage": "tool", "ToolMessageChunk": "tool",
-    "FunctionMessage": "function", "FunctionMessageChunk": "function", "ChatMessage": "chat", "ChatMessageChunk": "chat",
+    f"{name}{suffix}": kind
+    for name, kind in {
+        "HumanMessage": "human", "AIMessage": "ai", "SystemMessage": "system", "ToolMessage": "tool", "FunctionMessage": "function",
+        "ChatMessage": "chat",
+    }.items()
+    for suffix in ("", "Chunk")
 }  # fmt: skip
-_KINDS: Final = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function", "chat": ""}
-_HOMES: Final = ("langchain", "langchain_core")
-_NO_CONTENT: Final = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call"})
+_ROLES: Final = {
+    "human": "user", "user": "user", "ai": "assistant", "assistant": "assistant", "system": "system", "developer": "developer",
+    "tool": "tool", "function": "function",
+}  # fmt: skip
+_KINDS: Final = frozenset({*_ROLES, "chat"})
+_CALL_BLOCKS: Final = frozenset({"tool_use", "tool_call", "function_call"})
+_NO_CONTENT: Final = _CALL_BLOCKS | {"tool_call_chunk", "input_json_delta", "invalid_tool_call"}
+_REASONING_BLOCKS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 
 
 def is_message(value: Any) -> bool:
-    """Whether a value looks like a message in one of LangChain's three JSON forms, or in OpenAI's."""
+    """Whether a value looks like a message as LangChain writes it, or like one of OpenAI's."""
     if not isinstance(value, dict):
         return False
-    return value.get("lc") == 1 or value.get("type") in _CLASSES or value.get("type") in _KINDS or "role" in value
+    if value.get("lc") == 1:
+        return value.get("type") == "constructor" and "generation" not in str(value.get("id")).lower()
+    kind = value.get("type")
+    return "role" in value or (isinstance(kind, str) and (kind in _CLASSES or kind in _KINDS))
 
 
-def read_lc(talk: Talk, message: Any) -> None:
-    """Take a message into a conversation.
+def is_pair(value: Any) -> bool:
+    """Whether a value is a message as a pair of its role and its content."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    return isinstance(value[0], str) and value[0] in _ROLES and isinstance(value[1], str | list)
+
+
+def read_langchain_messages(builder: FrameworkConversationBuilder, messages: Iterable[Any]) -> None:
+    """Add messages to a conversation, each as `read_langchain_message` takes it."""
+    for message in messages:
+        read_langchain_message(builder, message)
+
+
+def read_langchain_message(builder: FrameworkConversationBuilder, message: Any) -> None:
+    """Add a message to a conversation.
 
     Args:
-        talk: The conversation.
-        message: `{"lc": 1, "id": [...], "kwargs"}`, `{"type", "data"}`, `{"type", "content"}`, or OpenAI's form.
+        builder: The conversation.
+        message: `{"lc": 1, "id": [...], "kwargs"}`, `{"type", "data"}`, `{"type", "content"}`, OpenAI's `{"role", "content"}`, a pair of
+            role and content, or a user's text.
 
     Raises:
-        Unconvertible: It is of no class that is known, or holds what cannot be trained on.
+        Unconvertible: Its class is not known, or it holds what cannot be trained on.
     """
+    if isinstance(message, str):
+        message = {"type": "human", "content": message}
+    elif is_pair(message):
+        message = {"type": message[0], "content": message[1]}
     if not isinstance(message, dict):
-        raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", talk.path, message)
+        raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
     if "role" in message and "lc" not in message and message.get("type") not in _KINDS:
-        read_message(talk, message)
-        return
-    kind, fields = _fields(talk, message)
-    role = _KINDS[kind] or fields.get("role")
-    extra = fields.get("additional_kwargs") or {}
-    if role == "assistant":
-        _read_answer(talk, fields, extra)
-    elif role in ("tool", "function"):
-        status = {"status": "error"} if fields.get("status") == "error" else {}
-        talk.result(fields.get("content"), fields.get("tool_call_id"), fields.get("name"), **status)
+        _read_openai_message(builder, message)
     else:
-        named = {"name": fields["name"]} if fields.get("name") else {}
-        talk.add(extra.get("__openai_role__") or role, fields.get("content"), **named)
+        read_fields(builder, *_kind_and_fields(builder, message))
 
 
-def _fields(talk: Talk, message: Row) -> tuple[str, Row]:
-    """The kind of a message, and what it holds."""
+def _kind_and_fields(builder: FrameworkConversationBuilder, message: Row) -> tuple[str, Row]:
     if "lc" in message:
-        home = message.get("id") or [""]
-        name = home[-1] if isinstance(home, list) and home[0] in _HOMES else None
+        id = message.get("id")
+        name = id[-1] if isinstance(id, list) and id else None
         if message.get("type") != "constructor" or name not in _CLASSES:
-            raise Unconvertible("foreign_class", "it is no message of LangChain", talk.path, message.get("id"))
+            raise Unconvertible("foreign_class", "it is no message of LangChain", builder.path, id)
         return _CLASSES[name], message.get("kwargs") or {}
     kind = message.get("type")
     kind = _CLASSES.get(str(kind), kind)
     if kind not in _KINDS:
-        raise Unconvertible("foreign_class", f"there is no message of type {kind!r}", talk.path, kind)
+        raise Unconvertible("foreign_class", f"there is no message of type {kind!r}", builder.path, kind)
     data = message.get("data")
     return str(kind), data if isinstance(data, dict) else message
 
 
-def _read_answer(talk: Talk, fields: Row, extra: Row) -> None:
-    if fields.get("invalid_tool_calls"):
+def _read_openai_message(builder: FrameworkConversationBuilder, message: Row) -> None:
+    """Add a message of OpenAI's format, whose single part of text becomes a text as with all other messages."""
+    content = message.get("content")
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict) and content[0].get("type") == "text":
+        message = {**message, "content": content[0].get("text")}
+    read_message(builder, message)
+
+
+def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Mapping[str, Any]) -> None:
+    """Add a message whose class is known: `human`, `ai`, `system`, `developer`, `tool`, `function` or `chat`.
+
+    Raises:
+        Unconvertible: It holds what cannot be trained on.
+    """
+    role = _ROLES.get(str(fields.get("role")).lower() if kind == "chat" else kind)
+    if role is None:
         raise Unconvertible(
-            "tool_call_invalid", "the answer has a tool call that could not be read", talk.path, fields["invalid_tool_calls"]
+            "role_unknown", f"there is no role {fields.get('role')!r}", f"{builder.path}.role", fields.get("role")
         )
-    path = f"{talk.path}.tool_calls"
-    made = [call(one.get("name"), one.get("args"), one.get("id"), talk.options, path) for one in fields.get("tool_calls") or ()]
-    if not made:
-        legacy = extra.get("function_call")
-        given = extra.get("tool_calls") or ([{"function": legacy}] if isinstance(legacy, dict) else [])
-        for one in given:
-            function = one.get("function") or {}
-            made.append(call(function.get("name"), function.get("arguments"), one.get("id"), talk.options, path))
-    content = fields.get("content")
+    content, extra, name = fields.get("content"), fields.get("additional_kwargs") or {}, fields.get("name")
+    names = {"name": name} if name else {}
+    if role == "assistant":
+        _read_answer(builder, content, extra, fields, names)
+    elif role == "user":
+        _read_user(builder, content, names)
+    elif role in ("tool", "function"):
+        _read_result(builder, content, fields.get("tool_call_id"), name, fields.get("status"))
+        if role == "function" and not builder.messages[-1]["tool_call_id"]:
+            raise Unconvertible(
+                "tool_result_unmatched", f"the result of the function {name!r} follows no call of it", builder.path
+            )
+    else:
+        role = extra.get("__openai_role__") or role
+        builder.add(role, builder.text(_parts(builder, content), role, "\n"), **names)
+
+
+def _read_user(builder: FrameworkConversationBuilder, content: Any, names: Row) -> None:
+    """Add a user's message; tool results in it, as Anthropic's users write them, become messages of their own."""
+    if not isinstance(content, list):
+        builder.add("user", content, **names)
+        return
+    rest = [block for block in content if _kind(block) != "tool_result"]
+    for block in content:
+        if _kind(block) == "tool_result":
+            _read_result(
+                builder, block.get("content") or "", block.get("tool_use_id"), None, "error" if block.get("is_error") else ""
+            )
+    if rest or not content:
+        builder.add("user", builder.user_content(_parts(builder, rest)), **names)
+
+
+def _read_result(builder: FrameworkConversationBuilder, content: Any, id: Any, name: Any, status: Any) -> None:
+    fields: Row = {"name": name} if name else {}
+    if status == "error":
+        if builder.options.tool_errors == "drop_row":
+            raise Unconvertible("tool_error", "a tool failed in this conversation", builder.path, skipped=True)
+        builder.change("tool_error")
+        fields["status"] = status  # no part of the row's format; `Fixes` reads and removes it
+    builder.result(builder.text(_parts(builder, content), "tool", "\n"), id, name, **fields)
+
+
+def _read_answer(
+    builder: FrameworkConversationBuilder, content: Any, extra: Mapping[str, Any], fields: Mapping[str, Any], names: Row
+) -> None:  # fmt: skip
+    if extra.get("audio"):
+        raise Unconvertible("content_part_unsupported", "a spoken answer cannot be trained on", builder.path, "audio")
+    blocks = content if isinstance(content, list) else []
+    reasoning = _reasoning(builder, extra, blocks)
+    calls = _calls(builder, fields, extra, blocks)
     if isinstance(content, list):
-        content = [part for part in content if not (isinstance(part, dict) and part.get("type") in _NO_CONTENT)]
-    reasoning = extra.get("reasoning_content") or extra.get("reasoning")
-    talk.answer(content, made, reasoning if isinstance(reasoning, str) else None)
+        content = [block for block in content if _kind(block) not in _NO_CONTENT and _kind(block) not in _REASONING_BLOCKS]
+    text = builder.text(_parts(builder, content), "assistant", "")
+    if not text and isinstance(extra.get("refusal"), str):
+        text = extra["refusal"]
+    builder.answer(text, calls, reasoning, **names)
+
+
+def _calls(
+    builder: FrameworkConversationBuilder, fields: Mapping[str, Any], extra: Mapping[str, Any], blocks: list[Any]
+) -> list[Row]:  # fmt: skip
+    """The calls of an answer: those that LangChain has parsed, that stand in blocks alone, that it could not parse, and legacy ones."""
+    options, path = builder.options, f"{builder.path}.tool_calls"
+    calls = [call(one.get("name"), one.get("args"), one.get("id"), options, path) for one in fields.get("tool_calls") or ()]
+    invalid = fields.get("invalid_tool_calls") or ()
+    ids = {one["id"] for one in calls} | {one.get("id") or "" for one in invalid}
+    for block in blocks:
+        if _kind(block) in _CALL_BLOCKS and block.get("name"):
+            id = block.get("call_id") or block.get("id") or ""
+            if id not in ids:
+                arguments = next((block[key] for key in ("input", "args", "arguments") if key in block), {})
+                calls.append(call(block["name"], arguments, id, options, path))
+                ids.add(id)
+    for index, one in enumerate(invalid):
+        calls += _invalid_call(builder, one, f"{builder.path}.invalid_tool_calls[{index}]")
+    if not calls and not invalid:
+        legacy = extra.get("function_call")
+        calls = openai_calls(
+            extra.get("tool_calls") or ([{"function": legacy}] if isinstance(legacy, Mapping) else []), options, path
+        )
+    return calls
+
+
+def _invalid_call(builder: FrameworkConversationBuilder, one: Mapping[str, Any], path: str) -> list[Row]:
+    choice = builder.options.invalid_tool_calls
+    if choice == "refuse":
+        text = f"the arguments of a call of {one.get('name')!r} could not be parsed"
+        raise Unconvertible("tool_call_invalid", text, path, one.get("args") or "")
+    if choice == "drop":
+        builder.change("invalid_tool_call_dropped")
+        return []
+    return [call(one.get("name"), one.get("args"), one.get("id"), builder.options, path)]
+
+
+def _reasoning(builder: FrameworkConversationBuilder, extra: Mapping[str, Any], blocks: list[Any]) -> str | None:
+    """The reasoning of an answer, from wherever providers put it; None where it is to be left out, which is counted."""
+    value = extra.get("reasoning_content") or extra.get("reasoning")
+    path = f"{builder.path}.content"
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, Mapping):
+        text = _reasoning_text(builder, value, path)
+    else:
+        texts = (
+            _reasoning_text(builder, block, f"{path}[{index}]")
+            for index, block in enumerate(blocks)
+            if _kind(block) in _REASONING_BLOCKS
+        )
+        text = "".join(texts)
+    if text and builder.options.reasoning == "drop":
+        builder.change("reasoning_dropped")
+        return None
+    return text
+
+
+def _reasoning_text(builder: FrameworkConversationBuilder, block: Mapping[str, Any], path: str) -> str:
+    inner = block.get("reasoning_content")
+    fields = {**block, **(inner if isinstance(inner, Mapping) else {}), **(block.get("extras") or {})}
+    value = fields.get("reasoning") or fields.get("thinking") or fields.get("text") or inner
+    if not isinstance(value, str):
+        summaries = fields.get("summary") or fields.get("content") or ()
+        texts = [summaries] if isinstance(summaries, str) else [one.get("text") for one in summaries if isinstance(one, Mapping)]
+        value = "\n".join(str(text or "") for text in texts)
+    is_encrypted = block.get("type") == "redacted_thinking" or bool(fields.get("encrypted_content"))
+    is_signed = is_encrypted or bool(fields.get("signature"))
+    if is_signed and builder.options.reasoning == "drop":
+        return value or "encrypted"
+    if (is_signed and not value) or (is_signed and builder.options.signed_reasoning == "refuse"):
+        text = "reasoning that is signed or encrypted cannot be trained on; reasoning='drop' leaves it out"
+        raise Unconvertible("reasoning_unreadable", text, path)
+    return value
+
+
+def _parts(builder: FrameworkConversationBuilder, content: Any) -> Any:
+    """Return blocks as the parts that the builder reads."""
+    if not isinstance(content, list | tuple):
+        return content
+    return [_part(block, f"{builder.path}.content[{index}]") for index, block in enumerate(content)]
+
+
+def _part(block: Any, path: str) -> Any:
+    kind = _kind(block)
+    if kind == "refusal":
+        return {"type": "text", "text": block.get("refusal") or ""}
+    if kind == "text-plain":
+        return {"type": "text", "text": block.get("text")}
+    if not isinstance(block, Mapping):
+        return block
+    if isinstance(guarded := block.get("guard_content"), Mapping):
+        text = guarded.get("text")
+        return {"type": "text", "text": str(text.get("text") if isinstance(text, Mapping) else text or "")}
+    if kind == "text" and not block.get("text"):
+        return {"type": "text", "text": ""}
+    image = block.get("image")
+    if kind in (None, "image") and isinstance(image, Mapping) and "format" in image:  # Bedrock's
+        source = image.get("source")
+        return _with_bytes(source.get("bytes") if isinstance(source, Mapping) else None, f"image/{image['format']}", path)
+    if kind == "media" and str(block.get("mime_type")).startswith("image/"):
+        return _with_bytes(block.get("data"), block["mime_type"], path)
+    if kind in ("image", "image_url") and not any(
+        block.get(key) for key in ("image_url", "image", "url", "base64", "data", "source")
+    ):
+        raise Unconvertible("image_invalid", "an image has neither a url nor base64 data", path, kind)
+    return block
+
+
+def _with_bytes(data: Any, mime_type: str, path: str) -> Row:
+    if isinstance(data, bytes | bytearray):
+        data = b64encode(data).decode("ascii")
+    if not isinstance(data, str):
+        raise Unconvertible("image_invalid", "an image without its bytes cannot be trained on", path)
+    return {"type": "image", "base64": data, "mime_type": mime_type}
+
+
+def _kind(block: Any) -> Any:
+    return block.get("type") if isinstance(block, Mapping) else None

@@ -6,26 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.conversation import Talk
+from together_adapters.finetune.formats.conversation import ConversationBuilder
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.span_attributes import decoded
-from together_adapters.finetune.formats.trace_selection import finished, selected
+from together_adapters.finetune.formats.trace_selection import Result, answer_rows, selected
 from together_adapters.finetune.readers.fields import field, text_or_none
-from together_adapters.finetune.records import Converted, Row, Unconvertible
-
-Result = Converted | Unconvertible
+from together_adapters.finetune.records import Row, Unconvertible
 
 
 def observations(document: Any) -> Iterator[Any]:
     """Give the observations of a trace, each with the trace's session and scores, or what is an observation already."""
-    listed = document.get("observations") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
+    items = document.get("observations") if isinstance(document, dict) else None
+    if not isinstance(items, list):
         yield document
         return
-    told = {"traceId": document.get("id"), "sessionId": document.get("sessionId"), "scores": document.get("scores")}
-    for one in listed:
-        yield {**{key: value for key, value in told.items() if value is not None}, **one} if isinstance(one, dict) else one
+    context = {"traceId": document.get("id"), "sessionId": document.get("sessionId"), "scores": document.get("scores")}
+    for item in items:
+        yield {**{key: value for key, value in context.items() if value is not None}, **item} if isinstance(item, dict) else item
 
 
 def conversation(observation: Any, options: Options) -> Iterator[Result]:
@@ -39,49 +37,46 @@ def conversation(observation: Any, options: Options) -> Iterator[Result]:
     if output is None or output == "":
         raise Unconvertible("run_pending", "the generation has no output", skipped=True)
     selected(observation, options)
-    asked, tools = _asked(decoded(field(observation, "input"), "input"))
+    question, tools = _question(decoded(field(observation, "input"), "input"))
     group = text_or_none(field(observation, "sessionId", "session_id", "traceId", "trace_id"))
-    answers = _answers(output)
-    for answer, reason in answers:
-        try:
-            finished(reason)
-            talk = Talk(options)
-            for message in [*asked, {"role": "assistant", **answer}]:
-                if not isinstance(message, dict):
-                    raise Unconvertible("message_not_object", f"a message is {kind_of(message)}", talk.path, message)
-                read_message(talk, {"role": "user", **message})
-            if len(answers) > 1:
-                talk.change("one_of_several_answers")
-            yield talk.converted(tools, group)
-        except Unconvertible as refused:
-            yield refused
+    yield from answer_rows(question, _answers(output), _read, options, tools, group)
+
+
+def _read(builder: ConversationBuilder, message: Any) -> None:
+    if not isinstance(message, dict):
+        raise Unconvertible("message_not_object", f"a message is {kind_of(message)}", builder.path, message)
+    read_message(builder, {"role": "user", **message})
 
 
 def decoded_output(output: Any) -> Any:
-    """Return an output; a text that is the JSON of a message or of calls is taken as such, any other is what was said."""
+    """Return an output; a text that is the JSON of a message or of calls is decoded, any other is the answer."""
     if isinstance(output, str) and output.lstrip().startswith("{") and ('"tool_calls"' in output or '"role"' in output):
         return decoded(output, "output")
     return output
 
 
-def _asked(given: Any) -> tuple[list[Any], Any]:
+def _question(value: Any) -> tuple[list[Any], Any]:
     """The messages of an input, and the tools beside them."""
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}], None
-    if isinstance(given, list):
-        return given, None
-    if isinstance(given, dict):
-        if isinstance(messages := given.get("messages"), list):
-            return messages, given.get("tools") or given.get("functions")
-        if "role" in given:
-            return [given], None
-        if isinstance(prompt := given.get("prompt"), str):
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}], None
+    if isinstance(value, list):
+        return value, None
+    if isinstance(value, dict):
+        if isinstance(messages := value.get("messages"), list):
+            return messages, value.get("tools") or value.get("functions")
+        if "role" in value:
+            return [value], None
+        if isinstance(prompt := value.get("prompt"), str):
             return [{"role": "user", "content": prompt}], None
-    raise Unconvertible("messages_empty", f"the input holds no messages: it is {kind_of(given)}", "input", given)
+    raise Unconvertible("messages_empty", f"the input holds no messages: it is {kind_of(value)}", "input", value)
 
 
 def _answers(output: Any) -> list[tuple[Row, Any]]:
-    """The answers of an output, each with the reason for which it ended."""
+    """The answers of an output, each with its finish reason."""
+    return [({"role": "assistant", **answer}, reason) for answer, reason in _output_messages(output)]
+
+
+def _output_messages(output: Any) -> list[tuple[Row, Any]]:
     if isinstance(output, str):
         return [({"content": output}, None)]
     if isinstance(output, list) and output and isinstance(output[-1], dict):

@@ -1,94 +1,52 @@
-"""LangSmith: runs of models as they are exported, and the examples of its datasets."""
+"""LangSmith: the runs of models, and the examples of datasets, as its client gives them or exports them.
+
+This is the one decoder of both: `load` gives it the JSON of files, and `from_langchain` what it makes of LangChain's objects.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
-from together_adapters.finetune.formats.conversation import Talk, parsed
-from together_adapters.finetune.formats.langchain_json import is_message, read_lc
+from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
+from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_messages
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.trace_selection import finished, selected
+from together_adapters.finetune.formats.trace_selection import Result, finished, selected
 from together_adapters.finetune.readers.fields import field, nested, text_or_none
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
+Question: TypeAlias = "str | list[Any]"
+
 _THREADS: Final = ("thread_id", "conversation_id", "session_id")
-_MODELS: Final = ("llm", "chat_model")
-Result = Converted | Unconvertible
+_MODEL_RUNS: Final = (None, "llm", "chat_model")
+_TOOLS: Final = ("tools", "functions")
+_ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
 
 
 def runs(run: Any, options: Options) -> Iterator[Result]:
-    """Convert a run: a row for each answer that it gave."""
+    """Convert a run: a row for each answer of a model, or the one conversation that a chain or graph returned."""
     kind = field(run, "run_type")
-    if kind not in _MODELS:
+    outputs = parsed(field(run, "outputs"), "outputs")
+    conversation = outputs.get("messages") if isinstance(outputs, Mapping) and kind not in _MODEL_RUNS else None
+    if kind not in _MODEL_RUNS and not (isinstance(conversation, list) and conversation):
         raise Unconvertible("run_not_of_model", f"the run is a {kind}", skipped=True)
     if error := field(run, "error"):
-        raise Unconvertible("run_failed", f"the run failed: {str(error)[:100]}", skipped=True)
-    outputs = parsed(field(run, "outputs"), "outputs")
+        raise Unconvertible("run_failed", f"the run failed: {str(error)[:100]}", "error", skipped=True)
     if not outputs or field(run, "status") == "pending":
-        raise Unconvertible("run_pending", "the run has no answer yet", skipped=True)
+        raise Unconvertible("run_pending", "the run has no answer yet", "outputs", skipped=True)
     selected(run, options)
     inputs = parsed(field(run, "inputs"), "inputs") or {}
-    told = nested(run, "extra", "invocation_params") or {}
-    tools = told.get("tools") or told.get("functions") or inputs.get("tools") or inputs.get("functions")
-    metadata = nested(run, "extra", "metadata") or {}
-    group = next((metadata[name] for name in _THREADS if metadata.get(name)), None) or field(run, "trace_id", "id")
-    asked, answered = _batches(inputs), _answers(outputs)
-    if len(asked) != len(answered):
-        raise Unconvertible("batch_uneven", f"{len(asked)} questions have {len(answered)} lists of answers", "outputs")
-    for question, answers in zip(asked, answered, strict=True):
-        for answer in answers:
-            yield _row(question, answer, tools, text_or_none(group), options, len(answers) > 1)
-
-
-def _row(question: list[Any], answer: Row, tools: Any, group: str | None, options: Options, several: bool) -> Result:
-    try:
-        finished(_finish(answer))
-        talk = Talk(options)
-        for message in question:
-            read_lc(talk, message)
-        read_lc(talk, answer.get("message") or {"role": "assistant", "content": answer.get("text")})
-        if several:
-            talk.change("one_of_several_answers")
-        return talk.converted(tools, group)
-    except Unconvertible as refused:
-        return refused
-
-
-def _finish(answer: Row) -> Any:
-    told = answer.get("finish_reason") or nested(answer, "generation_info", "finish_reason")
-    message = answer.get("message") or {}
-    fields = message.get("kwargs") or message
-    return told or nested(fields, "response_metadata", "finish_reason") or nested(fields, "response_metadata", "stop_reason")
-
-
-def _batches(inputs: Row) -> list[list[Any]]:
-    """The questions of a run: one, or those of a batch."""
-    messages = inputs.get("messages")
-    if isinstance(messages, list) and messages:
-        return messages if isinstance(messages[0], list) else [messages]
-    prompts = inputs.get("prompts") or ([inputs["prompt"]] if isinstance(inputs.get("prompt"), str) else [])
-    if not prompts:
-        raise Unconvertible("messages_empty", "the run has neither messages nor prompts", "inputs", list(inputs))
-    return [[{"role": "user", "content": prompt}] for prompt in prompts]
-
-
-def _answers(outputs: Row) -> list[list[Row]]:
-    """The answers to each question."""
-    generations = outputs.get("generations")
-    if isinstance(generations, list) and generations:
-        return generations if isinstance(generations[0], list) else [generations]
-    choices = outputs.get("choices")
-    if isinstance(choices, list) and choices:
-        return [choices]
-    if is_message(outputs.get("message")):
-        return [[{"message": outputs["message"]}]]
-    if is_message(outputs):
-        return [[{"message": outputs}]]
-    messages = outputs.get("messages")
-    if isinstance(messages, list) and messages:
-        return [[{"message": messages[-1]}]]
-    raise Unconvertible("answer_missing", "the outputs hold no answer", "outputs", list(outputs))
+    tools = _tools(nested(run, "extra", "invocation_params"), inputs)
+    group = _thread(nested(run, "extra", "metadata")) or text_or_none(field(run, "trace_id", "id"))
+    if conversation:
+        yield _row(conversation, {"messages": []}, tools, group, options)
+        return
+    questions, answers = _questions(inputs), _answers(outputs)
+    if len(questions) != len(answers):
+        raise Unconvertible("batch_uneven", f"{len(questions)} questions have {len(answers)} lists of answers", "outputs")
+    for question, candidates in zip(questions, answers, strict=True):
+        for candidate in candidates:
+            yield _row(question, candidate, tools, group, options, len(candidates) > 1)
 
 
 def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
@@ -97,44 +55,154 @@ def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
     if field(example, "attachments"):
         raise Unconvertible("attachments_unsupported", "an example with attachments cannot become a row", "attachments")
     if not outputs:
-        raise Unconvertible("answer_missing", "the example has no reference output", "outputs")
+        raise Unconvertible("example_without_output", "the example has no output", "outputs")
     selected(example, options)
-    asked = _only(inputs or {}, options.input_key, "input_key", ("messages", "tools", "functions"))
-    said = _only(outputs, options.output_key, "output_key", ("message", "messages", "generations", "output", "choices"))
-    if isinstance(asked, str) and isinstance(said, str) and options.form != "conversation":
-        yield Converted({"prompt": asked, "completion": said})
-        return
-    talk = Talk(options)
-    for message in _messages(asked, "user"):
-        read_lc(talk, message)
-    for message in _messages(said, "assistant"):
-        read_lc(talk, message)
-    if talk.messages[-1]["role"] != "assistant":
-        raise Unconvertible("answer_missing", "the example ends without an answer", "outputs")
-    yield talk.converted((inputs or {}).get("tools") or (inputs or {}).get("functions"))
+    inputs, metadata = inputs or {}, field(example, "metadata")
+    question = _question(_field_of(inputs, options.input_key, "input_key", ("messages",)))
+    known = _ANSWERS if isinstance(question, list) or outputs.keys() <= {*_ANSWERS, *_TOOLS} else ()
+    candidates = _references(outputs, options.output_key, known)
+    tools, group = _tools(inputs, outputs, metadata), _thread(metadata)
+    for candidate in candidates:
+        yield _row(question, candidate, tools, group, options, len(candidates) > 1, needs_answer=True)
 
 
-def _only(fields: Row, key: str | None, option: str, known: tuple[str, ...]) -> Any:
-    """What the one field holds that matters; which that is, is never guessed."""
+def _row(
+    question: Question,
+    answer: Row,
+    tools: Any,
+    group: str | None,
+    options: Options,
+    several: bool = False,
+    needs_answer: bool = False,
+) -> Result:
+    """Return a question with one of its answers as a row: an instruction where both are texts, else a conversation."""
+    try:
+        finished(_finish_reason(answer))
+        message, text = answer.get("message"), answer.get("text")
+        changes = ("one_of_several_answers",) if several else ()
+        if isinstance(question, str):
+            is_text = message is None and isinstance(text, str) and "messages" not in answer
+            if is_text and not tools and options.form != "conversation":
+                return Converted({"prompt": question, "completion": text}, group, changes)
+            question = [{"role": "user", "content": question}]
+        messages = answer.get("messages", [message if message is not None else {"role": "assistant", "content": text}])
+        if question and messages[: len(question)] == question:
+            messages = messages[len(question) :]
+        builder = FrameworkConversationBuilder(options)
+        read_langchain_messages(builder, question)
+        length = len(builder.messages)
+        read_langchain_messages(builder, messages)
+        if needs_answer and not any(message["role"] == "assistant" for message in builder.messages[length:]):
+            raise Unconvertible("answer_missing", "the example ends without an answer", "outputs")
+        if several:
+            builder.change("one_of_several_answers")
+        return builder.converted(tools, group)
+    except Unconvertible as refusal:
+        return refusal
+
+
+def _tools(*sources: Any) -> Any:
+    """The first declaration of tools in some mappings."""
+    fields = (source.get(name) for source in sources if isinstance(source, Mapping) for name in _TOOLS)
+    return next((tools for tools in fields if tools), None)
+
+
+def _thread(metadata: Any) -> str | None:
+    fields = metadata if isinstance(metadata, Mapping) else {}
+    return next((str(fields[name]) for name in _THREADS if fields.get(name)), None)
+
+
+def _finish_reason(answer: Row) -> Any:
+    message = answer.get("message")
+    fields = message if isinstance(message, dict) else {}
+    fields = fields.get("kwargs") or fields.get("data") or fields
+    metadata = fields.get("response_metadata") if isinstance(fields, dict) else None
+    return (
+        answer.get("finish_reason")
+        or nested(answer, "generation_info", "finish_reason")
+        or nested(metadata, "finish_reason")
+        or nested(metadata, "stop_reason")
+    )
+
+
+def _questions(inputs: Row) -> list[Question]:
+    """The questions of a run: one, or those of a batch; texts where it was asked with prompts."""
+    messages = inputs.get("messages")
+    if isinstance(messages, list | tuple) and messages:
+        is_batch = isinstance(messages[0], list) and not is_pair(messages[0])
+        return [*messages] if is_batch else [[*messages]]
+    prompts = inputs.get("prompts") or ([inputs["prompt"]] if isinstance(inputs.get("prompt"), str) else [])
+    if not prompts:
+        raise Unconvertible("messages_empty", "the run has neither messages nor prompts", "inputs", list(inputs))
+    return list(prompts)
+
+
+def _answers(outputs: Row) -> list[list[Row]]:
+    """The answers to each question of a run."""
+    generations = outputs.get("generations")
+    if isinstance(generations, list) and generations:
+        batches = generations if isinstance(generations[0], list) else [generations]
+        return [[_generation(one) for one in batch] for batch in batches]
+    choices = outputs.get("choices")
+    if isinstance(choices, list) and choices:
+        return [[_generation(one) for one in choices]]
+    for value in (outputs.get("message"), outputs.get("output"), outputs):
+        if is_message(value):
+            return [[{"message": value}]]
+        if isinstance(value, str):
+            return [[{"text": value}]]
+    messages = outputs.get("messages") or outputs.get("output")
+    if isinstance(messages, list) and messages:
+        return [[{"message": messages[-1]}]]
+    raise Unconvertible("answer_missing", "the outputs hold no answer", "outputs", list(outputs))
+
+
+def _generation(value: Any) -> Row:
+    """A generation as an object with `message` or `text`; one that was serialised holds them under `kwargs`."""
+    if isinstance(value, dict) and value.get("lc") == 1:
+        value = value.get("kwargs")
+    if not isinstance(value, dict) or (value.get("message") is None and value.get("text") is None):
+        raise Unconvertible("answer_missing", "a generation holds neither a message nor a text", "outputs", value)
+    return value
+
+
+def _field_of(fields: Row, key: str | None, option: str, known: tuple[str, ...]) -> Any:
+    """Return the field that is meant: the one that the option names, a known one, or the only one; none is guessed."""
     if key is not None:
         if key not in fields:
             raise Unconvertible("column_missing", f"there is no {key!r}", option, list(fields))
         return fields[key]
-    for name in known:
-        if name in fields and name not in ("tools", "functions") and fields.keys() <= set(known):
-            return fields[name]
-    if len(fields) == 1:
-        return next(iter(fields.values()))
+    names = [name for name in known if fields.get(name)] or [name for name in fields if name not in _TOOLS]
+    if len(names) == 1 or (names and names[0] in known):
+        return fields[names[0]]
     raise Unconvertible("columns_undeclared", f"{option}= must say which of {', '.join(map(repr, fields))} is meant", option)
 
 
-def _messages(value: Any, role: str) -> list[Any]:
+def _question(value: Any) -> Question:
+    """Return what an example asks: a text, or messages."""
     if isinstance(value, str):
-        return [{"role": role, "content": value}]
+        return value
+    return _messages(value, "input")
+
+
+def _references(outputs: Row, key: str | None, known: tuple[str, ...]) -> list[Row]:
+    """Return the reference answers of an example, as generations or lists of messages."""
+    if key is None and is_message(outputs):
+        return [{"messages": [outputs]}]
+    value = _field_of(outputs, key, "output_key", known)
+    if isinstance(value, str):
+        return [{"text": value}]
+    if key is None and any(value is outputs.get(name) for name in ("generations", "choices")) and isinstance(value, list):
+        return [_generation(one) for one in (value[0] if isinstance(value[0], list) else value)]
+    return [{"messages": _messages(value, "output")}]
+
+
+def _messages(value: Any, path: str) -> list[Any]:
     if isinstance(value, dict):
-        value = [value]
-    if isinstance(value, list) and value and isinstance(value[0], list):
+        inner = value.get("messages")
+        value = inner if isinstance(inner, list) else [value]
+    if isinstance(value, list | tuple) and value and isinstance(value[0], list) and not is_pair(value[0]):
         value = value[0]
-    if not isinstance(value, list) or not value:
-        raise Unconvertible("content_wrong_type", "it is neither a text nor messages", role, value)
+    if not isinstance(value, list | tuple) or not value:
+        raise Unconvertible("content_wrong_type", "it is neither a text nor messages", path, value)
     return [one["message"] if isinstance(one, dict) and isinstance(one.get("message"), dict) else one for one in value]

@@ -5,45 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from together_adapters.finetune.formats.conversation import Talk, parsed
+from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.span_attributes import attributes_of, decoded, failed, trace_of, tree
-from together_adapters.finetune.formats.trace_selection import finished, selected
+from together_adapters.finetune.formats.trace_selection import Result, answer_rows, selected
 from together_adapters.finetune.readers.fields import field, text_or_none
-from together_adapters.finetune.records import Converted, Row, Unconvertible
+from together_adapters.finetune.records import Row, Unconvertible
 
 PREFIXES: Final = ("llm.", "openinference.", "session.")
-Result = Converted | Unconvertible
 
 
 def conversation(span: Any, options: Options) -> Iterator[Result]:
     """Convert a span of a model's call."""
-    found = tree(attributes_of(span, PREFIXES))
-    kind = (found.get("openinference") or {}).get("span", {}).get("kind") or field(span, "span_kind")
-    told = found.get("llm") or {}
-    if (kind is not None and str(kind).upper() != "LLM") or not told:
+    attributes = tree(attributes_of(span, PREFIXES))
+    kind = (attributes.get("openinference") or {}).get("span", {}).get("kind") or field(span, "span_kind")
+    llm = attributes.get("llm") or {}
+    if (kind is not None and str(kind).upper() != "LLM") or not llm:
         raise Unconvertible("run_not_of_model", f"the span is of kind {kind}", skipped=True)
     if failed(span):
         raise Unconvertible("run_failed", "the call failed", skipped=True)
     selected(span, options)
-    asked, answers = (_messages(told.get(name), name) for name in ("input_messages", "output_messages"))
-    if not answers:
+    question, messages = (_messages(llm.get(name), name) for name in ("input_messages", "output_messages"))
+    if not messages:
         raise Unconvertible("run_pending", "the span has no answer", skipped=True)
-    reason = told.get("finish_reason")
-    group = text_or_none((found.get("session") or {}).get("id")) or trace_of(span)
-    tools = [_schema(tool) for tool in decoded(told.get("tools"), "llm.tools") or ()]
-    for answer in answers:
-        try:
-            finished(answer.get("finish_reason") or reason)
-            talk = Talk(options)
-            for message in [*asked, {"role": "assistant", **answer}]:
-                _read(talk, message)
-            if len(answers) > 1:
-                talk.change("one_of_several_answers")
-            yield talk.converted(tools, group)
-        except Unconvertible as refused:
-            yield refused
+    answers = [({"role": "assistant", **answer}, answer.get("finish_reason") or llm.get("finish_reason")) for answer in messages]
+    group = text_or_none((attributes.get("session") or {}).get("id")) or trace_of(span)
+    tools = [_tool(tool) for tool in decoded(llm.get("tools"), "llm.tools") or ()]
+    yield from answer_rows(question, answers, _read, options, tools, group)
 
 
 def _messages(value: Any, name: str) -> list[Row]:
@@ -55,18 +44,18 @@ def _messages(value: Any, name: str) -> list[Row]:
     return messages
 
 
-def _read(talk: Talk, message: Row) -> None:
-    kept = {key: message[key] for key in ("role", "content", "tool_call_id", "reasoning") if message.get(key) is not None}
+def _read(builder: ConversationBuilder, message: Row) -> None:
+    fields = {key: message[key] for key in ("role", "content", "tool_call_id", "reasoning") if message.get(key) is not None}
     contents = message.get("contents")
-    if contents and "content" not in kept:
-        kept["content"] = [_part(part.get("message_content", part)) for part in contents]
+    if contents and "content" not in fields:
+        fields["content"] = [_part(part.get("message_content", part)) for part in contents]
     if name := message.get("name"):
-        kept["name"] = name
-        if kept.get("role") == "tool":
-            del kept["name"]
+        fields["name"] = name
+        if fields.get("role") == "tool":
+            del fields["name"]
     if calls := message.get("tool_calls"):
-        kept["tool_calls"] = [one.get("tool_call", one) if isinstance(one, dict) else one for one in calls]
-    read_message(talk, kept)
+        fields["tool_calls"] = [one.get("tool_call", one) if isinstance(one, dict) else one for one in calls]
+    read_message(builder, fields)
 
 
 def _part(part: Row) -> Row:
@@ -77,7 +66,7 @@ def _part(part: Row) -> Row:
     return part
 
 
-def _schema(tool: Any) -> Any:
+def _tool(tool: Any) -> Any:
     """The declaration of a tool, which is JSON text below `tool.json_schema`."""
     inner = tool.get("tool", tool) if isinstance(tool, dict) else tool
     schema = inner.get("json_schema", inner) if isinstance(inner, dict) else inner

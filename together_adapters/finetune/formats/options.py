@@ -1,4 +1,4 @@
-"""What a user may say about a source, for all dialects alike."""
+"""The options of a source, for all data formats alike."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 Template = Callable[[Mapping[str, Any]], str]
 
-TEXT_DIALECTS: Final = ("chatml", "llama3", "llama2", "mistral")
+CHAT_TEMPLATES: Final = ("chatml", "llama3", "llama2", "mistral")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a source is to be read.
+    """How the records of a source are converted.
 
     Attributes:
         input_key: The field that holds the question, where a record has several.
@@ -22,8 +22,8 @@ class Options:
         root: The folder below which images named by path are read; None reads none.
         fetch: Called with the URL of an image, returns its bytes; None refuses such images.
         template: Makes the text of a prompt: from a record of Alpaca, or a question with its contexts.
-        join: What stands between the instruction of an Alpaca record and its input.
-        form: Whether a question with its answer becomes a conversation or an instruction; None takes what the dialect has.
+        join: The text between the instruction of an Alpaca record and its input.
+        form: Whether a question with its answer becomes a conversation or an instruction; None takes the format's own.
         text_dialect: The chat template that rendered texts were made with.
         pair: `best_vs_worst` makes a preference of answers that are scored or labelled.
         select: Called with a trace's or run's record; False leaves it out.
@@ -31,6 +31,11 @@ class Options:
         padded: Whether the source is a table, which pads objects with nulls.
         null_arguments: Whether nulls in arguments and schemas of tools, which tables invent, are kept or dropped.
         prompt_weights: Whether the turns of a prompt that is a chat are given weight 0.
+        reasoning: Whether reasoning of LangChain's messages is trained on, or left out and counted.
+        signed_reasoning: Whether such reasoning that its provider signed is kept where it can be read, or refused.
+        tool_errors: Whether conversations of LangChain's in which a tool failed are kept and counted, or dropped and counted.
+        invalid_tool_calls: Whether calls that LangChain could not parse refuse the conversation, are kept as they were written,
+            or dropped and counted.
     """
 
     input_key: str | None = None
@@ -47,6 +52,10 @@ class Options:
     padded: bool = False
     null_arguments: Literal["keep", "drop"] = "keep"
     prompt_weights: bool = True
+    reasoning: Literal["keep", "drop"] = "keep"
+    signed_reasoning: Literal["keep", "refuse"] = "keep"
+    tool_errors: Literal["keep", "drop_row"] = "keep"
+    invalid_tool_calls: Literal["refuse", "keep", "drop"] = "refuse"
 
 
 DEFAULTS: Final = Options()

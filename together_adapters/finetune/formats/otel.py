@@ -1,99 +1,93 @@
-"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON; in older forms as events, or value by value."""
+"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON, as events, or value by value.
+
+Before 1.37 every message was an event of the span, and so was every answer. What an event holds is its `body`, its attribute
+`gen_ai.event.content` as JSON text, or its other attributes, depending on the exporter; some write all events into one attribute of
+the span. Older still are flat attributes such as `gen_ai.prompt.0.content`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.conversation import Talk, call, json_text
+from together_adapters.finetune.formats.conversation import ConversationBuilder, call, json_text
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.otel_events import Told, read_told, told_by_events
-from together_adapters.finetune.formats.span_attributes import attributes_of, decoded, failed, trace_of, tree
-from together_adapters.finetune.formats.trace_selection import finished, selected
-from together_adapters.finetune.readers.fields import text_or_none
-from together_adapters.finetune.records import Converted, Row, Unconvertible
+from together_adapters.finetune.formats.span_attributes import all_of, attributes_of, decoded, failed, trace_of, tree
+from together_adapters.finetune.formats.trace_selection import Result, answer_rows, selected
+from together_adapters.finetune.readers.fields import field, text_or_none
+from together_adapters.finetune.records import Row, Unconvertible
 
 PREFIXES: Final = ("gen_ai.", "error.type", "llm.request.functions.")
+_INPUT: Final = "gen_ai.input.messages"
 _OUTPUT: Final = "gen_ai.output.messages"
-Result = Converted | Unconvertible
+_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+_TOOLS: Final = "gen_ai.tool.definitions"
+_EVENT_ROLES: Final = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
+_CHOICE: Final = "gen_ai.choice"
+_CONTENT: Final = "gen_ai.event.content"
+_EVENT_KEYS: Final = ("role", "content", "name", "tool_calls", "reasoning")
+_INDEXED_KEYS: Final = ("role", "content", "tool_calls", "tool_call_id", "reasoning")
 
 
 def conversation(span: Any, options: Options) -> Iterator[Result]:
     """Convert a span: a row for each of its answers."""
-    found = attributes_of(span, PREFIXES)
-    legacy = any(key.startswith(("gen_ai.prompt.", "gen_ai.completion.")) for key in found)
-    whole = "gen_ai.input.messages" in found or _OUTPUT in found
-    told = told_by_events(span) if not legacy and not whole else Told([], [])
-    if not legacy and not whole and not any(told):
+    attributes = attributes_of(span, PREFIXES)
+    is_indexed = any(key.startswith(("gen_ai.prompt.", "gen_ai.completion.")) for key in attributes)
+    is_json = not is_indexed and (_INPUT in attributes or _OUTPUT in attributes)
+    question, answers = ([], []) if is_indexed or is_json else _event_messages(span)
+    if not (is_indexed or is_json or question or answers):
         raise Unconvertible("run_not_of_model", "the span has no messages", skipped=True)
-    if failed(span) or found.get("error.type"):
+    if failed(span) or attributes.get("error.type"):
         raise Unconvertible("run_failed", "the call failed", skipped=True)
     selected(span, options)
-    group = text_or_none(found.get("gen_ai.conversation.id")) or trace_of(span)
-    if legacy:
-        yield from _indexed(tree(found), group, options)
-        return
-    if any(told):
-        yield from _of_events(told, found, group, options)
-        return
-    answers = decoded(found.get(_OUTPUT), _OUTPUT)
+    read, tools = _read_event, attributes.get(_TOOLS)
+    if is_indexed:
+        nested = tree(attributes)
+        read, tools = _read_indexed, nested.get("llm", {}).get("request", {}).get("functions")
+        question, answers = _indexed_messages(nested["gen_ai"])
+    elif is_json:
+        read, answers = _read_parts, _json_answers(attributes)
     if not answers:
         raise Unconvertible("run_pending", "the span has no answer", skipped=True)
+    if is_json:
+        question = _json_question(attributes)
+    group = text_or_none(attributes.get("gen_ai.conversation.id")) or trace_of(span)
+    yield from answer_rows(question, answers, read, options, decoded(tools, _TOOLS), group)
+
+
+def _json_question(attributes: Row) -> list[Any]:
+    instructions = decoded(attributes.get(_INSTRUCTIONS), _INSTRUCTIONS)
+    parts = instructions if isinstance(instructions, list) else [instructions]
+    system = [{"role": "system", "parts": parts}] if instructions else []
+    return [*system, *(decoded(attributes.get(_INPUT), _INPUT) or ())]
+
+
+def _json_answers(attributes: Row) -> list[tuple[Any, Any]]:
+    answers = decoded(attributes.get(_OUTPUT), _OUTPUT) or []
     if not isinstance(answers, list):
         raise Unconvertible("messages_not_list", f"{_OUTPUT} must be a list, not {kind_of(answers)}", _OUTPUT, answers)
-    for answer in answers:
-        yield _row(found, answer, group, options, len(answers) > 1)
+    return [
+        ({"role": "assistant", **answer}, answer.get("finish_reason")) if isinstance(answer, dict) else (answer, None)
+        for answer in answers
+    ]
 
 
-def _row(found: Row, answer: Any, group: str | None, options: Options, several: bool) -> Result:
-    try:
-        finished(answer.get("finish_reason") if isinstance(answer, dict) else None)
-        talk = Talk(options)
-        system = decoded(found.get("gen_ai.system_instructions"), "gen_ai.system_instructions")
-        if system:
-            _read(talk, {"role": "system", "parts": system if isinstance(system, list) else [system]})
-        for message in decoded(found.get("gen_ai.input.messages"), "gen_ai.input.messages") or ():
-            _read(talk, message)
-        _read(talk, {"role": "assistant", **answer} if isinstance(answer, dict) else answer)
-        if several:
-            talk.change("one_of_several_answers")
-        return talk.converted(decoded(found.get("gen_ai.tool.definitions"), "gen_ai.tool.definitions"), group)
-    except Unconvertible as refused:
-        return refused
-
-
-def _of_events(told: Told, found: Row, group: str | None, options: Options) -> Iterator[Result]:
-    """Convert a span whose messages are its events."""
-    if not told.answers:
-        raise Unconvertible("run_pending", "the span has no answer", skipped=True)
-    for answer in told.answers:
-        try:
-            finished(answer.pop("finish_reason"))
-            talk = Talk(options)
-            read_told(talk, [*told.messages, answer])
-            if len(told.answers) > 1:
-                talk.change("one_of_several_answers")
-            yield talk.converted(decoded(found.get("gen_ai.tool.definitions"), "gen_ai.tool.definitions"), group)
-        except Unconvertible as refused:
-            yield refused
-
-
-def _read(talk: Talk, message: Any) -> None:
-    """Take a message of parts into a conversation."""
+def _read_parts(builder: ConversationBuilder, message: Any) -> None:
+    """Add a message that is made of parts."""
     if not isinstance(message, dict):
-        raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", talk.path, message)
+        raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
     parts = message.get("parts")
     if parts is None:
-        read_message(talk, {key: value for key, value in message.items() if key != "finish_reason"})
+        read_message(builder, {key: value for key, value in message.items() if key != "finish_reason"})
         return
     content: list[Any] = []
-    made: list[Row] = []
+    calls: list[Row] = []
     results: list[Row] = []
-    thought: list[str] = []
-    for place, part in enumerate(parts):
-        path = f"{talk.path}.parts[{place}]"
+    reasoning: list[str] = []
+    for index, part in enumerate(parts):
+        path = f"{builder.path}.parts[{index}]"
         if isinstance(part, str):
             content.append({"type": "text", "text": part})
             continue
@@ -101,31 +95,32 @@ def _read(talk: Talk, message: Any) -> None:
         if kind == "text":
             content.append({"type": "text", "text": part.get("content", part.get("text"))})
         elif kind == "tool_call":
-            made.append(call(part.get("name"), part.get("arguments"), part.get("id"), talk.options, path))
+            calls.append(call(part.get("name"), part.get("arguments"), part.get("id"), builder.options, path))
         elif kind == "tool_call_response":
             results.append(part)
         elif kind == "reasoning":
-            thought.append(str(part.get("content") or ""))
+            reasoning.append(str(part.get("content") or ""))
         elif kind in ("blob", "uri") and _is_image(part):
             content.append(_image(part))
         else:
             raise Unconvertible("content_part_unsupported", f"a part of type {kind!r} cannot be trained on", path, part)
-    _put(talk, message, content, made, results, thought)
-
-
-def _put(talk: Talk, message: Row, content: list[Any], made: list[Row], results: list[Row], thought: list[str]) -> None:
-    role = message.get("role")
     for part in results:
-        said = next((part[key] for key in ("response", "result", "content") if part.get(key) is not None), "")
-        talk.result(said if isinstance(said, str) else json_text(said), part.get("id"), part.get("name"))
-    texts = [part["text"] for part in content if part["type"] == "text"]
-    whole: Any = content if len(texts) < len(content) else "".join(map(str, texts))
-    if len(texts) > 1 and len(texts) == len(content):
-        talk.change("text_parts_joined")
-    if role == "assistant":
-        talk.answer(whole, made, "\n".join(thought) or None)
+        value = next((part[key] for key in ("response", "result", "content") if part.get(key) is not None), "")
+        builder.result(value if isinstance(value, str) else json_text(value), part.get("id"), part.get("name"))
+    if message.get("role") == "assistant":
+        builder.answer(_joined(builder, content), calls, "\n".join(reasoning) or None)
     elif content or not results:
-        talk.add(str(role), whole)
+        builder.add(str(message.get("role")), _joined(builder, content))
+
+
+def _joined(builder: ConversationBuilder, content: list[Any]) -> Any:
+    """Return parts of text alone as one text."""
+    texts = [part["text"] for part in content if part["type"] == "text"]
+    if len(texts) < len(content):
+        return content
+    if len(texts) > 1:
+        builder.change("text_parts_joined")
+    return "".join(map(str, texts))
 
 
 def _is_image(part: Row) -> bool:
@@ -133,43 +128,80 @@ def _is_image(part: Row) -> bool:
 
 
 def _image(part: Row) -> Row:
-    data = part.get("content") or part.get("data")
     if part["type"] == "uri":
         return {"type": "image", "image": part.get("uri")}
-    return {"type": "image", "base64": data, "mime_type": part.get("mime_type")}
+    return {"type": "image", "base64": part.get("content") or part.get("data"), "mime_type": part.get("mime_type")}
 
 
-def _indexed(found: Row, group: str | None, options: Options) -> Iterator[Result]:
-    """Convert the older form: `gen_ai.prompt.0.content`, `gen_ai.completion.0.content`."""
-    told = found["gen_ai"]
-    answers = told.get("completion") or []
-    if not answers:
-        raise Unconvertible("run_pending", "the span has no answer", skipped=True)
-    reasons = told.get("response", {}).get("finish_reasons") if isinstance(told.get("response"), dict) else None
-    reasons = decoded(reasons, "gen_ai.response.finish_reasons")
-    tools = found.get("llm", {}).get("request", {}).get("functions")
-    for place, answer in enumerate(answers):
-        try:
-            given = reasons[place] if isinstance(reasons, list) and place < len(reasons) else None
-            finished(answer.get("finish_reason") or given)
-            talk = Talk(options)
-            for message in told.get("prompt") or ():
-                _read_indexed(talk, message)
-            _read_indexed(talk, {"role": "assistant", **answer})
-            if len(answers) > 1:
-                talk.change("one_of_several_answers")
-            yield talk.converted(tools, group)
-        except Unconvertible as refused:
-            yield refused
+def _event_messages(span: Any) -> tuple[list[Row], list[tuple[Any, Any]]]:
+    """The messages and the answers that are events of a span."""
+    question: list[Row] = []
+    answers: list[tuple[Any, Any]] = []
+    for name, body in _events(span):
+        if name == _CHOICE:
+            answers.append((_event_answer(body), body.get("finish_reason")))
+            continue
+        message = _event_message(body, _EVENT_ROLES[name])
+        if message["role"] == "tool" and (id := body.get("id") or body.get("tool_call_id")):
+            message["tool_call_id"] = id
+        question.append(message)
+    return question, answers
 
 
-def _read_indexed(talk: Talk, message: Row) -> None:
-    kept = {
-        key: message[key]
-        for key in ("role", "content", "tool_calls", "tool_call_id", "reasoning")
-        if message.get(key) is not None
-    }
-    content = kept.get("content")
+def _events(span: Any) -> Iterator[tuple[Any, Row]]:
+    """Give the events of a span that are messages: the name and the body of each."""
+    in_attribute = decoded(all_of(span).get("events"), "attributes.events")
+    for event in [*(field(span, "events") or ()), *(in_attribute if isinstance(in_attribute, list) else ())]:
+        attributes = all_of(event)
+        name = field(event, "name", "event_name", "event.name") or attributes.get("event.name")
+        if name == _CHOICE or name in _EVENT_ROLES:
+            body = decoded(attributes.get(_CONTENT, field(event, "body")), _CONTENT)
+            yield name, dict(body) if isinstance(body, Mapping) else attributes
+
+
+def _event_answer(body: Row) -> Row:
+    message = decoded(body.get("message"), "gen_ai.choice.message")
+    fields = dict(message) if isinstance(message, Mapping) else {**body, "content": message or body.get("content")}
+    if not fields.get("tool_calls") and body.get("tool_calls"):
+        fields["tool_calls"] = body["tool_calls"]
+    return _event_message(fields, "assistant")
+
+
+def _event_message(body: Row, role: str) -> Row:
+    message = _message(body, _EVENT_KEYS, "content")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str | list):
+        raise Unconvertible("content_wrong_type", f"a content must be text, not {kind_of(content)}", "content", content)
+    return {**message, "role": message.get("role") or role}
+
+
+def _read_event(builder: ConversationBuilder, message: Row) -> None:
+    if message.get("content") is None and not message.get("tool_calls"):
+        hint = "exporters write contents when OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is true"
+        raise Unconvertible("content_missing", f"the content was not recorded: {hint}", builder.path)
+    read_message(builder, message)
+
+
+def _indexed_messages(attributes: Row) -> tuple[list[Row], list[tuple[Any, Any]]]:
+    """The messages and the answers of `gen_ai.prompt.0.content`, `gen_ai.completion.0.content`, and so on."""
+    answers = attributes.get("completion") or []
+    response = attributes.get("response")
+    reasons = decoded(response.get("finish_reasons"), "gen_ai.response.finish_reasons") if isinstance(response, dict) else None
+    reasons = [*(reasons if isinstance(reasons, list) else ()), *[None] * len(answers)]
+    return attributes.get("prompt") or [], [
+        ({"role": "assistant", **answer}, answer.get("finish_reason") or reason)
+        for answer, reason in zip(answers, reasons, strict=False)
+    ]
+
+
+def _read_indexed(builder: ConversationBuilder, message: Row) -> None:
+    read_message(builder, _message(message, _INDEXED_KEYS, f"{builder.path}.content"))
+
+
+def _message(fields: Row, keys: tuple[str, ...], path: str) -> Row:
+    """Return some fields of a message; a content that is the JSON of parts is decoded."""
+    message = {key: fields[key] for key in keys if fields.get(key) is not None}
+    content = message.get("content")
     if isinstance(content, str) and content.startswith("[{") and '"type"' in content:
-        kept["content"] = decoded(content, f"{talk.path}.content")
-    read_message(talk, kept)
+        message["content"] = decoded(content, path)
+    return message

@@ -8,30 +8,30 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.conversation import Talk, parsed
+from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.columns import extras, require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
 
-_USED: Final = frozenset(
+_READ_COLUMNS: Final = frozenset(
     {"query", "reference_contexts", "reference_answer", "query_by", "reference_answer_by", "class_name"}
 )  # fmt: skip
-_POOL: Final = 20_000
+_POOL_SIZE: Final = 20_000
 
 
 @dataclass(frozen=True)
 class RagPrompt:
-    """Makes the prompt of a RAG example: its contexts in an order of chance, then the question.
+    """Makes the prompt of a RAG example: its contexts in a random order, then the question.
 
-    With `distractors` it is what RAFT trains: to find the context that answers among some that do not. The same seed gives the same
-    prompts, whatever else is in the file's order.
+    With `distractors` it makes the prompts of RAFT, which trains to find the context that answers among some that do not. The same
+    seed gives the same prompts, in whatever order the records are.
 
     Attributes:
-        distractors: How many contexts of other examples are put among its own.
+        distractors: The number of contexts of other examples that are mixed with its own.
         seed: Another number draws others.
         golden: The share of examples that keep their own contexts; the others have distractors alone.
         text: The prompt, with `{context}` and `{query}`.
-        separator: What stands between two contexts.
+        separator: The text between two contexts.
     """
 
     distractors: int = 0
@@ -49,14 +49,14 @@ class RagPrompt:
 
         Args:
             query: The question.
-            contexts: What answers it.
+            contexts: The contexts that answer it.
             pool: The contexts of all examples, to draw distractors from.
 
         Raises:
             Unconvertible: The pool is too small.
         """
-        chance = Random(f"{self.seed}\0{query}")
-        shown = list(contexts) if chance.random() < self.golden else []
+        random = Random(f"{self.seed}\0{query}")
+        selected = list(contexts) if random.random() < self.golden else []
         if self.distractors:
             own = set(contexts)
             others = sorted({context for context in pool if context not in own})
@@ -64,29 +64,29 @@ class RagPrompt:
                 raise Unconvertible(
                     "distractors_missing", f"there are {len(others)} other contexts for {self.distractors} distractors"
                 )
-            shown += chance.sample(others, self.distractors)
-            chance.shuffle(shown)
-        if not shown:
+            selected += random.sample(others, self.distractors)
+            random.shuffle(selected)
+        if not selected:
             return query
-        return self.text.replace("{context}", self.separator.join(shown)).replace("{query}", query)
+        return self.text.replace("{context}", self.separator.join(selected)).replace("{query}", query)
 
 
 def pool_of(records: Iterator[Any]) -> list[str]:
     """Return the contexts of a source, the first twenty thousand that differ."""
-    found: dict[str, None] = {}
+    pool: dict[str, None] = {}
     for record in records:
         contexts = record.get("reference_contexts") if isinstance(record, Mapping) else None
         for context in contexts if isinstance(contexts, list) else ():
-            if isinstance(context, str) and len(found) < _POOL:
-                found[context] = None
-    return sorted(found)
+            if isinstance(context, str) and len(pool) < _POOL_SIZE:
+                pool[context] = None
+    return sorted(pool)
 
 
 def rag_examples(document: Any) -> Iterator[Any]:
     """Give the examples of a labelled RAG file."""
-    listed = document.get("examples") if isinstance(document, dict) else None
-    if isinstance(listed, list):
-        yield from listed
+    examples = document.get("examples") if isinstance(document, dict) else None
+    if isinstance(examples, list):
+        yield from examples
     else:
         yield document
 
@@ -102,27 +102,27 @@ def labelled_rag(record: Any, options: Options, pool: Sequence[str] = ()) -> Ite
         raise Unconvertible("answer_missing", "the reference answer is empty", "reference_answer")
     template = options.template or RagPrompt()
     prompt = template(text_of(record, "query"), contexts, pool) if isinstance(template, RagPrompt) else template(record)
-    yield _pair(prompt, answer, options, extras(record, _USED))
+    yield _pair(prompt, answer, options, extras(record, _READ_COLUMNS))
 
 
-class Asked(NamedTuple):
-    """A question of a set, with its answer, each None where it is missing."""
+class QueryWithResponse(NamedTuple):
+    """A query of a set with its response; each is None where it is missing."""
 
     name: str
     query: Any
     response: Any
 
 
-def asked(document: Any) -> Iterator[Asked]:
-    """Give the questions of a set of queries and responses, and responses without a question."""
+def queries_with_responses(document: Any) -> Iterator[QueryWithResponse]:
+    """Give the queries of a set with their responses, and responses without a query."""
     queries, responses = (document.get(name) if isinstance(document, dict) else None for name in ("queries", "responses"))
     if not isinstance(queries, dict) or not isinstance(responses, dict):
         raise Unconvertible("store_invalid", "queries and responses are objects of texts by id", "queries", kind_of(queries))
     for name, query in queries.items():
-        yield Asked(name, query, responses.get(name))
+        yield QueryWithResponse(name, query, responses.get(name))
     for name, response in responses.items():
         if name not in queries:
-            yield Asked(name, None, response)
+            yield QueryWithResponse(name, None, response)
 
 
 def query_response(record: Any, options: Options) -> Iterator[Converted]:
@@ -134,10 +134,10 @@ def query_response(record: Any, options: Options) -> Iterator[Converted]:
     yield _pair(record.query, record.response, options, {})
 
 
-def _pair(prompt: str, answer: str, options: Options, more: dict[str, Any]) -> Converted:
+def _pair(prompt: str, answer: str, options: Options, columns: dict[str, Any]) -> Converted:
     if options.form == "instruction":
-        return Converted({"prompt": prompt, "completion": answer, **more})
-    talk = Talk(options)
-    talk.add("user", prompt)
-    talk.answer(answer)
-    return talk.converted(extra=more)
+        return Converted({"prompt": prompt, "completion": answer, **columns})
+    builder = ConversationBuilder(options)
+    builder.add("user", prompt)
+    builder.answer(answer)
+    return builder.converted(extra=columns)

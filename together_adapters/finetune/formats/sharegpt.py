@@ -1,4 +1,4 @@
-"""ShareGPT: `conversations` of `from` and `value`, whose roles everybody names differently."""
+"""ShareGPT: `conversations` of `from` and `value`, with many names for each role."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.conversation import Talk, call, parsed
+from together_adapters.finetune.formats.conversation import ConversationBuilder, call, parsed
+from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.openai import declared_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.placeholders import with_images
 from together_adapters.finetune.readers.columns import extras, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
@@ -22,10 +22,10 @@ ALIASES: Final = {
     "tool": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
     "function_call": "calls", "tool_call": "calls",
 }  # fmt: skip
-"""What each speaker is, by the name in lower case with underscores."""
+"""The role of each speaker, by its name in lower case with underscores; `calls` for one that calls tools."""
 
-_PLAIN: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-_USED: Final = frozenset(
+_COMMON_NAMES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_READ_COLUMNS: Final = frozenset(
     {"conversations", "conversation", "system", "tools", "functions", "images", "image", "chosen", "rejected"}
 )  # fmt: skip
 
@@ -36,36 +36,36 @@ def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
     turns = parsed(record.get("conversations") or record.get("conversation"), "conversations")
     if not isinstance(turns, list) or not turns:
         raise Unconvertible("messages_empty", "there is no conversation", "conversations", turns)
-    if len(record) == 1 and (plain := _plain(turns)) is not None:
-        yield Converted({"messages": plain})
+    if len(record) == 1 and (messages := _common_messages(turns)) is not None:
+        yield Converted({"messages": messages})
         return
-    talk = Talk(options)
+    builder = ConversationBuilder(options)
     if isinstance(system := record.get("system"), str) and system:
-        talk.add("system", system)
-    _read(talk, with_images(_messages(turns), record))
-    more = extras(record, _USED, talk.changed)
+        builder.add("system", system)
+    _read(builder, with_images(_messages(turns), record))
+    columns = extras(record, _READ_COLUMNS, builder.changes)
     if record.get("chosen") is None or record.get("rejected") is None:
-        yield talk.converted(declared_tools(record), extra=more)
+        yield builder.converted(declared_tools(record), extra=columns)
         return
-    row = talk.converted(declared_tools(record)).row
+    row = builder.converted(declared_tools(record)).row
     outputs = {}
     for column, name in (("chosen", "preferred_output"), ("rejected", "non_preferred_output")):
-        side = Talk(options)
-        given = record[column]
-        _read(side, _messages(given if isinstance(given, list) else [given]))
+        side = ConversationBuilder(options)
+        turns = record[column]
+        _read(side, _messages(turns if isinstance(turns, list) else [turns]))
         if len(side.messages) != 1 or side.messages[0]["role"] != "assistant":
             raise Unconvertible("pref_output_not_exactly_one", f"{column} must be one answer", column)
         outputs[name] = side.messages
-    yield Converted({"input": row, **outputs, **more}, None, tuple(talk.changed))
+    yield Converted({"input": row, **outputs, **columns}, None, tuple(builder.changes))
 
 
-def _plain(turns: list[Any]) -> list[Row] | None:
-    """The messages of turns that have the common names and texts alone."""
+def _common_messages(turns: list[Any]) -> list[Row] | None:
+    """Convert turns that have common names and texts alone; None where there are others."""
     messages = []
     for turn in turns:
         if type(turn) is not dict or len(turn) != 2:
             return None
-        role, value = _PLAIN.get(turn.get("from", "")), turn.get("value")
+        role, value = _COMMON_NAMES.get(turn.get("from", "")), turn.get("value")
         if role is None or type(value) is not str:
             return None
         messages.append({"role": role, "content": value})
@@ -73,13 +73,13 @@ def _plain(turns: list[Any]) -> list[Row] | None:
 
 
 def _messages(turns: list[Any]) -> list[Row]:
-    """Turns as messages whose roles are known."""
+    """Convert turns to messages, whose role may be `calls`."""
     unknown: Counter[str] = Counter()
     messages = []
-    for place, turn in enumerate(turns):
+    for index, turn in enumerate(turns):
         if not isinstance(turn, dict):
             raise Unconvertible(
-                "message_not_object", f"a turn must be an object, not {kind_of(turn)}", f"conversations[{place}]", turn
+                "message_not_object", f"a turn must be an object, not {kind_of(turn)}", f"conversations[{index}]", turn
             )
         name = next((turn[key] for key in ("from", "role") if turn.get(key) is not None), None)
         role = ALIASES.get("_".join(str(name).lower().replace("-", " ").replace("_", " ").split()))
@@ -92,32 +92,31 @@ def _messages(turns: list[Any]) -> list[Row]:
             message["weight"] = int(weight) if isinstance(weight, bool) else weight
         messages.append(message)
     if unknown:
-        listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(10))
-        raise Unconvertible("role_unknown", f"nobody knows who these are: {listed}", "conversations")
+        names = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(10))
+        raise Unconvertible("role_unknown", f"unknown speakers: {names}", "conversations")
     return messages
 
 
-def _read(talk: Talk, messages: list[Row]) -> None:
+def _read(builder: ConversationBuilder, messages: list[Row]) -> None:
     for message in messages:
         role, content = message["role"], message["content"]
-        more = {"weight": message["weight"]} if "weight" in message else {}
+        fields = {"weight": message["weight"]} if "weight" in message else {}
         if role == "calls":
-            talk.answer(None, _calls(talk, content), **more)
+            builder.answer(None, _calls(builder, content), **fields)
         elif role == "assistant":
-            talk.answer(content, **more)
+            builder.answer(content, **fields)
         elif role == "tool":
-            talk.result(content if isinstance(content, str | list) else str(content), **more)
+            builder.result(content if isinstance(content, str | list) else str(content), **fields)
         else:
-            talk.add(role, content, **more)
+            builder.add(role, content, **fields)
 
 
-def _calls(talk: Talk, content: Any) -> list[Row]:
-    path = f"{talk.path}.content"
-    made = parsed(content, path, "tool_call_invalid")
-    made = made if isinstance(made, list) else [made]
-    found = []
-    for one in made:
+def _calls(builder: ConversationBuilder, content: Any) -> list[Row]:
+    path = f"{builder.path}.content"
+    value = parsed(content, path, "tool_call_invalid")
+    calls = []
+    for one in value if isinstance(value, list) else [value]:
         if not isinstance(one, dict):
             raise Unconvertible("tool_call_invalid", f"a call must be an object, not {kind_of(one)}", path, one)
-        found.append(call(one.get("name"), one.get("arguments", one.get("parameters")), one.get("id"), talk.options, path))
-    return found
+        calls.append(call(one.get("name"), one.get("arguments", one.get("parameters")), one.get("id"), builder.options, path))
+    return calls

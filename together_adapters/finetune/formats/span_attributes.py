@@ -1,4 +1,4 @@
-"""Attributes of spans: those of OTLP's JSON, of an SDK's, and of objects; flat dotted keys put back into the tree that they are of."""
+"""Attributes of spans, as OTLP's JSON, an SDK's JSON or objects hold them; flat dotted keys become the tree that they spell."""
 
 from __future__ import annotations
 
@@ -28,76 +28,76 @@ def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
 
     Args:
         span: A span as JSON or object, a row of a table of spans, or attributes alone.
-        prefixes: Which ones matter.
+        prefixes: The prefixes of the names that are wanted.
     """
-    given = field(span, "attributes")
-    if given is None:
-        given = span if isinstance(span, Mapping) else {}
-    if isinstance(given, str):
-        given = parsed(given, "attributes", "trace_json_truncated")
-    found = _flat(given, prefixes)
+    value = field(span, "attributes")
+    if value is None:
+        value = span if isinstance(span, Mapping) else {}
+    if isinstance(value, str):
+        value = parsed(value, "attributes", "trace_json_truncated")
+    attributes = _flat(value, prefixes)
     for event in field(span, "events") or ():
-        for key, value in _flat(field(event, "attributes") or {}, prefixes).items():
-            found.setdefault(key, value)
-    return found
+        for key, item in _flat(field(event, "attributes") or {}, prefixes).items():
+            attributes.setdefault(key, item)
+    return attributes
 
 
 def all_of(record: Any) -> Row:
     """Return the attributes of a span or an event as they are named; its other fields where it has none."""
-    given = field(record, "attributes")
-    if isinstance(given, str):
-        given = parsed(given, "attributes", "trace_json_truncated")
-    return _flat(given if given is not None else record if isinstance(record, Mapping) else {}, ("",))
+    value = field(record, "attributes")
+    if isinstance(value, str):
+        value = parsed(value, "attributes", "trace_json_truncated")
+    return _flat(value if value is not None else record if isinstance(record, Mapping) else {}, ("",))
 
 
-def _flat(given: Any, prefixes: tuple[str, ...]) -> Row:
-    if isinstance(given, list):
-        given = {pair["key"]: _value(pair.get("value")) for pair in given if isinstance(pair, dict) and "key" in pair}
-    found: Row = {}
-    for key, value in given.items():
+def _flat(attributes: Any, prefixes: tuple[str, ...]) -> Row:
+    if isinstance(attributes, list):
+        attributes = {pair["key"]: _value(pair.get("value")) for pair in attributes if isinstance(pair, dict) and "key" in pair}
+    flat: Row = {}
+    for key, value in attributes.items():
         name = key.removeprefix("attributes.") if isinstance(key, str) else ""
         if value is not None and name.startswith(prefixes):
-            found[name] = value
+            flat[name] = value
         elif isinstance(value, dict) and any(prefix.startswith(f"{name}.") for prefix in prefixes):
-            found.update(_flat({f"{name}.{inner}": item for inner, item in value.items()}, prefixes))
-    return found
+            flat.update(_flat({f"{name}.{inner}": item for inner, item in value.items()}, prefixes))
+    return flat
 
 
 def _value(value: Any) -> Any:
-    """What a value of OTLP holds."""
+    """The value of an OTLP value object."""
     if not isinstance(value, dict) or len(value) != 1:
         return value
-    ((kind, held),) = value.items()
+    ((kind, content),) = value.items()
     if kind == "arrayValue":
-        return [_value(item) for item in held.get("values") or ()]
+        return [_value(item) for item in content.get("values") or ()]
     if kind == "kvlistValue":
-        return {pair["key"]: _value(pair.get("value")) for pair in held.get("values") or ()}
+        return {pair["key"]: _value(pair.get("value")) for pair in content.get("values") or ()}
     if kind == "intValue":
-        return int(held)
-    return held if kind in ("stringValue", "boolValue", "doubleValue", "bytesValue") else value
+        return int(content)
+    return content if kind in ("stringValue", "boolValue", "doubleValue", "bytesValue") else value
 
 
 def tree(flat: Mapping[str, Any]) -> Any:
-    """Return flat dotted keys as the tree that they are of; keys that count make lists.
+    """Return flat dotted keys as the tree that they spell; keys that are numbers make lists.
 
     Args:
         flat: Values by keys such as `llm.input_messages.0.message.role`; values may have such keys themselves.
     """
-    grown: dict[str, Any] = {}
+    root: dict[str, Any] = {}
     for key, value in flat.items():
         *path, last = key.split(".")
-        place = grown
+        node = root
         for name in path:
-            inner = place.setdefault(name, {})
+            inner = node.setdefault(name, {})
             if not isinstance(inner, dict):
                 raise Unconvertible("trace_invalid", f"{key!r} and what is above it have both a value", key)
-            place = inner
-        held = _inner(value)
-        if isinstance(place.get(last), dict) and isinstance(held, dict):
-            place[last] |= held
+            node = inner
+        leaf = _inner(value)
+        if isinstance(node.get(last), dict) and isinstance(leaf, dict):
+            node[last] |= leaf
         else:
-            place[last] = held
-    return _counted(grown)
+            node[last] = leaf
+    return _with_lists(root)
 
 
 def _inner(value: Any) -> Any:
@@ -106,17 +106,17 @@ def _inner(value: Any) -> Any:
     return [tree(item) if isinstance(item, dict) else item for item in value] if isinstance(value, list) else value
 
 
-def _counted(value: Any) -> Any:
+def _with_lists(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    inner = {key: _counted(item) for key, item in value.items()}
+    inner = {key: _with_lists(item) for key, item in value.items()}
     if inner and all(key.isdecimal() for key in inner):
         return [inner[key] for key in sorted(inner, key=int)]
     return inner
 
 
 def decoded(value: Any, path: str) -> Any:
-    """Return what an attribute holds, which may be JSON text.
+    """Return the value of an attribute, which may be JSON text.
 
     Raises:
         Unconvertible: The text is cut off, as exporters do beyond a length.
@@ -128,12 +128,12 @@ def decoded(value: Any, path: str) -> Any:
 
 def trace_of(span: Any) -> str | None:
     """Return the id of a span's trace."""
-    found = field(span, "traceId", "trace_id", "context.trace_id", "trace.id") or nested(span, "context", "trace_id")
-    return format(found, "032x") if isinstance(found, int) else text_or_none(found)
+    id = field(span, "traceId", "trace_id", "context.trace_id", "trace.id") or nested(span, "context", "trace_id")
+    return format(id, "032x") if isinstance(id, int) else text_or_none(id)
 
 
 def failed(span: Any) -> bool:
-    """Whether a span says that it failed."""
+    """Whether the status of a span is an error."""
     status = field(span, "status")
     code = field(status, "status_code", "statusCode", "code") if status is not None and not isinstance(status, str) else status
     code = code if code is not None else field(span, "status_code")

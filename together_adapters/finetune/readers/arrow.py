@@ -1,4 +1,4 @@
-"""Arrow: tables, batches and files as records, a thousand at a time, which is ten times as fast as one by one."""
+"""Arrow: tables, batches and files as records, read a thousand at a time, which is ten times as fast as one by one."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def arrow_records(path: Path) -> Iterator[dict[str, Any]]:
             with parquet.ParquetFile(path) as file:
                 yield from batch_records(file.iter_batches(ROWS))
             return
-        with pa.memory_map(str(path)) as mapped:
+        with pa.memory_map(str(path)) as file:
             try:
-                reader = pa.ipc.open_stream(mapped)
+                reader = pa.ipc.open_stream(file)
             except pa.ArrowInvalid:
-                mapped.seek(0)
-                opened = pa.ipc.open_file(mapped)
-                yield from batch_records(opened.get_batch(place) for place in range(opened.num_record_batches))
+                file.seek(0)
+                opened = pa.ipc.open_file(file)
+                yield from batch_records(opened.get_batch(index) for index in range(opened.num_record_batches))
                 return
             yield from batch_records(reader)
     except pa.ArrowException as problem:
@@ -55,7 +55,7 @@ def batch_records(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _decoder(kind: Any) -> Callable[[Any], Any] | None:
-    """What turns a value of a type into plain values, or None when it is already: JSON travels as text."""
+    """Return what decodes the values of a type that holds JSON as text, or None for other types."""
     name = str(kind)
     if "arrow.json" not in name:
         return None

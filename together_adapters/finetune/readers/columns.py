@@ -1,4 +1,4 @@
-"""Columns of a record: the ones a dialect needs, and those that go along for splits and filters."""
+"""Columns of a record: those that a format reads, and those that are kept for splits and filters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS
 
 FORMAT_COLUMNS: Final = frozenset().union(*FORMATS.values()) | {"tools", "functions"}
-STRIPPED: Final = "columns_stripped"
+_STRIPPED: Final = "columns_stripped"
 
 
 def text_of(record: Row, column: str) -> str:
@@ -27,23 +27,20 @@ def text_of(record: Row, column: str) -> str:
     raise Unconvertible("cell_not_text", f"the column {column} must hold a text, not {kind_of(value)}", column, value)
 
 
-def extras(record: Row, used: Collection[str], changed: list[str] | None = None) -> Row:
-    """Return the columns that a dialect does not use, but those that would make the row one of another format.
+def extras(record: Row, read: Collection[str], changes: list[str] | None = None) -> Row:
+    """Return the columns that a format does not read, except those that would make the row one of another of the service's formats.
 
-    Args:
-        record: The record.
-        used: The columns that are used.
-        changed: Where to note that columns were left out.
+    That such columns were left out is added to `changes`.
     """
-    kept = {}
+    columns = {}
     for key, value in record.items():
-        if key in used or (key == "weight" and value is None):
+        if key in read or (key == "weight" and value is None):
             continue
         if key not in FORMAT_COLUMNS:
-            kept[key] = value
-        elif value is not None and changed is not None and STRIPPED not in changed:
-            changed.append(STRIPPED)
-    return kept
+            columns[key] = value
+        elif value is not None and changes is not None and _STRIPPED not in changes:
+            changes.append(_STRIPPED)
+    return columns
 
 
 def require_record(record: Any) -> Row:

@@ -1,4 +1,4 @@
-"""Records that may be dicts or objects: the fields of both."""
+"""Fields of records, which may be dicts or objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def field(record: Any, *names: str) -> Any:
-    """Return the first of the named fields that is there and not None."""
+    """Return the first of the named fields that is not None."""
     for name in names:
         value = record.get(name) if isinstance(record, dict) else getattr(record, name, None)
         if value is not None:
@@ -15,7 +15,7 @@ def field(record: Any, *names: str) -> Any:
 
 
 def nested(record: Any, *path: str) -> Any:
-    """Return what stands at the end of a path of keys, or None."""
+    """Return the value at the end of a path of keys, or None."""
     for name in path:
         record = field(record, name)
         if record is None:

@@ -36,30 +36,30 @@ SUFFIXES: Final = (
 )
 
 
-class Found(NamedTuple):
-    """A record, where it stands, and in what. A number of 0 is a whole document, which may hold many records."""
+class SourceRecord(NamedTuple):
+    """A record with its number and the name of its source. The number 0 marks a whole document, which may hold many records."""
 
     number: int
     source: str
     value: Any
 
 
-Item: TypeAlias = Found | Refusal
+Item: TypeAlias = SourceRecord | Refusal
 
 
 class Source(NamedTuple):
-    """Something that can be read, perhaps only once.
+    """A source of records, which perhaps can be read only once.
 
     Attributes:
-        name: What it is called.
+        name: Its name in messages.
         read: Gives its records, from the beginning.
-        once: Whether it can be read only once.
+        read_once: Whether it can be read only once.
         padded: Whether it is a table, which pads objects with nulls.
     """
 
     name: str
     read: Callable[[], Iterable[Item]]
-    once: bool = False
+    read_once: bool = False
     padded: bool = False
 
 
@@ -70,7 +70,7 @@ def open_path(path: str | Path) -> Source:
         DatasetError: There is no such file, or none of a kind that can be read.
     """
     if str(path) == "-":
-        return Source("stdin", lambda: _lines(sys.stdin.buffer, "stdin"), once=True)
+        return Source("stdin", lambda: _lines(sys.stdin.buffer, "stdin"), read_once=True)
     files = _files(Path(path))
     padded = all(file.suffix in (".parquet", ".arrow", ".feather") for file in files)
     if len(files) == 1:
@@ -80,26 +80,26 @@ def open_path(path: str | Path) -> Source:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        saved = (path / "state.json").exists() or (path / "dataset_info.json").exists()
-        found = sorted(file for file in path.iterdir() if file.name.endswith((".arrow",) if saved else SUFFIXES))
-        if not found:
+        is_dataset = (path / "state.json").exists() or (path / "dataset_info.json").exists()
+        files = sorted(file for file in path.iterdir() if file.name.endswith((".arrow",) if is_dataset else SUFFIXES))
+        if not files:
             raise DatasetError(f"in {path} is no file that can be read: {', '.join(SUFFIXES)}")
-        return found
+        return files
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):
             raise DatasetError(f"{path.name} ends in none of {', '.join(SUFFIXES)}")
         return [path]
-    if has_magic(str(path)) and (matched := sorted(Path(name) for name in glob(str(path), recursive=True))):
-        return [file for one in matched for file in _files(one)]
+    if has_magic(str(path)) and (matches := sorted(Path(name) for name in glob(str(path), recursive=True))):
+        return [file for match in matches for file in _files(match)]
     raise DatasetError(f"there is no file {path}")
 
 
 def _read(path: Path) -> Iterator[Item]:
     name = path.name.lower()
     if name.endswith((".parquet", ".arrow", ".feather")):
-        return (Found(number, path.name, record) for number, record in enumerate(arrow_records(path), 1))
+        return (SourceRecord(number, path.name, record) for number, record in enumerate(arrow_records(path), 1))
     if name.endswith((".csv", ".tsv")):
-        return _cells(path, "\t" if name.endswith(".tsv") else ",")
+        return _csv_rows(path, "\t" if name.endswith(".tsv") else ",")
     if name.endswith((".json", ".json.gz")):
         return _document(path)
     return _file_lines(path)
@@ -115,21 +115,21 @@ def _file_lines(path: Path) -> Iterator[Item]:
 
 
 def _lines(file: Iterable[bytes], name: str) -> Iterator[Item]:
-    """Read one value from each line; blank lines are none."""
+    """Read one value from each line; blank lines are skipped."""
     decode = _decoder()
     for number, line in enumerate(file, 1):
         if len(line) > MAX_LINE_BYTES:
             yield Refusal("line_too_long", f"the line has {len(line):,} bytes", number, name)
             continue
         try:
-            yield Found(number, name, decode(line))
+            yield SourceRecord(number, name, decode(line))
         except (ValueError, RecursionError):
             if line.strip():
-                yield _slowly(line, number, name)
+                yield _parse_line(line, number, name)
 
 
 def _decoder() -> Callable[[bytes], Any]:
-    """The fastest parser that is there."""
+    """The fastest parser that is installed."""
     try:
         import msgspec
     except ImportError:
@@ -137,14 +137,14 @@ def _decoder() -> Callable[[bytes], Any]:
     return msgspec.json.Decoder().decode
 
 
-def _slowly(line: bytes, number: int, name: str) -> Item:
-    """Parse a line that the fast parser does not take; say what is wrong with it."""
-    notes = RowFindings()
-    good, value = parse_line(notes, line.removeprefix(BOM) if number == 1 else line)
-    if good:
-        return Found(number, name, value)
-    fault = notes.findings[0]
-    return Refusal(fault.code, fault.message, number, name, "", line[:200].decode("utf-8", "replace"))
+def _parse_line(line: bytes, number: int, name: str) -> Item:
+    """Parse a line that the fast parser rejects, with a message of what is wrong with it."""
+    findings = RowFindings()
+    is_valid, value = parse_line(findings, line.removeprefix(BOM) if number == 1 else line)
+    if is_valid:
+        return SourceRecord(number, name, value)
+    finding = findings.findings[0]
+    return Refusal(finding.code, finding.message, number, name, "", line[:200].decode("utf-8", "replace"))
 
 
 def _document(path: Path) -> Iterator[Item]:
@@ -155,22 +155,22 @@ def _document(path: Path) -> Iterator[Item]:
         document = from_json(data, allow_inf_nan=False)
     except ValueError:
         lines = data.splitlines(keepends=True) if b"\n" in data.strip() and data.lstrip()[:1] == b"{" else [data]
-        found = list(_lines(lines, path.name))
-        if any(isinstance(item, Found) for item in found):
-            yield from found
+        items = list(_lines(lines, path.name))
+        if any(isinstance(item, SourceRecord) for item in items):
+            yield from items
         else:
-            yield _slowly(data, 1, path.name)
+            yield _parse_line(data, 1, path.name)
         return
     if isinstance(document, list) and not (document and isinstance(document[0], dict) and "role" in document[0]):
         for number, record in enumerate(document, 1):
-            yield Found(number, path.name, record)
+            yield SourceRecord(number, path.name, record)
     else:
-        yield Found(0, path.name, document)
+        yield SourceRecord(0, path.name, document)
 
 
-def _cells(path: Path, delimiter: str) -> Iterator[Item]:
-    """Read a table of texts; an empty cell is none."""
-    with path.open(encoding="utf-8-sig", newline="") as file, _long_cells():
+def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
+    """Read a table of texts; an empty cell is None."""
+    with path.open(encoding="utf-8-sig", newline="") as file, _long_csv_rows():
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
@@ -180,7 +180,7 @@ def _cells(path: Path, delimiter: str) -> Iterator[Item]:
                     continue
                 number += 1
                 if len(cells) == len(header):
-                    yield Found(
+                    yield SourceRecord(
                         number, path.name, {name: cell if cell else None for name, cell in zip(header, cells, strict=True)}
                     )
                 else:
@@ -193,8 +193,8 @@ def _cells(path: Path, delimiter: str) -> Iterator[Item]:
 
 
 @contextmanager
-def _long_cells() -> Iterator[None]:
-    """Let cells be as long as they are; the limit belongs to the whole process, so it is put back."""
+def _long_csv_rows() -> Iterator[None]:
+    """Remove the limit for the length of cells; it is the whole process's, so it is restored."""
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

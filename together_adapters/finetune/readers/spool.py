@@ -1,4 +1,4 @@
-"""Records of a source that can be read only once, kept in a file without a name, so that they can be read twice."""
+"""Records of a source that can be read only once, spooled to a file without a name so that they can be read twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from together_adapters.finetune.records import Record
 
 
 class Spool:
-    """Gives records as often as it is called, though they are read once; the file goes with it.
+    """Gives records as often as it is called, though they are read once; its file is deleted with it.
 
     Args:
         read: Gives the records, once.
@@ -25,7 +25,7 @@ class Spool:
     def __call__(self) -> Iterator[Record]:
         file = self._file
         if file is None:
-            file = self._file = self._filled()
+            file = self._file = self._fill()
         file.seek(0)
         while True:
             try:
@@ -34,7 +34,7 @@ class Spool:
                 return
             yield record
 
-    def _filled(self) -> IO[bytes]:
+    def _fill(self) -> IO[bytes]:
         file = TemporaryFile()  # noqa: SIM115 -- it lives as long as the spool
         finalize(self, file.close)
         for record in self._read():

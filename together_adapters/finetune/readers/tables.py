@@ -1,4 +1,4 @@
-"""Tables in memory, told by what they can do: pandas and Polars frames, Arrow tables, Hugging Face data sets."""
+"""Tables in memory, recognised by their package: pandas and Polars frames, Arrow tables, Hugging Face data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.arrow import ROWS, batch_records
-from together_adapters.finetune.readers.files import Found, Source
+from together_adapters.finetune.readers.files import Source, SourceRecord
 
 
 def open_table(source: Any) -> Source | None:
@@ -16,32 +16,32 @@ def open_table(source: Any) -> Source | None:
     Raises:
         DatasetError: It is a set of tables, of which one must be chosen, or has to be computed first.
     """
-    home = type(source).__module__.partition(".")[0]
+    package = type(source).__module__.partition(".")[0]
     name = type(source).__name__
-    if home == "datasets" and isinstance(source, Mapping):
+    if package == "datasets" and isinstance(source, Mapping):
         raise DatasetError(f"this {name} has the splits {', '.join(map(str, source))}: load one of them, as in load(data[...])")
-    if home == "datasets" and hasattr(source, "with_format"):
+    if package == "datasets" and hasattr(source, "with_format"):
         return _source(name, lambda: batch_records(source.with_format("arrow").iter(batch_size=ROWS)))
-    if home == "pyarrow":
+    if package == "pyarrow":
         return _pyarrow(source, name)
-    if home == "pandas" and hasattr(source, "iloc"):
+    if package == "pandas" and hasattr(source, "iloc"):
         return _source(name, lambda: _pandas(source))
-    if home == "polars":
+    if package == "polars":
         if not hasattr(source, "iter_slices"):
             raise DatasetError(f"this {name} has to be computed first: load(frame.collect())")
         return _source(name, lambda: (row for part in source.iter_slices(ROWS) for row in part.to_dicts()))
     return None
 
 
-def _source(name: str, read: Any, *, once: bool = False) -> Source:
-    return Source(name, lambda: (Found(number, name, row) for number, row in enumerate(read(), 1)), once, True)
+def _source(name: str, read: Any, *, read_once: bool = False) -> Source:
+    return Source(name, lambda: (SourceRecord(number, name, row) for number, row in enumerate(read(), 1)), read_once, True)
 
 
 def _pyarrow(source: Any, name: str) -> Source:
     if hasattr(source, "to_batches"):
         return _source(name, lambda: batch_records(source.to_batches(max_chunksize=ROWS)))
     if hasattr(source, "read_next_batch"):
-        return _source(name, lambda: batch_records(source), once=True)
+        return _source(name, lambda: batch_records(source), read_once=True)
     return _source(name, lambda: batch_records([source]))
 
 
@@ -52,7 +52,7 @@ def _pandas(frame: Any) -> Iterator[dict[str, Any]]:
 
 
 def plain_cell(value: Any) -> Any:
-    """Return a cell as plain values: arrays as lists, NaN and its kin as None."""
+    """Return a cell as plain values: arrays as lists, NaN, NaT and NA as None."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value

@@ -1,4 +1,4 @@
-"""Functions of the user's, whose errors are theirs to see, while a record that a dialect stumbles over is only refused."""
+"""Functions of the user's, whose errors reach the user, while a record that a format cannot convert is only refused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 P = ParamSpec("P")
 R = TypeVar("R")
 
-STUMBLES: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError)
-"""What the code of a dialect raises for a record that has the wrong form somewhere deep within."""
+CONVERSION_ERRORS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError)
+"""The exceptions of a format's code for a record with unexpected types somewhere deep within."""
 
 
-class RaisedByUser(Exception):
-    """Carries an error out of a dialect."""
+class UserCallbackError(Exception):
+    """Carries an error of a user's function through the code of a format."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -22,23 +22,23 @@ class RaisedByUser(Exception):
 
 
 @overload
-def theirs(function: None) -> None: ...
+def user_callback(function: None) -> None: ...
 
 
 @overload
-def theirs(function: Callable[P, R]) -> Callable[P, R]: ...
+def user_callback(function: Callable[P, R]) -> Callable[P, R]: ...
 
 
-def theirs(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Return a function of the user's, whose errors are carried."""
+def user_callback(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """Return a function of the user's, whose errors are raised as `UserCallbackError`."""
     if function is None:
         return None
 
     @wraps(function)
-    def carried(*args: Any, **named: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **named)
+            return function(*args, **kwargs)
         except Exception as error:
-            raise RaisedByUser(error) from error
+            raise UserCallbackError(error) from error
 
-    return carried
+    return wrapper
