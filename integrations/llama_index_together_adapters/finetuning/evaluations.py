@@ -1,4 +1,4 @@
-"""What evaluators found, as preferences: of the answers to one question, the best and the worst."""
+"""Results of evaluators as preferences: of the answers to one question, the best and the worst."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from together_adapters.finetune.records import Example, Record, Refusal, Row
 
 
 def is_result(value: Any) -> bool:
-    """Whether something is an evaluator's result, or one of two answers that were compared."""
+    """Whether a value is an evaluator's result, or one of two answers that were compared."""
     if isinstance(value, tuple) and len(value) == 3:
         value = value[0]
     return all(hasattr(value, name) for name in ("query", "response", "passing", "score"))
@@ -21,20 +21,20 @@ def preferences(results: Iterable[Any], name: str) -> Iterator[Record]:
     Args:
         results: Results with a score, several for one question; or triples of a pairwise result with the two answers that it
             compares, in the order in which the evaluator was given them. The result itself has the judge's words, not theirs.
-        name: What the data is called.
+        name: The name of the data.
     """
-    scored: dict[str, list[tuple[float, str, int]]] = {}
+    answers_by_query: dict[str, list[tuple[float, str, int]]] = {}
     for number, result in enumerate(results, 1):
         if isinstance(result, tuple):
-            yield _compared(*result, number=number, name=name)
+            yield _of_comparison(*result, number=number, name=name)
             continue
-        refusal = _unusable(result, number, name)
+        refusal = _refusal(result, number, name)
         if refusal is not None:
             yield refusal
             continue
         score = result.score if result.score is not None else float(bool(result.passing))
-        scored.setdefault(result.query, []).append((score, result.response, number))
-    for query, answers in scored.items():
+        answers_by_query.setdefault(result.query, []).append((score, result.response, number))
+    for query, answers in answers_by_query.items():
         worst, best = min(answers, key=lambda one: one[0]), max(answers, key=lambda one: one[0])
         number = best[2]
         if best[0] == worst[0]:
@@ -50,17 +50,17 @@ def preferences(results: Iterable[Any], name: str) -> Iterator[Record]:
 def passing(results: Iterable[Any], name: str) -> Iterator[Record]:
     """Return the answers that passed, as conversations."""
     for number, result in enumerate(results, 1):
-        refusal = _unusable(result, number, name)
+        refusal = _refusal(result, number, name)
         if refusal is not None:
             yield refusal
         elif not result.passing:
             yield Refusal("pref_unpaired", "the answer did not pass", number, name, skipped=True)
         else:
-            said = [{"role": "user", "content": result.query}, {"role": "assistant", "content": result.response}]
-            yield Example({"messages": said}, number, name)
+            messages = [{"role": "user", "content": result.query}, {"role": "assistant", "content": result.response}]
+            yield Example({"messages": messages}, number, name)
 
 
-def _unusable(result: Any, number: int, name: str) -> Refusal | None:
+def _refusal(result: Any, number: int, name: str) -> Refusal | None:
     if getattr(result, "pairwise_source", None) is not None:
         text = "the result of a comparison lacks the answers: give triples of the result, the first and the second answer"
         return Refusal("record_unknown", text, number, name)
@@ -71,7 +71,7 @@ def _unusable(result: Any, number: int, name: str) -> Refusal | None:
     return None
 
 
-def _compared(result: Any, first: str, second: str, *, number: int, name: str) -> Record:
+def _of_comparison(result: Any, first: str, second: str, *, number: int, name: str) -> Record:
     if getattr(result, "invalid_result", False) or result.score is None:
         return Refusal("run_failed", "the evaluation failed", number, name, skipped=True)
     source = getattr(result.pairwise_source, "value", result.pairwise_source)

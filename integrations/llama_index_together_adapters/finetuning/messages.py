@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 from llama_index.core.base.llms.types import (
     CachePoint,
@@ -14,10 +14,11 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from together_adapters.finetune.formats.conversations import CHANGED_ID, call, in_one_form, pair_calls
 
-from llama_index_together_adapters.finetuning.images import image_url
 from llama_index_together_adapters.tool_calls import legacy_calls
+from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, call, openai_calls
+from together_adapters.finetune.formats.images import base64_type, base64_url
+from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.records import Row, Unconvertible
 
 _ROLES: Final[dict[str, str]] = {"chatbot": "assistant", "model": "assistant", "function": "tool"}
@@ -26,134 +27,102 @@ _ASSISTANT: Final = MessageRole.ASSISTANT
 _SYSTEM: Final = MessageRole.SYSTEM
 
 
-class Options(NamedTuple):
-    """What is to be done with what cannot simply be kept.
-
-    Attributes:
-        reasoning: Whether reasoning is trained on, or left out and counted.
-    """
-
-    reasoning: Literal["keep", "drop"] = "keep"
-
-
 def plain(messages: Iterable[Any]) -> list[Row] | None:
     """Return a conversation of plain texts, or None where it has anything else."""
-    written: list[Row] = []
+    rows: list[Row] = []
     for message in messages:
         if type(message) is not ChatMessage:
             return None
-        held = message.__dict__
-        blocks, kind = held["blocks"], held["role"]
+        fields = message.__dict__
+        blocks, kind = fields["blocks"], fields["role"]
         # By identity: the hash of an enumeration's member is Python code.
         role = "user" if kind is _USER else "assistant" if kind is _ASSISTANT else "system" if kind is _SYSTEM else None
-        if role is None or held["additional_kwargs"] or len(blocks) != 1 or type(blocks[0]) is not TextBlock:
+        if role is None or fields["additional_kwargs"] or len(blocks) != 1 or type(blocks[0]) is not TextBlock:
             return None
-        written.append({"role": role, "content": blocks[0].text})
-    return written
+        rows.append({"role": role, "content": blocks[0].text})
+    return rows
 
 
 def conversation(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Return a conversation as a row has it, and the codes of what was changed.
+    """Return a conversation as the messages of a row, and the codes of what was changed.
 
     Args:
         messages: Messages, or dicts of them.
-        options: What to do with reasoning.
+        options: What becomes of reasoning.
         number: The number of the record, for the ids of calls that have none.
 
     Raises:
         Unconvertible: Something cannot be expressed.
     """
-    changed: list[str] = []
-    written = [_written(_message(given, place), options, changed, f"messages[{place}]") for place, given in enumerate(messages)]
-    if pair_calls(written, number):
-        changed.append(CHANGED_ID)
-    if any(isinstance(message.get("content"), list) for message in written):
-        in_one_form(written)
-    return written, tuple(dict.fromkeys(changed))
+    builder = FrameworkConversationBuilder(options, number)
+    for message in messages:
+        _read(builder, _message(message, builder.path))
+    row, _, changes = builder.converted()
+    return row["messages"], changes
 
 
-def _message(given: Any, place: int) -> ChatMessage:
-    if isinstance(given, ChatMessage):
-        return given
-    if isinstance(given, Mapping) and "role" in given:
+def _message(value: Any, path: str) -> ChatMessage:
+    if isinstance(value, ChatMessage):
+        return value
+    if isinstance(value, Mapping) and "role" in value:
         try:
-            return _of_dict(given)
+            return _of_dict(value)
         except (ValueError, TypeError) as problem:
             text = f"this message is not one of LlamaIndex's: {str(problem).splitlines()[0]}"
-            raise Unconvertible("message_kind_unknown", text, f"messages[{place}]") from None
-    text = f"a {type(given).__name__} is no message"
-    raise Unconvertible("message_kind_unknown", text, f"messages[{place}]", type(given).__name__)
+            raise Unconvertible("message_kind_unknown", text, path) from None
+    raise Unconvertible("message_kind_unknown", f"a {type(value).__name__} is no message", path, type(value).__name__)
 
 
-def _of_dict(given: Mapping[str, Any]) -> ChatMessage:
-    """A message as LlamaIndex writes it to a file; those of the service's form keep their calls and names.
+def _of_dict(value: Mapping[str, Any]) -> ChatMessage:
+    """Read a message as LlamaIndex writes it to a file; those of the service's format keep their calls and names.
 
     Files that it names are not read: who wrote it may not be who reads it.
     """
-    for block in given.get("blocks") or ():
+    for block in value.get("blocks") or ():
         if isinstance(block, Mapping) and block.get("path"):
             raise ValueError("an image that is a path is read only from a message that the program made")
     known = ("role", "content", "blocks", "additional_kwargs")
-    fields = {key: given[key] for key in known if given.get(key) is not None}
-    others = {key: value for key, value in given.items() if key not in known and value is not None}
-    return ChatMessage(**fields) if not others else _with_extras(fields, others)
+    fields = {key: value[key] for key in known if value.get(key) is not None}
+    if extras := {key: item for key, item in value.items() if key not in known and item is not None}:
+        fields["additional_kwargs"] = {**fields.get("additional_kwargs", {}), **extras}
+    return ChatMessage(**fields)
 
 
-def _with_extras(fields: dict[str, Any], others: dict[str, Any]) -> ChatMessage:
-    return ChatMessage(**{**fields, "additional_kwargs": {**fields.get("additional_kwargs", {}), **others}})
-
-
-def _written(message: ChatMessage, options: Options, changed: list[str], path: str) -> Row:
+def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
+    """Add a message to a conversation."""
     role = _ROLES.get(message.role.value, message.role.value)
     extras = message.additional_kwargs
-    parts: list[Row] = []
-    thoughts: list[str] = []
-    calls: list[Row] = []
-    for place, block in enumerate(message.blocks):
-        here = f"{path}.blocks[{place}]"
-        if isinstance(block, ToolCallBlock):
-            calls.append(call(block.tool_call_id, block.tool_name, block.tool_kwargs))
-        elif isinstance(block, ThinkingBlock):
-            thoughts.append(_thought(block, options, here))
-        elif not isinstance(block, CachePoint):  # a hint for the provider
-            parts.append(_part(block, role, here))
-    row: Row = {"role": role, "content": _content(parts, role)}
-    if isinstance(extras.get("name"), str):
-        row["name"] = extras["name"]
-    if role == "assistant":
-        _complete(row, calls or _legacy(message), thoughts or _kept(extras), options, changed)
-    elif role == "tool":
-        row["tool_call_id"] = str(extras.get("tool_call_id") or "")
     if role not in ("user", "assistant", "system", "developer", "tool"):
-        raise Unconvertible("role_unknown", f"there is no role {role!r}", f"{path}.role", role)
-    return row
+        raise Unconvertible("role_unknown", f"there is no role {role!r}", f"{builder.path}.role", role)
+    parts: list[Row] = []
+    reasoning: list[str] = []
+    calls: list[Row] = []
+    for index, block in enumerate(message.blocks):
+        path = f"{builder.path}.blocks[{index}]"
+        if isinstance(block, ToolCallBlock):
+            calls.append(call(block.tool_name, block.tool_kwargs, block.tool_call_id, builder.options, path))
+        elif isinstance(block, ThinkingBlock):
+            reasoning.append(_reasoning_of(block, builder.options, path))
+        elif not isinstance(block, CachePoint):  # a hint for the provider
+            parts.append(_part(block, role, path))
+    content = builder.user_content(parts or "") if role == "user" else builder.text(parts, role, "\n")
+    name = {"name": extras["name"]} if isinstance(extras.get("name"), str) else {}
+    if role == "assistant":
+        text = "".join(reasoning) or _reasoning_in(extras)
+        if text and builder.options.reasoning == "drop":
+            builder.change("reasoning_dropped")
+            text = ""
+        builder.answer(content, calls or _calls_in(message, builder.path), text, **name)
+    elif role == "tool":
+        builder.result(content, str(extras.get("tool_call_id") or ""), name.get("name"))
+    else:
+        builder.add(role, content, **name)
 
 
-def _complete(row: Row, calls: list[Row], thoughts: list[str], options: Options, changed: list[str]) -> None:
-    """Give an answer its reasoning and its calls."""
-    if any(thoughts):
-        if options.reasoning == "drop":
-            changed.append("reasoning_dropped")
-        else:
-            row["reasoning"] = "".join(thoughts)
-    if calls:
-        row["tool_calls"] = calls
-        if not row["content"]:
-            del row["content"]
-
-
-def _kept(extras: Mapping[str, Any]) -> list[str]:
-    """Reasoning where integrations without thinking blocks keep it."""
-    found = extras.get("reasoning_content") or extras.get("reasoning")
-    return [found] if isinstance(found, str) else []
-
-
-def _content(parts: list[Row], role: str) -> Any:
-    """A text where that is all there is; the blocks of an assistant are joined as LlamaIndex does it."""
-    texts = [part["text"] for part in parts if part["type"] == "text"]
-    if len(texts) != len(parts) or (role == "user" and len(texts) > 1):
-        return parts
-    return "\n".join(texts)
+def _reasoning_in(extras: Mapping[str, Any]) -> str:
+    """The reasoning of integrations without thinking blocks."""
+    value = extras.get("reasoning_content") or extras.get("reasoning")
+    return value if isinstance(value, str) else ""
 
 
 def _part(block: Any, role: str, path: str) -> Row:
@@ -165,29 +134,35 @@ def _part(block: Any, role: str, path: str) -> Row:
     if role != "user":
         raise Unconvertible("image_outside_user_message", f"an image in a message of role {role} cannot be trained on", path)
     try:
-        return {"type": "image_url", "image_url": {"url": image_url(block)}}
+        return {"type": "image_url", "image_url": {"url": _image_url(block)}}
     except Exception as problem:
         raise Unconvertible("image_invalid", f"the image cannot be read: {problem}", path) from None
 
 
-def _thought(block: ThinkingBlock, options: Options, path: str) -> str:
+def _image_url(block: Any) -> str:
+    """The address of an image block, or its bytes as a data URL; nothing is fetched."""
+    if block.url:
+        return str(block.url)
+    data = block.resolve_image(as_base64=True).read()
+    text = data.decode("ascii") if isinstance(data, bytes) else str(data)
+    if not text:
+        raise ValueError("it is empty")
+    return base64_url(text, base64_type(text) or block.image_mimetype or "image/jpeg")
+
+
+def _reasoning_of(block: ThinkingBlock, options: Options, path: str) -> str:
     extras = block.additional_information or {}
-    sealed = any(extras.get(key) for key in ("signature", "encrypted_content", "thought_signature"))
-    if not sealed and block.content is not None:
+    is_signed = any(extras.get(key) for key in ("signature", "encrypted_content", "thought_signature"))
+    if not is_signed and block.content is not None:
         return block.content
-    if options.reasoning == "drop" or not (sealed or extras):
+    if options.reasoning == "drop" or not extras:
         return block.content or ""
     text = "reasoning that is signed or encrypted cannot be trained on; reasoning='drop' leaves it out"
     raise Unconvertible("reasoning_unreadable", text, path)
 
 
-def _legacy(message: ChatMessage) -> list[Row]:
-    """The calls of a message that keeps them in the form of the provider, as older data does."""
-    made = []
-    for one in legacy_calls(message):
-        function = one.get("function") or {}
-        made.append(call(one.get("id"), function.get("name") or "", function.get("arguments")))
-    single = message.additional_kwargs.get("function_call")
-    if not made and isinstance(single, Mapping):
-        made.append(call("", str(single.get("name") or ""), single.get("arguments")))
-    return made
+def _calls_in(message: ChatMessage, path: str) -> list[Row]:
+    """The calls of a message that has them in the provider's format, as older data does."""
+    legacy = message.additional_kwargs.get("function_call")
+    calls = legacy_calls(message) or ([{"function": legacy}] if isinstance(legacy, Mapping) else [])
+    return openai_calls(calls, path=path)

@@ -19,9 +19,10 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
-from llama_index_together_adapters.finetuning.messages import Options, conversation
+from llama_index_together_adapters.finetuning.messages import conversation
 from llama_index_together_adapters.requests import wire_tools
 from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.trace_selection import UNFINISHED
 from together_adapters.finetune.recording import RecordingFile, read_recording, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
@@ -70,7 +71,7 @@ class FinetuneRecorder(BaseEventHandler):
         """
         super().__init__()
         self._file = RecordingFile(path)
-        self._options = Options(reasoning)
+        self._options = Options(reasoning=reasoning)
         self._spans = _Spans()
 
     @classmethod

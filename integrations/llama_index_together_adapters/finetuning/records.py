@@ -1,4 +1,4 @@
-"""What one record of a source is: the messages and the tools in it, whatever object holds them."""
+"""Records of LlamaIndex's sources: the conversations, or the question with its answer, in each of the objects that hold them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,12 @@ from typing import Any, NamedTuple
 
 from llama_index.core.base.llms.types import ChatMessage
 
+from together_adapters.finetune.formats.framework_source import Conversation
 from together_adapters.finetune.records import Unconvertible
 
 
-class Talk(NamedTuple):
-    """A conversation before its messages are read.
-
-    Attributes:
-        messages: Its messages.
-        tools: What it declares itself.
-        group: The key or session that it belongs to.
-    """
-
-    messages: Sequence[Any]
-    tools: Sequence[Any] = ()
-    group: str | None = None
-
-
 class Pair(NamedTuple):
-    """A question and what was answered.
-
-    Attributes:
-        query: The question.
-        answer: The answer.
-        contexts: What was retrieved for it.
-    """
+    """A question with its answer and the contexts that were retrieved for it."""
 
     query: str
     answer: str
@@ -39,82 +20,82 @@ class Pair(NamedTuple):
 
 
 def is_message(value: Any) -> bool:
-    """Whether something is one message."""
+    """Whether a value is one message."""
     return isinstance(value, ChatMessage) or (isinstance(value, Mapping) and "role" in value)
 
 
-def unpacked(source: Any) -> Iterator[Any] | None:
-    """Return the records that a store, a memory, a handler or a data set holds, or None where a source is none of these."""
+def unpack(source: Any) -> Iterator[Any] | None:
+    """Return the records of a store, a memory, a handler or a data set, or None where a source is none of these."""
     if hasattr(source, "get_finetuning_events"):
         return _events(source.get_finetuning_events())
     if isinstance(source, Mapping):
         store = source.get("store")
-        return _keyed(store) if isinstance(store, Mapping) else _of_dataset(source)
+        return _of_store(store) if isinstance(store, Mapping) else _of_dataset(source)
     if isinstance(getattr(source, "store", None), Mapping):  # its own export fails in some versions of LlamaIndex
-        return _keyed(source.store)
+        return _of_store(source.store)
     if hasattr(source, "get_keys") and hasattr(source, "get_messages"):
-        return (Talk(source.get_messages(key), group=str(key)) for key in source.get_keys())
+        return (Conversation(source.get_messages(key), group=str(key)) for key in source.get_keys())
     if hasattr(source, "chat_store") and hasattr(source, "chat_store_key"):  # `get` would cut the conversation
         key = source.chat_store_key
-        return iter([Talk(source.chat_store.get_messages(key), group=str(key))])
+        return iter([Conversation(source.chat_store.get_messages(key), group=str(key))])
     if hasattr(source, "get_all") and hasattr(source, "put"):
         session = getattr(source, "session_id", None)
-        return iter([Talk(source.get_all(), group=None if session is None else str(session))])
+        return iter([Conversation(source.get_all(), group=None if session is None else str(session))])
     return _of_dataset(source)
 
 
-def _keyed(store: Mapping[str, Any]) -> Iterator[Talk]:
+def _of_store(store: Mapping[str, Any]) -> Iterator[Conversation]:
     for key, messages in store.items():
-        yield Talk(messages, group=str(key))
+        yield Conversation(messages, group=str(key))
 
 
 def _of_dataset(source: Any) -> Iterator[Any] | None:
     """The examples of an evaluation set, by the names of its fields: its classes come and go."""
-    held = source if isinstance(source, Mapping) else getattr(source, "__dict__", {})
-    if "relevant_docs" in held:
+    fields = source if isinstance(source, Mapping) else getattr(source, "__dict__", {})
+    if "relevant_docs" in fields:
         raise TypeError(
             "an embedding data set pairs questions with documents; there is nothing in it that a chat model could learn"
         )
-    examples = held.get("examples")
+    examples = fields.get("examples")
     if isinstance(examples, list):
         return iter(examples)
-    if isinstance(held.get("queries"), Mapping) and isinstance(held.get("responses"), Mapping):
-        return _answered(held["queries"], held["responses"])
+    if isinstance(fields.get("queries"), Mapping) and isinstance(fields.get("responses"), Mapping):
+        return _queries_with_responses(fields["queries"], fields["responses"])
     return None
 
 
-def _answered(queries: Mapping[str, str], responses: Mapping[str, str]) -> Iterator[Any]:
+def _queries_with_responses(queries: Mapping[str, str], responses: Mapping[str, str]) -> Iterator[Any]:
     for key, query in queries.items():
         yield (query, responses.get(key) or "")
 
 
 def _events(events: Mapping[str, Any]) -> Iterator[Any]:
-    """The events of a handler that collects calls: what was asked, and the answer, if it came."""
+    """The events of a handler that collects calls: the question, and the answer, if there is one."""
     for key, event in events.items():
         yield {**event, "id": key} if isinstance(event, Mapping) else event
 
 
-def read_record(record: Any) -> list[Talk | Pair]:
+def read_record(record: Any) -> list[Conversation | Pair]:
     """Return the conversations or the question in a record.
 
     Raises:
         Unconvertible: There is none.
     """
-    if isinstance(record, Talk):
+    if isinstance(record, Conversation):
         return [record]
     if isinstance(record, list) and any(_is_event(one) for one in record):
         return list(_of_run(record))
     if isinstance(record, list) or is_message(record):
-        return [Talk([record] if is_message(record) else record)]
+        return [Conversation([record] if is_message(record) else record)]
     if isinstance(record, tuple) and len(record) == 2:
-        return [_pair(record[0], record[1])]
+        return [_of_pair(record[0], record[1])]
     if isinstance(record, Mapping) and ("messages" in record):
         return [_of_mapping(record)]
     if (query := _field(record, "query")) is not None and _field(record, "reference_answer") is not None:
         return [Pair(query, _field(record, "reference_answer"), _field(record, "reference_contexts") or ())]
-    inner = unpacked(record)
+    inner = unpack(record)
     if inner is not None:
-        return [talk for one in inner for talk in read_record(one)]
+        return [item for one in inner for item in read_record(one)]
     raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
 
 
@@ -122,7 +103,7 @@ def _field(record: Any, name: str) -> Any:
     return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
-def _of_mapping(record: Mapping[str, Any]) -> Talk:
+def _of_mapping(record: Mapping[str, Any]) -> Conversation:
     messages = list(record["messages"])
     if record.get("response") is not None:
         answer = record["response"]
@@ -134,38 +115,38 @@ def _of_mapping(record: Mapping[str, Any]) -> Talk:
     role = _field(messages[-1], "role") if messages else None
     if "id" in record and getattr(role, "value", role) not in ("assistant", "chatbot", "model"):
         raise Unconvertible("run_pending", "the call has no answer: its last message is a question", "messages", skipped=True)
-    return Talk(messages, record.get("tools") or record.get("functions") or ())
+    return Conversation(messages, record.get("tools") or record.get("functions") or ())
 
 
-def _pair(asked: Any, answered: Any) -> Talk | Pair:
-    """A question with an answer: texts, messages, or what an engine or a model gave."""
-    contexts = [node.get_content() for node in getattr(answered, "source_nodes", None) or ()]
-    answer = getattr(answered, "message", answered)
+def _of_pair(question: Any, output: Any) -> Conversation | Pair:
+    """A question with an answer: texts, messages, or the response of an engine or a model."""
+    contexts = [node.get_content() for node in getattr(output, "source_nodes", None) or ()]
+    answer = getattr(output, "message", output)
     if not isinstance(answer, str | ChatMessage):
-        answer = getattr(answered, "response", None) or getattr(answered, "text", None) or str(answered)
-    query = getattr(asked, "query_str", asked)
+        answer = getattr(output, "response", None) or getattr(output, "text", None) or str(output)
+    query = getattr(question, "query_str", question)
     if isinstance(query, str) and isinstance(answer, str):
         return Pair(query, answer, contexts)
     messages = (
         [ChatMessage(role="user", content=query)] if isinstance(query, str) else [query] if is_message(query) else list(query)
     )
-    return Talk([*messages, answer if not isinstance(answer, str) else ChatMessage(role="assistant", content=answer)])
+    return Conversation([*messages, answer if not isinstance(answer, str) else ChatMessage(role="assistant", content=answer)])
 
 
 def _is_event(value: Any) -> bool:
     return type(value).__name__ in ("AgentInput", "AgentOutput", "AgentSetup", "AgentStream", "ToolCall", "ToolCallResult")
 
 
-def _of_run(events: Sequence[Any]) -> Iterator[Talk]:
+def _of_run(events: Sequence[Any]) -> Iterator[Conversation]:
     """The conversations of an agents' run: for each agent its last input, which holds all before, with its last answer."""
-    asked: dict[str, Sequence[ChatMessage]] = {}
-    talks: dict[str, list[Any]] = {}
+    inputs: dict[str, Sequence[ChatMessage]] = {}
+    conversations: dict[str, list[Any]] = {}
     for event in events:
         kind, name = type(event).__name__, getattr(event, "current_agent_name", "")
         if kind == "AgentInput":
-            asked[name] = event.input
-        elif kind == "AgentOutput" and name in asked:
-            talks[name] = [*asked[name], event.response]
-    if not talks:
+            inputs[name] = event.input
+        elif kind == "AgentOutput" and name in inputs:
+            conversations[name] = [*inputs[name], event.response]
+    if not conversations:
         raise Unconvertible("record_unknown", "these events hold no AgentInput with its AgentOutput")
-    yield from (Talk(messages) for messages in talks.values())
+    yield from (Conversation(messages) for messages in conversations.values())

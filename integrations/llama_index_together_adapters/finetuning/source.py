@@ -1,4 +1,4 @@
-"""Whatever a LlamaIndex program holds, as training data."""
+"""LlamaIndex's objects as training data."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from itertools import chain, islice
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
-from together_adapters.finetune.formats.conversations import Expand, expanded
-
 from llama_index_together_adapters.finetuning import evaluations
-from llama_index_together_adapters.finetuning.messages import Options, conversation, plain
-from llama_index_together_adapters.finetuning.records import Pair, Talk, is_message, read_record, unpacked
+from llama_index_together_adapters.finetuning.messages import conversation, plain
+from llama_index_together_adapters.finetuning.records import Pair, is_message, read_record, unpack
 from llama_index_together_adapters.requests import wire_tools
-from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.formats.conversation import Expand
+from together_adapters.finetune.formats.framework_source import (
+    Conversation,
+    FrameworkReader,
+    Tools,
+    records_of,
+    training_data,
+)
+from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.rag import RagPrompt
-from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
+from together_adapters.finetune.records import Converted, Record, Row, Unconvertible
 
-Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 Template: TypeAlias = Callable[[str, Sequence[str]], str]
 
 
@@ -36,7 +40,7 @@ def from_llama_index(
     collapse_prefixes: bool | None = None,
     name: str = "llama_index",
 ) -> TrainingData:
-    """Read what LlamaIndex holds as rows for training.
+    """Read LlamaIndex's objects as training data.
 
     A source is one conversation or many: lists of chat messages, chat stores and memories, fine-tuning handlers and their files, the
     events of agents' runs, questions with answers or with the responses of engines, RAG data sets, and results of evaluators.
@@ -69,47 +73,32 @@ def from_llama_index(
     prompt = template or RagPrompt()
 
     def read() -> Iterator[Record]:
-        return _Reader(Options(reasoning), tools, form, _pooled(prompt, records), evaluated, name).read(records())
+        reader = _Reader(Options(reasoning=reasoning, form=form), tools, _with_pool(prompt, records), evaluated, name)
+        return reader.read(records())
 
-    handled = hasattr(source, "get_finetuning_events") if collapse_prefixes is None else collapse_prefixes
-    whole = drop_prefixes(read) if handled else read
-    return TrainingData(whole if expand == "whole" else lambda: _expanded(whole(), expand), name)
-
-
-def _expanded(records: Iterable[Record], expand: Expand) -> Iterator[Record]:
-    for record in records:
-        if isinstance(record, Example) and "messages" in record.row:
-            for messages in expanded(record.row["messages"], expand):
-                yield record._replace(row={**record.row, "messages": messages})
-        else:
-            yield record
+    is_handler = hasattr(source, "get_finetuning_events")
+    collapse = is_handler if collapse_prefixes is None else collapse_prefixes
+    return training_data(read, name, expand=expand, collapse_prefixes=collapse)
 
 
-def _pooled(template: Template, records: Callable[[], Iterable[Any]]) -> Template:
-    """A template that mixes in other contexts is given all that there are."""
+def _with_pool(template: Template, records: Callable[[], Iterable[Any]]) -> Template:
+    """Give a template that mixes in contexts of other questions all contexts of the source."""
     if not isinstance(template, RagPrompt) or not template.distractors:
         return template
-    found = (one for record in records() for one in read_record(record))
-    contexts = {context for one in found if isinstance(one, Pair) for context in one.contexts}
-    return partial(template, pool=sorted(contexts))
+    pairs = (one for record in records() for one in read_record(record) if isinstance(one, Pair))
+    return partial(template, pool=sorted({context for pair in pairs for context in pair.contexts}))
 
 
 def _records(source: Any) -> Callable[[], Iterable[Any]]:
     """Return what gives the records of a source, each time from the beginning."""
-    if unpacked(source) is not None:
-        return lambda: unpacked(source) or ()
+    if unpack(source) is not None:
+        return lambda: unpack(source) or ()
     if isinstance(source, Mapping | tuple) or is_message(source):
         return lambda: (source,)
     if not isinstance(source, Iterable) or hasattr(source, "model_fields"):
         raise TypeError(f"from_llama_index cannot read a {type(source).__name__}")
-    if isinstance(source, Iterator):
-        beginning = list(islice(source, 1))
-        source = chain(beginning, source)
-        if not any(map(_is_part, beginning)):
-            return _Once(source)
-        source = list(source)
-    first = next(iter(source), None)
-    return (lambda: (source,)) if _is_part(first) else (lambda: source)
+    records, _ = records_of(source, _is_part)
+    return records
 
 
 def _is_part(first: Any) -> bool:
@@ -117,84 +106,43 @@ def _is_part(first: Any) -> bool:
     return is_message(first) or type(first).__name__ in ("AgentInput", "AgentSetup", "AgentWorkflowStartEvent")
 
 
-class _Once:
-    """An iterator, which says so when it is asked for a second time."""
-
-    def __init__(self, items: Iterator[Any]) -> None:
-        self._items: Iterator[Any] | None = items
-
-    def __call__(self) -> Iterator[Any]:
-        if self._items is None:
-            raise DatasetError("the source is an iterator, which was read already; give a list to read it again")
-        items, self._items = self._items, None
-        return items
+def _wire_tools(tools: Sequence[Any]) -> list[Row]:
+    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in wire_tools(tools) or ()]
 
 
-class _Reader:
-    """Records to rows, as the caller wants them."""
+class _Reader(FrameworkReader):
+    """Converts LlamaIndex's records to rows."""
 
-    def __init__(self, options: Options, tools: Tools | None, form: str, template: Template, evaluated: str, name: str) -> None:
+    plain = staticmethod(plain)
+    wire_tools = staticmethod(_wire_tools)
+
+    def __init__(self, options: Options, tools: Tools | None, template: Template, evaluated: str, name: str) -> None:
+        super().__init__(tools, name)
         self._options = options
-        self._choose = tools if callable(tools) else None
-        self._tools = (wire_tools(tools) or []) if tools is not None and not callable(tools) else []
-        self._form = form
         self._template = template
         self._evaluated = evaluated
-        self._name = name
 
     def read(self, records: Iterable[Any]) -> Iterator[Record]:
-        """Read all records."""
         items = iter(records)
-        beginning = list(islice(items, 1))
-        items = chain(beginning, items)
-        if any(map(evaluations.is_result, beginning)):
+        start = list(islice(items, 1))
+        items = chain(start, items)
+        if any(map(evaluations.is_result, start)):
             rows = evaluations.passing if self._evaluated == "passing" else evaluations.preferences
             return rows(items, self._name)
-        return self._rows(items)
+        return super().read(items)
 
-    def _rows(self, records: Iterable[Any]) -> Iterator[Record]:
-        name, tools, quick, make = self._name, self._tools, not self._choose, tuple.__new__
-        for number, record in enumerate(records, 1):
-            if quick and type(record) is list:
-                messages = plain(record)
-                if messages:
-                    row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                    yield make(Example, (row, number, name, None, ()))
-                    continue
-            try:
-                for made, group, changed in self._converted(record, number):
-                    yield Example(made, number, name, group, changed)
-            except Unconvertible as refused:
-                yield Refusal(
-                    refused.code, refused.message, number, name, refused.path, refused.value, refused.skipped
-                )  # fmt: skip
-
-    def _converted(self, record: Any, number: int) -> Iterator[Converted]:
-        for found in read_record(record):
-            yield self._of_pair(found) if isinstance(found, Pair) else self._of_talk(found, record, number)
+    def convert(self, record: Any, number: int) -> Iterator[Converted]:
+        for item in read_record(record):
+            yield self._of_pair(item) if isinstance(item, Pair) else self._of_conversation(item, record, number)
 
     def _of_pair(self, pair: Pair) -> Converted:
         if not pair.answer:
             raise Unconvertible("content_missing", "there is no answer to this question", "reference_answer", pair.query)
-        asked = self._template(pair.query, pair.contexts) if pair.contexts else pair.query
-        if self._form == "instruction":
-            return Converted({"prompt": asked, "completion": pair.answer})
-        said = [{"role": "user", "content": asked}, {"role": "assistant", "content": pair.answer}]
-        return Converted({"messages": said})
+        prompt = self._template(pair.query, pair.contexts) if pair.contexts else pair.query
+        if self._options.form == "instruction":
+            return Converted({"prompt": prompt, "completion": pair.answer})
+        return Converted({"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": pair.answer}]})
 
-    def _of_talk(self, talk: Talk, record: Any, number: int) -> Converted:
-        messages, changed = conversation(talk.messages, self._options, number)
-        if not messages:
-            raise Unconvertible("messages_empty", "there is no message")
-        tools = self._declared(talk.tools or (self._choose(record) if self._choose else ()))
-        return Converted({"messages": messages, "tools": tools} if tools else {"messages": messages}, talk.group, changed)
-
-    def _declared(self, own: Sequence[Any]) -> list[Row]:
-        if not own:
-            return self._tools
-        try:
-            tools = wire_tools(own) or []
-        except Exception as problem:
-            text = f"the tools cannot be described: {str(problem).splitlines()[0]}"
-            raise Unconvertible("tool_invalid", text, "tools") from None
-        return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+    def _of_conversation(self, own: Conversation, record: Any, number: int) -> Converted:
+        messages, changes = conversation(own.messages, self._options, number)
+        return self.with_tools(Converted({"messages": messages}, own.group, changes), record, own.tools)

@@ -179,7 +179,7 @@ def _calls(
         if _kind(block) in _CALL_BLOCKS and block.get("name"):
             id = block.get("call_id") or block.get("id") or ""
             if id not in ids:
-                arguments = next((block[key] for key in ("input", "args", "arguments") if key in block), {})
+                arguments: Any = next((block[key] for key in ("input", "args", "arguments") if key in block), {})
                 calls.append(call(block["name"], arguments, id, options, path))
                 ids.add(id)
     for index, one in enumerate(invalid):
