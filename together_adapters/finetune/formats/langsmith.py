@@ -27,7 +27,7 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     """Convert a run: a row for each answer of a model, or the one conversation that a chain or graph returned."""
     kind = field(run, "run_type")
     outputs = parsed(field(run, "outputs"), "outputs")
-    conversation = outputs.get("messages") if isinstance(outputs, Mapping) and kind not in _MODEL_RUNS else None
+    conversation = nested(outputs, "messages") if kind not in _MODEL_RUNS else None
     if kind not in _MODEL_RUNS and not (isinstance(conversation, list) and conversation):
         raise Unconvertible("run_not_of_model", f"the run is a {kind}", skipped=True)
     if error := field(run, "error"):
