@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -17,12 +17,13 @@ from langchain_together_adapters.chat_response import ParseOptions, chat_result
 from langchain_together_adapters.errors import model_errors
 from langchain_together_adapters.language_model import LanguageModel, sum_usage
 from langchain_together_adapters.messages import wire_messages
-from langchain_together_adapters.profiles import profile_of
 from langchain_together_adapters.stream_chunks import ChunkWriter
 from langchain_together_adapters.stream_events import EventWriter
-from langchain_together_adapters.token_counts import estimated_count, estimated_ids
+from langchain_together_adapters.stream_parser import StreamWriter
+from langchain_together_adapters.token_counts import estimated_count
 from langchain_together_adapters.tools import wire_response_format, wire_tool_choice, wire_tools
 from together_adapters.transport.call import Flow
+from together_adapters.types.capabilities import capabilities
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.reasoning import THINK_TAGS
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from langchain_together_adapters.structured_output import Method
     from langchain_together_adapters.tools import Tool
+
+T = TypeVar("T")
 
 
 class ChatTogether(LanguageModel, BaseChatModel):
@@ -128,27 +131,16 @@ class ChatTogether(LanguageModel, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        writer = ChunkWriter(self._parse_options)
-        with model_errors(), self._clients.sync.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
-            for chunk in stream:
-                yield from writer.feed(chunk)
-            yield from writer.end()
+        return self._write(ChunkWriter(self._parse_options), messages, stop, kwargs)
 
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        writer = ChunkWriter(self._parse_options)
-        with model_errors():
-            async with await self._clients.asynchronous.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
-                async for chunk in stream:
-                    for generation in writer.feed(chunk):
-                        yield generation
-                for generation in writer.end():
-                    yield generation
+        return self._awrite(ChunkWriter(self._parse_options), messages, stop, kwargs)
 
     def _stream_chat_model_events(
         self,
@@ -158,13 +150,9 @@ class ChatTogether(LanguageModel, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
-        writer = EventWriter(self._parse_options, _message_id(run_manager))
-        with model_errors(), self._clients.sync.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
-            for chunk in stream:
-                yield from writer.feed(chunk)
-            yield from writer.end()
+        return self._write(EventWriter(self._parse_options, _message_id(run_manager)), messages, stop, kwargs)
 
-    async def _astream_chat_model_events(
+    def _astream_chat_model_events(
         self,
         messages: list[BaseMessage],
         *,
@@ -172,20 +160,32 @@ class ChatTogether(LanguageModel, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
-        writer = EventWriter(self._parse_options, _message_id(run_manager))
+        return self._awrite(EventWriter(self._parse_options, _message_id(run_manager)), messages, stop, kwargs)
+
+    def _write(
+        self, writer: StreamWriter[T], messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> Iterator[T]:
+        with model_errors(), self._clients.sync.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
+            for chunk in stream:
+                yield from writer.feed(chunk)
+            yield from writer.end()
+
+    async def _awrite(
+        self, writer: StreamWriter[T], messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> AsyncIterator[T]:
         with model_errors():
             async with await self._clients.asynchronous.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
                 async for chunk in stream:
-                    for event in writer.feed(chunk):
-                        yield event
-                for event in writer.end():
-                    yield event
+                    for item in writer.feed(chunk):
+                        yield item
+                for item in writer.end():
+                    yield item
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         return sum_usage(llm_outputs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model_name)
+        return _profile(self.model_name)
 
     def refresh_profile(self) -> ModelProfile:
         """Update `profile` with the model's context length from the service's model list, and return it."""
@@ -198,16 +198,12 @@ class ChatTogether(LanguageModel, BaseChatModel):
             return self._update_profile(await self._clients.asynchronous.models.list())
 
     def _update_profile(self, models: Any) -> ModelProfile:
-        profile: ModelProfile = {**(self.profile or profile_of(self.model_name))}
+        profile: ModelProfile = {**(self.profile or _profile(self.model_name))}
         length = next((model.context_length for model in models if model.id == self.model_name), None)
         if length:
             profile["max_input_tokens"] = length
         self.profile = profile
         return profile
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return `custom_get_token_ids(text)`, or as many numbers as the text is estimated to have tokens. Sends no request."""
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids else estimated_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Return an estimate of the tokens of a conversation and its tools. Sends no request.
@@ -294,3 +290,27 @@ class ChatTogether(LanguageModel, BaseChatModel):
 
 def _message_id(run_manager: Any) -> str | None:
     return f"{LC_ID_PREFIX}-{run_manager.run_id}" if run_manager else None
+
+
+def _profile(model: str) -> ModelProfile:
+    """Return the profile of a chat model, from the table of capabilities."""
+    entry = capabilities(model)
+    return ModelProfile(
+        max_input_tokens=entry.context_length,
+        text_inputs=True,
+        image_inputs=entry.vision,
+        image_url_inputs=entry.vision,
+        pdf_inputs=False,
+        image_tool_message=False,
+        pdf_tool_message=False,
+        text_outputs=True,
+        image_outputs=False,
+        audio_outputs=False,
+        video_outputs=False,
+        reasoning_output=entry.reasoning is not None,
+        tool_calling=entry.tools,
+        tool_choice=entry.tools,
+        tool_call_streaming=entry.tools,
+        structured_output=entry.json_schema,
+        temperature=True,
+    )

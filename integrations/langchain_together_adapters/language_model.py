@@ -2,21 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models import LangSmithParams
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from langchain_together_adapters.connection import Connection
-from langchain_together_adapters.parameters import Sampling
+from langchain_together_adapters.token_counts import estimated_ids
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.requests import RequestOptions
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 _FRAMEWORK_KEYWORDS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
 """Keywords of calls that LangChain passes along and that are not sent."""
+_OPENAI_SETTINGS = frozenset({
+    "openai_api_key", "openai_api_base", "openai_organization", "organization", "openai_proxy", "root_client", "root_async_client",
+    "http_socket_options", "disabled_params", "include_response_headers", "stream_chunk_timeout", "tiktoken_model_name",
+    "use_responses_api", "use_previous_response_id",
+})  # fmt: skip
+"""Settings of OpenAI's client, which users of `langchain-together` may have set, and which are never sent. One is a secret."""
+
+
+class Sampling(BaseModel):
+    """The parameters that chat and completion requests share. Those that are None are not sent, so the service's defaults apply.
+
+    Every field can also be bound (`llm.bind(top_k=5)`) or passed with a single call, which takes precedence.
+
+    The parameters of the request are those of `together_adapters.types.chat.ChatParams`.
+
+    Attributes:
+        streaming: Whether `invoke` and `ainvoke` stream.
+        model_kwargs: Further parameters of the request. Unknown keywords of the constructor are moved here, with a warning.
+        extra_body: Further JSON fields of the request; they override the parameters.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: list[str] | str | None = Field(default=None, validation_alias="stop_sequences")
+    n: int | None = Field(default=None, ge=1)
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    seed: int | None = None
+    logprobs: bool | int | None = None
+    top_logprobs: int | None = None
+    echo: bool | None = None
+    safety_model: str | None = None
+    response_format: Any = None
+    context_length_exceeded_behavior: str | None = None
+    compliance: str | None = None
+    streaming: bool = False
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    extra_body: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move_extra_to_model_kwargs(cls, values: Any) -> Any:
+        """Move keywords that are no fields to `model_kwargs`, as users of LangChain expect."""
+        if not isinstance(values, dict):
+            return values
+        names = _names_of(cls)
+        extra = {name: value for name, value in values.items() if name not in names}
+        if not extra:
+            return values
+        fields = {name: value for name, value in values.items() if name in names}
+        if openai_settings := extra.keys() & _OPENAI_SETTINGS:
+            listing = ", ".join(sorted(openai_settings))
+            warnings.warn(f"{cls.__name__} has no field {listing}, which has no effect here", UserWarning, stacklevel=2)
+            extra = {name: value for name, value in extra.items() if name not in openai_settings}
+        if not extra:
+            return fields
+        message = f"{cls.__name__} has no field {', '.join(sorted(extra))}: sent with every request, as model_kwargs"
+        warnings.warn(message, UserWarning, stacklevel=2)
+        return {**fields, "model_kwargs": {**extra, **(fields.get("model_kwargs") or {})}}
+
+    @model_validator(mode="after")
+    def _reject_n_with_streaming(self) -> Self:
+        if self.streaming and (self.n or 1) > 1:
+            raise ValueError("n > 1 does not go with streaming=True")
+        return self
 
 
 class LanguageModel(Connection, Sampling):
@@ -34,6 +107,9 @@ class LanguageModel(Connection, Sampling):
 
     _request_names: ClassVar[frozenset[str]]
     """The names of the parameters of a request; others are sent in `extra_body`."""
+
+    if TYPE_CHECKING:
+        custom_get_token_ids: Callable[[str], list[int]] | None
 
     @property
     def model(self) -> str:
@@ -69,6 +145,10 @@ class LanguageModel(Connection, Sampling):
             params["ls_stop"] = [stops] if isinstance(stops, str) else stops
         return params
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return `custom_get_token_ids(text)`, or as many numbers as the text is estimated to have tokens. Sends no request."""
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids else estimated_ids(text)
+
     def _sampling(self) -> dict[str, Any]:
         """Return the sampling parameters that are set."""
         fields = self.__dict__
@@ -91,6 +171,15 @@ class LanguageModel(Connection, Sampling):
         if stream and usage:
             params["stream_options"] = {"include_usage": True, **(params.get("stream_options") or {})}
         return params
+
+
+def _names_of(cls: type[BaseModel]) -> frozenset[str]:
+    """Return the names and aliases of the fields of a class, cached on the class."""
+    if "__field_names__" not in cls.__dict__:
+        aliases = {str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias}
+        cls.__field_names__ = frozenset({*cls.model_fields, *aliases, "request_timeout"})  # type: ignore[attr-defined]
+    names: frozenset[str] = cls.__field_names__  # type: ignore[attr-defined]
+    return names
 
 
 @lru_cache

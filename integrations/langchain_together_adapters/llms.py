@@ -15,7 +15,6 @@ from pydantic import Field, field_validator
 from langchain_together_adapters.completion_response import CompletionWriter, llm_result, streamed_result
 from langchain_together_adapters.errors import model_errors
 from langchain_together_adapters.language_model import LanguageModel
-from langchain_together_adapters.token_counts import estimated_ids
 from together_adapters.resources.completions import complete, stream_completion
 from together_adapters.transport.call import Flow, Parallel
 from together_adapters.types.completions import CompletionParams
@@ -128,7 +127,3 @@ class Together(LanguageModel, BaseLLM):
                             await run_manager.on_llm_new_token(generation.text, chunk=generation, verbose=self.verbose)
                         yield generation
                 yield writer.end()
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return `custom_get_token_ids(text)`, or as many numbers as the text is estimated to have tokens. Sends no request."""
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids else estimated_ids(text)

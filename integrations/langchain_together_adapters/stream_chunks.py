@@ -21,11 +21,9 @@ class ChunkWriter:
         self._content_blocks = options.content_blocks
 
     def feed(self, chunk: Mapping[str, Any]) -> list[ChatGenerationChunk]:
-        """Return the chunks for a chunk of the service."""
         return [self._chunk(*part) for part in self._parser.feed(chunk)]
 
     def end(self) -> Iterator[ChatGenerationChunk]:
-        """Yield the chunks that end the message."""
         for part in self._parser.end():
             yield self._chunk(*part)
         metadata = self._parser.metadata()

@@ -28,7 +28,6 @@ class EventWriter:
         self._logprobs: dict[str, list[Any]] = {}
 
     def feed(self, chunk: Mapping[str, Any]) -> Iterator[MessagesData]:
-        """Yield the protocol events for a chunk of the service."""
         parts = self._parser.feed(chunk)
         if not self._started:
             yield self._start()
@@ -36,7 +35,6 @@ class EventWriter:
             yield from self._write(part)
 
     def end(self) -> Iterator[MessagesData]:
-        """Yield the events that finish the blocks and the message."""
         if not self._started:
             yield self._start()
         for part in self._parser.end():

@@ -6,8 +6,8 @@ collects them, and `metadata` returns them once, after the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
 
 from langchain_together_adapters.chat_response import EXTRA_FIELDS, ParseOptions, join_parts
 from langchain_together_adapters.metadata import chunk_logprobs, response_metadata
@@ -23,6 +23,19 @@ Part = tuple[Kind, Any, dict[str, Any] | None]
 log-probabilities of the chunk's tokens, on its first part. A plain tuple, because there is one for every token."""
 
 _EMPTY: Part = ("text", "", None)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class StreamWriter(Protocol[T_co]):
+    """Writes one streamed message as items of LangChain: chunks or events."""
+
+    def feed(self, chunk: Mapping[str, Any]) -> Iterable[T_co]:
+        """Return the items for a chunk of the service."""
+        ...
+
+    def end(self) -> Iterable[T_co]:
+        """Return the items that end the message."""
+        ...
 
 
 class StreamParser:
@@ -85,7 +98,9 @@ class StreamParser:
         if tool_calls:
             parts += self._pending_text()
             parts.append(("tool_calls", tool_call_chunks(self.tool_calls.add(tool_calls)), None))
-        parts += [("extra", {name: delta[name]}, None) for name in EXTRA_FIELDS if delta.get(name)]
+        for name in EXTRA_FIELDS:
+            if delta.get(name):
+                parts.append(("extra", {name: delta[name]}, None))
         if (logprobs := chunk_logprobs(choice, content or reasoning or "", delta.get("token_id"))) is not None:
             kind, value, _ = parts[0] if parts else _EMPTY
             parts[:1] = [(kind, value, logprobs)]

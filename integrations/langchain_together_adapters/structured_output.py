@@ -103,9 +103,7 @@ class _ObjectParser(JsonOutputParser):
     """Parses a JSON object, and nothing else."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        _raise_if_refused(result)
-        if not partial:
-            _raise_if_truncated(result)
+        _check_completion(result, partial)
         parsed = super().parse_result(result, partial=partial)
         if not partial and not isinstance(parsed, dict):
             text = result[0].text
@@ -117,25 +115,20 @@ class _ModelParser(PydanticOutputParser[Any]):
     """Parses an instance of a pydantic class."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        _raise_if_refused(result)
-        if not partial:
-            _raise_if_truncated(result)
+        _check_completion(result, partial)
         return super().parse_result(result, partial=partial)
 
 
-def _raise_if_refused(result: list[Generation]) -> None:
+def _check_completion(result: list[Generation], partial: bool) -> None:
+    """Raise where the model refused, or where `max_tokens` truncated an object, which langchain-core would complete."""
     message = getattr(result[0], "message", None) if result else None
-    refusal = message.additional_kwargs.get("refusal") if isinstance(message, AIMessage) else None
-    if refusal and not result[0].text:
-        raise as_model_error(RefusedError)(str(refusal))
-
-
-def _raise_if_truncated(result: list[Generation]) -> None:
-    """Raise where `max_tokens` truncated an object: langchain-core would complete it, with half a value at its end."""
-    message = getattr(result[0], "message", None) if result else None
-    if not isinstance(message, AIMessage) or message.response_metadata.get("finish_reason") != "length":
+    if not isinstance(message, AIMessage):
         return
     text = result[0].text
+    if not text and (refusal := message.additional_kwargs.get("refusal")):
+        raise as_model_error(RefusedError)(str(refusal))
+    if partial or message.response_metadata.get("finish_reason") != "length":
+        return
     try:
         parse_json_markdown(text, parser=json.loads)
     except ValueError:

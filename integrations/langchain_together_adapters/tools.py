@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
@@ -64,4 +64,4 @@ def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """Return a pydantic class, a TypedDict, a tool or a JSON schema as a JSON schema with a title."""
     if isinstance(schema, Mapping) and "properties" in schema and "title" not in schema and "name" not in schema:
         return {"title": "answer", **schema}
-    return convert_to_json_schema(schema, strict=strict)
+    return convert_to_json_schema(cast("Any", schema), strict=strict)

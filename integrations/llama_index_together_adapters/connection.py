@@ -9,14 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from urllib.parse import urlsplit
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer, field_validator
 from llama_index.core.schema import BaseComponent
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
-    from llama_index_together_adapters.clients import ComponentClients
-    from together_adapters.client import AsyncTogether, Together
+    from together_adapters.client import AsyncTogether, ClientPair, Together
 
 _SETTINGS = frozenset(
     "api_key api_base timeout max_retries max_elapsed default_headers default_query client async_client".split()
@@ -48,7 +48,7 @@ class ServiceComponent(BaseComponent):
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
 
-    _clients: ComponentClients | None = PrivateAttr(default=None)
+    _clients: ClientPair | None = PrivateAttr(default=None)
 
     _ignored_arguments: ClassVar[frozenset[str]] = frozenset({"class_name"})
     """Arguments of the packages that this one replaces, which have no effect here."""
@@ -95,12 +95,16 @@ class ServiceComponent(BaseComponent):
             copy._clients = None
         return copy
 
-    def _new_clients(self) -> ComponentClients:
-        from llama_index_together_adapters.clients import ComponentClients
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.api_base or "").netloc
+
+    def _new_clients(self) -> ClientPair:
+        from together_adapters.client import ClientPair
 
         shared = self.client or self.async_client
         key = self.api_key
-        return ComponentClients(
+        return ClientPair(
             cast("Together | None", self.client),
             cast("AsyncTogether | None", self.async_client),
             api_key=key.get_secret_value() if isinstance(key, SecretStr) else key,
@@ -112,7 +116,7 @@ class ServiceComponent(BaseComponent):
             default_query=self.default_query,
         )
 
-    def _current_clients(self) -> ComponentClients:
+    def _current_clients(self) -> ClientPair:
         if self._clients is None:
             self._clients = self._new_clients()
         return self._clients
@@ -128,4 +132,5 @@ class ServiceComponent(BaseComponent):
         for shared in (self.client, self.async_client):
             if shared is not None:
                 shared.__reduce__()  # raises where it cannot be pickled; core would drop it, and requests would go elsewhere
-        return super().__getstate__()
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_clients": None}}

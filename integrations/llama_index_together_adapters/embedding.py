@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -116,7 +115,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
             "class_name": self.class_name(),
             "model_name": self.model_name,
             "embed_batch_size": self.embed_batch_size,
-            "api_base": urlsplit(self.api_base or "").netloc,
+            "api_base": self._host,
         }
 
     @field_validator("embeddings_cache")

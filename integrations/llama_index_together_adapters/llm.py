@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -167,8 +166,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     def to_payload(self) -> dict[str, Any]:
         """Return the payload of events about this model, without the key."""
-        host = urlsplit(self.api_base or "").netloc
-        return {"class_name": self.class_name(), **self._metadata.model_dump(mode="json"), "api_base": host}
+        return {"class_name": self.class_name(), **self._metadata.model_dump(mode="json"), "api_base": self._host}
 
     @property
     def _is_chat(self) -> bool:

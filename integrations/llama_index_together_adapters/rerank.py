@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.callbacks import CBEventType, EventPayload
@@ -71,8 +70,7 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
 
     def to_payload(self) -> dict[str, Any]:
         """Return the payload of events about this model, without the key."""
-        host = urlsplit(self.api_base or "").netloc
-        return {"class_name": self.class_name(), "model_name": self.model, "top_n": self.top_n, "api_base": host}
+        return {"class_name": self.class_name(), "model_name": self.model, "top_n": self.top_n, "api_base": self._host}
 
     def postprocess_nodes(
         self,
