@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, MODEL, Run, environment, one_error
-from together_adapters.cli.exit_codes import exit_code, one_line
+from together_adapters.cli.exit_codes import error_line, exit_code
 from together_adapters.emulator import Emulator
 from together_adapters.errors import (
     APIConnectionError,
@@ -55,7 +55,7 @@ def test_exit_codes(problem: Exception, code: int) -> None:
 
 def test_a_message_of_many_lines_becomes_one_without_secrets() -> None:
     problem = JobFailedError("it failed; its last events:\n  one: \x1b[31mred\n  two: sk-secret-1")
-    assert one_line(problem, ["sk-secret-1"]) == "error: it failed; its last events: one:  [31mred; two: ***"
+    assert error_line(problem, ["sk-secret-1"]) == "error: it failed; its last events: one:  [31mred; two: ***"
 
 
 def test_the_service_refuses(run: Run) -> None:

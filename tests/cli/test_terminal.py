@@ -21,7 +21,7 @@ import pytest
 from tests.cli.conftest import COMMAND, KEY, TRAINABLE, environment
 from tests.warm import Warm
 from together_adapters import Together
-from together_adapters.cli.job_progress import duration, progress_text
+from together_adapters.cli.fine_tuning import format_duration, progress_text
 from together_adapters.emulator import Emulator, serve
 from together_adapters.finetune import start
 from together_adapters.types.fine_tuning import FinetuneResponse
@@ -174,4 +174,4 @@ def test_progress_in_words() -> None:
     assert progress_text(FinetuneResponse(status="completed"), now) == "completed"
     assert progress_text(FinetuneResponse(status="pending"), now) == "unavailable"
     assert progress_text(FinetuneResponse(status="error"), now) == ""
-    assert duration(90_061) == "1d 1h 1min 1s"
+    assert format_duration(90_061) == "1d 1h 1min 1s"

@@ -1,6 +1,6 @@
-"""`together-adapters`: the library from a shell. Exit codes: 0 done, 1 the data is not right, 2 usage, 3 the service or network.
+"""`together-adapters`: the command line. Exit codes: 0 done, 1 invalid data, 2 wrong usage, 3 service or network error.
 
-Documents and tables go to stdout; questions, notes, bars and errors to stderr.
+Results go to stdout; questions, notes, progress bars and errors go to stderr.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-INTERRUPTED = 130
-
 
 def main() -> int:
-    """Run the command line; return its exit code."""
+    """Runs the command line; returns its exit code."""
     if missing := [package for package in ("click", "rich") if find_spec(package) is None]:
         sys.stderr.write(f'error: the command line needs {" and ".join(missing)}: pip install "together-adapters[cli]"\n')
         return 2
@@ -21,4 +19,4 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130  # as shells report it

@@ -1,4 +1,4 @@
-"""The root of all commands: global options, the groups by name, and how everything ends."""
+"""The root command: global options, the groups by name, and the handling of every error."""
 
 from __future__ import annotations
 
@@ -14,35 +14,32 @@ from typing import Any, Final
 import click
 
 from together_adapters._version import __version__
-from together_adapters.cli import INTERRUPTED
 from together_adapters.cli.command import LazyGroup, Session
-from together_adapters.cli.exit_codes import USAGE, exit_code, one_line
+from together_adapters.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, USAGE, error_line, exit_code
 
 NAME: Final = "together-adapters"
-_PIPE_CLOSED: Final = 141
-"""What a shell reports of a program that ended because nobody read on."""
 
 COMMANDS: Final = {
-    "chat.completions": ("chat:completions", "Answer a conversation."),
-    "chat.interactive": ("interactive:interactive", "Talk to a model, turn by turn."),
-    "completions": ("completions:completions", "Go on from a text."),
-    "embeddings": ("embeddings:embeddings", "Embed texts."),
-    "rerank": ("rerank:rerank", "Order documents by their relevance to a query."),
-    "images": ("images:images", "Draw images."),
-    "files": ("files:files", "Send data files, look at them, bring them back."),
-    "fine-tuning": ("fine_tuning:fine_tuning", "Train models on files of yours."),
-    "ft": ("ft:ft", "Check, prepare and split training data, and train on it."),
-    "batches": ("batches:batches", "Have many requests answered within a day."),
-    "evaluation": ("evaluation:evaluation", "Have a judge model look at answers."),
-    "models": ("models:models", "The catalogue of models."),
-    "endpoints": ("endpoints:endpoints", "Models on hardware of your own."),
-    "emulator": ("emulator:emulator", "Run a local server that speaks the same API."),
-    "completion": ("completion:completion", "Print a script that completes commands in your shell."),
+    "chat.completions": ("chat:chat_completions", "Generate a chat completion."),
+    "chat.interactive": ("interactive:interactive", "Chat with a model in the terminal."),
+    "completions": ("chat:completions", "Complete a text."),
+    "embeddings": ("embeddings:embeddings", "Create embeddings of texts."),
+    "rerank": ("rerank:rerank", "Rank documents by their relevance to a query."),
+    "images": ("images:images", "Generate images."),
+    "files": ("files:files", "Check, upload, list and download data files."),
+    "fine-tuning": ("fine_tuning:fine_tuning", "Create and manage fine-tuning jobs."),
+    "ft": ("ft:ft", "Check, prepare and split training data, and fine-tune a model on it."),
+    "batches": ("batches:batches", "Create and manage batch jobs."),
+    "evaluation": ("evaluation:evaluation", "Evaluate model outputs with a judge model."),
+    "models": ("models:models", "List and upload models."),
+    "endpoints": ("endpoints:endpoints", "Create and manage dedicated endpoints."),
+    "emulator": ("emulator:emulator", "Run a local emulator of the Together API."),
+    "completion": ("completion:completion", "Print a shell completion script."),
 }
 
 
 class _Root(LazyGroup):
-    """The group of everything, which turns what goes wrong within into a line and an exit code."""
+    """The root group, which turns an exception into a line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -52,14 +49,14 @@ class _Root(LazyGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
             raise
         except BrokenPipeError:
-            _leave_stdout()
-            ctx.exit(_PIPE_CLOSED)
-        except Exception as problem:
+            _discard_stdout()
+            ctx.exit(CLOSED_PIPE)
+        except Exception as error:
             session = ctx.ensure_object(Session)
             if session.debug:
-                _show_traceback(problem, session.secrets)
-            _complain(one_line(problem, session.secrets))
-            ctx.exit(exit_code(problem))
+                _print_traceback(error, session.secrets)
+            _print_error(session.error_line(error))
+            ctx.exit(exit_code(error))
 
 
 @click.command(
@@ -69,93 +66,81 @@ class _Root(LazyGroup):
     lazy=COMMANDS,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
-@click.option("--api-key", metavar="KEY", help="The key; better kept in TOGETHER_API_KEY, where no list of processes shows it.")
-@click.option("--base-url", metavar="URL", help="Where to send; else TOGETHER_BASE_URL, else the service itself.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each attempt; 600 by default.")
-@click.option("--max-retries", type=click.IntRange(0), metavar="N", help="Attempts after the first; 2 by default.")
-@click.option("--debug", is_flag=True, help="Log requests to stderr, without keys and prompts; show where errors come from.")
-@click.version_option(__version__, "--version", message="%(prog)s %(version)s", help="Show the version.")
+@click.option("--api-key", metavar="KEY", help="API key. Prefer TOGETHER_API_KEY, which process lists do not show.")
+@click.option("--base-url", metavar="URL", help="URL of the API. Default: TOGETHER_BASE_URL, or the Together API.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Timeout per attempt. Default: 600.")
+@click.option("--max-retries", type=click.IntRange(0), metavar="N", help="Retries after the first attempt. Default: 2.")
+@click.option("--debug", is_flag=True, help="Log requests to stderr, without keys and prompts, and show tracebacks.")
+@click.version_option(__version__, "--version", message="%(prog)s %(version)s", help="Show the version and exit.")
 @click.pass_context
-def cli(
-    ctx: click.Context,
-    api_key: str | None,
-    base_url: str | None,
-    timeout: float | None,
-    max_retries: int | None,
-    debug: bool,
-) -> None:
-    """Together AI from a shell: chats, embeddings, images, files, fine-tuning, batches, evaluations, endpoints.
+def cli(ctx: click.Context, debug: bool, **settings: Any) -> None:
+    """Together AI from the command line: chat, embeddings, images, files, fine-tuning, batches, evaluations, endpoints.
 
-    Every command takes --json, which prints one JSON document. Exit codes: 0 done, 1 the data is not right, 2 usage, 3 the
-    service or the network.
+    Every command takes --json, which prints one JSON document. Exit codes: 0 done, 1 invalid data, 2 wrong usage, 3 service or
+    network error.
     """
-    given = {"api_key": api_key, "base_url": base_url, "timeout": timeout, "max_retries": max_retries}
-    session = ctx.obj = Session({name: value for name, value in given.items() if value is not None}, debug)
+    session = ctx.obj = Session({name: value for name, value in settings.items() if value is not None}, debug)
     ctx.call_on_close(session.close)
     if debug:
         os.environ["TOGETHER_LOG"] = "debug"
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code.
-
-    Args:
-        arguments: Those of the process when None.
-    """
+    """Runs a command with `arguments`, or with those of the process; returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding cannot show must not end a command.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    warnings.showwarning = lambda message, *_: _complain(f"warning: {message}")
-    secrets = _secrets_among(sys.argv[1:] if arguments is None else arguments)
+    warnings.showwarning = lambda message, *_: _print_error(f"warning: {message}")
+    secrets = _secrets_in(sys.argv[1:] if arguments is None else arguments)
     try:
         result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.ClickException as problem:
-        _complain(_usage(problem, secrets))
+    except click.ClickException as error:
+        _print_error(_usage(error, secrets))
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except OSError as problem:
-        if problem.errno != errno.EPIPE:
+    except OSError as error:
+        if error.errno != errno.EPIPE:
             raise
-        _leave_stdout()
-        return _PIPE_CLOSED
+        _discard_stdout()
+        return CLOSED_PIPE
 
 
-def _usage(problem: click.ClickException, secrets: Sequence[str]) -> str:
-    context = getattr(problem, "ctx", None)
-    if context is not None and isinstance(context.command, click.Group) and len(str(problem).splitlines()) > 1:
-        return problem.format_message()  # a group without a command shows its help
-    return one_line(problem, secrets) + (f" (see: {context.command_path} --help)" if context is not None else "")
+def _usage(error: click.ClickException, secrets: Sequence[str]) -> str:
+    context = getattr(error, "ctx", None)
+    if context is not None and isinstance(context.command, click.Group) and len(str(error).splitlines()) > 1:
+        return error.format_message()  # a group without a command shows its help
+    return error_line(error, secrets) + (f" (see: {context.command_path} --help)" if context is not None else "")
 
 
-def _secrets_among(arguments: Sequence[str]) -> list[str]:
-    """Return the keys and tokens of a command line, which a complaint about it could repeat."""
-    found = [os.environ.get("TOGETHER_API_KEY", "")]
-    for place, argument in enumerate(arguments):
+def _secrets_in(arguments: Sequence[str]) -> list[str]:
+    """Returns the keys and tokens of a command line, which a usage error could repeat."""
+    secrets = [os.environ.get("TOGETHER_API_KEY", "")]
+    for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name.startswith("--") and name.endswith(("-key", "-token")):
-            found.append(value if equals else "".join(arguments[place + 1 : place + 2]))
-    return [secret for secret in found if secret]
+            secrets.append(value if equals else "".join(arguments[index + 1 : index + 2]))
+    return [secret for secret in secrets if secret]
 
 
-def _complain(line: str) -> None:
+def _print_error(line: str) -> None:
     with suppress(OSError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 
-def _show_traceback(problem: BaseException, secrets: Sequence[str]) -> None:
+def _print_traceback(error: BaseException, secrets: Sequence[str]) -> None:
     import traceback
 
-    text = "".join(traceback.format_exception(problem))
+    text = "".join(traceback.format_exception(error))
     for secret in secrets:
         text = text.replace(secret, "***")
-    _complain(text.rstrip())
+    _print_error(text.rstrip())
 
 
-def _leave_stdout() -> None:
-    """Nobody reads on: let what Python still wants to write go nowhere."""
+def _discard_stdout() -> None:
+    """Discards what Python still has to write to a closed pipe."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

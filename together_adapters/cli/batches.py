@@ -1,17 +1,17 @@
-"""`batches`: many requests in one file, answered within a day."""
+"""`batches`: many requests in one file, processed within a day."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.output import Column, details, document, moment, note, table, to_json, write
-from together_adapters.cli.progress import byte_bar, job_bar
+from together_adapters.cli.ft.atomic_output import write_atomically
+from together_adapters.cli.options import EXISTING_FILE, NEW_FILE, check_new, overwrite_option, wait_option, wait_options
+from together_adapters.cli.output import Column, Result, Table, format_time, note, to_json, write
+from together_adapters.cli.progress import with_bar
 
 _ENDPOINTS: Final = {
     "chat.completions": "/v1/chat/completions",
@@ -19,153 +19,93 @@ _ENDPOINTS: Final = {
     "audio.transcriptions": "/v1/audio/transcriptions",
     "audio.translations": "/v1/audio/translations",
 }
+_POLL_INTERVAL: Final = 30.0
 
 
 @click.group("batches", cls=Group)
 def batches() -> None:
-    """Have many requests answered within a day, at a lower price."""
+    """Create and manage batch jobs: many requests, processed within a day at a lower price."""
 
 
 @batches.command("create")
 @click.argument("file")
 @click.option(
-    "--endpoint",
-    default="chat.completions",
-    show_default=True,
-    metavar="NAME",
-    help=f"Where the requests go: {', '.join(_ENDPOINTS)}, or a path.",
+    "--endpoint", default="chat.completions", show_default=True, metavar="NAME", help=f"{', '.join(_ENDPOINTS)}, or a path."
 )
-@click.option("--model", "model_id", metavar="NAME", help="The model, where the requests name none.")
-@click.option("--completion-window", default="24h", show_default=True, metavar="TIME", help="When it must be done.")
-@click.option("--priority", type=int, metavar="N", help="Its rank among the account's batches.")
-@click.option("--wait/--no-wait", default=False, show_default=True, help="Wait until it is done.")
-@click.pass_obj
-def create(session: Session, /, file: str, endpoint: str, wait: bool, **options: Any) -> None:
-    """Start a batch from FILE: a .jsonl file of requests, which is checked and sent, or the id of one that was sent."""
+@click.option("--model", "model_id", metavar="NAME", help="Model for requests that name none.")
+@click.option("--completion-window", default="24h", show_default=True, metavar="TIME", help="Time limit of the batch.")
+@click.option("--priority", type=int, metavar="N", help="Priority among the batches of the account.")
+@wait_option("completed")
+def create(session: Session, /, file: str, endpoint: str, wait: bool, **options: Any) -> Any:
+    """Create a batch from FILE, a .jsonl file of requests or the ID of an uploaded file.
+
+    A local file is checked and uploaded first.
+    """
     if Path(file).is_file():
-        with byte_bar() as show:
-            file = session.client.files.upload(file, purpose="batch-api", progress=show).id or ""
-    started = session.client.batches.create(file, _ENDPOINTS.get(endpoint, endpoint), **options)
-    if started.warning:
-        note(f"warning: {started.warning}")
-    found: Any = _waited(session, started.id, 30.0, None) if wait and started.id else started
-    document(found) if session.as_json else details(found)
+        file = with_bar("bytes", session.client.files.upload, file, purpose="batch-api").id or ""
+    batch = session.client.batches.create(file, _ENDPOINTS.get(endpoint, endpoint), **options)
+    if batch.warning:
+        note(f"warning: {batch.warning}")
+    if wait and batch.id:
+        return with_bar("job", session.client.batches.wait, batch.id, poll_interval=_POLL_INTERVAL)
+    return batch
 
 
 @batches.command("list")
-@click.pass_obj
-def list_batches(session: Session) -> None:
+def list_batches(session: Session) -> Result:
     """List the batches of the account."""
-    found = session.client.batches.list()
-    if session.as_json:
-        document(found)
-        return
-    columns = (
-        Column("Batch ID", whole=True),
-        Column("Status"),
-        Column("Done", right=True),
-        Column("Endpoint", extra=2),
-        Column("Created at", extra=1),
-        Column("Output file", extra=3),
-    )
-    rows = [
-        (
-            batch.id,
-            (batch.status or "").lower(),
-            _percent(batch.progress),
-            batch.endpoint,
-            moment(batch.created_at),
-            batch.output_file_id,
-        )
-        for batch in found
-    ]
-    table(columns, rows, nothing="No batches.")
+    return Result(session.client.batches.list(), _BATCHES)
 
 
 @batches.command("retrieve")
 @click.argument("id")
-@click.pass_obj
-def retrieve(session: Session, id: str) -> None:
-    """Look at a batch."""
-    found = session.client.batches.retrieve(id)
-    document(found) if session.as_json else details(found)
+def retrieve(session: Session, id: str) -> Any:
+    """Show the details of a batch."""
+    return session.client.batches.retrieve(id)
 
 
 @batches.command("cancel")
 @click.argument("id")
-@click.pass_obj
-def cancel(session: Session, id: str) -> None:
-    """Cancel a batch. What was answered by then stays in its output file."""
-    found = session.client.batches.cancel(id)
-    document(found) if session.as_json else details(found)
+def cancel(session: Session, id: str) -> Any:
+    """Cancel a batch. Completed requests remain in its output file."""
+    return session.client.batches.cancel(id)
 
 
 @batches.command("wait")
 @click.argument("id")
-@click.option(
-    "--poll-interval",
-    type=click.FloatRange(0, min_open=True),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two looks.",
-)
-@click.option("--wait-timeout", type=float, metavar="SECONDS", help="When to give up; never by default.")
-@click.pass_obj
-def wait(session: Session, id: str, poll_interval: float, wait_timeout: float | None) -> None:
-    """Wait until a batch is done; exit code 3 where it failed."""
-    found = _waited(session, id, poll_interval, wait_timeout)
-    document(found) if session.as_json else details(found)
+@wait_options(_POLL_INTERVAL)
+def wait(session: Session, id: str, poll_interval: float, wait_timeout: float | None) -> Any:
+    """Wait until a batch has ended; exit code 3 if it failed."""
+    return with_bar("job", session.client.batches.wait, id, poll_interval=poll_interval, timeout=wait_timeout)
 
 
 @batches.command("results")
 @click.argument("id")
-@click.option(
-    "--input",
-    "source",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The input file; fetched without it.",
-)
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where to; stdout by default."
-)
+@click.option("--input", "source", type=EXISTING_FILE, metavar="FILE", help="Input file. Default: it is downloaded.")
+@click.option("--output", "-o", type=NEW_FILE, metavar="FILE", help="Output file. Default: stdout.")
 @overwrite_option
-@click.pass_obj
-def results(session: Session, id: str, source: Path | None, output: Path | None, overwrite: bool) -> None:
-    """Bring the answers and errors of a batch in the order of its requests, a line of JSON for each."""
+def results(session: Session, id: str, source: Path | None, output: Path | None, overwrite: bool) -> Any:
+    """Print the responses and errors of a batch as JSON lines, in the order of its requests."""
     if output is not None:
-        new_file(output, overwrite)
-    found = session.client.batches.results(id, input=source)
-    lines = "".join(to_json(result, indent=None) + "\n" for result in found)
-    failed = sum(not result.ok for result in found)
-    if output is not None:
-        _save(output, lines)
-        told = {"filename": str(output.absolute()), "results": len(found), "failed": failed}
-        document(told) if session.as_json else details(told)
-    elif session.as_json:
-        document(found)
-    else:
-        write(lines)
-    if failed:
-        note(f"{failed:,} of {len(found):,} requests have no answer")
+        check_new(output, overwrite)
+    items = session.client.batches.results(id, input=source)
+    lines = "".join(to_json(item, indent=None) + "\n" for item in items)
+    if errors := sum(not item.ok for item in items):
+        note(f"{errors:,} of {len(items):,} requests have no response")
+    if output is None:
+        return Result(items, lambda _: write(lines))
+    write_atomically(output, lines.encode(), overwrite=overwrite)
+    return {"filename": str(output.absolute()), "results": len(items), "failed": errors}
 
 
-def _save(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(text)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _waited(session: Session, id: str, poll_interval: float, timeout: float | None) -> Any:
-    with job_bar() as show:
-        return session.client.batches.wait(id, poll_interval=poll_interval, timeout=timeout, progress=show)
-
-
-def _percent(progress: float | None) -> str:
-    return "" if progress is None else f"{progress:.0f} %"
+_BATCHES: Final = Table(
+    (
+        Column("Batch ID", "id", no_wrap=True),
+        Column("Status", lambda batch: (batch.status or "").lower()),
+        Column("Done", "progress", "{:.0f} %".format, right=True),
+        Column("Endpoint", "endpoint", drop=2),
+        Column("Created at", "created_at", format_time, drop=1),
+        Column("Output file", "output_file_id", drop=3),
+    ),
+    empty="No batches.",
+)

@@ -1,4 +1,4 @@
-"""What every command is made of: the session that it runs in, its `--json`, and groups that are imported when they are used."""
+"""The base of every command: its session, its `--json`, the printing of its result, and groups that are imported on use."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from together_adapters.cli.exit_codes import error_line
+from together_adapters.cli.output import render
+
 if TYPE_CHECKING:
     from together_adapters.client import Together
 
 
 @dataclass
 class Session:
-    """One run of the command line, which every command gets with `click.pass_obj`.
+    """One run of the command line, the first argument of every command.
 
     Attributes:
         settings: The global options, as keywords of `Together`.
-        debug: Whether to log, and to show tracebacks.
-        as_json: Whether to print one JSON document.
-        hidden: Further secrets that no error may repeat.
+        debug: Whether to log requests and to show tracebacks.
+        as_json: Whether `--json` was passed.
+        hidden: Further secrets that no error message may repeat.
+        command: The command that runs, whose flags error messages name.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     debug: bool = False
     as_json: bool = False
     hidden: list[str] = field(default_factory=list, repr=False)
+    command: click.Command | None = None
 
     @cached_property
     def client(self) -> Together:
-        """The client, made when a command first needs it: many need no key."""
+        """The client, created on first use: many commands need no key."""
         from together_adapters.client import Together
 
         return Together(**self.settings)
@@ -43,30 +48,44 @@ class Session:
     @property
     def secrets(self) -> list[str]:
         """Texts that nothing may show."""
-        known = (self.settings.get("api_key"), os.environ.get("TOGETHER_API_KEY"), *self.hidden)
-        return [secret for secret in known if secret]
+        secrets = (self.settings.get("api_key"), os.environ.get("TOGETHER_API_KEY"), *self.hidden)
+        return [secret for secret in secrets if secret]
 
     def hide(self, *secrets: str | None) -> None:
-        """Let no error repeat these."""
+        """Keeps these texts out of error messages."""
         self.hidden += [secret for secret in secrets if secret]
 
+    def show(self, result: Any) -> int:
+        """Prints a result: see `output.render`."""
+        return render(result, as_json=self.as_json)
+
+    def error_line(self, error: BaseException) -> str:
+        """Returns the message of an error in one line."""
+        return error_line(error, self.secrets, self.command)
+
     def close(self) -> None:
-        """Close the connections, if there are any."""
+        """Closes the client, if there is one."""
         if "client" in self.__dict__:
             self.client.close()
 
 
 class Command(click.Command):
-    """A command with `--json`, which it finds in its session."""
+    """A command with `--json`. Its function takes the session first, and what it returns is printed."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.params.append(
-            click.Option(["--json"], is_flag=True, expose_value=False, callback=_want_json, help="Print one JSON document.")
+            click.Option(["--json"], is_flag=True, expose_value=False, callback=_set_json, help="Print one JSON document.")
         )
 
+    def invoke(self, ctx: click.Context) -> int:
+        assert self.callback is not None
+        session = ctx.ensure_object(Session)
+        session.command = self
+        return session.show(ctx.invoke(self.callback, session, **ctx.params))
 
-def _want_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+
+def _set_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         ctx.ensure_object(Session).as_json = True
 
@@ -78,10 +97,10 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group whose commands are imported when they are used.
+    """A group whose commands are imported on use.
 
     Args:
-        package: Where their modules are.
+        package: The package of their modules.
         lazy: For each name its module and attribute, `files:files`, and a line of help.
     """
 
@@ -91,23 +110,23 @@ class LazyGroup(Group):
         self._lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, (home, _) in self._lazy.items() if find_spec(self._module(home)) is not None]
+        return [name for name, (target, _) in self._lazy.items() if find_spec(self._module(target)) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        home = self._lazy[cmd_name][0]
-        found: click.Command = getattr(import_module(self._module(home)), home.partition(":")[2])
-        return found
+        target = self._lazy[cmd_name][0]
+        command: click.Command = getattr(import_module(self._module(target)), target.partition(":")[2])
+        return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
-        found = [CompletionItem(name, help=self._lazy[name][1]) for name in names]
-        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+        items = [CompletionItem(name, help=self._lazy[name][1]) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._lazy[name][1]) for name in self.list_commands(ctx)])
 
-    def _module(self, home: str) -> str:
-        return f"{self._package}.{home.partition(':')[0]}"
+    def _module(self, target: str) -> str:
+        return f"{self._package}.{target.partition(':')[0]}"

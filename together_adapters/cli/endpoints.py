@@ -1,4 +1,4 @@
-"""`endpoints`: models on hardware of one's own. Where it is enough, stdout has the id alone, for the next command."""
+"""`endpoints`: dedicated endpoints. Commands that change one print only its ID on stdout, for the next command."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from together_adapters.cli.arguments import given
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.output import Column, details, document, moment, note, table, write
-from together_adapters.cli.progress import job_bar
+from together_adapters.cli.options import COUNT, drop_unset, wait_option, wait_timeout_option
+from together_adapters.cli.output import Column, Result, Table, format_time, note, write
+from together_adapters.cli.progress import progress_bar
 from together_adapters.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -25,36 +25,49 @@ _GPUS: Final = {
     "l40s": "nvidia_l40s",
     "rtx-6000": "nvidia_rtx_6000_ada",
 }
-_BROKEN: Final = ("ERROR", "FAILED")
-_wait_timeout = click.option("--wait-timeout", type=float, metavar="SECONDS", help="When to give up waiting; never by default.")
+_FAILED: Final = ("ERROR", "FAILED")
+_ENDPOINTS: Final = Table(
+    (
+        Column("ID", "id", no_wrap=True),
+        Column("Name", "name", drop=2),
+        Column("Model", "model", drop=1),
+        Column("Type", "type", drop=3),
+        Column("State", "state"),
+        Column("Created at", "created_at", format_time, drop=4),
+    ),
+    empty="No endpoints.",
+)
+_HARDWARE: Final = Table(
+    (
+        Column("ID", "id", no_wrap=True),
+        Column("GPUs", "specs.gpu_count", right=True),
+        Column("Memory", "specs.gpu_memory", "{:g} GB".format, right=True),
+        Column("Price per hour", "pricing.cents_per_minute", lambda cents: f"${cents * 60 / 100:,.2f}", right=True),
+        Column("Availability", "availability.status"),
+    ),
+    empty="No hardware.",
+)
 
 
 @click.group("endpoints", cls=Group)
 def endpoints() -> None:
-    """Models on hardware of your own, paid by the minute while they run."""
+    """Create and manage dedicated endpoints, billed by the minute while they run."""
 
 
 @endpoints.command("create")
-@click.option("--model", required=True, metavar="NAME", help="The model to run.")
-@click.option("--gpu", type=click.Choice(list(_GPUS)), required=True, help="What to run it on.")
-@click.option("--gpu-count", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="GPUs of each replica.")
-@click.option(
-    "--min-replicas", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Replicas that always run."
-)
-@click.option(
-    "--max-replicas", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Replicas under full load."
-)
-@click.option("--display-name", metavar="TEXT", help="A name for people.")
-@click.option("--no-prompt-cache", is_flag=True, help="Do without the prompt cache.")
-@click.option("--no-speculative-decoding", is_flag=True, help="Do without speculative decoding.")
-@click.option("--no-auto-start", is_flag=True, help="Leave it stopped for now.")
-@click.option(
-    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Without requests it stops then; 0 for never."
-)
-@click.option("--availability-zone", metavar="NAME", help="Where to run it; see availability-zones.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is ready.")
-@_wait_timeout
-@click.pass_obj
+@click.option("--model", required=True, metavar="NAME", help="Model to deploy.")
+@click.option("--gpu", type=click.Choice(list(_GPUS)), required=True, help="GPU type.")
+@click.option("--gpu-count", type=COUNT, default=1, show_default=True, metavar="N", help="GPUs per replica.")
+@click.option("--min-replicas", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Minimum number of replicas.")
+@click.option("--max-replicas", type=COUNT, default=1, show_default=True, metavar="N", help="Maximum number of replicas.")
+@click.option("--display-name", metavar="TEXT", help="Display name.")
+@click.option("--no-prompt-cache", is_flag=True, help="Disable the prompt cache.")
+@click.option("--no-speculative-decoding", is_flag=True, help="Disable speculative decoding.")
+@click.option("--no-auto-start", is_flag=True, help="Create the endpoint without starting it.")
+@click.option("--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never.")
+@click.option("--availability-zone", metavar="NAME", help="Availability zone; see availability-zones.")
+@wait_option("ready", default=True)
+@wait_timeout_option
 def create(
     session: Session,
     /,
@@ -66,195 +79,141 @@ def create(
     wait: bool,
     wait_timeout: float | None,
     **options: Any,
-) -> None:
-    """Create an endpoint, and start it. It costs money while it runs."""
-    wanted = hardware_id(gpu, gpu_count)
+) -> Result:
+    """Create and start an endpoint. It costs money while it runs."""
     try:
-        made = session.client.endpoints.create(
-            hardware=wanted,
+        endpoint = session.client.endpoints.create(
+            hardware=hardware_id(gpu, gpu_count),
             disable_prompt_cache=no_prompt_cache,
             disable_speculative_decoding=no_speculative_decoding,
             state="STOPPED" if no_auto_start else "STARTED",
             **options,
         )
-    except InvalidRequestError as problem:
-        if "hardware" in problem.message.lower():
+    except InvalidRequestError as error:
+        if "hardware" in error.message.lower():
             note(f"hint: together-adapters endpoints hardware --available --model {options['model']}")
         raise
-    note(f"Created endpoint {made.id} on {made.hardware}.")
-    _finish(session, made, "STARTED" if wait and not no_auto_start else None, wait_timeout)
+    note(f"Created endpoint {endpoint.id} on {endpoint.hardware}.")
+    return _wait_for_state(session, endpoint, "STARTED" if wait and not no_auto_start else None, wait_timeout)
 
 
 def hardware_id(gpu: str, count: int) -> str:
-    """Return the service's name for hardware; a single A100 is of another kind than several."""
+    """Returns the service's ID of hardware; a single A100 is a PCIe card."""
     name = "nvidia_a100_80gb_pcie" if (gpu, count) == ("a100", 1) else _GPUS[gpu]
     return f"{count}x_{name}"
 
 
 @endpoints.command("get")
 @click.argument("endpoint-id")
-@click.pass_obj
-def get(session: Session, endpoint_id: str) -> None:
-    """Look at an endpoint."""
-    found = session.client.endpoints.get(endpoint_id)
-    document(found) if session.as_json else details(found)
+def get(session: Session, endpoint_id: str) -> Any:
+    """Show the details of an endpoint."""
+    return session.client.endpoints.get(endpoint_id)
 
 
 @endpoints.command("list")
-@click.option("--type", "type", type=click.Choice(["dedicated", "serverless"]), help="Only those of this type.")
-@click.option("--mine", type=bool, metavar="BOOL", help="true shows those of this account alone.")
-@click.option("--usage-type", type=click.Choice(["on-demand", "reserved"]), help="Only those used so.")
-@click.pass_obj
-def list_endpoints(session: Session, type: str | None, mine: bool | None, usage_type: str | None) -> None:
-    """List endpoints, of this account and of all."""
-    found = session.client.endpoints.list(type=type, usage_type=usage_type, mine=mine)
-    if session.as_json:
-        document(found)
-        return
-    columns = (
-        Column("ID", whole=True),
-        Column("Name", extra=2),
-        Column("Model", extra=1),
-        Column("Type", extra=3),
-        Column("State"),
-        Column("Created at", extra=4),
-    )
-    names = ("id", "name", "model", "type", "state")
-    rows = [(*(getattr(item, name, None) for name in names), moment(getattr(item, "created_at", None))) for item in found]
-    table(columns, rows, nothing="No endpoints.")
+@click.option("--type", "type", type=click.Choice(["dedicated", "serverless"]), help="Only endpoints of this type.")
+@click.option("--mine", type=bool, metavar="BOOL", help="true: only endpoints of this account.")
+@click.option("--usage-type", type=click.Choice(["on-demand", "reserved"]), help="Only endpoints with this usage type.")
+def list_endpoints(session: Session, **options: Any) -> Result:
+    """List endpoints: those of this account, and public ones."""
+    return Result(session.client.endpoints.list(**options), _ENDPOINTS)
 
 
 @endpoints.command("hardware")
-@click.option("--model", metavar="NAME", help="Only what this model runs on, and whether it is free now.")
-@click.option("--available", is_flag=True, help="Only what is free now; needs --model.")
-@click.pass_obj
-def hardware(session: Session, model: str | None, available: bool) -> None:
-    """List the hardware there is."""
+@click.option("--model", metavar="NAME", help="Only hardware for this model, with its availability.")
+@click.option("--available", is_flag=True, help="Only available hardware; needs --model.")
+def hardware(session: Session, model: str | None, available: bool) -> Result:
+    """List hardware for endpoints."""
     if available and not model:
-        raise click.UsageError("--available needs --model: without it nobody knows what is free")
-    found: Sequence[Hardware] = session.client.endpoints.list_hardware(model)
+        raise click.UsageError("--available needs --model")
+    items: Sequence[Hardware] = session.client.endpoints.list_hardware(model)
     if available:
-        found = [item for item in found if item.availability and item.availability.status == "available"]
-    if session.as_json:
-        document(list(found))
-        return
-    columns = (
-        Column("ID", whole=True),
-        Column("GPUs", right=True),
-        Column("Memory", right=True),
-        Column("Price per hour", right=True),
-        Column("Availability"),
-    )
-    table(columns, map(_hardware_row, found), nothing="No hardware.")
-
-
-def _hardware_row(item: Hardware) -> tuple[object, ...]:
-    specs, pricing, availability = (getattr(item, name, None) for name in ("specs", "pricing", "availability"))
-    cents = getattr(pricing, "cents_per_minute", None)
-    memory = getattr(specs, "gpu_memory", None)
-    return (
-        item.id,
-        getattr(specs, "gpu_count", None),
-        None if memory is None else f"{memory:g} GB",
-        None if cents is None else f"${cents * 60 / 100:,.2f}",
-        getattr(availability, "status", None),
-    )
+        items = [item for item in items if item.availability and item.availability.status == "available"]
+    return Result(list(items), _HARDWARE)
 
 
 @endpoints.command("start")
 @click.argument("endpoint-id")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it is ready.")
-@_wait_timeout
-@click.pass_obj
-def start(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | None) -> None:
+@wait_option("ready", default=True)
+@wait_timeout_option
+def start(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | None) -> Result:
     """Start an endpoint. It costs money while it runs."""
-    _set_state(session, endpoint_id, "STARTED", wait, wait_timeout)
+    return _set_state(session, endpoint_id, "STARTED", wait, wait_timeout)
 
 
 @endpoints.command("stop")
 @click.argument("endpoint-id")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until it has stopped.")
-@_wait_timeout
-@click.pass_obj
-def stop(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | None) -> None:
+@wait_option("stopped", default=True)
+@wait_timeout_option
+def stop(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | None) -> Result:
     """Stop an endpoint."""
-    _set_state(session, endpoint_id, "STOPPED", wait, wait_timeout)
+    return _set_state(session, endpoint_id, "STOPPED", wait, wait_timeout)
 
 
 @endpoints.command("update")
 @click.argument("endpoint-id")
-@click.option("--display-name", metavar="TEXT", help="A name for people.")
-@click.option("--min-replicas", type=click.IntRange(0), metavar="N", help="Replicas that always run.")
-@click.option("--max-replicas", type=click.IntRange(1), metavar="N", help="Replicas under full load.")
-@click.option(
-    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Without requests it stops then; 0 for never."
-)
-@click.pass_obj
-def update(session: Session, /, endpoint_id: str, **options: Any) -> None:
-    """Change an endpoint. What is not given stays as it is."""
+@click.option("--display-name", metavar="TEXT", help="Display name.")
+@click.option("--min-replicas", type=click.IntRange(0), metavar="N", help="Minimum number of replicas.")
+@click.option("--max-replicas", type=COUNT, metavar="N", help="Maximum number of replicas.")
+@click.option("--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never.")
+def update(session: Session, /, endpoint_id: str, **options: Any) -> Result:
+    """Update an endpoint. Settings that are not passed do not change."""
     changes = {name: value for name, value in options.items() if value is not None}
     if not changes:
-        raise click.UsageError("nothing to change was given")
-    changed = session.client.endpoints.update(endpoint_id, **changes)
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in given(changes).items())
-    note(f"Updated endpoint {endpoint_id}: {told}.")
-    document(changed) if session.as_json else write(f"{endpoint_id}\n")
+        raise click.UsageError("nothing to change: pass at least one option")
+    endpoint = session.client.endpoints.update(endpoint_id, **changes)
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in drop_unset(changes).items())
+    note(f"Updated endpoint {endpoint_id}: {settings}.")
+    return Result(endpoint, lambda _: write(f"{endpoint_id}\n"))
 
 
 @endpoints.command("delete")
 @click.argument("endpoint-id")
-@click.pass_obj
-def delete(session: Session, endpoint_id: str) -> None:
-    """Stop an endpoint and remove it."""
+def delete(session: Session, endpoint_id: str) -> Result:
+    """Stop and delete an endpoint."""
     session.client.endpoints.delete(endpoint_id)
     note(f"Deleted endpoint {endpoint_id}.")
-    document({"id": endpoint_id, "deleted": True}) if session.as_json else write(f"{endpoint_id}\n")
+    return Result({"id": endpoint_id, "deleted": True}, lambda _: write(f"{endpoint_id}\n"))
 
 
 @endpoints.command("availability-zones")
-@click.pass_obj
-def availability_zones(session: Session) -> None:
-    """List the zones that an endpoint can run in."""
-    found = session.client.endpoints.list_avzones()
-    if session.as_json:
-        document({"avzones": list(found)})
-        return
-    if not found:
-        note("No zones.")
-    write("".join(f"{zone}\n" for zone in sorted(found)))
+def availability_zones(session: Session) -> Result:
+    """List the availability zones for endpoints."""
+
+    def show(data: dict[str, list[str]]) -> None:
+        write("".join(f"{zone}\n" for zone in sorted(data["avzones"])))
+        if not data["avzones"]:
+            note("No availability zones.")
+
+    return Result({"avzones": list(session.client.endpoints.list_avzones())}, show)
 
 
-def _set_state(session: Session, id: str, state: str, wait: bool, timeout: float | None) -> None:
-    changed = session.client.endpoints.update(id, state=state)
-    note(f"Endpoint {id} is {(changed.state or state).lower()}.")
-    changed.id = changed.id or id
-    _finish(session, changed, state if wait else None, timeout)
+def _set_state(session: Session, id: str, state: str, wait: bool, timeout: float | None) -> Result:
+    endpoint = session.client.endpoints.update(id, state=state)
+    note(f"Endpoint {id} is {(endpoint.state or state).lower()}.")
+    endpoint.id = endpoint.id or id
+    return _wait_for_state(session, endpoint, state if wait else None, timeout)
 
 
-def _finish(session: Session, endpoint: Endpoint, state: str | None, timeout: float | None) -> None:
-    """Wait for a state, if one is given, and print the id, or the endpoint as JSON."""
+def _wait_for_state(session: Session, endpoint: Endpoint, state: str | None, timeout: float | None) -> Result:
+    """Waits for a state unless it is None; raises JobFailedError if the endpoint fails."""
     if state is not None and endpoint.id:
-        endpoint = _waited(session, endpoint.id, state, timeout)
+        endpoint = _poll(session, endpoint.id, state, timeout)
         note(f"Endpoint {endpoint.id} is {state.lower()}.")
-    document(endpoint) if session.as_json else write(f"{endpoint.id}\n")
+    return Result(endpoint, lambda endpoint: write(f"{endpoint.id}\n"))
 
 
-def _waited(session: Session, id: str, state: str, timeout: float | None) -> Endpoint:
-    """Look at an endpoint every second until it has a state.
-
-    Raises:
-        JobFailedError: It broke on the way.
-    """
+def _poll(session: Session, id: str, state: str, timeout: float | None) -> Endpoint:
     from together_adapters.errors import JobFailedError
-    from together_adapters.resources.endpoints import get as look
+    from together_adapters.resources import endpoints as resource
     from together_adapters.resources.waiting import wait_for
     from together_adapters.types.progress import Progress
 
-    with job_bar() as show:
-        found: Endpoint = session.client.perform(
+    with progress_bar("job") as show:
+        endpoint: Endpoint = session.client.perform(
             wait_for(
-                look(id),
-                done=lambda endpoint: endpoint.state in (state, *_BROKEN),
+                resource.get(id),
+                done=lambda endpoint: endpoint.state in (state, *_FAILED),
                 poll_interval=1.0,
                 timeout=timeout,
                 progress=show,
@@ -262,6 +221,6 @@ def _waited(session: Session, id: str, state: str, timeout: float | None) -> End
                 name=f"endpoint {id}",
             )
         )
-    if found.state != state:
-        raise JobFailedError(f"endpoint {id} is {found.state}, not {state}", completed=found)
-    return found
+    if endpoint.state != state:
+        raise JobFailedError(f"endpoint {id} is {endpoint.state}, not {state}", completed=endpoint)
+    return endpoint

@@ -1,16 +1,17 @@
-"""`evaluation`: a judge model looks at answers and sorts, marks or compares them."""
+"""`evaluation`: model outputs that a judge model classifies, scores or compares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import click
 
-from together_adapters.cli.arguments import text_of
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.output import Column, details, document, moment, plain_data, table
-from together_adapters.cli.progress import job_bar
+from together_adapters.cli.options import read_text, wait_options
+from together_adapters.cli.output import Column, Result, Table, format_time, print_details
+from together_adapters.cli.progress import with_bar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,148 +22,121 @@ _MODELS: Final = {
     "model_b": ("--model-b-field", "model B"),
 }
 _FIELDS: Final = {
-    "source": (click.Choice(_SOURCES), "Where {} runs."),
-    "external-api-token": (str, "The key of {}, where it is external."),
-    "external-base-url": (str, "The address of {}, where it is external."),
-    "max-tokens": (int, "Most tokens of an answer of {}."),
-    "temperature": (float, "Randomness of {}."),
-    "system-template": (str, "What {} is told before anything else."),
-    "input-template": (str, "What {} is asked, with {{{{column}}}} from the file."),
+    "source": (click.Choice(_SOURCES), None, "Source of {}."),
+    "external-api-token": (str, "TOKEN", "API token of {}, if it is external."),
+    "external-base-url": (str, "URL", "URL of {}, if it is external."),
+    "max-tokens": (int, "N", "Maximum number of tokens of an output of {}."),
+    "temperature": (float, "X", "Sampling temperature of {}."),
+    "system-template": (str, "TEXT", "System message for {}."),
+    "input-template": (str, "TEXT", "Prompt for {}, with {{{{column}}}} for a column of the file."),
 }
 
 
-def _models(command: F) -> F:
-    """Give a command the options of the models whose answers are judged: a column of the file, or a model in full."""
-    for name, (column, words) in reversed(_MODELS.items()):
+def _model_options(command: F) -> F:
+    """Adds the options of the evaluated models: a column of the file, or a model that generates the outputs."""
+    for name, (column, model) in reversed(_MODELS.items()):
         flag = name.replace("_", "-")
-        for field, (kind, text) in reversed(_FIELDS.items()):
-            command = click.option(f"--{flag}-{field}", type=kind, metavar=_metavar(kind), help=text.format(words))(command)
-        command = click.option(f"--{flag}", metavar="NAME", help=f"Have {words} answer: its name.")(command)
-        command = click.option(column, metavar="COLUMN", help=f"The column that has the answers of {words} already.")(command)
+        for field, (kind, metavar, text) in reversed(_FIELDS.items()):
+            command = click.option(f"--{flag}-{field}", type=kind, metavar=metavar, help=text.format(model))(command)
+        command = click.option(f"--{flag}", metavar="NAME", help=f"Name of {model}, which generates outputs.")(command)
+        command = click.option(column, metavar="COLUMN", help=f"Column of the file with the outputs of {model}.")(command)
     return command
-
-
-def _metavar(kind: Any) -> str | None:
-    return {str: "TEXT", int: "N", float: "X"}.get(kind)
 
 
 @click.group("evaluation", cls=Group)
 def evaluation() -> None:
-    """Have a judge model look at answers."""
+    """Evaluate model outputs with a judge model."""
 
 
 @evaluation.command("create")
-@click.option("--type", "type", type=click.Choice(["classify", "score", "compare"]), required=True, help="What the judge does.")
-@click.option("--judge-model", required=True, metavar="NAME", help="The model that judges.")
-@click.option("--judge-model-source", type=click.Choice(_SOURCES), required=True, help="Where it runs.")
-@click.option("--judge-external-api-token", metavar="TOKEN", help="Its key, where it is external.")
-@click.option("--judge-external-base-url", metavar="URL", help="Its address, where it is external.")
-@click.option("--judge-system-template", required=True, metavar="TEXT", help="What it is to look at; - takes it from stdin.")
-@click.option("--input-data-file-path", required=True, metavar="ID", help="The id of a file that was sent for eval.")
-@click.option("--labels", metavar="A,B,...", help="classify: what it can choose from.")
-@click.option("--pass-labels", metavar="A,...", help="classify: the good ones among them.")
-@click.option("--min-score", type=float, metavar="X", help="score: the lowest mark.")
-@click.option("--max-score", type=float, metavar="X", help="score: the highest mark.")
-@click.option("--pass-threshold", type=float, metavar="X", help="score: the lowest mark that passes.")
-@_models
-@click.pass_obj
-def create(session: Session, /, labels: str | None, pass_labels: str | None, **options: Any) -> None:
-    """Start an evaluation of answers that are in the file (--model-field, --model-a-field, --model-b-field) or that are
-    made for it (--model-to-evaluate..., --model-a..., --model-b...). It costs money.
-    """  # noqa: D205
-    session.hide(*(value for name, value in options.items() if name.endswith("api_token")))
-    chosen: dict[str, Any] = {name: _model_of(name, options) for name in _MODELS}
-    options["judge_system_template"] = text_of(options["judge_system_template"])
-    started = session.client.evaluation.create(labels=_names(labels), pass_labels=_names(pass_labels), **options, **chosen)
-    document(started) if session.as_json else details(started)
+@click.option("--type", "type", type=click.Choice(["classify", "score", "compare"]), required=True, help="Kind of evaluation.")
+@click.option("--judge-model", required=True, metavar="NAME", help="Judge model.")
+@click.option("--judge-model-source", type=click.Choice(_SOURCES), required=True, help="Source of the judge model.")
+@click.option("--judge-external-api-token", metavar="TOKEN", help="API token of the judge model, if it is external.")
+@click.option("--judge-external-base-url", metavar="URL", help="URL of the judge model, if it is external.")
+@click.option("--judge-system-template", required=True, metavar="TEXT", help="System message for the judge model; - reads stdin.")
+@click.option("--input-data-file-path", required=True, metavar="ID", help="ID of a file uploaded with the purpose eval.")
+@click.option("--labels", metavar="A,B,...", help="classify: the labels.")
+@click.option("--pass-labels", metavar="A,...", help="classify: the labels that count as passed.")
+@click.option("--min-score", type=float, metavar="X", help="score: the minimum score.")
+@click.option("--max-score", type=float, metavar="X", help="score: the maximum score.")
+@click.option("--pass-threshold", type=float, metavar="X", help="score: the minimum score that counts as passed.")
+@_model_options
+def create(session: Session, /, labels: str | None, pass_labels: str | None, **options: Any) -> Any:
+    """Create an evaluation, which costs money.
 
-
-def _model_of(name: str, options: dict[str, Any]) -> str | dict[str, Any] | None:
-    """Take the options of one model, and return them as the service wants them.
-
-    Raises:
-        UsageError: A column and a model are both named.
+    The outputs are in a column of the file (--model-field, --model-a-field, --model-b-field), or a model generates them
+    (--model-to-evaluate..., --model-a..., --model-b...).
     """
-    flag, words = _MODELS[name]
-    column = options.pop(flag.strip("-").replace("-", "_"))
+    session.hide(*(value for name, value in options.items() if name.endswith("api_token")))
+    models: dict[str, Any] = {name: _pop_model(name, options) for name in _MODELS}
+    options["judge_system_template"] = read_text(options["judge_system_template"])
+    return session.client.evaluation.create(labels=_split(labels), pass_labels=_split(pass_labels), **options, **models)
+
+
+def _pop_model(name: str, options: dict[str, Any]) -> str | dict[str, Any] | None:
+    """Removes the options of one model, and returns them as the service expects them: a column, an object or None."""
+    flag, model = _MODELS[name]
+    column: str | None = options.pop(flag.strip("-").replace("-", "_"))
     fields = {"model": options.pop(name)}
     for field in _FIELDS:
         key = field.replace("-", "_")
         fields["model_source" if key == "source" else key] = options.pop(f"{name}_{key}")
-    made = {field: value for field, value in fields.items() if value is not None}
-    if column is not None and made:
-        raise click.UsageError(f"{flag} says that the file has the answers of {words}: leave out --{name.replace('_', '-')}...")
-    return column if column is not None else made or None
+    fields = {field: value for field, value in fields.items() if value is not None}
+    if column is not None and fields:
+        raise click.UsageError(f"{flag} and --{name.replace('_', '-')}... exclude each other: one of them gives the outputs of {model}")
+    return column if column is not None else fields or None
 
 
-def _names(given: str | None) -> list[str] | None:
-    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 @evaluation.command("list")
-@click.option("--status", metavar="NAME", help="Only those with this status.")
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="At most so many.")
-@click.pass_obj
-def list_evaluations(session: Session, status: str | None, limit: int | None) -> None:
+@click.option("--status", metavar="NAME", help="Only evaluations with this status.")
+@click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="Maximum number of evaluations.")
+def list_evaluations(session: Session, status: str | None, limit: int | None) -> Result:
     """List evaluations."""
-    found = session.client.evaluation.list(status=status, limit=limit)
-    if session.as_json:
-        document(found)
-        return
-    columns = (
-        Column("Workflow ID", whole=True),
-        Column("Type"),
-        Column("Status"),
-        Column("Created at", extra=1),
-        Column("Model"),
-        Column("Model A"),
-        Column("Model B"),
-    )
-    rows = [
-        (job.workflow_id, job.type, job.status, moment(job.created_at), *(_name(job.parameters, name) for name in _MODELS))
-        for job in found
-    ]
-    table(columns, rows, nothing="No evaluations.")
-
-
-def _name(parameters: dict[str, Any] | None, name: str) -> object:
-    model = (parameters or {}).get(name)
-    return model.get("model") if isinstance(model, dict) else model
+    return Result(session.client.evaluation.list(status=status, limit=limit), _EVALUATIONS)
 
 
 @evaluation.command("retrieve")
 @click.argument("evaluation_id")
-@click.pass_obj
-def retrieve(session: Session, evaluation_id: str) -> None:
-    """Look at an evaluation."""
-    found = session.client.evaluation.retrieve(evaluation_id)
-    document(found) if session.as_json else details(found)
+def retrieve(session: Session, evaluation_id: str) -> Any:
+    """Show the details of an evaluation."""
+    return session.client.evaluation.retrieve(evaluation_id)
 
 
 @evaluation.command("status")
 @click.argument("evaluation_id")
-@click.pass_obj
-def status(session: Session, evaluation_id: str) -> None:
-    """Look at the status and the results of an evaluation alone."""
-    found = session.client.evaluation.status(evaluation_id)
-    document(found) if session.as_json else details(found)
+def status(session: Session, evaluation_id: str) -> Any:
+    """Show only the status and the results of an evaluation."""
+    return session.client.evaluation.status(evaluation_id)
 
 
 @evaluation.command("wait")
 @click.argument("evaluation_id")
-@click.option(
-    "--poll-interval",
-    type=click.FloatRange(0, min_open=True),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two looks.",
+@wait_options(5.0)
+def wait(session: Session, evaluation_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
+    """Wait until an evaluation has ended; exit code 3 if it failed."""
+    job = with_bar("job", session.client.evaluation.wait, evaluation_id, poll_interval=poll_interval, timeout=wait_timeout)
+    return Result(job, partial(print_details, omit=["parameters"]))
+
+
+def _model_name(name: str, job: Any) -> object:
+    model = (job.parameters or {}).get(name)
+    return model.get("model") if isinstance(model, dict) else model
+
+
+_EVALUATIONS: Final = Table(
+    (
+        Column("Workflow ID", "workflow_id", no_wrap=True),
+        Column("Type", "type"),
+        Column("Status", "status"),
+        Column("Created at", "created_at", format_time, drop=1),
+        Column("Model", partial(_model_name, "model_to_evaluate")),
+        Column("Model A", partial(_model_name, "model_a")),
+        Column("Model B", partial(_model_name, "model_b")),
+    ),
+    empty="No evaluations.",
 )
-@click.option("--wait-timeout", type=float, metavar="SECONDS", help="When to give up; never by default.")
-@click.pass_obj
-def wait(session: Session, evaluation_id: str, poll_interval: float, wait_timeout: float | None) -> None:
-    """Wait until an evaluation is done; exit code 3 where it failed."""
-    with job_bar() as show:
-        job = session.client.evaluation.wait(evaluation_id, poll_interval=poll_interval, timeout=wait_timeout, progress=show)
-    told = {name: value for name, value in plain_data(job).items() if session.as_json or name != "parameters"}
-    document(told) if session.as_json else details(told)

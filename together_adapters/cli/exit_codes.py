@@ -1,7 +1,8 @@
-"""What went wrong, as an exit code and one line."""
+"""The exit code of an exception, and its message in one line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,55 +10,66 @@ import click
 
 from together_adapters.errors import ConfigurationError, DatasetError, FileTypeError, InvalidDatasetError, TogetherError
 
-BAD_DATA: Final = 1
+INVALID_DATA: Final = 1
 USAGE: Final = 2
 SERVICE: Final = 3
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
 
-_LONGEST: Final = 2_000
-
-
-class Declined(Exception):
-    """A question was answered with no."""
+_MAX_LENGTH: Final = 2_000
 
 
-def exit_code(problem: BaseException) -> int:
-    """Return 1 where the data is not right, 2 for wrong usage, 3 where the service or the network failed."""
-    if isinstance(problem, ConfigurationError | FileExistsError | FileNotFoundError | IsADirectoryError | click.ClickException):
+class DeclinedError(Exception):
+    """The user answered a question with no."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Returns 1 for invalid data, 2 for wrong usage, 3 for an error of the service or the network."""
+    if isinstance(error, ConfigurationError | FileExistsError | FileNotFoundError | IsADirectoryError | click.ClickException):
         return USAGE
-    if isinstance(problem, DatasetError | FileTypeError | OSError | UnicodeError | Declined):
-        return BAD_DATA
-    if isinstance(problem, TogetherError):
+    if isinstance(error, DatasetError | FileTypeError | OSError | UnicodeError | DeclinedError):
+        return INVALID_DATA
+    if isinstance(error, TogetherError):
         return SERVICE
-    return USAGE if isinstance(problem, ValueError | ImportError) else SERVICE
+    return USAGE if isinstance(error, ValueError | ImportError) else SERVICE
 
 
-def one_line(problem: BaseException, secrets: Iterable[str]) -> str:
-    """Return what happened in one line without secrets."""
-    if isinstance(problem, click.ClickException):
-        text = problem.format_message()
-    elif isinstance(problem, InvalidDatasetError):
-        text = f"{str(problem).partition(chr(10))[0]} (`together-adapters ft check FILE` shows all)"
-    elif isinstance(problem, TogetherError | ValueError | Declined | ImportError) or type(problem) is Exception:
-        text = str(problem) or type(problem).__name__
-    elif isinstance(problem, OSError):
-        text = _os_error(problem)
+def error_line(error: BaseException, secrets: Iterable[str], command: click.Command | None = None) -> str:
+    """Returns the message of an error in one line, without secrets and with the flags of its command."""
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, InvalidDatasetError):
+        text = f"{str(error).partition(chr(10))[0]} (`together-adapters ft check FILE` shows all)"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif isinstance(error, TogetherError | ValueError | DeclinedError | ImportError | OSError) or type(error) is Exception:
+        text = str(error) or type(error).__name__
     else:
-        text = f"{type(problem).__name__}: {problem}: this is a fault of together-adapters; --debug shows where"
+        text = f"{type(error).__name__}: {error}: this is a bug in together-adapters; --debug shows the traceback"
+    if command is not None:
+        text = with_flags(text, command)
     for secret in secrets:
         text = text.replace(secret, "***")
-    line = "".join(character if character.isprintable() else " " for character in _joined(text))
-    return f"error: {line if len(line) <= _LONGEST else line[:_LONGEST] + '...'}"
+    line = "".join(character if character.isprintable() else " " for character in _join_lines(text))
+    return f"error: {line if len(line) <= _MAX_LENGTH else line[:_MAX_LENGTH] + '...'}"
 
 
-def _joined(text: str) -> str:
-    """Return lines as one: what follows a colon belongs to it."""
+def with_flags(text: str, command: click.Command) -> str:
+    """Returns a message of the library with flags for Python arguments: `--lora-r 8` for `lora_r=8`."""
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.name is None:
+            continue
+        argument = rf"(?<![\w.?&-]){re.escape(option.name)}="
+        flag = max(option.opts, key=len)
+        text = re.sub(rf"{argument}True\b", flag, text)
+        if option.secondary_opts:
+            text = re.sub(rf"{argument}False\b", option.secondary_opts[0], text)
+        text = re.sub(rf"{argument}(?=[\w'\"\[{{.-])", f"{flag} ", text)
+        text = re.sub(rf"{argument}(?=\W|$)", flag, text)
+    return text
+
+
+def _join_lines(text: str) -> str:
+    """Joins lines with semicolons; a line that ends with a colon is joined without one."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    return "".join(
-        line if place == len(lines) - 1 else f"{line} " if line.endswith(":") else f"{line}; " for place, line in enumerate(lines)
-    )
-
-
-def _os_error(problem: OSError) -> str:
-    if problem.strerror:
-        return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
-    return str(problem).replace("pass overwrite=True", "pass --overwrite")
+    return "".join(f"{line} " if line.endswith(":") else f"{line}; " for line in lines[:-1]) + "".join(lines[-1:])

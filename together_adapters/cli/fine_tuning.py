@@ -1,211 +1,310 @@
-"""`fine-tuning`: train models on files, watch the jobs, bring the models home."""
+"""`fine-tuning`: jobs that train models on uploaded files."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from together_adapters.cli.arguments import confirm, overwrite_option
+from together_adapters.cli import options as shared
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.fine_tuning_create import create
-from together_adapters.cli.job_progress import progress_text
-from together_adapters.cli.output import Column, details, document, fields, is_terminal, moment, note, plain_data, table
-from together_adapters.cli.progress import byte_bar, job_bar
+from together_adapters.cli.options import COUNT, EXISTING_FOLDER, OrWord, overwrite_option, wait_options
+from together_adapters.cli.output import Column, Result, Table, format_time, note, print_details, to_plain_data
+from together_adapters.cli.progress import with_bar
+from together_adapters.cli.prompts import confirm, note_price
 
-_LONG: Final = ("events", "lr_scheduler", "training_method", "training_type", "multimodal_params", "progress")
-_quiet = click.option("--quiet", "--confirm", "-y", "quiet", is_flag=True, help="Do not ask whether you mean it.")
+if TYPE_CHECKING:
+    from together_adapters.types.fine_tuning import FinetunePriceEstimate, FinetuneResponse
+
+_LORA_RATE: Final = 1e-3
+_FULL_RATE: Final = 1e-5
+_LORA_ONLY: Final = ("lora_r", "lora_dropout", "lora_alpha", "lora_trainable_modules")
+_LONG_FIELDS: Final = ("events", "lr_scheduler", "training_method", "training_type", "multimodal_params", "progress")
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_BAR_WIDTH: Final = 10
+
+_quiet_option = click.option("--quiet", "--confirm", "-y", "quiet", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.group("fine-tuning", cls=Group)
 def fine_tuning() -> None:
-    """Train models on files of yours."""
+    """Create and manage fine-tuning jobs."""
 
 
-fine_tuning.add_command(create)
+@fine_tuning.command("create")
+@click.option("--training-file", "-t", required=True, metavar="ID", help="ID of the uploaded training file.")
+@shared.model_option("-m")
+@shared.n_epochs_option("-ne")
+@click.option("--validation-file", metavar="ID", help="ID of an uploaded validation file.")
+@shared.n_evals_option()
+@shared.n_checkpoints_option("-c")
+@shared.batch_size_option("-b")
+@shared.learning_rate_option("-lr", help="Peak learning rate. Default: 0.001 with LoRA, else 0.00001.")
+@click.option("--lr-scheduler-type", type=click.Choice(["linear", "cosine"]), help="Learning rate schedule. Default: cosine.")
+@click.option("--min-lr-ratio", type=float, metavar="X", help="Final learning rate, as a ratio of the peak. Default: 0.")
+@click.option("--scheduler-num-cycles", type=float, metavar="X", help="Number of cycles of the cosine schedule. Default: 0.5.")
+@click.option("--warmup-ratio", type=float, metavar="X", help="Share of the steps for warm-up, 0 to 1. Default: 0.")
+@click.option("--max-grad-norm", type=float, metavar="X", help="Maximum gradient norm; 0 disables clipping. Default: 1.")
+@click.option("--weight-decay", type=float, metavar="X", help="Weight decay. Default: 0.")
+@click.option("--lora/--no-lora", default=True, show_default=True, help="Train a LoRA adapter, or all weights.")
+@shared.lora_r_option()
+@click.option("--lora-dropout", type=float, metavar="X", help="Dropout of the adapter, from 0 to below 1. Default: 0.")
+@click.option("--lora-alpha", type=float, metavar="X", help="Scaling of the adapter. Default: twice the rank.")
+@click.option("--lora-trainable-modules", metavar="A,B,...", help="Modules to train, separated by commas. Default: all-linear.")
+@click.option("--training-method", type=click.Choice(["sft", "dpo"]), help="dpo needs preference data. Default: sft.")
+@shared.dpo_beta_option()
+@click.option("--dpo-normalize-logratios-by-length", type=bool, help="DPO: normalize log ratios by length. Default: false.")
+@click.option("--rpo-alpha", type=float, metavar="X", help="DPO: weight of the loss of the preferred output (RPO).")
+@click.option("--simpo-gamma", type=float, metavar="X", help="DPO: reward margin (SimPO).")
+@shared.suffix_option("-s")
+@click.option("--wandb-api-key", metavar="KEY", help="Weights & Biases: API key.")
+@click.option("--wandb-base-url", metavar="URL", help="Weights & Biases: URL of the server.")
+@click.option("--wandb-project-name", metavar="NAME", help="Weights & Biases: project.")
+@click.option("--wandb-name", metavar="NAME", help="Weights & Biases: run.")
+@click.option("--wandb-entity", metavar="NAME", help="Weights & Biases: team.")
+@click.option("--confirm", "-y", "confirmed", is_flag=True, help="Start without showing the price and asking for confirmation.")
+@click.option(
+    "--train-on-inputs", type=OrWord(click.BOOL, "auto"), metavar="true|false|auto", help="Train on prompts too. Default: auto."
+)
+@click.option("--train-vision", type=bool, help="Train the vision part of the model too. Default: false.")
+@shared.from_checkpoint_option()
+@click.option("--from-hf-model", metavar="REPO", help="Hugging Face repository to start from, similar to --model.")
+@click.option("--hf-model-revision", metavar="TEXT", help="Branch or commit of that repository.")
+@click.option("--hf-api-token", metavar="TOKEN", help="Hugging Face token.")
+@click.option("--hf-output-repo-name", metavar="REPO", help="Hugging Face repository to upload the result to.")
+@shared.packing_option()
+@shared.max_seq_length_option()
+@shared.random_seed_option()
+def create(session: Session, /, confirmed: bool, **options: Any) -> Result:
+    """Create a job. Its price is shown first, and you are asked for confirmation."""
+    session.hide(options["wandb_api_key"], options["hf_api_token"])
+    params = {name: value for name, value in options.items() if value is not None}
+    _check(params)
+    params.setdefault("learning_rate", _LORA_RATE if params["lora"] else _FULL_RATE)
+    job = session.client.fine_tuning.create(**params, on_price=None if confirmed else _confirm_price)
+
+    def show(job: FinetuneResponse) -> None:
+        note(f"Successfully submitted a fine-tuning job {job.id}")
+        print_details({"id": job.id, "status": job.status, "model": job.model, "output_name": job.model_output_name})
+
+    return Result(job, show)
+
+
+def _check(params: dict[str, Any]) -> None:
+    """Raises a UsageError if options contradict each other."""
+    if not params.get("model") and not params.get("from_checkpoint"):
+        raise click.UsageError("--model or --from-checkpoint is required")
+    lora_only = [name for name in _LORA_ONLY if name in params]
+    if lora_only and not params["lora"]:
+        raise click.UsageError(f"--{lora_only[0].replace('_', '-')} needs --lora")
+    if params.get("n_evals") and not params.get("validation_file"):
+        raise click.UsageError("--n-evals needs --validation-file")
+    if params.get("validation_file") and not params.get("n_evals"):
+        note("warning: --validation-file has no effect without --n-evals")
+
+
+def _confirm_price(estimate: FinetunePriceEstimate) -> None:
+    note_price(estimate)
+    note("The actual price depends on the model, the tokens, the epochs and the evaluations.")
+    confirm("Do you want to proceed?", default=True, flag="--confirm (-y)")
 
 
 @fine_tuning.command("list")
-@click.pass_obj
-def list_jobs(session: Session) -> None:
+def list_jobs(session: Session) -> Result:
     """List the jobs of the account, the oldest first."""
-    found = sorted(session.client.fine_tuning.list().data, key=lambda job: job.created_at or "")
-    if session.as_json:
-        document(found)
-        return
-    columns = (
-        Column("Fine-tune ID", whole=True),
-        Column("Model output name", extra=1),
-        Column("Status"),
-        Column("Created at", extra=2),
-        Column("Price", right=True),
-        Column("Progress"),
-    )
-    rows = [
-        (job.id, job.model_output_name, job.status, moment(job.created_at), dollars(job.price), progress_text(job))
-        for job in found
-    ]
-    table(columns, rows, nothing="No fine-tuning jobs.")
+    return Result(sorted(session.client.fine_tuning.list().data, key=lambda job: job.created_at or ""), _JOBS)
 
 
 @fine_tuning.command("retrieve")
 @click.argument("fine_tune_id")
-@click.pass_obj
-def retrieve(session: Session, fine_tune_id: str) -> None:
-    """Look at a job. Its diary is in list-events."""
+def retrieve(session: Session, fine_tune_id: str) -> Result:
+    """Show the details of a job; list-events shows its events."""
     import sys
 
+    from together_adapters.cli.output import is_terminal
+
     job = session.client.fine_tuning.retrieve(fine_tune_id)
-    told = {name: value for name, value in plain_data(job).items() if name != "events"}
-    if session.as_json or not is_terminal(sys.stdout):
-        document(told)
-        return
-    told |= {"total_price": dollars(job.price), "progress": progress_text(job)}
-    fields(told)
+    data = {name: value for name, value in to_plain_data(job).items() if name != "events"}
+    extra = {"total_price": format_price(job.price), "progress": progress_text(job)} if is_terminal(sys.stdout) else {}
+    return Result(data, lambda data: print_details(data | extra))
 
 
 @fine_tuning.command("wait")
 @click.argument("fine_tune_id")
-@click.option(
-    "--poll-interval",
-    type=click.FloatRange(0, min_open=True),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two looks.",
-)
-@click.option("--wait-timeout", type=float, metavar="SECONDS", help="When to give up; never by default.")
-@click.pass_obj
-def wait(session: Session, fine_tune_id: str, poll_interval: float, wait_timeout: float | None) -> None:
-    """Wait until a job is done; exit code 3 where it failed."""
-    with job_bar() as show:
-        job = session.client.fine_tuning.wait(fine_tune_id, poll_interval=poll_interval, timeout=wait_timeout, progress=show)
-    told = {name: value for name, value in plain_data(job).items() if name not in _LONG or session.as_json}
-    document(told) if session.as_json else details(told)
+@wait_options(10.0)
+def wait(session: Session, fine_tune_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
+    """Wait until a job has ended; exit code 3 if it failed."""
+    job = with_bar("job", session.client.fine_tuning.wait, fine_tune_id, poll_interval=poll_interval, timeout=wait_timeout)
+    return Result(job, partial(print_details, omit=_LONG_FIELDS))
 
 
 @fine_tuning.command("cancel")
 @click.argument("fine_tune_id")
-@_quiet
-@click.pass_obj
-def cancel(session: Session, fine_tune_id: str, quiet: bool) -> None:
-    """End a job before it is done. What it has cost so far is paid."""
+@_quiet_option
+def cancel(session: Session, fine_tune_id: str, quiet: bool) -> Any:
+    """Cancel a job. The completed training steps are billed."""
     if not quiet:
-        question = f"The training steps that are done will be billed. Do you want to cancel job {fine_tune_id}?"
+        question = f"The completed training steps will be billed. Do you want to cancel job {fine_tune_id}?"
         confirm(question, default=False, flag="--quiet")
-    job = session.client.fine_tuning.cancel(fine_tune_id)
-    document(job) if session.as_json else details(job)
+    return session.client.fine_tuning.cancel(fine_tune_id)
 
 
 @fine_tuning.command("delete")
 @click.argument("fine_tune_id")
-@click.option("--force", is_flag=True, help="Delete it even if something still hangs on it, and do not ask.")
-@_quiet
-@click.pass_obj
-def delete(session: Session, fine_tune_id: str, force: bool, quiet: bool) -> None:
-    """Delete a job with its models."""
+@click.option("--force", is_flag=True, help="Delete the job even if other objects depend on it; do not ask for confirmation.")
+@_quiet_option
+def delete(session: Session, fine_tune_id: str, force: bool, quiet: bool) -> Any:
+    """Delete a job and its models."""
     if not (quiet or force):
-        question = f"Do you want to delete job {fine_tune_id} with its models? It cannot be brought back."
+        question = f"Do you want to delete job {fine_tune_id} and its models? This cannot be undone."
         confirm(question, default=False, flag="--quiet")
-    gone = session.client.fine_tuning.delete(fine_tune_id, force=force)
-    document(gone) if session.as_json else details(gone)
+    return session.client.fine_tuning.delete(fine_tune_id, force=force)
 
 
 @fine_tuning.command("list-events")
 @click.argument("fine_tune_id")
-@click.pass_obj
-def list_events(session: Session, fine_tune_id: str) -> None:
-    """Show a job's diary, the oldest line first."""
-    found = session.client.fine_tuning.list_events(fine_tune_id).data
-    if session.as_json:
-        document(found)
-        return
-    columns = (Column("Created at"), Column("Type"), Column("Message"), Column("Hash", extra=1))
-    table(columns, [(moment(event.created_at), event.kind, event.message, event.hash) for event in found], nothing="No events.")
+def list_events(session: Session, fine_tune_id: str) -> Result:
+    """List the events of a job, the oldest first."""
+    return Result(session.client.fine_tuning.list_events(fine_tune_id).data, _EVENTS)
 
 
 @fine_tuning.command("list-checkpoints")
 @click.argument("fine_tune_id")
-@click.pass_obj
-def list_checkpoints(session: Session, fine_tune_id: str) -> None:
-    """List what a job has kept of its model, the newest first."""
-    found = session.client.fine_tuning.list_checkpoints(fine_tune_id)
-    if session.as_json:
-        document(found)
-        return
-    columns = (Column("Type"), Column("Timestamp"), Column("Name", whole=True))
-    rows = [(checkpoint.type, moment(checkpoint.timestamp), checkpoint.name) for checkpoint in found]
-    table(columns, rows, nothing=f"No checkpoints of job {fine_tune_id}.")
-    if rows:
-        note("To bring one home: together-adapters fine-tuning download NAME")
+def list_checkpoints(session: Session, fine_tune_id: str) -> Result:
+    """List the checkpoints of a job, the newest first."""
+
+    def show(checkpoints: list[Any]) -> None:
+        _CHECKPOINTS(checkpoints)
+        if checkpoints:
+            note("To download one: together-adapters fine-tuning download NAME")
+
+    return Result(session.client.fine_tuning.list_checkpoints(fine_tune_id), show)
 
 
 @fine_tuning.command("list-metrics")
 @click.argument("fine_tune_id")
-@click.option("--resolution", type=click.IntRange(1), metavar="N", help="How many points to pick, evenly.")
-@click.pass_obj
-def list_metrics(session: Session, fine_tune_id: str, resolution: int | None) -> None:
-    """Show what was measured in training, the oldest first."""
-    found = session.client.fine_tuning.list_metrics(fine_tune_id, resolution=resolution).metrics
-    if session.as_json:
-        document(found)
-        return
-    names = list(dict.fromkeys(name for point in found for name in point))
-    rows = [[f"{value:.6g}" if isinstance(value := point.get(name), float) else value for name in names] for point in found]
-    table([Column(name, right=True) for name in names], rows, nothing="Nothing was measured yet.")
+@click.option("--resolution", type=COUNT, metavar="N", help="Number of evenly spaced points.")
+def list_metrics(session: Session, fine_tune_id: str, resolution: int | None) -> Result:
+    """List the metrics of a job, the oldest first."""
+
+    def show(points: list[dict[str, Any]]) -> None:
+        names = list(dict.fromkeys(name for point in points for name in point))
+        Table([Column(name, partial(_metric, name), right=True) for name in names], empty="No metrics yet.")(points)
+
+    return Result(session.client.fine_tuning.list_metrics(fine_tune_id, resolution=resolution).metrics, show)
 
 
 @fine_tuning.command("model-limits")
 @click.argument("model")
-@click.pass_obj
-def model_limits(session: Session, model: str) -> None:
-    """Show what a job on a model may ask for."""
-    found = session.client.fine_tuning.model_limits(model)
-    document(found) if session.as_json else details(found)
+def model_limits(session: Session, model: str) -> Any:
+    """Show the limits of fine-tuning jobs on a model."""
+    return session.client.fine_tuning.model_limits(model)
 
 
 @fine_tuning.command("download")
 @click.argument("fine_tune_id")
 @click.option(
-    "--output_dir",
-    "--output-dir",
-    "-o",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    metavar="FOLDER",
-    help="Where to; here by default.",
-)
-@click.option("--checkpoint-step", "-s", type=int, metavar="N", help="The step whose state is wanted; the final one by default.")
+    "--output_dir", "--output-dir", "-o", "output", type=EXISTING_FOLDER, metavar="FOLDER",
+    help="Output folder. Default: this folder.",
+)  # fmt: skip
+@click.option("--checkpoint-step", "-s", type=int, metavar="N", help="Step of the checkpoint. Default: the final one.")
 @click.option(
     "--checkpoint-type",
     type=click.Choice(["default", "merged", "adapter"]),
     default="default",
     show_default=True,
-    help="merged and adapter are for jobs with LoRA.",
+    help="merged and adapter need a job with LoRA.",
 )
 @overwrite_option
-@click.pass_obj
-def download(
-    session: Session,
-    fine_tune_id: str,
-    output_dir: Path | None,
-    checkpoint_step: int | None,
-    checkpoint_type: str,
-    overwrite: bool,
-) -> None:
-    """Bring a trained model home as an archive. A download that was broken off goes on where it was."""
-    with byte_bar() as show:
-        fetched = session.client.fine_tuning.download(
-            fine_tune_id,
-            output=output_dir,
-            checkpoint_step=checkpoint_step,
-            checkpoint_type=checkpoint_type,
-            overwrite=overwrite,
-            progress=show,
-        )
-    document(fetched) if session.as_json else details(fetched)
+def download(session: Session, /, fine_tune_id: str, **options: Any) -> Any:
+    """Download a fine-tuned model as an archive. An interrupted download is resumed."""
+    return with_bar("bytes", session.client.fine_tuning.download, fine_tune_id, **options)
 
 
-def dollars(price: float | None) -> str:
-    """Return a price for people."""
+def format_price(price: float | None) -> str:
+    """Returns a price in dollars."""
     return "" if price is None else f"${price:,.2f}"
+
+
+def progress_text(job: FinetuneResponse, now: datetime | None = None) -> str:
+    """Returns the progress of a job at a time: a bar with percentage, or its state.
+
+    It comes from the completed steps, or from the service's estimate of the remaining time.
+    """
+    from together_adapters.types.fine_tuning import FAILED
+
+    status = (job.status or "").lower()
+    if status == "completed":
+        return "completed"
+    if status in FAILED:
+        return ""
+    remaining = _seconds_remaining(job)
+    share = _completed_share(job, remaining, now or datetime.now(UTC))
+    if share is None:
+        return "unavailable" if remaining is None else f"{format_duration(remaining)} left"
+    width = round(share * _BAR_WIDTH)
+    bar = "█" * width + "░" * (_BAR_WIDTH - width)
+    return f"{bar} {share:4.0%}" + (f" {format_duration(remaining)} left" if remaining else "")
+
+
+def format_duration(seconds: float) -> str:
+    """Returns a duration such as `1h 23min 45s`."""
+    rest, parts = int(seconds), []
+    for length, name in _UNITS:
+        if rest >= length:
+            parts.append(f"{rest // length}{name}")
+            rest %= length
+    return " ".join(parts) or "0s"
+
+
+def _seconds_remaining(job: FinetuneResponse) -> float | None:
+    estimate = job.progress
+    if estimate is None or not estimate.estimate_available:
+        return None
+    return estimate.seconds_remaining if (estimate.seconds_remaining or 0) > 0 else None
+
+
+def _completed_share(job: FinetuneResponse, remaining: float | None, now: datetime) -> float | None:
+    if job.total_steps:
+        return min((job.steps_completed or 0) / job.total_steps, 1.0)
+    if remaining is None or not job.started_at:
+        return None
+    try:
+        elapsed = (now - datetime.fromisoformat(job.started_at).astimezone(UTC)).total_seconds()
+    except ValueError:
+        return None
+    return elapsed / (elapsed + remaining) if elapsed >= 0 else None
+
+
+def _metric(name: str, point: dict[str, Any]) -> object:
+    value = point.get(name)
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+_JOBS: Final = Table(
+    (
+        Column("Fine-tune ID", "id", no_wrap=True),
+        Column("Model output name", "model_output_name", drop=1),
+        Column("Status", "status"),
+        Column("Created at", "created_at", format_time, drop=2),
+        Column("Price", "price", format_price, right=True),
+        Column("Progress", progress_text),
+    ),
+    empty="No fine-tuning jobs.",
+)
+_EVENTS: Final = Table(
+    (
+        Column("Created at", "created_at", format_time),
+        Column("Type", "kind"),
+        Column("Message", "message"),
+        Column("Hash", "hash", drop=1),
+    ),
+    empty="No events.",
+)
+_CHECKPOINTS: Final = Table(
+    (Column("Type", "type"), Column("Timestamp", "timestamp", format_time), Column("Name", "name", no_wrap=True)),
+    empty="No checkpoints.",
+)

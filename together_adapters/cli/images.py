@@ -1,4 +1,4 @@
-"""`images`: draw, save, and show."""
+"""`images`: images that are generated, saved and opened."""
 
 from __future__ import annotations
 
@@ -9,95 +9,84 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from together_adapters.cli.arguments import given, overwrite_option, text_of
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.output import document, is_terminal, write
+from together_adapters.cli.options import COUNT, EXISTING_FOLDER, drop_unset, overwrite_option, read_text
+from together_adapters.cli.output import Result, is_terminal, write
 from together_adapters.cli.progress import spinner
 from together_adapters.errors import APIResponseValidationError
 
 if TYPE_CHECKING:
     from together_adapters.types.images import ImageData
 
-_ENDINGS: Final = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"GIF8": ".gif"}
+_SUFFIXES: Final = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"GIF8": ".gif"}
 
 
 @click.group("images", cls=Group)
 def images() -> None:
-    """Draw images."""
+    """Generate images."""
 
 
 @images.command("generate")
 @click.argument("prompt")
-@click.option("--model", required=True, metavar="NAME", help="An image model.")
-@click.option("--steps", type=int, default=20, show_default=True, metavar="N", help="Rounds of drawing.")
-@click.option("--seed", type=int, metavar="N", help="The same seed draws the same image.")
-@click.option("--n", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Number of images.")
-@click.option("--height", type=int, default=1024, show_default=True, metavar="PIXELS", help="A multiple of 8.")
-@click.option("--width", type=int, default=1024, show_default=True, metavar="PIXELS", help="A multiple of 8.")
-@click.option("--negative-prompt", metavar="TEXT", help="What not to draw.")
-@click.option(
-    "--output-format", type=click.Choice(["png", "jpeg"]), default="png", show_default=True, help="What files to ask for."
-)
-@click.option(
-    "--output",
-    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    default=".",
-    metavar="FOLDER",
-    help="Where to save them; here by default.",
-)
-@click.option("--prefix", default="image-", show_default=True, metavar="TEXT", help="What their names begin with.")
-@click.option("--no-show", is_flag=True, help="Do not open them; a viewer opens only at a terminal.")
+@click.option("--model", required=True, metavar="NAME", help="Image model.")
+@click.option("--steps", type=int, default=20, show_default=True, metavar="N", help="Number of diffusion steps.")
+@click.option("--seed", type=int, metavar="N", help="Random seed.")
+@click.option("--n", type=COUNT, default=1, show_default=True, metavar="N", help="Number of images.")
+@click.option("--height", type=int, default=1024, show_default=True, metavar="PIXELS", help="Height, a multiple of 8.")
+@click.option("--width", type=int, default=1024, show_default=True, metavar="PIXELS", help="Width, a multiple of 8.")
+@click.option("--negative-prompt", metavar="TEXT", help="Description of what the images should not contain.")
+@click.option("--output-format", type=click.Choice(["png", "jpeg"]), default="png", show_default=True, help="File format.")
+@click.option("--output", type=EXISTING_FOLDER, default=".", metavar="FOLDER", help="Output folder. Default: this folder.")
+@click.option("--prefix", default="image-", show_default=True, metavar="TEXT", help="Prefix of the file names.")
+@click.option("--no-show", is_flag=True, help="Do not open the images. They are opened only in a terminal.")
 @overwrite_option
-@click.pass_obj
 def generate(
     session: Session, /, prompt: str, output: Path, prefix: str, no_show: bool, overwrite: bool, n: int, **options: Any
-) -> None:
-    """Draw images of PROMPT; - takes it from stdin. They are saved as image-0.png, image-1.png and so on."""
+) -> Result:
+    """Generate images of PROMPT; - reads it from stdin. They are saved as image-0.png, image-1.png and so on."""
     if not overwrite:
-        _refuse_existing(output, prefix, n)
-    prompt = text_of(prompt)
-    with spinner("drawing"):
-        answered = session.client.images.generate(prompt=prompt, n=n, response_format="base64", **given(options))
-        pictures = [(place, _content(session, image)) for place, image in enumerate(answered.data)]
-    saved = [_saved(content, output, f"{prefix}{place}", overwrite) for place, content in pictures]
-    if session.as_json:
-        document({"model": answered.model, "images": [{"path": str(path), "bytes": path.stat().st_size} for path in saved]})
-        return
-    for number, path in enumerate(saved, 1):
-        write(f"Image [{number}/{len(saved)}] saved to {path}\n")
-        if not no_show and _has_viewer():
-            click.launch(str(path))
+        _check_new_files(output, prefix, n)
+    prompt = read_text(prompt)
+    with spinner("generating"):
+        response = session.client.images.generate(prompt=prompt, n=n, response_format="base64", **drop_unset(options))
+        contents = [_content(session, image) for image in response.data]
+    paths = [_save(content, output, f"{prefix}{index}", overwrite) for index, content in enumerate(contents)]
+
+    def show(_: Any) -> None:
+        for number, path in enumerate(paths, 1):
+            write(f"Image [{number}/{len(paths)}] saved to {path}\n")
+            if not no_show and _has_viewer():
+                click.launch(str(path))
+
+    files = [{"path": str(path), "bytes": path.stat().st_size} for path in paths]
+    return Result({"model": response.model, "images": files}, show)
 
 
-def _refuse_existing(folder: Path, prefix: str, n: int) -> None:
-    """Refuse before anything is paid.
-
-    Raises:
-        FileExistsError: An image would replace a file.
-    """
-    for place in range(n):
-        for ending in (*_ENDINGS.values(), ".jpeg"):
-            path = folder / f"{prefix}{place}{ending}"
+def _check_new_files(folder: Path, prefix: str, n: int) -> None:
+    """Raises FileExistsError before a request that costs money if an image could overwrite a file."""
+    for index in range(n):
+        for suffix in (*_SUFFIXES.values(), ".jpeg"):
+            path = folder / f"{prefix}{index}{suffix}"
             if path.exists():
-                raise FileExistsError(f"{path} is there already: take another --output or --prefix, or pass --overwrite")
+                raise FileExistsError(f"{path} already exists: choose another --output or --prefix, or pass --overwrite")
 
 
 def _content(session: Session, image: ImageData) -> bytes:
-    """Return an image, fetched without the key where only its address came."""
+    """Returns the bytes of an image, which are downloaded, without the key, where the response has only a URL."""
     if image.b64_json is not None or not image.url:
         try:
             return image.to_bytes()
-        except ValueError as problem:
-            raise APIResponseValidationError(f"an image cannot be read: {problem}") from None
+        except ValueError as error:
+            raise APIResponseValidationError(f"an image cannot be decoded: {error}") from None
     from together_adapters.transport.call import Call
 
     content: bytes = session.client.perform(Call("GET", image.url, lambda response: response.content, external=True))
     return content
 
 
-def _saved(content: bytes, folder: Path, name: str, overwrite: bool) -> Path:
-    ending = next((ending for magic, ending in _ENDINGS.items() if content.startswith(magic)), ".png")
-    path = folder / f"{name}{ending}"
+def _save(content: bytes, folder: Path, name: str, overwrite: bool) -> Path:
+    suffix = next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".png")
+    path = folder / f"{name}{suffix}"
     with path.open("wb" if overwrite else "xb") as file:
         file.write(content)
     return path

@@ -1,4 +1,4 @@
-"""`chat.interactive`: a conversation, turn by turn, that a failed turn does not end."""
+"""`chat.interactive`: a conversation in the terminal; a failed turn does not end it."""
 
 from __future__ import annotations
 
@@ -9,49 +9,45 @@ from typing import Any, Final
 
 import click
 
-from together_adapters.cli.arguments import given, sampling
-from together_adapters.cli.chat_output import Reply, stream_reply
+from together_adapters.cli.chat_output import ReplyPrinter, print_stream
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.exit_codes import exit_code, one_line
-from together_adapters.cli.output import document, is_terminal, note
+from together_adapters.cli.exit_codes import exit_code
+from together_adapters.cli.options import drop_unset, sampling_options
+from together_adapters.cli.output import Result, is_terminal, note
 
 _HELP: Final = """\
-/help    show this
-/reset   forget the conversation
+/help    show this help
+/reset   start a new conversation
 /exit    leave; so does Ctrl-D
-Ctrl-C   stop an answer, or forget a line"""
+Ctrl-C   stop a reply, or discard a line"""
 
 
 @click.command("chat.interactive", cls=Command)
-@click.option("--system-message", metavar="TEXT", help="What the model is told before anything else.")
-@sampling
-@click.pass_context
-def interactive(ctx: click.Context, /, system_message: str | None, **options: Any) -> None:
-    """Talk to a model, turn by turn. /help lists what else can be typed.
+@click.option("--system-message", metavar="TEXT", help="System message of the conversation.")
+@sampling_options
+def interactive(session: Session, /, system_message: str | None, **options: Any) -> Result:
+    """Chat with a model in the terminal. /help lists the commands.
 
-    Lines can be piped in as well: each is a turn. With --json the whole conversation is printed at the end.
+    Input from a pipe is read line by line: each line is a message. With --json the conversation is printed at the end.
     """
-    session: Session = ctx.obj
-    talk = _Conversation(session, system_message, given(options))
+    conversation = _Conversation(session, system_message, drop_unset(options))
     at_terminal = is_terminal(sys.stdin)
     if at_terminal:
         with suppress(ImportError):
-            import readline  # noqa: F401 - lines can be edited, and old ones come back
+            import readline  # noqa: F401 - line editing and history
         note("Type /exit to leave, /help for help.")
-    failed = 0
+    error_code = 0
     for line in _lines(at_terminal):
         if line.startswith("/"):
-            if not talk.obey(line.strip()):
+            if not conversation.run_command(line.strip()):
                 break
         elif line.strip():
-            failed = max(failed, talk.turn(line))
-    if session.as_json:
-        document(talk.messages)
-    ctx.exit(0 if at_terminal else failed)
+            error_code = max(error_code, conversation.send(line))
+    return Result(conversation.messages, lambda _: None, 0 if at_terminal else error_code)
 
 
 class _Conversation:
-    """What was said so far."""
+    """The messages so far."""
 
     def __init__(self, session: Session, system_message: str | None, params: dict[str, Any]) -> None:
         self._session = session
@@ -60,8 +56,8 @@ class _Conversation:
         self._system = [{"role": "system", "content": system_message}] if system_message else []
         self.messages: list[dict[str, Any]] = [*self._system]
 
-    def obey(self, command: str) -> bool:
-        """Do what a line with a slash says; return whether to go on."""
+    def run_command(self, command: str) -> bool:
+        """Runs a command such as `/reset`; returns whether to continue."""
         if command == "/exit":
             return False
         if command == "/reset":
@@ -69,30 +65,30 @@ class _Conversation:
         elif command in ("/help", "/?"):
             note(_HELP)
         else:
-            note(f"there is no {command}; /help lists what there is")
+            note(f"unknown command {command}; /help lists the commands")
         return True
 
-    def turn(self, line: str) -> int:
-        """Ask, and show the answer; return 0, or the exit code of what went wrong. A failed turn is forgotten."""
-        asked = {"role": "user", "content": line}
-        reply = Reply(shows=not self._session.as_json)
+    def send(self, text: str) -> int:
+        """Sends a message and prints the reply; returns 0 or the exit code of an error, which discards the message."""
+        message = {"role": "user", "content": text}
+        printer = ReplyPrinter(quiet=self._session.as_json)
         try:
-            with self._create(messages=[*self.messages, asked], stream=True, **self._params) as chunks:
-                stream_reply(chunks, reply)
+            with self._create(messages=[*self.messages, message], stream=True, **self._params) as chunks:
+                print_stream(chunks, printer)
         except KeyboardInterrupt:
-            note("\nstopped; this turn is forgotten")
+            note("\nstopped; this message was discarded")
             return 0
         except BrokenPipeError:
             raise
-        except Exception as problem:
-            note(one_line(problem, self._session.secrets))
-            return exit_code(problem)
-        self.messages += [asked, {"role": "assistant", "content": reply.text}]
+        except Exception as error:
+            note(self._session.error_line(error))
+            return exit_code(error)
+        self.messages += [message, {"role": "assistant", "content": printer.text}]
         return 0
 
 
 def _lines(at_terminal: bool) -> Iterator[str]:
-    """Give what is typed, or the lines of a pipe."""
+    """Yields the lines of the terminal or of a pipe."""
     if not at_terminal:
         for line in sys.stdin:
             yield line.rstrip("\n")

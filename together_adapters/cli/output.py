@@ -1,4 +1,4 @@
-"""What commands print: one JSON document for programs, tables and lists for people. Nothing here knows a command."""
+"""The printing of results: one renderer, which prints JSON for programs, and tables, fields or text for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,128 +15,176 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from rich.console import Console
 
-_UNBOUNDED: Final = 10_000
-"""Columns of a table that nobody looks at in a terminal: lines stay whole for `grep` and `cut`."""
-_LONGEST_WORD: Final = 12
-"""Longer words may be broken over lines."""
+_NO_LIMIT: Final = 10_000
+"""Width of a table outside a terminal: its lines are not wrapped, for `grep` and `cut`."""
+_MAX_WORD: Final = 12
+"""Longer words may be wrapped."""
+
+
+def print_details(value: Any, *, omit: Sequence[str] = ()) -> None:
+    """Prints the fields of one object in a terminal, and JSON into a pipe, as the `together` 1.x SDK does."""
+    data = {name: field for name, field in to_plain_data(value).items() if name not in omit}
+    print_fields(data) if is_terminal(sys.stdout) else print_json(data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a command returns when its value alone does not say how to print it.
+
+    Attributes:
+        value: What `--json` prints.
+        view: Prints the value for people.
+        exit_code: The exit code of the command.
+    """
+
+    value: Any
+    view: Callable[[Any], object] = print_details
+    exit_code: int = 0
+
+
+def render(result: Any, *, as_json: bool) -> int:
+    """Prints what a command returned, as JSON or for people; None prints nothing. Returns the exit code."""
+    if not isinstance(result, Result):
+        result = Result(result)
+    if result.value is not None:
+        (print_json if as_json else result.view)(result.value)
+    return result.exit_code
 
 
 class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        name: What stands above it.
-        right: Whether it holds numbers.
-        whole: Whether it is never broken over lines, such as an id that is to be copied.
-        extra: What a narrow terminal can do without: the columns with the highest number go first, those with 0 stay.
+        title: Its heading.
+        value: An attribute of the item, such as `pricing.input`, or a function of the item.
+        format: Turns the value into text; it is not called with None.
+        right: Whether to align it at the right, as numbers are.
+        no_wrap: Whether never to wrap its text, such as an id to copy.
+        drop: In a narrow terminal the column with the highest number is left out first; 0 is never left out.
     """
 
-    name: str
+    title: str
+    value: str | Callable[[Any], object] = ""
+    format: Callable[[Any], object] | None = None
     right: bool = False
-    whole: bool = False
-    extra: int = 0
+    no_wrap: bool = False
+    drop: int = 0
+
+    def cell(self, item: Any) -> object:
+        """Returns the text for one item."""
+        value = self.value(item) if callable(self.value) else _attribute(item, self.value)
+        return value if value is None or self.format is None else self.format(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A view of a list of items: a row for each.
+
+    Attributes:
+        columns: The columns.
+        empty: A note for a list without items.
+    """
+
+    columns: Sequence[Column]
+    empty: str = "No results."
+
+    def __call__(self, items: Iterable[Any]) -> None:
+        rows = [[column.cell(item) for column in self.columns] for item in items]
+        print_table(self.columns, rows, empty=self.empty)
 
 
 def is_terminal(stream: IO[str]) -> bool:
-    """Whether somebody looks at it."""
+    """Whether a stream is a terminal."""
     try:
         return stream.isatty()
     except ValueError:
         return False
 
 
-def plain_data(value: Any) -> Any:
-    """Return a value as JSON has it: models and data classes as objects, fields without a value left out, NaN as null."""
+def to_plain_data(value: Any) -> Any:
+    """Returns a value as JSON types: models and data classes as objects, without fields that are None; NaN as null."""
     if hasattr(value, "model_dump") and not isinstance(value, list):
-        return plain_data(value.model_dump(mode="json", exclude_none=True))
+        return to_plain_data(value.model_dump(mode="json", exclude_none=True))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return plain_data({name: item for name, item in fields.items() if item is not None})
+        return to_plain_data({name: item for name, item in fields.items() if item is not None})
     if isinstance(value, Mapping):
-        return {str(name): plain_data(item) for name, item in value.items()}
+        return {str(name): to_plain_data(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain_data(item) for item in value]
+        return [to_plain_data(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
-    """Return a value as JSON text that stdout can write."""
+    """Returns a value as JSON text in the encoding of stdout."""
     ascii_only = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "") != "utf8"
-    return json.dumps(plain_data(value), indent=indent, ensure_ascii=ascii_only, default=str)
+    return json.dumps(to_plain_data(value), indent=indent, ensure_ascii=ascii_only, default=str)
 
 
-def document(value: Any) -> None:
-    """Print one JSON document."""
+def print_json(value: Any) -> None:
+    """Prints one JSON document."""
     write(to_json(value) + "\n")
 
 
 def write(text: str) -> None:
-    """Write to stdout, at once."""
+    """Writes to stdout and flushes."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
-    """Tell the person something that is no result."""
+    """Writes a line to stderr, for people."""
     with suppress(OSError):
-        sys.stderr.write(f"{visible(text)}\n")
+        sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
 
 
-def visible(text: str) -> str:
-    """Return a text without characters that would steer a terminal."""
+def printable(text: str) -> str:
+    """Returns a text without control characters, which could steer a terminal."""
     return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
-def dimmed(text: str) -> str:
-    """Return a text that stands back, where stdout can show that."""
-    shows = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return f"\x1b[2m{text}\x1b[22m" if shows and text else text
+def dim(text: str) -> str:
+    """Returns a text in the dim style, where stdout can show it."""
+    styled = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\x1b[2m{text}\x1b[22m" if styled and text else text
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, nothing: str = "Nothing there.") -> None:
-    """Print a table that fits the terminal; where its columns would have no room, a list of its rows.
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str = "No results.") -> None:
+    """Prints a table that fits the terminal, or the fields of each row where the terminal is too narrow.
 
     Args:
-        columns: What stands where.
+        columns: The columns.
         rows: Cells; None and empty ones stay empty.
-        nothing: What to say on stderr where there is no row.
+        empty: A note on stderr where there are no rows.
     """
-    cells = [["" if cell is None else visible(str(cell)) for cell in row] for row in rows]
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     if not cells:
-        note(nothing)
+        note(empty)
         return
     console = _console()
-    shown = _fitting(columns, cells, console.width) if console.is_terminal else list(range(len(columns)))
-    if shown is None:
+    indices = _fitting_columns(columns, cells, console.width) if console.is_terminal else list(range(len(columns)))
+    if indices is None:
         for row in cells:
-            _pairs({column.name: cell for column, cell in zip(columns, row, strict=True) if cell})
+            _print_pairs({column.title: cell for column, cell in zip(columns, row, strict=True) if cell})
             write("\n")
         return
-    _print_table(console, [columns[place] for place in shown], [[row[place] for place in shown] for row in cells])
-    if left_out := [
-        column.name for place, column in enumerate(columns) if place not in shown and any(row[place] for row in cells)
+    _print_rich_table(console, [columns[index] for index in indices], [[row[index] for index in indices] for row in cells])
+    if omitted := [
+        column.title for index, column in enumerate(columns) if index not in indices and any(row[index] for row in cells)
     ]:
-        note(f"({', '.join(left_out)}: no room in this terminal)")
+        note(f"(not shown in this narrow terminal: {', '.join(omitted)})")
 
 
-def details(value: Any) -> None:
-    """Print one thing: a list of its fields for people, and JSON into a pipe, as the `together` 1.x SDK does."""
-    if is_terminal(sys.stdout):
-        fields(plain_data(value))
-    else:
-        document(value)
+def print_fields(data: Mapping[str, Any]) -> None:
+    """Prints names and values for people; the names of nested values have dots."""
+    _print_pairs(dict(_flatten(data, "")))
 
 
-def fields(data: Mapping[str, Any]) -> None:
-    """Print names and values for people; the names of what is nested have dots."""
-    _pairs(dict(_flat(data, "")))
-
-
-def size(count: float | None) -> str:
-    """Return a number of bytes for people."""
+def format_size(count: float | None) -> str:
+    """Returns a number of bytes with its unit."""
     if count is None:
         return ""
     for unit in ("B", "kB", "MB", "GB"):
@@ -146,38 +194,44 @@ def size(count: float | None) -> str:
     return f"{count:.1f} TB"
 
 
-def moment(given: str | float | None) -> str:
-    """Return a time of the service, ISO 8601 or seconds, as this machine's time; what is none stays as it is."""
-    if not given:
+def format_time(value: str | float | None) -> str:
+    """Returns a time of the service, ISO 8601 or seconds, as local time; any other text is returned as it is."""
+    if not value:
         return ""
     try:
-        when = datetime.fromtimestamp(given, UTC) if isinstance(given, int | float) else datetime.fromisoformat(given)
-        return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        time = datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else datetime.fromisoformat(value)
+        return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
-        return str(given)
+        return str(value)
 
 
-def excerpt(text: str, longest: int = 60) -> str:
-    """Return the beginning of a text, in one line."""
+def shorten(text: str, max_length: int = 60) -> str:
+    """Returns the start of a text, in one line."""
     line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return line if len(line) <= max_length else f"{line[: max_length - 1]}…"
 
 
-def _flat(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def _attribute(item: Any, path: str) -> Any:
+    for name in path.split("."):
+        item = item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+    return item
+
+
+def _flatten(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for name, value in data.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         elif value not in (None, "", []):
-            yield f"{prefix}{name}", _value(name, value)
+            yield f"{prefix}{name}", _format_value(name, value)
 
 
-def _value(name: str, value: Any) -> str:
+def _format_value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         nested = any(isinstance(item, Mapping | list) for item in value)
         return to_json(value) if nested else ", ".join(map(str, value))
-    return moment(value) if name.endswith("_at") else str(value)
+    return format_time(value) if name.endswith("_at") else str(value)
 
 
 def _console() -> Console:
@@ -185,48 +239,48 @@ def _console() -> Console:
 
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=_UNBOUNDED)
+        console = Console(markup=False, highlight=False, emoji=False, width=_NO_LIMIT)
     return console
 
 
-def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """Return the places of the columns that hold something and have room, or None where those that must stay have none."""
-    shown = [place for place in range(len(columns)) if any(row[place] for row in cells)]
-    needed = [_least_width(column, [row[place] for row in cells]) for place, column in enumerate(columns)]
-    while sum(needed[place] + 2 for place in shown) - 2 > width:
-        dropped = max(shown, key=lambda place: (columns[place].extra, place))
-        if not columns[dropped].extra:
+def _fitting_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Returns the indices of the non-empty columns that fit, or None where the required columns do not."""
+    indices = [index for index in range(len(columns)) if any(row[index] for row in cells)]
+    widths = [_min_width(column, [row[index] for row in cells]) for index, column in enumerate(columns)]
+    while sum(widths[index] + 2 for index in indices) - 2 > width:
+        candidate = max(indices, key=lambda index: (columns[index].drop, index))
+        if not columns[candidate].drop:
             return None
-        shown.remove(dropped)
-    return shown
+        indices.remove(candidate)
+    return indices
 
 
-def _least_width(column: Column, cells: Sequence[str]) -> int:
+def _min_width(column: Column, cells: Sequence[str]) -> int:
     from rich.cells import cell_len
 
-    texts = [column.name, *cells]
-    if column.whole:
+    texts = [column.title, *cells]
+    if column.no_wrap:
         return max(cell_len(line) for text in texts for line in text.split("\n"))
-    return max(min(cell_len(word), _LONGEST_WORD) for text in texts for word in text.split() or [""])
+    return max(min(cell_len(word), _MAX_WORD) for text in texts for word in text.split() or [""])
 
 
-def _print_table(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+def _print_rich_table(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="" if os.environ.get("NO_COLOR") else "bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="" if os.environ.get("NO_COLOR") else "bold")
     for column in columns:
-        made.add_column(column.name, justify="right" if column.right else "left", no_wrap=column.whole, overflow="fold")
+        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=column.no_wrap, overflow="fold")
     for row in cells:
-        made.add_row(*map(Text, row))
-    with console.capture() as captured:
-        console.print(made)
-    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        table.add_row(*map(Text, row))
+    with console.capture() as capture:
+        console.print(table)
+    write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
-def _pairs(given: Mapping[str, str]) -> None:
-    """Print names and values below each other, the values in a column of their own."""
-    width = max(map(len, given), default=0)
-    for name, text in given.items():
-        lines = visible(text).split("\n")
-        write(f"{dimmed(name.ljust(width))}  " + f"\n{' ' * (width + 2)}".join(lines) + "\n")
+def _print_pairs(pairs: Mapping[str, str]) -> None:
+    """Prints names and values in two columns."""
+    width = max(map(len, pairs), default=0)
+    for name, text in pairs.items():
+        lines = printable(text).split("\n")
+        write(f"{dim(name.ljust(width))}  " + f"\n{' ' * (width + 2)}".join(lines) + "\n")

@@ -1,21 +1,23 @@
-"""A bar on stderr that the library's progress callbacks feed; nothing at all where nobody looks."""
+"""Progress bars on stderr, fed by the library's progress callbacks; nothing where stderr is no terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from together_adapters.cli.output import is_terminal, visible
+from together_adapters.cli.output import is_terminal, printable
 from together_adapters.types.progress import Progress
 
 Callback = Callable[[Progress], None]
+Kind = Literal["bytes", "job", "rows"]
+T = TypeVar("T")
 
 
 @contextmanager
-def byte_bar() -> Iterator[Callback | None]:
-    """Show how many bytes are checked, sent or fetched, for the time of a `with` block.
+def progress_bar(kind: Kind) -> Iterator[Callback | None]:
+    """Shows a bar of bytes, of a job or of rows for the time of a `with` block.
 
     Yields:
         A callback for `progress=`, or None where stderr is no terminal.
@@ -23,50 +25,39 @@ def byte_bar() -> Iterator[Callback | None]:
     if not is_terminal(sys.stderr):
         yield None
         return
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.console import Console
+    from rich.progress import Progress as Bar
 
-    columns = (_stage(TextColumn), BarColumn(bar_width=None), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with _bar(columns) as show:
+    with Bar(*_columns(kind), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("...", total=None)
+
+        def show(progress: Progress) -> None:
+            description = printable(progress.stage).replace("_", " ")
+            bar.update(task, description=description, completed=progress.done, total=progress.total)
+
         yield show
 
 
-@contextmanager
-def job_bar() -> Iterator[Callback | None]:
-    """Show the status of a job and how much of it is done, for the time of a `with` block.
+def _columns(kind: Kind) -> tuple[Any, ...]:
+    from rich import progress as rich
 
-    Yields:
-        A callback for `progress=`, or None where stderr is no terminal.
-    """
-    if not is_terminal(sys.stderr):
-        yield None
-        return
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (_stage(TextColumn), BarColumn(bar_width=None), TaskProgressColumn(), TimeElapsedColumn())
-    with _bar(columns) as show:
-        yield show
+    columns = {
+        "bytes": lambda: (rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
+        "job": lambda: (rich.TaskProgressColumn(), rich.TimeElapsedColumn()),
+        "rows": lambda: (rich.TextColumn("{task.completed:,.0f} rows"), rich.TimeElapsedColumn()),
+    }[kind]()
+    return rich.TextColumn("{task.description}", markup=False), rich.BarColumn(bar_width=None), *columns
 
 
-@contextmanager
-def row_bar() -> Iterator[Callback | None]:
-    """Show how many rows are done, for the time of a `with` block.
-
-    Yields:
-        A callback for `progress=`, or None where stderr is no terminal.
-    """
-    if not is_terminal(sys.stderr):
-        yield None
-        return
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-
-    columns = (_stage(TextColumn), BarColumn(bar_width=None), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
-    with _bar(columns) as show:
-        yield show
+def with_bar(kind: Kind, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
+    """Calls a function that takes `progress=` while a bar is shown."""
+    with progress_bar(kind) as show:
+        return function(*args, progress=show, **options)
 
 
 @contextmanager
 def spinner(text: str) -> Iterator[None]:
-    """Show that something is under way, for the time of a `with` block."""
+    """Shows a spinner with a text for the time of a `with` block."""
     if not is_terminal(sys.stderr):
         yield
         return
@@ -74,21 +65,3 @@ def spinner(text: str) -> Iterator[None]:
 
     with Console(stderr=True, markup=False).status(text):
         yield
-
-
-def _stage(column: Any) -> Any:
-    return column("{task.description}", markup=False)
-
-
-@contextmanager
-def _bar(columns: Any) -> Iterator[Callback]:
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("...", total=None)
-
-        def show(now: Progress) -> None:
-            bar.update(task, description=visible(now.stage).replace("_", " "), completed=now.done, total=now.total)
-
-        yield show

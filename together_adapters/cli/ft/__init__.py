@@ -1,4 +1,4 @@
-"""`ft`: training data from a shell, from what you hold to a tuned model."""
+"""`ft`: training data, from raw records to a fine-tuned model."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final
 import click
 
 from together_adapters.cli.command import LazyGroup
-from together_adapters.cli.ft.atomic_output import end_tidily
+from together_adapters.cli.ft.atomic_output import exit_on_sigterm
 
 COMMANDS: Final = {
-    "check": ("check:check", "Find every fault in data files. Nothing is sent."),
-    "prepare": ("prepare:prepare", "Turn data of any common form into a file that trains."),
-    "split": ("split:split", "Divide a file into rows to train on and rows to measure with."),
-    "stats": ("stats:stats", "Show what is in a file, as tables and as a picture."),
-    "diff": ("diff:diff", "Compare our check of a file with the service's, or two reports."),
-    "submit": ("submit:submit", "Check, upload, show the price, and start a job."),
+    "check": ("check:check", "Validate data files. No data is sent."),
+    "prepare": ("prepare:prepare", "Convert data of any supported format into a training file."),
+    "split": ("split:split", "Split a file into training and validation rows."),
+    "stats": ("stats:stats", "Show statistics of a file, as tables and as a plot."),
+    "diff": ("diff:diff", "Compare a check with the validation by the service, or two reports."),
+    "submit": ("submit:submit", "Check and upload data, show the price, and start a job."),
     "watch": ("watch:watch", "Follow a job until it has ended."),
 }
 
@@ -26,7 +26,7 @@ COMMANDS: Final = {
     package="together_adapters.cli.ft",
     lazy=COMMANDS,
     epilog="""\b
-From conversations to a tuned model:
+From conversations to a fine-tuned model:
   together-adapters ft prepare chats.json -o data.jsonl
   together-adapters ft split data.jsonl --validation 0.1 -o data
   together-adapters ft stats data/train.jsonl --picture lengths.png
@@ -35,9 +35,9 @@ From conversations to a tuned model:
 )
 @click.pass_context
 def ft(ctx: click.Context) -> None:
-    """Check, prepare and split training data, and train on it.
+    """Check, prepare and split training data, and fine-tune a model on it.
 
-    A command writes whole files or none, and replaces none unasked. Exit codes: 0 done, 1 the data is not right, 2 usage,
-    3 the service or the network.
+    Output files are written completely or not at all, and never overwritten without --overwrite. Exit codes: 0 done, 1 invalid
+    data, 2 wrong usage, 3 service or network error.
     """
-    ctx.call_on_close(end_tidily())
+    ctx.call_on_close(exit_on_sigterm())

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, also when a command is told to end."""
+"""Files that are written completely or not at all, even when the process is terminated."""
 
 from __future__ import annotations
 
@@ -14,95 +14,84 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-_TERMINATED: Final = 143
-"""What a shell reports of a program that was told to end."""
+from together_adapters.cli.options import check_new
+
+_SIGTERM_CODE: Final = 143
+"""The exit code that shells report for SIGTERM."""
 
 
-def end_tidily() -> Callable[[], object]:
-    """Let SIGTERM end the process as an exception does, so that what is half-written is removed.
-
-    Returns:
-        What puts things back as they were.
-    """
+def exit_on_sigterm() -> Callable[[], object]:
+    """Makes SIGTERM raise SystemExit, so that temporary files are removed; returns a function that undoes it."""
     if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # only the main thread is told of signals
+        return lambda: None  # only the main thread can handle signals
 
-    def end(*_: Any) -> None:
+    def terminate(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SystemExit(_TERMINATED)
+        raise SystemExit(_SIGTERM_CODE)
 
-    before = signal.signal(signal.SIGTERM, end)
-    return lambda: signal.signal(signal.SIGTERM, before)
+    handler = signal.signal(signal.SIGTERM, terminate)
+    return lambda: signal.signal(signal.SIGTERM, handler)
 
 
-def write_whole(path: Path, content: bytes, *, overwrite: bool = False) -> None:
-    """Write a file at once.
-
-    Raises:
-        FileExistsError: Something is there already.
-    """
-    part = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
+def write_atomically(path: Path, content: bytes, *, overwrite: bool = False) -> None:
+    """Writes a file completely or not at all; raises FileExistsError if it exists and may not be overwritten."""
+    temporary = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
     try:
-        part.write_bytes(content)
-        if not overwrite and path.exists():
-            raise FileExistsError(f"{path} is there already: name another file, or pass --overwrite")
-        part.replace(path)
+        temporary.write_bytes(content)
+        check_new(path, overwrite)
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[Path]:
-    """Give a file that can be read as often as needed: what stdin holds for `-`, for the time of a `with` block."""
+def local_file(path: Path) -> Iterator[Path]:
+    """Yields a path that can be read repeatedly: for `-` that of a copy of stdin, for the time of a `with` block."""
     if str(path) != "-":
         yield path
         return
     with TemporaryDirectory(prefix="together-adapters-") as folder:
-        spooled = Path(folder, "stdin.jsonl")
-        with spooled.open("wb") as file:
-            while piece := os.read(sys.stdin.fileno(), 1 << 20):  # what is there: a signal is seen between two reads
-                file.write(piece)
-        yield spooled
+        copy = Path(folder, "stdin.jsonl")
+        with copy.open("wb") as file:
+            while data := os.read(sys.stdin.fileno(), 1 << 20):  # returns what is there: signals are handled between reads
+                file.write(data)
+        yield copy
 
 
 @contextmanager
-def appearing_together(folder: Path) -> Iterator[Path]:
-    """Give a folder to write files to, which all appear in another one when the `with` block ends well, or none of them.
-
-    Args:
-        folder: Where they appear, replacing files of their names. It is made if need be.
-    """
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+def publish_together(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder, whose files are moved to `folder` together when the `with` block ends without an error."""
+    new_folders = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    hidden = folder / f".{token_hex(4)}"
-    hidden.mkdir()
+    temporary = folder / f".{token_hex(4)}"
+    temporary.mkdir()
     try:
-        yield hidden
-        _publish(hidden, folder)
-        made = []
+        yield temporary
+        _publish(temporary, folder)
+        new_folders = []
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):
-            for empty in made:
+            for empty in new_folders:
                 empty.rmdir()
 
 
-def _publish(hidden: Path, folder: Path) -> None:
-    """Move files to their place; where one cannot be moved, bring back what was there."""
-    before = hidden / "before"
-    before.mkdir()
-    moved: list[Path] = []
+def _publish(temporary: Path, folder: Path) -> None:
+    """Moves files to a folder; restores the files that they replace if one cannot be moved."""
+    backup = temporary / "backup"
+    backup.mkdir()
+    targets: list[Path] = []
     try:
-        for file in sorted(file for file in hidden.iterdir() if file.is_file()):
-            place = folder / file.name
-            moved.append(place)
-            if place.exists():
-                place.replace(before / file.name)
-            file.replace(place)
+        for file in sorted(file for file in temporary.iterdir() if file.is_file()):
+            target = folder / file.name
+            targets.append(target)
+            if target.exists():
+                target.replace(backup / file.name)
+            file.replace(target)
     except BaseException:
-        for place in moved:
-            if (before / place.name).exists():
-                (before / place.name).replace(place)
-            elif not (hidden / place.name).exists():
-                place.unlink(missing_ok=True)
+        for target in targets:
+            if (backup / target.name).exists():
+                (backup / target.name).replace(target)
+            elif not (temporary / target.name).exists():
+                target.unlink(missing_ok=True)
         raise

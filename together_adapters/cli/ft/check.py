@@ -1,4 +1,4 @@
-"""`ft check`: every fault of data files, before anything is sent."""
+"""`ft check`: the validation of data files before an upload."""
 
 from __future__ import annotations
 
@@ -9,27 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from together_adapters.cli.arguments import given, new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.exit_codes import BAD_DATA
-from together_adapters.cli.ft.atomic_output import readable, write_whole
+from together_adapters.cli.exit_codes import INVALID_DATA
+from together_adapters.cli.ft.atomic_output import local_file, write_atomically
 from together_adapters.cli.ft.options import (
-    data_file,
-    issues_option,
-    kept_issues,
-    limits_of,
+    DATA_FILE,
+    max_issues_option,
     method_option,
     model_option,
-    new_path,
-    severities_of,
     severity_option,
-    tokenizer_of,
     tokenizer_option,
+    validation_options,
     workers_option,
 )
-from together_adapters.cli.ft.tables import count, show_issues, verdict
-from together_adapters.cli.output import document, plain_data, to_json, write
-from together_adapters.cli.progress import byte_bar
+from together_adapters.cli.ft.tables import count, file_name, print_issues, verdict
+from together_adapters.cli.options import NEW_FILE, check_new, overwrite_option, purpose_option
+from together_adapters.cli.output import Result, to_json, to_plain_data, write
+from together_adapters.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
@@ -47,116 +43,100 @@ Examples:
   zcat chats.jsonl.gz | together-adapters ft check -
 """,
 )
-@click.argument("files", nargs=-1, required=True, type=data_file, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=DATA_FILE, metavar="FILE...")
 @method_option
-@click.option(
-    "--purpose", default="fine-tune", show_default=True, metavar="NAME", help="fine-tune, eval, batch-api or calibration."
-)
+@purpose_option
 @model_option
 @click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning"]),
-    default="error",
-    show_default=True,
-    help="What makes the exit code 1.",
+    "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="Severity for exit code 1."
 )
-@issues_option
+@max_issues_option
 @severity_option
-@click.option(
-    "--validation", type=data_file, metavar="FILE", help="The rows to measure with: check them too, and find those that leak."
-)
-@click.option("--strict", is_flag=True, help="A key that stands twice in an object is an error.")
-@click.option("--secrets", is_flag=True, help="Look for keys, tokens and personal data.")
-@click.option("--duplicates", is_flag=True, help="Count rows that repeat an earlier one.")
+@click.option("--validation", type=DATA_FILE, metavar="FILE", help="Validation file to check too, also for leakage.")
+@click.option("--strict", is_flag=True, help="Report duplicate keys of an object as errors.")
+@click.option("--secrets", is_flag=True, help="Scan for keys, tokens and personal data.")
+@click.option("--duplicates", is_flag=True, help="Count duplicate rows.")
 @tokenizer_option
 @workers_option
-@click.option("--report", "report_file", type=new_path, metavar="OUT.json", help="Write the report to a file as well.")
+@click.option("--report", "report_file", type=NEW_FILE, metavar="OUT.json", help="Also write the report to a file.")
 @overwrite_option
-@click.pass_context
 def check(
-    ctx: click.Context,
+    session: Session,
+    /,
     files: Sequence[Path],
-    method: str | None,
     purpose: str,
-    model: str | None,
     fail_on: str,
     max_issues: int | None,
-    severities: Sequence[str],
     validation: Path | None,
     strict: bool,
     secrets: bool,
     duplicates: bool,
-    tokenizer: str | None,
-    workers: int,
     report_file: Path | None,
     overwrite: bool,
-) -> None:
-    """Find every fault in data files, each with line, path and what helps. Nothing is sent, and no key is needed.
+    **options: Any,
+) -> Result:
+    """Validate data files: every issue with its line, its path and a hint. No data is sent.
 
-    With --validation the rows of that file that training gives away, whole or by their prompt, are warnings of it.
+    With --validation, rows of that file that are also in the training file, completely or with the same prompt, are warnings.
 
-    - reads JSON lines from stdin. Exit code 1 where a file cannot be used. With --json one file gives its report, and several
-    give the report of all of them, with those of each in `files`.
+    - reads JSON lines from stdin. Exit code 1 if a file is invalid. With --json, one file prints its report; several files print
+    the sum of their reports, with the report of each in `files`.
     """
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
     from together_adapters.types.files import parse_purpose
 
-    session: Session = ctx.obj
     if report_file is not None:
-        new_file(report_file, overwrite)
+        check_new(report_file, overwrite)
     if validation is not None:
         if len(files) > 1:
-            raise click.UsageError("--validation goes with one file to train on")
+            raise click.UsageError("--validation needs exactly one file of training data")
         files = (*files, validation)
     if files.count(Path("-")) > 1:
-        raise click.UsageError("- stands for stdin, which can be read only once")
-    options = given({"method": method, "strict": strict, "secrets": secrets, "duplicates": duplicates})
-    options |= {"purpose": parse_purpose(purpose), "severities": severities_of(severities), "limits": limits_of(session, model)}
+        raise click.UsageError("stdin (-) can be read only once")
+    options = validation_options(session, max_issues=max_issues, **options)
+    options |= {"purpose": parse_purpose(purpose), "strict": strict, "secrets": secrets, "duplicates": duplicates}
     reports: list[tuple[str, DataReport]] = []
     train: Path | None = None
-    options |= {"tokenizer": tokenizer_of(tokenizer), "workers": workers, "max_issues": kept_issues(session, max_issues)}
-    with ExitStack() as open_files, byte_bar() as bar:
+    with ExitStack() as stack, progress_bar("bytes") as bar:
         for file in files:
-            path = open_files.enter_context(readable(file))
-            found = check_jsonl(path, train=train, progress=bar, **options)
+            path = stack.enter_context(local_file(file))
+            reports.append((file_name(file), check_jsonl(path, train=train, progress=bar, **options)))
             train = path if validation is not None else None
-            reports.append(("stdin" if str(file) == "-" else str(file), found))
-    bad = [name for name, report in reports if not _passes(report, fail_on)]
-    told = _told(reports)
+    failures = sum(not _passes(report, fail_on) for _, report in reports)
+    data = _data(reports)
     if report_file is not None:
-        write_whole(report_file, f"{to_json(told)}\n".encode(), overwrite=overwrite)
-    if session.as_json:
-        document(told)
-    else:
-        _show(reports, bad, max_issues)
-    ctx.exit(BAD_DATA if bad else 0)
+        write_atomically(report_file, f"{to_json(data)}\n".encode(), overwrite=overwrite)
+
+    def show(_: Any) -> None:
+        _print_reports(reports, max_issues)
+        if len(reports) > 1:
+            write(f"\n{count(len(reports), 'file')}, {failures:,} failed\n")
+
+    return Result(data, show, INVALID_DATA if failures else 0)
 
 
 def _passes(report: DataReport, fail_on: str) -> bool:
     return report.ok and report.method_ok and not (fail_on == "warning" and report.warnings)
 
 
-def _told(reports: Sequence[tuple[str, DataReport]]) -> Any:
-    """Return what --json prints: the report, and where there are several, those of each file within that of all."""
+def _data(reports: Sequence[tuple[str, DataReport]]) -> Any:
+    """Returns the JSON document: one report, or the sum of several with each of them in `files`."""
     if len(reports) == 1:
-        return plain_data(reports[0][1])
+        return to_plain_data(reports[0][1])
     from together_adapters.finetune.reports.report import sum_reports
 
-    whole = plain_data(sum_reports([report for _, report in reports]))
-    each = {name: plain_data(report) for name, report in reports}
-    return whole | {
+    total = to_plain_data(sum_reports([report for _, report in reports]))
+    return total | {
         "ok": all(report.ok for _, report in reports),
         "method_ok": all(report.method_ok for _, report in reports),
-        "files": each,
+        "files": {name: to_plain_data(report) for name, report in reports},
     }
 
 
-def _show(reports: Sequence[tuple[str, DataReport]], bad: Sequence[str], most: int | None) -> None:
-    for place, (name, report) in enumerate(reports):
-        if place and (report.issue_counts or reports[place - 1][1].issue_counts):
+def _print_reports(reports: Sequence[tuple[str, DataReport]], max_issues: int | None) -> None:
+    for index, (name, report) in enumerate(reports):
+        if index and (report.issue_counts or reports[index - 1][1].issue_counts):
             write("\n")
-        leaked = report.leaked()
-        write(f"{verdict(report, name)}{leaked and '; '}{leaked}\n")
-        show_issues(report, most)
-    if len(reports) > 1:
-        write(f"\n{count(len(reports), 'file')}, {len(bad):,} not right\n")
+        leakage = report.leaked()
+        write(f"{verdict(report, name)}{leakage and '; '}{leakage}\n")
+        print_issues(report, max_issues)

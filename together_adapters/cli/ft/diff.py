@@ -1,24 +1,23 @@
-"""`ft diff`: two opinions on the same data, side by side."""
+"""`ft diff`: two reports on the same data, side by side."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.exit_codes import BAD_DATA
-from together_adapters.cli.ft.atomic_output import readable
-from together_adapters.cli.ft.options import data_file, method_option
-from together_adapters.cli.output import Column, document, note, table
-from together_adapters.cli.progress import byte_bar, spinner
+from together_adapters.cli.exit_codes import INVALID_DATA
+from together_adapters.cli.ft.atomic_output import local_file
+from together_adapters.cli.ft.options import DATA_FILE, method_option
+from together_adapters.cli.output import Column, Result, note, print_table
+from together_adapters.cli.progress import spinner, with_bar
 from together_adapters.errors import DatasetError
 
 if TYPE_CHECKING:
-    from together_adapters.finetune.reports.diff import Difference
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.files import ValidationReport
 
@@ -33,60 +32,58 @@ Examples:
   together-adapters ft diff old.report.json new.report.json
 """,
 )
-@click.argument("file", type=data_file)
+@click.argument("file", type=DATA_FILE)
 @click.argument("other", metavar="FILE-ID|REPORT.json")
 @method_option
-@click.pass_context
-def diff(ctx: click.Context, file: Path, other: str, method: str | None) -> None:
-    """Compare the check of FILE with what the service says of an uploaded file, or with a report that was saved.
+def diff(session: Session, file: Path, other: str, method: str | None) -> Result:
+    """Compare the check of FILE with the validation of an uploaded file by the service, or with a saved report.
 
-    FILE is a data file, or a report of one. Exit code 1 where the two differ.
+    FILE is a data file, or the report of one. Exit code 1 if there is a difference.
     """
     from together_adapters.finetune.reports.diff import differences, report_differences
     from together_adapters.finetune.reports.report import DataReport
 
-    session: Session = ctx.obj
-    theirs = _saved(Path(other)) if Path(other).exists() else _at_service(session, other)
-    ours = _ours(file, method)
-    found = report_differences(ours, theirs) if isinstance(theirs, DataReport) else differences(ours, theirs)
-    if session.as_json:
-        document([difference._asdict() for difference in found])
-    elif found:
-        _show(found, file.name, Path(other).name)
-    else:
-        note("no difference")
-    ctx.exit(BAD_DATA if found else 0)
+    right = _read_report(Path(other)) if Path(other).exists() else _remote_report(session, other)
+    left = _local_report(file, method)
+    items = report_differences(left, right) if isinstance(right, DataReport) else differences(left, right)
+    columns = (Column("Field"), Column(file.name), Column(Path(other).name))
+
+    def show(_: Any) -> None:
+        if not items:
+            note("no differences")
+            return
+        print_table(columns, [(name, _cell(local), _cell(remote)) for name, local, remote in items])
+
+    return Result([difference._asdict() for difference in items], show, INVALID_DATA if items else 0)
 
 
-def _ours(file: Path, method: str | None) -> DataReport:
+def _local_report(file: Path, method: str | None) -> DataReport:
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     if file.suffix == ".json":
-        found = _saved(file)
-        if not isinstance(found, DataReport):
-            raise DatasetError(f"{file} is no report of ours: name the data file, or a report of `ft check --report`")
-        return found
+        report = _read_report(file)
+        if not isinstance(report, DataReport):
+            raise DatasetError(f"{file} is not a report of `ft check --report`: pass such a report, or the data file")
+        return report
     options: dict[str, Any] = {"method": method} if method else {}
-    with readable(file) as path, byte_bar() as bar:
-        return check_jsonl(path, progress=bar, **options)
+    with local_file(file) as path:
+        return with_bar("bytes", check_jsonl, path, **options)
 
 
-def _at_service(session: Session, id: str) -> ValidationReport:
-    with spinner("asking the service"):
-        found = session.client.files.retrieve(id)
-    if found.validation_report is None:
-        state = (found.processing_status or "unknown").lower()
-        raise DatasetError(f"the service has no report on {id} (its state is {state}); `together-adapters files wait {id}` waits")
-    return found.validation_report
+def _remote_report(session: Session, id: str) -> ValidationReport:
+    with spinner("requesting the report"):
+        file = session.client.files.retrieve(id)
+    if file.validation_report is None:
+        status = (file.processing_status or "unknown").lower()
+        raise DatasetError(
+            f"the service has no validation report for {id}, whose status is {status}; see `together-adapters files wait {id}`"
+        )
+    return file.validation_report
 
 
-def _saved(path: Path) -> DataReport | ValidationReport:
-    """Read a report of ours, or one of the service's, as it is or within the file's details.
-
-    Raises:
-        DatasetError: It is neither.
-    """
+def _read_report(path: Path) -> DataReport | ValidationReport:
+    """Reads a report of `ft check --report`, or one of the service, alone or in the details of a file."""
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.files import ValidationReport
 
@@ -96,14 +93,9 @@ def _saved(path: Path) -> DataReport | ValidationReport:
             return DataReport.model_validate(data)
         if isinstance(data, Mapping) and isinstance(inner := data.get("validation_report", data), Mapping) and "valid" in inner:
             return ValidationReport.model_validate(inner)
-    except ValueError as problem:
-        raise DatasetError(f"{path} is no report: {str(problem).splitlines()[0]}") from None
-    raise DatasetError(f"{path} is no report: neither one of `ft check --report`, nor the service's validation_report")
-
-
-def _show(found: Sequence[Difference], left: str, right: str) -> None:
-    columns = (Column("What"), Column(left), Column(right))
-    table(columns, [(name, _cell(local), _cell(remote)) for name, local, remote in found])
+    except ValueError as error:
+        raise DatasetError(f"{path} is not a report: {str(error).splitlines()[0]}") from None
+    raise DatasetError(f"{path} is not a report: neither of `ft check --report`, nor a validation_report of the service")
 
 
 def _cell(value: Any) -> str:

@@ -1,115 +1,105 @@
-"""Options that several commands of `ft` share, and what they mean."""
+"""Options that several commands of `ft` share, and their values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from together_adapters.cli.command import Session
+from together_adapters.cli.options import COUNT
 from together_adapters.cli.progress import spinner
 
 if TYPE_CHECKING:
     from together_adapters.finetune.validation.tokenizers import TokenizerFile
     from together_adapters.types.fine_tuning import FinetuneModelLimits
 
-F = TypeVar("F", bound=Callable[..., Any])
+_MAX_ISSUES: Final = 1000
 
-_KEPT: Final = 1000
-
-data_file: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-new_path: Final = click.Path(dir_okay=False, path_type=Path)
+DATA_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 method_option = click.option(
-    "--method",
-    type=click.Choice(["sft", "dpo"]),
-    help="What it is to train: sft answers, dpo preferences. By default what the data is.",
+    "--method", type=click.Choice(["sft", "dpo"]), help="Training method: sft, or dpo for preferences. Default: by the data."
 )
-model_option = click.option(
-    "--model", metavar="NAME", help="Check against what this model can; the service is asked for that, with your key."
-)
+model_option = click.option("--model", metavar="NAME", help="Check against the limits of this model. Needs an API key.")
 severity_option = click.option(
-    "--severity",
-    "severities",
-    multiple=True,
-    metavar="CODE=LEVEL",
-    help="How grave an issue is: error, warning or ignore. Repeatable.",
+    "--severity", "severities", multiple=True, metavar="CODE=LEVEL", help="error, warning or ignore for an issue code. Repeatable."
 )
 tokenizer_option = click.option(
     "--tokenizer",
     metavar="FILE|NAME",
-    help="Count tokens with a tokenizer.json, or with that of a model of the Hugging Face hub; estimated by default.",
+    help="tokenizer.json, or model on the Hugging Face Hub, to count tokens with. Default: an estimate.",
 )
 workers_option = click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Processes; worth it for large files."
+    "--workers", type=COUNT, default=1, show_default=True, metavar="N", help="Number of processes, for large files."
+)
+max_issues_option = click.option(
+    "--max-issues",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Maximum number of issues to list. Default: some of each code, 1000 with --json. All are counted.",
 )
 
 
-def issues_option(command: F) -> F:
-    """Give a command the option of how many issues it lists."""
-    return click.option(
-        "--max-issues",
-        type=click.IntRange(0),
-        metavar="N",
-        help="How many to list: a few of each kind by default, 1000 in JSON. All are counted.",
-    )(command)
+def validation_options(
+    session: Session,
+    *,
+    method: str | None = None,
+    model: str | None = None,
+    tokenizer: str | None = None,
+    severities: Sequence[str] = (),
+    max_issues: int | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Returns keywords of `check_jsonl` and `write_jsonl` for the options of this module."""
+    options: dict[str, Any] = {"severities": parse_severities(severities), "workers": workers}
+    # People see some issues of each code, which are chosen from all that the report has.
+    options["max_issues"] = max_issues if session.as_json and max_issues is not None else max(max_issues or 0, _MAX_ISSUES)
+    if method is not None:
+        options["method"] = method
+    return options | {"limits": _model_limits(session, model), "tokenizer": open_tokenizer(tokenizer)}
 
 
-def kept_issues(session: Session, listed: int | None) -> int:
-    """Return how many issues a report keeps; more than are listed for people, who are shown some of every kind."""
-    return _KEPT if listed is None else listed if session.as_json else max(listed, _KEPT)
-
-
-def pairs(given: Sequence[str], flag: str, what: str) -> dict[str, str]:
-    """Return options of the form NAME=VALUE as a dictionary.
-
-    Raises:
-        UsageError: One has another form.
-    """
-    found = {}
-    for text in given:
+def parse_pairs(texts: Sequence[str], flag: str, syntax: str) -> dict[str, str]:
+    """Parses NAME=VALUE options; raises UsageError for other texts."""
+    pairs = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise click.UsageError(f"{flag} takes {what}, not {text!r}")
-        found[name.strip()] = value.strip()
-    return found
+            raise click.UsageError(f"{flag} takes {syntax}, not {text!r}")
+        pairs[name.strip()] = value.strip()
+    return pairs
 
 
-def severities_of(given: Sequence[str]) -> dict[str, str] | None:
-    """Return severities by issue code; None where there are none.
-
-    Raises:
-        UsageError: A code or a level does not exist.
-    """
+def parse_severities(texts: Sequence[str]) -> dict[str, str] | None:
+    """Parses severities by issue code; raises UsageError for an unknown code or level."""
     from difflib import get_close_matches
 
-    from together_adapters.finetune.issues import RULES
-    from together_adapters.finetune.issues import severities_of as checked
+    from together_adapters.finetune.issues import RULES, severities_of
 
-    found = pairs(given, "--severity", "CODE=LEVEL")
+    severities = parse_pairs(texts, "--severity", "CODE=LEVEL")
     try:
-        checked(found)
-    except ValueError as problem:
-        near = [code for name in found if name not in RULES for code in get_close_matches(name, RULES, 3)]
-        raise click.UsageError(f"{problem}" + (f"; did you mean {', '.join(near)}?" if near else "")) from None
-    return found or None
+        severities_of(severities)
+    except ValueError as error:
+        similar = [code for name in severities if name not in RULES for code in get_close_matches(name, RULES, 3)]
+        raise click.UsageError(f"{error}" + (f"; did you mean {', '.join(similar)}?" if similar else "")) from None
+    return severities or None
 
 
-def tokenizer_of(name: str | None) -> TokenizerFile | None:
-    """Open a tokenizer; None where none is named."""
+def open_tokenizer(name: str | None) -> TokenizerFile | None:
+    """Opens a tokenizer, if there is a name."""
     if name is None:
         return None
-    from together_adapters.finetune.validation.tokenizers import open_tokenizer
+    from together_adapters.finetune.validation import tokenizers
 
     with spinner(f"opening the tokenizer {name}"):
-        return open_tokenizer(name)
+        return tokenizers.open_tokenizer(name)
 
 
-def limits_of(session: Session, model: str | None) -> FinetuneModelLimits | None:
-    """Ask the service what a model can; None where no model is named."""
+def _model_limits(session: Session, model: str | None) -> FinetuneModelLimits | None:
     if model is None:
         return None
-    with spinner(f"asking what {model} can"):
+    with spinner(f"requesting the limits of {model}"):
         return session.client.fine_tuning.model_limits(model)

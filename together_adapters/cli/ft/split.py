@@ -1,26 +1,23 @@
-"""`ft split`: rows to train on, and rows to measure with, that share nothing."""
+"""`ft split`: training and validation rows without leakage."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
 import click
 
-from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.ft.atomic_output import appearing_together, readable
-from together_adapters.cli.ft.invalid_data import issues_shown
-from together_adapters.cli.ft.options import data_file
-from together_adapters.cli.ft.prepare import told
+from together_adapters.cli.ft.atomic_output import local_file, publish_together
+from together_adapters.cli.ft.invalid_data import issues_on_error
+from together_adapters.cli.ft.options import DATA_FILE
+from together_adapters.cli.ft.prepare import prepared_file_data
 from together_adapters.cli.ft.tables import count
-from together_adapters.cli.output import Column, document, note, size, table
-from together_adapters.cli.progress import row_bar
+from together_adapters.cli.options import check_new, overwrite_option
+from together_adapters.cli.output import Column, Result, Table, format_size, note
+from together_adapters.cli.progress import progress_bar
 
-if TYPE_CHECKING:
-    from together_adapters.finetune.writing.prepared_file import PreparedFile
-
-_NAMES = ("train", "validation")
+_NAMES: Final = ("train", "validation")
 
 
 @click.command(
@@ -32,66 +29,65 @@ Examples:
   together-adapters ft split data.jsonl --validation 0.1 --by conversation_id --seed 7 -o data
 """,
 )
-@click.argument("file", type=data_file)
+@click.argument("file", type=DATA_FILE)
 @click.option(
     "--validation",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.05,
     show_default=True,
     metavar="SHARE",
-    help="The share of groups to measure with.",
+    help="Share of groups for validation.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Another number divides differently.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed of the split.")
 @click.option(
     "--by",
     metavar="COLUMN|group|prompt",
-    help="What stays on one side: rows with the same value of a column, of the same group, or with the same prompt. By default "
-    "the conversation that the data names, else the prompt.",
+    help="Keep rows together that share the value of a column, a group or a prompt. Default: the conversation of the data, or "
+    "the prompt.",
 )
 @click.option(
-    "-o",
-    "--output",
-    "folder",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="Where train.jsonl and validation.jsonl are written.",
-)
+    "-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Folder for train.jsonl and validation.jsonl.",
+)  # fmt: skip
 @overwrite_option
-@click.pass_obj
 def split(
     session: Session, file: Path, validation: float, seed: int, by: str | None, folder: Path, overwrite: bool
-) -> None:  # fmt: skip
-    """Divide FILE into FOLDER/train.jsonl and FOLDER/validation.jsonl, or write neither.
+) -> Result:  # fmt: skip
+    """Split FILE into FOLDER/train.jsonl and FOLDER/validation.jsonl. - reads JSON lines from stdin.
 
-    The side of a row follows from its group: it is the same in every run, and stays when rows are added. Equal rows are never on
-    both sides. - reads JSON lines from stdin.
+    The side of a row depends only on its group and the seed: it is the same in every run, and does not change when rows are
+    added. Equal rows are on the same side.
     """
     from together_adapters.finetune.loading import load
     from together_adapters.finetune.splitting import leakage
     from together_adapters.finetune.writing.write_jsonl import write_jsonl
 
-    for name in _NAMES:
-        new_file(folder / f"{name}.jsonl", overwrite)
-    with issues_shown(session), readable(file) as path, appearing_together(folder) as hidden, row_bar() as bar:
+    paths = [check_new(folder / f"{name}.jsonl", overwrite) for name in _NAMES]
+    with issues_on_error(session), local_file(file) as path, publish_together(folder) as temporary, progress_bar("rows") as bar:
         sides = load(path).split(validation, by=by, seed=seed)
-        parts = [
-            write_jsonl(side, hidden / f"{name}.jsonl", progress=bar) for name, side in zip(_NAMES, sides, strict=True)
-        ]  # fmt: skip
-        leaked = leakage(*(load(part.path) for part in parts))._asdict()
-        parts[1].report.leakage = leaked
+        parts = [write_jsonl(side, temporary / file.name, progress=bar) for side, file in zip(sides, paths, strict=True)]
+        overlap = leakage(*(load(part.path) for part in parts))._asdict()
+        parts[1].report.leakage = overlap
         parts[1].report.save(parts[1].report_path)
-    if session.as_json:
-        document({name: {**told(part), "path": str(folder / part.path.name)} for name, part in zip(_NAMES, parts, strict=True)})
-        return
-    columns = (Column("File"), Column("Rows", right=True), Column("Tokens", right=True), Column("Size", right=True))
-    table(columns, [_row(part, folder) for part in parts])
-    for reason, number in parts[1].report.dropped.items():
-        note(f"{count(number, 'row')} left out of both: {reason.replace('_', ' ')}")
-    if leaked["prompt"]:
-        note(f"warning: training asks the prompts of {count(leaked['prompt'], 'validation row')}; --by prompt keeps them apart")
+    report = parts[1].report
+
+    def show(data: dict[str, dict[str, Any]]) -> None:
+        _FILES(data.values())
+        for reason, number in report.dropped.items():
+            note(f"{count(number, 'row')} not written to either file: {reason.replace('_', ' ')}")
+        if overlap["prompt"]:
+            rows = count(overlap["prompt"], "validation row")
+            note(f"warning: the training file contains the prompts of {rows}; --by prompt prevents that")
+
+    data = {name: {**prepared_file_data(part), "path": str(path)} for name, part, path in zip(_NAMES, parts, paths, strict=True)}
+    return Result(data, show)
 
 
-def _row(part: PreparedFile, folder: Path) -> tuple[str, ...]:
-    report = part.report
-    return str(folder / part.path.name), f"{report.valid:,}", f"{report.tokens.total:,}", size(report.bytes)
+_FILES: Final = Table(
+    (
+        Column("File", "path"),
+        Column("Rows", "valid", "{:,}".format, right=True),
+        Column("Tokens", "tokens.total", "{:,}".format, right=True),
+        Column("Size", "bytes", format_size, right=True),
+    )
+)

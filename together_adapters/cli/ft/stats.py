@@ -1,28 +1,23 @@
-"""`ft stats`: what is in a file, as tables and as a picture."""
+"""`ft stats`: statistics of a data file, as tables and as a plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from together_adapters.cli.arguments import new_file, overwrite_option
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.exit_codes import BAD_DATA
-from together_adapters.cli.ft.atomic_output import readable
-from together_adapters.cli.ft.options import (
-    data_file,
-    limits_of,
-    method_option,
-    model_option,
-    new_path,
-    tokenizer_of,
-    tokenizer_option,
-)
-from together_adapters.cli.ft.tables import show_counts, show_facts, show_kinds, show_lengths, verdict
-from together_adapters.cli.output import document, note, write
-from together_adapters.cli.progress import byte_bar
+from together_adapters.cli.exit_codes import INVALID_DATA
+from together_adapters.cli.ft.atomic_output import local_file
+from together_adapters.cli.ft.options import DATA_FILE, method_option, model_option, tokenizer_option, validation_options
+from together_adapters.cli.ft.tables import file_name, print_counts, print_facts, print_issue_counts, print_lengths, verdict
+from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
+from together_adapters.cli.output import Result, note, write
+from together_adapters.cli.progress import with_bar
+
+if TYPE_CHECKING:
+    from together_adapters.finetune.reports.report import DataReport
 
 
 @click.command(
@@ -34,78 +29,65 @@ Examples:
   together-adapters ft stats train.jsonl --validation validation.jsonl --model NAME
 """,
 )
-@click.argument("file", type=data_file)
-@click.option("--picture", type=new_path, metavar="OUT.png", help="Draw lengths and issues; a .png, .svg or .pdf file.")
-@click.option(
-    "--validation", type=data_file, metavar="FILE", help="The rows to measure with: look how many of them training gives away."
-)
+@click.argument("file", type=DATA_FILE)
+@click.option("--picture", type=NEW_FILE, metavar="OUT.png", help="Plot lengths and issues to a .png, .svg or .pdf file.")
+@click.option("--validation", type=DATA_FILE, metavar="FILE", help="Validation file to check for leakage.")
 @method_option
 @model_option
 @tokenizer_option
-@click.option(
-    "--price", type=click.FloatRange(0), metavar="X", help="Of a million tokens: what training costs is estimated with it."
-)
-@click.option(
-    "--epochs", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="How often data is gone through."
-)
+@click.option("--price", type=click.FloatRange(0), metavar="X", help="Price per million tokens, for an estimate of the cost.")
+@click.option("--epochs", type=COUNT, default=1, show_default=True, metavar="N", help="Number of epochs, for that estimate.")
 @overwrite_option
-@click.pass_context
 def stats(
-    ctx: click.Context,
+    session: Session,
+    /,
     file: Path,
     picture: Path | None,
     validation: Path | None,
-    method: str | None,
-    model: str | None,
-    tokenizer: str | None,
     price: float | None,
     epochs: int,
     overwrite: bool,
-) -> None:
-    """Show what is in FILE: rows, lengths, tools, duplicates, secrets, issues. - reads JSON lines from stdin.
+    **options: Any,
+) -> Result:
+    """Show statistics of FILE: rows, lengths, tools, duplicates, secrets, issues. - reads JSON lines from stdin.
 
-    Exit code 1 where the file cannot be used; what is in it is shown all the same.
+    Exit code 1 if the file is invalid; the statistics are shown nevertheless.
     """
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
-    session: Session = ctx.obj
     if picture is not None:
         from together_adapters.finetune.reports.plot import check_picture
 
-        check_picture(new_file(picture, overwrite))
-    options: dict[str, Any] = {"method": method} if method else {}
-    options["tokenizer"] = tokenizer_of(tokenizer)
-    limits = limits_of(session, model)
-    with readable(file) as path:
-        with byte_bar() as bar:
-            report = check_jsonl(path, limits=limits, duplicates=True, secrets=True, progress=bar, **options)
+        check_picture(check_new(picture, overwrite))
+    options = validation_options(session, **options)
+    with local_file(file) as path:
+        report = with_bar("bytes", check_jsonl, path, duplicates=True, secrets=True, **options)
         if validation is not None:
             report.leakage = _leakage(path, validation)
     if price is not None:
         report.estimated_cost = report.cost(price, epochs)
-    name = "stdin" if str(file) == "-" else str(file)
+    name = file_name(file)
     if picture is not None:
         from together_adapters.finetune.reports.plot import save_picture
 
         save_picture(report, picture, title=Path(name).name, overwrite=overwrite)
-    if session.as_json:
-        document(report)
-    else:
+        note(f"saved the plot to {picture}")
+
+    def show(report: DataReport) -> None:
         write(f"{verdict(report, name)}\n")
-        show_facts(report)
-        show_lengths(report)
-        show_counts("Role", report.roles, "Messages")
-        show_counts("Tool", report.tools, "Calls")
-        show_kinds(report)
-    if picture is not None:
-        note(f"drawn: {picture}")
-    ctx.exit(0 if report.ok and report.method_ok else BAD_DATA)
+        print_facts(report)
+        print_lengths(report)
+        print_counts("Role", report.roles, "Messages")
+        print_counts("Tool", report.tools, "Calls")
+        print_issue_counts(report)
+
+    return Result(report, show, 0 if report.ok and report.method_ok else INVALID_DATA)
 
 
 def _leakage(train: Path, validation: Path) -> dict[str, int]:
-    """Count the rows to measure with that are in training too."""
+    """Counts the validation rows that the training file contains too."""
     from together_adapters.finetune.validation.leakage import leaked_rows
 
-    with readable(validation) as measured:
-        found = [leak.exact for leak in leaked_rows(train, measured)]
-    return {"exact": sum(found), "prompt": len(found)}
+    with local_file(validation) as path:
+        exact = [row.exact for row in leaked_rows(train, path)]
+    return {"exact": sum(exact), "prompt": len(exact)}

@@ -1,13 +1,14 @@
-"""A report for people: its verdict in a line, and tables that fit a terminal of 80 columns."""
+"""Reports for people: a verdict in one line, and tables that fit a terminal of 80 columns."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from together_adapters.cli.output import Column, fields, note, size, table, write
+from together_adapters.cli.output import Column, Table, format_size, note, print_fields, print_table, write
 from together_adapters.finetune.errors import first_of_each
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.histogram import histogram, is_skewed, log_histogram
@@ -15,191 +16,15 @@ from together_adapters.finetune.reports.histogram import histogram, is_skewed, l
 if TYPE_CHECKING:
     from together_adapters.finetune.issues import Issue
     from together_adapters.finetune.reports.distribution import Distribution
+    from together_adapters.finetune.reports.histogram import Bin
     from together_adapters.finetune.reports.report import DataReport
 
-LISTED: Final = 20
-_BAR: Final = 24
-_EACH: Final = 5
-"""How many issues of one kind are shown where nobody said how many."""
-_NAMED: Final = 12
-"""Tools that a table names one by one."""
+_MAX_ISSUES: Final = 20
+_MAX_PER_CODE: Final = 5
+_MAX_NAMES: Final = 12
+_BAR_WIDTH: Final = 24
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with the word for what is counted."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def verdict(report: DataReport, name: str) -> str:
-    """Return in a line whether a file can be used."""
-    found = f"{count(report.errors, 'error')}, {count(report.warnings, 'warning')}"
-    said = "can be used" if report.ok and report.method_ok else "cannot be used"
-    return f"{name} {said}: {found} in {count(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
-
-
-def show_issues(report: DataReport, most: int | None = None, *, place: str = "line") -> None:
-    """Print the first issues, and below them how often each kind was found and what helps.
-
-    Args:
-        report: What was found.
-        most: How many issues are shown one by one; None for a few of every kind.
-        place: Where an issue is: its `line`, or its `source` where the file with that line was not written.
-    """
-    if not report.issue_counts:
-        return
-    shown = _chosen(report.issues, most)
-    if shown:
-        write("\n")
-        several = place == "line" and len({issue.source for issue in shown}) > 1
-        columns = [Column(place.title() if place == "line" else "Row", right=place == "line"), Column("Code"), Column("What")]
-        rows = [(_place(issue, place), issue.code, _what(issue)) for issue in shown]
-        table(
-            [Column("File"), *columns] if several else columns,
-            [(issue.source or "", *row) for issue, row in zip(shown, rows, strict=True)] if several else rows,
-        )
-    more = sum(report.issue_counts.values()) - len(shown)
-    if more > 0:
-        note(f"and {more:,} more; --max-issues N lists N of them, --json up to 1000")
-    show_kinds(report)
-
-
-def show_counts(title: str, counts: Mapping[str, int], unit: str = "Rows") -> None:
-    """Print what was counted by name, the most frequent first; nothing where nothing was."""
-    if not counts:
-        return
-    write("\n")
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    most = ranked[0][1]
-    shown = ranked[:_NAMED]
-    columns = (Column(title), Column(unit, right=True), Column("", extra=1))
-    table(columns, [(name, f"{number:,}", bar(number / most)) for name, number in shown])
-    if len(ranked) > _NAMED:
-        note(f"and {len(ranked) - _NAMED:,} more; --json names them")
-
-
-def show_facts(report: DataReport) -> None:
-    """Print what is in a file, as a list."""
-    told = {name: text for name, text in _facts(report).items() if text}
-    if told:
-        write("\n")
-        fields(told)
-
-
-def show_lengths(report: DataReport) -> None:
-    """Print how long rows are: a line for tokens, characters and messages each, and a histogram of the tokens."""
-    spreads = [(name, spread) for name, spread in report.distributions() if spread.count]
-    if not spreads:
-        return
-    write("\n")
-    columns = (
-        Column("Lengths"),
-        Column("Min", right=True, extra=3),
-        Column("5 %", right=True, extra=2),
-        Column("Median", right=True),
-        Column("95 %", right=True),
-        Column("99 %", right=True, extra=1),
-        Column("Max", right=True),
-        Column("Sum", right=True),
-        Column("", whole=True, extra=4),
-    )
-    table(columns, [_length_row(name, spread) for name, spread in spreads])
-    name, spread = spreads[0]
-    bins = log_histogram(spread) if is_skewed(spread) else histogram(spread)
-    if len(bins) < 2:
-        return
-    most = max(one.number for one in bins)
-    write("\n")
-    title = name[:1].upper() + name[1:]
-    rows = [(_range(one.low, one.high), f"{one.number:,}", bar(one.number / most)) for one in bins]
-    table((Column(title, right=True), Column("Rows", right=True), Column("", whole=True)), rows)
-
-
-def bar(share: float, width: int = _BAR) -> str:
-    """Return a bar.
-
-    Args:
-        share: How much of the width it fills, 0 to 1. What is more than nothing is seen.
-        width: Columns of the terminal.
-    """
-    if share <= 0:
-        return ""
-    if not _draws():
-        return "#" * max(1, round(share * width))
-    whole, rest = divmod(max(1, round(share * width * 8)), 8)
-    return "█" * whole + _EIGHTHS[rest].strip()
-
-
-def outline(counts: Sequence[int]) -> str:
-    """Return a histogram of one line; nothing where the terminal cannot show it."""
-    most = max(counts, default=0)
-    if not most or not _draws():
-        return ""
-    return "".join(" " if not number else _LEVELS[min(7, number * 8 // (most + 1))] for number in counts)
-
-
-def _chosen(issues: Sequence[Issue], most: int | None) -> list[Issue]:
-    """Return the issues to show, in the order of the file: errors rather than warnings, and some of every kind."""
-    ranked = first_of_each(sorted(issues, key=lambda issue: issue.severity != "error"))
-    ranked.sort(key=lambda issue: issue.severity != "error")
-    if most is None:
-        seen: Counter[str] = Counter()
-        few = []
-        for issue in ranked:
-            seen[issue.code] += 1
-            few += [issue] * (seen[issue.code] <= _EACH)
-        ranked, most = few, LISTED
-    kept = {id(issue) for issue in ranked[:most]}
-    return [issue for issue in issues if id(issue) in kept]
-
-
-def _place(issue: Issue, place: str) -> Any:
-    return issue.line if place == "line" else issue.source or issue.line
-
-
-def _what(issue: Issue) -> str:
-    return f"{issue.path}: {issue.message}" if issue.path else issue.message
-
-
-def show_kinds(report: DataReport) -> None:
-    """Print how often each kind of issue was found, and what helps."""
-    severities = {code: rule.severity for code, rule in RULES.items()} | {issue.code: issue.severity for issue in report.issues}
-    ranked = sorted(report.issue_counts.items(), key=lambda item: (severities.get(item[0]) != "error", -item[1], item[0]))
-    rows = [
-        (f"{number:,}", code, severities.get(code, "error"), RULES[code].hint if code in RULES else "") for code, number in ranked
-    ]
-    if not rows:
-        return
-    write("\n")
-    table((Column("Count", right=True), Column("Code"), Column("Severity"), Column("What helps")), rows)
-
-
-def _facts(report: DataReport) -> dict[str, str]:
-    length = report.max_seq_length
-    packed = report.packed_sequences_estimate()
-    fraction = report.trained_fraction
-    about = "" if report.tokens_from == "tokenizer" else "about "
-    has = [name for name in _TRAITS if getattr(report, name)]
-    return {
-        "rows": f"{report.rows:,}" + (f", {report.valid:,} valid" if report.valid != report.rows else ""),
-        "format": report.format or "",
-        "size": size(report.bytes),
-        "tokens": f"{about}{report.tokens.total:,}" if report.tokens.count else "",
-        "trained on": "" if fraction is None else f"{fraction:.1%} of the characters",
-        "has": ", ".join(_TRAITS[name] for name in has),
-        "longest row trained": f"{length:,} tokens" if length else "",
-        "longer rows": f"{about}{report.too_long:,}, cut off by the service" if report.too_long else "",
-        "packed sequences": f"about {packed:,}" if packed else "",
-        "untrained rows": f"{report.rows_without_training_signal:,}" if report.rows_without_training_signal else "",
-        "duplicates": "" if report.duplicates is None else f"{report.duplicates:,}",
-        "leakage": ", ".join(f"{number:,} {kind}" for kind, number in report.leakage.items()),
-        "secrets": ", ".join(f"{kind} {number:,}" for kind, number in report.secrets.items()),
-        "estimated cost": "" if report.estimated_cost is None else f"{report.estimated_cost:,.2f}",
-        "sha256": report.sha256 or "",
-    }
-
-
 _TRAITS: Final = {
     "has_tools": "tools",
     "has_parallel_tool_calls": "parallel tool calls",
@@ -210,16 +35,184 @@ _TRAITS: Final = {
 }
 
 
-def _length_row(name: str, spread: Distribution) -> tuple[str, ...]:
-    numbers = (spread.min, spread.p5, spread.p50, spread.p95, spread.p99, spread.max, spread.total)
-    bins = log_histogram(spread) if is_skewed(spread) else histogram(spread)
-    return (name, *(f"{number:,}" for number in numbers), outline([one.number for one in bins]))
+def file_name(path: Path) -> str:
+    """Returns the name of a data file: `stdin` for `-`."""
+    return "stdin" if str(path) == "-" else str(path)
+
+
+def count(number: int, noun: str) -> str:
+    """Returns a number with a noun, in the plural where needed."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
+def verdict(report: DataReport, name: str) -> str:
+    """Returns in one line whether a file can be used."""
+    issues = f"{count(report.errors, 'error')}, {count(report.warnings, 'warning')}"
+    result = "can be used" if report.ok and report.method_ok else "cannot be used"
+    return f"{name} {result}: {issues} in {count(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
+
+
+def print_issues(report: DataReport, max_issues: int | None = None, *, location: str = "line") -> None:
+    """Prints the first issues, and the number of issues of each code with a hint.
+
+    Args:
+        report: The report.
+        max_issues: Maximum number of issues; None for a few of each code.
+        location: `line`, or `source` where the file with that line was not written.
+    """
+    if not report.issue_counts:
+        return
+    issues = _select(report.issues, max_issues)
+    if issues:
+        write("\n")
+        by_line = location == "line"
+        columns = [
+            Column("File", "source"),
+            Column("Line", "line", right=True) if by_line else Column("Row", lambda issue: issue.source or issue.line),
+            Column("Code", "code"),
+            Column("Message", lambda issue: f"{issue.path}: {issue.message}" if issue.path else issue.message),
+        ]
+        several_files = by_line and len({issue.source for issue in issues}) > 1
+        Table(columns if several_files else columns[1:])(issues)
+    more = sum(report.issue_counts.values()) - len(issues)
+    if more > 0:
+        note(f"and {more:,} more; --max-issues N lists N of them, --json up to 1000")
+    print_issue_counts(report)
+
+
+def print_issue_counts(report: DataReport) -> None:
+    """Prints the number of issues of each code, with a hint."""
+    severities = {code: rule.severity for code, rule in RULES.items()} | {issue.code: issue.severity for issue in report.issues}
+    counts = sorted(report.issue_counts.items(), key=lambda item: (severities.get(item[0]) != "error", -item[1], item[0]))
+    if not counts:
+        return
+    write("\n")
+    print_table(
+        (Column("Count", right=True), Column("Code"), Column("Severity"), Column("Hint")),
+        [(f"{n:,}", code, severities.get(code, "error"), RULES[code].hint if code in RULES else "") for code, n in counts],
+    )
+
+
+def print_counts(title: str, counts: Mapping[str, int], unit: str = "Rows") -> None:
+    """Prints counts by name, the highest first; nothing if there are none."""
+    if not counts:
+        return
+    write("\n")
+    items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    columns = (Column(title), Column(unit, right=True), Column("", drop=1))
+    print_table(columns, [(name, f"{number:,}", bar(number / items[0][1])) for name, number in items[:_MAX_NAMES]])
+    if len(items) > _MAX_NAMES:
+        note(f"and {len(items) - _MAX_NAMES:,} more; --json lists them")
+
+
+def print_facts(report: DataReport) -> None:
+    """Prints what a file contains, as a list."""
+    facts = {name: text for name, text in _facts(report).items() if text}
+    if facts:
+        write("\n")
+        print_fields(facts)
+
+
+def print_lengths(report: DataReport) -> None:
+    """Prints the distributions of tokens, characters and messages per row, and a histogram of the tokens."""
+    distributions = [(name, distribution) for name, distribution in report.distributions() if distribution.count]
+    if not distributions:
+        return
+    write("\n")
+    columns = (
+        Column("Lengths"),
+        Column("Min", right=True, drop=3),
+        Column("5 %", right=True, drop=2),
+        Column("Median", right=True),
+        Column("95 %", right=True),
+        Column("99 %", right=True, drop=1),
+        Column("Max", right=True),
+        Column("Sum", right=True),
+        Column("", no_wrap=True, drop=4),
+    )
+    print_table(columns, [_length_row(name, distribution) for name, distribution in distributions])
+    name, distribution = distributions[0]
+    bins = _bins(distribution)
+    if len(bins) < 2:
+        return
+    highest = max(part.number for part in bins)
+    write("\n")
+    rows = [(_range(part.low, part.high), f"{part.number:,}", bar(part.number / highest)) for part in bins]
+    print_table((Column(name[:1].upper() + name[1:], right=True), Column("Rows", right=True), Column("", no_wrap=True)), rows)
+
+
+def bar(share: float, width: int = _BAR_WIDTH) -> str:
+    """Returns a bar that fills a share of a width, 0 to 1; a share above 0 is always visible."""
+    if share <= 0:
+        return ""
+    if not _supports_blocks():
+        return "#" * max(1, round(share * width))
+    full, eighths = divmod(max(1, round(share * width * 8)), 8)
+    return "█" * full + _EIGHTHS[eighths].strip()
+
+
+def sparkline(counts: Sequence[int]) -> str:
+    """Returns a histogram in one line; nothing where stdout cannot show it."""
+    highest = max(counts, default=0)
+    if not highest or not _supports_blocks():
+        return ""
+    return "".join(" " if not number else _LEVELS[min(7, number * 8 // (highest + 1))] for number in counts)
+
+
+def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:
+    """Returns the issues to print, in the order of the file: errors before warnings, and some of each code."""
+    ranking = first_of_each(sorted(issues, key=lambda issue: issue.severity != "error"))
+    ranking.sort(key=lambda issue: issue.severity != "error")
+    if max_issues is None:
+        per_code: Counter[str] = Counter()
+        selection = []
+        for issue in ranking:
+            per_code[issue.code] += 1
+            selection += [issue] * (per_code[issue.code] <= _MAX_PER_CODE)
+        ranking, max_issues = selection, _MAX_ISSUES
+    identities = {id(issue) for issue in ranking[:max_issues]}
+    return [issue for issue in issues if id(issue) in identities]
+
+
+def _facts(report: DataReport) -> dict[str, str]:
+    length = report.max_seq_length
+    sequences = report.packed_sequences_estimate()
+    fraction = report.trained_fraction
+    about = "" if report.tokens_from == "tokenizer" else "about "
+    untrained = report.rows_without_training_signal
+    return {
+        "rows": f"{report.rows:,}" + (f", {report.valid:,} valid" if report.valid != report.rows else ""),
+        "format": report.format or "",
+        "size": format_size(report.bytes),
+        "tokens": f"{about}{report.tokens.total:,}" if report.tokens.count else "",
+        "trained on": "" if fraction is None else f"{fraction:.1%} of the characters",
+        "has": ", ".join(trait for name, trait in _TRAITS.items() if getattr(report, name)),
+        "maximum row length": f"{length:,} tokens" if length else "",
+        "longer rows": f"{about}{report.too_long:,}, truncated by the service" if report.too_long else "",
+        "packed sequences": f"about {sequences:,}" if sequences else "",
+        "untrained rows": f"{untrained:,}" if untrained else "",
+        "duplicates": "" if report.duplicates is None else f"{report.duplicates:,}",
+        "leakage": ", ".join(f"{number:,} {kind}" for kind, number in report.leakage.items()),
+        "secrets": ", ".join(f"{kind} {number:,}" for kind, number in report.secrets.items()),
+        "estimated cost": "" if report.estimated_cost is None else f"{report.estimated_cost:,.2f}",
+        "sha256": report.sha256 or "",
+    }
+
+
+def _bins(distribution: Distribution) -> list[Bin]:
+    return log_histogram(distribution) if is_skewed(distribution) else histogram(distribution)
+
+
+def _length_row(name: str, distribution: Distribution) -> tuple[str, ...]:
+    d = distribution
+    numbers = (d.min, d.p5, d.p50, d.p95, d.p99, d.max, d.total)
+    return (name, *(f"{number:,}" for number in numbers), sparkline([part.number for part in _bins(d)]))
 
 
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} - {high:,}"
 
 
-def _draws() -> bool:
-    """Whether stdout can show blocks."""
+def _supports_blocks() -> bool:
+    """Whether stdout can show block characters."""
     return (sys.stdout.encoding or "ascii").lower().replace("-", "") in ("utf8", "utf16")

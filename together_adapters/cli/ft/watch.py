@@ -1,26 +1,19 @@
-"""`ft watch`: a job's diary as it is written, until the job has ended."""
+"""`ft watch`: the events of a job as they arrive, until the job has ended."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.output import document, fields, is_terminal, moment, note, visible, write
-from together_adapters.cli.progress import job_bar
-from together_adapters.types.progress import Progress
+from together_adapters.cli.options import wait_options
+from together_adapters.cli.output import Result, format_time, is_terminal, note, print_fields, printable, write
+from together_adapters.cli.progress import progress_bar
 
-poll_option = click.option(
-    "--poll-interval",
-    type=click.FloatRange(0, min_open=True),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two looks at the job.",
-)
-timeout_option = click.option("--wait-timeout", type=float, metavar="SECONDS", help="When to give up watching; never by default.")
+if TYPE_CHECKING:
+    from together_adapters.types.progress import Progress
 
 
 @click.command(
@@ -32,67 +25,57 @@ Example:
 """,
 )
 @click.argument("job_id")
-@poll_option
-@timeout_option
-@click.pass_obj
-def watch(session: Session, job_id: str, poll_interval: float, wait_timeout: float | None) -> None:
-    """Follow a job until it has ended: its events as they come, and the name of the model.
+@wait_options(10.0)
+def watch(session: Session, job_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
+    """Follow a job until it has ended: its events as they arrive, and the name of the model.
 
-    Exit code 3 where the job failed. Ctrl-C ends the watching, not the job.
+    Exit code 3 if the job failed. Ctrl-C stops watching; it does not cancel the job.
     """
-    follow(session, job_id, poll_interval, wait_timeout)
+    return follow(session, job_id, poll_interval, wait_timeout)
 
 
-def follow(session: Session, job_id: str, poll_interval: float, timeout: float | None) -> None:
-    """Show a job until it has ended.
-
-    Raises:
-        JobFailedError: It ended without a model.
-    """
+def follow(session: Session, job_id: str, poll_interval: float, timeout: float | None) -> Result:
+    """Prints the events of a job until it has ended; raises JobFailedError if it has no model."""
     from together_adapters.finetune.job import Job
 
-    diary = _Diary(session, job_id)
+    events = _EventPrinter(session, job_id)
     try:
-        with job_bar() as show:
+        with progress_bar("job") as show:
 
-            def tell(now: Progress) -> None:
+            def update(progress: Progress) -> None:
                 if show is not None:
-                    show(now)
-                diary.go_on()
+                    show(progress)
+                events.print_new()
 
-            job = Job(session.client, job_id).wait(poll_interval=poll_interval, timeout=timeout, progress=tell)
+            job = Job(session.client, job_id).wait(poll_interval=poll_interval, timeout=timeout, progress=update)
     except KeyboardInterrupt:
-        note(f"\nThe job goes on. To look again: together-adapters ft watch {job_id}")
+        note(f"\nThe job continues. To follow it again: together-adapters ft watch {job_id}")
         raise
-    if session.as_json:
-        document(job.details)
-        return
-    write("\n")
-    fields({"model": job.model, "job": job.id, "steps": job.details.steps_completed if job.details else None})
-    note(f"To talk to it: together-adapters chat.completions --model {job.model} --message user TEXT")
+
+    def show_model(details: Any) -> None:
+        write("\n")
+        print_fields({"model": job.model, "job": job.id, "steps": details.steps_completed if details else None})
+        note(f"To use it: together-adapters chat.completions --model {job.model} --message user TEXT")
+
+    return Result(job.details, show_model)
 
 
-class _Diary:
-    """The events of a job, each shown once."""
+class _EventPrinter:
+    """Prints each event of a job once; none with `--json`."""
 
     def __init__(self, session: Session, job_id: str) -> None:
         self._session = session
         self._id = job_id
-        self._seen = 0
-        self._out = None if is_terminal(sys.stdout) else sys.stdout  # a bar takes stdout over, so that lines stand above it
+        self._count = 0
+        # A progress bar replaces stdout of a terminal, so that lines are printed above it.
+        self._file = None if is_terminal(sys.stdout) else sys.stdout
 
-    def go_on(self) -> None:
-        """Show what was added since."""
+    def print_new(self) -> None:
+        """Prints the events since the last call."""
         if self._session.as_json:
             return
         events: list[Any] = self._session.client.fine_tuning.list_events(self._id).data
-        for event in events[self._seen :]:
-            self._write(f"{moment(event.created_at)}  {visible(event.message or str(event.kind))}\n")
-        self._seen = max(self._seen, len(events))
-
-    def _write(self, line: str) -> None:
-        if self._out is None:
-            write(line)
-        else:
-            self._out.write(line)
-            self._out.flush()
+        for event in events[self._count :]:
+            line = f"{format_time(event.created_at)}  {printable(event.message or str(event.kind))}"
+            print(line, file=self._file, flush=True)
+        self._count = max(self._count, len(events))
