@@ -129,7 +129,7 @@ def test_rerank(run: Run, tmp_path: Path) -> None:
     assert found["results"][0]["index"] == 1
     objects.write_text('{"title": "dogs"}\n{"title"\n', "utf-8")
     assert "line 2" in one_error(run(*options, "--documents-file", objects, code=1))
-    assert "documents are missing" in one_error(run(*options, code=2))
+    assert "no documents" in one_error(run(*options, code=2))
 
 
 def test_images_are_saved_and_never_replaced_unasked(run: Run, tmp_path: Path, emulator: Emulator) -> None:

@@ -82,7 +82,7 @@ def test_a_file_from_stdin(run: Run, train: Path, faulty: Path) -> None:
 
 def test_several_files_give_one_document(run: Run, train: Path, faulty: Path) -> None:
     done = run("ft", "check", train, faulty, code=1)
-    assert done.out.splitlines()[-1] == "2 files, 1 not right"
+    assert done.out.splitlines()[-1] == "2 files, 1 failed"
     report = report_of(run("ft", "check", train, faulty, "--json", code=1))
     assert report["rows"] == sum(one["rows"] for one in report["files"].values())
     assert [one["ok"] for one in report["files"].values()] == [True, False]
@@ -342,7 +342,7 @@ def test_our_check_against_the_service(run: Run, train: Path, faulty: Path, emul
         id = client.files.upload(train).id or ""
         client.files.wait(id)
     done = run("ft", "diff", train, id)
-    assert (done.out, done.err) == ("", "no difference\n")
+    assert (done.out, done.err) == ("", "no differences\n")
     assert run("ft", "diff", train, id, "--json").json == []
     other = run("ft", "diff", faulty, id, code=1)
     assert any(line.split() == ["valid", "no", "yes"] for line in other.out.splitlines())
@@ -358,7 +358,7 @@ def test_two_reports(run: Run, train: Path, many: Path, tmp_path: Path) -> None:
     (tmp_path / "remote.json").write_text('{"id": "file-1", "validation_report": {"valid": true, "nlines": 7}}', "utf-8")
     assert report_of(run("ft", "diff", train, "remote.json", "--json", code=1)) == [{"name": "nlines", "local": 5, "remote": 7}]
     (tmp_path / "no.json").write_text("[1]", "utf-8")
-    assert "is no report" in one_error(run("ft", "diff", train, "no.json", code=1))
+    assert "is not a report" in one_error(run("ft", "diff", train, "no.json", code=1))
 
 
 # submit and watch
@@ -401,7 +401,7 @@ def test_faulty_data_and_secrets_stay_here(run: Run, faulty: Path, tmp_path: Pat
 def test_a_fault_that_the_service_alone_sees(run: Run, tmp_path: Path) -> None:
     (tmp_path / "robot.jsonl").write_text(conversation(1).replace("user", "robot"), "utf-8")
     options = ("ft", "submit", "robot.jsonl", "--model", TRAINABLE, "--severity", "role_unknown=ignore", "--yes")
-    assert "the service found a fault in robot.jsonl: Line 1" in one_error(run(*options, code=1))
+    assert "the service found an error in robot.jsonl: Line 1" in one_error(run(*options, code=1))
     told = report_of(run(*options, "--json", code=1))
     assert (told["local"]["ok"], told["remote"]["valid"]) == (True, False)
 

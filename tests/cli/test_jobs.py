@@ -73,7 +73,7 @@ def test_defaults_follow_the_kind_of_training(run: Run, file_id: str, emulator: 
         ((), "--model or --from-checkpoint"),
         (("-m", TRAINABLE, "--no-lora", "--lora-r", "8"), "--lora-r"),
         (("-m", TRAINABLE, "--n-evals", "2"), "--validation-file"),
-        (("-m", TRAINABLE, "--warmup-ratio", "3"), "warmup_ratio"),
+        (("-m", TRAINABLE, "--warmup-ratio", "3"), "--warmup-ratio 3.0"),
         (("-m", TRAINABLE, "-b", "many"), "many"),
     ],
 )

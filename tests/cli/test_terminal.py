@@ -99,7 +99,7 @@ def test_a_table_fits_and_ids_stay_whole(terminal: Terminal, client: Together, t
         assert id in screen
         assert max(map(len, screen.splitlines())) <= columns
     assert "fine-tune" in wide
-    assert "Purpose: no room in this terminal" in narrow
+    assert "(not shown in this narrow terminal: Purpose)" in narrow
     assert f"File ID     {id}" in tiny
 
 
@@ -131,12 +131,12 @@ def test_a_question_is_answered(terminal: Terminal, client: Together, train: Pat
     file = client.files.upload(train).id
     client.files.wait(file or "")
     options = ("fine-tuning", "create", "-t", file, "-m", TRAINABLE)
-    assert "as you wished" in plain(terminal(*options, typed=[("[Y/n]", "n\n")], code=1))
+    assert "declined: nothing was done" in plain(terminal(*options, typed=[("[Y/n]", "n\n")], code=1))
     assert "Successfully submitted" in plain(terminal(*options, typed=[("[Y/n]", "\n")]))
 
 
 def test_a_conversation_at_a_terminal(terminal: Terminal, emulator: Emulator) -> None:
-    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("forget a line\n>>> ", "\x04")]
+    typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("discard a line\n>>> ", "\x04")]
     screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=typed)
     assert "\x1b[2m" in screen  # reasoning stands back
     assert "Hello to Ann." in plain(screen)
@@ -156,7 +156,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(terminal: Terminal, train: Pat
         id = start(client, train, model=TRAINABLE, poll_interval=0.02).id
         watch = ("ft", "watch", id, "--poll-interval", "0.1")
         screen = terminal(*watch, typed=[("queued", CTRL_C)], code=130, TOGETHER_BASE_URL=emulator.base_url)
-        assert plain(screen).rstrip().endswith(f"The job goes on. To look again: together-adapters ft watch {id}")
+        assert plain(screen).rstrip().endswith(f"The job continues. To follow it again: together-adapters ft watch {id}")
         assert "\x1b[?25h" in screen  # the cursor that a bar hides is back
         for noise in ("Traceback", "Aborted", "error"):
             assert noise not in screen

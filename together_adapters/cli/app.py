@@ -73,7 +73,7 @@ class _Root(LazyGroup):
 @click.option("--debug", is_flag=True, help="Log requests to stderr, without keys and prompts, and show tracebacks.")
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s", help="Show the version and exit.")
 @click.pass_context
-def cli(ctx: click.Context, debug: bool, **settings: Any) -> None:
+def cli(ctx: click.Context, /, debug: bool, **settings: Any) -> None:
     """Together AI from the command line: chat, embeddings, images, files, fine-tuning, batches, evaluations, endpoints.
 
     Every command takes --json, which prints one JSON document. Exit codes: 0 done, 1 invalid data, 2 wrong usage, 3 service or

@@ -18,7 +18,12 @@ from together_adapters.cli.output import Result, write
 @click.option("--api-key", metavar="KEY", help="The only accepted key. Default: any key but `invalid` and `bad...`.")
 @click.option("--allow-code-execution", is_flag=True, help="Let the code interpreter run code on this machine.")
 @click.option(
-    "--job-seconds", type=click.FloatRange(0), default=1.5, show_default=True, metavar="SECONDS", help="Duration of a fine-tuning job."
+    "--job-seconds",
+    type=click.FloatRange(0),
+    default=1.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Duration of a fine-tuning job.",
 )
 def emulator(
     session: Session, host: str, port: int, strict: bool, api_key: str | None, allow_code_execution: bool, job_seconds: float

@@ -58,13 +58,17 @@ def endpoints() -> None:
 @click.option("--model", required=True, metavar="NAME", help="Model to deploy.")
 @click.option("--gpu", type=click.Choice(list(_GPUS)), required=True, help="GPU type.")
 @click.option("--gpu-count", type=COUNT, default=1, show_default=True, metavar="N", help="GPUs per replica.")
-@click.option("--min-replicas", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Minimum number of replicas.")
+@click.option(
+    "--min-replicas", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Minimum number of replicas."
+)
 @click.option("--max-replicas", type=COUNT, default=1, show_default=True, metavar="N", help="Maximum number of replicas.")
 @click.option("--display-name", metavar="TEXT", help="Display name.")
 @click.option("--no-prompt-cache", is_flag=True, help="Disable the prompt cache.")
 @click.option("--no-speculative-decoding", is_flag=True, help="Disable speculative decoding.")
 @click.option("--no-auto-start", is_flag=True, help="Create the endpoint without starting it.")
-@click.option("--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never.")
+@click.option(
+    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never."
+)
 @click.option("--availability-zone", metavar="NAME", help="Availability zone; see availability-zones.")
 @wait_option("ready", default=True)
 @wait_timeout_option
@@ -155,7 +159,9 @@ def stop(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | N
 @click.option("--display-name", metavar="TEXT", help="Display name.")
 @click.option("--min-replicas", type=click.IntRange(0), metavar="N", help="Minimum number of replicas.")
 @click.option("--max-replicas", type=COUNT, metavar="N", help="Maximum number of replicas.")
-@click.option("--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never.")
+@click.option(
+    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never."
+)
 def update(session: Session, /, endpoint_id: str, **options: Any) -> Result:
     """Update an endpoint. Settings that are not passed do not change."""
     changes = {name: value for name, value in options.items() if value is not None}

@@ -84,7 +84,9 @@ def _pop_model(name: str, options: dict[str, Any]) -> str | dict[str, Any] | Non
         fields["model_source" if key == "source" else key] = options.pop(f"{name}_{key}")
     fields = {field: value for field, value in fields.items() if value is not None}
     if column is not None and fields:
-        raise click.UsageError(f"{flag} and --{name.replace('_', '-')}... exclude each other: one of them gives the outputs of {model}")
+        raise click.UsageError(
+            f"{flag} and --{name.replace('_', '-')}... exclude each other: one of them gives the outputs of {model}"
+        )
     return column if column is not None else fields or None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,8 +66,7 @@ def retrieve_content(session: Session, id: str, output: Path | None, overwrite: 
     if output == Path("-"):
         if session.as_json:
             raise click.UsageError("--output - cannot be combined with --json: stdout has the content of the file")
-        content = session.client.files.content(id)
-        click.get_binary_stream("stdout").write(content)
+        sys.stdout.buffer.write(session.client.files.content(id))
         return None
     return with_bar("bytes", session.client.files.retrieve_content, id, output, overwrite=overwrite)
 

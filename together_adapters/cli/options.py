@@ -156,7 +156,11 @@ from_checkpoint_option = partial(
 )
 n_epochs_option = partial(click.option, "--n-epochs", type=COUNT, metavar="N", help="Number of epochs. Default: 1.")
 n_evals_option = partial(
-    click.option, "--n-evals", type=click.IntRange(0), metavar="N", help="Number of evaluations on the validation file. Default: 0."
+    click.option,
+    "--n-evals",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Number of evaluations on the validation file. Default: 0.",
 )
 n_checkpoints_option = partial(
     click.option, "--n-checkpoints", type=COUNT, metavar="N", help="Number of checkpoints to save. Default: 1."

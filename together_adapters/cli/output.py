@@ -44,11 +44,10 @@ class Result:
 
 def render(result: Any, *, as_json: bool) -> int:
     """Prints what a command returned, as JSON or for people; None prints nothing. Returns the exit code."""
-    if not isinstance(result, Result):
-        result = Result(result)
-    if result.value is not None:
-        (print_json if as_json else result.view)(result.value)
-    return result.exit_code
+    full: Result = result if isinstance(result, Result) else Result(result)
+    if full.value is not None:
+        (print_json if as_json else full.view)(full.value)
+    return full.exit_code
 
 
 class Column(NamedTuple):

@@ -41,11 +41,11 @@ def progress_bar(kind: Kind) -> Iterator[Callback | None]:
 def _columns(kind: Kind) -> tuple[Any, ...]:
     from rich import progress as rich
 
-    columns = {
-        "bytes": lambda: (rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
-        "job": lambda: (rich.TaskProgressColumn(), rich.TimeElapsedColumn()),
-        "rows": lambda: (rich.TextColumn("{task.completed:,.0f} rows"), rich.TimeElapsedColumn()),
-    }[kind]()
+    columns: tuple[Any, ...] = (rich.TextColumn("{task.completed:,.0f} rows"), rich.TimeElapsedColumn())
+    if kind == "bytes":
+        columns = (rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn())
+    elif kind == "job":
+        columns = (rich.TaskProgressColumn(), rich.TimeElapsedColumn())
     return rich.TextColumn("{task.description}", markup=False), rich.BarColumn(bar_width=None), *columns
 
 

@@ -25,7 +25,11 @@ method_option = click.option(
 )
 model_option = click.option("--model", metavar="NAME", help="Check against the limits of this model. Needs an API key.")
 severity_option = click.option(
-    "--severity", "severities", multiple=True, metavar="CODE=LEVEL", help="error, warning or ignore for an issue code. Repeatable."
+    "--severity",
+    "severities",
+    multiple=True,
+    metavar="CODE=LEVEL",
+    help="error, warning or ignore for an issue code. Repeatable.",
 )
 tokenizer_option = click.option(
     "--tokenizer",

@@ -48,7 +48,9 @@ Examples:
 @shared.n_checkpoints_option()
 @shared.batch_size_option()
 @shared.learning_rate_option(help="Peak learning rate. Default: chosen by the service.")
-@click.option("--lora/--full", default=None, help="Train a LoRA adapter, or all weights. Default: LoRA, if the model supports it.")
+@click.option(
+    "--lora/--full", default=None, help="Train a LoRA adapter, or all weights. Default: LoRA, if the model supports it."
+)
 @shared.lora_r_option()
 @shared.packing_option()
 @shared.max_seq_length_option()
@@ -85,7 +87,9 @@ def submit(
     if not options["model"] and not options["from_checkpoint"]:
         raise click.UsageError("--model or --from-checkpoint is required")
     if not confirmed and not is_terminal(sys.stdin):
-        raise click.UsageError("stdin is no terminal, so that the price cannot be confirmed: pass --yes, and --max-price for a limit")
+        raise click.UsageError(
+            "stdin is no terminal, so that the price cannot be confirmed: pass --yes, and --max-price for a limit"
+        )
     params: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     params |= {"severities": parse_severities(severities), "allow_secrets": allow_secrets}
     with issues_on_error(session), ExitStack() as stack:
