@@ -82,8 +82,7 @@ if TYPE_CHECKING:
         TogetherException,
         UnprocessableEntityError,
     )
-    from together_adapters.transport.async_driver import AsyncStream
-    from together_adapters.transport.sync_driver import Stream
+    from together_adapters.transport.streams import AsyncStream, Stream
 else:
     __getattr__, __dir__ = attach(
         __name__,
@@ -91,7 +90,7 @@ else:
             **dict.fromkeys(__all__, ".errors"),
             "Together": ".client",
             "AsyncTogether": ".client",
-            "Stream": ".transport.sync_driver",
-            "AsyncStream": ".transport.async_driver",
+            "Stream": ".transport.streams",
+            "AsyncStream": ".transport.streams",
         },
     )

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 import httpx
 
-from together_adapters.transport.async_driver import AsyncConnections, AsyncDriver
+from together_adapters.transport.async_driver import AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
 from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, resolve, root_of
+from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.logs import configure_logging
 from together_adapters.transport.retry import RetryPolicy
-from together_adapters.transport.sync_driver import Connections, SyncDriver
+from together_adapters.transport.sync_driver import SyncDriver
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
@@ -252,7 +253,7 @@ class _Client(Generic[D, R, H]):
         return self
 
     def __reduce__(self) -> Any:
-        if self._driver.connections.given:
+        if self._driver.connections.external:
             raise TypeError("a client with an http_client of yours cannot be pickled: connections cannot travel")
         config = self._config
         return _unpickled, (type(self), replace(config, api_key="") if config.key_from_environment else config)

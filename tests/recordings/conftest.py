@@ -17,7 +17,7 @@ from together_adapters.transport import retry
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat at once: how long to wait is tested with the retry policy."""
     monkeypatch.setattr(retry, "INITIAL_DELAY", 0.0)
-    monkeypatch.setattr(retry, "LONGEST_HINT", 0.0)
+    monkeypatch.setattr(retry, "MAX_HINT", 0.0)
 
 
 @pytest.fixture

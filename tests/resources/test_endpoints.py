@@ -118,7 +118,7 @@ def test_refusals_name_the_parameter(flavour: Any) -> None:
 
 def test_an_endpoint_that_may_have_been_created_is_not_created_again(flavour: Any, emulator: Emulator) -> None:
     emulator.inject("503")
-    with pytest.raises(InternalServerError, match=r"look with endpoints.list\(mine=True\)"):
+    with pytest.raises(InternalServerError, match=r"check endpoints.list\(mine=True\)"):
         create(flavour, flavour.client())
     assert len(emulator.requests) == 1
 

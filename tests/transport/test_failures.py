@@ -14,7 +14,7 @@ from together_adapters.transport.failures import connection_error, parse_error, 
 from together_adapters.transport.retry import Failure
 
 CALL: Call[Any] = Call("POST", "/v1/chat/completions", Response.json)
-PAID: Call[Any] = Call("POST", "/v1/fine-tunes", Response.json, billable="fine_tuning.list()")
+BILLABLE: Call[Any] = Call("POST", "/v1/fine-tunes", Response.json, billable="fine_tuning.list()")
 
 SHAPES: list[tuple[Any, tuple[str, str | None, str | None, str | None]]] = [
     ({"error": {"message": "m", "type": "t", "param": "p", "code": "c"}}, ("m", "t", "p", "c")),
@@ -123,12 +123,12 @@ def test_a_repeated_key_is_redacted_everywhere() -> None:
     assert "sk-secret" not in f"{error} {vars(error)} {error.response.content!r}"
 
 
-def test_paid_work_says_where_to_look() -> None:
-    assert "look with fine_tuning.list()" in str(raised(500, "", call=PAID))
-    assert "look with" not in str(raised(400, "", call=PAID))
-    assert "look with" not in str(raised(500, ""))
-    assert "look with fine_tuning.list()" in str(connection_error(Failure("reset"), PAID, 1))
-    assert "look with" not in str(connection_error(Failure("refused", maybe_received=False), PAID, 1))
+def test_errors_of_billable_work_say_where_to_check() -> None:
+    assert "check fine_tuning.list()" in str(raised(500, "", call=BILLABLE))
+    assert "It was not retried" not in str(raised(400, "", call=BILLABLE))
+    assert "It was not retried" not in str(raised(500, ""))
+    assert "check fine_tuning.list()" in str(connection_error(Failure("reset"), BILLABLE, 1))
+    assert "It was not retried" not in str(connection_error(Failure("refused", maybe_received=False), BILLABLE, 1))
 
 
 def test_connection_errors() -> None:

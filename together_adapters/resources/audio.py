@@ -35,8 +35,7 @@ from together_adapters.types.requests import RequestOptions
 from together_adapters.types.sound import Sound, sound_of
 
 if TYPE_CHECKING:
-    from together_adapters.transport.async_driver import AsyncAudioStream
-    from together_adapters.transport.sync_driver import AudioStream
+    from together_adapters.transport.streams import AsyncAudioStream, AudioStream
 
 DEFAULT_TRANSCRIBER = "openai/whisper-large-v3"
 _parse_chunk = event_parser(SpeechChunk)

@@ -18,8 +18,7 @@ from together_adapters.transport.call import (
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
 
 if TYPE_CHECKING:
-    from together_adapters.transport.async_driver import AsyncStream
-    from together_adapters.transport.sync_driver import Stream
+    from together_adapters.transport.streams import AsyncStream, Stream
 
 PATH = "/v1/chat/completions"
 _parse = response_parser(ChatCompletion)

@@ -29,16 +29,16 @@ class Driver(ABC):
 
     @abstractmethod
     def perform(self, step: Any) -> Any:
-        """Perform a `Call`, a `StreamCall` or a `Flow`."""
+        """Performs a `Call`, a `StreamCall` or a `Flow`."""
 
     @property
     @abstractmethod
     def raw(self) -> Driver:
-        """The driver that answers with a `RawResponse`."""
+        """The driver that returns each result as a `RawResponse`."""
 
 
 class Sync(Driver):
-    """Returns answers."""
+    """Returns results."""
 
     returns = "{}"
 
@@ -49,14 +49,28 @@ class Async(Driver):
     returns = "Coroutine[Any, Any, {}]"
 
 
-class SyncRaw(Driver):
-    """Returns answers with their HTTP side."""
+class _RawDriver(Driver):
+    """Performs steps like another driver; each result is a `RawResponse`."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return repr(self._driver)
+
+    @property
+    def raw(self) -> Driver:
+        return self
+
+
+class SyncRaw(_RawDriver):
+    """Returns results with their HTTP response."""
 
     returns = "RawResponse[{}]"
 
 
-class AsyncRaw(Driver):
-    """Returns coroutines of answers with their HTTP side."""
+class AsyncRaw(_RawDriver):
+    """Returns coroutines of results with their HTTP response."""
 
     returns = "Coroutine[Any, Any, RawResponse[{}]]"
 
@@ -92,7 +106,7 @@ class method(Generic[P, T]):
     """
 
     def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]], *, defaults: Mapping[str, Any] = {}) -> None:
-        """Bind a builder.
+        """Binds a builder.
 
         Args:
             build: The builder.

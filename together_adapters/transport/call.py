@@ -1,8 +1,11 @@
-"""Exchanges as values: what to send and how to read the answer, with no client in sight.
+"""Descriptions of HTTP exchanges: what to send and how to parse the response. They know no client and no HTTP library.
 
-A `Call` is one request and its answer, a `StreamCall` one whose answer is a sequence of events, a `Download` one whose answer
-goes to a file, a `Flow` a generator that yields these, pauses, fan-outs and local work, and returns one result. Drivers
-perform them; this module knows no HTTP library.
+- `Call`: one request and its response.
+- `StreamCall`: one request whose response is a stream of events.
+- `Download`: one request whose response body is written as it arrives.
+- `Flow`: a generator that yields these and `Sleep`, `Parallel` or `Local`, is sent their results, and returns its own.
+
+Resources build descriptions, drivers perform them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from together_adapters.transport.bodies import Body
+from together_adapters.types.requests import RequestOptions
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -25,13 +29,13 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer: what was said, apart from how it came.
+    """An HTTP response that has been read completely.
 
     Attributes:
         status_code: HTTP status.
-        headers: Header names in lower case.
+        headers: Headers, with names in lower case.
         content: The body, decoded from any content encoding.
-        attempts: Requests that were sent until this one was answered.
+        attempts: Number of requests that were sent, retries included.
     """
 
     status_code: int
@@ -46,34 +50,35 @@ class Response:
 
     @property
     def request_id(self) -> str | None:
-        """The service's name for the request, to be given to support."""
+        """The id that the service gave the request; support asks for it."""
         return self.headers.get("x-request-id") or self.headers.get("cf-ray")
 
     def json(self) -> Any:
         """The body as parsed JSON.
 
         Raises:
-            ValueError: It is not JSON.
+            ValueError: The body is not JSON.
         """
         return from_json(self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T_co]):
-    """One exchange: a request, and how to read its answer.
+    """One request and how to parse its response.
 
     Attributes:
         method: HTTP method.
-        path: Path below the root of the service, with its version: `/v1/models`. For a foreign call the whole URL.
-        parse: Reads the answer.
-        body: A mapping travels as JSON; also a form, a stretch of a file, bytes, or nothing.
-        query: Query parameters; those that are None are left out.
-        headers: Headers of this call alone.
-        timeout: Seconds or an `httpx.Timeout` for this call, when `has_timeout`.
-        billable: For calls that start paid work: the call that lists such work, so that an error can say where to look.
-        external: Whether it goes to storage of somebody else, with none of our headers, key or query.
-        accepts: Statuses besides 2xx that are an answer and no error.
-        secrets: Texts of the body that no error may repeat.
+        path: Path on the service with its version, such as `/v1/models`; for an external call the URL.
+        parse: Parses the response.
+        body: A mapping is sent as JSON; or a form, a range of a file, bytes, or no body.
+        query: Query parameters; those that are None are not sent.
+        headers: Headers of this call.
+        timeout: Seconds, or an `httpx.Timeout`; applies if `has_timeout`.
+        billable: Set for calls that start billable work, which are not repeated when the service may have accepted them: where users
+            find that work, such as `batches.list()`.
+        external: Whether it goes to a storage provider, without the client's key, headers and query.
+        accepts: Statuses that are no error, besides 2xx.
+        secrets: Texts in the body that no error may show.
     """
 
     method: str
@@ -91,57 +96,57 @@ class Call(Generic[T_co]):
 
     @property
     def safe_path(self) -> str:
-        """Where it goes, as logs and errors may show it: a query can be a credential."""
+        """The path as logs and errors show it: without its query, which can hold credentials."""
         return self.path.partition("?")[0]
 
     def untyped(self) -> Call[Any]:
-        """The same exchange, answered by parsed JSON instead of a model: what the adapters convert."""
+        """Returns the same call with parsed JSON as its result instead of a model."""
         untyped: Any = self
         return replace(untyped, parse=json_object)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamCall(Generic[T_co]):
-    """One exchange that is answered by a sequence of events.
+    """One request whose response is a stream of events.
 
     Attributes:
         call: The request.
-        parse: Reads the data of one event.
-        finishes: Notes which choices an event shows and which it finishes, so that a cut stream is told from a complete one.
+        parse: Parses the data of one event.
+        track_finish: Updates, from an event, the map of choices to whether they are finished; it tells complete streams from cut ones.
     """
 
     call: Call[Any]
     parse: Callable[[bytes], T_co]
-    finishes: Callable[[Any, dict[Any, bool]], None]
+    track_finish: Callable[[Any, dict[Any, bool]], None]
 
     def untyped(self) -> StreamCall[dict[str, Any]]:
-        """The same exchange with events as plain dicts: what the adapters convert."""
-        return StreamCall(self.call, _event_object, track_dict_finish)
+        """Returns the same call with parsed JSON as its events instead of models."""
+        return StreamCall(self.call, _parse_object, track_dict_finish)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioStreamCall(StreamCall[T_co]):
-    """A streamed answer that is sound: events that bring it as text, or its plain bytes, as the service likes.
+    """One request whose response is streamed audio: events, or the bytes of an audio file.
 
     Attributes:
-        piece: Makes an event of plain bytes.
+        from_bytes: Makes an event from bytes.
         save: Writes events as an audio file, given its path and format.
     """
 
-    piece: Callable[[bytes], T_co]
+    from_bytes: Callable[[bytes], T_co]
     save: Callable[[Sequence[Any], str | PathLike[str], str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """One exchange whose body is handed to `write` as it comes; answered by status and headers.
+    """One request whose response body is written as it arrives. The result is the response without a body.
 
-    A connection that breaks is raised in the flow, which knows what has been written.
+    A broken connection is raised in the flow, which knows how much has been written.
 
     Attributes:
         call: The request.
-        write: Takes the body in pieces.
-        begin: Told status and headers before the first piece; what it raises ends the download and reaches the flow.
+        write: Takes each block of the body.
+        begin: Called with status and headers before the first block; an exception ends the download and reaches the flow.
     """
 
     call: Call[Any]
@@ -151,7 +156,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Work on this machine that may take a while, such as reading a file; answered by its result."""
+    """Work on this machine that may block, such as reading a file."""
 
     work: Callable[[], Any]
 
@@ -165,14 +170,12 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """Steps performed at the same time, at most `limit` of them; answered by their results in order.
-
-    The first failure stops the others and is raised in the flow.
+    """Steps that run concurrently. The result is the list of their results; the first failure ends the others and is raised.
 
     Attributes:
-        steps: What is to be done.
-        limit: How many of them at the same time.
-        stop: Told at the first failure, so that steps under way can give up: a thread cannot be ended from outside.
+        steps: The steps.
+        limit: How many run at a time.
+        stop: Called at the first failure, so that running steps can give up: a thread cannot be cancelled.
     """
 
     steps: Sequence[Any]
@@ -186,7 +189,7 @@ Flow = Generator[Step, Any, T]
 
 @dataclass(frozen=True, slots=True)
 class RawResponse(Generic[T]):
-    """An answer with its HTTP side, as `with_raw_response` gives it."""
+    """The result of a method of `with_raw_response`: the HTTP response and the parsed value."""
 
     http_response: Response
     parsed: T
@@ -198,27 +201,27 @@ class RawResponse(Generic[T]):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Header names in lower case."""
+        """Headers, with names in lower case."""
         return self.http_response.headers
 
     @property
     def request_id(self) -> str | None:
-        """The service's name for the request."""
+        """The id that the service gave the request."""
         return self.http_response.request_id
 
     def parse(self) -> T:
-        """The answer as the plain call would have returned it."""
+        """The value that the method returns without `with_raw_response`."""
         return self.parsed
 
 
 def response_parser(model: type[M]) -> Callable[[Response], M]:
-    """Return a reader of answers of one model."""
-    read = event_parser(model)
-    return lambda response: read(response.content)
+    """Returns a parser of responses whose body is a model."""
+    parse = event_parser(model)
+    return lambda response: parse(response.content)
 
 
 def event_parser(model: type[M]) -> Callable[[bytes], M]:
-    """Return a reader of one event's data."""
+    """Returns a parser of JSON that is a model."""
     validate: Callable[[bytes], M] | None = None
 
     def parse(data: bytes) -> M:
@@ -229,44 +232,40 @@ def event_parser(model: type[M]) -> Callable[[bytes], M]:
             validate = model.__pydantic_validator__.validate_json
         try:
             return validate(data)
-        except ValidationError as problem:
-            return _without_nulls(model, data, problem)
+        except ValidationError as error:
+            return _parse_without_nulls(model, data, error)
 
     return parse
 
 
-def _without_nulls(model: type[M], data: bytes, problem: ValidationError) -> M:
-    """Read an answer anew, taking null for missing where the model knows no null. Rare, so it may be slow."""
-    nulls = [error["loc"] for error in problem.errors() if error["input"] is None]
+def _parse_without_nulls(model: type[M], data: bytes, error: ValidationError) -> M:
+    """Parses again with null as a missing field where the model does not allow null. Rare, so it may be slow."""
+    nulls = [detail["loc"] for detail in error.errors() if detail["input"] is None]
     if not nulls:
-        raise problem
+        raise error
     value = from_json(data)
-    for loc in nulls:
-        _drop(value, loc)
+    for location in nulls:
+        _remove(value, location)
     return model.model_validate(value)
 
 
-def _drop(value: Any, loc: tuple[int | str, ...]) -> None:
-    """Remove the field at a place that pydantic names. Steps that name a branch of a union are no part of the value."""
-    for step in loc[:-1]:
+def _remove(value: Any, location: tuple[int | str, ...]) -> None:
+    """Removes the field at a pydantic location, whose items can also name a branch of a union."""
+    for step in location[:-1]:
         if isinstance(value, dict):
             value = value.get(step, value)
         elif isinstance(value, list) and isinstance(step, int):
             value = value[step]
     if isinstance(value, dict):
-        value.pop(loc[-1], None)
+        value.pop(location[-1], None)
 
 
 def json_object(response: Response) -> dict[str, Any]:
-    """Read an answer as a plain JSON object.
-
-    Raises:
-        ValueError: It is none.
-    """
-    return _event_object(response.content)
+    """Parses a response that is a JSON object; any other is a ValueError."""
+    return _parse_object(response.content)
 
 
-def _event_object(data: bytes) -> dict[str, Any]:
+def _parse_object(data: bytes) -> dict[str, Any]:
     value = from_json(data)
     if type(value) is not dict:
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
@@ -274,7 +273,7 @@ def _event_object(data: bytes) -> dict[str, Any]:
 
 
 def track_model_finish(chunk: Any, finished: dict[Any, bool]) -> None:
-    """Note the choices of a chunk. A finish reason may come, go and come again; once is enough."""
+    """Tracks the choices of a chunk. A finish reason may come, go and come again; one is enough."""
     for choice in chunk.choices:
         if choice.finish_reason:
             finished[choice.index] = True
@@ -283,16 +282,13 @@ def track_model_finish(chunk: Any, finished: dict[Any, bool]) -> None:
 
 
 def track_dict_finish(chunk: Any, finished: dict[Any, bool]) -> None:
-    """Note the choices of a chunk that is plain JSON."""
+    """Tracks the choices of a chunk that is parsed JSON."""
     for choice in chunk.get("choices") or ():
         index = choice.get("index")
         if choice.get("finish_reason"):
             finished[index] = True
         elif index not in finished:
             finished[index] = False
-
-
-_OPTIONS = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})
 
 
 def request(
@@ -305,16 +301,16 @@ def request(
     billable: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Call[T]:
-    """Describe a call from a resource's parameters and the per-call options.
+    """Returns a call from a resource's parameters and the request options.
 
     Args:
-        params: Fields of the JSON body; those that are None are left out. None for a call without a body.
-        query: Query parameters; those that are None are left out.
+        params: Fields of the JSON body; those that are None are not sent. None for a call without a body.
+        query: Query parameters; those that are None are not sent.
         billable: See `Call`.
-        options: `extra_body`, `extra_headers`, `extra_query`, `timeout`. Any other name is refused, as Python would.
+        options: `RequestOptions`; any other name is a `TypeError`, as in a call with an unknown keyword.
     """
     options = options or {}
-    if unknown := options.keys() - _OPTIONS:
+    if unknown := options.keys() - RequestOptions.__optional_keys__:
         raise _unknown(unknown)
     body = None if params is None else {name: value for name, value in params.items() if value is not None}
     if extra := options.get("extra_body"):
@@ -333,44 +329,37 @@ def request(
 
 
 def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part keyword arguments that a TypedDict describes into body fields and per-call options.
-
-    Raises:
-        TypeError: A name is missing or unknown.
-    """
+    """Splits keyword arguments that a TypedDict describes into body fields and request options; other names are a TypeError."""
     required: frozenset[str] = kind.__required_keys__  # type: ignore[attr-defined]
     optional: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]
     if missing := required - params.keys():
         raise TypeError(f"missing required keyword argument: {', '.join(map(repr, sorted(missing)))}")
     if unknown := params.keys() - required - optional:
         raise _unknown(unknown)
-    options = {name: params.pop(name) for name in _OPTIONS & params.keys()}
+    options = {name: params.pop(name) for name in RequestOptions.__optional_keys__ & params.keys()}
     return params, options
 
 
 def stream_call(call: Call[Any], model: type[M]) -> StreamCall[M]:
-    """Describe the streamed form of a call whose events are of one model.
+    """Returns the streaming form of a call whose events are a model.
 
     Raises:
-        ValueError: More than one answer was asked for, which the service refuses in a stream.
+        ValueError: `n` is more than 1, which the service refuses in a stream.
     """
     body = call.body if isinstance(call.body, Mapping) else {}
     if (body.get("n") or 1) > 1:
-        raise ValueError("n > 1 does not go with stream=True: ask without streaming, or several times")
+        raise ValueError("n > 1 does not go with stream=True: set stream=False, or send several requests")
     return StreamCall(replace(call, body={**body, "stream": True}), event_parser(model), track_model_finish)
 
 
 def _unknown(names: Iterable[str]) -> TypeError:
-    listed = ", ".join(map(repr, sorted(names)))
-    return TypeError(f"unknown parameter {listed}; fields that this library does not know go into extra_body={{...}}")
+    return TypeError(
+        f"unknown parameter {', '.join(map(repr, sorted(names)))}; fields that this library does not know go into extra_body={{...}}"
+    )
 
 
 def segment(value: str, name: str) -> str:
-    """Return `value` as one path segment.
-
-    Raises:
-        ValueError: It is empty, which would address another resource.
-    """
+    """Returns `value` as one path segment; an empty one, which would address another resource, is a ValueError."""
     if not value:
         raise ValueError(f"{name} must not be empty")
     return quote(value, safe="")

@@ -1,4 +1,4 @@
-"""From the bytes of a streamed answer to its typed events: end marker, errors inside, and truncation. Pure."""
+"""From the bytes of a streamed response to its typed events: end marker, error events, and truncation. Pure."""
 
 from __future__ import annotations
 
@@ -14,95 +14,91 @@ from together_adapters.transport.sse import Decoder, is_done
 T = TypeVar("T")
 
 
-class EventStream(Generic[T]):
-    """Reads one streamed answer.
+class EventParser(Generic[T]):
+    """Parses one stream of server-sent events.
 
     Attributes:
-        over: Whether the end marker came, the body ended, or an error did.
-        error: The error, to be raised when the events before it have been handed out.
+        call: The call whose response is parsed.
+        ended: Whether the end marker, the end of the body or an error was reached.
+        error: The error to raise after the events before it.
     """
 
-    def __init__(self, streamed: StreamCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
-        self._streamed = streamed
+    def __init__(self, call: StreamCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
+        self.call = call
+        self.ended = False
+        self.error: TogetherError | None = None
         self._response = response
         self._secrets = tuple(secrets)
         self._decoder = Decoder()
         self._finished: dict[Any, bool] = {}
-        self.error: TogetherError | None = None
-        self.over = False
 
     def feed(self, data: bytes) -> list[T]:
-        """Return the events that `data` completes, up to the end marker or an error."""
-        return self._read(self._decoder.feed(data), cut=False)
+        """Returns the events that `data` completes, up to the end marker or an error."""
+        return self._parse(self._decoder.feed(data), truncated=False)
 
     def end(self, failure: Failure | None = None) -> list[T]:
-        """Return what the end of the body completes, and set `error` if the answer was cut short.
+        """Returns the events that the end of the body completes, and sets `error` if the stream is incomplete.
 
         Args:
-            failure: How the connection broke, if it did.
+            failure: The failure of the connection, if that is what ended the body.
         """
-        rest = self._read(self._decoder.end(), cut=True)
-        complete = self.over or (bool(self._finished) and all(self._finished.values()))
-        self.over = True
+        events = self._parse(self._decoder.end(), truncated=True)
+        complete = self.ended or (bool(self._finished) and all(self._finished.values()))
+        self.ended = True
         if not complete:
-            self._break_off(failure or Failure("the stream ended before its finish reason"))
-        return rest
+            self._set_incomplete(failure or Failure("the stream ended before its finish reason"))
+        return events
 
-    def _break_off(self, failure: Failure) -> None:
+    def _set_incomplete(self, failure: Failure) -> None:
         kind = None if failure.timeout else IncompleteStreamError
-        self.error = failures.connection_error(failure, self._streamed.call, self._response.attempts, kind)
+        self.error = failures.connection_error(failure, self.call.call, self._response.attempts, kind)
         self.error.request_id = self._response.request_id
 
-    def _read(self, events: list[tuple[bytes, bytes]], *, cut: bool) -> list[T]:
-        parse, finishes, finished = self._streamed.parse, self._streamed.finishes, self._finished
-        found: list[T] = []
+    def _parse(self, events: list[tuple[bytes, bytes]], *, truncated: bool) -> list[T]:
+        parse, track_finish, finished = self.call.parse, self.call.track_finish, self._finished
+        chunks: list[T] = []
         for data, name in events:
             if len(data) < 16 and is_done(data):
-                self.over = True
+                self.ended = True
                 break
-            if (name == b"error" or b'"error"' in data) and self._reports_error(data, name == b"error"):
-                break
+            if name == b"error" or b'"error"' in data:
+                body = failures.event_error(data, is_error_event=name == b"error")
+                if body is not None:
+                    self._fail(failures.stream_error(body, self._response, self.call.call, self._secrets))
+                    break
             try:
                 chunk = parse(data)
-                finishes(chunk, finished)
+                track_finish(chunk, finished)
             except (ValueError, TypeError, AttributeError) as problem:
-                if not cut:
-                    self._fail(failures.invalid_answer(problem, self._response, self._streamed.call))
+                if not truncated:
+                    self._fail(failures.invalid_response(problem, self._response, self.call.call))
                 break
-            found.append(chunk)
-        return found
-
-    def _reports_error(self, data: bytes, named: bool) -> bool:
-        body = failures.event_error(data, named)
-        if body is None:
-            return False
-        self._fail(failures.stream_error(body, self._response, self._streamed.call, self._secrets))
-        return True
+            chunks.append(chunk)
+        return chunks
 
     def _fail(self, error: TogetherError) -> None:
         self.error = error
-        self.over = True
+        self.ended = True
 
 
-class SoundStream(EventStream[T]):
-    """Reads one streamed answer that is plain sound: every read is an event, and only a broken connection is an early end."""
+class AudioParser(EventParser[T]):
+    """Parses a stream that is the bytes of an audio file: every read is an event, and only a broken connection ends it early."""
 
-    def __init__(self, spoken: AudioStreamCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
-        super().__init__(spoken, response, secrets)
-        self._piece = spoken.piece
+    call: AudioStreamCall[T]
 
     def feed(self, data: bytes) -> list[T]:
-        return [self._piece(data)] if data else []
+        return [self.call.from_bytes(data)] if data else []
 
     def end(self, failure: Failure | None = None) -> list[T]:
-        self.over = True
+        self.ended = True
         if failure is not None:
-            self._break_off(failure)
+            self._set_incomplete(failure)
         return []
 
 
-def sound_stream(spoken: AudioStreamCall[T], response: Response, secrets: Iterable[str]) -> EventStream[T]:
-    """Return the reader for a spoken answer, events or bytes, as its content type says."""
-    if response.headers.get("content-type", "text/").lower().startswith("text/"):
-        return EventStream(spoken, response, secrets)
-    return SoundStream(spoken, response, secrets)
+def parser_of(call: StreamCall[T], response: Response, secrets: Iterable[str]) -> EventParser[T]:
+    """Returns the parser for a response: streamed audio may be bytes instead of events, as its content type says."""
+    content_type = response.headers.get("content-type", "text/").lower()
+    if isinstance(call, AudioStreamCall) and not content_type.startswith("text/"):
+        return AudioParser(call, response, secrets)
+    return EventParser(call, response, secrets)

@@ -1,6 +1,6 @@
-"""One call as its attempts: what to send, when to wait, what to raise. A generator, so that drivers only move bytes.
+"""The attempts of a call: what to send, how long to wait, what to raise. A generator, so that drivers only transfer bytes.
 
-It yields `Transmit` and `Sleep`, is sent answers or failures, and returns the answer that settled the call.
+It yields an `Attempt` or a `Sleep`, is sent the response or a `Failure`, and returns the final response.
 """
 
 from __future__ import annotations
@@ -11,29 +11,32 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from together_adapters.errors import HTTPResponse
 from together_adapters.transport import failures
 from together_adapters.transport.bodies import Body, FileRange, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
 from together_adapters.transport.retry import Failure
 
+T = TypeVar("T")
+
 logger = logging.getLogger("together_adapters")
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_HARMLESS = frozenset({"accept", "accept-encoding", "range", "if-range"})
+_FORWARDED_HEADERS = frozenset({"accept", "accept-encoding", "range", "if-range"})
 
 
 @dataclass(frozen=True, slots=True)
-class Transmit:
-    """One request to put on the wire.
+class Attempt:
+    """One request to send.
 
     Attributes:
-        bare: Whether it goes to another host, and takes nothing along but what stands here.
-        seconds: Time that is left for it and its answer, when the call as a whole is bounded.
+        anonymous: Whether it goes to another host, with nothing of the client but these headers.
+        seconds_left: Time for the request and its response, if the call has a limit.
     """
 
     method: str
@@ -42,77 +45,73 @@ class Transmit:
     query: Mapping[str, Any]
     content: Body | None
     timeout: Any
-    bare: bool
-    seconds: float | None
+    anonymous: bool
+    seconds_left: float | None
 
 
-class Answered(Protocol):
-    """What a driver sends back: any HTTP library's response."""
-
-    @property
-    def status_code(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def content(self) -> bytes: ...
-
-
-Attempts = Generator[Transmit | Sleep, Any, tuple[Any, int]]
+Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]
 
 
 def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
-    """Describe every attempt of a call.
+    """Yields the attempts of a call and the pauses between them.
 
     Args:
-        call: What is asked.
-        config: Of whom, and as whom.
-        accept: The content type to ask for, instead of JSON.
+        call: The call.
+        config: The client's settings.
+        accept: The `Accept` header; JSON if empty.
 
     Returns:
-        The driver's answer, which has a success status, and the number of requests sent.
+        The driver's response, which has a success status, and the number of requests that were sent.
 
     Raises:
-        TogetherError: The call failed for good.
+        TogetherError: The call failed.
     """
-    request = _first(call, config, accept)
+    request = _first_request(call, config, accept)
     policy = config.policy
-    began = time.monotonic()
-    sent = redirects = 0
+    start = time.monotonic()
+    count = redirects = 0
     while True:
-        seconds = None if policy.max_elapsed is None else max(policy.max_elapsed - (time.monotonic() - began), 0.001)
-        transmit = Transmit(**request, seconds=seconds)
-        reply: Answered | Failure = yield transmit
-        sent += 1
+        seconds_left = None if policy.max_elapsed is None else max(policy.max_elapsed - (time.monotonic() - start), 0.001)
+        reply: HTTPResponse | Failure = yield Attempt(**request, seconds_left=seconds_left)
+        count += 1
         if not isinstance(reply, Failure):
             status = reply.status_code
             if 200 <= status < 300 or status in call.accepts:
-                _log(call, sent, status, began)
-                return reply, sent
-            if redirects < _MAX_REDIRECTS and (moved := _redirected(call, request, reply)):
-                request, redirects, sent = moved, redirects + 1, sent - 1
+                _log(call, count, status, start)
+                return reply, count
+            if redirects < _MAX_REDIRECTS and (target := _redirect(call, request, reply)):
+                request, redirects, count = target, redirects + 1, count - 1
                 continue
         outcome = reply if isinstance(reply, Failure) else (reply.status_code, reply.headers)
         delay = policy.next_delay(
             outcome,
-            attempts=sent,
-            elapsed=time.monotonic() - began,
+            attempts=count,
+            elapsed=time.monotonic() - start,
             now=time.time(),
             jitter=random.random(),
             billable=bool(call.billable),
         )
-        _log(call, sent, outcome.reason if isinstance(outcome, Failure) else outcome[0], began, delay)
+        _log(call, count, outcome.reason if isinstance(outcome, Failure) else outcome[0], start, delay)
         if delay is None:
-            raise _error(reply, call, sent, config)
+            raise _error(reply, call, count, config)
         yield Sleep(delay)
 
 
-def snapshot(answered: Answered, attempts: int, content: bytes | None = None) -> Response:
-    """Return an answer apart from its HTTP library: lower-case headers, and no cookies."""
-    headers = {name.lower(): value for name, value in answered.headers.items() if name.lower() != "set-cookie"}
-    return Response(answered.status_code, headers, answered.content if content is None else content, attempts)
+def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None) -> Response:
+    """Returns a response apart from its HTTP library: header names in lower case, and no cookies."""
+    headers = {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
+    return Response(response.status_code, headers, response.content if content is None else content, attempts)
 
 
-def _first(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
+def parse_response(call: Call[T], response: Response) -> T:
+    """Returns the result of a call."""
+    try:
+        return call.parse(response)
+    except ValueError as problem:
+        raise failures.invalid_response(problem, snapshot(response, response.attempts), call) from None
+
+
+def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
     content: Any = call.body
     headers = {"accept": "*/*"} if call.external else config.base_headers
     if isinstance(content, Mapping):
@@ -132,7 +131,7 @@ def _first(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
         "query": {name: value for name, value in query.items() if value is not None},
         "content": content,
         "timeout": call.timeout if call.has_timeout else config.timeout,
-        "bare": call.external,
+        "anonymous": call.external,
     }
 
 
@@ -143,28 +142,28 @@ def _json(body: Mapping[str, Any], call: Call[Any]) -> bytes:
         raise ValueError(f"the body of {call.method} {call.safe_path} cannot be written as JSON: {problem}") from None
 
 
-def _redirected(call: Call[Any], request: dict[str, Any], reply: Answered) -> dict[str, Any] | None:
-    """Return the request that a redirect leads to, or None where following it would give something away.
+def _redirect(call: Call[Any], request: dict[str, Any], response: HTTPResponse) -> dict[str, Any] | None:
+    """Returns the request that a redirect leads to, or None if following it would disclose something.
 
-    Another origin gets no key, no headers and no query of ours, and no body but a file that was meant for storage.
+    Another origin gets no key, headers or query of the client, and no body unless it is a file for a storage provider.
     """
-    location = reply.headers.get("location")
-    if reply.status_code not in _REDIRECTS or not location:
+    location = response.headers.get("location")
+    if response.status_code not in _REDIRECTS or not location:
         return None
     target = urljoin(request["url"], location)
-    here, there = urlsplit(request["url"]), urlsplit(target)
-    if there.scheme not in (here.scheme, "https") or there.scheme not in ("http", "https") or _is_link_local(there.hostname):
+    origin, destination = urlsplit(request["url"]), urlsplit(target)
+    if destination.scheme not in {origin.scheme, "https"} & {"http", "https"} or _is_link_local(destination.hostname):
         return None
-    moved = {**request, "url": target, "query": {}}
+    redirect = {**request, "url": target, "query": {}}
     if call.external:
-        return moved
-    same = (here.hostname, here.port) == (there.hostname, there.port)
-    if request["content"] is not None and (not same or reply.status_code not in (307, 308)):
+        return redirect
+    same_host = (origin.hostname, origin.port) == (destination.hostname, destination.port)
+    if request["content"] is not None and (not same_host or response.status_code not in (307, 308)):
         return None
-    if same:
-        return moved
-    harmless = {name: value for name, value in request["headers"].items() if name in _HARMLESS}
-    return {**moved, "headers": harmless, "bare": True}
+    if same_host:
+        return redirect
+    headers = {name: value for name, value in request["headers"].items() if name in _FORWARDED_HEADERS}
+    return {**redirect, "headers": headers, "anonymous": True}
 
 
 def _is_link_local(host: str | None) -> bool:
@@ -174,15 +173,15 @@ def _is_link_local(host: str | None) -> bool:
         return False
 
 
-def _error(reply: Answered | Failure, call: Call[Any], sent: int, config: Config) -> Exception:
+def _error(reply: HTTPResponse | Failure, call: Call[Any], count: int, config: Config) -> Exception:
     if isinstance(reply, Failure):
-        return failures.connection_error(reply, call, sent)
-    return failures.status_error(snapshot(reply, sent), call, (*config.secrets, *call.secrets))
+        return failures.connection_error(reply, call, count)
+    return failures.status_error(snapshot(reply, count), call, (*config.secrets, *call.secrets))
 
 
-def _log(call: Call[Any], sent: int, outcome: object, began: float, delay: float | None = None) -> None:
-    """Log an attempt: never a body, a query or a header."""
+def _log(call: Call[Any], count: int, outcome: object, start: float, delay: float | None = None) -> None:
+    """Logs an attempt: never a body, a query or a header."""
     if logger.isEnabledFor(logging.INFO):
-        again = "" if delay is None else f", again in {delay:.2f} s"
-        elapsed = time.monotonic() - began
-        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.safe_path, sent, outcome, elapsed, again)
+        retry = "" if delay is None else f", again in {delay:.2f} s"
+        elapsed = time.monotonic() - start
+        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.safe_path, count, outcome, elapsed, retry)

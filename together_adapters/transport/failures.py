@@ -1,10 +1,11 @@
-"""From an answer that is an error, or from none, to the exception that says what happened and what to do. Pure."""
+"""From an error response, or a missing one, to the exception that says what happened and what to do. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic_core import from_json
@@ -14,12 +15,15 @@ from together_adapters.errors import APIError, APIStatusError, TogetherError
 from together_adapters.transport.call import Call, Response
 from together_adapters.transport.retry import Failure
 
-_CONTEXT = re.compile(
+E = TypeVar("E", bound=TogetherError)
+
+_CONTEXT_MESSAGE = re.compile(
     r"context[ _](length|window)|longer than the model|max_new_tokens`? must be|maximum sequence length|too many input tokens",
     re.IGNORECASE,
 )
 _CONTEXT_STATUSES = frozenset({400, 403, 413, 422})
-_UNAVAILABLE = frozenset({"model_not_available", "model_not_found", "dedicated_endpoint_not_running"})
+_UNAVAILABLE_CODES = frozenset({"model_not_available", "model_not_found", "dedicated_endpoint_not_running"})
+_NO_MESSAGE = "no explanation was given"
 _TAGS = re.compile(r"<(script|style|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 _HINTS: tuple[tuple[type[TogetherError], str], ...] = (
@@ -32,15 +36,15 @@ _HINTS: tuple[tuple[type[TogetherError], str], ...] = (
     ),
     (errors.AuthenticationError, "Check TOGETHER_API_KEY, or the api_key that was passed."),
     (errors.PaymentRequiredError, "Add credit or raise the spending limit in the account's billing settings."),
-    (errors.PermissionDeniedError, "This key may not do that."),
+    (errors.PermissionDeniedError, "The API key does not have this permission."),
     (errors.RateLimitError, "Send fewer requests at once, or raise max_retries."),
     (errors.ServiceUnavailableError, "The model is overloaded; try again later, or another model."),
     (errors.InternalServerError, "The service failed; try again later."),
 )
 
 
-class Said(NamedTuple):
-    """What an error body says, whichever of its many shapes it has."""
+class ErrorDetails(NamedTuple):
+    """The content of an error body."""
 
     message: str
     type: str | None = None
@@ -48,19 +52,19 @@ class Said(NamedTuple):
     code: str | None = None
 
 
-def parse_error(body: Any) -> Said:
-    """Read an error body: nested, flat, a bare string, a list of errors, HTML, plain text, or nothing."""
+def parse_error(body: Any) -> ErrorDetails:
+    """Parses an error body: nested, flat, a bare string, a list of errors, HTML, plain text, or nothing."""
     if isinstance(body, str):
-        return Said(" ".join(_TAGS.sub(" ", body).split())[:500])
+        return ErrorDetails(" ".join(_TAGS.sub(" ", body).split())[:500])
     if isinstance(body, list):
-        return parse_error(body[0]) if body else Said("")
+        return parse_error(body[0]) if body else ErrorDetails("")
     if not isinstance(body, Mapping):
-        return Said("")
+        return ErrorDetails("")
     if inner := body.get("error") or body.get("errors"):
-        found = parse_error(inner)
-        return found if found.message else Said(str(inner)[:500], *found[1:])
+        details = parse_error(inner)
+        return details if details.message else ErrorDetails(str(inner)[:500], *details[1:])
     message = body.get("message") or body.get("detail") or ""
-    return Said(
+    return ErrorDetails(
         message if isinstance(message, str) else str(message)[:500],
         _text(body.get("type")),
         _text(body.get("param")),
@@ -69,146 +73,125 @@ def parse_error(body: Any) -> Said:
 
 
 def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIStatusError:
-    """Return the error for an answer with an error status.
-
-    Args:
-        response: The answer.
-        call: What was asked.
-        secrets: Texts that must not appear in the error, should the service repeat them.
-    """
-    response = _without(response, secrets)
-    body = _body(response)
-    said = parse_error(body)
+    """Returns the error for an error status, without the secrets, should the service repeat them."""
+    response = _redacted(response, secrets)
+    try:
+        body = response.json()
+    except ValueError:
+        body = response.text
+    details = parse_error(body)
     if 300 <= response.status_code < 400:
-        said = Said(f"a redirect to {urlsplit(response.headers.get('location', '')).netloc or 'nowhere'} was not followed")
-    kind = _status_class(response.status_code, said)
-    where = f"{response.status_code} from {call.method} {call.safe_path}"
-    return kind(
-        _sentence(f"{where}: {said.message or 'no explanation was given'}", kind, response, call),
+        location = urlsplit(response.headers.get("location", "")).netloc or "nowhere"
+        details = ErrorDetails(f"a redirect to {location} was not followed")
+    return _response_error(
+        _status_class(response.status_code, details),
+        f"{response.status_code} from {call.method} {call.safe_path}: {details.message or _NO_MESSAGE}",
+        response,
+        call,
         status_code=response.status_code,
-        type=said.type,
-        param=said.param,
-        code=said.code,
+        type=details.type,
+        param=details.param,
+        code=details.code,
         body=body,
-        headers=response.headers,
-        request_id=response.request_id or _body_id(body),
-        attempts=response.attempts,
-        response=response,
+        request_id=response.request_id or (_text(body.get("id")) if isinstance(body, Mapping) else None),
     )
 
 
 def stream_error(body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
-    """Return the error for an event that reports one in the middle of a stream."""
-    said = parse_error(body)
-    message = said.message or "no explanation was given"
+    """Returns the error for an event that reports one in the middle of a stream."""
+    details = parse_error(body)
+    message = details.message or _NO_MESSAGE
     for secret in filter(None, secrets):
         message = message.replace(secret, "[redacted]")
-    kind = errors.APIError
-    return kind(
-        _sentence(f"error in the stream of {call.method} {call.safe_path}: {message}", kind, response, call),
-        type=said.type,
-        param=said.param,
-        code=said.code,
+    return _response_error(
+        APIError,
+        f"error in the stream of {call.method} {call.safe_path}: {message}",
+        response,
+        call,
+        type=details.type,
+        param=details.param,
+        code=details.code,
         body=body,
-        headers=response.headers,
-        request_id=response.request_id,
-        attempts=response.attempts,
-        response=response,
     )
+
+
+def invalid_response(problem: Exception | str, response: Response, call: Call[Any]) -> errors.APIResponseValidationError:
+    """Returns the error for a response that cannot be parsed."""
+    lines = [line.strip() for line in str(problem).splitlines()]
+    detail = "; ".join(lines) if isinstance(problem, str) else f"{type(problem).__name__}: {' '.join(lines[:3])}"
+    return _response_error(
+        errors.APIResponseValidationError,
+        f"the response to {call.method} {call.safe_path} cannot be parsed: {detail[:500]}",
+        response,
+        call,
+        status_code=response.status_code,
+        body=response.text[:2000],
+    )
+
+
+def not_a_stream(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
+    """Returns the error for a response that should be an event stream and is not."""
+    if error := event_error(response.content, is_error_event=False):
+        return stream_error(error, response, call, secrets)
+    content_type = response.headers.get("content-type", "nothing")
+    return invalid_response(f"an event stream was expected, but {content_type} came", response, call)
 
 
 def connection_error(
     failure: Failure, call: Call[Any], attempts: int, kind: type[errors.APIConnectionError] | None = None
 ) -> errors.APIConnectionError:
-    """Return the error for an exchange that brought no answer, or only a part of one."""
+    """Returns the error for a call without a response, or with an incomplete one."""
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
     message = f"{call.method} {call.safe_path} failed{tries}: {failure.reason}"
-    return kind(message + _paid_warning(call, failure.maybe_received), attempts=attempts)
+    return kind(message + _billable_warning(call, failure.maybe_received), attempts=attempts)
 
 
-def invalid_answer(problem: Exception | str, response: Response, call: Call[Any]) -> errors.APIResponseValidationError:
-    """Return the error for an answer that cannot be read."""
-    detail = "; ".join(str(problem).splitlines())[:500] if isinstance(problem, str) else _first_line(problem)
-    kind = errors.APIResponseValidationError
-    return kind(
-        _sentence(f"the answer to {call.method} {call.safe_path} cannot be read: {detail}", kind, response, call),
-        status_code=response.status_code,
-        body=response.text[:2000],
-        headers=response.headers,
-        request_id=response.request_id,
-        attempts=response.attempts,
-        response=response,
-    )
-
-
-def not_a_stream(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
-    """Return the error for a stream that was asked for and answered by something else."""
-    if error := event_error(response.content, named=False):
-        return stream_error(error, response, call, secrets)
-    kind = response.headers.get("content-type", "nothing")
-    return invalid_answer(f"an event stream was expected, but {kind} came", response, call)
-
-
-def event_error(data: bytes, named: bool) -> Any:
-    """Return the error that an event reports, or None. A key named `error` with nothing in it is none."""
+def event_error(data: bytes, is_error_event: bool) -> Any:
+    """Returns the error that an event reports, or None. A key `error` with an empty value is no error."""
     try:
         body = from_json(data)
     except ValueError:
-        return data.decode("utf-8", "replace") if named else None
+        return data.decode("utf-8", "replace") if is_error_event else None
     if isinstance(body, Mapping) and body.get("error"):
         return body
-    return (body or "unnamed error") if named else None
+    return (body or "unnamed error") if is_error_event else None
 
 
-def _status_class(status: int, said: Said) -> type[APIStatusError]:
-    if status in _CONTEXT_STATUSES and (said.code == "context_length_exceeded" or _CONTEXT.search(said.message)):
+def _status_class(status: int, details: ErrorDetails) -> type[APIStatusError]:
+    if status in _CONTEXT_STATUSES and (details.code == "context_length_exceeded" or _CONTEXT_MESSAGE.search(details.message)):
         return errors.ContextLengthError
-    if said.code in _UNAVAILABLE and status in (400, 404):
+    if details.code in _UNAVAILABLE_CODES and status in (400, 404):
         return errors.ModelNotFoundError if status == 404 else errors.ModelNotServerlessError
     if kind := errors.BY_STATUS.get(status):
         return kind
     return errors.InternalServerError if status >= 500 else errors.APIStatusError
 
 
-def _sentence(what: str, kind: type[TogetherError], response: Response, call: Call[Any]) -> str:
-    parts = [what if what.endswith((".", "!", "?")) else what + "."]
-    parts += [text for cause, text in _HINTS if issubclass(kind, cause)][:1]
+def _response_error(kind: type[E], message: str, response: Response, call: Call[Any], **details: Any) -> E:
+    """Returns an error with all that its response says, and a message with a hint, the request id and the number of attempts."""
+    parts = [message if message.endswith((".", "!", "?")) else message + "."]
+    parts += [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
     if response.request_id:
         parts.append(f"(request id {response.request_id})")
     if response.attempts > 1:
         parts.append(f"({response.attempts} attempts)")
-    return " ".join(parts) + (_paid_warning(call, response.status_code >= 500) if response.status_code else "")
+    attributes = {"headers": response.headers, "request_id": response.request_id, "attempts": response.attempts, **details}
+    return kind(" ".join(parts) + _billable_warning(call, response.status_code >= 500), response=response, **attributes)
 
 
-def _paid_warning(call: Call[Any], maybe_accepted: bool) -> str:
+def _billable_warning(call: Call[Any], maybe_accepted: bool) -> str:
     if not call.billable or not maybe_accepted:
         return ""
-    return f" It was not sent again, because the service may have accepted it: look with {call.billable} before you repeat it."
+    return f" It was not retried, because the service may have accepted it: check {call.billable} before you send it again."
 
 
-def _without(response: Response, secrets: Iterable[str]) -> Response:
+def _redacted(response: Response, secrets: Iterable[str]) -> Response:
     content = response.content
     for secret in filter(None, secrets):
         content = content.replace(secret.encode(), b"[redacted]")
-    return Response(response.status_code, response.headers, content, response.attempts)
-
-
-def _body(response: Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return response.text
-
-
-def _body_id(body: Any) -> str | None:
-    return _text(body.get("id")) if isinstance(body, Mapping) else None
+    return replace(response, content=content)
 
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _first_line(problem: Exception) -> str:
-    lines = str(problem).splitlines()
-    return f"{type(problem).__name__}: {' '.join(line.strip() for line in lines[:3])}"[:500]

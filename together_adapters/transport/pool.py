@@ -1,81 +1,95 @@
-"""Connections for many concurrent calls.
+"""Connection pools for many concurrent calls: httpx transports that spread requests over small pools.
 
-httpcore looks through all connections of a pool on every request and every close, and through all of them again for each idle
-one; so a large pool costs more the busier it is, and httpx's default pool reopens most connections when answers take time. Many
-small pools do neither.
+httpcore searches all connections of a pool on every request and every close, and once more for each idle one: a large pool gets
+slower the busier it is, and httpx's default pool reopens most connections when responses are slow. Small pools do neither.
 """
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import lru_cache, partial
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 
-from together_adapters.transport.wire import KEEPALIVE_SECONDS, ssl_context
-
-SHARDS = 32
-KEPT = 8
-"""Idle connections of one small pool."""
+MAX_SHARDS = 32
+IDLE_CONNECTIONS = 8
+"""Idle connections of one shard."""
+KEEPALIVE_SECONDS = 30.0
 
 T = TypeVar("T")
 
 
+def ssl_context() -> ssl.SSLContext:
+    """Returns the TLS context of this process: loading the certificates takes 27 ms, so it is done once.
+
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured, as httpx does.
+    """
+    return _ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache
+def _ssl_context(file: str | None, directory: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def limits(idle_connections: int) -> httpx.Limits:
+    """Returns limits for a pool: as many connections as needed, of which some are kept when idle."""
+    return httpx.Limits(max_connections=None, max_keepalive_connections=idle_connections, keepalive_expiry=KEEPALIVE_SECONDS)
+
+
 class Shard(Generic[T]):
-    """A small pool, and how many of its connections are busy of those that it has opened."""
+    """A small pool, with the number of its connections and of those in use."""
 
     def __init__(self, transport: T) -> None:
         self.transport = transport
-        self.busy = 0
+        self.in_use = 0
         self.opened = 0
 
 
 class Shards(Generic[T]):
-    """Small pools: the lowest one with an idle connection is taken, so that calls in a row share one; then a new one."""
+    """The small pools. The first with an idle connection serves a request, so that successive calls share one; then a new one."""
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self.all: list[Shard[T]] = []
-        self._make = make
+    def __init__(self, transport: Callable[..., T]) -> None:
+        self._transport = partial(transport, verify=ssl_context(), limits=limits(IDLE_CONNECTIONS))
         self._lock = Lock()
+        self.all: list[Shard[T]] = []
 
-    def take(self) -> Shard[T]:
-        """Return the pool for a request; it is busy until given back."""
+    def acquire(self) -> Shard[T]:
+        """Returns the shard for a request, until it is released."""
         with self._lock:
-            shard = next((shard for shard in self.all if shard.busy < shard.opened), None)
-            if shard is None and len(self.all) < SHARDS:
-                shard = Shard(self._make())
+            shard = next((shard for shard in self.all if shard.in_use < shard.opened), None)
+            if shard is None and len(self.all) < MAX_SHARDS:
+                shard = Shard(self._transport())
                 self.all.append(shard)
-            shard = shard or min(self.all, key=lambda shard: shard.busy)
-            shard.busy += 1
-            shard.opened = max(shard.opened, shard.busy)
+            shard = shard or min(self.all, key=lambda shard: shard.in_use)
+            shard.in_use += 1
+            shard.opened = max(shard.opened, shard.in_use)
             return shard
 
-    def give_back(self, shard: Shard[T]) -> None:
-        """Take note that a request is over."""
+    def release(self, shard: Shard[T]) -> None:
+        """Records the end of a request."""
         with self._lock:
-            shard.busy -= 1
-
-
-def _limits() -> httpx.Limits:
-    return httpx.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=KEEPALIVE_SECONDS)
+            shard.in_use -= 1
 
 
 class ShardedTransport(httpx.BaseTransport):
-    """Spreads the requests of threads over small pools."""
+    """Spreads the requests of threads over shards."""
 
     def __init__(self) -> None:
-        self._shards = Shards(lambda: httpx.HTTPTransport(verify=ssl_context(), limits=_limits()))
+        self._shards = Shards(httpx.HTTPTransport)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        shard = self._shards.take()
+        shard = self._shards.acquire()
         try:
             response = shard.transport.handle_request(request)
         except BaseException:
-            self._shards.give_back(shard)
+            self._shards.release(shard)
             raise
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _Counted(response.stream, self._shards, shard)
+        response.stream = _ShardStream(response.stream, self._shards, shard)
         return response
 
     def close(self) -> None:
@@ -84,20 +98,19 @@ class ShardedTransport(httpx.BaseTransport):
 
 
 class AsyncShardedTransport(httpx.AsyncBaseTransport):
-    """Spreads the requests of tasks over small pools."""
+    """Spreads the requests of tasks over shards."""
 
     def __init__(self) -> None:
-        self._shards = Shards(lambda: httpx.AsyncHTTPTransport(verify=ssl_context(), limits=_limits()))
+        self._shards = Shards(httpx.AsyncHTTPTransport)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        shard = self._shards.take()
+        shard = self._shards.acquire()
         try:
             response = await shard.transport.handle_async_request(request)
         except BaseException:
-            self._shards.give_back(shard)
+            self._shards.release(shard)
             raise
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _AsyncCounted(response.stream, self._shards, shard)
+        response.stream = _ShardStream(response.stream, self._shards, shard)
         return response
 
     async def aclose(self) -> None:
@@ -105,45 +118,33 @@ class AsyncShardedTransport(httpx.AsyncBaseTransport):
             await shard.transport.aclose()
 
 
-class _Counted(httpx.SyncByteStream):
-    """A body that gives its connection back to the count when it is closed."""
+class _ShardStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A response body of either flavour that releases its shard when it is closed."""
 
-    def __init__(
-        self, stream: httpx.SyncByteStream, shards: Shards[httpx.HTTPTransport], shard: Shard[httpx.HTTPTransport]
-    ) -> None:
+    def __init__(self, stream: Any, shards: Shards[Any], shard: Shard[Any]) -> None:
         self._stream = stream
         self._shards = shards
-        self._shard: Shard[httpx.HTTPTransport] | None = shard
+        self._shard: Shard[Any] | None = shard
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._stream.__iter__()
+        return iter(self._stream)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
 
     def close(self) -> None:
-        shard, self._shard = self._shard, None
         try:
             self._stream.close()
         finally:
-            if shard is not None:
-                self._shards.give_back(shard)
-
-
-class _AsyncCounted(httpx.AsyncByteStream):
-    """The same for a body that is read by a task."""
-
-    def __init__(
-        self, stream: httpx.AsyncByteStream, shards: Shards[httpx.AsyncHTTPTransport], shard: Shard[httpx.AsyncHTTPTransport]
-    ) -> None:
-        self._stream = stream
-        self._shards = shards
-        self._shard: Shard[httpx.AsyncHTTPTransport] | None = shard
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream.__aiter__()
+            self._release()
 
     async def aclose(self) -> None:
-        shard, self._shard = self._shard, None
         try:
             await self._stream.aclose()
         finally:
-            if shard is not None:
-                self._shards.give_back(shard)
+            self._release()
+
+    def _release(self) -> None:
+        shard, self._shard = self._shard, None
+        if shard is not None:
+            self._shards.release(shard)

@@ -1,7 +1,7 @@
-"""When to send a request again: a pure policy, told everything, knowing no clock.
+"""When to send a request again: a pure policy, without a clock.
 
-Backoff as both of the vendor's SDKs do it (0.75 to 1 s, then 1.5 to 2 s, up to 10 s). Hints in headers count on 429 and 503
-only, because the live service sends `retry-after: 2` on success and on plain errors as well.
+The backoff is that of both SDKs of the vendor (0.75 to 1 s, then 1.5 to 2 s, up to 10 s). Hints in headers count on 429 and 503
+only, because the live service sends `retry-after: 2` on success and on other errors as well.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from math import isfinite
 
 INITIAL_DELAY = 1.0
 MAX_DELAY = 10.0
-LONGEST_HINT = 60.0
-_NEVER = frozenset({402, 409})
-_HINTED = frozenset({429, 503})
+MAX_HINT = 60.0
+_NEVER_RETRIED = frozenset({402, 409})
+_HINT_STATUSES = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer came.
+    """An attempt without a response.
 
     Attributes:
         reason: What happened, in words.
-        maybe_received: Whether the service may have seen the request.
-        timeout: Whether time ran out.
-        fatal: Whether another attempt must fail in the same way.
+        maybe_received: Whether the service may have received the request.
+        timeout: Whether the time ran out.
+        fatal: Whether another attempt would fail in the same way.
     """
 
     reason: str
@@ -37,11 +37,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and for how long, to try.
+    """How often, and for how long, to retry.
 
     Attributes:
         max_retries: Requests after the first.
-        max_elapsed: Seconds that a call may take with its retries; None for no bound.
+        max_elapsed: Seconds that a call may take with its retries; None for no limit.
     """
 
     max_retries: int = 2
@@ -57,17 +57,17 @@ class RetryPolicy:
         jitter: float,
         billable: bool = False,
     ) -> float | None:
-        """Return the seconds to wait before the next request, or None to give up.
+        """Returns the seconds to wait before the next request, or None to give up.
 
         Args:
-            outcome: What the last request led to: a failure, or a status with its headers.
-            attempts: Requests sent so far.
-            elapsed: Seconds since the first one began.
+            outcome: The outcome of the last request: a failure, or a status with its headers.
+            attempts: Requests that were sent.
+            elapsed: Seconds since the first request started.
             now: Seconds since the epoch, for dates in headers.
             jitter: A random number from 0 to 1.
-            billable: Whether the call starts paid work, which must not be started twice.
+            billable: Whether the call starts billable work, which must not be started twice.
         """
-        if attempts > self.max_retries or not _worth_another(outcome, billable):
+        if attempts > self.max_retries or not _is_retryable(outcome, billable):
             return None
         delay = None if isinstance(outcome, Failure) else hint(*outcome, now=now)
         if delay is None:
@@ -77,28 +77,28 @@ class RetryPolicy:
         return delay
 
 
-def _worth_another(outcome: Failure | tuple[int, Mapping[str, str]], billable: bool) -> bool:
+def _is_retryable(outcome: Failure | tuple[int, Mapping[str, str]], billable: bool) -> bool:
     if isinstance(outcome, Failure):
         return not outcome.fatal and not (billable and outcome.maybe_received)
     status, headers = outcome
-    asked = headers.get("x-should-retry")
-    if status in _NEVER or asked == "false":
+    should_retry = headers.get("x-should-retry")
+    if status in _NEVER_RETRIED or should_retry == "false":
         return False
     if billable:
         return status == 429
-    return asked == "true" or status in (408, 429) or status >= 500
+    return should_retry == "true" or status in (408, 429) or status >= 500
 
 
 def hint(status: int, headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the wait that the service asks for, in seconds, when it is one to be followed."""
-    if status not in _HINTED:
+    """Returns the seconds that the service asks to wait, or None if it does not or if they are too many."""
+    if status not in _HINT_STATUSES:
         return None
     for seconds in (_number(headers.get("retry-after-ms"), scale=1000), _number(headers.get("retry-after"))):
         # An explicit 0 means at once; the number of retries still bounds it.
-        if seconds is not None and 0 <= seconds <= LONGEST_HINT:
+        if seconds is not None and 0 <= seconds <= MAX_HINT:
             return seconds
     for seconds in (_date(headers.get("retry-after"), now), _reset(headers.get("x-ratelimit-reset"), now)):
-        if seconds is not None and 0 < seconds <= LONGEST_HINT:
+        if seconds is not None and 0 < seconds <= MAX_HINT:
             return seconds
     return None
 
@@ -119,6 +119,6 @@ def _date(text: str | None, now: float) -> float | None:
 
 
 def _reset(text: str | None, now: float) -> float | None:
-    """Seconds until the rate limit resets; some gateways give the moment instead."""
+    """Seconds until the rate limit resets; some gateways give the time since the epoch instead."""
     value = _number(text)
     return value - now if value is not None and value > 1e9 else value

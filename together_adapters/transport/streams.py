@@ -1,0 +1,236 @@
+"""The streams that users iterate over, synchronous and asynchronous side by side."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator
+from types import TracebackType
+from typing import Generic, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from together_adapters.transport.call import AudioStreamCall, Response
+from together_adapters.transport.connections import AsyncConnections, Connections
+from together_adapters.transport.event_stream import EventParser
+from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, failure_of
+
+T = TypeVar("T")
+
+DRAIN_SECONDS = 0.5
+
+
+class Stream(Generic[T]):
+    """The events of a streamed response. Iterate over it; use it as a context manager to leave early.
+
+    Closing the stream, or losing the last reference to it, closes the HTTP response.
+
+    Attributes:
+        response: Status and headers of the response.
+    """
+
+    def __init__(
+        self, http_response: httpx.Response, parser: EventParser[T], response: Response, connections: Connections
+    ) -> None:
+        self.response = response
+        self._connections = connections  # a stream may outlive the client that opened it
+        self._http_response = http_response
+        self._parser = parser
+        self._reads = read_body(http_response)
+        next(self._reads)
+        self._pending: Iterator[T] = iter(())
+        self._closed = False
+
+    def __iter__(self) -> Stream[T]:
+        return self
+
+    def __next__(self) -> T:
+        for event in self._pending:
+            return event
+        while not self._parser.ended:
+            self._pending = iter(self._read())
+            for event in self._pending:
+                return event
+        self._finish()
+        raise StopIteration
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the HTTP response, which ends the stream."""
+        self._parser.ended = self._closed = True
+        self._pending = iter(())
+        self._reads.close()
+
+    def _read(self) -> list[T]:
+        try:
+            return self._parser.feed(next(self._reads))
+        except StopIteration:
+            return self._parser.end()
+        except TRANSPORT_FAILURES as error:
+            return self._parser.end(failure_of(error))
+
+    def _finish(self) -> None:
+        if self._closed:
+            return
+        if self._parser.error is None:
+            _drain(self._http_response)
+        self.close()
+        if self._parser.error is not None:
+            raise self._parser.error
+
+
+class AsyncStream(Generic[T]):
+    """The events of a streamed response. Iterate over it; use it as an asynchronous context manager to leave early.
+
+    Closing the stream, or losing the last reference to it, closes the HTTP response.
+
+    Attributes:
+        response: Status and headers of the response.
+    """
+
+    def __init__(
+        self, reads: AsyncGenerator[bytes], parser: EventParser[T], response: Response, connections: AsyncConnections
+    ) -> None:
+        self.response = response
+        self._connections = connections  # a stream may outlive the client that opened it
+        self._parser = parser
+        self._reads = reads
+        self._pending: Iterator[T] = iter(())
+        self._closed = False
+
+    def __aiter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        for event in self._pending:
+            return event
+        while not self._parser.ended:
+            self._pending = iter(await self._read())
+            for event in self._pending:
+                return event
+        await self._finish()
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> AsyncStream[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the HTTP response, which ends the stream."""
+        self._parser.ended = self._closed = True
+        self._pending = iter(())
+        await self._reads.aclose()
+
+    close = aclose
+
+    async def _read(self) -> list[T]:
+        try:
+            return self._parser.feed(await anext(self._reads))
+        except StopAsyncIteration:
+            return self._parser.end()
+        except TRANSPORT_FAILURES as error:
+            return self._parser.end(failure_of(error))
+
+    async def _finish(self) -> None:
+        if self._closed:
+            return
+        if self._parser.error is None:
+            await _drain_async(self._reads)
+        await self.aclose()
+        if self._parser.error is not None:
+            raise self._parser.error
+
+
+class AudioStream(Stream[T]):
+    """The chunks of streamed speech."""
+
+    def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
+        """Saves the rest of the stream as an audio file. Nothing is written unless the stream is complete.
+
+        Args:
+            file: The path; an existing file is replaced. The suffix selects the format: `.wav`, `.mp3`, `.raw`, else `wav`.
+            response_format: `wav`, `mp3` or `raw`, regardless of the suffix. Raw samples get the header of a WAV file.
+
+        Raises:
+            ValueError: No audio arrived, or it is not of that format.
+        """
+        cast(AudioStreamCall[T], self._parser.call).save(list(self), file, response_format)
+
+
+class AsyncAudioStream(AsyncStream[T]):
+    """The chunks of streamed speech."""
+
+    async def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
+        """Saves the rest of the stream as an audio file. Nothing is written unless the stream is complete.
+
+        Args:
+            file: The path; an existing file is replaced. The suffix selects the format: `.wav`, `.mp3`, `.raw`, else `wav`.
+            response_format: `wav`, `mp3` or `raw`, regardless of the suffix. Raw samples get the header of a WAV file.
+
+        Raises:
+            ValueError: No audio arrived, or it is not of that format.
+        """
+        chunks = [chunk async for chunk in self]
+        await anyio.to_thread.run_sync(cast(AudioStreamCall[T], self._parser.call).save, chunks, file, response_format)
+
+
+def read_body(http_response: httpx.Response) -> Generator[bytes, None, None]:
+    """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
+    try:
+        yield b""
+        # A body without content encoding is read beneath httpx's own readers, which a stream pays for at every event. One that a
+        # transport has read already (a test's, a cache's) is only available through them.
+        direct = "content-encoding" not in http_response.headers and not http_response.is_stream_consumed
+        yield from cast(httpx.SyncByteStream, http_response.stream) if direct else http_response.iter_bytes()
+    finally:
+        http_response.close()
+
+
+async def read_body_async(http_response: httpx.Response) -> AsyncGenerator[bytes]:
+    """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
+    try:
+        yield b""
+        direct = "content-encoding" not in http_response.headers and not http_response.is_stream_consumed
+        async for data in cast(httpx.AsyncByteStream, http_response.stream) if direct else http_response.aiter_bytes():
+            yield data
+    finally:
+        with anyio.CancelScope(shield=True):
+            await http_response.aclose()
+
+
+def _drain(http_response: httpx.Response) -> None:
+    """Reads what follows the end marker, so that the connection can be reused, unless the server keeps the response open.
+
+    Iterating over httpcore's stream again continues where it is, with the time limit as it is now.
+    """
+    if http_response.is_closed or "network_stream" not in http_response.extensions:
+        return
+    http_response.request.extensions["timeout"]["read"] = DRAIN_SECONDS
+    deadline = time.monotonic() + DRAIN_SECONDS
+    try:
+        for _ in http_response.stream:  # type: ignore[union-attr]
+            if time.monotonic() > deadline:
+                return
+    except TRANSPORT_FAILURES:
+        return
+
+
+async def _drain_async(reads: AsyncGenerator[bytes]) -> None:
+    """Reads what follows the end marker, so that the connection can be reused, unless the server keeps the response open."""
+    with anyio.move_on_after(DRAIN_SECONDS):
+        try:
+            async for _ in reads:
+                pass
+        except TRANSPORT_FAILURES:
+            pass
