@@ -24,7 +24,7 @@ def running() -> Iterator[Emulator]:
 @pytest.fixture
 def emulator(running: Emulator) -> Iterator[Emulator]:
     running.clear()
-    running._state.shelf.pop("fine-tunes", None)  # or their models would be in every list
+    running._state.stores.jobs.clear()  # or their models would be in every list
     usual = {name: getattr(Behaviour(), name) for name in Behaviour.__dataclass_fields__}
     with running.behave(**usual):
         yield running

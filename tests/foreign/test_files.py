@@ -28,8 +28,7 @@ def folder(tmp_path: Path, emulator: Emulator) -> Iterator[Path]:
     asked = [{"custom_id": f"r-{n}", "body": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}} for n in range(3)]
     (tmp_path / "batch.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
     yield tmp_path
-    for name in ("files", "batches", "uploads"):
-        emulator._state.shelf.pop(name, None)
+    emulator._state.reset_stores()
 
 
 TOGETHER_3 = """

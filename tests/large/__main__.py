@@ -55,7 +55,7 @@ def upload(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_M
         command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path), *more]
         said = json.loads(subprocess.check_output(command))
         parts = sum(request.path.startswith("/uploads/") for request in emulator.requests)
-        stored = emulator._state.shelf["files"].get(said["id"]).content
+        stored = emulator._state.stores.files[said["id"]].content
         assert stored.size == size
         assert stored.digest() == checksum, "what arrived is something else"
         assert parts > 1
@@ -66,15 +66,15 @@ def upload(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_M
 
 def download(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_MEMORY) -> None:
     """Download a large file, kill the process twice on the way; what stands there in the end must be the same."""
-    from together_adapters.emulator.routes.files import StoredFile, files_of
-    from together_adapters.emulator.store.disk import Stored
+    from together_adapters.emulator.store.disk import StoredContent
+    from together_adapters.emulator.store.file_store import StoredFile
 
     source, target = folder / "source.jsonl", folder / f"down-{flavour}.jsonl"
     checksum = sparse(source, size)
     with serve() as emulator:
         file = StoredFile("large.jsonl", "batch-api", "jsonl")
-        file.content = Stored([source], size, checksum, hashlib.md5(checksum.encode(), usedforsecurity=False).hexdigest())
-        files_of(emulator._state).add(file)
+        file.content = StoredContent([source], size, checksum, hashlib.md5(checksum.encode(), usedforsecurity=False).hexdigest())
+        emulator._state.stores.files.put(file)
         command = [
             sys.executable,
             "-m",

@@ -27,8 +27,7 @@ def chat(text: str, **more: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def empty_account(emulator: Emulator) -> Iterator[None]:
     yield
-    for name in ("files", "batches"):
-        emulator._state.shelf.pop(name, None)
+    emulator._state.reset_stores()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from filelock import FileLock
 
 from tests.conftest import Flavour
 from together_adapters.emulator import Emulator, Fault
-from together_adapters.emulator.routes.files import generate
 from together_adapters.errors import APIConnectionError, DownloadError, InternalServerError, NotFoundError
 from together_adapters.resources import downloads
 from together_adapters.resources.downloads import download_file, normalized_name, probe, safe_name
@@ -36,8 +35,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stored(emulator: Emulator) -> Iterator[str]:
-    yield generate(emulator._state, "../../etc/out put.jsonl", "batch-api", DATA).id
-    emulator._state.shelf.pop("files", None)
+    yield emulator._state.stores.files.generate("../../etc/out put.jsonl", "batch-api", DATA).id
+    emulator._state.stores.files.clear()
 
 
 @pytest.fixture

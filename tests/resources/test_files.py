@@ -22,9 +22,9 @@ BAD = GOOD + '{"messages": [{"role": "user", "content": "q"}]}\n'
 
 @pytest.fixture(autouse=True)
 def empty_account(emulator: Emulator) -> Iterator[None]:
-    emulator._state.shelf.pop("files", None)
+    emulator._state.stores.files.clear()
     yield
-    emulator._state.shelf.pop("files", None)
+    emulator._state.stores.files.clear()
 
 
 @pytest.fixture

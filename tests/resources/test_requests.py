@@ -136,15 +136,13 @@ CALLS = TEXT | DATA
 @pytest.fixture
 def train(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The id of a file at the service; the working directory has others to send."""
-    from together_adapters.emulator.routes.files import generate
-
     row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     line = json.dumps(row).encode() + b"\n"
     (tmp_path / "train.jsonl").write_bytes(line)
     (tmp_path / "large.jsonl").write_bytes(line * 70_000)
     monkeypatch.chdir(tmp_path)
-    yield generate(emulator._state, "train.jsonl", "fine-tune", line).id
-    emulator._state.shelf.pop("files", None)
+    yield emulator._state.stores.files.generate("train.jsonl", "fine-tune", line).id
+    emulator._state.stores.files.clear()
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -60,8 +60,7 @@ def emulator() -> Iterator[Emulator]:
     """An emulator of its own: what a cancelled upload had sent may arrive after its test."""
     with serve() as running:
         yield running
-        storage = running._state.shelf.get("uploads")
-        assert not storage or not storage.multipart, "an upload in parts was neither completed nor aborted"
+        assert not running._state.stores.uploads.multipart, "an upload in parts was neither completed nor aborted"
 
 
 def sent(emulator: Emulator) -> list[str]:

@@ -28,14 +28,12 @@ from together_adapters.emulator.routes import (
     models,
     public_files,
     rerank,
-    tuned_models,
     uploads,
     v2,
     videos,
 )
 
 MODULES = (
-    tuned_models,
     audio,
     batches,
     chat,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,11 +20,8 @@ from together_adapters.emulator.http.faults import Fault, FaultQueue
 from together_adapters.emulator.http.middleware import TRANSPORT
 from together_adapters.emulator.http.request_log import RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
-from together_adapters.emulator.routes.code_interpreter import ALLOWED, is_loopback
-from together_adapters.emulator.store.clock import JOB_SECONDS, USUAL
-
-_SETTINGS: Final = frozenset({ALLOWED, JOB_SECONDS, "folder"})
-"""What stays on the shelf: how it was started, and the folder that it removes at its end."""
+from together_adapters.emulator.routes.code_interpreter import is_loopback
+from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
 
 
 class Emulator:
@@ -83,11 +80,7 @@ class Emulator:
     def reset(self) -> None:
         """Forget what was done as well: files, jobs and their models, batches, evaluations, endpoints, sessions."""
         self.clear()
-        shelf = self._state.shelf
-        for name in shelf.keys() - _SETTINGS:
-            kept = shelf.pop(name, None)
-            if hasattr(kept, "close"):
-                kept.close()
+        self._state.reset_stores()
 
     def inject(self, *faults: Fault | str) -> None:
         """Let the next matching requests fail. A string is a kind with its defaults."""
@@ -200,7 +193,7 @@ def serve(
     faults: Iterable[Fault] = (),
     keep: int = 20_000,
     allow_code_execution: bool = False,
-    job_seconds: float = USUAL,
+    job_seconds: float = DEFAULT_JOB_SECONDS,
 ) -> Iterator[Emulator]:
     """Run an emulator for the time of a `with` block.
 
@@ -227,8 +220,7 @@ def serve(
     if not job_seconds >= 0:
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     listener = listen(host, port)
-    shelf = {ALLOWED: allow_code_execution, JOB_SECONDS: job_seconds}
-    state = State(behaviour or Behaviour(), FaultQueue(faults), RequestLog(keep), api_key, shelf)
+    state = State(behaviour or Behaviour(), FaultQueue(faults), RequestLog(keep), api_key, allow_code_execution, job_seconds)
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()
@@ -240,6 +232,4 @@ def serve(
         server.stop()
         thread.join(5)
         listener.close()
-        for kept in state.shelf.values():
-            if hasattr(kept, "close"):
-                kept.close()
+        state.close()

@@ -70,7 +70,7 @@ def test_batches_ask_the_tuned_model(
         answers[answer["custom_id"]] = choice.get("text") or choice["message"]["content"]
     assert answers["tuned"].strip() == "The word is zebra-4."
     assert "zebra" not in answers["base"]
-    emulator._state.shelf.pop("batches")
+    emulator._state.stores.batches.clear()
 
 
 def test_the_data_in_tokens_are_an_archive_at_an_address(tuned: dict[str, Any], http: httpx.Client, emulator: Emulator) -> None:

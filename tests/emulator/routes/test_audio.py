@@ -51,7 +51,7 @@ def test_wav(model: str, rate: int, http: httpx.Client) -> None:
 @pytest.mark.parametrize("bits", [32_000, 64_000, 96_000, 128_000, 192_000])
 def test_mp3_frames_follow_each_other(rate: int, bits: int) -> None:
     data = sounds.mp3(TEXT, rate, bits)
-    assert sounds.hidden_text(data) == TEXT
+    assert sounds.embedded_text(data) == TEXT
     at = 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
     head, count = data[at : at + 4], 0
     assert (head[0], head[1] & 0xE6) == (0xFF, 0xE2)

@@ -17,8 +17,7 @@ from together_adapters.emulator import Emulator
 @pytest.fixture(autouse=True)
 def empty_account(emulator: Emulator) -> Iterator[None]:
     yield
-    for name in ("files", "batches"):
-        emulator._state.shelf.pop(name, None)
+    emulator._state.reset_stores()
 
 
 def start(http: httpx.Client, *lines: Any, endpoint: str = "/v1/chat/completions", **more: Any) -> httpx.Response:

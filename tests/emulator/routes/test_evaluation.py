@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from together_adapters.emulator import Emulator
-from together_adapters.emulator.routes.judges import filled, label_for, quality, winner
-from together_adapters.emulator.store.clock import JOB_SECONDS
+from together_adapters.emulator.routes.evaluation import fill_template, label_of, quality, winner
+from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
 
 JUDGE = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "system_template": "Judge it."}
 ASKED = {
@@ -28,16 +28,16 @@ ROWS = [
 
 @pytest.fixture(autouse=True)
 def quick(emulator: Emulator) -> Iterator[None]:
-    emulator._state.shelf[JOB_SECONDS] = 0.2
+    emulator._state.job_seconds = 0.2
     yield
-    del emulator._state.shelf[JOB_SECONDS]
+    emulator._state.job_seconds = DEFAULT_JOB_SECONDS
 
 
 @pytest.fixture
 def file(emulator: Emulator) -> str:
-    from together_adapters.emulator.routes.files import generate
-
-    return generate(emulator._state, "rows.jsonl", "eval", b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)).id
+    return emulator._state.stores.files.generate(
+        "rows.jsonl", "eval", b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
+    ).id
 
 
 def judged(http: httpx.Client, kind: str, file: str, **parameters: Any) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_both_list_paths(http: httpx.Client, file: str) -> None:
 
 
 def test_how_it_judges() -> None:
-    assert filled("{{ a }}-{{b}}-{{c}}", {"a": 1, "b": "x"}) == "1-x-"
-    assert label_for("it is not toxic at all", 0.0, ["toxic", "not toxic"], ["not toxic"]) == "not toxic"
+    assert fill_template("{{ a }}-{{b}}-{{c}}", {"a": 1, "b": "x"}) == "1-x-"
+    assert label_of("it is not toxic at all", 0.0, ["toxic", "not toxic"], ["not toxic"]) == "not toxic"
     assert quality("", {"reference": "x"}, None) == 0.0
     assert (winner(0.5, 0.5), winner(0.6, 0.5), winner(0.1, 0.5)) == ("Tie", "A", "B")

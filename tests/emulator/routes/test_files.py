@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from together_adapters.emulator import Emulator, Fault, serve
-from together_adapters.emulator.store.disk import folder_of
 
 ROWS = b'{"text": "one"}\n{"text": "two"}\n'
 FORM = {"purpose": "fine-tune", "file_name": "train.jsonl", "file_type": "jsonl"}
@@ -22,7 +21,7 @@ FORM = {"purpose": "fine-tune", "file_name": "train.jsonl", "file_type": "jsonl"
 @pytest.fixture(autouse=True)
 def empty_account(emulator: Emulator) -> Iterator[None]:
     yield
-    emulator._state.shelf.pop("files", None)
+    emulator._state.stores.files.clear()
 
 
 @pytest.fixture
@@ -228,7 +227,7 @@ def test_the_disk_is_left_clean(storage: httpx.Client) -> None:
         httpx.Client(base_url=emulator.base_url, headers={"authorization": "Bearer k"}, verify=False) as http,
     ):
         upload(http, storage)
-        folder = Path(str(folder_of(emulator._state).new())).parent
+        folder = Path(str(emulator._state.folder.new_path())).parent
         assert list(folder.iterdir())
         url = http.post("/files", data={**FORM, "file_name": "b.jsonl"}).headers["location"]
         before = set(folder.iterdir())

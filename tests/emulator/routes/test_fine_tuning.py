@@ -15,7 +15,7 @@ import pytest
 from tests.emulator.conftest import Chat
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.engine.nearest_example import NearestExampleModel, parse_examples
-from together_adapters.emulator.store.clock import JOB_SECONDS
+from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
 from together_adapters.emulator.store.training_preview import row_preview
 
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
@@ -28,16 +28,16 @@ ROWS = [
 
 @pytest.fixture(params=[0.6])
 def quick(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[None]:
-    emulator._state.shelf[JOB_SECONDS] = request.param
+    emulator._state.job_seconds = request.param
     yield
-    del emulator._state.shelf[JOB_SECONDS]
+    emulator._state.job_seconds = DEFAULT_JOB_SECONDS
 
 
 def put(emulator: Emulator, rows: Any, purpose: str = "fine-tune") -> str:
     """Put a file into the emulator's store, as its own jobs do."""
-    from together_adapters.emulator.routes.files import generate
-
-    return generate(emulator._state, "train.jsonl", purpose, b"".join(json.dumps(row).encode() + b"\n" for row in rows)).id
+    return emulator._state.stores.files.generate(
+        "train.jsonl", purpose, b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    ).id
 
 
 def start(http: httpx.Client, file: str, **more: Any) -> dict[str, Any]:
@@ -155,10 +155,8 @@ def test_a_file_for_another_purpose_is_refused(http: httpx.Client, emulator: Emu
 
 @pytest.mark.usefixtures("quick")
 def test_bad_data_ends_in_an_error(http: httpx.Client, emulator: Emulator) -> None:
-    from together_adapters.emulator.routes.files import files_of
-
     id = put(emulator, [{"wrong": 1}])
-    file = files_of(emulator._state).get(id)
+    file = emulator._state.stores.files[id]
     file.report = {"valid": False, "error": "Line 1 is wrong."}
     price = http.post("/fine-tunes/estimate-price", json={"training_file": id, "model": MODEL}).json()
     assert (price["estimation_available"], price["unavailable_reason"]) == (False, "train_file_invalid")

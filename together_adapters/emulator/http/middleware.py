@@ -18,7 +18,7 @@ from together_adapters.emulator.http.faults import JSON_TYPE, FaultContext, play
 from together_adapters.emulator.http.request_log import RecordedRequest
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOADED, UPLOADS, State
 from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.store.disk import Spool
+from together_adapters.emulator.store.disk import ContentWriter
 
 TRANSPORT: Final = "together_adapters.emulator.transport"
 """Scope key of the TCP transport, for faults that close the connection."""
@@ -56,14 +56,14 @@ class EmulatorMiddleware:
     async def _receive_upload(self, scope: Scope, receive: Receive) -> bytes | None:
         """Stream a body to disk and record the request without it; None when the client disconnects before the end."""
         faults, path = self.state.faults, scope["path"]
-        with Spool(self.state) as spool:
+        with ContentWriter(self.state.folder) as writer:
             while (message := await receive())["type"] != "http.disconnect":
-                spool.write(message.get("body", b""))
-                if faults.interrupts(path, spool.size):
+                writer.write(message.get("body", b""))
+                if faults.interrupts(path, writer.size):
                     scope[TRANSPORT].abort()
                     return None
                 if not message.get("more_body", False):
-                    scope[UPLOADED] = spool.kept()
+                    scope[UPLOADED] = writer.finish()
                     return b""
         return None
 

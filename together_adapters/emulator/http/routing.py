@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,6 +16,9 @@ from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE, FaultQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.sse import EventStream, compact
+from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.store.disk import Folder
+from together_adapters.emulator.store.stores import Stores
 
 PUBLIC: Final = "/storage/"
 """Prefix of the URLs of generated files. They need no API key, like signed URLs of real object storage."""
@@ -29,14 +32,42 @@ CONTEXT: Final = "together_adapters.emulator.context"
 
 @dataclass(slots=True)
 class State:
-    """The state of one running emulator. Routes keep their data (files, jobs) in `shelf`, by module."""
+    """The state of one running emulator.
+
+    Attributes:
+        behaviour: How it answers.
+        faults: The faults that will happen next.
+        log: The requests received.
+        api_key: The only key it accepts; None accepts any that does not look wrong.
+        allow_code_execution: Whether the code interpreter runs code on this machine.
+        job_seconds: Seconds that a fine-tuning job takes.
+        folder: Where the content of files is stored.
+        stores: What requests have created.
+        count: The number of requests so far.
+    """
 
     behaviour: Behaviour
     faults: FaultQueue
     log: RequestLog
-    api_key: str | None
-    shelf: dict[str, Any]
+    api_key: str | None = None
+    allow_code_execution: bool = False
+    job_seconds: float = DEFAULT_JOB_SECONDS
+    folder: Folder = field(default_factory=Folder)
+    stores: Stores = field(init=False)
     count: int = 0
+
+    def __post_init__(self) -> None:
+        self.stores = Stores.create(self.folder, self.log.record_error)
+
+    def reset_stores(self) -> None:
+        """Discards what requests have created."""
+        self.stores.close()
+        self.stores = Stores.create(self.folder, self.log.record_error)
+
+    def close(self) -> None:
+        """Ends processes and removes files."""
+        self.stores.close()
+        self.folder.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +89,20 @@ class RequestContext:
     state: State
     id: str
     request: Request
+
+    @property
+    def stores(self) -> Stores:
+        """What requests have created."""
+        return self.state.stores
+
+    @property
+    def path_id(self) -> str:
+        """The path parameter `id`."""
+        return str(self.request.path_params["id"])
+
+    def url(self, path: str) -> str:
+        """Returns the absolute URL of a path of this emulator."""
+        return f"{str(self.request.base_url).rstrip('/')}{path}"
 
 
 Handler = Callable[[RequestContext], Any]

@@ -1,86 +1,70 @@
-"""Checks of request fields as data: each field of a body has a rule, and what breaks one is refused by its name."""
+"""Request bodies as pydantic models, whose errors become the service's error responses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import re
+from typing import Annotated, Any, ClassVar, Self
 
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from together_adapters.emulator.http.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.routing import RequestContext
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a field may be. `says` completes the sentence "x must be ..."."""
-
-    holds: Callable[[Any], bool]
-    says: str
-    required: bool = False
+Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+Name = Annotated[str, Field(min_length=1, max_length=500)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
+_SUBJECT = re.compile(r"^[A-Z]\w* should ")
 
 
-def text(longest: int = 100_000, *, required: bool = False) -> Rule:
-    """A string of 1 to `longest` characters."""
-    return Rule(
-        lambda value: isinstance(value, str) and 0 < len(value) <= longest, f"a string of 1 to {longest} characters", required
-    )
+class RequestModel(BaseModel):
+    """Base of the models of request bodies. A field that is null counts as absent.
 
-
-def whole(least: int, most: int, *, required: bool = False) -> Rule:
-    """A whole number."""
-    return Rule(
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most,
-        f"a whole number from {least} to {most}",
-        required,
-    )
-
-
-def number(least: float, most: float) -> Rule:
-    """A number."""
-    return Rule(
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most,
-        f"a number from {least:g} to {most:g}",
-    )
-
-
-def one_of(*words: Any, required: bool = False) -> Rule:
-    """One of a few values."""
-    return Rule(lambda value: any(value == word for word in words), f"one of {', '.join(map(str, words))}", required)
-
-
-def flag() -> Rule:
-    """True or false."""
-    return Rule(lambda value: isinstance(value, bool), "a boolean")
-
-
-def several(kind: type, *, required: bool = False) -> Rule:
-    """An array of values of one kind."""
-    return Rule(
-        lambda value: isinstance(value, list) and len(value) <= 1_000 and all(isinstance(item, kind) for item in value),
-        f"an array of {kind.__name__}",
-        required,
-    )
-
-
-def table(*, required: bool = False) -> Rule:
-    """An object."""
-    return Rule(lambda value: isinstance(value, dict), "an object", required)
-
-
-def check(context: RequestContext, body: Any, rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """Return a body whose fields keep the rules, without those that are null.
-
-    Raises:
-        ApiError: A field breaks its rule, is missing, or is unknown to a strict server.
+    The `description` of a field completes the sentence "x must be ..." where pydantic's own message would not help.
     """
-    if not isinstance(body, dict):
-        raise bad_request("Invalid JSON data: the body must be an object.")
-    for name, rule in rules.items():
-        value = body.get(name)
-        if value is None and rule.required:
-            raise bad_request(f"{name} is required.", param=name)
-        if value is not None and not rule.holds(value):
-            raise bad_request(f"{name} must be {rule.says}.", param=name)
-    if context.behaviour.strict and (unknown := sorted(body.keys() - rules.keys() - {"model"})):
-        raise ApiError(422, f"Input validation error: unknown parameter {unknown[0]}", param=unknown[0])
-    return {name: value for name, value in body.items() if value is not None}
+
+    model_config = ConfigDict(strict=True, protected_namespaces=())
+    known: ClassVar[frozenset[str]] = frozenset({"model"})
+    """Names that a strict emulator accepts besides the fields."""
+    lenient_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a strict emulator does not accept."""
+    refuses_unknown: ClassVar[bool] = True
+    """Whether a strict emulator refuses other names."""
+
+    @classmethod
+    def read(cls, context: RequestContext, body: Any = None) -> Self:
+        """Validates a body, by default that of the request.
+
+        Raises:
+            ApiError: A field is missing or not valid, or it is unknown and the emulator is strict.
+        """
+        body = context.body if body is None else body
+        if not isinstance(body, dict):
+            raise bad_request("Invalid JSON data: the body must be an object.")
+        try:
+            model = cls.model_validate({name: value for name, value in body.items() if value is not None})
+        except ValidationError as error:
+            raise cls.api_error(*_describe(cls, error)) from None
+        if context.behaviour.strict and cls.refuses_unknown:
+            fields = {field.alias or name for name, field in cls.model_fields.items()}
+            if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.known):
+                raise unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0])
+        return model
+
+    @staticmethod
+    def api_error(message: str, param: str) -> ApiError:
+        """Returns the error response for a field."""
+        return bad_request(f"{message}.", param=param)
+
+
+def _describe(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """Returns the message of the first error, and the field that it is about."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    param = str(first["loc"][0])
+    if first["type"] == "missing" and len(first["loc"]) == 1:
+        return f"{param} is required", param
+    description = model.model_fields[param].description if param in model.model_fields else None
+    if description:
+        return f"{param} must be {description}", param
+    path = ".".join(map(str, first["loc"]))
+    text = "is required" if first["type"] == "missing" else _SUBJECT.sub("must ", first["msg"])
+    return f"{path} {text}", param

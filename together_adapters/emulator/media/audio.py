@@ -98,7 +98,7 @@ def _spread(size: int) -> bytes:
     return bytes((size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127))
 
 
-def hidden_text(content: bytes) -> str | None:
+def embedded_text(content: bytes) -> str | None:
     """Return the words that this emulator hid in a file, or None."""
     if content[:4] == b"RIFF" and (at := content.rfind(b"INFOICMT")) > 0:
         size = int.from_bytes(content[at + 8 : at + 12], "little")

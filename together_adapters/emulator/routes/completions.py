@@ -1,4 +1,4 @@
-"""`POST /v1/completions`: a prompt continued."""
+"""`POST /v1/completions`: the continuation of a prompt."""
 
 from __future__ import annotations
 
@@ -7,130 +7,104 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from together_adapters.emulator.engine import responder
-from together_adapters.emulator.engine.completion import (
-    BIG_SEED,
-    Generation,
-    logprob,
-    openai_logprobs,
-    together_logprobs,
-    token_id,
-    top_logprobs,
-    truncate,
-    usage,
-)
-from together_adapters.emulator.engine.text_features import count_tokens, tokenize
+from together_adapters.emulator.engine.completion import Generation, truncate, usage
+from together_adapters.emulator.engine.responder import ModelReply
+from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream
-from together_adapters.emulator.routes import sampling_params as parameters
-from together_adapters.emulator.routes.chat import grouped
-from together_adapters.emulator.routes.models import served
-from together_adapters.emulator.routes.sampling_params import Parameters
+from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingParams, logprobs_of, text_deltas
+from together_adapters.emulator.store.catalogue import find_model
 
-_KNOWN: Final = parameters.SHARED | {"prompt"}
+_MAX_TUNED_ANSWER: Final = 1_500
+"""Characters of the answer of a fine-tuned model."""
+
+
+class _CompletionRequest(SamplingParams):
+    prompt: Any = None
 
 
 def complete(context: RequestContext) -> dict[str, Any] | EventStream:
-    """Answer a completion request."""
-    model, facts = served(context.body)
+    """Answers a completion request."""
+    model, facts = find_model(context.body)
     if facts.type in ("embedding", "rerank"):
-        raise bad_request(f"The model {model} completes nothing; it is a model for {facts.type}s.", param="model")
+        raise bad_request(f"The model {model} does not complete text; it is a model for {facts.type}s.", param="model")
+    behaviour = context.behaviour
     prompt = _prompt(context.body.get("prompt"))
     prompt_tokens = count_tokens(prompt)
-    asked = parameters.read(context, _KNOWN, facts, prompt_tokens)
-    reply = responder.respond_to_prompt(prompt, context.body)
-    # A prompt goes on after a space, as a model's first token would bring it.
+    params, max_tokens = _CompletionRequest.read_with_limit(context, facts, prompt_tokens)
+    reply = _reply(context, model, prompt)
+    # The first token of a continuation usually begins with a space.
     space = "" if not prompt or prompt[-1].isspace() else " "
-    said = [space + reply.variant(index).text for index in range(asked.n)]
-    generations = [Generation(*truncate(text, asked.stop, asked.max_tokens, context.behaviour.finish)) for text in said]
+    texts = [space + reply.variant(index).text for index in range(params.n)]
+    generations = [Generation(*truncate(text, params.stop_sequences, max_tokens, behaviour.finish)) for text in texts]
+    completion_tokens = sum(len(generation.tokens) for generation in generations)
+    counts = usage(prompt_tokens, completion_tokens, 0, 0, behaviour.cached_tokens == "nested")
     head = {"id": context.id, "created": int(time.time()), "model": model}
-    counted = usage(
-        prompt_tokens,
-        sum(len(generation.tokens) for generation in generations),
-        0,
-        0,
-        context.behaviour.cached_tokens == "nested",
-    )
-    if asked.stream:
-        return EventStream(_chunks(context, asked, generations[0], head, counted), context.behaviour.delay)
+    if params.stream:
+        return EventStream(_chunks(context, params, generations[0], head, counts), behaviour.delay)
     return {
         **head,
         "object": "text.completion",
-        "prompt": _echoed(prompt, asked),
+        "prompt": params.echoed_prompt(prompt, params.logprob_count),
         "choices": [
             {
                 "index": index,
                 "text": generation.text,
                 "finish_reason": generation.finish_reason,
-                "seed": _seed(context, asked),
-                "logprobs": _scores(context, generation, asked),
+                "seed": params.seed_of_response(behaviour),
+                "logprobs": logprobs_of(generation.tokens, params.logprob_count, behaviour.logprobs),
             }
             for index, generation in enumerate(generations)
         ],
-        "usage": counted,
+        "usage": counts,
     }
 
 
-def _prompt(given: Any) -> str:
-    if given is None:
+def _reply(context: RequestContext, model: str, prompt: str) -> ModelReply:
+    """Returns the continuation: of a fine-tuned model by its nearest example, if there is one."""
+    tuned_models = context.stores.tuned_models
+    job = tuned_models.find_job(model)
+    example = tuned_models.nearest_example(job, prompt) if job else None
+    if example is None or not example.answer:
+        return responder.respond_to_prompt(prompt, context.body)
+    return ModelReply(example.answer[:_MAX_TUNED_ANSWER], verbatim=True)
+
+
+def _prompt(prompt: Any) -> str:
+    if prompt is None:
         raise bad_request("Input required: prompt is missing.", param="prompt")
-    if isinstance(given, list) and len(given) == 1:
-        given = given[0]
-    if not isinstance(given, str):
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    if not isinstance(prompt, str):
         raise bad_request("Invalid JSON data: prompt must be one string.", param="prompt")
-    return given
-
-
-def _seed(context: RequestContext, asked: Parameters) -> int:
-    return asked.seed if asked.seed is not None else BIG_SEED if context.behaviour.seed_above_int64 else 7
-
-
-def _scores(context: RequestContext, generation: Generation, asked: Parameters) -> dict[str, Any] | None:
-    if asked.logprobs is None:
-        return None
-    if context.behaviour.logprobs == "openai":
-        return openai_logprobs(generation.tokens, asked.logprobs)
-    return together_logprobs(generation.tokens, asked.logprobs)
-
-
-def _echoed(prompt: str, asked: Parameters) -> list[dict[str, Any]]:
-    if not asked.echo:
-        return []
-    if asked.logprobs is None:
-        return [{"text": prompt}]
-    scores = together_logprobs(tokenize(prompt), asked.logprobs)
-    return [{"text": prompt, "logprobs": scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}}]
+    return prompt
 
 
 def _chunks(
-    context: RequestContext, asked: Parameters, generation: Generation, head: dict[str, Any], counted: dict[str, Any]
+    context: RequestContext, params: SamplingParams, generation: Generation, head: dict[str, Any], counts: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
+    behaviour = context.behaviour
     envelope = {**head, "object": "completion.chunk", "usage": None}
 
-    def chunk(piece: str, number: int | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
-        delta = {"token_id": number, "role": "assistant", "content": piece}
-        choice = {"index": 0, "text": piece, "logprobs": None, "finish_reason": finish, "seed": None, "delta": delta} | more
+    def chunk(delta: dict[str, Any], finish: str | None = None, **fields: Any) -> dict[str, Any]:
+        delta = {"role": "assistant", **delta}
+        choice = {
+            "index": 0, "text": delta["content"], "logprobs": None, "finish_reason": finish, "seed": None, "delta": delta,
+        } | fields  # fmt: skip
         return {**envelope, "choices": [choice]}
 
-    pieces = (
-        generation.tokens
-        if asked.logprobs is not None
-        else grouped(generation.tokens, context.behaviour.pieces, context.behaviour.chunk_tokens)
-    )
-    for at, piece in enumerate(pieces):
-        more: dict[str, Any] = {} if asked.logprobs is None else {"logprobs": logprob(piece, at)}
-        if asked.logprobs is not None and context.behaviour.logprobs == "openai":
-            more = {"logprobs": openai_logprobs([piece], asked.logprobs, at)}
-        elif asked.logprobs is not None and asked.logprobs > 1:
-            more["top_logprobs"] = top_logprobs(piece, at, asked.logprobs)
-        yield chunk(piece, token_id(piece) if context.behaviour.echo_ids else None, **more)
-    place = context.behaviour.usage
-    told = counted if place in ("finish", "separate") or (asked.usage_asked and place.startswith("asked")) else None
-    separate = place in ("separate", "asked-separate")
-    last = chunk("", 128_009, generation.finish_reason, seed=_seed(context, asked))
-    yield last if separate else {**last, "usage": told}
-    if separate and told:
-        yield {**envelope, "choices": [], "usage": told}
+    for delta, fields in text_deltas(generation.tokens, behaviour, params.logprob_count, behaviour.logprobs):
+        yield chunk(delta, **fields)
+    usage = counts if params.has_usage(behaviour) else None
+    seed = params.seed_of_response(behaviour)
+    last = chunk({"content": "", "token_id": EOS_TOKEN}, generation.finish_reason, seed=seed)
+    if behaviour.usage not in ("separate", "asked-separate"):
+        yield {**last, "usage": usage}
+        return
+    yield last
+    if usage:
+        yield {**envelope, "choices": [], "usage": usage}
 
 
 ROUTES: Any = [json_route("/v1/completions", complete)]

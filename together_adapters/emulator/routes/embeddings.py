@@ -14,7 +14,7 @@ from together_adapters.emulator.http.errors import ApiError, bad_request, unproc
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.routes.models import served
+from together_adapters.emulator.store.catalogue import find_model
 
 DEFAULT_DIMENSIONS: Final = 768
 MOST_DIMENSIONS: Final = 8192
@@ -26,7 +26,7 @@ _KNOWN: Final = {"model", "input", "encoding_format", "dimensions", "user"}
 
 def embed(context: RequestContext) -> Response:
     """Answer an embedding request."""
-    model, facts = served(context.body)
+    model, facts = find_model(context.body)
     texts = _inputs(context)
     size = _dimensions(context, facts.dimensions or DEFAULT_DIMENSIONS)
     encode = _base64 if context.body.get("encoding_format") == "base64" else _floats

@@ -1,292 +1,300 @@
-"""`/v1/evaluation`: a file's answers, or those of models here, judged within a second; each judgement stands in a result file."""
+"""`/v1/evaluation`: the answers in a file, or those of models, are judged within a second; a result file has each judgement.
+
+The judge is deterministic: it counts the words that an answer shares with its reference. That is a column such as `reference`,
+if there is one, otherwise the rest of the row. If an answer names a label, it gets that label.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
+from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.conversation import Conversation, Message
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.engine.text_features import coverage, stems, words
+from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.http.validation import Rule, check, flag, number, one_of, several, table, text, whole
-from together_adapters.emulator.routes.files import generate
-from together_adapters.emulator.routes.judges import filled, label_for, quality, score_for, winner
-from together_adapters.emulator.routes.models import served
-from together_adapters.emulator.routes.tuned_models import answer_of
-from together_adapters.emulator.store.clock import Clock, real_seconds
-from together_adapters.emulator.store.dataset import Dataset, dataset
-from together_adapters.emulator.store.disk import folder_of
-from together_adapters.emulator.store.fine_tune_job import OWNER
-from together_adapters.emulator.store.model_limits import trainable
+from together_adapters.emulator.http.validation import Name, RequestModel, Text
+from together_adapters.emulator.store.catalogue import find_model
+from together_adapters.emulator.store.clock import JobClock
+from together_adapters.emulator.store.dataset import open_dataset, text_of
+from together_adapters.emulator.store.evaluation_job import EvaluationJob
+from together_adapters.emulator.store.model_limits import trainable_models
 
-_STAGES: Final = ((0.1, "pending"), (0.25, "queued"), (1.0, "running"))
-_MOST_ROWS: Final = 2_000
-_SOURCES: Final = ("serverless", "dedicated", "external")
-_COLUMN_OR_MODEL: Final = Rule(lambda value: isinstance(value, str | dict) and bool(value), "a column or a model")
-_REQUIRED: Final = Rule(lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number", required=True)
-_COMMON: Final = {"judge": table(required=True), "input_data_file_path": text(200, required=True)}
-_RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
-    "classify": _COMMON
-    | {"labels": several(str, required=True), "pass_labels": several(str, required=True), "model_to_evaluate": _COLUMN_OR_MODEL},
-    "score": _COMMON
-    | dict.fromkeys(("min_score", "max_score", "pass_threshold"), _REQUIRED)
-    | {"model_to_evaluate": _COLUMN_OR_MODEL},
-    "compare": _COMMON | {"model_a": _COLUMN_OR_MODEL, "model_b": _COLUMN_OR_MODEL, "disable_position_bias_correction": flag()},
-}
-_JUDGE: Final = {
-    "model": text(500, required=True),
-    "model_source": one_of(*_SOURCES, required=True),
-    "system_template": text(required=True),
-    "external_api_token": text(),
-    "external_base_url": text(),
-    "num_workers": whole(1, 1_000),
-}
-_MODEL: Final = _JUDGE | {
-    "input_template": text(required=True),
-    "max_tokens": whole(1, 10_000_000, required=True),
-    "temperature": Rule(number(0, 2).holds, number(0, 2).says, required=True),
-}
+_MAX_ROWS: Final = 2_000
+_REFERENCES: Final = ("reference", "expected", "expected_answer", "ideal", "target", "ground_truth", "answer", "label")
+_ANSWERS: Final = ("response", "completion", "output", "text")
+_MIN_QUALITY: Final = 0.3
+"""The share of the reference's words that a passing answer contains."""
+_VARIABLE: Final = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
+Rows = list[dict[str, Any]]
+Result = tuple[dict[str, Any], Rows]
 
 
-class _NoColumn(Exception):
-    """The file has no such column."""
-
-
-@dataclass(slots=True)
-class _Evaluation:
-    id: str
-    type: str
+class _EvaluationRequest(RequestModel):
+    type: Literal["classify", "score", "compare"]
     parameters: dict[str, Any]
-    clock: Clock
-    data: Dataset
-    ended: tuple[str, dict[str, Any]] | None = None
+
+
+class _Judge(RequestModel):
+    model: Name
+    model_source: Literal["serverless", "dedicated", "external"]
+    system_template: Text
+    external_api_token: Text | None = Field(None, exclude=True)
+    external_base_url: Text | None = None
+    num_workers: int | None = Field(None, ge=1, le=1_000)
+
+
+class _Model(_Judge):
+    input_template: Text
+    max_tokens: int = Field(ge=1, le=10_000_000)
+    temperature: float = Field(ge=0, le=2)
+
+
+_ColumnOrModel = str | dict[str, Any] | None
+
+
+class _Parameters(RequestModel):
+    judge: dict[str, Any]
+    input_data_file_path: Name
+
+
+class _Classify(_Parameters):
+    labels: list[str] = Field(max_length=1_000)
+    pass_labels: list[str] = Field(max_length=1_000)
+    model_to_evaluate: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+
+
+class _Score(_Parameters):
+    min_score: float
+    max_score: float
+    pass_threshold: float
+    model_to_evaluate: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+
+
+class _Compare(_Parameters):
+    model_a: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+    model_b: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+    disable_position_bias_correction: bool | None = None
+
+
+_PARAMETERS: Final[dict[str, type[_Parameters]]] = {"classify": _Classify, "score": _Score, "compare": _Compare}
+
+
+class _MissingColumn(Exception):
+    """The file does not have this column in each row."""
 
 
 def create(context: RequestContext) -> dict[str, Any]:
-    """Start an evaluation."""
-    body = check(context, context.body, {"type": one_of(*_RULES, required=True), "parameters": table(required=True)})
-    parameters = check(context, body["parameters"], _RULES[body["type"]])
-    parameters["judge"] = _checked_model(context, parameters["judge"], _JUDGE, "judge")
+    """Creates an evaluation."""
+    request = _EvaluationRequest.read(context)
+    parameters = _PARAMETERS[request.type].read(context, request.parameters).model_dump(exclude_none=True)
+    parameters["judge"] = _read_model(context, _Judge, parameters["judge"], "judge")
     for name in ("model_to_evaluate", "model_a", "model_b"):
         if isinstance(parameters.get(name), dict):
-            parameters[name] = _checked_model(context, parameters[name], _MODEL, name)
-    if body["type"] == "classify" and (len(parameters["labels"]) < 2 or not parameters["pass_labels"]):
+            parameters[name] = _read_model(context, _Model, parameters[name], name)
+    if request.type == "classify" and (len(parameters["labels"]) < 2 or not parameters["pass_labels"]):
         raise bad_request("classify needs two labels, and one that passes.", param="labels")
-    if body["type"] == "compare" and not (parameters.get("model_a") and parameters.get("model_b")):
+    if request.type == "compare" and not (parameters.get("model_a") and parameters.get("model_b")):
         raise bad_request("compare needs model_a and model_b.", param="model_a")
-    data = dataset(context, parameters["input_data_file_path"], "eval", "input_data_file_path")
-    clock = Clock(real_seconds(context.state.shelf) / 2, 300.0)
-    made = _Evaluation(f"eval-{uuid.uuid4()}", body["type"], parameters, clock, data)
-    _kept(context)[made.id] = made
-    threading.Thread(target=_run, args=(context, made), name="together-emulator-judge", daemon=True).start()
-    return {"workflow_id": made.id, "status": "pending"}
+    data = open_dataset(context.stores.files, parameters["input_data_file_path"], "eval", "input_data_file_path")
+    job = EvaluationJob(request.type, parameters, JobClock(context.state.job_seconds / 2, 300.0), data)
+    context.stores.evaluations.add(job.id, job)
+    threading.Thread(target=_run, args=(context, job), name="together-emulator-judge", daemon=True).start()
+    return {"workflow_id": job.id, "status": "pending"}
 
 
-def _checked_model(context: RequestContext, given: dict[str, Any], rules: Mapping[str, Rule], name: str) -> dict[str, Any]:
-    model = check(context, given, rules)
-    if model["model_source"] == "external":
-        if not model.get("external_api_token"):
-            raise bad_request(f"{name} is external and needs external_api_token.", param=name)
-    else:
-        served(model)
-    # A token that came is not told again.
-    return {field: value for field, value in model.items() if field != "external_api_token"}
+def _read_model(context: RequestContext, kind: type[_Judge], value: dict[str, Any], name: str) -> dict[str, Any]:
+    """Validates a model or judge; returns it without its token."""
+    model = kind.read(context, value)
+    if model.model_source == "external" and not model.external_api_token:
+        raise bad_request(f"{name} is external and needs external_api_token.", param=name)
+    if model.model_source != "external":
+        find_model(value)
+    return model.model_dump(exclude_none=True)
 
 
-def listed(context: RequestContext) -> Response:
-    """List evaluations, the newest first, as a bare array."""
+def list_evaluations(context: RequestContext) -> Response:
+    """Lists evaluations as a bare array, the newest first."""
     query = context.request.query_params
     limit = query.get("limit") or "10"
     if not limit.isdigit() or not 1 <= int(limit) <= 100:
         raise bad_request("limit must be a whole number from 1 to 100.", param="limit")
-    jobs = [_job(job) for job in reversed(_kept(context).values())]
-    found = [job for job in jobs if not query.get("status") or job["status"] == query["status"]]
-    return Response(compact(found[: int(limit)]), media_type=JSON_TYPE)
+    jobs = [job.to_dict() for job in context.stores.evaluations.newest_first()]
+    jobs = [job for job in jobs if not query.get("status") or job["status"] == query["status"]]
+    return Response(compact(jobs[: int(limit)]), media_type=JSON_TYPE)
 
 
 def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Show an evaluation."""
-    return _job(_find(context))
+    """Returns an evaluation."""
+    return context.stores.evaluations.find(context.path_id).to_dict()
 
 
 def status(context: RequestContext) -> dict[str, Any]:
-    """Show its status and results alone."""
-    now, results = _state(_find(context))
-    return {"status": now, "results": results}
+    """Returns the status and the results of an evaluation."""
+    state, results = context.stores.evaluations.find(context.path_id).state()
+    return {"status": state, "results": results}
 
 
-def model_list(context: RequestContext) -> dict[str, Any]:
-    """Name the models that can judge."""
-    return {"model_list": trainable()}
+def list_models(context: RequestContext) -> dict[str, Any]:
+    """Lists the models that can judge."""
+    return {"model_list": trainable_models()}
 
 
-def _find(context: RequestContext) -> _Evaluation:
-    id = context.request.path_params["id"]
-    found = _kept(context).get(id)
-    if found is None:
-        raise ApiError(404, f"There is no evaluation {json.dumps(id[:100])}.", param="id", code="not_found")
-    return found
-
-
-def _kept(context: RequestContext) -> dict[str, _Evaluation]:
-    kept: dict[str, _Evaluation] = context.state.shelf.setdefault("evaluations", {})
-    return kept
-
-
-def _job(job: _Evaluation) -> dict[str, Any]:
-    now, results = _state(job)
-    part = job.clock.part()
-    passed = [(begin, name) for begin, name in ((0.0, "pending"), (0.1, "queued"), (0.25, "running")) if begin <= part]
-    steps = passed + ([(1.0, now)] if job.ended else [])
-    return {
-        "workflow_id": job.id,
-        "type": job.type,
-        "owner_id": OWNER,
-        "status": now,
-        "parameters": job.parameters,
-        "results": results,
-        "created_at": job.clock.at(0.0),
-        "updated_at": job.clock.at(part),
-        "status_updates": [
-            {"status": name, "message": f"The evaluation is {name}.", "timestamp": job.clock.at(at)} for at, name in steps
-        ],
-    }
-
-
-def _state(job: _Evaluation) -> tuple[str, dict[str, Any] | None]:
-    """Where it is: it has ended when its time is up and the judge is done."""
-    part = job.clock.part()
-    for until, name in _STAGES:
-        if part < until:
-            return name, None
-    return job.ended or ("running", None)
-
-
-def _run(context: RequestContext, job: _Evaluation) -> None:
-    """Judge beside the requests: models may have to answer thousands of rows."""
+def _run(context: RequestContext, job: EvaluationJob) -> None:
+    """Judges in a thread: models may have to answer thousands of rows."""
     try:
-        job.ended = _judged(context, job)
+        job.outcome = _judge(context, job)
     except Exception as error:
-        if not folder_of(context.state).closed:
+        if not context.state.folder.closed:
             context.state.log.record_error(error)
-        job.ended = "error", {"error": "The rows could not be judged."}
+        job.outcome = "error", {"error": "The rows could not be judged."}
 
 
-def _judged(context: RequestContext, job: _Evaluation) -> tuple[str, dict[str, Any]]:
-    while not job.data.ready:
+def _judge(context: RequestContext, job: EvaluationJob) -> tuple[str, dict[str, Any]]:
+    while not job.data.is_checked:
         time.sleep(0.02)
-    if job.data.fault:
-        return "user_error", {"error": job.data.fault}
-    rows = job.data.rows[:_MOST_ROWS]
+    if job.data.error:
+        return "user_error", {"error": job.data.error}
+    rows = job.data.rows[:_MAX_ROWS]
     if not rows:
-        return "user_error", {"error": "The file has no rows that can be read."}
+        return "user_error", {"error": "The file has no valid rows."}
     try:
-        results, written = _JUDGES[job.type](context, job.parameters, rows)
-    except _NoColumn as error:
+        results, judged_rows = _JUDGES[job.type](context, job.parameters, rows)
+    except _MissingColumn as error:
         return "user_error", {"error": f"The file has no column {str(error)!r} in each row."}
     except RecursionError:
         return "user_error", {"error": "A row is too deeply nested to be judged."}
-    lines = b"".join(compact(line) + b"\n" for line in written)
-    results["result_file_id"] = generate(context.state, f"{job.id}-results.jsonl", "eval", lines).id
+    lines = b"".join(compact(row) + b"\n" for row in judged_rows)
+    results["result_file_id"] = context.stores.files.generate(f"{job.id}-results.jsonl", "eval", lines).id
     return "completed", results
 
 
-Rows = list[dict[str, Any]]
-
-
 def _answers(context: RequestContext, model: Any, rows: Rows) -> list[tuple[str, str | None]]:
-    """What is judged in each row, with the column that it stands in, if it does."""
+    """Returns the answer to judge in each row, with the column that contains it, if any."""
     if isinstance(model, str):
         if any(model not in row for row in rows):
-            raise _NoColumn(model)
+            raise _MissingColumn(model)
         return [(str(row[model]), model) for row in rows]
     if isinstance(model, dict):
-        return [(_said(context, model, row), None) for row in rows]
-    columns = [next((name for name in ("response", "completion", "output", "text") if name in row), None) for row in rows]
+        return [(_generate(context, model, row), None) for row in rows]
+    columns = [next((name for name in _ANSWERS if name in row), None) for row in rows]
     return [(str(row[name]) if name else " ".join(map(str, row.values())), name) for row, name in zip(rows, columns, strict=True)]
 
 
-def _said(context: RequestContext, model: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    question = filled(model["input_template"], row)
-    learnt = answer_of(context, model["model"], question)
-    if learnt is not None:
-        return learnt
-    talk = Conversation((Message("system", filled(model["system_template"], row)), Message("user", question)))
-    return responder.respond(talk, {}).text
+def _generate(context: RequestContext, model: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """Returns the answer of a model to a row."""
+    question = fill_template(model["input_template"], row)
+    answer = context.stores.tuned_models.answer(model["model"], question)
+    if answer is not None:
+        return answer
+    system = Message("system", fill_template(model["system_template"], row))
+    return responder.respond(Conversation((system, Message("user", question))), {}).text
 
 
-def _classify(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
-    labels, passing = parameters["labels"], parameters["pass_labels"]
-    written: Rows = []
+def _classify(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> Result:
+    labels, pass_labels = parameters["labels"], parameters["pass_labels"]
+    judged: Rows = []
     for row, (answer, column) in zip(rows, _answers(context, parameters.get("model_to_evaluate"), rows), strict=True):
-        label = label_for(answer, quality(answer, row, column), labels, passing)
-        written.append({**row, "evaluated_response": answer, "judge_label": label, "judge_passed": label in passing})
-    counts = {label: sum(line["judge_label"] == label for line in written) for label in labels}
+        label = label_of(answer, quality(answer, row, column), labels, pass_labels)
+        judged.append({**row, "evaluated_response": answer, "judge_label": label, "judge_passed": label in pass_labels})
+    counts = {label: sum(row["judge_label"] == label for row in judged) for label in labels}
     return {
         "label_counts": json.dumps(counts),
-        "pass_percentage": _percentage(written),
+        "pass_percentage": _pass_percentage(judged),
         "generation_fail_count": 0,
         "judge_fail_count": 0,
         "invalid_label_count": 0,
-    }, written
+    }, judged
 
 
-def _score(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
-    least, most, threshold = (parameters[name] for name in ("min_score", "max_score", "pass_threshold"))
-    written: Rows = []
+def _score(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> Result:
+    minimum, maximum, threshold = (parameters[name] for name in ("min_score", "max_score", "pass_threshold"))
+    judged: Rows = []
     for row, (answer, column) in zip(rows, _answers(context, parameters.get("model_to_evaluate"), rows), strict=True):
-        mark = score_for(quality(answer, row, column), least, most)
-        written.append({**row, "evaluated_response": answer, "judge_score": mark, "judge_passed": mark >= threshold})
-    marks = [line["judge_score"] for line in written]
-    means = {"mean_score": round(statistics.fmean(marks), 4), "std_score": round(statistics.pstdev(marks), 4)}
+        score = round(minimum + (maximum - minimum) * quality(answer, row, column), 2)
+        judged.append({**row, "evaluated_response": answer, "judge_score": score, "judge_passed": score >= threshold})
+    scores = [row["judge_score"] for row in judged]
+    means = {"mean_score": round(statistics.fmean(scores), 4), "std_score": round(statistics.pstdev(scores), 4)}
     return {
-        "aggregated_scores": means | {"pass_percentage": _percentage(written)},
+        "aggregated_scores": means | {"pass_percentage": _pass_percentage(judged)},
         "failed_samples": 0,
         "invalid_score_count": 0,
         "generation_fail_count": 0,
         "judge_fail_count": 0,
-    }, written
+    }, judged
 
 
-def _compare(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], Rows]:
-    first, second = (_answers(context, parameters[name], rows) for name in ("model_a", "model_b"))
-    columns = {column for _, column in (*first, *second)}
-    written: Rows = []
-    for row, (one, _), (other, _) in zip(rows, first, second, strict=True):
-        # Neither answer may count as what the other was meant to be.
+def _compare(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> Result:
+    answers_a, answers_b = (_answers(context, parameters[name], rows) for name in ("model_a", "model_b"))
+    columns = {column for _, column in (*answers_a, *answers_b)}
+    judged: Rows = []
+    for row, (a, _), (b, _) in zip(rows, answers_a, answers_b, strict=True):
+        # Neither answer may count as the reference of the other.
         rest = {name: value for name, value in row.items() if name not in columns}
-        better = winner(quality(one, rest, None), quality(other, rest, None))
-        line = {**row, "response_a": one, "response_b": other, "judge_choice_original": better, "choice": better}
-        twice = not parameters.get("disable_position_bias_correction")
-        written.append(line | ({"judge_choice_flipped": better} if twice else {}))
-    counts = Counter(line["choice"] for line in written)
+        choice = winner(quality(a, rest, None), quality(b, rest, None))
+        line = {**row, "response_a": a, "response_b": b, "judge_choice_original": choice, "choice": choice}
+        is_judged_twice = not parameters.get("disable_position_bias_correction")
+        judged.append(line | ({"judge_choice_flipped": choice} if is_judged_twice else {}))
+    counts = Counter(row["choice"] for row in judged)
     return {
         "A_wins": counts["A"],
         "B_wins": counts["B"],
         "Ties": counts["Tie"],
-        "num_samples": len(written),
+        "num_samples": len(judged),
         "generation_fail_count": 0,
         "judge_fail_count": 0,
-    }, written
+    }, judged
 
 
-def _percentage(written: Rows) -> float:
-    return round(100 * sum(bool(line["judge_passed"]) for line in written) / len(written), 2)
+def _pass_percentage(judged: Rows) -> float:
+    return round(100 * sum(bool(row["judge_passed"]) for row in judged) / len(judged), 2)
 
 
-_JUDGES: Final[Mapping[str, Callable[[RequestContext, Mapping[str, Any], Rows], tuple[dict[str, Any], Rows]]]] = {
+def fill_template(template: str, row: Mapping[str, Any]) -> str:
+    """Inserts a row's columns into a Jinja2 template, of which only `{{ column }}` is supported; missing columns are empty."""
+    return _VARIABLE.sub(lambda match: _text(row.get(match[1])), template)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def quality(answer: str, row: Mapping[str, Any], column: str | None) -> float:
+    """Returns how good an answer is, from 0 to 1. `column` is the one that contains it."""
+    reference = next((row[name] for name in _REFERENCES if name != column and row.get(name)), None)
+    rest = {name: value for name, value in row.items() if name != column}
+    text = _text(reference) if reference is not None else text_of(rest)
+    return coverage(stems(text) or words(text), stems(answer) or words(answer)) if answer.strip() else 0.0
+
+
+def label_of(answer: str, quality: float, labels: Sequence[str], pass_labels: Sequence[str]) -> str:
+    """Returns the label of an answer: the longest that it names, otherwise a passing or failing one by its quality."""
+    text = answer.lower()
+    for label in sorted(labels, key=len, reverse=True):
+        if re.search(rf"\b{re.escape(label.lower())}\b", text):
+            return label
+    candidates = [label for label in labels if (label in pass_labels) == (quality >= _MIN_QUALITY)]
+    return (candidates or list(labels))[0]
+
+
+def winner(quality_a: float, quality_b: float) -> str:
+    """Returns the better of two answers: `A`, `B`, or `Tie`."""
+    return "Tie" if abs(quality_a - quality_b) < 1e-9 else "A" if quality_a > quality_b else "B"
+
+
+_JUDGES: Final[Mapping[str, Callable[[RequestContext, Mapping[str, Any], Rows], Result]]] = {
     "classify": _classify,
     "score": _score,
     "compare": _compare,
@@ -294,9 +302,9 @@ _JUDGES: Final[Mapping[str, Callable[[RequestContext, Mapping[str, Any], Rows], 
 
 ROUTES: Any = [
     json_route("/v1/evaluation", create),
-    json_route("/v1/evaluation", listed, method="GET"),
-    json_route("/v1/evaluations", listed, method="GET"),
-    json_route("/v1/evaluation/model-list", model_list, method="GET"),
+    json_route("/v1/evaluation", list_evaluations, method="GET"),
+    json_route("/v1/evaluations", list_evaluations, method="GET"),
+    json_route("/v1/evaluation/model-list", list_models, method="GET"),
     json_route("/v1/evaluation/{id}", retrieve, method="GET"),
     json_route("/v1/evaluation/{id}/status", status, method="GET"),
 ]

@@ -1,259 +1,272 @@
-"""`/v1/fine-tunes`: jobs from their creation to the download of what they made."""
+"""`/v1/fine-tunes`: jobs, from their creation to the download of their models."""
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from pydantic import Field
 from starlette.responses import Response
 
+from together_adapters.emulator.http.byte_ranges import content_response
 from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import check, flag, number, one_of, table, text, whole
-from together_adapters.emulator.routes.public_files import keep
-from together_adapters.emulator.store.byte_ranges import content
-from together_adapters.emulator.store.clock import Clock, real_seconds, stamp
-from together_adapters.emulator.store.dataset import Dataset, dataset
-from together_adapters.emulator.store.disk import Stored
-from together_adapters.emulator.store.fine_tune_job import OWNER, FineTune, by_output, jobs_of
-from together_adapters.emulator.store.model_archive import MEDIA_TYPE, archive, tokenized
-from together_adapters.emulator.store.model_limits import limits_of, trainable
+from together_adapters.emulator.http.validation import Name, RequestModel
+from together_adapters.emulator.routes.public_files import publish
+from together_adapters.emulator.store.catalogue import OWNER
+from together_adapters.emulator.store.clock import JobClock, timestamp
+from together_adapters.emulator.store.dataset import DatasetFile, open_dataset
+from together_adapters.emulator.store.fine_tune_job import FineTuneJob
+from together_adapters.emulator.store.model_archive import MEDIA_TYPE, model_archive, tokenized_archive
+from together_adapters.emulator.store.model_limits import limits_of, trainable_models
 from together_adapters.emulator.store.training_preview import row_preview
 
 _ENDED: Final = ("completed", "error", "user_error", "cancelled", "cancel_requested")
-_PER_MILLION: Final = {"Lora": 0.48, "Full": 0.54}
-_LEAST_PRICE: Final = 0.01
+_PRICES_PER_MILLION: Final = {"Lora": 0.48, "Full": 0.54}
+_MIN_PRICE: Final = 0.01
 _USER_LIMIT: Final = 100.0
-_SECRET: Final = ("wandb_key", "wandb_api_key", "hf_api_token")
-_JOB: Final = {
-    "training_file": text(200, required=True),
-    "model": text(500),
-    "n_epochs": whole(1, 1_000),
-    "n_checkpoints": whole(0, 1_000),
-    "n_evals": whole(0, 1_000),
-    "learning_rate": number(0, 10),
-    "lr_scheduler": table(),
-    "warmup_ratio": number(0, 1),
-    "max_grad_norm": number(0, 1e9),
-    "weight_decay": number(0, 1e9),
-    "training_type": table(),
-    "training_method": table(),
-    "multimodal_params": table(),
-    "suffix": text(40),
-    "from_checkpoint": text(500),
-    "from_hf_model": text(500),
-    "packing": flag(),
-    "max_seq_length": whole(1, 10_000_000),
-    "random_seed": whole(-(2**63), 2**63),
-    "early_stopping_enabled": flag(),
-}
-_DEFAULTS: Final[Mapping[str, Any]] = {
-    "validation_file": "",
-    "n_epochs": 1,
-    "n_evals": 0,
-    "n_checkpoints": 1,
-    "learning_rate": 1e-5,
-    "lr_scheduler": {"lr_scheduler_type": "cosine", "lr_scheduler_args": {"min_lr_ratio": 0.0, "num_cycles": 0.5}},
-    "warmup_ratio": 0.0,
-    "max_grad_norm": 1.0,
-    "weight_decay": 0.0,
-    "training_method": {"method": "sft", "train_on_inputs": "auto"},
-}
-_SHOWN: Final = (
-    *_DEFAULTS, "training_file", "training_type", "multimodal_params", "suffix", "from_checkpoint", "from_hf_model",
-    "hf_model_revision", "packing", "max_seq_length", "random_seed", "wandb_base_url", "wandb_project_name", "wandb_name",
-    "wandb_entity", "early_stopping_enabled",
-)  # fmt: skip
+_SCHEDULER: Final = {"lr_scheduler_type": "cosine", "lr_scheduler_args": {"min_lr_ratio": 0.0, "num_cycles": 0.5}}
+
+
+class _JobData(RequestModel):
+    """What decides the price of a job."""
+
+    model: Name | None = None
+    training_file: Name
+    validation_file: Any = ""
+    n_epochs: int = Field(1, ge=1, le=1_000)
+    n_evals: int = Field(0, ge=0, le=1_000)
+    training_type: Any = None
+
+
+class _PriceRequest(_JobData):
+    refuses_unknown = False
+
+
+class _JobRequest(_JobData):
+    batch_size: Any = "max"
+    n_checkpoints: int = Field(1, ge=0, le=1_000)
+    learning_rate: float = Field(1e-5, ge=0, le=10)
+    lr_scheduler: dict[str, Any] = _SCHEDULER
+    warmup_ratio: float = Field(0.0, ge=0, le=1)
+    max_grad_norm: float = Field(1.0, ge=0, le=1e9)
+    weight_decay: float = Field(0.0, ge=0, le=1e9)
+    training_type: dict[str, Any] | None = None
+    training_method: dict[str, Any] = {"method": "sft", "train_on_inputs": "auto"}
+    multimodal_params: dict[str, Any] | None = None
+    suffix: str | None = Field(None, min_length=1, max_length=40)
+    from_checkpoint: Name | None = None
+    from_hf_model: Name | None = None
+    hf_model_revision: Any = None
+    hf_api_token: Any = Field(None, exclude=True)
+    packing: bool | None = None
+    max_seq_length: int | None = Field(None, ge=1, le=10_000_000)
+    random_seed: int | None = Field(None, ge=-(2**63), le=2**63)
+    early_stopping_enabled: bool | None = None
+    wandb_base_url: Any = None
+    wandb_project_name: Any = None
+    wandb_name: Any = None
+    wandb_entity: Any = None
+    wandb_key: Any = Field(None, exclude=True)
+    wandb_api_key: Any = Field(None, exclude=True)
+
+
+class _PreviewRequest(RequestModel):
+    model: Name
+    training_file: Name
+    top_k: int = Field(5, ge=1, le=1_000)
+    train_on_inputs: bool = False
+    training_method: Literal["sft"] = "sft"
 
 
 def create(context: RequestContext) -> dict[str, Any]:
-    """Start a job."""
-    body = dict(_DEFAULTS) | {name: value for name, value in check(context, context.body, _JOB).items() if value is not None}
-    base, limits = _base(context, body)
-    body["training_type"] = _training_type(context, body, limits)
-    batch = _batch(body, limits)
-    if body["n_epochs"] > limits["max_num_epochs"]:
+    """Creates a job."""
+    request = _JobRequest.read(context)
+    base_model, limits = _base_model(context, request)
+    training_type = _training_type(context, request, limits)
+    batch_size = _batch_size(request, training_type, limits)
+    if request.n_epochs > limits["max_num_epochs"]:
         raise bad_request(f"n_epochs may be {limits['max_num_epochs']} at most.", param="n_epochs")
-    data, checks = _data(context, body)
-    if body["n_evals"] and checks is None:
+    data, validation_data = _datasets(context, request)
+    if request.n_evals and validation_data is None:
         raise bad_request("n_evals needs a validation_file.", param="validation_file")
-    suffix = str(body.get("suffix") or "")
-    name = "-".join(filter(None, (base.rpartition("/")[2], re.sub(r"[^\w.-]", "", suffix), secrets.token_hex(4))))
-    job = FineTune(
+    suffix = request.suffix or ""
+    names = (base_model.rpartition("/")[2], re.sub(r"[^\w.-]", "", suffix), secrets.token_hex(4))
+    job = FineTuneJob(
         id=f"ft-{uuid.uuid4()}",
-        body={name: body[name] for name in _SHOWN if name in body},
-        clock=Clock(real_seconds(context.state.shelf), 1_800.0, stuck="[slow]" in suffix),
+        parameters={**request.model_dump(exclude_none=True, exclude={"model", "batch_size"}), "training_type": training_type},
+        clock=JobClock(context.state.job_seconds, 1_800.0, stuck="[slow]" in suffix),
         data=data,
-        checks=checks,
-        base=base,
-        output=f"{OWNER}/{name}",
-        batch=batch,
-        price=_price(data, checks, body),
+        validation_data=validation_data,
+        base_model=base_model,
+        output_name=f"{OWNER}/{'-'.join(filter(None, names))}",
+        batch_size=batch_size,
+        price=_price(request, data, validation_data, str(training_type["type"])),
         fails="[fail]" in suffix,
-        wandb=any(body.get(name) for name in ("wandb_key", "wandb_api_key")),
+        uses_wandb=bool(request.wandb_key or request.wandb_api_key),
     )
-    jobs_of(context)[job.id] = job
-    return job.shown(whole=False)
+    return context.stores.jobs.add(job.id, job).summary()
 
 
-def _base(context: RequestContext, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The model that is trained, with its limits; for a checkpoint, the one of its job."""
-    model, checkpoint = body.get("model"), body.get("from_checkpoint")
-    if model and checkpoint:
+def _base_model(context: RequestContext, request: _JobRequest) -> tuple[str, dict[str, Any]]:
+    """Returns the model to train, with its limits; for a checkpoint, the model of its job."""
+    if request.model and request.from_checkpoint:
         raise bad_request("model and from_checkpoint exclude each other.", param="from_checkpoint")
-    if not model and not checkpoint:
+    if not request.model and not request.from_checkpoint:
         raise bad_request("model is required.", param="model")
-    limits = _limits(context, str(model or str(checkpoint).partition(":")[0]))
+    limits = _limits(context, request.model or str(request.from_checkpoint).partition(":")[0])
     return limits["model_name"], limits
 
 
 def _limits(context: RequestContext, name: str) -> dict[str, Any]:
-    """The limits of a model, or of what a job was made of."""
-    job = jobs_of(context).get(name) or by_output(context, name)
-    if job is None and name.startswith("ft-"):
-        raise _missing(name)
-    return limits_of(job.base if job else name)
+    """Returns the limits of a model, of a job, or of a fine-tuned model."""
+    jobs = context.stores.jobs
+    job = jobs.find(name) if name.startswith("ft-") else jobs.by_output(name)
+    return limits_of(job.base_model if job else name)
 
 
-def _training_type(context: RequestContext, body: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+def _training_type(context: RequestContext, request: _JobRequest, limits: Mapping[str, Any]) -> dict[str, Any]:
     rank = limits["lora_training"]["default_rank"]
-    usual = {"type": "Lora", "lora_r": rank, "lora_alpha": 2 * rank, "lora_dropout": 0.0, "lora_trainable_modules": "all-linear"}
-    given = body.get("training_type")
-    if given is None:
-        parent = jobs_of(context).get(str(body.get("from_checkpoint") or "").partition(":")[0])
-        return parent.body["training_type"] if parent else usual
-    if given.get("type") not in ("Lora", "Full"):
+    default = {
+        "type": "Lora",
+        "lora_r": rank,
+        "lora_alpha": 2 * rank,
+        "lora_dropout": 0.0,
+        "lora_trainable_modules": "all-linear",
+    }
+    training_type = request.training_type
+    if training_type is None:
+        parent = context.stores.jobs.get((request.from_checkpoint or "").partition(":")[0])
+        return parent.parameters["training_type"] if parent else default
+    if training_type.get("type") not in ("Lora", "Full"):
         raise bad_request("training_type.type must be Lora or Full.", param="training_type")
-    if given["type"] == "Full":
+    if training_type["type"] == "Full":
         if limits["full_training"] is None:
-            raise bad_request(f"{limits['model_name']} cannot be trained in full.", param="training_type")
+            raise bad_request(f"{limits['model_name']} does not support full training.", param="training_type")
         return {"type": "Full"}
-    most = limits["lora_training"]["max_rank"]
-    merged = {**usual, **given}
-    if not whole(1, most).holds(merged["lora_r"]):
-        raise bad_request(f"training_type.lora_r must be a whole number from 1 to {most}.", param="training_type")
-    return merged
+    max_rank = limits["lora_training"]["max_rank"]
+    training_type = {**default, **training_type}
+    if not _is_int(training_type["lora_r"], 1, max_rank):
+        raise bad_request(f"training_type.lora_r must be a whole number from 1 to {max_rank}.", param="training_type")
+    return training_type
 
 
-def _batch(body: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
-    """Rows per step."""
-    bounds = limits["lora_training" if body["training_type"]["type"] == "Lora" else "full_training"]
-    method = body["training_method"].get("method")
+def _batch_size(request: _JobRequest, training_type: Mapping[str, Any], limits: Mapping[str, Any]) -> int:
+    bounds = limits["lora_training" if training_type["type"] == "Lora" else "full_training"]
+    method = request.training_method.get("method")
     if method not in ("sft", "dpo"):
         raise bad_request("training_method.method must be sft or dpo.", param="training_method")
-    most: int = bounds["max_batch_size_dpo" if method == "dpo" else "max_batch_size"]
-    size = body.get("batch_size", "max")
-    if size == "max":
-        return most
-    if not whole(bounds["min_batch_size"], most).holds(size):
-        raise bad_request(f"batch_size must be max, or a whole number from {bounds['min_batch_size']} to {most}.", "batch_size")
-    return int(size)
+    max_size: int = bounds["max_batch_size_dpo" if method == "dpo" else "max_batch_size"]
+    if request.batch_size == "max":
+        return max_size
+    if not _is_int(request.batch_size, bounds["min_batch_size"], max_size):
+        message = f"batch_size must be max, or a whole number from {bounds['min_batch_size']} to {max_size}."
+        raise bad_request(message, param="batch_size")
+    return int(request.batch_size)
 
 
-def _data(context: RequestContext, body: Mapping[str, Any]) -> tuple[Dataset, Dataset | None]:
-    checks = body.get("validation_file")
-    return (
-        dataset(context, body["training_file"], "fine-tune", "training_file"),
-        dataset(context, checks, "fine-tune", "validation_file") if checks else None,
-    )
+def _is_int(value: Any, minimum: int, maximum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum
 
 
-def _price(data: Dataset, checks: Dataset | None, body: Mapping[str, Any]) -> float:
-    """In dollars."""
-    trained = data.tokens * body["n_epochs"]
-    measured = checks.tokens * body["n_evals"] if checks else 0
-    kind = str((body.get("training_type") or {}).get("type"))
-    price = (trained + measured) / 1e6 * _PER_MILLION.get(kind, _PER_MILLION["Lora"])
-    return round(max(_LEAST_PRICE, float(price)), 6)
+def _datasets(context: RequestContext, request: _JobData) -> tuple[DatasetFile, DatasetFile | None]:
+    files = context.stores.files
+    data = open_dataset(files, request.training_file, "fine-tune", "training_file")
+    if not request.validation_file:
+        return data, None
+    return data, open_dataset(files, request.validation_file, "fine-tune", "validation_file")
+
+
+def _price(request: _JobData, data: DatasetFile, validation_data: DatasetFile | None, training_type: str) -> float:
+    """Returns the price in US dollars."""
+    tokens = data.tokens * request.n_epochs + (validation_data.tokens * request.n_evals if validation_data else 0)
+    price = tokens / 1e6 * _PRICES_PER_MILLION.get(training_type, _PRICES_PER_MILLION["Lora"])
+    return round(max(_MIN_PRICE, float(price)), 6)
 
 
 def estimate_price(context: RequestContext) -> dict[str, Any]:
-    """Estimate a price; without one, the fields of the older answer are there all the same."""
-    body = dict(_DEFAULTS) | check(context, context.body, {name: _JOB[name] for name in ("training_file", "n_epochs", "n_evals")})
-    if body.get("model"):
-        _limits(context, str(body["model"]))
-    data, checks = _data(context, body)
-    reason = _unavailable("train", data) or (_unavailable("eval", checks) if checks else "")
-    price = 0.0 if reason else _price(data, checks, body)
-    told = {
+    """Estimates a price. Where there is none, the response still has the fields of older versions."""
+    request = _PriceRequest.read(context)
+    if request.model:
+        _limits(context, request.model)
+    data, validation_data = _datasets(context, request)
+    reason = _unavailable_reason("train", data) or (_unavailable_reason("eval", validation_data) if validation_data else "")
+    training_type = str((request.training_type or {}).get("type"))
+    price = 0.0 if reason else _price(request, data, validation_data, training_type)
+    estimate = {
         "estimated_total_price": price,
         "user_limit": _USER_LIMIT,
-        "estimated_train_token_count": data.tokens * body["n_epochs"],
-        "estimated_eval_token_count": checks.tokens * body["n_evals"] if checks else 0,
+        "estimated_train_token_count": data.tokens * request.n_epochs,
+        "estimated_eval_token_count": validation_data.tokens * request.n_evals if validation_data else 0,
         "allowed_to_proceed": price <= _USER_LIMIT,
         "estimation_available": not reason,
     }
-    return told | {"unavailable_reason": reason} if reason else told
+    return estimate | {"unavailable_reason": reason} if reason else estimate
 
 
-def _unavailable(which: str, data: Dataset) -> str:
-    return f"{which}_file_invalid" if data.fault else "" if data.ready else f"{which}_file_not_validated"
+def _unavailable_reason(kind: str, data: DatasetFile) -> str:
+    return f"{kind}_file_invalid" if data.error else "" if data.is_checked else f"{kind}_file_not_validated"
 
 
-def listed(context: RequestContext) -> dict[str, Any]:
-    """List jobs, the newest first."""
-    return {"object": "list", "data": [job.shown(whole=False) for job in reversed(jobs_of(context).values())]}
+def list_jobs(context: RequestContext) -> dict[str, Any]:
+    """Lists jobs, the newest first."""
+    return {"object": "list", "data": [job.summary() for job in context.stores.jobs.newest_first()]}
 
 
 def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Show a job."""
-    return _find(context).shown(whole=True)
+    """Returns a job."""
+    return _job(context).details()
 
 
 def cancel(context: RequestContext) -> dict[str, Any]:
-    """Cancel a job that has not ended."""
-    job = _find(context)
+    """Cancels a job that has not ended."""
+    job = _job(context)
     if job.status() in _ENDED:
         raise bad_request(f"The job {job.id} is {job.status()}; there is nothing to cancel.", param="id")
     job.cancel()
-    return job.shown(whole=False)
+    return job.summary()
 
 
 def delete(context: RequestContext) -> dict[str, Any]:
-    """Delete a job."""
-    job = _find(context)
-    if job.status() not in _ENDED and context.request.query_params.get("force", "").lower() != "true":
-        job.cancel()
-    del jobs_of(context)[job.id]
+    """Deletes a job."""
+    job = _job(context)
+    del context.stores.jobs[job.id]
     return {"message": f"The job {job.id} is deleted."}
 
 
 def events(context: RequestContext) -> dict[str, Any]:
-    """Tell a job's diary."""
-    return {"object": "list", "data": _find(context).events()}
+    """Lists the events of a job."""
+    return {"object": "list", "data": _job(context).events()}
 
 
 def checkpoints(context: RequestContext) -> dict[str, Any]:
-    """List what a job has kept."""
-    return {"object": "list", "data": _find(context).checkpoints()}
+    """Lists the checkpoints of a job."""
+    return {"object": "list", "data": _job(context).checkpoints()}
 
 
 def metrics(context: RequestContext) -> dict[str, Any]:
-    """Show what was measured; what is wanted stands in the query, or in a body as the first description had it."""
-    asked = {**(context.body if isinstance(context.body, dict) else {}), **context.request.query_params}
-    bounds = {name: _number(asked, name) for name in ("global_step_from", "global_step_to", "resolution")}
-    first, last = bounds["global_step_from"], bounds["global_step_to"]
-    since, until = str(asked.get("logged_at_from") or ""), str(asked.get("logged_at_to") or "~")
+    """Returns metrics. Filters are in the query, or in a body as in the first version of the API."""
+    filters = {**(context.body if isinstance(context.body, dict) else {}), **context.request.query_params}
+    first, last, count = (_optional_int(filters, name) for name in ("global_step_from", "global_step_to", "resolution"))
+    since, until = str(filters.get("logged_at_from") or ""), str(filters.get("logged_at_to") or "~")
     rows = [
         row
-        for at, row in _find(context).metrics()
+        for at, row in _job(context).metrics()
         if (first is None or row["train/global_step"] >= first)
         and (last is None or row["train/global_step"] <= last)
         and since.rstrip("Z") <= at.rstrip("Z") <= until.rstrip("Z")
     ]
-    points = bounds["resolution"]
-    if points and len(rows) > points:
-        rows = [rows[round(at * (len(rows) - 1) / max(points - 1, 1))] for at in range(points)]
+    if count and len(rows) > count:
+        rows = [rows[round(index * (len(rows) - 1) / max(count - 1, 1))] for index in range(count)]
     return {"metrics": rows}
 
 
-def _number(asked: Mapping[str, Any], name: str) -> int | None:
-    value = asked.get(name)
+def _optional_int(values: Mapping[str, Any], name: str) -> int | None:
+    value = values.get(name)
     if value is None or value == "":
         return None
     if not re.fullmatch(r"-?\d{1,18}", str(value)):
@@ -262,110 +275,89 @@ def _number(asked: Mapping[str, Any], name: str) -> int | None:
 
 
 def model_limits(context: RequestContext) -> dict[str, Any]:
-    """Show what a model takes."""
+    """Returns the limits of a model."""
     query = context.request.query_params
-    # The asynchronous half of the 1.x SDK has the other word.
-    name = query.get("model_name") or query.get("model")
+    name = query.get("model_name") or query.get("model")  # the asynchronous client of the 1.x SDK sends the latter
     if not name:
         raise bad_request("model_name is required.", param="model_name")
     return _limits(context, name)
 
 
-def supported(context: RequestContext) -> dict[str, Any]:
-    """Name the models that can be trained."""
-    return {"models": trainable()}
+def list_trainable(context: RequestContext) -> dict[str, Any]:
+    """Lists the models that can be fine-tuned."""
+    return {"models": trainable_models()}
 
 
 def preview(context: RequestContext) -> dict[str, Any]:
-    """Show rows in tokens."""
-    body = check(
-        context,
-        context.body,
-        {
-            "model": text(500, required=True),
-            "training_file": text(200, required=True),
-            "top_k": whole(1, 1_000),
-            "train_on_inputs": flag(),
-            "training_method": one_of("sft"),
-        },
-    )
-    limits = _limits(context, body["model"])
-    data = dataset(context, body["training_file"], "fine-tune", "training_file")
-    if data.fault:
-        raise bad_request(f"{data.id} cannot be shown: {data.fault}", param="training_file")
-    longest = limits["max_seq_length_sft"]
-    on_inputs = body.get("train_on_inputs", False)
+    """Returns training rows in tokens."""
+    request = _PreviewRequest.read(context)
+    limits = _limits(context, request.model)
+    data = open_dataset(context.stores.files, request.training_file, "fine-tune", "training_file")
+    if data.error:
+        raise bad_request(f"There is no preview of {data.id}: {data.error}", param="training_file")
+    max_length = limits["max_seq_length_sft"]
     return {
         "model": limits["model_name"],
-        "dataset_format": data.kind,
-        "max_seq_length": longest,
-        "train_on_inputs": on_inputs,
-        "rows": [row_preview(row, on_inputs, longest) for row in data.rows[: body.get("top_k", 5)]],
+        "dataset_format": data.format,
+        "max_seq_length": max_length,
+        "train_on_inputs": request.train_on_inputs,
+        "rows": [row_preview(row, request.train_on_inputs, max_length) for row in data.rows[: request.top_k]],
     }
 
 
 def download(context: RequestContext) -> Response:
-    """Give the archive of a model, or a stretch of it."""
+    """Returns the archive of a model, or a range of it."""
     query = context.request.query_params
-    job = jobs_of(context).get(query.get("ft_id", ""))
-    if job is None:
-        raise _missing(query.get("ft_id", ""))
-    step, kind = _wanted(job, query.get("checkpoint_step", ""), query.get("checkpoint", ""))
-    name = f"{job.id} {kind} {step}"
-    kept: dict[str, Stored] = context.state.shelf.setdefault("archives", {})
-    if name not in kept:
-        kept[name] = Stored.of(context.state, archive(job, kind, step))
-    return content(context, kept[name], MEDIA_TYPE)
+    job = context.stores.jobs.find(query.get("ft_id", ""))
+    step, kind = _checkpoint(job, query.get("checkpoint_step", ""), query.get("checkpoint", ""))
+    name, archives = f"{job.id} {kind} {step}", context.stores.archives
+    if name not in archives:
+        archives[name] = context.state.folder.write(model_archive(job, kind, step))
+    return content_response(context.request, archives[name], MEDIA_TYPE)
 
 
-def tokenized_dataset(context: RequestContext) -> dict[str, Any]:
-    """Give the address of the training data in tokens, once they have been read."""
-    job = _find(context)
-    if job.fault or job.steps_done() == 0:
-        raise bad_request(f"The job {job.id} is {job.status()}; its data are not in tokens yet.", param="id")
-    name, data = f"{job.id}-tokenized.tar.gz", tokenized(job)
-    expires = stamp(datetime.now(UTC) + timedelta(hours=1))
-    facts = {"filename": name, "content_type": MEDIA_TYPE, "size": len(data), "expires_at": expires}
-    return {"url": keep(context, name, data, MEDIA_TYPE), **facts}
-
-
-def _wanted(job: FineTune, step: str, kind: str) -> tuple[int, str]:
-    """Which state is meant. A step wins over a kind."""
+def _checkpoint(job: FineTuneJob, step: str, kind: str) -> tuple[int, str]:
+    """Returns the requested step and kind of model. A step takes precedence over a kind."""
     if step:
-        at = _number({"checkpoint_step": step}, "checkpoint_step")
-        if at not in [checkpoint["step"] for checkpoint in job.checkpoints()]:
-            raise ApiError(
-                404, f"The job {job.id} has no checkpoint at step {step[:20]}.", param="checkpoint_step", code="not_found"
-            )
-        assert at is not None
-        return at, "adapter" if kind == "adapter" else "model"
-    allowed = ("merged", "adapter") if job.is_lora else ("model_output_path",)
-    if kind not in allowed:
-        raise bad_request(f"checkpoint must be {' or '.join(allowed)} for this job.", param="checkpoint")
+        number = _optional_int({"checkpoint_step": step}, "checkpoint_step")
+        if number is None or number not in [checkpoint["step"] for checkpoint in job.checkpoints()]:
+            message = f"The job {job.id} has no checkpoint at step {step[:20]}."
+            raise ApiError(404, message, param="checkpoint_step", code="not_found")
+        return number, "adapter" if kind == "adapter" else "model"
+    kinds = ("merged", "adapter") if job.is_lora else ("model_output_path",)
+    if kind not in kinds:
+        raise bad_request(f"checkpoint must be {' or '.join(kinds)} for this job.", param="checkpoint")
     if job.status() != "completed":
         raise bad_request(f"The job {job.id} is {job.status()}; its model is not ready.", param="ft_id")
     return job.steps, "adapter" if kind == "adapter" else "model"
 
 
-def _find(context: RequestContext) -> FineTune:
-    id = context.request.path_params["id"]
-    found = jobs_of(context).get(id)
-    if found is None:
-        raise _missing(id)
-    return found
+def tokenized_dataset(context: RequestContext) -> dict[str, Any]:
+    """Returns the URL of the training data in tokens, once training has started."""
+    job = _job(context)
+    if job.error or job.steps_done() == 0:
+        raise bad_request(f"The job {job.id} is {job.status()}; its data is not tokenized yet.", param="id")
+    name, data = f"{job.id}-tokenized.tar.gz", tokenized_archive(job)
+    return {
+        "url": publish(context, name, data, MEDIA_TYPE),
+        "filename": name,
+        "content_type": MEDIA_TYPE,
+        "size": len(data),
+        "expires_at": timestamp(datetime.now(UTC) + timedelta(hours=1)),
+    }
 
 
-def _missing(id: str) -> ApiError:
-    return ApiError(404, f"There is no fine-tuning job {json.dumps(id[:100])}.", param="id", code="not_found")
+def _job(context: RequestContext) -> FineTuneJob:
+    return context.stores.jobs.find(context.path_id)
 
 
 ROUTES: Any = [
-    json_route("/v1/fine-tunes", listed, method="GET"),
+    json_route("/v1/fine-tunes", list_jobs, method="GET"),
     json_route("/v1/fine-tunes", create),
     json_route("/v1/fine-tunes/estimate-price", estimate_price),
     json_route("/v1/fine-tunes/preview", preview),
     json_route("/v1/fine-tunes/models/limits", model_limits, method="GET"),
-    json_route("/v1/fine-tunes/models/supported", supported, method="GET"),
+    json_route("/v1/fine-tunes/models/supported", list_trainable, method="GET"),
     json_route("/v1/fine-tunes/{id}", retrieve, method="GET"),
     json_route("/v1/fine-tunes/{id}", delete, method="DELETE"),
     json_route("/v1/fine-tunes/{id}/cancel", cancel, needs_object=False),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
 from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.routes.models import served
+from together_adapters.emulator.store.catalogue import find_model
 
 _KNOWN: Final = {"model", "query", "documents", "top_n", "return_documents", "rank_fields"}
 
@@ -21,7 +21,7 @@ _READ: Final = 4_000
 def rerank(context: RequestContext) -> dict[str, Any]:
     """Answer a rerank request. Unknown keys are always refused, as the service's schema demands."""
     body = context.body
-    model, facts = served(body)
+    model, facts = find_model(body)
     for name in sorted(set(body) - _KNOWN):
         raise bad_request(f"Unrecognized request argument supplied: {name}", param=name)
     query = body.get("query")

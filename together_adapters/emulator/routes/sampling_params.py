@@ -1,115 +1,149 @@
-"""Sampling parameters that chat and plain completions share: their types, and the few that matter to an emulator."""
+"""What chat and text completions share: sampling parameters, and the chunks of a streamed text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
+from together_adapters.emulator.engine.completion import (
+    BIG_SEED,
+    logprob,
+    openai_logprobs,
+    together_logprobs,
+    token_id,
+    top_logprobs,
+)
+from together_adapters.emulator.engine.text_features import tokenize
+from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.errors import ApiError, bad_request, context_too_long, unprocessable
 from together_adapters.emulator.http.routing import RequestContext
+from together_adapters.emulator.http.validation import RequestModel
 from together_adapters.types.capabilities import Capabilities
 
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+EOS_TOKEN: int = 128_009
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+class SamplingParams(RequestModel):
+    """Parameters of both kinds of completions. Many are only validated: they change nothing here."""
+
+    known: ClassVar[frozenset[str]] = frozenset({"model", "compliance"})
+    lenient_only: ClassVar[frozenset[str]] = frozenset({"max_completion_tokens"})  # which is OpenAI's name
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    stop: str | list[str] = Field([], description="a string or an array of strings")
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = None
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, Any] | None = None
+    seed: int | None = None
+    n: int = Field(1, ge=1, le=128)
+    stream: bool = False
+    stream_options: dict[str, Any] = {}
+    logprobs: bool | Annotated[int, Field(ge=0, le=20)] = Field(False, description="a boolean or a whole number up to 20")
+    top_logprobs: int = Field(0, ge=0, le=20)
+    echo: bool = False
+    safety_model: str | None = None
+    reasoning: dict[str, Any] = {}
+    reasoning_effort: str = "medium"
+    chat_template_kwargs: dict[str, Any] = {}
+    response_format: dict[str, Any] | None = None
+    tools: list[Any] | None = None
+    tool_choice: str | dict[str, Any] | None = Field(None, description="a string or an object")
+    context_length_exceeded_behavior: Literal["truncate", "error"] = "error"
+
+    @classmethod
+    def read_with_limit(
+        cls, context: RequestContext, facts: Capabilities, prompt_tokens: int
+    ) -> tuple[SamplingParams, int | None]:
+        """Validates the parameters of a request; returns them with the number of tokens that may be generated.
+
+        Raises:
+            ApiError: A parameter is not valid, or the prompt is longer than the context of the model.
+        """
+        params = cls.read(context)
+        if params.stream and params.n > 1:
+            raise bad_request("n must be 1 when streaming.", param="n")
+        max_tokens = params.max_tokens or params.max_completion_tokens
+        room = facts.context_length - prompt_tokens
+        if room >= (max_tokens or 1):
+            return params, max_tokens
+        if params.context_length_exceeded_behavior == "truncate" and room >= 1:
+            return params, room
+        raise context_too_long(facts.context_length, prompt_tokens, max_tokens or 0)
+
+    @property
+    def stop_sequences(self) -> tuple[str, ...]:
+        """The stop sequences."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def logprob_count(self) -> int | None:
+        """How many log-probabilities to return per token; None for none."""
+        if self.logprobs is False or (self.logprobs == 0 and self.logprobs is not True):
+            return None
+        return max(self.top_logprobs, int(self.logprobs))
+
+    def seed_of_response(self, behaviour: Behaviour) -> int:
+        """Returns the seed that the response reports."""
+        return self.seed if self.seed is not None else BIG_SEED if behaviour.seed_above_int64 else 7
+
+    def echoed_prompt(self, prompt: str, logprobs: int | None) -> list[dict[str, Any]]:
+        """Returns the prompt as `echo` adds it to a response."""
+        if not self.echo:
+            return []
+        if logprobs is None:
+            return [{"text": prompt}]
+        scores = together_logprobs(tokenize(prompt), logprobs)
+        return [{"text": prompt, "logprobs": scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}}]
+
+    def has_usage(self, behaviour: Behaviour) -> bool:
+        """Returns whether a stream contains its usage."""
+        position = behaviour.usage
+        is_requested = bool(self.stream_options.get("include_usage"))
+        return position in ("finish", "separate") or (is_requested and position.startswith("asked"))
+
+    @staticmethod
+    def api_error(message: str, param: str) -> ApiError:
+        """Returns the error response for a parameter."""
+        return unprocessable(message, param=param)
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+def text_deltas(
+    tokens: list[str], behaviour: Behaviour, logprobs: int | None, logprobs_format: str
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yields the deltas of a streamed text, each with further fields of its choice."""
+    if logprobs is None:
+        for text in _chunks(tokens, behaviour.pieces, behaviour.chunk_tokens):
+            yield {"content": text, "token_id": token_id(text) if behaviour.echo_ids else None}, {}
+        return
+    for index, token in enumerate(tokens):
+        fields: dict[str, Any] = {"logprobs": logprob(token, index)}
+        if logprobs_format == "openai":
+            fields = {"logprobs": openai_logprobs([token], logprobs, index)}
+        elif logprobs > 1:
+            fields["top_logprobs"] = top_logprobs(token, index, logprobs)
+        yield {"content": token, "token_id": token_id(token) if behaviour.echo_ids else None}, fields
 
 
-_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "max_tokens": (lambda value: _whole(value) and value >= 1, "a whole number of at least 1"),
-    "max_completion_tokens": (lambda value: _whole(value) and value >= 1, "a whole number of at least 1"),
-    "stop": (_texts, "a string or an array of strings"),
-    "temperature": (lambda value: _number(value) and 0 <= value <= 2, "a number from 0 to 2"),
-    "top_p": (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1"),
-    "top_k": (_whole, "a whole number"),
-    "min_p": (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1"),
-    "repetition_penalty": (_number, "a number"),
-    "presence_penalty": (lambda value: _number(value) and -2 <= value <= 2, "a number from -2 to 2"),
-    "frequency_penalty": (lambda value: _number(value) and -2 <= value <= 2, "a number from -2 to 2"),
-    "logit_bias": (lambda value: isinstance(value, dict), "an object"),
-    "seed": (_whole, "a whole number"),
-    "n": (lambda value: _whole(value) and 1 <= value <= 128, "a whole number from 1 to 128"),
-    "stream": (lambda value: isinstance(value, bool), "a boolean"),
-    "stream_options": (lambda value: isinstance(value, dict), "an object"),
-    "logprobs": (lambda value: isinstance(value, bool) or (_whole(value) and 0 <= value <= 20), "a boolean or a number to 20"),
-    "top_logprobs": (lambda value: _whole(value) and 0 <= value <= 20, "a whole number from 0 to 20"),
-    "echo": (lambda value: isinstance(value, bool), "a boolean"),
-    "safety_model": (lambda value: isinstance(value, str), "a string"),
-    "reasoning": (lambda value: isinstance(value, dict), "an object"),
-    "reasoning_effort": (lambda value: isinstance(value, str), "a string"),
-    "chat_template_kwargs": (lambda value: isinstance(value, dict), "an object"),
-    "response_format": (lambda value: isinstance(value, dict), "an object"),
-    "tools": (lambda value: isinstance(value, list), "an array"),
-    "tool_choice": (lambda value: isinstance(value, str | dict), "a string or an object"),
-    "context_length_exceeded_behavior": (lambda value: value in ("truncate", "error"), "truncate or error"),
-}
-SHARED: Final = frozenset(_RULES) - {"max_completion_tokens"} | {"model", "compliance"}
+def _chunks(tokens: list[str], max_length: int | None, count: int) -> Iterator[str]:
+    """Yields the texts of chunks: of `max_length` characters if that is given, otherwise of `count` tokens."""
+    if max_length is not None:
+        text = "".join(tokens)
+        yield from (text[start : start + max_length] for start in range(0, len(text), max_length))
+    elif count == 1:
+        yield from tokens
+    else:
+        yield from ("".join(tokens[start : start + count]) for start in range(0, len(tokens), count))
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The parameters that change an answer here."""
-
-    max_tokens: int | None
-    stop: tuple[str, ...]
-    n: int
-    stream: bool
-    usage_asked: bool
-    logprobs: int | None
-    echo: bool
-    seed: int | None
-
-
-def read(context: RequestContext, known: frozenset[str], facts: Capabilities, prompt_tokens: int) -> Parameters:
-    """Check and read the parameters of a request.
-
-    Raises:
-        ApiError: One has a wrong type or value, is unknown to a strict server, or the prompt does not fit.
-    """
-    body = context.body
-    for name, value in body.items():
-        if context.behaviour.strict and name not in known:
-            raise ApiError(422, f"Input validation error: unknown parameter {name}", param=name)
-        if value is not None and name in _RULES and not _RULES[name][0](value):
-            raise unprocessable(f"{name} must be {_RULES[name][1]}", param=name)
-    stream, n = bool(body.get("stream")), body.get("n") or 1
-    if stream and n > 1:
-        raise bad_request("n must be 1 when streaming.", param="n")
-    stop = body.get("stop") or ()
-    return Parameters(
-        max_tokens=_fitting(body, facts, prompt_tokens),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        n=n,
-        stream=stream,
-        usage_asked=bool((body.get("stream_options") or {}).get("include_usage")),
-        logprobs=_logprobs(body),
-        echo=bool(body.get("echo")),
-        seed=body.get("seed"),
-    )
-
-
-def _fitting(body: dict[str, Any], facts: Capabilities, prompt_tokens: int) -> int | None:
-    asked: int | None = body.get("max_tokens") or body.get("max_completion_tokens")
-    room = facts.context_length - prompt_tokens
-    if room >= (asked or 1):
-        return asked
-    if body.get("context_length_exceeded_behavior") == "truncate" and room >= 1:
-        return room
-    raise context_too_long(facts.context_length, prompt_tokens, asked or 0)
-
-
-def _logprobs(body: dict[str, Any]) -> int | None:
-    """How many alternatives are wanted; None when no log-probabilities are."""
-    asked = body.get("logprobs")
-    if asked is None or asked is False or (asked == 0 and asked is not True):
+def logprobs_of(tokens: list[str], logprobs: int | None, logprobs_format: str) -> dict[str, Any] | None:
+    """Returns the log-probabilities of a choice."""
+    if logprobs is None:
         return None
-    top = body.get("top_logprobs")
-    return max(top or 0, 1 if asked is True else asked)
+    return openai_logprobs(tokens, logprobs) if logprobs_format == "openai" else together_logprobs(tokens, logprobs)

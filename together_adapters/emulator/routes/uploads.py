@@ -1,87 +1,55 @@
-"""Uploads: the start that answers with a redirect, storage that takes bytes without a key, parts, and the one-shot form.
+"""Uploads: in one request, through a redirect to storage, or in parts.
 
-Storage plays a second host: it refuses a request that carries the key, or whose signature is not the one it gave.
+Storage acts as another host: it refuses requests that carry the API key, or whose signature is not the one of the URL.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.http.errors import ApiError, bad_request
-from together_adapters.emulator.http.multipart import Upload, form_of, form_route
+from together_adapters.emulator.http.faults import JSON_TYPE
+from together_adapters.emulator.http.multipart import FormFile, form_of, form_route
 from together_adapters.emulator.http.routing import UPLOADED, UPLOADS, RequestContext, json_route
-from together_adapters.emulator.routes.files import StoredFile, files_of, new_file, process
-from together_adapters.emulator.store.disk import Stored
+from together_adapters.emulator.http.sse import compact
+from together_adapters.emulator.http.validation import RequestModel
+from together_adapters.emulator.store.disk import StoredContent
+from together_adapters.emulator.store.file_store import FileType, Purpose, StoredFile
+from together_adapters.emulator.store.upload_store import SIGNATURE, MultipartUpload, UploadSlot
 
-_MOST_PARTS: Final = 250
-_SIGNED: Final = "X-Emulator-Signature"
-
-
-@dataclass
-class Place:
-    """Where one body may be put, once or several times.
-
-    Attributes:
-        headers: Headers that the request must carry.
-        content: What was put there.
-    """
-
-    signature: str = field(default_factory=lambda: secrets.token_hex(16))
-    headers: dict[str, str] = field(default_factory=dict)
-    content: Stored | None = None
+_MAX_PARTS: Final = 250
 
 
-@dataclass
-class Multipart:
-    """A file on its way in parts."""
-
-    file: StoredFile
-    size: int
-    paths: list[str]
-
-
-class Storage:
-    """The places of one emulator, and the uploads in parts that use them."""
-
-    def __init__(self) -> None:
-        self.places: dict[str, Place] = {}
-        self.multipart: dict[str, Multipart] = {}
-        self.lock = threading.Lock()
-
-    def discard(self, id: str) -> Multipart:
-        """Forget an upload in parts, with what has arrived of it."""
-        upload = self.multipart.pop(id)
-        for path in upload.paths:
-            if (place := self.places.pop(path)).content:
-                place.content.remove()
-        return upload
+class _NewFile(RequestModel):
+    refuses_unknown = False
+    file_name: str = Field(min_length=1)
+    purpose: Purpose
+    file_type: FileType
+    checksum: str = ""
 
 
-def storage_of(context: RequestContext) -> Storage:
-    """Return the storage of an emulator."""
-    found: Storage = context.state.shelf.setdefault("uploads", Storage())
-    return found
+class _NewMultipartUpload(_NewFile):
+    file_size: int = Field(ge=1)
+    num_parts: int = Field(ge=1, le=_MAX_PARTS)
 
 
-def _start(context: RequestContext) -> Any:
-    """`POST /v1/files`, as a form of either kind or as JSON."""
+def start(context: RequestContext) -> Any:
+    """`POST /v1/files`: as a form of either kind, or as JSON."""
     fields = _fields(context)
-    if isinstance(fields.get("file"), Upload):
-        return _taken(context, fields)  # as OpenAI's client sends it
-    file = new_file(context, fields)
+    if isinstance(fields.get("file"), FormFile):
+        return _store_form(context, fields)  # as OpenAI's client sends it
+    file = _new_file(context, _NewFile.read(context, _with_type(fields)))
     if isinstance(file, Response):
         return file
-    files_of(context.state).add(file)
-    place = Place()
-    path = f"{UPLOADS}{file.id}/{file.type}"
-    storage_of(context).places[path] = place
-    return Response(b"", 302, {"location": _url(context, path, place), "x-together-file-id": file.id})
+    context.stores.files.put(file)
+    path, slot = _path_of(file), UploadSlot()
+    context.stores.uploads.slots[path] = slot
+    return Response(b"", 302, {"location": _url(context, path, slot), "x-together-file-id": file.id})
 
 
 def _fields(context: RequestContext) -> dict[str, Any]:
@@ -91,145 +59,155 @@ def _fields(context: RequestContext) -> dict[str, Any]:
     return context.body if isinstance(context.body, dict) else form_of(context)
 
 
-def _put(context: RequestContext) -> Response:
-    """`PUT` to a place in storage."""
-    request = context.request
-    arrived: Stored = request.scope[UPLOADED]
+def _with_type(fields: dict[str, Any]) -> dict[str, Any]:
+    """Adds the file type, by default the suffix of the name."""
+    return {**fields, "file_type": fields.get("file_type") or str(fields.get("file_name")).rpartition(".")[2]}
+
+
+def _new_file(context: RequestContext, new: _NewFile) -> StoredFile | Response:
+    """Returns the file that an upload announces, or the response that says that its content exists already."""
+    if duplicate := context.stores.files.duplicate(new.checksum, new.purpose):
+        error = ApiError(409, "A file with this content exists already.", code="conflict").body()
+        return Response(compact({**error, "file_id": duplicate.id}), 409, media_type=JSON_TYPE)
+    return StoredFile(new.file_name.replace("\\", "/").rpartition("/")[2], new.purpose, new.file_type, new.checksum)
+
+
+def put(context: RequestContext) -> Response:
+    """`PUT` to an upload URL."""
+    content: StoredContent = context.request.scope[UPLOADED]
     try:
-        place = _place(context)
+        slot = _slot(context)
     except ApiError:
-        arrived.remove()
+        content.remove()
         raise
-    if place.content:
-        place.content.remove()
-    place.content = arrived
-    return Response(b"", 200, {"etag": f'"{arrived.md5}"'})
+    if slot.content:
+        slot.content.remove()
+    slot.content = content
+    return Response(b"", 200, {"etag": f'"{content.md5}"'})
 
 
-def _place(context: RequestContext) -> Place:
+def _slot(context: RequestContext) -> UploadSlot:
     headers = context.request.headers
-    place = storage_of(context).places.get(context.request.scope["path"])
-    if place is None:
-        raise ApiError(404, "There is no such place in storage.", code="NoSuchKey")
+    slot = context.stores.uploads.slots.get(context.request.scope["path"])
+    if slot is None:
+        raise ApiError(404, "There is no such object in storage.", code="NoSuchKey")
     if "authorization" in headers or "cookie" in headers:
-        raise ApiError(400, "Only one way to sign a request is allowed: the address, or a header.", code="InvalidArgument")
-    if context.request.query_params.get(_SIGNED) != place.signature:
-        raise ApiError(403, "The signature of the address does not match.", code="SignatureDoesNotMatch")
-    if any(headers.get(name) != value for name, value in place.headers.items()):
-        raise ApiError(403, "A header that was signed is missing.", code="SignatureDoesNotMatch")
+        raise ApiError(400, "Only one way to sign a request is allowed: the URL, or a header.", code="InvalidArgument")
+    if context.request.query_params.get(SIGNATURE) != slot.signature:
+        raise ApiError(403, "The signature of the URL does not match.", code="SignatureDoesNotMatch")
+    if any(headers.get(name) != value for name, value in slot.headers.items()):
+        raise ApiError(403, "A signed header is missing.", code="SignatureDoesNotMatch")
     if "content-length" not in headers:
-        raise ApiError(411, "Storage wants to know the length of a body.", code="MissingContentLength")
-    return place
+        raise ApiError(411, "Storage requires the length of a body.", code="MissingContentLength")
+    return slot
 
 
-def _preprocess(context: RequestContext) -> dict[str, Any]:
-    """`POST /v1/files/{id}/preprocess`."""
-    file = files_of(context.state).get(context.request.path_params["id"])
-    path = f"{UPLOADS}{file.id}/{file.type}"
-    place = storage_of(context).places.get(path)
+def preprocess(context: RequestContext) -> dict[str, Any]:
+    """`POST /v1/files/{id}/preprocess`: completes an upload."""
+    file, slots = context.stores.files.find(context.path_id), context.stores.uploads.slots
     if file.content is None:
-        if place is None or place.content is None:
+        slot = slots.get(_path_of(file))
+        if slot is None or slot.content is None:
             raise bad_request("The content of the file has not arrived.")
-        if file.checksum and place.content.sha256 != file.checksum:
-            raise bad_request("What arrived has another checksum.", code="BadDigest")
-        file.content = place.content
-        del storage_of(context).places[path]
-        process(context.state, file)
-    return file.shown()
+        if file.checksum and slot.content.sha256 != file.checksum:
+            raise bad_request("The content has another checksum.", code="BadDigest")
+        file.content = slot.content
+        del slots[_path_of(file)]
+        context.stores.files.start_check(file)
+    return file.to_dict()
 
 
-def _initiate(context: RequestContext) -> Any:
+def initiate(context: RequestContext) -> Any:
     """`POST /v1/files/multipart/initiate`."""
-    body = context.body
-    size, count = body.get("file_size"), body.get("num_parts")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise bad_request("file_size must be a positive number.", param="file_size")
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_PARTS:
-        raise bad_request(f"num_parts must be a number from 1 to {_MOST_PARTS}.", param="num_parts")
-    file = new_file(context, body)
+    new = _NewMultipartUpload.read(context, _with_type(context.body))
+    file = _new_file(context, new)
     if isinstance(file, Response):
         return file
     id = f"upload-{secrets.token_hex(12)}"
-    storage = storage_of(context)
-    paths = [f"{UPLOADS}{id}/part-{number}" for number in range(1, count + 1)]
+    uploads = context.stores.uploads
+    paths = [f"{UPLOADS}{id}/part-{number}" for number in range(1, new.num_parts + 1)]
     parts = []
     for number, path in enumerate(paths, 1):
-        place = storage.places[path] = Place(headers={"x-emulator-part": str(number)})
-        parts.append({"PartNumber": number, "URL": _url(context, path, place), "Headers": dict(place.headers)})
-    storage.multipart[id] = Multipart(file, size, paths)
+        slot = uploads.slots[path] = UploadSlot(headers={"x-emulator-part": str(number)})
+        parts.append({"PartNumber": number, "URL": _url(context, path, slot), "Headers": dict(slot.headers)})
+    uploads.multipart[id] = MultipartUpload(file, new.file_size, paths)
     return {"upload_id": id, "file_id": file.id, "parts": parts}
 
 
-def _complete(context: RequestContext) -> dict[str, Any]:
+def complete(context: RequestContext) -> dict[str, Any]:
     """`POST /v1/files/multipart/complete`."""
-    storage, upload = storage_of(context), _upload(context)
-    told = context.body.get("parts")
-    listed = [(part.get("part_number"), part.get("etag")) for part in told] if isinstance(told, list) else []
-    places = [storage.places[path] for path in upload.paths]
-    arrived = [place.content for place in places if place.content is not None]
-    if len(arrived) < len(places) or listed != [(number, part.md5) for number, part in enumerate(arrived, 1)]:
-        raise bad_request("The parts that are listed are not those that arrived, in their order.", code="InvalidPart")
-    if sum(part.size for part in arrived) != upload.size:
-        raise bad_request("The parts together have another size than was announced.", code="EntityTooSmall")
-    for place in places:
-        place.content = None
-    storage.discard(context.body["upload_id"])
-    upload.file.content = Stored.joined(arrived)
-    files_of(context.state).add(upload.file)
-    process(context.state, upload.file)
-    return {"file": upload.file.shown()}
+    uploads, upload = context.stores.uploads, _multipart_upload(context)
+    parts = context.body.get("parts")
+    listed = [(part.get("part_number"), part.get("etag")) for part in parts] if isinstance(parts, list) else []
+    slots = [uploads.slots[path] for path in upload.paths]
+    contents = [slot.content for slot in slots if slot.content is not None]
+    if len(contents) < len(slots) or listed != [(number, part.md5) for number, part in enumerate(contents, 1)]:
+        raise bad_request("The listed parts are not those that arrived, in their order.", code="InvalidPart")
+    if sum(part.size for part in contents) != upload.size:
+        raise bad_request("The size of all parts is not the announced size.", code="EntityTooSmall")
+    for slot in slots:
+        slot.content = None
+    uploads.discard(context.body["upload_id"])
+    upload.file.content = StoredContent.join(contents)
+    context.stores.files.put(upload.file)
+    context.stores.files.start_check(upload.file)
+    return {"file": upload.file.to_dict()}
 
 
-def _abort(context: RequestContext) -> dict[str, Any]:
+def abort(context: RequestContext) -> dict[str, Any]:
     """`POST /v1/files/multipart/abort`."""
-    _upload(context)
-    storage_of(context).discard(context.body["upload_id"])
+    _multipart_upload(context)
+    context.stores.uploads.discard(context.body["upload_id"])
     return {"upload_id": context.body["upload_id"], "aborted": True}
 
 
-def _upload(context: RequestContext) -> Multipart:
+def _multipart_upload(context: RequestContext) -> MultipartUpload:
     id = context.body.get("upload_id")
-    found = storage_of(context).multipart.get(id) if isinstance(id, str) else None
-    if found is None or found.file.id != context.body.get("file_id"):
+    upload = context.stores.uploads.multipart.get(id) if isinstance(id, str) else None
+    if upload is None or upload.file.id != context.body.get("file_id"):
         raise ApiError(404, "There is no such upload.", code="not_found")
-    return found
+    return upload
 
 
-def _one_shot(context: RequestContext) -> Any:
-    """`POST /v1/files/upload`: a form with the file in it."""
-    return _taken(context, context.body)
+def upload_form(context: RequestContext) -> Any:
+    """`POST /v1/files/upload`: a form that contains the file."""
+    return _store_form(context, context.body)
 
 
-def _taken(context: RequestContext, form: dict[str, Any]) -> Any:
-    """Take in a file that came whole in a form."""
-    sent = form.get("file")
-    if not isinstance(sent, Upload):
+def _store_form(context: RequestContext, form: dict[str, Any]) -> Any:
+    source = form.get("file")
+    if not isinstance(source, FormFile):
         raise bad_request("file is required.", param="file")
-    stored = Stored.of(context.state, sent.content)
+    content = context.state.folder.write(source.content)
     purpose = {"batch": "batch-api", "evals": "eval"}.get(str(form.get("purpose")), form.get("purpose"))
     try:
-        file = new_file(context, {"file_name": sent.name, **form, "purpose": purpose, "checksum": stored.sha256})
+        fields = {"file_name": source.name, **form, "purpose": purpose, "checksum": content.sha256}
+        file = _new_file(context, _NewFile.read(context, _with_type(fields)))
     except ApiError:
-        stored.remove()
+        content.remove()
         raise
     if isinstance(file, Response):
-        stored.remove()
+        content.remove()
         return file
-    file.content = stored
-    process(context.state, files_of(context.state).add(file))
-    return file.shown()
+    file.content = content
+    context.stores.files.start_check(context.stores.files.put(file))
+    return file.to_dict()
 
 
-def _url(context: RequestContext, path: str, place: Place) -> str:
-    return f"{str(context.request.base_url).rstrip('/')}{path}?{_SIGNED}={place.signature}"
+def _path_of(file: StoredFile) -> str:
+    return f"{UPLOADS}{file.id}/{file.type}"
+
+
+def _url(context: RequestContext, path: str, slot: UploadSlot) -> str:
+    return f"{context.url(path)}?{SIGNATURE}={slot.signature}"
 
 
 ROUTES: Any = [
-    json_route("/v1/files", _start, needs_object=False),
-    form_route("/v1/files/upload", _one_shot),
-    json_route("/v1/files/multipart/initiate", _initiate),
-    json_route("/v1/files/multipart/complete", _complete),
-    json_route("/v1/files/multipart/abort", _abort),
-    json_route("/v1/files/{id}/preprocess", _preprocess, needs_object=False),
-    json_route(UPLOADS + "{folder}/{name}", _put, "PUT"),
+    json_route("/v1/files", start, needs_object=False),
+    form_route("/v1/files/upload", upload_form),
+    json_route("/v1/files/multipart/initiate", initiate),
+    json_route("/v1/files/multipart/complete", complete),
+    json_route("/v1/files/multipart/abort", abort),
+    json_route("/v1/files/{id}/preprocess", preprocess, needs_object=False),
+    json_route(UPLOADS + "{folder}/{name}", put, "PUT"),
 ]

@@ -1,148 +1,81 @@
-"""`/v2/videos`: jobs that end after a second, with an MP4 file at an address.
-
-A prompt with `[fail]` or `[cancel]` ends in that way, one with `[slow]` does not end. WEBM is refused: only MP4 is made here.
-"""
+"""`/v2/videos`: jobs that end after a second, with the URL of an MP4 file. WEBM is refused: the emulator encodes only MP4."""
 
 from __future__ import annotations
 
 import re
 import secrets
-import time
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from pydantic import Field
+
+from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.multipart import form_of
 from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Rule, check, flag, number, one_of, several, table, text, whole
+from together_adapters.emulator.http.validation import Name, RequestModel, Seed
 from together_adapters.emulator.media.video import mp4
-from together_adapters.emulator.routes.models import served
-from together_adapters.emulator.routes.public_files import keep
-from together_adapters.types.capabilities import MODELS
+from together_adapters.emulator.routes.public_files import publish
+from together_adapters.emulator.store.catalogue import find_media_model
+from together_adapters.emulator.store.video_job import VideoJob
 
-_QUEUED: Final = 0.1
-_TAKES: Final = 1.0
-_MOST_JOBS: Final = 1_000
-_SIDE: Final = whole(16, 2_048)
-_RULES: Final = {
-    "prompt": text(32_000),
-    "height": _SIDE,
-    "width": _SIDE,
-    "size": text(20),
-    "resolution": text(20),
-    "ratio": text(20),
-    "seconds": Rule(lambda value: isinstance(value, str) and value.isdecimal() and 1 <= int(value[:3]) <= 20, "a number as text"),
-    "fps": whole(1, 60),
-    "steps": whole(10, 50),
-    "seed": whole(-(2**63), 2**64),
-    "guidance_scale": number(0, 100),
-    "output_format": one_of("MP4"),
-    "output_quality": whole(1, 100),
-    "negative_prompt": text(32_000),
-    "generate_audio": flag(),
-    "media": table(),
-    "frame_images": several(dict),
-    "reference_images": several(str),
-}
+_Side = Annotated[int, Field(ge=16, le=2_048)]
+_Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
 
 
-@dataclass(slots=True)
-class _Job:
-    model: str
-    prompt: str
-    width: int
-    height: int
-    seconds: str
-    created_at: float
-    url: str | None = None
+class _VideoRequest(RequestModel):
+    prompt: _Prompt = ""
+    height: _Side | None = None
+    width: _Side | None = None
+    size: Name | None = None
+    resolution: Name | None = None
+    ratio: Name | None = None
+    seconds: str = Field("5", pattern=r"^0*([1-9]|1[0-9]|20)$", description="a number from 1 to 20, as a string")
+    fps: int | None = Field(None, ge=1, le=60)
+    steps: int | None = Field(None, ge=10, le=50)
+    seed: Seed | None = None
+    guidance_scale: float | None = Field(None, ge=0, le=100)
+    output_format: Literal["MP4"] = "MP4"
+    output_quality: int | None = Field(None, ge=1, le=100)
+    negative_prompt: _Prompt | None = None
+    generate_audio: bool | None = None
+    media: dict[str, Any] | None = None
+    frame_images: list[dict[str, Any]] = Field(default=[], max_length=1_000)
+    reference_images: list[str] | None = Field(None, max_length=1_000)
 
 
 def create(context: RequestContext) -> dict[str, Any]:
-    """Start a job."""
-    model, _ = served(context.body)
-    if model in MODELS:
-        raise bad_request(f"{model} is not a video model.", param="model")
-    body = check(context, context.body, _RULES)
-    for place, frame in enumerate(body.get("frame_images", [])):
-        if not isinstance(frame.get("input_image"), str):
-            raise bad_request(f"frame_images[{place}].input_image is required.", param="frame_images")
-    jobs = _jobs(context)
-    if len(jobs) >= _MOST_JOBS:
-        del jobs[next(iter(jobs))]
-    id = f"video_{secrets.token_hex(8)}"
-    size = _size(body)
-    jobs[id] = _Job(model, body.get("prompt", ""), *size, body.get("seconds", "5"), time.time())
-    return _shown(context, id, jobs[id])
-
-
-def _size(body: dict[str, Any]) -> tuple[int, int]:
-    """Width and height in pixels; `size` is how OpenAI's client gives them."""
-    found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", body.get("size", ""))
-    width, height = map(int, found.groups()) if found else (1366, 768)
-    if not _SIDE.holds(width) or not _SIDE.holds(height):
-        raise bad_request("size must be a width and height up to 2048.", param="size")
-    return body.get("width", width), body.get("height", height)
-
-
-def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Show a job as it is now."""
-    id = context.request.path_params["id"]
-    job = _jobs(context).get(id)
-    if job is None:
-        raise ApiError(404, f"There is no video {id[:100]}.", param="id", code="not_found")
-    return _shown(context, id, job)
-
-
-def _shown(context: RequestContext, id: str, job: _Job) -> dict[str, Any]:
-    status = _status(job)
-    ended = status in ("completed", "failed", "cancelled")
-    shown = {
-        "id": id,
-        "object": "video",
-        "model": job.model,
-        "status": status,
-        "created_at": int(job.created_at),
-        "completed_at": int(job.created_at + _TAKES) if ended else None,
-        "size": f"{job.width}x{job.height}",
-        "seconds": job.seconds,
-        "outputs": None,
-        "error": None,
-    }
-    if status == "completed":
-        if job.url is None:
-            film = mp4(f"{job.model}\n{job.prompt}", job.width, job.height, float(job.seconds))
-            job.url = keep(context, "video.mp4", film, "video/mp4")
-        shown["outputs"] = {"cost": 1, "video_url": job.url}
-    elif ended:
-        shown["error"] = {"code": f"video_{status}", "message": f"The prompt asked for a video that is {status}."}
-    return shown
-
-
-def _status(job: _Job) -> str:
-    age = time.time() - job.created_at
-    if age < _QUEUED:
-        return "queued"
-    if age < _TAKES or "[slow]" in job.prompt:
-        return "in_progress"
-    return "failed" if "[fail]" in job.prompt else "cancelled" if "[cancel]" in job.prompt else "completed"
-
-
-def _jobs(context: RequestContext) -> dict[str, _Job]:
-    jobs: dict[str, _Job] = context.state.shelf.setdefault("videos", {})
-    return jobs
-
-
-def _create(context: RequestContext) -> dict[str, Any]:
-    """Create a job from JSON, as the service does, or from a form, as OpenAI's client sends it."""
+    """Creates a job from JSON, as the service does, or from a form, as OpenAI's client sends it."""
     content_type = context.request.headers.get("content-type", "")
     if "json" not in content_type and content_type.startswith("multipart/"):
         context = replace(context, body=form_of(context))
     elif not isinstance(context.body, dict):
         raise bad_request("Invalid JSON data: the body must be an object.")
-    return create(context)
+    model = find_media_model(context.body, "a video model")
+    request = _VideoRequest.read(context)
+    for index, image in enumerate(request.frame_images):
+        if not isinstance(image.get("input_image"), str):
+            raise bad_request(f"frame_images[{index}].input_image is required.", param="frame_images")
+    match = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", request.size or "")
+    width, height = map(int, match.groups()) if match else (1366, 768)
+    if not all(16 <= side <= 2_048 for side in (width, height)):
+        raise bad_request("size must be a width and height up to 2048.", param="size")
+    id = f"video_{secrets.token_hex(8)}"
+    job = VideoJob(id, model, request.prompt, request.width or width, request.height or height, request.seconds)
+    return context.stores.videos.add(id, job).to_dict()
+
+
+def retrieve(context: RequestContext) -> dict[str, Any]:
+    """Returns a job."""
+    job = context.stores.videos.find(context.path_id)
+    response = job.to_dict()
+    if response["status"] == "completed" and job.url is None:
+        video = mp4(f"{job.model}\n{job.prompt}", job.width, job.height, float(job.seconds))
+        job.url = publish(context, "video.mp4", video, "video/mp4")
+        return job.to_dict()
+    return response
 
 
 ROUTES: Any = [
-    json_route("/v2/videos", _create, needs_object=False),
+    json_route("/v2/videos", create, needs_object=False),
     json_route("/v2/videos/{id}", retrieve, method="GET"),
 ]

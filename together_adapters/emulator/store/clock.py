@@ -1,61 +1,53 @@
-"""Virtual time: a job that would take half an hour is done within seconds, and its diary still tells of half an hour."""
+"""Virtual time: a job that would take half an hour completes within seconds, while its timestamps span half an hour."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-JOB_SECONDS: Final = "job seconds"
-"""Key in a state's shelf: how many seconds jobs really take there."""
-USUAL: Final = 1.5
-"""How many it is where nobody says anything else."""
-_NEVER: Final = 0.5
-"""Where a job stays that is meant never to end: in the middle."""
+DEFAULT_JOB_SECONDS: Final = 1.5
+"""Seconds that a fine-tuning job takes by default."""
+_STUCK_AT: Final = 0.5
 
 
 @dataclass(slots=True)
-class Clock:
+class JobClock:
     """The time of one job.
 
     Attributes:
-        takes: Seconds that it really takes.
-        lasts: Seconds that it seems to take.
-        stuck: Whether it never gets beyond its middle.
+        duration: Seconds that it takes.
+        virtual_duration: Seconds that its timestamps span.
+        stuck: Whether it stops halfway and never ends.
     """
 
-    takes: float
-    lasts: float
+    duration: float
+    virtual_duration: float
     stuck: bool = False
-    began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _since: float = field(default_factory=time.monotonic)
-    _stopped: float | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _start: float = field(default_factory=time.monotonic)
+    _stop: float | None = None
 
-    def part(self) -> float:
-        """How much of the job is done, from 0 to 1."""
-        age = (self._stopped or time.monotonic()) - self._since
-        done = min(age / self.takes, 1.0) if self.takes > 0 else 1.0
-        return min(done, _NEVER) if self.stuck else done
+    def progress(self) -> float:
+        """Returns how much of the job is done, from 0 to 1."""
+        age = (self._stop or time.monotonic()) - self._start
+        progress = min(age / self.duration, 1.0) if self.duration > 0 else 1.0
+        return min(progress, _STUCK_AT) if self.stuck else progress
 
     def stop(self) -> None:
-        """Let time stand still."""
-        self._stopped = self._stopped or time.monotonic()
+        """Stops the progress."""
+        self._stop = self._stop or time.monotonic()
 
     def since_stop(self) -> float:
-        """Real seconds since it stands still."""
-        return time.monotonic() - self._stopped if self._stopped else 0.0
+        """Returns the seconds since `stop`; 0 before."""
+        return time.monotonic() - self._stop if self._stop else 0.0
 
-    def at(self, part: float) -> str:
-        """The virtual moment at which that part is done."""
-        return stamp(self.began + timedelta(seconds=self.lasts * part))
-
-
-def stamp(moment: datetime) -> str:
-    """A moment as the service writes it."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def at(self, progress: float) -> str:
+        """Returns the virtual time at which that much is done."""
+        return timestamp(self.started_at + timedelta(seconds=self.virtual_duration * progress))
 
 
-def real_seconds(shelf: dict[str, Any]) -> float:
-    """How many seconds jobs really take on a server."""
-    return float(shelf.get(JOB_SECONDS, USUAL))
+def timestamp(moment: datetime | None = None) -> str:
+    """Formats a time, by default the present, in the format of the service."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Files of an emulator on disk: bodies as they come, in one folder that is gone when the emulator ends."""
+"""Content on disk, in one temporary folder that is removed when the emulator stops."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from together_adapters.emulator.http.routing import State
-
-_ZERO = bytes(1 << 16)
+_ZEROS = bytes(1 << 16)
+_BLOCK = 1 << 20
 
 
 class Folder:
-    """The folder of one emulator, made when it is needed."""
+    """The folder of one emulator, created on first use."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -24,138 +23,131 @@ class Folder:
         self._count = 0
         self._lock = threading.Lock()
 
-    def new(self) -> Path:
-        """Return the path of a file that does not exist yet."""
+    def new_path(self) -> Path:
+        """Returns the path of a file that does not exist yet."""
         with self._lock:
             if self._path is None:
                 self._path = Path(tempfile.mkdtemp(prefix="together-emulator-"))
             self._count += 1
             return self._path / f"{self._count:06d}"
 
+    def write(self, data: bytes) -> StoredContent:
+        """Stores bytes."""
+        with ContentWriter(self) as writer:
+            writer.write(data)
+            return writer.finish()
+
     def close(self) -> None:
-        """Remove everything."""
+        """Removes the folder and everything in it."""
         with self._lock:
             self.closed = True
             if self._path is not None:
                 shutil.rmtree(self._path, ignore_errors=True)
 
 
-def folder_of(state: State) -> Folder:
-    """Return the folder of an emulator; the server closes it."""
-    found: Folder = state.shelf.setdefault("folder", Folder())
-    return found
+class ContentWriter:
+    """Writes content to disk block by block; without `finish`, the file is removed at the end of the `with` block."""
 
-
-class Spool:
-    """A body on its way to disk. It is removed again unless it is kept."""
-
-    def __init__(self, state: State) -> None:
+    def __init__(self, folder: Folder) -> None:
         self.size = 0
-        self._path = folder_of(state).new()
+        self._path = folder.new_path()
         self._file: Any = None
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._kept = False
+        self._is_finished = False
 
     def __enter__(self) -> Self:
         self._file = self._path.open("wb")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._file.close()
-        if not self._kept:
+        if not self._is_finished:
             self._path.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> None:
-        """Add to it. Zeros become a hole, so that huge test files cost no space."""
+        """Appends data. Zeros become a hole, so that huge test files take no space."""
         self.size += len(data)
         self._sha256.update(data)
         self._md5.update(data)
-        if data == _ZERO[: len(data)]:
+        if data == _ZEROS[: len(data)]:
             self._file.seek(len(data), 1)
         else:
             self._file.write(data)
 
-    def kept(self) -> Stored:
-        """Return the body as a file that stays."""
+    def finish(self) -> StoredContent:
+        """Returns the content, which now stays on disk."""
         self._file.truncate(self.size)
-        self._kept = True
-        return Stored([self._path], self.size, self._sha256.hexdigest(), self._md5.hexdigest())
+        self._is_finished = True
+        return StoredContent([self._path], self.size, self._sha256.hexdigest(), self._md5.hexdigest())
 
 
-class Stored:
-    """Content on disk, in one or several pieces.
+class StoredContent:
+    """Content on disk, in one or several files.
 
     Attributes:
-        size: Its length.
+        size: Its length in bytes.
         sha256: Its checksum; empty until it is known.
-        md5: Another one, which storage uses as ETag.
+        md5: Its MD5 checksum, which object storage uses as ETag.
     """
 
-    def __init__(self, pieces: list[Path], size: int, sha256: str, md5: str) -> None:
+    def __init__(self, paths: list[Path], size: int, sha256: str, md5: str) -> None:
         self.size = size
         self.sha256 = sha256
         self.md5 = md5
-        self._pieces = pieces
+        self._paths = paths
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, state: State, data: bytes) -> Stored:
-        """Store bytes."""
-        with Spool(state) as spool:
-            spool.write(data)
-            return spool.kept()
-
-    @classmethod
-    def joined(cls, parts: list[Stored]) -> Stored:
-        """Return several contents as one."""
+    def join(cls, parts: list[StoredContent]) -> StoredContent:
+        """Returns several contents as one, without copying."""
         md5 = hashlib.md5(b"".join(bytes.fromhex(part.md5) for part in parts), usedforsecurity=False).hexdigest()
-        return cls(
-            [piece for part in parts for piece in part._pieces], sum(part.size for part in parts), "", f"{md5}-{len(parts)}"
-        )
+        paths = [path for part in parts for path in part._paths]
+        return cls(paths, sum(part.size for part in parts), "", f"{md5}-{len(parts)}")
 
     @property
     def path(self) -> Path | None:
-        """The file, where it is one."""
-        return self._pieces[0] if len(self._pieces) == 1 else None
+        """The file, where there is only one."""
+        return self._paths[0] if len(self._paths) == 1 else None
 
     def digest(self) -> str:
-        """Return the SHA-256, read anew where it is not known."""
+        """Returns the SHA-256, computed where it is not known yet."""
         if not self.sha256:
-            found = hashlib.sha256()
-            for begin in range(0, self.size, 1 << 20):
-                found.update(self.read(begin, min(1 << 20, self.size - begin)))
-            self.sha256 = found.hexdigest()
+            sha256 = hashlib.sha256()
+            for start in range(0, self.size, _BLOCK):
+                sha256.update(self.read(start, min(_BLOCK, self.size - start)))
+            self.sha256 = sha256.hexdigest()
         return self.sha256
 
-    def read(self, begin: int, size: int) -> bytes:
-        """Return a stretch."""
-        found = []
+    def read(self, start: int = 0, size: int | None = None) -> bytes:
+        """Returns a range of the content; by default all of it."""
+        blocks = []
+        missing = self.size if size is None else size
         with self._lock:
-            for piece in self._pieces:
-                length = piece.stat().st_size
-                if begin < length and size > 0:
-                    with piece.open("rb") as file:
-                        file.seek(begin)
-                        found.append(file.read(size))
-                    size -= len(found[-1])
-                    begin += len(found[-1])
-                begin -= length
-        return b"".join(found)
+            for path in self._paths:
+                length = path.stat().st_size
+                if start < length and missing > 0:
+                    with path.open("rb") as file:
+                        file.seek(start)
+                        blocks.append(file.read(missing))
+                    missing -= len(blocks[-1])
+                    start += len(blocks[-1])
+                start -= length
+        return b"".join(blocks)
 
-    def merge(self, whole: Path) -> Path:
-        """Make one file of the pieces."""
-        with whole.open("wb") as joined:
-            for piece in self._pieces:
-                with piece.open("rb") as file:
-                    shutil.copyfileobj(file, joined)
+    def merge(self, target: Path) -> Path:
+        """Copies all files into one."""
+        with target.open("wb") as merged:
+            for path in self._paths:
+                with path.open("rb") as file:
+                    shutil.copyfileobj(file, merged)
         with self._lock:
-            pieces, self._pieces = self._pieces, [whole]
-        for piece in pieces:
-            piece.unlink(missing_ok=True)
-        return whole
+            paths, self._paths = self._paths, [target]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return target
 
     def remove(self) -> None:
-        """Delete it."""
-        for piece in self._pieces:
-            piece.unlink(missing_ok=True)
+        """Deletes the files."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""A fine-tune and all that can be told of it: status, diary, checkpoints, metrics.
+"""Fine-tuning jobs: status, events, checkpoints, metrics.
 
-Everything follows from one number, the part of the job that its clock says is done; nothing runs in the background.
+Everything is computed from the progress of the job's clock; nothing runs in the background.
 """
 
 from __future__ import annotations
@@ -11,260 +11,262 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from together_adapters.emulator.http.routing import RequestContext
-from together_adapters.emulator.store.clock import Clock
-from together_adapters.emulator.store.dataset import Dataset
+from together_adapters.emulator.store.catalogue import OWNER
+from together_adapters.emulator.store.clock import JobClock
+from together_adapters.emulator.store.dataset import DatasetFile
+from together_adapters.emulator.store.record_store import RecordStore
 
-OWNER: Final = "emulated-user"
 _STAGES: Final = ((0.04, "pending"), (0.12, "queued"), (0.8, "running"), (0.9, "compressing"), (1.0, "uploading"))
-_TRAINS: Final = (0.2, 0.78)
-"""The parts of a job between which it trains."""
-_STEPS_PER_EPOCH: Final = 5
-_CANCELLING: Final = 0.2
-"""Real seconds between the wish to cancel and its fulfilment."""
-_FAILS: Final = 0.2
-NANODOLLARS: Final = 1_000_000_000
+_TRAINING: Final = (0.2, 0.78)
+"""The progress at which training starts and ends."""
+_MIN_STEPS_PER_EPOCH: Final = 5
+_CANCEL_SECONDS: Final = 0.2
+"""Seconds between the request to cancel and the end of a job."""
+_FAILS_AT: Final = 0.2
+_NANODOLLARS: Final = 1_000_000_000
+_Event = tuple[float, str, str, dict[str, Any]]
 
 
 @dataclass(slots=True)
-class FineTune:
-    """One job. `body` is the request as it was checked, with defaults; secrets are no part of it."""
+class FineTuneJob:
+    """One job.
+
+    Attributes:
+        parameters: The request with its defaults, without secrets.
+        fails: Whether it fails although its data is valid.
+        cancelled: `waiting` or `running`: the state in which it was cancelled.
+    """
 
     id: str
-    body: dict[str, Any]
-    clock: Clock
-    data: Dataset
-    checks: Dataset | None
-    base: str
-    output: str
-    batch: int
+    parameters: dict[str, Any]
+    clock: JobClock
+    data: DatasetFile
+    validation_data: DatasetFile | None
+    base_model: str
+    output_name: str
+    batch_size: int
     price: float
     fails: bool = False
-    wandb: bool = False
+    uses_wandb: bool = False
     cancelled: str = ""
 
     @property
-    def fault(self) -> str:
-        """Why it fails, as soon as that is known: its data are not right, or its suffix asked for it."""
-        found = self.data.fault or (self.checks.fault if self.checks else "")
-        return found or ("its suffix asks for that" if self.fails else "")
+    def error(self) -> str:
+        """Why it fails, once that is known: its data is invalid, or its suffix asks for it."""
+        error = self.data.error or (self.validation_data.error if self.validation_data else "")
+        return error or ("its suffix asks for that" if self.fails else "")
 
     @property
     def epochs(self) -> int:
-        """How often it goes through its data."""
-        return int(self.body.get("n_epochs", 1))
+        """The number of passes through its data."""
+        return int(self.parameters.get("n_epochs", 1))
 
     @property
     def steps(self) -> int:
-        """All its steps; a few for each epoch even of the smallest file, so that there is something to see."""
-        return max(_STEPS_PER_EPOCH, math.ceil(len(self.data.rows) / max(self.batch, 1))) * self.epochs
+        """The number of its steps: a few for each epoch even of the smallest file, so that progress is visible."""
+        return max(_MIN_STEPS_PER_EPOCH, math.ceil(len(self.data.rows) / max(self.batch_size, 1))) * self.epochs
 
     @property
     def is_lora(self) -> bool:
         """Whether it trains an adapter."""
-        return bool(self.body["training_type"]["type"] == "Lora")
+        return bool(self.parameters["training_type"]["type"] == "Lora")
 
     @property
-    def parameters(self) -> int:
-        """How many weights the model has, as its name says."""
-        sizes = [part[:-1] for part in self.base.lower().replace("_", "-").split("-") if part.endswith("b")]
+    def parameter_count(self) -> int:
+        """The number of weights of the model, as its name says."""
+        sizes = [part[:-1] for part in self.base_model.lower().replace("_", "-").split("-") if part.endswith("b")]
         billions = [float(size) for size in sizes if size.replace(".", "", 1).isdigit()]
         return int((billions[0] if billions else 8.0) * 1e9)
 
-    def part(self) -> float:
-        """How much of it is done."""
-        part = self.clock.part()
-        return min(part, _FAILS) if self.fault else part
+    def progress(self) -> float:
+        """Returns how much of it is done, from 0 to 1."""
+        progress = self.clock.progress()
+        return min(progress, _FAILS_AT) if self.error else progress
 
     def status(self) -> str:
-        """Where it is."""
+        """Returns its state."""
         if self.cancelled:
-            return "cancel_requested" if self.cancelled == "asked" and self.clock.since_stop() < _CANCELLING else "cancelled"
-        part = self.part()
-        if self.fault and part >= _FAILS:
+            is_stopping = self.cancelled == "running" and self.clock.since_stop() < _CANCEL_SECONDS
+            return "cancel_requested" if is_stopping else "cancelled"
+        progress = self.progress()
+        if self.error and progress >= _FAILS_AT:
             return "error"
-        return next((status for until, status in _STAGES if part < until), "completed")
+        return next((status for end, status in _STAGES if progress < end), "completed")
 
     def cancel(self) -> None:
-        """End it: at once while it waits, else after a moment."""
-        self.cancelled = "waiting" if self.status() in ("pending", "queued") else "asked"
+        """Cancels it: at once while it waits, otherwise after a moment."""
+        self.cancelled = "waiting" if self.status() in ("pending", "queued") else "running"
         self.clock.stop()
 
-    def place_of(self, step: int) -> float:
-        """The part of the job at which a step is done."""
-        start, end = _TRAINS
+    def progress_at(self, step: int) -> float:
+        """Returns the progress at which a step is done."""
+        start, end = _TRAINING
         return start + (end - start) * step / self.steps
 
     def steps_done(self) -> int:
-        """How many steps are done."""
-        start, end = _TRAINS
-        return max(0, min(self.steps, math.floor((self.part() - start) / (end - start) * self.steps + 1e-9)))
+        """Returns how many steps are done."""
+        start, end = _TRAINING
+        return max(0, min(self.steps, math.floor((self.progress() - start) / (end - start) * self.steps + 1e-9)))
 
-    def _spread(self, count: int) -> list[int]:
-        """Steps that stand evenly, the last at the end."""
+    def _spread_steps(self, count: int) -> list[int]:
+        """Returns steps at equal distances, the last at the end."""
         count = min(count, self.steps)
         return [self.steps * number // count for number in range(1, count + 1)]
 
     @property
-    def saves(self) -> list[int]:
-        """Steps after which the model is kept."""
-        return self._spread(int(self.body.get("n_checkpoints") or 1))
+    def checkpoint_steps(self) -> list[int]:
+        """Steps after which a checkpoint is saved."""
+        return self._spread_steps(int(self.parameters.get("n_checkpoints") or 1))
 
     @property
-    def measures(self) -> list[int]:
+    def eval_steps(self) -> list[int]:
         """Steps after which the loss on the validation file is measured."""
-        return self._spread(int(self.body.get("n_evals") or 0)) if self.checks else []
+        return self._spread_steps(int(self.parameters.get("n_evals") or 0)) if self.validation_data else []
 
     def loss(self, step: int) -> float:
-        """It falls, with a little noise that is always the same."""
+        """Returns the loss: it falls, with reproducible noise."""
         noise = crc32(f"{self.data.digest}{step}".encode()) % 1000 / 1000 - 0.5
-        rate = 3.0 * step / self.steps
-        return round(0.4 + 2.2 * math.exp(-rate) + 0.02 * noise, 4)
+        return round(0.4 + 2.2 * math.exp(-3.0 * step / self.steps) + 0.02 * noise, 4)
 
     def learning_rate(self, step: int) -> float:
-        """As the scheduler has it."""
-        peak = float(self.body.get("learning_rate", 1e-5))
-        scheduler = self.body.get("lr_scheduler") or {}
+        """Returns the learning rate of the scheduler."""
+        peak = float(self.parameters.get("learning_rate", 1e-5))
+        scheduler = self.parameters.get("lr_scheduler") or {}
         args = scheduler.get("lr_scheduler_args") or {}
-        least, done = float(args.get("min_lr_ratio") or 0.0), step / self.steps
+        min_ratio, done = float(args.get("min_lr_ratio") or 0.0), step / self.steps
         if scheduler.get("lr_scheduler_type") == "linear":
-            return peak * (least + (1 - least) * (1 - done))
-        return peak * (least + (1 - least) * 0.5 * (1 + math.cos(2 * math.pi * float(args.get("num_cycles", 0.5)) * done)))
+            return peak * (min_ratio + (1 - min_ratio) * (1 - done))
+        cosine = 0.5 * (1 + math.cos(2 * math.pi * float(args.get("num_cycles", 0.5)) * done))
+        return peak * (min_ratio + (1 - min_ratio) * cosine)
 
     def metrics(self) -> list[tuple[str, dict[str, float]]]:
-        """What was measured so far, with when."""
-        found = []
+        """Returns what has been measured, each with its time."""
+        metrics = []
         for step in range(1, self.steps_done() + 1):
             row: dict[str, float] = {"train/global_step": step, "train/epoch": round(step / self.steps * self.epochs, 4)}
             row |= {"train/loss": self.loss(step), "train/learning_rate": self.learning_rate(step)}
-            if step in self.measures:
+            if step in self.eval_steps:
                 row["eval/loss"] = round(self.loss(step) + 0.05, 4)
-            found.append((self.clock.at(self.place_of(step)), row))
-        return found
+            metrics.append((self.clock.at(self.progress_at(step)), row))
+        return metrics
 
     def checkpoints(self) -> list[dict[str, Any]]:
-        """What was kept so far; the final ones once it is completed."""
-        kept = [self._checkpoint(step, "Intermediate", "model") for step in self.saves[:-1] if step <= self.steps_done()]
+        """Returns the checkpoints saved so far; the final ones once it is completed."""
+        steps = [step for step in self.checkpoint_steps[:-1] if step <= self.steps_done()]
+        checkpoints = [self._checkpoint(step, "Intermediate", "model") for step in steps]
         if self.status() == "completed":
             kinds = (("Final Merged", "model"), ("Final Adapter", "adapter")) if self.is_lora else (("Final", "model"),)
-            kept += [self._checkpoint(self.steps, label, kind) for label, kind in kinds]
-        return kept
+            checkpoints += [self._checkpoint(self.steps, label, kind) for label, kind in kinds]
+        return checkpoints
 
     def _checkpoint(self, step: int, label: str, kind: str) -> dict[str, Any]:
-        final = step == self.steps
+        is_final = step == self.steps
         return {
             "step": step,
-            "created_at": self.clock.at(1.0 if final else self.place_of(step)),
+            "created_at": self.clock.at(1.0 if is_final else self.progress_at(step)),
             "path": f"s3://emulated/{self.id}/{kind}/step-{step}",
-            "checkpoint_type": label if final else f"{label} (step {step})",
+            "checkpoint_type": label if is_final else f"{label} (step {step})",
             "checkpoint": kind,
-            "object_name": self.output if final else f"{self.output}:{step}",
+            "object_name": self.output_name if is_final else f"{self.output_name}:{step}",
         }
 
     def events(self) -> list[dict[str, Any]]:
-        """Its diary so far. Types are in upper case, which the strictest client asks for."""
-        part = self.part()
-        story = sorted(self._story(), key=lambda entry: entry[0])
-        told = [self._event(at, kind, message, **more) for at, kind, message, more in story if at <= part]
-        if self.fault and part >= _FAILS:
-            told.append(self._event(_FAILS, "JOB_ERROR", f"The job failed: {self.fault}", level="error"))
+        """Returns the events so far. Types are in upper case, as the strictest client requires."""
+        progress = self.progress()
+        timeline = sorted(self._timeline(), key=lambda entry: entry[0])
+        events = [self._event(at, type, message, **fields) for at, type, message, fields in timeline if at <= progress]
+        if self.error and progress >= _FAILS_AT:
+            events.append(self._event(_FAILS_AT, "JOB_ERROR", f"The job failed: {self.error}", level="error"))
         if self.cancelled:
-            told.append(self._event(part, "CANCEL_REQUESTED", "Somebody asked to cancel the job"))
+            events.append(self._event(progress, "CANCEL_REQUESTED", "Cancellation requested"))
             if self.status() == "cancelled":
-                told.append(self._event(part, "JOB_STOPPED", "The job was cancelled"))
-        return told
+                events.append(self._event(progress, "JOB_STOPPED", "The job was cancelled"))
+        return events
 
-    def _event(self, part: float, kind: str, message: str, level: str = "info", **more: Any) -> dict[str, Any]:
-        told = {"object": "fine-tune-event", "created_at": self.clock.at(part), "level": level, "message": message, "type": kind}
-        return {**told, "hash": f"{crc32(f'{self.id}{kind}{part}'.encode()):08x}", **more}
+    def _event(self, progress: float, type: str, message: str, level: str = "info", **fields: Any) -> dict[str, Any]:
+        return {
+            "object": "fine-tune-event",
+            "created_at": self.clock.at(progress),
+            "level": level,
+            "message": message,
+            "type": type,
+            "hash": f"{crc32(f'{self.id}{type}{progress}'.encode()):08x}",
+            **fields,
+        }
 
-    def _story(self) -> Iterator[tuple[float, str, str, dict[str, Any]]]:
-        """Everything that happens if all goes well: part, type, message, and what else belongs to it."""
-        yield (0.0, "JOB_PENDING", "The job waits for its turn", {})
-        yield (0.12, "JOB_START", "The job has begun", {})
-        yield (0.13, "MODEL_DOWNLOADING", f"Fetching {self.base}", {})
-        yield (
-            0.15,
-            "MODEL_DOWNLOAD_COMPLETE",
-            f"{self.base} is here, {self.parameters} parameters",
-            {"param_count": self.parameters},
-        )
-        yield (0.16, "TRAINING_DATA_DOWNLOADING", f"Fetching {self.data.id}", {})
-        if self.fault:
+    def _timeline(self) -> Iterator[_Event]:
+        """Yields the events of a job without errors: progress, type, message, and further fields."""
+        base, data, validation_data = self.base_model, self.data, self.validation_data
+        count = self.parameter_count
+        yield 0.0, "JOB_PENDING", "The job is pending", {}
+        yield 0.12, "JOB_START", "The job has started", {}
+        yield 0.13, "MODEL_DOWNLOADING", f"Downloading {base}", {}
+        yield 0.15, "MODEL_DOWNLOAD_COMPLETE", f"Downloaded {base}, {count} parameters", {"param_count": count}
+        yield 0.16, "TRAINING_DATA_DOWNLOADING", f"Downloading {data.id}", {}
+        if self.error:
             return
-        yield (
-            0.17,
-            "TRAINING_DATA_DOWNLOAD_COMPLETE",
-            f"{self.data.id} is here, {self.data.tokens} tokens",
-            {"token_count": self.data.tokens},
-        )
-        if self.checks:
-            yield (0.175, "VALIDATION_DATA_DOWNLOADING", f"Fetching {self.checks.id}", {})
-            yield (0.18, "VALIDATION_DATA_DOWNLOAD_COMPLETE", f"{self.checks.id} is here, {self.checks.tokens} tokens", {})
-        if self.wandb:
-            yield (0.19, "WANDB_INIT", "Weights & Biases is told", {})
-        yield (0.2, "TRAINING_START", f"Training begins: {self.steps} steps", {"total_steps": self.steps})
-        for step in self.measures:
-            yield (
-                self.place_of(step),
-                "EVAL_COMPLETE",
-                f"Measured after step {step}: loss {self.loss(step) + 0.05:.4f}",
-                {"step": step},
-            )
+        message = f"Downloaded {data.id}, {data.tokens} tokens"
+        yield 0.17, "TRAINING_DATA_DOWNLOAD_COMPLETE", message, {"token_count": data.tokens}
+        if validation_data:
+            yield 0.175, "VALIDATION_DATA_DOWNLOADING", f"Downloading {validation_data.id}", {}
+            message = f"Downloaded {validation_data.id}, {validation_data.tokens} tokens"
+            yield 0.18, "VALIDATION_DATA_DOWNLOAD_COMPLETE", message, {}
+        if self.uses_wandb:
+            yield 0.19, "WANDB_INIT", "Weights & Biases run created", {}
+        yield 0.2, "TRAINING_START", f"Training started: {self.steps} steps", {"total_steps": self.steps}
+        for step in self.eval_steps:
+            message = f"Evaluation loss after step {step}: {self.loss(step) + 0.05:.4f}"
+            yield self.progress_at(step), "EVAL_COMPLETE", message, {"step": step}
         for epoch in range(1, self.epochs + 1):
-            yield (
-                self.place_of(self.steps * epoch // self.epochs),
-                "EPOCH_COMPLETE",
-                f"Epoch {epoch} of {self.epochs} is done",
-                {},
-            )
-        for step in self.saves:
-            yield (self.place_of(step) + 0.001, "CHECKPOINT_SAVE", f"The model is kept after step {step}", {"step": step})
-        yield (0.79, "TRAINING_COMPLETE", "Training is done", {})
-        yield (0.8, "COMPRESSING_MODEL", "Compressing the model", {})
-        yield (0.89, "MODEL_COMPRESSION_COMPLETE", "The model is compressed", {})
-        yield (0.9, "MODEL_UPLOADING", "Storing the model", {})
-        yield (
-            0.99,
-            "MODEL_UPLOAD_COMPLETE",
-            f"The model is stored as {self.output}",
-            {"model_path": f"s3://emulated/{self.id}/model"},
-        )
-        yield (1.0, "JOB_COMPLETE", "The job is done", {})
+            at = self.progress_at(self.steps * epoch // self.epochs)
+            yield at, "EPOCH_COMPLETE", f"Epoch {epoch} of {self.epochs} completed", {}
+        for step in self.checkpoint_steps:
+            yield self.progress_at(step) + 0.001, "CHECKPOINT_SAVE", f"Checkpoint saved after step {step}", {"step": step}
+        yield 0.79, "TRAINING_COMPLETE", "Training completed", {}
+        yield 0.8, "COMPRESSING_MODEL", "Compressing the model", {}
+        yield 0.89, "MODEL_COMPRESSION_COMPLETE", "Model compressed", {}
+        yield 0.9, "MODEL_UPLOADING", "Uploading the model", {}
+        path = {"model_path": f"s3://emulated/{self.id}/model"}
+        yield 0.99, "MODEL_UPLOAD_COMPLETE", f"The model is stored as {self.output_name}", path
+        yield 1.0, "JOB_COMPLETE", "The job is completed", {}
 
-    def shown(self, whole: bool) -> dict[str, Any]:
-        """The job, or as lists show it."""
-        status, part, done = self.status(), self.part(), self.steps_done()
-        entry: dict[str, Any] = {
+    def summary(self) -> dict[str, Any]:
+        """Returns the job as lists show it."""
+        progress = self.progress()
+        summary: dict[str, Any] = {
             "id": self.id,
-            "status": status,
+            "status": self.status(),
             "created_at": self.clock.at(0.0),
-            "updated_at": self.clock.at(part),
-            "started_at": self.clock.at(0.12) if part >= 0.12 else "",
+            "updated_at": self.clock.at(progress),
+            "started_at": self.clock.at(0.12) if progress >= 0.12 else "",
             "user_id": OWNER,
             "owner_address": OWNER,
-            **self.body,
-            "model": self.base,
-            "model_output_name": self.output,
-            "batch_size": self.batch,
-            "total_price": round(self.price * NANODOLLARS),
+            **self.parameters,
+            "model": self.base_model,
+            "model_output_name": self.output_name,
+            "batch_size": self.batch_size,
+            "total_price": round(self.price * _NANODOLLARS),
             "token_count": self.data.tokens * self.epochs,
         }
         if self.is_lora:
-            entry["adapter_output_name"] = f"{self.output}-adapter"
-        if not whole:
-            return entry
-        left = max(0, round(self.clock.lasts * (1 - part)))
-        return entry | {
+            summary["adapter_output_name"] = f"{self.output_name}-adapter"
+        return summary
+
+    def details(self) -> dict[str, Any]:
+        """Returns the job with all its fields."""
+        summary, done = self.summary(), self.steps_done()
+        status = summary["status"]
+        seconds_left = max(0, round(self.clock.virtual_duration * (1 - self.progress())))
+        return summary | {
             "job_id": self.id,
             "model_output_path": f"s3://emulated/{self.id}/model" if status == "completed" else "",
-            "param_count": self.parameters,
+            "param_count": self.parameter_count,
             "total_steps": self.steps,
             "steps_completed": done,
             "epochs_completed": done * self.epochs // self.steps,
-            "evals_completed": sum(step <= done for step in self.measures),
+            "evals_completed": sum(step <= done for step in self.eval_steps),
             "queue_depth": 1 if status == "queued" else 0,
-            "progress": {"estimate_available": status == "running", "seconds_remaining": left},
+            "progress": {"estimate_available": status == "running", "seconds_remaining": seconds_left},
             "TrainingFileNumLines": len(self.data.rows),
             "TrainingFileSize": self.data.size,
             "trainingfile_numlines": len(self.data.rows),
@@ -273,16 +275,20 @@ class FineTune:
         }
 
 
-def jobs_of(context: RequestContext) -> dict[str, FineTune]:
-    """The jobs of this server by id, the oldest first."""
-    jobs: dict[str, FineTune] = context.state.shelf.setdefault("fine-tunes", {})
-    return jobs
+class JobStore(RecordStore[FineTuneJob]):
+    """The fine-tuning jobs of one emulator."""
 
+    def __init__(self) -> None:
+        super().__init__("fine-tuning job")
 
-def by_output(context: RequestContext, name: str) -> FineTune | None:
-    """The job whose model, adapter or checkpoint (`name:step`) has a name."""
-    plain = name.partition(":")[0]
-    for job in jobs_of(context).values():
-        if plain in (job.output, f"{job.output}-adapter"):
-            return job
-    return None
+    def completed(self) -> list[FineTuneJob]:
+        """Returns the jobs whose models can be used."""
+        return [job for job in self.values() if job.status() == "completed"]
+
+    def by_output(self, name: str) -> FineTuneJob | None:
+        """Returns the job whose model, adapter or checkpoint (`name:step`) has this name."""
+        name = name.partition(":")[0]
+        for job in self.values():
+            if name in (job.output_name, f"{job.output_name}-adapter"):
+                return job
+        return None

@@ -1,4 +1,4 @@
-"""What models can be trained here, and within which limits. The numbers are examples, not the vendor's."""
+"""Which models can be fine-tuned, and within which limits. The numbers are examples, not the service's."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from typing import Any, Final
 
 from together_adapters.emulator.http.errors import bad_request
-from together_adapters.emulator.routes.models import served
-from together_adapters.types.capabilities import MODELS, Capabilities
+from together_adapters.emulator.store.catalogue import find_model
+from together_adapters.types.capabilities import MODELS
 
-_MODULES: Final = ["k_proj", "o_proj", "q_proj", "v_proj", "up_proj", "gate_proj", "down_proj"]
-_LARGE: Final = 60.0
-"""Billions of weights from which on a model can be trained with LoRA alone."""
+_LORA_MODULES: Final = ["k_proj", "o_proj", "q_proj", "v_proj", "up_proj", "gate_proj", "down_proj"]
+_MIN_LORA_ONLY: Final = 60.0
+"""Billions of weights from which on a model can only be trained with LoRA."""
 
 
 def limits_of(model: str) -> dict[str, Any]:
-    """The limits of a model.
+    """Returns the limits of a model.
 
     Raises:
-        ApiError: It is not there, or cannot be trained.
+        ApiError: It does not exist, or cannot be fine-tuned.
     """
-    name, facts = served({"model": model})
+    name, facts = find_model({"model": model})
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {name} cannot be fine-tuned; it is a model for {facts.type}s.", param="model_name")
-    full = None if _is_large(name) else {"min_batch_size": 8, "max_batch_size": 96, "max_batch_size_dpo": 48}
+    full = None if _billions(name) >= _MIN_LORA_ONLY else {"min_batch_size": 8, "max_batch_size": 96, "max_batch_size_dpo": 48}
     return {
         "model_name": name,
         "max_num_epochs": 20,
@@ -38,9 +38,11 @@ def limits_of(model: str) -> dict[str, Any]:
             "max_batch_size_dpo": 64,
             "max_rank": 64,
             "default_rank": 8,
-            "target_modules": _MODULES,
+            "target_modules": _LORA_MODULES,
         },
-        **_abilities(facts),
+        "supports_vision": facts.vision,
+        "supports_tools": facts.tools,
+        "supports_reasoning": facts.reasoning is not None,
         "supports_full_training": full is not None,
         "merge_output_lora": True,
         "min_max_seq_length": 64,
@@ -50,15 +52,10 @@ def limits_of(model: str) -> dict[str, Any]:
     }
 
 
-def _abilities(facts: Capabilities) -> dict[str, bool]:
-    return {"supports_vision": facts.vision, "supports_tools": facts.tools, "supports_reasoning": facts.reasoning is not None}
+def _billions(model: str) -> float:
+    return max(map(float, re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())), default=0.0)
 
 
-def _is_large(model: str) -> bool:
-    sizes = [float(size) for size in re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())]
-    return any(size >= _LARGE for size in sizes)
-
-
-def trainable() -> list[str]:
-    """The models that can be trained, by name."""
+def trainable_models() -> list[str]:
+    """Returns the names of the models that can be fine-tuned."""
     return sorted(name for name, facts in MODELS.items() if facts.type in ("chat", "language"))

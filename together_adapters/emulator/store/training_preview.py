@@ -1,4 +1,4 @@
-"""A training row as its model would see it: tokens, and which of them are learnt."""
+"""A training row as its model sees it: tokens, and which of them are trained on."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from together_adapters.emulator.engine.completion import token_id
 from together_adapters.emulator.engine.text_features import tokenize
 
 _IGNORED: Final = -100
-_LONGEST_TOKEN: Final = 40
-"""Characters for each token beyond which nobody reads on in a text."""
+_MAX_TOKEN_LENGTH: Final = 40
+"""Characters per token beyond which a text is not read."""
 
 
-def row_preview(row: Mapping[str, Any], train_on_inputs: bool, longest: int) -> dict[str, Any]:
-    """Cut a row into tokens, with a label for each: its own number where it is learnt."""
-    pieces: list[str] = []
-    learnt: list[bool] = []
-    for text, is_answer in _parts(row):
-        found = tokenize(text[: _LONGEST_TOKEN * longest])
-        pieces += found
-        learnt += [is_answer or train_on_inputs] * len(found)
-    truncated = len(pieces) > longest
-    pieces, learnt = pieces[:longest], learnt[:longest]
-    ids = [token_id(piece) for piece in pieces]
+def row_preview(row: Mapping[str, Any], train_on_inputs: bool, max_length: int) -> dict[str, Any]:
+    """Returns the tokens of a row, each with a label: its own id where it is trained on."""
+    tokens: list[str] = []
+    trained: list[bool] = []
+    for text, is_answer in _segments(row):
+        segment = tokenize(text[: _MAX_TOKEN_LENGTH * max_length])
+        tokens += segment
+        trained += [is_answer or train_on_inputs] * len(segment)
+    is_truncated = len(tokens) > max_length
+    tokens, trained = tokens[:max_length], trained[:max_length]
+    ids = [token_id(token) for token in tokens]
     return {
         "input_ids": ids,
-        "labels": [id if used else _IGNORED for id, used in zip(ids, learnt, strict=True)],
-        "tokens": pieces,
-        "num_tokens": len(pieces),
-        "num_trained_tokens": sum(learnt),
-        "trained_spans": _spans(learnt),
-        "truncated": truncated,
+        "labels": [id if is_trained else _IGNORED for id, is_trained in zip(ids, trained, strict=True)],
+        "tokens": tokens,
+        "num_tokens": len(tokens),
+        "num_trained_tokens": sum(trained),
+        "trained_spans": _spans(trained),
+        "truncated": is_truncated,
     }
 
 
-def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Stretches of a row's text, with whether they are what the model is to say."""
+def _segments(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yields the texts of a row, each with whether it is an answer."""
     if isinstance(row.get("messages"), list):
         for message in filter(lambda message: isinstance(message, Mapping), row["messages"]):
             role = str(message.get("role"))
@@ -51,11 +51,11 @@ def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 
 
 def _spans(flags: list[bool]) -> list[list[int]]:
-    """Where flags are up, as `[start, end)`."""
+    """Returns the runs of true flags, as `[start, end)`."""
     spans: list[list[int]] = []
-    for at, up in enumerate(flags):
-        if up and spans and spans[-1][1] == at:
-            spans[-1][1] = at + 1
-        elif up:
-            spans.append([at, at + 1])
+    for index, flag in enumerate(flags):
+        if flag and spans and spans[-1][1] == index:
+            spans[-1][1] = index + 1
+        elif flag:
+            spans.append([index, index + 1])
     return spans

@@ -1,0 +1,323 @@
+"""What the service checks in an uploaded file. Written from its documentation, independently of `together_adapters.finetune`.
+
+It covers what the service refuses; the checker of the library finds more, and explains it better.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+_FLAGS: Final = ("has_message_weights", "has_sample_weights", "has_tools", "has_parallel_tool_calls", "has_reasoning")
+_PARQUET_COLUMNS: Final = {"input_ids", "attention_mask", "labels", "position_ids"}
+_IMAGES: Final = r"^data:image/(jpeg|png|webp);base64,"
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _TextPart(_Model):
+    type: Literal["text"]
+    text: str
+
+
+class _Image(_Model):
+    url: str = Field(pattern=_IMAGES, max_length=14_000_000)
+
+
+class _ImagePart(_Model):
+    type: Literal["image_url"]
+    image_url: _Image
+
+
+_Content = str | list[Annotated[_TextPart | _ImagePart, Field(discriminator="type")]]
+
+
+class _Function(_Model):
+    name: str
+    arguments: str
+
+
+class _ToolCall(_Model):
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: _Function
+
+
+class _Message(_Row):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: _Content | None = None
+    weight: Literal[0, 1] | None = None
+    name: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def has_images(self) -> bool:
+        return isinstance(self.content, list) and any(part.type == "image_url" for part in self.content)
+
+
+def _check_messages(messages: list[_Message]) -> list[_Message]:
+    """Checks the order of roles, and what each role may contain."""
+    previous, pending = "", set[str | None]()
+    for index, message in enumerate(messages):
+        role = message.role
+        if role == "system" and index:
+            raise ValueError(f"message {index}: a system message must be the first")
+        if role == previous and role != "tool":
+            raise ValueError(f"message {index}: two messages of role {role} follow each other")
+        if role == "assistant" and previous in ("", "system"):
+            raise ValueError("the first message must not be an answer")
+        if role == "tool" and message.tool_call_id not in pending:
+            raise ValueError(f"message {index}: tool_call_id matches no tool call")
+        if message.tool_calls and role != "assistant":
+            raise ValueError(f"message {index}: only an assistant calls tools")
+        if message.content is None and not message.tool_calls:
+            raise ValueError(f"message {index} has no content")
+        if message.has_images and role != "user":
+            raise ValueError(f"message {index}: only a user message may have images")
+        if role == "tool":
+            pending.remove(message.tool_call_id)
+        elif pending:
+            raise ValueError(f"message {index}: a tool call has no result")
+        pending |= {call.id for call in message.tool_calls or ()}
+        previous = role
+    return messages
+
+
+def _check_training_messages(messages: list[_Message]) -> list[_Message]:
+    answers = [message for message in _check_messages(messages) if message.role == "assistant"]
+    if not any(message.weight != 0 for message in answers):
+        raise ValueError("no assistant message to train on")
+    return messages
+
+
+def _check_answer(messages: list[_Message]) -> list[_Message]:
+    if messages[0].role != "assistant" or (messages[0].content is None and not messages[0].tool_calls):
+        raise ValueError("must be one assistant message with content")
+    return messages
+
+
+_Messages = Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_messages)]
+_Answer = Annotated[list[_Message], Field(min_length=1, max_length=1), AfterValidator(_check_answer)]
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _TrainingRow(_Row):
+    weight: _Weight | None = None
+
+    def messages_of_row(self) -> list[_Message]:
+        return []
+
+    def declares_tools(self) -> bool:
+        return False
+
+
+class _Text(_TrainingRow):
+    text: _Content
+
+
+class _Instruction(_TrainingRow):
+    prompt: _Content
+    completion: _Content
+
+
+class _Conversation(_TrainingRow):
+    messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_training_messages)]
+    tools: list[dict[str, Any]] | None = None
+
+    def messages_of_row(self) -> list[_Message]:
+        return self.messages
+
+    def declares_tools(self) -> bool:
+        return bool(self.tools)
+
+
+class _PreferenceInput(_Row):
+    messages: _Messages
+    tools: list[dict[str, Any]] | None = None
+
+
+class _Preference(_TrainingRow):
+    input: _PreferenceInput
+    preferred_output: _Answer
+    non_preferred_output: _Answer
+
+    def messages_of_row(self) -> list[_Message]:
+        return [*self.input.messages, *self.preferred_output, *self.non_preferred_output]
+
+    def declares_tools(self) -> bool:
+        return bool(self.input.tools)
+
+
+class _BatchRequest(_Row):
+    custom_id: str = Field(min_length=1, max_length=64)
+    body: dict[str, Any]
+    method: Any = None
+    url: Any = None
+
+
+_FORMATS: Final[dict[str, type[_TrainingRow]]] = {
+    "CONVERSATION": _Conversation,
+    "PREFERENCE_OPENAI": _Preference,
+    "INSTRUCTION": _Instruction,
+    "GENERAL": _Text,
+}
+_REQUIRED: Final = {
+    name: frozenset(field for field, info in model.model_fields.items() if info.is_required()) for name, model in _FORMATS.items()
+}
+
+
+class _InvalidRow(Exception):
+    """A row, by its line, is not valid."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(f"Line {line}: {message}")
+
+
+def check_file(path: Path, type: str, purpose: str) -> dict[str, Any]:
+    """Returns the validation report of a file, without its id."""
+    if (type == "csv" and purpose != "eval") or (type == "parquet" and purpose != "fine-tune"):
+        return _invalid(f"A {type} file cannot be used for {purpose}.")
+    check = {"csv": _check_csv, "parquet": _check_parquet}.get(type)
+    if check is None:
+        return _check_jsonl(path, purpose)
+    try:
+        return check(path)
+    except _InvalidRow as error:
+        return _invalid(str(error))
+
+
+def _invalid(message: str, **fields: Any) -> dict[str, Any]:
+    return {"valid": False, **fields, "error_type": "INVALID_FORMAT", "error": message}
+
+
+def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
+    summary = _Summary() if purpose == "fine-tune" else None
+    error, count, ids = "", 0, set[str]()
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            count += 1
+            if error:
+                continue
+            try:
+                row = _parse_row(line, number)
+                if summary is not None:
+                    summary.add(row, number)
+                elif purpose == "batch-api":
+                    id = _validate(_BatchRequest, row, number).custom_id
+                    if id in ids:
+                        raise _InvalidRow(number, f"`custom_id`: {id!r} is not unique")
+                    ids.add(id)
+            except _InvalidRow as invalid:
+                error = str(invalid)
+    if error or not count:
+        return _invalid(error or "The file has no rows.", nlines=count)
+    return {"valid": True, "nlines": count, **(summary.to_dict() if summary else {})}
+
+
+def _parse_row(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise _InvalidRow(number, f"the line is not JSON: {str(error)[:200]}") from None
+    if not isinstance(row, dict):
+        raise _InvalidRow(number, "the row is not an object")
+    return row
+
+
+def _validate(model: type[M], row: dict[str, Any], number: int) -> M:
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        # Branches of a union are part of the location, named after their types.
+        path = [part for part in first["loc"] if isinstance(part, int) or (part.isidentifier() and part != "str")]
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+        raise _InvalidRow(number, f"`{name}`: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+class _Summary:
+    """What the report tells about valid training data."""
+
+    def __init__(self) -> None:
+        self._format = ""
+        self._is_multimodal = False
+        self._flags = dict.fromkeys(_FLAGS, False)
+
+    def add(self, row: dict[str, Any], number: int) -> None:
+        """Validates a row and adds it."""
+        formats = [name for name, required in _REQUIRED.items() if required <= row.keys()]
+        if len(formats) != 1:
+            raise _InvalidRow(number, f"the columns {', '.join(map(repr, list(row)[:10]))} match no format, or several")
+        if self._format not in ("", formats[0]):
+            raise _InvalidRow(number, f"the format is {formats[0]}; the rows before have {self._format}")
+        self._format = formats[0]
+        parsed = _validate(_FORMATS[self._format], row, number)
+        flags, messages = self._flags, parsed.messages_of_row()
+        flags["has_sample_weights"] |= "weight" in row
+        flags["has_tools"] |= parsed.declares_tools()
+        for message in messages:
+            flags["has_message_weights"] |= "weight" in message.model_fields_set
+            flags["has_tools"] |= bool(message.tool_calls)
+            flags["has_parallel_tool_calls"] |= len(message.tool_calls or ()) > 1
+            flags["has_reasoning"] |= bool(message.reasoning or message.reasoning_content)
+            self._is_multimodal |= message.has_images
+
+    def to_dict(self) -> dict[str, Any]:
+        flags = {f"dataset_{name}": value for name, value in self._flags.items()}
+        return {"dataset_format": self._format, "dataset_is_multimodal": self._is_multimodal, **flags}
+
+
+def _check_csv(path: Path) -> dict[str, Any]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            return {"valid": True, "nlines": sum(1 for _ in _csv_rows(csv.reader(file, strict=True)))}
+        except (csv.Error, UnicodeDecodeError) as error:
+            return _invalid(f"The file is not CSV: {error}")
+
+
+def _csv_rows(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    width = 0
+    for number, row in enumerate(rows, 1):
+        if width and row and len(row) != width:
+            raise _InvalidRow(number, f"the row has {len(row)} cells, the header {width}")
+        if width and row:
+            yield row
+        width = width or len(row)
+
+
+def _check_parquet(path: Path) -> dict[str, Any]:
+    """Checks tokenized data, as far as it can be read: pyarrow may be missing."""
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            return _invalid("The file is not Parquet.")
+    flags = {f"dataset_{name}": False for name in _FLAGS}
+    report = {"valid": True, "dataset_format": "TOKENIZED", "dataset_is_multimodal": False, **flags}
+    try:
+        from pyarrow import ArrowException, parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        return {**report, "nlines": 0}
+    try:
+        file_metadata = parquet.read_metadata(path)
+    except (ArrowException, OSError) as error:
+        return _invalid(f"The file cannot be read: {str(error)[:200]}")
+    names = set(file_metadata.schema.to_arrow_schema().names)
+    if "input_ids" not in names or not names <= _PARQUET_COLUMNS:
+        return _invalid(f"The columns must be input_ids, and any of {', '.join(sorted(_PARQUET_COLUMNS))}.")
+    return {**report, "nlines": file_metadata.num_rows}
