@@ -118,7 +118,7 @@ def test_secrets_duplicates_and_keys_that_stand_twice(run: Run, tmp_path: Path) 
 
 def test_a_tokenizer_that_is_not_there(run: Run, train: Path) -> None:
     message = one_error(run("ft", "stats", train, "--tokenizer", "none.json", code=2))
-    assert "pip install tokenizers" in message or "there is no tokenizer none.json" in message
+    assert "pip install tokenizers" in message or "none.json does not exist" in message
 
 
 def test_tokens_are_counted(run: Run, train: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_leakage_into_the_rows_to_measure_with(run: Run, train: Path, tmp_path: 
     done = run("ft", "check", train, "--validation", measured)
     assert "measured.jsonl can be used: 0 errors, 2 warnings in 3 rows" in done.out
     assert "training has 1 of its rows and 2 of its prompts" in done.out
-    assert [line.split()[:2] for line in done.out.splitlines() if "is in train.jsonl too" in line] == [
+    assert [line.split()[:2] for line in done.out.splitlines() if "is also in train.jsonl" in line] == [
         ["1", "leaked_row"],
         ["2", "leaked_prompt"],
     ]
@@ -149,7 +149,7 @@ def test_leakage_into_the_rows_to_measure_with(run: Run, train: Path, tmp_path: 
     run("ft", "check", train, "--validation", measured, "--fail-on", "warning", code=1)
     run("ft", "check", train, "--validation", measured, "--severity", "leaked_prompt=error", code=1)
     told = run("ft", "check", "-", "--validation", measured, input=conversation(77), code=0)
-    assert "the row is in stdin.jsonl too" in told.out
+    assert "the row is also in stdin.jsonl" in told.out
     assert "one file" in one_error(run("ft", "check", train, train, "--validation", measured, code=2))
     assert "only once" in one_error(run("ft", "check", "-", "--validation", "-", code=2))
 
@@ -221,7 +221,7 @@ def test_a_bad_row_writes_nothing(run: Run, faulty: Path, tmp_path: Path) -> Non
     before = files(tmp_path)
     done = run("ft", "prepare", faulty, "-o", "out.jsonl", code=1)
     assert "faulty.jsonl:3" in done.out
-    assert done.err.splitlines() == ["error: 2 of the 3 rows of faulty.jsonl are faulty; out.jsonl was not written"]
+    assert done.err.splitlines() == ["error: 2 of the 3 rows of faulty.jsonl are invalid; out.jsonl was not written"]
     report = report_of(run("ft", "prepare", faulty, "-o", "out.jsonl", "--json", code=1))
     assert (report["ok"], report["errors"]) == (False, 2)
     assert files(tmp_path) == before

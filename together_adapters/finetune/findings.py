@@ -1,21 +1,21 @@
-"""What is found while one row is looked at: its faults, and the facts that reports count."""
+"""What a check learns about one row: the rules it breaks, and the facts that reports count."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-Path: TypeAlias = "str | tuple[Path, str | int]"
-"""Where something stands in a row: a text, or where its parent stands, and its key or place there.
+JsonPath: TypeAlias = "str | tuple[JsonPath, str | int]"
+"""The path of a value in a row: a string, or the path of its parent and its key or index there.
 
-Every message has one, and hardly any is ever read, so they are put together cheaply.
+Every message has a path but few paths are ever shown, so they are joined only when they are.
 """
 
-_MOST_TOOLS: Final = 10_000
+_MAX_TOOLS: Final = 10_000
 
 
 class Finding(NamedTuple):
-    """A fault before anybody has said how grave it is."""
+    """A rule that a row breaks, before it has a severity."""
 
     code: str
     path: str
@@ -25,33 +25,33 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class RowFindings:
-    """Faults and facts: those of one row, and sums over all rows that were looked at with it.
+    """The findings in one row, and facts summed over all rows.
 
-    One object serves a whole file, because files have millions of rows: `begin` forgets what belongs to the last row.
+    A file has millions of rows, so one object serves the whole file: `start_row` clears what belongs to the previous row.
 
     Attributes:
-        findings: The faults of this row, in its order.
-        format: Which format this row has; None where that cannot be told.
-        weighted: Whether a message of this row has a weight.
-        unseen: Whether this row has values that no rule looked at.
-        roles: How many messages each role has.
-        tools: How often each tool is called.
-        turns: How many messages there are.
-        chars: How many characters a model reads.
-        trained_chars: How many of them it is trained on.
-        images: How many images.
-        has_tools: Whether tools are declared or called.
-        has_parallel_tool_calls: Whether one message makes several calls.
-        has_reasoning: Whether an answer has reasoning.
-        has_sample_weights: Whether a row has one.
-        before: Turns and characters before this row.
-        declarations: The last good declarations of tools, most of which are repeated in many rows.
+        items: The findings in this row, in its order.
+        format: The format of this row; None if it has none.
+        has_message_weights: Whether a message of this row has a weight.
+        has_unchecked_values: Whether this row has values that no rule checks.
+        roles: The number of messages by role.
+        tools: The number of calls by tool.
+        turns: The number of messages.
+        chars: The number of characters that a model reads.
+        trained_chars: The number of those that it is trained on.
+        images: The number of images.
+        has_tools: Whether a row declares or calls tools.
+        has_parallel_tool_calls: Whether a message makes several calls.
+        has_reasoning: Whether an assistant message has reasoning.
+        has_sample_weights: Whether a row has a weight.
+        totals_before: `turns` and `chars` before this row.
+        declarations: The latest valid declarations of tools; most are repeated in many rows.
     """
 
-    findings: list[Finding] = field(default_factory=list)
+    items: list[Finding] = field(default_factory=list)
     format: str | None = None
-    weighted: bool = False
-    unseen: bool = False
+    has_message_weights: bool = False
+    has_unchecked_values: bool = False
     roles: dict[str, int] = field(default_factory=dict)
     tools: dict[str, int] = field(default_factory=dict)
     turns: int = 0
@@ -62,45 +62,45 @@ class RowFindings:
     has_parallel_tool_calls: bool = False
     has_reasoning: bool = False
     has_sample_weights: bool = False
-    before: tuple[int, int] = (0, 0)
+    totals_before: tuple[int, int] = (0, 0)
     declarations: list[Any] = field(default_factory=list, compare=False)
 
-    def begin(self) -> None:
-        """Begin with the next row."""
-        if self.findings:
-            self.findings = []
+    def start_row(self) -> None:
+        """Clears what belongs to the previous row."""
+        if self.items:
+            self.items = []
         self.format = None
-        self.weighted = False
-        self.unseen = False
-        self.before = (self.turns, self.chars)
+        self.has_message_weights = False
+        self.has_unchecked_values = False
+        self.totals_before = (self.turns, self.chars)
 
-    def add(self, code: str, path: Path, message: str, value: Any = "") -> None:
-        """Note a fault."""
-        self.findings.append(Finding(code, _written(path), message, value))
+    def add(self, code: str, path: JsonPath, message: str, value: Any = "") -> None:
+        """Adds a finding."""
+        self.items.append(Finding(code, _join_path(path), message, value))
 
     def count_role(self, role: str) -> None:
-        """Count a message."""
+        """Counts a message."""
         self.turns += 1
         self.roles[role] = self.roles.get(role, 0) + 1
 
     def count_tool(self, name: str, count: int = 1) -> None:
-        """Count calls; beyond ten thousand tools no further ones are told apart."""
-        if name in self.tools or len(self.tools) < _MOST_TOOLS:
+        """Counts calls of a tool, for the first ten thousand names."""
+        if name in self.tools or len(self.tools) < _MAX_TOOLS:
             self.tools[name] = self.tools.get(name, 0) + count
 
 
-def _written(path: Path) -> str:
+def _join_path(path: JsonPath) -> str:
     if isinstance(path, str):
         return path
     parent, key = path
-    return f"{_written(parent)}[{key}]" if isinstance(key, int) else f"{_written(parent)}.{key}"
+    return f"{_join_path(parent)}[{key}]" if isinstance(key, int) else f"{_join_path(parent)}.{key}"
 
 
 def kind_of(value: Any) -> str:
-    """Return what a JSON value is, in words."""
+    """Returns the JSON type of a value, for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    names = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    names = {str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return names.get(type(value), type(value).__name__)

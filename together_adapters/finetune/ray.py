@@ -1,7 +1,7 @@
-"""Preparing and checking on a Ray cluster: files go to the workers as ranges of bytes, not as rows, and reports come back.
+"""Prepares and checks files on a Ray cluster. Tasks are ranges of bytes, not rows; only paths and reports are transferred.
 
-A file that is split by Ray's own readers goes through Arrow, which guesses types and alters arguments of tools; so lines are read
-here, and only paths and reports travel. Every range is converted to a shard; the shards are joined in the order of the files.
+Ray's own readers convert rows to Arrow, which guesses types and alters the arguments of tool calls; so lines are read here. Every
+range is converted to a shard, and the shards are joined in the order of the files.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from together_adapters.finetune.validation.parallel import line_ranges
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
 from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
+from together_adapters.finetune.writing.write_jsonl import refuse_existing
 
-_RANGE: Final = 64 * 2**20
+_RANGE_BYTES: Final = 64 * 2**20
 
 
 def prepare(
@@ -36,152 +37,143 @@ def prepare(
     out: str | PathLike[str],
     *,
     fixes: Fixes | None = None,
-    range_bytes: int = _RANGE,
+    range_bytes: int = _RANGE_BYTES,
     max_bytes: int = MAX_FILE_BYTES,
     overwrite: bool = False,
     **options: Any,
 ) -> PreparedFile:
-    """Convert JSONL files on the cluster that `ray.init` has joined, or on this machine, into one file that trains.
+    """Converts JSONL files to one file that trains, on the cluster of `ray.init` or on this machine.
 
-    Faulty rows are left out, counted and listed, as `Fixes(on_error="drop")` does. The result has the same bytes for any number
-    of workers.
+    Invalid rows are dropped, counted and listed, as with `Fixes(on_error="drop")`. The result has the same bytes for any number of
+    workers.
 
     Args:
-        paths: Files of JSON lines, which every worker can read; in the order in which their rows are wanted.
-        convert: Turns one line, as parsed JSON, into rows; None where lines are rows already.
+        paths: Files of JSON lines that every worker can read, in the order of their rows in the result.
+        convert: Converts one line, as parsed JSON, to rows; None if the lines are rows.
         out: The file, `.jsonl`, in a folder that every worker can write to.
-        fixes: What is put right.
-        range_bytes: Bytes of one task, about.
-        max_bytes: The largest result.
-        overwrite: Whether a file that is there is replaced.
+        fixes: The fixes to apply.
+        range_bytes: The approximate number of bytes of one task.
+        max_bytes: The maximum size of the result.
+        overwrite: Whether to replace an existing file.
         **options: As for `check_bytes`.
 
     Returns:
-        The file and the report of all rows.
+        The file and the report on all rows.
 
     Raises:
         ImportError: Ray is not installed.
-        FileExistsError: The file is there, and `overwrite` is not set.
-        FileTooLargeError: The result would be too large for a job.
-        InvalidDatasetError: No rows are left, or they do not fit together.
+        FileExistsError: The file exists and `overwrite` is not set.
+        FileTooLargeError: The result would be larger than `max_bytes`.
+        InvalidDatasetError: No rows are left, or their formats differ.
     """
     ray = _ray()
     out = Path(out)
     if out.suffix != ".jsonl":
-        raise ValueError(f"{out.name} must end in .jsonl: other files are refused by the service")
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} is there already; overwrite=True replaces it")
-    listed = [Path(paths)] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
+        raise ValueError(f"{out.name} must end in .jsonl: the service accepts no other extension")
+    refuse_existing(out, overwrite)
+    files = [Path(paths)] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
     shards = out.with_name(f".{out.stem}.{token_hex(4)}.shards")
     shards.mkdir()
     try:
-        tasks: list[dict[str, Any]] = [
-            {
-                "path": str(path.absolute()),
-                "start": start,
-                "end": end,
-                "shard": str(shards.absolute() / f"{number:06}-{place:06}"),
-            }
-            for number, path in enumerate(listed)
-            for place, (start, end) in enumerate(
-                line_ranges(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1)
-            )
-        ]
-        work = ray.data.from_items(tasks, override_num_blocks=max(1, len(tasks)))
-        done = work.map(_converted, fn_args=(convert, fixes, options)).take_all()
-        report = _summed(sorted(done, key=lambda result: result["shard"]))
+        tasks = _tasks(files, range_bytes, shards)
+        report = _run(ray, tasks, _convert_range, (convert, fixes, options))
         report.raise_for_issues()
-        part = shards / "whole.jsonl"
-        size = _joined(part, [Path(task["shard"]) for task in tasks], max_bytes)
-        if out.exists() and not overwrite:
-            raise FileExistsError(f"{out} is there already; overwrite=True replaces it")
+        temporary = shards / "joined.jsonl"
+        size = _join_shards(temporary, [Path(task["shard"]) for task in tasks], max_bytes)
+        refuse_existing(out, overwrite)
         report = report.model_copy(update={"bytes": size})
-        part.replace(out)
+        temporary.replace(out)
         report.save(report_path(out))
     finally:
         shutil.rmtree(shards, ignore_errors=True)
     return PreparedFile(out, report)
 
 
-def check(paths: Iterable[str | PathLike[str]], *, range_bytes: int = _RANGE, **options: Any) -> DataReport:
-    """Check JSONL files on the cluster; return the sum of their reports.
+def check(paths: Iterable[str | PathLike[str]], *, range_bytes: int = _RANGE_BYTES, **options: Any) -> DataReport:
+    """Checks JSONL files on the cluster; returns the sum of their reports.
 
-    Lines in issues are counted from the beginning of each range, which `source` names: `train.jsonl@67108864`.
+    Line numbers in issues start at 1 in each range, which `source` names: `train.jsonl@67108864`.
 
     Args:
         paths: The files, which every worker can read.
-        range_bytes: Bytes of one task, about.
+        range_bytes: The approximate number of bytes of one task.
         **options: As for `check_bytes`.
 
     Raises:
         ImportError: Ray is not installed.
     """
-    ray = _ray()
-    tasks = [
-        {"path": str(path.absolute()), "start": start, "end": end, "shard": f"{number:06}-{place:06}"}
-        for number, path in enumerate(map(Path, paths))
-        for place, (start, end) in enumerate(line_ranges(path, path.stat().st_size, -(-path.stat().st_size // range_bytes) or 1))
-    ]
-    done = ray.data.from_items(tasks, override_num_blocks=max(1, len(tasks))).map(_checked, fn_args=(options,)).take_all()
-    return _summed(sorted(done, key=lambda result: result["shard"]))
+    return _run(_ray(), _tasks(map(Path, paths), range_bytes, Path()), _check_range, (options,))
 
 
 def _ray() -> Any:
     try:
         import ray  # type: ignore[import-not-found,import-untyped,unused-ignore]
         import ray.data  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError as missing:
-        raise ImportError('this needs Ray: pip install "together-adapters[ray]"') from missing
+    except ImportError as error:
+        raise ImportError('this needs Ray: pip install "together-adapters[ray]"') from error
     return ray
 
 
-def _summed(done: Iterable[dict[str, Any]]) -> DataReport:
-    reports = [DataReport.model_validate_json(result["report"]) for result in done]
-    return reduce(add, reports) if reports else DataReport()
+def _tasks(files: Iterable[Path], range_bytes: int, shards: Path) -> list[dict[str, Any]]:
+    """Returns a task for each range of each file, with a shard in a folder."""
+    tasks = []
+    for number, path in enumerate(files):
+        size = path.stat().st_size
+        for index, (start, end) in enumerate(line_ranges(path, size, -(-size // range_bytes) or 1)):
+            shard = str(shards.absolute() / f"{number:06}-{index:06}")
+            tasks.append({"path": str(path.absolute()), "start": start, "end": end, "shard": shard})
+    return tasks
 
 
-def _name(task: dict[str, Any]) -> str:
+def _run(ray: Any, tasks: list[dict[str, Any]], function: Any, arguments: tuple[Any, ...]) -> DataReport:
+    """Runs a function on all tasks; returns the sum of their reports, in the order of the tasks."""
+    data = ray.data.from_items(tasks, override_num_blocks=max(1, len(tasks)))
+    results = sorted(data.map(function, fn_args=arguments).take_all(), key=lambda result: result["shard"])
+    return reduce(add, [DataReport.model_validate_json(result["report"]) for result in results] or [DataReport()])
+
+
+def _source(task: dict[str, Any]) -> str:
     name = Path(task["path"]).name
     return f"{name}@{task['start']}" if task["start"] else name
 
 
-def _checked(task: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Check a range, in a worker."""
+def _check_range(task: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Checks a range, in a worker."""
     data = b"\n".join(LineReader(Path(task["path"]), task["start"], task["end"]))
-    report = check_bytes(data, name=_name(task), **options)
+    report = check_bytes(data, name=_source(task), **options)
     return {"shard": task["shard"], "report": report.model_dump_json()}
 
 
-def _converted(task: dict[str, Any], convert: Convert | None, fixes: Fixes | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Convert a range into its shard, in a worker."""
+def _convert_range(task: dict[str, Any], convert: Convert | None, fixes: Fixes | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Converts a range to its shard, in a worker."""
     lines = LineReader(Path(task["path"]), task["start"], task["end"])
-    data, report = convert_batch(_parsed(lines), convert, fixes=fixes, name=_name(task), **options)
+    data, report = convert_batch(_parse(lines), convert, fixes=fixes, name=_source(task), **options)
     Path(task["shard"]).write_bytes(data)
     return {"shard": task["shard"], "report": report.model_dump_json()}
 
 
-def _parsed(lines: LineReader) -> Iterable[Any]:
-    """Give the values of lines; what is no JSON is given as it stands, and refused as a row."""
-    notes = RowFindings()
+def _parse(lines: LineReader) -> Iterable[Any]:
+    """Yields the values of lines; of lines that are not JSON their bytes, which are refused as rows."""
+    findings = RowFindings()
     for batch in lines:
         for line in split_lines(batch):
             if line and not line.isspace():
-                parsed, value = parse_line(notes, line)
+                parsed, value = parse_line(findings, line)
                 yield value if parsed else line[:200]
 
 
-def _joined(part: Path, shards: Iterable[Path], max_bytes: int) -> int:
-    """Join shards, byte by byte; return the size of the whole."""
-    with part.open("wb") as whole:
+def _join_shards(path: Path, shards: Iterable[Path], max_bytes: int) -> int:
+    """Joins shards, byte by byte; returns the size of the result."""
+    with path.open("wb") as result:
         for shard in shards:
             with shard.open("rb") as file:
-                shutil.copyfileobj(file, whole, 1 << 20)
-            if whole.tell() > max_bytes:
+                shutil.copyfileobj(file, result, 1 << 20)
+            if result.tell() > max_bytes:
                 raise FileTooLargeError(
-                    f"the result would have more than {max_bytes:,} bytes; take fewer rows, or train in several jobs",
-                    size=whole.tell(),
+                    f"the result would have more than {max_bytes:,} bytes; reduce the rows, or train in several jobs",
+                    size=result.tell(),
                     limit=max_bytes,
                 )
-        whole.flush()
-        os.fsync(whole.fileno())
-        return whole.tell()
+        result.flush()
+        os.fsync(result.fileno())
+        return result.tell()

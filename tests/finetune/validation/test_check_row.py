@@ -277,7 +277,7 @@ def test_the_short_way_agrees_with_the_long_way(row: dict[str, Any]) -> None:
     validate_training_row(long, the_long_way(row))
     if is_text_conversation(short, row):
         assert short == long
-        assert not long.findings
+        assert not long.items
     else:
         assert short == RowFindings()
 
@@ -331,9 +331,9 @@ INFINITE = [
 def test_an_infinite_number_is_found_wherever_it_is(row: dict[str, Any]) -> None:
     notes = RowFindings()
     for _ in range(2):
-        notes.begin()
+        notes.start_row()
         validate_row(notes, row)
-        assert [finding.code for finding in notes.findings].count("number_too_large") == 1
+        assert [finding.code for finding in notes.items].count("number_too_large") == 1
 
 
 VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {"a": 1.0}, {"a": True}, float("inf")])
@@ -347,10 +347,10 @@ def test_a_repeated_declaration_is_judged_as_if_it_were_alone(values: list[Any],
     for value in values * 2:
         tool["function"]["parameters"] = value
         row, alone = talk(user(), calls(call()), tools=[tool]), RowFindings()
-        together.begin()
+        together.start_row()
         validate_row(together, row)
         validate_row(alone, row)
-        assert together.findings == alone.findings
+        assert together.items == alone.items
         assert together.chars == chars + alone.chars
         chars = together.chars
 

@@ -75,7 +75,7 @@ def test_equal_by_construction(rows: list[Row], ascii: bool, monkeypatch: pytest
 def test_lengths_are_those_of_the_estimate(line: bytes) -> None:
     row, notes = json.loads(line), RowFindings()
     validate_training_row(notes, row)
-    assert notes.findings == []
+    assert notes.items == []
     assert -(-notes.chars // 4) == token_counter()(row)
     assert 0 < notes.trained_chars <= notes.chars
 

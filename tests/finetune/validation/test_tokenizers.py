@@ -45,7 +45,7 @@ def test_a_report_by_a_tokenizer(folder: Path) -> None:
 
 def test_what_is_no_tokenizer(folder: Path) -> None:
     (folder / "other.json").write_text("{}", "utf-8")
-    with pytest.raises(ValueError, match=r"other.json is no tokenizer"):
+    with pytest.raises(ValueError, match=r"other.json is not a tokenizer"):
         open_tokenizer(folder / "other.json")
     for name in (folder / "none.json", "none.json", "./none/here", "none"):
         with pytest.raises(FileNotFoundError, match="owner/model"):

@@ -80,7 +80,7 @@ def test_all_faults_are_told_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConversionError) as caught:
         write_jsonl(rows, tmp_path / "a.jsonl")
     text = str(caught.value)
-    assert "3 of the 5 rows of data are faulty; a.jsonl was not written. no_assistant_message 2, record_unknown 1" in text
+    assert "3 of the 5 rows of data are invalid; a.jsonl was not written. no_assistant_message 2, record_unknown 1" in text
     assert "runs.json:7: line 4 outputs: it is nothing" in text
     assert [(issue.line, issue.source) for issue in caught.value.issues] == [(2, "data:2"), (5, "data:5"), (4, "runs.json:7")]
     assert list(tmp_path.iterdir()) == []
@@ -114,7 +114,7 @@ def test_faults_are_collected_when_wanted(tmp_path: Path) -> None:
     assert write_jsonl([row()], tmp_path / "a.jsonl", fixes=Fixes(on_error="collect")).written
 
 
-@pytest.mark.parametrize(("rows", "text"), [([], "data holds no rows"), ([MUTE], "none of the 1 rows of data is left")])
+@pytest.mark.parametrize(("rows", "text"), [([], "data has no rows"), ([MUTE], "none of the 1 rows of data is left")])
 def test_no_rows_are_no_file(tmp_path: Path, rows: list[Any], text: str) -> None:
     with pytest.raises(InvalidDatasetError, match=text):
         write_jsonl(rows, tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))

@@ -143,7 +143,7 @@ def _parse_line(line: bytes, number: int, name: str) -> Item:
     is_valid, value = parse_line(findings, line.removeprefix(BOM) if number == 1 else line)
     if is_valid:
         return SourceRecord(number, name, value)
-    finding = findings.findings[0]
+    finding = findings.items[0]
     return Refusal(finding.code, finding.message, number, name, "", line[:200].decode("utf-8", "replace"))
 
 
@@ -170,7 +170,7 @@ def _document(path: Path) -> Iterator[Item]:
 
 def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
     """Read a table of texts; an empty cell is None."""
-    with path.open(encoding="utf-8-sig", newline="") as file, _long_csv_rows():
+    with path.open(encoding="utf-8-sig", newline="") as file, unlimited_csv_cells():
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
@@ -193,7 +193,7 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
 
 
 @contextmanager
-def _long_csv_rows() -> Iterator[None]:
+def unlimited_csv_cells() -> Iterator[None]:
     """Remove the limit for the length of cells; it is the whole process's, so it is restored."""
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:

@@ -1,1 +1,1 @@
-"""The rules of training data, and the files that they are checked in."""
+"""Validates training data: rows against the rules of their format, and files as a whole."""

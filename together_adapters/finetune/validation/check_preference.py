@@ -1,4 +1,4 @@
-"""Preferences: a question with two answers, one of them better."""
+"""Checks preferences: an input and two outputs, one of which is preferred."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from together_adapters.finetune.validation.fast_path import text_answer
 _KEYS: Final = frozenset({"messages", "tools"})
 
 
-def check_preference(notes: RowFindings, row: dict[str, Any]) -> None:
-    """Look at a row of two answers."""
-    declared = _check_input(notes, row["input"])
-    before = notes.chars
-    outputs = [_check_output(notes, row[name], name, declared) for name in ("preferred_output", "non_preferred_output")]
-    notes.trained_chars += notes.chars - before
+def check_preference(findings: RowFindings, row: dict[str, Any]) -> None:
+    """Checks a row of the preference format."""
+    tool_names = _check_input(findings, row["input"])
+    before = findings.chars
+    outputs = [_check_output(findings, row[name], name, tool_names) for name in ("preferred_output", "non_preferred_output")]
+    findings.trained_chars += findings.chars - before
     if None not in outputs and outputs[0] == outputs[1]:
-        notes.add("pref_outputs_identical", "non_preferred_output", "the two answers are the same")
+        findings.add("pref_outputs_identical", "non_preferred_output", "the two outputs are identical")
 
 
-def _check_input(notes: RowFindings, given: Any) -> set[str] | None:
-    if not isinstance(given, dict):
-        notes.add("pref_input_not_object", "input", f"input must be an object with messages, not {kind_of(given)}", given)
+def _check_input(findings: RowFindings, value: Any) -> set[str] | None:
+    if not isinstance(value, dict):
+        findings.add("pref_input_not_object", "input", f"input must be an object with messages, not {kind_of(value)}", value)
         return None
-    declared = check_tools(notes, given["tools"], "input.tools") if "tools" in given else None
-    for key in given.keys() - _KEYS:
-        notes.add("extra_column", f"input.{key[:80]}", f"{key[:60]!r} is not part of an input")
-    if "messages" not in given:
-        notes.add("pref_input_messages_missing", "input", "input has no messages")
-    elif check_messages(notes, given["messages"], "input.messages", declared, trains=False) == "assistant":
-        notes.add("pref_input_ends_with_assistant", "input.messages", "the input ends with an answer")
-    return declared
+    tool_names = check_tools(findings, value["tools"], "input.tools") if "tools" in value else None
+    for key in value.keys() - _KEYS:
+        findings.add("extra_column", f"input.{key[:80]}", f"{key[:60]!r} is not a field of input")
+    if "messages" not in value:
+        findings.add("pref_input_messages_missing", "input", "input has no messages")
+    elif check_messages(findings, value["messages"], "input.messages", tool_names, for_training=False) == "assistant":
+        findings.add("pref_input_ends_with_assistant", "input.messages", "input ends with an assistant message")
+    return tool_names
 
 
-def _check_output(notes: RowFindings, given: Any, path: str, declared: set[str] | None) -> Any:
-    """Look at an answer; return what is to be compared with the other one."""
-    if (text := text_answer(notes, given)) is not None:
+def _check_output(findings: RowFindings, value: Any, path: str, tool_names: set[str] | None) -> Any:
+    """Checks an output; returns what is compared with the other one."""
+    if (text := text_answer(findings, value)) is not None:
         return text, [], ""
-    if not isinstance(given, list):
-        notes.add("pref_output_not_list", path, f"{path} must be a list of one message, not {kind_of(given)}", given)
+    if not isinstance(value, list):
+        findings.add("pref_output_not_list", path, f"{path} must be a list of one message, not {kind_of(value)}", value)
         return None
-    if len(given) != 1:
-        notes.add("pref_output_not_exactly_one", path, f"{path} holds {len(given)} messages instead of one")
+    if len(value) != 1:
+        findings.add("pref_output_not_exactly_one", path, f"{path} must have one message, not {len(value)}")
         return None
-    message, here = given[0], (path, 0)
+    message, message_path = value[0], (path, 0)
     if not isinstance(message, dict):
-        notes.add("message_not_object", here, f"a message must be an object, not {kind_of(message)}", message)
+        findings.add("message_not_object", message_path, f"a message must be an object, not {kind_of(message)}", message)
         return None
     if "role" not in message:
-        notes.add("pref_output_role_missing", here, "an answer needs the role assistant")
-    elif (role := check_role(notes, message, here)) not in (None, "assistant"):
-        notes.add("pref_output_role_not_assistant", (here, "role"), f"an answer has the role assistant, not {role}", role)
-    notes.count_role("assistant")
-    check_message(notes, message, here, "assistant", ToolCallTracker(notes, declared), "pref_output_content_missing")
-    return _said(message)
+        findings.add("pref_output_role_missing", message_path, "the message of an output must have the role assistant")
+    elif (role := check_role(findings, message, message_path)) not in (None, "assistant"):
+        text = f"the message of an output must have the role assistant, not {role}"
+        findings.add("pref_output_role_not_assistant", (message_path, "role"), text, role)
+    findings.count_role("assistant")
+    tracker = ToolCallTracker(findings, tool_names)
+    check_message(findings, message, message_path, "assistant", tracker, "pref_output_content_missing")
+    return _comparable(message)
 
 
-def _said(message: dict[str, Any]) -> Any:
-    """What an answer says, apart from how it is written."""
+def _comparable(message: dict[str, Any]) -> Any:
+    """Returns the content, calls and reasoning of an output, independent of how they are written."""
     content = message.get("content")
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
         content = "".join(str(part.get("text")) for part in content)

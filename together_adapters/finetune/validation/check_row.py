@@ -1,4 +1,4 @@
-"""One row: which format it has, and what is wrong with it. The one place that decides; everything faster must agree with it."""
+"""Validates one row. This is the reference: every faster check must agree with it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from together_adapters.finetune.validation.check_tools import check_tools
 from together_adapters.finetune.validation.fast_path import is_text_conversation
 from together_adapters.finetune.validation.json_values import is_finite
 
-_MOST_WEIGHT: Final = sys.float_info.max
-_KNOWN: Final = {needed: [name] for name, needed in FORMATS.items()}
+_MAX_WEIGHT: Final = sys.float_info.max
+_FORMATS_BY_COLUMNS: Final = {columns: [name] for name, columns in FORMATS.items()}
 
 
 def check_row(
@@ -33,124 +33,126 @@ def check_row(
     line: int | None = None,
     source: str | None = None,
 ) -> list[Issue]:
-    """Check one row.
+    """Validates one row.
 
     Args:
         row: The row, as parsed JSON.
-        purpose: What it is for: `fine-tune`, `eval`, `batch-api`.
-        method: `sft` or `dpo`: rows of another format are then an error.
-        severities: Other severities by issue code: `error`, `warning`, `ignore`.
-        line: Its line, for the issues.
-        source: Where it comes from, for the issues.
+        purpose: What the row is for: `fine-tune`, `eval` or `batch-api`.
+        method: `sft` or `dpo`. If set, a row of a format that does not train with it is an error.
+        severities: Severities that differ from the defaults, by issue code: `error`, `warning` or `ignore`.
+        line: The line number to show in issues.
+        source: The source to show in issues, such as a file name.
 
     Returns:
-        Every issue that is not ignored; none for a good row.
+        All issues that are not ignored; an empty list for a valid row.
     """
-    notes = RowFindings()
-    if _is_json(notes, row):
-        validate_row(notes, row, purpose)
-    if method is not None and notes.format is not None and notes.format not in METHODS[method]:
-        notes.add("method_mismatch", "", f"a row of format {notes.format} does not train with {method}")
-    return issues_of(notes.findings, severities_of(severities), line, source)
+    findings = RowFindings()
+    if _is_json(findings, row):
+        validate_row(findings, row, purpose)
+    if method is not None and findings.format is not None and findings.format not in METHODS[method]:
+        findings.add("method_mismatch", "", f"a row of format {findings.format} does not train with {method}")
+    return issues_of(findings.items, severities_of(severities), line, source)
 
 
 def issues_of(
     findings: Iterable[Finding], severities: Mapping[str, Severity], line: int | None = None, source: str | None = None
 ) -> list[Issue]:
-    """Give findings their severity and hint, and leave out what is ignored."""
+    """Returns findings as issues with severity and hint, without those to be ignored."""
     issues = []
     for code, path, message, value in findings:
         severity = severities[code]
         if severity != "ignore":
-            shown = "" if isinstance(value, str) and not value else excerpt(value)
+            shown_value = "" if isinstance(value, str) and not value else excerpt(value)
             issues.append(
                 Issue(
                     code=code, severity=severity, line=line, source=source, path=path, message=message, hint=RULES[code].hint,
-                    excerpt=shown,
+                    excerpt=shown_value,
                 )
             )  # fmt: skip
     return issues
 
 
-def validate_row(notes: RowFindings, row: Any, purpose: str = "fine-tune") -> None:
-    """Look at one row of parsed JSON."""
+def validate_row(findings: RowFindings, row: Any, purpose: str = "fine-tune") -> None:
+    """Validates a row of parsed JSON against the rules of its format."""
     if not isinstance(row, dict):
-        notes.add("line_not_object", "", f"a row must be an object, not {kind_of(row)}", row)
+        findings.add("line_not_object", "", f"a row must be an object, not {kind_of(row)}", row)
         return
     if purpose == "fine-tune":
-        if is_text_conversation(notes, row):
+        if is_text_conversation(findings, row):
             return
-        validate_training_row(notes, row)
-        if not notes.findings and not notes.unseen:
+        validate_training_row(findings, row)
+        if not findings.items and not findings.has_unchecked_values:
             return
     elif purpose == "batch-api":
-        _inspect_batch(notes, row)
+        _check_batch_request(findings, row)
     if not is_finite(row):
-        notes.add("number_too_large", "", "a number is too large to be kept")
+        findings.add("number_too_large", "", "a number is too large for a float")
 
 
-def validate_training_row(notes: RowFindings, row: dict[str, Any]) -> None:
-    """Look at a row of training data in every detail."""
+def validate_training_row(findings: RowFindings, row: dict[str, Any]) -> None:
+    """Validates a row of training data without the fast path."""
     columns = row.keys()
-    fitting = _KNOWN.get(frozenset(columns)) or [name for name, needed in FORMATS.items() if needed <= columns]
-    if not fitting:
-        listed = ", ".join(repr(str(key)[:40]) for key in list(row)[:10]) or "none"
-        notes.add("unknown_columns", "", f"no format has these columns: {listed}")
+    formats = _FORMATS_BY_COLUMNS.get(frozenset(columns)) or [name for name, needed in FORMATS.items() if needed <= columns]
+    if not formats:
+        names = ", ".join(repr(str(key)[:40]) for key in list(row)[:10]) or "none"
+        findings.add("unknown_columns", "", f"no format has these columns: {names}")
         return
-    if len(fitting) > 1:
-        notes.add("multiple_formats", "", f"the columns of several formats are mixed: {', '.join(fitting)}")
+    if len(formats) > 1:
+        findings.add("multiple_formats", "", f"the row has the columns of several formats: {', '.join(formats)}")
         return
-    notes.format = fitting[0]
-    for key in columns - FORMATS[notes.format] - OPTIONAL[notes.format] if len(columns) > len(FORMATS[notes.format]) else ():
-        within = "; tools of a preference belong into input.tools" if (key, notes.format) == ("tools", "preference") else ""
-        notes.add("extra_column", str(key)[:80], f"the column {str(key)[:60]!r} is not part of the format {notes.format}{within}")
+    findings.format = formats[0]
+    for key in columns - FORMATS[formats[0]] - OPTIONAL[formats[0]] if len(columns) > len(FORMATS[formats[0]]) else ():
+        advice = "; use input.tools" if (key, formats[0]) == ("tools", "preference") else ""
+        message = f"{str(key)[:60]!r} is not a column of the format {formats[0]}{advice}"
+        findings.add("extra_column", str(key)[:80], message)
     if "weight" in row:
-        _inspect_sample_weight(notes, row["weight"])
-    if notes.format == "conversation":
-        declared = check_tools(notes, row["tools"], "tools") if "tools" in row else None
-        check_messages(notes, row["messages"], "messages", declared)
-    elif notes.format == "preference":
-        check_preference(notes, row)
-    elif notes.format == "instruction":
-        check_content(notes, row["prompt"], "prompt", "user")
-        before = notes.chars
-        check_content(notes, row["completion"], "completion", "assistant")
-        notes.trained_chars += notes.chars - before
+        _check_sample_weight(findings, row["weight"])
+    if findings.format == "conversation":
+        tool_names = check_tools(findings, row["tools"], "tools") if "tools" in row else None
+        check_messages(findings, row["messages"], "messages", tool_names)
+    elif findings.format == "preference":
+        check_preference(findings, row)
+    elif findings.format == "instruction":
+        check_content(findings, row["prompt"], "prompt", "user")
+        before = findings.chars
+        check_content(findings, row["completion"], "completion", "assistant")
+        findings.trained_chars += findings.chars - before
     else:
-        before = notes.chars
-        check_content(notes, row["text"], "text", "user")
-        notes.trained_chars += notes.chars - before
+        before = findings.chars
+        check_content(findings, row["text"], "text", "user")
+        findings.trained_chars += findings.chars - before
 
 
-def _inspect_sample_weight(notes: RowFindings, weight: Any) -> None:
-    notes.has_sample_weights = True
+def _check_sample_weight(findings: RowFindings, weight: Any) -> None:
+    findings.has_sample_weights = True
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        notes.add("sample_weight_invalid", "weight", f"the weight of a sample must be a number, not {kind_of(weight)}", weight)
-    elif weight < 0 or (isinstance(weight, float) and not isfinite(weight)) or weight > _MOST_WEIGHT:
-        notes.add("sample_weight_invalid", "weight", "the weight of a sample must be finite and not negative", weight)
+        findings.add("sample_weight_invalid", "weight", f"weight must be a number, not {kind_of(weight)}", weight)
+    elif weight < 0 or (isinstance(weight, float) and not isfinite(weight)) or weight > _MAX_WEIGHT:
+        findings.add("sample_weight_invalid", "weight", "weight must be finite and not negative", weight)
     elif weight == 0:
-        notes.add("sample_weight_zero", "weight", "the sample has weight 0")
+        findings.add("sample_weight_zero", "weight", "the weight of the row is 0")
 
 
-def _inspect_batch(notes: RowFindings, row: dict[str, Any]) -> None:
-    name = row.get("custom_id")
-    if not isinstance(name, str) or not 1 <= len(name) <= BATCH_MAX_ID:
-        notes.add("batch_custom_id_invalid", "custom_id", f"custom_id must be a text of 1 to {BATCH_MAX_ID} characters", name)
-    if not isinstance(row.get("body"), dict):
-        notes.add("batch_body_invalid", "body", f"body must be an object, not {kind_of(row.get('body'))}", row.get("body"))
+def _check_batch_request(findings: RowFindings, row: dict[str, Any]) -> None:
+    custom_id, body = row.get("custom_id"), row.get("body")
+    if not isinstance(custom_id, str) or not 1 <= len(custom_id) <= BATCH_MAX_ID:
+        message = f"custom_id must be a string of 1 to {BATCH_MAX_ID} characters"
+        findings.add("batch_custom_id_invalid", "custom_id", message, custom_id)
+    if not isinstance(body, dict):
+        findings.add("batch_body_invalid", "body", f"body must be an object, not {kind_of(body)}", body)
     for key in row.keys() - {"custom_id", "body", "method", "url"}:
-        notes.add("extra_column", str(key)[:80], f"{str(key)[:60]!r} is not part of a batch request")
+        findings.add("extra_column", str(key)[:80], f"{str(key)[:60]!r} is not a field of a batch request")
 
 
-def _is_json(notes: RowFindings, row: Any) -> bool:
-    """Whether a row can be written as JSON at all."""
+def _is_json(findings: RowFindings, row: Any) -> bool:
+    """Whether a row can be written as JSON."""
     try:
         text = to_json(row, inf_nan_mode="constants")
-    except (ValueError, RecursionError) as problem:
-        code = "not_encodable" if "surrogate" in str(problem) or "utf-8" in str(problem) else "json_syntax"
-        notes.add(code, "", f"the row cannot be written as JSON: {str(problem).splitlines()[0][:200]}")
+    except (ValueError, RecursionError) as error:
+        code = "not_encodable" if "surrogate" in str(error) or "utf-8" in str(error) else "json_syntax"
+        findings.add(code, "", f"the row cannot be written as JSON: {str(error).splitlines()[0][:200]}")
         return False
     if (b"NaN" in text or b"Infinity" in text) and not is_finite(row):
-        notes.add("json_syntax", "", "NaN and Infinity are not JSON")
+        findings.add("json_syntax", "", "NaN and Infinity are not JSON")
         return False
     return True

@@ -1,4 +1,4 @@
-"""`check_file` as the `together` 1.x SDK has it: the same rules as `check_jsonl`, told in that SDK's report."""
+"""`check_file` of the `together` 1.x SDK: the rules of `check_jsonl`, with the report of that SDK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
 from together_adapters.types.files import parse_purpose
 
-_BY_CODE: Final = {
+_KEYS_BY_CODE: Final = {
     "not_utf8": "utf8",
     "line_not_object": "line_type",
     "too_few_samples": "has_min_samples",
@@ -19,28 +19,29 @@ _BY_CODE: Final = {
     "mixed_formats_across_lines": "format",
     "csv_columns": "format",
 }
-_NO_SAMPLES: Final = frozenset({"empty_file", "too_few_samples"})
-_UNREADABLE: Final = frozenset({"json_syntax", "too_deep", "number_too_large", "not_encodable", "utf8_bom", "not_utf8"})
+_NO_ROWS: Final = frozenset({"empty_file", "too_few_samples"})
+_NOT_JSON: Final = frozenset({"json_syntax", "too_deep", "number_too_large", "not_encodable", "utf8_bom", "not_utf8"})
 
 
 def check_file(file: str | PathLike[str], purpose: str = "fine-tune") -> dict[str, Any]:
-    """Check a data file, and say so in the dictionary that `together.utils.check_file` returned.
+    """Checks a data file; returns the dictionary that `together.utils.check_file` returned.
 
     Args:
-        file: Its path.
-        purpose: What it is for.
+        file: The path of the file.
+        purpose: What the file is for.
 
     Returns:
-        `is_check_passed`, `message`, and what was found on the way. `message` tells the first fault; unlike the old check
-        it is never the text of success where the check failed.
+        `is_check_passed`, `message` and the other keys of that SDK. `message` is the first error; unlike in that SDK it is never
+        the text of success for a file that did not pass.
     """
     path = Path(file)
     report = check_jsonl(path, purpose=parse_purpose(purpose), max_issues=1000)
-    told: dict[str, Any] = {
+    exists = path.is_file()
+    result: dict[str, Any] = {
         "is_check_passed": report.ok,
         "message": "Checks passed",
-        "found": path.is_file(),
-        "file_size": path.stat().st_size if path.is_file() else None,
+        "found": exists,
+        "file_size": path.stat().st_size if exists else None,
         "utf8": None,
         "line_type": None,
         "text_field": None,
@@ -51,33 +52,33 @@ def check_file(file: str | PathLike[str], purpose: str = "fine-tune") -> dict[st
         "load_csv": None,
     }
     kind = path.suffix.removeprefix(".")
-    if told["found"]:
-        known = kind in ("jsonl", "csv", "parquet")
-        told["filetype"] = kind if known else f"unknown extension {path.suffix!r}: use .jsonl, .parquet or .csv"
-    if told["found"] and report.bytes and kind in ("jsonl", "csv"):
-        told |= {"utf8": True, "line_type": True, "text_field": True, "key_value": True, "has_min_samples": True}
-        told["load_json" if kind == "jsonl" else "load_csv"] = True
-        told["num_samples"] = report.rows if report.ok else None
-    _tell_first_error(told, report, kind)
-    return told
+    if exists:
+        is_known = kind in ("jsonl", "csv", "parquet")
+        result["filetype"] = kind if is_known else f"unknown extension {path.suffix!r}: use .jsonl, .parquet or .csv"
+        if report.bytes and kind in ("jsonl", "csv"):
+            result |= {"utf8": True, "line_type": True, "text_field": True, "key_value": True, "has_min_samples": True}
+            result["load_json" if kind == "jsonl" else "load_csv"] = True
+            result["num_samples"] = report.rows if report.ok else None
+    _set_first_error(result, report, kind)
+    return result
 
 
-def _tell_first_error(told: dict[str, Any], report: DataReport, kind: str) -> None:
-    first = next((issue for issue in report.issues if issue.severity == "error"), None)
-    if first is None:
+def _set_first_error(result: dict[str, Any], report: DataReport, kind: str) -> None:
+    error = next((issue for issue in report.issues if issue.severity == "error"), None)
+    if error is None:
         return
-    told["message"] = str(first)
-    if first.line is not None:
-        told["line_number"] = first.line - 1 if kind == "csv" else first.line
-    if first.code.startswith("parquet"):
-        told["load_parquet"] = first.message
-    elif first.code in _NO_SAMPLES:
-        told["has_min_samples"] = False
-    elif kind == "jsonl" and told["found"]:
-        told["load_json"] = False
-        if first.code not in _UNREADABLE:
-            told[_BY_CODE.get(first.code, "key_value")] = False
-        elif first.code == "not_utf8":
-            told["utf8"] = False
-    elif first.code in _BY_CODE:
-        told[_BY_CODE[first.code]] = False
+    result["message"] = str(error)
+    if error.line is not None:
+        result["line_number"] = error.line - 1 if kind == "csv" else error.line
+    if error.code.startswith("parquet"):
+        result["load_parquet"] = error.message
+    elif error.code in _NO_ROWS:
+        result["has_min_samples"] = False
+    elif kind == "jsonl" and result["found"]:
+        result["load_json"] = False
+        if error.code not in _NOT_JSON:
+            result[_KEYS_BY_CODE.get(error.code, "key_value")] = False
+        elif error.code == "not_utf8":
+            result["utf8"] = False
+    elif error.code in _KEYS_BY_CODE:
+        result[_KEYS_BY_CODE[error.code]] = False

@@ -1,6 +1,6 @@
-"""The short way for conversations of texts alone, the most common ones: everything else goes the long way.
+"""Fast checks of conversations with text only, which are the most common rows; all others take the full checks.
 
-It may accept only what the long way finds nothing in; a test holds both against each other.
+They accept only rows in which the full checks find nothing; a test compares the two.
 """
 
 from __future__ import annotations
@@ -10,29 +10,28 @@ from typing import Any, Final
 from together_adapters.finetune.findings import RowFindings
 
 _KEYS: Final = 2
+"""A message with text only has a role and a content."""
 
 
-def is_text_conversation(notes: RowFindings, row: dict[str, Any]) -> bool:
-    """Whether a row is a plainly good conversation, and nothing else; its facts are then noted."""
+def is_text_conversation(findings: RowFindings, row: dict[str, Any]) -> bool:
+    """Whether a row is a valid conversation with text only; counts its facts if it is."""
     messages = row.get("messages") if len(row) == 1 else None
-    if type(messages) is list and messages and are_text_messages(notes, messages):
-        notes.format = "conversation"
+    if type(messages) is list and messages and are_text_messages(findings, messages):
+        findings.format = "conversation"
         return True
     return False
 
 
-def are_text_messages(notes: RowFindings, messages: list[Any], *, trains: bool = True) -> bool:
-    """Whether messages are plainly good; their facts are then noted.
-
-    Plain is: perhaps a system message, then user and assistant in turn, all of them texts.
+def are_text_messages(findings: RowFindings, messages: list[Any], *, for_training: bool = True) -> bool:
+    """Whether messages are an optional system message, then user and assistant in turn, with text only; counts their facts if so.
 
     Args:
-        notes: Where to note the facts.
-        messages: The messages; at least one.
-        trains: Whether the last is an answer that is trained on; else it is a question.
+        findings: Counts the facts.
+        messages: One message at least.
+        for_training: Whether the last message must be an answer, which is trained on, or else a question.
     """
-    chars = trained = 0
-    last = None
+    chars = trained_chars = 0
+    previous = None
     try:
         for message in messages:
             role, content = message["role"], message["content"]
@@ -40,20 +39,20 @@ def are_text_messages(notes: RowFindings, messages: list[Any], *, trains: bool =
                 return False
             chars += len(content)
             if role == "assistant":
-                if last != "user" or not content or content.isspace():
+                if previous != "user" or not content or content.isspace():
                     return False
-                trained += len(content)
-            elif last == "user" if role == "user" else role != "system" or last is not None:
+                trained_chars += len(content)
+            elif previous == "user" if role == "user" else role != "system" or previous is not None:
                 return False
-            last = role
+            previous = role
     except (KeyError, TypeError):
         return False
-    if last != ("assistant" if trains else "user"):
+    if previous != ("assistant" if for_training else "user"):
         return False
-    turns, roles = len(messages), notes.roles
-    notes.turns += turns
-    notes.chars += chars
-    notes.trained_chars += trained if trains else 0
+    turns, roles = len(messages), findings.roles
+    findings.turns += turns
+    findings.chars += chars
+    findings.trained_chars += trained_chars if for_training else 0
     if messages[0]["role"] == "system":
         roles["system"] = roles.get("system", 0) + 1
         turns -= 1
@@ -63,14 +62,14 @@ def are_text_messages(notes: RowFindings, messages: list[Any], *, trains: bool =
     return True
 
 
-def text_answer(notes: RowFindings, messages: Any) -> str | None:
-    """Return the text of the only message, where it is plainly a good answer; its facts but for training are then noted."""
+def text_answer(findings: RowFindings, messages: Any) -> str | None:
+    """Returns the text of the only message if it is a valid answer with text only; counts its facts, except for training."""
     message = messages[0] if type(messages) is list and len(messages) == 1 else None
     if type(message) is not dict or len(message) != _KEYS or message.get("role") != "assistant":
         return None
     content = message.get("content")
     if type(content) is not str or not content or content.isspace():
         return None
-    notes.count_role("assistant")
-    notes.chars += len(content)
+    findings.count_role("assistant")
+    findings.chars += len(content)
     return content

@@ -1,7 +1,7 @@
-"""Good rows recognised at a glance: parsed straight into types that only they fit, which the extra `finetune` makes possible.
+"""Validates many rows at once by parsing them into the schemas of `fast_schemas`; needs msgspec (extra `finetune`).
 
-It accepts only rows in which the checker of `rows` finds nothing, and counts the same facts; whatever it does not know goes there.
-A test holds both against each other.
+It accepts only rows in which `check_row` finds nothing, and counts the same facts; all other rows are left to `check_row`. A test
+compares the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from itertools import chain, repeat
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET, DecodeError, UnsetType
 from msgspec.json import Decoder
@@ -21,337 +21,343 @@ from pydantic_core import from_json
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.validation.check_tools import check_tools, is_json_object
 from together_adapters.finetune.validation.fast_schemas import (
-    Assistant,
-    Conversation,
-    General,
-    Instruction,
-    Pair,
-    Result,
-    System,
-    Talk,
+    AssistantSchema,
+    ConversationSchema,
+    GeneralSchema,
+    InstructionSchema,
+    PreferenceSchema,
+    SystemSchema,
+    TextAssistant,
+    TextConversation,
     TextPart,
-    User,
-    WideAnswer,
-    WideSystem,
-    WideUser,
+    TextSystem,
+    TextUser,
+    ToolSchema,
+    UserSchema,
 )
 from together_adapters.finetune.validation.json_values import is_finite
-from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN
 
-if TYPE_CHECKING:
-    from together_adapters.finetune.validation.file_check import FileChecker
+_LONG_LINE: Final = 32_768
+_PAUSE: Final = 8
+_BYTES_PER_LONG_ROW: Final = 1024
+_MAX_DECLARATIONS: Final = 16
+_INVALID: Final = (0, 0, NoneType)
 
-_LONG: Final = 32_768
-_PATIENCE: Final = 8
-_SPARSE: Final = 1024
-_MOST_KNOWN: Final = 16
-_FAILED: Final = (DecodeError, ValueError, RecursionError)
-_NOTHING: Final = (0, 0, NoneType)
+
+class ValidRows(NamedTuple):
+    """Valid rows of one format, and their facts.
+
+    Attributes:
+        format: The format.
+        chars: The number of characters of each row.
+        turns: The number of messages of each row, if the format has messages.
+        roles: The number of messages by role.
+        trained_chars: The number of characters that are trained on.
+        weighted: The number of rows with message weights.
+        tools: The number of calls by tool.
+        has_tools, has_parallel_tool_calls, has_reasoning, has_sample_weights: As in a report.
+    """
+
+    format: str
+    chars: list[int]
+    turns: list[int]
+    roles: Mapping[str, int]
+    trained_chars: int
+    weighted: int = 0
+    tools: Mapping[str, int] = {}
+    has_tools: bool = False
+    has_parallel_tool_calls: bool = False
+    has_reasoning: bool = False
+    has_sample_weights: bool = False
+
+
+_Parse = Callable[[bytes], ValidRows | None]
+"""Parses lines; returns None if not all are valid rows."""
 
 
 class FastValidator:
-    """Recognises good rows of one file.
+    """Validates the rows of one file in batches.
 
-    Where a batch does not fit, fewer lines are tried, and then each alone; where hardly any fits, nothing is tried for a while.
+    The caller divides a batch with an invalid row into small batches, and these into lines; where most of them are invalid, the
+    validator pauses for a few batches.
+
+    Args:
+        max_chars: The maximum number of characters of a row, by format. Longer rows are left to the other checks.
     """
 
-    def __init__(self) -> None:
-        self._skipped = 0
-        self._tried = self._failed = 0
-        self._looks: dict[str, tuple[_Look, ...]] = {
-            "conversation": (_talks, partial(_wide, {})),
-            "preference": (_pairs,),
-            "general": (_texts,),
+    def __init__(self, max_chars: Mapping[str, int]) -> None:
+        self._max_chars = max_chars
+        self._pause = 0
+        self._tries = self._failures = 0
+        self._parsers: dict[str, tuple[_Parse, ...]] = {
+            "conversation": (_text_conversations, partial(_conversations, {})),
+            "preference": (_preferences,),
+            "general": (_general,),
             "instruction": (_instructions,),
         }
 
-    def accepts(self, check: FileChecker, lines: bytes) -> int:
-        """Count lines if all are good rows of the first format.
-
-        Args:
-            check: Where to count them.
-            lines: Whole lines, the last without its line feed.
+    def validate(self, form: str, lines: bytes) -> ValidRows | None:
+        """Validates a batch of whole lines, the last without its line feed, as rows of a format.
 
         Returns:
-            How many lines there are, or 0 where they are not counted.
+            The rows; None if not all are valid, or the validator pauses.
         """
-        self._skipped = max(0, self._skipped - 1)
-        if self._skipped or (len(lines) > _LONG and lines.find(b"\n", 0, _LONG) < 0):
-            return 0
-        self._tried, self._failed = 0, 0
-        return self._look(check, lines)
+        self._pause = max(0, self._pause - 1)
+        if self._pause or (len(lines) > _LONG_LINE and lines.find(b"\n", 0, _LONG_LINE) < 0):
+            return None
+        self._tries, self._failures = 0, 0
+        return self._parse(form, lines)
 
-    def accepts_few(self, check: FileChecker, lines: list[bytes]) -> bool:
-        """Whether some lines of a batch that did not fit as a whole are good rows; they are then counted."""
-        if self._skipped or max(map(len, lines)) > _LONG:
-            return False
-        if self._look(check, b"\n".join(lines)):
-            self._tried += len(lines)
-            return True
+    def validate_small_batch(self, form: str, lines: list[bytes]) -> ValidRows | None:
+        """Validates some lines, or one, of a batch that is not valid as a whole."""
+        if self._pause or max(map(len, lines)) > _LONG_LINE:
+            return None
+        if rows := self._parse(form, b"\n".join(lines)):
+            self._tries += len(lines)
+            return rows
         if len(lines) == 1:
-            self._tried += 1
-            self._failed += 1
-            if self._failed > _PATIENCE and self._failed * 2 > self._tried:
-                self._skipped = _PATIENCE
-        return False
+            self._tries += 1
+            self._failures += 1
+            if self._failures > _PAUSE and self._failures * 2 > self._tries:
+                self._pause = _PAUSE
+        return None
 
-    def _look(self, check: FileChecker, lines: bytes) -> int:
-        """Try what may fit. Nothing that is made here has cycles, so the collector of cycles would search in vain."""
-        enabled = gc.isenabled()
+    def _parse(self, form: str, lines: bytes) -> ValidRows | None:
+        """Tries the parsers of a format, the last one that fitted first."""
+        parsers, max_chars = self._parsers[form], self._max_chars.get(form)
+        # Nothing that is made here has reference cycles, so the garbage collector would search in vain.
+        was_enabled = gc.isenabled()
         gc.disable()
         try:
-            looks = self._looks[check.first or ""]
-            for look in looks:
-                if rows := look(check, lines):
-                    if look is not looks[0]:
-                        self._looks[check.first or ""] = (look, *(other for other in looks if other != look))
+            for parse in parsers:
+                rows = parse(lines)
+                if rows is not None and rows.chars and (max_chars is None or max(rows.chars) <= max_chars):
+                    if parse is not parsers[0]:
+                        self._parsers[form] = (parse, *(other for other in parsers if other is not parse))
                     return rows
-            return 0
+            return None
         finally:
-            if enabled:
+            if was_enabled:
                 gc.enable()
 
 
-_Look = Callable[["FileChecker", bytes], int]
-"""Looks at lines; returns how many there are if all are good rows and were counted, else 0."""
+def _decode(decoder: Callable[[bytes], list[Any]], lines: bytes) -> list[Any]:
+    """Parses lines; returns the rows, or an empty list if a line does not fit the schema.
 
-
-def _rows(decode: Callable[[bytes], list[Any]], lines: bytes) -> list[Any]:
-    """Parse lines; return the rows, or none where a line is no good row by its form alone.
-
-    The parser is told nothing of lines, so it is made sure that each line feed stands between two rows, and each row in a line.
-    Nothing that is parsed holds NUL, which JSON can only spell with an escape.
+    The parser ignores line feeds, so this makes sure that each stands between two rows. Rows with an escaped NUL are left to the
+    other checks.
     """
     if b"u0000" in lines:
         return []
     try:
-        rows = decode(lines)
-    except _FAILED:
+        rows = decoder(lines)
+    except (DecodeError, ValueError, RecursionError):
         return []
-    return rows if _are_between(lines, len(rows)) else []
+    return rows if _has_one_row_per_line(lines, len(rows)) else []
 
 
-def _are_between(lines: bytes, rows: int) -> bool:
-    """Whether each line feed stands between two rows. To count is to read every byte; to search, a step for each row."""
-    if len(lines) < rows * _SPARSE:
+def _has_one_row_per_line(lines: bytes, rows: int) -> bool:
+    """Whether each line feed stands between two rows. Counting reads every byte; searching takes a step for each row."""
+    if len(lines) < rows * _BYTES_PER_LONG_ROW:
         return lines.count(b"\n") == lines.count(b"}\n{") == rows - 1
-    place = -1
+    index = -1
     for _ in range(rows - 1):
-        place = lines.find(b"\n", place + 1)
-        if place < 1 or lines[place - 1 : place + 2] != b"}\n{":
+        index = lines.find(b"\n", index + 1)
+        if index < 1 or lines[index - 1 : index + 2] != b"}\n{":
             return False
-    return lines.find(b"\n", place + 1) < 0
+    return lines.find(b"\n", index + 1) < 0
 
 
-def _talks(check: FileChecker, lines: bytes) -> int:
-    """Conversations of texts alone."""
+def _text_conversations(lines: bytes) -> ValidRows | None:
+    """Parses conversations with text only."""
     chars: list[int] = []
     turns: list[int] = []
-    trained = 0
-    for row in _rows(_talk, lines):
+    trained_chars = 0
+    for row in _decode(_decode_text_conversations, lines):
         messages = row.messages
-        size, learnt, last = _spoken(messages)
-        if last is not Assistant:
-            return 0
+        size, answers, last = _measure_text(messages)
+        if last is not TextAssistant:
+            return None
         chars.append(size)
         turns.append(len(messages))
-        trained += learnt
-    return _take(check, "conversation", chars, trained, turns, _roles_of(turns))
+        trained_chars += answers
+    return ValidRows("conversation", chars, turns, _count_roles(turns), trained_chars)
 
 
-def _spoken(messages: list[System | User | Assistant]) -> tuple[int, int, type]:
-    """Return the characters of messages that follow each other as they must, those of answers, and the last one's type."""
-    chars = trained = 0
+def _measure_text(messages: list[TextSystem | TextUser | TextAssistant]) -> tuple[int, int, type]:
+    """Returns the characters of all messages, those of assistant messages, and the type of the last message.
+
+    The type is NoneType if the order of roles or an answer is invalid.
+    """
+    chars = trained_chars = 0
     last: type = NoneType
     for message in messages:
         text = message.content
         kind = type(message)
-        if kind is Assistant:
-            if last is not User or not text or text.isspace():
-                return _NOTHING
-            trained += len(text)
-        elif kind is last or (kind is System and last is not NoneType):
-            return _NOTHING
+        if kind is TextAssistant:
+            if last is not TextUser or not text or text.isspace():
+                return _INVALID
+            trained_chars += len(text)
+        elif kind is last or (kind is TextSystem and last is not NoneType):
+            return _INVALID
         chars += len(text)
         last = kind
-    return chars, trained, last
+    return chars, trained_chars, last
 
 
-def _pairs(check: FileChecker, lines: bytes) -> int:
-    """Preferences of texts alone."""
+def _preferences(lines: bytes) -> ValidRows | None:
+    """Parses preferences with text only."""
     chars: list[int] = []
     turns: list[int] = []
-    trained = 0
-    for row in _rows(_pair, lines):
+    trained_chars = 0
+    for row in _decode(_decode_preferences, lines):
         messages = row.input.messages
-        size, _, last = _spoken(messages)
-        if last is not User:
-            return 0
-        (preferred,), (other,) = row.preferred_output, row.non_preferred_output
-        better, worse = preferred.content, other.content
-        if better == worse or not better or not worse or better.isspace() or worse.isspace():
-            return 0
-        outputs = len(better) + len(worse)
+        size, _, last = _measure_text(messages)
+        if last is not TextUser:
+            return None
+        preferred, other = row.preferred_output[0].content, row.non_preferred_output[0].content
+        if preferred == other or not preferred or not other or preferred.isspace() or other.isspace():
+            return None
+        outputs = len(preferred) + len(other)
         chars.append(size + outputs)
         turns.append(len(messages) + 1)
-        trained += outputs
-    roles = _roles_of(turns)
+        trained_chars += outputs
+    roles = _count_roles(turns)
     roles["assistant"] += len(turns)
-    return _take(check, "preference", chars, trained, [number + 1 for number in turns], roles)
+    return ValidRows("preference", chars, [number + 1 for number in turns], roles, trained_chars)
 
 
-def _texts(check: FileChecker, lines: bytes) -> int:
-    """Plain texts."""
-    rows = _rows(_general, lines)
+def _general(lines: bytes) -> ValidRows | None:
+    """Parses rows of the format general."""
+    rows = _decode(_decode_general, lines)
     chars = [len(row.text) for row in rows]
-    return _take_texts(check, "general", rows, chars, sum(chars))
+    return ValidRows("general", chars, [], {}, sum(chars), has_sample_weights=_has_weights(rows))
 
 
-def _instructions(check: FileChecker, lines: bytes) -> int:
-    """Prompts with completions."""
-    rows = _rows(_instruction, lines)
+def _instructions(lines: bytes) -> ValidRows | None:
+    """Parses prompts with completions."""
+    rows = _decode(_decode_instructions, lines)
     chars = [len(row.prompt) + len(row.completion) for row in rows]
-    return _take_texts(check, "instruction", rows, chars, sum([len(row.completion) for row in rows]))
+    trained_chars = sum([len(row.completion) for row in rows])
+    return ValidRows("instruction", chars, [], {}, trained_chars, has_sample_weights=_has_weights(rows))
 
 
-def _wide(known: dict[bytes, bytes], check: FileChecker, lines: bytes) -> int:
-    """Conversations with tools, weights, reasoning and lists of texts."""
-    rest, declarations = _apart(lines, known) if b'"tools"' in lines else (lines, [])
-    rows = _rows(_conversation, rest)
-    found: list[_Facts] = []
-    kinds: list[type] = []
-    declared: bytes | None = None
-    tools: _Tools | None = _NONE
-    for row, declaration in zip(rows, declarations or repeat(None), strict=False):
-        if declaration != declared:
-            declared, tools = declaration, _NONE if declaration is None else _declared(declaration)
-        facts = _facts(row.messages, tools) if tools else None
-        if facts is None:
-            return 0
-        found.append(facts)
-        kinds.extend(map(type, row.messages))
-    roles: Counter[str] = Counter()
-    for kind, count in Counter(kinds).items():
-        roles[_ROLES[kind]] += count
-    turns = [len(row.messages) for row in rows]
-    trained, weighted = sum([facts.trained for facts in found]), sum([facts.weighted for facts in found])
-    taken = _take(check, "conversation", [facts.chars for facts in found], trained, turns, roles, weighted)
-    if taken:
-        notes = check.notes
-        notes.has_tools |= any(facts.tools for facts in found)
-        notes.has_parallel_tool_calls |= any(facts.parallel for facts in found)
-        notes.has_reasoning |= any(facts.reasoning for facts in found)
-        notes.has_sample_weights |= any(row.weight is not UNSET for row in rows)
-        for name, count in Counter(chain.from_iterable(facts.called for facts in found)).items():
-            notes.count_tool(name[:80], count)
-    return taken
+def _has_weights(rows: list[Any]) -> bool:
+    return any(row.weight is not UNSET for row in rows)
 
 
-def _take(
-    check: FileChecker, form: str, chars: list[int], trained: int, turns: list[int], roles: Mapping[str, int], weighted: int = 0
-) -> int:
-    """Count good rows; return how many there are, or 0 where one may be longer than the model takes: how long is said elsewhere."""
-    most = check.longest.get(form)
-    if not chars or (most is not None and max(chars) > most * CHARS_PER_TOKEN):
-        return 0
-    notes = check.notes
-    notes.chars += sum(chars)
-    notes.trained_chars += trained
-    for role, count in roles.items():
-        if count:
-            notes.turns += count
-            notes.roles[role] = notes.roles.get(role, 0) + count
-    check.accept(form, chars, turns, weighted)
-    return len(chars)
-
-
-def _take_texts(check: FileChecker, form: str, rows: list[Any], chars: list[int], trained: int) -> int:
-    taken = _take(check, form, chars, trained, [], {})
-    if taken and not check.notes.has_sample_weights:
-        check.notes.has_sample_weights = any(row.weight is not UNSET for row in rows)
-    return taken
-
-
-def _roles_of(turns: list[int]) -> dict[str, int]:
-    """Return who speaks how often, in conversations of so many messages: an odd one begins with the system."""
+def _count_roles(turns: list[int]) -> dict[str, int]:
+    """Counts messages by role, in conversations of so many messages: one with an odd number starts with a system message."""
     pairs = sum([number // 2 for number in turns])
     return {"system": sum(turns) - 2 * pairs, "user": pairs, "assistant": pairs}
 
 
-_talk: Final = Decoder(Talk).decode_lines
-_conversation: Final = Decoder(Conversation).decode_lines
-_pair: Final = Decoder(Pair).decode_lines
-_general: Final = Decoder(General).decode_lines
-_instruction: Final = Decoder(Instruction).decode_lines
-_ROLES: Final[dict[type, str]] = {WideSystem: "system", WideUser: "user", WideAnswer: "assistant", Result: "tool"}
+_decode_text_conversations: Final = Decoder(TextConversation).decode_lines
+_decode_conversations: Final = Decoder(ConversationSchema).decode_lines
+_decode_preferences: Final = Decoder(PreferenceSchema).decode_lines
+_decode_general: Final = Decoder(GeneralSchema).decode_lines
+_decode_instructions: Final = Decoder(InstructionSchema).decode_lines
+_ROLES: Final[dict[type, str]] = {SystemSchema: "system", UserSchema: "user", AssistantSchema: "assistant", ToolSchema: "tool"}
 
 
-def _apart(lines: bytes, known: dict[bytes, bytes]) -> tuple[bytes, list[bytes | None]]:
-    """Take declarations of tools out of lines where they stand last or before the messages; elsewhere no row will fit.
+def _conversations(declarations: dict[bytes, bytes], lines: bytes) -> ValidRows | None:
+    """Parses conversations with tools, weights, reasoning and text parts.
 
-    Most rows repeat a declaration, and to compare is much quicker than to search or to parse.
+    Args:
+        declarations: Declarations of tools in the batches so far, by the ends of their lines.
+        lines: The lines.
+    """
+    rest, row_declarations = _cut_declarations(lines, declarations) if b'"tools"' in lines else (lines, [])
+    rows = _decode(_decode_conversations, rest)
+    facts: list[_RowFacts] = []
+    types: list[type] = []
+    previous: bytes | None = None
+    tools: _Tools | None = _NO_TOOLS
+    for row, declaration in zip(rows, row_declarations or repeat(None), strict=False):
+        if declaration != previous:
+            previous, tools = declaration, _NO_TOOLS if declaration is None else _parse_tools(declaration)
+        row_facts = _measure(row.messages, tools) if tools else None
+        if row_facts is None:
+            return None
+        facts.append(row_facts)
+        types += map(type, row.messages)
+    return ValidRows(
+        "conversation",
+        [row.chars for row in facts],
+        [len(row.messages) for row in rows],
+        {_ROLES[kind]: count for kind, count in Counter(types).items()},
+        sum([row.trained_chars for row in facts]),
+        sum([row.is_weighted for row in facts]),
+        Counter(chain.from_iterable(row.calls for row in facts)),
+        any(row.has_tools for row in facts),
+        any(row.has_parallel_calls for row in facts),
+        any(row.has_reasoning for row in facts),
+        _has_weights(rows),
+    )
+
+
+def _cut_declarations(lines: bytes, declarations: dict[bytes, bytes]) -> tuple[bytes, list[bytes | None]]:
+    """Cuts declarations of tools out of lines, where they are first or last; elsewhere no row will fit the schema.
+
+    Most rows repeat a declaration, and comparing is much faster than searching or parsing.
 
     Args:
         lines: The lines.
-        known: Declarations by the endings of lines that have them; those that are found are added.
+        declarations: Declarations by the ends of lines that have them; new ones are added.
 
     Returns:
-        The lines without declarations, and the declaration of each: None where there is none, while an empty one is a fault.
+        The lines without declarations, and the declaration of each; None for none, as an empty one is an error.
     """
     comma, colon = (b", ", b": ") if b'"tools": ' in lines else (b",", b":")
     last, first, messages = comma + b'"tools"' + colon, b'{"tools"' + colon, comma + b'"messages"' + colon
     rests: list[bytes] = []
-    declarations: list[bytes | None] = []
+    row_declarations: list[bytes | None] = []
     start = 0
     while start <= len(lines):
         end = lines.find(b"\n", start)
         end = end if end >= 0 else len(lines)
-        for ending, declaration in known.items():
+        for ending, declaration in declarations.items():
             if lines.endswith(ending, start, end):
                 rests.append(lines[start : end - len(ending)])
-                declarations.append(declaration)
+                row_declarations.append(declaration)
                 break
         else:
             line = lines[start:end]
             if not line.endswith(b"}"):
                 return lines, []
             if line.startswith(first):
-                place = line.find(messages)
-                declarations.append(line[len(first) : place])
-                rests.append(b"{" + line[place + len(comma) : -1])
+                index = line.find(messages)
+                row_declarations.append(line[len(first) : index])
+                rests.append(b"{" + line[index + len(comma) : -1])
             else:
-                rest, found, tail = line.rpartition(last)
-                declarations.append(tail[:-1] if found else None)
-                rests.append(rest if found else line[:-1])
-                if found:
-                    _keep(known, found + tail, tail[:-1])
+                rest, separator, tail = line.rpartition(last)
+                row_declarations.append(tail[:-1] if separator else None)
+                rests.append(rest if separator else line[:-1])
+                if separator:
+                    if len(declarations) == _MAX_DECLARATIONS:
+                        declarations.clear()
+                    declarations[separator + tail] = tail[:-1]
         start = end + 1
-    return b"}\n".join(rests) + b"}", declarations
+    return b"}\n".join(rests) + b"}", row_declarations
 
 
-def _keep(known: dict[bytes, bytes], ending: bytes, declaration: bytes) -> None:
-    if len(known) == _MOST_KNOWN:
-        known.clear()
-    known[ending] = declaration
-
-
-class _Facts(NamedTuple):
+class _RowFacts(NamedTuple):
     chars: int
-    trained: int
-    called: list[str]
-    tools: bool
-    parallel: bool
-    reasoning: bool
-    weighted: bool
+    trained_chars: int
+    calls: list[str]
+    has_tools: bool
+    has_parallel_calls: bool
+    has_reasoning: bool
+    is_weighted: bool
 
 
-def _facts(messages: list[Any], tools: _Tools) -> _Facts | None:
-    """Return the facts of a good row, or None where that is not plain."""
+def _measure(messages: list[Any], tools: _Tools) -> _RowFacts | None:
+    """Returns the facts of a valid row; None if it must be left to the other checks."""
     names = tools.names
-    chars, trained = tools.chars, 0
-    called: list[str] = []
-    waiting: set[str] = set()
-    parallel = reasoning = weighted = learns = has_texts = has_parts = False
+    chars, trained_chars = tools.chars, 0
+    calls: list[str] = []
+    open_calls: set[str] = set()
+    has_parallel_calls = has_reasoning = is_weighted = has_target = has_texts = has_parts = False
     last: type = NoneType
     for message in messages:
         kind = type(message)
@@ -365,58 +371,58 @@ def _facts(messages: list[Any], tools: _Tools) -> _Facts | None:
             has_parts = True
             for part in content:
                 size += len(part.text)
-        elif kind is not WideAnswer or not message.tool_calls:
+        elif kind is not AssistantSchema or not message.tool_calls:
             return None
         if message.name is not UNSET:
             size += len(message.name)
-        if kind is Result:
-            if message.tool_call_id not in waiting:
+        if kind is ToolSchema:
+            if message.tool_call_id not in open_calls:
                 return None
-            waiting.remove(message.tool_call_id)
-        elif waiting or last is kind:
+            open_calls.remove(message.tool_call_id)
+        elif open_calls or last is kind:
             return None
-        elif kind is WideAnswer:
-            if last is NoneType or last is WideSystem:
+        elif kind is AssistantSchema:
+            if last is NoneType or last is SystemSchema:
                 return None
             if message.tool_calls:
                 for call in message.tool_calls:
                     name, arguments = call.function.name, call.function.arguments
-                    if name not in names or call.id in waiting or not is_json_object(arguments):
+                    if name not in names or call.id in open_calls or not is_json_object(arguments):
                         return None
-                    waiting.add(call.id)
-                    called.append(name)
+                    open_calls.add(call.id)
+                    calls.append(name)
                     size += len(name) + len(arguments)
-                parallel = parallel or len(message.tool_calls) > 1
-            elif not _is_said(content):
+                has_parallel_calls = has_parallel_calls or len(message.tool_calls) > 1
+            elif not _has_text(content):
                 return None
             if message.reasoning is not UNSET or message.reasoning_content is not UNSET:
-                thought = _thought(message)
-                if thought is None:
+                reasoning = _reasoning_of(message)
+                if reasoning is None:
                     return None
-                size += len(thought)
-                reasoning = reasoning or bool(thought)
+                size += len(reasoning)
+                has_reasoning = has_reasoning or bool(reasoning)
             if message.weight != 0:
-                learns = True
-                trained += size
-        elif kind is WideSystem and last is not NoneType:
+                has_target = True
+                trained_chars += size
+        elif kind is SystemSchema and last is not NoneType:
             return None
         if message.weight is not UNSET:
-            weighted = True
+            is_weighted = True
         chars += size
         last = kind
-    if last is not WideAnswer or not learns or (has_texts and has_parts):
+    if last is not AssistantSchema or not has_target or (has_texts and has_parts):
         return None
-    return _Facts(chars, trained, called, tools.any or bool(called), parallel, reasoning, weighted)
+    return _RowFacts(chars, trained_chars, calls, tools.any or bool(calls), has_parallel_calls, has_reasoning, is_weighted)
 
 
-def _thought(answer: WideAnswer) -> str | None:
-    """Return the reasoning of an answer that has any, or None where that is not plain."""
-    thought = answer.reasoning if answer.reasoning_content is UNSET else answer.reasoning_content
-    both = answer.reasoning is not UNSET and answer.reasoning_content is not UNSET
-    return None if both or thought is UNSET else thought
+def _reasoning_of(message: AssistantSchema) -> str | None:
+    """Returns the reasoning of a message; None if both fields have it."""
+    reasoning = message.reasoning if message.reasoning_content is UNSET else message.reasoning_content
+    has_both = message.reasoning is not UNSET and message.reasoning_content is not UNSET
+    return None if has_both or reasoning is UNSET else reasoning
 
 
-def _is_said(content: str | list[TextPart] | UnsetType | None) -> bool:
+def _has_text(content: str | list[TextPart] | UnsetType | None) -> bool:
     if isinstance(content, str):
         return bool(content) and not content.isspace()
     return isinstance(content, list) and any(part.text.strip() for part in content)
@@ -428,19 +434,19 @@ class _Tools(NamedTuple):
     any: bool
 
 
-_NONE: Final = _Tools(frozenset(), 0, any=False)
+_NO_TOOLS: Final = _Tools(frozenset(), 0, any=False)
 
 
 @lru_cache(maxsize=64)
-def _declared(raw: bytes) -> _Tools | None:
-    """Return what is declared, or None where there is a fault. One declaration is repeated in most rows of a file."""
-    notes = RowFindings()
-    # As deep in brackets as it stands in its row: the parser's limit of depth is that of whole lines.
+def _parse_tools(declaration: bytes) -> _Tools | None:
+    """Parses a declaration of tools; returns None if it is invalid. Most rows of a file repeat one."""
+    findings = RowFindings()
+    # In brackets it is as deep as in its row: the parser's limit on depth is that of whole lines.
     try:
-        (value,) = from_json(b"[" + raw + b"]", allow_inf_nan=False)
+        (tools,) = from_json(b"[" + declaration + b"]", allow_inf_nan=False)
     except ValueError:
         return None
-    names = check_tools(notes, value, "tools")
-    if names is None or notes.findings or b"\\u0000" in raw or not is_finite(value):
+    names = check_tools(findings, tools, "tools")
+    if names is None or findings.items or b"\\u0000" in declaration or not is_finite(tools):
         return None
-    return _Tools(frozenset(names), notes.chars, notes.has_tools)
+    return _Tools(frozenset(names), findings.chars, findings.has_tools)

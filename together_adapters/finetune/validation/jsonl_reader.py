@@ -1,4 +1,4 @@
-"""Lines of a file: read in pieces that memory can hold, split at line feeds alone, parsed without ever failing."""
+"""Reads the lines of a file in blocks, split at line feeds only, and parses lines."""
 
 from __future__ import annotations
 
@@ -22,24 +22,22 @@ _BLOCK: Final = 1 << 17
 
 
 class TruncatedLine(bytes):
-    """The beginning of a line that is too long to be kept."""
+    """The start of a line that is too long to hold in memory."""
 
 
 class LineReader:
-    """The lines of a file, or of a range of it that begins and ends with lines.
-
-    They come as they are read, many at once, since splitting them costs more than reading; see `split`.
+    """Reads the lines of a file, or of a range of whole lines of it, in batches; see `split_lines`.
 
     Attributes:
-        size: Bytes that were read.
-        sha256: Checksum of what was read, if it is wanted and everything was read.
+        size: The number of bytes read.
+        sha256: The checksum, if `checksum` is set and everything was read.
 
     Args:
         path: The file.
-        start: Where the range begins.
-        end: Where it ends; None for the end of the file.
-        checksum: Whether the checksum is wanted. It takes longer than reading, and with some data longer than checking.
-        progress: Told how many bytes were read.
+        start: The start of the range.
+        end: The end of the range; None for the end of the file.
+        checksum: Whether to compute the checksum, which takes longer than reading, and with some data longer than checking.
+        progress: Called with the number of bytes read.
     """
 
     def __init__(
@@ -60,36 +58,36 @@ class LineReader:
         self._progress = progress
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give whole lines, joined by line feeds; what is too long comes alone, as a `Cut`."""
-        # New memory costs more than what is read into it, so each block is read into the same.
+        """Yields whole lines, joined by line feeds; a line that is too long alone, as a `TruncatedLine`."""
+        # Allocating memory takes longer than reading into it, so all blocks share a buffer.
         data = bytearray(_BLOCK)
-        held: list[bytes | memoryview] = []
+        parts: list[bytes | memoryview] = []
         size = 0
         with memoryview(data) as block:
             for count in self._read(block):
                 last = data.rfind(b"\n", 0, count)
                 if last < 0:
                     size += count
-                    held.append(bytes(block[:count]))
+                    parts.append(bytes(block[:count]))
                     if size > MAX_LINE_BYTES:
-                        held = [b"".join(held)[:80]]
+                        parts = [b"".join(parts)[:80]]
                     continue
                 first = data.find(b"\n", 0, count) if size > MAX_LINE_BYTES else -1
                 if first >= 0:
-                    yield TruncatedLine(held[0])
-                    held = []
+                    yield TruncatedLine(parts[0])
+                    parts = []
                 if first < last:
-                    held.append(block[first + 1 : last])
-                    yield from _parts(b"".join(held))
-                held = [bytes(block[last + 1 : count])]
-                size = len(held[0])
+                    parts.append(block[first + 1 : last])
+                    yield from _within_limit(b"".join(parts))
+                parts = [bytes(block[last + 1 : count])]
+                size = len(parts[0])
         if size:
-            yield TruncatedLine(held[0]) if size > MAX_LINE_BYTES else b"".join(held)
+            yield TruncatedLine(parts[0]) if size > MAX_LINE_BYTES else b"".join(parts)
         if self._digest:
             self.sha256 = self._digest.hexdigest()
 
     def _read(self, block: memoryview) -> Iterator[int]:
-        """Fill a block again and again; give how many bytes there are in it."""
+        """Fills a block again and again; yields the number of bytes in it."""
         with self._path.open("rb", 0) as file:
             # A file that grows as fast as it is read would otherwise have no end.
             end = os.fstat(file.fileno()).st_size if self._end is None else self._end
@@ -104,87 +102,87 @@ class LineReader:
 
 
 def split_lines(lines: bytes) -> list[bytes]:
-    """Split lines as `Lines` gives them."""
+    """Splits a batch of a `LineReader` into lines."""
     return [lines] if isinstance(lines, TruncatedLine) else lines.split(b"\n")
 
 
 def line_batches(data: bytes) -> Iterator[bytes]:
-    """Give the lines of a text as `Lines` gives those of a file: about as many bytes at once as a processor keeps at hand."""
+    """Yields lines in memory in batches, as a `LineReader` does those of a file."""
     start = 0
     while start < len(data):
         end = data.find(b"\n", min(start + _BLOCK, len(data)))
         end = len(data) if end < 0 else end
         lines = data[start:end]
-        yield from _parts(lines.removesuffix(b"\n") if end == len(data) else lines)
+        yield from _within_limit(lines.removesuffix(b"\n") if end == len(data) else lines)
         start = end + 1
 
 
-def _parts(lines: bytes) -> Iterator[bytes]:
-    """Give lines at once, or each alone where one may be too long."""
+def _within_limit(lines: bytes) -> Iterator[bytes]:
+    """Yields all lines at once, or each alone if one may be too long."""
     if len(lines) <= MAX_LINE_BYTES:
         yield lines
     else:
         yield from (line if len(line) <= MAX_LINE_BYTES else TruncatedLine(line[:80]) for line in lines.split(b"\n"))
 
 
-def parse_line(notes: RowFindings, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:
-    """Parse a line; return whether it is JSON, and its value.
+def parse_line(findings: RowFindings, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:
+    """Parses a line; returns whether it is JSON, and its value.
 
     Args:
-        notes: Where to note why it is none.
+        findings: Collects the reason why the line is not JSON.
         data: The line.
-        first: Whether it is the first of its file, and may begin with a byte order mark.
-        strict: Whether a key that stands twice in an object is a fault.
+        first: Whether it is the first of its file, and may start with a byte order mark.
+        strict: Whether a duplicate key in an object is an error.
     """
     if first and data.startswith(BOM):
-        notes.add("utf8_bom", "", "the file begins with a byte order mark")
+        findings.add("utf8_bom", "", "the file starts with a byte order mark")
         data = data[len(BOM) :]
     try:
         value = from_json(data, allow_inf_nan=False)
-    except ValueError as problem:
-        notes.add(*_fault(data, str(problem)), data)
+    except ValueError as error:
+        findings.add(*_syntax_error(data, str(error)), data)
         return False, None
-    if b"\\" in data and b"\\u0000" in data and _holds_nul(value):
-        notes.add("nul_character", "", "a text holds the character NUL")
+    if b"\\" in data and b"\\u0000" in data and _has_nul(value):
+        findings.add("nul_character", "", "a string has the character NUL")
     if strict:
-        json.loads(data, object_pairs_hook=lambda pairs: _unique(notes, pairs))
+        json.loads(data, object_pairs_hook=lambda pairs: _check_unique(findings, pairs))
     return True, value
 
 
-def _fault(data: bytes, problem: str) -> tuple[str, str, str]:
-    """Say why a line is not JSON: code, path and message."""
+def _syntax_error(data: bytes, error: str) -> tuple[str, str, str]:
+    """Returns why a line is not JSON: code, path and message."""
     try:
         data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return "not_utf8", "", f"byte {error.start + 1} of the line is not UTF-8"
-    if "recursion limit" in problem:
+    except UnicodeDecodeError as problem:
+        return "not_utf8", "", f"byte {problem.start + 1} of the line is not UTF-8"
+    if "recursion limit" in error:
         return "too_deep", "", "the line is nested too deeply"
-    if "number out of range" in problem:
+    if "number out of range" in error:
         return "number_too_large", "", "a number has too many digits"
-    if _SURROGATE.search(data) and _is_loose_json(data):
-        return "not_encodable", "", "a text holds half of a surrogate pair"
-    if _CONSTANT.search(data) and _is_loose_json(data):
+    if _SURROGATE.search(data) and _is_json_for_python(data):
+        return "not_encodable", "", "a string has half of a surrogate pair"
+    if _CONSTANT.search(data) and _is_json_for_python(data):
         return "json_syntax", "", "NaN and Infinity are not JSON"
-    return "json_syntax", "", f"the line is not JSON: {problem.replace(' at line 1', '')}"
+    return "json_syntax", "", f"the line is not JSON: {error.replace(' at line 1', '')}"
 
 
-def _holds_nul(value: Any) -> bool:
-    """Whether a key or a text holds NUL: one that is hidden by a second key of the same name does not count."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
+def _has_nul(value: Any) -> bool:
+    """Whether a key or string has the character NUL; a value that a duplicate key overrides does not count."""
+    values = [value]
+    while values:
+        value = values.pop()
         if isinstance(value, str) and "\0" in value:
             return True
         if isinstance(value, dict):
-            waiting.extend(value)
-            waiting.extend(value.values())
+            values.extend(value)
+            values.extend(value.values())
         elif isinstance(value, list):
-            waiting.extend(value)
+            values.extend(value)
     return False
 
 
-def _is_loose_json(data: bytes) -> bool:
-    """Whether Python's parser takes it, which is more generous than JSON."""
+def _is_json_for_python(data: bytes) -> bool:
+    """Whether Python's parser, which is more lenient, accepts a line."""
     try:
         json.loads(data)
     except (ValueError, RecursionError):
@@ -192,9 +190,9 @@ def _is_loose_json(data: bytes) -> bool:
     return True
 
 
-def _unique(notes: RowFindings, pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
+def _check_unique(findings: RowFindings, pairs: list[tuple[str, Any]]) -> None:
+    keys: set[str] = set()
     for key, _ in pairs:
-        if key in seen:
-            notes.add("duplicate_key", key[:80], f"the key {key[:60]!r} stands twice in an object")
-        seen.add(key)
+        if key in keys:
+            findings.add("duplicate_key", key[:80], f"the key {key[:60]!r} occurs twice in an object")
+        keys.add(key)

@@ -1,7 +1,7 @@
-"""Rows of a file to measure with that the file to train on gives away: what is measured then is memory, not skill.
+"""Finds rows of a validation file that are also in the training file, so that measuring on them shows memory and not skill.
 
-Only digests are held, and those of the file to measure with alone, which is the smaller one. `splitting.leakage` says the same of
-rows in memory.
+Only digests are kept in memory, and only those of rows of the validation file, which is the smaller one. `splitting.leakage` gives
+the same counts for rows in memory.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from together_adapters.types.progress import Progress
 if TYPE_CHECKING:
     from together_adapters.finetune.validation.file_check import FileChecker
 
-CODES: Final = ("leaked_row", "leaked_prompt")
-_ROWS_AT_ONCE: Final = 64
-Told = Callable[[Progress], object] | None
+_CODES: Final = ("leaked_row", "leaked_prompt")
+_BATCH_ROWS: Final = 64
+_OnProgress = Callable[[Progress], object] | None
 
 
 class LeakedRow(NamedTuple):
-    """A row to measure with that training gives away.
+    """A row of a validation file that is also in the training file.
 
     Attributes:
-        line: Where it is in its file.
-        exact: Whether the whole row is known from training, or its prompt alone.
+        line: Its line in the validation file.
+        exact: Whether the whole row is in the training file, or only its prompt.
     """
 
     line: int
     exact: bool
 
 
-def leaked_rows(train: Path, validation: Path, progress: Told = None) -> Iterator[LeakedRow]:
-    """Give the rows of one file that another gives away, in their order. Lines that are no rows are passed over.
+def leaked_rows(train: Path, validation: Path, progress: _OnProgress = None) -> Iterator[LeakedRow]:
+    """Yields the rows of a validation file that are also in the training file, in their order. Invalid lines are skipped.
 
     Args:
-        train: The file to train on.
-        validation: The file to measure with. It is read twice.
-        progress: Told how much of the file to train on has been read.
+        train: The training file.
+        validation: The validation file, which is read twice.
+        progress: Called with the number of bytes read from the training file.
 
     Raises:
         OSError: A file cannot be read.
@@ -51,60 +51,61 @@ def leaked_rows(train: Path, validation: Path, progress: Told = None) -> Iterato
     for _, row, prompt in _digests(validation):
         rows.put(row)
         prompts.put(prompt)
-    known_rows, known_prompts = Digests(), Digests()
+    leaked, leaked_prompts = Digests(), Digests()
     for _, row, prompt in _digests(train, progress):
         if prompt in prompts:
-            known_prompts.put(prompt)
+            leaked_prompts.put(prompt)
         if row in rows:
-            known_rows.put(row)
+            leaked.put(row)
     for line, row, prompt in _digests(validation):
-        exact = row in known_rows
-        if exact or prompt in known_prompts:
+        exact = row in leaked
+        if exact or prompt in leaked_prompts:
             yield LeakedRow(line, exact)
 
 
-def check_leakage(check: FileChecker, train: Path, validation: Path, progress: Told = None) -> None:
-    """Note every row of a file that another gives away, and count them; nothing is looked for if both kinds are ignored."""
-    severities = check.options.severities
-    if all(severities[code] == "ignore" for code in CODES):
+def check_leakage(checker: FileChecker, train: Path, validation: Path, progress: _OnProgress = None) -> None:
+    """Reports and counts the rows of a validation file that are also in the training file, unless both codes are ignored."""
+    severities = checker.options.severities
+    if all(severities[code] == "ignore" for code in _CODES):
         return
-    counted = check.found.leakage = {"exact": 0, "prompt": 0}
+    counts = checker.report.leakage = {"exact": 0, "prompt": 0}
     for line, exact in leaked_rows(train, validation, progress):
-        counted["exact"] += exact
-        counted["prompt"] += 1
+        counts["exact"] += exact
+        counts["prompt"] += 1
         code, what = ("leaked_row", "the row") if exact else ("leaked_prompt", "the prompt")
-        check.note(code, f"{what} is in {train.name} too", line)
+        checker.add_finding(code, f"{what} is also in {train.name}", line)
 
 
-def _digests(path: Path, progress: Told = None) -> Iterator[tuple[int, bytes, bytes]]:
-    """Give the line of every row of a file, its digest, and that of its prompt."""
-    for number, row in _tokenized(path) if path.suffix == ".parquet" else _rows(path, progress):
+def _digests(path: Path, progress: _OnProgress = None) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yields the line of every row of a file, its digest, and that of its prompt."""
+    for number, row in _parquet_rows(path) if path.suffix == ".parquet" else _jsonl_rows(path, progress):
         yield number, digest(canonical(row)), digest(prompt_of(row))
 
 
-def _rows(path: Path, progress: Told) -> Iterator[tuple[int, Any]]:
+def _jsonl_rows(path: Path, progress: _OnProgress) -> Iterator[tuple[int, Any]]:
     total = path.stat().st_size
-    notes = RowFindings()
+    findings = RowFindings()
     number = 0
-    for lines in LineReader(path, progress=None if progress is None else lambda done: progress(Progress(done, total, "leakage"))):
-        for line in split_lines(lines):
+    show = None if progress is None else lambda count: progress(Progress(count, total, "leakage"))
+    for batch in LineReader(path, progress=show):
+        for line in split_lines(batch):
             number += 1
             if isinstance(line, TruncatedLine) or not line or line.isspace():
                 continue
-            notes.begin()
-            parsed, row = parse_line(notes, line, first=number == 1)
+            findings.start_row()
+            parsed, row = parse_line(findings, line, first=number == 1)
             if parsed and isinstance(row, dict):
                 yield number, row
 
 
-def _tokenized(path: Path) -> Iterator[tuple[int, Any]]:
-    """Rows of tokens are the same when their tokens are; without pyarrow there are none."""
+def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yields tokenized rows, which are equal if their tokens are; none without pyarrow."""
     try:
         from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return
     number = 0
-    for batch in parquet.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, columns=[TOKENIZED_NEEDED]):
+    for batch in parquet.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=[TOKENIZED_NEEDED]):
         for tokens in batch.column(0).to_pylist():
             number += 1
             yield number, {TOKENIZED_NEEDED: tokens}

@@ -1,6 +1,6 @@
-"""Secrets and personal data in training data: a model may repeat what it was trained on, to anybody.
+"""Finds secrets and personal data in training data, which a model may repeat to its users.
 
-Kinds are told by their form. What has none, such as a password in a sentence, is not found.
+They are recognized by their form. Secrets without one, such as a password in a sentence, are not found.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_MOST_OF_A_LINE: Final = 1000
+_MAX_MATCHES_PER_LINE: Final = 1000
 
 
 class SecretKind(NamedTuple):
@@ -17,25 +17,25 @@ class SecretKind(NamedTuple):
 
     Attributes:
         name: Its stable name.
-        hints: Byte strings of which a line has one where it has a secret of this kind; finding none is quick.
-        pattern: What it looks like.
-        blocks: Whether data that has it is not uploaded.
-        shown: How many characters of it may be shown.
+        hints: Byte strings; a line with a secret of this kind has one of them. Finding none is fast.
+        pattern: The form of the secret.
+        blocks: Whether a file with it is not uploaded.
+        visible: How many characters of it may be shown.
     """
 
     name: str
     hints: tuple[bytes, ...]
     pattern: re.Pattern[bytes]
     blocks: bool = True
-    shown: int = 4
+    visible: int = 4
 
 
-def _kind(name: str, hints: str, pattern: str, *, blocks: bool = True, shown: int = 4) -> SecretKind:
-    return SecretKind(name, tuple(hint.encode() for hint in hints.split(" ")), re.compile(pattern.encode()), blocks, shown)
+def _kind(name: str, hints: str, pattern: str, *, blocks: bool = True, visible: int = 4) -> SecretKind:
+    return SecretKind(name, tuple(hint.encode() for hint in hints.split(" ")), re.compile(pattern.encode()), blocks, visible)
 
 
 KINDS: Final = (
-    _kind("private_key", "PRIVATE", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----", shown=0),
+    _kind("private_key", "PRIVATE", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----", visible=0),
     _kind("aws_access_key", "AKIA ASIA", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
     _kind(
         "github_token",
@@ -53,23 +53,22 @@ KINDS: Final = (
     _kind("groq_key", "gsk_", r"\bgsk_[A-Za-z0-9]{40,}\b"),
     _kind("stripe_key", "k_live_", r"\b[rs]k_live_[A-Za-z0-9]{20,}\b"),
     _kind("jwt", "eyJ", r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{16,}"),
-    _kind("email", "@", r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}\b", blocks=False, shown=1),
+    _kind("email", "@", r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,8}[A-Za-z]{2,24}\b", blocks=False, visible=1),
     _kind("card_number", "3 4 5 6", r"(?<![\w.\-])[3-6]\d{3}(?:[ \-]?\d{4}){2}[ \-]?\d{1,7}(?![\w\-]|\.\d)", blocks=False),
 )
-"""All kinds that are looked for."""
 BLOCKING: Final = frozenset(kind.name for kind in KINDS if kind.blocks)
-"""Kinds that keep a file from being uploaded: keys and tokens. The others are only reported."""
+"""Keys and tokens, which keep a file from being uploaded; other kinds are only reported."""
 
-_ANY_CARD: Final = re.compile(rb"[3-6]\d{3}[ \-]?\d{4}[ \-]?\d{4}")
+_CARD_START: Final = re.compile(rb"[3-6]\d{3}[ \-]?\d{4}[ \-]?\d{4}")
 _IMAGE: Final = re.compile(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]{200,}")
 
 
 class SecretMatch(NamedTuple):
-    """Something that was found.
+    """A secret in one of several lines.
 
     Attributes:
-        line: The place of its line among those that were looked at, from 0.
-        kind: Its kind.
+        line: The index of the line.
+        kind: The kind of the secret.
         excerpt: What may be shown of it.
     """
 
@@ -79,43 +78,43 @@ class SecretMatch(NamedTuple):
 
 
 def find_secrets(lines: list[bytes]) -> Iterator[SecretMatch]:
-    """Look for secrets. All lines are looked at as one text first, since most hold nothing like one."""
+    """Yields the secrets in lines. All lines are searched at once first, since most have none."""
     data = b"\n".join(lines)
-    kinds = [kind for kind in KINDS if _may_hold(kind, data)]
+    kinds = [kind for kind in KINDS if _may_have(kind, data)]
     if not kinds:
         return
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         for kind in kinds:
             if any(hint in line for hint in kind.hints):
-                yield from (SecretMatch(place, kind.name, shown) for shown in _found(kind, line))
+                yield from (SecretMatch(index, kind.name, excerpt) for excerpt in _excerpts(kind, line))
 
 
 def find_secrets_in_text(text: str) -> Iterator[SecretMatch]:
-    """Look for secrets in a text."""
+    """Yields the secrets in a text."""
     yield from find_secrets([text.encode("utf-8", "replace").replace(b"\n", b"\\n")])
 
 
-def _may_hold(kind: SecretKind, data: bytes) -> bool:
+def _may_have(kind: SecretKind, data: bytes) -> bool:
     if kind.name == "card_number":
-        return _ANY_CARD.search(data) is not None
+        return _CARD_START.search(data) is not None
     return any(hint in data for hint in kind.hints)
 
 
-def _found(kind: SecretKind, line: bytes) -> Iterator[str]:
+def _excerpts(kind: SecretKind, line: bytes) -> Iterator[str]:
     if b";base64," in line:
         line = _IMAGE.sub(b"", line)
     for count, match in enumerate(kind.pattern.finditer(line)):
-        if count >= _MOST_OF_A_LINE:
+        if count >= _MAX_MATCHES_PER_LINE:
             return
         value = match.group()
-        if kind.name == "card_number" and not _is_card(value):
+        if kind.name == "card_number" and not _is_card_number(value):
             continue
-        yield value[: kind.shown].decode("ascii", "replace") + "[redacted]"
+        yield value[: kind.visible].decode("ascii", "replace") + "[redacted]"
 
 
-def _is_card(value: bytes) -> bool:
-    """Whether the last digit is the check digit of the others, by the method of Luhn."""
+def _is_card_number(value: bytes) -> bool:
+    """Whether the last digit is the check digit of the others, by Luhn's algorithm."""
     digits = [byte - 48 for byte in value if 48 <= byte <= 57]
     if not 13 <= len(digits) <= 19 or len(set(digits)) < 2:
         return False
-    return sum(digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(reversed(digits))) % 10 == 0
+    return sum(digit if index % 2 == 0 else digit * 2 - 9 * (digit > 4) for index, digit in enumerate(reversed(digits))) % 10 == 0

@@ -1,40 +1,42 @@
-"""How long a row is, in tokens: counted by a tokenizer, or estimated from its characters."""
+"""Lengths of rows in tokens, counted by a tokenizer or estimated from characters, and the limits of models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from together_adapters.finetune.records import Row
+from together_adapters.finetune.rules import METHODS
 
 CHARS_PER_TOKEN: Final = 4
-"""About right for English; other scripts and code have more tokens than this says."""
+"""About right for English; other scripts and code have more tokens than this estimates."""
+_NOT_READ: Final = frozenset({"role", "type", "id", "tool_call_id", "url", "image_url"})
 
 
 def token_counter(tokenizer: Any = None) -> Callable[[Row], int]:
-    """Return what counts the tokens of a row.
+    """Returns a function that counts the tokens of a row, without those that a model's chat template adds.
 
     Args:
-        tokenizer: A function that gives a text's tokens or their number; or anything with such an `encode`, as the tokenizers of
-            Hugging Face and tiktoken have. None estimates. The template that a model puts around messages is not counted.
+        tokenizer: A function that returns the tokens of a string or their number; or an object with such an `encode` method, like
+            the tokenizers of Hugging Face and tiktoken. None estimates.
     """
     if tokenizer is None:
         return lambda row: -(-sum(map(len, texts_of(row))) // CHARS_PER_TOKEN)
     tokens = tokenizer.encode if hasattr(tokenizer, "encode") else tokenizer
-    return lambda row: sum(_number(tokens(text)) for text in texts_of(row))
+    return lambda row: sum(_count(tokens(text)) for text in texts_of(row))
 
 
 def texts_of(value: Any, key: str = "") -> Iterator[str]:
-    """Give all texts of a row that a model reads: not its keys, roles, ids and images. Tools it reads as JSON."""
+    """Yields the strings of a row that a model reads: not keys, roles, ids and images. Tools are read as JSON."""
     if isinstance(value, str):
         if key not in _NOT_READ:
             yield value
     elif isinstance(value, dict):
         for name, item in value.items():
             if name == "tools" and isinstance(item, list):
-                yield _written(item)
+                yield _tools_text(item)
             else:
                 yield from texts_of(item, name)
     elif isinstance(value, list):
@@ -42,17 +44,29 @@ def texts_of(value: Any, key: str = "") -> Iterator[str]:
             yield from texts_of(item, key)
 
 
-def _written(tools: list[Any]) -> str:
+def _tools_text(tools: list[Any]) -> str:
     try:
         return to_json(tools, inf_nan_mode="constants").decode()
-    except ValueError:  # It cannot be written, and will be refused; this only says how long it is.
+    except ValueError:  # The row will be refused; this is only its length.
         return str(tools)
 
 
-_NOT_READ: Final = frozenset({"role", "type", "id", "tool_call_id", "url", "image_url"})
-
-
-def _number(tokens: Any) -> int:
+def _count(tokens: Any) -> int:
     if isinstance(tokens, int):
         return tokens
     return len(tokens if isinstance(tokens, Sized) else tokens.ids)
+
+
+def model_limit(limits: Any, name: str) -> Any:
+    """Returns a limit of a model by its name, from a mapping or an object; None if it is unknown."""
+    return limits.get(name) if isinstance(limits, Mapping) else getattr(limits, name, None)
+
+
+def max_tokens_by_format(limits: Any) -> dict[str, int]:
+    """Returns the maximum number of tokens of a row by format, as far as the limits of the model are known."""
+    max_tokens: dict[str, int] = {}
+    for method, formats in METHODS.items():
+        limit = model_limit(limits, f"max_seq_length_{method}")
+        if isinstance(limit, int):
+            max_tokens |= dict.fromkeys(formats, limit)
+    return max_tokens

@@ -1,1 +1,1 @@
-"""Records made into rows that train, and written."""
+"""Writes rows to a file that trains, with fixes and a report."""

@@ -1,6 +1,6 @@
-"""What may be put right in a row before it is written: each a small function, each counted by name when it changed something.
+"""Fixes that may be applied to a row before it is written. Each is a small function, counted by its code if it changed the row.
 
-Fixes that cannot change what is trained are on; those that decide something are off. Applied twice, they change nothing more.
+Fixes that cannot change what is trained are on by default; those that make a choice are off. They are idempotent.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Fixes:
-    """Which fixes are applied, and what becomes of rows that stay faulty.
+    """Which fixes are applied, and what is done with rows that stay invalid.
 
     Attributes:
-        on_error: What becomes of faulty rows. `raise`: all faults are collected, then raised, and nothing is written. `drop`:
-            such rows are left out, and counted by their first fault. `collect`: as `raise`, but the result says so instead.
-        developer_to_system: Give messages of the role developer the role system.
-        strip_nulls: Leave out keys of messages, calls, tools and rows that hold null, as tables pad them.
-        strip_columns: Leave out columns that are not trained on.
-        normalize_images: Write `image/jpg` as `image/jpeg`, and an image that is a bare URL as an object.
-        normalize_weights: Write message weights such as 1.0 as 1.
-        normalize_content: Where a row has lists of parts and texts side by side, make the texts parts.
-        normalize_calls: Write arguments that are objects as JSON text; give calls the type function.
-        convert_functions: Turn `functions` and `function_call`, the old form of tools, into tools.
-        merge_consecutive: Join messages of the same role that follow each other, with a blank line between.
-        trim_trailing: Leave out what follows the last answer.
-        reasoning: `drop` leaves reasoning out.
-        leading_assistant: `drop` leaves out answers that come before the first question.
-        unknown_fields: `drop` leaves out keys that a message cannot have.
-        tool_errors: `drop_row` leaves out rows in which a tool failed, where the source tells.
-        null_arguments: `drop` leaves nulls out of the arguments of calls. Tables invent such; a model may also have meant them.
-        too_long: `drop` leaves out rows that are longer than the model trains on, where its limits are given; `error` refuses
-            them; `keep` leaves it to the service, which cuts them off.
+        on_error: What is done with invalid rows. `raise`: all are checked, then an error is raised and nothing is written.
+            `drop`: they are dropped and counted by their first error. `collect`: as `raise`, but the result has the report.
+        developer_to_system: Change the role developer to system.
+        strip_nulls: Remove keys with the value null from messages, tool calls, tools and rows, as tables add them.
+        strip_columns: Remove columns that are not trained on.
+        normalize_images: Change `image/jpg` to `image/jpeg`, and an image that is a URL to an object.
+        normalize_weights: Change message weights such as 1.0 to 1.
+        normalize_content: Where some contents of a row are lists of parts, change the others to lists too.
+        normalize_calls: Change arguments that are objects to JSON strings; add the type function to tool calls.
+        convert_functions: Convert `functions` and `function_call`, the predecessors of tools, to tools.
+        merge_consecutive: Merge consecutive messages of the same role, with a blank line between their texts.
+        trim_trailing: Remove messages after the last answer.
+        reasoning: `drop` removes reasoning.
+        leading_assistant: `drop` removes answers before the first question.
+        unknown_fields: `drop` removes keys that are not fields of a message.
+        tool_errors: `drop_row` drops rows in which a tool call failed, if the source tells.
+        null_arguments: `drop` removes nulls from the arguments of tool calls. Tables add them, but a model may also have meant them.
+        too_long: `drop` drops rows that are longer than the model trains on, if its limits are known; `error` refuses them; `keep`
+            leaves them to the service, which truncates them.
     """
 
     on_error: Literal["raise", "drop", "collect"] = "raise"
@@ -71,16 +71,16 @@ class Fixes:
                 raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")
 
     def apply(self, row: Row) -> tuple[Row, list[str]]:
-        """Return a row put right, and the codes of what was changed. The row that is given stays as it is.
+        """Returns a fixed copy of a row, and the codes of the fixes that changed it.
 
         Raises:
-            Unconvertible: It cannot be written as JSON, or is to be dropped.
+            Unconvertible: The row cannot be written as JSON, or is to be dropped.
         """
         row = dict(row)
-        changed = [fix.code for fix in _COLUMNS if fix.wanted(self) and fix.change(row)]
+        codes = [fix.code for fix in _COLUMN_FIXES if fix.is_enabled(self) and fix.change(row)]
         row = to_plain_json(row)
-        changed += [fix.code for fix in _FIXES if fix.wanted(self) and fix.change(row)]
-        return with_ordered_keys(row), changed
+        codes += [fix.code for fix in _FIXES if fix.is_enabled(self) and fix.change(row)]
+        return with_ordered_keys(row), codes
 
 
 _CHOICES: Final = {
@@ -99,133 +99,134 @@ class Fix(NamedTuple):
 
     Attributes:
         code: The name under which it is counted.
-        wanted: Whether it is among those to be applied.
-        change: Alters a row in place; returns whether anything changed.
+        is_enabled: Whether it is to be applied.
+        change: Changes a row in place; returns whether anything changed.
     """
 
     code: str
-    wanted: Callable[[Fixes], bool]
+    is_enabled: Callable[[Fixes], bool]
     change: Callable[[Row], bool]
 
 
 def message_lists_of(row: Row) -> list[list[Message]]:
-    """Return the lists of messages that a row has: one, or the input and the two answers of a preference."""
-    given = row.get("input")
-    found = [row.get("messages"), given.get("messages") if isinstance(given, dict) else None]
-    found += [row.get("preferred_output"), row.get("non_preferred_output")]
-    return [talk for talk in found if isinstance(talk, list)]
+    """Returns the lists of messages of a row: one, or the input and the two outputs of a preference."""
+    prompt = row.get("input")
+    values = [row.get("messages"), prompt.get("messages") if isinstance(prompt, dict) else None]
+    values += [row.get("preferred_output"), row.get("non_preferred_output")]
+    return [messages for messages in values if isinstance(messages, list)]
 
 
 def messages_of(row: Row) -> list[Message]:
-    """Return all messages of a row that are objects."""
-    return [message for talk in message_lists_of(row) for message in talk if isinstance(message, dict)]
+    """Returns all messages of a row that are objects."""
+    return [message for messages in message_lists_of(row) for message in messages if isinstance(message, dict)]
 
 
 def calls_of(row: Row) -> list[dict[str, Any]]:
-    """Return all tool calls of a row that are objects."""
-    made = [message.get("tool_calls") for message in messages_of(row)]
-    return [call for calls in made if isinstance(calls, list) for call in calls if isinstance(call, dict)]
+    """Returns all tool calls of a row that are objects."""
+    call_lists = [message.get("tool_calls") for message in messages_of(row)]
+    return [call for calls in call_lists if isinstance(calls, list) for call in calls if isinstance(call, dict)]
 
 
 def strip_columns(row: Row) -> bool:
-    """Leave out columns that are not trained on, where the format is plain."""
-    fitting = [name for name, needed in FORMATS.items() if needed <= row.keys()]
-    if len(fitting) != 1:
+    """Removes columns that are not trained on, if the row has one format."""
+    formats = [name for name, columns in FORMATS.items() if columns <= row.keys()]
+    if len(formats) != 1:
         return False
-    kept = FORMATS[fitting[0]] | OPTIONAL[fitting[0]]
-    extra = row.keys() - kept
+    extra = row.keys() - (FORMATS[formats[0]] | OPTIONAL[formats[0]])
     for key in extra:
-        if fitting[0] == "preference" and key == "tools" and row[key]:
-            raise Unconvertible("extra_column", "tools of a preference belong into input.tools", "tools")
+        if formats[0] == "preference" and key == "tools" and row[key]:
+            raise Unconvertible("extra_column", "the tools of a preference must be in input.tools", "tools")
         del row[key]
-    given = row.get("input")
-    if isinstance(given, dict) and fitting[0] == "preference" and (more := given.keys() - {"messages", "tools"}):
-        row["input"] = {key: value for key, value in given.items() if key not in more}
+    prompt = row.get("input")
+    if isinstance(prompt, dict) and formats[0] == "preference" and (extra_keys := prompt.keys() - {"messages", "tools"}):
+        row["input"] = {key: value for key, value in prompt.items() if key not in extra_keys}
         return True
     return bool(extra)
 
 
 def developer_to_system(row: Row) -> bool:
-    """Rename a role."""
-    found = [message for message in messages_of(row) if message.get("role") == "developer"]
-    for message in found:
+    """Changes the role developer to system."""
+    messages = [message for message in messages_of(row) if message.get("role") == "developer"]
+    for message in messages:
         message["role"] = "system"
-    return bool(found)
+    return bool(messages)
 
 
 def strip_nulls(row: Row) -> bool:
-    """Leave out keys that hold null, but not a content that has to be there."""
-    changed = _strip(row, {"tools", "weight"})
-    given = row.get("input")
-    changed |= isinstance(given, dict) and _strip(given, {"tools"})
+    """Removes keys with the value null, except a content that is required."""
+    has_changed = _strip(row, {"tools", "weight"})
+    prompt = row.get("input")
+    has_changed |= isinstance(prompt, dict) and _strip(prompt, {"tools"})
     for message in messages_of(row):
-        kept = {"role"} if message.get("tool_calls") else {"role", "content"}
-        changed |= _strip(message, message.keys() - kept)
+        required_keys = {"role"} if message.get("tool_calls") else {"role", "content"}
+        has_changed |= _strip(message, message.keys() - required_keys)
         content = message.get("content")
         for part in content if isinstance(content, list) else ():
-            changed |= isinstance(part, dict) and _strip(part, part.keys() - {part.get("type")})
+            has_changed |= isinstance(part, dict) and _strip(part, part.keys() - {part.get("type")})
     for call in [*calls_of(row), *_tools_of(row)]:
-        changed |= _strip(call, call.keys())
+        has_changed |= _strip(call, call.keys())
         function = call.get("function")
-        changed |= isinstance(function, dict) and _strip(function, function.keys())
-    return changed
+        has_changed |= isinstance(function, dict) and _strip(function, function.keys())
+    return has_changed
 
 
 def weights_to_int(row: Row) -> bool:
-    """Write whole numbers as such."""
-    found = [message for message in messages_of(row) if isinstance(message.get("weight"), float) and message["weight"] in (0, 1)]
-    for message in found:
+    """Changes the weights 0.0 and 1.0 to integers."""
+    messages = [
+        message for message in messages_of(row) if isinstance(message.get("weight"), float) and message["weight"] in (0, 1)
+    ]
+    for message in messages:
         message["weight"] = int(message["weight"])
-    return bool(found)
+    return bool(messages)
 
 
 def normalize_images(row: Row) -> bool:
-    """Give images the one form that the service takes."""
-    changed = False
+    """Changes images to the form that the service accepts."""
+    has_changed = False
     for part in _parts_of(row):
         if part.get("type") != "image_url":
             continue
         if isinstance(part.get("image_url"), str):
             part["image_url"] = {"url": part["image_url"]}
-            changed = True
+            has_changed = True
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, dict) else None
         if isinstance(image, dict) and isinstance(url, str) and url.startswith(_JPG):
             image["url"] = _JPEG + url[len(_JPG) :]
-            changed = True
-    return changed
+            has_changed = True
+    return has_changed
 
 
 def text_to_parts(row: Row) -> bool:
-    """Make texts parts where other messages of the row have parts."""
+    """Changes strings to lists of one text part, if other contents of the row are lists of parts."""
     messages = messages_of(row)
     if not any(isinstance(message.get("content"), list) for message in messages):
         return False
-    found = [message for message in messages if isinstance(message.get("content"), str) and message["content"]]
-    for message in found:
+    messages = [message for message in messages if isinstance(message.get("content"), str) and message["content"]]
+    for message in messages:
         message["content"] = [{"type": "text", "text": message["content"]}]
-    return bool(found)
+    return bool(messages)
 
 
 def normalize_calls(row: Row) -> bool:
-    """Write arguments as text, and the type that every call has."""
-    changed = False
+    """Changes arguments to strings, and adds the type of a tool call."""
+    has_changed = False
     for call in calls_of(row):
         function = call.get("function")
         if not isinstance(function, dict):
             continue
         if "type" not in call:
             call["type"] = "function"
-            changed = True
+            has_changed = True
         if isinstance(function.get("arguments"), dict):
             function["arguments"] = to_json(function["arguments"]).decode()
-            changed = True
-    return changed
+            has_changed = True
+    return has_changed
 
 
 def drop_null_arguments(row: Row) -> bool:
-    """Leave nulls out of the arguments of calls."""
-    changed = False
+    """Removes nulls from the arguments of tool calls."""
+    has_changed = False
     for call in calls_of(row):
         function = call.get("function")
         text = function.get("arguments") if isinstance(function, dict) else None
@@ -235,73 +236,73 @@ def drop_null_arguments(row: Row) -> bool:
             value = from_json(text, allow_inf_nan=False)
         except ValueError:
             continue
-        kept = _without_nulls(value)
-        if kept != value:
-            function["arguments"] = to_json(kept).decode()
-            changed = True
-    return changed
+        stripped_value = _without_nulls(value)
+        if stripped_value != value:
+            function["arguments"] = to_json(stripped_value).decode()
+            has_changed = True
+    return has_changed
 
 
 def drop_unknown_fields(row: Row) -> bool:
-    """Leave out keys that a message cannot have."""
-    changed = False
+    """Removes keys that are not fields of a message."""
+    has_changed = False
     for message in messages_of(row):
         for key in message.keys() - MESSAGE_KEYS:
             del message[key]
-            changed = True
-    return changed
+            has_changed = True
+    return has_changed
 
 
 def drop_reasoning(row: Row) -> bool:
-    """Leave reasoning out."""
+    """Removes reasoning."""
     return sum(_remove(message, ("reasoning", "reasoning_content")) for message in messages_of(row)) > 0
 
 
 def drop_tool_status(row: Row) -> bool:
-    """Leave out what says whether a tool failed; it is no part of the format."""
+    """Removes the status of tool messages, which is not part of the format."""
     return sum(_remove(message, ("status",)) for message in messages_of(row) if message.get("role") == "tool") > 0
 
 
 def refuse_tool_errors(row: Row) -> bool:
-    """Drop the row when a tool failed in it."""
+    """Drops the row if a tool call failed in it."""
     for message in messages_of(row):
         if message.get("role") == "tool" and message.get("status") == "error":
-            raise Unconvertible("tool_error", "a tool failed in it", skipped=True)
+            raise Unconvertible("tool_error", "a tool call of the row failed", skipped=True)
     return False
 
 
 def drop_leading_answers(row: Row) -> bool:
-    """Leave out what comes before the first question, save a system message."""
-    changed = False
-    for talk in _conversations(row):
-        roles = [_role(message) for message in talk]
+    """Removes messages before the first question, except system messages."""
+    has_changed = False
+    for messages in _conversations(row):
+        roles = [_role(message) for message in messages]
         start = 0
         while start < len(roles) and roles[start] == "system":
             start += 1
         if start < len(roles) and roles[start] == "assistant" and "user" in roles:
-            del talk[start : roles.index("user")]
-            changed = True
-    return changed
+            del messages[start : roles.index("user")]
+            has_changed = True
+    return has_changed
 
 
 def trim_trailing(row: Row) -> bool:
-    """Leave out what follows the last answer."""
-    talk = row.get("messages")
-    roles = [_role(message) for message in talk] if isinstance(talk, list) else []
-    if not isinstance(talk, list) or "assistant" not in roles or roles[-1] not in ("user", "tool"):
+    """Removes messages after the last answer."""
+    messages = row.get("messages")
+    roles = [_role(message) for message in messages] if isinstance(messages, list) else []
+    if not isinstance(messages, list) or "assistant" not in roles or roles[-1] not in ("user", "tool"):
         return False
-    while _role(talk[-1]) in ("user", "tool"):
-        talk.pop()
+    while _role(messages[-1]) in ("user", "tool"):
+        messages.pop()
     return True
 
 
 def with_ordered_keys(row: Row) -> Row:
-    """Return a row with its keys, and those of its messages and calls, in an order that is always the same."""
+    """Returns a row with its keys, and those of its messages and tool calls, in a fixed order."""
     row = _in_order(row, _ROW_KEYS)
     if isinstance(row.get("input"), dict):
         row["input"] = _in_order(row["input"], _ROW_KEYS)
-    for talk in message_lists_of(row):
-        talk[:] = [_message_in_order(message) if isinstance(message, dict) else message for message in talk]
+    for messages in message_lists_of(row):
+        messages[:] = [_message_in_order(message) if isinstance(message, dict) else message for message in messages]
     return row
 
 
@@ -321,11 +322,11 @@ _ROW_KEYS: Final = (
 _MESSAGE_KEYS: Final = ("role", "name", "tool_call_id", "reasoning", "reasoning_content", "content", "tool_calls", "weight")
 _CALL_KEYS: Final = ("id", "type", "function", "name", "arguments")
 
-_COLUMNS: Final = (
+_COLUMN_FIXES: Final = (
     Fix("functions_converted", lambda fixes: fixes.convert_functions, functions_to_tools),
     Fix("columns_stripped", lambda fixes: fixes.strip_columns, strip_columns),
 )
-"""What comes before values are looked at: columns that go may hold anything."""
+"""Applied before values are converted to JSON: columns that are removed may have any values."""
 
 _FIXES: Final = (
     Fix("developer_to_system", lambda fixes: fixes.developer_to_system, developer_to_system),
@@ -343,23 +344,20 @@ _FIXES: Final = (
     Fix("messages_merged", lambda fixes: fixes.merge_consecutive, merge_consecutive),
     Fix("text_to_parts", lambda fixes: fixes.normalize_content, text_to_parts),
 )
-CODES: Final = tuple(fix.code for fix in (*_COLUMNS, *_FIXES))
-"""The names under which changes are counted."""
+CODES: Final = tuple(fix.code for fix in (*_COLUMN_FIXES, *_FIXES))
+"""The codes of all fixes."""
 
 
 def _conversations(row: Row) -> list[list[Any]]:
-    """Return the conversations of a row: not the answers of a preference."""
-    return [
-        talk
-        for talk in message_lists_of(row)
-        if talk is not row.get("preferred_output") and talk is not row.get("non_preferred_output")
-    ]
+    """Returns the lists of messages of a row without the outputs of a preference."""
+    outputs = row.get("preferred_output"), row.get("non_preferred_output")
+    return [messages for messages in message_lists_of(row) if all(messages is not output for output in outputs)]
 
 
 def _tools_of(row: Row) -> list[dict[str, Any]]:
-    given = row.get("input")
-    declared = row.get("tools") or (given.get("tools") if isinstance(given, dict) else None)
-    return [tool for tool in declared if isinstance(tool, dict)] if isinstance(declared, list) else []
+    prompt = row.get("input")
+    tools = row.get("tools") or (prompt.get("tools") if isinstance(prompt, dict) else None)
+    return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
 
 
 def _parts_of(row: Row) -> list[dict[str, Any]]:
@@ -378,10 +376,10 @@ def _strip(value: dict[str, Any], keys: Any) -> bool:
 
 
 def _remove(value: dict[str, Any], keys: Any) -> bool:
-    found = [key for key in keys if key in value]
-    for key in found:
+    keys = [key for key in keys if key in value]
+    for key in keys:
         del value[key]
-    return bool(found)
+    return bool(keys)
 
 
 def _message_in_order(message: Message) -> Message:
@@ -405,7 +403,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _in_order(value: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
-    known = {key: value[key] for key in order if key in value}
-    if len(known) < len(value):
-        known.update((key, value[key]) for key in sorted(value.keys() - known.keys()))
-    return known
+    result = {key: value[key] for key in order if key in value}
+    if len(result) < len(value):
+        result.update((key, value[key]) for key in sorted(value.keys() - result.keys()))
+    return result

@@ -1,6 +1,6 @@
-"""Checking and converting in memory: pure functions of a batch, for engines that bring their own workers.
+"""Checks and converts batches in memory, for engines that bring their own workers.
 
-Each gives a report, and reports add up, so any engine that maps over batches will do:
+Both functions return a report, and reports add up, so any engine that maps over batches will do:
 
     report = reduce(add, sc.binaryFiles("s3://traces/*.jsonl").map(lambda f: check_bytes(f[1])).collect())    # Spark
     table = spark.read.parquet("s3://traces").mapInArrow(lambda batches: map(rows_of, batches), "data binary, report string")
@@ -17,7 +17,7 @@ from typing import Any
 
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.records import Convert, Converted, Unconvertible, examples
-from together_adapters.finetune.reports.report import DataReport, add_counts
+from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import METHODS
 from together_adapters.finetune.validation.file_check import DEFAULT_METHOD, CheckOptions, FileChecker
 from together_adapters.finetune.validation.jsonl_reader import line_batches
@@ -40,25 +40,25 @@ def check_bytes(
     duplicates: bool = False,
     secrets: bool = False,
 ) -> DataReport:
-    """Check lines of JSONL in memory, as `check_jsonl` checks a file.
+    """Checks lines of JSONL in memory, as `check_jsonl` checks a file.
 
     Args:
         data: Whole lines.
-        name: Where they come from, for the issues.
-        purpose: As for `check_jsonl`, and so are the others.
+        name: The source to show in issues.
+        purpose: As for `check_jsonl`, like all other parameters.
 
     Raises:
-        ValueError: The method, a severity or a code does not exist.
+        ValueError: The method, a severity or an issue code is unknown.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     options = CheckOptions(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets)
-    check = FileChecker(name, options)
-    check.found.bytes = len(data)
-    check.lines(line_batches(data))
-    check.end_lines()
-    check.judge_whole()
-    return check.report()
+    checker = FileChecker(name, options)
+    checker.report.bytes = len(data)
+    checker.check_lines(line_batches(data))
+    checker.finish_lines()
+    checker.finish_file()
+    return checker.build_report()
 
 
 def convert_batch(
@@ -70,47 +70,38 @@ def convert_batch(
     start: int = 1,
     **options: Any,
 ) -> tuple[bytes, DataReport]:
-    """Turn records into lines of JSONL, and say what became of each.
+    """Converts records to lines of JSONL.
 
     Args:
         rows: The records: a list or another iterable, an Arrow table or record batch.
-        convert: Turns one record into rows: a generator of `Converted`, which raises `Unconvertible`. None takes the records as
-            rows that are in the service's form already.
-        fixes: What is put right. Rows that stay faulty are left out and counted under the code of their first fault,
-            whatever `on_error` says: who has all reports decides.
-        name: Where the records come from, for the issues.
-        start: The number of the first one.
+        convert: Converts one record to rows: a generator of `Converted`, which raises `Unconvertible`. None if the records are
+            rows in one of the service's formats.
+        fixes: The fixes to apply. Rows that stay invalid are dropped and counted by the code of their first error, whatever
+            `on_error` says, as only the caller has all reports.
+        name: The source of the records to show in issues.
+        start: The number of the first record.
         **options: As for `check_bytes`.
 
     Returns:
         The lines, and their report: `rows` are `valid` and those in `dropped`.
     """
-    plan = RowPreparer(replace(fixes or Fixes(), on_error="drop"), severities_of(options.get("severities")), {})
-    ledger = WriteSummary(plan.severities, None, options.get("max_issues", 1000), drops=True)
-    records = list(examples(_records(rows), convert or _as_it_is, name, start))
-    data = b"".join(map(ledger.take, records, plan.prepare(records)))
-    report = check_bytes(data, name=name, **options) if data else DataReport(max_issues=options.get("max_issues", 1000))
-    counts = add_counts(report.issue_counts, ledger.counts)
-    return data, report.model_copy(
-        update={
-            "rows": ledger.rows,
-            "dropped": dict(sorted(ledger.dropped.items())),
-            "changed": dict(sorted(ledger.changed.items())),
-            "issues": ledger.issues(report.issues),
-            "issue_counts": counts,
-            "warnings": report.warnings + sum(ledger.counts.values()),
-        }
-    )
+    preparer = RowPreparer(replace(fixes or Fixes(), on_error="drop"), severities_of(options.get("severities")), {})
+    max_issues = options.get("max_issues", 1000)
+    summary = WriteSummary(preparer.severities, None, max_issues, drops_invalid=True)
+    records = list(examples(_records(rows), convert or _unchanged, name, start))
+    data = b"".join(map(summary.add, records, preparer.prepare(records)))
+    report = check_bytes(data, name=name, **options) if data else DataReport(max_issues=max_issues)
+    return data, summary.complete(report)
 
 
-def _as_it_is(row: Any) -> Iterator[Converted]:
+def _unchanged(row: Any) -> Iterator[Converted]:
     if not isinstance(row, dict):
         raise Unconvertible("line_not_object", "a row must be an object", value=row)
     yield Converted(row)
 
 
 def _records(rows: Any) -> Iterable[Any]:
-    """Return the records of a list or of an Arrow table."""
+    """Returns the records of a list or an Arrow table."""
     if hasattr(rows, "to_batches"):
         return (record for batch in rows.to_batches() for record in batch.to_pylist())
     records: Iterable[Any] = rows.to_pylist() if hasattr(rows, "to_pylist") else rows

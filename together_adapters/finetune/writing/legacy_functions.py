@@ -1,4 +1,4 @@
-"""Functions as they were called before there were tools: `functions`, `function_call`, and results of the role function."""
+"""Converts functions, the predecessor of tools: `functions`, `function_call`, and messages of the role function."""
 
 from __future__ import annotations
 
@@ -9,57 +9,51 @@ from together_adapters.finetune.records import Row
 
 
 def functions_to_tools(row: Row) -> bool:
-    """Turn functions into tools, and their calls and results into those of tools.
+    """Converts functions to tools, and their calls and results to those of tools; returns whether anything changed.
 
-    Calls are numbered within the row. A result belongs to the last call of its name that has none yet; one without a call stays
-    as it is. The row must be a copy; its messages are replaced, not altered.
+    Calls are numbered within the row. A result belongs to the last call of its name without a result; one without a call stays as
+    it is. The row must be a copy; its messages are replaced, not altered.
     """
-    changed = False
+    has_changed = False
     functions = row.get("functions")
     if "functions" in row and not row.get("tools"):
         del row["functions"]
         if isinstance(functions, list):
             row["tools"] = [{"type": "function", "function": function} for function in functions]
-        changed = True
-    talk = row.get("messages")
-    if isinstance(talk, list) and any(_is_legacy(message) for message in talk):
-        row["messages"] = _converted(talk)
-        changed = changed or row["messages"] != talk
-    return changed
+        has_changed = True
+    messages = row.get("messages")
+    if isinstance(messages, list) and any(_is_legacy(message) for message in messages):
+        row["messages"] = _convert(messages)
+        has_changed = has_changed or row["messages"] != messages
+    return has_changed
 
 
 def _is_legacy(message: Any) -> bool:
     return isinstance(message, dict) and ("function_call" in message or message.get("role") == "function")
 
 
-def _converted(talk: list[Any]) -> list[Any]:
-    taken = {call.get("id") for message in talk if isinstance(message, dict) for call in _calls(message)}
-    waiting: dict[Any, str] = {}
-    return [_message(message, taken, waiting) if _is_legacy(message) else message for message in talk]
+def _convert(messages: list[Any]) -> list[Any]:
+    ids = {call.get("id") for message in messages if isinstance(message, dict) for call in _calls_of(message)}
+    open_calls: dict[Any, str] = {}
+    return [_convert_message(message, ids, open_calls) if _is_legacy(message) else message for message in messages]
 
 
-def _message(message: dict[str, Any], taken: set[Any], waiting: dict[Any, str]) -> dict[str, Any]:
-    """Convert a call or a result.
-
-    Args:
-        message: It.
-        taken: Ids that are used in the row.
-        waiting: The ids of the calls that wait for their result, by name.
-    """
-    called = message.get("function_call")
-    if isinstance(called, dict) and not _calls(message):
-        name = next(name for number in count() if (name := f"call_{number}") not in taken)
-        taken.add(name)
-        waiting[str(called.get("name"))] = name
-        kept = {key: value for key, value in message.items() if key not in ("function_call", "tool_calls")}
-        return {**kept, "tool_calls": [{"id": name, "type": "function", "function": called}]}
-    if called is None and "function_call" in message:
+def _convert_message(message: dict[str, Any], ids: set[Any], open_calls: dict[Any, str]) -> dict[str, Any]:
+    """Converts a call or a result, given the ids used in the row, and those of calls without a result by name."""
+    function_call = message.get("function_call")
+    if isinstance(function_call, dict) and not _calls_of(message):
+        call_id = next(name for number in count() if (name := f"call_{number}") not in ids)
+        ids.add(call_id)
+        open_calls[str(function_call.get("name"))] = call_id
+        others = {key: value for key, value in message.items() if key not in ("function_call", "tool_calls")}
+        return {**others, "tool_calls": [{"id": call_id, "type": "function", "function": function_call}]}
+    if function_call is None and "function_call" in message:
         return {key: value for key, value in message.items() if key != "function_call"}
-    if message.get("role") == "function" and (found := waiting.pop(str(message.get("name")), "")):
-        return {**message, "role": "tool", "tool_call_id": found}
+    if message.get("role") == "function" and (call_id := open_calls.pop(str(message.get("name")), "")):
+        return {**message, "role": "tool", "tool_call_id": call_id}
     return message
 
 
-def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+def _calls_of(message: dict[str, Any]) -> list[dict[str, Any]]:
     calls = message.get("tool_calls")
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []

@@ -1,4 +1,4 @@
-"""One record on its way into a file: put right, checked, encoded. The same for every process that works on it."""
+"""Prepares records for a file: applies fixes, validates, encodes. Worker processes do the same."""
 
 from __future__ import annotations
 
@@ -21,95 +21,96 @@ _ESCAPED_NUL: Final = b"\\u0000"
 
 
 class PreparedRow(NamedTuple):
-    """What became of a record.
+    """A record, prepared for a file.
 
     Attributes:
-        line: What to write; None where it is faulty or left out.
-        format: The format of the row, where it can be told.
-        findings: What was found in it.
-        changed: What was altered.
-        dropped: Why it is left out, where that is as intended.
+        line: The line to write; None if the record is invalid or to be dropped.
+        format: The format of the row, if it has one.
+        findings: The findings in the row.
+        fixes: The codes of the fixes that changed it.
+        drop_reason: Why it is dropped, where that is intended.
     """
 
     line: bytes | None
     format: str | None = None
     findings: tuple[Finding, ...] = ()
-    changed: tuple[str, ...] = ()
-    dropped: str | None = None
+    fixes: tuple[str, ...] = ()
+    drop_reason: str | None = None
 
 
 @dataclass(frozen=True)
 class RowPreparer:
-    """What is done with every record.
+    """Prepares records for a file.
 
     Attributes:
-        fixes: What is put right.
-        severities: How grave every fault is.
-        limits: The most tokens of a row by format; none where the model is not known.
-        tokenizer: Counts tokens; None for an estimate.
+        fixes: The fixes to apply.
+        severities: The severity of each issue code.
+        max_tokens: The maximum number of tokens of a row, by format; empty if the model is unknown.
+        tokenizer: Counts tokens; None estimates.
     """
 
     fixes: Fixes
     severities: Mapping[str, Severity]
-    limits: Mapping[str, int]
+    max_tokens: Mapping[str, int]
     tokenizer: Any = None
 
     def prepare(self, records: Iterable[Record]) -> list[PreparedRow]:
-        """Prepare records, in their order."""
-        notes = RowFindings()
-        count = token_counter(self.tokenizer) if self.limits and self.fixes.too_long != "keep" else None
+        """Prepares records, in their order."""
+        findings = RowFindings()
+        count = token_counter(self.tokenizer) if self.max_tokens and self.fixes.too_long != "keep" else None
         return [
-            self._example(record, notes, count) if isinstance(record, Example) else _refused(record) for record in records
-        ]  # fmt: skip
+            self._prepare_example(record, findings, count) if isinstance(record, Example) else _prepare_refusal(record)
+            for record in records
+        ]
 
-    def _example(self, record: Example, notes: RowFindings, count: Callable[[Row], int] | None) -> PreparedRow:
-        row, changed = record.row, record.changed
-        notes.begin()
-        if not (type(row) is dict and is_text_conversation(notes, row) and _in_order(row)):
+    def _prepare_example(self, record: Example, findings: RowFindings, count: Callable[[Row], int] | None) -> PreparedRow:
+        row, fixes = record.row, record.changed
+        findings.start_row()
+        if not (type(row) is dict and is_text_conversation(findings, row) and _is_ordered(row)):
             try:
-                row, fixed = self.fixes.apply(row)
-            except Unconvertible as refused:
-                if refused.skipped:
-                    return PreparedRow(None, changed=changed, dropped=refused.code)
-                return PreparedRow(None, None, (Finding(refused.code, refused.path, str(refused), refused.value),), changed)
-            changed = (*changed, *fixed)
-            notes.begin()
-            validate_row(notes, row)
-        if count is not None and (long := self._too_long(row, notes, count)):
-            return PreparedRow(None, notes.format, (), changed, long)
-        if notes.findings and any(self.severities[finding.code] == "error" for finding in notes.findings):
-            return PreparedRow(None, notes.format, tuple(notes.findings), changed)
-        return self._encoded(row, notes, changed)
+                row, codes = self.fixes.apply(row)
+            except Unconvertible as error:
+                if error.skipped:
+                    return PreparedRow(None, fixes=fixes, drop_reason=error.code)
+                return PreparedRow(None, None, (Finding(error.code, error.path, str(error), error.value),), fixes)
+            fixes = (*fixes, *codes)
+            findings.start_row()
+            validate_row(findings, row)
+        if count is not None and (reason := self._check_length(row, findings, count)):
+            return PreparedRow(None, findings.format, (), fixes, reason)
+        if findings.items and any(self.severities[finding.code] == "error" for finding in findings.items):
+            return PreparedRow(None, findings.format, tuple(findings.items), fixes)
+        return self._encode(row, findings, fixes)
 
-    def _encoded(self, row: Row, notes: RowFindings, changed: tuple[str, ...]) -> PreparedRow:
+    def _encode(self, row: Row, findings: RowFindings, fixes: tuple[str, ...]) -> PreparedRow:
         try:
             line = to_json(row)
-        except ValueError as problem:
-            code = "not_encodable" if "surrogates" in str(problem) else "not_json"
-            message = "a text holds half of a surrogate pair" if code == "not_encodable" else str(problem).splitlines()[0][:200]
-            return PreparedRow(None, notes.format, (*notes.findings, Finding(code, "", message, "")), changed)
+        except ValueError as error:
+            code = "not_encodable" if "surrogates" in str(error) else "not_json"
+            message = "a string has half of a surrogate pair" if code == "not_encodable" else str(error).splitlines()[0][:200]
+            return PreparedRow(None, findings.format, (*findings.items, Finding(code, "", message, "")), fixes)
         if _ESCAPED_NUL in line:
-            parse_line(notes, line)
-        return PreparedRow(line + b"\n", notes.format, tuple(notes.findings), changed)
+            parse_line(findings, line)
+        return PreparedRow(line + b"\n", findings.format, tuple(findings.items), fixes)
 
-    def _too_long(self, row: Row, notes: RowFindings, count: Callable[[Row], int]) -> str | None:
-        """Note a row that is too long, or return the reason to drop it."""
-        most = self.limits.get(notes.format or "")
-        if most is None or (tokens := count(row)) <= most:
+    def _check_length(self, row: Row, findings: RowFindings, count: Callable[[Row], int]) -> str | None:
+        """Adds a finding if a row is too long, or returns the reason to drop it."""
+        limit = self.max_tokens.get(findings.format or "")
+        if limit is None or (tokens := count(row)) <= limit:
             return None
         if self.fixes.too_long == "drop":
             return "row_too_long"
         about = "" if self.tokenizer is not None else "about "
-        notes.add("row_too_long", "", f"the row has {about}{tokens:,} tokens; the model trains on {most:,}")
+        findings.add("row_too_long", "", f"the row has {about}{tokens:,} tokens; the model trains on {limit:,}")
         return None
 
 
-def _refused(refusal: Refusal) -> PreparedRow:
+def _prepare_refusal(refusal: Refusal) -> PreparedRow:
     if refusal.skipped:
-        return PreparedRow(None, dropped=refusal.code)
+        return PreparedRow(None, drop_reason=refusal.code)
     return PreparedRow(None, None, (Finding(refusal.code, refusal.path, refusal.message, refusal.value),))
 
 
-def _in_order(row: Row) -> bool:
-    """Whether the messages of a plain row have their keys in the order in which they are written."""
+def _is_ordered(row: Row) -> bool:
+    """Whether the messages of a row with text only have their keys in the order in which they are written."""
     return all(next(iter(message)) == "role" for message in row["messages"])

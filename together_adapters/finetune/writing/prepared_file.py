@@ -1,4 +1,4 @@
-"""A file that was prepared for training, with the report of it."""
+"""A file that was prepared for training, and its report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
 @dataclass(frozen=True)
 class PreparedFile:
-    """A file of rows, ready for upload. It can be given wherever a path can.
+    """A file of rows, ready for upload. It can be passed wherever a path can.
 
     Attributes:
         path: The file.
-        report: What is in it, what was changed and what was left out.
-        written: False where rows were faulty and `on_error="collect"` asked for the report alone: there is no such file then.
+        report: Its contents, what was changed and what was dropped.
+        written: False if rows are invalid and `on_error="collect"` asked for the report only: there is no such file then.
     """
 
     path: Path
@@ -27,7 +27,7 @@ class PreparedFile:
 
     @classmethod
     def of(cls, path: str | PathLike[str]) -> PreparedFile:
-        """Take up a file again, with the report beside it; where that belongs to other contents, or is missing, it is checked.
+        """Returns a file with its report; if that is missing or belongs to other contents, the file is checked again.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -50,7 +50,7 @@ class PreparedFile:
 
     @property
     def report_path(self) -> Path:
-        """Where the report is: beside the file."""
+        """The path of the report, next to the file."""
         return report_path(self.path)
 
     def __fspath__(self) -> str:
@@ -58,5 +58,5 @@ class PreparedFile:
 
 
 def report_path(path: Path) -> Path:
-    """Return where the report of a file is kept: `train.report.json` beside `train.jsonl`."""
+    """Returns the path of a file's report: `train.report.json` for `train.jsonl`."""
     return path.with_suffix(".report.json")

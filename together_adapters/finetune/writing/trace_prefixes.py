@@ -1,4 +1,4 @@
-"""Conversations that another one continues: an agent sends its whole history with every call, and would be trained on it each time."""
+"""Drops conversations that another one continues: an agent sends its whole history with every call."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ CODE: Final = "prefix_of_longer"
 
 
 def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator[Record]]:
-    """Leave out the conversations that a longer one of the same group continues, word for word and with the same tools.
+    """Drops the conversations that a longer one of the same group continues, with the same text and tools.
 
-    The source is read twice, and takes some 20 bytes of memory for each answer. Names of speakers and ids of calls do not count.
+    The source is read twice, and 20 bytes of memory are taken for each answer. Names and ids of tool calls do not count.
 
     Args:
-        read: Gives the records, each time from the beginning.
+        read: Yields the records, each time from the start.
 
     Returns:
-        What gives the records in the same order, with a refusal in the place of each that was left out.
+        A function that yields the records in the same order, with a refusal in place of each that is dropped.
     """
 
-    def kept() -> Iterator[Record]:
-        continued = Digests()
+    def without_prefixes() -> Iterator[Record]:
+        prefixes = Digests()
         for record in read():
             if isinstance(record, Example) and "messages" in record.row:
-                for digest in _beginnings(record)[:-1]:
-                    continued.put(digest)
+                for digest in _prefix_digests(record)[:-1]:
+                    prefixes.put(digest)
         for record in read():
-            if isinstance(record, Example) and "messages" in record.row and _is_continued(record, continued):
-                text = "another conversation goes on from here"
+            if isinstance(record, Example) and "messages" in record.row and _is_prefix(record, prefixes):
+                text = "another conversation continues this one"
                 yield Refusal(CODE, text, record.number, record.source, skipped=True)
             else:
                 yield record
 
-    return kept
+    return without_prefixes
 
 
-def _is_continued(record: Example, continued: Digests) -> bool:
-    found = _beginnings(record)
-    return bool(found) and found[-1] in continued
+def _is_prefix(record: Example, prefixes: Digests) -> bool:
+    digests = _prefix_digests(record)
+    return bool(digests) and digests[-1] in prefixes
 
 
-def _beginnings(record: Example) -> list[bytes]:
-    """Digests of a conversation up to each of its answers, and as a whole."""
+def _prefix_digests(record: Example) -> list[bytes]:
+    """Returns the digests of a conversation up to each of its answers, and as a whole."""
     messages: list[Row] = record.row["messages"]
-    running = blake2b(_bytes([record.group, record.row.get("tools")]), digest_size=16)
-    found: list[bytes] = []
+    running = blake2b(_encode([record.group, record.row.get("tools")]), digest_size=16)
+    digests: list[bytes] = []
     last = len(messages) - 1
-    for place, message in enumerate(messages):
-        running.update(_bytes(_said(message)))
-        if place == last or message.get("role") == "assistant":
-            found.append(running.digest())
-    return found
+    for index, message in enumerate(messages):
+        running.update(_encode(_comparable(message)))
+        if index == last or message.get("role") == "assistant":
+            digests.append(running.digest())
+    return digests
 
 
-def _said(message: Row) -> Any:
-    calls = [one.get("function") for one in message.get("tool_calls") or ()]
-    thought = message.get("reasoning") or message.get("reasoning_content") or ""
-    return [message.get("role"), message.get("content") or "", thought, calls, message.get("weight")]
+def _comparable(message: Row) -> Any:
+    functions = [call.get("function") for call in message.get("tool_calls") or ()]
+    reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
+    return [message.get("role"), message.get("content") or "", reasoning, functions, message.get("weight")]
 
 
-def _bytes(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     return to_json(value, inf_nan_mode="constants", serialize_unknown=True)

@@ -1,4 +1,4 @@
-"""Writing rows to a file that trains: put right, checked, all or nothing, and with a report of what became of every row.
+"""Writes rows to a JSONL file that trains, and reports what became of every row.
 
 prepared = write_jsonl(data, "train.jsonl")
 print(prepared.report.summary())
@@ -22,9 +22,10 @@ from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.records import Record
-from together_adapters.finetune.reports.report import DataReport, add_counts
+from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
+from together_adapters.finetune.validation.token_lengths import max_tokens_by_format
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.prepare_row import PreparedRow, RowPreparer
 from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
@@ -33,8 +34,8 @@ from together_adapters.types.progress import Progress
 
 __all__ = ["PreparedFile", "write_jsonl"]
 
-_CHUNK: Final = 1000
-_AHEAD: Final = 2
+_BATCH_ROWS: Final = 1000
+_BATCHES_PER_WORKER: Final = 2
 
 
 def write_jsonl(
@@ -52,195 +53,168 @@ def write_jsonl(
     overwrite: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> PreparedFile:
-    """Write rows to a JSONL file, with a report beside it: `train.report.json` for `train.jsonl`.
+    """Writes rows to a JSONL file, and a report next to it: `train.report.json` for `train.jsonl`.
 
-    The file appears complete and checked, or not at all. The same rows and options give the same bytes everywhere. Of every
-    row the report tells what became of it: in a file that was written, `rows` are `valid` and those in `dropped`.
+    The file appears complete and checked, or not at all. The same rows and options give the same bytes everywhere. The report
+    accounts for every row: in a file that was written, `rows` are `valid` and those in `dropped`.
 
     Args:
         data: The rows.
         path: The file, `.jsonl`.
-        fixes: What is put right, and what becomes of rows that stay faulty. None for `Fixes()`.
-        method: What it is to train, `sft` or `dpo`. None takes what fits the rows.
-        limits: What the model can: the answer of `client.fine_tuning.model_limits(model)`, or anything with its attributes or keys.
-        tokenizer: Counts tokens, for the report and the model's longest row: a function of a text, or anything with `encode`. None estimates.
-        severities: Other severities by issue code: `error`, `warning`, `ignore`.
-        max_bytes: The largest file.
-        max_issues: How many errors and how many warnings are listed. All are counted.
-        workers: Processes that put rows right and check them; worth it for long rows. With more than one, a script needs
+        fixes: The fixes to apply, and what to do with rows that stay invalid. None for `Fixes()`.
+        method: The training method, `sft` or `dpo`. None takes the one that fits the rows.
+        limits: The limits of the model: the result of `client.fine_tuning.model_limits(model)`, or an object or mapping like it.
+        tokenizer: Counts tokens, for the report and the limits of the model: a function of a string, or an object with an
+            `encode` method. None estimates.
+        severities: Severities that differ from the defaults, by issue code: `error`, `warning` or `ignore`.
+        max_bytes: The maximum size of the file.
+        max_issues: The maximum number of errors and of warnings to list. All are counted.
+        workers: The number of processes that apply fixes and check rows, useful for long rows. With more than one, a script needs
             `if __name__ == "__main__":`.
-        overwrite: Whether a file that is there is replaced.
-        progress: Told how many rows are done.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the number of rows.
 
     Returns:
         The file.
 
     Raises:
-        ConversionError: Something in the source could not become a row; `issues` and `report` tell.
-        InvalidDatasetError: Rows are faulty, none are left, or the model cannot train with them; `report` tells.
+        ConversionError: The source could not convert a record to a row; see `issues` and `report`.
+        InvalidDatasetError: Rows are invalid, none are left, or the model cannot train on them; see `report`.
         MethodMismatchError: The rows do not train with `method`.
         FileTooLargeError: The file would be larger than `max_bytes`.
-        FileExistsError: The file is there, and `overwrite` is not set.
-        ValueError: An argument is wrong.
+        FileExistsError: The file exists and `overwrite` is not set.
+        ValueError: An argument is invalid.
     """
     path, fixes = Path(path), fixes or Fixes()
     if path.suffix != ".jsonl":
-        raise ValueError(f"{path.name} must end in .jsonl: other files are refused by the service")
+        raise ValueError(f"{path.name} must end in .jsonl: the service accepts no other extension")
     if method is not None and method not in METHODS:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}")
-    _refuse_existing(path, overwrite)
-    graves = severities_of(severities)
-    plan = RowPreparer(fixes, graves, _longest(limits), tokenizer)
-    ledger = WriteSummary(graves, method, max_issues, drops=fixes.on_error == "drop")
+    refuse_existing(path, overwrite)
+    all_severities = severities_of(severities)
+    preparer = RowPreparer(fixes, all_severities, max_tokens_by_format(limits), tokenizer)
+    summary = WriteSummary(all_severities, method, max_issues, drops_invalid=fixes.on_error == "drop")
     source = TrainingData.from_rows(data)
-    part = path.with_name(f".{path.stem}.{token_hex(4)}.jsonl")
+    temporary = path.with_name(f".{path.stem}.{token_hex(4)}.jsonl")
     try:
-        with part.open("xb", 1 << 20) as file:
-            size = _write(file, source, plan, ledger, workers, max_bytes, progress)
+        with temporary.open("xb", 1 << 20) as file:
+            size = _write(file, source, preparer, summary, workers, max_bytes, progress)
             file.flush()
             os.fsync(file.fileno())
-        if ledger.valid and not (ledger.faulty and fixes.on_error != "drop"):
+        if summary.valid and not (summary.invalid and fixes.on_error != "drop"):
             if size > max_bytes:
                 raise _too_large(path, size, max_bytes)
-            cut = {"row_too_long": "warning"} if fixes.too_long == "keep" else {}
-            report = _report(part, path, ledger, limits, {**cut, **(severities or {})}, max_issues, tokenizer)
+            long_rows = {"row_too_long": "warning"} if fixes.too_long == "keep" else {}
+            report = check_jsonl(
+                temporary, method=summary.method, limits=limits, severities={**long_rows, **(severities or {})},
+                max_issues=max_issues, tokenizer=tokenizer, checksum=True,
+            )  # fmt: skip
+            for issue in report.issues:
+                issue.source = path.name
+            report = summary.complete(report)
         else:
-            report = _nothing(ledger)
+            report = _report_without_file(summary)
         if not report.ok:
             if fixes.on_error == "collect":
                 return PreparedFile(path, report, written=False)
-            raise _fault(ledger, report, source.name, path)
-        _refuse_existing(path, overwrite)
-        _publish(part, path, report)
+            raise _error(summary, report, source.name, path)
+        refuse_existing(path, overwrite)
+        _publish(temporary, path, report)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return PreparedFile(path, report)
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises FileExistsError for a file that may not be replaced."""
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} is there already; overwrite=True replaces it")
-
-
-def _longest(limits: Any) -> dict[str, int]:
-    """Return the longest row that the model trains on, by format."""
-    found = {}
-    for method, formats in METHODS.items():
-        name = f"max_seq_length_{method}"
-        most = limits.get(name) if isinstance(limits, Mapping) else getattr(limits, name, None)
-        if isinstance(most, int):
-            found.update(dict.fromkeys(formats, most))
-    return found
+        raise FileExistsError(f"{path} exists; overwrite=True replaces it")
 
 
 def _write(
     file: BinaryIO,
     source: TrainingData,
-    plan: RowPreparer,
-    ledger: WriteSummary,
+    preparer: RowPreparer,
+    summary: WriteSummary,
     workers: int,
     max_bytes: int,
     progress: Callable[[Progress], object] | None,
 ) -> int:
-    """Write all rows; return the bytes that they have, also when there are too many and the rest is only counted."""
+    """Writes all rows; returns their size in bytes, also if it is above the maximum and the rest is only counted."""
     size = 0
-    for records, prepared in _prepared(source.records(), plan, workers):
-        data = b"".join(map(ledger.take, records, prepared))
+    for records, rows in _prepare(source.records(), preparer, workers):
+        data = b"".join(map(summary.add, records, rows))
         size += len(data)
         if size <= max_bytes:
             file.write(data)
         if progress:
-            progress(Progress(ledger.rows, None, "write"))
+            progress(Progress(summary.rows, None, "write"))
     return size
 
 
-def _prepared(records: Iterator[Record], plan: RowPreparer, workers: int) -> Iterator[tuple[list[Record], list[PreparedRow]]]:
-    """Give records in their order, each with what became of it."""
+def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> Iterator[tuple[list[Record], list[PreparedRow]]]:
+    """Yields batches of records in their order, with the rows prepared from them."""
     if workers == 1:
-        while chunk := list(islice(records, _CHUNK)):
-            yield chunk, plan.prepare(chunk)
+        while batch := list(islice(records, _BATCH_ROWS)):
+            yield batch, preparer.prepare(batch)
         return
-    waiting: deque[tuple[list[Record], Future[list[PreparedRow]]]] = deque()
+    pending: deque[tuple[list[Record], Future[list[PreparedRow]]]] = deque()
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         try:
-            while chunk := list(islice(records, _CHUNK)):
-                waiting.append((chunk, pool.submit(plan.prepare, chunk)))
-                if len(waiting) > workers * _AHEAD:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
-            for done, future in waiting:
-                yield done, future.result()
+            while batch := list(islice(records, _BATCH_ROWS)):
+                pending.append((batch, pool.submit(preparer.prepare, batch)))
+                if len(pending) > workers * _BATCHES_PER_WORKER:
+                    first, future = pending.popleft()
+                    yield first, future.result()
+            for first, future in pending:
+                yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _report(
-    part: Path, path: Path, ledger: WriteSummary, limits: Any, severities: Any, max_issues: int, tokenizer: Any
-) -> DataReport:  # fmt: skip
-    """Check the file as it was written, and add what did not get into it."""
-    found = check_jsonl(
-        part, method=ledger.method, limits=limits, severities=severities, max_issues=max_issues, tokenizer=tokenizer,
-        checksum=True,
-    )  # fmt: skip
-    issues = [issue.model_copy(update={"source": path.name}) for issue in found.issues]
-    return found.model_copy(
-        update={
-            "rows": found.rows + sum(ledger.dropped.values()),
-            "dropped": dict(sorted(ledger.dropped.items())),
-            "changed": dict(sorted(ledger.changed.items())),
-            "issues": ledger.issues(issues),
-            "issue_counts": add_counts(found.issue_counts, ledger.counts),
-            "warnings": found.warnings + sum(ledger.counts.values()),
-        }
-    )
+def _report_without_file(summary: WriteSummary) -> DataReport:
+    if not summary.valid and not summary.invalid:
+        summary.issue_counts["too_few_samples"] += 1
+    report = summary.report()
+    return report if report.errors else report.model_copy(update={"errors": 1, "warnings": sum(summary.issue_counts.values())})
 
 
-def _nothing(ledger: WriteSummary) -> DataReport:
-    """The report where no file comes about."""
-    if not ledger.valid and not ledger.faulty:
-        ledger.counts["too_few_samples"] += 1
-    report = ledger.report()
-    return report if report.errors else report.model_copy(update={"errors": 1, "warnings": sum(ledger.counts.values())})
-
-
-def _fault(ledger: WriteSummary, report: DataReport, name: str, path: Path) -> ConversionError | InvalidDatasetError:
-    details = issue_summary(report.issues, report.issue_counts)
-    if not ledger.rows:
-        return InvalidDatasetError(f"{name} holds no rows; {path.name} was not written", report=report)
-    if not ledger.valid and ledger.dropped:
-        dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.dropped.items())
-        what = f"none of the {ledger.rows:,} rows of {name} is left ({dropped})"
-    elif not ledger.faulty:
+def _error(summary: WriteSummary, report: DataReport, name: str, path: Path) -> ConversionError | InvalidDatasetError:
+    if not summary.rows:
+        return InvalidDatasetError(f"{name} has no rows; {path.name} was not written", report=report)
+    if not summary.valid and summary.drop_counts:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.dropped.items())
+        problem = f"none of the {summary.rows:,} rows of {name} is left ({reasons})"
+    elif not summary.invalid:
         return InvalidDatasetError(f"{path.name} was not written. {report.summary()}", report=report)
     else:
-        what = f"{ledger.faulty:,} of the {ledger.rows:,} rows of {name} are faulty"
-    message = f"{what}; {path.name} was not written. {details}"
-    if ledger.unconvertible:
+        problem = f"{summary.invalid:,} of the {summary.rows:,} rows of {name} are invalid"
+    message = f"{problem}; {path.name} was not written. {issue_summary(report.issues, report.issue_counts)}"
+    if summary.unconvertible:
         return ConversionError(message, issues=report.issues, issue_counts=report.issue_counts, report=report)
     return InvalidDatasetError(message, report=report)
 
 
 def _too_large(path: Path, size: int, limit: int) -> FileTooLargeError:
     return FileTooLargeError(
-        f"{path.name} would have {size:,} bytes; {limit:,} are allowed. Take fewer rows with data.limit(tokens=...) or"
-        " data.dedupe(), or train in several jobs, each from the checkpoint of the one before",
+        f"{path.name} would have {size:,} bytes; {limit:,} are allowed. Reduce the rows with data.limit(tokens=...) or"
+        " data.dedupe(), or train in several jobs, each from the checkpoint of the previous one",
         size=size,
         limit=limit,
     )
 
 
-def _publish(part: Path, path: Path, report: DataReport) -> None:
-    """Put the file and its report in their places, each at once."""
-    beside = report_path(path)
-    paper = part.with_suffix(".report.json")
+def _publish(temporary: Path, path: Path, report: DataReport) -> None:
+    """Moves the file and its report to their final paths, each atomically."""
+    temporary_report = temporary.with_suffix(".report.json")
     try:
-        with paper.open("x", encoding="utf-8", newline="\n") as file:
+        with temporary_report.open("x", encoding="utf-8", newline="\n") as file:
             file.write(report.model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-        paper.replace(beside)
+        temporary.replace(path)
+        temporary_report.replace(report_path(path))
     finally:
-        paper.unlink(missing_ok=True)
+        temporary_report.unlink(missing_ok=True)

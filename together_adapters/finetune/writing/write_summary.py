@@ -1,126 +1,134 @@
-"""What became of every row while a file was written: written, altered, left out or faulty, and where it came from."""
+"""Counts the rows of a file while it is written, by what became of them, and collects their issues."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of
 from together_adapters.finetune.findings import Finding
 from together_adapters.finetune.issues import Issue, Severity
 from together_adapters.finetune.records import Example, Record, Refusal
-from together_adapters.finetune.reports.report import DataReport, most_severe
+from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
 from together_adapters.finetune.rules import METHODS
 from together_adapters.finetune.validation.check_row import issues_of
 from together_adapters.finetune.writing.prepare_row import PreparedRow
 
 
 class WriteSummary:
-    """The account of one file.
+    """The rows of one file.
 
     Attributes:
-        rows: Records that came.
-        valid: Rows that were written.
-        faulty: Rows that could not be, because of their faults.
-        unconvertible: How many of these a source could not even make.
-        format: The format of the file: that of its first row.
-        dropped: Rows that were left out, by reason.
-        changed: Rows that were altered, by fix.
+        rows: The number of records.
+        valid: The number of rows written.
+        invalid: The number of records that are not written because of errors.
+        unconvertible: How many of these the source could not convert to rows.
+        format: The format of the file, which is that of its first row.
+        drop_counts: The number of dropped rows by reason.
+        fix_counts: The number of rows that each fix changed.
+        issue_counts: The number of issues by code.
     """
 
-    def __init__(self, severities: Mapping[str, Severity], method: str | None, max_issues: int, *, drops: bool) -> None:
-        self.rows = self.valid = self.faulty = self.unconvertible = 0
+    def __init__(self, severities: Mapping[str, Severity], method: str | None, max_issues: int, *, drops_invalid: bool) -> None:
+        self.rows = self.valid = self.invalid = self.unconvertible = 0
         self.format: str | None = None
-        self.dropped: Counter[str] = Counter()
-        self.changed: Counter[str] = Counter()
-        self.counts: Counter[str] = Counter()
+        self.drop_counts: Counter[str] = Counter()
+        self.fix_counts: Counter[str] = Counter()
+        self.issue_counts: Counter[str] = Counter()
         self._issues: list[Issue] = []
-        self._listed: Counter[str] = Counter()
+        self._listed_by_severity: Counter[str] = Counter()
         self._severities = severities
         self._method = method
         self._max_issues = max_issues
-        self._drops = drops
+        self._drops_invalid = drops_invalid
 
-    def take(self, record: Record, prepared: PreparedRow) -> bytes:
-        """Enter what became of a record; return what to write of it."""
+    def add(self, record: Record, row: PreparedRow) -> bytes:
+        """Counts a record; returns what to write of it."""
         self.rows += 1
-        line, form, findings, changed, dropped = prepared
-        if line is not None and form != self.format:
-            findings = self._judge_format(record, form, findings)
-            if any(finding.code == "mixed_formats_across_lines" and self._grave(finding) for finding in findings):
+        line, findings = row.line, row.findings
+        if line is not None and row.format != self.format:
+            findings = self._check_format(record, row.format, findings)
+            if any(finding.code == "mixed_formats_across_lines" and self._is_error(finding) for finding in findings):
                 line = None
         if line is not None:
             self.valid += 1
-            self.changed.update(changed)
+            self.fix_counts.update(row.fixes)
             if findings:
-                self._list(issues_of(findings, self._severities, self.valid + self._left, location_of(record)))
+                # Invalid rows have a line of their own where nothing is written before they are corrected.
+                number = self.valid + (0 if self._drops_invalid else self.invalid)
+                self._list(issues_of(findings, self._severities, number, location_of(record)))
             return line
-        if dropped is not None:
-            self._leave_out(record, dropped)
+        if row.drop_reason is not None:
+            self._drop(record, row.drop_reason)
         else:
-            self._refuse(record, findings)
+            self._add_invalid(record, findings)
         return b""
 
     @property
     def method(self) -> str:
-        """What the file trains."""
+        """The training method of the file."""
         return self._method or next((name for name, formats in METHODS.items() if self.format in formats), "sft")
 
-    def issues(self, found: Iterable[Issue] = ()) -> list[Issue]:
-        """Return the issues to list, among them those that a check of the written file found besides."""
-        known = {(issue.line, issue.code, issue.path) for issue in self._issues}
-        more = [issue for issue in found if (issue.line, issue.code, issue.path) not in known]
-        return most_severe([*self._issues, *more], self._max_issues)
-
     def report(self) -> DataReport:
-        """Return the report of a file that is not written."""
-        issues = self.issues()
-        errors = self.faulty if not self._drops else 0
-        return DataReport(
-            method=self.method, rows=self.rows, valid=self.valid, dropped=dict(sorted(self.dropped.items())),
-            changed=dict(sorted(self.changed.items())), errors=errors, warnings=sum(self.counts.values()) - errors, issues=issues,
-            issue_counts=dict(sorted(self.counts.items())), max_issues=self._max_issues,
+        """Returns the report if no file is written."""
+        errors = 0 if self._drops_invalid else self.invalid
+        warnings = sum(self.issue_counts.values()) - errors
+        report = DataReport(
+            method=self.method, rows=self.rows, valid=self.valid, errors=errors, warnings=warnings, max_issues=self._max_issues
         )  # fmt: skip
+        return report.model_copy(update={**self._updates(report), "rows": self.rows, "warnings": warnings})
 
-    @property
-    def _left(self) -> int:
-        """Faulty rows have a line of their own where nothing is written before they are mended."""
-        return 0 if self._drops else self.faulty
+    def complete(self, report: DataReport) -> DataReport:
+        """Returns the report on the file that was written, completed by what was not written."""
+        return report.model_copy(update=self._updates(report))
 
-    def _judge_format(self, record: Record, form: str | None, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    def _updates(self, report: DataReport) -> dict[str, Any]:
+        listed = {(issue.line, issue.code, issue.path) for issue in self._issues}
+        other_issues = [issue for issue in report.issues if (issue.line, issue.code, issue.path) not in listed]
+        return {
+            "rows": report.rows + sum(self.drop_counts.values()),
+            "dropped": dict(sorted(self.drop_counts.items())),
+            "changed": dict(sorted(self.fix_counts.items())),
+            "issues": most_severe([*self._issues, *other_issues], self._max_issues),
+            "issue_counts": add_counts(report.issue_counts, self.issue_counts),
+            "warnings": report.warnings + sum(self.issue_counts.values()),
+        }
+
+    def _check_format(self, record: Record, form: str | None, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         if self.format is not None:
-            message = f"the row is of format {form}, the first is of {self.format}"
+            message = f"the row has the format {form}, the first row {self.format}"
             return (*findings, Finding("mixed_formats_across_lines", "", message, ""))
         if self._method is not None and form not in METHODS[self._method]:
             raise MethodMismatchError(f"{location_of(record)} is of format {form}, which does not train with {self._method}")
         self.format = form
         return findings
 
-    def _grave(self, finding: Finding) -> bool:
+    def _is_error(self, finding: Finding) -> bool:
         return self._severities[finding.code] == "error"
 
-    def _leave_out(self, record: Record, reason: str) -> None:
-        self.dropped[reason] += 1
+    def _drop(self, record: Record, reason: str) -> None:
+        self.drop_counts[reason] += 1
         if self._severities.get(reason, "ignore") != "ignore":
-            self.counts[reason] += 1
-            message = record.message if isinstance(record, Refusal) and record.message else "the row is left out"
+            self.issue_counts[reason] += 1
+            message = record.message if isinstance(record, Refusal) and record.message else "the row is dropped"
             self._list([issue_of(Refusal(reason, message, record.number, record.source, skipped=True))])
 
-    def _refuse(self, record: Record, findings: tuple[Finding, ...]) -> None:
-        self.faulty += 1
+    def _add_invalid(self, record: Record, findings: tuple[Finding, ...]) -> None:
+        self.invalid += 1
         self.unconvertible += not isinstance(record, Example)
-        grave = [finding for finding in findings if self._grave(finding)] or list(findings)
-        if self._drops:
-            self.dropped[grave[0].code] += 1
-        line = None if self._drops else self.valid + self.faulty
+        if self._drops_invalid:
+            first = next(filter(self._is_error, findings), findings[0])
+            self.drop_counts[first.code] += 1
+        line = None if self._drops_invalid else self.valid + self.invalid
         issues = issues_of(findings, self._severities, line, location_of(record))
-        if self._drops:
+        if self._drops_invalid:
             issues = [issue.model_copy(update={"severity": "warning"}) for issue in issues]
-        self.counts.update(issue.code for issue in issues)
+        self.issue_counts.update(issue.code for issue in issues)
         self._list(issues)
 
     def _list(self, issues: Iterable[Issue]) -> None:
         for issue in issues:
-            if self._listed[issue.severity] < self._max_issues:
-                self._listed[issue.severity] += 1
+            if self._listed_by_severity[issue.severity] < self._max_issues:
+                self._listed_by_severity[issue.severity] += 1
                 self._issues.append(issue)
