@@ -215,7 +215,9 @@ def test_rows_to_measure_with_that_are_trained_on(launch: Launch, emulator: Emul
     assert "train.jsonl" in report.summary()
     assert job.reports["train"].leakage == {}
     sent = len(changes(emulator))
-    with pytest.raises(InvalidDatasetError, match=r"measured.jsonl was not uploaded(.|\n)*line 1: the row is also in train.jsonl"):
+    with pytest.raises(
+        InvalidDatasetError, match=r"measured.jsonl was not uploaded(.|\n)*line 1: the row is also in train.jsonl"
+    ):
         launch(train, measured, n_evals=1, severities={"leaked_row": "error"})
     with pytest.raises(RuntimeError, match="stop"):
         launch(train, measured, n_evals=1, on_reports=stop)
