@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -25,6 +26,7 @@ TRACE: Final = "trace_id"
 
 _THREADS: Final = ("thread_id", "conversation_id", "session_id")
 _MODE: Final = 0o600
+MAX_OPEN_CALLS: Final = 10_000
 
 
 class RecordingFile:
@@ -91,6 +93,66 @@ class RecordingFile:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, _MODE)
         return descriptor
+
+
+class OpenCall(NamedTuple):
+    """A call that has no answer yet."""
+
+    messages: Sequence[Any]
+    tools: Sequence[Any]
+    trace: str | None
+
+
+class CallRecording:
+    """The calls of a recorder: those that are open, by a key of the framework's, and the file of those that were answered."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.file = RecordingFile(path)
+        self.calls: dict[Any, OpenCall] = {}
+        self._numbers = count(1)
+
+    def begin(self, key: Any, messages: Sequence[Any], tools: Sequence[Any], trace: str | None) -> None:
+        """Remember a call. When too many are open, the oldest counts as cancelled: frameworks do not report all that end."""
+        self.calls[key] = OpenCall([*messages], tools, trace)
+        if len(self.calls) > MAX_OPEN_CALLS:
+            self.end(next(iter(self.calls)), "cancelled")
+
+    def write(self, trace: str | None, row: Callable[[int], Row]) -> None:
+        """Write the row of an answered call, which is made for its number; one that cannot be made is counted as refused."""
+        with self.file.refusing():
+            self.file.write(row(next(self._numbers)), trace)
+
+    def end(self, key: Any, outcome: str) -> None:
+        """Count an open call that has no answer to write."""
+        if self.calls.pop(key, None) is not None:
+            self.file.count(outcome)
+
+
+class RecorderBase:
+    """What the recorders of both frameworks offer: the counts and the data of their `CallRecording`."""
+
+    _recording: CallRecording
+
+    def __repr__(self) -> str:
+        return f"FinetuneRecorder({str(self._recording.file.path)!r})"
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many calls were `written`, `failed`, `cancelled`, `unfinished` or `refused`; those still open are `open`."""
+        return self._recording.file.counts + Counter(open=len(self._recording.calls))
+
+    @property
+    def refusals(self) -> list[Unconvertible]:
+        """Why the last hundred calls were refused."""
+        return list(self._recording.file.refusals)
+
+    def data(self, *, collapse_prefixes: bool = True) -> TrainingData:
+        """Return what was recorded so far.
+
+        Args:
+            collapse_prefixes: Whether calls whose conversation a later one of the same run continues are left out.
+        """
+        return read_recording(self._recording.file.path, collapse_prefixes=collapse_prefixes)
 
 
 def thread_of(*described: Mapping[str, Any] | None) -> str | None:

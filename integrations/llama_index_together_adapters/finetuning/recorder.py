@@ -1,13 +1,12 @@
-"""Live calls of chat models, kept as rows for training."""
+"""Records live calls of chat models as rows for training."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import count
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -20,25 +19,14 @@ from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
 from llama_index_together_adapters.finetuning.messages import conversation
-from llama_index_together_adapters.requests import wire_tools
-from together_adapters.finetune.dataset import TrainingData
+from llama_index_together_adapters.finetuning.source import wire_tools
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.trace_selection import UNFINISHED
-from together_adapters.finetune.recording import RecordingFile, read_recording, thread_of
-from together_adapters.finetune.records import Row, Unconvertible
-
-_MOST_OPEN: Final = 10_000
+from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
+from together_adapters.finetune.records import Row
 
 
-class _Call(NamedTuple):
-    """A call that has no answer yet."""
-
-    messages: Sequence[ChatMessage]
-    tools: Sequence[Any]
-    trace: str | None
-
-
-class FinetuneRecorder(BaseEventHandler):
+class FinetuneRecorder(RecorderBase, BaseEventHandler):
     """Turns live calls into rows for training: an event handler for every model that chats.
 
     Each call that is answered becomes a line of the file, at once, with its tools, reasoning and calls; nothing else of it is
@@ -53,10 +41,8 @@ class FinetuneRecorder(BaseEventHandler):
     `instrument_tags`. Added with `dispatcher.add_event_handler` instead of `attach`, it cannot see the runs.
     """
 
-    _file: RecordingFile = PrivateAttr()
+    _recording: CallRecording = PrivateAttr()
     _options: Options = PrivateAttr()
-    _open: dict[str, _Call] = PrivateAttr(default_factory=dict)
-    _numbers: Any = PrivateAttr(default_factory=lambda: count(1))
     _spans: _Spans = PrivateAttr()
 
     def __init__(self, path: str | os.PathLike[str], *, reasoning: Literal["keep", "drop"] = "keep") -> None:
@@ -70,7 +56,7 @@ class FinetuneRecorder(BaseEventHandler):
             OSError: The file cannot be written.
         """
         super().__init__()
-        self._file = RecordingFile(path)
+        self._recording = CallRecording(path)
         self._options = Options(reasoning=reasoning)
         self._spans = _Spans()
 
@@ -78,25 +64,12 @@ class FinetuneRecorder(BaseEventHandler):
     def class_name(cls) -> str:
         return "FinetuneRecorder"
 
-    def __repr__(self) -> str:
-        return f"FinetuneRecorder({str(self._file.path)!r})"
-
     def __enter__(self) -> FinetuneRecorder:
         self.attach()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.detach()
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How many calls were `written`, `failed`, `cancelled`, `unfinished` or `refused`; those still open are `open`."""
-        return self._file.counts + Counter(open=len(self._open))
-
-    @property
-    def refusals(self) -> list[Unconvertible]:
-        """Why the last hundred calls were refused."""
-        return list(self._file.refusals)
 
     def attach(self) -> None:
         """Listen to all calls of the program."""
@@ -111,54 +84,37 @@ class FinetuneRecorder(BaseEventHandler):
         root.event_handlers = [one for one in root.event_handlers if one is not self]
         root.span_handlers = [one for one in root.span_handlers if one is not self._spans]
 
-    def data(self, *, collapse_prefixes: bool = True) -> TrainingData:
-        """Return what was recorded so far.
-
-        Args:
-            collapse_prefixes: Whether calls whose conversation a later one of the same run continues are left out.
-        """
-        return read_recording(self._file.path, collapse_prefixes=collapse_prefixes)
-
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Take an event of a call."""
         if isinstance(event, LLMChatStartEvent):
             self._begin(event)
         elif isinstance(event, LLMChatEndEvent):
-            self._answered(event)
+            self._write(event)
         elif isinstance(event, ExceptionEvent):
-            self._end(event.span_id, _how(event.exception))
+            self._recording.end(event.span_id, _outcome(event.exception))
         elif isinstance(event, SpanDropEvent):  # sent while the exception, of which it has the text alone, is being handled
-            self._end(event.span_id, _how(sys.exc_info()[1]))
+            self._recording.end(event.span_id, _outcome(sys.exc_info()[1]))
 
     def _begin(self, event: LLMChatStartEvent) -> None:
         span = event.span_id or event.id_
-        asked = event.additional_kwargs
-        tools = asked.get("tools") or asked.get("functions") or (event.model_dict.get("additional_kwargs") or {}).get("tools")
-        trace = thread_of(event.tags) or self._spans.root(span)
-        self._open[span] = _Call([*event.messages], tools or (), trace)
-        if len(self._open) > _MOST_OPEN:  # streams that nobody read to their end
-            self._end(next(iter(self._open)), "cancelled")
+        kwargs = event.additional_kwargs
+        tools = kwargs.get("tools") or kwargs.get("functions") or (event.model_dict.get("additional_kwargs") or {}).get("tools")
+        self._recording.begin(span, event.messages, tools or (), thread_of(event.tags) or self._spans.root(span))
 
-    def _answered(self, event: LLMChatEndEvent) -> None:
-        call = self._open.pop(event.span_id or "", None)
+    def _write(self, event: LLMChatEndEvent) -> None:
+        call = self._recording.calls.pop(event.span_id, None)
         if call is None:
             return
-        if event.response is None or _reason(event.response) in UNFINISHED:
-            self._file.count("unfinished")
+        if event.response is None or _finish_reason(event.response) in UNFINISHED:
+            self._recording.file.count("unfinished")
             return
-        with self._file.refusing():
-            self._file.write(self._row(call, event.response.message), call.trace)
+        self._recording.write(call.trace, partial(self._row, call, event.response.message))
 
-    def _end(self, span: str | None, how: str) -> None:
-        if self._open.pop(span or "", None) is not None:
-            self._file.count(how)
-
-    def _row(self, call: _Call, answer: ChatMessage) -> Row:
+    def _row(self, call: OpenCall, answer: ChatMessage, number: int) -> Row:
         # A handler that collects calls may have put the answer behind the question by now.
-        asked = [message for message in call.messages if message is not answer]
-        messages, _changed = conversation([*asked, answer], self._options, next(self._numbers))
-        tools = wire_tools(call.tools) or []
-        tools = [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+        question = [message for message in call.messages if message is not answer]
+        messages, _ = conversation([*question, answer], self._options, number)
+        tools = wire_tools(call.tools)
         return {"messages": messages, "tools": tools} if tools else {"messages": messages}
 
 
@@ -198,15 +154,16 @@ class _Spans(BaseSpanHandler[Any]):
     prepare_to_exit_span = prepare_to_drop_span = new_span
 
 
-def _how(problem: BaseException | None) -> str:
+def _outcome(problem: BaseException | None) -> str:
     return "failed" if problem is None or isinstance(problem, Exception) else "cancelled"
 
 
-def _reason(response: Any) -> Any:
-    """Why the answer ended, where the model tells."""
-    raw = response.raw
-    raw = raw if isinstance(raw, Mapping) else getattr(raw, "__dict__", {})
-    choices = raw.get("choices") or ()
-    choice = choices[0] if choices else {}
-    held = choice if isinstance(choice, Mapping) else getattr(choice, "__dict__", {})
-    return held.get("finish_reason") or raw.get("finish_reason") or raw.get("stop_reason")
+def _finish_reason(response: Any) -> Any:
+    """Return the reason for which an answer ended, where the model gives one."""
+    raw = _fields(response.raw)
+    choice = _fields((raw.get("choices") or ({},))[0])
+    return choice.get("finish_reason") or raw.get("finish_reason") or raw.get("stop_reason")
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else getattr(value, "__dict__", {})

@@ -8,10 +8,10 @@ from itertools import chain, islice
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
+from llama_index_together_adapters import requests
 from llama_index_together_adapters.finetuning import evaluations
 from llama_index_together_adapters.finetuning.messages import conversation, plain
 from llama_index_together_adapters.finetuning.records import Pair, is_message, read_record, unpack
-from llama_index_together_adapters.requests import wire_tools
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
 from together_adapters.finetune.formats.framework_source import (
@@ -106,15 +106,16 @@ def _is_part(first: Any) -> bool:
     return is_message(first) or type(first).__name__ in ("AgentInput", "AgentSetup", "AgentWorkflowStartEvent")
 
 
-def _wire_tools(tools: Sequence[Any]) -> list[Row]:
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in wire_tools(tools) or ()]
+def wire_tools(tools: Sequence[Any]) -> list[Row]:
+    """Return tools as a row declares them."""
+    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in requests.wire_tools(tools) or ()]
 
 
 class _Reader(FrameworkReader):
     """Converts LlamaIndex's records to rows."""
 
     plain = staticmethod(plain)
-    wire_tools = staticmethod(_wire_tools)
+    wire_tools = staticmethod(wire_tools)
 
     def __init__(self, options: Options, tools: Tools | None, template: Template, evaluated: str, name: str) -> None:
         super().__init__(tools, name)
