@@ -341,14 +341,14 @@ def react(talk: Conversation, whole: str) -> str:
     offered = _offered(whole)
     if observed or not offered:
         told = observed[-1] if observed else "There is no tool for this."
-        return f"ModelReply: {done}\n{final}: {told}"
+        return f"Thought: {done}\n{final}: {told}"
     tool, score = _best(question, offered, _commonness(offered))
     if score < 1.0:
-        return f"ModelReply: {done}\n{final}: {small_talk(question)}"
+        return f"Thought: {done}\n{final}: {small_talk(question)}"
     call = _call(tool, question, talk, question)
     given: Any = call.arguments
     text = json.dumps(given, ensure_ascii=False) if final == "Answer" or tool.properties else plain(question)
-    return f"ModelReply: The current language of the user is: English. I need to use a tool to help me answer the question.\nAction: {tool.name}\nAction Input: {text}"
+    return f"Thought: The current language of the user is: English. I need to use a tool to help me answer the question.\nAction: {tool.name}\nAction Input: {text}"
 
 
 def _react_question(talk: Conversation) -> str:
