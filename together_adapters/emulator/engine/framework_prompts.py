@@ -1,230 +1,208 @@
-"""Prompts that frameworks send on their own account, and the form in which they want the answer: one row each.
+"""Prompts that LangChain and LlamaIndex send for their own purposes, and their answers in the format that the framework parses.
 
-Condensing a question, choosing among numbered choices, refining an answer, judging relevance, rewriting queries, extracting
-keywords, ReAct. A row is a pattern that marks the prompt, and a function that answers it or declines with an empty string.
+Examples are condensing a question, choosing among choices, refining an answer and ReAct. `_RECOGNISERS` has one row for each:
+a pattern that marks the prompt, and the function that answers it or returns an empty string.
 """
 
-# ruff: noqa: RUF001  (typographic quotes and signs are what these patterns look for)
+# ruff: noqa: RUF001  (typographic quotes are what these patterns look for)
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from together_adapters.emulator.engine import prompt_parser as reading
-from together_adapters.emulator.engine.conversation import Conversation
-from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, cited, extract, keywords, summary, topic
-from together_adapters.emulator.engine.prompt_parser import Passage, Reading
-from together_adapters.emulator.engine.text_features import bm25, coverage, stems
+from together_adapters.emulator.engine import schema_filler
+from together_adapters.emulator.engine.choices import rank, rank_choices
+from together_adapters.emulator.engine.conversation import Conversation, parse_arguments
+from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, cite, extract, keywords, summarize, topic
+from together_adapters.emulator.engine.fixed_replies import fixed_reply
+from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt, split_passages
+from together_adapters.emulator.engine.text_features import coverage, stems
+from together_adapters.emulator.engine.tool_calls import Tool, best_tool, build_call
+from together_adapters.emulator.engine.value_extraction import one_line
 
-Habit = Callable[[Conversation, Reading, str], str]
-"""Takes the conversation, its reading, and instructions and prompt as one text."""
+_MIN_COVERAGE: Final = 0.4
+"""The share of a claim's words that a context must contain to support it."""
+_REFERENCE: Final = re.compile(
+    r"\b(?:it|its|that|this|they|them|their|those|these|he|she|his|her|one|ones|there)\b", re.IGNORECASE
+)
 
 
-def habitual(talk: Conversation, read: Reading) -> str:
-    """Answer a framework's own prompt; empty when it is none."""
-    whole = f"{talk.system}\n{talk.prompt}"
-    # What marks such a prompt is an instruction, so it stands at one of the ends, never amid a long context.
-    ends = whole if len(whole) < 12_000 else whole[:6_000] + "\n" + whole[-6_000:]
-    for mark, habit in _HABITS:
-        if mark.search(ends) and (answer := habit(talk, read, whole)):
-            return answer
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A prompt to answer: the conversation, its parsed prompt, and instructions and prompt as one text."""
+
+    conversation: Conversation
+    parsed: ParsedPrompt
+    text: str
+
+    @property
+    def context(self) -> str:
+        return "\n".join(passage.text for passage in self.parsed.passages)
+
+
+def answer_framework_prompt(conversation: Conversation) -> str:
+    """Answers a framework's own prompt; empty when the conversation has none."""
+    text = conversation.full_prompt
+    # The marks are instructions, which stand at the ends of a prompt, not in the middle of a long context.
+    ends = text if len(text) < 12_000 else text[:6_000] + "\n" + text[-6_000:]
+    for mark, answer in _RECOGNISERS:
+        if mark.search(ends) and (result := answer(_Request(conversation, parse_prompt(conversation), text))):
+            return result
     return ""
 
 
-def _labelled(text: str, *labels: str) -> str:
-    """The text after the last place of the first label that occurs, up to the next label, tag or blank line."""
+def _section(text: str, *labels: str) -> str:
+    """The text after the last occurrence of the first label that occurs, up to the next label, tag or blank line."""
     for label in labels:
         pattern = rf"(?:^|\n)[ \t]*<?(?:{label})[ \t]*[:>][ \t]*\n?(.*?)(?=\n[ \t]*\n|\n[ \t]*<?[A-Z][\w ]{{0,40}}[:>]|\Z)"
-        found = [match[1].strip() for match in re.finditer(pattern, text, re.DOTALL | re.IGNORECASE)]
-        if any(found):
-            return str(next(text for text in reversed(found) if text))
+        sections = [match[1].strip() for match in re.finditer(pattern, text, re.DOTALL | re.IGNORECASE)]
+        if any(sections):
+            return str(next(filter(None, reversed(sections))))
     return ""
 
 
-_VAGUE: Final = re.compile(r"\b(?:it|its|that|this|they|them|their|those|these|he|she|his|her|one|ones|there)\b", re.IGNORECASE)
+def _answer_with_schema(request: _Request) -> str:
+    schema = schema_filler.find_schema(request.text)
+    prompt = request.conversation.prompt
+    return json.dumps(schema_filler.fill(schema[0], prompt.partition("{")[0] or prompt), ensure_ascii=False) if schema else ""
 
 
-def _condense(talk: Conversation, read: Reading, whole: str) -> str:
-    asked = _labelled(whole, r"follow[- ]?up (?:input|question|message)", "latest user question") or talk.prompt
-    asked = " ".join(asked[:2_000].split())
-    said = re.findall(r"(?im)^\s*(?:human|user)\s*:\s*(.+)$", whole[:200_000])
-    said = [line for line in said if line.strip() != asked] or [m.text for m in talk.history if m.role == "user"]
-    if not said or (not _VAGUE.search(asked) and len(stems(asked)) >= 3):
-        return asked
-    about = topic(said[-1], 6).rstrip("?.! ")
-    return f"{asked.rstrip('?.! ')}, regarding {about}?"
+def _condense_question(request: _Request) -> str:
+    """The question itself; when it refers to something ("it"), with the topic of the question before it."""
+    question = _section(request.text, r"follow[- ]?up (?:input|question|message)", "latest user question")
+    question = " ".join((question or request.conversation.prompt)[:2_000].split())
+    earlier = re.findall(r"(?im)^\s*(?:human|user)\s*:\s*(.+)$", request.text[:200_000])
+    earlier = [line for line in earlier if line.strip() != question]
+    earlier = earlier or [message.text for message in request.conversation.history if message.role == "user"]
+    if not earlier or (not _REFERENCE.search(question) and len(stems(question)) >= 3):
+        return question
+    return f"{question.rstrip('?.! ')}, regarding {topic(earlier[-1], 6).rstrip('?.! ')}?"
 
 
-def _ranked(question: str, passages: list[Passage]) -> list[tuple[float, Passage]]:
-    scores = bm25(stems(question), [stems(passage.text) for passage in passages])
-    return sorted(zip(scores, passages, strict=True), key=lambda pair: (-pair[0], int(pair[1].label or 0)))
-
-
-def _choices(whole: str) -> tuple[str, list[tuple[float, Passage]]]:
-    question = next(
-        iter(re.findall(r"question(?: is)?:? ['\"“](.{1,300}?)['\"”]\s*$", whole, re.MULTILINE)), ""
-    ) or reading.question_in(whole)
-    fenced = re.search(r"^-{5,}\s*$(.*?)^-{5,}\s*$", whole, re.DOTALL | re.MULTILINE)
-    return question, _ranked(question, reading.list_items(fenced[1] if fenced else whole))
-
-
-def _select(talk: Conversation, read: Reading, whole: str) -> str:
-    _, ranked = _choices(whole)
-    if not ranked:
+def _select_choices(request: _Request) -> str:
+    ranking = rank_choices(request.text)
+    limit = re.search(r"no more than (\d+)", request.text)
+    selection = [choice for score, choice in ranking if score >= 0.6 * ranking[0][0]][: int(limit[1]) if limit else 1]
+    if not selection:
         return ""
-    most = re.search(r"no more than (\d+)", whole)
-    kept = [passage for score, passage in ranked if score >= 0.6 * ranked[0][0]][: int(most[1]) if most else 1] or [ranked[0][1]]
-    if "ANSWER:" in whole:
-        return f"ANSWER: {', '.join(passage.label for passage in kept)}\nIt shares most words with the question."
-    chosen = [{"choice": int(passage.label), "reason": f"It speaks of {topic(passage.text, 5)}."} for passage in kept]
-    return json.dumps(chosen, ensure_ascii=False)
+    if "ANSWER:" in request.text:
+        return f"ANSWER: {', '.join(choice.label for choice in selection)}\nIt shares most words with the question."
+    reasons = [{"choice": int(choice.label), "reason": f"It is about {topic(choice.text, 5)}."} for choice in selection]
+    return json.dumps(reasons, ensure_ascii=False)
 
 
-def best_choice(whole: str) -> int | None:
-    """The number of the best of the choices that a prompt lists; None when it lists none."""
-    if "choices are given below" not in whole:
-        return None
-    ranked = _choices(whole)[1]
-    return int(ranked[0][1].label) if ranked else None
-
-
-def _grade_documents(talk: Conversation, read: Reading, whole: str) -> str:
-    documents = reading.split_passages(whole.rpartition("Let's try this now")[2].partition("\nQuestion:")[0])
-    question = _labelled(whole.rpartition("Let's try this now")[2], "question")
-    ranked = _ranked(question, [passage for passage in documents if passage.label])
-    if not ranked or not ranked[0][0]:
+def _grade_documents(request: _Request) -> str:
+    task = request.text.rpartition("Let's try this now")[2]
+    documents = [document for document in split_passages(task.partition("\nQuestion:")[0]) if document.label]
+    ranking = rank(_section(task, "question"), documents)
+    if not ranking or not ranking[0][0]:
         return "Doc: 1, Relevance: 1"
-    return "\n".join(
-        f"Doc: {passage.label}, Relevance: {max(1, round(10 * score / ranked[0][0]))}" for score, passage in ranked if score > 0
-    )
+    grades = [(document.label, max(1, round(10 * score / ranking[0][0]))) for score, document in ranking if score > 0]
+    return "\n".join(f"Doc: {label}, Relevance: {grade}" for label, grade in grades)
 
 
-def _rank_passages(talk: Conversation, read: Reading, whole: str) -> str:
-    texts = "\n".join(message.text for message in talk.messages if message.role == "user")
-    query = next(iter(re.findall(r"(?i)search query: (.+?)\.?\s*(?:\n|$|Rank)", texts)), talk.prompt)
-    passages = [passage for passage in reading.split_passages(texts) if passage.label]
-    return " > ".join(f"[{passage.label}]" for _, passage in _ranked(query, passages))
-
-
-def _refine(talk: Conversation, read: Reading, whole: str) -> str:
-    existing = next(
-        (found[1].strip() for found in re.finditer(
-            r"(?is)(?:original|existing) answer(?: is)?\s*:\s*(.+?)(?=\n\s*(?:new answer|refined answer|we have the opportunity|instruction)|below are|\Z)", whole)),
-        "",
-    )  # fmt: skip
-    question = _labelled(whole, "query", r"the original query is as follows", "question") or read.question
-    picks = extract(question, read.passages, 2)
+def _refine_answer(request: _Request) -> str:
+    """The existing answer, with a sentence of the new context if that fits the question better."""
+    end = r"\n\s*(?:new answer|refined answer|we have the opportunity|instruction)|below are|\Z"
+    match = re.search(rf"(?is)(?:original|existing) answer(?: is)?\s*:\s*(.+?)(?={end})", request.text)
+    existing = match[1].strip() if match else ""
+    question = _section(request.text, "query", r"the original query is as follows", "question") or request.parsed.question
+    sentences = extract(question, request.parsed.passages, 2)
     if not existing or "don't know" in existing or "does not answer" in existing:
-        return cited(picks) or existing or NOT_FOUND
-    fresh = [pick for pick in picks if coverage(stems(pick.sentence), stems(existing)) < 0.6]
+        return cite(sentences) or existing or NOT_FOUND
+    terms, existing_terms = stems(question), stems(existing)
     better = [
-        pick for pick in fresh if coverage(stems(question), stems(pick.sentence)) > coverage(stems(question), stems(existing))
+        sentence
+        for sentence in sentences
+        if coverage(stems(sentence.text), existing_terms) < 0.6
+        and coverage(terms, stems(sentence.text)) > coverage(terms, existing_terms)
     ]
-    return f"{existing} {cited(better[:1])}".strip()
+    return f"{existing} {cite(better[:1])}".strip()
 
 
-def _yes_or_no(talk: Conversation, read: Reading, whole: str) -> str:
-    claim = (
-        _labelled(talk.prompt, "information", "query and response", "response", "answer", "user question", "question")
-        or read.question
+def _judge(request: _Request) -> str:
+    """Whether a context supports a claim or belongs to a question: YES or NO."""
+    prompt = request.conversation.prompt
+    labels = ("information", "query and response", "response", "answer", "user question", "question")
+    claim = _section(prompt, *labels) or request.parsed.question
+    # Such prompts begin with examples; the last context is the one to judge.
+    context = re.split(r"\n\s*Context:", prompt)[-1].partition("\nAnswer:")[0] if "Context:" in prompt else ""
+    context = context or request.context or _section(prompt, "retrieved document", "document")
+    verdict = "YES" if coverage(stems(claim), stems(context[:200_000])) >= _MIN_COVERAGE else "NO"
+    return verdict if re.search(r"\bYES\b", request.text) else verdict.lower()
+
+
+def _write_queries(request: _Request) -> str:
+    number = re.search(r"(?i)generate (?:up to )?(\d{1,2}|two|three|four|five)", request.text)
+    numerals = {"two": 2, "three": 3, "four": 4, "five": 5}
+    count = (numerals.get(number[1].lower()) or int(number[1])) if number else 3
+    question = (_section(request.text, "original question", "question", "query") or request.parsed.question).rstrip("?. ")
+    forms = ("{} explained", "{} example", "{} in detail", "background of {}")
+    variants = [forms[i % len(forms)].format(topic(question, 10)) for i in range(min(count, 20) - 1)]
+    return "\n".join([f"{question}?", *variants])
+
+
+def _extract_keywords(request: _Request) -> str:
+    limit = re.search(r"(?i)(?:up to|extract|give) (\d{1,2})", request.text)
+    result = ", ".join(keywords(request.context or request.conversation.prompt, int(limit[1]) if limit else 8))
+    return f"KEYWORDS: {result}" if "KEYWORDS:" in request.text else result
+
+
+def _summarize(request: _Request) -> str:
+    text = "\n\n".join(passage.text for passage in request.parsed.passages)
+    instruction = r"(?is)^.{0,120}?\b(?:summary|summari[sz]e)\b[^\n:]*[:\n]"
+    return summarize((text or re.sub(instruction, "", request.conversation.prompt, count=1))[:100_000].strip(" \n\"'"))
+
+
+def _react(request: _Request) -> str:
+    """The next step of a ReAct loop: calls a tool once, then answers with its result."""
+    final = "Final Answer" if "Final Answer:" in request.text else "Answer"
+    messages = [message for message in request.conversation.messages if message.role != "system"]
+    loop = "\n".join(message.text for message in messages)
+    loop = loop.rpartition("\nBegin!")[2] or loop  # before it, the format is described
+    observations = re.findall(r"(?:^|\n)Observation:\s*(.+?)(?=\n(?:Thought|Action|Question|Observation)\b|\Z)", loop, re.DOTALL)
+    if observations:
+        return f"Thought: I now know the final answer.\n{final}: {observations[-1].strip()}"
+    prompts = [message.text for message in messages if message.role == "user"]
+    labels = re.findall(r"(?m)^(?:Question|New input): (?!the input question)(.+)$", prompts[-1] if prompts else "")
+    question = labels[-1] if labels else request.conversation.prompt
+    tools = _react_tools(request.text)
+    tool, score = best_tool(question, tools) if tools else (None, 0.0)
+    if tool is None or score < 1.0:
+        return f"Thought: I can answer without using any more tools.\n{final}: {fixed_reply(question)}"
+    # LlamaIndex parses the input as JSON; a tool of LangChain without properties takes the text as it is.
+    call = build_call(tool, question, request.conversation)
+    is_json = final == "Answer" or tool.properties
+    action_input = json.dumps(call.arguments, ensure_ascii=False) if is_json else one_line(question)
+    return f"Thought: I need to use a tool to answer the question.\nAction: {tool.name}\nAction Input: {action_input}"
+
+
+def _react_tools(text: str) -> list[Tool]:
+    """The tools that a ReAct prompt describes, in the format of LlamaIndex or of LangChain."""
+    pattern = r"^> ?Tool Name: (.+)\n(?:Tool )?Description: ((?:.*\n)*?)Tool Args: (.+)$"
+    if descriptions := re.findall(pattern, text, re.MULTILINE):
+        return [Tool(name.strip(), about.strip(), parse_arguments(schema)) for name, about, schema in descriptions]
+    names = re.search(r"one of \[([^\]\n]+)\]", text)
+    tool_names = {name.strip(" '\"") for name in names[1].split(",")} if names else set()
+    pattern = r"^([A-Za-z]\w*)(?:\([^\n]*?\)(?: ->[^\n]*?)?)?(?: - |: )([^\n]+)$"
+    return [Tool(name, about, {}) for name, about in re.findall(pattern, text, re.MULTILINE) if name in tool_names]
+
+
+_RECOGNISERS: Final[tuple[tuple[re.Pattern[str], Callable[[_Request], str]], ...]] = tuple(
+    (re.compile(mark, re.IGNORECASE | re.MULTILINE), answer)
+    for mark, answer in (
+        (r"Action Input:", _react),
+        (r"here'?s a JSON schema to follow|conforms? to the (?:following )?JSON schema|following JSON schema|JSON schema below", _answer_with_schema),
+        (r"standalone question|rephrase the (?:follow|question)|rewrite the (?:message|question)", _condense_question),
+        (r"choices are given below", _select_choices),
+        (r"Doc: \d+, Relevance: \d+", _grade_documents),
+        (r"refin\w+ (?:the |existing |an? )*(?:original|existing) answers?|refining existing answers", _refine_answer),
+        (r"YES or NO\b|YES ?/ ?NO\b|['\"‘]yes['\"’] or ['\"‘]no['\"’]|binary score", _judge),
+        (r"KEYWORDS: <keywords>|(?:extract|give) (?:up to )?\d+ (?:unique )?keywords", _extract_keywords),
+        (r"generate (?:up to )?(?:\d+|two|three|four|five) (?:\w+ ){0,3}(?:search |different |alternative )*(?:queries|versions|questions)", _write_queries),
+        (r"\b(?:write|give|provide|create)\b.{0,20}\b(?:concise |short |brief )?summary\b|^[^\w\n]*summari[sz]e\b|\bsummari[sz]e the (?:following|text|above)", _summarize),
     )
-    # Such prompts show examples first: what counts is the last context.
-    last = re.split(r"\n\s*Context:", talk.prompt)[-1].partition("\nAnswer:")[0] if "Context:" in talk.prompt else ""
-    shown = (
-        last or "\n".join(passage.text for passage in read.passages) or _labelled(talk.prompt, "retrieved document", "document")
-    )
-    answer = "YES" if coverage(stems(claim), stems(shown[:200_000])) >= 0.4 else "NO"
-    return answer if re.search(r"\bYES\b", whole) else answer.lower()
-
-
-def _mark(talk: Conversation, read: Reading, whole: str) -> str:
-    given = _labelled(talk.prompt, r"(?:## )?generated answer")
-    wanted = _labelled(talk.prompt, r"(?:## )?reference answer") or _labelled(talk.prompt, r"(?:## )?user query")
-    share = coverage(stems(wanted), stems(given))
-    return f"{1 + round(8 * share) / 2:.1f}\nThe generated answer holds {share:.0%} of the words of the reference."
-
-
-def _queries(talk: Conversation, read: Reading, whole: str) -> str:
-    number = re.search(r"(?i)generate (?:up to )?(\d+|two|three|four|five)", whole)
-    spelled = {"two": 2, "three": 3, "four": 4, "five": 5}
-    size = spelled.get(number[1].lower()) or int(number[1][:2]) if number else 3
-    asked = (_labelled(whole, "original question", "question", "query") or read.question).rstrip("?. ")
-    if re.search(r"(?i)context(?:ual)? information", whole) and read.passages:
-        about = keywords(" ".join(passage.text for passage in read.passages), size)
-        return "\n".join(f"{place}. What does the text say about {word}?" for place, word in enumerate(about, 1))
-    forms = ("{}?", "{} explained", "{} example", "{} in detail", "background of {}")
-    core = topic(asked, 10)
-    return "\n".join(forms[at % len(forms)].format(asked if at == 0 else core) for at in range(max(1, min(size, 20))))
-
-
-def _keywords(talk: Conversation, read: Reading, whole: str) -> str:
-    number = re.search(r"(?:up to|extract|give) (\d{1,2})", whole, re.IGNORECASE)
-    before, marked, _ = talk.prompt.partition(f"Give {number[1]}" if number else "\0")
-    text = before if marked else "\n".join(passage.text for passage in read.passages) or talk.prompt
-    found = ", ".join(keywords(text, int(number[1]) if number else 8))
-    return f"KEYWORDS: {found}" if "KEYWORDS:" in whole else found
-
-
-def _passage(talk: Conversation, read: Reading, whole: str) -> str:
-    asked = re.sub(r"(?i).*please write a passage to answer the question\s*(?:try to[^\n]*)?", "", talk.prompt, flags=re.DOTALL)
-    about = topic(asked.replace("Passage:", ""), 12)
-    return f"This passage is about {about}. It describes {about} and explains what {about} means."
-
-
-def _summarise(talk: Conversation, read: Reading, whole: str) -> str:
-    text = "\n\n".join(passage.text for passage in read.passages)
-    if not text:
-        text = re.sub(r"(?i)^.{0,120}?\b(?:summary|summari[sz]e)\b[^\n:]*[:\n]", "", talk.prompt, count=1, flags=re.DOTALL)
-    return summary(text[:100_000].strip(" \n\"'"))
-
-
-def _title(talk: Conversation, read: Reading, whole: str) -> str:
-    text = "\n".join(passage.text for passage in read.passages) or talk.prompt
-    return " ".join(word.capitalize() for word in keywords(text, 5)) or "Untitled"
-
-
-def _react(talk: Conversation, read: Reading, whole: str) -> str:
-    from together_adapters.emulator.engine import tool_calls as tools  # tools need answers, and answers come first
-
-    return tools.react(talk, whole)
-
-
-def _schema(talk: Conversation, read: Reading, whole: str) -> str:
-    from together_adapters.emulator.engine import schema_filler as schemas
-
-    found = schemas.in_text(whole)
-    asked = talk.prompt[: talk.prompt.find("{")] if found and "{" in talk.prompt else talk.prompt
-    return json.dumps(schemas.fill(found[0], asked), ensure_ascii=False) if found else ""
-
-
-def _row(mark: str, habit: Habit) -> tuple[re.Pattern[str], Habit]:
-    return re.compile(mark, re.IGNORECASE | re.MULTILINE), habit
-
-
-_HABITS: Final[tuple[tuple[re.Pattern[str], Habit], ...]] = (
-    _row(r"Action Input:", _react),
-    _row(
-        r"here'?s a JSON schema to follow|conforms? to the (?:following )?JSON schema|following JSON schema|JSON schema below",
-        _schema,
-    ),
-    _row(r"standalone question|rephrase the (?:follow|question)|rewrite the (?:message|question)", _condense),
-    _row(r"choices are given below", _select),
-    _row(r"Doc: \d+, Relevance: \d+", _grade_documents),
-    _row(r"rank the (?:\d+ |above )*passages", _rank_passages),
-    _row(r"refin\w+ (?:the |existing |an? )*(?:original|existing) answers?|refining existing answers", _refine),
-    _row(r"between 1 and 5|output a single score", _mark),
-    _row(r"YES or NO\b|YES ?/ ?NO\b|['\"‘]yes['\"’] or ['\"‘]no['\"’]|binary score", _yes_or_no),
-    _row(r"KEYWORDS: <keywords>|(?:extract|give) (?:up to )?\d+ (?:unique )?keywords", _keywords),
-    _row(
-        r"generate (?:up to )?(?:\d+|two|three|four|five) (?:\w+ ){0,3}(?:search |different |alternative )*(?:queries|versions|questions)",
-        _queries,
-    ),
-    _row(r"write a passage to answer the question", _passage),
-    _row(
-        r"\b(?:write|give|provide|create)\b.{0,20}\b(?:concise |short |brief )?summary\b|^[^\w\n]*summari[sz]e\b|\bsummari[sz]e the (?:following|text|above)",
-        _summarise,
-    ),
-    _row(r"(?:comprehensive|document|suitable) title|give a title", _title),
-)
+)  # fmt: skip

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import importlib
 import re
+import string
 from typing import Any, Final
 
 _parser: Final[Any] = importlib.import_module("re._parser")
-_LONGEST: Final = 2_000
+_MAX_LENGTH: Final = 2_000
+_CATEGORIES: Final = {
+    "CATEGORY_DIGIT": "1234567890", "CATEGORY_SPACE": " \t\n", "CATEGORY_WORD": "a" + string.ascii_letters + string.digits + "_",
+    "CATEGORY_NOT_DIGIT": "a", "CATEGORY_NOT_SPACE": "a", "CATEGORY_NOT_WORD": "-",
+}  # fmt: skip
+"""Members of each character class, the preferred one first."""
+_CANDIDATES: Final = "aA0 _-.xyz!" + "".join(map(chr, range(0x100, 0x4000)))
+"""Characters to choose from for a class that excludes some."""
 
 
-def example(pattern: str, text: str = "") -> str:
-    """Build a string for a pattern; of alternatives, the one that `text` mentions, else the first.
+def generate_match(pattern: str, text: str = "") -> str:
+    """Builds a string that matches a pattern; of alternatives, the one that `text` mentions first, else the first one.
 
-    Raises:
-        ValueError: The pattern is no regular expression, or no string of bearable length matches it.
+    Raises `ValueError` if the pattern is invalid, or if it requires a very long string.
     """
     if len(pattern) > 20_000:
         raise ValueError("the pattern is too long")
     try:
-        built = _sequence(_parser.parse(pattern), text.lower()[:50_000], {})
+        return _sequence(_parser.parse(pattern), text.lower()[:50_000], {})
     except (re.error, RecursionError, OverflowError, KeyError) as error:
         raise ValueError(f"the pattern cannot be compiled: {str(error)[:200]}") from None
-    if len(built) > _LONGEST:
-        raise ValueError("the pattern wants too long a text")
-    return built
 
 
-def _sequence(parsed: Any, text: str, groups: dict[int, str]) -> str:
-    built: list[str] = []
-    size = 0
-    for operator, argument in parsed:
-        piece = _piece(str(operator), argument, text, groups)
-        size += len(piece)
-        if size > _LONGEST:
-            raise ValueError("the pattern wants too long a text")
-        built.append(piece)
-    return "".join(built)
+def _sequence(nodes: Any, text: str, groups: dict[int, str]) -> str:
+    result = ""
+    for operator, argument in nodes:
+        result += _node(str(operator), argument, text, groups)
+        if len(result) > _MAX_LENGTH:
+            raise ValueError("the pattern requires too long a text")
+    return result
 
 
-def _piece(operator: str, argument: Any, text: str, groups: dict[int, str]) -> str:
+def _node(operator: str, argument: Any, text: str, groups: dict[int, str]) -> str:
     match operator:
         case "LITERAL":
             return chr(argument)
@@ -48,61 +49,49 @@ def _piece(operator: str, argument: Any, text: str, groups: dict[int, str]) -> s
         case "ANY":
             return "a"
         case "IN":
-            return _member(argument)
+            return _character(argument)
         case "BRANCH":
             return _alternative(argument[1], text, groups)
         case "SUBPATTERN":
-            built = _sequence(argument[3], text, groups)
+            group = _sequence(argument[3], text, groups)
             if argument[0] is not None:
-                groups[argument[0]] = built
-            return built
+                groups[argument[0]] = group
+            return group
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            least, most, repeated = argument
-            return _repeat(_sequence(repeated, text, groups), int(least), int(most))
+            return _repeat(_sequence(argument[2], text, groups), int(argument[0]), int(argument[1]))
         case "ATOMIC_GROUP":
             return _sequence(argument, text, groups)
         case "GROUPREF":
             return groups[argument]
-        case _:  # anchors and look-around take no room
+        case _:  # anchors and look-around match no characters
             return ""
 
 
-def _repeat(unit: str, least: int, most: int) -> str:
-    # A few more than the least where that is none: an empty string is a poor example of `.*`.
-    times = least or min(most, 1 if len(unit) != 1 else 5)
-    if times * len(unit) > _LONGEST:
-        raise ValueError("the pattern wants too long a text")
-    return unit * times
+def _repeat(unit: str, min_count: int, max_count: int) -> str:
+    # Optional repetitions are made nevertheless: an empty string is a poor example of `.*`.
+    count = min_count or min(max_count, 1 if len(unit) != 1 else 5)
+    if count * len(unit) > _MAX_LENGTH:
+        raise ValueError("the pattern requires too long a text")
+    return unit * count
 
 
 def _alternative(branches: list[Any], text: str, groups: dict[int, str]) -> str:
-    built = [_sequence(branch, text, groups) for branch in branches[:200]]
-    found = [(text.find(option.lower()), option) for option in built if option and option.lower() in text]
-    return min(found)[1] if found else built[0]
+    options = [_sequence(branch, text, groups) for branch in branches[:200]]
+    mentions = [(text.find(option.lower()), option) for option in options if option and option.lower() in text]
+    return min(mentions)[1] if mentions else options[0]
 
 
-_CATEGORIES: Final = {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " ", "CATEGORY_WORD": "a", "CATEGORY_NOT_DIGIT": "a",
-                      "CATEGORY_NOT_SPACE": "a", "CATEGORY_NOT_WORD": "-"}  # fmt: skip
-
-
-def _member(members: list[Any]) -> str:
+def _character(members: list[Any]) -> str:
     if str(members[0][0]) == "NEGATE":
-        refused = {character for member in members[1:] for character in _some(member)}
-        return next(
-            character for character in "aA0 _-.xyz!" + "".join(map(chr, range(0x100, 0x4000))) if character not in refused
-        )
-    return _some(members[0])[0]
+        excluded = {character for member in members[1:] for character in _members(member)}
+        return next(character for character in _CANDIDATES if character not in excluded)
+    return _members(members[0])[0]
 
 
-def _some(member: Any) -> str:
+def _members(member: Any) -> str:
     operator, argument = str(member[0]), member[1]
     if operator == "LITERAL":
         return chr(argument)
     if operator == "RANGE":
         return "".join(map(chr, range(argument[0], min(argument[1], argument[0] + 0x400) + 1)))
-    excluded = {"CATEGORY_DIGIT": "0123456789", "CATEGORY_SPACE": " \t\n", "CATEGORY_WORD": "aA0_xyz"}.get(str(argument))
-    return (
-        excluded[1:] + excluded[0]
-        if excluded and operator == "CATEGORY" and str(argument) == "CATEGORY_DIGIT"
-        else _CATEGORIES.get(str(argument), "a")
-    )
+    return _CATEGORIES.get(str(argument), "a")

@@ -1,6 +1,6 @@
-"""What the emulator says: which of its rule books (tools, schemas, habits, extraction) answers a request.
+"""What the emulator answers: tool calls, else text in the response format, else text by the first strategy that finds an answer.
 
-It is no language model. The same request has the same answer, always, and every part of it comes from the request.
+It is not a language model. Fixed rules build the answer from the request, so the same request always has the same answer.
 """
 
 from __future__ import annotations
@@ -8,20 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from together_adapters.emulator.engine import extractive_qa as answers
-from together_adapters.emulator.engine import framework_prompts as habits
-from together_adapters.emulator.engine import prompt_parser as reading
-from together_adapters.emulator.engine import regex_generator as patterns
-from together_adapters.emulator.engine import schema_filler as schemas
-from together_adapters.emulator.engine import tool_calls as tools
+from together_adapters.emulator.engine import regex_generator, schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
+from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_history, answer_from_passages, topic
+from together_adapters.emulator.engine.fixed_replies import fixed_reply
+from together_adapters.emulator.engine.framework_prompts import answer_framework_prompt
+from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
+from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
 from together_adapters.emulator.http.errors import bad_request, unprocessable
 
-_MOST_TEXT: Final = 300_000
+_MAX_CHARS: Final = 300_000
 _SHORT: Final = 4_000
 _BLANKS: Final = re.compile(r"\s{100,}")
 _OPENERS: Final = ("In short: ", "Put differently: ", "To answer that: ", "Briefly: ", "Said another way: ")
@@ -29,145 +30,148 @@ _OPENERS: Final = ("In short: ", "Put differently: ", "To answer that: ", "Brief
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """An answer before it is cut and framed: text, or tool calls."""
+    """An answer before it is tokenized and truncated: text, or tool calls. A `verbatim` one has no variants."""
 
     text: str = ""
     tool_calls: tuple[ParsedToolCall, ...] = ()
     verbatim: bool = False
 
-    def variant(self, number: int) -> ModelReply:
-        """The same answer in other words, for the further choices of one request; a form that was asked for stays."""
-        if not number or self.tool_calls or self.verbatim:
+    def variant(self, index: int) -> ModelReply:
+        """The same answer in other words, for the choices of a request with `n`."""
+        if not index or self.tool_calls or self.verbatim:
             return self
-        opener = _OPENERS[(number - 1) % len(_OPENERS)]
-        rounds = (number - 1) // len(_OPENERS)
+        opener = _OPENERS[(index - 1) % len(_OPENERS)]
+        rounds = (index - 1) // len(_OPENERS)
         return ModelReply(opener + self.text + (f" ({rounds + 1})" if rounds else ""))
 
 
-def respond(talk: Conversation, body: dict[str, Any], strict: bool = False) -> ModelReply:
-    """Find the answer to a chat request.
-
-    Raises:
-        ApiError: Tools, their choice or the response format make no sense.
-    """
-    talk = _bearable(talk)
-    offered = tools.read(body.get("tools"), strict)
-    choice = body.get("tool_choice")
-    if calls := tools.choose(talk, offered, choice, body.get("parallel_tool_calls") is not False):
-        return ModelReply("", tuple(calls))
-    wanted = body.get("response_format")
-    if isinstance(wanted, dict) and wanted.get("type") not in (None, "text"):
-        return ModelReply(_formatted(talk, wanted), verbatim=True)
-    return ModelReply(_prose(talk))
+def respond(conversation: Conversation, body: dict[str, Any]) -> ModelReply:
+    """Answers a chat request; raises `ApiError` if its tools, tool choice or response format are invalid."""
+    conversation = _shorten(conversation)
+    tools = parse_tools(body.get("tools"))
+    parallel = body.get("parallel_tool_calls") is not False
+    if tool_calls := choose_tool_calls(conversation, tools, body.get("tool_choice"), parallel):
+        return ModelReply(tool_calls=tuple(tool_calls))
+    return _reply_with_text(conversation, body.get("response_format"))
 
 
 def respond_to_prompt(prompt: str, body: dict[str, Any]) -> ModelReply:
-    """Continue a plain prompt: answer it, as a model would go on after a line that ends in `Answer:`."""
-    talk = _bearable(Conversation((Message("user", prompt),)))
-    wanted = body.get("response_format")
-    if isinstance(wanted, dict) and wanted.get("type") not in (None, "text"):
-        return ModelReply(_formatted(talk, wanted), verbatim=True)
-    return ModelReply(_prose(talk))
+    """Answers the prompt of a completion request, as if it were a user message."""
+    return _reply_with_text(_shorten(Conversation((Message("user", prompt),))), body.get("response_format"))
 
 
-def explain(talk: Conversation, reply: ModelReply, effort: str) -> str:
-    """Say how the answer came about, in one sentence for low effort, two for medium, three for high."""
-    talk = _bearable(talk)
-    said = [f"The user asks about {answers.topic(reading.read(talk).question, 6)}."]
+def explain(conversation: Conversation, reply: ModelReply, effort: str) -> str:
+    """The reasoning before a reply: one sentence for low effort, two for medium, three for high."""
+    sentences = [f"The user asks about {topic(parse_prompt(_shorten(conversation)).question, 6)}."]
     if reply.tool_calls:
-        named = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
-        said.append(f"The words of the request fit {named}, so calling that comes first.")
+        names = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
+        sentences += [f"The words of the request fit {names}, so I call that first.", "The arguments come from the request."]
     else:
-        said.append("The answer has to come from the words of this conversation.")
-    said.append(f"It takes {len(reply.text.split())} words." if reply.text else "The values are taken from the request.")
-    return " ".join(said[: {"minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
+        sentences += ["The answer has to come from the words of this conversation.", f"It takes {len(reply.text.split())} words."]
+    return " ".join(sentences[: {"minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
+
+
+def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelReply:
+    if isinstance(response_format, dict) and response_format.get("type") not in (None, "text"):
+        return ModelReply(_formatted_text(conversation, response_format), verbatim=True)
+    return ModelReply(_text(conversation))
 
 
 @lru_cache(maxsize=128)
-def _prose(talk: Conversation) -> str:
-    """Answer in text; remembered, since benchmarks send one request again and again."""
-    read = reading.read(talk)
-    if habit := habits.habitual(talk, read):
-        return habit
-    seen = _seen(talk)
-    found = "" if read.told else answers.own_words(talk, read.question)
-    if not found and read.passages:
-        found = answers.from_passages(read, talk)
-    if talk.tool_results and (not found or all(len(message.text) < 400 for message in talk.tool_results)):
-        found = _observed(talk)
-    if not found and read.told:
-        found = answers.NOT_FOUND
-    return " ".join(filter(None, (seen, found or answers.small_talk(read.question or talk.prompt)))).strip()
+def _text(conversation: Conversation) -> str:
+    """The answer of the first strategy that has one; cached, since benchmarks repeat one request."""
+    if answer := answer_framework_prompt(conversation):
+        return answer
+    prompt = parse_prompt(conversation)
+    answer = next(filter(None, (strategy(prompt, conversation) for strategy in _TEXT_STRATEGIES)))
+    return f"{_media_received(conversation)}{answer}".strip()
 
 
-def _seen(talk: Conversation) -> str:
-    """Mention what came besides text."""
-    counted = Counter(talk.media)
-    if not counted:
-        return ""
-    kinds = [kind if number == 1 else f"{number} {kind.partition(' ')[2]}s" for kind, number in counted.items()]
-    return f"I received {' and '.join(kinds)}."
+def _quote_short_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    is_short = all(len(result.text) < 400 for result in conversation.tool_results)
+    return _quote_tool_results(prompt, conversation) if is_short else ""
 
 
-def _observed(talk: Conversation) -> str:
-    """Quote the results of tools."""
-    names = {call.id: call.name for message in talk.messages for call in message.tool_calls}
-    said = []
-    for message in talk.tool_results:
-        name = message.name or names.get(message.tool_call_id, "")
-        text = " ".join(message.text.split())[:1_500] or "nothing"
-        if "is now handling the request" in text and len(talk.tool_results) > 1:
-            continue  # an agent took over: no result
-        said.append(f"{name} says: {text}" if name else text)
-    return " ".join(line if line.endswith((".", "!", "?", "}", "]")) else f"{line}." for line in said)
+def _quote_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    names = {call.id: call.name for message in conversation.messages for call in message.tool_calls}
+    quotations = []
+    for result in conversation.tool_results:
+        name = result.name or names.get(result.tool_call_id, "")
+        text = " ".join(result.text.split())[:1_500] or "nothing"
+        if "is now handling the request" in text and len(conversation.tool_results) > 1:
+            continue  # the message of a hand-off to another agent
+        quotation = f"{name} says: {text}" if name else text
+        quotations.append(quotation if quotation.endswith((".", "!", "?", "}", "]")) else f"{quotation}.")
+    return " ".join(quotations)
 
 
-def _formatted(talk: Conversation, wanted: dict[str, Any]) -> str:
-    """Answer in the form that `response_format` asks for."""
-    kind = wanted.get("type")
+def _answer_from_history(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    return "" if prompt.has_context else answer_from_history(prompt, conversation)
+
+
+def _admit_ignorance(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    return NOT_FOUND if prompt.has_context else ""
+
+
+def _fixed_reply(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    return fixed_reply(prompt.question or conversation.prompt)
+
+
+_TEXT_STRATEGIES: Final[tuple[Callable[[ParsedPrompt, Conversation], str], ...]] = (
+    _quote_short_tool_results,
+    _answer_from_history,
+    answer_from_passages,
+    _quote_tool_results,
+    _admit_ignorance,
+    _fixed_reply,
+)
+
+
+def _media_received(conversation: Conversation) -> str:
+    counts = Counter(conversation.media)
+    kinds = [kind if count == 1 else f"{count} {kind.partition(' ')[2]}s" for kind, count in counts.items()]
+    return f"I received {' and '.join(kinds)}. " if kinds else ""
+
+
+def _formatted_text(conversation: Conversation, response_format: dict[str, Any]) -> str:
+    """The answer in the format that `response_format` requires."""
+    kind = response_format.get("type")
     if kind == "regex":
-        return _matching(talk, wanted.get("pattern"))
+        return _matching_text(conversation, response_format.get("pattern"))
     if kind not in ("json_object", "json_schema"):
         raise unprocessable(f"response_format.type {str(kind)[:40]} is not known", param="response_format")
-    inner = wanted.get("json_schema")
-    schema = inner.get("schema") if isinstance(inner, dict) and "schema" in inner else wanted.get("schema")
+    inner = response_format.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, dict) and "schema" in inner else response_format.get("schema")
     if kind == "json_schema" and not isinstance(schema, dict):
         raise bad_request("response_format needs a schema.", param="response_format")
-    whole = f"{talk.system}\n{talk.prompt}"
-    spelled = None if isinstance(schema, dict) else schemas.in_text(whole)
-    source = talk.prompt
-    if spelled is not None:
-        schema, source = spelled[0], source.replace(spelled[1], "")
-    answer = _prose_for_fields(talk)
-    if not isinstance(schema, dict):
-        told = source if schemas.names_keys(source) else whole
-        return json.dumps(schemas.object_for(told, answer), ensure_ascii=False)
-    return json.dumps(schemas.fill(schema, source, answer, whole), ensure_ascii=False)
+    text, full_prompt = conversation.prompt, conversation.full_prompt
+    if not isinstance(schema, dict) and (schema_in_prompt := schema_filler.find_schema(full_prompt)):
+        schema, text = schema_in_prompt[0], text.replace(schema_in_prompt[1], "")
+    prompt = parse_prompt(conversation)
+    strategies = (answer_from_passages, _admit_ignorance, _fixed_reply)
+    answer = next(filter(None, (strategy(prompt, conversation) for strategy in strategies)))
+    if isinstance(schema, dict):
+        return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
+    return json.dumps(schema_filler.fill_named_keys(text, full_prompt, answer), ensure_ascii=False)
 
 
-def _prose_for_fields(talk: Conversation) -> str:
-    read = reading.read(talk)
-    found = answers.from_passages(read, talk) if read.passages else ""
-    return found or (answers.NOT_FOUND if read.told else answers.small_talk(read.question or talk.prompt))
-
-
-def _matching(talk: Conversation, pattern: Any) -> str:
+def _matching_text(conversation: Conversation, pattern: Any) -> str:
     if not isinstance(pattern, str) or not pattern:
         raise bad_request("response_format of type regex needs a pattern.", param="response_format")
     try:
-        return patterns.example(pattern, talk.prompt)
+        return regex_generator.generate_match(pattern, conversation.prompt)
     except ValueError as error:
         raise bad_request(f"Input validation error: grammar is not valid: {error}", param="response_format") from None
 
 
-def _bearable(talk: Conversation) -> Conversation:
-    """Leave out the middle of texts that no one reads whole, and of endless blanks, so that no request takes long."""
-    if all(len(message.text) <= _SHORT for message in talk.messages):
-        return talk
-    return Conversation(tuple(replace(message, text=_shortened(message.text)) for message in talk.messages))
+def _shorten(conversation: Conversation) -> Conversation:
+    """Leaves out the middle of very long texts and of long blanks, so that no request takes long."""
+    if all(len(message.text) <= _SHORT for message in conversation.messages):
+        return conversation
+    return Conversation(tuple(replace(message, text=_shorten_text(message.text)) for message in conversation.messages))
 
 
-def _shortened(text: str) -> str:
-    if len(text) > _MOST_TEXT:
-        text = text[: _MOST_TEXT // 2] + "\n" + text[-_MOST_TEXT // 2 :]
+def _shorten_text(text: str) -> str:
+    if len(text) > _MAX_CHARS:
+        text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
     return text if len(text) <= _SHORT else _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text)

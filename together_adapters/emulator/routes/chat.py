@@ -86,7 +86,7 @@ def _exchange(context: RequestContext) -> ChatExchange:
         reasoning = example.reasoning
         field = _reasoning_field(context, params, capabilities(job.base_model)) if reasoning else "none"
     else:
-        reply = responder.respond(messages, body, strict)
+        reply = responder.respond(messages, body)
         field = _reasoning_field(context, params, facts)
         reasoning = "" if field == "none" else responder.explain(messages, reply, params.reasoning_effort)
     generations = [_generation(context, params, max_tokens, reply.variant(index), reasoning, field) for index in range(params.n)]
