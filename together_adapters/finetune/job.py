@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, Nam
 from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
-from together_adapters.finetune.training import TrainingOptions
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
 from together_adapters.finetune.validation.secret_scan import BLOCKING
 from together_adapters.resources import files, fine_tuning
-from together_adapters.resources.fine_tuning_checks import check_source, job_body
+from together_adapters.resources.fine_tuning_request import job_body, source_model, with_defaults
 from together_adapters.transport.binding import expand_keywords
 from together_adapters.transport.call import Flow, Local
 from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.files import FileResponse
 from together_adapters.types.fine_tuning import FinetuneListEvents, FinetuneModelLimits, FinetunePriceEstimate, FinetuneResponse
 from together_adapters.types.progress import Progress
+from together_adapters.types.training import TRAINING_DEFAULTS, StartParams, TrainingParams
 
 if TYPE_CHECKING:
     from langchain_together_adapters import ChatTogether
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _JOB_POLL: Final = 10.0
-_PARAMETERS: Final = inspect.signature(fine_tuning.create).parameters
 
 C = TypeVar("C", "Together", "AsyncTogether")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -266,7 +265,7 @@ def describe(
     progress: Told | None = None,
     poll_interval: float | None = None,
     timeout: float | None = None,
-    **training: Unpack[TrainingOptions],
+    **training: Unpack[StartParams],
 ) -> Flow[Started]:
     """Start a fine-tuning job on files of rows.
 
@@ -289,7 +288,6 @@ def describe(
         progress: Told of every step: bytes checked and sent, states of the service's check.
         poll_interval: Seconds between two looks at the service's check; None for 0.5 at first, growing to 5.
         timeout: Seconds until the waiting for that check ends; None for never.
-        **training: Parameters of `client.fine_tuning.create`, which describes each of them.
 
     Returns:
         The job, pending. `start` takes a `Together` before all of these and returns a `Job`, `astart` takes an `AsyncTogether`
@@ -341,9 +339,9 @@ class Started(NamedTuple):
 
 def _limits(wanted: Mapping[str, Any]) -> Flow[FinetuneModelLimits]:
     """Ask what the model takes, and check the arguments, before a large file is sent in vain."""
-    given = {name: parameter.default for name, parameter in _PARAMETERS.items()} | dict(wanted)
-    limits: FinetuneModelLimits = yield fine_tuning.model_limits(check_source(given))
-    job_body(given, limits)
+    params = with_defaults(wanted)
+    limits: FinetuneModelLimits = yield fine_tuning.model_limits(source_model(params))
+    job_body(params, limits)
     return limits
 
 
@@ -410,7 +408,7 @@ def _astarting(build: Callable[P, Flow[Started]]) -> Callable[Concatenate[AsyncT
 def _documented(function: F, build: Callable[..., Any], returns: str) -> F:
     """Show the parameters and the words of the description."""
     client = next(iter(inspect.signature(function).parameters.values()))
-    shown = inspect.signature(expand_keywords(build))
+    shown = inspect.signature(expand_keywords(TrainingParams, defaults=TRAINING_DEFAULTS)(build))
     function.__doc__ = build.__doc__
     function.__signature__ = shown.replace(  # type: ignore[attr-defined]
         parameters=[client, *shown.parameters.values()], return_annotation=returns

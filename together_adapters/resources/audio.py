@@ -131,8 +131,6 @@ def transcribe(
 
     Raises:
         OSError: The file cannot be read.
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came.
     """
     params = {name: value for name, value in locals().items() if name not in ("options", "file")}
     heard: Transcription = yield from _hear("transcriptions", file, params, options)
@@ -167,8 +165,6 @@ def translate(
 
     Raises:
         OSError: The file cannot be read.
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came.
     """
     params = {name: value for name, value in locals().items() if name not in ("options", "file")}
     heard: Transcription = yield from _hear("translations", file, params, options)
@@ -238,13 +234,9 @@ def list_voices(model: str | None = None, **options: Unpack[RequestOptions]) -> 
 
     Args:
         model: Only those of this model.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
 
     Returns:
         One entry of `data` for each model, with its `voices`.
-
-    Raises:
-        APIStatusError: The service refused.
     """
     return request("GET", "/v1/voices", _parse_voices, query={"model": model}, options=options)
 
@@ -286,7 +278,7 @@ class SpeechResource(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncAudioStream[SpeechChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any: ...
-    @expand_keywords
+    @expand_keywords(SpeechParams)
     def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any:
         """Say a text.
 

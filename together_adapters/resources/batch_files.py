@@ -1,4 +1,4 @@
-"""The files of a batch: requests written to one, answers and errors read back in the order of the requests. No network here."""
+"""The files of a batch: writes the input file, reads the output and error files. No network here."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from together_adapters.types.batches import BatchResult
 
 MAX_REQUESTS: Final = 50_000
 MAX_BYTES: Final = 100_000_000
-MAX_ID: Final = 64
+MAX_ID_LENGTH: Final = 64
 
 Requests = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any] | tuple[str, Mapping[str, Any]]]
 
 
 def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write the input file of a batch, checked as the service will check it.
+    """Write the input file of a batch, validated against the rules of the service.
 
     Args:
-        requests: Request bodies, named `request-1`, `request-2` and so on; or pairs of a name and a body; or a mapping of
-            them; or lines as the file has them, with `custom_id` and `body`. Names come back with the answers.
-        path: Where to write; it should end in `.jsonl`.
-        overwrite: Whether a file that is there may be replaced.
+        requests: Request bodies, whose ids will be `request-1`, `request-2` and so on; or pairs of an id and a body; or a
+            mapping of ids to bodies; or objects with `custom_id` and `body`, as in the file. Results have the same ids.
+        path: The file to write; it should end in `.jsonl`.
+        overwrite: Whether an existing file may be replaced.
 
     Returns:
         The path, for `files.upload(path, purpose="batch-api")`.
 
     Raises:
-        DatasetError: A name is missing, too long or used twice, a body is no object, or there is too much. Nothing is written.
-        FileExistsError: Something is there already.
+        DatasetError: An id is missing, too long or not unique, a body is not an object, or there are too many requests.
+            Nothing is written.
+        FileExistsError: The file exists.
     """
     target = Path(path)
     if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already: name another file, or pass overwrite=True")
+        raise FileExistsError(f"{target} exists: name another file, or pass overwrite=True")
     handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with open(handle, "wb") as file:
-            for line in encoded(requests):
-                file.write(line)
+            file.writelines(encode_requests(requests))
         Path(draft).chmod(0o666 & ~_umask())
         os.replace(draft, target)
     except BaseException:
@@ -56,34 +56,37 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
     return target
 
 
-def encoded(requests: Requests) -> Iterator[bytes]:
-    """Give the lines of an input file.
+def encode_requests(requests: Requests) -> Iterator[bytes]:
+    """Yield the lines of an input file.
 
     Raises:
-        DatasetError: One is not right.
+        DatasetError: A request is not valid.
     """
-    seen: set[str] = set()
+    ids: set[str] = set()
     size = 0
-    for number, (name, body) in enumerate(_named(requests), 1):
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_ID:
-            raise DatasetError(f"request {number}: custom_id must be a text of 1 to {MAX_ID} characters, not {name!r:.80}")
-        if name in seen:
-            raise DatasetError(f"request {number}: custom_id {name!r} is used twice; answers are told apart by it")
+    for number, (id, body) in enumerate(_with_ids(requests), 1):
+        if not isinstance(id, str) or not 1 <= len(id) <= MAX_ID_LENGTH:
+            raise DatasetError(f"request {number}: custom_id must be a string of 1 to {MAX_ID_LENGTH} characters, not {id!r:.80}")
+        if id in ids:
+            raise DatasetError(f"request {number}: custom_id {id!r} is not unique")
         if not isinstance(body, Mapping):
-            raise DatasetError(f"request {number} ({name}): the body must be an object, not {type(body).__name__}")
+            raise DatasetError(f"request {number} ({id}): the body must be an object, not {type(body).__name__}")
         if number > MAX_REQUESTS:
             raise DatasetError(f"a batch takes {MAX_REQUESTS:,} requests at most; write the others to another file")
-        seen.add(name)
-        line = _line(number, name, body)
+        ids.add(id)
+        try:
+            line = encode_json({"custom_id": id, "body": body}) + b"\n"
+        except ValueError as error:
+            raise DatasetError(f"request {number} ({id}) cannot be written as JSON: {error}") from None
         size += len(line)
         if size > MAX_BYTES:
-            raise DatasetError(f"a batch takes {MAX_BYTES:,} bytes at most, and request {number} is beyond; use another file")
+            raise DatasetError(f"a batch takes {MAX_BYTES:,} bytes at most, which request {number} exceeds; use another file")
         yield line
-    if not seen:
-        raise DatasetError("a batch needs one request at least")
+    if not ids:
+        raise DatasetError("a batch needs at least one request")
 
 
-def _named(requests: Requests) -> Iterator[tuple[Any, Any]]:
+def _with_ids(requests: Requests) -> Iterator[tuple[Any, Any]]:
     if isinstance(requests, Mapping):
         yield from requests.items()
         return
@@ -96,64 +99,51 @@ def _named(requests: Requests) -> Iterator[tuple[Any, Any]]:
             yield f"request-{number}", item
 
 
-def _line(number: int, name: str, body: Mapping[str, Any]) -> bytes:
-    try:
-        return encode_json({"custom_id": name, "body": body}) + b"\n"
-    except ValueError as problem:
-        raise DatasetError(f"request {number} ({name}) cannot be written as JSON: {problem}") from None
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def in_order(input: bytes | None, output: bytes, errors: bytes) -> list[BatchResult]:
-    """Bring answers and errors into the order of the requests.
+def read_results(input: bytes | None, output: bytes, errors: bytes) -> list[BatchResult]:
+    """Return the results of a batch in the order of its requests; without the input file, in the order of the output file.
 
-    Args:
-        input: The input file; without it the answers stay in the order of the output file.
-        output: The output file.
-        errors: The error file.
-
-    Returns:
-        One result for every request: those that neither file speaks of have an error with the code `missing`.
+    A request that is in neither file has an error with the code `missing`.
 
     Raises:
-        ValueError: A line cannot be read.
+        ValueError: A line is not valid.
     """
-    found: dict[str, BatchResult] = {}
-    for name, text in (("output", output), ("error", errors)):
-        for line in _lines(text, name):
-            result = _result(line)
-            if result.ok or result.custom_id not in found:
-                found[result.custom_id] = result
-    asked = {str(line.get("custom_id")): line.get("body") for line in _lines(input or b"", "input")}
-    missing = {"message": "neither the output nor the error file speaks of this request", "code": "missing"}
-    results = []
-    for name in [*asked, *(name for name in found if name not in asked)]:
-        result = found.get(name) or BatchResult(name, error=missing)
-        results.append(BatchResult(name, result.body, result.status_code, result.error, asked.get(name)))
-    return results
+    results: dict[str, BatchResult] = {}
+    for name, content in (("output", output), ("error", errors)):
+        for line in _read_lines(content, name):
+            result = _read_result(line)
+            if result.ok or result.custom_id not in results:
+                results[result.custom_id] = result
+    requests = {str(line.get("custom_id")): line.get("body") for line in _read_lines(input or b"", "input")}
+    missing = {"message": "the request is neither in the output nor in the error file", "code": "missing"}
+    ordered = []
+    for id in {**requests, **results}:
+        result = results.get(id) or BatchResult(id, error=missing)
+        ordered.append(BatchResult(id, result.body, result.status_code, result.error, requests.get(id)))
+    return ordered
 
 
-def _lines(text: bytes, name: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.split(b"\n"), 1):
+def _read_lines(content: bytes, name: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
             value = from_json(line)
-        except ValueError as problem:
-            raise ValueError(f"line {number} of the {name} file is not JSON: {problem}") from None
+        except ValueError as error:
+            raise ValueError(f"line {number} of the {name} file is not JSON: {error}") from None
         if not isinstance(value, dict):
-            raise ValueError(f"line {number} of the {name} file is no object")
+            raise ValueError(f"line {number} of the {name} file is not an object")
         yield value
 
 
-def _result(line: Mapping[str, Any]) -> BatchResult:
-    given = line.get("response")
-    response: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+def _read_result(line: Mapping[str, Any]) -> BatchResult:
+    value = line.get("response")
+    response: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
     body, status = response.get("body"), response.get("status_code")
     error = line.get("error")
     if not error and (body is None or (isinstance(status, int) and status >= 400)):

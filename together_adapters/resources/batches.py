@@ -1,4 +1,4 @@
-"""Batches: requests in one file, answered within a day at a lower price."""
+"""Batches: many requests in one file, processed within a day at a lower price."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from together_adapters.errors import APIResponseValidationError, JobFailedError, NotFoundError
-from together_adapters.resources.batch_files import in_order, write_input
+from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.resources.files import content
-from together_adapters.resources.waiting import wait_for
+from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
-from together_adapters.types.batches import FINAL, BatchCreateResponse, BatchJob, BatchList, BatchResult
+from together_adapters.types.batches import BatchCreateResponse, BatchJob, BatchList, BatchResult
+from together_adapters.types.job_status import is_failed
 from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
 
 CHAT = "/v1/chat/completions"
-_read = response_parser(BatchJob)
+_parse = response_parser(BatchJob)
 
 
 def create(
@@ -30,22 +31,20 @@ def create(
     priority: int | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[BatchCreateResponse]:
-    """Start a batch. It costs money once it has started, so the request is not repeated where it may have arrived.
+    """Create a batch. This costs money, so the request is not retried where it may have been accepted.
 
     Args:
-        input_file_id: A file that was uploaded for `batch-api`; `batches.write_input` writes one.
-        endpoint: Where its requests go: `/v1/chat/completions`, `/v1/completions`, `/v1/audio/transcriptions`, ...
-        completion_window: When it must be done.
-        model_id: The model, where the requests name none.
-        priority: Its rank among the account's batches.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        input_file_id: A file uploaded for `batch-api`; `batches.write_input` writes one.
+        endpoint: The endpoint of its requests: `/v1/chat/completions`, `/v1/completions`, `/v1/audio/transcriptions`, ...
+        completion_window: The time in which it must be processed.
+        model_id: The model, where the requests have none.
+        priority: Its priority among the account's batches.
 
     Returns:
-        The batch; also as `.job`, with `.warning` beside it.
+        The batch, also as `.job`, and a possible `.warning`.
 
     Raises:
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came; the message says whether the batch may have been started.
+        APIConnectionError: No response arrived; the message says whether the batch may have been created.
     """
     params = {
         "input_file_id": input_file_id,
@@ -58,43 +57,36 @@ def create(
 
 
 def create_batch(file_id: str, endpoint: str = CHAT, **options: Unpack[RequestOptions]) -> Call[BatchCreateResponse]:
-    """Start a batch: `create` under the name of the `together` 1.x SDK.
+    """Create a batch: `create` under its name in the `together` 1.x SDK.
 
     Args:
-        file_id: A file that was uploaded for `batch-api`.
-        endpoint: Where its requests go.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        file_id: A file uploaded for `batch-api`.
+        endpoint: The endpoint of its requests.
     """
     return create(file_id, endpoint, **options)
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
-    """Look at a batch.
+    """Retrieve a batch.
 
     Args:
         id: The batch's id.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
     """
-    return request("GET", f"/v1/batches/{segment(id, 'id')}", _read, options=options)
+    return request("GET", f"/v1/batches/{segment(id, 'id')}", _parse, options=options)
 
 
 def list_batches(**options: Unpack[RequestOptions]) -> Call[BatchList]:
-    """List the batches of the account.
-
-    Args:
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
-    """
-    return request("GET", "/v1/batches", _read_list, options=options)
+    """List the batches of the account."""
+    return request("GET", "/v1/batches", lambda response: BatchList.parse(response.json(), BatchJob), options=options)
 
 
 def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
-    """Cancel a batch. What was answered by then stays in its output file.
+    """Cancel a batch. Requests that were processed stay in its output file.
 
     Args:
         id: The batch's id.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
     """
-    return request("POST", f"/v1/batches/{segment(id, 'id')}/cancel", _read, options=options)
+    return request("POST", f"/v1/batches/{segment(id, 'id')}/cancel", _parse, options=options)
 
 
 def wait(
@@ -108,60 +100,55 @@ def wait(
 
     Args:
         id: The batch's id.
-        poll_interval: Seconds between two looks.
-        timeout: Seconds until it gives up; None for never. The batch goes on.
-        progress: Told whenever the state or the percentage changes.
+        progress: Called whenever the status or the percentage has changed.
 
     Returns:
         The batch. Single requests may have failed: see `results`.
 
     Raises:
-        JobFailedError: It failed, expired or was cancelled; `completed` is the batch, which may hold some answers.
-        APITimeoutError: The time is up.
+        JobFailedError: The batch failed, expired or was cancelled; `completed` is the batch, which may have some results.
     """
-    batch: BatchJob = yield from wait_for(
+    batch = yield from wait_for_job(
         retrieve(id),
-        done=lambda batch: (batch.status or "").upper() in FINAL,
+        f"batch {id}",
         poll_interval=poll_interval,
         timeout=timeout,
         progress=progress,
         describe=lambda batch: Progress(batch.progress or 0.0, 100.0, (batch.status or "unknown").lower()),
-        name=f"batch {id}",
     )
-    if (batch.status or "").upper() != "COMPLETED":
-        why = f": {batch.error}" if batch.error else ""
-        partly = " Its output file holds what was answered." if batch.output_file_id else ""
-        raise JobFailedError(f"batch {id} ended as {batch.status}{why}.{partly}", completed=batch, body=batch.model_dump())
+    if is_failed(batch.status):
+        reason = f": {batch.error}" if batch.error else ""
+        hint = " Its output file has the requests that were processed." if batch.output_file_id else ""
+        raise JobFailedError(f"batch {id} ended as {batch.status}{reason}.{hint}", completed=batch, body=batch.model_dump())
     return batch
 
 
 def results(
     batch: BatchJob | str, *, input: str | PathLike[str] | None = None, **options: Unpack[RequestOptions]
 ) -> Flow[list[BatchResult]]:
-    """Return what became of every request of a batch, in the order of its input file.
+    """Return the result of every request of a batch, in the order of its input file.
 
     Args:
         batch: The batch, or its id.
-        input: The input file on this machine; without it, it is fetched from the service.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        input: The input file on this machine; without it, it is downloaded from the service.
 
     Returns:
-        One result for each request: its answer in `body`, or its `error`.
+        One result for each request: its response in `body`, or its `error`.
 
     Raises:
-        APIResponseValidationError: An output file cannot be read.
+        APIResponseValidationError: An output file is not valid.
     """
     job: BatchJob = (yield retrieve(batch, **options)) if isinstance(batch, str) else batch
     output: bytes = (yield content(job.output_file_id, **options)) if job.output_file_id else b""
     errors: bytes = (yield content(job.error_file_id, **options)) if job.error_file_id else b""
-    asked = yield from _input(job, input, options)
+    requests = yield from _read_input(job, input, options)
     try:
-        return in_order(asked, output, errors)
-    except ValueError as problem:
-        raise APIResponseValidationError(f"the results of batch {job.id} cannot be read: {problem}") from None
+        return read_results(requests, output, errors)
+    except ValueError as error:
+        raise APIResponseValidationError(f"the results of batch {job.id} are not valid: {error}") from None
 
 
-def _input(job: BatchJob, path: str | PathLike[str] | None, options: Any) -> Flow[bytes | None]:
+def _read_input(job: BatchJob, path: str | PathLike[str] | None, options: Any) -> Flow[bytes | None]:
     if path is not None:
         return (yield Local(Path(path).read_bytes))
     if not job.input_file_id:
@@ -178,14 +165,6 @@ def _read_created(response: Response) -> BatchCreateResponse:
         raise ValueError("an object was expected")
     job = body.get("job")
     return BatchCreateResponse.model_validate({**(job if isinstance(job, dict) else body), "warning": body.get("warning")})
-
-
-def _read_list(response: Response) -> BatchList:
-    body = response.json()
-    items = body.get("data") if isinstance(body, dict) else body
-    if not isinstance(items, list | None):
-        raise ValueError("a list of batches was expected")
-    return BatchList(BatchJob.model_validate(item) for item in items or ())
 
 
 class Batches(Resource[D, R]):

@@ -1,4 +1,4 @@
-"""Chat completions, whole or streamed."""
+"""Chat completions, unary or streamed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
-from together_adapters.transport.call import (
-    Call,
-    RawResponse,
-    StreamCall,
-    request,
-    response_parser,
-    split_options,
-    stream_call,
-)
+from together_adapters.transport.call import Call, RawResponse, StreamCall, request, response_parser, split_options, stream_call
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
+from together_adapters.types.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncStream, Stream
@@ -25,13 +18,13 @@ _parse = response_parser(ChatCompletion)
 
 
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
-    """Describe a chat completion that is answered whole."""
+    """Describe a chat completion."""
     body, options = split_options({**params}, ChatParams)
     return request("POST", PATH, _parse, body, options=options)
 
 
 def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:
-    """Describe a chat completion that is answered in pieces."""
+    """Describe a streamed chat completion."""
     return stream_call(complete(**params), ChatCompletionChunk)
 
 
@@ -74,24 +67,20 @@ class Completions(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[ChatCompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
-    @expand_keywords
+    @expand_keywords(ChatParams, SamplingParams)
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any:
-        """Answer a conversation.
+        """Create a chat completion.
 
-        What is not given is not sent, so the service's own defaults apply. `ChatParams` and `SamplingParams` say what each parameter means.
+        Parameters that are not passed are not sent, so the defaults of the service apply.
 
         Args:
-            stream: Whether the answer comes in pieces, as it is made.
-            **params: `model` and `messages`, and any of `ChatParams`; the per-call options `extra_body`,
-                `extra_headers`, `extra_query` and `timeout`.
+            stream: Whether to return the chunks of the response as they are generated.
 
         Returns:
-            A `ChatCompletion`, or with `stream` the stream of its chunks. On an asynchronous client it is awaited first.
+            A `ChatCompletion`, or the stream of its chunks. On an asynchronous client it must be awaited first.
 
         Raises:
-            APIStatusError: The service refused; its subclasses say why.
-            APIConnectionError: No complete answer came.
-            APIError: The service reported an error in the middle of a stream.
+            APIError: The service refused the request, or reported an error during the stream.
         """
         return self._driver.perform(stream_completion(**params) if stream else complete(**params))
 

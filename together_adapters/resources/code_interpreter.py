@@ -1,4 +1,4 @@
-"""Code interpreter: run Python on the service's machines, in sessions that keep variables and files."""
+"""Code interpreter: runs Python on the service, in sessions that keep variables and files."""
 
 from __future__ import annotations
 
@@ -24,61 +24,54 @@ def run(
     files: Sequence[CodeFile] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ExecuteResponse]:
-    """Run a piece of code.
+    """Run code.
 
-    An exception in the code is no error of the call: it is an output of type `error`.
+    An exception in the code is not an error of the call, but an output of type `error`.
 
     Args:
-        code: What to run.
-        language: `python`, the only one so far.
-        session_id: The session of an earlier answer, to go on with its variables and files; None begins a new one.
-        files: Files to put beside the code before it runs.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        code: The code to run.
+        language: Only `python` so far.
+        session_id: The session of an earlier response, whose variables and files are used; None creates a new one.
+        files: Files to write to the working directory first.
 
     Returns:
-        `data.outputs` in the order in which they came, and `data.session_id`.
+        `data.outputs` in the order of their creation, and `data.session_id`.
 
     Raises:
-        ValueError: A file lacks its name, content or encoding; nothing was sent.
-        APIError: The service could not run it; most often the session has expired.
+        ValueError: A file has no name, content or encoding; nothing was sent.
+        APIError: The service could not run the code; usually the session has expired.
     """
     params = {
         "code": code,
         "language": language,
         "session_id": session_id,
-        "files": None if files is None else [_checked(file, place) for place, file in enumerate(files)],
+        "files": None if files is None else [_check_file(file, index) for index, file in enumerate(files)],
     }
-    return request("POST", "/v1/tci/execute", _checking(ExecuteResponse), params, options=options)
+    return request("POST", "/v1/tci/execute", _read(ExecuteResponse), params, options=options)
 
 
 def list_sessions(**options: Unpack[RequestOptions]) -> Call[SessionListResponse]:
-    """List the sessions that are still alive.
-
-    Args:
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+    """List the active sessions.
 
     Returns:
         `data.sessions`.
-
-    Raises:
-        APIError: The service refused.
     """
-    return request("GET", "/v1/tci/sessions", _checking(SessionListResponse), options=options)
+    return request("GET", "/v1/tci/sessions", _read(SessionListResponse), options=options)
 
 
-def _checked(file: CodeFile, place: int) -> CodeFile:
+def _check_file(file: CodeFile, index: int) -> CodeFile:
     if not isinstance(file, Mapping):
-        raise ValueError(f"files[{place}] must be a dict with name, encoding and content, not {type(file).__name__}")
+        raise ValueError(f"files[{index}] must be a dict with name, encoding and content, not {type(file).__name__}")
     for name in ("name", "encoding", "content"):
         if not isinstance(file.get(name), str):
-            raise ValueError(f"files[{place}] needs {name!r} as text")
+            raise ValueError(f"files[{index}] needs {name!r} as text")
     if file["encoding"] not in _ENCODINGS:
-        raise ValueError(f"files[{place}]: encoding must be 'string' or 'base64', not {file['encoding']!r}")
+        raise ValueError(f"files[{index}]: encoding must be 'string' or 'base64', not {file['encoding']!r}")
     return file
 
 
-def _checking(model: type[M]) -> Callable[[Response], M]:
-    """Return a reader of answers that say what went wrong in a list of errors, under a status of 200."""
+def _read(model: type[M]) -> Callable[[Response], M]:
+    """Return a parser that raises for responses with status 200 and a list of errors."""
     read = response_parser(model)
 
     def parse(response: Response) -> M:
@@ -91,11 +84,10 @@ def _checking(model: type[M]) -> Callable[[Response], M]:
 
 
 def _error(errors: object, response: Response) -> APIError:
-    listed = errors if isinstance(errors, list) else [errors]
-    said = "; ".join(one if isinstance(one, str) else str(one) for one in listed).rstrip(".")
+    text = "; ".join(map(str, errors if isinstance(errors, list) else [errors])).rstrip(".")
     request_id = f" (request id {response.request_id})" if response.request_id else ""
     return APIError(
-        f"the code interpreter answered with an error: {said}. If the session has expired, leave session_id out.{request_id}",
+        f"the code interpreter returned an error: {text}. If the session has expired, leave session_id out.{request_id}",
         body=response.json(),
         headers=response.headers,
         request_id=response.request_id,
@@ -120,5 +112,5 @@ class CodeInterpreter(Resource[D, R]):
 
     @property
     def sessions(self) -> Sessions[D, R]:
-        """Sessions that are still alive."""
+        """Active sessions."""
         return Sessions(self._driver)

@@ -1,4 +1,4 @@
-"""Embeddings of any number of texts: one call to the user, as many requests as the service needs."""
+"""Embeddings of any number of texts: one call, as many requests as the service requires."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BATCH_SIZE = 128
 BATCH_TOKENS = 100_000
 CONCURRENCY = 8
 _BYTES_PER_TOKEN = 3
-_MOST_TOKENS = 4 / _BYTES_PER_TOKEN + 1
-"""Tokens that a character is at most estimated as."""
+_MAX_TOKENS_PER_CHAR = 4 / _BYTES_PER_TOKEN + 1
+"""Maximum estimate for one character."""
 _TOO_LARGE = (413, 422)
 
 Span = tuple[int, int]
-Answers = dict[int, dict[str, Any]]
-"""What was answered, by the place of a request's first text."""
+Batches = dict[int, dict[str, Any]]
+"""Responses by the index of the first text of their request."""
 
 
 def create(
@@ -40,22 +40,21 @@ def create(
 
     Args:
         model: An embedding model, such as `intfloat/multilingual-e5-large-instruct`.
-        input: One text or any number of them. They travel verbatim; models that want a prefix get it from the caller.
-        dimensions: Length of the embeddings, where the model can choose; sent only when given.
-        encoding_format: `base64` travels lighter where the model honours it; the answer reads the same.
-        batch_size: Most texts in one request.
-        max_concurrency: Most requests at the same time.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        input: One text or any number of texts. They are sent verbatim: add the prefix that some models require.
+        dimensions: Length of the embeddings, where the model supports it.
+        encoding_format: `base64` makes responses smaller, where the model supports it. The result is the same.
+        batch_size: Maximum number of texts in one request.
+        max_concurrency: Maximum number of simultaneous requests.
 
     Returns:
-        Embeddings in the order of the inputs, with `index` their position. No request is sent for no input.
+        Embeddings in the order of the inputs; `index` is the position. Without input, no request is sent.
 
     Raises:
-        APIError: A request failed for good. `completed` holds what others brought, `pending` the positions that are missing.
-        TypeError: The input is not text.
+        APIError: A request failed. `completed` has the results of the others, `pending` the indices without a result.
+        TypeError: An input is not a string.
     """
-    answers = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, options)
-    return _join(answers, model)
+    responses = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, options)
+    return _join(responses, model)
 
 
 def vectors(
@@ -67,9 +66,9 @@ def vectors(
     max_concurrency: int = CONCURRENCY,
     **options: Unpack[RequestOptions],
 ) -> Flow[list[list[float]]]:
-    """Embed texts into plain lists: what the adapters need, without an object for each text. See `create`."""
-    answers = yield from _embed(input, model, dimensions, None, batch_size, max_concurrency, options)
-    return [row["embedding"] for answer in answers for row in answer["data"]]
+    """Embed texts into plain lists, without an object for each text, for the adapters. See `create`."""
+    responses = yield from _embed(input, model, dimensions, None, batch_size, max_concurrency, options)
+    return [row["embedding"] for response in responses for row in response["data"]]
 
 
 def _embed(
@@ -81,67 +80,67 @@ def _embed(
     max_concurrency: int,
     options: Any,
 ) -> Flow[list[dict[str, Any]]]:
-    """Embed texts, and return the answers of all requests in the order of the texts."""
+    """Embed texts, and return the responses of all requests in the order of the texts."""
     texts = _texts(input)
     if batch_size < 1 or max_concurrency < 1:
         raise ValueError("batch_size and max_concurrency must be at least 1")
-    fixed: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
+    shared: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
     if isinstance(input, str):
-        fixed["input"] = input
-    finished: Answers = {}
+        shared["input"] = input
+    finished: Batches = {}
     spans = _spans(texts, batch_size)
     try:
-        yield Parallel([_batch(texts, span, fixed, options, finished) for span in spans], max_concurrency)
+        yield Parallel([_batch(texts, span, shared, options, finished) for span in spans], max_concurrency)
     except TogetherError as error:
-        _tell_progress(error, _in_order(finished), len(texts))
+        _attach_progress(error, _in_order(finished), len(texts))
         raise
     return _in_order(finished)
 
 
-def _texts(given: Any) -> list[str]:
-    texts = [given] if isinstance(given, str) else list(given)
+def _texts(input: Any) -> list[str]:
+    texts = [input] if isinstance(input, str) else list(input)
     if set(map(type, texts)) <= {str}:
         return texts
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"input[{place}] must be a string, not {type(text).__name__}: the service takes no token ids")
+            raise TypeError(f"input[{index}] must be a string, not {type(text).__name__}: the service takes no token ids")
     return texts
 
 
 def _spans(texts: list[str], batch_size: int) -> list[Span]:
-    """Cut the texts into requests bounded by count and by estimated tokens."""
+    """Split the texts into requests with a limited count and a limited estimate of tokens."""
     spans: list[Span] = []
     begin = 0
     while begin < len(texts):
         end = min(begin + batch_size, len(texts))
-        if sum(map(len, texts[begin:end])) * _MOST_TOKENS > BATCH_TOKENS:
-            end = _fitting(texts, begin, end)
+        if sum(map(len, texts[begin:end])) * _MAX_TOKENS_PER_CHAR > BATCH_TOKENS:
+            end = _span_end(texts, begin, end)
         spans.append((begin, end))
         begin = end
     return spans
 
 
-def _fitting(texts: list[str], begin: int, end: int) -> int:
-    """Return where a request must end for its tokens, estimated by bytes, to fit; it has one text at least."""
+def _span_end(texts: list[str], begin: int, end: int) -> int:
+    """Return the end of a request within the limit of tokens, estimated by bytes; it has at least one text."""
     tokens = 0
-    for place in range(begin, end):
-        tokens += len(texts[place].encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN + 1
-        if tokens > BATCH_TOKENS and place > begin:
-            return place
+    for index in range(begin, end):
+        tokens += len(texts[index].encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN + 1
+        if tokens > BATCH_TOKENS and index > begin:
+            return index
     return end
 
 
-def _batch(texts: list[str], span: Span, fixed: dict[str, Any], options: Any, finished: Answers) -> Flow[None]:
-    """Embed the texts of one request, in halves where the service finds it too large."""
+def _batch(texts: list[str], span: Span, shared: dict[str, Any], options: Any, finished: Batches) -> Flow[None]:
+    """Embed the texts of one request, in halves if it is too large for the service."""
     begin, end = span
     try:
-        finished[begin] = yield _call({"input": texts[begin:end], **fixed}, options, span)
+        finished[begin] = yield _call({"input": texts[begin:end], **shared}, options, span)
     except APIStatusError as error:
         if error.status_code not in _TOO_LARGE or end - begin < 2:
             raise
         middle = (begin + end) // 2
-        yield from _batch(texts, (begin, middle), fixed, options, finished)
-        yield from _batch(texts, (middle, end), fixed, options, finished)
+        yield from _batch(texts, (begin, middle), shared, options, finished)
+        yield from _batch(texts, (middle, end), shared, options, finished)
 
 
 def _call(params: dict[str, Any], options: Any, span: Span) -> Call[dict[str, Any]]:
@@ -149,44 +148,45 @@ def _call(params: dict[str, Any], options: Any, span: Span) -> Call[dict[str, An
 
 
 def _read(response: Response, span: Span) -> dict[str, Any]:
-    """Read a batch, order it by index and number it within the whole; a service may answer in any order."""
-    answered = json_object(response)
-    rows = answered["data"] = _rows(answered)
+    """Read a response, sort it by index, and renumber it within the whole input; a service may return any order."""
+    body = json_object(response)
+    rows = body["data"] = _rows(body)
     begin, end = span
-    places = [place if row.get("index") is None else row["index"] for place, row in enumerate(rows)]
+    indices = [index if row.get("index") is None else row["index"] for index, row in enumerate(rows)]
     expected = list(range(end - begin))
-    if places != expected:
-        if sorted(places) != expected:
-            raise ValueError(f"{end - begin} embeddings were asked for (inputs {begin} to {end - 1}), it holds {places[:20]}")
-        answered["data"] = rows = [rows[places.index(place)] for place in expected]
-    if not all_floats(response.content, answered):
+    if indices != expected:
+        if sorted(indices) != expected:
+            requested = f"{end - begin} embeddings were requested (inputs {begin} to {end - 1})"
+            raise ValueError(f"{requested}, but the response has the indices {indices[:20]}")
+        body["data"] = rows = [rows[indices.index(index)] for index in expected]
+    if not all_floats(response.content, body):
         for row in rows:
             row["embedding"] = floats(row["embedding"])
-    for place, row in enumerate(rows, begin):
-        row["index"] = place
-    return answered
+    for index, row in enumerate(rows, begin):
+        row["index"] = index
+    return body
 
 
-def _rows(answered: dict[str, Any]) -> list[dict[str, Any]]:
-    rows: Any = answered.get("data") or []
+def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: Any = body.get("data") or []
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "embedding" in row for row in rows):
-        raise ValueError("it holds something in data that is no embedding")
+        raise ValueError("an entry of data is not an embedding")
     return rows
 
 
-def _in_order(finished: Answers) -> list[dict[str, Any]]:
+def _in_order(finished: Batches) -> list[dict[str, Any]]:
     return [finished[begin] for begin in sorted(finished)]
 
 
-def _join(answers: list[dict[str, Any]], model: str) -> EmbeddingResponse:
-    """Make one answer of all."""
-    joined = answers[0] if answers else {"object": "list", "model": model, "data": []}
-    if len(answers) > 1:
-        rows = [row for answer in answers for row in answer["data"]]
-        usages = [Usage.model_validate(answer["usage"]) for answer in answers if answer.get("usage") is not None]
-        about = {name: joined.get(name) for name in ("object", "id", "model")}
-        joined = {**about, "data": rows, "usage": _sum(usages) if usages else None}
-    return EmbeddingResponse.model_validate(joined, context=KNOWN)
+def _join(responses: list[dict[str, Any]], model: str) -> EmbeddingResponse:
+    """Merge responses into one."""
+    merged = responses[0] if responses else {"object": "list", "model": model, "data": []}
+    if len(responses) > 1:
+        rows = [row for response in responses for row in response["data"]]
+        usages = [Usage.model_validate(response["usage"]) for response in responses if response.get("usage") is not None]
+        fields = {name: merged.get(name) for name in ("object", "id", "model")}
+        merged = {**fields, "data": rows, "usage": _sum(usages) if usages else None}
+    return EmbeddingResponse.model_validate(merged, context=KNOWN)
 
 
 def _sum(usages: list[Usage]) -> Usage:
@@ -196,11 +196,11 @@ def _sum(usages: list[Usage]) -> Usage:
     )
 
 
-def _tell_progress(error: TogetherError, answers: list[dict[str, Any]], total: int) -> None:
-    """Let the error carry what was finished, so that nothing need be paid twice."""
-    error.completed = _join(answers, "")
+def _attach_progress(error: TogetherError, responses: list[dict[str, Any]], total: int) -> None:
+    """Attach the finished results to an error, so that they need not be paid for again."""
+    error.completed = _join(responses, "")
     done = {item.index for item in error.completed.data}
-    error.pending = [place for place in range(total) if place not in done]
+    error.pending = [index for index in range(total) if index not in done]
     if done:
         error.add_note(f"{len(done)} of {total} inputs were embedded: see .completed and .pending")
 

@@ -1,4 +1,4 @@
-"""Dedicated endpoints: a model on hardware of one's own, paid by the minute while it runs."""
+"""Dedicated endpoints: a model on dedicated hardware, billed by the minute while it runs."""
 
 from __future__ import annotations
 
@@ -30,27 +30,25 @@ def create(
     availability_zone: str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[Endpoint]:
-    """Create an endpoint. It costs money while it runs, so the request is not repeated where it may have arrived.
+    """Create an endpoint. It costs money while it runs, so the request is not retried where it may have been accepted.
 
     Args:
         model: The model to run.
-        hardware: What to run it on, as `list_hardware` names it: `1x_nvidia_h100_80gb_sxm`.
-        min_replicas: Replicas that run even without load.
-        max_replicas: Replicas under full load.
-        display_name: A name for people.
-        disable_prompt_cache: Without effect now; the service still takes it.
-        disable_speculative_decoding: Whether to do without speculative decoding.
-        state: `STARTED`, as the service does by itself, or `STOPPED`.
-        inactive_timeout: Minutes without requests after which it stops; 0 for never.
-        availability_zone: Where to run it, as `list_avzones` names it.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        hardware: A hardware id from `list_hardware`, such as `1x_nvidia_h100_80gb_sxm`.
+        min_replicas: Minimum number of replicas.
+        max_replicas: Maximum number of replicas.
+        display_name: A display name.
+        disable_prompt_cache: Has no effect any more.
+        disable_speculative_decoding: Whether to disable speculative decoding.
+        state: `STARTED`, the service's default, or `STOPPED`.
+        inactive_timeout: Minutes without requests after which it stops; 0 disables this.
+        availability_zone: A zone from `list_avzones`.
 
     Returns:
-        The endpoint, starting. Its `name` goes into `model=` of chats.
+        The endpoint, which is starting. Pass its `name` to `model=` of chats.
 
     Raises:
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came; the message says whether the endpoint may have been created.
+        APIConnectionError: No response arrived; the message says whether the endpoint may have been created.
     """
     params = {name: value for name, value in locals().items() if name not in ("options", "min_replicas", "max_replicas")}
     params["autoscaling"] = {"min_replicas": min_replicas, "max_replicas": max_replicas}
@@ -69,33 +67,25 @@ def list_endpoints(
         type: Only `dedicated` or only `serverless` ones.
         usage_type: Only `on-demand` or only `reserved` ones.
         mine: Only those of this account.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
 
     Returns:
-        A list, which also answers to `.data`.
-
-    Raises:
-        APIStatusError: The service refused.
+        A list, with the same list as `.data`.
     """
     return request(
-        "GET", _PATH, _entries(Endpoint), query={"type": type, "usage_type": usage_type, "mine": mine}, options=options
+        "GET", _PATH, _list_of(Endpoint), query={"type": type, "usage_type": usage_type, "mine": mine}, options=options
     )
 
 
 def get(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[Endpoint]:
-    """Look at an endpoint.
+    """Retrieve an endpoint.
 
     Args:
         endpoint_id: Its `id`.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
 
     Returns:
-        The endpoint as it is now.
-
-    Raises:
-        NotFoundError: There is no such endpoint.
+        The endpoint.
     """
-    return request("GET", _place(endpoint_id), _parse, options=options)
+    return request("GET", _endpoint_path(endpoint_id), _parse, options=options)
 
 
 def update(
@@ -108,114 +98,80 @@ def update(
     inactive_timeout: int | None = None,
     **options: Unpack[RequestOptions],
 ) -> Flow[Endpoint]:
-    """Change an endpoint, or start or stop it. What is not given stays as it is.
+    """Update an endpoint, or start or stop it. Parameters that are not passed stay unchanged.
 
     Args:
         endpoint_id: Its `id`.
-        min_replicas: Replicas that run even without load; 0 counts.
-        max_replicas: Replicas under full load. If one of the two is given alone, the endpoint is asked for the other first.
+        min_replicas: Minimum number of replicas.
+        max_replicas: Maximum number of replicas. If only one of the two is passed, the other is retrieved first.
         state: `STARTED` or `STOPPED`.
-        display_name: A name for people.
-        inactive_timeout: Minutes without requests after which it stops; 0 for never.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        display_name: A display name.
+        inactive_timeout: Minutes without requests after which it stops; 0 disables this.
 
     Returns:
-        The endpoint as it is now.
+        The endpoint.
 
     Raises:
-        ValueError: Nothing to change was given.
-        NotFoundError: There is no such endpoint.
+        ValueError: No parameter was passed.
     """
     params: dict[str, Any] = {"state": state, "display_name": display_name, "inactive_timeout": inactive_timeout}
     if (min_replicas is None) != (max_replicas is None):
-        now: Endpoint = yield request("GET", _place(endpoint_id), _parse, options={**options, "extra_body": None})
-        kept = now.autoscaling or Autoscaling()
-        min_replicas = kept.min_replicas if min_replicas is None else min_replicas
-        max_replicas = kept.max_replicas if max_replicas is None else max_replicas
+        endpoint: Endpoint = yield request("GET", _endpoint_path(endpoint_id), _parse, options={**options, "extra_body": None})
+        autoscaling = endpoint.autoscaling or Autoscaling()
+        min_replicas = autoscaling.min_replicas if min_replicas is None else min_replicas
+        max_replicas = autoscaling.max_replicas if max_replicas is None else max_replicas
     replicas = {"min_replicas": min_replicas, "max_replicas": max_replicas}
     params["autoscaling"] = {name: number for name, number in replicas.items() if number is not None} or None
     if not options.get("extra_body") and all(value is None for value in params.values()):
-        raise ValueError("nothing to change was given: name state, replicas, display_name or inactive_timeout")
-    changed: Endpoint = yield request("PATCH", _place(endpoint_id), _parse, params, options=options)
-    return changed
+        raise ValueError("nothing to update: pass state, replicas, display_name or inactive_timeout")
+    updated: Endpoint = yield request("PATCH", _endpoint_path(endpoint_id), _parse, params, options=options)
+    return updated
 
 
 def delete(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[None]:
-    """Stop an endpoint and remove it.
+    """Stop and delete an endpoint.
 
     Args:
         endpoint_id: Its `id`.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
-
-    Raises:
-        NotFoundError: There is no such endpoint.
     """
-    return request("DELETE", _place(endpoint_id), lambda response: None, options=options)
+    return request("DELETE", _endpoint_path(endpoint_id), lambda response: None, options=options)
 
 
 def list_hardware(model: str | None = None, **options: Unpack[RequestOptions]) -> Call[ResponseList[Hardware]]:
-    """List the hardware there is.
+    """List the available hardware.
 
     Args:
-        model: Only what this model runs on, and whether it is free now.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        model: Only hardware for this model, with its current availability.
 
     Returns:
-        A list, which also answers to `.data`.
-
-    Raises:
-        APIStatusError: The service refused.
+        A list, with the same list as `.data`.
     """
-    return request("GET", "/v1/hardware", _entries(Hardware), query={"model": model}, options=options)
+    return request("GET", "/v1/hardware", _list_of(Hardware), query={"model": model}, options=options)
 
 
 def list_avzones(**options: Unpack[RequestOptions]) -> Call[Zones]:
-    """List the zones that an endpoint can run in.
-
-    Args:
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+    """List the availability zones.
 
     Returns:
-        A list of names, which also answers to `.avzones`.
-
-    Raises:
-        APIStatusError: The service refused.
+        A list of names, with the same list as `.avzones`.
     """
     return request("GET", "/v1/clusters/availability-zones", _read_zones, options=options)
 
 
-def _place(endpoint_id: str) -> str:
+def _endpoint_path(endpoint_id: str) -> str:
     return f"{_PATH}/{segment(endpoint_id, 'endpoint_id')}"
 
 
-def _entries(model: type[M]) -> Callable[[Response], ResponseList[M]]:
-    """Return a reader of lists. An entry that cannot be read is kept as far as it can, for the sake of the others."""
-
-    def entry(item: Any) -> M:
-        try:
-            return model.model_validate(item)
-        except ValueError:
-            return model.model_construct(None, **(item if isinstance(item, dict) else {"id": str(item)}))
-
-    def parse(response: Response) -> ResponseList[M]:
-        body = response.json()
-        items = body.get("data") if isinstance(body, dict) else body
-        return ResponseList(entry(item) for item in _a_list(items))
-
-    return parse
+def _list_of(model: type[M]) -> Callable[[Response], ResponseList[M]]:
+    return lambda response: ResponseList[M].parse(response.json(), model)
 
 
 def _read_zones(response: Response) -> Zones:
     body = response.json()
-    return Zones(str(zone) for zone in _a_list(body.get("avzones") if isinstance(body, dict) else body))
-
-
-def _a_list(items: Any) -> list[Any]:
-    if items is None:
-        return []
-    if not isinstance(items, list):
-        raise ValueError(f"a list was expected, not {type(items).__name__}")
-    return items
+    zones = body.get("avzones") if isinstance(body, dict) else body
+    if not isinstance(zones, list | None):
+        raise ValueError(f"a list was expected, not {type(zones).__name__}")
+    return Zones(str(zone) for zone in zones or ())
 
 
 class Endpoints(Resource[D, R]):

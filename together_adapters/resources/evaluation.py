@@ -1,4 +1,4 @@
-"""Evaluations: have a judge model sort, mark or compare answers in a file of yours."""
+"""Evaluations: a judge model classifies, scores or compares the responses in an uploaded file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import JobFailedError, NotFoundError
-from together_adapters.resources.evaluation_checks import parameters_of
-from together_adapters.resources.waiting import wait_for
+from together_adapters.resources.evaluation_request import evaluation_parameters
+from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
-from together_adapters.types.evaluation import (
-    ENDED,
-    FAILED,
-    EvaluationCreateResponse,
-    EvaluationJob,
-    EvaluationList,
-    EvaluationStatusResponse,
-)
+from together_adapters.types.evaluation import EvaluationCreateResponse, EvaluationJob, EvaluationList, EvaluationStatusResponse
+from together_adapters.types.job_status import is_failed
 from together_adapters.types.masking import secrets_in
 from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
@@ -48,43 +42,39 @@ def create(
     parameters: Mapping[str, Any] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[EvaluationCreateResponse]:
-    """Start an evaluation. It costs money, so the request is not repeated where it may have arrived.
+    """Create an evaluation. This costs money, so the request is not retried where it may have been accepted.
 
     Args:
-        type: `classify` gives each row a label, `score` a number, `compare` says which of two answers is better.
-        judge_model: The model that judges.
-        judge_model_source: Where it runs: `serverless`, `dedicated`, or `external` at somebody else's.
-        judge_system_template: What it is told to look at: a Jinja2 template over the columns of the file.
-        input_data_file_path: The id of an uploaded file with purpose `eval`.
-        judge_external_api_token: The key for an external judge; no error, log or repr shows it.
-        judge_external_base_url: Where an external judge is.
-        labels: For `classify`: what it can choose from.
-        pass_labels: For `classify`: the good ones among them.
-        min_score: For `score`: the lowest mark.
-        max_score: For `score`: the highest mark.
-        pass_threshold: For `score`: the lowest mark that passes.
-        model_a: For `compare`: as `model_to_evaluate`.
-        model_b: For `compare`: the other.
-        model_to_evaluate: The name of a column with answers, or a model that gives them: a mapping with `model`, `model_source`,
-            `max_tokens`, `temperature`, `system_template` and `input_template`.
-        disable_position_bias_correction: For `compare`: judge each pair once, and not again the other way round.
-        parameters: All of the above but `type` as the service takes it, in place of it.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        type: `classify` labels each row, `score` gives it a number, `compare` selects the better of two responses.
+        judge_model: The judge model.
+        judge_model_source: Where it runs: `serverless`, `dedicated`, or `external` for another provider.
+        judge_system_template: The judge's instructions: a Jinja2 template over the columns of the file.
+        input_data_file_path: The id of a file uploaded for `eval`.
+        judge_external_api_token: The key for an external judge; it appears in no error, log or repr.
+        judge_external_base_url: The address of an external judge.
+        labels: For `classify`: the labels.
+        pass_labels: For `classify`: the labels that pass.
+        min_score: For `score`: the lowest score.
+        max_score: For `score`: the highest score.
+        pass_threshold: For `score`: the lowest score that passes.
+        model_a: For `compare`: like `model_to_evaluate`.
+        model_b: For `compare`: like `model_to_evaluate`.
+        model_to_evaluate: The name of a column with responses, or a model that generates them: a mapping with `model`,
+            `model_source`, `max_tokens`, `temperature`, `system_template` and `input_template`.
+        disable_position_bias_correction: For `compare`: whether to judge each pair in one order only, not in both.
+        parameters: All of the above except `type`, as the service takes them.
 
     Returns:
         The evaluation's `workflow_id` and status.
 
     Raises:
-        ValueError: Something is missing, or belongs to another type; nothing was sent.
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came; the message says whether the evaluation may have been started.
+        ValueError: A parameter is missing, or belongs to another type; nothing was sent.
+        APIConnectionError: No response arrived; the message says whether the evaluation may have been created.
     """
-    given = {name: value for name, value in locals().items() if name not in ("options", "parameters")}
-    body = {"type": type, "parameters": parameters_of(given, parameters)}
-    described = request(
-        "POST", _PATH, response_parser(EvaluationCreateResponse), body, billable="evaluation.list()", options=options
-    )
-    return replace(described, secrets=secrets_in(described.body))
+    arguments = {name: value for name, value in locals().items() if name not in ("options", "parameters")}
+    body = {"type": type, "parameters": evaluation_parameters(arguments, parameters)}
+    call = request("POST", _PATH, response_parser(EvaluationCreateResponse), body, billable="evaluation.list()", options=options)
+    return replace(call, secrets=secrets_in(call.body))
 
 
 def list_evaluations(
@@ -94,53 +84,42 @@ def list_evaluations(
 
     Args:
         status: Only those with this status.
-        limit: At most so many; up to 100.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        limit: Maximum number, up to 100.
 
     Returns:
-        A list, which also answers to `.data`.
-
-    Raises:
-        APIStatusError: The service refused.
+        A list, with the same list as `.data`.
     """
     query = {"status": status, "limit": limit}
     try:
-        return (yield request("GET", _PATH, _jobs, query=query, options=options))
+        return (yield request("GET", _PATH, _read_list, query=query, options=options))
     except NotFoundError:
-        # Older services have the list at an address of its own.
-        return (yield request("GET", "/v1/evaluations", _jobs, query=query, options=options))
+        # Older versions of the service have the list at another path.
+        return (yield request("GET", "/v1/evaluations", _read_list, query=query, options=options))
 
 
 def retrieve(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[EvaluationJob]:
-    """Look at an evaluation.
+    """Retrieve an evaluation.
 
     Args:
-        evaluation_id: The `workflow_id` that `create` gave.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        evaluation_id: The `workflow_id` from `create`.
 
     Returns:
-        The evaluation with its parameters, and `results` once it is completed.
-
-    Raises:
-        NotFoundError: There is no such evaluation.
+        The evaluation with its parameters, and `results` when it has completed.
     """
-    return request("GET", _place(evaluation_id), _parse, options=options)
+    return request("GET", f"{_PATH}/{segment(evaluation_id, 'evaluation_id')}", _parse, options=options)
 
 
 def status(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[EvaluationStatusResponse]:
-    """Look at the status and the results of an evaluation alone.
+    """Retrieve only the status and the results of an evaluation.
 
     Args:
-        evaluation_id: The `workflow_id` that `create` gave.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        evaluation_id: The `workflow_id` from `create`.
 
     Returns:
-        `status`, and `results` once it is completed.
-
-    Raises:
-        NotFoundError: There is no such evaluation.
+        `status`, and `results` when it has completed.
     """
-    return request("GET", f"{_place(evaluation_id)}/status", response_parser(EvaluationStatusResponse), options=options)
+    path = f"{_PATH}/{segment(evaluation_id, 'evaluation_id')}/status"
+    return request("GET", path, response_parser(EvaluationStatusResponse), options=options)
 
 
 def wait(
@@ -152,63 +131,40 @@ def wait(
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
 ) -> Flow[EvaluationJob]:
-    """Wait until an evaluation is done.
+    """Wait until an evaluation has completed.
 
     Args:
-        evaluation_id: The `workflow_id` that `create` gave.
-        poll_interval: Seconds between two looks.
-        timeout: Seconds to wait at most; None waits as long as it takes.
-        progress: Called whenever the status has changed; `stage` is the status.
-        extra_headers: Headers for each look.
-        extra_query: Query parameters for each look.
+        evaluation_id: The `workflow_id` from `create`.
+        extra_headers: Headers for each request.
+        extra_query: Query parameters for each request.
 
     Returns:
-        The completed evaluation; `results["result_file_id"]` is the file of every judgement.
+        The completed evaluation; `results["result_file_id"]` is the file of all judgements.
 
     Raises:
-        JobFailedError: The evaluation failed; `completed` is it.
-        APITimeoutError: The time is up; the evaluation goes on.
-        NotFoundError: There is no such evaluation.
+        JobFailedError: The evaluation failed; `completed` is the evaluation.
     """
-    job: EvaluationJob = yield from wait_for(
+    job = yield from wait_for_job(
         retrieve(evaluation_id, extra_headers=extra_headers, extra_query=extra_query),
-        done=lambda job: _status(job) in ENDED,
+        f"evaluation {evaluation_id}",
         poll_interval=poll_interval,
         timeout=timeout,
         progress=progress,
-        describe=lambda job: Progress(float(_status(job) in ENDED), 1.0, job.status or "unknown"),
-        name=f"evaluation {evaluation_id}",
     )
-    if _status(job) in FAILED:
-        raise _failed(evaluation_id, job)
+    if is_failed(job.status):
+        message = next((update.message for update in reversed(job.status_updates) if update.message), None)
+        reason = (job.results or {}).get("error") or message or "the service gave no reason"
+        raise JobFailedError(
+            f"evaluation {evaluation_id} ended as {job.status}: {reason}",
+            completed=job,
+            body=job.model_dump(),
+            events=job.status_updates,
+        )
     return job
 
 
-def _failed(id: str, job: EvaluationJob) -> JobFailedError:
-    last = next((update.message for update in reversed(job.status_updates) if update.message), None)
-    reason = (job.results or {}).get("error") or last or "no reason was given"
-    return JobFailedError(
-        f"evaluation {id} ended as {job.status}: {reason}", completed=job, body=job.model_dump(), events=job.status_updates
-    )
-
-
-def _status(job: EvaluationJob) -> str:
-    return (job.status or "").lower()
-
-
-def _place(id: str) -> str:
-    return f"{_PATH}/{segment(id, 'evaluation_id')}"
-
-
-def _jobs(response: Response) -> EvaluationList:
-    """The service sends a bare array, or null for none; gateways wrap it."""
-    found = response.json()
-    items = found.get("data") if isinstance(found, dict) else found
-    return EvaluationList(EvaluationJob.model_validate(_known(item)) for item in items or () if isinstance(item, dict))
-
-
-def _known(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if value is not None}
+def _read_list(response: Response) -> EvaluationList:
+    return EvaluationList.parse(response.json(), EvaluationJob)
 
 
 class Evaluation(Resource[D, R]):

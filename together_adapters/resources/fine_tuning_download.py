@@ -1,4 +1,4 @@
-"""Which archive of a fine-tuned model is meant, and how it is called on this machine."""
+"""Names of a fine-tuned model's archive: in the request, and on this machine."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from together_adapters.resources.downloads import DownloadInfo, normalized_name
 from together_adapters.types.fine_tuning import FinetuneResponse
 
 CHECKPOINT_TYPES: Final = ("default", "merged", "adapter")
-_WITH_STEP: Final = re.compile(r"(ft-[\da-f-]+):(\d+)")
+_CHECKPOINT: Final = re.compile(r"(ft-[\da-f-]+):(\d+)")
 
 
-def job_and_step(id: str, step: int | None) -> tuple[str, int | None]:
-    """Part `ft-...:100` into the job and the step.
+def split_job_id(id: str, step: int | None) -> tuple[str, int | None]:
+    """Split `ft-...:100` into the id of the job and the step.
 
     Raises:
-        ValueError: The step is given twice.
+        ValueError: There are two steps.
     """
-    found = _WITH_STEP.fullmatch(id)
-    if found is None:
+    checkpoint = _CHECKPOINT.fullmatch(id)
+    if checkpoint is None:
         return id, step
     if step is not None:
         raise ValueError(f"id={id!r} names a step, and so does checkpoint_step={step!r}: leave one of them out")
-    return found[1], int(found[2])
+    return checkpoint[1], int(checkpoint[2])
 
 
-def checkpoint_type_of(given: Any) -> str:
-    """Return a type of checkpoint as a lower-case word, from one or from an enum.
+def parse_checkpoint_type(value: Any) -> str:
+    """Return a checkpoint type in lower case, from a string or an enum.
 
     Raises:
         ValueError: There is no such type.
     """
-    name = str(getattr(given, "value", given)).lower()
+    name = str(getattr(value, "value", value)).lower()
     if name not in CHECKPOINT_TYPES:
-        raise ValueError(f"checkpoint_type={given!r} must be one of {', '.join(CHECKPOINT_TYPES)}")
+        raise ValueError(f"checkpoint_type={value!r} must be one of {', '.join(CHECKPOINT_TYPES)}")
     return name
 
 
-def checkpoint_of(job: FinetuneResponse, kind: str) -> str | None:
-    """Return the service's word for what is to be downloaded; None leaves it to the service.
+def checkpoint_query(job: FinetuneResponse, checkpoint_type: str) -> str | None:
+    """Return the query parameter for a checkpoint type; None leaves it to the service.
 
     Raises:
-        ValueError: A model that was trained in full has no adapter.
+        ValueError: The model was trained in full and has no adapter.
     """
-    trained = job.training_type
-    if trained is not None and trained.is_full:
-        if kind != "default":
-            raise ValueError(f"checkpoint_type={kind!r}: {job.id} was trained in full, so there is only 'default'")
+    training = job.training_type
+    if training is not None and training.is_full:
+        if checkpoint_type != "default":
+            raise ValueError(f"checkpoint_type={checkpoint_type!r}: {job.id} was trained in full, so there is only 'default'")
         return "model_output_path"
-    if trained is not None and trained.is_lora:
-        return "merged" if kind == "default" else kind
-    return None if kind == "default" else kind
+    if training is not None and training.is_lora:
+        return "merged" if checkpoint_type == "default" else checkpoint_type
+    return None if checkpoint_type == "default" else checkpoint_type
 
 
-def target_of(output: Path | None, job: FinetuneResponse, id: str, step: int | None, probed: DownloadInfo) -> Path:
-    """Return where the archive is to stand: in a folder, or without an output, under a name made of the model's."""
+def archive_path(output: Path | None, job: FinetuneResponse, id: str, step: int | None, info: DownloadInfo) -> Path:
+    """Return the path of the archive: the output, or a name made from the model's in the output folder."""
     if output is not None and not output.is_dir():
         return output
-    ending = ".tar.gz" if "x-tar" in probed.content_type else ".tar.zst"
+    suffix = ".tar.gz" if "x-tar" in info.content_type else ".tar.zst"
     checkpoint = f"-checkpoint-{step}" if step else ""
-    return (output or Path()) / f"{normalized_name(job.model_output_name or id)}{checkpoint}{ending}"
+    return (output or Path()) / f"{normalized_name(job.model_output_name or id)}{checkpoint}{suffix}"

@@ -1,4 +1,4 @@
-"""Images: draw what a prompt describes."""
+"""Images: generated from a prompt."""
 
 from __future__ import annotations
 
@@ -36,36 +36,31 @@ def generate(
     disable_safety_checker: bool | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ImageResponse]:
-    """Draw images of a prompt. What is not given is not sent, so the model's own defaults apply.
+    """Generate images from a prompt. Parameters that are not passed are not sent, so the defaults of the model apply.
 
     Args:
         model: An image model, such as `black-forest-labs/FLUX.1-schnell`.
-        prompt: What to draw.
-        steps: Rounds of drawing, 1 to 50; more take longer.
+        prompt: Description of the image.
+        steps: Denoising steps, 1 to 50; more take longer.
         n: Number of images, 1 to 4.
         width: Pixels, a multiple of 8, mostly 256 to 1920.
-        height: Pixels, likewise.
-        aspect_ratio: Such as `16:9`, for the models that take no pixels.
-        seed: The same seed draws the same image.
-        negative_prompt: What not to draw.
-        guidance_scale: How closely to follow the prompt: 1 to 5 freely, 8 to 10 closely.
-        guidance: The same under the name that some models give it.
-        prompt_upsampling: Whether the model may embellish the prompt.
-        response_format: `base64` brings the image in the answer, `url` an address that is kept for a while.
+        height: Pixels, with the same limits.
+        aspect_ratio: Such as `16:9`, for models that do not take pixels.
+        seed: Seed for reproducible images.
+        negative_prompt: Description of what to avoid.
+        guidance_scale: Adherence to the prompt: 1 to 5 is loose, 8 to 10 strict.
+        guidance: The same, under its name in some models.
+        prompt_upsampling: Whether the model may extend the prompt.
+        response_format: `base64` returns the image itself, `url` a temporary address.
         output_format: `jpeg` or `png`.
-        image_url: An image to begin from.
-        image_base64: The same as base64, where the model takes it.
-        reference_images: Addresses of images whose look is followed.
-        image_loras: Styles to lay over the model.
-        disable_safety_checker: Whether to leave out the check for unsafe content.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        image_url: URL of an image to start from.
+        image_base64: The same image as base64, where the model takes it.
+        reference_images: URLs of images with the style to follow.
+        image_loras: LoRA adapters to apply.
+        disable_safety_checker: Whether to skip the check for unsafe content.
 
     Returns:
-        One entry of `data` for each image, with `url` or `b64_json`; `to_bytes()` gives the file of the latter.
-
-    Raises:
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came.
+        One entry of `data` for each image, with `url` or `b64_json`; `to_bytes()` decodes the latter.
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     return request("POST", "/v1/images/generations", _parse, params, options=options)

@@ -1,9 +1,9 @@
-"""The catalogue of models, and models of one's own that are added to it."""
+"""The catalogue of models, and the upload of custom models."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, response_parser
@@ -14,17 +14,13 @@ _parse_upload = response_parser(ModelUpload)
 
 
 def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -> Flow[ModelList]:
-    """List the models that can be called, sorted by name.
+    """List the available models, sorted by name.
 
     Args:
-        dedicated: Only those that can run on a dedicated endpoint.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        dedicated: Whether to list only models that can run on a dedicated endpoint.
 
     Returns:
-        A list of models, which also answers to `.data`. An entry that cannot be read is kept as far as it can.
-
-    Raises:
-        APIError: The service refused.
+        A list, with the same list as `.data`. An entry that is not valid is kept without validation.
     """
     models: ModelList = yield request("GET", "/v1/models", _read_models, options=options)
     if dedicated:
@@ -44,60 +40,43 @@ def upload(
     lora_model: str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ModelUpload]:
-    """Have the service fetch a model or an adapter of yours. The request is not repeated where it may have arrived.
+    """Upload a custom model or adapter from an address. The request is not retried where it may have been accepted.
 
     Args:
-        model_name: The name it is to have.
-        model_source: Where it is: a Hugging Face repository, or an S3 path or presigned address of an archive.
-        model_type: `model`, or `adapter` for the weights of a LoRA.
-        hf_token: A Hugging Face token, for a repository that is not public.
-        description: For people.
-        base_model: For an adapter: the serverless model that it goes with.
-        lora_model: For an adapter: the dedicated model that it goes with.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        model_name: The name of the new model.
+        model_source: A Hugging Face repository, or an S3 path or presigned URL of an archive.
+        model_type: `model`, or `adapter` for LoRA weights.
+        hf_token: A Hugging Face token, for a private repository.
+        description: A description of the model.
+        base_model: For an adapter: its serverless base model.
+        lora_model: For an adapter: its dedicated base model.
 
     Returns:
         The job, with `job_id` and `model_id`, at the top and in `data`.
 
     Raises:
-        ValueError: `base_model` or `lora_model` was given for a whole model, or both of them.
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came; the message says whether the upload may have been started.
+        ValueError: `base_model` or `lora_model` was passed for a full model, or both of them.
+        APIConnectionError: No response arrived; the message says whether the upload may have started.
     """
     if model_type == "model" and (base_model or lora_model):
-        raise ValueError('base_model and lora_model go with model_type="adapter" alone')
+        raise ValueError('base_model and lora_model require model_type="adapter"')
     if base_model and lora_model:
-        raise ValueError("an adapter goes with base_model or with lora_model, not with both")
+        raise ValueError("pass either base_model or lora_model, not both")
     params = {name: value for name, value in locals().items() if name != "options"}
-    described = request("POST", "/v1/models", _parse_upload, params, billable="models.list()", options=options)
-    return replace(described, secrets=(hf_token,)) if hf_token else described
-
-
-def _items(response: Response) -> list[Any]:
-    """The entries of a list, bare as the service sends it, or under `data` as gateways do."""
-    body = response.json()
-    items = body.get("data") if isinstance(body, dict) else body
-    if not isinstance(items, list):
-        raise ValueError("a list of models was expected")
-    return items
+    call = request("POST", "/v1/models", _parse_upload, params, billable="models.list()", options=options)
+    return replace(call, secrets=(hf_token,)) if hf_token else call
 
 
 def _read_models(response: Response) -> ModelList:
-    models = ModelList(_model(item) for item in _items(response))
+    models = ModelList.parse(response.json(), ModelObject)
     models.sort(key=lambda model: str(model.id or "").lower())
     return models
 
 
-def _model(item: Any) -> ModelObject:
-    try:
-        return ModelObject.model_validate(item)
-    except ValueError:
-        # One odd entry must not hide the others.
-        return ModelObject.model_construct(None, **(item if isinstance(item, dict) else {"id": str(item)}))
-
-
 def _read_names(response: Response) -> set[str]:
-    return {item["name"] for item in _items(response) if isinstance(item, dict) and isinstance(item.get("name"), str)}
+    return {
+        name for model in ModelList.parse(response.json(), ModelObject) if isinstance(name := getattr(model, "name", None), str)
+    }
 
 
 class Models(Resource[D, R]):

@@ -1,4 +1,4 @@
-"""Rerank: order documents by their relevance to a query."""
+"""Rerank: documents sorted by their relevance to a query."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ def create(
 
     Args:
         model: A rerank model, such as `Salesforce/Llama-Rank-V1`; most run on a dedicated endpoint.
-        query: What is searched for.
-        documents: Texts, or objects whose fields are ranked; not a mixture.
-        top_n: Number of results; all when None.
-        return_documents: Whether each result brings its document.
-        rank_fields: Fields of object documents to rank by; all when None.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        query: The search query.
+        documents: Either texts, or objects whose fields are ranked.
+        top_n: Maximum number of results; None returns all.
+        return_documents: Whether to include the document in each result.
+        rank_fields: Fields of object documents to rank by; None for all.
 
     Returns:
-        Results sorted by score, the best first; `index` is the document's position in `documents`.
+        Results sorted by descending score; `index` is the position in `documents`.
 
     Raises:
-        APIError: The service refused; most often the model needs a dedicated endpoint.
+        APIError: The service refused the request; most rerank models need a dedicated endpoint.
     """
     params = {
         "model": model,

@@ -1,4 +1,4 @@
-"""Videos: start a job, look at it, wait for it."""
+"""Videos: create a job, retrieve it, wait for it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import JobFailedError
-from together_adapters.resources.waiting import wait_for
+from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, request, response_parser, segment
+from together_adapters.types.job_status import is_failed
 from together_adapters.types.progress import Progress
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.videos import FrameImage, VideoJob, VideoMedia
 
 _PATH = "/v2/videos"
-_FAILED = frozenset({"failed", "cancelled", "canceled", "error", "expired"})
-_ENDED = _FAILED | {"completed"}
 _parse = response_parser(VideoJob)
 
 
@@ -41,35 +40,33 @@ def create(
     reference_images: Sequence[str] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[VideoJob]:
-    """Start making a video. It costs money once it has started, so the request is not repeated where it may have arrived.
+    """Create a video. This costs money, so the request is not retried where it may have been accepted.
 
     Args:
         model: A video model.
-        prompt: What to show, up to 32,000 characters.
+        prompt: Description of the video, up to 32,000 characters.
         height: Pixels.
         width: Pixels.
-        resolution: Such as `720p`, for the models that take no pixels.
-        ratio: Such as `16:9`, likewise.
-        seconds: Length in seconds, mostly 1 to 10.
+        resolution: Such as `720p`, for models that do not take pixels.
+        ratio: Such as `16:9`, for the same models.
+        seconds: Duration in seconds, mostly 1 to 10.
         fps: Frames per second, 15 to 60.
-        steps: Rounds of drawing, 10 to 50; more take longer.
-        seed: The same seed makes the same video.
-        guidance_scale: How closely to follow the prompt; 6 to 10 is advised.
+        steps: Denoising steps, 10 to 50; more take longer.
+        seed: Seed for reproducible videos.
+        guidance_scale: Adherence to the prompt; 6 to 10 is recommended.
         output_format: `MP4` or `WEBM`.
-        output_quality: How strongly the video is compressed.
-        negative_prompt: What not to show.
-        generate_audio: Whether it has sound.
-        media: Images, videos and sounds that it is made from.
-        frame_images: Images at given frames; `media` has them for newer models.
-        reference_images: Addresses of images whose look is followed; likewise.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        output_quality: Strength of the compression.
+        negative_prompt: Description of what to avoid.
+        generate_audio: Whether the video has sound.
+        media: Images, videos and audio as input.
+        frame_images: Images at specific frames; newer models take them in `media`.
+        reference_images: URLs of images with the style to follow; newer models take them in `media`.
 
     Returns:
-        The job; some services give its `id` alone. `wait` brings it to its end.
+        The job; some versions of the service return only its `id`. `wait` waits for the video.
 
     Raises:
-        APIStatusError: The service refused.
-        APIConnectionError: No answer came; the message says whether the job may have been started.
+        APIConnectionError: No response arrived; the message says whether the job may have been created.
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     params["seconds"] = None if seconds is None else str(seconds)
@@ -77,17 +74,13 @@ def create(
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[VideoJob]:
-    """Look at a video's job.
+    """Retrieve the job of a video.
 
     Args:
-        id: As `create` gave it.
-        **options: `extra_body`, `extra_headers`, `extra_query`, `timeout`.
+        id: The job's id.
 
     Returns:
-        The job as it is now; `outputs.video_url` when it is completed.
-
-    Raises:
-        NotFoundError: There is no such video.
+        The job; `outputs.video_url` when it has completed.
     """
     return request("GET", f"{_PATH}/{segment(id, 'id')}", _parse, options=options)
 
@@ -101,51 +94,31 @@ def wait(
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
 ) -> Flow[VideoJob]:
-    """Wait until a video is finished.
+    """Wait until a video has completed.
 
     Args:
-        id: As `create` gave it.
-        poll_interval: Seconds between two looks.
-        timeout: Seconds to wait at most; None waits as long as it takes.
-        progress: Called whenever the status has changed; `stage` is the status.
-        extra_headers: Headers for each look.
-        extra_query: Query parameters for each look.
+        id: The job's id.
+        extra_headers: Headers for each request.
+        extra_query: Query parameters for each request.
 
     Returns:
         The completed job, with `outputs.video_url`.
 
     Raises:
         JobFailedError: The job failed or was cancelled; `completed` is the job.
-        APITimeoutError: The time is up; the job goes on.
-        NotFoundError: There is no such video.
     """
-    look = retrieve(id, extra_headers=extra_headers, extra_query=extra_query)
-    job = yield from wait_for(
-        look,
-        done=lambda job: _status(job) in _ENDED,
+    job = yield from wait_for_job(
+        retrieve(id, extra_headers=extra_headers, extra_query=extra_query),
+        f"video {id}",
         poll_interval=poll_interval,
         timeout=timeout,
         progress=progress,
-        describe=lambda job: Progress(float(_status(job) in _ENDED), 1.0, job.status or "unknown"),
-        name=f"video {id}",
     )
-    if _status(job) in _FAILED:
-        raise _failed(id, job)
+    if is_failed(job.status):
+        reason = (job.error and (job.error.message or job.error.code)) or "the service gave no reason"
+        code = job.error.code if job.error else None
+        raise JobFailedError(f"video {id} ended as {job.status}: {reason}", code=code, body=job.model_dump(), completed=job)
     return job
-
-
-def _status(job: VideoJob) -> str:
-    return (job.status or "").lower()
-
-
-def _failed(id: str, job: VideoJob) -> JobFailedError:
-    reason = (job.error and (job.error.message or job.error.code)) or "no reason was given"
-    return JobFailedError(
-        f"video {id} ended as {job.status}: {reason}",
-        code=job.error.code if job.error else None,
-        body=job.model_dump(),
-        completed=job,
-    )
 
 
 class Videos(Resource[D, R]):

@@ -1,20 +1,30 @@
-"""Waiting for a job, described once for everything that takes its time: videos, validation, fine-tunes, batches, evaluations."""
+"""Waiting for a job, described once for fine-tunes, batches, evaluations, videos and the validation of files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from together_adapters.errors import APITimeoutError
 from together_adapters.transport.call import Call, Flow, Sleep
+from together_adapters.types.job_status import is_final
 from together_adapters.types.progress import Progress
 
 T = TypeVar("T")
 
-_FIRST: Final = 0.5
+_FIRST_INTERVAL: Final = 0.5
 _GROWTH: Final = 1.5
-_LONGEST: Final = 5.0
+_MAX_INTERVAL: Final = 5.0
+
+
+class HasStatus(Protocol):
+    """A job of any kind."""
+
+    status: str | None
+
+
+J = TypeVar("J", bound=HasStatus)
 
 
 def wait_for(
@@ -28,46 +38,71 @@ def wait_for(
     name: str = "the job",
     clock: Callable[[], float] = time.monotonic,
 ) -> Flow[T]:
-    """Ask for a job again and again until it has ended, well or badly.
-
-    It tells `progress` whenever what `describe` says has changed, and once at the end. What a job's end means is the caller's.
+    """Retrieve a job repeatedly until it has ended, with or without success; the caller decides what its end means.
 
     Args:
-        retrieve: The call that shows the job as it is.
+        retrieve: The call that returns the job.
         done: Whether a job has ended.
-        poll_interval: Seconds between two looks; None for 0.5 at first, growing to 5.
-        timeout: Seconds until it gives up, or None for never. The job is looked at once at least, and once more at the end.
-        progress: Called with every change.
-        describe: Says in a `Progress` how far a job has come.
-        name: What is waited for, in the message of a timeout.
+        poll_interval: Seconds between two requests; None starts at 0.5 and grows to 5.
+        timeout: Seconds until waiting ends; None waits without limit. The job is retrieved at least once, and again at the end.
+        progress: Called whenever the result of `describe` has changed, and at the end.
+        describe: Returns the progress of a job.
+        name: The job's name in the message of a timeout.
         clock: Counts seconds.
 
     Returns:
-        The job as it ended.
+        The job after its end.
 
     Raises:
-        APITimeoutError: The time is up; the job itself goes on. `completed` is the job as last seen.
+        APITimeoutError: The timeout has passed; the job continues. `completed` is the job as last retrieved.
         ValueError: The interval is not positive.
     """
     if poll_interval is not None and poll_interval <= 0:
         raise ValueError("poll_interval must be more than 0 seconds")
-    pause, growth, longest = (_FIRST, _GROWTH, _LONGEST) if poll_interval is None else (poll_interval, 1.0, poll_interval)
-    began = clock()
-    told: Progress | None = None
+    interval, growth, max_interval = (
+        (_FIRST_INTERVAL, _GROWTH, _MAX_INTERVAL) if poll_interval is None else (poll_interval, 1.0, poll_interval)
+    )
+    start = clock()
+    previous: Progress | None = None
     while True:
         job: T = yield retrieve
-        now = describe(job)
-        if progress and now != told:
-            progress(now)
-        told = now
+        current = describe(job)
+        if progress and current != previous:
+            progress(current)
+        previous = current
         if done(job):
             return job
-        left = pause if timeout is None else timeout - (clock() - began)
-        if left <= 0:
+        remaining = interval if timeout is None else timeout - (clock() - start)
+        if remaining <= 0:
             raise APITimeoutError(
-                f"{name} had not ended after {timeout:g} seconds (it is at {now.stage!r}). It goes on and is not cancelled: "
-                "wait again, with a longer timeout if need be",
+                f"{name} had not ended after {timeout:g} seconds (its status is {current.stage!r}). It continues and is not "
+                "cancelled: wait again, with a longer timeout if necessary",
                 completed=job,
             )
-        yield Sleep(min(pause, left))
-        pause = min(pause * growth, longest)
+        yield Sleep(min(interval, remaining))
+        interval = min(interval * growth, max_interval)
+
+
+def wait_for_job(
+    retrieve: Call[J],
+    name: str,
+    *,
+    poll_interval: float | None,
+    timeout: float | None,
+    progress: Callable[[Progress], None] | None,
+    describe: Callable[[J], Progress] | None = None,
+) -> Flow[J]:
+    """Wait until the status of a job is final. By default, its progress is 0 or 1."""
+
+    def describe_status(job: J) -> Progress:
+        return Progress(float(is_final(job.status)), 1.0, job.status or "unknown")
+
+    return wait_for(
+        retrieve,
+        done=lambda job: is_final(job.status),
+        poll_interval=poll_interval,
+        timeout=timeout,
+        progress=progress,
+        describe=describe or describe_status,
+        name=name,
+    )

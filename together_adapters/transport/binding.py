@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, ParamSpec, TypeVar, overload
 
 from together_adapters.transport.call import Call, Flow, RawResponse
-from together_adapters.types.requests import RequestOptions
+from together_adapters.types.requests import RequestOptions, attribute_docs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,14 +105,22 @@ class method(Generic[P, T]):
     The method's docstring is the builder's, completed by `document`.
     """
 
-    def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]], *, defaults: Mapping[str, Any] = {}) -> None:
+    def __init__(
+        self,
+        build: Callable[P, Call[T]] | Callable[P, Flow[T]],
+        *,
+        described_by: Sequence[type] = (),
+        defaults: Mapping[str, Any] = {},
+    ) -> None:
         """Binds a builder.
 
         Args:
             build: The builder.
-            defaults: Defaults of keywords that come from a TypedDict, for the signature; None where there is none.
+            described_by: TypedDicts whose docstrings describe the keywords of `**params`.
+            defaults: Defaults of these keywords, for the signature; None where there is none.
         """
         self._build = build
+        self._docs = attribute_docs(*described_by)
         self._defaults = defaults
         self._methods: dict[str, Callable[..., Any]] = {}
 
@@ -128,24 +136,23 @@ class method(Generic[P, T]):
     def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
-            document(self._build, _signature(self._build, "{}", self._defaults).parameters)
+            document(self._build, _signature(self._build, "{}", self._defaults).parameters, self._docs)
             return self._build
         returns = obj._driver.returns
         if returns not in self._methods:
+            document(self._build, _signature(self._build, returns, self._defaults).parameters, self._docs)
             self._methods[returns] = _bind(self._build, returns, self._defaults)
         return MethodType(self._methods[returns], obj)
 
 
 def _bind(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> Callable[..., Any]:
     """Returns a builder as a method that performs what it describes, with one flavour's signature."""
-    signature = _signature(build, returns, defaults)
-    document(build, signature.parameters)
 
     @wraps(build)
     def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._driver.perform(build(*args, **kwargs))
 
-    perform.__signature__ = signature  # type: ignore[attr-defined]
+    perform.__signature__ = _signature(build, returns, defaults)  # type: ignore[attr-defined]
     return perform
 
 
@@ -161,12 +168,21 @@ def _signature(build: Callable[..., Any], returns: str, defaults: Mapping[str, A
     )
 
 
-def expand_keywords(function: F, defaults: Mapping[str, Any] = {}) -> F:
-    """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword."""
-    parameters = _keywords(function, defaults)
-    function.__signature__ = inspect.signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
-    document(function, [parameter.name for parameter in parameters])
-    return function
+def expand_keywords(*described_by: type, defaults: Mapping[str, Any] = {}) -> Callable[[F], F]:
+    """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword.
+
+    Args:
+        *described_by: TypedDicts whose docstrings describe the keywords.
+        defaults: Defaults of the keywords; None where there is none.
+    """
+
+    def expand(function: F) -> F:
+        parameters = _keywords(function, defaults)
+        function.__signature__ = inspect.signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
+        document(function, [parameter.name for parameter in parameters], attribute_docs(*described_by))
+        return function
+
+    return expand
 
 
 def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
@@ -189,7 +205,7 @@ def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list
     ]
 
 
-_OPTION_DOCS = dict(line.strip().split(": ", 1) for line in (RequestOptions.__doc__ or "").splitlines() if ": " in line)
+_OPTION_DOCS = attribute_docs(RequestOptions)
 _WAIT_DOCS = {
     "poll_interval": "Seconds between two status requests.",
     "timeout": "Seconds until waiting ends with an `APITimeoutError`; None waits without limit. The job itself continues.",
@@ -201,23 +217,22 @@ _ERROR_DOCS = {
 }
 
 
-def document(function: Any, parameters: Collection[str]) -> None:
+def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[str, str] = {}) -> None:
     """Completes a function's docstring with the entries that all methods share, so that resources need not repeat them.
 
+    - `Args` gets the descriptions of those keywords that come from a TypedDict.
     - With request options, `Args` gets `extra_body`, `extra_headers`, `extra_query` and `timeout`, as `RequestOptions` describes
       them. A builder that describes its `**options` itself gets none of them.
     - With `poll_interval`, which is waiting for a job, `Args` gets `poll_interval`, `timeout` and `progress`.
-    - In both cases `Raises` gets `APIStatusError`, unless the docstring has an entry for that or for `APIError`, and
+    - With options or waiting, `Raises` gets `APIStatusError`, unless the docstring has an entry for that or for `APIError`, and
       `APIConnectionError`.
 
     An entry that the docstring has is kept and not repeated; a section that it lacks is added. A second time changes nothing.
     """
-    if "poll_interval" in parameters:
-        arguments = {name: text for name, text in _WAIT_DOCS.items() if name in parameters}
-    elif "extra_body" in parameters:
-        arguments = _OPTION_DOCS
-    else:
+    if not {"poll_interval", "extra_body"} & set(parameters):
         return
+    docs = {**keyword_docs, **_OPTION_DOCS, **(_WAIT_DOCS if "poll_interval" in parameters else {})}
+    arguments = {name: text for name, text in docs.items() if name in parameters}
     doc = inspect.cleandoc(function.__doc__ or "")
     entries = {line.partition(":")[0].strip() for line in doc.splitlines()}
     if "**options" not in entries and "**params" not in entries:

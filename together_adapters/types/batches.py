@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from together_adapters.types.response import ResponseList, ResponseModel
-
-FINAL: Final = frozenset({"COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCELED"})
 
 
 class BatchJob(ResponseModel):

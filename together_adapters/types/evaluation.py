@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
 from together_adapters.types.masking import MaskedResponse
 from together_adapters.types.response import ResponseList, ResponseModel
-
-FAILED: Final = frozenset({"error", "user_error", "cancelled", "canceled"})
-ENDED: Final = FAILED | {"completed"}
 
 
 class EvaluationCreateResponse(ResponseModel):

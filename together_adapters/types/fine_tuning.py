@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
 
+from together_adapters.types.job_status import FAILED  # noqa: F401
 from together_adapters.types.masking import MaskedResponse
 from together_adapters.types.progress import Progress
 from together_adapters.types.response import ResponseList, ResponseModel
 
-FAILED: Final = frozenset({"error", "user_error", "cancelled", "canceled"})
-ENDED: Final = FAILED | {"completed"}
 NANODOLLARS: Final = 1_000_000_000
 """Of a dollar. A job's `total_price` is counted in these, an estimate in dollars."""
 
@@ -284,7 +283,7 @@ class FullTrainingLimits(ResponseModel):
     max_batch_size: int | None = None
     max_batch_size_dpo: int | None = None
 
-    def largest_batch(self, method: str) -> int | None:
+    def max_batch_size_for(self, method: str) -> int | None:
         """The largest batch of a method. Where the service does not say it for DPO, half of the other, in eights."""
         if method != "dpo" or self.max_batch_size is None:
             return self.max_batch_size

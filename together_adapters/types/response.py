@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +25,20 @@ M = TypeVar("M", bound=ResponseModel)
 class ResponseList(list[M]):
     """A plain list, as the `together` 1.x SDK returns it, with the `.data` of later SDKs."""
 
+    @classmethod
+    def parse(cls, body: Any, model: type[M]) -> Self:
+        """Read a JSON array, as the service sends it, or one in `data`, as gateways do; null is empty.
+
+        An entry that is not valid does not hide the others: it is kept without validation.
+
+        Raises:
+            ValueError: There is no array.
+        """
+        items = body.get("data") if isinstance(body, dict) else body
+        if not isinstance(items, list | None):
+            raise ValueError(f"a list was expected, not {type(items).__name__}")
+        return cls(_parse_entry(item, model) for item in items or ())
+
     @property
     def data(self) -> list[M]:
         """The list itself."""
@@ -33,6 +47,16 @@ class ResponseList(list[M]):
     def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
         """Return every entry as a dict."""
         return [entry.model_dump(**kwargs) for entry in self]
+
+
+def _parse_entry(item: Any, model: type[M]) -> M:
+    fields = item if isinstance(item, dict) else {"id": str(item)}
+    for candidate in (item, {name: value for name, value in fields.items() if value is not None}):
+        try:
+            return model.model_validate(candidate)
+        except ValueError:
+            continue
+    return model.model_construct(None, **fields)
 
 
 class PromptTokensDetails(ResponseModel):

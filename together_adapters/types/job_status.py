@@ -1,0 +1,17 @@
+"""The statuses with which jobs end: fine-tuning, evaluations, videos and batches, each in its own letter case."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FAILED: Final = frozenset({"error", "user_error", "failed", "expired", "cancelled", "canceled"})
+
+
+def is_failed(status: str | None) -> bool:
+    """Whether a job with this status has ended without success."""
+    return (status or "").lower() in FAILED
+
+
+def is_final(status: str | None) -> bool:
+    """Whether a job with this status has ended."""
+    return is_failed(status) or (status or "").lower() == "completed"
