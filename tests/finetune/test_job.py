@@ -105,7 +105,7 @@ def test_a_model_that_is_not_there_yet(launch: Launch, flavour: Flavour, train: 
     for hand_over in (job.chat_model, job.llama_llm):
         with pytest.raises(JobFailedError, match=r"no model to talk to yet.*wait"):
             hand_over()
-    with pytest.raises(APITimeoutError, match="goes on"):
+    with pytest.raises(APITimeoutError, match="continues"):
         flavour.run(job.wait(poll_interval=0.02, timeout=0.1))
 
 

@@ -14,7 +14,7 @@ from tests.conftest import Flavour
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.errors import APIConnectionError, APIResponseValidationError, DatasetError, JobFailedError, NotFoundError
 from together_adapters.resources import batch_files
-from together_adapters.resources.batch_files import in_order, write_input
+from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.types.batches import BatchJob
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
@@ -135,7 +135,7 @@ def test_an_input_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("requests", "match"), [
-    ([("", {})], "1 to 64"), ([("x" * 65, {})], "1 to 64"), ([(1, {})], "1 to 64"), ([{"body": {}}], "1 to 64"), ([("a", {}), ("a", {})], "twice"),
+    ([("", {})], "1 to 64"), ([("x" * 65, {})], "1 to 64"), ([(1, {})], "1 to 64"), ([{"body": {}}], "1 to 64"), ([("a", {}), ("a", {})], "not unique"),
     ([("a", [1])], "object"), ([], "at least"), ([("a", {"x": float("nan")})], "JSON"), ([("a", {"x": object()})], "JSON"), (["text"], "object"),
     (({"m": 1} for _ in range(50_001)), "50,000"),
 ])  # fmt: skip
@@ -159,7 +159,7 @@ def test_results_in_order() -> None:
         {"custom_id": "zz", "response": {"status_code": 200, "body": {}}}, {"custom_id": "f", "response": {"body": None}},
     ])  # fmt: skip
     errors = b'{"custom_id": "b", "error": "text"}\n\n{"custom_id": "a", "error": {"message": "later repeated"}}\n'
-    results = in_order(asked, output, errors)
+    results = read_results(asked, output, errors)
     assert [result.custom_id for result in results] == ["a", "b", "c", "d", "e", "f", "zz"]
     by_name = {result.custom_id: result for result in results}
     assert by_name["a"].ok and by_name["a"].body == {"x": 1}
@@ -168,7 +168,7 @@ def test_results_in_order() -> None:
     assert by_name["e"].error and by_name["e"].error["code"] == "missing"
     assert not by_name["f"].ok
     assert by_name["zz"].request is None and by_name["c"].request == {"n": "c"}
-    assert [result.custom_id for result in in_order(None, output, b"")] == ["c", "a", "d", "zz", "f"]
+    assert [result.custom_id for result in read_results(None, output, b"")] == ["c", "a", "d", "zz", "f"]
 
 
 @pytest.mark.parametrize("text", [b"{", b"[1]", b"\xff"])

@@ -79,7 +79,7 @@ def test_a_replica_limit_by_itself_keeps_the_other(
 
 
 def test_changing_nothing_is_refused(flavour: Any, emulator: Emulator) -> None:
-    with pytest.raises(ValueError, match="nothing to change"):
+    with pytest.raises(ValueError, match="nothing to update"):
         flavour.run(flavour.client().endpoints.update("endpoint-1"))
     assert emulator.requests == []
 

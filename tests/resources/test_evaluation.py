@@ -75,7 +75,7 @@ def test_raw_parameters_travel_as_they_are(flavour: Any, canned: Any) -> None:
         ({**COMPARE, "labels": ["a"]}, "labels"),
         ({**COMPARE, "pass_threshold": 1}, "pass_threshold"),
         ({**COMPARE, "model_to_evaluate": "x"}, "model_to_evaluate"),
-        ({**COMPARE, "model_b": {"model": "x"}}, "model_b needs"),
+        ({**COMPARE, "model_b": {"model": "x"}}, "model_b requires"),
     ],
 )
 def test_what_does_not_belong_is_refused(given: Any, words: str, flavour: Any, canned: Any) -> None:

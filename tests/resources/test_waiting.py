@@ -72,7 +72,9 @@ def test_progress_is_told_with_each_change() -> None:
 
 def test_it_gives_up_with_the_job_as_last_seen() -> None:
     clock = Clock()
-    with pytest.raises(APITimeoutError, match=r"job 1 had not ended after 5 seconds \(it is at 'a'\). It goes on") as raised:
+    with pytest.raises(
+        APITimeoutError, match=r"job 1 had not ended after 5 seconds \(its status is 'a'\). It continues"
+    ) as raised:
         run(["a"] * 9, clock, timeout=5)
     assert (clock.now, raised.value.completed) == (5.0, "a")
 

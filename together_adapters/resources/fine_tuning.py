@@ -99,9 +99,9 @@ def create(
     if model_limits is None:
         limits = yield request("GET", f"{_PATH}/models/limits", _parse_limits, query={"model_name": model_name}, options=options)
     else:
-        limits = FinetuneModelLimits.model_validate(
-            model_limits.model_dump() if hasattr(model_limits, "model_dump") else model_limits
-        )
+        # A model of another library may be passed, too.
+        dump = getattr(model_limits, "model_dump", None)
+        limits = FinetuneModelLimits.model_validate(dump() if dump else model_limits)
     body = job_body(job_params, limits)
     if verbose:
         _log.info("fine-tuning job: %s", mask_secrets(body))

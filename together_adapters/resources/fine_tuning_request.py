@@ -42,6 +42,7 @@ _EARLY_STOPPING_RANGES: Final = {
     "early_stopping_warmup_evals": (0, None),
     "early_stopping_min_delta": (0, None),
 }
+_DEFAULT_LEARNING_RATE: Final = TRAINING_DEFAULTS.get("learning_rate")
 _JOB_DEFAULTS: Final = {"validation_file": "", "model": None, "suffix": None, "training_method": "sft"}
 
 Params = Mapping[str, Any]
@@ -94,7 +95,7 @@ def job_body(params: Params, limits: FinetuneModelLimits) -> dict[str, Any]:
         maximum = limits.max_seq_length_dpo if method == "dpo" else limits.max_seq_length_sft
         minimum = limits.min_max_seq_length or 1
         check_range("max_seq_length", params["max_seq_length"], minimum, maximum, f"{method} training of {model}")
-    learning_rate = TRAINING_DEFAULTS["learning_rate"] if params["learning_rate"] is None else params["learning_rate"]
+    learning_rate = _DEFAULT_LEARNING_RATE if params["learning_rate"] is None else params["learning_rate"]
     check_range("learning_rate", learning_rate, limits.min_learning_rate or 0, limits.max_learning_rate, model)
     if params["train_vision"] and limits.supports_vision is False:
         raise ValueError(f"train_vision=True: {model} does not support images")

@@ -68,14 +68,16 @@ def upload(
 
 
 def _read_models(response: Response) -> ModelList:
-    models = ModelList.parse(response.json(), ModelObject)
+    models = ModelList.parse(response.json(), ModelObject, nullable=False)
     models.sort(key=lambda model: str(model.id or "").lower())
     return models
 
 
 def _read_names(response: Response) -> set[str]:
     return {
-        name for model in ModelList.parse(response.json(), ModelObject) if isinstance(name := getattr(model, "name", None), str)
+        name
+        for model in ModelList.parse(response.json(), ModelObject, nullable=False)
+        if isinstance(name := getattr(model, "name", None), str)
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from together_adapters.errors import APITimeoutError
 from together_adapters.transport.call import Call, Flow, Sleep
-from together_adapters.types.job_status import is_final
+from together_adapters.types.job_status import HasStatus, is_final
 from together_adapters.types.progress import Progress
 
 T = TypeVar("T")
@@ -16,12 +16,6 @@ T = TypeVar("T")
 _FIRST_INTERVAL: Final = 0.5
 _GROWTH: Final = 1.5
 _MAX_INTERVAL: Final = 5.0
-
-
-class HasStatus(Protocol):
-    """A job of any kind."""
-
-    status: str | None
 
 
 J = TypeVar("J", bound=HasStatus)

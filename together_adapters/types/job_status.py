@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 FAILED: Final = frozenset({"error", "user_error", "failed", "expired", "cancelled", "canceled"})
+
+
+class HasStatus(Protocol):
+    """A job of any kind."""
+
+    status: str | None
 
 
 def is_failed(status: str | None) -> bool:

@@ -26,8 +26,8 @@ class ResponseList(list[M]):
     """A plain list, as the `together` 1.x SDK returns it, with the `.data` of later SDKs."""
 
     @classmethod
-    def parse(cls, body: Any, model: type[M]) -> Self:
-        """Read a JSON array, as the service sends it, or one in `data`, as gateways do; null is empty.
+    def parse(cls, body: Any, model: type[M], *, nullable: bool = True) -> Self:
+        """Read a JSON array, as the service sends it, or one in `data`, as gateways do; null is empty where it is allowed.
 
         An entry that is not valid does not hide the others: it is kept without validation.
 
@@ -35,7 +35,7 @@ class ResponseList(list[M]):
             ValueError: There is no array.
         """
         items = body.get("data") if isinstance(body, dict) else body
-        if not isinstance(items, list | None):
+        if not isinstance(items, list) and not (items is None and nullable):
             raise ValueError(f"a list was expected, not {type(items).__name__}")
         return cls(_parse_entry(item, model) for item in items or ())
 
