@@ -21,7 +21,7 @@ def test_the_life_of_an_endpoint(run: Run, emulator: Emulator) -> None:
     assert run("endpoints", "start", id, "--no-wait").out == f"{id}\n"
     changed = run("endpoints", "update", id, "--max-replicas", 3, "--min-replicas", 0, "--json").json
     assert changed["autoscaling"] == {"min_replicas": 0, "max_replicas": 3}
-    assert "nothing to update" in one_error(run("endpoints", "update", id, code=2))
+    assert "nothing to change" in one_error(run("endpoints", "update", id, code=2))
     assert id in run("endpoints", "list", "--mine", "true", "--type", "dedicated").out
     assert id in {item["id"] for item in run("endpoints", "list", "--usage-type", "on-demand", "--json").json}
     assert run("endpoints", "delete", id).out == f"{id}\n"

@@ -233,12 +233,11 @@ def progress_text(job: FinetuneResponse, now: datetime | None = None) -> str:
 
     It comes from the completed steps, or from the service's estimate of the remaining time.
     """
-    from together_adapters.types.fine_tuning import FAILED
+    from together_adapters.types.job_status import is_failed
 
-    status = (job.status or "").lower()
-    if status == "completed":
+    if (job.status or "").lower() == "completed":
         return "completed"
-    if status in FAILED:
+    if is_failed(job.status):
         return ""
     remaining = _seconds_remaining(job)
     share = _completed_share(job, remaining, now or datetime.now(UTC))

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
 
-from together_adapters.types.job_status import FAILED  # noqa: F401
 from together_adapters.types.masking import MaskedResponse
 from together_adapters.types.progress import Progress
 from together_adapters.types.response import ResponseList, ResponseModel
