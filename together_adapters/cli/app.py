@@ -64,7 +64,7 @@ class _Root(LazyGroup):
     cls=_Root,
     package="together_adapters.cli",
     lazy=COMMANDS,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100, "show_default": True},
 )
 @click.option("--api-key", metavar="KEY", help="API key. Prefer TOGETHER_API_KEY, which process lists do not show.")
 @click.option("--base-url", metavar="URL", help="URL of the API. Default: TOGETHER_BASE_URL, or the Together API.")

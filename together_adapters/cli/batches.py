@@ -27,13 +27,15 @@ def batches() -> None:
     """Create and manage batch jobs: many requests, processed within a day at a lower price."""
 
 
+batches.add_call("retrieve", "id", "batches.retrieve", "Show the details of a batch.")
+batches.add_call("cancel", "id", "batches.cancel", "Cancel a batch. Completed requests remain in its output file.")
+
+
 @batches.command("create")
 @click.argument("file")
-@click.option(
-    "--endpoint", default="chat.completions", show_default=True, metavar="NAME", help=f"{', '.join(_ENDPOINTS)}, or a path."
-)
+@click.option("--endpoint", default="chat.completions", metavar="NAME", help=f"{', '.join(_ENDPOINTS)}, or a path.")
 @click.option("--model", "model_id", metavar="NAME", help="Model for requests that name none.")
-@click.option("--completion-window", default="24h", show_default=True, metavar="TIME", help="Time limit of the batch.")
+@click.option("--completion-window", default="24h", metavar="TIME", help="Time limit of the batch.")
 @click.option("--priority", type=int, metavar="N", help="Priority among the batches of the account.")
 @wait_option("completed")
 def create(session: Session, /, file: str, endpoint: str, wait: bool, **options: Any) -> Any:
@@ -55,20 +57,6 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
 def list_batches(session: Session) -> Result:
     """List the batches of the account."""
     return Result(session.client.batches.list(), _BATCHES)
-
-
-@batches.command("retrieve")
-@click.argument("id")
-def retrieve(session: Session, id: str) -> Any:
-    """Show the details of a batch."""
-    return session.client.batches.retrieve(id)
-
-
-@batches.command("cancel")
-@click.argument("id")
-def cancel(session: Session, id: str) -> Any:
-    """Cancel a batch. Completed requests remain in its output file."""
-    return session.client.batches.cancel(id)
 
 
 @batches.command("wait")
@@ -99,13 +87,11 @@ def results(session: Session, id: str, source: Path | None, output: Path | None,
 
 
 _BATCHES: Final = Table(
-    (
-        Column("Batch ID", "id", no_wrap=True),
-        Column("Status", lambda batch: (batch.status or "").lower()),
-        Column("Done", "progress", "{:.0f} %".format, right=True),
-        Column("Endpoint", "endpoint", drop=2),
-        Column("Created at", "created_at", format_time, drop=1),
-        Column("Output file", "output_file_id", drop=3),
-    ),
+    Column("Batch ID", "id", no_wrap=True),
+    Column("Status", lambda batch: (batch.status or "").lower()),
+    Column("Done", "progress", "{:.0f} %".format, right=True),
+    Column("Endpoint", "endpoint", drop=2),
+    Column("Created at", "created_at", format_time, drop=1),
+    Column("Output file", "output_file_id", drop=3),
     empty="No batches.",
 )

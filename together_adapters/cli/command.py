@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,10 +71,16 @@ class Session:
 
 
 class Command(click.Command):
-    """A command with `--json`. Its function takes the session first, and what it returns is printed."""
+    """A command with `--json`. Its function takes the session first, and what it returns is printed.
+
+    Examples in its docstring are shown below its options.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        text, separator, examples = (self.help or "").partition("\n\nExample")
+        if separator:
+            self.help, self.epilog = text, f"\b\nExample{examples}"
         self.params.append(
             click.Option(["--json"], is_flag=True, expose_value=False, callback=_set_json, help="Print one JSON document.")
         )
@@ -94,6 +101,14 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+    def add_call(self, name: str, argument: str, method: str, help: str) -> None:
+        """Adds a command that passes its argument to a method of the client, such as `files.retrieve`, and prints the response."""
+
+        @self.command(name, help=help)
+        @click.argument(argument)
+        def call(session: Session, **arguments: Any) -> Any:
+            return attrgetter(method)(session.client)(*arguments.values())
 
 
 class LazyGroup(Group):

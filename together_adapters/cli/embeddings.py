@@ -17,7 +17,7 @@ from together_adapters.cli.progress import spinner
 @click.argument("texts", nargs=-1, required=True)
 @click.option("--model", required=True, metavar="NAME", help="Embedding model.")
 @click.option("--dimensions", type=COUNT, metavar="N", help="Length of the vectors, for models that support it.")
-@click.option("--batch-size", type=COUNT, default=128, show_default=True, metavar="N", help="Texts per request.")
+@click.option("--batch-size", type=COUNT, default=128, metavar="N", help="Texts per request.")
 def embeddings(session: Session, texts: Sequence[str], **options: Any) -> Result:
     """Create embeddings of TEXTS; - reads a text from each line of stdin.
 
@@ -34,7 +34,7 @@ def embeddings(session: Session, texts: Sequence[str], **options: Any) -> Result
             Column("Dimensions", lambda item: len(item.embedding), right=True),
             Column("Vector", "embedding", _first_numbers),
         )
-        Table(columns)(response.data)
+        Table(*columns)(response.data)
         if response.usage and response.usage.prompt_tokens:
             note(f"{response.usage.prompt_tokens:,} tokens")
 

@@ -12,19 +12,12 @@ from together_adapters.cli.output import Result, write
 
 
 @click.command("emulator", cls=Command)
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="Port to listen on. Default: a free port.")
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="Port to listen on; 0: a free port.")
 @click.option("--strict", is_flag=True, help="Reject unknown parameters with status 422.")
 @click.option("--api-key", metavar="KEY", help="The only accepted key. Default: any key but `invalid` and `bad...`.")
 @click.option("--allow-code-execution", is_flag=True, help="Let the code interpreter run code on this machine.")
-@click.option(
-    "--job-seconds",
-    type=click.FloatRange(0),
-    default=1.5,
-    show_default=True,
-    metavar="SECONDS",
-    help="Duration of a fine-tuning job.",
-)
+@click.option("--job-seconds", type=click.FloatRange(0), default=1.5, metavar="SECONDS", help="Duration of a fine-tuning job.")
 def emulator(
     session: Session, host: str, port: int, strict: bool, api_key: str | None, allow_code_execution: bool, job_seconds: float
 ) -> None:

@@ -27,24 +27,20 @@ _GPUS: Final = {
 }
 _FAILED: Final = ("ERROR", "FAILED")
 _ENDPOINTS: Final = Table(
-    (
-        Column("ID", "id", no_wrap=True),
-        Column("Name", "name", drop=2),
-        Column("Model", "model", drop=1),
-        Column("Type", "type", drop=3),
-        Column("State", "state"),
-        Column("Created at", "created_at", format_time, drop=4),
-    ),
+    Column("ID", "id", no_wrap=True),
+    Column("Name", "name", drop=2),
+    Column("Model", "model", drop=1),
+    Column("Type", "type", drop=3),
+    Column("State", "state"),
+    Column("Created at", "created_at", format_time, drop=4),
     empty="No endpoints.",
 )
 _HARDWARE: Final = Table(
-    (
-        Column("ID", "id", no_wrap=True),
-        Column("GPUs", "specs.gpu_count", right=True),
-        Column("Memory", "specs.gpu_memory", "{:g} GB".format, right=True),
-        Column("Price per hour", "pricing.cents_per_minute", lambda cents: f"${cents * 60 / 100:,.2f}", right=True),
-        Column("Availability", "availability.status"),
-    ),
+    Column("ID", "id", no_wrap=True),
+    Column("GPUs", "specs.gpu_count", right=True),
+    Column("Memory", "specs.gpu_memory", "{:g} GB".format, right=True),
+    Column("Price per hour", "pricing.cents_per_minute", lambda cents: f"${cents * 60 / 100:,.2f}", right=True),
+    Column("Availability", "availability.status"),
     empty="No hardware.",
 )
 
@@ -54,17 +50,18 @@ def endpoints() -> None:
     """Create and manage dedicated endpoints, billed by the minute while they run."""
 
 
+endpoints.add_call("get", "endpoint-id", "endpoints.get", "Show the details of an endpoint.")
+
+
 @endpoints.command("create")
 @click.option("--model", required=True, metavar="NAME", help="Model to deploy.")
 @click.option("--gpu", type=click.Choice(list(_GPUS)), required=True, help="GPU type.")
-@click.option("--gpu-count", type=COUNT, default=1, show_default=True, metavar="N", help="GPUs per replica.")
-@click.option(
-    "--min-replicas", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Minimum number of replicas."
-)
-@click.option("--max-replicas", type=COUNT, default=1, show_default=True, metavar="N", help="Maximum number of replicas.")
+@click.option("--gpu-count", type=COUNT, default=1, metavar="N", help="GPUs per replica.")
+@click.option("--min-replicas", type=click.IntRange(0), default=1, metavar="N", help="Minimum number of replicas.")
+@click.option("--max-replicas", type=COUNT, default=1, metavar="N", help="Maximum number of replicas.")
 @click.option("--display-name", metavar="TEXT", help="Display name.")
-@click.option("--no-prompt-cache", is_flag=True, help="Disable the prompt cache.")
-@click.option("--no-speculative-decoding", is_flag=True, help="Disable speculative decoding.")
+@click.option("--no-prompt-cache", "disable_prompt_cache", is_flag=True, help="Disable the prompt cache.")
+@click.option("--no-speculative-decoding", "disable_speculative_decoding", is_flag=True, help="Disable speculative decoding.")
 @click.option("--no-auto-start", is_flag=True, help="Create the endpoint without starting it.")
 @click.option(
     "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never."
@@ -77,8 +74,6 @@ def create(
     /,
     gpu: str,
     gpu_count: int,
-    no_prompt_cache: bool,
-    no_speculative_decoding: bool,
     no_auto_start: bool,
     wait: bool,
     wait_timeout: float | None,
@@ -87,11 +82,7 @@ def create(
     """Create and start an endpoint. It costs money while it runs."""
     try:
         endpoint = session.client.endpoints.create(
-            hardware=hardware_id(gpu, gpu_count),
-            disable_prompt_cache=no_prompt_cache,
-            disable_speculative_decoding=no_speculative_decoding,
-            state="STOPPED" if no_auto_start else "STARTED",
-            **options,
+            state="STOPPED" if no_auto_start else "STARTED", hardware=hardware_id(gpu, gpu_count), **options
         )
     except InvalidRequestError as error:
         if "hardware" in error.message.lower():
@@ -105,13 +96,6 @@ def hardware_id(gpu: str, count: int) -> str:
     """Returns the service's ID of hardware; a single A100 is a PCIe card."""
     name = "nvidia_a100_80gb_pcie" if (gpu, count) == ("a100", 1) else _GPUS[gpu]
     return f"{count}x_{name}"
-
-
-@endpoints.command("get")
-@click.argument("endpoint-id")
-def get(session: Session, endpoint_id: str) -> Any:
-    """Show the details of an endpoint."""
-    return session.client.endpoints.get(endpoint_id)
 
 
 @endpoints.command("list")

@@ -48,6 +48,10 @@ def evaluation() -> None:
     """Evaluate model outputs with a judge model."""
 
 
+evaluation.add_call("retrieve", "evaluation_id", "evaluation.retrieve", "Show the details of an evaluation.")
+evaluation.add_call("status", "evaluation_id", "evaluation.status", "Show only the status and the results of an evaluation.")
+
+
 @evaluation.command("create")
 @click.option("--type", "type", type=click.Choice(["classify", "score", "compare"]), required=True, help="Kind of evaluation.")
 @click.option("--judge-model", required=True, metavar="NAME", help="Judge model.")
@@ -102,20 +106,6 @@ def list_evaluations(session: Session, status: str | None, limit: int | None) ->
     return Result(session.client.evaluation.list(status=status, limit=limit), _EVALUATIONS)
 
 
-@evaluation.command("retrieve")
-@click.argument("evaluation_id")
-def retrieve(session: Session, evaluation_id: str) -> Any:
-    """Show the details of an evaluation."""
-    return session.client.evaluation.retrieve(evaluation_id)
-
-
-@evaluation.command("status")
-@click.argument("evaluation_id")
-def status(session: Session, evaluation_id: str) -> Any:
-    """Show only the status and the results of an evaluation."""
-    return session.client.evaluation.status(evaluation_id)
-
-
 @evaluation.command("wait")
 @click.argument("evaluation_id")
 @wait_options(5.0)
@@ -131,14 +121,12 @@ def _model_name(name: str, job: Any) -> object:
 
 
 _EVALUATIONS: Final = Table(
-    (
-        Column("Workflow ID", "workflow_id", no_wrap=True),
-        Column("Type", "type"),
-        Column("Status", "status"),
-        Column("Created at", "created_at", format_time, drop=1),
-        Column("Model", partial(_model_name, "model_to_evaluate")),
-        Column("Model A", partial(_model_name, "model_a")),
-        Column("Model B", partial(_model_name, "model_b")),
-    ),
+    Column("Workflow ID", "workflow_id", no_wrap=True),
+    Column("Type", "type"),
+    Column("Status", "status"),
+    Column("Created at", "created_at", format_time, drop=1),
+    Column("Model", partial(_model_name, "model_to_evaluate")),
+    Column("Model A", partial(_model_name, "model_a")),
+    Column("Model B", partial(_model_name, "model_b")),
     empty="No evaluations.",
 )

@@ -25,10 +25,14 @@ def files() -> None:
     """Check, upload, list and download data files."""
 
 
+files.add_call("retrieve", "id", "files.retrieve", "Show the details of a file.")
+files.add_call("delete", "id", "files.delete", "Delete a file of the account.")
+
+
 @files.command("upload")
 @click.argument("file", type=EXISTING_FILE)
 @purpose_option
-@click.option("--check/--no-check", default=True, show_default=True, help="Check the file before the upload.")
+@click.option("--check/--no-check", default=True, help="Check the file before the upload.")
 @wait_option("processed by the service")
 def upload(session: Session, file: Path, purpose: str, check: bool, wait: bool) -> Any:
     """Upload a data file: .jsonl, .parquet or .csv."""
@@ -40,13 +44,6 @@ def upload(session: Session, file: Path, purpose: str, check: bool, wait: bool) 
 def list_files(session: Session) -> Result:
     """List the files of the account."""
     return Result(session.client.files.list().data, _FILES)
-
-
-@files.command("retrieve")
-@click.argument("id")
-def retrieve(session: Session, id: str) -> Any:
-    """Show the details of a file."""
-    return session.client.files.retrieve(id)
 
 
 @files.command("wait")
@@ -71,17 +68,10 @@ def retrieve_content(session: Session, id: str, output: Path | None, overwrite: 
     return with_bar("bytes", session.client.files.retrieve_content, id, output, overwrite=overwrite)
 
 
-@files.command("delete")
-@click.argument("id")
-def delete(session: Session, id: str) -> Any:
-    """Delete a file of the account."""
-    return session.client.files.delete(id)
-
-
 @files.command("check")
 @click.argument("file", type=EXISTING_FILE)
 @purpose_option
-@click.option("--max-issues", type=click.IntRange(0), default=1000, show_default=True, metavar="N", help="Issues in the report.")
+@click.option("--max-issues", type=click.IntRange(0), default=1000, metavar="N", help="Issues in the report.")
 def check(session: Session, file: Path, purpose: str, max_issues: int) -> Result:
     """Check a data file. No data is sent, and no key is needed. Exit code 1 if the file is invalid."""
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
@@ -115,23 +105,19 @@ def _status(file: Any) -> str:
 
 
 _FILES: Final = Table(
-    (
-        Column("File name", "filename"),
-        Column("File ID", "id", no_wrap=True),
-        Column("Size", "bytes", format_size, right=True),
-        Column("Created at", "created_at", format_time, drop=1),
-        Column("Purpose", "purpose", drop=2),
-        Column("Lines", _line_count, right=True),
-        Column("Status", _status),
-    ),
+    Column("File name", "filename"),
+    Column("File ID", "id", no_wrap=True),
+    Column("Size", "bytes", format_size, right=True),
+    Column("Created at", "created_at", format_time, drop=1),
+    Column("Purpose", "purpose", drop=2),
+    Column("Lines", _line_count, right=True),
+    Column("Status", _status),
     empty="No files.",
 )
 _ISSUES: Final = Table(
-    (
-        Column("Line", "line", right=True),
-        Column("Severity", "severity"),
-        Column("Code", "code"),
-        Column("Path", "path"),
-        Column("Message", lambda issue: issue.message + (f" ({issue.hint})" if issue.hint else "")),
-    )
+    Column("Line", "line", right=True),
+    Column("Severity", "severity"),
+    Column("Code", "code"),
+    Column("Path", "path"),
+    Column("Message", lambda issue: issue.message + (f" ({issue.hint})" if issue.hint else "")),
 )

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from together_adapters.cli import options as shared
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.options import COUNT, EXISTING_FOLDER, OrWord, overwrite_option, wait_options
+from together_adapters.cli.options import COUNT, EXISTING_FOLDER, overwrite_option, training_options, wait_options
 from together_adapters.cli.output import Column, Result, Table, format_time, note, print_details, to_plain_data
 from together_adapters.cli.progress import with_bar
 from together_adapters.cli.prompts import confirm, note_price
@@ -33,57 +32,23 @@ def fine_tuning() -> None:
     """Create and manage fine-tuning jobs."""
 
 
+fine_tuning.add_call("model-limits", "model", "fine_tuning.model_limits", "Show the limits of fine-tuning jobs on a model.")
+
+
 @fine_tuning.command("create")
 @click.option("--training-file", "-t", required=True, metavar="ID", help="ID of the uploaded training file.")
-@shared.model_option("-m")
-@shared.n_epochs_option("-ne")
 @click.option("--validation-file", metavar="ID", help="ID of an uploaded validation file.")
-@shared.n_evals_option()
-@shared.n_checkpoints_option("-c")
-@shared.batch_size_option("-b")
-@shared.learning_rate_option("-lr", help="Peak learning rate. Default: 0.001 with LoRA, else 0.00001.")
-@click.option("--lr-scheduler-type", type=click.Choice(["linear", "cosine"]), help="Learning rate schedule. Default: cosine.")
-@click.option("--min-lr-ratio", type=float, metavar="X", help="Final learning rate, as a ratio of the peak. Default: 0.")
-@click.option("--scheduler-num-cycles", type=float, metavar="X", help="Number of cycles of the cosine schedule. Default: 0.5.")
-@click.option("--warmup-ratio", type=float, metavar="X", help="Share of the steps for warm-up, 0 to 1. Default: 0.")
-@click.option("--max-grad-norm", type=float, metavar="X", help="Maximum gradient norm; 0 disables clipping. Default: 1.")
-@click.option("--weight-decay", type=float, metavar="X", help="Weight decay. Default: 0.")
-@click.option("--lora/--no-lora", default=True, show_default=True, help="Train a LoRA adapter, or all weights.")
-@shared.lora_r_option()
-@click.option("--lora-dropout", type=float, metavar="X", help="Dropout of the adapter, from 0 to below 1. Default: 0.")
-@click.option("--lora-alpha", type=float, metavar="X", help="Scaling of the adapter. Default: twice the rank.")
-@click.option("--lora-trainable-modules", metavar="A,B,...", help="Modules to train, separated by commas. Default: all-linear.")
-@click.option("--training-method", type=click.Choice(["sft", "dpo"]), help="dpo needs preference data. Default: sft.")
-@shared.dpo_beta_option()
-@click.option("--dpo-normalize-logratios-by-length", type=bool, help="DPO: normalize log ratios by length. Default: false.")
-@click.option("--rpo-alpha", type=float, metavar="X", help="DPO: weight of the loss of the preferred output (RPO).")
-@click.option("--simpo-gamma", type=float, metavar="X", help="DPO: reward margin (SimPO).")
-@shared.suffix_option("-s")
-@click.option("--wandb-api-key", metavar="KEY", help="Weights & Biases: API key.")
-@click.option("--wandb-base-url", metavar="URL", help="Weights & Biases: URL of the server.")
-@click.option("--wandb-project-name", metavar="NAME", help="Weights & Biases: project.")
-@click.option("--wandb-name", metavar="NAME", help="Weights & Biases: run.")
-@click.option("--wandb-entity", metavar="NAME", help="Weights & Biases: team.")
-@click.option("--confirm", "-y", "confirmed", is_flag=True, help="Start without showing the price and asking for confirmation.")
-@click.option(
-    "--train-on-inputs", type=OrWord(click.BOOL, "auto"), metavar="true|false|auto", help="Train on prompts too. Default: auto."
-)
-@click.option("--train-vision", type=bool, help="Train the vision part of the model too. Default: false.")
-@shared.from_checkpoint_option()
-@click.option("--from-hf-model", metavar="REPO", help="Hugging Face repository to start from, similar to --model.")
-@click.option("--hf-model-revision", metavar="TEXT", help="Branch or commit of that repository.")
-@click.option("--hf-api-token", metavar="TOKEN", help="Hugging Face token.")
-@click.option("--hf-output-repo-name", metavar="REPO", help="Hugging Face repository to upload the result to.")
-@shared.packing_option()
-@shared.max_seq_length_option()
-@shared.random_seed_option()
-def create(session: Session, /, confirmed: bool, **options: Any) -> Result:
+@click.option("--learning-rate", "-lr", type=float, metavar="X", help="Peak. Default: 0.001 with LoRA, else 0.00001.")
+@click.option("--lora/--no-lora", default=True, help="Train a LoRA adapter, or all weights.")
+@training_options()
+@click.option("--confirm", "-y", "confirms", is_flag=True, help="Start without showing the price and asking for confirmation.")
+def create(session: Session, /, confirms: bool, **options: Any) -> Result:
     """Create a job. Its price is shown first, and you are asked for confirmation."""
     session.hide(options["wandb_api_key"], options["hf_api_token"])
     params = {name: value for name, value in options.items() if value is not None}
     _check(params)
     params.setdefault("learning_rate", _LORA_RATE if params["lora"] else _FULL_RATE)
-    job = session.client.fine_tuning.create(**params, on_price=None if confirmed else _confirm_price)
+    job = session.client.fine_tuning.create(**params, on_price=None if confirms else _confirm_price)
 
     def show(job: FinetuneResponse) -> None:
         note(f"Successfully submitted a fine-tuning job {job.id}")
@@ -191,16 +156,9 @@ def list_metrics(session: Session, fine_tune_id: str, resolution: int | None) ->
 
     def show(points: list[dict[str, Any]]) -> None:
         names = list(dict.fromkeys(name for point in points for name in point))
-        Table([Column(name, partial(_metric, name), right=True) for name in names], empty="No metrics yet.")(points)
+        Table(*(Column(name, partial(_metric, name), right=True) for name in names), empty="No metrics yet.")(points)
 
     return Result(session.client.fine_tuning.list_metrics(fine_tune_id, resolution=resolution).metrics, show)
-
-
-@fine_tuning.command("model-limits")
-@click.argument("model")
-def model_limits(session: Session, model: str) -> Any:
-    """Show the limits of fine-tuning jobs on a model."""
-    return session.client.fine_tuning.model_limits(model)
 
 
 @fine_tuning.command("download")
@@ -214,7 +172,6 @@ def model_limits(session: Session, model: str) -> Any:
     "--checkpoint-type",
     type=click.Choice(["default", "merged", "adapter"]),
     default="default",
-    show_default=True,
     help="merged and adapter need a job with LoRA.",
 )
 @overwrite_option
@@ -239,36 +196,29 @@ def progress_text(job: FinetuneResponse, now: datetime | None = None) -> str:
         return "completed"
     if is_failed(job.status):
         return ""
-    remaining = _seconds_remaining(job)
+    estimate = job.progress
+    remaining = max(0.0, estimate.seconds_remaining or 0.0) if estimate and estimate.estimate_available else 0.0
     share = _completed_share(job, remaining, now or datetime.now(UTC))
+    text = f"{format_duration(remaining)} left" if remaining else ""
     if share is None:
-        return "unavailable" if remaining is None else f"{format_duration(remaining)} left"
+        return text or "unavailable"
     width = round(share * _BAR_WIDTH)
-    bar = "█" * width + "░" * (_BAR_WIDTH - width)
-    return f"{bar} {share:4.0%}" + (f" {format_duration(remaining)} left" if remaining else "")
+    return f"{'█' * width}{'░' * (_BAR_WIDTH - width)} {share:4.0%} {text}".rstrip()
 
 
 def format_duration(seconds: float) -> str:
     """Returns a duration such as `1h 23min 45s`."""
     rest, parts = int(seconds), []
     for length, name in _UNITS:
-        if rest >= length:
-            parts.append(f"{rest // length}{name}")
-            rest %= length
+        number, rest = divmod(rest, length)
+        parts += [f"{number}{name}"] if number else []
     return " ".join(parts) or "0s"
 
 
-def _seconds_remaining(job: FinetuneResponse) -> float | None:
-    estimate = job.progress
-    if estimate is None or not estimate.estimate_available:
-        return None
-    return estimate.seconds_remaining if (estimate.seconds_remaining or 0) > 0 else None
-
-
-def _completed_share(job: FinetuneResponse, remaining: float | None, now: datetime) -> float | None:
+def _completed_share(job: FinetuneResponse, remaining: float, now: datetime) -> float | None:
     if job.total_steps:
         return min((job.steps_completed or 0) / job.total_steps, 1.0)
-    if remaining is None or not job.started_at:
+    if not remaining or not job.started_at:
         return None
     try:
         elapsed = (now - datetime.fromisoformat(job.started_at).astimezone(UTC)).total_seconds()
@@ -283,26 +233,24 @@ def _metric(name: str, point: dict[str, Any]) -> object:
 
 
 _JOBS: Final = Table(
-    (
-        Column("Fine-tune ID", "id", no_wrap=True),
-        Column("Model output name", "model_output_name", drop=1),
-        Column("Status", "status"),
-        Column("Created at", "created_at", format_time, drop=2),
-        Column("Price", "price", format_price, right=True),
-        Column("Progress", progress_text),
-    ),
+    Column("Fine-tune ID", "id", no_wrap=True),
+    Column("Model output name", "model_output_name", drop=1),
+    Column("Status", "status"),
+    Column("Created at", "created_at", format_time, drop=2),
+    Column("Price", "price", format_price, right=True),
+    Column("Progress", progress_text),
     empty="No fine-tuning jobs.",
 )
 _EVENTS: Final = Table(
-    (
-        Column("Created at", "created_at", format_time),
-        Column("Type", "kind"),
-        Column("Message", "message"),
-        Column("Hash", "hash", drop=1),
-    ),
+    Column("Created at", "created_at", format_time),
+    Column("Type", "kind"),
+    Column("Message", "message"),
+    Column("Hash", "hash", drop=1),
     empty="No events.",
 )
 _CHECKPOINTS: Final = Table(
-    (Column("Type", "type"), Column("Timestamp", "timestamp", format_time), Column("Name", "name", no_wrap=True)),
+    Column("Type", "type"),
+    Column("Timestamp", "timestamp", format_time),
+    Column("Name", "name", no_wrap=True),
     empty="No checkpoints.",
 )

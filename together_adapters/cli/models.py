@@ -11,16 +11,14 @@ from together_adapters.cli.output import Column, Result, Table
 from together_adapters.cli.progress import spinner
 
 _MODELS: Final = Table(
-    (
-        Column("ID", "id", no_wrap=True),
-        Column("Name", "display_name", drop=5),
-        Column("Organization", "organization", drop=3),
-        Column("Type", "type", drop=1),
-        Column("Context", "context_length", right=True, drop=2),
-        Column("License", "license", drop=4),
-        Column("Input", "pricing.input", right=True),
-        Column("Output", "pricing.output", right=True),
-    ),
+    Column("ID", "id", no_wrap=True),
+    Column("Name", "display_name", drop=5),
+    Column("Organization", "organization", drop=3),
+    Column("Type", "type", drop=1),
+    Column("Context", "context_length", right=True, drop=2),
+    Column("License", "license", drop=4),
+    Column("Input", "pricing.input", right=True),
+    Column("Output", "pricing.output", right=True),
     empty="No models.",
 )
 
@@ -41,7 +39,7 @@ def list_models(session: Session, kind: str | None) -> Result:
 @models.command("upload")
 @click.option("--model-name", required=True, metavar="NAME", help="Name of the model on Together AI.")
 @click.option("--model-source", required=True, metavar="SOURCE", help="Hugging Face repository, or S3 path or URL.")
-@click.option("--model-type", type=click.Choice(["model", "adapter"]), default="model", show_default=True, help="Kind of model.")
+@click.option("--model-type", type=click.Choice(["model", "adapter"]), default="model", help="Kind of model.")
 @click.option("--hf-token", metavar="TOKEN", help="Hugging Face token, for a private repository.")
 @click.option("--description", metavar="TEXT", help="Description of the model.")
 @click.option("--base-model", metavar="NAME", help="Adapter: its serverless base model.")

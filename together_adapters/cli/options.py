@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -79,12 +78,12 @@ _GENERATION: Final = (
 
 def sampling_options(command: F) -> F:
     """Adds the options of sampling."""
-    return _add(command, _SAMPLING)
+    return add_options(command, _SAMPLING)
 
 
 def generation_options(command: F) -> F:
     """Adds the options of one response: streaming, choices, log probabilities."""
-    return _add(command, _GENERATION)
+    return add_options(command, _GENERATION)
 
 
 def wait_options(poll_interval: float) -> Callable[[F], F]:
@@ -93,19 +92,19 @@ def wait_options(poll_interval: float) -> Callable[[F], F]:
         "--poll-interval",
         type=click.FloatRange(0, min_open=True),
         default=poll_interval,
-        show_default=True,
         metavar="SECONDS",
         help="Time between two status requests.",
     )
-    return lambda command: _add(command, (interval, wait_timeout_option))
+    return lambda command: add_options(command, (interval, wait_timeout_option))
 
 
 def wait_option(state: str, *, default: bool = False) -> Callable[[F], F]:
     """Adds `--wait/--no-wait`, which waits for a state."""
-    return click.option("--wait/--no-wait", default=default, show_default=True, help=f"Wait until it is {state}.")
+    return click.option("--wait/--no-wait", default=default, help=f"Wait until it is {state}.")
 
 
-def _add(command: F, options: Sequence[Callable[[F], F]]) -> F:
+def add_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    """Adds options in their order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -115,9 +114,7 @@ wait_timeout_option = click.option(
     "--wait-timeout", type=float, metavar="SECONDS", help="Stop waiting after this time. Default: no limit."
 )
 overwrite_option = click.option("--overwrite", "--force", is_flag=True, help="Overwrite existing files.")
-purpose_option = click.option(
-    "--purpose", default="fine-tune", show_default=True, metavar="NAME", help="fine-tune, eval, batch-api or calibration."
-)
+purpose_option = click.option("--purpose", default="fine-tune", metavar="NAME", help="fine-tune, eval, batch-api or calibration.")
 
 
 def drop_unset(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,39 +146,61 @@ def check_new(path: Path, overwrite: bool) -> Path:
     return path
 
 
-# Options of a fine-tuning job that `fine-tuning create` and `ft submit` share; the former adds its short flags.
-model_option = partial(click.option, "--model", metavar="NAME", help="Model to train; or use --from-checkpoint.")
-from_checkpoint_option = partial(
-    click.option, "--from-checkpoint", metavar="ID[:STEP]", help="Job or model to continue training from."
-)
-n_epochs_option = partial(click.option, "--n-epochs", type=COUNT, metavar="N", help="Number of epochs. Default: 1.")
-n_evals_option = partial(
-    click.option,
-    "--n-evals",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Number of evaluations on the validation file. Default: 0.",
-)
-n_checkpoints_option = partial(
-    click.option, "--n-checkpoints", type=COUNT, metavar="N", help="Number of checkpoints to save. Default: 1."
-)
-batch_size_option = partial(
-    click.option, "--batch-size", type=OrWord(click.INT, "max"), metavar="N|max", help="Rows per step. Default: max."
-)
-learning_rate_option = partial(click.option, "--learning-rate", type=float, metavar="X")
-lora_r_option = partial(
-    click.option, "--lora-r", type=COUNT, metavar="N", help="Rank of the adapter. Default: the maximum of the model."
-)
-packing_option = partial(
-    click.option, "--packing/--no-packing", default=None, help="Pack several rows into one sequence. Default: packing."
-)
-max_seq_length_option = partial(
-    click.option, "--max-seq-length", type=COUNT, metavar="N", help="Maximum length of a sequence in tokens; longer rows are cut."
-)
-dpo_beta_option = partial(
-    click.option, "--dpo-beta", type=float, metavar="X", help="DPO: strength of the penalty for deviating from the base model."
-)
-suffix_option = partial(
-    click.option, "--suffix", metavar="TEXT", help="Suffix for the name of the new model, up to 40 characters."
-)
-random_seed_option = partial(click.option, "--random-seed", type=int, metavar="N", help="Random seed of the training.")
+# Options of a fine-tuning job: flags, type, metavar and help. Their defaults are those of `client.fine_tuning.create`.
+_TRAINING: Final[dict[str, tuple[str, Any, str | None, str]]] = {
+    "model": ("--model -m", str, "NAME", "Model to train; or use --from-checkpoint."),
+    "from_checkpoint": ("--from-checkpoint", str, "ID[:STEP]", "Job or model to continue training from."),
+    "suffix": ("--suffix -s", str, "TEXT", "Suffix for the name of the new model, up to 40 characters."),
+    "n_epochs": ("--n-epochs -ne", COUNT, "N", "Number of epochs. Default: 1."),
+    "n_evals": ("--n-evals", click.IntRange(0), "N", "Number of evaluations on the validation file. Default: 0."),
+    "n_checkpoints": ("--n-checkpoints -c", COUNT, "N", "Number of checkpoints to save. Default: 1."),
+    "batch_size": ("--batch-size -b", OrWord(click.INT, "max"), "N|max", "Rows per step. Default: max."),
+    "lr_scheduler_type": ("--lr-scheduler-type", click.Choice(["linear", "cosine"]), None, "Schedule. Default: cosine."),
+    "min_lr_ratio": ("--min-lr-ratio", float, "X", "Final learning rate, as a ratio of the peak. Default: 0."),
+    "scheduler_num_cycles": ("--scheduler-num-cycles", float, "X", "Number of cycles of the cosine schedule. Default: 0.5."),
+    "warmup_ratio": ("--warmup-ratio", float, "X", "Share of the steps for warm-up, 0 to 1. Default: 0."),
+    "max_grad_norm": ("--max-grad-norm", float, "X", "Maximum gradient norm; 0 disables clipping. Default: 1."),
+    "weight_decay": ("--weight-decay", float, "X", "Weight decay. Default: 0."),
+    "lora_r": ("--lora-r", COUNT, "N", "Rank of the adapter. Default: the maximum of the model."),
+    "lora_dropout": ("--lora-dropout", float, "X", "Dropout of the adapter, from 0 to below 1. Default: 0."),
+    "lora_alpha": ("--lora-alpha", float, "X", "Scaling of the adapter. Default: twice the rank."),
+    "lora_trainable_modules": ("--lora-trainable-modules", str, "A,B,...", "Modules of the adapter. Default: all-linear."),
+    "training_method": ("--training-method", click.Choice(["sft", "dpo"]), None, "dpo needs preference data. Default: sft."),
+    "dpo_beta": ("--dpo-beta", float, "X", "DPO: strength of the penalty for deviating from the base model."),
+    "dpo_normalize_logratios_by_length": (
+        "--dpo-normalize-logratios-by-length",
+        bool,
+        None,
+        "DPO: normalize log ratios by length. Default: false.",
+    ),
+    "rpo_alpha": ("--rpo-alpha", float, "X", "DPO: weight of the loss of the preferred output (RPO)."),
+    "simpo_gamma": ("--simpo-gamma", float, "X", "DPO: reward margin (SimPO)."),
+    "wandb_api_key": ("--wandb-api-key", str, "KEY", "Weights & Biases: API key."),
+    "wandb_base_url": ("--wandb-base-url", str, "URL", "Weights & Biases: URL of the server."),
+    "wandb_project_name": ("--wandb-project-name", str, "NAME", "Weights & Biases: project."),
+    "wandb_name": ("--wandb-name", str, "NAME", "Weights & Biases: run."),
+    "wandb_entity": ("--wandb-entity", str, "NAME", "Weights & Biases: team."),
+    "train_on_inputs": (
+        "--train-on-inputs",
+        OrWord(click.BOOL, "auto"),
+        "true|false|auto",
+        "Train on prompts too. Default: auto.",
+    ),
+    "train_vision": ("--train-vision", bool, None, "Train the vision part of the model too. Default: false."),
+    "from_hf_model": ("--from-hf-model", str, "REPO", "Hugging Face repository to start from, similar to --model."),
+    "hf_model_revision": ("--hf-model-revision", str, "TEXT", "Branch or commit of that repository."),
+    "hf_api_token": ("--hf-api-token", str, "TOKEN", "Hugging Face token."),
+    "hf_output_repo_name": ("--hf-output-repo-name", str, "REPO", "Hugging Face repository to upload the result to."),
+    "packing": ("--packing/--no-packing", None, None, "Pack several rows into one sequence. Default: packing."),
+    "max_seq_length": ("--max-seq-length", COUNT, "N", "Maximum length of a sequence in tokens; longer rows are truncated."),
+    "random_seed": ("--random-seed", int, "N", "Random seed of the training."),
+}
+
+
+def training_options(*names: str) -> Callable[[F], F]:
+    """Adds options of a fine-tuning job: those with these names, or all."""
+    rows = [_TRAINING[name] for name in names or _TRAINING]
+    options = [
+        click.option(*flags.split(), type=type, metavar=metavar, default=None, help=text) for flags, type, metavar, text in rows
+    ]
+    return lambda command: add_options(command, options)

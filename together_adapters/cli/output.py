@@ -75,21 +75,16 @@ class Column(NamedTuple):
         return value if value is None or self.format is None else self.format(value)
 
 
-@dataclasses.dataclass(frozen=True)
 class Table:
-    """A view of a list of items: a row for each.
+    """A view of a list of items: a row for each, or the note `empty` for a list without items."""
 
-    Attributes:
-        columns: The columns.
-        empty: A note for a list without items.
-    """
-
-    columns: Sequence[Column]
-    empty: str = "No results."
+    def __init__(self, *columns: Column, empty: str = "No results.") -> None:
+        self._columns = columns
+        self._empty = empty
 
     def __call__(self, items: Iterable[Any]) -> None:
-        rows = [[column.cell(item) for column in self.columns] for item in items]
-        print_table(self.columns, rows, empty=self.empty)
+        rows = [[column.cell(item) for column in self._columns] for item in items]
+        print_table(self._columns, rows, empty=self._empty)
 
 
 def is_terminal(stream: IO[str]) -> bool:

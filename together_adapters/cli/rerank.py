@@ -45,11 +45,9 @@ def rerank(
             documents=items, return_documents=return_documents or None, rank_fields=list(rank_fields) or None, **options
         )
     table = Table(
-        (
-            Column("Score", "relevance_score", "{:.4f}".format, right=True),
-            Column("#", "index", right=True),
-            Column("Document", lambda result: _document(items[result.index])),
-        )
+        Column("Score", "relevance_score", "{:.4f}".format, right=True),
+        Column("#", "index", right=True),
+        Column("Document", lambda result: _document(items[result.index])),
     )
     return Result(response, lambda response: table(response.results))
 

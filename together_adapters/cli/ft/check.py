@@ -12,16 +12,7 @@ import click
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.ft.atomic_output import local_file, write_atomically
-from together_adapters.cli.ft.options import (
-    DATA_FILE,
-    max_issues_option,
-    method_option,
-    model_option,
-    severity_option,
-    tokenizer_option,
-    validation_options,
-    workers_option,
-)
+from together_adapters.cli.ft.options import DATA_FILE, validation_keywords, validation_options
 from together_adapters.cli.ft.tables import count, file_name, print_issues, verdict
 from together_adapters.cli.options import NEW_FILE, check_new, overwrite_option, purpose_option
 from together_adapters.cli.output import Result, to_json, to_plain_data, write
@@ -31,33 +22,15 @@ if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
 
 
-@click.command(
-    "check",
-    cls=Command,
-    epilog="""\b
-Examples:
-  together-adapters ft check train.jsonl
-  together-adapters ft check train.jsonl --method dpo --fail-on warning
-  together-adapters ft check train.jsonl --validation validation.jsonl
-  together-adapters ft check *.jsonl --secrets --duplicates --json > report.json
-  zcat chats.jsonl.gz | together-adapters ft check -
-""",
-)
+@click.command("check", cls=Command)
 @click.argument("files", nargs=-1, required=True, type=DATA_FILE, metavar="FILE...")
-@method_option
 @purpose_option
-@model_option
-@click.option(
-    "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True, help="Severity for exit code 1."
-)
-@max_issues_option
-@severity_option
+@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", help="Severity for exit code 1.")
 @click.option("--validation", type=DATA_FILE, metavar="FILE", help="Validation file to check too, also for leakage.")
 @click.option("--strict", is_flag=True, help="Report duplicate keys of an object as errors.")
 @click.option("--secrets", is_flag=True, help="Scan for keys, tokens and personal data.")
 @click.option("--duplicates", is_flag=True, help="Count duplicate rows.")
-@tokenizer_option
-@workers_option
+@validation_options
 @click.option("--report", "report_file", type=NEW_FILE, metavar="OUT.json", help="Also write the report to a file.")
 @overwrite_option
 def check(
@@ -68,9 +41,6 @@ def check(
     fail_on: str,
     max_issues: int | None,
     validation: Path | None,
-    strict: bool,
-    secrets: bool,
-    duplicates: bool,
     report_file: Path | None,
     overwrite: bool,
     **options: Any,
@@ -81,6 +51,13 @@ def check(
 
     - reads JSON lines from stdin. Exit code 1 if a file is invalid. With --json, one file prints its report; several files print
     the sum of their reports, with the report of each in `files`.
+
+    Examples:
+      together-adapters ft check train.jsonl
+      together-adapters ft check train.jsonl --method dpo --fail-on warning
+      together-adapters ft check train.jsonl --validation validation.jsonl
+      together-adapters ft check *.jsonl --secrets --duplicates --json > report.json
+      zcat chats.jsonl.gz | together-adapters ft check -
     """
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
     from together_adapters.types.files import parse_purpose
@@ -93,8 +70,7 @@ def check(
         files = (*files, validation)
     if files.count(Path("-")) > 1:
         raise click.UsageError("stdin (-) can be read only once")
-    options = validation_options(session, max_issues=max_issues, **options)
-    options |= {"purpose": parse_purpose(purpose), "strict": strict, "secrets": secrets, "duplicates": duplicates}
+    options = validation_keywords(session, max_issues=max_issues, purpose=parse_purpose(purpose), **options)
     reports: list[tuple[str, DataReport]] = []
     train: Path | None = None
     with ExitStack() as stack, progress_bar("bytes") as bar:

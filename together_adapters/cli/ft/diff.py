@@ -22,16 +22,7 @@ if TYPE_CHECKING:
     from together_adapters.types.files import ValidationReport
 
 
-@click.command(
-    "diff",
-    cls=Command,
-    epilog="""\b
-Examples:
-  together-adapters ft diff train.jsonl file-0a1b2c
-  together-adapters ft diff train.jsonl last-week.report.json
-  together-adapters ft diff old.report.json new.report.json
-""",
-)
+@click.command("diff", cls=Command)
 @click.argument("file", type=DATA_FILE)
 @click.argument("other", metavar="FILE-ID|REPORT.json")
 @method_option
@@ -39,6 +30,11 @@ def diff(session: Session, file: Path, other: str, method: str | None) -> Result
     """Compare the check of FILE with the validation of an uploaded file by the service, or with a saved report.
 
     FILE is a data file, or the report of one. Exit code 1 if there is a difference.
+
+    Examples:
+      together-adapters ft diff train.jsonl file-0a1b2c
+      together-adapters ft diff train.jsonl last-week.report.json
+      together-adapters ft diff old.report.json new.report.json
     """
     from together_adapters.finetune.reports.diff import differences, report_differences
     from together_adapters.finetune.reports.report import DataReport

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from together_adapters.cli.command import Session
-from together_adapters.cli.options import COUNT
+from together_adapters.cli.options import COUNT, F, add_options
 from together_adapters.cli.progress import spinner
 
 if TYPE_CHECKING:
@@ -20,34 +20,30 @@ _MAX_ISSUES: Final = 1000
 
 DATA_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
-method_option = click.option(
-    "--method", type=click.Choice(["sft", "dpo"]), help="Training method: sft, or dpo for preferences. Default: by the data."
-)
+method_option = click.option("--method", type=click.Choice(["sft", "dpo"]), help="dpo is for preferences. Default: by the data.")
 model_option = click.option("--model", metavar="NAME", help="Check against the limits of this model. Needs an API key.")
 severity_option = click.option(
-    "--severity",
-    "severities",
-    multiple=True,
-    metavar="CODE=LEVEL",
-    help="error, warning or ignore for an issue code. Repeatable.",
+    "--severity", "severities", multiple=True, metavar="CODE=LEVEL", help="Severity of an issue code: error, warning or ignore."
 )
 tokenizer_option = click.option(
-    "--tokenizer",
-    metavar="FILE|NAME",
-    help="tokenizer.json, or model on the Hugging Face Hub, to count tokens with. Default: an estimate.",
+    "--tokenizer", metavar="FILE|NAME", help="tokenizer.json, or model on the Hugging Face Hub. Default: tokens are estimated."
 )
-workers_option = click.option(
-    "--workers", type=COUNT, default=1, show_default=True, metavar="N", help="Number of processes, for large files."
-)
-max_issues_option = click.option(
-    "--max-issues",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Maximum number of issues to list. Default: some of each code, 1000 with --json. All are counted.",
+_VALIDATION: Final = (
+    method_option,
+    model_option,
+    click.option("--max-issues", type=click.IntRange(0), metavar="N", help="Issues to list. Default: some of each code."),
+    severity_option,
+    tokenizer_option,
+    click.option("--workers", type=COUNT, default=1, metavar="N", help="Number of processes, for large files."),
 )
 
 
-def validation_options(
+def validation_options(command: F) -> F:
+    """Adds the options of the validation of rows."""
+    return add_options(command, _VALIDATION)
+
+
+def validation_keywords(
     session: Session,
     *,
     method: str | None = None,
@@ -55,10 +51,10 @@ def validation_options(
     tokenizer: str | None = None,
     severities: Sequence[str] = (),
     max_issues: int | None = None,
-    workers: int = 1,
+    **others: Any,
 ) -> dict[str, Any]:
-    """Returns keywords of `check_jsonl` and `write_jsonl` for the options of this module."""
-    options: dict[str, Any] = {"severities": parse_severities(severities), "workers": workers}
+    """Returns keywords of `check_jsonl` and `write_jsonl`: parsed options, and `others` unchanged."""
+    options: dict[str, Any] = {"severities": parse_severities(severities), **others}
     # People see some issues of each code, which are chosen from all that the report has.
     options["max_issues"] = max_issues if session.as_json and max_issues is not None else max(max_issues or 0, _MAX_ISSUES)
     if method is not None:

@@ -12,16 +12,7 @@ import click
 
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.ft.invalid_data import issues_on_error
-from together_adapters.cli.ft.options import (
-    max_issues_option,
-    method_option,
-    model_option,
-    parse_pairs,
-    severity_option,
-    tokenizer_option,
-    validation_options,
-    workers_option,
-)
+from together_adapters.cli.ft.options import parse_pairs, validation_keywords, validation_options
 from together_adapters.cli.ft.tables import count, print_counts, print_issues
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
 from together_adapters.cli.output import Result, format_size, to_plain_data, write
@@ -34,23 +25,12 @@ if TYPE_CHECKING:
     from together_adapters.finetune.writing.prepared_file import PreparedFile
 
 
-@click.command(
-    "prepare",
-    cls=Command,
-    epilog="""\b
-Examples:
-  together-adapters ft prepare chats.json -o train.jsonl
-  together-adapters ft prepare questions.csv -o train.jsonl --column prompt=question --column completion=reply
-  together-adapters ft prepare logs/*.jsonl -o train.jsonl --dedupe example --fix merge_consecutive --on-error drop
-  zcat traces.jsonl.gz | together-adapters ft prepare - -o train.jsonl --schema otel
-""",
-)
+@click.command("prepare", cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("-o", "--output", required=True, type=NEW_FILE, metavar="OUT.jsonl", help="Output file; its report is next to it.")
 @click.option(
     "--schema",
     default="auto",
-    show_default=True,
     metavar="NAME",
     help="Format of the data: messages, prompt_completion, preference, sharegpt, alpaca, otel, ...; a wrong name lists all.",
 )
@@ -70,18 +50,12 @@ Examples:
     "--on-error",
     type=click.Choice(["raise", "drop"]),
     default="raise",
-    show_default=True,
     help="raise: write nothing if a row is invalid; drop: leave invalid rows out, and count them.",
 )
 @click.option("--dedupe", type=click.Choice(["example", "prompt"]), help="Leave out rows with an equal example or prompt.")
 @click.option("--limit-rows", type=COUNT, metavar="N", help="Maximum number of rows.")
 @click.option("--limit-tokens", type=COUNT, metavar="N", help="Maximum number of tokens of all rows.")
-@method_option
-@model_option
-@max_issues_option
-@severity_option
-@tokenizer_option
-@workers_option
+@validation_options
 @overwrite_option
 def prepare(
     session: Session,
@@ -90,10 +64,6 @@ def prepare(
     output: Path,
     schema: str,
     columns: Sequence[str],
-    input_key: str | None,
-    output_key: str | None,
-    group: str | None,
-    root: str | None,
     fixes: Sequence[str],
     on_error: Literal["raise", "drop"],
     dedupe: Literal["example", "prompt"] | None,
@@ -107,6 +77,12 @@ def prepare(
 
     A SOURCE is a .jsonl, .json, .csv, .tsv, .parquet or .arrow file, a folder of them, or - for JSON lines on stdin. If a row
     is invalid, nothing is written, and the exit code is 1. Changes and dropped rows are counted.
+
+    Examples:
+      together-adapters ft prepare chats.json -o train.jsonl
+      together-adapters ft prepare questions.csv -o train.jsonl --column prompt=question --column completion=reply
+      together-adapters ft prepare logs/*.jsonl -o train.jsonl --dedupe example --fix merge_consecutive --on-error drop
+      zcat traces.jsonl.gz | together-adapters ft prepare - -o train.jsonl --schema otel
     """
     from together_adapters.finetune.loading import load
     from together_adapters.finetune.writing.write_jsonl import write_jsonl
@@ -114,9 +90,9 @@ def prepare(
     _check_sources(sources)
     check_new(output, overwrite)
     chosen_fixes = parse_fixes(fixes, on_error)
-    options = validation_options(session, max_issues=max_issues, **options)
-    names = parse_pairs(columns, "--column", "TARGET=SOURCE") or None
-    source_options: Any = {"columns": names, "input_key": input_key, "output_key": output_key, "group": group, "root": root}
+    source_options: Any = {name: options.pop(name) for name in ("input_key", "output_key", "group", "root")}
+    source_options["columns"] = parse_pairs(columns, "--column", "TARGET=SOURCE") or None
+    options = validation_keywords(session, max_issues=max_issues, **options)
     with issues_on_error(session, max_issues), progress_bar("rows") as bar:
         data = _concatenate([load(source, schema, **source_options) for source in sources])
         data = data.dedupe(dedupe) if dedupe else data

@@ -20,25 +20,16 @@ from together_adapters.cli.progress import progress_bar
 _NAMES: Final = ("train", "validation")
 
 
-@click.command(
-    "split",
-    cls=Command,
-    epilog="""\b
-Examples:
-  together-adapters ft split data.jsonl -o data
-  together-adapters ft split data.jsonl --validation 0.1 --by conversation_id --seed 7 -o data
-""",
-)
+@click.command("split", cls=Command)
 @click.argument("file", type=DATA_FILE)
 @click.option(
     "--validation",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.05,
-    show_default=True,
     metavar="SHARE",
     help="Share of groups for validation.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed of the split.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Random seed of the split.")
 @click.option(
     "--by",
     metavar="COLUMN|group|prompt",
@@ -57,6 +48,10 @@ def split(
 
     The side of a row depends only on its group and the seed: it is the same in every run, and does not change when rows are
     added. Equal rows are on the same side.
+
+    Examples:
+      together-adapters ft split data.jsonl -o data
+      together-adapters ft split data.jsonl --validation 0.1 --by conversation_id --seed 7 -o data
     """
     from together_adapters.finetune.loading import load
     from together_adapters.finetune.splitting import leakage
@@ -84,10 +79,8 @@ def split(
 
 
 _FILES: Final = Table(
-    (
-        Column("File", "path"),
-        Column("Rows", "valid", "{:,}".format, right=True),
-        Column("Tokens", "tokens.total", "{:,}".format, right=True),
-        Column("Size", "bytes", format_size, right=True),
-    )
+    Column("File", "path"),
+    Column("Rows", "valid", "{:,}".format, right=True),
+    Column("Tokens", "tokens.total", "{:,}".format, right=True),
+    Column("Size", "bytes", format_size, right=True),
 )

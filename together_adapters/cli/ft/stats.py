@@ -10,7 +10,7 @@ import click
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.ft.atomic_output import local_file
-from together_adapters.cli.ft.options import DATA_FILE, method_option, model_option, tokenizer_option, validation_options
+from together_adapters.cli.ft.options import DATA_FILE, method_option, model_option, tokenizer_option, validation_keywords
 from together_adapters.cli.ft.tables import file_name, print_counts, print_facts, print_issue_counts, print_lengths, verdict
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
 from together_adapters.cli.output import Result, note, write
@@ -20,15 +20,7 @@ if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
 
 
-@click.command(
-    "stats",
-    cls=Command,
-    epilog="""\b
-Examples:
-  together-adapters ft stats train.jsonl --picture lengths.png
-  together-adapters ft stats train.jsonl --validation validation.jsonl --model NAME
-""",
-)
+@click.command("stats", cls=Command)
 @click.argument("file", type=DATA_FILE)
 @click.option("--picture", type=NEW_FILE, metavar="OUT.png", help="Plot lengths and issues to a .png, .svg or .pdf file.")
 @click.option("--validation", type=DATA_FILE, metavar="FILE", help="Validation file to check for leakage.")
@@ -36,7 +28,7 @@ Examples:
 @model_option
 @tokenizer_option
 @click.option("--price", type=click.FloatRange(0), metavar="X", help="Price per million tokens, for an estimate of the cost.")
-@click.option("--epochs", type=COUNT, default=1, show_default=True, metavar="N", help="Number of epochs, for that estimate.")
+@click.option("--epochs", type=COUNT, default=1, metavar="N", help="Number of epochs, for that estimate.")
 @overwrite_option
 def stats(
     session: Session,
@@ -52,6 +44,10 @@ def stats(
     """Show statistics of FILE: rows, lengths, tools, duplicates, secrets, issues. - reads JSON lines from stdin.
 
     Exit code 1 if the file is invalid; the statistics are shown nevertheless.
+
+    Examples:
+      together-adapters ft stats train.jsonl --picture lengths.png
+      together-adapters ft stats train.jsonl --validation validation.jsonl --model NAME
     """
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
@@ -59,7 +55,7 @@ def stats(
         from together_adapters.finetune.reports.plot import check_picture
 
         check_picture(check_new(picture, overwrite))
-    options = validation_options(session, **options)
+    options = validation_keywords(session, **options)
     with local_file(file) as path:
         report = with_bar("bytes", check_jsonl, path, duplicates=True, secrets=True, **options)
         if validation is not None:

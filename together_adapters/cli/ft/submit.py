@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from together_adapters.cli import options as shared
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import DeclinedError
 from together_adapters.cli.ft.invalid_data import issues_on_error
 from together_adapters.cli.ft.options import parse_severities, severity_option
 from together_adapters.cli.ft.tables import verdict
 from together_adapters.cli.ft.watch import follow
-from together_adapters.cli.options import EXISTING_FILE, wait_options
+from together_adapters.cli.options import EXISTING_FILE, training_options, wait_options
 from together_adapters.cli.output import Result, is_terminal, note, print_fields
 from together_adapters.cli.progress import progress_bar
 from together_adapters.cli.prompts import confirm, note_price
@@ -27,41 +26,21 @@ if TYPE_CHECKING:
     from together_adapters.types.fine_tuning import FinetunePriceEstimate
 
 
-@click.command(
-    "submit",
-    cls=Command,
-    epilog="""\b
-Examples:
-  together-adapters ft submit train.jsonl --model NAME --watch
-  together-adapters ft submit train.jsonl --validation validation.jsonl --n-evals 5 --model NAME --n-epochs 3
-  together-adapters ft submit pairs.jsonl --method dpo --model NAME --max-price 20 --yes --json
-""",
-)
+@click.command("submit", cls=Command)
 @click.argument("train", type=EXISTING_FILE)
 @click.option("--validation", type=EXISTING_FILE, metavar="FILE", help="Validation file; it is checked for leakage too.")
-@shared.model_option()
-@shared.from_checkpoint_option()
-@click.option("--method", type=click.Choice(["sft", "dpo"]), default="sft", show_default=True, help="dpo needs preference data.")
-@shared.suffix_option()
-@shared.n_epochs_option()
-@shared.n_evals_option()
-@shared.n_checkpoints_option()
-@shared.batch_size_option()
-@shared.learning_rate_option(help="Peak learning rate. Default: chosen by the service.")
-@click.option(
-    "--lora/--full", default=None, help="Train a LoRA adapter, or all weights. Default: LoRA, if the model supports it."
-)
-@shared.lora_r_option()
-@shared.packing_option()
-@shared.max_seq_length_option()
-@shared.dpo_beta_option()
-@shared.random_seed_option()
+@training_options("model", "from_checkpoint")
+@click.option("--method", type=click.Choice(["sft", "dpo"]), default="sft", help="dpo needs preference data.")
+@training_options("suffix", "n_epochs", "n_evals", "n_checkpoints", "batch_size")
+@click.option("--learning-rate", type=float, metavar="X", help="Peak learning rate. Default: chosen by the service.")
+@click.option("--lora/--full", default=None, help="Train a LoRA adapter, or all weights. Default: LoRA, if supported.")
+@training_options("lora_r", "packing", "max_seq_length", "dpo_beta", "random_seed")
 @severity_option
 @click.option("--allow-secrets", is_flag=True, help="Upload data that contains keys or tokens.")
 @click.option(
     "--max-price", type=click.FloatRange(0), metavar="DOLLARS", help="Start no job whose estimated price is higher or unknown."
 )
-@click.option("--yes", "-y", "confirmed", is_flag=True, help="Do not ask for confirmation; required without a terminal.")
+@click.option("--yes", "-y", "confirms", is_flag=True, help="Do not ask for confirmation; required without a terminal.")
 @click.option("--watch", "watches", is_flag=True, help="Follow the job until it has ended.")
 @wait_options(10.0)
 def submit(
@@ -72,7 +51,7 @@ def submit(
     severities: tuple[str, ...],
     allow_secrets: bool,
     max_price: float | None,
-    confirmed: bool,
+    confirms: bool,
     watches: bool,
     poll_interval: float,
     wait_timeout: float | None,
@@ -81,12 +60,17 @@ def submit(
     """Fine-tune a model on TRAIN. The data is checked, its price is shown, and you are asked for confirmation.
 
     Data with an error or a secret is not uploaded. No job is started without confirmation: in scripts that is --yes.
+
+    Examples:
+      together-adapters ft submit train.jsonl --model NAME --watch
+      together-adapters ft submit train.jsonl --validation validation.jsonl --n-evals 5 --model NAME --n-epochs 3
+      together-adapters ft submit pairs.jsonl --method dpo --model NAME --max-price 20 --yes --json
     """
     from together_adapters.finetune.job import start
 
     if not options["model"] and not options["from_checkpoint"]:
         raise click.UsageError("--model or --from-checkpoint is required")
-    if not confirmed and not is_terminal(sys.stdin):
+    if not confirms and not is_terminal(sys.stdin):
         raise click.UsageError(
             "stdin is no terminal, so that the price cannot be confirmed: pass --yes, and --max-price for a limit"
         )
@@ -97,7 +81,7 @@ def submit(
 
         def on_price(estimate: FinetunePriceEstimate) -> None:
             stack.close()  # the bar would overwrite the question
-            _confirm_price(estimate, max_price, confirmed=confirmed)
+            _confirm_price(estimate, max_price, confirms=confirms)
 
         def on_reports(reports: Mapping[str, DataReport]) -> None:
             for file, report in zip((train, validation), reports.values(), strict=False):
@@ -117,12 +101,12 @@ def submit(
     return Result(job.details, show)
 
 
-def _confirm_price(estimate: FinetunePriceEstimate, max_price: float | None, *, confirmed: bool) -> None:
+def _confirm_price(estimate: FinetunePriceEstimate, max_price: float | None, *, confirms: bool) -> None:
     """Shows a price; raises DeclinedError if it is too high, or if the answer is no."""
     price = note_price(estimate)
     if max_price is not None and (not estimate.available or (estimate.estimated_total_price or 0.0) > max_price):
         raise DeclinedError(f"the price is {price}, and --max-price is ${max_price:g}: no job was started")
-    if confirmed:
+    if confirms:
         return
     try:
         confirm("Start it?", default=False, flag="--yes")

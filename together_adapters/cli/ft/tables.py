@@ -73,7 +73,7 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, location:
             Column("Message", lambda issue: f"{issue.path}: {issue.message}" if issue.path else issue.message),
         ]
         several_files = by_line and len({issue.source for issue in issues}) > 1
-        Table(columns if several_files else columns[1:])(issues)
+        Table(*columns if several_files else columns[1:])(issues)
     more = sum(report.issue_counts.values()) - len(issues)
     if more > 0:
         note(f"and {more:,} more; --max-issues N lists N of them, --json up to 1000")

@@ -16,20 +16,16 @@ if TYPE_CHECKING:
     from together_adapters.types.progress import Progress
 
 
-@click.command(
-    "watch",
-    cls=Command,
-    epilog="""\b
-Example:
-  together-adapters ft watch ft-0a1b2c
-""",
-)
+@click.command("watch", cls=Command)
 @click.argument("job_id")
 @wait_options(10.0)
 def watch(session: Session, job_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
     """Follow a job until it has ended: its events as they arrive, and the name of the model.
 
     Exit code 3 if the job failed. Ctrl-C stops watching; it does not cancel the job.
+
+    Example:
+      together-adapters ft watch ft-0a1b2c
     """
     return follow(session, job_id, poll_interval, wait_timeout)
 
