@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallAssembler, whole_tool_calls
 from together_adapters.cli.output import dim, is_terminal, printable, to_json, write
 from together_adapters.types.reasoning import ReasoningSplitter
 
@@ -57,14 +58,14 @@ class ReplyPrinter:
 
 def print_stream(chunks: Iterable[Any], printer: ReplyPrinter) -> None:
     """Prints the chunks of a chat or of a completion."""
-    calls = _ToolCalls()
+    calls = ToolCallAssembler()
     for chunk in chunks:
         for choice in chunk.choices:
             delta = choice.delta
-            calls.add((delta and delta.tool_calls) or ())
+            calls.add(call.model_dump() for call in (delta and delta.tool_calls) or ())
             text = (delta and delta.content) or (None if delta and delta.content == "" else choice.text)
             printer.add(text, delta and delta.thinking)
-    printer.add(calls.text())
+    printer.add(_format_calls(calls.calls))
     printer.end()
 
 
@@ -84,28 +85,10 @@ def print_response(response: Any) -> None:
         if message is None:
             printer.add(choice.text)
         else:
-            calls = _ToolCalls()
-            calls.add(message.tool_calls or ())
             printer.add(message.content, message.thinking)
-            printer.add(calls.text())
+            printer.add(_format_calls(whole_tool_calls(call.model_dump() for call in message.tool_calls or ())))
         printer.end()
 
 
-class _ToolCalls:
-    """Tool calls, whose deltas are joined by index: only the first delta of each has a name."""
-
-    def __init__(self) -> None:
-        self._calls: dict[Any, list[str]] = {}
-
-    def add(self, calls: Iterable[Any]) -> None:
-        for call in calls:
-            function = call.function
-            if function is None:
-                continue
-            index = len(self._calls) if call.index is None and function.name else call.index or 0
-            name_and_arguments = self._calls.setdefault(index, ["", ""])
-            name_and_arguments[0] = name_and_arguments[0] or function.name or ""
-            name_and_arguments[1] += function.arguments or ""
-
-    def text(self) -> str:
-        return "".join(f"[{name}({arguments})]\n" for name, arguments in self._calls.values())
+def _format_calls(calls: Iterable[AssembledToolCall]) -> str:
+    return "".join(f"[{call.name}({call.arguments})]\n" for call in calls)

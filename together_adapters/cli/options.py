@@ -147,60 +147,51 @@ def check_new(path: Path, overwrite: bool) -> Path:
 
 
 # Options of a fine-tuning job: flags, type, metavar and help. Their defaults are those of `client.fine_tuning.create`.
-_TRAINING: Final[dict[str, tuple[str, Any, str | None, str]]] = {
-    "model": ("--model -m", str, "NAME", "Model to train; or use --from-checkpoint."),
-    "from_checkpoint": ("--from-checkpoint", str, "ID[:STEP]", "Job or model to continue training from."),
-    "suffix": ("--suffix -s", str, "TEXT", "Suffix for the name of the new model, up to 40 characters."),
-    "n_epochs": ("--n-epochs -ne", COUNT, "N", "Number of epochs. Default: 1."),
-    "n_evals": ("--n-evals", click.IntRange(0), "N", "Number of evaluations on the validation file. Default: 0."),
-    "n_checkpoints": ("--n-checkpoints -c", COUNT, "N", "Number of checkpoints to save. Default: 1."),
-    "batch_size": ("--batch-size -b", OrWord(click.INT, "max"), "N|max", "Rows per step. Default: max."),
-    "lr_scheduler_type": ("--lr-scheduler-type", click.Choice(["linear", "cosine"]), None, "Schedule. Default: cosine."),
-    "min_lr_ratio": ("--min-lr-ratio", float, "X", "Final learning rate, as a ratio of the peak. Default: 0."),
-    "scheduler_num_cycles": ("--scheduler-num-cycles", float, "X", "Number of cycles of the cosine schedule. Default: 0.5."),
-    "warmup_ratio": ("--warmup-ratio", float, "X", "Share of the steps for warm-up, 0 to 1. Default: 0."),
-    "max_grad_norm": ("--max-grad-norm", float, "X", "Maximum gradient norm; 0 disables clipping. Default: 1."),
-    "weight_decay": ("--weight-decay", float, "X", "Weight decay. Default: 0."),
-    "lora_r": ("--lora-r", COUNT, "N", "Rank of the adapter. Default: the maximum of the model."),
-    "lora_dropout": ("--lora-dropout", float, "X", "Dropout of the adapter, from 0 to below 1. Default: 0."),
-    "lora_alpha": ("--lora-alpha", float, "X", "Scaling of the adapter. Default: twice the rank."),
-    "lora_trainable_modules": ("--lora-trainable-modules", str, "A,B,...", "Modules of the adapter. Default: all-linear."),
-    "training_method": ("--training-method", click.Choice(["sft", "dpo"]), None, "dpo needs preference data. Default: sft."),
-    "dpo_beta": ("--dpo-beta", float, "X", "DPO: strength of the penalty for deviating from the base model."),
-    "dpo_normalize_logratios_by_length": (
-        "--dpo-normalize-logratios-by-length",
-        bool,
-        None,
-        "DPO: normalize log ratios by length. Default: false.",
-    ),
-    "rpo_alpha": ("--rpo-alpha", float, "X", "DPO: weight of the loss of the preferred output (RPO)."),
-    "simpo_gamma": ("--simpo-gamma", float, "X", "DPO: reward margin (SimPO)."),
-    "wandb_api_key": ("--wandb-api-key", str, "KEY", "Weights & Biases: API key."),
-    "wandb_base_url": ("--wandb-base-url", str, "URL", "Weights & Biases: URL of the server."),
-    "wandb_project_name": ("--wandb-project-name", str, "NAME", "Weights & Biases: project."),
-    "wandb_name": ("--wandb-name", str, "NAME", "Weights & Biases: run."),
-    "wandb_entity": ("--wandb-entity", str, "NAME", "Weights & Biases: team."),
-    "train_on_inputs": (
-        "--train-on-inputs",
-        OrWord(click.BOOL, "auto"),
-        "true|false|auto",
-        "Train on prompts too. Default: auto.",
-    ),
-    "train_vision": ("--train-vision", bool, None, "Train the vision part of the model too. Default: false."),
-    "from_hf_model": ("--from-hf-model", str, "REPO", "Hugging Face repository to start from, similar to --model."),
-    "hf_model_revision": ("--hf-model-revision", str, "TEXT", "Branch or commit of that repository."),
-    "hf_api_token": ("--hf-api-token", str, "TOKEN", "Hugging Face token."),
-    "hf_output_repo_name": ("--hf-output-repo-name", str, "REPO", "Hugging Face repository to upload the result to."),
-    "packing": ("--packing/--no-packing", None, None, "Pack several rows into one sequence. Default: packing."),
-    "max_seq_length": ("--max-seq-length", COUNT, "N", "Maximum length of a sequence in tokens; longer rows are truncated."),
-    "random_seed": ("--random-seed", int, "N", "Random seed of the training."),
-}
+_TRAINING: Final[tuple[tuple[str, Any, str | None, str], ...]] = (
+    ("--model -m", str, "NAME", "Model to train; or use --from-checkpoint."),
+    ("--from-checkpoint", str, "ID[:STEP]", "Job or model to continue training from."),
+    ("--suffix -s", str, "TEXT", "Suffix for the name of the new model, up to 40 characters."),
+    ("--n-epochs -ne", COUNT, "N", "Number of epochs. Default: 1."),
+    ("--n-evals", click.IntRange(0), "N", "Number of evaluations on the validation file. Default: 0."),
+    ("--n-checkpoints -c", COUNT, "N", "Number of checkpoints to save. Default: 1."),
+    ("--batch-size -b", OrWord(click.INT, "max"), "N|max", "Rows per step. Default: max."),
+    ("--lr-scheduler-type", click.Choice(["linear", "cosine"]), None, "Schedule. Default: cosine."),
+    ("--min-lr-ratio", float, "X", "Final learning rate, as a ratio of the peak. Default: 0."),
+    ("--scheduler-num-cycles", float, "X", "Number of cycles of the cosine schedule. Default: 0.5."),
+    ("--warmup-ratio", float, "X", "Share of the steps for warm-up, 0 to 1. Default: 0."),
+    ("--max-grad-norm", float, "X", "Maximum gradient norm; 0 disables clipping. Default: 1."),
+    ("--weight-decay", float, "X", "Weight decay. Default: 0."),
+    ("--lora-r", COUNT, "N", "Rank of the adapter. Default: the maximum of the model."),
+    ("--lora-dropout", float, "X", "Dropout of the adapter, from 0 to below 1. Default: 0."),
+    ("--lora-alpha", float, "X", "Scaling of the adapter. Default: twice the rank."),
+    ("--lora-trainable-modules", str, "A,B,...", "Modules of the adapter. Default: all-linear."),
+    ("--training-method", click.Choice(["sft", "dpo"]), None, "dpo needs preference data. Default: sft."),
+    ("--dpo-beta", float, "X", "DPO: strength of the penalty for deviating from the base model."),
+    ("--dpo-normalize-logratios-by-length", bool, None, "DPO: normalize log ratios by length. Default: false."),
+    ("--rpo-alpha", float, "X", "DPO: weight of the loss of the preferred output (RPO)."),
+    ("--simpo-gamma", float, "X", "DPO: reward margin (SimPO)."),
+    ("--wandb-api-key", str, "KEY", "Weights & Biases: API key."),
+    ("--wandb-base-url", str, "URL", "Weights & Biases: URL of the server."),
+    ("--wandb-project-name", str, "NAME", "Weights & Biases: project."),
+    ("--wandb-name", str, "NAME", "Weights & Biases: run."),
+    ("--wandb-entity", str, "NAME", "Weights & Biases: team."),
+    ("--train-on-inputs", OrWord(click.BOOL, "auto"), "true|false|auto", "Train on prompts too. Default: auto."),
+    ("--train-vision", bool, None, "Train the vision part of the model too. Default: false."),
+    ("--from-hf-model", str, "REPO", "Hugging Face repository to start from, similar to --model."),
+    ("--hf-model-revision", str, "TEXT", "Branch or commit of that repository."),
+    ("--hf-api-token", str, "TOKEN", "Hugging Face token."),
+    ("--hf-output-repo-name", str, "REPO", "Hugging Face repository to upload the result to."),
+    ("--packing/--no-packing", None, None, "Pack several rows into one sequence. Default: packing."),
+    ("--max-seq-length", COUNT, "N", "Maximum length of a sequence in tokens; longer rows are truncated."),
+    ("--random-seed", int, "N", "Random seed of the training."),
+)
 
 
 def training_options(*names: str) -> Callable[[F], F]:
-    """Adds options of a fine-tuning job: those with these names, or all."""
-    rows = [_TRAINING[name] for name in names or _TRAINING]
+    """Adds options of a fine-tuning job: those with these flags, or all."""
     options = [
-        click.option(*flags.split(), type=type, metavar=metavar, default=None, help=text) for flags, type, metavar, text in rows
+        click.option(*flags.split(), type=type, metavar=metavar, default=None, help=text)
+        for flags, type, metavar, text in _TRAINING
+        if not names or flags.split()[0] in names
     ]
     return lambda command: add_options(command, options)

@@ -55,7 +55,7 @@ class Column(NamedTuple):
 
     Attributes:
         title: Its heading.
-        value: An attribute of the item, such as `pricing.input`, or a function of the item.
+        value: An attribute of the item, such as `pricing.input`, an index, or a function of the item.
         format: Turns the value into text; it is not called with None.
         right: Whether to align it at the right, as numbers are.
         no_wrap: Whether never to wrap its text, such as an id to copy.
@@ -63,28 +63,53 @@ class Column(NamedTuple):
     """
 
     title: str
-    value: str | Callable[[Any], object] = ""
+    value: str | int | Callable[[Any], object]
     format: Callable[[Any], object] | None = None
     right: bool = False
     no_wrap: bool = False
     drop: int = 0
 
     def cell(self, item: Any) -> object:
-        """Returns the text for one item."""
-        value = self.value(item) if callable(self.value) else _attribute(item, self.value)
+        """Returns the content for one item."""
+        if isinstance(self.value, int):
+            value = item[self.value]
+        else:
+            value = self.value(item) if callable(self.value) else _attribute(item, self.value)
         return value if value is None or self.format is None else self.format(value)
 
 
 class Table:
-    """A view of a list of items: a row for each, or the note `empty` for a list without items."""
+    """A view of a list of items: a row for each, fitted to the terminal; in a very narrow one, the fields of each.
+
+    Args:
+        *columns: The columns.
+        empty: A note for a list without items.
+    """
 
     def __init__(self, *columns: Column, empty: str = "No results.") -> None:
         self._columns = columns
         self._empty = empty
 
     def __call__(self, items: Iterable[Any]) -> None:
-        rows = [[column.cell(item) for column in self._columns] for item in items]
-        print_table(self._columns, rows, empty=self._empty)
+        columns = self._columns
+        rows = [[column.cell(item) for column in columns] for item in items]
+        cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+        if not cells:
+            note(self._empty)
+            return
+        console = _console()
+        indices = _fitting_columns(columns, cells, console.width) if console.is_terminal else list(range(len(columns)))
+        if indices is None:
+            for row in cells:
+                _print_pairs({column.title: cell for column, cell in zip(columns, row, strict=True) if cell})
+                write("\n")
+            return
+        _print_cells(console, [columns[index] for index in indices], [[row[index] for index in indices] for row in cells])
+        hidden = [
+            column.title for index, column in enumerate(columns) if index not in indices and any(row[index] for row in cells)
+        ]
+        if hidden:
+            note(f"(not shown in this narrow terminal: {', '.join(hidden)})")
 
 
 def is_terminal(stream: IO[str]) -> bool:
@@ -142,34 +167,8 @@ def printable(text: str) -> str:
 
 def dim(text: str) -> str:
     """Returns a text in the dim style, where stdout can show it."""
-    styled = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return f"\x1b[2m{text}\x1b[22m" if styled and text else text
-
-
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str = "No results.") -> None:
-    """Prints a table that fits the terminal, or the fields of each row where the terminal is too narrow.
-
-    Args:
-        columns: The columns.
-        rows: Cells; None and empty ones stay empty.
-        empty: A note on stderr where there are no rows.
-    """
-    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
-    if not cells:
-        note(empty)
-        return
-    console = _console()
-    indices = _fitting_columns(columns, cells, console.width) if console.is_terminal else list(range(len(columns)))
-    if indices is None:
-        for row in cells:
-            _print_pairs({column.title: cell for column, cell in zip(columns, row, strict=True) if cell})
-            write("\n")
-        return
-    _print_rich_table(console, [columns[index] for index in indices], [[row[index] for index in indices] for row in cells])
-    if omitted := [
-        column.title for index, column in enumerate(columns) if index not in indices and any(row[index] for row in cells)
-    ]:
-        note(f"(not shown in this narrow terminal: {', '.join(omitted)})")
+    plain = not is_terminal(sys.stdout) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain or not text else f"\x1b[2m{text}\x1b[22m"
 
 
 def print_fields(data: Mapping[str, Any]) -> None:
@@ -258,11 +257,11 @@ def _min_width(column: Column, cells: Sequence[str]) -> int:
     return max(min(cell_len(word), _MAX_WORD) for text in texts for word in text.split() or [""])
 
 
-def _print_rich_table(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
+def _print_cells(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="" if os.environ.get("NO_COLOR") else "bold")
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="" if os.environ.get("NO_COLOR") else "bold")
     for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=column.no_wrap, overflow="fold")
     for row in cells:

@@ -13,7 +13,7 @@ from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.ft.atomic_output import local_file
 from together_adapters.cli.ft.options import DATA_FILE, method_option
-from together_adapters.cli.output import Column, Result, note, print_table
+from together_adapters.cli.output import Column, Result, Table, note
 from together_adapters.cli.progress import spinner, with_bar
 from together_adapters.errors import DatasetError
 
@@ -42,13 +42,13 @@ def diff(session: Session, file: Path, other: str, method: str | None) -> Result
     right = _read_report(Path(other)) if Path(other).exists() else _remote_report(session, other)
     left = _local_report(file, method)
     items = report_differences(left, right) if isinstance(right, DataReport) else differences(left, right)
-    columns = (Column("Field"), Column(file.name), Column(Path(other).name))
 
     def show(_: Any) -> None:
         if not items:
             note("no differences")
             return
-        print_table(columns, [(name, _cell(local), _cell(remote)) for name, local, remote in items])
+        columns = (Column(file.name, lambda item: _cell(item.local)), Column(Path(other).name, lambda item: _cell(item.remote)))
+        Table(Column("Field", "name"), *columns)(items)
 
     return Result([difference._asdict() for difference in items], show, INVALID_DATA if items else 0)
 

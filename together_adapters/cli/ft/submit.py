@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 @click.command("submit", cls=Command)
 @click.argument("train", type=EXISTING_FILE)
 @click.option("--validation", type=EXISTING_FILE, metavar="FILE", help="Validation file; it is checked for leakage too.")
-@training_options("model", "from_checkpoint")
+@training_options("--model", "--from-checkpoint")
 @click.option("--method", type=click.Choice(["sft", "dpo"]), default="sft", help="dpo needs preference data.")
-@training_options("suffix", "n_epochs", "n_evals", "n_checkpoints", "batch_size")
+@training_options("--suffix", "--n-epochs", "--n-evals", "--n-checkpoints", "--batch-size")
 @click.option("--learning-rate", type=float, metavar="X", help="Peak learning rate. Default: chosen by the service.")
 @click.option("--lora/--full", default=None, help="Train a LoRA adapter, or all weights. Default: LoRA, if supported.")
-@training_options("lora_r", "packing", "max_seq_length", "dpo_beta", "random_seed")
+@training_options("--lora-r", "--packing/--no-packing", "--max-seq-length", "--dpo-beta", "--random-seed")
 @severity_option
 @click.option("--allow-secrets", is_flag=True, help="Upload data that contains keys or tokens.")
 @click.option(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from together_adapters.cli.output import Column, Table, format_size, note, print_fields, print_table, write
+from together_adapters.cli.output import Column, Table, format_size, note, print_fields, write
 from together_adapters.finetune.errors import first_of_each
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.histogram import histogram, is_skewed, log_histogram
@@ -87,10 +87,12 @@ def print_issue_counts(report: DataReport) -> None:
     if not counts:
         return
     write("\n")
-    print_table(
-        (Column("Count", right=True), Column("Code"), Column("Severity"), Column("Hint")),
-        [(f"{n:,}", code, severities.get(code, "error"), RULES[code].hint if code in RULES else "") for code, n in counts],
-    )
+    Table(
+        Column("Count", 1, "{:,}".format, right=True),
+        Column("Code", 0),
+        Column("Severity", 0, lambda code: severities.get(code, "error")),
+        Column("Hint", 0, lambda code: RULES[code].hint if code in RULES else ""),
+    )(counts)
 
 
 def print_counts(title: str, counts: Mapping[str, int], unit: str = "Rows") -> None:
@@ -99,8 +101,8 @@ def print_counts(title: str, counts: Mapping[str, int], unit: str = "Rows") -> N
         return
     write("\n")
     items = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    columns = (Column(title), Column(unit, right=True), Column("", drop=1))
-    print_table(columns, [(name, f"{number:,}", bar(number / items[0][1])) for name, number in items[:_MAX_NAMES]])
+    bars = Column("", 1, lambda number: bar(number / items[0][1]), drop=1)
+    Table(Column(title, 0), Column(unit, 1, "{:,}".format, right=True), bars)(items[:_MAX_NAMES])
     if len(items) > _MAX_NAMES:
         note(f"and {len(items) - _MAX_NAMES:,} more; --json lists them")
 
@@ -119,26 +121,18 @@ def print_lengths(report: DataReport) -> None:
     if not distributions:
         return
     write("\n")
-    columns = (
-        Column("Lengths"),
-        Column("Min", right=True, drop=3),
-        Column("5 %", right=True, drop=2),
-        Column("Median", right=True),
-        Column("95 %", right=True),
-        Column("99 %", right=True, drop=1),
-        Column("Max", right=True),
-        Column("Sum", right=True),
-        Column("", no_wrap=True, drop=4),
-    )
-    print_table(columns, [_length_row(name, distribution) for name, distribution in distributions])
+    _LENGTHS(distributions)
     name, distribution = distributions[0]
     bins = _bins(distribution)
     if len(bins) < 2:
         return
     highest = max(part.number for part in bins)
     write("\n")
-    rows = [(_range(part.low, part.high), f"{part.number:,}", bar(part.number / highest)) for part in bins]
-    print_table((Column(name[:1].upper() + name[1:], right=True), Column("Rows", right=True), Column("", no_wrap=True)), rows)
+    Table(
+        Column(name[:1].upper() + name[1:], lambda part: _range(part.low, part.high), right=True),
+        Column("Rows", "number", "{:,}".format, right=True),
+        Column("", "number", lambda number: bar(number / highest), no_wrap=True),
+    )(bins)
 
 
 def bar(share: float, width: int = _BAR_WIDTH) -> str:
@@ -203,12 +197,6 @@ def _bins(distribution: Distribution) -> list[Bin]:
     return log_histogram(distribution) if is_skewed(distribution) else histogram(distribution)
 
 
-def _length_row(name: str, distribution: Distribution) -> tuple[str, ...]:
-    d = distribution
-    numbers = (d.min, d.p5, d.p50, d.p95, d.p99, d.max, d.total)
-    return (name, *(f"{number:,}" for number in numbers), sparkline([part.number for part in _bins(d)]))
-
-
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} - {high:,}"
 
@@ -216,3 +204,20 @@ def _range(low: int, high: int) -> str:
 def _supports_blocks() -> bool:
     """Whether stdout can show block characters."""
     return (sys.stdout.encoding or "ascii").lower().replace("-", "") in ("utf8", "utf16")
+
+
+def _quantile(title: str, name: str, drop: int = 0) -> Column:
+    return Column(title, lambda item: f"{getattr(item[1], name):,}", right=True, drop=drop)
+
+
+_LENGTHS: Final = Table(
+    Column("Lengths", 0),
+    _quantile("Min", "min", drop=3),
+    _quantile("5 %", "p5", drop=2),
+    _quantile("Median", "p50"),
+    _quantile("95 %", "p95"),
+    _quantile("99 %", "p99", drop=1),
+    _quantile("Max", "max"),
+    _quantile("Sum", "total"),
+    Column("", lambda item: sparkline([part.number for part in _bins(item[1])]), no_wrap=True, drop=4),
+)
