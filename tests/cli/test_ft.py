@@ -368,7 +368,7 @@ def test_from_a_file_to_a_tuned_model(run: Run, many: Path, train: Path, emulato
     options = ("ft", "submit", many, "--validation", train, "--n-evals", 2, "--model", TRAINABLE, "--suffix", "mine", "--yes")
     done = run(*options, "--watch", "--poll-interval", 0.05)
     assert "The estimated price of this job is $" in done.err
-    assert "The job is done" in done.out
+    assert "The job is completed" in done.out
     assert "mine" in next(line for line in done.out.splitlines() if line.startswith("model"))
     job = run("ft", "submit", many, "--model", TRAINABLE, "--full", "--n-epochs", 2, "--yes", "--json").json
     watched = run("ft", "watch", job["id"], "--poll-interval", 0.05, "--json").json
