@@ -37,7 +37,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     route = put(monkeypatch, "together_adapters.emulator.routes.voices", ROUTE)
     for client in (Together, AsyncTogether):
         monkeypatch.setattr(client, "voices", property(lambda self: resource.VoiceCatalogue(self._driver)), raising=False)
-    monkeypatch.setattr(models, "ROUTES", [*models.ROUTES, *route.ROUTES])  # as if `MODULES` named the new module
+    monkeypatch.setattr(models, "ROUTES", [*models.ROUTES, *route.ROUTES])  # as if `ROUTE_MODULES` named the new module
     with serve() as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""`python -m together_adapters.emulator`: run it until a signal comes. The first line of stdout is the base URL."""
+"""`python -m together_adapters.emulator`: runs the emulator until a signal. The first line of stdout is the base URL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from together_adapters.emulator import Behaviour, serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code."""
+    """Serves until SIGINT or SIGTERM; returns the exit code."""
     parser = argparse.ArgumentParser(prog="together_adapters.emulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
@@ -21,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
     parser.add_argument("--job-seconds", type=float, default=1.5, help="how long a fine-tune takes (default: %(default)s)")
     options = parser.parse_args(arguments)
-    told = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: stop.set())
     try:
         with serve(
             options.port,
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
             sys.stdout.flush()
-            told.wait()
+            stop.wait()
     except ValueError as error:
         parser.error(str(error))
     except (OSError, OverflowError) as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Final
+
 from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -13,45 +16,12 @@ from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.middleware import EmulatorMiddleware
 from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.routes import (
-    audio,
-    batches,
-    chat,
-    code_interpreter,
-    completions,
-    embeddings,
-    endpoints,
-    evaluation,
-    files,
-    fine_tuning,
-    images,
-    models,
-    public_files,
-    rerank,
-    uploads,
-    v2,
-    videos,
-)
 
-MODULES = (
-    audio,
-    batches,
-    chat,
-    code_interpreter,
-    completions,
-    embeddings,
-    endpoints,
-    evaluation,
-    files,
-    fine_tuning,
-    images,
-    models,
-    public_files,
-    rerank,
-    uploads,
-    v2,
-    videos,
-)
+ROUTE_MODULES: Final = (
+    "audio", "batches", "chat", "code_interpreter", "completions", "embeddings", "endpoints", "evaluation", "files",
+    "fine_tuning", "images", "models", "public_files", "rerank", "uploads", "v2", "videos",
+)  # fmt: skip
+_MODULES: Final = [import_module(f"together_adapters.emulator.routes.{name}") for name in ROUTE_MODULES]
 
 
 class _Application(Starlette):
@@ -64,7 +34,7 @@ class _Application(Starlette):
 def create_app(state: State) -> ASGIApp:
     """Create the application."""
     app = _Application(
-        routes=[route for module in MODULES for route in module.ROUTES],
+        routes=[route for module in _MODULES for route in module.ROUTES],
         exception_handlers={404: _not_found, 405: _method_not_allowed, ApiError: _api_error},
     )
     return EmulatorMiddleware(app, state)

@@ -1,4 +1,4 @@
-"""Run the emulator in a background thread, ready as soon as it listens and gone as soon as it is told to go."""
+"""Runs the emulator in a background thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
 
 
 class Emulator:
-    """A handle on a running emulator: what it saw, and how it is to behave from now on."""
+    """A running emulator: the requests it has received, and how it responds."""
 
     def __init__(self, state: State, host: str, port: int) -> None:
         self._state = state
@@ -34,68 +34,68 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """The address to give to a client, for example `http://127.0.0.1:54321/v1`."""
+        """The base URL for clients, for example `http://127.0.0.1:54321/v1`."""
         return f"http://{self.host}:{self.port}/v1"
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The requests seen so far, oldest first: a copy."""
+        """A copy of the list of requests, oldest first."""
         return self._state.log.requests
 
     @property
     def errors(self) -> list[str]:
-        """Tracebacks of exceptions inside the emulator: bugs of ours, never of the client."""
+        """Tracebacks of unexpected exceptions: bugs of the emulator, not of the client."""
         return self._state.log.errors
 
     @property
     def disconnects(self) -> int:
-        """How many clients went away before their answer was complete."""
+        """The number of clients that disconnected before their response was complete."""
         return self._state.log.disconnects
 
     @property
     def in_flight(self) -> int:
-        """How many requests are being answered now."""
+        """The number of requests in progress."""
         return self._state.log.in_flight
 
     @property
     def most_in_flight(self) -> int:
-        """The highest number of requests that were being answered at one time."""
+        """The highest number of requests that were in progress at one time."""
         return self._state.log.most_in_flight
 
     @property
     def behaviour(self) -> Behaviour:
-        """How it answers now."""
+        """How it responds."""
         return self._state.behaviour
 
     @property
     def pending_faults(self) -> list[Fault]:
-        """Faults that no request has met yet."""
-        return self._state.faults.waiting
+        """Faults that have not happened yet."""
+        return self._state.faults.pending
 
     def clear(self) -> None:
-        """Forget requests, counters and pending faults. The behaviour stays."""
+        """Removes recorded requests and pending faults, and resets counters. The behaviour stays."""
         self._state.log.clear()
         self._state.faults.clear()
 
     def reset(self) -> None:
-        """Forget what was done as well: files, jobs and their models, batches, evaluations, endpoints, sessions."""
+        """Also deletes what requests have created: files, jobs and their models, batches, evaluations, endpoints, sessions."""
         self.clear()
         self._state.reset_stores()
 
     def inject(self, *faults: Fault | str) -> None:
-        """Let the next matching requests fail. A string is a kind with its defaults."""
+        """Lets the next matching requests fail. A string is a kind of fault with its defaults."""
         for fault in faults:
             self._state.faults.add(Fault(fault) if isinstance(fault, str) else fault)
 
     def behave(self, **changes: Any) -> _Restore:
-        """Change fields of the behaviour at once; as a context manager, put the old behaviour back at the end of the block."""
+        """Changes fields of the behaviour. As a context manager, restores the previous behaviour at the end of the block."""
         before = self._state.behaviour
         self._state.behaviour = replace(before, **changes)
         return _Restore(self._state, before)
 
 
 class _Restore:
-    """The way back from `Emulator.behave`."""
+    """Restores the behaviour that `Emulator.behave` has changed."""
 
     def __init__(self, state: State, before: Behaviour) -> None:
         self._state = state
@@ -109,7 +109,7 @@ class _Restore:
 
 
 class _Protocol(H11Protocol):
-    """Uvicorn's HTTP protocol, leaving the TCP transport in the scope for faults that hang up."""
+    """Uvicorn's HTTP protocol, with the TCP transport in the scope for faults that close the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -123,7 +123,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its waits: it stops when told, not at the next tick, and streams in flight do not hold it up."""
+    """Uvicorn that stops at once: not at its next tick, and not after the streams in progress."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
@@ -136,7 +136,7 @@ class _Server(uvicorn.Server):
         self._stop: asyncio.Event | None = None
 
     async def main_loop(self) -> None:
-        """Listen until `stop`, keeping the date header fresh."""
+        """Serves until `stop`, and updates the date header every second."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         await self.on_tick(0)
@@ -148,7 +148,7 @@ class _Server(uvicorn.Server):
                 await self.on_tick(0)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything now: clients of an emulator that stops are meant to notice."""
+        """Closes all connections."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -162,16 +162,16 @@ class _Server(uvicorn.Server):
                 task.cancel()
 
     def stop(self) -> None:
-        """End the main loop, from any thread."""
+        """Ends the main loop, from any thread."""
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a listening socket.
+    """Opens a listening socket.
 
-    The protocol number is given because asyncio turns off Nagle's algorithm only for sockets that carry it; without it
-    each request on a kept-alive connection waits 40 ms for a delayed acknowledgement.
+    asyncio disables Nagle's algorithm only for sockets with an explicit protocol number. Without that, each request on a
+    kept-alive connection waits 40 ms for a delayed acknowledgement.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -195,28 +195,28 @@ def serve(
     allow_code_execution: bool = False,
     job_seconds: float = DEFAULT_JOB_SECONDS,
 ) -> Iterator[Emulator]:
-    """Run an emulator for the time of a `with` block.
+    """Runs an emulator during a `with` block.
 
     Args:
-        port: Port to listen on; 0 takes a free one.
+        port: Port to listen on; 0 for a free one.
         host: Address to listen on.
         api_key: The only key it accepts. None accepts any but `invalid` and those that begin with `bad`.
-        behaviour: How it answers; see `Behaviour`.
-        faults: What is to go wrong first.
-        keep: How many requests it remembers.
-        allow_code_execution: Whether the code interpreter runs code on this machine; on loopback alone.
-        job_seconds: How many seconds a fine-tune takes from its start to its end; evaluations take half of that, batches a
-            fifth and what their lines need. Their diaries tell of half an hour all the same.
+        behaviour: How it responds; see `Behaviour`.
+        faults: Faults to inject at the start.
+        keep: How many requests it records.
+        allow_code_execution: Let the code interpreter run code on this machine; only on loopback.
+        job_seconds: Seconds that a fine-tuning job takes. Evaluations take half of that, batches a fifth and the time of
+            their requests. Timestamps of jobs span half an hour all the same.
 
     Yields:
-        The handle on it; `base_url` is what clients need.
+        The running emulator; clients need its `base_url`.
 
     Raises:
-        OSError: The port is taken.
-        ValueError: Code execution was to be allowed for other machines, or jobs were to take less than no time.
+        OSError: The port is in use.
+        ValueError: Code execution is allowed on loopback only, or `job_seconds` is negative.
     """
     if allow_code_execution and not is_loopback(host):
-        raise ValueError(f"code execution is allowed on loopback alone, and {host} is not")
+        raise ValueError(f"code execution is only allowed on loopback, and {host} is not a loopback address")
     if not job_seconds >= 0:
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     listener = listen(host, port)

@@ -1,7 +1,6 @@
-"""How the emulator answers when nothing goes wrong: the differences between real engines, as switches.
+"""How the emulator answers when nothing goes wrong: the differences between real engines, as options.
 
-Each field is a difference that was seen on the wire between two of the service's engines, or that a client meets behind a
-gateway. The header `x-emulator-behaviour: reasoning=tags; tool_deltas=interleaved` overrides them for one request.
+Each field is a difference that was recorded between two of the service's engines, or that occurs behind gateways. The header `x-emulator-behaviour: reasoning=tags; tool_deltas=interleaved` overrides them for one request.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 Reasoning = Literal["auto", "none", "reasoning", "reasoning_content", "tags"]
-UsagePlace = Literal["finish", "separate", "asked", "asked-separate", "none"]
+UsagePosition = Literal["finish", "separate", "asked", "asked-separate", "none"]
 CachedTokens = Literal["flat", "nested"]
 Logprobs = Literal["auto", "together", "openai"]
 ToolDeltas = Literal["pieces", "whole", "one-chunk", "interleaved", "no-index", "same-index", "repeat-finish"]
@@ -25,31 +24,31 @@ class Behaviour:
 
     Attributes:
         strict: Refuse unknown request keys, `file` parts and `parallel_tool_calls` with a 422 that names the key.
-        reasoning: Where reasoning goes. `auto` follows the capability table and what the request asks for; `none` never
-            reasons; the others always reason, in that field of the message or in tags at the head of the text.
-        usage: Where a stream carries its usage: on the chunk with the finish reason, on a separate chunk without choices,
-            either of them only if `stream_options.include_usage` asks for it, or nowhere.
+        reasoning: Where reasoning is returned. `auto` follows the capability table and the request; `none` never reasons;
+            the others always reason, in that field of the message or in tags at the start of the text.
+        usage: Where a stream has its usage: on the chunk with the finish reason, on a separate chunk without choices, either
+            of them only if `stream_options.include_usage` requests it, or nowhere.
         cached_tokens: `cached_tokens` at the top of `usage`, or nested in `prompt_tokens_details`.
-        logprobs: Shape of log-probabilities: parallel arrays, a list of objects, or whichever fits the model.
-        tool_deltas: How tool calls travel in a stream: in pieces, whole, all of them in one chunk, their pieces interleaved,
-            without `index`, all with index 0, or with the finish reason appearing, vanishing and reappearing.
-        finish: The finish reason of a text that ended by itself.
+        logprobs: Format of log-probabilities: parallel arrays, a list of objects, or the one of the model.
+        tool_deltas: How tool calls are streamed: in pieces, whole, all in one chunk, with interleaved pieces, without `index`,
+            all with index 0, or with a finish reason after each call.
+        finish: The finish reason of a text that is not truncated.
         role_every_chunk: Repeat the role in each delta, as most engines do.
-        null_content: Deltas that carry no text have `content: null` and `role: null` instead of empty text.
-        seed_above_int64: Answer with a `seed` that does not fit a signed 64-bit integer.
-        echo_ids: Give text chunks their `token_id`.
-        shuffle_embeddings: Return embeddings in an order other than the request's; `index` tells.
+        null_content: Deltas without text have `content: null` and `role: null` instead of empty text.
+        seed_above_int64: Return a `seed` that does not fit a signed 64-bit integer.
+        echo_ids: Return the `token_id` of text chunks.
+        shuffle_embeddings: Return embeddings in another order than that of the inputs.
         embedding_usage: Count tokens of embedding requests; otherwise `usage` is null.
-        embedding_overflow: What becomes of an input longer than the model's context.
+        embedding_overflow: What happens to an input that is longer than the context of the model.
         dimensions: Accept `dimensions` on embeddings, which the service refuses.
-        pieces: Longest text of one chunk in characters; None sends one token per chunk.
+        pieces: Maximum length of the text of a chunk in characters; None sends one token per chunk.
         chunk_tokens: Tokens per text chunk.
-        delay: Seconds between the chunks of a stream; for other answers, before the answer.
+        delay: Seconds between the chunks of a stream, or before another response.
     """
 
     strict: bool = False
     reasoning: Reasoning = "auto"
-    usage: UsagePlace = "finish"
+    usage: UsagePosition = "finish"
     cached_tokens: CachedTokens = "flat"
     logprobs: Logprobs = "auto"
     tool_deltas: ToolDeltas = "pieces"
@@ -74,37 +73,37 @@ class Behaviour:
             raise ValueError("pieces and chunk_tokens must be at least 1")
 
     def changed_by(self, header: str) -> Behaviour:
-        """Return the behaviour with the settings of a header such as `reasoning=tags; delay=0.1`.
+        """Returns the behaviour with the settings of a header such as `reasoning=tags; delay=0.1`.
 
         Raises:
             ValueError: The header names a field or a value that does not exist.
         """
         changes: dict[str, Any] = {}
-        for name, text in settings(header).items():
-            if name not in _READERS:
+        for name, text in parse_settings(header).items():
+            if name not in _PARSERS:
                 raise ValueError(f"unknown behaviour {name!r}")
-            changes[name] = _READERS[name](text)
+            changes[name] = _PARSERS[name](text)
         return replace(self, **changes)
 
 
-def settings(header: str) -> dict[str, str]:
-    """Read `a=1; some-name=x; flag` as a dictionary; a bare name means `true`, dashes become underscores."""
-    found = {}
+def parse_settings(header: str) -> dict[str, str]:
+    """Parses `a=1; some-name=x; flag` as a dictionary; a bare name means `true`, dashes become underscores."""
+    settings = {}
     for setting in header.split(";"):
         name, _, value = setting.strip().partition("=")
         if name:
-            found[name.strip().replace("-", "_")] = value.strip() or "true"
-    return found
+            settings[name.strip().replace("-", "_")] = value.strip() or "true"
+    return settings
 
 
-def as_bool(text: str) -> bool:
-    """Read a switch."""
+def parse_bool(text: str) -> bool:
+    """Parses a boolean."""
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError(f"{text!r} is neither true nor false")
     return text.lower() in ("true", "1", "yes")
 
 
-def _as_pieces(text: str) -> int | None:
+def _parse_pieces(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
 
@@ -112,7 +111,7 @@ _HINTS = get_type_hints(Behaviour)
 CHOICES: Mapping[str, tuple[str, ...]] = {
     name: get_args(hint) for name, hint in _HINTS.items() if get_args(hint) and name != "pieces"
 }
-_BY_TYPE: Mapping[Any, Callable[[str], Any]] = {bool: as_bool, float: float, int: int}
-_READERS: Mapping[str, Callable[[str], Any]] = {
+_BY_TYPE: Mapping[Any, Callable[[str], Any]] = {bool: parse_bool, float: float, int: int}
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
     field.name: _BY_TYPE.get(_HINTS[field.name], str) for field in fields(Behaviour)
-} | {"pieces": _as_pieces}
+} | {"pieces": _parse_pieces}

@@ -1,4 +1,4 @@
-"""The error bodies of the API in one table; the wording is ours, `type`, `param` and `code` are the service's."""
+"""The errors of the API in one table: messages of our own, with the `type`, `param` and `code` of the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class ApiError(Exception):
-    """An error answer: raised by a route, written by the edge."""
+    """An error response: raised by handlers, sent by the application."""
 
     status: int
     message: str
@@ -17,7 +17,7 @@ class ApiError(Exception):
     code: str | int | None = None
 
     def body(self) -> dict[str, Any]:
-        """Return the canonical error object."""
+        """Returns the error object."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
@@ -27,45 +27,44 @@ TYPICAL: dict[int, ApiError] = {
         ApiError(400, "The request could not be understood; check its parameters."),
         ApiError(401, "The API key is missing or is not one that this server accepts.", code="invalid_api_key"),
         ApiError(402, "The spending limit of this account is reached; add credit to go on.", "credit_limit"),
-        ApiError(403, "The prompt and max_tokens together exceed what this model accepts."),
-        ApiError(404, "There is nothing at this address.", code="not_found"),
-        ApiError(405, "This address does not answer that method.", code="method_not_allowed"),
+        ApiError(403, "The prompt and max_tokens exceed the context length of this model."),
+        ApiError(404, "This URL does not exist.", code="not_found"),
+        ApiError(405, "This URL does not support that method.", code="method_not_allowed"),
         ApiError(408, "The request took too long to arrive.", "timeout"),
-        ApiError(409, "The request conflicts with the present state of the resource.", code="conflict"),
-        ApiError(413, "The request body is larger than this endpoint takes.", code="request_too_large"),
-        ApiError(422, "Input validation error: a parameter has a value of the wrong kind."),
+        ApiError(409, "The request conflicts with the state of the resource.", code="conflict"),
+        ApiError(413, "The request body is larger than this endpoint accepts.", code="request_too_large"),
+        ApiError(422, "Input validation error: a parameter has a value of the wrong type."),
         ApiError(429, "Too many requests at once; slow down and try again.", "rate_limit", code="rate_limit_exceeded"),
         ApiError(500, "Something failed inside the service.", "server_error"),
         ApiError(503, "The service is over capacity; try again shortly.", "service_unavailable", code="overloaded"),
-        ApiError(504, "The model did not answer in time.", "timeout"),
+        ApiError(504, "The model did not respond in time.", "timeout"),
     )
 }
 
 BAD_GATEWAY_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>502 Bad gateway</title></head>"
-    b"<body><h1>Bad gateway</h1><p>The origin server gave no usable answer.</p></body></html>\n"
+    b"<body><h1>Bad gateway</h1><p>The origin server sent no valid response.</p></body></html>\n"
 )
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """A 400 of the canonical shape."""
+    """Returns a 400 error."""
     return ApiError(400, message, param=param, code=code)
 
 
 def unprocessable(message: str, param: str | None = None) -> ApiError:
-    """A 422 of the canonical shape."""
+    """Returns a 422 error."""
     return ApiError(422, f"Input validation error: {message}", param=param)
 
 
 def model_not_available(model: str) -> ApiError:
-    """The answer to a model that is not served."""
-    return ApiError(404, f"The model {model} is not served here; GET /v1/models lists those that are.",
-                    code="model_not_available")  # fmt: skip
+    """Returns the error for a model that does not exist."""
+    return ApiError(404, f"The model {model} is not available; GET /v1/models lists all.", code="model_not_available")
 
 
-def context_too_long(limit: int, prompt: int, asked: int) -> ApiError:
-    """The answer to a prompt that does not fit the model."""
+def context_too_long(limit: int, prompt_tokens: int, max_tokens: int) -> ApiError:
+    """Returns the error for a prompt that is longer than the context of the model."""
     return bad_request(
         f"Input validation error: `inputs` tokens + `max_new_tokens` may be {limit} at most, the model's context length; "
-        f"this request has {prompt} `inputs` tokens and asks for {asked} `max_new_tokens`"
+        f"this request has {prompt_tokens} `inputs` tokens and {max_tokens} `max_new_tokens`"
     )

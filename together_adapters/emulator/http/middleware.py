@@ -16,7 +16,7 @@ from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.errors import TYPICAL, ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE, FaultContext, play, send_response
 from together_adapters.emulator.http.request_log import RecordedRequest
-from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOADED, UPLOADS, State
+from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
 from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.store.disk import ContentWriter
 
@@ -63,7 +63,7 @@ class EmulatorMiddleware:
                     scope[TRANSPORT].abort()
                     return None
                 if not message.get("more_body", False):
-                    scope[UPLOADED] = writer.finish()
+                    scope[UPLOAD_CONTENT] = writer.finish()
                     return b""
         return None
 

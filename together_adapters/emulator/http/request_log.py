@@ -1,4 +1,4 @@
-"""What the emulator remembers of the requests it saw, so that tests can ask what a client really sent."""
+"""The requests that the emulator has received, so that tests can check what a client sends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it arrived. `connection` names the TCP connection it came on (`host:port` of the client)."""
+    """One request as it was received. `connection` identifies its TCP connection (`host:port` of the client)."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class RecordedRequest:
 
     @cached_property
     def json(self) -> Any:
-        """The parsed body, or None when it is no JSON."""
+        """The parsed body, or None when it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -36,9 +36,9 @@ class RecordedRequest:
 
 
 class RequestLog:
-    """Requests seen, counters, and the unexpected exceptions of the emulator itself. Safe to read from any thread.
+    """Requests, counters, and unexpected exceptions of the emulator itself. Thread-safe.
 
-    Only the last `keep` requests stay, so that a server that runs for days does not grow for ever.
+    Only the last `keep` requests are stored, so that memory stays bounded.
     """
 
     def __init__(self, keep: int = 20_000) -> None:
@@ -51,18 +51,18 @@ class RequestLog:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """A copy of the list of requests seen, oldest first."""
+        """A copy of the list of requests, oldest first."""
         with self._lock:
             return list(self._requests)
 
     @property
     def errors(self) -> list[str]:
-        """Tracebacks of exceptions that the emulator did not expect."""
+        """Tracebacks of unexpected exceptions."""
         with self._lock:
             return list(self._errors)
 
     def clear(self) -> None:
-        """Forget requests and counters; requests still in flight stay counted as such."""
+        """Removes requests and errors, and resets counters; requests in flight stay counted."""
         with self._lock:
             self._requests.clear()
             self._errors.clear()
@@ -71,7 +71,7 @@ class RequestLog:
 
     @contextmanager
     def watch(self, request: RecordedRequest) -> Iterator[None]:
-        """Record a request, and count it as in flight for the time of the block."""
+        """Records a request, and counts it as in flight during the block."""
         with self._lock:
             self._requests.append(request)
             self.in_flight += 1
@@ -83,12 +83,12 @@ class RequestLog:
                 self.in_flight -= 1
 
     def count_disconnect(self) -> None:
-        """Count a client that went away before its answer was complete."""
+        """Counts a client that disconnected before its response was complete."""
         with self._lock:
             self.disconnects += 1
 
     def record_error(self, error: BaseException) -> None:
-        """Keep the traceback of a bug in the emulator, and show it on stderr."""
+        """Stores the traceback of a bug in the emulator, and writes it to stderr."""
         text = "".join(traceback.format_exception(error))
         with self._lock:
             self._errors.append(text)

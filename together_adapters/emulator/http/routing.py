@@ -24,7 +24,7 @@ PUBLIC: Final = "/storage/"
 """Prefix of the URLs of generated files. They need no API key, like signed URLs of real object storage."""
 UPLOADS: Final = "/uploads/"
 """Prefix of the URLs that take uploads. They need no API key; their bodies are streamed to disk."""
-UPLOADED: Final = "together_adapters.emulator.uploaded"
+UPLOAD_CONTENT: Final = "together_adapters.emulator.upload_content"
 """Scope key of the stored body of a request to `UPLOADS`."""
 CONTEXT: Final = "together_adapters.emulator.context"
 """Scope key of the fields of the `RequestContext`, without the request."""
@@ -120,11 +120,11 @@ def json_route(
         needs_object: Refuse requests whose body is not a JSON object. By default those with the method POST.
         in_thread: Call the handler in a thread, because it may take long.
     """
-    checked = method == "POST" if needs_object is None else needs_object
+    is_checked = method == "POST" if needs_object is None else needs_object
 
     async def endpoint(request: Request) -> Response:
         context = RequestContext(request=request, **request.scope[CONTEXT])
-        if checked and not isinstance(context.body, dict):
+        if is_checked and not isinstance(context.body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
         response = await asyncio.to_thread(call, handler, context) if in_thread else call(handler, context)
         if context.behaviour.delay and not isinstance(response, EventStream):

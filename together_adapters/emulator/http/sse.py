@@ -1,4 +1,4 @@
-"""Server-sent events as the service frames them: one `data:` line per event, and `[DONE]` in the end."""
+"""Server-sent events as the service sends them: one `data:` line per event, and `[DONE]` at the end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 def compact(value: Any) -> bytes:
-    """Encode a value as JSON in UTF-8; what UTF-8 cannot hold (lone surrogates) becomes a question mark."""
+    """Encodes a value as JSON in UTF-8; lone surrogates become question marks."""
     return _encode(value).encode("utf-8", "replace")
 
 
 def sse(value: Any) -> bytes:
-    """Frame a value as one event."""
+    """Encodes a value as one event."""
     return b"data: " + compact(value) + b"\n\n"
 
 
 class EventStream(Response):
-    """A stream of events. Each goes out by itself; `[DONE]` ends the body in the same step, so that no reader sees one without the other."""
+    """A stream of events, each sent by itself. `[DONE]` and the end of the body are one message, so no client sees one without the other."""
 
     media_type = SSE_TYPE
 
@@ -38,7 +38,6 @@ class EventStream(Response):
         self.delay = delay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events, pausing between them if so asked."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for position, event in enumerate(self.events):
             if self.delay and position:

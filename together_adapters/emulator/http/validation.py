@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, ClassVar, Self
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from together_adapters.emulator.http.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.routing import RequestContext
+from together_adapters.emulator.http.sse import compact
 
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
@@ -23,7 +25,7 @@ class RequestModel(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, protected_namespaces=())
-    known: ClassVar[frozenset[str]] = frozenset({"model"})
+    other_fields: ClassVar[frozenset[str]] = frozenset({"model"})
     """Names that a strict emulator accepts besides the fields."""
     lenient_only: ClassVar[frozenset[str]] = frozenset()
     """Fields that a strict emulator does not accept."""
@@ -41,14 +43,24 @@ class RequestModel(BaseModel):
         if not isinstance(body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
         try:
-            model = cls.model_validate({name: value for name, value in body.items() if value is not None})
+            model = cls._validate(body)
         except ValidationError as error:
             raise cls.api_error(*_describe(cls, error)) from None
         if context.behaviour.strict and cls.refuses_unknown:
             fields = {field.alias or name for name, field in cls.model_fields.items()}
-            if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.known):
+            if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.other_fields):
                 raise unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0])
         return model
+
+    @classmethod
+    def _validate(cls, body: dict[str, Any]) -> Self:
+        values = {name: value for name, value in body.items() if value is not None}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            if all(problem["type"] != "string_unicode" for problem in error.errors()):
+                raise
+            return cls.model_validate(json.loads(compact(values)))  # with question marks for lone surrogates
 
     @staticmethod
     def api_error(message: str, param: str) -> ApiError:

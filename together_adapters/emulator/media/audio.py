@@ -1,7 +1,7 @@
-"""Sound files without an audio library: a tone for each word, and the words themselves hidden beside it.
+"""Audio files without an audio library: a tone for each word, and the text as metadata.
 
-A WAV file carries them in a comment (a LIST/INFO chunk), an MP3 file in its tag, so that the transcription of what the emulator
-has spoken is what was said. MP3 holds silence: frames without data.
+A WAV file has the text in a comment (a LIST/INFO chunk), an MP3 file in its tag, so that the emulator can transcribe its own
+speech. MP3 files are silent: their frames have no data.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 ENCODINGS: Final = ("pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw")
 BIT_RATES: Final = (32_000, 64_000, 96_000, 128_000, 192_000)
 _SECONDS_PER_LETTER: Final = 0.06
-_LONGEST: Final = 30.0
+_MAX_SECONDS: Final = 30.0
 _MP3_RATES: Final = {44_100: (3, 0), 48_000: (3, 1), 32_000: (3, 2), 22_050: (2, 0), 24_000: (2, 1), 16_000: (2, 2)}
-"""For each rate the version of MPEG that has it, and its number there."""
+"""For each rate its version of MPEG, and its number there."""
 _MP3_BITS: Final = {
     3: {32_000: 1, 64_000: 5, 96_000: 7, 128_000: 9, 192_000: 11},
     2: {32_000: 4, 64_000: 8, 96_000: 10, 128_000: 12, 192_000: 14},
@@ -23,16 +23,16 @@ _MP3_BITS: Final = {
 
 
 def seconds(text: str) -> float:
-    """How long it takes to say a text."""
-    return min(max(len(text) * _SECONDS_PER_LETTER, 0.2), _LONGEST)
+    """Returns the duration of a spoken text."""
+    return min(max(len(text) * _SECONDS_PER_LETTER, 0.2), _MAX_SECONDS)
 
 
 def samples(text: str, rate: int, encoding: str) -> bytes:
-    """Return bare samples: for each word a tone whose pitch the word decides."""
+    """Returns samples without a header: for each word a tone, whose pitch depends on the word."""
     words = text.split()[:300] or [text]
     letters = sum(map(len, words))
-    spoken = [_tone(word, max(int(seconds(text) * rate * len(word) / letters), 1), rate, encoding) for word in words]
-    return b"".join(spoken)
+    tones = [_tone(word, max(int(seconds(text) * rate * len(word) / letters), 1), rate, encoding) for word in words]
+    return b"".join(tones)
 
 
 def _tone(word: str, count: int, rate: int, encoding: str) -> bytes:
@@ -63,11 +63,11 @@ def _alaw(level: float) -> int:
 
 
 def wav(text: str, rate: int) -> bytes:
-    """Return a WAV file of 16-bit samples, with the text as its comment."""
+    """Returns a WAV file of 16-bit samples, with the text as its comment."""
     data = samples(text, rate, "pcm_s16le")
-    shape = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
+    format = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
     comment = b"INFO" + _chunk(b"ICMT", text.encode("utf-8", "replace") + b"\0")
-    body = b"WAVE" + _chunk(b"fmt ", shape) + _chunk(b"data", data) + _chunk(b"LIST", comment)
+    body = b"WAVE" + _chunk(b"fmt ", format) + _chunk(b"data", data) + _chunk(b"LIST", comment)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
@@ -76,30 +76,30 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def mp3(text: str, rate: int, bit_rate: int) -> bytes:
-    """Return an MP3 file of silence, with the text in its tag. A rate that MP3 lacks becomes 44100."""
+    """Returns a silent MP3 file, with the text in its tag. A rate that MP3 does not have becomes 44100."""
     rate = rate if rate in _MP3_RATES else 44_100
     version, number = _MP3_RATES[rate]
     actual = 160_000 if version == 2 and bit_rate == 192_000 else bit_rate
     size = (144 if version == 3 else 72) * actual // rate
     head = bytes((0xFF, 0xE3 | version << 3, _MP3_BITS[version][bit_rate] << 4 | number << 2, 0xC0))
     frame = head + bytes(size - 4)
-    each = (1152 if version == 3 else 576) / rate
-    return _tag(text) + frame * max(round(seconds(text) / each), 1)
+    frame_seconds = (1152 if version == 3 else 576) / rate
+    return _tag(text) + frame * max(round(seconds(text) / frame_seconds), 1)
 
 
 def _tag(text: str) -> bytes:
-    said = b"\3eng\0" + text.encode("utf-8", "replace")
-    frame = b"USLT" + _spread(len(said)) + b"\0\0" + said
-    return b"ID3\4\0\0" + _spread(len(frame)) + frame
+    text_bytes = b"\3eng\0" + text.encode("utf-8", "replace")
+    frame = b"USLT" + _syncsafe(len(text_bytes)) + b"\0\0" + text_bytes
+    return b"ID3\4\0\0" + _syncsafe(len(frame)) + frame
 
 
-def _spread(size: int) -> bytes:
-    """A length in seven bits a byte, as tags have it."""
+def _syncsafe(size: int) -> bytes:
+    """Encodes a length with seven bits per byte, as tags have it."""
     return bytes((size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127))
 
 
 def embedded_text(content: bytes) -> str | None:
-    """Return the words that this emulator hid in a file, or None."""
+    """Returns the text in the metadata of a file of this emulator, or None."""
     if content[:4] == b"RIFF" and (at := content.rfind(b"INFOICMT")) > 0:
         size = int.from_bytes(content[at + 8 : at + 12], "little")
         return content[at + 12 : at + 12 + size].rstrip(b"\0").decode("utf-8", "replace")
@@ -110,7 +110,7 @@ def embedded_text(content: bytes) -> str | None:
 
 
 def duration(content: bytes, text: str) -> float:
-    """Return how long a recording is: by its header where it is a WAV file, else as long as it takes to say the text."""
+    """Returns the duration of a recording: of a WAV file by its header, otherwise that of its spoken text."""
     if content[:4] == b"RIFF" and content[12:16] == b"fmt " and content[36:40] == b"data":
         rate, size = int.from_bytes(content[28:32], "little"), int.from_bytes(content[40:44], "little")
         if rate:

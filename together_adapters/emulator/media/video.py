@@ -1,4 +1,4 @@
-"""A small video file without a video library: an MP4 whose one track shows a JPEG picture for the whole time."""
+"""A video file without a video library: an MP4 whose only track shows one JPEG image."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from together_adapters.emulator.media.images import jpeg
 _UNIT: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 
-def mp4(words: str, width: int, height: int, seconds: float) -> bytes:
-    """Return an MP4 file; the same words give the same picture."""
-    picture = jpeg(words, width, height)
+def mp4(text: str, width: int, height: int, seconds: float) -> bytes:
+    """Returns an MP4 file, whose image depends only on the text."""
+    image = jpeg(text, width, height)
     top = _box("ftyp", b"isom", struct.pack(">I", 512), b"isomiso2mp41")
-    moov = _movie(width, height, round(seconds * 1000), len(picture), 0)
-    moov = _movie(width, height, round(seconds * 1000), len(picture), len(top) + len(moov) + 8)
-    return top + moov + _box("mdat", picture)
+    moov = _movie(width, height, round(seconds * 1000), len(image), 0)
+    moov = _movie(width, height, round(seconds * 1000), len(image), len(top) + len(moov) + 8)
+    return top + moov + _box("mdat", image)
 
 
 def _movie(width: int, height: int, length: int, size: int, offset: int) -> bytes:
@@ -28,7 +28,7 @@ def _movie(width: int, height: int, length: int, size: int, offset: int) -> byte
         "mdia",
         _full("mdhd", 0, struct.pack(">4IHH", 0, 0, 1000, length, 0x55C4, 0)),
         _full("hdlr", 0, bytes(4), b"vide", bytes(12), b"video\0"),
-        _box("minf", _full("vmhd", 1, bytes(8)), _box("dinf", _full("dref", 0, _one(_full("url ", 1)))),
+        _box("minf", _full("vmhd", 1, bytes(8)), _box("dinf", _full("dref", 0, _list_of_one(_full("url ", 1)))),
              _samples(width, height, length, size, offset)),
     )  # fmt: skip
     return _box("moov", movie, _box("trak", track, media))
@@ -41,11 +41,11 @@ def _samples(width: int, height: int, length: int, size: int, offset: int) -> by
                  bytes(32), struct.pack(">Hh", 24, -1), elementary)  # fmt: skip
     return _box(
         "stbl",
-        _full("stsd", 0, _one(entry)),
-        _full("stts", 0, _one(struct.pack(">II", 1, length))),
-        _full("stsc", 0, _one(struct.pack(">III", 1, 1, 1))),
+        _full("stsd", 0, _list_of_one(entry)),
+        _full("stts", 0, _list_of_one(struct.pack(">II", 1, length))),
+        _full("stsc", 0, _list_of_one(struct.pack(">III", 1, 1, 1))),
         _full("stsz", 0, struct.pack(">III", 0, 1, size)),
-        _full("stco", 0, _one(struct.pack(">I", offset))),
+        _full("stco", 0, _list_of_one(struct.pack(">I", offset))),
     )
 
 
@@ -58,5 +58,5 @@ def _full(name: str, flags: int, *content: bytes) -> bytes:
     return _box(name, struct.pack(">I", flags), *content)
 
 
-def _one(entry: bytes) -> bytes:
+def _list_of_one(entry: bytes) -> bytes:
     return struct.pack(">I", 1) + entry

@@ -68,7 +68,7 @@ class _TranscriptionRequest(RequestModel):
         return values
 
 
-def speak(context: RequestContext) -> Response:
+def create_speech(context: RequestContext) -> Response:
     """Returns speech as a file, or as a stream of events."""
     model = find_media_model(context.body, "a speech model")
     request = _SpeechRequest.read(context)
@@ -104,7 +104,7 @@ def _aligned_events(text: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
     item = {"item_id": "tts_1"}
     for chunk in chunks:
         yield {"type": "conversation.item.audio_output.delta", **item, "delta": b64encode(chunk).decode()}
-    words = _timed(text.split(), audio.seconds(text), "word")
+    words = _with_times(text.split(), audio.seconds(text), "word")
     yield {
         "type": "conversation.item.word_timestamps",
         **item,
@@ -131,7 +131,7 @@ def _transcription(context: RequestContext, task: str) -> dict[str, Any]:
     with_speakers = request.diarize.lower() in ("true", "1")
     if request.response_format != "verbose_json" and not with_speakers:
         return {"text": text}
-    words, segments = _timed(text.split(), duration, "word"), _timed(re.split(r"(?<=[.!?])\s+", text), duration, "text")
+    words, segments = _with_times(text.split(), duration, "word"), _with_times(re.split(r"(?<=[.!?])\s+", text), duration, "text")
     response = {"task": task, "language": request.language, "duration": duration, "text": text, "segments": segments}
     if with_speakers:
         return response | _speakers(words, segments, int(request.max_speakers))
@@ -157,15 +157,15 @@ def _recording(file: Any) -> tuple[str, float]:
     return text, audio.duration(file.content, text)
 
 
-def _timed(texts: list[str], duration: float, key: str) -> list[dict[str, Any]]:
+def _with_times(texts: list[str], duration: float, key: str) -> list[dict[str, Any]]:
     """Returns words or sentences with their times, in proportion to their lengths."""
     letters = sum(map(len, texts)) or 1
-    timed, end = [], 0
+    items, end = [], 0
     for id, text in enumerate(texts):
         start, end = end, end + len(text)
         times = {"start": round(start * duration / letters, 3), "end": round(end * duration / letters, 3)}
-        timed.append({"id": id, key: text, **times})
-    return timed
+        items.append({"id": id, key: text, **times})
+    return items
 
 
 def _speakers(words: list[dict[str, Any]], segments: list[dict[str, Any]], count: int) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def list_voices(context: RequestContext) -> dict[str, Any]:
 
 
 ROUTES: Any = [
-    json_route("/v1/audio/speech", speak),
+    json_route("/v1/audio/speech", create_speech),
     form_route("/v1/audio/transcriptions", transcribe),
     form_route("/v1/audio/translations", translate),
     json_route("/v1/voices", list_voices, method="GET"),

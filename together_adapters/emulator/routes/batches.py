@@ -19,8 +19,8 @@ from together_adapters.emulator.http.routing import RequestContext, call, json_r
 from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.http.validation import RequestModel
 from together_adapters.emulator.routes import chat, completions, embeddings
-from together_adapters.emulator.store.batch_job import BatchJob
 from together_adapters.emulator.store.file_store import StoredFile
+from together_adapters.emulator.store.jobs import BatchJob
 
 _HANDLERS: Final[dict[str, Callable[[RequestContext], Any]]] = {
     "/v1/chat/completions": chat.complete,

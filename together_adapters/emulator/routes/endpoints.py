@@ -13,7 +13,8 @@ from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Name, RequestModel
 from together_adapters.emulator.store.catalogue import OWNER, find_model
-from together_adapters.emulator.store.endpoint import DedicatedEndpoint, ModelUploadJob
+from together_adapters.emulator.store.endpoint import DedicatedEndpoint
+from together_adapters.emulator.store.jobs import ModelUploadJob
 from together_adapters.types.capabilities import MODELS
 
 _Zone = Literal["us-central-4b", "us-east-1a", "eu-north-2c"]

@@ -29,7 +29,7 @@ from together_adapters.emulator.http.validation import Name, RequestModel, Text
 from together_adapters.emulator.store.catalogue import find_model
 from together_adapters.emulator.store.clock import JobClock
 from together_adapters.emulator.store.dataset import open_dataset, text_of
-from together_adapters.emulator.store.evaluation_job import EvaluationJob
+from together_adapters.emulator.store.jobs import EvaluationJob
 from together_adapters.emulator.store.model_limits import trainable_models
 
 _MAX_ROWS: Final = 2_000
@@ -171,12 +171,12 @@ def _judge(context: RequestContext, job: EvaluationJob) -> tuple[str, dict[str, 
     if not rows:
         return "user_error", {"error": "The file has no valid rows."}
     try:
-        results, judged_rows = _JUDGES[job.type](context, job.parameters, rows)
+        results, result_rows = _JUDGES[job.type](context, job.parameters, rows)
     except _MissingColumn as error:
         return "user_error", {"error": f"The file has no column {str(error)!r} in each row."}
     except RecursionError:
         return "user_error", {"error": "A row is too deeply nested to be judged."}
-    lines = b"".join(compact(row) + b"\n" for row in judged_rows)
+    lines = b"".join(compact(row) + b"\n" for row in result_rows)
     results["result_file_id"] = context.stores.files.generate(f"{job.id}-results.jsonl", "eval", lines).id
     return "completed", results
 
@@ -205,61 +205,61 @@ def _generate(context: RequestContext, model: Mapping[str, Any], row: Mapping[st
 
 def _classify(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> Result:
     labels, pass_labels = parameters["labels"], parameters["pass_labels"]
-    judged: Rows = []
+    results: Rows = []
     for row, (answer, column) in zip(rows, _answers(context, parameters.get("model_to_evaluate"), rows), strict=True):
         label = label_of(answer, quality(answer, row, column), labels, pass_labels)
-        judged.append({**row, "evaluated_response": answer, "judge_label": label, "judge_passed": label in pass_labels})
-    counts = {label: sum(row["judge_label"] == label for row in judged) for label in labels}
+        results.append({**row, "evaluated_response": answer, "judge_label": label, "judge_passed": label in pass_labels})
+    counts = {label: sum(row["judge_label"] == label for row in results) for label in labels}
     return {
         "label_counts": json.dumps(counts),
-        "pass_percentage": _pass_percentage(judged),
+        "pass_percentage": _pass_percentage(results),
         "generation_fail_count": 0,
         "judge_fail_count": 0,
         "invalid_label_count": 0,
-    }, judged
+    }, results
 
 
 def _score(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> Result:
     minimum, maximum, threshold = (parameters[name] for name in ("min_score", "max_score", "pass_threshold"))
-    judged: Rows = []
+    results: Rows = []
     for row, (answer, column) in zip(rows, _answers(context, parameters.get("model_to_evaluate"), rows), strict=True):
         score = round(minimum + (maximum - minimum) * quality(answer, row, column), 2)
-        judged.append({**row, "evaluated_response": answer, "judge_score": score, "judge_passed": score >= threshold})
-    scores = [row["judge_score"] for row in judged]
+        results.append({**row, "evaluated_response": answer, "judge_score": score, "judge_passed": score >= threshold})
+    scores = [row["judge_score"] for row in results]
     means = {"mean_score": round(statistics.fmean(scores), 4), "std_score": round(statistics.pstdev(scores), 4)}
     return {
-        "aggregated_scores": means | {"pass_percentage": _pass_percentage(judged)},
+        "aggregated_scores": means | {"pass_percentage": _pass_percentage(results)},
         "failed_samples": 0,
         "invalid_score_count": 0,
         "generation_fail_count": 0,
         "judge_fail_count": 0,
-    }, judged
+    }, results
 
 
 def _compare(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -> Result:
     answers_a, answers_b = (_answers(context, parameters[name], rows) for name in ("model_a", "model_b"))
     columns = {column for _, column in (*answers_a, *answers_b)}
-    judged: Rows = []
+    results: Rows = []
     for row, (a, _), (b, _) in zip(rows, answers_a, answers_b, strict=True):
         # Neither answer may count as the reference of the other.
         rest = {name: value for name, value in row.items() if name not in columns}
         choice = winner(quality(a, rest, None), quality(b, rest, None))
         line = {**row, "response_a": a, "response_b": b, "judge_choice_original": choice, "choice": choice}
         is_judged_twice = not parameters.get("disable_position_bias_correction")
-        judged.append(line | ({"judge_choice_flipped": choice} if is_judged_twice else {}))
-    counts = Counter(row["choice"] for row in judged)
+        results.append(line | ({"judge_choice_flipped": choice} if is_judged_twice else {}))
+    counts = Counter(row["choice"] for row in results)
     return {
         "A_wins": counts["A"],
         "B_wins": counts["B"],
         "Ties": counts["Tie"],
-        "num_samples": len(judged),
+        "num_samples": len(results),
         "generation_fail_count": 0,
         "judge_fail_count": 0,
-    }, judged
+    }, results
 
 
-def _pass_percentage(judged: Rows) -> float:
-    return round(100 * sum(bool(row["judge_passed"]) for row in judged) / len(judged), 2)
+def _pass_percentage(results: Rows) -> float:
+    return round(100 * sum(bool(row["judge_passed"]) for row in results) / len(results), 2)
 
 
 def fill_template(template: str, row: Mapping[str, Any]) -> str:

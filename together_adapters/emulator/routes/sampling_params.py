@@ -28,7 +28,7 @@ EOS_TOKEN: int = 128_009
 class SamplingParams(RequestModel):
     """Parameters of both kinds of completions. Many are only validated: they change nothing here."""
 
-    known: ClassVar[frozenset[str]] = frozenset({"model", "compliance"})
+    other_fields: ClassVar[frozenset[str]] = frozenset({"model", "compliance"})
     lenient_only: ClassVar[frozenset[str]] = frozenset({"max_completion_tokens"})  # which is OpenAI's name
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
@@ -70,11 +70,11 @@ class SamplingParams(RequestModel):
         if params.stream and params.n > 1:
             raise bad_request("n must be 1 when streaming.", param="n")
         max_tokens = params.max_tokens or params.max_completion_tokens
-        room = facts.context_length - prompt_tokens
-        if room >= (max_tokens or 1):
+        tokens_left = facts.context_length - prompt_tokens
+        if tokens_left >= (max_tokens or 1):
             return params, max_tokens
-        if params.context_length_exceeded_behavior == "truncate" and room >= 1:
-            return params, room
+        if params.context_length_exceeded_behavior == "truncate" and tokens_left >= 1:
+            return params, tokens_left
         raise context_too_long(facts.context_length, prompt_tokens, max_tokens or 0)
 
     @property

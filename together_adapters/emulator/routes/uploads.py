@@ -15,7 +15,7 @@ from starlette.responses import Response
 from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.multipart import FormFile, form_of, form_route
-from together_adapters.emulator.http.routing import UPLOADED, UPLOADS, RequestContext, json_route
+from together_adapters.emulator.http.routing import UPLOAD_CONTENT, UPLOADS, RequestContext, json_route
 from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.http.validation import RequestModel
 from together_adapters.emulator.store.disk import StoredContent
@@ -74,7 +74,7 @@ def _new_file(context: RequestContext, new: _NewFile) -> StoredFile | Response:
 
 def put(context: RequestContext) -> Response:
     """`PUT` to an upload URL."""
-    content: StoredContent = context.request.scope[UPLOADED]
+    content: StoredContent = context.request.scope[UPLOAD_CONTENT]
     try:
         slot = _slot(context)
     except ApiError:
@@ -138,10 +138,10 @@ def complete(context: RequestContext) -> dict[str, Any]:
     """`POST /v1/files/multipart/complete`."""
     uploads, upload = context.stores.uploads, _multipart_upload(context)
     parts = context.body.get("parts")
-    listed = [(part.get("part_number"), part.get("etag")) for part in parts] if isinstance(parts, list) else []
+    claims = [(part.get("part_number"), part.get("etag")) for part in parts] if isinstance(parts, list) else []
     slots = [uploads.slots[path] for path in upload.paths]
     contents = [slot.content for slot in slots if slot.content is not None]
-    if len(contents) < len(slots) or listed != [(number, part.md5) for number, part in enumerate(contents, 1)]:
+    if len(contents) < len(slots) or claims != [(number, part.md5) for number, part in enumerate(contents, 1)]:
         raise bad_request("The listed parts are not those that arrived, in their order.", code="InvalidPart")
     if sum(part.size for part in contents) != upload.size:
         raise bad_request("The size of all parts is not the announced size.", code="EntityTooSmall")

@@ -16,7 +16,7 @@ from together_adapters.emulator.http.validation import Name, RequestModel, Seed
 from together_adapters.emulator.media.video import mp4
 from together_adapters.emulator.routes.public_files import publish
 from together_adapters.emulator.store.catalogue import find_media_model
-from together_adapters.emulator.store.video_job import VideoJob
+from together_adapters.emulator.store.jobs import VideoJob
 
 _Side = Annotated[int, Field(ge=16, le=2_048)]
 _Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]

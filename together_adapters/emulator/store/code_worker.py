@@ -1,6 +1,6 @@
-"""The process in which the emulator runs code: it reads one request a line, runs it, and writes one answer a line.
+"""The process that runs code for the emulator: it reads one request per line, runs it, and writes one response per line.
 
-It is started by its path, apart from the library, in a folder of its own, and ends with its standard input.
+It is started by its path, without the library, in a folder of its own, and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-_MOST = 1_000_000
-"""Characters of output that one run may have."""
+_MAX_OUTPUT = 1_000_000
+"""Characters of output per execution."""
 
 
-class _Tap(io.TextIOBase):
-    """Stands in for an output stream, and keeps what is written in order with everything else."""
+class _OutputStream(io.TextIOBase):
+    """Replaces an output stream; emits what is written, in order with the other outputs."""
 
     def __init__(self, kind: str, emit: Callable[[str, Any], None]) -> None:
         self._kind = kind
@@ -36,17 +36,17 @@ class _Tap(io.TextIOBase):
 
 
 class _Runner:
-    """Variables that live as long as the session, and the output of the current run."""
+    """The variables of the session, and the outputs of the current execution."""
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins, "display": self.display}
         self.outputs: list[dict[str, Any]] = []
-        self.room = _MOST
+        self.chars_left = _MAX_OUTPUT
 
     def emit(self, kind: str, data: Any) -> None:
         if isinstance(data, str):
-            data = data[: max(self.room, 0)]
-            self.room -= len(data)
+            data = data[: max(self.chars_left, 0)]
+            self.chars_left -= len(data)
             if not data:
                 return
             if self.outputs and self.outputs[-1]["type"] == kind:
@@ -56,20 +56,20 @@ class _Runner:
 
     def display(self, *values: Any) -> None:
         for value in values:
-            self.emit("display_data", _shown(value))
+            self.emit("display_data", _representations(value))
 
     def run(self, code: str) -> list[dict[str, Any]]:
-        self.outputs, self.room = [], _MOST
+        self.outputs, self.chars_left = [], _MAX_OUTPUT
         before = sys.stdout, sys.stderr, sys.stdin
-        sys.stdout, sys.stderr, sys.stdin = _Tap("stdout", self.emit), _Tap("stderr", self.emit), io.StringIO()
+        sys.stdout, sys.stderr, sys.stdin = _OutputStream("stdout", self.emit), _OutputStream("stderr", self.emit), io.StringIO()
         try:
             self._execute(code)
             self._figures()
         except BaseException as error:
             trace = error.__traceback__
-            own = trace.tb_next.tb_next if trace and trace.tb_next else None
-            self.room = max(self.room, 20_000)
-            self.emit("error", "".join(traceback.format_exception(type(error), error, own))[-20_000:])
+            user_trace = trace.tb_next.tb_next if trace and trace.tb_next else None
+            self.chars_left = max(self.chars_left, 20_000)
+            self.emit("error", "".join(traceback.format_exception(type(error), error, user_trace))[-20_000:])
         finally:
             sys.stdout, sys.stderr, sys.stdin = before
         return self.outputs
@@ -81,40 +81,40 @@ class _Runner:
         if isinstance(last, ast.Expr):
             value = eval(compile(ast.Expression(last.value), "<code>", "eval"), self.names)  # noqa: S307
             if value is not None:
-                self.emit("execute_result", _shown(value))
+                self.emit("execute_result", _representations(value))
 
     def _figures(self) -> None:
-        """Show what was drawn, as a notebook does."""
+        """Emits the figures of matplotlib, as a notebook does."""
         plot: Any = sys.modules.get("matplotlib.pyplot")
         for number in plot.get_fignums() if plot else ():
-            picture = io.BytesIO()
-            plot.figure(number).savefig(picture, format="png")
-            self.emit("display_data", {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": "<Figure>"})
+            image = io.BytesIO()
+            plot.figure(number).savefig(image, format="png")
+            self.emit("display_data", {"image/png": base64.b64encode(image.getvalue()).decode(), "text/plain": "<Figure>"})
         if plot:
             plot.close("all")
 
 
-def _shown(value: Any) -> dict[str, str]:
-    shown = {"text/plain": repr(value)[:_MOST]}
+def _representations(value: Any) -> dict[str, str]:
+    data = {"text/plain": repr(value)[:_MAX_OUTPUT]}
     for name, kind in (("_repr_html_", "text/html"), ("_repr_markdown_", "text/markdown"), ("_repr_svg_", "image/svg+xml")):
         if callable(method := getattr(type(value), name, None)) and isinstance(text := method(value), str):
-            shown[kind] = text[:_MOST]
-    if callable(method := getattr(type(value), "_repr_png_", None)) and isinstance(picture := method(value), bytes):
-        shown["image/png"] = base64.b64encode(picture).decode()
-    return shown
+            data[kind] = text[:_MAX_OUTPUT]
+    if callable(method := getattr(type(value), "_repr_png_", None)) and isinstance(image := method(value), bytes):
+        data["image/png"] = base64.b64encode(image).decode()
+    return data
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
+    """Responds to requests until there are no more."""
+    responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    devnull = os.open(os.devnull, os.O_RDWR)
+    os.dup2(devnull, 1)
+    os.dup2(devnull, 2)
     requests, sys.stdin = sys.stdin, io.StringIO()
     runner = _Runner()
     for line in requests:
-        answers.write(json.dumps(runner.run(json.loads(line)["code"])) + "\n")
-        answers.flush()
+        responses.write(json.dumps(runner.run(json.loads(line)["code"])) + "\n")
+        responses.flush()
 
 
 if __name__ == "__main__":

@@ -47,29 +47,3 @@ class DedicatedEndpoint:
             "autoscaling": self.autoscaling,
             "inactive_timeout": self.inactive_timeout,
         }
-
-
-@dataclass(slots=True)
-class ModelUploadJob:
-    """One upload of a model."""
-
-    name: str
-    source: str
-    description: str | None
-    id: str = field(default_factory=lambda: f"job-{secrets.token_hex(8)}")
-    created_at: str = field(default_factory=timestamp)
-    started: float = field(default_factory=time.monotonic)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns it as the API shows it."""
-        age = time.monotonic() - self.started
-        status = "Queued" if age < 0.2 else "Running" if age < 1 else "Complete"
-        return {
-            "type": "model_upload",
-            "job_id": self.id,
-            "status": status,
-            "status_updates": [{"status": status, "message": f"The upload is {status.lower()}.", "timestamp": self.created_at}],
-            "args": {"description": self.description, "modelName": self.name, "modelSource": self.source},
-            "created_at": self.created_at,
-            "updated_at": self.created_at,
-        }

@@ -6,20 +6,24 @@ It covers what the service refuses; the checker of the library finds more, and e
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-_FLAGS: Final = ("has_message_weights", "has_sample_weights", "has_tools", "has_parallel_tool_calls", "has_reasoning")
+_FLAGS: Final = (
+    "dataset_is_multimodal", "dataset_has_message_weights", "dataset_has_sample_weights", "dataset_has_tools",
+    "dataset_has_parallel_tool_calls", "dataset_has_reasoning",
+)  # fmt: skip
 _PARQUET_COLUMNS: Final = {"input_ids", "attention_mask", "labels", "position_ids"}
 _IMAGES: Final = r"^data:image/(jpeg|png|webp);base64,"
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Model(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
@@ -27,16 +31,16 @@ class _Row(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _TextPart(_Model):
+class _TextPart(_Part):
     type: Literal["text"]
     text: str
 
 
-class _Image(_Model):
+class _Image(_Part):
     url: str = Field(pattern=_IMAGES, max_length=14_000_000)
 
 
-class _ImagePart(_Model):
+class _ImagePart(_Part):
     type: Literal["image_url"]
     image_url: _Image
 
@@ -44,12 +48,12 @@ class _ImagePart(_Model):
 _Content = str | list[Annotated[_TextPart | _ImagePart, Field(discriminator="type")]]
 
 
-class _Function(_Model):
+class _Function(_Part):
     name: str
     arguments: str
 
 
-class _ToolCall(_Model):
+class _ToolCall(_Part):
     id: str | None = None
     type: Literal["function"] = "function"
     function: _Function
@@ -111,19 +115,11 @@ def _check_answer(messages: list[_Message]) -> list[_Message]:
     return messages
 
 
-_Messages = Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_messages)]
 _Answer = Annotated[list[_Message], Field(min_length=1, max_length=1), AfterValidator(_check_answer)]
-_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _TrainingRow(_Row):
-    weight: _Weight | None = None
-
-    def messages_of_row(self) -> list[_Message]:
-        return []
-
-    def declares_tools(self) -> bool:
-        return False
+    weight: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
 class _Text(_TrainingRow):
@@ -139,15 +135,9 @@ class _Conversation(_TrainingRow):
     messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_training_messages)]
     tools: list[dict[str, Any]] | None = None
 
-    def messages_of_row(self) -> list[_Message]:
-        return self.messages
-
-    def declares_tools(self) -> bool:
-        return bool(self.tools)
-
 
 class _PreferenceInput(_Row):
-    messages: _Messages
+    messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_messages)]
     tools: list[dict[str, Any]] | None = None
 
 
@@ -155,12 +145,6 @@ class _Preference(_TrainingRow):
     input: _PreferenceInput
     preferred_output: _Answer
     non_preferred_output: _Answer
-
-    def messages_of_row(self) -> list[_Message]:
-        return [*self.input.messages, *self.preferred_output, *self.non_preferred_output]
-
-    def declares_tools(self) -> bool:
-        return bool(self.input.tools)
 
 
 class _BatchRequest(_Row):
@@ -170,7 +154,7 @@ class _BatchRequest(_Row):
     url: Any = None
 
 
-_FORMATS: Final[dict[str, type[_TrainingRow]]] = {
+_FORMATS: Final[dict[str, type[_Row]]] = {
     "CONVERSATION": _Conversation,
     "PREFERENCE_OPENAI": _Preference,
     "INSTRUCTION": _Instruction,
@@ -192,13 +176,7 @@ def check_file(path: Path, type: str, purpose: str) -> dict[str, Any]:
     """Returns the validation report of a file, without its id."""
     if (type == "csv" and purpose != "eval") or (type == "parquet" and purpose != "fine-tune"):
         return _invalid(f"A {type} file cannot be used for {purpose}.")
-    check = {"csv": _check_csv, "parquet": _check_parquet}.get(type)
-    if check is None:
-        return _check_jsonl(path, purpose)
-    try:
-        return check(path)
-    except _InvalidRow as error:
-        return _invalid(str(error))
+    return _check_csv(path) if type == "csv" else _check_parquet(path) if type == "parquet" else _check_jsonl(path, purpose)
 
 
 def _invalid(message: str, **fields: Any) -> dict[str, Any]:
@@ -206,19 +184,19 @@ def _invalid(message: str, **fields: Any) -> dict[str, Any]:
 
 
 def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
-    summary = _Summary() if purpose == "fine-tune" else None
-    error, count, ids = "", 0, set[str]()
+    error, count, ids, format, flags = "", 0, set[str](), "", [False] * len(_FLAGS)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             count += 1
-            if error:
-                continue
             try:
+                if error:
+                    continue
                 row = _parse_row(line, number)
-                if summary is not None:
-                    summary.add(row, number)
+                if purpose == "fine-tune":
+                    format = _check_training_row(row, number, format)
+                    flags = list(map(or_, flags, _flags(row)))
                 elif purpose == "batch-api":
                     id = _validate(_BatchRequest, row, number).custom_id
                     if id in ids:
@@ -228,7 +206,11 @@ def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
                 error = str(invalid)
     if error or not count:
         return _invalid(error or "The file has no rows.", nlines=count)
-    return {"valid": True, "nlines": count, **(summary.to_dict() if summary else {})}
+    return {"valid": True, "nlines": count, **(_summary(format, flags) if purpose == "fine-tune" else {})}
+
+
+def _summary(format: str, flags: Iterable[bool] = ()) -> dict[str, Any]:
+    return {"dataset_format": format, **dict.fromkeys(_FLAGS, False), **dict(zip(_FLAGS, flags, strict=False))}
 
 
 def _parse_row(line: bytes, number: int) -> dict[str, Any]:
@@ -252,54 +234,43 @@ def _validate(model: type[M], row: dict[str, Any], number: int) -> M:
         raise _InvalidRow(number, f"`{name}`: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-class _Summary:
-    """What the report tells about valid training data."""
+def _check_training_row(row: dict[str, Any], number: int, format: str) -> str:
+    """Validates a row and returns its format, which must be that of the rows before."""
+    formats = [name for name, fields in _REQUIRED.items() if fields <= row.keys()]
+    if len(formats) != 1:
+        raise _InvalidRow(number, f"the columns {', '.join(map(repr, list(row)[:10]))} match no format, or several")
+    if format not in ("", formats[0]):
+        raise _InvalidRow(number, f"the format is {formats[0]}; the rows before have {format}")
+    _validate(_FORMATS[formats[0]], row, number)
+    return formats[0]
 
-    def __init__(self) -> None:
-        self._format = ""
-        self._is_multimodal = False
-        self._flags = dict.fromkeys(_FLAGS, False)
 
-    def add(self, row: dict[str, Any], number: int) -> None:
-        """Validates a row and adds it."""
-        formats = [name for name, required in _REQUIRED.items() if required <= row.keys()]
-        if len(formats) != 1:
-            raise _InvalidRow(number, f"the columns {', '.join(map(repr, list(row)[:10]))} match no format, or several")
-        if self._format not in ("", formats[0]):
-            raise _InvalidRow(number, f"the format is {formats[0]}; the rows before have {self._format}")
-        self._format = formats[0]
-        parsed = _validate(_FORMATS[self._format], row, number)
-        flags, messages = self._flags, parsed.messages_of_row()
-        flags["has_sample_weights"] |= "weight" in row
-        flags["has_tools"] |= parsed.declares_tools()
-        for message in messages:
-            flags["has_message_weights"] |= "weight" in message.model_fields_set
-            flags["has_tools"] |= bool(message.tool_calls)
-            flags["has_parallel_tool_calls"] |= len(message.tool_calls or ()) > 1
-            flags["has_reasoning"] |= bool(message.reasoning or message.reasoning_content)
-            self._is_multimodal |= message.has_images
-
-    def to_dict(self) -> dict[str, Any]:
-        flags = {f"dataset_{name}": value for name, value in self._flags.items()}
-        return {"dataset_format": self._format, "dataset_is_multimodal": self._is_multimodal, **flags}
+def _flags(row: dict[str, Any]) -> list[bool]:
+    """Returns the values of `_FLAGS` for a valid row."""
+    source = row.get("input", row)
+    messages = [*source.get("messages", ()), *row.get("preferred_output", ()), *row.get("non_preferred_output", ())]
+    calls = [message.get("tool_calls") or () for message in messages]
+    parts = [part for message in messages if isinstance(message.get("content"), list) for part in message["content"]]
+    return [
+        any(part["type"] == "image_url" for part in parts),
+        any("weight" in message for message in messages),
+        "weight" in row,
+        bool(source.get("tools")) or any(calls),
+        any(len(message_calls) > 1 for message_calls in calls),
+        any(message.get("reasoning") or message.get("reasoning_content") for message in messages),
+    ]
 
 
 def _check_csv(path: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            return {"valid": True, "nlines": sum(1 for _ in _csv_rows(csv.reader(file, strict=True)))}
+            header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
         except (csv.Error, UnicodeDecodeError) as error:
             return _invalid(f"The file is not CSV: {error}")
-
-
-def _csv_rows(rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    width = 0
-    for number, row in enumerate(rows, 1):
-        if width and row and len(row) != width:
-            raise _InvalidRow(number, f"the row has {len(row)} cells, the header {width}")
-        if width and row:
-            yield row
-        width = width or len(row)
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            return _invalid(f"Line {number}: the row has {len(row)} cells, the header {len(header)}", nlines=len(rows))
+    return {"valid": True, "nlines": len(rows)} if rows else _invalid("The file has no rows.", nlines=0)
 
 
 def _check_parquet(path: Path) -> dict[str, Any]:
@@ -307,8 +278,7 @@ def _check_parquet(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
             return _invalid("The file is not Parquet.")
-    flags = {f"dataset_{name}": False for name in _FLAGS}
-    report = {"valid": True, "dataset_format": "TOKENIZED", "dataset_is_multimodal": False, **flags}
+    report = {"valid": True, **_summary("TOKENIZED")}
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:

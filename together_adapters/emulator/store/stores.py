@@ -6,18 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from together_adapters.emulator.store.batch_job import BatchJob
 from together_adapters.emulator.store.code_session import CodeSessions
 from together_adapters.emulator.store.disk import Folder, StoredContent
-from together_adapters.emulator.store.endpoint import DedicatedEndpoint, ModelUploadJob
-from together_adapters.emulator.store.evaluation_job import EvaluationJob
+from together_adapters.emulator.store.endpoint import DedicatedEndpoint
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.fine_tune_job import JobStore
 from together_adapters.emulator.store.generated_files import GeneratedFiles
+from together_adapters.emulator.store.jobs import BatchJob, EvaluationJob, ModelUploadJob, VideoJob
 from together_adapters.emulator.store.record_store import RecordStore
 from together_adapters.emulator.store.tuned_models import TunedModels
 from together_adapters.emulator.store.upload_store import UploadStore
-from together_adapters.emulator.store.video_job import VideoJob
 
 _LIMIT: Final = 1_000
 """Records of one kind beyond which the oldest are forgotten."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from together_adapters.emulator.engine.completion import token_id
 from together_adapters.emulator.engine.text_features import tokenize
 
-_IGNORED: Final = -100
+_IGNORE_LABEL: Final = -100
 _MAX_TOKEN_LENGTH: Final = 40
 """Characters per token beyond which a text is not read."""
 
@@ -16,21 +16,21 @@ _MAX_TOKEN_LENGTH: Final = 40
 def row_preview(row: Mapping[str, Any], train_on_inputs: bool, max_length: int) -> dict[str, Any]:
     """Returns the tokens of a row, each with a label: its own id where it is trained on."""
     tokens: list[str] = []
-    trained: list[bool] = []
+    mask: list[bool] = []
     for text, is_answer in _segments(row):
         segment = tokenize(text[: _MAX_TOKEN_LENGTH * max_length])
         tokens += segment
-        trained += [is_answer or train_on_inputs] * len(segment)
+        mask += [is_answer or train_on_inputs] * len(segment)
     is_truncated = len(tokens) > max_length
-    tokens, trained = tokens[:max_length], trained[:max_length]
+    tokens, mask = tokens[:max_length], mask[:max_length]
     ids = [token_id(token) for token in tokens]
     return {
         "input_ids": ids,
-        "labels": [id if is_trained else _IGNORED for id, is_trained in zip(ids, trained, strict=True)],
+        "labels": [id if is_trained else _IGNORE_LABEL for id, is_trained in zip(ids, mask, strict=True)],
         "tokens": tokens,
         "num_tokens": len(tokens),
-        "num_trained_tokens": sum(trained),
-        "trained_spans": _spans(trained),
+        "num_trained_tokens": sum(mask),
+        "trained_spans": _spans(mask),
         "truncated": is_truncated,
     }
 
