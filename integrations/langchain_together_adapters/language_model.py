@@ -109,7 +109,7 @@ class LanguageModel(Connection, Sampling):
     """The names of the parameters of a request; others are sent in `extra_body`."""
 
     if TYPE_CHECKING:
-        custom_get_token_ids: Callable[[str], list[int]] | None
+        custom_get_token_ids: Callable[[str], list[int]] | None = None
 
     @property
     def model(self) -> str:

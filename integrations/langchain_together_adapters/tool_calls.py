@@ -57,18 +57,25 @@ def parse_tool_call(call_id: str, name: str, arguments: str) -> ToolCall | Inval
     return tool_call(name=name, args=value or {}, id=call_id)
 
 
-def tool_call_chunks(updates: Iterable[ToolCallUpdate]) -> list[ToolCallChunk]:
+def tool_call_chunks(updates: Sequence[ToolCallUpdate]) -> list[ToolCallChunk]:
     """Return what the deltas of a chunk add to the tool calls of a streamed message."""
-    return [
-        tool_call_chunk(name=name, args="{}" if _is_null(call, arguments) else arguments, id=call_id, index=call.position)
-        for call, call_id, name, arguments in updates
+    chunks = [
+        tool_call_chunk(name=name, args=arguments, id=call_id, index=call.position) for call, call_id, name, arguments in updates
     ]
+    return chunks if len(chunks) < 2 else _merge(chunks)
+
+
+def _merge(chunks: list[ToolCallChunk]) -> list[ToolCallChunk]:
+    """Merge the chunks of each call: LangChain merges those of different messages only."""
+    merged: dict[int | None, ToolCallChunk] = {}
+    for chunk in chunks:
+        if (first := merged.setdefault(chunk["index"], chunk)) is not chunk:
+            first["id"] = first["id"] or chunk["id"]
+            first["name"] = (first["name"] or "") + (chunk["name"] or "") or None
+            first["args"] = (first["args"] or "") + (chunk["args"] or "")
+    return list(merged.values())
 
 
 def generated_ids(calls: Iterable[AssembledToolCall]) -> list[ToolCallChunk]:
     """Return the chunks that give an id to the calls which ended without one; engines may send ids late."""
     return [tool_call_chunk(name=None, args="", id=call.id, index=call.position) for call in calls if call.service_id is None]
-
-
-def _is_null(call: AssembledToolCall, arguments: str) -> bool:
-    return len(arguments) == call.size and arguments.strip() == "null"

@@ -29,6 +29,7 @@ class StreamedToolCall:
     """The content block of a tool call that is being streamed.
 
     Attributes:
+        name: The name of the function so far.
         block: The call so far.
         wire: The call so far, as the dict in `additional_kwargs` that older consumers and tracers read.
         is_stale: Whether the call has changed since `update(final=True)`.
@@ -47,6 +48,7 @@ class StreamedToolCall:
         call, text = self._call, self._call.arguments
         self._parsed_size = call.size
         self.is_stale = not final
+        self.name = call.name
         kwargs: Any = _final_arguments(text) if final else _partial_arguments(text)
         self.block = ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=kwargs)
         self.wire = _wire_tool_call(call.id, call.name, text)
@@ -54,7 +56,8 @@ class StreamedToolCall:
     def mark_changed(self) -> None:
         """Take note of a delta, and update where there is enough that is new."""
         self.is_stale = True
-        if has_grown(self._call.size, self._parsed_size):
+        size = self._call.size
+        if size < _SHORT or (size - self._parsed_size) * _STEP >= size:
             self.update(final=False)
 
 
@@ -78,17 +81,19 @@ class StreamedToolCalls:
     @property
     def calls(self) -> list[StreamedToolCall]:
         """The calls that have a name."""
-        return _named(self._calls, self._parallel)
+        calls = [call for call in self._calls if call.name]
+        return calls if self._parallel else calls[:1]
 
     def add(self, deltas: Iterable[Any]) -> None:
         """Apply the `tool_calls` of one chunk."""
+        calls = self._calls
         for call, _, _, _ in self._assembler.add(deltas):
-            if call.position < len(self._calls):
-                self._calls[call.position].mark_changed()
+            if call.position < len(calls):
+                calls[call.position].mark_changed()
                 continue
-            if self._calls:
-                self._calls[-1].update(final=False)
-            self._calls.append(StreamedToolCall(call))
+            if calls:
+                calls[-1].update(final=False)
+            calls.append(StreamedToolCall(call))
 
     def update(self, *, final: bool) -> None:
         """Update every call."""
@@ -98,15 +103,10 @@ class StreamedToolCalls:
 
 def parse_tool_calls(tool_calls: Any, *, parallel: bool = True) -> list[StreamedToolCall]:
     """Return the tool calls of a response; with `parallel=False` only the first."""
-    calls = [StreamedToolCall(call) for call in whole_tool_calls(tool_calls)]
+    calls = [StreamedToolCall(call) for call in whole_tool_calls(tool_calls) if call.name]
     for call in calls:
         call.update(final=True)
-    return _named(calls, parallel)
-
-
-def _named(calls: list[StreamedToolCall], parallel: bool) -> list[StreamedToolCall]:
-    named = [call for call in calls if call.block.tool_name]
-    return named if parallel else named[:1]
+    return calls if parallel else calls[:1]
 
 
 def _partial_arguments(text: str) -> dict[str, Any]:

@@ -14,14 +14,14 @@ first delta, on each, or on none; whole, in fragments, or interleaved. `ToolCall
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 from uuid import uuid4
 
 from pydantic_core import from_json
 
-_CLOSING = frozenset('}"l')
-"""The last characters of an object, of an object that was encoded twice, and of null."""
+_CLOSING = frozenset('}"')
+"""The last characters of an object, and of one that was encoded twice."""
 
 
 class AssembledToolCall:
@@ -68,26 +68,32 @@ class AssembledToolCall:
         last = next((text.rstrip()[-1:] for text in reversed(self._fragments) if not text.isspace()), " ")
         return last in _CLOSING and parse_arguments(self.arguments) is not None
 
-    def append(self, text: str) -> None:
-        """Append to the arguments."""
+    def set_id(self, call_id: str | None) -> str | None:
+        """Set the id on the wire, and return it where it is the first."""
+        if call_id is None or self.service_id is not None:
+            return None
+        self.service_id = call_id
+        return call_id
+
+    def append_name(self, name: str | None) -> str | None:
+        """Append to the name, and return what was appended: nothing where the name is repeated."""
+        if name is None or (self.name and (self.size or name == self.name)):
+            return None
+        self.name += name
+        return name
+
+    def append(self, text: str) -> str:
+        """Append to the arguments, and return what was appended: an empty object for null."""
+        if not self.size and text.strip() == "null":
+            text = "{}"
         self._fragments.append(text)
         self.size += len(text)
+        return text
 
 
-class ToolCallUpdate(NamedTuple):
-    """What one delta adds to a call.
-
-    Attributes:
-        call: The call, with the delta applied.
-        id: The id, where the delta is the first to carry it.
-        name: What the delta adds to the name.
-        arguments: What the delta adds to the arguments.
-    """
-
-    call: AssembledToolCall
-    id: str | None
-    name: str | None
-    arguments: str
+ToolCallUpdate = tuple[AssembledToolCall, str | None, str | None, str]
+"""What one delta changes: the call, with the delta applied; the id, where the delta is the first to carry it; what it adds to the
+name, if anything; and what it adds to the arguments. A plain tuple, because there is one for every token."""
 
 
 class ToolCallAssembler:
@@ -104,9 +110,21 @@ class ToolCallAssembler:
 
     def add(self, deltas: Iterable[Any]) -> list[ToolCallUpdate]:
         """Apply the `tool_calls` of one chunk and return what each delta changes; what is not an object is skipped."""
-        return [self._add(*_fields(delta)) for delta in deltas if isinstance(delta, Mapping)]
+        updates: list[ToolCallUpdate] = []
+        for delta in deltas:
+            if not isinstance(delta, dict):
+                continue
+            index, call_id, name, arguments = _fields(delta)
+            call = self._by_index.get(index) if call_id is None and name is None else None
+            if call is None:
+                call = self._find(index, call_id, name, arguments)
+                call_id = call.set_id(call_id)
+                name = call.append_name(name)
+            updates.append((call, call_id, name, call.append(arguments) if arguments else ""))
+        return updates
 
-    def _add(self, index: Any, call_id: str | None, name: str | None, arguments: str | None) -> ToolCallUpdate:
+    def _find(self, index: Any, call_id: str | None, name: str | None, arguments: str | None) -> AssembledToolCall:
+        """Return the call that a delta continues, or the new one that it starts."""
         call = self._match(index, call_id)
         if call is None or _starts_new_call(call, index, call_id, name, arguments):
             call = AssembledToolCall(len(self.calls), index)
@@ -117,18 +135,8 @@ class ToolCallAssembler:
             call.index = index
             self._by_index[index] = call
         if call_id is not None and call.service_id is None:
-            call.service_id = call_id
             self._by_id[call_id] = call
-        else:
-            call_id = None
-        if name is not None:
-            if call.name and (call.size or name == call.name):
-                name = None
-            else:
-                call.name += name
-        if arguments:
-            call.append(arguments)
-        return ToolCallUpdate(call, call_id, name, arguments or "")
+        return call
 
     def _match(self, index: Any, call_id: str | None) -> AssembledToolCall | None:
         """Return the call that a delta names by its index or its id; without both, the latest."""
@@ -159,7 +167,7 @@ def _starts_new_call(call: AssembledToolCall, index: Any, call_id: str | None, n
 def whole_tool_calls(tool_calls: Iterable[Any] | None) -> list[AssembledToolCall]:
     """Return the `tool_calls` of a message that was not streamed; what is not an object is skipped."""
     calls: list[AssembledToolCall] = []
-    for index, call_id, name, arguments in (_fields(item) for item in tool_calls or () if isinstance(item, Mapping)):
+    for index, call_id, name, arguments in (_fields(item) for item in tool_calls or () if isinstance(item, dict)):
         call = AssembledToolCall(len(calls), index)
         call.service_id = call_id
         call.name = name or ""
@@ -168,7 +176,7 @@ def whole_tool_calls(tool_calls: Iterable[Any] | None) -> list[AssembledToolCall
     return calls
 
 
-def _fields(delta: Mapping[str, Any]) -> tuple[Any, str | None, str | None, str | None]:
+def _fields(delta: dict[str, Any]) -> tuple[Any, str | None, str | None, str | None]:
     """Return index, id, name and arguments. Empty ids and names are None; arguments are None where there is no function."""
     function = delta.get("function")
     if not function:
