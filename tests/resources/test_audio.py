@@ -21,7 +21,7 @@ from tests.resources.gaps import unread
 from together_adapters import APIError, APIResponseValidationError, BadRequestError, IncompleteStreamError, Together
 from together_adapters.emulator import Emulator
 from together_adapters.transport import retry
-from together_adapters.types.sound import Sound, is_mp3, sound_of, wav_header
+from together_adapters.types.audio_format import AudioFormat, is_mp3, wav_header
 
 CARTESIA = "cartesia/sonic"
 KOKORO = "hexgrad/Kokoro-82M"
@@ -231,7 +231,7 @@ def test_what_is_no_mp3_is_not_saved_as_one(flavour: Any, canned: Any, streamed:
 def test_no_sound_at_all_is_an_error(flavour: Any, canned: Any, streamed: Any, tmp_path: Path) -> None:
     for reply in (streamed(), sound(b"", "audio/wav")):
         client, _ = canned(reply)
-        with pytest.raises(ValueError, match="no audio came"):
+        with pytest.raises(ValueError, match="the response has no audio"):
             flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "a.wav"))
     assert list(tmp_path.iterdir()) == []
 
@@ -305,11 +305,11 @@ def test_a_header_says_what_follows(encoding: str, number: int, width: int) -> N
 
 
 def test_what_a_request_says_of_its_sound() -> None:
-    assert sound_of(CARTESIA, None, None, None) == Sound(None, 24_000, "pcm_s16le")
-    assert sound_of(CARTESIA, "raw", 8_000, "pcm_mulaw") == Sound("raw", 8_000, "pcm_mulaw")
-    assert sound_of("minimax/speech", "raw", 8_000, "pcm_mulaw") == Sound("raw", 8_000, "pcm_s16le")
-    assert sound_of(KOKORO, "raw", 8_000, "pcm_mulaw") == Sound("raw", 24_000, "pcm_s16le")
-    assert sound_of(CARTESIA, "raw", None, "pcm_of_tomorrow") == Sound("raw", 24_000, "pcm_s16le")
+    assert AudioFormat.from_request(CARTESIA, None, None, None) == AudioFormat(None, 24_000, "pcm_s16le")
+    assert AudioFormat.from_request(CARTESIA, "raw", 8_000, "pcm_mulaw") == AudioFormat("raw", 8_000, "pcm_mulaw")
+    assert AudioFormat.from_request("minimax/speech", "raw", 8_000, "pcm_mulaw") == AudioFormat("raw", 8_000, "pcm_s16le")
+    assert AudioFormat.from_request(KOKORO, "raw", 8_000, "pcm_mulaw") == AudioFormat("raw", 24_000, "pcm_s16le")
+    assert AudioFormat.from_request(CARTESIA, "raw", None, "pcm_of_tomorrow") == AudioFormat("raw", 24_000, "pcm_s16le")
 
 
 # Transcriptions and translations

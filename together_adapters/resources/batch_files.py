@@ -24,7 +24,7 @@ Requests = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any] | tuple[
 
 
 def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write the input file of a batch, validated against the rules of the service.
+    """Writes the input file of a batch, validated against the rules of the service.
 
     Args:
         requests: Request bodies, whose ids will be `request-1`, `request-2` and so on; or pairs of an id and a body; or a
@@ -57,7 +57,7 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
 
 
 def encode_requests(requests: Requests) -> Iterator[bytes]:
-    """Yield the lines of an input file.
+    """Yields the lines of an input file.
 
     Raises:
         DatasetError: A request is not valid.
@@ -106,7 +106,7 @@ def _umask() -> int:
 
 
 def read_results(input: bytes | None, output: bytes, errors: bytes) -> list[BatchResult]:
-    """Return the results of a batch in the order of its requests; without the input file, in the order of the output file.
+    """Returns the results of a batch in the order of its requests; without the input file, in the order of the output file.
 
     A request that is in neither file has an error with the code `missing`.
 
@@ -121,11 +121,11 @@ def read_results(input: bytes | None, output: bytes, errors: bytes) -> list[Batc
                 results[result.custom_id] = result
     requests = {str(line.get("custom_id")): line.get("body") for line in _read_lines(input or b"", "input")}
     missing = {"message": "the request is neither in the output nor in the error file", "code": "missing"}
-    ordered = []
+    in_order = []
     for id in {**requests, **results}:
         result = results.get(id) or BatchResult(id, error=missing)
-        ordered.append(BatchResult(id, result.body, result.status_code, result.error, requests.get(id)))
-    return ordered
+        in_order.append(BatchResult(id, result.body, result.status_code, result.error, requests.get(id)))
+    return in_order
 
 
 def _read_lines(content: bytes, name: str) -> Iterator[dict[str, Any]]:

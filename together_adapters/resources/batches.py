@@ -31,7 +31,7 @@ def create(
     priority: int | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[BatchCreateResponse]:
-    """Create a batch. This costs money, so the request is not retried where it may have been accepted.
+    """Creates a batch. This costs money, so the request is not retried where it may have been accepted.
 
     Args:
         input_file_id: A file uploaded for `batch-api`; `batches.write_input` writes one.
@@ -57,7 +57,7 @@ def create(
 
 
 def create_batch(file_id: str, endpoint: str = CHAT, **options: Unpack[RequestOptions]) -> Call[BatchCreateResponse]:
-    """Create a batch: `create` under its name in the `together` 1.x SDK.
+    """Creates a batch: `create` under its name in the `together` 1.x SDK.
 
     Args:
         file_id: A file uploaded for `batch-api`.
@@ -67,7 +67,7 @@ def create_batch(file_id: str, endpoint: str = CHAT, **options: Unpack[RequestOp
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
-    """Retrieve a batch.
+    """Retrieves a batch.
 
     Args:
         id: The batch's id.
@@ -76,12 +76,12 @@ def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
 
 
 def list_batches(**options: Unpack[RequestOptions]) -> Call[BatchList]:
-    """List the batches of the account."""
+    """Lists the batches of the account."""
     return request("GET", "/v1/batches", lambda response: BatchList.parse(response.json(), BatchJob), options=options)
 
 
 def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
-    """Cancel a batch. Requests that were processed stay in its output file.
+    """Cancels a batch. Requests that were processed stay in its output file.
 
     Args:
         id: The batch's id.
@@ -96,7 +96,7 @@ def wait(
     timeout: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Flow[BatchJob]:
-    """Wait until a batch has ended.
+    """Waits until a batch has ended.
 
     Args:
         id: The batch's id.
@@ -126,7 +126,7 @@ def wait(
 def results(
     batch: BatchJob | str, *, input: str | PathLike[str] | None = None, **options: Unpack[RequestOptions]
 ) -> Flow[list[BatchResult]]:
-    """Return the result of every request of a batch, in the order of its input file.
+    """Returns the result of every request of a batch, in the order of its input file.
 
     Args:
         batch: The batch, or its id.

@@ -18,13 +18,13 @@ _parse = response_parser(ChatCompletion)
 
 
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
-    """Describe a chat completion."""
+    """Describes a chat completion."""
     body, options = split_options({**params}, ChatParams)
     return request("POST", PATH, _parse, body, options=options)
 
 
 def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:
-    """Describe a streamed chat completion."""
+    """Describes a streamed chat completion."""
     return stream_call(complete(**params), ChatCompletionChunk)
 
 
@@ -69,7 +69,7 @@ class Completions(Resource[D, R]):
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
     @expand_keywords(ChatParams, SamplingParams)
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any:
-        """Create a chat completion.
+        """Creates a chat completion.
 
         Parameters that are not passed are not sent, so the defaults of the service apply.
 

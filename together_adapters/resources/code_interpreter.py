@@ -24,7 +24,7 @@ def run(
     files: Sequence[CodeFile] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ExecuteResponse]:
-    """Run code.
+    """Runs code.
 
     An exception in the code is not an error of the call, but an output of type `error`.
 
@@ -51,7 +51,7 @@ def run(
 
 
 def list_sessions(**options: Unpack[RequestOptions]) -> Call[SessionListResponse]:
-    """List the active sessions.
+    """Lists the active sessions.
 
     Returns:
         `data.sessions`.
@@ -71,7 +71,7 @@ def _check_file(file: CodeFile, index: int) -> CodeFile:
 
 
 def _read(model: type[M]) -> Callable[[Response], M]:
-    """Return a parser that raises for responses with status 200 and a list of errors."""
+    """Returns a parser that raises for responses with status 200 and a list of errors."""
     read = response_parser(model)
 
     def parse(response: Response) -> M:

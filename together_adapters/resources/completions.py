@@ -18,13 +18,13 @@ _parse = response_parser(Completion)
 
 
 def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
-    """Describe a completion."""
+    """Describes a completion."""
     body, options = split_options({**params}, CompletionParams)
     return request("POST", PATH, _parse, body, options=options)
 
 
 def stream_completion(**params: Unpack[CompletionParams]) -> StreamCall[CompletionChunk]:
-    """Describe a streamed completion."""
+    """Describes a streamed completion."""
     return stream_call(complete(**params), CompletionChunk)
 
 
@@ -69,7 +69,7 @@ class Completions(Resource[D, R]):
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any: ...
     @expand_keywords(CompletionParams, SamplingParams)
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any:
-        """Complete a prompt.
+        """Completes a prompt.
 
         Parameters that are not passed are not sent, so the defaults of the service apply.
 

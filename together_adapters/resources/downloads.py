@@ -32,7 +32,7 @@ _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
 def safe_name(name: str, default: str = "download") -> str:
-    """Return a name from a server as one harmless path component."""
+    """Returns a name from a server as one harmless path component."""
     safe = re.sub(r"[\x00-\x1f\x7f<>:\"|?*]", "", name.replace("\\", "/")).strip().strip("/").replace("/", "--")
     safe = safe.lstrip(". ").rstrip(". ")
     if _DEVICES.fullmatch(safe):
@@ -41,7 +41,7 @@ def safe_name(name: str, default: str = "download") -> str:
 
 
 def normalized_name(name: str) -> str:
-    """Return a name as the `together` 1.x SDK writes it to disk: lower case, no spaces, no slashes."""
+    """Returns a name as the `together` 1.x SDK writes it to disk: lower case, no spaces, no slashes."""
     return safe_name(re.sub(r"[_ ]", "-", name).lower())
 
 
@@ -62,24 +62,24 @@ class DownloadInfo:
     headers: Any
 
 
-class _HeadersReceived(Exception):
+class _HeadersOnly(Exception):
     """Ends a download after its headers."""
 
 
-class _ContentChanged(Exception):
+class _ContentMismatch(Exception):
     """The service has another content than the one the partial file is from."""
 
 
 def probe(call: Call[Any]) -> Flow[DownloadInfo]:
-    """Request size and type of a download, without its content."""
+    """Requests size and type of a download, without its content."""
     responses: list[Response] = []
 
     def begin(response: Response) -> None:
         responses.append(response)
         if response.status_code != 206:
-            raise _HeadersReceived
+            raise _HeadersOnly
 
-    with suppress(_HeadersReceived):
+    with suppress(_HeadersOnly):
         yield Download(_with_headers(call, {"range": "bytes=0-1"}), lambda chunk: None, begin)
     headers = responses[0].headers
     return DownloadInfo(_total_size(responses[0]), headers.get("content-type", ""), headers)
@@ -93,7 +93,7 @@ def download_file(
     sha256: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Flow[LocalFile]:
-    """Download the response of a GET into a file, which is not visible under its name until it is complete.
+    """Downloads the response of a GET into a file, which is not visible under its name until it is complete.
 
     `sha256` is the expected checksum; without it, one in the response's headers is used.
 
@@ -121,7 +121,7 @@ def download_file(
 
 
 def _lock(target: Path) -> Flow[Any]:
-    """Wait until no other download writes to the target."""
+    """Waits until no other download writes to the target."""
     from filelock import FileLock, Timeout
 
     if not target.parent.is_dir():
@@ -137,7 +137,7 @@ def _lock(target: Path) -> Flow[Any]:
 
 
 def _complete(call: Call[Any], partial: _PartialFile) -> Flow[None]:
-    """Download until the partial file is complete, resuming where the connection is lost."""
+    """Downloads until the partial file is complete, resuming where the connection is lost."""
     yield Local(partial.open)
     interruptions = 0
     while True:
@@ -146,7 +146,7 @@ def _complete(call: Call[Any], partial: _PartialFile) -> Flow[None]:
             yield Download(_with_headers(call, partial.request_headers()), partial.write, partial.begin)
             partial.check_length()
             return
-        except _ContentChanged:
+        except _ContentMismatch:
             partial.restart()
         except APIStatusError as error:
             if error.status_code != 416 or not partial.size:
@@ -188,7 +188,7 @@ class _PartialFile:
         self._is_finished = False
 
     def open(self) -> None:
-        """Open the file of an earlier download if its source is known to be the same."""
+        """Opens the file of an earlier download if its source is known to be the same."""
         state = _read_state(self._state_path)
         resumable = state.get("source") == self._source and state.get("etag") and isinstance(state.get("size"), int)
         self._file = self.path.open("r+b" if resumable and self.path.is_file() else "w+b")
@@ -197,7 +197,7 @@ class _PartialFile:
             self._etag, self._total = str(state["etag"]), state["size"]
 
     def request_headers(self) -> dict[str, str]:
-        """Return the headers that request the remainder, on condition that the content is the same."""
+        """Returns the headers that request the remainder, on condition that the content is the same."""
         if not self.size:
             return {}
         headers = {"range": f"bytes={self.size}-"}
@@ -206,7 +206,7 @@ class _PartialFile:
         return headers
 
     def begin(self, response: Response) -> None:
-        """Check whether a response continues the file, or starts again."""
+        """Checks whether a response continues the file, or starts again."""
         self.has_response = True
         encoding = response.headers.get("content-encoding", "identity")
         if encoding not in ("", "identity"):
@@ -214,7 +214,7 @@ class _PartialFile:
         etag, total = response.headers.get("etag", ""), _total_size(response)
         if response.status_code == 206:
             if _range_start(response) != self.size or self._total not in (None, total) or etag != self._etag:
-                raise _ContentChanged
+                raise _ContentMismatch
         else:
             self.restart()
         self._etag, self._total = etag, total if total is not None else self._total
@@ -223,7 +223,7 @@ class _PartialFile:
             self._state_path.write_text(json.dumps({"source": self._source, "etag": etag, "size": self._total}), "utf-8")
 
     def write(self, chunk: bytes) -> None:
-        """Append bytes."""
+        """Appends bytes."""
         assert self._file is not None
         self._file.write(chunk)
         self.size += len(chunk)
@@ -231,7 +231,7 @@ class _PartialFile:
             self._progress(Progress(self.size, self._total, "download"))
 
     def restart(self) -> None:
-        """Discard the bytes received."""
+        """Discards the bytes received."""
         if self._file is not None:
             self._file.seek(0)
             self._file.truncate()
@@ -240,7 +240,7 @@ class _PartialFile:
         self.size, self._etag, self._total = 0, "", None
 
     def check_length(self) -> None:
-        """Raise if the length is not the one in the headers."""
+        """Raises if the length is not the one in the headers."""
         if self._total is not None and self.size != self._total:
             self._etag = ""  # so that it is not resumed
             raise DownloadError(f"the download should have {self._total} bytes, but {self.size} were received")
@@ -251,7 +251,7 @@ class _PartialFile:
         return size is not None and int(size[1]) == self.size == self._total
 
     def finish(self) -> None:
-        """Verify the checksum and move the file into place."""
+        """Verifies the checksum and moves the file into place."""
         assert self._file is not None
         self._file.flush()
         if self._sha256 and (actual := _sha256_of(self._file)) != self._sha256.lower():
@@ -263,7 +263,7 @@ class _PartialFile:
         self._is_finished = True
 
     def close(self) -> None:
-        """Close the file, and delete what cannot be resumed."""
+        """Closes the file, and deletes what cannot be resumed."""
         if self._file is not None:
             self._file.close()
         if self._is_finished or not (self.size and self._etag and self._total):
@@ -286,7 +286,7 @@ def _range_start(response: Response) -> int | None:
 
 
 def _total_size(response: Response) -> int | None:
-    """Return the size of the whole content, from the headers of a full or a partial response."""
+    """Returns the size of the whole content, from the headers of a full or a partial response."""
     if response.status_code == 206:
         content_range = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
         return int(content_range[3]) if content_range and content_range[3] != "*" else None
@@ -295,7 +295,7 @@ def _total_size(response: Response) -> int | None:
 
 
 def _digest(response: Response) -> str | None:
-    """Return the SHA-256 of the whole content, if one of the usual headers has it."""
+    """Returns the SHA-256 of the whole content, if one of the usual headers has it."""
     for name in ("repr-digest", "digest"):
         if digest := re.search(r"sha-256=:?([A-Za-z0-9+/]+={0,2}):?", response.headers.get(name, ""), re.IGNORECASE):
             return _hexadecimal(digest[1])

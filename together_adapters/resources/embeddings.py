@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 from together_adapters.errors import APIStatusError, TogetherError
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Parallel, Response, json_object, request
-from together_adapters.types.embeddings import KNOWN, EmbeddingResponse, all_floats, floats
+from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
 
@@ -36,7 +36,7 @@ def create(
     max_concurrency: int = CONCURRENCY,
     **options: Unpack[RequestOptions],
 ) -> Flow[EmbeddingResponse]:
-    """Embed texts.
+    """Embeds texts.
 
     Args:
         model: An embedding model, such as `intfloat/multilingual-e5-large-instruct`.
@@ -66,7 +66,7 @@ def vectors(
     max_concurrency: int = CONCURRENCY,
     **options: Unpack[RequestOptions],
 ) -> Flow[list[list[float]]]:
-    """Embed texts into plain lists, without an object for each text, for the adapters. See `create`."""
+    """Embeds texts into plain lists, without an object for each text, for the adapters. See `create`."""
     responses = yield from _embed(input, model, dimensions, None, batch_size, max_concurrency, options)
     return [row["embedding"] for response in responses for row in response["data"]]
 
@@ -80,7 +80,7 @@ def _embed(
     max_concurrency: int,
     options: Any,
 ) -> Flow[list[dict[str, Any]]]:
-    """Embed texts, and return the responses of all requests in the order of the texts."""
+    """Embeds texts, and returns the responses of all requests in the order of the texts."""
     texts = _texts(input)
     if batch_size < 1 or max_concurrency < 1:
         raise ValueError("batch_size and max_concurrency must be at least 1")
@@ -108,7 +108,7 @@ def _texts(input: Any) -> list[str]:
 
 
 def _spans(texts: list[str], batch_size: int) -> list[Span]:
-    """Split the texts into requests with a limited count and a limited estimate of tokens."""
+    """Splits the texts into requests with a limited count and a limited estimate of tokens."""
     spans: list[Span] = []
     begin = 0
     while begin < len(texts):
@@ -121,7 +121,7 @@ def _spans(texts: list[str], batch_size: int) -> list[Span]:
 
 
 def _span_end(texts: list[str], begin: int, end: int) -> int:
-    """Return the end of a request within the limit of tokens, estimated by bytes; it has at least one text."""
+    """Returns the end of a request within the limit of tokens, estimated by bytes; it has at least one text."""
     tokens = 0
     for index in range(begin, end):
         tokens += len(texts[index].encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN + 1
@@ -131,7 +131,7 @@ def _span_end(texts: list[str], begin: int, end: int) -> int:
 
 
 def _batch(texts: list[str], span: Span, shared: dict[str, Any], options: Any, finished: Batches) -> Flow[None]:
-    """Embed the texts of one request, in halves if it is too large for the service."""
+    """Embeds the texts of one request, in halves if it is too large for the service."""
     begin, end = span
     try:
         finished[begin] = yield _call({"input": texts[begin:end], **shared}, options, span)
@@ -148,7 +148,7 @@ def _call(params: dict[str, Any], options: Any, span: Span) -> Call[dict[str, An
 
 
 def _read(response: Response, span: Span) -> dict[str, Any]:
-    """Read a response, sort it by index, and renumber it within the whole input; a service may return any order."""
+    """Reads a response, sorts it by index, and renumbers it within the whole input; a service may return any order."""
     body = json_object(response)
     rows = body["data"] = _rows(body)
     begin, end = span
@@ -156,12 +156,12 @@ def _read(response: Response, span: Span) -> dict[str, Any]:
     expected = list(range(end - begin))
     if indices != expected:
         if sorted(indices) != expected:
-            requested = f"{end - begin} embeddings were requested (inputs {begin} to {end - 1})"
-            raise ValueError(f"{requested}, but the response has the indices {indices[:20]}")
+            expectation = f"{end - begin} embeddings were requested (inputs {begin} to {end - 1})"
+            raise ValueError(f"{expectation}, but the response has the indices {indices[:20]}")
         body["data"] = rows = [rows[indices.index(index)] for index in expected]
-    if not all_floats(response.content, body):
+    if not has_only_floats(response.content, body):
         for row in rows:
-            row["embedding"] = floats(row["embedding"])
+            row["embedding"] = parse_vector(row["embedding"])
     for index, row in enumerate(rows, begin):
         row["index"] = index
     return body
@@ -179,14 +179,14 @@ def _in_order(finished: Batches) -> list[dict[str, Any]]:
 
 
 def _join(responses: list[dict[str, Any]], model: str) -> EmbeddingResponse:
-    """Merge responses into one."""
+    """Merges responses into one."""
     merged = responses[0] if responses else {"object": "list", "model": model, "data": []}
     if len(responses) > 1:
         rows = [row for response in responses for row in response["data"]]
         usages = [Usage.model_validate(response["usage"]) for response in responses if response.get("usage") is not None]
         fields = {name: merged.get(name) for name in ("object", "id", "model")}
         merged = {**fields, "data": rows, "usage": _sum(usages) if usages else None}
-    return EmbeddingResponse.model_validate(merged, context=KNOWN)
+    return EmbeddingResponse.model_validate(merged, context=PARSED)
 
 
 def _sum(usages: list[Usage]) -> Usage:
@@ -197,7 +197,7 @@ def _sum(usages: list[Usage]) -> Usage:
 
 
 def _attach_progress(error: TogetherError, responses: list[dict[str, Any]], total: int) -> None:
-    """Attach the finished results to an error, so that they need not be paid for again."""
+    """Attaches the finished results to an error, so that they need not be paid for again."""
     error.completed = _join(responses, "")
     done = {item.index for item in error.completed.data}
     error.pending = [index for index in range(total) if index not in done]

@@ -30,7 +30,7 @@ def create(
     availability_zone: str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[Endpoint]:
-    """Create an endpoint. It costs money while it runs, so the request is not retried where it may have been accepted.
+    """Creates an endpoint. It costs money while it runs, so the request is not retried where it may have been accepted.
 
     Args:
         model: The model to run.
@@ -61,7 +61,7 @@ def list_endpoints(
     mine: bool | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ResponseList[Endpoint]]:
-    """List endpoints.
+    """Lists endpoints.
 
     Args:
         type: Only `dedicated` or only `serverless` ones.
@@ -77,7 +77,7 @@ def list_endpoints(
 
 
 def get(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[Endpoint]:
-    """Retrieve an endpoint.
+    """Retrieves an endpoint.
 
     Args:
         endpoint_id: Its `id`.
@@ -98,7 +98,7 @@ def update(
     inactive_timeout: int | None = None,
     **options: Unpack[RequestOptions],
 ) -> Flow[Endpoint]:
-    """Update an endpoint, or start or stop it. Parameters that are not passed stay unchanged.
+    """Updates, starts or stops an endpoint. Parameters that are not passed stay unchanged.
 
     Args:
         endpoint_id: Its `id`.
@@ -129,7 +129,7 @@ def update(
 
 
 def delete(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[None]:
-    """Stop and delete an endpoint.
+    """Stops and deletes an endpoint.
 
     Args:
         endpoint_id: Its `id`.
@@ -138,7 +138,7 @@ def delete(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[None]:
 
 
 def list_hardware(model: str | None = None, **options: Unpack[RequestOptions]) -> Call[ResponseList[Hardware]]:
-    """List the available hardware.
+    """Lists the available hardware.
 
     Args:
         model: Only hardware for this model, with its current availability.
@@ -150,7 +150,7 @@ def list_hardware(model: str | None = None, **options: Unpack[RequestOptions]) -
 
 
 def list_avzones(**options: Unpack[RequestOptions]) -> Call[Zones]:
-    """List the availability zones.
+    """Lists the availability zones.
 
     Returns:
         A list of names, with the same list as `.avzones`.

@@ -42,7 +42,7 @@ def create(
     parameters: Mapping[str, Any] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[EvaluationCreateResponse]:
-    """Create an evaluation. This costs money, so the request is not retried where it may have been accepted.
+    """Creates an evaluation. This costs money, so the request is not retried where it may have been accepted.
 
     Args:
         type: `classify` labels each row, `score` gives it a number, `compare` selects the better of two responses.
@@ -80,7 +80,7 @@ def create(
 def list_evaluations(
     status: str | None = None, limit: int | None = None, **options: Unpack[RequestOptions]
 ) -> Flow[EvaluationList]:
-    """List evaluations.
+    """Lists evaluations.
 
     Args:
         status: Only those with this status.
@@ -98,7 +98,7 @@ def list_evaluations(
 
 
 def retrieve(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[EvaluationJob]:
-    """Retrieve an evaluation.
+    """Retrieves an evaluation.
 
     Args:
         evaluation_id: The `workflow_id` from `create`.
@@ -110,7 +110,7 @@ def retrieve(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[Eval
 
 
 def status(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[EvaluationStatusResponse]:
-    """Retrieve only the status and the results of an evaluation.
+    """Retrieves only the status and the results of an evaluation.
 
     Args:
         evaluation_id: The `workflow_id` from `create`.
@@ -131,7 +131,7 @@ def wait(
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
 ) -> Flow[EvaluationJob]:
-    """Wait until an evaluation has completed.
+    """Waits until an evaluation has completed.
 
     Args:
         evaluation_id: The `workflow_id` from `create`.

@@ -24,7 +24,7 @@ Arguments = Mapping[str, Any]
 
 
 def evaluation_parameters(arguments: Arguments, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the parameters as the service takes them: from the flat arguments, or as passed.
+    """Returns the parameters as the service takes them: from the flat arguments, or as passed.
 
     Raises:
         ValueError: An argument is missing, belongs to another type, or was passed in both forms.
@@ -75,7 +75,7 @@ def _judge(arguments: Arguments) -> dict[str, Any]:
 
 
 def _model(name: str, value: Any) -> Any:
-    """Return the name of a column, or the validated description of a model."""
+    """Returns the name of a column, or the validated description of a model."""
     if isinstance(value, str):
         return value
     if hasattr(value, "model_dump"):

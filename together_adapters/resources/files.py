@@ -45,7 +45,7 @@ def upload(
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Flow[FileResponse]:
-    """Upload a data file.
+    """Uploads a data file.
 
     The file is checked on this machine first. It then goes directly to the storage of the service, in parts if it is large.
     If the service has a file with the same content, that file is returned. A failed upload is undone.
@@ -95,7 +95,7 @@ def check(
     max_issues: int = 1000,
     progress: Callable[[Progress], None] | None = None,
 ) -> Flow[DataReport]:
-    """Check a data file on this machine. Nothing is sent.
+    """Checks a data file on this machine. Nothing is sent.
 
     Args:
         file: The path.
@@ -111,12 +111,12 @@ def check(
 
 
 def list_files(**options: Unpack[RequestOptions]) -> Call[FileList]:
-    """List the files of the account."""
+    """Lists the files of the account."""
     return request("GET", "/v1/files", _parse_list, options=options)
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FileResponse]:
-    """Retrieve the metadata of a file: size, purpose, validation report.
+    """Retrieves the metadata of a file: size, purpose, validation report.
 
     Args:
         id: The file's id.
@@ -125,7 +125,7 @@ def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FileResponse]:
 
 
 def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteResponse]:
-    """Delete a file.
+    """Deletes a file.
 
     Args:
         id: The file's id.
@@ -140,7 +140,7 @@ def wait(
     timeout: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Flow[FileResponse]:
-    """Wait until the service has validated a file.
+    """Waits until the service has validated a file.
 
     Args:
         id: The file's id.
@@ -188,7 +188,7 @@ def retrieve_content(
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Flow[FileObject]:
-    """Download a file. An interrupted download is resumed, within the call and by the next one.
+    """Downloads a file. An interrupted download is resumed, within the call and by the next one.
 
     Args:
         id: The file's id.
@@ -213,7 +213,7 @@ def retrieve_content(
 
 
 def content(id: str, **options: Unpack[RequestOptions]) -> Call[bytes]:
-    """Return the content of a small file; `retrieve_content` writes a large one to disk.
+    """Returns the content of a small file; `retrieve_content` writes a large one to disk.
 
     Args:
         id: The file's id.

@@ -62,7 +62,7 @@ def create(
     verbose: bool = False,
     **params: Unpack[CreateParams],
 ) -> Flow[FinetuneResponse]:
-    """Create a fine-tuning job. This costs money, so the request is not retried where it may have been accepted.
+    """Creates a fine-tuning job. This costs money, so the request is not retried where it may have been accepted.
 
     The limits of the model are requested, the parameters validated, the price estimated; then the job is created.
 
@@ -117,7 +117,7 @@ def create(
 
 
 def _estimate_price(body: Mapping[str, Any], options: Mapping[str, Any], *, required: bool) -> Flow[FinetunePriceEstimate | None]:
-    """Estimate the price of a job; a service without estimates is an error only if one is required."""
+    """Estimates the price of a job; a service without estimates is an error only if one is required."""
     names = ("training_file", "validation_file", "n_epochs", "n_evals", "training_type", "training_method", "from_checkpoint")
     params = {name: body.get(name) or None for name in names} | {
         "model": body.get("model", ""),
@@ -133,7 +133,7 @@ def _estimate_price(body: Mapping[str, Any], options: Mapping[str, Any], *, requ
 
 
 def list_jobs(**options: Unpack[RequestOptions]) -> Call[FinetuneList]:
-    """List the jobs of the account.
+    """Lists the jobs of the account.
 
     Returns:
         The jobs in `data`, without the details of `retrieve`.
@@ -142,7 +142,7 @@ def list_jobs(**options: Unpack[RequestOptions]) -> Call[FinetuneList]:
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]:
-    """Retrieve a job.
+    """Retrieves a job.
 
     Args:
         id: The job's id.
@@ -154,7 +154,7 @@ def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneRespons
 
 
 def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]:
-    """Cancel a job. Its cost so far is charged.
+    """Cancels a job. Its cost so far is charged.
 
     Args:
         id: The job's id.
@@ -169,7 +169,7 @@ def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]
 
 
 def delete(id: str, force: bool = False, **options: Unpack[RequestOptions]) -> Call[FinetuneDeleteResponse]:
-    """Delete a job and its models.
+    """Deletes a job and its models.
 
     Args:
         id: The job's id.
@@ -182,7 +182,7 @@ def delete(id: str, force: bool = False, **options: Unpack[RequestOptions]) -> C
 
 
 def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneListEvents]:
-    """List the events of a job.
+    """Lists the events of a job.
 
     Args:
         id: The job's id.
@@ -194,7 +194,7 @@ def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneList
 
 
 def list_checkpoints(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneCheckpoints]:
-    """List the checkpoints of a job.
+    """Lists the checkpoints of a job.
 
     Args:
         id: The job's id.
@@ -215,7 +215,7 @@ def list_metrics(
     resolution: int | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[FinetuneMetrics]:
-    """List the metrics of a job.
+    """Lists the metrics of a job.
 
     Args:
         id: The job's id.
@@ -241,7 +241,7 @@ def list_metrics(
 def model_limits(
     model: str | None = None, *, model_name: str | None = None, **options: Unpack[RequestOptions]
 ) -> Call[FinetuneModelLimits]:
-    """Retrieve the limits of jobs on a model.
+    """Retrieves the limits of jobs on a model.
 
     Args:
         model: The model.
@@ -271,7 +271,7 @@ def estimate_price(
     from_checkpoint: str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[FinetunePriceEstimate]:
-    """Estimate the price of a job.
+    """Estimates the price of a job.
 
     Args:
         training_file: The id of an uploaded file.
@@ -330,7 +330,7 @@ def preview(
     training_method: Literal["sft"] | str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[FinetunePreview]:
-    """Preview the first rows of a training file as tokens, as training will use them.
+    """Previews the first rows of a training file as tokens, as training will use them.
 
     Args:
         model: The model whose tokenizer and chat template are applied.
@@ -347,7 +347,7 @@ def preview(
 
 
 def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Call[TokenizedDataset]:
-    """Retrieve the address of a job's tokenized training data.
+    """Retrieves the address of a job's tokenized training data.
 
     Args:
         id: The job's id.
@@ -362,7 +362,7 @@ def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Ca
 
 
 def list_supported_models(**options: Unpack[RequestOptions]) -> Call[TrainableModels]:
-    """List the models that can be fine-tuned.
+    """Lists the models that can be fine-tuned.
 
     Returns:
         Their names in `models`.
@@ -380,7 +380,7 @@ def download(
     progress: Callable[[Progress], None] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Flow[FinetuneDownloadResult]:
-    """Download a fine-tuned model as an archive. An interrupted download is resumed, within the call and by the next one.
+    """Downloads a fine-tuned model as an archive. An interrupted download is resumed, within the call and by the next one.
 
     Args:
         id: The job, or a checkpoint: `job:step`.
@@ -421,7 +421,7 @@ def wait(
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
 ) -> Flow[FinetuneResponse]:
-    """Wait until a job has completed.
+    """Waits until a job has completed.
 
     Args:
         id: The job's id.
@@ -460,7 +460,7 @@ def _progress(job: FinetuneResponse) -> Progress:
 
 
 def _last_events(job: FinetuneResponse, events: Call[FinetuneListEvents]) -> Flow[list[FinetuneEvent]]:
-    """Return the last events of a failed job. An error here must not hide the failure of the job."""
+    """Returns the last events of a failed job. An error here must not hide the failure of the job."""
     try:
         response: FinetuneListEvents = yield events
     except TogetherError:
@@ -477,7 +477,7 @@ def _isoformat(time: str | datetime | None) -> str | None:
 
 
 def _read_checkpoints(response: Response, id: str) -> FinetuneCheckpoints:
-    """Name and sort checkpoints. A final one is addressed by the id of the job alone."""
+    """Names and sorts checkpoints. A final one is addressed by the id of the job alone."""
     body = response.json()
     items = body.get("data") if isinstance(body, dict) else body
     checkpoints = FinetuneCheckpoints(_checkpoint(item, id) for item in items or () if isinstance(item, dict))

@@ -14,7 +14,7 @@ _CHECKPOINT: Final = re.compile(r"(ft-[\da-f-]+):(\d+)")
 
 
 def split_job_id(id: str, step: int | None) -> tuple[str, int | None]:
-    """Split `ft-...:100` into the id of the job and the step.
+    """Splits `ft-...:100` into the id of the job and the step.
 
     Raises:
         ValueError: There are two steps.
@@ -28,7 +28,7 @@ def split_job_id(id: str, step: int | None) -> tuple[str, int | None]:
 
 
 def parse_checkpoint_type(value: Any) -> str:
-    """Return a checkpoint type in lower case, from a string or an enum.
+    """Returns a checkpoint type in lower case, from a string or an enum.
 
     Raises:
         ValueError: There is no such type.
@@ -40,7 +40,7 @@ def parse_checkpoint_type(value: Any) -> str:
 
 
 def checkpoint_query(job: FinetuneResponse, checkpoint_type: str) -> str | None:
-    """Return the query parameter for a checkpoint type; None leaves it to the service.
+    """Returns the query parameter for a checkpoint type; None leaves it to the service.
 
     Raises:
         ValueError: The model was trained in full and has no adapter.
@@ -56,7 +56,7 @@ def checkpoint_query(job: FinetuneResponse, checkpoint_type: str) -> str | None:
 
 
 def archive_path(output: Path | None, job: FinetuneResponse, id: str, step: int | None, info: DownloadInfo) -> Path:
-    """Return the path of the archive: the output, or a name made from the model's in the output folder."""
+    """Returns the path of the archive: the output, or a name made from the model's in the output folder."""
     if output is not None and not output.is_dir():
         return output
     suffix = ".tar.gz" if "x-tar" in info.content_type else ".tar.zst"

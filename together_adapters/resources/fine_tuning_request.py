@@ -49,12 +49,12 @@ Params = Mapping[str, Any]
 
 
 def with_defaults(params: Params) -> dict[str, Any]:
-    """Return the parameters of a job with a value for each; None where there is no default."""
+    """Returns the parameters of a job with a value for each; None where there is no default."""
     return {**dict.fromkeys(TrainingParams.__annotations__), **TRAINING_DEFAULTS, **_JOB_DEFAULTS, **params}
 
 
 def source_model(params: Params) -> str:
-    """Return the name that the model's limits are requested for: the model, or the job of the checkpoint.
+    """Returns the name that the model's limits are requested for: the model, or the job of the checkpoint.
 
     Raises:
         ValueError: The job has no source, or contradictory ones.
@@ -76,7 +76,7 @@ def source_model(params: Params) -> str:
 
 
 def job_body(params: Params, limits: FinetuneModelLimits) -> dict[str, Any]:
-    """Validate all parameters, and return the body of the request.
+    """Validates all parameters, and returns the body of the request.
 
     Raises:
         ValueError: A parameter is outside the limits of the model or the method.
@@ -114,7 +114,7 @@ def job_body(params: Params, limits: FinetuneModelLimits) -> dict[str, Any]:
 
 
 def check_range(name: str, value: Any, minimum: float | None, maximum: float | None, subject: str = "") -> None:
-    """Raise if a value is not a number between the bounds; NaN never is."""
+    """Raises if a value is not a number between the bounds; NaN never is."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and (minimum is None or value >= minimum) and (maximum is None or value <= maximum) and not math.isnan(value):
         return
@@ -126,7 +126,7 @@ def check_range(name: str, value: Any, minimum: float | None, maximum: float | N
 
 
 def _training_type(params: Params, limits: FinetuneModelLimits, model: str) -> dict[str, Any] | None:
-    """Return the object for full or LoRA training, or None where the service is to decide."""
+    """Returns the object for full or LoRA training, or None where the service is to decide."""
     if params["lora"]:
         return _lora(params, limits.lora_training, model)
     for name in _LORA_ONLY:

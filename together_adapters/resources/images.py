@@ -36,7 +36,7 @@ def generate(
     disable_safety_checker: bool | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ImageResponse]:
-    """Generate images from a prompt. Parameters that are not passed are not sent, so the defaults of the model apply.
+    """Generates images from a prompt. Parameters that are not passed are not sent, so the defaults of the model apply.
 
     Args:
         model: An image model, such as `black-forest-labs/FLUX.1-schnell`.

@@ -14,7 +14,7 @@ _parse_upload = response_parser(ModelUpload)
 
 
 def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -> Flow[ModelList]:
-    """List the available models, sorted by name.
+    """Lists the available models, sorted by name.
 
     Args:
         dedicated: Whether to list only models that can run on a dedicated endpoint.
@@ -40,7 +40,7 @@ def upload(
     lora_model: str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[ModelUpload]:
-    """Upload a custom model or adapter from an address. The request is not retried where it may have been accepted.
+    """Uploads a custom model or adapter from a URL or repository. The request is not retried where it may have been accepted.
 
     Args:
         model_name: The name of the new model.

@@ -23,7 +23,7 @@ def create(
     rank_fields: Sequence[str] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[RerankResponse]:
-    """Score documents against a query.
+    """Scores documents against a query.
 
     Args:
         model: A rerank model, such as `Salesforce/Llama-Rank-V1`; most run on a dedicated endpoint.

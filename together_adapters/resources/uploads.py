@@ -47,7 +47,7 @@ class Source:
 
     @classmethod
     def from_path(cls, path: Path) -> Source:
-        """Read the size, time stamp and type of a file.
+        """Reads the size, time stamp and type of a file.
 
         Raises:
             FileTypeError: The file is missing, too large, or of a type that the service does not take.
@@ -65,7 +65,7 @@ class Source:
         return cls(path, stat.st_size, stat.st_mtime_ns, file_type)
 
     def check_unchanged(self) -> None:
-        """Raise if size or time stamp have changed."""
+        """Raises if size or time stamp have changed."""
         stat = self.path.stat()
         if (stat.st_size, stat.st_mtime_ns) != (self.size, self.modified):
             change = "became shorter" if stat.st_size < self.size else "changed"
@@ -85,7 +85,7 @@ class ProgressMeter:
         self._lock = Lock()
 
     def counter(self, part: int = 0) -> Callable[[int], None]:
-        """Return a function that takes the bytes of one part."""
+        """Returns a function that takes the bytes of one part."""
 
         def count(size: int) -> None:
             if self._is_stopped:
@@ -102,12 +102,12 @@ class ProgressMeter:
         return count
 
     def stop(self) -> None:
-        """End the parts in progress: their next count raises."""
+        """Ends the parts in progress: their next count raises."""
         self._is_stopped = True
 
 
 def part_layout(size: int, part_size: int = PART_SIZE) -> tuple[int, int]:
-    """Return the number of parts of a file, and their length; the last part may be shorter."""
+    """Returns the number of parts of a file, and their length; the last part may be shorter."""
     if size <= part_size:
         return 1, size
     count = min(MAX_PARTS, ceil(size / part_size))
@@ -119,7 +119,7 @@ def part_layout(size: int, part_size: int = PART_SIZE) -> tuple[int, int]:
 
 
 def compute_sha256(source: Source, progress: Callable[[Progress], None] | None = None) -> str:
-    """Return the SHA-256 of a file in lower-case hexadecimal digits."""
+    """Returns the SHA-256 of a file in lower-case hexadecimal digits."""
     digest = hashlib.sha256()
     count = ProgressMeter(source.size, "checksum", progress).counter()
     done = 0
@@ -140,7 +140,7 @@ def upload_file(
     progress: Callable[[Progress], None] | None,
     options: Mapping[str, Any],
 ) -> Flow[FileResponse]:
-    """Upload a file, or return the service's file with the same content; a failed upload is undone.
+    """Uploads a file, or returns the service's file with the same content; a failed upload is undone.
 
     Raises:
         FileChangedError: The file changed during the upload.
@@ -216,7 +216,7 @@ def _put_part(source: Source, part: PartTarget, length: int, meter: ProgressMete
 
 
 def _check_source_after(source: Source, step: Any) -> Flow[Any]:
-    """Perform a step that sends the file, and raise if the file has changed meanwhile."""
+    """Performs a step that sends the file, and raises if the file has changed meanwhile."""
     try:
         result = yield step
     except OSError:
@@ -227,7 +227,7 @@ def _check_source_after(source: Source, step: Any) -> Flow[Any]:
 
 
 def _undo_on_failure(flow: Flow[T], undo: Call[Any]) -> Flow[T]:
-    """Perform a flow, and send the undo request if it fails or is cancelled; the first error is raised."""
+    """Performs a flow, and sends the undo request if it fails or is cancelled; the first error is raised."""
     try:
         return (yield from flow)
     except GeneratorExit:
@@ -241,7 +241,7 @@ def _undo_on_failure(flow: Flow[T], undo: Call[Any]) -> Flow[T]:
 
 
 def _without_body(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options for the further requests of an upload, which do not take the fields of its first."""
+    """Returns the options for the further requests of an upload, which do not take the fields of its first."""
     return {name: value for name, value in options.items() if name != "extra_body"}
 
 
@@ -250,7 +250,7 @@ def _ignore(response: Response) -> None:
 
 
 def _read_target(response: Response) -> UploadTarget:
-    """Read the storage address from a redirect, which must not be followed."""
+    """Reads the storage address from a redirect, which must not be followed."""
     file_id, url = response.headers.get("x-together-file-id", ""), response.headers.get("location", "")
     if not _FILE_ID.fullmatch(file_id):
         raise ValueError("it has no usable file id" if file_id else "the header X-Together-File-Id is missing")
@@ -258,7 +258,7 @@ def _read_target(response: Response) -> UploadTarget:
 
 
 def _check_storage_url(url: str) -> str:
-    """Return a storage address; refuse those that a file must not be sent to, such as a cloud's metadata service."""
+    """Returns a storage address; refuses those that a file must not be sent to, such as a cloud's metadata service."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     if parts.scheme not in ("http", "https") or not host:
@@ -285,7 +285,7 @@ def _read_completed(response: Response) -> FileResponse:
 
 
 def _conflicting_file_id(body: Any) -> str | None:
-    """Return the id in the body of a 409: that of a file with the same content."""
+    """Returns the id in the body of a 409: that of a file with the same content."""
     if not isinstance(body, Mapping):
         return None
     file_id = body.get("file_id") or _conflicting_file_id(body.get("error"))

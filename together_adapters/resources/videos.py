@@ -40,7 +40,7 @@ def create(
     reference_images: Sequence[str] | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[VideoJob]:
-    """Create a video. This costs money, so the request is not retried where it may have been accepted.
+    """Creates a video. This costs money, so the request is not retried where it may have been accepted.
 
     Args:
         model: A video model.
@@ -74,7 +74,7 @@ def create(
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[VideoJob]:
-    """Retrieve the job of a video.
+    """Retrieves the job of a video.
 
     Args:
         id: The job's id.
@@ -94,7 +94,7 @@ def wait(
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
 ) -> Flow[VideoJob]:
-    """Wait until a video has completed.
+    """Waits until a video has completed.
 
     Args:
         id: The job's id.

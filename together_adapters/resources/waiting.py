@@ -32,7 +32,7 @@ def wait_for(
     name: str = "the job",
     clock: Callable[[], float] = time.monotonic,
 ) -> Flow[T]:
-    """Retrieve a job repeatedly until it has ended, with or without success; the caller decides what its end means.
+    """Retrieves a job repeatedly until it has ended, with or without success; the caller decides what its end means.
 
     Args:
         retrieve: The call that returns the job.
@@ -86,7 +86,7 @@ def wait_for_job(
     progress: Callable[[Progress], None] | None,
     describe: Callable[[J], Progress] | None = None,
 ) -> Flow[J]:
-    """Wait until the status of a job is final. By default, its progress is 0 or 1."""
+    """Waits until the status of a job is final. By default, its progress is 0 or 1."""
 
     def describe_status(job: J) -> Progress:
         return Progress(float(is_final(job.status)), 1.0, job.status or "unknown")

@@ -1,1 +1,1 @@
-"""What travels: request parameters and answers. No I/O here."""
+"""Request parameters (TypedDicts), response models (pydantic) and facts about models. No I/O here."""

@@ -1,4 +1,4 @@
-"""Audio: speech as a file or in pieces, what was said in a recording, and the voices there are."""
+"""Audio: speech as a file or a stream, transcriptions, and voices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import IO, Any, Literal, TypedDict
 
 from pydantic import PrivateAttr
 
+from together_adapters.types.audio_format import AudioFormat
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import ResponseModel
-from together_adapters.types.sound import Sound
 
 AudioSource = str | os.PathLike[str] | bytes | IO[bytes] | tuple[str, bytes | IO[bytes]]
-"""A recording: the path of a file, an http(s) address, bytes, an open file, or a file name with one of the latter two."""
+"""A recording: a path, a URL, bytes, an open file, or a pair of a file name and one of the latter two."""
+Granularity = Literal["segment", "word"] | str
+Granularities = Granularity | Sequence[Granularity]
 
 
 class _Speech(TypedDict):
@@ -23,20 +25,20 @@ class _Speech(TypedDict):
 
 
 class SpeechParams(_Speech, RequestOptions, total=False):
-    """Parameters of speech. What is not given is not sent, so the service's own defaults apply.
+    """Parameters of speech.
 
     Attributes:
         model: A speech model, such as `cartesia/sonic-2` or `hexgrad/Kokoro-82M`.
-        input: What to say.
-        voice: Who says it, as `audio.voices.list()` names them. Kokoro mixes voices: `af_bella(2)+af_heart(1)`.
-        response_format: `wav`, `mp3` or `raw`; in a stream `raw` alone, which is then the default.
-        response_encoding: Samples of `raw`: `pcm_f32le`, `pcm_s16le`, `pcm_mulaw` or `pcm_alaw`. Models other than Cartesia's
-            always give `pcm_s16le`.
+        input: The text.
+        voice: A voice from `audio.voices.list()`, which most models require. Kokoro mixes voices: `af_bella(2)+af_heart(1)`.
+        response_format: `wav`, `mp3` or `raw`; for a stream only `raw`, which is then the default.
+        response_encoding: Encoding of `raw` samples: `pcm_f32le`, `pcm_s16le`, `pcm_mulaw` or `pcm_alaw`. Only Cartesia's
+            models support it; others return `pcm_s16le`.
         language: Language of the input, such as `en` or `zh-hk`.
         sample_rate: Samples per second, such as 24000 or 44100.
         bit_rate: Bits per second of `mp3`: 32000, 64000, 96000, 128000 or 192000.
-        extra_params: More for some models, such as `{"pronunciation_dict": ["omg/oh the god"]}`.
-        alignment: `word` asks a stream for the times of words as well, where the model can.
+        extra_params: Parameters of some models, such as `{"pronunciation_dict": ["omg/oh the god"]}`.
+        alignment: `word` adds word times to a stream, where the model supports it.
     """
 
     voice: str | None
@@ -49,25 +51,66 @@ class SpeechParams(_Speech, RequestOptions, total=False):
     alignment: str | None
 
 
+class _Recording(TypedDict):
+    file: AudioSource
+
+
+class TranslationParams(_Recording, RequestOptions, total=False):
+    """Parameters of translations and transcriptions.
+
+    Attributes:
+        file: A path, a URL that the service downloads, bytes, an open file, or `(name, bytes or open file)`. WAV, MP3, M4A,
+            WebM, FLAC, OGG, Opus or AAC; up to 80 MB and 4 hours, from a URL up to 1 GB.
+        model: A transcription model.
+        language: ISO 639-1 code of the target language.
+        prompt: A text that guides names and style.
+        response_format: `json` for the text alone, `verbose_json` for times and language as well.
+        temperature: Randomness of sampling, 0 to 1.
+        timestamp_granularities: `segment`, `word`, or a list of both, with `verbose_json`.
+    """
+
+    model: str
+    language: str | None
+    prompt: str | None
+    response_format: Literal["json", "verbose_json"] | str | None
+    temperature: float | None
+    timestamp_granularities: Granularities | None
+
+
+class TranscriptionParams(TranslationParams, total=False):
+    """Parameters of transcriptions, besides those of `TranslationParams`.
+
+    Attributes:
+        language: ISO 639-1 code of the spoken language, or `auto`.
+        diarize: Whether to identify speakers.
+        min_speakers: Minimum number of speakers.
+        max_speakers: Maximum number of speakers.
+    """
+
+    diarize: bool | None
+    min_speakers: int | None
+    max_speakers: int | None
+
+
 class Speech:
-    """Spoken text: the bytes of an audio file. Iterating gives them in pieces.
+    """Generated speech: the bytes of an audio file. Iterating yields them in chunks.
 
     Attributes:
         content: The file.
-        content_type: `audio/wav`, `audio/mpeg`, or `application/octet-stream` for bare samples.
+        content_type: `audio/wav`, `audio/mpeg`, or `application/octet-stream` for raw samples.
     """
 
-    def __init__(self, content: bytes, content_type: str, sound: Sound) -> None:
+    def __init__(self, content: bytes, content_type: str, audio_format: AudioFormat) -> None:
         self.content = content
         self.content_type = content_type
-        self._sound = sound
+        self._format = audio_format
 
     def read(self) -> bytes:
-        """Return the whole file."""
+        """Returns the whole file."""
         return self.content
 
     def iter_bytes(self, chunk_size: int = 8192) -> Iterator[bytes]:
-        """Give the file in pieces of `chunk_size` bytes."""
+        """Yields the file in chunks of `chunk_size` bytes."""
         for start in range(0, len(self.content), chunk_size):
             yield self.content[start : start + chunk_size]
 
@@ -84,22 +127,22 @@ class Speech:
         return f"Speech({len(self.content)} bytes of {self.content_type})"
 
     def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
-        """Save it as it came; bare samples that go to a `.wav` file get the header that they need.
+        """Saves the file unchanged; raw samples in a `.wav` file get a header.
 
         Args:
-            file: Where to; a file that is there is replaced.
-            response_format: `wav`, `mp3` or `raw`, to insist on it.
+            file: The file to write; an existing one is replaced.
+            response_format: `wav`, `mp3` or `raw`, to require it.
 
         Raises:
-            ValueError: There is no sound, or it is not of the format that was insisted on. Nothing was written.
+            ValueError: There is no audio, or it is not in the required format. Nothing was written.
         """
-        self._sound.save([self.content], file, response_format, whole=True)
+        self._format.save([self.content], file, response_format, is_file=True)
 
     write_to_file = stream_to_file
 
 
 class SpeechChunk(ResponseModel):
-    """One piece of a stream of speech. `audio` is its sound; events that bring none, such as the times of words, have empty sound."""
+    """A chunk of a speech stream. `audio` is empty for events without audio, such as word times."""
 
     object: str | None = None
     type: str | None = None
@@ -113,15 +156,15 @@ class SpeechChunk(ResponseModel):
     _audio: bytes | None = PrivateAttr(None)
 
     @classmethod
-    def of(cls, audio: bytes) -> SpeechChunk:
-        """Return a piece of an answer that is sound and nothing else."""
+    def from_bytes(cls, audio: bytes) -> SpeechChunk:
+        """Returns a chunk of a response of plain bytes."""
         chunk = cls()
         chunk._audio = audio
         return chunk
 
     @property
     def audio(self) -> bytes:
-        """The sound, decoded.
+        """The decoded audio.
 
         Raises:
             ValueError: It is not base64.
@@ -133,7 +176,7 @@ class SpeechChunk(ResponseModel):
 
 
 class Word(ResponseModel):
-    """A word; times in seconds from the beginning."""
+    """A word; times in seconds from the start."""
 
     word: str | None = None
     start: float | None = None
@@ -143,7 +186,7 @@ class Word(ResponseModel):
 
 
 class Segment(ResponseModel):
-    """A stretch of what was said; times in seconds from the beginning."""
+    """A segment of the text; times in seconds from the start."""
 
     id: int | None = None
     start: float | None = None
@@ -152,14 +195,14 @@ class Segment(ResponseModel):
 
 
 class SpeakerSegment(Segment):
-    """A stretch in which one speaker talked."""
+    """A segment of one speaker."""
 
     speaker_id: str | None = None
     words: list[Word] | None = None
 
 
 class Transcription(ResponseModel):
-    """What was said. All but `text` comes with `verbose_json` or `diarize` alone; `duration` in seconds."""
+    """The text of a recording. The other fields come only with `verbose_json` or `diarize`; `duration` in seconds."""
 
     text: str | None = None
     task: str | None = None
@@ -171,7 +214,7 @@ class Transcription(ResponseModel):
 
 
 class Voice(ResponseModel):
-    """A voice. Not every model's voices have an `id` besides their `name`."""
+    """A voice. For some models it has only a `name`, no `id`."""
 
     id: str | None = None
     name: str | None = None
@@ -188,7 +231,3 @@ class VoiceList(ResponseModel):
     """The voices of each model."""
 
     data: list[ModelVoices] = []
-
-
-Granularity = Literal["segment", "word"] | str
-Granularities = Granularity | Sequence[Granularity]

@@ -1,4 +1,4 @@
-"""Batches: many requests in one file, answered within a day at a lower price."""
+"""Batches: many requests in one file, processed within a day at a lower price."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class BatchJob(ResponseModel):
     """A batch.
 
     Attributes:
-        status: `VALIDATING, IN_PROGRESS, COMPLETED, FAILED, EXPIRED, CANCELLED`, or a newer word.
-        progress: Percent that are done.
+        status: `VALIDATING, IN_PROGRESS, COMPLETED, FAILED, EXPIRED, CANCELLED`, or a newer value.
+        progress: Completed percentage.
     """
 
     id: str | None = None
@@ -34,10 +34,10 @@ class BatchJob(ResponseModel):
 
 
 class BatchCreateResponse(BatchJob):
-    """A batch that was started, which also answers to `.job`, as the service wraps it.
+    """A new batch; `.job` is the batch, too, as in the service's response.
 
     Attributes:
-        warning: What the service had to say about it.
+        warning: A warning of the service.
     """
 
     warning: str | None = None
@@ -54,14 +54,14 @@ class BatchList(ResponseList[BatchJob]):
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request of a batch.
+    """The result of one request of a batch.
 
     Attributes:
-        custom_id: Its name.
-        body: The answer, as the endpoint would have given it; None when it failed or is missing.
-        status_code: The HTTP status of the answer.
-        error: Why it failed: `message` and `code`; None when it went well.
-        request: The request's body, where the input was given.
+        custom_id: Its id.
+        body: The response, as from the endpoint; None if the request failed or has no response.
+        status_code: HTTP status of the response.
+        error: `message` and `code` of the error; None for success.
+        request: The request's body, if the input file is known.
     """
 
     custom_id: str
@@ -72,5 +72,5 @@ class BatchResult:
 
     @property
     def ok(self) -> bool:
-        """Whether it was answered."""
+        """Whether the request succeeded."""
         return self.error is None and self.body is not None

@@ -1,8 +1,8 @@
-"""What each model can do: facts in one table, so that no adapter guesses from a model's name.
+"""Capabilities of models: facts in one table, so that no adapter guesses from a model's name.
 
 Source: the vendor's catalogue of serverless, embedding and rerank models and its pages on function calling,
 structured outputs and reasoning (docs.together.ai, stored copies of 2025-10 to 2026-08), read on 2026-11-22.
-A model that is not listed works with the defaults of `Capabilities`. Nothing here was checked against the live service.
+A model that is not listed works with the defaults of `Capabilities`. Nothing here was verified against the live service.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _BGE_TASK = "Represent this sentence for searching relevant passages: "
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model is known to do.
+    """The capabilities of a model.
 
     Attributes:
-        type: The kind of model; it decides the endpoint that serves it.
-        context_length: Tokens of prompt and answer together.
-        tools: Whether it calls functions.
-        json_schema: Whether `response_format` of type `json_schema` constrains it.
-        vision: Whether it reads images.
-        reasoning: Where its reasoning is found: a field of the message, or tags at the head of the text. None when it has none.
+        type: The type of model, which determines its endpoint.
+        context_length: Maximum tokens of prompt and completion together.
+        tools: Whether it supports tool calls.
+        json_schema: Whether it supports `response_format` of type `json_schema`.
+        vision: Whether it supports images.
+        reasoning: The place of its reasoning: a field of the message, or `tags` at the start of the text; None without reasoning.
         dimensions: Length of an embedding; 0 for other models.
-        query_prefix: What its authors put before a query to embed.
-        document_prefix: What its authors put before a passage to embed.
-        max_documents: Documents that one rerank request may hold.
+        query_prefix: The prefix that its authors use for a query to embed.
+        document_prefix: The prefix that its authors use for a passage to embed.
+        max_documents: Maximum number of documents in one rerank request.
     """
 
     type: ModelType = "chat"
@@ -47,7 +47,7 @@ class Capabilities:
 
 
 _CHAT = Capabilities(json_schema=True)
-_PLAIN = Capabilities(tools=False)
+_NO_TOOLS = Capabilities(tools=False)
 _EMBEDDING = Capabilities(type="embedding", tools=False)
 _RERANK = Capabilities(type="rerank", tools=False)
 _LANGUAGE = Capabilities(type="language", tools=False)
@@ -70,11 +70,11 @@ MODELS: dict[str, Capabilities] = {
     "meta-llama/Llama-3.2-3B-Instruct-Turbo": _chat(131_072),
     "meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8": _chat(1_048_576, vision=True),
     "meta-llama/Llama-4-Scout-17B-16E-Instruct": _chat(1_048_576, vision=True),
-    "meta-llama/Meta-Llama-3-8B-Instruct-Lite": replace(_PLAIN, context_length=8_192),
+    "meta-llama/Meta-Llama-3-8B-Instruct-Lite": replace(_NO_TOOLS, context_length=8_192),
     "Qwen/Qwen2.5-7B-Instruct-Turbo": _chat(32_768),
     "Qwen/Qwen2.5-72B-Instruct-Turbo": _chat(32_768),
     "Qwen/Qwen2.5-VL-72B-Instruct": replace(_chat(32_768, vision=True), tools=False),
-    "Qwen/Qwen2.5-Coder-32B-Instruct": replace(_PLAIN, context_length=32_768),
+    "Qwen/Qwen2.5-Coder-32B-Instruct": replace(_NO_TOOLS, context_length=32_768),
     "Qwen/QwQ-32B": replace(_chat(32_768, reasoning="tags"), tools=False),
     "Qwen/Qwen3-235B-A22B-Instruct-2507-tput": _chat(262_144),
     "Qwen/Qwen3-235B-A22B-Thinking-2507": _chat(262_144, reasoning="reasoning"),
@@ -96,9 +96,9 @@ MODELS: dict[str, Capabilities] = {
     "openai/gpt-oss-120b": _chat(128_000, reasoning="reasoning"),
     "zai-org/GLM-4.5-Air-FP8": _chat(131_072, reasoning="reasoning"),
     "mistralai/Mistral-Small-24B-Instruct-2501": _chat(32_768),
-    "mistralai/Mixtral-8x7B-Instruct-v0.1": replace(_PLAIN, context_length=32_768),
-    "mistralai/Mistral-7B-Instruct-v0.3": replace(_PLAIN, context_length=32_768),
-    "google/gemma-3n-E4B-it": replace(_PLAIN, context_length=32_768),
+    "mistralai/Mixtral-8x7B-Instruct-v0.1": replace(_NO_TOOLS, context_length=32_768),
+    "mistralai/Mistral-7B-Instruct-v0.3": replace(_NO_TOOLS, context_length=32_768),
+    "google/gemma-3n-E4B-it": replace(_NO_TOOLS, context_length=32_768),
     "mistralai/Mixtral-8x7B-v0.1": replace(_LANGUAGE, context_length=32_768),
     "meta-llama/Llama-2-70b-hf": replace(_LANGUAGE, context_length=4_096),
     "intfloat/multilingual-e5-large-instruct": _embedding(514, 1024, _E5_TASK),
@@ -121,10 +121,10 @@ _BY_LOWER_NAME = {name.lower(): capabilities for name, capabilities in MODELS.it
 
 
 def capabilities(model: str) -> Capabilities:
-    """Return what `model` can do; the defaults when it is not in the table. Letter case does not matter."""
+    """Returns the capabilities of a model, or the defaults if it is not in the table. Letter case does not matter."""
     return _BY_LOWER_NAME.get(model.lower(), _UNKNOWN)
 
 
 def is_known(model: str) -> bool:
-    """Return whether `model` is in the table."""
+    """Returns whether a model is in the table."""
     return model.lower() in _BY_LOWER_NAME

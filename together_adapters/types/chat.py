@@ -1,6 +1,6 @@
-"""Chat completions: messages and parameters that go out, completions and chunks that come back.
+"""Chat completions: messages and parameters of requests, completions and chunks of responses.
 
-Facts of the wire that the models allow for: `finish_reason`, `content`, `tool_calls` and `usage` may be null; continuation
+The models allow for what services send: `finish_reason`, `content`, `tool_calls` and `usage` may be null; continuation
 chunks of a tool call carry an index and arguments alone; `seed` exceeds 64 bits; log probabilities come in two shapes.
 """
 
@@ -24,7 +24,7 @@ class FunctionCall(TypedDict, total=False):
 
 
 class ToolCallParam(TypedDict, total=False):
-    """A call that the assistant made in an earlier turn."""
+    """A tool call of an earlier turn."""
 
     id: Required[str]
     type: Literal["function"]
@@ -35,12 +35,12 @@ class MessageParam(TypedDict, total=False):
     """One message of the conversation.
 
     Attributes:
-        role: Who speaks.
+        role: The author.
         content: Text, or a list of parts (`text`, `image_url`, `video_url`, `audio_url`, `input_audio`).
-        name: A name for the speaker.
-        tool_calls: Calls that the assistant made.
-        tool_call_id: The call that a `tool` message answers.
-        reasoning: The assistant's reasoning in an earlier turn, to be kept in mind.
+        name: A name for the author.
+        tool_calls: Tool calls of the assistant.
+        tool_call_id: The call of which a `tool` message is the result.
+        reasoning: The assistant's reasoning in an earlier turn.
     """
 
     role: Required[Literal["system", "user", "assistant", "tool"] | str]
@@ -58,18 +58,18 @@ class _Conversation(TypedDict):
 
 
 class ChatParams(_Conversation, SamplingParams, total=False):
-    """Parameters of `chat.completions.create`: these, and those of `SamplingParams`.
+    """Parameters of `chat.completions.create`, besides those of `SamplingParams`.
 
     Attributes:
-        model: The model's name, or that of a dedicated endpoint.
+        model: The name of a model or a dedicated endpoint.
         messages: The conversation so far.
-        parallel_tool_calls: Whether several calls may come at once, where the model knows the switch.
-        function_call: The older spelling of `tool_choice`.
-        reasoning: `{"enabled": bool}` for models that can do both.
-        reasoning_effort: `low`, `medium` or `high`, where the model knows it.
-        chat_template_kwargs: Arguments for the model's chat template.
-        context_length_exceeded_behavior: `error`, or `truncate` to lower `max_tokens` until it fits.
-        compliance: `hipaa`, where agreed.
+        parallel_tool_calls: Whether a message may have several tool calls, where the model supports it.
+        function_call: The older name of `tool_choice`.
+        reasoning: `{"enabled": bool}` for models with optional reasoning.
+        reasoning_effort: `low`, `medium` or `high`, where the model supports it.
+        chat_template_kwargs: Arguments of the model's chat template.
+        context_length_exceeded_behavior: `error`, or `truncate` to reduce `max_tokens`.
+        compliance: `hipaa`, with an agreement.
     """
 
     parallel_tool_calls: bool | None
@@ -82,14 +82,14 @@ class ChatParams(_Conversation, SamplingParams, total=False):
 
 
 class Function(ResponseModel):
-    """The function of a tool call. In a stream its arguments come in pieces."""
+    """The function of a tool call. In a stream, `arguments` is a fragment."""
 
     name: str | None = None
     arguments: str | None = None
 
 
 class ToolCall(ResponseModel):
-    """A call that the model wants made. In a stream only the first piece carries id, type and name."""
+    """A tool call. In a stream, only the first fragment has id, type and name."""
 
     id: str | None = None
     type: str | None = None
@@ -108,12 +108,12 @@ class ChatMessage(ResponseModel):
 
     @property
     def thinking(self) -> str | None:
-        """The reasoning, under whichever of its two names the engine sent it."""
+        """The reasoning, under either of its two names."""
         return self.reasoning if self.reasoning is not None else self.reasoning_content
 
 
 class ChatChoice(ResponseModel):
-    """One of the answers that were asked for."""
+    """One of the requested completions."""
 
     index: int | None = None
     message: ChatMessage | None = None
@@ -124,7 +124,7 @@ class ChatChoice(ResponseModel):
 
 
 class ChatCompletion(ResponseModel):
-    """The answer to a chat request."""
+    """The response to a chat request."""
 
     id: str | None = None
     object: str | None = None
@@ -138,7 +138,7 @@ class ChatCompletion(ResponseModel):
 
 
 class ChatDelta(ResponseModel):
-    """What one chunk adds to the message."""
+    """The part of the message in one chunk."""
 
     role: str | None = None
     content: str | None = None
@@ -149,12 +149,12 @@ class ChatDelta(ResponseModel):
 
     @property
     def thinking(self) -> str | None:
-        """The piece of reasoning, under whichever of its two names the engine sent it."""
+        """The part of the reasoning, under either of its two names."""
         return self.reasoning if self.reasoning is not None else self.reasoning_content
 
 
 class ChatChunkChoice(ResponseModel):
-    """What one chunk adds to one answer. `logprobs` is a bare number on classic engines."""
+    """The part of one completion in a chunk. `logprobs` is a number on classic engines."""
 
     index: int | None = None
     delta: ChatDelta = Field(default_factory=ChatDelta)
@@ -165,7 +165,7 @@ class ChatChunkChoice(ResponseModel):
 
 
 class ChatCompletionChunk(ResponseModel):
-    """One event of a streamed answer. Usage is on the last one, or on one of its own with no choices."""
+    """One event of a stream. Usage is in the last one, or in an event without choices."""
 
     id: str | None = None
     object: str | None = None

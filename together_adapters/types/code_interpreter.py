@@ -1,4 +1,4 @@
-"""Code interpreter: what a piece of code printed, returned, showed and raised."""
+"""Code interpreter: the output, results and errors of code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from together_adapters.types.response import ResponseModel
 
 
 class CodeFile(TypedDict):
-    """A file that the code finds in its folder.
+    """A file in the working directory of the code.
 
     Attributes:
-        name: Its name there.
-        encoding: `string` for text, `base64` for anything else.
-        content: What is in it, so encoded.
+        name: File name.
+        encoding: `string` for text, `base64` for other content.
+        content: Encoded content.
     """
 
     name: str
@@ -22,10 +22,10 @@ class CodeFile(TypedDict):
 
 
 class CodeOutput(ResponseModel):
-    """One piece of output, in the order in which it came.
+    """One output.
 
-    `type` is stdout, stderr, error, execute_result, display_data or a newer word. `data` is text for the first three, for the others
-    a dict from MIME types to content (images as base64).
+    `type` is stdout, stderr, error, execute_result, display_data or a newer value. `data` is text for the first three, and for the
+    others a dict from MIME types to content (images as base64).
     """
 
     type: str | None = None
@@ -33,7 +33,7 @@ class CodeOutput(ResponseModel):
 
 
 class ExecuteData(ResponseModel):
-    """What running code came to. `session_id` goes into the next call, which then finds the same variables and files."""
+    """The results of code. Pass `session_id` to the next call to use the same variables and files."""
 
     session_id: str | None = None
     status: str | None = None
@@ -41,14 +41,14 @@ class ExecuteData(ResponseModel):
 
 
 class ExecuteResponse(ResponseModel):
-    """The answer to a piece of code."""
+    """The response to a request that runs code."""
 
     data: ExecuteData | None = None
     errors: Any = None
 
 
 class CodeSession(ResponseModel):
-    """A session that is still alive. Times are ISO 8601."""
+    """An active session. Times are ISO 8601."""
 
     id: str | None = None
     execute_count: int | None = None
@@ -58,13 +58,13 @@ class CodeSession(ResponseModel):
 
 
 class SessionList(ResponseModel):
-    """The sessions of this account."""
+    """The sessions of an account."""
 
     sessions: list[CodeSession] = []
 
 
 class SessionListResponse(ResponseModel):
-    """The answer to a request for sessions."""
+    """The response to a request for sessions."""
 
     data: SessionList | None = None
     errors: Any = None

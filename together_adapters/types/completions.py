@@ -1,4 +1,4 @@
-"""Completions of a plain prompt. `object` is `text.completion` on the wire; chunks carry both `text` and `delta.content`."""
+"""Completions of a plain prompt. Chunks have both `text` and `delta.content`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class _Prompt(TypedDict):
 
 
 class CompletionParams(_Prompt, SamplingParams, total=False):
-    """Parameters of `completions.create`: these, and those of `SamplingParams`.
+    """Parameters of `completions.create`, besides those of `SamplingParams`.
 
     Attributes:
         model: The model's name.
-        prompt: The text to go on from.
-        suffix: The text that follows the gap, for models that fill in the middle.
+        prompt: The text to complete.
+        suffix: The text after the completion, for models that fill in the middle.
     """
 
     suffix: str | None
 
 
 class CompletionChoice(ResponseModel):
-    """One of the continuations that were asked for."""
+    """One of the requested completions."""
 
     index: int | None = None
     text: str | None = None
@@ -38,7 +38,7 @@ class CompletionChoice(ResponseModel):
 
 
 class Completion(ResponseModel):
-    """The answer to a completion request."""
+    """The response to a completion request."""
 
     id: str | None = None
     object: str | None = None
@@ -50,7 +50,7 @@ class Completion(ResponseModel):
 
 
 class CompletionChunkChoice(ResponseModel):
-    """What one chunk adds to one continuation."""
+    """The part of one completion in a chunk."""
 
     index: int | None = None
     text: str | None = None

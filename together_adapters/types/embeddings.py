@@ -1,4 +1,4 @@
-"""Embeddings: lists of floats, or base64 of little-endian float32 when that was asked for; either reads the same."""
+"""Embeddings: lists of floats, or base64 of little-endian float32; the result is the same."""
 
 from __future__ import annotations
 
@@ -16,49 +16,45 @@ if TYPE_CHECKING:
     import numpy
 
 
-def floats(given: Any) -> list[float]:
-    """Return an embedding as floats, however it was sent.
-
-    Raises:
-        ValueError: It is neither a list of numbers nor base64 of little-endian float32.
-    """
-    if isinstance(given, str):
-        values = array("f", b64decode(given, validate=True))
+def parse_vector(value: Any) -> list[float]:
+    """Returns an embedding as floats, from a list of numbers or from base64 of little-endian float32."""
+    if isinstance(value, str):
+        values = array("f", b64decode(value, validate=True))
         if sys.byteorder == "big":
             values.byteswap()
         return values.tolist()
-    return _FLOATS.validate_python(given)
+    return _FLOATS.validate_python(value)
 
 
-def all_floats(content: bytes, answered: dict[str, Any]) -> bool:
-    """Whether every number of the vectors in an answer was written, and so parsed, as a float.
+def has_only_floats(content: bytes, response: dict[str, Any]) -> bool:
+    """Whether every number of the embeddings in a response was parsed as a float, so that pydantic need not check them.
 
-    It is when there are as many decimal points as numbers, not counting those of its other texts: pydantic's way through every
-    number costs more than parsing them.
+    It is, if there are as many decimal points as numbers, without those of other fields. Pydantic takes longer to check every
+    number than to parse it.
     """
-    vectors = [row["embedding"] for row in answered["data"]]
+    vectors = [row["embedding"] for row in response["data"]]
     if not all(type(vector) is list and vector and type(vector[0]) is float for vector in vectors):
         return False
-    others = to_json({name: value for name, value in answered.items() if name != "data"})
+    others = to_json({name: value for name, value in response.items() if name != "data"})
     return content.count(b".") - others.count(b".") == sum(map(len, vectors))
 
 
-def _vector(given: Any, info: ValidationInfo) -> list[float]:
-    return given if info.context is KNOWN else floats(given)
+def _validate_vector(value: Any, info: ValidationInfo) -> list[float]:
+    return value if info.context is PARSED else parse_vector(value)
 
 
-KNOWN: Final = {"vectors": "floats"}
-"""Context of a validation whose vectors are known to be lists of floats."""
+PARSED: Final = {"vectors": "floats"}
+"""Validation context for responses whose embeddings are lists of floats already."""
 _FLOATS: Final = TypeAdapter(list[float], config=ConfigDict(defer_build=True))
 
 if TYPE_CHECKING:
     Vector = list[float]
 else:
-    Vector = Annotated[list[float], PlainValidator(_vector)]
+    Vector = Annotated[list[float], PlainValidator(_validate_vector)]
 
 
 class Embedding(ResponseModel):
-    """One text's embedding; `index` is the text's position in the request."""
+    """The embedding of one text; `index` is the position of the text in the input."""
 
     object: str | None = None
     index: int | None = None
@@ -68,7 +64,7 @@ class Embedding(ResponseModel):
 class EmbeddingResponse(ResponseModel):
     """Embeddings of all inputs, in the order of the inputs.
 
-    `usage` is the sum over the requests that were needed, or None where the model reports none.
+    `usage` is the sum of all requests, or None where the model reports none.
     """
 
     object: str | None = None
@@ -78,7 +74,7 @@ class EmbeddingResponse(ResponseModel):
     usage: Usage | None = None
 
     def to_numpy(self) -> numpy.ndarray[Any, numpy.dtype[numpy.float32]]:
-        """Return the embeddings as a float32 array of shape `(n, dimensions)`, ordered by `index`.
+        """Returns the embeddings as a float32 array of shape `(n, dimensions)`, ordered by `index`.
 
         Raises:
             ImportError: numpy is not installed (`pip install "together-adapters[numpy]"`).
@@ -87,7 +83,7 @@ class EmbeddingResponse(ResponseModel):
             import numpy
         except ImportError:
             raise ImportError('to_numpy() needs numpy: pip install "together-adapters[numpy]"') from None
-        ordered = sorted(self.data, key=lambda item: item.index or 0)
-        if not ordered:
+        items = sorted(self.data, key=lambda item: item.index or 0)
+        if not items:
             return numpy.empty((0, 0), dtype=numpy.float32)
-        return numpy.array([item.embedding for item in ordered], dtype=numpy.float32)
+        return numpy.array([item.embedding for item in items], dtype=numpy.float32)

@@ -1,4 +1,4 @@
-"""Dedicated endpoints: models on hardware of one's own, and the hardware there is."""
+"""Dedicated endpoints: models on dedicated hardware, and the available hardware."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from together_adapters.types.response import ResponseModel
 
 
 class Zones(list[str]):
-    """A plain list of zones, as the `together` 1.x SDK returns it, that also answers to `.avzones`."""
+    """A plain list of zones, as the `together` 1.x SDK returns it, with the `.avzones` of later SDKs."""
 
     @property
     def avzones(self) -> list[str]:
-        """The list itself, under the name that later SDKs use."""
+        """The list itself."""
         return self
 
 
 class Autoscaling(ResponseModel):
-    """How many replicas run at least, and at most under load."""
+    """Minimum and maximum number of replicas."""
 
     min_replicas: int | None = None
     max_replicas: int | None = None
@@ -24,8 +24,8 @@ class Autoscaling(ResponseModel):
 class Endpoint(ResponseModel):
     """An endpoint.
 
-    `state` is PENDING, STARTING, STARTED, STOPPING, STOPPED, ERROR, FAILED or a newer word. Entries of a list come without
-    `display_name`, `hardware` and `autoscaling`. `name` is what goes into `model=` of a chat; `created_at` is ISO 8601.
+    `state` is PENDING, STARTING, STARTED, STOPPING, STOPPED, ERROR, FAILED or a newer value. Entries of a list have no
+    `display_name`, `hardware` and `autoscaling`. Pass `name` to `model=` of a chat; `created_at` is ISO 8601.
     """
 
     id: str | None = None
@@ -43,13 +43,13 @@ class Endpoint(ResponseModel):
 
 
 class HardwarePricing(ResponseModel):
-    """US cents for each minute that it runs."""
+    """US cents per minute."""
 
     cents_per_minute: float | None = None
 
 
 class HardwareSpecs(ResponseModel):
-    """What it is made of; memory in GB for each GPU."""
+    """GPUs and their links; memory in GB per GPU."""
 
     gpu_type: str | None = None
     gpu_link: str | None = None
@@ -58,13 +58,13 @@ class HardwareSpecs(ResponseModel):
 
 
 class HardwareAvailability(ResponseModel):
-    """`status` is available, unavailable, insufficient or a newer word."""
+    """`status` is available, unavailable, insufficient or a newer value."""
 
     status: str | None = None
 
 
 class Hardware(ResponseModel):
-    """One kind of hardware; `availability` is there when a model was asked for. `updated_at` is ISO 8601."""
+    """A type of hardware; `availability` is set if the request names a model. `updated_at` is ISO 8601."""
 
     id: str | None = None
     object: str | None = None

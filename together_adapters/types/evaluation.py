@@ -1,4 +1,4 @@
-"""Evaluations: a judge model looks at answers and sorts, marks or compares them."""
+"""Evaluations: a judge model classifies, scores or compares responses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from together_adapters.types.response import ResponseList, ResponseModel
 
 
 class EvaluationCreateResponse(ResponseModel):
-    """An evaluation that was started."""
+    """A new evaluation."""
 
     workflow_id: str | None = None
     status: str | None = None
 
 
 class EvaluationStatusUpdate(ResponseModel):
-    """A step on an evaluation's way."""
+    """A change of an evaluation's status."""
 
     status: str | None = None
     message: str | None = None
@@ -27,12 +27,12 @@ class EvaluationStatusUpdate(ResponseModel):
 
 
 class EvaluationStatusResponse(MaskedResponse):
-    """Where an evaluation is.
+    """The status of an evaluation.
 
     Attributes:
-        status: `pending, queued, running, completed, error, user_error`, or a newer word.
+        status: `pending, queued, running, completed, error, user_error`, or a newer value.
         results: For `classify` label_counts and pass_percentage, for `score` aggregated_scores, for `compare` A_wins, B_wins
-            and Ties; each with `result_file_id`, the file of every judgement. `{"error": ...}` after a failure.
+            and Ties; each with `result_file_id`, the file of all judgements. `{"error": ...}` after a failure.
     """
 
     status: str | None = None
@@ -40,7 +40,7 @@ class EvaluationStatusResponse(MaskedResponse):
 
     @property
     def label_counts(self) -> dict[str, int]:
-        """How often each label was given. The service has sent them as an object and as JSON in a string."""
+        """The number of rows with each label. The service sends them as an object or as JSON in a string."""
         counts = (self.results or {}).get("label_counts")
         if isinstance(counts, str):
             try:
@@ -51,7 +51,7 @@ class EvaluationStatusResponse(MaskedResponse):
 
 
 class EvaluationJob(EvaluationStatusResponse):
-    """An evaluation. Tokens for models of others are masked in `parameters`."""
+    """An evaluation. Tokens for external models are masked in `parameters`."""
 
     workflow_id: str | None = None
     type: str | None = None

@@ -20,7 +20,7 @@ FINAL_STATUSES: Final = frozenset({"COMPLETED", "INVALID_FORMAT", "FAILED"})
 
 
 def parse_purpose(value: Any) -> str:
-    """Return a purpose in the service's spelling, from a string or an enum; older spellings are accepted.
+    """Returns a purpose in the service's spelling, from a string or an enum; older spellings are accepted.
 
     Raises:
         ValueError: There is no such purpose.
@@ -33,7 +33,7 @@ def parse_purpose(value: Any) -> str:
 
 
 def detect_file_type(path: PurePath) -> str | None:
-    """Return the service's name for the type of a file, by its suffix in lower case; None if it is not supported."""
+    """Returns the service's name for the type of a file, by its suffix in lower case; None if it is not supported."""
     return FILE_TYPES.get(path.suffix)
 
 

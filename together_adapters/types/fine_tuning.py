@@ -1,6 +1,6 @@
-"""Fine-tuning: jobs, what they tell on their way, what they may ask for, and what they cost.
+"""Fine-tuning: jobs with their events, checkpoints, metrics, limits and prices.
 
-Nothing here is an enum: the service's words change, and old jobs keep old ones. Compare `kind` and `status` in lower case.
+Nothing here is an enum: the service's values change, and old jobs keep old ones. Compare `kind` and `status` in lower case.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from together_adapters.types.progress import Progress
 from together_adapters.types.response import ResponseList, ResponseModel
 
 NANODOLLARS: Final = 1_000_000_000
-"""Of a dollar. A job's `total_price` is counted in these, an estimate in dollars."""
+"""In a dollar. The `total_price` of a job is in nanodollars, an estimate in dollars."""
 
-_RENAMED: Final = {"compressing_model": "model_compressing"}
+_NEW_KINDS: Final = {"compressing_model": "model_compressing"}
 
 
 @dataclass(frozen=True)
 class FinetuneProgress(Progress):
-    """How far a job has come.
+    """The progress of a job.
 
     Attributes:
-        done: Steps of training that are done.
-        total: All steps, once the service knows them.
+        done: Completed training steps.
+        total: All steps, if known.
         stage: The job's status.
-        message: What the job said last, where the service shows events with the job.
+        message: The last event, where the service sends events with the job.
     """
 
     message: str = ""
 
 
 class FinetuneEvent(MaskedResponse):
-    """One line of a job's diary.
+    """One event of a job.
 
     Attributes:
-        type: What happened, such as `checkpoint_save`; some versions of the service write it in upper case. See `kind`.
-        level: `info`, `warning`, `error`, or an older word.
+        type: Such as `checkpoint_save`; some versions of the service send upper case. See `kind`.
+        level: `info`, `warning`, `error`, or an older value.
     """
 
     object: str | None = None
@@ -59,20 +59,20 @@ class FinetuneEvent(MaskedResponse):
 
     @property
     def kind(self) -> str:
-        """The type as the newest service writes it, whatever version of it wrote this."""
+        """The type as the newest version of the service sends it."""
         kind = (self.type or "").lower()
-        return _RENAMED.get(kind, kind)
+        return _NEW_KINDS.get(kind, kind)
 
 
 class FinetuneListEvents(ResponseModel):
-    """The diary of a job, oldest first."""
+    """The events of a job, oldest first."""
 
     object: str | None = None
     data: list[FinetuneEvent] = Field(default_factory=list)
 
 
 class TrainingType(ResponseModel):
-    """`type` is `Lora` or `Full`; jobs of old times have an empty one, which means `Full`."""
+    """`type` is `Lora` or `Full`; old jobs have an empty one for `Full`."""
 
     type: str | None = None
     lora_r: int | None = None
@@ -104,27 +104,27 @@ class TrainingMethod(ResponseModel):
 
 
 class LRScheduler(ResponseModel):
-    """How the learning rate goes; `lr_scheduler_type` may be empty."""
+    """The schedule of the learning rate; `lr_scheduler_type` may be empty."""
 
     lr_scheduler_type: str | None = None
     lr_scheduler_args: dict[str, Any] | None = None
 
 
 class JobProgress(ResponseModel):
-    """What the service thinks how long it will still take."""
+    """The service's estimate of the remaining time."""
 
     estimate_available: bool | None = None
     seconds_remaining: float | None = None
 
 
 class FinetunePriceEstimate(ResponseModel):
-    """What a job would cost.
+    """The estimated price of a job.
 
     Attributes:
         estimated_total_price: In dollars (the `total_price` of a job is in nanodollars).
-        user_limit: What the account may spend, in dollars.
-        allowed_to_proceed: Whether that is enough.
-        estimation_available: False where there is no estimate; `unavailable_reason` says why. Old services never send it.
+        user_limit: The account's limit, in dollars.
+        allowed_to_proceed: Whether the limit covers the price.
+        estimation_available: False without an estimate; see `unavailable_reason`. Old versions of the service do not send it.
     """
 
     estimated_total_price: float | None = None
@@ -137,21 +137,21 @@ class FinetunePriceEstimate(ResponseModel):
 
     @property
     def available(self) -> bool:
-        """Whether there is a price at all, in both forms of the answer."""
+        """Whether there is a price, in either format of the response."""
         return self.estimation_available is not False and self.estimated_total_price is not None
 
 
 class FinetuneResponse(MaskedResponse):
-    """A fine-tuning job. Lists and the answer to `create` leave out what only `retrieve` knows.
+    """A fine-tuning job. Some fields come only from `retrieve`, not from lists and `create`.
 
     Attributes:
         status: `pending, queued, running, compressing, uploading, completed, cancel_requested, cancelled, error, user_error`,
-            or a newer word.
-        model: What was trained.
-        model_output_name: What to ask for in chats once the job is completed.
+            or a newer value.
+        model: The base model.
+        model_output_name: The new model, for chats when the job has completed.
         batch_size: A number, or `max`.
-        total_price: In nanodollars: divide by 1e9, or see `price`.
-        total_steps: Steps of training; `steps_completed` of them are done.
+        total_price: In nanodollars; `price` is in dollars.
+        total_steps: Training steps, of which `steps_completed` are done.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -212,17 +212,17 @@ class FinetuneResponse(MaskedResponse):
 
     @field_validator("training_type", mode="before")
     @classmethod
-    def _named(cls, value: Any) -> Any:
+    def _parse_type(cls, value: Any) -> Any:
         return {"type": value} if isinstance(value, str) else value
 
     @field_validator("training_method", mode="before")
     @classmethod
-    def _method(cls, value: Any) -> Any:
+    def _parse_method(cls, value: Any) -> Any:
         return {"method": value} if isinstance(value, str) else value
 
     @property
     def output_name(self) -> str | None:
-        """`model_output_name` under the name of the `together` 1.x SDK."""
+        """`model_output_name`, under its name in the `together` 1.x SDK."""
         return self.model_output_name
 
     @property
@@ -232,7 +232,7 @@ class FinetuneResponse(MaskedResponse):
 
     @property
     def price_estimate(self) -> FinetunePriceEstimate | None:
-        """What was estimated before the job was created; only on the answer to `create`."""
+        """The estimate before the job was created; only in the result of `create`."""
         return self._estimate
 
 
@@ -244,18 +244,18 @@ class FinetuneList(ResponseModel):
 
 
 class FinetuneDeleteResponse(ResponseModel):
-    """A job that is gone."""
+    """Confirms that a job was deleted."""
 
     message: str | None = None
 
 
 class FinetuneCheckpoint(ResponseModel):
-    """A state of the model that can be downloaded, or trained on (`from_checkpoint=name`).
+    """A checkpoint of a model, for `download` or `from_checkpoint=name`.
 
     Attributes:
         type: The service's label, such as `Intermediate`, `Final Merged`, `Final Adapter`.
-        timestamp: When it was saved.
-        name: The job's id, with `:step` behind it for an intermediate one.
+        timestamp: The time when it was saved.
+        name: The job's id, with `:step` for an intermediate checkpoint.
     """
 
     type: str | None = None
@@ -270,20 +270,20 @@ class FinetuneCheckpoints(ResponseList[FinetuneCheckpoint]):
 
 
 class FinetuneMetrics(ResponseModel):
-    """What was measured, oldest first: each a dict such as `{"train/global_step": 7, "train/loss": 0.5}`."""
+    """The metrics of a job, oldest first: dicts such as `{"train/global_step": 7, "train/loss": 0.5}`."""
 
     metrics: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class FullTrainingLimits(ResponseModel):
-    """Batch sizes of a training of all weights."""
+    """Batch sizes of full training."""
 
     min_batch_size: int | None = None
     max_batch_size: int | None = None
     max_batch_size_dpo: int | None = None
 
     def max_batch_size_for(self, method: str) -> int | None:
-        """The largest batch of a method. Where the service does not say it for DPO, half of the other, in eights."""
+        """Returns the maximum batch size of a method. Without one for DPO, it is half the other, rounded down to a multiple of 8."""
         if method != "dpo" or self.max_batch_size is None:
             return self.max_batch_size
         if self.max_batch_size_dpo is not None and self.max_batch_size_dpo >= 0:
@@ -292,7 +292,7 @@ class FullTrainingLimits(ResponseModel):
 
 
 class LoraTrainingLimits(FullTrainingLimits):
-    """The same for an adapter, with its ranks and the modules that it can change."""
+    """Limits of LoRA training."""
 
     max_rank: int | None = None
     default_rank: int | None = None
@@ -300,7 +300,7 @@ class LoraTrainingLimits(FullTrainingLimits):
 
 
 class FinetuneModelLimits(ResponseModel):
-    """What a job on one model may ask for. What the service does not say is None, and not checked."""
+    """The limits of jobs on a model. Those that the service does not publish are None, and not checked."""
 
     model_name: str | None = None
     max_num_epochs: int | None = None
@@ -322,13 +322,13 @@ class FinetuneModelLimits(ResponseModel):
 
 
 class TrainableModels(ResponseModel):
-    """The names of models that can be trained."""
+    """The names of models that can be fine-tuned."""
 
     models: list[str] = Field(default_factory=list)
 
 
 class PreviewRow(ResponseModel):
-    """One row as the model will see it; `labels` are -100 where nothing is learnt."""
+    """One row as tokens; `labels` are -100 for tokens that do not contribute to the loss."""
 
     input_ids: list[int] | None = None
     labels: list[int] | None = None
@@ -340,7 +340,7 @@ class PreviewRow(ResponseModel):
 
 
 class FinetunePreview(ResponseModel):
-    """The first rows of a training file, in tokens."""
+    """The first rows of a training file, as tokens."""
 
     model: str | None = None
     dataset_format: str | None = None
@@ -350,12 +350,12 @@ class FinetunePreview(ResponseModel):
 
 
 class TokenizedDataset(ResponseModel):
-    """Where the training data of a job lie in tokens, as an archive.
+    """The tokenized training data of a job, as an archive.
 
     Attributes:
-        url: Needs no key, and is a secret therefore: whoever has it can fetch the data.
-        size: The length of the archive in bytes.
-        expires_at: Until when the address works, in ISO 8601.
+        url: A secret: it gives access to the data without a key.
+        size: Bytes of the archive.
+        expires_at: When the URL expires, in ISO 8601.
     """
 
     url: str | None = Field(None, repr=False)
@@ -366,11 +366,11 @@ class TokenizedDataset(ResponseModel):
 
 
 class FinetuneDownloadResult(ResponseModel):
-    """A model on this machine.
+    """A downloaded model.
 
     Attributes:
         filename: The absolute path of the archive; it is not unpacked.
-        size: Its length in bytes.
+        size: Bytes.
     """
 
     object: str = "local"

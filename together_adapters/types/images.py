@@ -1,4 +1,4 @@
-"""Images: what a prompt was drawn as, by address or in the answer itself."""
+"""Images: a URL, or the image itself as base64."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from together_adapters.types.response import ResponseModel
 
 
 class ImageLora(TypedDict):
-    """A style laid over the model.
+    """A LoRA adapter for the model.
 
     Attributes:
-        path: Where its weights are.
-        scale: How strongly it counts; 1 is usual.
+        path: Path or URL of its weights.
+        scale: Its strength, usually 1.
     """
 
     path: str
@@ -21,7 +21,7 @@ class ImageLora(TypedDict):
 
 
 class ImageData(ResponseModel):
-    """One image: an address that is kept for a while, or its bytes as base64. `index` counts the images of one answer."""
+    """One image: a temporary URL, or its bytes as base64. `index` is its position in the response."""
 
     index: int | None = None
     type: str | None = None
@@ -30,13 +30,13 @@ class ImageData(ResponseModel):
     timings: dict[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
-        """Return the image file that came in the answer.
+        """Returns the image file.
 
         Raises:
-            ValueError: Only its address came; ask with `response_format="base64"`.
+            ValueError: The response has only a URL; request the image with `response_format="base64"`.
         """
         if self.b64_json is None:
-            raise ValueError('the answer holds no image data: ask with response_format="base64", or fetch the url')
+            raise ValueError('the response has no image data: request it with response_format="base64", or download the url')
         return b64decode(self.b64_json)
 
 

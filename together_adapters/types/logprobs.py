@@ -1,7 +1,7 @@
-"""Log probabilities come in two shapes; this reads both, and gives the one that frameworks expect.
+"""Log probabilities: two formats of the service, converted into the one that frameworks expect.
 
 Classic engines send parallel arrays (`tokens`, `token_logprobs`, `top_logprobs` as a list of one dict per token) and, in a
-stream, a bare number; engines in OpenAI's manner send `content`, a list of one object per token.
+stream, a number; OpenAI-compatible engines send `content`, a list of one object per token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from together_adapters.types.response import ResponseModel
 
 
 class TokenLogprobs(ResponseModel):
-    """Log probabilities of an answer's tokens, in the shape that came."""
+    """Log probabilities of tokens, in either format."""
 
     tokens: list[str | None] | None = None
     token_logprobs: list[float | None] | None = None
@@ -23,12 +23,12 @@ class TokenLogprobs(ResponseModel):
 
 
 def content_logprobs(logprobs: Any, *, token: str = "", top: Any = None) -> list[dict[str, Any]]:
-    """Return log probabilities as a list of `{"token", "logprob", "bytes", "top_logprobs"}`, whatever shape came.
+    """Returns log probabilities of either format as a list of `{"token", "logprob", "bytes", "top_logprobs"}`.
 
     Args:
         logprobs: The `logprobs` of a choice, of a chunk's choice, or of a prompt, as parsed JSON.
-        token: The text of the chunk, which names the token where only a number came.
-        top: The `top_logprobs` beside a bare number.
+        token: The text of the chunk: the token where `logprobs` is a number.
+        top: The `top_logprobs` for a number.
     """
     if logprobs is None:
         return []

@@ -22,7 +22,7 @@ class MaskedResponse(ResponseModel):
 
 
 def mask_secrets(value: Any) -> Any:
-    """Return a JSON value with every secret replaced, except empty ones and null."""
+    """Returns a JSON value with every secret replaced, except empty ones and null."""
     if isinstance(value, dict):
         return {name: MASK if name in _SECRET and item else mask_secrets(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -31,7 +31,7 @@ def mask_secrets(value: Any) -> Any:
 
 
 def secrets_in(value: Any) -> tuple[str, ...]:
-    """Return the secrets in a request's body, at any depth."""
+    """Returns the secrets in a request's body, at any depth."""
     if isinstance(value, dict):
         secrets = [str(item) for name, item in value.items() if name in _SECRET and item]
         return (*secrets, *(secret for item in value.values() for secret in secrets_in(item)))

@@ -19,7 +19,7 @@ class Pricing(ResponseModel):
 
 
 class ModelObject(ResponseModel):
-    """One model of the catalogue. `type` is chat, language, code, image, embedding, moderation, rerank, audio or a newer word."""
+    """One model of the catalogue. `type` is chat, language, code, image, embedding, moderation, rerank, audio or a newer value."""
 
     id: str | None = None
     object: str | None = None
@@ -38,7 +38,7 @@ class ModelList(ResponseList[ModelObject]):
 
 
 class UploadJob(ResponseModel):
-    """What was started for an upload. `model_source` is where the weights come from, such as `huggingface`."""
+    """The job of an upload. `model_source` is the source of the weights, such as `huggingface`."""
 
     job_id: str | None = None
     model_name: str | None = None
@@ -47,7 +47,7 @@ class UploadJob(ResponseModel):
 
 
 class ModelUpload(UploadJob):
-    """The answer to an upload. The service has sent the job nested in `data` and flat: it is read from either."""
+    """The response to an upload. The service sends the job flat or nested in `data`; either is read."""
 
     message: str = ""
     data: UploadJob | None = None

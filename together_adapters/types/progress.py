@@ -1,4 +1,4 @@
-"""What a long operation tells a progress callback. A plain value, so that any bar or log can show it."""
+"""The progress of a long operation, for callbacks: a plain value that any progress bar or log can show."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an operation has come.
+    """The progress of an operation.
 
     Attributes:
-        done: What is finished, in the unit of `total`.
-        total: The whole, or None where nobody knows it.
-        stage: One word for what happens now, such as `upload` or the status of a job.
+        done: The finished amount, in the unit of `total`.
+        total: The total amount, or None if it is unknown.
+        stage: The current stage, such as `upload` or the status of a job.
     """
 
     done: float
@@ -21,5 +21,5 @@ class Progress:
 
     @property
     def fraction(self) -> float | None:
-        """The finished part between 0 and 1, or None where the whole is unknown."""
+        """The finished fraction, 0 to 1, or None if the total is unknown."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total else None

@@ -1,19 +1,19 @@
-"""Reasoning that a model writes into its answer, between tags at its head, told apart from the answer. Pure."""
+"""Separates the reasoning that a model writes at the start of its text, between tags, from the rest. Pure."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-Piece = tuple[Literal["reasoning", "text"], str]
+Part = tuple[Literal["reasoning", "text"], str]
 
 THINK_TAGS = ("<think>", "</think>")
 
 
 class ReasoningSplitter:
-    r"""Splits a text that opens with a tagged block into reasoning and answer, also when tags come in pieces.
+    r"""Splits a text into reasoning and response, also when a tag is split over several chunks.
 
-    Only a block at the very head counts, after white space at most; one that is never closed is all reasoning. Reasoning
-    is kept verbatim; the white space between the closing tag and the answer goes.
+    Only a block at the very start counts, possibly after white space; without its closing tag the whole text is reasoning.
+    Reasoning is kept verbatim; white space after the closing tag is removed.
 
     Example:
         >>> splitter = ReasoningSplitter()
@@ -24,62 +24,62 @@ class ReasoningSplitter:
     def __init__(self, tags: tuple[str, str] | None = THINK_TAGS) -> None:
         self._opening, self._closing = tags or ("", "")
         self._state: Literal["head", "reasoning", "gap", "text"] = "head" if tags else "text"
-        self._held = ""
+        self._buffer = ""
 
-    def feed(self, text: str) -> list[Piece]:
-        """Return what `text` adds. What may be part of a tag is held back until it is decided."""
+    def feed(self, text: str) -> list[Part]:
+        """Returns the new parts. Text that may be part of a tag is buffered until it is complete."""
         if self._state == "text":
             return [("text", text)] if text else []
-        pieces: list[Piece] = []
-        self._held += text
+        parts: list[Part] = []
+        self._buffer += text
         if self._state == "head":
             self._read_head()
         if self._state == "reasoning":
-            pieces += self._read_reasoning()
-        if self._state == "gap" and (answer := self._held.lstrip()):
-            self._held = answer
+            parts += self._read_reasoning()
+        if self._state == "gap" and (answer := self._buffer.lstrip()):
+            self._buffer = answer
             self._state = "text"
-        if self._state == "text" and self._held:
-            pieces.append(("text", self._held))
-            self._held = ""
-        return pieces
+        if self._state == "text" and self._buffer:
+            parts.append(("text", self._buffer))
+            self._buffer = ""
+        return parts
 
-    def end(self) -> list[Piece]:
-        """Return what was held back when the answer ends."""
-        held, self._held = self._held, ""
-        if not held or self._state == "gap":
+    def end(self) -> list[Part]:
+        """Returns the buffered text at the end of the response."""
+        text, self._buffer = self._buffer, ""
+        if not text or self._state == "gap":
             return []
-        return [("reasoning" if self._state == "reasoning" else "text", held)]
+        return [("reasoning" if self._state == "reasoning" else "text", text)]
 
     def _read_head(self) -> None:
-        head = self._held.lstrip()
+        head = self._buffer.lstrip()
         if head.startswith(self._opening):
-            self._held = head[len(self._opening) :]
+            self._buffer = head[len(self._opening) :]
             self._state = "reasoning"
         elif not self._opening.startswith(head):
             self._state = "text"
 
-    def _read_reasoning(self) -> list[Piece]:
-        inside, tag, rest = self._held.partition(self._closing)
+    def _read_reasoning(self) -> list[Part]:
+        inside, tag, rest = self._buffer.partition(self._closing)
         if tag:
-            self._held = rest
+            self._buffer = rest
             self._state = "gap"
         else:
             safe = len(inside) - _overlap(inside, self._closing)
-            inside, self._held = inside[:safe], inside[safe:]
+            inside, self._buffer = inside[:safe], inside[safe:]
         return [("reasoning", inside)] if inside else []
 
 
 def split_reasoning(text: str, tags: tuple[str, str] | None = THINK_TAGS) -> tuple[str, str]:
-    """Return the reasoning at the head of a whole answer, and the answer."""
+    """Returns the reasoning at the start of a complete text, and the rest."""
     splitter = ReasoningSplitter(tags)
-    pieces = [*splitter.feed(text), *splitter.end()]
+    parts = [*splitter.feed(text), *splitter.end()]
     return (
-        "".join(piece for kind, piece in pieces if kind == "reasoning"),
-        "".join(piece for kind, piece in pieces if kind == "text"),
+        "".join(text for kind, text in parts if kind == "reasoning"),
+        "".join(text for kind, text in parts if kind == "text"),
     )
 
 
 def _overlap(text: str, tag: str) -> int:
-    """Length of the longest end of `text` that begins `tag`."""
+    """Returns the length of the longest suffix of a text that is a prefix of a tag."""
     return next((size for size in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:size])), 0)

@@ -1,4 +1,4 @@
-"""Rerank: documents in the order of their relevance to a query."""
+"""Rerank: documents sorted by their relevance to a query."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from together_adapters.types.response import ResponseModel, Usage
 
 
 class RerankResult(ResponseModel):
-    """One document's score. `index` is its position in the request; results come sorted by score."""
+    """One document's score. `index` is its position in the request."""
 
     index: int
     relevance_score: float
@@ -16,7 +16,7 @@ class RerankResult(ResponseModel):
 
 
 class RerankResponse(ResponseModel):
-    """Scored documents, the most relevant first."""
+    """Scored documents, sorted by descending score."""
 
     object: str | None = None
     id: str | None = None

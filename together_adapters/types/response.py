@@ -27,7 +27,7 @@ class ResponseList(list[M]):
 
     @classmethod
     def parse(cls, body: Any, model: type[M], *, nullable: bool = True) -> Self:
-        """Read a JSON array, as the service sends it, or one in `data`, as gateways do; null is empty where it is allowed.
+        """Reads a JSON array, as the service sends it, or one in `data`, as gateways do; null is empty where it is allowed.
 
         An entry that is not valid does not hide the others: it is kept without validation.
 
@@ -45,7 +45,7 @@ class ResponseList(list[M]):
         return self
 
     def model_dump(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return every entry as a dict."""
+        """Returns every entry as a dict."""
         return [entry.model_dump(**kwargs) for entry in self]
 
 

@@ -1,4 +1,4 @@
-"""How an answer is sampled: the parameters that chat and plain completions share."""
+"""Sampling parameters, which chat and plain completions share."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from together_adapters.types.requests import RequestOptions
 
 
 class SamplingParams(RequestOptions, total=False):
-    """Parameters of an answer. What is not given is not sent, so the service's own defaults apply.
+    """Parameters of sampling. Those that are not passed are not sent, so the defaults of the service apply.
 
     Attributes:
-        max_tokens: Most tokens of the answer.
-        stop: Texts at which the answer ends.
+        max_tokens: Maximum number of tokens to generate.
+        stop: Texts at which generation stops.
         temperature: Randomness of sampling, from 0.
-        top_p: Share of probability that sampling considers, 0 to 1.
-        top_k: Number of tokens that sampling considers.
-        min_p: Least probability, relative to the likeliest token, 0 to 1.
-        repetition_penalty: Above 1 discourages repetition.
-        presence_penalty: From -2 to 2; above 0 encourages new topics.
-        frequency_penalty: From -2 to 2; above 0 discourages frequent words.
-        logit_bias: From token id (as a string) to a bias of -100 to 100.
-        seed: For repeatable sampling.
-        n: Number of answers, 1 to 128. Above 1 it does not go with `stream`.
-        stream_options: `{"include_usage": True}` asks for usage in a stream.
+        top_p: Cumulative probability of the tokens to sample from, 0 to 1.
+        top_k: Number of tokens to sample from.
+        min_p: Minimum probability of a token relative to the most likely one, 0 to 1.
+        repetition_penalty: Values above 1 reduce repetition.
+        presence_penalty: -2 to 2; values above 0 favour new topics.
+        frequency_penalty: -2 to 2; values above 0 reduce frequent tokens.
+        logit_bias: Token ids (as strings) with a bias of -100 to 100.
+        seed: Seed for reproducible sampling.
+        n: Number of completions, 1 to 128; a stream has only one.
+        stream_options: `{"include_usage": True}` adds usage to a stream.
         logprobs: Classic models take a number from 0 to 20, newer ones True with `top_logprobs`.
-        top_logprobs: Alternatives for each token.
-        echo: Whether the prompt comes back too.
-        safety_model: A moderation model that checks the answer.
+        top_logprobs: Number of alternatives for each token.
+        echo: Whether to return the prompt, too.
+        safety_model: A moderation model that checks the response.
         response_format: `{"type": "json_schema", ...}`, `{"type": "json_object"}` or `{"type": "regex", "pattern": ...}`.
         tools: Functions that the model may call.
         tool_choice: `auto`, `required`, `none`, or one function.

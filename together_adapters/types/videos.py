@@ -1,4 +1,4 @@
-"""Videos: jobs that take minutes, and what they need."""
+"""Videos: jobs and their inputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from together_adapters.types.response import ResponseModel
 
 
 class FrameImage(TypedDict, total=False):
-    """An image that the video shows at one place.
+    """An image for one frame of the video.
 
     Attributes:
-        input_image: Its address. Needed.
-        frame: The number of the frame, `first` or `last`. Left out, the images are spread over the video.
+        input_image: URL of the image. Required.
+        frame: Number of the frame, `first` or `last`; by default, the images are distributed over the video.
     """
 
     input_image: str
@@ -21,19 +21,19 @@ class FrameImage(TypedDict, total=False):
 
 
 class VideoRef(TypedDict):
-    """A video by its address."""
+    """A video by its URL."""
 
     video: str
 
 
 class AudioRef(TypedDict):
-    """A sound by its address."""
+    """An audio file by its URL."""
 
     audio: str
 
 
 class VideoMedia(TypedDict, total=False):
-    """What a video is made from besides its prompt. Which of them count depends on the model."""
+    """Inputs of a video besides its prompt. Which are supported depends on the model."""
 
     frame_images: Sequence[FrameImage]
     frame_videos: Sequence[VideoRef]
@@ -44,21 +44,21 @@ class VideoMedia(TypedDict, total=False):
 
 
 class VideoOutputs(ResponseModel):
-    """A finished video: its price in US dollars, and where it is kept for a while."""
+    """A completed video: its price in US dollars, and a temporary URL."""
 
     cost: float | None = None
     video_url: str | None = None
 
 
 class VideoError(ResponseModel):
-    """Why a video was not made."""
+    """The error of a failed video."""
 
     code: str | None = None
     message: str | None = None
 
 
 class VideoJob(ResponseModel):
-    """A video in the making. `status` is queued, in_progress, completed, failed, cancelled or a newer word; times are Unix seconds."""
+    """The job of a video. `status` is queued, in_progress, completed, failed, cancelled or a newer value; times are Unix seconds."""
 
     id: str | None = None
     object: str | None = None
