@@ -5,16 +5,16 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Let an agent call several tools at the same time, and watch it: LangChain's `create_agent` on Together.
+"""Let an agent call several tools in parallel: LangChain's `create_agent` on Together.
 
-You learn to give an agent tools that are plain functions, to follow it through one stream (calls, results, the answer word by
-word), that calls which the model makes in one turn run at the same time, and to tell the model when a tool has failed.
+You learn how to use plain functions as tools, how to follow an agent through one stream (tool calls, results, and the answer in
+chunks), that the calls of one model response run in parallel, and how to report a tool's error to the model.
 
-It prints each call and each result with the time it came at, then the answer, and what that took. The tools know the Python
-packages of this machine.
+It prints each call and each result with its time, then the answer and the tokens used. The tools look up the Python packages of
+this machine.
 
-Live (`TOGETHER_API_KEY` is set) it asks the chat model twice, with about 1,000 tokens in all. Without a key it runs on the
-emulator and costs nothing. A package is best named in quotation marks:
+With `TOGETHER_API_KEY` set, it sends two chat requests (about 1,000 tokens in all). Without a key, it runs on the emulator and
+costs nothing. Put the name of a package in quotation marks:
 
     python cookbook/agent_langchain.py --question "Which version has 'pydantic', and what license has 'rice'?"
 """
@@ -39,29 +39,29 @@ from together_adapters import Together
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 QUESTION = "Which version has 'httpx', what license has 'tqdm', and what does 'langgraph' require?"
-SECONDS = 0.5  # what a tool of your own may have to wait for: a database, a web page
+SECONDS = 0.5  # simulates the latency of a database or a web request
 
 
 # %% The tools
 def installed_version(package: str) -> str:
-    """Tell which version of a Python package is installed."""
+    """Get the installed version of a Python package."""
     return f"Version {find(package).version} of {package} is installed."
 
 
 def license_of(package: str) -> str:
-    """Tell the license of a Python package."""
-    known = find(package).metadata
-    return f"The license of {package} is {known.get('License-Expression') or known.get('License') or 'not named'}."
+    """Get the license of a Python package."""
+    fields = find(package).metadata
+    return f"The license of {package} is {fields.get('License-Expression') or fields.get('License') or 'not named'}."
 
 
 def requirements(package: str) -> str:
     """List the packages that a Python package requires."""
-    needed = [re.split(r"[^\w.-]", line)[0] for line in find(package).requires or () if "extra ==" not in line]
-    return f"{package} requires {', '.join(sorted(needed)) or 'no package'}."
+    names = [re.split(r"[^\w.-]", line)[0] for line in find(package).requires or () if "extra ==" not in line]
+    return f"{package} requires {', '.join(sorted(names)) or 'no package'}."
 
 
 def find(package: str) -> metadata.Distribution:
-    """Find a package. A `ToolException` is told to the model, which can then do better; any other ends the agent."""
+    """Finds a package. A `ToolException` becomes the tool's result, so that the model can react; other exceptions end the agent."""
     time.sleep(SECONDS)
     try:
         return metadata.distribution(package)
@@ -71,7 +71,7 @@ def find(package: str) -> metadata.Distribution:
 
 # %% The agent
 def build_agent(client: Together) -> Any:
-    """A model and its tools. That the model calls tools is known: nothing has to be switched on."""
+    """Builds an agent. The adapter knows that this model can call tools, so there is nothing to configure."""
 
     def tool(function: Callable[[str], str]) -> StructuredTool:
         return StructuredTool.from_function(function, handle_tool_error=True)
@@ -83,61 +83,61 @@ def build_agent(client: Together) -> Any:
     )
 
 
-# %% What happens, as it happens
-class Watch:
-    """Prints what an agent does, with the time, and what it says."""
+# %% The output
+class EventPrinter:
+    """Prints the tool calls of an agent with their times, their results, and the answer."""
 
     def __init__(self) -> None:
-        self._begun = time.monotonic()
-        self._called: list[float] = []
+        self._start = time.monotonic()
+        self._call_times: list[float] = []
         self._waiting: set[str] = set()
         self._screen = session.Screen()
 
-    def see(self, message: AnyMessage) -> None:
-        """Take note of a message that is complete, or of a piece of one that is being written."""
-        seconds = time.monotonic() - self._begun
+    def handle(self, message: AnyMessage) -> None:
+        """Prints a complete message, or a chunk of the answer."""
+        seconds = time.monotonic() - self._start
         if isinstance(message, AIMessageChunk):
             self._screen.write(message.text)
         elif isinstance(message, AIMessage):
             for call in message.tool_calls:
                 print(f"{seconds:5.1f} s  {call['name']}({', '.join(map(repr, call['args'].values()))})")
-                self._called.append(seconds)
+                self._call_times.append(seconds)
                 self._waiting.add(str(call["id"]))
         elif isinstance(message, ToolMessage):
             failed = " failed" if message.status == "error" else ""
             print(fill(f"{seconds:5.1f} s  {message.name}{failed}: {message.text}", 79, subsequent_indent=" " * 9))
             self._waiting.discard(message.tool_call_id)
             if not self._waiting:
-                alone = SECONDS * len(self._called)
-                print(f"\nThe tools took {seconds - self._called[0]:.1f} s; one after the other they take {alone} s.\n")
-                self._called.clear()
+                sequential = SECONDS * len(self._call_times)
+                print(f"\nThe tools took {seconds - self._call_times[0]:.1f} s; one after the other they take {sequential} s.\n")
+                self._call_times.clear()
 
     def end(self) -> None:
-        """End the answer's last line."""
+        """Ends the last line of the answer."""
         self._screen.end()
 
 
 def messages(agent: Any, question: str, config: dict[str, Any]) -> Iterator[AnyMessage]:
-    """Yield the messages of an agent: pieces of what the model is writing, and each message as soon as it is complete."""
-    asked = {"messages": [("user", question)]}
-    for mode, news in agent.stream(asked, config, stream_mode=["messages", "updates"]):
+    """Yields the chunks of the answer as the model writes it, and each message when it is complete."""
+    inputs = {"messages": [("user", question)]}
+    for mode, data in agent.stream(inputs, config, stream_mode=["messages", "updates"]):
         if mode == "updates":
-            for update in news.values():  # by step: "model" or "tools"
+            for update in data.values():  # one for each step, "model" or "tools"
                 yield from update["messages"]
-        elif isinstance(news[0], AIMessageChunk):
-            yield news[0]
+        elif isinstance(data[0], AIMessageChunk):
+            yield data[0]
 
 
 def main() -> None:
     question = session.question(QUESTION, "Ask about the Python packages of this machine.")
     with session.connect("LangChain: an agent with parallel tools", question) as run:
-        usage, watch = UsageMetadataCallbackHandler(), Watch()
+        usage, printer = UsageMetadataCallbackHandler(), EventPrinter()
         print()
         for message in messages(build_agent(run.client), question, {"callbacks": [usage]}):
-            watch.see(message)
-        watch.end()
-        spent = usage.usage_metadata.values()  # by model; one was asked
-        run.close_with(sum(model["input_tokens"] for model in spent), sum(model["output_tokens"] for model in spent))
+            printer.handle(message)
+        printer.end()
+        tokens = usage.usage_metadata.values()  # one entry for each model
+        run.print_summary(sum(model["input_tokens"] for model in tokens), sum(model["output_tokens"] for model in tokens))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Let an agent call several tools at the same time, and watch it: LlamaIndex's FunctionAgent on Together.
+"""Let an agent call several tools in parallel: LlamaIndex's FunctionAgent on Together.
 
-You learn to give an agent tools that are plain functions, to follow what it does by its events (tool calls, results, the
-answer word by word), and that calls which the model makes in one turn run at the same time.
+You learn how to use plain functions as tools, how to follow an agent by its events (tool calls, results, and the answer in
+chunks), and that the calls of one model response run in parallel.
 
-It prints each call and each result with the time it came at, then the answer, and what that took.
+It prints each call and each result with its time, then the answer and the tokens used.
 
-Live (`TOGETHER_API_KEY` is set) it asks the chat model twice, with about 1,000 tokens in all. Without a key it runs on the
-emulator and costs nothing.
+With `TOGETHER_API_KEY` set, it sends two chat requests (about 1,000 tokens in all). Without a key, it runs on the emulator and
+costs nothing.
 
     python cookbook/agent_llama_index.py --question "What time is it in Oslo, and how far is it from Oslo to Cairo?"
 """
@@ -37,13 +37,13 @@ from together_adapters import AsyncTogether
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 QUESTION = "What time is it in Tokyo and in Lima, and what is the distance from Lima to Tokyo?"
-SECONDS = 0.5  # what a tool of your own may have to wait for: a database, a web page
+SECONDS = 0.5  # simulates the latency of a database or a web request
 
 
 # %% The tools
 @dataclass(frozen=True)
 class City:
-    """Where a city is, and what its clocks show."""
+    """The coordinates and the time zone of a city."""
 
     latitude: float
     longitude: float
@@ -60,30 +60,30 @@ CITIES = {
 
 
 def find(name: str) -> City:
-    """Find a city. What is raised here is told to the model, which can then do better."""
+    """Finds a city. An exception becomes the tool's result, so that the model can react."""
     if name not in CITIES:
         raise ValueError(f"{name} is not among {', '.join(CITIES)}")
     return CITIES[name]
 
 
 async def local_time(city: str) -> str:
-    """Tell the local time in a city."""
+    """Get the local time in a city."""
     await asyncio.sleep(SECONDS)
     return f"In {city} it is {datetime.now(ZoneInfo(find(city).zone)):%H:%M on %A}."
 
 
 async def distance(origin: str, destination: str) -> str:
-    """Tell the distance between two cities, as the crow flies."""
+    """Get the distance between two cities, as the crow flies."""
     await asyncio.sleep(SECONDS)
-    here, there = find(origin), find(destination)
-    a, b, apart = radians(here.latitude), radians(there.latitude), radians(there.longitude - here.longitude)
-    kilometres = 6371 * acos(min(1.0, sin(a) * sin(b) + cos(a) * cos(b) * cos(apart)))
+    start, end = find(origin), find(destination)
+    a, b, difference = radians(start.latitude), radians(end.latitude), radians(end.longitude - start.longitude)
+    kilometres = 6371 * acos(min(1.0, sin(a) * sin(b) + cos(a) * cos(b) * cos(difference)))
     return f"From {origin} to {destination} it is {kilometres:,.0f} km."
 
 
 # %% The agent
 def build_agent(client: AsyncTogether) -> FunctionAgent:
-    """A model and its tools. That the model calls tools is known: nothing has to be switched on."""
+    """Builds an agent. The adapter knows that this model can call tools, so there is nothing to configure."""
     return FunctionAgent(
         tools=[local_time, distance],
         llm=TogetherLLM(MODEL, temperature=0, async_client=client),
@@ -91,63 +91,63 @@ def build_agent(client: AsyncTogether) -> FunctionAgent:
     )
 
 
-# %% What happens, as it happens
-class Watch:
-    """Prints what an agent does, with the time, and what it says.
+# %% The output
+class EventPrinter:
+    """Prints the tool calls of an agent with their times, their results, and the answer.
 
     Attributes:
-        usage: What the service counted, by name.
+        usage: Token counts of the responses, by name.
     """
 
     def __init__(self) -> None:
         self.usage: Counter[str] = Counter()
-        self._begun = time.monotonic()
-        self._called: list[float] = []
+        self._start = time.monotonic()
+        self._call_times: list[float] = []
         self._waiting: set[str] = set()
         self._screen = session.Screen()
 
-    def see(self, event: Event) -> None:
-        """Take note of one event of the agent."""
-        seconds = time.monotonic() - self._begun
-        if isinstance(event, ToolCallResult):  # a kind of ToolCall, so it comes first
+    def handle(self, event: Event) -> None:
+        """Prints an event of the agent."""
+        seconds = time.monotonic() - self._start
+        if isinstance(event, ToolCallResult):  # a subclass of ToolCall, so it is checked first
             print(f"{seconds:5.1f} s  {event.tool_name}: {event.tool_output.content}")
             self._waiting.discard(event.tool_id)
             if not self._waiting:
-                alone = SECONDS * len(self._called)
-                print(f"\nThe tools took {seconds - self._called[0]:.1f} s; one after the other they take {alone} s.\n")
-                self._called.clear()
+                sequential = SECONDS * len(self._call_times)
+                print(f"\nThe tools took {seconds - self._call_times[0]:.1f} s; one after the other they take {sequential} s.\n")
+                self._call_times.clear()
         elif isinstance(event, ToolCall):
             print(f"{seconds:5.1f} s  {event.tool_name}({', '.join(map(repr, event.tool_kwargs.values()))})")
-            self._called.append(seconds)
+            self._call_times.append(seconds)
             self._waiting.add(event.tool_id)
         elif isinstance(event, AgentStream):
             self._screen.write(event.delta)
         elif isinstance(event, AgentOutput) and event.raw:
-            counted = event.raw.get("usage") or {}
-            self.usage.update({name: counted[name] for name in ("prompt_tokens", "completion_tokens") if name in counted})
+            usage = event.raw.get("usage") or {}
+            self.usage.update({name: usage[name] for name in ("prompt_tokens", "completion_tokens") if name in usage})
 
     def end(self) -> None:
-        """End the answer's last line."""
+        """Ends the last line of the answer."""
         self._screen.end()
 
 
-async def ask(run: session.Session, question: str) -> Counter[str]:
-    """Ask the agent; return the tokens that took."""
-    async with run.asynchronous() as client:
-        handler, watch = build_agent(client).run(question), Watch()
+async def run_agent(run: session.Session, question: str) -> Counter[str]:
+    """Runs the agent; returns the token counts."""
+    async with run.async_client() as client:
+        handler, printer = build_agent(client).run(question), EventPrinter()
         print()
         async for event in handler.stream_events():
-            watch.see(event)
+            printer.handle(event)
         await handler
-    watch.end()
-    return watch.usage
+    printer.end()
+    return printer.usage
 
 
 def main() -> None:
     question = session.question(QUESTION, "Ask a travel desk.")
     with session.connect("LlamaIndex: an agent with parallel tools", question) as run:
-        usage = asyncio.run(ask(run, question))
-        run.close_with(usage["prompt_tokens"], usage["completion_tokens"])
+        usage = asyncio.run(run_agent(run, question))
+        run.print_summary(usage["prompt_tokens"], usage["completion_tokens"])
 
 
 if __name__ == "__main__":

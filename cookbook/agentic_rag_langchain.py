@@ -5,16 +5,17 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Answer a follow-up question about Python by a graph that checks its own search: agentic RAG with LangGraph.
+"""Answer a follow-up question about Python with a graph that grades its own search results: agentic RAG with LangGraph.
 
-You learn to grade what was found by structured output, all passages at the same time; to rewrite the question and search again
-when nothing fits; to stop after a few rounds; and to follow a graph, step by step and word by word, through one stream.
+You learn how to grade search results with structured output, all passages in parallel; how to rewrite the question and search
+again when no passage is relevant; how to limit the number of searches; and how to follow the steps of a graph and the chunks of
+its answer through one stream.
 
-It prints each search with what it found and the grades, each rewritten question, then the answer with the passages of Python's
+It prints each search with its results and their grades, each rewritten question, then the answer with the passages of Python's
 language reference that it cites.
 
-Live (`TOGETHER_API_KEY` is set) it embeds the reference anew each time, about 100,000 tokens, and asks the chat model 8 to 20
-times with some 300 tokens each. Without a key it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends 8 to 20 chat requests (about 300
+tokens each). Without a key, it runs on the emulator and costs nothing.
 
     python cookbook/agentic_rag_langchain.py --earlier "What is a context manager?" --question "How do I write one?"
 """
@@ -37,7 +38,7 @@ from pydantic import BaseModel, Field
 
 CHAT_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 EMBEDDING_MODEL = "intfloat/multilingual-e5-large-instruct"
-RETRIEVED, SEARCHES = 6, 3
+TOP_K, MAX_SEARCHES = 6, 3
 EARLIER = "What is a decorator?"
 QUESTION = "In which order are several of them applied?"
 
@@ -55,19 +56,19 @@ ANSWER = ChatPromptTemplate.from_messages(
             "You explain Python. Answer from the numbered passages alone, in two to four sentences. After each sentence put "
             "the number of the passage it rests on, like [2]. If the passages do not answer the question, say so.",
         ),
-        ("human", "<passages>\n{numbered}\n</passages>\n\nQuestion: {question}"),
+        ("human", "<passages>\n{context}\n</passages>\n\nQuestion: {question}"),
     ]
 )
 
 
-# %% What the steps hand over
+# %% The state
 class State(TypedDict, total=False):
-    """All that is known so far. A step returns what it changes."""
+    """The state of the graph. Each step returns the fields that it changes."""
 
     earlier: str
     question: str
     searches: int
-    found: list[Document]
+    results: list[Document]
     relevant: list[Document]
 
 
@@ -79,7 +80,7 @@ class Grade(BaseModel):
 
 # %% The index
 def build_index(run: session.Session) -> InMemoryVectorStore:
-    """Embed the corpus."""
+    """Embeds the corpus."""
     documents = [Document(f"{passage.title}\n\n{passage.text}", metadata={"title": passage.title}) for passage in passages()]
     print(f"Corpus:   {len(documents)} passages of Python's language reference")
     store = InMemoryVectorStore(TogetherEmbeddings(model=EMBEDDING_MODEL, client=run.client, query_prefix="auto"))
@@ -90,28 +91,29 @@ def build_index(run: session.Session) -> InMemoryVectorStore:
 
 # %% The graph
 def build_graph(store: InMemoryVectorStore, llm: ChatTogether) -> Any:
-    """Retrieve, grade, and then answer or else rewrite the question and retrieve again."""
+    """Builds a graph that retrieves and grades, then answers, or rewrites the question and retrieves again."""
     grader = GRADE | llm.with_structured_output(Grade)
 
     def retrieve(state: State) -> State:
-        return {"found": store.similarity_search(state["question"], RETRIEVED), "searches": state.get("searches", 0) + 1}
+        return {"results": store.similarity_search(state["question"], TOP_K), "searches": state.get("searches", 0) + 1}
 
     def grade(state: State) -> State:
-        asked = [{"passage": document.page_content, "question": state["question"]} for document in state["found"]]
-        grades = grader.batch(asked)  # at the same time
-        return {"relevant": [found for found, own in zip(state["found"], grades, strict=True) if own.relevant == "yes"]}
+        documents = state["results"]
+        inputs = [{"passage": document.page_content, "question": state["question"]} for document in documents]
+        grades = grader.batch(inputs)  # in parallel
+        return {"relevant": [document for document, grade in zip(documents, grades, strict=True) if grade.relevant == "yes"]}
 
     def rewrite(state: State) -> State:
         return {"question": (REWRITE | llm).invoke(dict(state)).text.strip()}
 
     def answer(state: State) -> State:
-        kept = state["relevant"] or state["found"]  # what does not help lets the model say so
-        numbered = "\n\n".join(f"[{at}] {document.page_content}" for at, document in enumerate(kept, start=1))
-        (ANSWER | llm).invoke({"numbered": numbered, "question": state["question"]})
-        return {"relevant": kept}
+        documents = state["relevant"] or state["results"]  # with irrelevant passages, the model says that it does not know
+        context = "\n\n".join(f"[{number}] {document.page_content}" for number, document in enumerate(documents, start=1))
+        (ANSWER | llm).invoke({"context": context, "question": state["question"]})
+        return {"relevant": documents}
 
     def after_grading(state: State) -> str:
-        return "answer" if state["relevant"] or state["searches"] == SEARCHES else "rewrite"
+        return "answer" if state["relevant"] or state["searches"] == MAX_SEARCHES else "rewrite"
 
     graph = StateGraph(State)
     for step in (retrieve, grade, rewrite, answer):
@@ -124,27 +126,27 @@ def build_graph(store: InMemoryVectorStore, llm: ChatTogether) -> Any:
     return graph.compile()
 
 
-# %% What happens, as it happens
-def follow(graph: Any, asked: State, config: dict[str, Any]) -> tuple[str, State]:
-    """Run a graph and print its steps, and the answer as it comes; return the answer, and what is known at the end."""
-    screen, state = session.Screen(), asked
-    for mode, news in graph.stream(asked, config, stream_mode=["updates", "messages"]):
+# %% The output
+def run_graph(graph: Any, inputs: State, config: dict[str, Any]) -> tuple[str, State]:
+    """Runs a graph and prints its steps and its answer; returns the answer and the final state."""
+    screen, state = session.Screen(), inputs
+    for mode, data in graph.stream(inputs, config, stream_mode=["updates", "messages"]):
         if mode == "updates":
-            for step, update in news.items():
+            for step, update in data.items():
                 state = {**state, **update}
                 report(step, state)
-        elif news[1]["langgraph_node"] == "answer":  # other steps ask the model as well
+        elif data[1]["langgraph_node"] == "answer":  # other steps call the model too
             if not screen.text:
                 print()
-            screen.write(news[0].text)
+            screen.write(data[0].text)
     return screen.end(), state
 
 
 def report(step: str, state: State) -> None:
-    """Print what a step has brought."""
+    """Prints the result of a step."""
     if step == "grade":
-        print(f"\nSearch {state['searches']}: {len(state['relevant'])} of {len(state['found'])} passages help")
-        for document in state["found"]:
+        print(f"\nSearch {state['searches']}: {len(state['relevant'])} of {len(state['results'])} passages help")
+        for document in state["results"]:
             print(f"  {'yes' if document in state['relevant'] else 'no ':<4} {document.metadata['title'][:70]}")
     elif step == "rewrite":
         print("\n" + fill(f"Rewritten: {state['question']}", 79, subsequent_indent="  "))
@@ -152,22 +154,24 @@ def report(step: str, state: State) -> None:
 
 def read_arguments() -> State:
     parser = argparse.ArgumentParser(description="Ask a follow-up question about Python.")
-    parser.add_argument("--question", default=QUESTION, help="what to ask (default: %(default)s)")
-    parser.add_argument("--earlier", default=EARLIER, help="what was asked before that (default: %(default)s)")
-    given = parser.parse_args()
-    return {"question": given.question, "earlier": given.earlier}
+    parser.add_argument("--question", default=QUESTION, help="the question (default: %(default)s)")
+    parser.add_argument("--earlier", default=EARLIER, help="the question before it (default: %(default)s)")
+    arguments = parser.parse_args()
+    return {"question": arguments.question, "earlier": arguments.earlier}
 
 
 def main() -> None:
-    asked = read_arguments()
-    with session.connect("LangGraph: a search that checks itself", f"{asked['question']} (after: {asked['earlier']})") as run:
+    inputs = read_arguments()
+    with session.connect(
+        "LangGraph: a search that grades its results", f"{inputs['question']} (after: {inputs['earlier']})"
+    ) as run:
         llm = ChatTogether(model=CHAT_MODEL, temperature=0, client=run.client)
         graph = build_graph(build_index(run), llm)
         usage = UsageMetadataCallbackHandler()
-        answer, state = follow(graph, asked, {"callbacks": [usage]})
-        session.list_cited(answer, [document.metadata["title"] for document in state["relevant"]])
-        spent = usage.usage_metadata.values()  # by model; one was asked
-        run.close_with(sum(model["input_tokens"] for model in spent), sum(model["output_tokens"] for model in spent))
+        answer, state = run_graph(graph, inputs, {"callbacks": [usage]})
+        session.print_citations(answer, [document.metadata["title"] for document in state["relevant"]])
+        tokens = usage.usage_metadata.values()  # one entry for each model
+        run.print_summary(sum(model["input_tokens"] for model in tokens), sum(model["output_tokens"] for model in tokens))
 
 
 if __name__ == "__main__":

@@ -5,17 +5,16 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Read bookings out of e-mails, and cope with those that cannot be read: structured output with LangChain on Together.
+"""Extract bookings from e-mails and handle the failures: structured output with LangChain on Together.
 
-You learn to describe what you want as a pydantic model with a rule that no JSON schema can express; to keep the raw answer by
-`include_raw`, so that one bad answer does not lose the others; and to tell failures apart: an answer that was cut short is
-asked for again with more room, one that breaks the rule is shown to the model with what is wrong, and what stays wrong is set
-aside for a person.
+You learn how to describe the result as a pydantic model with a validator that no JSON schema can express; how `include_raw` keeps
+the raw answers, so that one invalid answer does not fail the batch; and how to handle each kind of failure: a truncated answer is
+requested again with a higher token limit, an invalid one with the validation error, and what is still invalid is left for a person.
 
-It prints a row for each booking, then what was set aside and why, with the tokens that took.
+It prints a row for each booking, then the e-mails without a booking and why, and the tokens used.
 
-Live (`TOGETHER_API_KEY` is set) it asks the chat model six times or so, with about 1,500 tokens in all. Without a key it runs on
-the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, it sends about six chat requests (about 1,500 tokens in all). Without a key, it runs on the emulator
+and costs nothing.
 
     python cookbook/extraction_langchain.py
 """
@@ -32,7 +31,7 @@ from langchain_together_adapters import ChatTogether
 from pydantic import BaseModel, Field, model_validator
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-ROOM, MORE_ROOM = 60, 400  # tokens: most answers are short, and a short limit bounds what a runaway answer costs
+MAX_TOKENS, RETRY_MAX_TOKENS = 60, 400  # most answers are short, and a low limit bounds the cost of an endless one
 MAILS = [
     "This is Ben Osei. Please book 3 nights in Lisbon from 12 May 2026 at a price of 80 euros, a total of 240 euros. "
     "Reach me at ben@example.org.",
@@ -45,7 +44,7 @@ MAILS = [
 ]
 
 
-# %% What is wanted
+# %% The schema
 class Booking(BaseModel):
     """A booking of a room."""
 
@@ -59,7 +58,7 @@ class Booking(BaseModel):
 
     @model_validator(mode="after")
     def _check_total(self) -> Self:
-        """Hold the figures against each other: what a model makes up, or a mail gets wrong, seldom adds up."""
+        """Compares the figures with each other: numbers that a model invents, or an e-mail gets wrong, rarely add up."""
         if abs(self.nights * self.price - self.total) > 0.005:
             raise ValueError(
                 f"{self.nights} x {self.price:.2f} is {self.nights * self.price:.2f}, but the total is {self.total:.2f}"
@@ -68,50 +67,50 @@ class Booking(BaseModel):
 
 
 class Outcome(NamedTuple):
-    """What came of a mail: a booking, or the reason why there is none; `note` tells of a second try."""
+    """The result for one e-mail: a booking, or the reason why there is none; `note` describes a second attempt."""
 
     booking: Booking | None
     reason: str = ""
     note: str = ""
 
 
-# %% Asking, and asking again
+# %% Requests and retries
 def read_mails(llm: ChatTogether, mails: list[str], config: dict[str, Any]) -> list[Outcome]:
-    """Read all mails at the same time, and those that failed once more."""
+    """Reads all e-mails in parallel, and those that fail once more."""
     conversations: list[list[AnyMessage]] = [[HumanMessage(mail)] for mail in mails]
-    first = reader(llm, ROOM).batch(conversations, config)
+    first = reader(llm, MAX_TOKENS).batch(conversations, config)
     return [
-        Outcome(answer["parsed"]) if answer["parsed"] else ask_again(llm, conversation, answer, config)
+        Outcome(answer["parsed"]) if answer["parsed"] else retry(llm, conversation, answer, config)
         for conversation, answer in zip(conversations, first, strict=True)
     ]
 
 
-def reader(llm: ChatTogether, room: int) -> Runnable[Any, Any]:
-    """From a conversation to {"raw", "parsed", "parsing_error"}; `parsed` is None where there is an error."""
-    return llm.model_copy(update={"max_tokens": room}).with_structured_output(Booking, include_raw=True)
+def reader(llm: ChatTogether, max_tokens: int) -> Runnable[Any, Any]:
+    """Builds a runnable from a conversation to {"raw", "parsed", "parsing_error"}; on an error, `parsed` is None."""
+    return llm.model_copy(update={"max_tokens": max_tokens}).with_structured_output(Booking, include_raw=True)
 
 
-def ask_again(llm: ChatTogether, conversation: list[AnyMessage], answer: dict[str, Any], config: dict[str, Any]) -> Outcome:
-    """Ask once more, in the way that suits the failure."""
-    if cut_short(answer):
-        note = "asked again with more room"
+def retry(llm: ChatTogether, conversation: list[AnyMessage], answer: dict[str, Any], config: dict[str, Any]) -> Outcome:
+    """Sends a second request that suits the failure."""
+    if is_truncated(answer):
+        note = "second request with a higher token limit"
     else:
-        note = "asked again with what was wrong"
-        complaint = f"That is wrong: {reason(answer)}. Read the message again, and correct the booking."
-        conversation = [*conversation, AIMessage(answer["raw"].text), HumanMessage(f"{conversation[0].text}\n\n{complaint}")]
-    second = reader(llm, MORE_ROOM).invoke(conversation, config)
+        note = "second request with the validation error"
+        feedback = f"That is wrong: {reason(answer)}. Read the message again, and correct the booking."
+        conversation = [*conversation, AIMessage(answer["raw"].text), HumanMessage(f"{conversation[0].text}\n\n{feedback}")]
+    second = reader(llm, RETRY_MAX_TOKENS).invoke(conversation, config)
     return Outcome(second["parsed"], "" if second["parsed"] else reason(second), note)
 
 
-def cut_short(answer: dict[str, Any]) -> bool:
-    """Whether the answer ran into `max_tokens`: then its end is missing, and nothing else is wrong with it."""
+def is_truncated(answer: dict[str, Any]) -> bool:
+    """Whether the answer ended at `max_tokens`."""
     return bool(answer["raw"].response_metadata.get("finish_reason") == "length")
 
 
 def reason(answer: dict[str, Any]) -> str:
-    """Return in one line why an answer could not be read. The parser raises from pydantic's error, which knows more."""
-    if cut_short(answer):
-        return "the answer is cut short"
+    """The reason why an answer could not be parsed, in one line. The cause of the parser's error is pydantic's, which has details."""
+    if is_truncated(answer):
+        return "the answer is truncated"
     error = answer["parsing_error"]
     cause = error.__cause__ or error.__context__
     errors = getattr(cause, "errors", None)
@@ -120,26 +119,26 @@ def reason(answer: dict[str, Any]) -> str:
 
 # %% The table
 def show(outcomes: list[Outcome]) -> None:
-    """Print the bookings, then what was set aside."""
+    """Prints the bookings, then the e-mails without one."""
     print(f"\n{'name':<20} {'city':<8} {'nights':>6} {'price':>7} {'total':>7}  date")
     for outcome in outcomes:
-        if (found := outcome.booking) is not None:
-            name = found.name if len(found.name) <= 20 else f"{found.name[:17]}..."
-            print(f"{name:<20} {found.city:<8} {found.nights:>6} {found.price:>7.2f} {found.total:>7.2f}  {found.date}")
+        if (booking := outcome.booking) is not None:
+            name = booking.name if len(booking.name) <= 20 else f"{booking.name[:17]}..."
+            print(f"{name:<20} {booking.city:<8} {booking.nights:>6} {booking.price:>7.2f} {booking.total:>7.2f}  {booking.date}")
             if outcome.note:
                 print(f"  ({outcome.note})")
     for number, outcome in enumerate(outcomes, start=1):
         if outcome.booking is None:
-            print(f"\nSet aside, mail {number}: {outcome.reason}\n  {MAILS[number - 1][:74]}...\n  ({outcome.note})")
+            print(f"\nNo booking in e-mail {number}: {outcome.reason}\n  {MAILS[number - 1][:74]}...\n  ({outcome.note})")
 
 
 def main() -> None:
-    with session.connect("LangChain: bookings out of e-mails") as run:
+    with session.connect("LangChain: bookings from e-mails") as run:
         llm = ChatTogether(model=MODEL, temperature=0, client=run.client)
         usage = UsageMetadataCallbackHandler()
         show(read_mails(llm, MAILS, {"callbacks": [usage]}))
-        spent = usage.usage_metadata.values()  # by model; one was asked
-        run.close_with(sum(model["input_tokens"] for model in spent), sum(model["output_tokens"] for model in spent))
+        tokens = usage.usage_metadata.values()  # one entry for each model
+        run.print_summary(sum(model["input_tokens"] for model in tokens), sum(model["output_tokens"] for model in tokens))
 
 
 if __name__ == "__main__":

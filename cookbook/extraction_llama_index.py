@@ -5,15 +5,15 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Read objects out of prose: structured output with LlamaIndex on Together.
+"""Extract objects from prose: structured output with LlamaIndex on Together.
 
-You learn to describe what you want as pydantic models, to show rows of a long answer as they arrive, to use an LLM that always
-answers with such an object, and that the same call asks by JSON schema or by a tool, whichever the model can do.
+You learn how to describe the result as pydantic models, how to print the rows of a long answer while it streams, how to use an
+LLM that always answers with such an object, and that the same call works by JSON schema or by a tool, as the model supports.
 
-It prints the promises that an e-mail reports, each as soon as it is read, then the announcement in another e-mail.
+It prints the promises in an e-mail, each as soon as it is complete, then the announcement in another e-mail.
 
-Live (`TOGETHER_API_KEY` is set) it asks the chat model three times, with about 1,500 tokens in all. Without a key it runs on
-the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, it sends three chat requests (about 1,500 tokens in all). Without a key, it runs on the emulator and
+costs nothing.
 
     python cookbook/extraction_llama_index.py
 """
@@ -42,9 +42,9 @@ ANNOUNCEMENT = 'Our workshop "Search without tears" takes place in Lisbon on 12 
 PROMPT = PromptTemplate("{text}")
 
 
-# %% What is wanted
+# %% The schemas
 class Promise(BaseModel):
-    """What somebody promised to do."""
+    """A task that somebody promised to do."""
 
     owner: str = Field(description="who promised it")
     kind: Literal["write", "test", "invite", "order"]
@@ -69,20 +69,20 @@ class Event(BaseModel):
 
 # %% Rows as they arrive
 def rows(llm: TogetherLLM, text: str) -> Iterator[Promise]:
-    """Yield the promises of a text, each as soon as the model has gone on to the next."""
-    done = 0
-    so_far = Promises(promises=[])
-    for so_far in llm.stream_structured_predict(Promises, PROMPT, text=text):
-        found = so_far.promises or []  # incomplete while it streams, so that anything in it may be None
-        yield from found[done:-1]
-        done = max(done, len(found) - 1)
-    yield from so_far.promises[done:]
+    """Yields the promises of a text, each as soon as the next one begins."""
+    complete = 0
+    partial = Promises(promises=[])
+    for partial in llm.stream_structured_predict(Promises, PROMPT, text=text):
+        promises = partial.promises or []  # while it streams, any field of a partial object may be None
+        yield from promises[complete:-1]
+        complete = max(complete, len(promises) - 1)
+    yield from partial.promises[complete:]
 
 
 def show_promises(llm: TogetherLLM) -> None:
-    begun = time.monotonic()
+    start_time = time.monotonic()
     for row in rows(llm, PROMISES):
-        print(f"{time.monotonic() - begun:5.1f} s  {row.owner:<12} {row.kind:<8} {row.due}")
+        print(f"{time.monotonic() - start_time:5.1f} s  {row.owner:<12} {row.kind:<8} {row.due}")
 
 
 # %% An LLM that answers with an object
@@ -93,7 +93,7 @@ def show_announcement(llm: TogetherLLM) -> None:
 
 # %% The tokens
 class Usage(BaseEventHandler):
-    """Adds up what the service says that chats took."""
+    """Adds up the token counts of all chat responses."""
 
     prompt_tokens: int = 0
     answer_tokens: int = 0
@@ -105,17 +105,17 @@ class Usage(BaseEventHandler):
 
 
 def main() -> None:
-    with session.connect("LlamaIndex: objects out of prose") as run:
+    with session.connect("LlamaIndex: objects from prose") as run:
         usage = Usage()
         get_dispatcher().add_event_handler(usage)
         llm = TogetherLLM(MODEL, temperature=0, client=run.client)
-        print("\nPromises, by JSON schema, as they arrive:")
+        print("\nPromises, by JSON schema, as they stream in:")
         show_promises(llm)
-        print("\nThe same, by a tool, as for a model that cannot be held to a schema:")
+        print("\nThe same, by a tool, as for a model that does not support JSON schemas:")
         show_promises(llm.model_copy(update={"should_use_structured_outputs": False}))
         print("\nAn announcement:")
         show_announcement(llm)
-        run.close_with(usage.prompt_tokens, usage.answer_tokens)
+        run.print_summary(usage.prompt_tokens, usage.answer_tokens)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@
 # ///
 """Train a small model on the traces of an agent: LangChain's `create_agent`, recorded by a callback, and tuned.
 
-A large model that is given a manual with every request knows which tool to take. You learn to record what it does, to turn the
-traces into rows for training that leave the manual out, to train a small model on them, and to put it into the same agent: it
-takes the right tools without being told what they are for, and reads fewer tokens. Conversations that you have already become
-rows through `from_langchain` of the same module.
+A large model with a manual in every request knows which tool to call. You learn how to record its calls, how to convert the traces
+to training rows without the manual, how to train a small model on them, and how to use it in the same agent: it calls the right
+tools without the manual, and its prompts have fewer tokens. For conversations that you already have, use `from_langchain` of the
+same module.
 
-It prints what was recorded, what became of it, the job, and how an agent on the small model answers before and after.
+It prints the recording, the report of the rows, the job, and the answers of an agent on the small model before and after.
 
-Live (`TOGETHER_API_KEY` is set) it asks the large model some 25 times and starts a training job, which costs money: with this
-little data a dollar or less, shown before it starts and to be agreed to (`--yes` agrees). Without a key it runs on the emulator,
-where nothing costs anything and a tuned model answers as the nearest of its rows does.
+With `TOGETHER_API_KEY` set, it sends about 25 requests to the large model and starts a training job, which costs money: with this
+little data a dollar or less. The price is shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it
+runs on the emulator, where nothing costs anything and a tuned model gives the answer of its nearest training row.
 
     python cookbook/finetune_agent_langchain.py --folder traces
 """
@@ -40,7 +40,7 @@ TEACHER = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 STUDENT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 QUESTION = "Any news of my lamp? The parcel of order 1042 is late."
 SYSTEM = "You are at the desk of a shop. Use tools for every fact. Answer in one or two sentences."
-ASKED = [
+REQUESTS = [
     "My parcel of order 1042, a lamp, has not come. Where is it?",
     "When will the parcel of order 1043, a kettle, arrive?",
     "Is the parcel of order 1051 lost? The tracking page is empty.",
@@ -85,31 +85,31 @@ MANUAL = {
 
 # %% The agent, with the manual and without
 def build_agent(model: ChatTogether, manual: dict[str, str] | None = None) -> Any:
-    """An agent whose tools are described by the manual, or by next to nothing."""
+    """Builds an agent whose tools have the descriptions of the manual, or only short ones."""
     tools = [StructuredTool.from_function(tool, description=(manual or {}).get(tool.__name__)) for tool in TOOLS]
     return create_agent(model, tools, system_prompt=SYSTEM)
 
 
 def record(client: Together, recorder: FinetuneRecorder) -> None:
-    """Let the large model work, with the manual; each of its answers is written to the recorder's file."""
+    """Runs the large model with the manual; the recorder writes each of its answers to a file."""
     agent = build_agent(ChatTogether(model=TEACHER, temperature=0, client=client), MANUAL)
-    asked = [{"messages": [("user", question)]} for question in ASKED]
-    agent.batch(asked, {"callbacks": [recorder], "max_concurrency": 4})
+    inputs = [{"messages": [("user", question)]} for question in REQUESTS]
+    agent.batch(inputs, {"callbacks": [recorder], "max_concurrency": 4})
     print(f"\nRecorded {recorder.counts['written']} answers of {TEACHER}")
 
 
 # %% From traces to rows
-def rows_of(recorder: FinetuneRecorder) -> TrainingData:
-    """The conversations that called a tool, each once and whole, with the tools described as the small model will see them."""
-    bare = {tool.__name__: tool.__doc__ for tool in TOOLS}
+def build_rows(recorder: FinetuneRecorder) -> TrainingData:
+    """Builds a row from each complete conversation with a tool call, with the tool descriptions that the small model will get."""
+    descriptions = {tool.__name__: tool.__doc__ for tool in TOOLS}
 
     def without_manual(row: dict[str, Any]) -> dict[str, Any]:
         for tool in row["tools"]:
-            tool["function"]["description"] = bare[tool["function"]["name"]]
+            tool["function"]["description"] = descriptions[tool["function"]["name"]]
         return row
 
     return (
-        recorder.data()  # of the answers of one conversation, the last holds all the others
+        recorder.data()  # the last answer of a conversation contains the messages before it
         .filter(lambda row: any("tool_calls" in message for message in row["messages"]), reason="no_call")
         .map(without_manual, name="manual_left_out")
         .dedupe()
@@ -118,28 +118,28 @@ def rows_of(recorder: FinetuneRecorder) -> TrainingData:
 
 # %% The same agent on both models
 def describe(agent: Any, question: str) -> str:
-    """Ask an agent; return what it called, what it said, and what it read for that."""
+    """Asks an agent; returns its tool calls, its answer and the number of prompt tokens."""
     usage = UsageMetadataCallbackHandler()
     messages = agent.invoke({"messages": [("user", question)]}, {"callbacks": [usage]})["messages"]
-    calls = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
-    called = ", ".join(f"{call['name']}({', '.join(map(repr, call['args'].values()))})" for call in calls)
-    read = sum(spent["input_tokens"] for spent in usage.usage_metadata.values())
-    return f"calls: {called or 'none'}\nsays:  {messages[-1].text}\nread:  {read:,} tokens"
+    tool_calls = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    calls = ", ".join(f"{call['name']}({', '.join(map(repr, call['args'].values()))})" for call in tool_calls)
+    prompt_tokens = sum(tokens["input_tokens"] for tokens in usage.usage_metadata.values())
+    return f"calls:  {calls or 'none'}\nanswer: {messages[-1].text}\nprompt: {prompt_tokens:,} tokens"
 
 
 def main() -> None:
     with tuning.connect("LangChain: from an agent's traces to a tuned model", QUESTION, "Train a small model for a shop.") as run:
         recorder = FinetuneRecorder(run.folder / "traces.jsonl")
         record(run.client, recorder)
-        prepared = run.write(rows_of(recorder), "train.jsonl")
+        prepared = run.write(build_rows(recorder), "train.jsonl")
         job = run.train(prepared, model=STUDENT, suffix="desk", n_epochs=3)
 
         print(f"\nQuestion: {run.question}")
         teacher = build_agent(ChatTogether(model=TEACHER, temperature=0, client=run.client), MANUAL)
-        run.tell("The large model, with the manual", describe(teacher, run.question))
+        run.print_answer("The large model, with the manual", describe(teacher, run.question))
         student = ChatTogether(model=STUDENT, temperature=0, client=run.client)
-        run.tell("The small model, without", describe(build_agent(student), run.question))
-        run.tell("The tuned model, without", describe(build_agent(job.chat_model(temperature=0)), run.question))
+        run.print_answer("The small model, without it", describe(build_agent(student), run.question))
+        run.print_answer("The tuned model, without it", describe(build_agent(job.chat_model(temperature=0)), run.question))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@
 # ///
 """Train a small model on the traces of an agent: LlamaIndex's FunctionAgent, recorded by an event handler, and tuned.
 
-A large model that is given a manual with every request knows which tool to take. You learn to record all calls of a program,
-whoever makes them, to turn these traces into rows for training and for measuring, to train a small model on them, and to put it
-into the same agent: it takes the right tools without the manual, and reads fewer tokens. Conversations that you have already
-become rows through `from_llama_index` of the same module.
+A large model with a manual in every request knows which tool to call. You learn how to record all LLM calls of a program, how to
+convert the traces to rows for training and validation, how to train a small model on them, and how to use it in the same agent:
+it calls the right tools without the manual, and its prompts have fewer tokens. For conversations that you already have, use
+`from_llama_index` of the same module.
 
-It prints what was recorded, what became of it, the job, and how an agent on the small model answers before and after.
+It prints the recording, the report of the rows, the job, and the answers of an agent on the small model before and after.
 
-Live (`TOGETHER_API_KEY` is set) it asks the large model some 25 times and starts a training job, which costs money: with this
-little data a dollar or less, shown before it starts and to be agreed to (`--yes` agrees). Without a key it runs on the emulator,
-where nothing costs anything and a tuned model answers as the nearest of its rows does.
+With `TOGETHER_API_KEY` set, it sends about 25 requests to the large model and starts a training job, which costs money: with this
+little data a dollar or less. The price is shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it
+runs on the emulator, where nothing costs anything and a tuned model gives the answer of its nearest training row.
 
     python cookbook/finetune_agent_llama_index.py --folder traces
 """
@@ -40,7 +40,7 @@ STUDENT, CONTEXT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", 131_072
 QUESTION = "They praise the book 'Middlemarch'. Is it available, or taken?"
 SEED = 2
 SYSTEM = "You are at the desk of a library. Use tools for every fact. Answer in one or two sentences."
-ASKED = [
+REQUESTS = [
     "Is the book 'Middlemarch' available, or is it taken?",
     "Is the novel 'Solaris' on the shelf?",
     "Can I borrow the book 'Kokoro', or is it taken?",
@@ -81,39 +81,39 @@ TOOLS: dict[Callable[..., Awaitable[str]], str] = {
 
 # %% The agent, with the manual and without
 def build_agent(llm: TogetherLLM, *, manual: bool = False) -> FunctionAgent:
-    """An agent whose tools are described by the manual, or by next to nothing."""
+    """Builds an agent whose tools have the descriptions of the manual, or only short ones."""
     tools = [
-        FunctionTool.from_defaults(async_fn=tool, description=told if manual else str(tool.__doc__))
-        for tool, told in TOOLS.items()
+        FunctionTool.from_defaults(async_fn=tool, description=description if manual else str(tool.__doc__))
+        for tool, description in TOOLS.items()
     ]
     return FunctionAgent(tools=tools, llm=llm, system_prompt=SYSTEM)
 
 
-async def record(run: tuning.Tuning) -> None:
-    """Let the large model work, with the manual."""
-    async with run.asynchronous() as client:
+async def record(run: tuning.TuningRun) -> None:
+    """Runs the large model with the manual."""
+    async with run.async_client() as client:
         agent = build_agent(TogetherLLM(TEACHER, temperature=0, async_client=client), manual=True)
-        some = asyncio.Semaphore(4)
+        limit = asyncio.Semaphore(4)
 
-        async def ask(question: str) -> None:
-            async with some:
+        async def run_agent(question: str) -> None:
+            async with limit:
                 await agent.run(question)
 
-        await asyncio.gather(*map(ask, ASKED))
+        await asyncio.gather(*map(run_agent, REQUESTS))
 
 
 # %% From traces to rows
-def rows_of(recorder: FinetuneRecorder) -> TrainingData:
-    """The conversations that called a tool, each once and whole, with the tools described as the small model will see them."""
-    bare = {str(tool.__name__): tool.__doc__ for tool in TOOLS}
+def build_rows(recorder: FinetuneRecorder) -> TrainingData:
+    """Builds a row from each complete conversation with a tool call, with the tool descriptions that the small model will get."""
+    descriptions = {str(tool.__name__): tool.__doc__ for tool in TOOLS}
 
     def without_manual(row: dict[str, Any]) -> dict[str, Any]:
         for tool in row["tools"]:
-            tool["function"]["description"] = bare[tool["function"]["name"]]
+            tool["function"]["description"] = descriptions[tool["function"]["name"]]
         return row
 
     return (
-        recorder.data()  # of the answers of one conversation, the last holds all the others
+        recorder.data()  # the last answer of a conversation contains the messages before it
         .filter(lambda row: any("tool_calls" in message for message in row["messages"]), reason="no_call")
         .map(without_manual, name="manual_left_out")
         .dedupe()
@@ -122,27 +122,27 @@ def rows_of(recorder: FinetuneRecorder) -> TrainingData:
 
 # %% The same agent on both models
 async def describe(agent: FunctionAgent, question: str) -> str:
-    """Ask an agent; return what it called, what it said, and what it read for that."""
+    """Asks an agent; returns its tool calls, its answer and the number of prompt tokens."""
     handler = agent.run(question)
-    called, read = [], 0
+    calls, prompt_tokens = [], 0
     async for event in handler.stream_events():
         if isinstance(event, ToolCallResult):
-            called.append(f"{event.tool_name}({', '.join(map(repr, event.tool_kwargs.values()))})")
+            calls.append(f"{event.tool_name}({', '.join(map(repr, event.tool_kwargs.values()))})")
         elif isinstance(event, AgentOutput) and event.raw:
-            read += (event.raw.get("usage") or {}).get("prompt_tokens", 0)
+            prompt_tokens += (event.raw.get("usage") or {}).get("prompt_tokens", 0)
     answer: AgentOutput = await handler
-    return f"calls: {', '.join(called) or 'none'}\nsays:  {answer.response.content}\nread:  {read:,} tokens"
+    return f"calls:  {', '.join(calls) or 'none'}\nanswer: {answer.response.content}\nprompt: {prompt_tokens:,} tokens"
 
 
-async def compare(run: tuning.Tuning, job: Job) -> None:
-    """Ask three agents the same."""
-    async with run.asynchronous() as client:
+async def compare(run: tuning.TuningRun, job: Job) -> None:
+    """Asks three agents the same question."""
+    async with run.async_client() as client:
         teacher = TogetherLLM(TEACHER, temperature=0, async_client=client)
         student = TogetherLLM(STUDENT, temperature=0, context_window=CONTEXT, async_client=client)
-        tuned = job.llama_llm(temperature=0, context_window=CONTEXT, async_client=client)
-        run.tell("The large model, with the manual", await describe(build_agent(teacher, manual=True), run.question))
-        run.tell("The small model, without", await describe(build_agent(student), run.question))
-        run.tell("The tuned model, without", await describe(build_agent(tuned), run.question))
+        tuned_model = job.llama_llm(temperature=0, context_window=CONTEXT, async_client=client)
+        run.print_answer("The large model, with the manual", await describe(build_agent(teacher, manual=True), run.question))
+        run.print_answer("The small model, without it", await describe(build_agent(student), run.question))
+        run.print_answer("The tuned model, without it", await describe(build_agent(tuned_model), run.question))
 
 
 def main() -> None:
@@ -151,8 +151,8 @@ def main() -> None:
         with FinetuneRecorder(run.folder / "traces.jsonl") as recorder:
             asyncio.run(record(run))
         print(f"\nRecorded {recorder.counts['written']} answers of {TEACHER}")
-        # The side of a row follows from its question: it is the same in every run.
-        train, validation = rows_of(recorder).split(validation=0.2, by="prompt", seed=SEED)
+        # The split depends on the question and the seed alone, so it is the same in every run.
+        train, validation = build_rows(recorder).split(validation=0.2, by="prompt", seed=SEED)
         prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
         job = run.train(*prepared, model=STUDENT, suffix="library", n_epochs=3, n_evals=3)
         print(f"\nQuestion: {run.question}")

@@ -5,16 +5,16 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Train a model on what people liked: thumbs up and thumbs down become preferences for DPO.
+"""Train a model on user feedback: thumbs up and thumbs down become preference pairs for DPO.
 
-You learn to pair answers to the same question, of which one was liked and one was not, to keep the pairs of one question on one
-side when rows are divided, and that what cannot be paired is counted and not lost in silence.
+You learn how to pair a liked and a disliked answer to the same question, how to keep the pairs of one question together when rows
+are split, and how to find out how many answers have no pair.
 
-It prints what became of the feedback, the job, and how the model answers a customer before and after.
+It prints the report of the rows, the job, and the answers to a customer before and after.
 
-Live (`TOGETHER_API_KEY` is set) it starts a training job, which costs money: with this little data a dollar or less, shown before
-it starts and to be agreed to (`--yes` agrees). Without a key it runs on the emulator, where nothing costs anything and a tuned
-model answers as the nearest of its rows prefers.
+With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with this little data a dollar or less. The price is
+shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it runs on the emulator, where nothing costs
+anything and a tuned model gives the preferred answer of its nearest training row.
 
     python cookbook/finetune_dpo.py --folder feedback
 """
@@ -33,7 +33,7 @@ MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 QUESTION = "My invoice from May is missing. Can you send it?"
 SYSTEM = "You answer customers of an energy supplier."
 FEEDBACK = [
-    # what was asked, what the model answered, what the customer thought of it
+    # question, answer of the model, feedback of the customer
     ("My invoice from May is missing.", "You will find all invoices in the portal.", "down"),
     ("My invoice from May is missing.", "I am sorry. I have sent you the invoice from May again.", "up"),
     ("My invoice from May is missing.", "Invoices are sent on the 3rd of each month. Was there anything else?", "down"),
@@ -52,30 +52,30 @@ FEEDBACK = [
 
 # %% From feedback to preferences
 def by_question() -> list[dict[str, Any]]:
-    """The answers to each question, by what people thought of them."""
-    found: dict[str, dict[str, Any]] = defaultdict(lambda: {"up": [], "down": []})
+    """Groups the answers by question and feedback."""
+    groups: dict[str, dict[str, Any]] = defaultdict(lambda: {"up": [], "down": []})
     for question, answer, thumb in FEEDBACK:
-        found[question][thumb].append(answer)
-    return [{"question": question, **answers} for question, answers in found.items()]
+        groups[question][thumb].append(answer)
+    return [{"question": question, **answers} for question, answers in groups.items()]
 
 
-def pairs(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each answer that was liked, with each that was not. Where all agreed there is nothing to prefer: one half stays empty."""
+def pairs(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pairs each liked answer with each disliked one; a question with only one kind of feedback gives half a pair."""
     return [
-        {"question": one["question"], "liked": liked, "disliked": disliked}
-        for one in asked
-        for liked in one["up"] or [None]
-        for disliked in one["down"] or [None]
+        {"question": group["question"], "liked": good, "disliked": bad}
+        for group in groups
+        for good in group["up"] or [None]
+        for bad in group["down"] or [None]
     ]
 
 
 def preference(row: dict[str, Any]) -> dict[str, Any] | None:
-    """A row as DPO takes it; None where there is only one half."""
+    """Converts a pair to a row for DPO; returns None for half a pair."""
     if row["liked"] is None or row["disliked"] is None:
         return None
-    asked = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": row["question"]}]
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": row["question"]}]
     return {
-        "input": {"messages": asked},
+        "input": {"messages": messages},
         "preferred_output": [{"role": "assistant", "content": row["liked"]}],
         "non_preferred_output": [{"role": "assistant", "content": row["disliked"]}],
     }
@@ -83,22 +83,22 @@ def preference(row: dict[str, Any]) -> dict[str, Any] | None:
 
 # %% The same question to both models
 def answer(client: Together, model: str, question: str) -> str:
-    asked = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
-    told = client.chat.completions.create(model=model, messages=asked, temperature=0, max_tokens=300)
-    return str(told.choices[0].message.content)
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
+    response = client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=300)
+    return str(response.choices[0].message.content)
 
 
 def main() -> None:
     with tuning.connect("Preferences: from feedback to DPO", QUESTION, "Train a model on feedback.") as run:
-        print(f"\n{len(FEEDBACK)} answers to {len(by_question())} questions were judged by customers")
+        print(f"\n{len(FEEDBACK)} answers to {len(by_question())} questions have feedback")
         data = TrainingData.from_rows(pairs(by_question()), "feedback").map(preference, name="paired", reason="one_sided")
         train, validation = data.split(validation=0.2)  # pairs of one question stay together
         files = run.write(train, "train.jsonl", method="dpo"), run.write(validation, "validation.jsonl", method="dpo")
         job = run.train(*files, model=MODEL, method="dpo", dpo_beta=0.1, n_evals=1, suffix="liked")
 
         print(f"\nQuestion: {run.question}")
-        run.tell("The model as it was", answer(run.client, MODEL, run.question))
-        run.tell("The tuned model", answer(run.client, str(job.model), run.question))
+        run.print_answer("The original model", answer(run.client, MODEL, run.question))
+        run.print_answer("The tuned model", answer(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

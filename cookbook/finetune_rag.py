@@ -5,18 +5,18 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Teach a model to answer from what was retrieved: a labelled RAG set, with passages among the context that do not help.
+"""Train a model to answer from retrieved passages: a labelled RAG dataset with distractors in the context.
 
-You learn to make training data of questions with their passages and answers, to mix in passages of other questions as a
-retriever would (RAFT), and to divide by topic before that, so that nothing that is measured with is seen in training, not even
-among the passages that do not help.
+You learn how to build training rows from questions with passages and answers, how to add passages of other questions as a
+retriever would (RAFT), and how to split by topic before that, so that no validation passage is in the training data, not even as a
+distractor.
 
-It makes the set from Python's language reference (see `corpus.py`), prints what became of it and what leaks from one side to the
-other, the job, and how the model answers a question among other passages than those it was trained with.
+It builds the dataset from Python's language reference (see `corpus.py`), then prints the report of the rows, the leakage between
+the two files, the job, and the answers to a question with other distractors than in training.
 
-Live (`TOGETHER_API_KEY` is set) it starts a training job, which costs money: with this little data a dollar or less, shown before
-it starts and to be agreed to (`--yes` agrees). Without a key it runs on the emulator, where nothing costs anything and a tuned
-model answers as the nearest of its rows does.
+With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with this little data a dollar or less. The price is
+shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it runs on the emulator, where nothing costs
+anything and a tuned model gives the answer of its nearest training row.
 
     python cookbook/finetune_rag.py --folder rag
 """
@@ -36,19 +36,19 @@ from together_adapters.finetune import RagPrompt, TrainingData, leakage, load
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 QUESTION = "What does the reference say about the break statement?"
 TEMPLATE = RagPrompt(distractors=2, seed=7)
-MOST = 120
+MAX_EXAMPLES = 120
 
 
-# %% The labelled set
-def labelled() -> TrainingData:
-    """Questions, each with the passage that answers it, and the answer: a quotation with its source. People write better ones."""
-    found = []
+# %% The labelled dataset
+def labelled_examples() -> TrainingData:
+    """Builds questions, each with its passage and an answer, which is a quotation with its source. People write better answers."""
+    examples = []
     for passage in passages():
         topic = re.sub(r" \(\d+ of \d+\)$", "", passage.title)
         part = passage.title.removeprefix(topic).strip(" ()")
         sentence = re.split(r"(?<=[.:]) ", passage.text.partition("\n\n")[0])[0]
         about = topic[0].lower() + topic[1:] + (f", part {part}" if part else "")
-        found.append(
+        examples.append(
             {
                 "query": f"What does the reference say about {about}?",
                 "reference_contexts": [passage.text],
@@ -56,51 +56,53 @@ def labelled() -> TrainingData:
                 "topic": topic,
             }
         )
-    return TrainingData.from_rows(found, "Python's language reference").limit(MOST)
+    return TrainingData.from_rows(examples, "Python's language reference").limit(MAX_EXAMPLES)
 
 
-def write_set(examples: TrainingData, path: Path) -> Path:
-    """Write questions as the file that LlamaIndex keeps such a set in, which `load` reads as well."""
+def write_examples(examples: TrainingData, path: Path) -> Path:
+    """Writes examples in the JSON format of LlamaIndex's `LabelledRagDataset`, which `load` can read."""
     path.write_text(json.dumps({"examples": list(examples)}), "utf-8")
     return path
 
 
-# %% The same question, among other passages
-def prompt(question: str) -> str:
-    """The question as a retriever would ask it: the passage that helps is among others, not those of the training row."""
-    found = list(labelled())
-    own = next((one["reference_contexts"] for one in found if one["query"] == question), [])
-    others = [context for one in found for context in one["reference_contexts"]]
-    return RagPrompt(distractors=2, seed=8)(question, own, others)
+# %% The same question, with other distractors
+def build_prompt(question: str) -> str:
+    """Builds a prompt with the passage that answers the question among distractors other than those of the training row."""
+    examples = list(labelled_examples())
+    contexts = next((example["reference_contexts"] for example in examples if example["query"] == question), [])
+    pool = [context for example in examples for context in example["reference_contexts"]]
+    return RagPrompt(distractors=2, seed=8)(question, contexts, pool)
 
 
-def answer(client: Together, model: str, asked: str) -> str:
-    told = client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": asked}], temperature=0, max_tokens=300
+def answer(client: Together, model: str, prompt: str) -> str:
+    response = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=300
     )
-    return str(told.choices[0].message.content)
+    return str(response.choices[0].message.content)
 
 
 def main() -> None:
-    with tuning.connect("RAG: passages that help, among some that do not", QUESTION, "Train a model to cite.") as run:
-        sides = labelled().split(validation=0.1, by="topic")
-        files = [write_set(side, run.folder / f"{name}.json") for side, name in zip(sides, ("train", "validation"), strict=True)]
+    with tuning.connect("RAG: answers from passages among distractors", QUESTION, "Train a model to cite.") as run:
+        sides = labelled_examples().split(validation=0.1, by="topic")
+        files = [
+            write_examples(side, run.folder / f"{name}.json") for side, name in zip(sides, ("train", "validation"), strict=True)
+        ]
         train, validation = (load(file, schema="labelled_rag", template=TEMPLATE) for file in files)
         prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
-        shared = leakage(train, validation)
-        both = contexts(files[0]) & contexts(files[1])
-        print(f"\nIn both files: {shared.exact} rows, {shared.prompt} prompts, {len(both)} passages")
+        overlap = leakage(train, validation)
+        shared_passages = contexts(files[0]) & contexts(files[1])
+        print(f"\nIn both files: {overlap.exact} rows, {overlap.prompt} prompts, {len(shared_passages)} passages")
         job = run.train(*prepared, model=MODEL, suffix="cites", n_evals=2, n_epochs=2)
 
         print(f"\nQuestion: {run.question}")
-        asked = prompt(run.question)
-        run.tell("The model as it was", answer(run.client, MODEL, asked))
-        run.tell("The tuned model", answer(run.client, str(job.model), asked))
+        prompt = build_prompt(run.question)
+        run.print_answer("The original model", answer(run.client, MODEL, prompt))
+        run.print_answer("The tuned model", answer(run.client, str(job.model), prompt))
 
 
 def contexts(file: Path) -> set[str]:
-    """The passages of a set."""
-    return {context for one in json.loads(file.read_text("utf-8"))["examples"] for context in one["reference_contexts"]}
+    """The passages in a file of examples."""
+    return {context for example in json.loads(file.read_text("utf-8"))["examples"] for context in example["reference_contexts"]}
 
 
 if __name__ == "__main__":

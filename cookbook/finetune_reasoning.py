@@ -5,18 +5,19 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Teach a model how to think, not only what to say: rows that keep their reasoning, for a model that reasons.
+"""Train a reasoning model on rows that keep their reasoning.
 
-A model that reasons and is trained on answers alone forgets how to. You learn to keep reasoning in a field of its own, how the
-same rows look to a model that does not reason, and to read both parts of an answer.
+A reasoning model that is trained on answers alone loses its reasoning. You learn how to keep reasoning in a field of its own, how to
+write the same rows for a model without reasoning, and how to read both parts of an answer.
 
-It prints the file with reasoning, and the same one without; then the job, and what the model thinks and says before and after.
+It prints the reports of the files with and without reasoning, the job, and the reasoning and the answers before and after.
 
-Live (`TOGETHER_API_KEY` is set) it starts a training job, which costs money: with this little data a dollar or less, shown before
-it starts and to be agreed to (`--yes` agrees). Which models can be trained changes: put one that reasons at `MODEL`. Without a
-key it runs on the emulator, where nothing costs anything and a tuned model thinks and answers as the nearest of its rows does.
+With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with this little data a dollar or less. The price is
+shown before it starts and must be confirmed (`--yes` confirms it). The models that can be trained change: set `MODEL` to a reasoning model.
+Without a key, it runs on the emulator, where nothing costs anything and a tuned model gives the reasoning and the answer
+of its nearest training row.
 
-    python cookbook/finetune_reasoning.py --folder reasoned
+    python cookbook/finetune_reasoning.py --folder reasoning
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MODEL = "Qwen/Qwen3.5-9B"
 QUESTION = "A kettle was bought 20 months ago and leaks. Does the shop repair it?"
 SYSTEM = "You decide about warranty claims. Decide yes or no, then say what happens next."
 CASES = [
-    # the claim; how the desk thinks about it; what it says
+    # the claim, the reasoning, the answer
     (
         "A kettle was bought 20 months ago. It leaks.",
         "Bought 20 months ago, the warranty is 24: covered. A leak is no wear. So: repair.",
@@ -65,35 +66,35 @@ CASES = [
 
 
 def conversations() -> list[list[dict[str, str]]]:
-    """The cases as conversations. Reasoning is a field beside the content, not tags within it."""
+    """Builds conversations from the cases. Reasoning is a field of its own, not tags in the content."""
     return [
         [
             {"role": "system", "content": SYSTEM},
             {"role": "user", "content": claim},
-            {"role": "assistant", "reasoning": thought, "content": verdict},
+            {"role": "assistant", "reasoning": reasoning, "content": verdict},
         ]
-        for claim, thought, verdict in CASES
+        for claim, reasoning, verdict in CASES
     ]
 
 
 def answer(client: Together, model: str, question: str) -> str:
-    """Ask a model; return what it thinks, and what it says."""
-    asked = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
-    message = client.chat.completions.create(model=model, messages=asked, temperature=0, max_tokens=2000).choices[0].message
-    thought = message.reasoning or message.reasoning_content or "nothing that it shows"
-    return f"thinks: {thought}\nsays:   {message.content}"
+    """Asks a model; returns its reasoning and its answer."""
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
+    message = client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=2000).choices[0].message
+    reasoning = message.reasoning or message.reasoning_content or "none"
+    return f"reasoning: {reasoning}\nanswer:    {message.content}"
 
 
 def main() -> None:
     with tuning.connect("Reasoning: rows that keep it", QUESTION, "Train a model that reasons.") as run:
         data = from_messages(conversations(), name="warranty cases")
-        run.write(data, "without.jsonl", fixes=Fixes(reasoning="drop"))  # for a model that does not reason
+        run.write(data, "without.jsonl", fixes=Fixes(reasoning="drop"))  # for a model without reasoning
         prepared = run.write(data, "train.jsonl")
         job = run.train(prepared, model=MODEL, suffix="warranty", n_epochs=3)
 
         print(f"\nQuestion: {run.question}")
-        run.tell("The model as it was", answer(run.client, MODEL, run.question))
-        run.tell("The tuned model", answer(run.client, str(job.model), run.question))
+        run.print_answer("The original model", answer(run.client, MODEL, run.question))
+        run.print_answer("The tuned model", answer(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Teach a model which functions to call: a data set of tool calls, with its faults found and mended before it trains.
+"""Train a model on tool calls: a dataset whose errors are found and fixed before training.
 
-You learn what a row with tools looks like, with several calls in one answer, to have faults named by line, place and remedy
-before anything is uploaded, and which of them are mended for you, which by a function of yours, and which rows have to go.
+You learn the format of rows with tools and with several calls in one answer, how to find errors with their line, path and fix before
+anything is uploaded, and which errors are fixed for you, which by a function of yours, and which rows are dropped.
 
-It prints what the check finds in a log as it was, what became of each row, the job, and what the model calls before and after.
+It prints the errors in a log, the report of the rows, the job, and the tool calls of the model before and after.
 
-Live (`TOGETHER_API_KEY` is set) it starts a training job, which costs money: with this little data a dollar or less, shown before
-it starts and to be agreed to (`--yes` agrees). Without a key it runs on the emulator, where nothing costs anything and a tuned
-model answers as the nearest of its rows does.
+With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with this little data a dollar or less. The price is
+shown before it starts and must be confirmed (`--yes` confirms it). Without a key, it runs on the emulator, where nothing costs
+anything and a tuned model gives the answer of its nearest training row.
 
     python cookbook/finetune_tools.py --folder tools
 """
@@ -35,9 +35,9 @@ QUESTION = "It is evening: make the living room cosy, please."
 Row = dict[str, Any]
 
 
-# %% The tools, and a log of what people said and what was to be done
+# %% The tools, and a log of requests and calls
 def tool(name: str, **parameters: str) -> Row:
-    """Declare a function."""
+    """Declares a function."""
     properties = {key: {"type": kind} for key, kind in parameters.items()}
     schema = {"type": "object", "properties": properties, "required": [*properties]}
     return {"type": "function", "function": {"name": name, "parameters": schema}}
@@ -50,43 +50,49 @@ TOOLS = [
 ]
 
 
-def said(text: str, *calls: tuple[str, Any], then: str = "Done.") -> Row:
-    """One exchange: what was said, the calls of one answer, their results, and the answer that closes it."""
-    made = [
-        {"id": f"call_{at}", "type": "function", "function": {"name": name, "arguments": given}}
-        for at, (name, given) in enumerate(calls, 1)
+def exchange(text: str, *calls: tuple[str, Any], answer: str = "Done.") -> Row:
+    """Builds one exchange: the request, the calls of one answer, their results, and the final answer."""
+    tool_calls = [
+        {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for i, (name, arguments) in enumerate(calls, 1)
     ]
-    results = [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in made]
-    answers = [{"role": "assistant", "content": None, "tool_calls": made}, *results, {"role": "assistant", "content": then}]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "ok"} for call in tool_calls]
+    answers = [
+        {"role": "assistant", "content": None, "tool_calls": tool_calls},
+        *results,
+        {"role": "assistant", "content": answer},
+    ]
     return {"messages": [{"role": "user", "content": text}, *answers], "tools": TOOLS}
 
 
 def log() -> list[Row]:
-    """What a log holds: good rows, and the faults that logs have."""
+    """Builds a log with valid rows and typical errors."""
     rows = [
-        said(
+        exchange(
             "Make the living room cosy.", ("dim", '{"room": "living room", "percent": 30}'), ("blinds", '{"room": "living room"}')
         ),
-        said("I am cold in the study.", ("heat", '{"room": "study", "degrees": 22}')),
-        said("Good night!", ("dim", '{"room": "bedroom", "percent": 0}'), ("heat", '{"room": "bedroom", "degrees": 17}')),
-        said("Film time in the living room.", ("dim", '{"room": "living room", "percent": 5}')),
-        said("We leave for a week.", ("heat", '{"room": "all", "degrees": 14}'), ("blinds", '{"room": "all"}')),
-        said("Guests are coming to the kitchen.", ("dim", {"room": "kitchen", "percent": 100})),  # arguments that are no text
-        said("The bath is too hot.", ("heat", "{'room': 'bath', 'degrees': 20}")),  # Python, not JSON
-        said("The cat wants out.", ("open_door", '{"door": "garden"}')),  # not declared
+        exchange("I am cold in the study.", ("heat", '{"room": "study", "degrees": 22}')),
+        exchange("Good night!", ("dim", '{"room": "bedroom", "percent": 0}'), ("heat", '{"room": "bedroom", "degrees": 17}')),
+        exchange("Film time in the living room.", ("dim", '{"room": "living room", "percent": 5}')),
+        exchange("We leave for a week.", ("heat", '{"room": "all", "degrees": 14}'), ("blinds", '{"room": "all"}')),
+        exchange(
+            "Guests are coming to the kitchen.", ("dim", {"room": "kitchen", "percent": 100})
+        ),  # arguments as an object instead of a string
+        exchange("The bath is too hot.", ("heat", "{'room': 'bath', 'degrees': 20}")),  # Python, not JSON
+        exchange("The cat wants out.", ("open_door", '{"door": "garden"}')),  # not declared
     ]
-    rows[3]["messages"][2]["tool_call_id"] = "call_9"  # the result of a call that nobody made
+    rows[3]["messages"][2]["tool_call_id"] = "call_9"  # a result without its call
     return rows
 
 
-# %% Mending
-def mend(row: Row) -> Row | None:
-    """Mend what can be mended without guessing; None where a row cannot be."""
-    declared = {one["function"]["name"] for one in row["tools"]}
-    for at, message in enumerate(row["messages"]):
-        for call, result in zip(message.get("tool_calls") or (), row["messages"][at + 1 :], strict=False):
+# %% Fixing
+def fix(row: Row) -> Row | None:
+    """Fixes a row; returns None when that needs a guess."""
+    names = {tool["function"]["name"] for tool in row["tools"]}
+    for i, message in enumerate(row["messages"]):
+        for call, result in zip(message.get("tool_calls") or (), row["messages"][i + 1 :], strict=False):
             function = call["function"]
-            if function["name"] not in declared:
+            if function["name"] not in names:
                 return None
             if isinstance(function["arguments"], str):
                 function["arguments"] = function["arguments"].replace("'", '"')
@@ -94,13 +100,13 @@ def mend(row: Row) -> Row | None:
     return row
 
 
-# %% The same words to both models
+# %% The same request to both models
 def calls(client: Together, model: str, question: str) -> str:
-    """Ask a model; return what it calls, and what it says."""
-    asked = [{"role": "user", "content": question}]
-    message = client.chat.completions.create(model=model, messages=asked, tools=TOOLS, temperature=0).choices[0].message
-    made = [f"{call.function.name}({call.function.arguments})" for call in message.tool_calls or ()]
-    return "\n".join(f"calls: {call}" for call in made) or f"says:  {message.content}"
+    """Asks a model; returns its tool calls, or its answer."""
+    messages = [{"role": "user", "content": question}]
+    message = client.chat.completions.create(model=model, messages=messages, tools=TOOLS, temperature=0).choices[0].message
+    tool_calls = [f"{call.function.name}({call.function.arguments})" for call in message.tool_calls or ()]
+    return "\n".join(f"calls: {call}" for call in tool_calls) or f"answer: {message.content}"
 
 
 def write_log(path: Path) -> Path:
@@ -109,16 +115,16 @@ def write_log(path: Path) -> Path:
 
 
 def main() -> None:
-    with tuning.connect("Tools: a data set of calls", QUESTION, "Train a model to run a house.") as run:
+    with tuning.connect("Tools: a dataset of calls", QUESTION, "Train a model to run a house.") as run:
         path = write_log(run.folder / "log.jsonl")
         run.check(path)
-        # Arguments that are objects are written as text without being told to.
-        prepared = run.write(load(path).map(mend, name="mended", reason="tool_not_declared"), "train.jsonl")
+        # Arguments that are objects are converted to strings automatically.
+        prepared = run.write(load(path).map(fix, name="fixed", reason="tool_not_declared"), "train.jsonl")
         job = run.train(prepared, model=MODEL, suffix="house", n_epochs=3)
 
         print(f"\nQuestion: {run.question}")
-        run.tell("The model as it was", calls(run.client, MODEL, run.question))
-        run.tell("The tuned model", calls(run.client, str(job.model), run.question))
+        run.print_answer("The original model", calls(run.client, MODEL, run.question))
+        run.print_answer("The tuned model", calls(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

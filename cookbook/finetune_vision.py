@@ -5,16 +5,16 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Teach a model to read your pictures: labels in a file, images in a folder, and rows that carry the images with them.
+"""Train a model to read images: labels in a file, images in a folder, and rows that contain the images.
 
-You learn to turn labels that name images by path into rows that hold them as data, which is the form that is trained on; that
-paths are read below a folder you name, and nowhere else; and to ask a model about a picture.
+You learn how to convert labels with image paths to rows with the images as data URLs, which is the format for training; how to
+restrict the paths to a folder; and how to ask a model about an image.
 
-It draws gauges, prints what became of their labels, the job, and what the model reads from a gauge before and after.
+It draws gauges, then prints the report of the rows, the job, and the answers for a gauge before and after.
 
-Live (`TOGETHER_API_KEY` is set) it starts a training job, which costs money: with this little data a dollar or less, shown before
-it starts and to be agreed to (`--yes` agrees). Which models can be trained changes: put one that sees at `MODEL`. Without a key
-it runs on the emulator, where nothing costs anything. It does not see: a tuned model recognises the pictures it was trained with.
+With `TOGETHER_API_KEY` set, it starts a training job, which costs money: with this little data a dollar or less. The price is
+shown before it starts and must be confirmed (`--yes` confirms it). The models that can be trained change: set `MODEL` to a vision
+model. Without a key, it runs on the emulator, where nothing costs anything and a tuned model only recognises its training images.
 
     python cookbook/finetune_vision.py --folder gauges
 """
@@ -35,15 +35,15 @@ from together_adapters.finetune import TrainingData, load
 MODEL = "Qwen/Qwen3.5-9B"
 QUESTION = "Which part of this tank is full?"
 LEVELS = range(0, 101, 5)
-ASKED = 35  # the level on the picture that both models are asked about
+LEVEL = 35  # the level in the image of the question
 SIZE = 64
 FULL, EMPTY, FRAME = b"\x2f\x6f\xb0", b"\xf2\xf2\xf2", b"\x30\x30\x30"
 
 
-# %% The pictures: a PNG is a header, compressed lines of pixels, and an end
+# %% The images: a PNG file is a header, compressed lines of pixels, and an end
 def gauge(level: int) -> bytes:
-    """Draw a tank that is full to some per cent."""
-    border = b"\0" + FRAME * SIZE  # each line begins with its filter: none
+    """Draws a tank that is full to some per cent."""
+    border = b"\0" + FRAME * SIZE  # each line begins with its filter type, 0 for none
     lines = [
         b"\0" + FRAME * 2 + (FULL if 100 * (SIZE - y) <= level * SIZE else EMPTY) * (SIZE - 4) + FRAME * 2
         for y in range(2, SIZE - 2)
@@ -58,7 +58,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def draw(folder: Path) -> Path:
-    """Draw all tanks into a folder; return the file of labels, which names the images by their paths in it."""
+    """Draws all tanks into a folder; returns the file of labels, which has the paths of the images."""
     (folder / "images").mkdir()
     with (folder / "labels.jsonl").open("w", encoding="utf-8") as labels:
         for level in LEVELS:
@@ -69,39 +69,39 @@ def draw(folder: Path) -> Path:
 
 
 def question(image: str, text: str = QUESTION) -> dict[str, object]:
-    """A question about an image: a path, an address, or the data themselves."""
+    """Builds a question about an image, given as a path, a URL or a data URL."""
     return {"role": "user", "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": image}}]}
 
 
 def reading(level: int) -> str:
-    """What the model is to say, in the one form that a program can read."""
+    """The answer that the model learns, in a format that a program can parse."""
     return f"level={level}% " + ("REFILL" if level < 20 else "OK")
 
 
 # %% From labels to rows
-def rows_of(labels: Path) -> TrainingData:
-    """Rows with the images in them. Only what lies below `root` is read; a label that names another file is refused."""
+def load_rows(labels: Path) -> TrainingData:
+    """Loads rows with the images. A label with a path outside `root` is an error."""
     return load(labels, root=labels.parent)
 
 
-# %% The same picture to both models
+# %% The same image to both models
 def answer(client: Together, model: str, text: str) -> str:
-    image = "data:image/png;base64," + b64encode(gauge(ASKED)).decode()
-    told = client.chat.completions.create(model=model, messages=[question(image, text)], temperature=0, max_tokens=500)
-    return str(told.choices[0].message.content)
+    image = "data:image/png;base64," + b64encode(gauge(LEVEL)).decode()
+    response = client.chat.completions.create(model=model, messages=[question(image, text)], temperature=0, max_tokens=500)
+    return str(response.choices[0].message.content)
 
 
 def main() -> None:
     with tuning.connect("Vision: labels and images", QUESTION, "Train a model to read gauges.") as run:
         labels = draw(run.folder)
-        prepared = run.write(rows_of(labels), "train.jsonl")
+        prepared = run.write(load_rows(labels), "train.jsonl")
         print(f"  images in them: {prepared.report.has_images}")
-        # The part of the model that sees is trained too: these pictures look like no photograph.
+        # The vision encoder is trained too, since these images do not look like photographs.
         job = run.train(prepared, model=MODEL, suffix="gauges", n_epochs=3, train_vision=True)
 
-        print(f"\nQuestion: {run.question} It shows a tank at {ASKED} %")
-        run.tell("The model as it was", answer(run.client, MODEL, run.question))
-        run.tell("The tuned model", answer(run.client, str(job.model), run.question))
+        print(f"\nQuestion: {run.question} It shows a tank at {LEVEL} %")
+        run.print_answer("The original model", answer(run.client, MODEL, run.question))
+        run.print_answer("The tuned model", answer(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Let agents hand a conversation to one another: LlamaIndex's AgentWorkflow on Together.
+"""Let agents hand over a conversation to each other: LlamaIndex's AgentWorkflow on Together.
 
-You learn to give each agent its own tools and instructions, to say who may hand over to whom, to keep a conversation going
-over several questions (its memory, and the agent that has it), and to share one client among all of them.
+You learn how to give each agent its own tools and instructions, how to define which agent may hand over to which, how to keep the
+memory and the active agent of a conversation over several questions, and how to share one client among the agents.
 
-It prints a customer's two questions, which desk takes them, what it looks up, and what it answers.
+It prints two questions of a customer, the agent that handles each, its tool results and its answer.
 
-Live (`TOGETHER_API_KEY` is set) it asks the chat model about six times, with about 4,000 tokens in all. Without a key it
-runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, it sends about six chat requests (about 4,000 tokens in all). Without a key, it runs on the emulator
+and costs nothing.
 
     python cookbook/handoff_llama_index.py
 """
@@ -42,8 +42,8 @@ ORDERS = {1042: ("a desk lamp", 24.50, "delivered on 3 May"), 1043: ("a floor la
 
 def track(order: int) -> str:
     """Look up where an order is."""
-    what, price, state = ORDERS[order]
-    return f"Order {order}, {what} for {price:.2f} EUR, was {state}."
+    product, price, state = ORDERS[order]
+    return f"Order {order}, {product} for {price:.2f} EUR, was {state}."
 
 
 def refund(order: int) -> str:
@@ -52,8 +52,8 @@ def refund(order: int) -> str:
 
 
 # %% The agents
-def build_desks(client: AsyncTogether) -> AgentWorkflow:
-    """Three agents on one model. The descriptions are what the others go by when they hand over."""
+def build_agents(client: AsyncTogether) -> AgentWorkflow:
+    """Builds three agents on one model. An agent chooses by the descriptions of the others to whom it hands over."""
     llm = TogetherLLM(MODEL, temperature=0, async_client=client)
     rule = "Hand over what is not yours at once, without a word. Answer in one sentence, from what your tools say."
     reception = FunctionAgent(
@@ -82,29 +82,29 @@ def build_desks(client: AsyncTogether) -> AgentWorkflow:
     return AgentWorkflow(agents=[reception, parcels, payments], root_agent=reception.name)
 
 
-# %% What happens, as it happens
-class Watch:
-    """Prints who has the conversation, what is looked up, and what is answered.
+# %% The output
+class EventPrinter:
+    """Prints the active agent, its tool results and its answers.
 
     Attributes:
-        usage: What the service counted, by name.
+        usage: Token counts of the responses, by name.
     """
 
     def __init__(self) -> None:
         self.usage: Counter[str] = Counter()
-        self._desk = ""
+        self._agent = ""
         self._screen = session.Screen()
 
     def begin(self, question: str) -> None:
-        """Print a question."""
-        self._desk = ""
+        """Prints a question."""
+        self._agent = ""
         print(f"\n> {question}")
 
-    def see(self, event: Event) -> None:
-        """Take note of one event of the workflow."""
-        if isinstance(event, AgentInput) and event.current_agent_name != self._desk:
-            self._desk = event.current_agent_name
-            print(f"  [{self._desk}]")
+    def handle(self, event: Event) -> None:
+        """Prints an event of the workflow."""
+        if isinstance(event, AgentInput) and event.current_agent_name != self._agent:
+            self._agent = event.current_agent_name
+            print(f"  [{self._agent}]")
         elif isinstance(event, ToolCallResult) and event.tool_name == "handoff":
             print(f"    hands over to {event.tool_kwargs.get('to_agent')}")
         elif isinstance(event, ToolCallResult):
@@ -112,34 +112,34 @@ class Watch:
         elif isinstance(event, AgentStream):
             self._screen.write(event.delta)
         elif isinstance(event, AgentOutput) and event.raw:
-            counted = event.raw.get("usage") or {}
-            self.usage.update({name: counted[name] for name in ("prompt_tokens", "completion_tokens") if name in counted})
+            usage = event.raw.get("usage") or {}
+            self.usage.update({name: usage[name] for name in ("prompt_tokens", "completion_tokens") if name in usage})
             if not event.tool_calls:
                 self._screen.end()
                 self._screen = session.Screen()
 
 
 async def converse(run: session.Session) -> Counter[str]:
-    """Ask the questions, one after the other; return the tokens that took."""
-    async with run.asynchronous() as client:
-        desks, watch = build_desks(client), Watch()
-        memory = Memory.from_defaults()  # what was said
-        state = Context(desks)  # which agent has the conversation; a memory of its own would not outlast the first question
+    """Asks the questions, one after the other; returns the token counts."""
+    async with run.async_client() as client:
+        agents, printer = build_agents(client), EventPrinter()
+        memory = Memory.from_defaults()  # the messages
+        state = Context(agents)  # the active agent; the context's own memory would end with the first question
         for question in QUESTIONS:
-            watch.begin(question)
-            handler = desks.run(question, ctx=state, memory=memory)
+            printer.begin(question)
+            handler = agents.run(question, ctx=state, memory=memory)
             async for event in handler.stream_events():
-                watch.see(event)
+                printer.handle(event)
             await handler
-    return watch.usage
+    return printer.usage
 
 
 def main() -> None:
-    # A context that goes on to a second run leaves out the memory, and says so. We hold it ourselves.
+    # A context that is used for a second run warns that it does not keep the memory. We keep it ourselves.
     warnings.filterwarnings("ignore", "Skipping serialization of known unserializable key: memory")
     with session.connect("LlamaIndex: agents that hand over") as run:
         usage = asyncio.run(converse(run))
-        run.close_with(usage["prompt_tokens"], usage["completion_tokens"])
+        run.print_summary(usage["prompt_tokens"], usage["completion_tokens"])
 
 
 if __name__ == "__main__":

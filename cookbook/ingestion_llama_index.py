@@ -5,15 +5,15 @@
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
-"""Embed a corpus once and never again: LlamaIndex's ingestion pipeline with its caches on Together.
+"""Embed each text of a corpus only once: LlamaIndex's ingestion pipeline with its caches on Together.
 
-You learn which of the two caches saves what: the pipeline's answers for a whole run that comes again, the embedding model's for
-each text that comes again. And that neither cares which key a run uses, or that another process filled it.
+You learn what each of the two caches saves: the cache of the pipeline, a run on the same documents; the cache of the embedding
+model, each text that is the same. Both work with another API key and in another process.
 
-It prints, for each of four runs, how many passages it gave, how many requests that took, and how long.
+It prints the passages, the requests and the time of four runs.
 
-Live (`TOGETHER_API_KEY` is set) it embeds the language reference of Python once, about 100,000 tokens. Without a key it runs
-on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, it embeds the language reference of Python once (about 100,000 tokens). Without a key, it runs on the
+emulator and costs nothing.
 
     python cookbook/ingestion_llama_index.py
 """
@@ -39,45 +39,45 @@ MODEL = "intfloat/multilingual-e5-large-instruct"
 
 # %% The pipeline
 def build_pipeline(client: Together, cache: IngestionCache, vectors: SimpleKVStore) -> IngestionPipeline:
-    """Cut documents, then embed the pieces. The name of a run's result is made of both steps' settings, and no key is among them."""
+    """Builds a pipeline that splits documents and embeds the passages. The API key is no part of the cache key."""
     embedding = TogetherEmbedding(MODEL, client=client, embeddings_cache=vectors)
     return IngestionPipeline(transformations=[SentenceSplitter(chunk_size=400, chunk_overlap=0), embedding], cache=cache)
 
 
 def load(path: Path) -> tuple[IngestionCache, SimpleKVStore]:
-    """Read both caches from files, as another process would, or begin with empty ones."""
+    """Loads both caches from files, as another process would; without files, they are empty."""
     if not path.exists():
         return IngestionCache(), SimpleKVStore()
     return IngestionCache.from_persist_path(str(path / "runs.json")), SimpleKVStore.from_persist_path(str(path / "vectors.json"))
 
 
 def save(path: Path, cache: IngestionCache, vectors: SimpleKVStore) -> None:
-    """Write both caches."""
+    """Saves both caches."""
     cache.persist(str(path / "runs.json"))
     vectors.persist(str(path / "vectors.json"))
 
 
 # %% A run
 def ingest(run: session.Session, name: str, client: Together, documents: list[Document], path: Path) -> None:
-    """Run a new pipeline on the caches of the last one; print what that took."""
+    """Runs a new pipeline with the caches of the previous one; prints its requests and its time."""
     cache, vectors = load(path)
-    requests, begun = run.requests, time.monotonic()
+    requests, start_time = run.requests, time.monotonic()
     nodes = build_pipeline(client, cache, vectors).run(documents=documents)
     assert all(node.embedding for node in nodes)
-    print(f"{name:<28}{len(nodes):>9}{run.requests - requests:>10}{time.monotonic() - begun:>8.1f} s")
+    print(f"{name:<28}{len(nodes):>9}{run.requests - requests:>10}{time.monotonic() - start_time:>8.1f} s")
     save(path, cache, vectors)
 
 
 def main() -> None:
     documents = [Document(text=passage.text, id_=passage.title) for passage in passages()]
-    changed = [Document(text="A new first passage.", id_=documents[0].id_), *documents[1:]]
+    new_documents = [Document(text="A new first passage.", id_=documents[0].id_), *documents[1:]]
     with session.connect("LlamaIndex: ingestion with caches") as run, tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "caches")
-        print(f"\n{'Run':<28}{'passages':>9}{'requests':>10}{'took':>10}")
+        print(f"\n{'Run':<28}{'passages':>9}{'requests':>10}{'time':>10}")
         ingest(run, "the first", run.client, documents, path)
         ingest(run, "the same again", run.client, documents, path)
         ingest(run, "with another key", run.client.with_options(api_key="sk-the-next-key"), documents, path)
-        ingest(run, "after one passage changed", run.client, changed, path)
+        ingest(run, "after one passage changed", run.client, new_documents, path)
 
 
 if __name__ == "__main__":

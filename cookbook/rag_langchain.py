@@ -7,13 +7,13 @@
 # ///
 """Answer a question about Python with citations: retrieve, rerank and stream with LangChain.
 
-You learn to put a vector store, a reranker and a chat model into one chain of LangChain's own pieces, on one shared client;
-to stream the answer while the chain still hands over what it was made from; and to let a step fail without the rest.
+You learn how to combine a vector store, a reranker and a chat model in one LangChain chain that shares one client, how to
+stream the answer and still get the documents it is based on, and how to continue when the reranker fails.
 
-It prints the answer as it comes, the passages of Python's language reference that it cites, and what that took.
+It prints the answer as it streams in, the passages of Python's language reference that it cites, and the tokens used.
 
-Live (`TOGETHER_API_KEY` is set) it embeds the reference anew each time, about 100,000 tokens, and asks the chat model once
-with about 1,500. Without a key it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends one chat request (about 1,500
+tokens). Without a key, it runs on the emulator and costs nothing.
 
     python cookbook/rag_langchain.py --question "What is a coroutine?"
 """
@@ -38,8 +38,8 @@ from together_adapters import APIStatusError, Together
 
 CHAT_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 EMBEDDING_MODEL = "intfloat/multilingual-e5-large-instruct"
-RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # live, most rerank models run on a dedicated endpoint: put its name here
-RETRIEVED, KEPT = 20, 4
+RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # most rerank models need a dedicated endpoint: put its name here
+TOP_K, TOP_N = 20, 4
 QUESTION = "What does break do to the else clause of a loop?"
 
 PROMPT = ChatPromptTemplate.from_messages(
@@ -49,17 +49,17 @@ PROMPT = ChatPromptTemplate.from_messages(
             "You explain Python. Answer from the numbered passages alone, in two to four sentences. After each sentence put "
             "the number of the passage it rests on, like [2]. If the passages do not answer the question, say so.",
         ),
-        ("human", "<passages>\n{numbered}\n</passages>\n\nQuestion: {question}"),
+        ("human", "<passages>\n{context}\n</passages>\n\nQuestion: {question}"),
     ]
 )
 
 
 # %% The index
 def build_index(run: session.Session) -> InMemoryVectorStore:
-    """Embed the corpus. One call: the adapter cuts it into requests, and has several of them under way at a time."""
+    """Embeds the corpus. The adapter splits the texts into requests and sends several of them at a time."""
     documents = [Document(f"{passage.title}\n\n{passage.text}", metadata={"title": passage.title}) for passage in passages()]
     print(f"Corpus:   {len(documents)} passages of Python's language reference")
-    # "auto" puts before a question, and only there, what the authors of the model want there.
+    # "auto" puts the instruction that this model was trained with before each query, and nothing before documents.
     store = InMemoryVectorStore(TogetherEmbeddings(model=EMBEDDING_MODEL, client=run.client, query_prefix="auto"))
     with run.progress("Embedding", len(documents)):
         store.add_documents(documents)
@@ -68,31 +68,31 @@ def build_index(run: session.Session) -> InMemoryVectorStore:
 
 # %% The chain
 def build_chain(store: InMemoryVectorStore, client: Together) -> Runnable[dict[str, str], dict[str, Any]]:
-    """From {"question"} to {"question", "found", "kept", "numbered", "answer"}, of which "answer" streams."""
-    reranker = TogetherRerank(model=RERANK_MODEL, top_n=KEPT, client=client)
+    """Builds a chain from {"question"} to {"question", "retrieved", "reranked", "context", "answer"}; "answer" streams."""
+    reranker = TogetherRerank(model=RERANK_MODEL, top_n=TOP_N, client=client)
     llm = ChatTogether(model=CHAT_MODEL, temperature=0, client=client)
 
-    def first_found(so_far: dict[str, Any]) -> list[Document]:
-        session.advise_on_rerank(so_far["problem"])
-        found: list[Document] = so_far["found"]
-        return found[:KEPT]
+    def without_rerank(state: dict[str, Any]) -> list[Document]:
+        session.note_missing_rerank(state["error"])
+        documents: list[Document] = state["retrieved"]
+        return documents[:TOP_N]
 
-    rerank = {"documents": itemgetter("found"), "query": itemgetter("question")} | reranker.as_runnable()
+    rerank = {"documents": itemgetter("retrieved"), "query": itemgetter("question")} | reranker.as_runnable()
     return (
-        RunnablePassthrough.assign(found=itemgetter("question") | store.as_retriever(search_kwargs={"k": RETRIEVED}))
+        RunnablePassthrough.assign(retrieved=itemgetter("question") | store.as_retriever(search_kwargs={"k": TOP_K}))
         .assign(
-            kept=rerank.with_fallbacks(
-                [RunnableLambda(first_found)], exceptions_to_handle=(APIStatusError,), exception_key="problem"
+            reranked=rerank.with_fallbacks(
+                [RunnableLambda(without_rerank)], exceptions_to_handle=(APIStatusError,), exception_key="error"
             )
         )
-        .assign(numbered=lambda so_far: number(so_far["kept"]))
+        .assign(context=lambda state: number(state["reranked"]))
         .assign(answer=PROMPT | llm | StrOutputParser())
     )
 
 
 def number(documents: list[Document]) -> str:
-    """Put numbers before documents, for the model to cite."""
-    return "\n\n".join(f"[{at}] {document.page_content}" for at, document in enumerate(documents, start=1))
+    """Numbers the documents, so that the model can cite them."""
+    return "\n\n".join(f"[{number}] {document.page_content}" for number, document in enumerate(documents, start=1))
 
 
 # %% The answer
@@ -101,17 +101,17 @@ def main() -> None:
     with session.connect("LangChain", question) as run:
         chain = build_chain(build_index(run), run.client)
         usage = UsageMetadataCallbackHandler()
-        so_far: dict[str, Any] = {}
+        state: dict[str, Any] = {}
 
-        def answer_pieces() -> Iterator[str]:
-            for piece in chain.stream({"question": question}, config={"callbacks": [usage]}):
-                so_far.update(piece)  # each step arrives under its name; the answer, piece by piece
-                yield piece.get("answer", "")
+        def stream_answer() -> Iterator[str]:
+            for chunk in chain.stream({"question": question}, config={"callbacks": [usage]}):
+                state.update(chunk)  # the output of each step under its name; the answer in chunks
+                yield chunk.get("answer", "")
 
-        answer = session.show(answer_pieces())
-        session.list_cited(answer, [document.metadata["title"] for document in so_far["kept"]])
-        spent = usage.usage_metadata.values()  # by model; one was asked
-        run.close_with(sum(model["input_tokens"] for model in spent), sum(model["output_tokens"] for model in spent))
+        answer = session.print_stream(stream_answer())
+        session.print_citations(answer, [document.metadata["title"] for document in state["reranked"]])
+        tokens = usage.usage_metadata.values()  # one entry for each model
+        run.print_summary(sum(model["input_tokens"] for model in tokens), sum(model["output_tokens"] for model in tokens))
 
 
 if __name__ == "__main__":

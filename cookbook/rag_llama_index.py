@@ -7,13 +7,13 @@
 # ///
 """Answer a question about Python with citations: retrieve, rerank and stream with LlamaIndex.
 
-You learn to give a query engine a reranker and a postprocessor of your own, on one shared client; to write the prompt that
-makes a model cite; and to count tokens with an event handler, whatever part of the engine spends them.
+You learn how to add a reranker and a postprocessor of your own to a query engine that shares one client, how to write a prompt
+that makes the model cite its sources, and how to count the tokens of all parts of the engine with an event handler.
 
-It prints the answer as it comes, the passages of Python's language reference that it cites, and what that took.
+It prints the answer as it streams in, the passages of Python's language reference that it cites, and the tokens used.
 
-Live (`TOGETHER_API_KEY` is set) it embeds the reference anew each time, about 100,000 tokens, and asks the chat model once
-with about 1,500. Without a key it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends one chat request (about 1,500
+tokens). Without a key, it runs on the emulator and costs nothing.
 
     python cookbook/rag_llama_index.py --question "What is a coroutine?"
 """
@@ -41,8 +41,8 @@ from together_adapters import APIStatusError, Together
 
 CHAT_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 EMBEDDING_MODEL = "intfloat/multilingual-e5-large-instruct"
-RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # live, most rerank models run on a dedicated endpoint: put its name here
-RETRIEVED, KEPT = 20, 4
+RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # most rerank models need a dedicated endpoint: put its name here
+TOP_K, TOP_N = 20, 4
 QUESTION = "What does break do to the else clause of a loop?"
 
 TEMPLATE = "{metadata_str}\n\n{content}"
@@ -60,49 +60,49 @@ PROMPT = ChatPromptTemplate(
 
 # %% The index
 def build_index(client: Together) -> VectorStoreIndex:
-    """Embed the corpus. The title is metadata, which LlamaIndex embeds and shows to the model along with the text."""
+    """Embeds the corpus. The title is metadata, which LlamaIndex embeds and sends to the model with the text."""
     nodes = [
         TextNode(text=passage.text, metadata={"title": passage.title}, metadata_template="{value}", text_template=TEMPLATE)
         for passage in passages()
     ]
     print(f"Corpus:   {len(nodes)} passages of Python's language reference")
-    # "auto" puts before a question, and only there, what the authors of the model want there.
+    # "auto" puts the instruction that this model was trained with before each query, and nothing before documents.
     embedding = TogetherEmbedding(model_name=EMBEDDING_MODEL, client=client, query_instruction="auto")
     return VectorStoreIndex(nodes, embed_model=embedding, show_progress=sys.stderr.isatty())
 
 
 # %% The query engine
 class RerankIfPossible(BaseNodePostprocessor):
-    """Reranks; where the service does not, keeps the first that were found."""
+    """Reranks the nodes; if the service cannot, keeps the first ones of the retriever."""
 
     reranker: TogetherRerank
 
     def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         try:
             return self.reranker.postprocess_nodes(nodes, query_bundle)
-        except APIStatusError as problem:
-            session.advise_on_rerank(problem)
-            return nodes[:KEPT]
+        except APIStatusError as error:
+            session.note_missing_rerank(error)
+            return nodes[:TOP_N]
 
 
-class Number(BaseNodePostprocessor):
-    """Puts a number before each passage, for the model to cite."""
+class NumberPassages(BaseNodePostprocessor):
+    """Numbers the passages, so that the model can cite them."""
 
     def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         return [
-            NodeWithScore(node=found.node.model_copy(update={"text_template": f"[{at}] {TEMPLATE}"}), score=found.score)
-            for at, found in enumerate(nodes, start=1)
+            NodeWithScore(node=result.node.model_copy(update={"text_template": f"[{i}] {TEMPLATE}"}), score=result.score)
+            for i, result in enumerate(nodes, start=1)
         ]
 
 
 def build_engine(index: VectorStoreIndex, client: Together) -> RetrieverQueryEngine:
-    """Retrieve, rerank, number, answer."""
+    """Builds an engine that retrieves, reranks, numbers the passages and answers."""
     return RetrieverQueryEngine.from_args(
-        index.as_retriever(similarity_top_k=RETRIEVED),
+        index.as_retriever(similarity_top_k=TOP_K),
         llm=TogetherLLM(model=CHAT_MODEL, temperature=0, client=client),
         node_postprocessors=[
-            RerankIfPossible(reranker=TogetherRerank(model=RERANK_MODEL, top_n=KEPT, client=client)),
-            Number(),
+            RerankIfPossible(reranker=TogetherRerank(model=RERANK_MODEL, top_n=TOP_N, client=client)),
+            NumberPassages(),
         ],
         text_qa_template=PROMPT,
         streaming=True,
@@ -111,7 +111,7 @@ def build_engine(index: VectorStoreIndex, client: Together) -> RetrieverQueryEng
 
 # %% The tokens
 class Usage(BaseEventHandler):
-    """Adds up what the service says that chats took. The event of a streamed chat brings its last piece."""
+    """Adds up the token counts of all chat responses. The event of a streamed chat has its last chunk."""
 
     prompt_tokens: int = 0
     answer_tokens: int = 0
@@ -131,9 +131,9 @@ def main() -> None:
         get_dispatcher().add_event_handler(usage)
         response = engine.query(question)
         assert isinstance(response, StreamingResponse)
-        answer = session.show(response.response_gen)
-        session.list_cited(answer, [found.metadata["title"] for found in response.source_nodes])
-        run.close_with(usage.prompt_tokens, usage.answer_tokens)
+        answer = session.print_stream(response.response_gen)
+        session.print_citations(answer, [source.metadata["title"] for source in response.source_nodes])
+        run.print_summary(usage.prompt_tokens, usage.answer_tokens)
 
 
 if __name__ == "__main__":

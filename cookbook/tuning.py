@@ -1,6 +1,6 @@
-"""What the fine-tuning recipes share: files with a report of them, a job whose price is shown first, and two models side by side.
+"""Helpers of the fine-tuning recipes: files and their reports, a job whose price is confirmed, and the answers of two models.
 
-Nothing here belongs to LangChain or to LlamaIndex; read a recipe first.
+Nothing here is specific to LangChain or LlamaIndex; read a recipe first.
 """
 
 from __future__ import annotations
@@ -24,134 +24,138 @@ from together_adapters.finetune import DataReport, Job, PreparedFile, TrainingDa
 from together_adapters.types.fine_tuning import FinetunePriceEstimate
 from together_adapters.types.progress import Progress
 
-WIDTH, SHOWN = 79, 5
+WIDTH, MAX_ISSUES = 79, 5
 BAR = "{desc} {bar} {n:.0f} %{postfix}"
 
 
-class Tuning:
-    """One way from rows to a tuned model, told line by line.
+class TuningRun:
+    """The steps from rows to a tuned model, with their output.
 
     Attributes:
-        client: For the adapters to share.
-        folder: Where files go.
-        question: What both models are asked at the end.
-        asynchronous: Makes an asynchronous client of the same service, as a context manager.
+        client: The client that the adapters share.
+        folder: The folder for the files.
+        question: The question for both models.
+        async_client: Opens an asynchronous client of the same service, as a context manager.
     """
 
-    def __init__(self, run: session.Session, folder: Path, question: str, agreed: bool) -> None:
+    def __init__(self, run: session.Session, folder: Path, question: str, is_confirmed: bool) -> None:
         self.client: Together = run.client
         self.folder = folder
         self.question = question
-        self.asynchronous = run.asynchronous
+        self.async_client = run.async_client
         self._run = run
-        self._agreed = agreed or run.emulated
+        self._is_confirmed = is_confirmed or run.is_emulated
 
     def check(self, path: Path, **options: Any) -> DataReport:
-        """Check a file of rows as it is, and print what was found."""
+        """Checks a file of rows and prints its issues."""
         report = check_jsonl(path, **options)
         print(f"\n{path.name}: {report.rows} rows, {report.errors} errors, {report.warnings} warnings")
-        _list(report)
+        _print_issues(report)
         return report
 
     def write(self, data: TrainingData, name: str, **options: Any) -> PreparedFile:
-        """Write rows to a file of the folder, and print what became of them."""
+        """Writes rows to a file in the folder and prints a report."""
         prepared = write_jsonl(data, self.folder / name, **options)
         report = prepared.report
         print()
         lines = [f"{name}: {report.valid} rows of {report.rows}, {report.bytes:,} bytes; as {report.format}, for {report.method}"]
         share = report.trained_fraction or 0
         lines.append(f"  about {report.tokens.total:,} tokens; {share:.0%} of the text is trained on")
-        listed = {"left out": report.dropped, "changed": report.changed, "calls": report.tools, "secrets": report.secrets}
-        lines += [f"  {what}: {', '.join(f'{n} {key}' for key, n in some.items())}" for what, some in listed.items() if some]
+        counts = {"dropped": report.dropped, "changed": report.changed, "calls": report.tools, "secrets": report.secrets}
+        lines += [
+            f"  {name}: {', '.join(f'{n} {key}' for key, n in by_key.items())}" for name, by_key in counts.items() if by_key
+        ]
         print("\n".join(fill(line, WIDTH, subsequent_indent="    ") for line in lines))
-        _list(report)
+        _print_issues(report)
         return prepared
 
     def train(self, train: PreparedFile, validation: PreparedFile | None = None, *, model: str, **options: Any) -> Job:
-        """Start a job at a price that was agreed to, and wait for its end.
+        """Starts a job after the price is confirmed, and waits for its end.
 
         Args:
             train: The rows to train on.
-            validation: The rows to measure with.
+            validation: The rows to evaluate with.
             model: The model to train.
-            **options: Those of `start`.
+            **options: Options of `start`.
 
         Raises:
-            SystemExit: The answer to the price was no.
+            SystemExit: The price is not confirmed.
         """
         print(f"\nTraining {model}")
-        job = start(self.client, train, validation, model=model, on_price=self._agree, **options)
+        job = start(self.client, train, validation, model=model, on_price=self._confirm, **options)
         differences = sum(map(len, job.differences.values()))
-        print(f"  the service {'found what was found here' if not differences else f'sees {differences} things differently'}")
+        print(
+            f"  the check of the service differs in {differences} points" if differences else "  the check of the service agrees"
+        )
         print(f"  job {job.id}", flush=True)
         with tqdm(total=100, desc="  training", bar_format=BAR, ncols=WIDTH, leave=False, disable=None) as bar:
 
-            def tell(now: Progress) -> None:
-                bar.set_postfix_str(f"{now.stage}", refresh=False)
-                bar.update(100 * (now.fraction or 0) - bar.n)
+            def update(progress: Progress) -> None:
+                bar.set_postfix_str(f"{progress.stage}", refresh=False)
+                bar.update(100 * (progress.fraction or 0) - bar.n)
 
-            job.wait(poll_interval=0.1 if self._is_near() else 10.0, progress=tell)
+            job.wait(poll_interval=0.1 if self._is_local() else 10.0, progress=update)
         print(f"  {job.status}: {job.model}")
         return job
 
-    def tell(self, who: str, answer: str) -> None:
-        """Print what a model answers, line by line."""
-        print(f"\n{who}:")
+    def print_answer(self, model: str, answer: str) -> None:
+        """Prints the answer of a model."""
+        print(f"\n{model}:")
         for line in answer.splitlines():
             label = re.match(r"\w+: +", line)
             print(
                 fill(line, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + len(label[0] if label else ""))), flush=True
             )
 
-    def _is_near(self) -> bool:
-        """Whether the service is on this machine, an emulator that is done soon; a real job is looked at less often."""
+    def _is_local(self) -> bool:
+        """Whether the service is an emulator on this machine, whose jobs take seconds."""
         return httpx.URL(str(self.client.base_url)).host in ("localhost", "127.0.0.1", "::1")
 
-    def _agree(self, estimate: FinetunePriceEstimate) -> None:
+    def _confirm(self, estimate: FinetunePriceEstimate) -> None:
         price = f"${estimate.estimated_total_price:,.2f}" if estimate.available else "unknown"
         print(f"  estimated price: {price}", flush=True)
-        if self._agreed:
+        if self._is_confirmed:
             return
         try:
             answer = input("  Start the job? [y/N] ")
         except EOFError:
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
-            raise SystemExit("no job was started; the file that was uploaded stays at the service")
+            raise SystemExit("no job was started; the uploaded file stays at the service")
 
 
-def _list(report: DataReport) -> None:
-    """Print what is wrong or odd; what was left out on purpose is counted elsewhere."""
+def _print_issues(report: DataReport) -> None:
+    """Prints the issues of the rows that were not dropped on purpose."""
     issues = [issue for issue in report.issues if issue.code not in report.dropped]
-    for issue in issues[:SHOWN]:
+    for issue in issues[:MAX_ISSUES]:
         print(fill(f"{issue.severity} {issue.code}: {issue}", WIDTH, initial_indent="  ", subsequent_indent="    "))
-    if len(issues) > SHOWN:
-        print(f"  and {len(issues) - SHOWN} more")
+    if len(issues) > MAX_ISSUES:
+        print(f"  and {len(issues) - MAX_ISSUES} more")
 
 
 @contextmanager
-def connect(title: str, question: str, description: str) -> Iterator[Tuning]:
-    """Read the command line, connect, and end the program with one line if anything goes wrong.
+def connect(title: str, question: str, description: str) -> Iterator[TuningRun]:
+    """Reads the command line and connects; on an error, prints one line and exits.
 
-    Exit codes: those of `session.connect`, and 1 where the data are not right or the price was refused.
+    Exit codes: those of `session.connect`, and 1 for invalid data or a price that is not confirmed.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--question", default=question, help="what to ask both models (default: %(default)s)")
-    parser.add_argument("--folder", type=Path, help="a new folder to keep the files in; without it they are deleted")
-    parser.add_argument("--yes", action="store_true", help="start the job, which costs money, without asking")
-    given = parser.parse_args()
-    if given.folder and given.folder.exists() and any(given.folder.iterdir()):
-        parser.error(f"{given.folder} is not empty")
-    with session.connect(title) as run, TemporaryDirectory(prefix="finetune-") as passing:
-        if not (given.yes or run.emulated or sys.stdin.isatty()):
-            parser.error("a job costs money, and nobody is there to agree to it: pass --yes")
-        folder: Path = given.folder or Path(passing)
+    parser.add_argument("--question", default=question, help="the question for both models (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="a new folder for the files; without it, they are deleted")
+    parser.add_argument("--yes", action="store_true", help="start the job, which costs money, without confirmation")
+    arguments = parser.parse_args()
+    if arguments.folder and arguments.folder.exists() and any(arguments.folder.iterdir()):
+        parser.error(f"{arguments.folder} is not empty")
+    with session.connect(title) as run, TemporaryDirectory(prefix="finetune-") as temporary:
+        if not (arguments.yes or run.is_emulated or sys.stdin.isatty()):
+            parser.error("a job costs money and needs a confirmation: pass --yes")
+        folder: Path = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            yield Tuning(run, folder, given.question, given.yes)
-        except DatasetError as problem:
+            yield TuningRun(run, folder, arguments.question, arguments.yes)
+        except DatasetError as error:
             print(flush=True)
-            print(f"error: {problem}", file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
-        kept = f"the files are in {folder}" if given.folder else "--folder keeps the files"
-        print(f"\n{run.requests} requests; {kept}")
+        files = f"the files are in {folder}" if arguments.folder else "--folder keeps the files"
+        print(f"\n{run.requests} requests; {files}")

@@ -38,7 +38,7 @@ class Cooked:
         shown = [line for line in self.output.splitlines() if not line.startswith(("Service:", "  completed:", "Training"))]
         assert all(len(line) < 80 for line in shown if str(folder) not in line)
         assert f"\n{len(self.sent)} requests; the files are in {folder}\n" in self.output
-        assert "the service found what was found here" in self.output
+        assert "the check of the service agrees" in self.output
         assert "  warning " not in self.output
         assert emulator.errors == []
 
@@ -96,17 +96,17 @@ def test_an_agent_on_a_tuned_model_needs_no_manual(cook: Cook, recipe: str, call
     assert (done.folder / "traces.jsonl").stat().st_mode & 0o777 == 0o600
     large, small, tuned = (done.told(f"The {size} model") for size in ("large", "small", "tuned"))
     assert f"calls: {call}" in large and f"calls: {call}" in tuned and "calls: none" in small
-    read = [int(re.findall(r"read: ([\d,]+) tokens", told)[0]) for told in (large, tuned)]
+    read = [int(re.findall(r"prompt: ([\d,]+) tokens", told)[0]) for told in (large, tuned)]
     assert read[0] > read[1]
 
 
 def test_preferences(cook: Cook) -> None:
     done = cook("dpo")
     assert (len(done.rows()), len(done.rows("validation"))) == (5, 1)
-    assert "left out: 2 one_sided" in done.output
+    assert "dropped: 2 one_sided" in done.output
     assert done.job()["training_method"]["method"] == "dpo"
     assert "I have sent you the invoice from May again." in done.told("The tuned model")
-    assert "I have sent you" not in done.told("The model as it was")
+    assert "I have sent you" not in done.told("The original model")
 
 
 def test_tool_calls(cook: Cook) -> None:
@@ -120,11 +120,11 @@ def test_tool_calls(cook: Cook) -> None:
         ("tool_undeclared", 8),
     ]
     assert len(done.rows()) == 7
-    assert "left out: 1 tool_not_declared" in done.output
+    assert "dropped: 1 tool_not_declared" in done.output
     done.job()
     tuned = done.told("The tuned model")
     assert re.findall(r"calls: (\w+)", tuned) == ["dim", "blinds"]  # two at once
-    assert "calls:" not in done.told("The model as it was")
+    assert "calls:" not in done.told("The original model")
 
 
 def test_reasoning(cook: Cook) -> None:
@@ -133,9 +133,9 @@ def test_reasoning(cook: Cook) -> None:
     without = (done.folder / "without.jsonl").read_text("utf-8")
     assert "reasoning" not in without and "6 reasoning_dropped" in done.output
     done.job()
-    assert "thinks: Bought 20 months ago, the warranty is 24: covered." in done.told("The tuned model")
-    assert "says: Yes. Send the kettle in" in done.told("The tuned model")
-    assert "24: covered" not in done.told("The model as it was")
+    assert "reasoning: Bought 20 months ago, the warranty is 24: covered." in done.told("The tuned model")
+    assert "answer: Yes. Send the kettle in" in done.told("The tuned model")
+    assert "24: covered" not in done.told("The original model")
 
 
 def test_pictures(cook: Cook) -> None:
@@ -145,7 +145,7 @@ def test_pictures(cook: Cook) -> None:
     assert "images in them: True" in done.output
     assert done.job()["multimodal_params"]["train_vision"]
     assert done.told("The tuned model") == "level=35% OK"
-    assert "level=" not in done.told("The model as it was")
+    assert "level=" not in done.told("The original model")
 
 
 def test_pictures_are_pictures() -> None:
@@ -179,7 +179,7 @@ def test_retrieved_passages(cook: Cook) -> None:
     assert topics[0] and topics[1] and not topics[0] & topics[1]
     done.job()
     assert done.told("The tuned model").endswith("[The break statement]")
-    assert "[" not in done.told("The model as it was")
+    assert "[" not in done.told("The original model")
 
 
 def test_on_an_emulator_of_its_own_nobody_is_asked(again: Again) -> None:
@@ -193,7 +193,7 @@ def test_on_an_emulator_of_its_own_nobody_is_asked(again: Again) -> None:
 def test_elsewhere_somebody_has_to_agree(emulator: Emulator, again: Again) -> None:
     done = again("finetune_dpo", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert done.returncode == 2
-    assert done.stderr.endswith("a job costs money, and nobody is there to agree to it: pass --yes\n")
+    assert done.stderr.endswith("a job costs money and needs a confirmation: pass --yes\n")
     assert emulator.requests == []
 
 

@@ -104,9 +104,9 @@ def test_bookings_are_read_and_what_fails_is_asked_again(cook: Cook, emulator: E
         ["Northern", "Readers", "Oslo", "2", "95.00", "190.00", "14", "May", "2026"],
         ["Dana", "Petrov", "Turin", "1", "110.00", "110.00", "5", "June", "2026"],
     ]
-    assert "14 May 2026\n  (asked again with more room)\n" in output
-    assert output.count("asked again") == 2
-    assert "Set aside, mail 3: 4 x 70.00 is 280.00, but the total is 290.00\n  This is Ada Okafor." in output
+    assert "14 May 2026\n  (second request with a higher token limit)\n" in output
+    assert output.count("second request") == 2
+    assert "No booking in e-mail 3: 4 x 70.00 is 280.00, but the total is 290.00\n  This is Ada Okafor." in output
     bodies = sent(emulator, "chat/completions")
     assert all(body["response_format"]["type"] == "json_schema" for body in bodies)
     assert [body["max_tokens"] for body in bodies] == [60, 60, 60, 60, 400, 400]
@@ -116,7 +116,7 @@ def test_bookings_are_read_and_what_fails_is_asked_again(cook: Cook, emulator: E
 
 def test_two_searches_and_one_rerank(cook: Cook, emulator: Emulator) -> None:
     output = cook("hybrid_rag_langchain")
-    found = re.search(r"12 passages found by words, 12 by meaning, (\d+) in all\. Kept:\n", output)
+    found = re.search(r"12 results of keyword search, 12 of vector search, (\d+) in all\. Best:\n", output)
     assert found
     table = re.findall(r"^  (0\.\d{3}) +(\d+|-) +(\d+|-)  (.+)$", output, re.MULTILINE)
     scores = [float(row[0]) for row in table]
@@ -135,7 +135,7 @@ def test_it_goes_on_without_reranking(emulator: Emulator, again: Again) -> None:
     emulator.inject(Fault("400", path="/v1/rerank", message="This model needs an endpoint.", code="model_not_available"))
     done = again("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert done.returncode == 0
-    assert re.fullmatch(r"note: going on without reranking; .*This model needs an endpoint.*\n", done.stderr)
+    assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", done.stderr)
     assert done.stdout.count("\n      -  ") == 4
     assert "Passages cited:" in done.stdout
 

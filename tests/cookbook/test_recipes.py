@@ -107,7 +107,7 @@ def test_goes_on_without_reranking(recipe: ModuleType, emulator: Emulator, capsy
     emulator.inject(Fault("400", path="/v1/rerank", message="This model needs an endpoint.", code="model_not_available"))
     recipe.main()
     out, err = capsys.readouterr()
-    assert re.fullmatch(r"note: going on without reranking; .*This model needs an endpoint.*\n", err)
+    assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", err)
     check_answer(out)
 
 
