@@ -137,7 +137,7 @@ def test_leakage_into_the_rows_to_measure_with(run: Run, train: Path, tmp_path: 
     measured.write_text(conversation(1) + conversation(2).replace("Answer", "Reply") + conversation(77), "utf-8")
     done = run("ft", "check", train, "--validation", measured)
     assert "measured.jsonl can be used: 0 errors, 2 warnings in 3 rows" in done.out
-    assert "training has 1 of its rows and 2 of its prompts" in done.out
+    assert "training file has 1 of its rows and 2 of its prompts" in done.out
     assert [line.split()[:2] for line in done.out.splitlines() if "is also in train.jsonl" in line] == [
         ["1", "leaked_row"],
         ["2", "leaked_prompt"],
@@ -158,7 +158,7 @@ def test_submit_tells_of_leakage(run: Run, train: Path, many: Path, emulator: Em
     options = ("ft", "submit", many, "--validation", train, "--n-evals", 1, "--model", TRAINABLE, "--yes")
     done = run(*options)
     assert "warning: " in done.err
-    assert "training has 5 of its rows and 5 of its prompts" in done.err
+    assert "training file has 5 of its rows and 5 of its prompts" in done.err
     before = len(emulator.requests)
     assert "leaked_row" in run(*options, "--severity", "leaked_row=error", code=1).out
     assert all(request.method == "GET" for request in emulator.requests[before:])

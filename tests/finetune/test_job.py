@@ -211,7 +211,7 @@ def test_rows_to_measure_with_that_are_trained_on(launch: Launch, emulator: Emul
         ("leaked_row", 1, "warning"),
         ("leaked_prompt", 2, "warning"),
     ]
-    assert "Training has 1 of its rows and 2 of its prompts." in report.summary()
+    assert "The training file has 1 of its rows and 2 of its prompts." in report.summary()
     assert "train.jsonl" in report.summary()
     assert job.reports["train"].leakage == {}
     sent = len(changes(emulator))

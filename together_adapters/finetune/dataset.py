@@ -1,4 +1,4 @@
-"""Rows on their way from a source to a file: read lazily, and again whenever they are needed; what is left out is counted.
+"""Training data on its way from a source to a file: rows are read lazily, as often as needed, and dropped rows are counted.
 
 data = TrainingData.from_rows(rows).filter(lambda row: row["score"] > 3, reason="low_score").dedupe()
 train, validation = data.split(validation=0.05)
@@ -7,7 +7,7 @@ train, validation = data.split(validation=0.05)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_of
@@ -19,52 +19,52 @@ from together_adapters.finetune.splitting import By, Splitter
 from together_adapters.finetune.validation.json_values import copy_json
 from together_adapters.finetune.validation.token_lengths import token_counter
 
-_LISTED = 1000
+_MAX_ISSUES: Final = 1000
 Step = Callable[[Iterator[Record]], Iterator[Record]]
 
 
 class TrainingData:
-    """Rows for training, each with where it comes from, and what could not become a row.
+    """Rows for training with their origin, and records that cannot be converted to rows.
 
-    Nothing is read before rows are asked for, and no more is held in memory than the row at hand. Every pass reads the source
-    anew; one that can be read only once says so when it is read again.
+    Rows are read when they are needed, and only the current row is in memory. Every pass reads the source again; a source that can
+    be read only once raises an error then.
 
     Attributes:
-        name: What it is called in messages.
+        name: The name to show in messages.
     """
 
     def __init__(self, read: Callable[[], Iterable[Record]], name: str = "data") -> None:
-        """Take a source.
+        """Creates data from a source.
 
         Args:
-            read: Gives its records from the beginning, each time it is called.
-            name: What it is called in messages.
+            read: Returns the records from the start, each time it is called.
+            name: The name to show in messages.
         """
         self.name = name
         self._read = read
 
     @classmethod
     def from_rows(cls, rows: Iterable[Any], name: str = "data") -> TrainingData:
-        """Take rows in the service's format.
+        """Creates data from rows in the service's formats.
 
         Args:
-            rows: Dictionaries. A list can be read again; an iterator, only once.
-            name: What they are called in messages.
+            rows: Dictionaries. A list can be read again, an iterator only once.
+            name: The name to show in messages.
         """
         if isinstance(rows, TrainingData):
             return rows
-        source: Iterable[Any] = _Once(rows, name) if isinstance(rows, Iterator) else rows
-        return cls(lambda: _records(source, name), name)
+        source: Iterable[Any] = _OneTimeIterable(rows, name) if isinstance(rows, Iterator) else rows
+        return cls(lambda: _records_of(source, name), name)
 
     def records(self) -> Iterator[Record]:
-        """Give everything that the source holds: rows, and refusals in their place."""
+        """Yields all records of the source: rows, and refusals in their place."""
         return iter(self._read())
 
     def __iter__(self) -> Iterator[Row]:
-        """Give the rows.
+        """Yields the rows.
 
         Raises:
-            ConversionError: At the end, when something in the source could not become a row.
+            ConversionError: At the end, if records could not be converted to rows.
         """
         issues: list[Issue] = []
         counts: dict[str, int] = {}
@@ -73,69 +73,70 @@ class TrainingData:
                 yield record.row
             elif not record.skipped:
                 counts[record.code] = counts.get(record.code, 0) + 1
-                if len(issues) < _LISTED:
+                if len(issues) < _MAX_ISSUES:
                     issues.append(issue_of(record))
         if counts:
-            message = f"{sum(counts.values()):,} records of {self.name} cannot become rows: {issue_summary(issues, counts)}"
+            count, summary = sum(counts.values()), issue_summary(issues, counts)
+            message = f"{count:,} records of {self.name} cannot be converted to rows: {summary}"
             raise ConversionError(message, issues=issues, issue_counts=counts)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
     def map(self, change: Callable[[Row], Row | None], *, name: str = "mapped", reason: str | None = None) -> TrainingData:
-        """Change rows.
+        """Changes rows.
 
         Args:
-            change: Given a copy of a row, which it may alter; returns the new row.
-            name: Under which rows that came out different are counted as changed.
-            reason: Under which rows are counted as dropped for which `change` returned None. Without it, None is a fault.
+            change: Called with a copy of a row, which it may alter; returns the new row.
+            name: The name under which changed rows are counted.
+            reason: The reason under which rows are counted as dropped if `change` returns None. Without it, None is an error.
         """
-        return self._then(lambda records: _mapped(records, change, name, reason))
+        return self._apply(lambda records: _map(records, change, name, reason))
 
     def filter(self, keep: Callable[[Row], Any], *, reason: str = "filtered") -> TrainingData:
-        """Leave rows out.
+        """Drops rows.
 
         Args:
-            keep: Given a row; says whether it stays.
-            reason: Under which those left out are counted as dropped.
+            keep: Called with a row; returns whether to keep it.
+            reason: The reason under which dropped rows are counted.
         """
-        return self._then(lambda records: _filtered(records, keep, reason))
+        return self._apply(lambda records: _filter(records, keep, reason))
 
     def dedupe(
         self, on: Literal["example", "prompt"] | Callable[[Row], Any] = "example", *, keep: Literal["first", "last"] = "first"
     ) -> TrainingData:
-        """Leave out rows that were there before; it takes some 20 bytes of memory per row.
+        """Drops duplicates; this takes about 20 bytes of memory per row.
 
         Args:
-            on: What makes rows equal: `example`, all that is trained on (ids of tool calls do not count, blanks do); `prompt`,
-                the system message and the first question; or what a function returns for a row, as a text or number.
-                Equal rows are counted as dropped for `duplicate`; those with the prompt of another row and a different answer
-                for `conflicting_answers`, which the report lists one by one.
-            keep: Which one stays. For `last` the source is read twice.
+            on: What makes rows equal: `example`, all that is trained on (ids of tool calls do not count, white space does);
+                `prompt`, the system message and the first question; or the result of a function of the row, a string or number.
+                Equal rows are counted as dropped for `duplicate`; rows with the prompt of another row and a different answer for
+                `conflicting_answers`, which the report lists.
+            keep: Which of equal rows to keep. For `last` the source is read twice.
         """
         if keep not in ("first", "last"):
             raise ValueError(f"keep {keep!r} is neither first nor last")
         if not callable(on) and on not in ("example", "prompt"):
             raise ValueError(f"on {on!r} is neither example nor prompt, nor a function")
         if keep == "last":
-            return TrainingData(lambda: _deduped(self.records(), on, _last(self.records(), on)), self.name)
-        return self._then(lambda records: _deduped(records, on, None))
+            return TrainingData(lambda: _dedupe(self.records(), on, _last_rows(self.records(), on)), self.name)
+        return self._apply(lambda records: _dedupe(records, on, None))
 
     def split(self, validation: float = 0.05, *, by: By = None, seed: int = 0) -> tuple[TrainingData, TrainingData]:
-        """Divide the rows into those to train on and those to measure with.
+        """Splits the rows into training and validation data.
 
-        The side of a row follows from its group alone: it is the same in every run, and stays the same when rows are added.
+        The side of a row follows from its group: it is the same in every run, and stays the same when rows are added.
 
         Args:
-            validation: The share of groups to measure with.
+            validation: The share of groups in the validation data.
             by: What stays together. None: the conversation or trace that the source names, else the prompt (system message and
-                first question); a row to measure with whose prompt another conversation trains on is left out, and counted as
-                `prompt_in_training`, so that nothing leaks. `prompt`: the prompt. `group`: what the source names. A column, or
-                a function of the row: what they hold.
-            seed: Another number divides differently.
+                first question); a validation row whose prompt is also in the training data is dropped and counted as
+                `prompt_in_training`. `prompt`: the prompt. `group`: what the source names. A column, or a function of the row:
+                its value.
+            seed: Another seed gives another split.
 
         Returns:
-            The rows to train on, and those to measure with. What the source refuses is told with the first.
+            The training data and the validation data. Refusals of the source are in the training data.
 
         Raises:
             DatasetError: When either is read to its end: one of the two is empty, or a row has no group.
@@ -146,35 +147,36 @@ class TrainingData:
         )
 
     def limit(self, rows: int | None = None, *, tokens: int | None = None, tokenizer: Any = None) -> TrainingData:
-        """Stop early. What comes after is not read, and therefore not counted.
+        """Limits the data. Rows after the limit are not read, and therefore not counted.
 
         Args:
-            rows: The most rows.
-            tokens: The most tokens of all rows together: the row that would exceed them is the first one left out.
-            tokenizer: Counts them: a function that gives a text's tokens or their number. Without it they are estimated.
+            rows: The maximum number of rows.
+            tokens: The maximum number of tokens of all rows; the row that would exceed it is not included.
+            tokenizer: A function that returns the tokens of a string or their number. None estimates.
         """
-        return self._then(lambda records: _limited(records, rows, tokens, tokenizer))
+        return self._apply(lambda records: _limit(records, rows, tokens, tokenizer))
 
-    def _then(self, step: Step) -> TrainingData:
+    def _apply(self, step: Step) -> TrainingData:
         return TrainingData(lambda: step(self.records()), self.name)
 
 
 def from_messages(messages: Iterable[Any], *, tools: Sequence[Any] | None = None, name: str = "messages") -> TrainingData:
-    """Take conversations as lists of messages.
+    """Creates data from conversations as lists of messages.
 
     Args:
-        messages: One conversation, or several: dictionaries with `role` and `content`, as the API takes them.
-        tools: The tools that are declared for each of them.
-        name: What they are called in messages of errors.
+        messages: One conversation, or several: dictionaries with `role` and `content`, as in requests.
+        tools: The tools to declare for each of them.
+        name: The name to show in error messages.
     """
     if isinstance(messages, Sequence) and messages and isinstance(messages[0], Mapping) and "role" in messages[0]:
         messages = [messages]
-    source: Iterable[Any] = _Once(messages, name) if isinstance(messages, Iterator) else messages
+    source: Iterable[Any] = _OneTimeIterable(messages, name) if isinstance(messages, Iterator) else messages
 
-    def convert(talk: Any) -> Iterator[Converted]:
-        if not isinstance(talk, list | tuple):
-            raise Unconvertible("messages_not_list", f"a conversation must be a list of messages, not {kind_of(talk)}", "", talk)
-        row: Row = {"messages": list(talk)}
+    def convert(conversation: Any) -> Iterator[Converted]:
+        if not isinstance(conversation, list | tuple):
+            message = f"a conversation must be a list of messages, not {kind_of(conversation)}"
+            raise Unconvertible("messages_not_list", message, "", conversation)
+        row: Row = {"messages": list(conversation)}
         if tools is not None:
             row["tools"] = list(tools)
         yield Converted(row)
@@ -182,8 +184,8 @@ def from_messages(messages: Iterable[Any], *, tools: Sequence[Any] | None = None
     return TrainingData(lambda: examples(source, convert, name), name)
 
 
-class _Once:
-    """An iterator, which says so when it is asked for a second time instead of being found empty."""
+class _OneTimeIterable:
+    """An iterator that raises an error when it is read a second time, instead of being empty."""
 
     def __init__(self, items: Iterator[Any], name: str) -> None:
         self._items: Iterator[Any] | None = items
@@ -192,14 +194,14 @@ class _Once:
     def __iter__(self) -> Iterator[Any]:
         if self._items is None:
             raise DatasetError(
-                f"{self._name} came from an iterator, which can be read only once, and was read already: give a list,"
-                " or TrainingData(read) with a function that begins anew"
+                f"{self._name} is an iterator, which can be read only once, and was already read: pass a list,"
+                " or use TrainingData(read) with a function that returns a new iterator"
             )
         items, self._items = self._items, None
         return items
 
 
-def _records(rows: Iterable[Any], source: str) -> Iterator[Record]:
+def _records_of(rows: Iterable[Any], source: str) -> Iterator[Record]:
     for number, row in enumerate(rows, 1):
         if type(row) is dict:
             yield Example(row, number, source)
@@ -211,18 +213,16 @@ def _records(rows: Iterable[Any], source: str) -> Iterator[Record]:
             yield Refusal("line_not_object", f"a row must be a dictionary, not {kind_of(row)}", number, source, value=row)
 
 
-def _mapped(
-    records: Iterable[Record], change: Callable[[Row], Row | None], name: str, reason: str | None
-) -> Iterator[Record]:  # fmt: skip
+def _map(records: Iterable[Record], change: Callable[[Row], Row | None], name: str, reason: str | None) -> Iterator[Record]:
     for record in records:
         if isinstance(record, Refusal):
             yield record
             continue
-        row = _told(record, change, copy_json(record.row))
+        row = _call(record, change, copy_json(record.row))
         if row is None and reason is not None:
-            yield _dropped(record, reason)
+            yield _drop(record, reason)
         elif not isinstance(row, dict):
-            what = "None; name a reason= if the row is to be dropped" if row is None else f"{kind_of(row)} instead of a row"
+            what = "None; pass reason= to drop such rows" if row is None else f"{kind_of(row)} instead of a row"
             yield Refusal("map_not_row", f"map returned {what}", record.number, record.source)
         elif row != record.row:
             yield record._replace(row=row, changed=(*record.changed, name))
@@ -230,80 +230,81 @@ def _mapped(
             yield record
 
 
-def _filtered(records: Iterable[Record], keep: Callable[[Row], Any], reason: str) -> Iterator[Record]:
+def _filter(records: Iterable[Record], keep: Callable[[Row], Any], reason: str) -> Iterator[Record]:
     for record in records:
-        yield record if isinstance(record, Refusal) or _told(record, keep, record.row) else _dropped(record, reason)
+        yield record if isinstance(record, Refusal) or _call(record, keep, record.row) else _drop(record, reason)
 
 
-def _deduped(records: Iterable[Record], on: Any, last: Digests | None) -> Iterator[Record]:
-    seen = Digests(8 if on == "prompt" else 0)
+def _dedupe(records: Iterable[Record], on: Any, last_rows: Digests | None) -> Iterator[Record]:
+    rows = Digests(8 if on == "prompt" else 0)
     for number, record in enumerate(records):
         if isinstance(record, Refusal):
             yield record
             continue
-        key, said = _keys(record, on)
-        if last is None:
-            before = seen.put(key, said)
-            if before is None:
+        key, content = _keys_of(record, on)
+        if last_rows is None:
+            other_content = rows.put(key, content)
+            if other_content is None:
                 yield record
                 continue
         else:
-            stays = last.put(key) or b""
-            if stays[:8] == number.to_bytes(8, "big"):
+            last = last_rows.put(key) or b""
+            if last[:8] == number.to_bytes(8, "big"):
                 yield record
                 continue
-            before = stays[8:]
-        conflict = before != said
-        message = "another row asks the same and answers differently" if conflict else ""
-        code = "conflicting_answers" if conflict else "duplicate"
-        yield Refusal(code, message, record.number, record.source, skipped=True)
+            other_content = last[8:]
+        if other_content == content:
+            yield _drop(record, "duplicate")
+        else:
+            message = "another row has the same prompt and a different answer"
+            yield Refusal("conflicting_answers", message, record.number, record.source, skipped=True)
 
 
-def _last(records: Iterable[Record], on: Any) -> Digests:
-    """Find the last of all rows that are equal."""
-    last = Digests(16 if on == "prompt" else 8)
+def _last_rows(records: Iterable[Record], on: Any) -> Digests:
+    """Returns the number of the last of all equal rows."""
+    rows = Digests(16 if on == "prompt" else 8)
     for number, record in enumerate(records):
         if isinstance(record, Example):
-            key, said = _keys(record, on)
-            last.set(key, number.to_bytes(8, "big") + said)
-    return last
+            key, content = _keys_of(record, on)
+            rows.set(key, number.to_bytes(8, "big") + content)
+    return rows
 
 
-def _keys(record: Example, on: Any) -> tuple[bytes, bytes]:
-    """What makes a row equal to another, and for prompts, what it says."""
+def _keys_of(record: Example, on: Any) -> tuple[bytes, bytes]:
+    """Returns what makes a row equal to another, and for prompts, the content of the row."""
     if on == "example":
         return digest(canonical(record.row)), b""
     if on == "prompt":
         return digest(prompt_of(record.row)), digest(canonical(record.row), 8)
-    found = _told(record, on, record.row)
-    return digest(found if isinstance(found, str | bytes) else repr(found)), b""
+    key = _call(record, on, record.row)
+    return digest(key if isinstance(key, str | bytes) else repr(key)), b""
 
 
-def _limited(records: Iterable[Record], rows: int | None, tokens: int | None, tokenizer: Any) -> Iterator[Record]:
+def _limit(records: Iterable[Record], max_rows: int | None, max_tokens: int | None, tokenizer: Any) -> Iterator[Record]:
     count = token_counter(tokenizer)
-    taken = spent = 0
-    if rows is not None and rows <= 0:
+    rows = tokens = 0
+    if max_rows is not None and max_rows <= 0:
         return
     for record in records:
         if isinstance(record, Example):
-            if tokens is not None:
-                spent += count(record.row)
-                if spent > tokens:
+            if max_tokens is not None:
+                tokens += count(record.row)
+                if tokens > max_tokens:
                     return
-            taken += 1
+            rows += 1
         yield record
-        if taken == rows:
+        if rows == max_rows:
             return
 
 
-def _dropped(record: Example, reason: str) -> Refusal:
+def _drop(record: Example, reason: str) -> Refusal:
     return Refusal(reason, "", record.number, record.source, skipped=True)
 
 
-def _told(record: Example, ask: Callable[[Row], Any], row: Row) -> Any:
-    """Ask a function of the user's; what it raises names the row."""
+def _call(record: Example, function: Callable[[Row], Any], row: Row) -> Any:
+    """Calls a function of the user; its errors name the row."""
     try:
-        return ask(row)
-    except Exception as problem:
-        problem.add_note(f"at {location_of(record)}")
+        return function(row)
+    except Exception as error:
+        error.add_note(f"at {location_of(record)}")
         raise

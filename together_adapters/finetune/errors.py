@@ -1,14 +1,14 @@
-"""The errors of training data, below `DatasetError`; catching `ValueError` catches them all.
+"""Errors of training data, all below `DatasetError`, which is a `ValueError`.
 
     DatasetError
     |-- SchemaDetectionError     no schema fits the source, or several do
-    |-- ConversionError          records of a source cannot become rows
-    |-- InvalidDatasetError      rows have faults (in `together_adapters.errors`; also a `FileTypeError`)
-    |-- FileTooLargeError        the file is larger than the service takes
+    |-- ConversionError          records of a source cannot be converted to rows
+    |-- InvalidDatasetError      rows are invalid (in `together_adapters.errors`; also a `FileTypeError`)
+    |-- FileTooLargeError        the file is larger than the service accepts
     |-- MethodMismatchError      the data does not train with the method
     `-- RemoteValidationError    the service found an error in an uploaded file (in `together_adapters.errors`)
 
-Their texts show the first faults with row and path, and how often each kind was found.
+Their messages show the first issues with row and path, and the number of issues of each code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
-from together_adapters.finetune.issues import RULES, Issue, issue_with_source
+from together_adapters.finetune.issues import RULES, Issue, issue_with_source, sorted_counts
 from together_adapters.finetune.records import Record, Refusal
 from together_adapters.finetune.redaction import excerpt
 
@@ -26,7 +26,7 @@ MAX_ISSUES_SHOWN = 5
 
 
 class SchemaDetectionError(DatasetError):
-    """It cannot be told which schema a source has.
+    """The schema of a source cannot be detected.
 
     Attributes:
         candidates: The schemas that fit; none, or more than one.
@@ -36,12 +36,12 @@ class SchemaDetectionError(DatasetError):
 
 
 class ConversionError(DatasetError):
-    """Records of a source cannot become rows. Nothing was written.
+    """Records of a source cannot be converted to rows. Nothing was written.
 
     Attributes:
-        issues: What is wrong, record by record, up to a limit.
-        issue_counts: How often each code was found.
-        report: What was found in all rows, where the source was read to its end.
+        issues: The issues of records, up to a limit.
+        issue_counts: The number of issues by code.
+        report: The report on all rows, if the source was read to its end.
     """
 
     issues: Sequence[Issue] = ()
@@ -50,11 +50,11 @@ class ConversionError(DatasetError):
 
 
 class FileTooLargeError(DatasetError):
-    """A file is larger than is allowed.
+    """A file is too large.
 
     Attributes:
-        size: Bytes that it has, or had when writing was given up.
-        limit: Bytes that are allowed.
+        size: Its size in bytes, or the size at which writing stopped.
+        limit: The maximum size.
     """
 
     size: int = 0
@@ -62,35 +62,35 @@ class FileTooLargeError(DatasetError):
 
 
 class MethodMismatchError(InvalidDatasetError):
-    """The data does not train with the method: preferences need `dpo`, everything else `sft`."""
+    """The data does not train with the method: preferences need `dpo`, all other formats `sft`."""
 
 
 def issue_summary(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
-    """Return faults as an error's text lists them: how many of each kind, then the first ones of all kinds.
+    """Returns issues as text for a message: the number of each code, then the first issues of each code.
 
     Args:
-        issues: The faults that are known in full, in their order.
-        counts: How often each code was found.
+        issues: The listed issues, in their order.
+        counts: The number of issues by code.
     """
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    firsts = first_of_each(issues)
-    listed = "".join(f"\n  {issue.code}: {issue_with_source(issue)}" for issue in firsts[:MAX_ISSUES_SHOWN])
-    more = sum(counts.values()) - min(len(firsts), MAX_ISSUES_SHOWN)
-    return ", ".join(f"{code} {count:,}" for code, count in ranked) + listed + (f"\n  and {more:,} more" if more > 0 else "")
+    shown_issues = first_of_each(issues)[:MAX_ISSUES_SHOWN]
+    lines = [", ".join(f"{code} {count:,}" for code, count in sorted_counts(counts))]
+    lines += [f"{issue.code}: {issue_with_source(issue)}" for issue in shown_issues]
+    rest = sum(counts.values()) - len(shown_issues)
+    return "\n  ".join(lines + ([f"and {rest:,} more"] if rest > 0 else []))
 
 
 def first_of_each(issues: Iterable[Issue]) -> list[Issue]:
-    """Return issues in such an order that one of every kind comes before the second of any kind."""
-    seen: Counter[str] = Counter()
-    ranked = []
+    """Returns issues in an order in which one of every code comes before the second of any code."""
+    counts: Counter[str] = Counter()
+    ranks = []
     for issue in issues:
-        ranked.append((seen[issue.code], issue))
-        seen[issue.code] += 1
-    return [issue for _, issue in sorted(ranked, key=lambda pair: pair[0])]
+        ranks.append((counts[issue.code], issue))
+        counts[issue.code] += 1
+    return [issue for _, issue in sorted(ranks, key=lambda pair: pair[0])]
 
 
 def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
-    """Return a refusal as an issue. One that is expected is no error."""
+    """Returns a refusal as an issue: a warning if it was expected, else an error."""
     rule = RULES.get(refusal.code)
     return Issue(
         code=refusal.code,
@@ -105,5 +105,5 @@ def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
 
 
 def location_of(record: Record) -> str:
-    """Return where a record comes from, in one word."""
+    """Returns the source and number of a record, for messages."""
     return f"{record.source}:{record.number}" if record.source else f"row {record.number}"

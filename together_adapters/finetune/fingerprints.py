@@ -1,4 +1,4 @@
-"""What two rows have in common when they teach the same: their trained content in one form, their prompt, and digests of both."""
+"""Digests of rows: rows that train the same have the same digest; so have prompts that ask the same."""
 
 from __future__ import annotations
 
@@ -22,182 +22,182 @@ _COLUMNS: Final = (
     "non_preferred_output",
     "weight",
 )
-_TALKS: Final = frozenset({"messages", "preferred_output", "non_preferred_output"})
+_MESSAGE_COLUMNS: Final = frozenset({"messages", "preferred_output", "non_preferred_output"})
 
 
 def canonical(row: Row) -> bytes:
-    """Return what a row trains, so that two rows that train the same give the same bytes.
+    """Returns the same bytes for rows that train the same.
 
-    Ids of tool calls are numbered anew; nulls, columns that are not trained on, and the order of keys make no difference.
-    Blanks within texts do.
+    Ids of tool calls are numbered; nulls, columns that are not trained on, and the order of keys make no difference. White space in
+    texts does.
 
     Args:
         row: A row in one of the service's formats.
     """
     try:
-        return _encoded(_parts(row))
+        return _encode(_canonical_columns(row))
     except RecursionError:  # such a row cannot be written either
         return b"too deep"
 
 
-def _parts(row: Row) -> Any:
+def _canonical_columns(row: Row) -> Any:
     ids: dict[Any, int] = {}
-    parts: list[Any] = []
+    columns: list[Any] = []
     for column in _COLUMNS:
         value = row.get(column)
         if value is None:
             continue
-        if column in _TALKS:
-            value = _talk(value, ids)
+        if column in _MESSAGE_COLUMNS:
+            value = _canonical_messages(value, ids)
         elif column == "input" and isinstance(value, dict):
-            value = [_talk(value.get("messages"), ids), _sorted(value.get("tools"))]
+            value = [_canonical_messages(value.get("messages"), ids), _sort_keys(value.get("tools"))]
         elif column == "tools":
-            value = _sorted(value)
+            value = _sort_keys(value)
         else:
-            value = _content(value)
-        parts.append((column, value))
-    return parts if parts else _sorted(row)
+            value = _canonical_content(value)
+        columns.append((column, value))
+    return columns if columns else _sort_keys(row)
 
 
 def prompt_of(row: Row) -> str:
-    """Return what a row asks: its system message and first question; small differences of blanks, case and Unicode form are lost.
+    """Returns the system message and first question of a row, without differences of white space, case and Unicode form.
 
     Args:
-        row: A row in one of the service's formats. What is of none of them is all prompt.
+        row: A row in one of the service's formats. Other rows are returned as a whole.
     """
-    given = row.get("input")
-    talk = row.get("messages") if "messages" in row else given.get("messages") if isinstance(given, dict) else None
-    if isinstance(talk, list):
-        asked = _asked(talk)
+    prompt = row.get("input")
+    messages = row.get("messages") if "messages" in row else prompt.get("messages") if isinstance(prompt, dict) else None
+    if isinstance(messages, list):
+        texts = _prompt_texts(messages)
     else:
         value = row.get("prompt", row.get("text"))
-        asked = [_text(value)] if value is not None else [canonical(row).decode("utf-8", "replace")]
-    return " ".join(normalize("NFC", " ".join(asked)).casefold().split())
+        texts = [_text_of(value)] if value is not None else [canonical(row).decode("utf-8", "replace")]
+    return " ".join(normalize("NFC", " ".join(texts)).casefold().split())
 
 
 def digest(data: bytes | str, size: int = 16) -> bytes:
-    """Return a checksum that is the same on every machine and in every process."""
+    """Returns the digest of bytes or of a text."""
     return blake2b(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, digest_size=size).digest()
 
 
 class Digests:
-    """A table of digests that needs little more memory than they have bytes, for rows by the hundred million.
+    """A set of digests that needs little more memory than they have bytes, for hundreds of millions of rows.
 
-    Digests with the same two first bytes lie behind each other in one array, which is short enough to be searched.
+    Digests with the same first two bytes are stored in one array, which is short enough to be searched.
 
     Args:
-        extra: Bytes to be kept with each.
+        value_size: The number of bytes of a value that is stored with each digest.
     """
 
-    def __init__(self, extra: int = 0) -> None:
-        self._shelves: dict[bytes, bytearray] = {}
-        self._extra = extra
+    def __init__(self, value_size: int = 0) -> None:
+        self._buckets: dict[bytes, bytearray] = {}
+        self._value_size = value_size
 
     def put(self, key: bytes, value: bytes = b"") -> bytes | None:
-        """Keep a digest unless it is there already; return None, or what is kept with the one that is there."""
-        shelf = self._shelves.setdefault(key[:2], bytearray())
-        place = self._find(shelf, key[2:])
-        if place is None:
-            shelf += key[2:] + value
+        """Adds a digest and returns None; if it is already there, returns its value."""
+        bucket = self._buckets.setdefault(key[:2], bytearray())
+        index = self._find(bucket, key[2:])
+        if index is None:
+            bucket += key[2:] + value
             return None
-        return bytes(shelf[place + len(key) - 2 :][: self._extra])
+        return bytes(bucket[index + len(key) - 2 :][: self._value_size])
 
     def set(self, key: bytes, value: bytes) -> None:
-        """Keep a digest with this value, whatever was kept with it."""
+        """Adds a digest or replaces its value."""
         if self.put(key, value) is not None:
-            shelf = self._shelves[key[:2]]
-            place = (self._find(shelf, key[2:]) or 0) + len(key) - 2
-            shelf[place : place + self._extra] = value
+            bucket = self._buckets[key[:2]]
+            index = (self._find(bucket, key[2:]) or 0) + len(key) - 2
+            bucket[index : index + self._value_size] = value
 
     def __contains__(self, key: bytes) -> bool:
-        return key[:2] in self._shelves and self._find(self._shelves[key[:2]], key[2:]) is not None
+        return key[:2] in self._buckets and self._find(self._buckets[key[:2]], key[2:]) is not None
 
-    def _find(self, shelf: bytearray, key: bytes) -> int | None:
-        step = len(key) + self._extra
-        place = shelf.find(key)
-        while place > 0 and place % step:
-            place = shelf.find(key, place + 1)
-        return None if place < 0 else place
-
-
-def _talk(messages: Any, ids: dict[Any, int]) -> Any:
-    return [_message(message, ids) for message in messages] if isinstance(messages, list) else _sorted(messages)
+    def _find(self, bucket: bytearray, key: bytes) -> int | None:
+        step = len(key) + self._value_size
+        index = bucket.find(key)
+        while index > 0 and index % step:
+            index = bucket.find(key, index + 1)
+        return None if index < 0 else index
 
 
-def _message(message: Any, ids: dict[Any, int]) -> Any:
+def _canonical_messages(messages: Any, ids: dict[Any, int]) -> Any:
+    return [_canonical_message(message, ids) for message in messages] if isinstance(messages, list) else _sort_keys(messages)
+
+
+def _canonical_message(message: Any, ids: dict[Any, int]) -> Any:
     if not isinstance(message, dict):
         return message
     role, content = message.get("role"), message.get("content")
     if message.keys() == {"role", "content"} and type(content) is str:
         return (role if role != "developer" else "system", content)
-    kept: dict[str, Any] = {"role": role if role != "developer" else "system", "content": _content(content)}
+    result: dict[str, Any] = {"role": role if role != "developer" else "system", "content": _canonical_content(content)}
     for key in sorted(message.keys() - {"role", "content", "tool_call_id", "tool_calls", "id"}):
         if message[key] is not None:
-            kept["reasoning" if key == "reasoning_content" else key] = _sorted(message[key])
+            result["reasoning" if key == "reasoning_content" else key] = _sort_keys(message[key])
     calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:
-        kept["tool_calls"] = [_call(call, ids) for call in calls]
-    if isinstance(name := message.get("tool_call_id"), str):
-        kept["tool_call_id"] = ids.setdefault(name, len(ids))
-    return (kept["role"], kept["content"]) if len(kept) == 2 else kept
+        result["tool_calls"] = [_canonical_call(call, ids) for call in calls]
+    if isinstance(call_id := message.get("tool_call_id"), str):
+        result["tool_call_id"] = ids.setdefault(call_id, len(ids))
+    return (result["role"], result["content"]) if len(result) == 2 else result
 
 
-def _call(call: Any, ids: dict[Any, int]) -> Any:
+def _canonical_call(call: Any, ids: dict[Any, int]) -> Any:
     if not isinstance(call, dict):
         return call
-    name, function = call.get("id"), call.get("function")
-    number = ids.setdefault(name, len(ids)) if isinstance(name, str) else None
+    call_id, function = call.get("id"), call.get("function")
+    number = ids.setdefault(call_id, len(ids)) if isinstance(call_id, str) else None
     if isinstance(function, dict):
         return number, function.get("name"), function.get("arguments")
     return number, function
 
 
-def _content(content: Any) -> Any:
-    """A content of one text part is the same as that text."""
+def _canonical_content(content: Any) -> Any:
+    """A content of one text part equals its text."""
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict) and content[0].get("type") == "text":
         return content[0].get("text")
-    return content if isinstance(content, str) else _sorted(content)
+    return content if isinstance(content, str) else _sort_keys(content)
 
 
-def _sorted(value: Any) -> Any:
+def _sort_keys(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value, key=str) if value[key] is not None}
-    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _sort_keys(value[key]) for key in sorted(value, key=str) if value[key] is not None}
+    return [_sort_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _encoded(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     try:
         return to_json(value, inf_nan_mode="constants", serialize_unknown=True)
-    except ValueError:  # half of a surrogate pair, or what is no JSON at all
+    except ValueError:  # half of a surrogate pair, or not JSON
         return json.dumps(value, default=repr).encode()
 
 
-def _asked(talk: list[Any]) -> list[str]:
-    """The texts of all messages up to the answer to the first question, however they are divided."""
+def _prompt_texts(messages: list[Any]) -> list[str]:
+    """Returns the texts of all system and user messages before the answer to the first question."""
     texts: list[str] = []
-    asked = False
-    for message in talk:
+    has_question = False
+    for message in messages:
         role = message.get("role") if isinstance(message, dict) else None
-        if role == "assistant" and asked:
+        if role == "assistant" and has_question:
             break
-        asked = asked or role == "user"
+        has_question = has_question or role == "user"
         if role in ("system", "developer", "user"):
-            texts.append(_text(message.get("content")))
+            texts.append(_text_of(message.get("content")))
     return texts
 
 
-def _text(content: Any) -> str:
+def _text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         return "" if content is None else str(content)
     return " ".join(
         part if isinstance(part, str)
-        else str(part.get("text") if part.get("type") == "text" else _url(part)) if isinstance(part, dict) else ""
+        else str(part.get("text") if part.get("type") == "text" else _url_of(part)) if isinstance(part, dict) else ""
         for part in content
     )  # fmt: skip
 
 
-def _url(part: dict[str, Any]) -> Any:
+def _url_of(part: dict[str, Any]) -> Any:
     image = part.get("image_url")
     return image.get("url") if isinstance(image, dict) else image

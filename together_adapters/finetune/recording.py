@@ -1,7 +1,7 @@
-"""The file in which recorders keep live calls: one row in a line, each written at once, for nobody else's eyes.
+"""Files of recorded calls: one row per line, each written at once, readable by the owner only.
 
-A line is a row in the service's format, with one more column, `trace_id`, that says which calls belong together. Nothing else of a
-call is kept: no parameters, no headers, no key.
+A line is a row in the service's format with one more column, `trace_id`, that groups calls. Nothing else of a call is stored: no
+parameters, no headers, no key.
 """
 
 from __future__ import annotations
@@ -22,28 +22,26 @@ from together_adapters.finetune.records import Example, Record, Refusal, Row, Un
 from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 TRACE: Final = "trace_id"
-
-
-_THREADS: Final = ("thread_id", "conversation_id", "session_id")
+_THREAD_KEYS: Final = ("thread_id", "conversation_id", "session_id")
 _MODE: Final = 0o600
 MAX_OPEN_CALLS: Final = 10_000
 
 
 class RecordingFile:
-    """A file of recorded calls, and what became of every call.
+    """A file of recorded calls, and counts of what became of every call.
 
-    It is opened for each line and closed again, so processes may share it, and it may be moved away at any time. A program that is
-    killed loses at most the line that it was writing; the next line, whoever writes it, begins anew.
+    The file is opened for each line and closed again, so processes may share it, and it may be moved at any time. A program that
+    is killed loses at most the line it was writing; the next line starts on a new line.
 
     Attributes:
-        path: Where it is.
-        counts: How many calls were `written`, and how many were not because they `failed`, were `cancelled`, came to no end
-            (`unfinished`), hold what no row can (`refused`) or could not be written (`lost`).
+        path: The file.
+        counts: How many calls were `written`, and how many were not because they `failed`, were `cancelled`, did not end
+            (`unfinished`), cannot be converted to a row (`refused`) or could not be written (`lost`).
         refusals: Why the last hundred calls were refused.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Make the file if it is not there; what is in it stays.
+        """Creates the file if it does not exist.
 
         Raises:
             OSError: It cannot be written.
@@ -55,7 +53,7 @@ class RecordingFile:
         os.close(self._open())
 
     def write(self, row: Row, trace: str | None) -> None:
-        """Add a row.
+        """Writes a row.
 
         Raises:
             OSError: It could not be written.
@@ -65,23 +63,23 @@ class RecordingFile:
         with self._lock:
             descriptor = self._open()
             try:
-                _put(descriptor, b"\n" + line if _ends_within_a_line(descriptor) else line)
+                _write(descriptor, b"\n" + line if _ends_within_line(descriptor) else line)
             finally:
                 os.close(descriptor)
             self.counts["written"] += 1
 
     def count(self, what: str) -> None:
-        """Count a call that was not written."""
+        """Counts a call that was not written."""
         with self._lock:
             self.counts[what] += 1
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Count a call as refused when it cannot become a row, and as lost when it cannot be written, which is raised on."""
+        """Counts a call as refused if it cannot be converted to a row, or as lost if it cannot be written, and then raises."""
         try:
             yield
-        except Unconvertible as refused:
-            self.refusals.append(refused)
+        except Unconvertible as error:
+            self.refusals.append(error)
             self.count("refused")
         except Exception:
             self.count("lost")
@@ -96,7 +94,7 @@ class RecordingFile:
 
 
 class OpenCall(NamedTuple):
-    """A call that has no answer yet."""
+    """A call without a response so far."""
 
     messages: Sequence[Any]
     tools: Sequence[Any]
@@ -104,7 +102,7 @@ class OpenCall(NamedTuple):
 
 
 class CallRecording:
-    """The calls of a recorder: those that are open, by a key of the framework's, and the file of those that were answered."""
+    """The calls of a recorder: open calls by the framework's key, and the file of completed calls."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.file = RecordingFile(path)
@@ -112,24 +110,24 @@ class CallRecording:
         self._numbers = count(1)
 
     def begin(self, key: Any, messages: Sequence[Any], tools: Sequence[Any], trace: str | None) -> None:
-        """Remember a call. When too many are open, the oldest counts as cancelled: frameworks do not report all that end."""
+        """Adds an open call. If there are too many, the oldest counts as cancelled, as frameworks do not report the end of every call."""
         self.calls[key] = OpenCall([*messages], tools, trace)
         if len(self.calls) > MAX_OPEN_CALLS:
             self.end(next(iter(self.calls)), "cancelled")
 
     def write(self, trace: str | None, row: Callable[[int], Row]) -> None:
-        """Write the row of an answered call, which is made for its number; one that cannot be made is counted as refused."""
+        """Writes the row of a completed call, built from its number; counts the call as refused if that fails."""
         with self.file.refusing():
             self.file.write(row(next(self._numbers)), trace)
 
     def end(self, key: Any, outcome: str) -> None:
-        """Count an open call that has no answer to write."""
+        """Removes an open call without a response and counts it."""
         if self.calls.pop(key, None) is not None:
             self.file.count(outcome)
 
 
 class RecorderBase:
-    """What the recorders of both frameworks offer: the counts and the data of their `CallRecording`."""
+    """The public properties of the recorders of both frameworks: counts and data of their `CallRecording`."""
 
     _recording: CallRecording
 
@@ -138,7 +136,7 @@ class RecorderBase:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many calls were `written`, `failed`, `cancelled`, `unfinished` or `refused`; those still open are `open`."""
+        """The number of calls that were `written`, `failed`, `cancelled`, `unfinished` or `refused`, and of `open` ones."""
         return self._recording.file.counts + Counter(open=len(self._recording.calls))
 
     @property
@@ -147,25 +145,25 @@ class RecorderBase:
         return list(self._recording.file.refusals)
 
     def data(self, *, collapse_prefixes: bool = True) -> TrainingData:
-        """Return what was recorded so far.
+        """Returns the calls recorded so far.
 
         Args:
-            collapse_prefixes: Whether calls whose conversation a later one of the same run continues are left out.
+            collapse_prefixes: Whether to drop calls whose conversation a later call of the same run continues.
         """
         return read_recording(self._recording.file.path, collapse_prefixes=collapse_prefixes)
 
 
-def thread_of(*described: Mapping[str, Any] | None) -> str | None:
-    """Return the id of the conversation that a call belongs to, where its metadata names one."""
-    return next((str(one[key]) for one in described if one for key in _THREADS if one.get(key)), None)
+def thread_of(*metadata: Mapping[str, Any] | None) -> str | None:
+    """Returns the id of the conversation of a call, if its metadata has one."""
+    return next((str(values[key]) for values in metadata if values for key in _THREAD_KEYS if values.get(key)), None)
 
 
 def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
-    """Read a file of recorded calls.
+    """Reads a file of recorded calls.
 
     Args:
         path: The file.
-        collapse_prefixes: Whether calls whose conversation a later one of the same trace continues are left out.
+        collapse_prefixes: Whether to drop calls whose conversation a later call of the same trace continues.
 
     Returns:
         Its rows, grouped by trace.
@@ -173,38 +171,37 @@ def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = Tr
     name = Path(path).name
 
     def read() -> Iterator[Record]:
-        return _lines(Path(path), name)
+        return _read_lines(Path(path), name)
 
     return TrainingData(drop_prefixes(read) if collapse_prefixes else read, name)
 
 
-def _lines(path: Path, name: str) -> Iterator[Record]:
+def _read_lines(path: Path, name: str) -> Iterator[Record]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
                 row = from_json(line)
-            except ValueError as problem:
-                yield Refusal(
-                    "json_syntax", f"the line is not whole: {problem}", number, name, value=line[:80].decode(errors="replace")
-                )
+            except ValueError as error:
+                excerpt = line[:80].decode(errors="replace")
+                yield Refusal("json_syntax", f"the line is incomplete: {error}", number, name, value=excerpt)
                 continue
             if not isinstance(row, dict):
-                yield Refusal("line_not_object", "a line must be one JSON object", number, name)
+                yield Refusal("line_not_object", "a line must be a JSON object", number, name)
                 continue
             yield Example(row, number, name, row.pop(TRACE, None))
 
 
-def _put(descriptor: int, line: bytes) -> None:
-    """Write a line with one call, which the system does not divide unless the disk is full or the program is killed."""
+def _write(descriptor: int, line: bytes) -> None:
+    """Writes a line with one call, which the system does not divide unless the disk is full or the program is killed."""
     rest = memoryview(line)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _ends_within_a_line(descriptor: int) -> bool:
-    """Whether the last line was not written to its end: its program was killed, or is writing it now, which leaves a blank line."""
+def _ends_within_line(descriptor: int) -> bool:
+    """Whether the last line is incomplete: its program was killed, or is writing it now, which leaves a blank line."""
     if not os.lseek(descriptor, 0, os.SEEK_END):
         return False
     os.lseek(descriptor, -1, os.SEEK_END)

@@ -1,7 +1,6 @@
-"""What every source gives: rows in the service's form, each with where it comes from, and what could not become one.
+"""What a source yields: rows in the service's formats with their origin, and records that cannot be converted.
 
-A source is read as a stream of `Example` and `Refusal`. Both are counted by whoever takes them, so that nothing gets lost between a
-source and a file.
+A source is a stream of `Example` and `Refusal`. Its consumer counts both, so that every record of a source is accounted for.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 Row: TypeAlias = dict[str, Any]
-"""A row in one of the service's formats, as plain JSON values."""
+"""A row in one of the service's formats, as JSON values."""
 
 
 class Example(NamedTuple):
-    """One row for training.
+    """A row for training.
 
     Attributes:
         row: The row, in one of the service's formats.
-        number: Its place in the source, from 1. Several rows may come from one place.
+        number: The number of its record in the source, from 1. A record may have several rows.
         source: The file or object it comes from.
-        group: What must stay on one side of a split: a conversation's or a trace's id. None leaves it to the prompt.
-        changed: The codes of what was altered on the way, in order.
+        group: What must stay together in a split: the id of a conversation or trace. None groups by prompt.
+        changed: The codes of changes to it, in order.
     """
 
     row: Row
@@ -32,17 +31,17 @@ class Example(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Something in a source that cannot become a row, and why.
+    """A record that cannot be converted to a row.
 
     Attributes:
         code: A stable code, one of those in `issues.RULES`.
         message: What is wrong.
-        number: Its place in the source, from 1.
-        source: The file or object it is in.
-        path: Where within it, as `messages[3].content[0]`.
-        value: What stands there, for an excerpt.
-        skipped: Whether leaving it out is right and expected: a call that failed, a span that has no answer yet. It is counted as
-            dropped, and is no error.
+        number: Its number in the source, from 1.
+        source: The file or object it comes from.
+        path: The path of the value in the record, as `messages[3].content[0]`.
+        value: The value, for an excerpt.
+        skipped: Whether it is expected: a call that failed, or a span without an answer. It is then counted as dropped, and is no
+            error.
     """
 
     code: str
@@ -55,15 +54,19 @@ class Refusal(NamedTuple):
 
 
 class Unconvertible(Exception):
-    """A record cannot become a row."""
+    """Raised by converters for a record that cannot be converted to a row."""
 
     def __init__(self, code: str, message: str, path: str = "", value: Any = "", *, skipped: bool = False) -> None:
         super().__init__(message)
         self.code, self.message, self.path, self.value, self.skipped = code, message, path, value, skipped
 
+    def refusal(self, number: int, source: str | None = None) -> Refusal:
+        """Returns the refusal of the record."""
+        return Refusal(self.code, self.message, number, source, self.path, self.value, self.skipped)
+
 
 class Converted(NamedTuple):
-    """A row that a converter made, before its place in the source is known."""
+    """A row of a converter, which does not know its record's number."""
 
     row: Row
     group: str | None = None
@@ -72,23 +75,21 @@ class Converted(NamedTuple):
 
 Record: TypeAlias = Example | Refusal
 Convert: TypeAlias = Callable[[Any], Iterable[Converted]]
-"""Turns one record of a source into rows; raises `Unconvertible` for one that cannot become any."""
+"""Converts a record of a source to rows; raises `Unconvertible` if it cannot."""
 
 
 def examples(records: Iterable[Any], convert: Convert, source: str | None = None, start: int = 1) -> Iterator[Record]:
-    """Convert records one by one: each gives its rows, or its refusal.
+    """Yields the rows or the refusal of each record.
 
     Args:
-        records: What the source holds.
-        convert: Turns one of them into rows.
+        records: The records of the source.
+        convert: Converts one of them to rows.
         source: The name of the source.
         start: The number of the first record.
     """
     for number, record in enumerate(records, start):
         try:
-            for row, group, changed in convert(record):
-                yield Example(row, number, source, group, changed)
-        except Unconvertible as refused:
-            yield Refusal(
-                refused.code, refused.message, number, source, refused.path, refused.value, refused.skipped
-            )  # fmt: skip
+            for row, group, changes in convert(record):
+                yield Example(row, number, source, group, changes)
+        except Unconvertible as error:
+            yield error.refusal(number, source)

@@ -1,4 +1,4 @@
-"""A value as a report may show it: short, on one line, with anything that looks like a key blotted out."""
+"""Excerpts of values for reports: short, on one line, without anything that looks like a key."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _SECRET: Final = re.compile(
 
 
 def excerpt(value: Any) -> str:
-    """Return the beginning of a value, of any kind and size."""
+    """Returns the start of a value, which may have any type and size."""
     if isinstance(value, bytes):
         value = value[: LENGTH * 8].decode("utf-8", "replace")
     if not isinstance(value, str):
-        value = _shape(value)
-    # Long enough a piece is looked at that a key cannot be cut so short that it is no longer known as one.
+        value = _describe(value)
+    # The text is redacted before it is shortened, so that no key is cut too short to be recognized.
     text = " ".join(_SECRET.sub("[redacted]", value[: LENGTH * 8]).encode("utf-8", "replace").decode().split())
     return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
 
 
-def _shape(value: Any) -> str:
-    """A value that is no text: numbers as they are, others by their kind, since they may be large or deep."""
+def _describe(value: Any) -> str:
+    """Returns numbers as text and other values by their type, since they may be large or deep."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):

@@ -1,7 +1,7 @@
-"""What the service takes, as facts: formats, keys, limits. A change of them is a new version, which every report names.
+"""The rules of the service as facts: formats, fields, limits. Any change is a new version, which every report names.
 
 Source: the service's documentation of its data formats and the checks of the vendor's SDK 1.5 to 3.1, as of August 2026. Where
-they differ, or let pass what cannot train, the stricter reading was taken, and the severity of each rule can be changed.
+they differ, or accept what cannot train, the stricter reading is used; the severity of each rule can be changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ RULES_VERSION: Final = "together-2026-08"
 
 MAX_FILE_BYTES: Final = int(50.1 * 2**30)
 MAX_LINE_BYTES: Final = 256 * 2**20
-MIN_SAMPLES: Final = 1
 
 FORMATS: Final[dict[str, frozenset[str]]] = {
     "general": frozenset({"text"}),
@@ -20,7 +19,7 @@ FORMATS: Final[dict[str, frozenset[str]]] = {
     "instruction": frozenset({"prompt", "completion"}),
     "preference": frozenset({"input", "preferred_output", "non_preferred_output"}),
 }
-"""Each format by the columns that it needs."""
+"""The required columns of each format."""
 
 OPTIONAL: Final[dict[str, frozenset[str]]] = {
     "general": frozenset({"weight"}),
@@ -33,7 +32,7 @@ METHODS: Final[dict[str, frozenset[str]]] = {
     "sft": frozenset({"general", "conversation", "instruction"}),
     "dpo": frozenset({"preference"}),
 }
-"""Which formats a method trains with."""
+"""The formats that train with each method."""
 
 ROLES: Final = ("system", "user", "assistant", "tool")
 MESSAGE_KEYS: Final = frozenset(

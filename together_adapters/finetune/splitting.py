@@ -1,7 +1,6 @@
-"""Dividing rows into those to train on and those to measure with: by what they are about, not by chance, and without leaks.
+"""Splits rows into training and validation data by their groups, without leakage.
 
-Which side a row belongs to is read from the checksum of its group, so it is the same in every run and on every machine, and does
-not change when rows are added.
+The side of a group follows from its hash: it is the same in every run and on every machine, and stays the same when rows are added.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from together_adapters.finetune.errors import location_of
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.records import Example, Record, Refusal, Row
 
-_WHOLE: Final = 2**64
+_HASHES: Final = 2**64
 By = str | Callable[[Row], Any] | None
 
 
 class Leakage(NamedTuple):
-    """How much of the validation data was seen in training.
+    """The rows of validation data that are also in the training data.
 
     Attributes:
-        exact: Rows of the validation data that are also in the training data.
-        prompt: Rows whose prompt is, with whatever answer; those of `exact` among them.
+        exact: The number of rows that are in the training data as a whole.
+        prompt: The number of rows whose prompt is in the training data, including those of `exact`.
     """
 
     exact: int
@@ -33,11 +32,11 @@ class Leakage(NamedTuple):
 
 
 def leakage(train: Iterable[Row], validation: Iterable[Row]) -> Leakage:
-    """Count the rows of validation data that training data gives away.
+    """Counts the rows of validation data that are also in the training data.
 
     Args:
-        train: Rows to train on.
-        validation: Rows to measure with.
+        train: The training data.
+        validation: The validation data.
     """
     rows, prompts = Digests(), Digests()
     for row in train:
@@ -45,118 +44,118 @@ def leakage(train: Iterable[Row], validation: Iterable[Row]) -> Leakage:
         prompts.put(digest(prompt_of(row)))
     exact = prompt = 0
     for row in validation:
-        same = digest(canonical(row)) in rows
-        exact += same
-        prompt += same or digest(prompt_of(row)) in prompts
+        is_exact = digest(canonical(row)) in rows
+        exact += is_exact
+        prompt += is_exact or digest(prompt_of(row)) in prompts
     return Leakage(exact, prompt)
 
 
 class Splitter:
-    """A division of one source in two."""
+    """Splits one source."""
 
     def __init__(self, read: Callable[[], Iterable[Record]], validation: float, by: By, seed: int) -> None:
         if not 0 < validation < 1:
-            raise ValueError(f"validation is the share of rows to measure with, between 0 and 1; not {validation}")
+            raise ValueError(f"validation must be a share between 0 and 1, not {validation}")
         self._read = read
         self._share = validation
-        self._bound = int(validation * _WHOLE)
+        self._threshold = int(validation * _HASHES)
         self._by = by
         self._salt = f"{seed}\0".encode()
-        self._trained: Digests | None = None
+        self._train_prompts: Digests | None = None
 
     def train(self) -> Iterator[Record]:
-        """Give the records to train on."""
-        trained = Digests()
+        """Yields the training data, and all refusals of the source."""
+        prompts = Digests()
         sides = _Sides()
         for record in self._read():
             if isinstance(record, Refusal):
                 yield record
                 continue
-            group, place = self._place(record)
-            if sides.put(place, place < self._bound):
+            group, hash_value = self._hash_of(record)
+            if sides.add(hash_value, hash_value < self._threshold):
                 continue
             if self._by is None:
-                trained.put(digest(prompt_of(record.row) if record.group is not None else group))
+                prompts.put(digest(prompt_of(record.row) if record.group is not None else group))
             yield record
-        self._trained = trained
-        sides.judge(self._share)
+        self._train_prompts = prompts
+        sides.check(self._share)
 
     def validation(self) -> Iterator[Record]:
-        """Give the records to measure with. What the source refuses, and what was dropped before, is told with the others."""
+        """Yields the validation data."""
         prompts = self._prompts()
         sides = _Sides()
         for record in self._read():
             if isinstance(record, Refusal):
                 continue
-            _, place = self._place(record)
-            if not sides.put(place, place < self._bound):
+            _, hash_value = self._hash_of(record)
+            if not sides.add(hash_value, hash_value < self._threshold):
                 continue
             if prompts is not None and digest(prompt_of(record.row)) in prompts:
                 yield Refusal("prompt_in_training", "", record.number, record.source, skipped=True)
             else:
-                sides.kept += 1
+                sides.validation_rows += 1
                 yield record
-        sides.judge(self._share, measured=True)
+        sides.check(self._share, for_validation=True)
 
     def _prompts(self) -> Digests | None:
-        """What training asks. Only groups that were given can share a prompt across the two sides."""
-        if self._by is None and self._trained is None:
+        """Returns the prompts of the training data. Only groups that the source names can share a prompt across sides."""
+        if self._by is None and self._train_prompts is None:
             for _ in self.train():
                 pass
-        return self._trained if self._by is None else None
+        return self._train_prompts if self._by is None else None
 
-    def _place(self, record: Example) -> tuple[str, int]:
-        """Return the group of a row, and its checksum."""
-        group = self._group(record)
+    def _hash_of(self, record: Example) -> tuple[str, int]:
+        """Returns the group of a row, and its hash."""
+        group = self._group_of(record)
         key = group.encode("utf-8", "surrogatepass")
         return group, int.from_bytes(blake2b(self._salt + key, digest_size=8).digest(), "big")
 
-    def _group(self, record: Example) -> str:
+    def _group_of(self, record: Example) -> str:
         by = self._by
         if by is None:
             return record.group if record.group is not None else prompt_of(record.row)
-        if callable(by):
-            found = by(record.row)
-        elif by == "prompt":
+        if by == "prompt":
             return prompt_of(record.row)
+        if callable(by):
+            group = by(record.row)
         else:
-            found = record.row.get(by, record.group if by == "group" else None)
-        if found is None:
+            group = record.row.get(by, record.group if by == "group" else None)
+        if group is None:
             raise DatasetError(f"{location_of(record)} has no {by if isinstance(by, str) else 'group'} to split by")
-        return str(found)
+        return str(group)
 
 
 class _Sides:
-    """What was seen of both sides in one pass."""
+    """The rows of both sides in one pass."""
 
     def __init__(self) -> None:
-        self.kept = 0
-        self._lowest, self._highest = _WHOLE, -1
-        self._seen = [False, False]
+        self.validation_rows = 0
+        self._min, self._max = _HASHES, -1
+        self._has_rows = [False, False]
 
-    def put(self, place: int, measured: bool) -> bool:
-        self._lowest, self._highest = min(self._lowest, place), max(self._highest, place)
-        self._seen[measured] = True
-        return measured
+    def add(self, hash_value: int, is_validation: bool) -> bool:
+        self._min, self._max = min(self._min, hash_value), max(self._max, hash_value)
+        self._has_rows[is_validation] = True
+        return is_validation
 
-    def judge(self, share: float, *, measured: bool = False) -> None:
-        """Raise where a side is empty: better no split than one that measures nothing."""
-        if all(self._seen):
-            if measured and not self.kept:
+    def check(self, share: float, *, for_validation: bool = False) -> None:
+        """Raises an error if a side is empty."""
+        if all(self._has_rows):
+            if for_validation and not self.validation_rows:
                 raise DatasetError(
-                    "every prompt of the validation data is also asked in training. Split by='prompt' to keep equal prompts"
+                    "every prompt of the validation data is also in the training data. Split by='prompt' to keep equal prompts"
                     " together, or by='group' to accept it"
                 )
             return
-        if self._highest < 0:
+        if self._max < 0:
             raise DatasetError("there are no rows to split")
-        side = "training" if self._seen[True] else "validation"
-        if self._lowest == self._highest:
+        side = "training" if self._has_rows[True] else "validation"
+        if self._min == self._max:
             raise DatasetError(f"the {side} data is empty: all rows belong to one group; split by something else")
         if side == "validation":
-            needed = f"at least {ceil((self._lowest + 1) / _WHOLE * 10_000) / 10_000:.4f}"
+            bound = f"at least {ceil((self._min + 1) / _HASHES * 10_000) / 10_000:.4f}"
         else:
-            needed = f"at most {floor(self._highest / _WHOLE * 10_000) / 10_000:.4f}"
+            bound = f"at most {floor(self._max / _HASHES * 10_000) / 10_000:.4f}"
         raise DatasetError(
-            f"the {side} data is empty with validation={share:g}: there are too few groups. Make it {needed}, or try another seed"
+            f"the {side} data is empty with validation={share:g}: there are too few groups. Make it {bound}, or use another seed"
         )

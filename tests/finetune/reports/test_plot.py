@@ -72,7 +72,7 @@ def test_what_is_on_a_picture(tmp_path: Path) -> None:
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "Tokens per row, estimated",
         "Issues: errors red, warnings amber",
-        "Rows left out",
+        "Dropped rows",
     ]
     assert figure.get_suptitle() == "data.jsonl: 50 rows, 2 errors, 0 warnings"
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()][-1] == "trained up to 1,024"

@@ -73,7 +73,7 @@ def test_severities(tmp_path: Path) -> None:
     assert (report.ok, report.errors, report.rows, report.valid, report.leakage) == (False, 1, 1, 1, {"exact": 1, "prompt": 1})
     assert check_jsonl(validation, train=train, severities={"leaked_row": "ignore"}).leakage == {"exact": 1, "prompt": 1}
     ignored = check_jsonl(validation, train=train, severities={"leaked_row": "ignore", "leaked_prompt": "ignore"})
-    assert (ignored.leakage, ignored.leaked(), ignored.warnings) == ({}, "", 0)
+    assert (ignored.leakage, ignored.leakage_summary(), ignored.warnings) == ({}, "", 0)
     gone = check_jsonl(validation, train=tmp_path / "gone.jsonl")
     assert [issue.code for issue in gone.issues] == ["file_unreadable"]
     assert "gone.jsonl" in gone.issues[0].message

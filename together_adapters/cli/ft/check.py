@@ -113,6 +113,6 @@ def _print_reports(reports: Sequence[tuple[str, DataReport]], max_issues: int | 
     for index, (name, report) in enumerate(reports):
         if index and (report.issue_counts or reports[index - 1][1].issue_counts):
             write("\n")
-        leakage = report.leaked()
+        leakage = report.leakage_summary()
         write(f"{verdict(report, name)}{leakage and '; '}{leakage}\n")
         print_issues(report, max_issues)

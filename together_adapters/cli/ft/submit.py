@@ -86,7 +86,7 @@ def submit(
         def on_reports(reports: Mapping[str, DataReport]) -> None:
             for file, report in zip((train, validation), reports.values(), strict=False):
                 if report.warnings:
-                    leakage = f"; {report.leaked()}" if report.leakage else ""
+                    leakage = f"; {report.leakage_summary()}" if report.leakage else ""
                     note(f"warning: {verdict(report, str(file))}{leakage} (`together-adapters ft check` lists them)")
 
         job = start(session.client, train, validation, on_reports=on_reports, on_price=on_price, progress=bar, **params)

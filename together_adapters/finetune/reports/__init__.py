@@ -1,1 +1,1 @@
-"""What is known of a data set: counts, distributions, differences, plots."""
+"""Reports on training data: counts, distributions, differences, plots."""

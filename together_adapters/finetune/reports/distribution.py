@@ -1,4 +1,4 @@
-"""How values are spread over rows: a histogram of fixed bins, so that those of any pieces add up to that of the whole."""
+"""Distributions of values: histograms with fixed bins, so that those of parts add up to that of the whole."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Final
 
 from pydantic import BaseModel, Field, computed_field, field_validator
 
-_BITS: Final = 6
-_MOST_VALUES: Final = 20_000
+EXACT_BITS: Final = 6
+"""A histogram keeps this many leading bits of a value."""
+_MAX_VALUES: Final = 20_000
 
 
 class Distribution(BaseModel):
     """How often which values occur. Exact below 64; above, quantiles are at most 3.2 % too low. Adds up in any order.
 
     Attributes:
-        count: How many values there are.
+        count: The number of values.
         total: Their sum.
-        min: The smallest; None when there are none. It is exact, as is `max`.
-        max: The largest.
-        hist: How many values lie in each bin, by the smallest value of the bin.
+        min: The minimum; None without values. It is exact, like `max`.
+        max: The maximum.
+        hist: The number of values in each bin, by the lowest value of the bin.
     """
 
     count: int = 0
@@ -44,7 +45,7 @@ class Distribution(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def p5(self) -> int | None:
-        """A twentieth of the values are not larger."""
+        """The 5th percentile."""
         return self.quantile(0.05)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -56,68 +57,64 @@ class Distribution(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def p95(self) -> int | None:
-        """A twentieth of the values are larger."""
+        """The 95th percentile."""
         return self.quantile(0.95)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def p99(self) -> int | None:
-        """A hundredth of the values are larger."""
+        """The 99th percentile."""
         return self.quantile(0.99)
 
     def quantile(self, share: float) -> int | None:
-        """Return the smallest value that is not exceeded by this share of the values; None when there are none."""
-        wanted = max(1, ceil(share * self.count))
-        if self.max is None or self.min is None or wanted >= self.count:
+        """Returns the lowest value that this share of the values does not exceed; None without values."""
+        rank = max(1, ceil(share * self.count))
+        if self.max is None or self.min is None or rank >= self.count:
             return self.max
-        for lowest, count in self.hist.items():
-            wanted -= count
-            if wanted <= 0:
-                return max(self.min, lowest)
+        for low, count in self.hist.items():
+            rank -= count
+            if rank <= 0:
+                return max(self.min, low)
         return self.max
 
     def above(self, value: int) -> int:
-        """Return how many values are larger, as far as the bins tell."""
+        """Returns the number of higher values, as far as the histogram tells."""
         if self.max is None or self.max <= value:
             return 0
-        return sum(count for lowest, count in self.hist.items() if lowest > value) or 1
+        return sum(count for low, count in self.hist.items() if low > value) or 1
 
     def cut(self, value: int) -> int:
-        """Return the sum that there would be if no value were larger than this one, as far as the bins tell."""
+        """Returns the sum if higher values were replaced by this one, as far as the histogram tells."""
         if self.max is None or self.max <= value:
             return self.total
-        below = sum(lowest * count for lowest, count in self.hist.items() if lowest <= value)
+        below = sum(low * count for low, count in self.hist.items() if low <= value)
         return min(self.total, below + value * self.above(value))
 
     def bins(self, most: int = 20) -> list[tuple[int, int, int]]:
-        """Return the histogram in fewer bins, for tables and pictures: the smallest and largest value of each, and its count."""
+        """Returns the histogram with fewer bins, for tables and plots: the lowest and highest value of each, and its count."""
         if self.min is None or self.max is None:
             return []
         width = max(1, ceil((self.max - self.min + 1) / most))
-        counts: dict[int, int] = {}
-        for lowest, count in self.hist.items():
-            place = (max(self.min, lowest) - self.min) // width
-            counts[place] = counts.get(place, 0) + count
-        last = (self.max - self.min) // width
+        counts: Counter[int] = Counter()
+        for low, count in self.hist.items():
+            counts[(max(self.min, low) - self.min) // width] += count
         return [
-            (self.min + place * width, min(self.max, self.min + (place + 1) * width - 1), counts.get(place, 0))
-            for place in range(last + 1)
+            (self.min + index * width, min(self.max, self.min + (index + 1) * width - 1), counts[index])
+            for index in range((self.max - self.min) // width + 1)
         ]
 
     def __add__(self, other: Distribution) -> Distribution:
-        """Return the distribution of both together."""
+        """Returns the distribution of the values of both."""
         if not isinstance(other, Distribution):
             return NotImplemented
         hist = dict(self.hist)
-        for lowest, count in other.hist.items():
-            hist[lowest] = hist.get(lowest, 0) + count
-        lows = [low for low in (self.min, other.min) if low is not None]
-        highs = [high for high in (self.max, other.max) if high is not None]
+        for low, count in other.hist.items():
+            hist[low] = hist.get(low, 0) + count
         return Distribution(
             count=self.count + other.count,
             total=self.total + other.total,
-            min=min(lows, default=None),
-            max=max(highs, default=None),
+            min=min((low for low in (self.min, other.min) if low is not None), default=None),
+            max=max((high for high in (self.max, other.max) if high is not None), default=None),
             hist=hist,
         )
 
@@ -128,7 +125,7 @@ class Distribution(BaseModel):
 
 
 def distribution(counts: Mapping[int, int]) -> Distribution:
-    """Return the distribution of values that were counted one by one.
+    """Returns the distribution of values with known counts.
 
     Args:
         counts: How often each value occurs; none is negative.
@@ -138,53 +135,52 @@ def distribution(counts: Mapping[int, int]) -> Distribution:
     hist: dict[int, int] = {}
     total = 0
     for value, count in counts.items():
-        spare = max(0, value.bit_length() - _BITS)
-        lowest = value >> spare << spare
-        hist[lowest] = hist.get(lowest, 0) + count
+        shift = max(0, value.bit_length() - EXACT_BITS)
+        low = value >> shift << shift
+        hist[low] = hist.get(low, 0) + count
         total += value * count
     return Distribution(count=sum(counts.values()), total=total, min=min(counts), max=max(counts), hist=hist)
 
 
 class Tally:
-    """Counts values as they come, and puts them into bins when there are too many different ones.
+    """Counts values, and puts them into bins when too many of them differ.
 
     Args:
-        per: Where this is given, the values divided by it and rounded up are counted as well.
+        divisor: If given, the values divided by it and rounded up are counted as well.
     """
 
-    def __init__(self, per: int = 1) -> None:
-        self._per = per
+    def __init__(self, divisor: int = 1) -> None:
+        self._divisor = divisor
         self._counts: Counter[int] = Counter()
-        self._binned = self._parts = Distribution()
+        self._values = self._quotients = Distribution()
 
     def add(self, value: int) -> None:
-        """Count a value."""
+        """Counts a value."""
         self._counts[value] = self._counts.get(value, 0) + 1
-        if len(self._counts) > _MOST_VALUES:
+        if len(self._counts) > _MAX_VALUES:
             self._bin()
 
     def extend(self, values: Iterable[int]) -> None:
-        """Count values."""
+        """Counts values."""
         self._counts.update(values)
-        if len(self._counts) > _MOST_VALUES:
+        if len(self._counts) > _MAX_VALUES:
             self._bin()
 
     def distribution(self) -> Distribution:
-        """Return what was counted."""
+        """Returns the distribution of the values."""
         self._bin()
-        return self._binned
+        return self._values
 
     def divided(self) -> Distribution:
-        """Return what was counted, divided."""
+        """Returns the distribution of the divided values."""
         self._bin()
-        return self._parts
+        return self._quotients
 
     def _bin(self) -> None:
         counts, self._counts = self._counts, Counter()
-        self._binned += distribution(counts)
-        if self._per > 1:
-            parts: dict[int, int] = {}
+        self._values += distribution(counts)
+        if self._divisor > 1:
+            quotients: Counter[int] = Counter()
             for value, count in counts.items():
-                part = -(-value // self._per)
-                parts[part] = parts.get(part, 0) + count
-            self._parts += distribution(parts)
+                quotients[-(-value // self._divisor)] += count
+            self._quotients += distribution(quotients)

@@ -1,4 +1,4 @@
-"""A report as a picture: how long the rows are, which issues there are, and why rows were left out. No display is needed.
+"""Plots a report: lengths of rows, issues, and why rows were dropped. It needs no display.
 
 save_picture(check_jsonl("train.jsonl"), "lengths.png")
 """
@@ -29,41 +29,42 @@ _BLUE, _PALE, _RED, _AMBER, _GREY, _INK = "#4c72b0", "#a9bcdc", "#c44e52", "#dd9
 _BINS: Final = 48
 _BARS: Final = 10
 _WIDTH: Final = 8.0
+_MISSING: Final = 'plots need matplotlib: pip install "together-adapters[plots]"'
 
 
 def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = "", overwrite: bool = True) -> None:
-    """Draw a report, and save it at once. The same report gives the same bytes.
+    """Plots a report and saves the picture atomically. The same report gives the same bytes.
 
     Args:
-        report: What to draw.
-        path: The picture: `.png`, `.svg` or `.pdf`.
-        title: What stands above it, such as the file's name.
-        overwrite: Whether a file that is there is replaced.
+        report: The report.
+        path: The picture, `.png`, `.svg` or `.pdf`.
+        title: The title, such as the name of the file.
+        overwrite: Whether to replace an existing file.
 
     Raises:
-        ValueError: The path has another ending.
-        FileExistsError: The file is there, and `overwrite` is not set.
+        ValueError: The path has another extension.
+        FileExistsError: The file exists and `overwrite` is not set.
         ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
     """
     path = Path(path)
     check_picture(path)
     figure = draw(report, title=title)
-    content = _rendered(figure, path.suffix.lower())
-    part = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
+    content = _render(figure, path.suffix.lower())
+    temporary = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
     try:
-        part.write_bytes(content)
+        temporary.write_bytes(content)
         if not overwrite and path.exists():
-            raise FileExistsError(f"{path} is there already")
-        part.replace(path)
+            raise FileExistsError(f"{path} exists")
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def check_picture(path: Path) -> None:
-    """Raise what `save_picture` would, before there is anything to draw.
+    """Raises the errors of `save_picture` before there is a report to plot.
 
     Raises:
-        ValueError: The path has an ending that is none of a picture.
+        ValueError: The path does not have the extension of a picture.
         ImportError: matplotlib is not installed.
     """
     from importlib.util import find_spec
@@ -71,26 +72,26 @@ def check_picture(path: Path) -> None:
     if path.suffix.lower() not in KINDS:
         raise ValueError(f"{path.name} ends in none of {', '.join(KINDS)}")
     if find_spec("matplotlib") is None:
-        raise ImportError('pictures are drawn by matplotlib: pip install "together-adapters[plots]"')
+        raise ImportError(_MISSING)
 
 
 def draw(report: DataReport, *, title: str = "") -> Figure:
-    """Return a report as a figure of matplotlib, to show in a notebook or to save.
+    """Returns a report as a figure of matplotlib, to show in a notebook or to save.
 
     Args:
-        report: What to draw.
-        title: What stands above it.
+        report: The report.
+        title: The title.
 
     Raises:
         ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
     """
     try:
         from matplotlib.figure import Figure
-    except ImportError as problem:
-        raise ImportError('pictures are drawn by matplotlib: pip install "together-adapters[plots]"') from problem
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
 
-    issues, dropped = _ranked(report.issue_counts), _ranked(report.dropped)
-    heights = [3.0 if report.tokens.count else 1.0] + [0.45 + 0.3 * len(bars) for bars in (issues, dropped) if bars]
+    issues, reasons = _top_counts(report.issue_counts), _top_counts(report.dropped)
+    heights = [3.0 if report.tokens.count else 1.0] + [0.45 + 0.3 * len(bars) for bars in (issues, reasons) if bars]
     figure = Figure(figsize=(_WIDTH, 0.8 + sum(heights)), layout="constrained", facecolor="white")
     rows: Any = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
     axes: list[Axes] = [row[0] for row in rows]
@@ -98,32 +99,32 @@ def draw(report: DataReport, *, title: str = "") -> Figure:
     _draw_lengths(axes[0], report)
     if issues:
         _draw_bars(axes[1], "Issues: errors red, warnings amber", issues, [_colour(report, code) for code, _ in issues])
-    if dropped:
-        _draw_bars(axes[-1], "Rows left out", dropped, [_GREY] * len(dropped))
+    if reasons:
+        _draw_bars(axes[-1], "Dropped rows", reasons, [_GREY] * len(reasons))
     return figure
 
 
 def _heading(report: DataReport, title: str) -> str:
     counts = (("row", report.rows), ("error", report.errors), ("warning", report.warnings))
-    said = ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in counts)
-    return f"{title}: {said}" if title else said
+    text = ", ".join(f"{number:,} {name}{'' if number == 1 else 's'}" for name, number in counts)
+    return f"{title}: {text}" if title else text
 
 
 def _draw_lengths(axes: Axes, report: DataReport) -> None:
-    name, spread = report.distributions()[0]
-    _plain(axes, name[:1].upper() + name[1:])
-    if not spread.count:
-        axes.text(0.5, 0.5, "no row could be measured", ha="center", va="center", color=_GREY, transform=axes.transAxes)
+    name, lengths = report.distributions()[0]
+    _set_style(axes, name[:1].upper() + name[1:])
+    if not lengths.count:
+        axes.text(0.5, 0.5, "no row has a length", ha="center", va="center", color=_GREY, transform=axes.transAxes)
         axes.set_axis_off()
         return
-    skewed = is_skewed(spread)
-    _draw_bins(axes, log_histogram(spread, 3) if skewed else histogram(spread, _BINS))
-    if skewed:
+    is_log = is_skewed(lengths)
+    _draw_bins(axes, log_histogram(lengths, 3) if is_log else histogram(lengths, _BINS))
+    if is_log:
         axes.set_xscale("symlog", base=2, linthresh=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value == int(value) else "")
     axes.set_ylabel("rows", color=_INK)
-    _mark(axes, spread, report.max_seq_length)
+    _mark(axes, lengths, report.max_seq_length)
 
 
 def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
@@ -135,11 +136,11 @@ def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
     axes.set_ylim(0, max(counts) * 1.08)
 
 
-def _mark(axes: Axes, spread: Distribution, longest: int | None) -> None:
-    """Draw lines at the median, at what a twentieth exceeds, and at the model's limit where it is in sight."""
-    marks = [("median", spread.p50, _BLUE, "-"), ("95 %", spread.p95, _BLUE, "--")]
-    if longest is not None and spread.max is not None and longest < spread.max:
-        marks.append(("trained up to", longest, _RED, "-"))
+def _mark(axes: Axes, lengths: Distribution, limit: int | None) -> None:
+    """Draws lines at the median, the 95th percentile, and the limit of the model if it is below the maximum."""
+    marks = [("median", lengths.p50, _BLUE, "-"), ("95 %", lengths.p95, _BLUE, "--")]
+    if limit is not None and lengths.max is not None and limit < lengths.max:
+        marks.append(("trained up to", limit, _RED, "-"))
     for name, value, colour, style in marks:
         if value is not None:
             axes.axvline(value, color=colour, linestyle=style, linewidth=1.2, label=f"{name} {value:,}")
@@ -149,49 +150,49 @@ def _mark(axes: Axes, spread: Distribution, longest: int | None) -> None:
 
 
 def _draw_bars(axes: Axes, title: str, bars: Sequence[tuple[str, int]], colours: Sequence[str]) -> None:
-    _plain(axes, title)
-    places = range(len(bars))
-    drawn = axes.barh(places, [number for _, number in bars], height=0.62, color=colours)
-    axes.bar_label(drawn, [f"{number:,}" for _, number in bars], padding=4, fontsize=9, color=_INK)
-    axes.set_yticks(places, [name for name, _ in bars], parse_math=False)
+    _set_style(axes, title)
+    indexes = range(len(bars))
+    patches = axes.barh(indexes, [number for _, number in bars], height=0.62, color=colours)
+    axes.bar_label(patches, [f"{number:,}" for _, number in bars], padding=4, fontsize=9, color=_INK)
+    axes.set_yticks(indexes, [name for name, _ in bars], parse_math=False)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, max(number for _, number in bars) * 1.12)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
 
 
-def _plain(axes: Axes, title: str) -> None:
+def _set_style(axes: Axes, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=10, color=_INK, fontweight="bold", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#cccccc")
     axes.tick_params(colors=_INK, labelsize=9, length=0)
 
 
-def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return the most frequent names; those that there is no room for as one."""
-    ranked = sorted(((name, number) for name, number in counts.items() if number), key=lambda item: (-item[1], item[0]))
-    rest = ranked[_BARS:]
-    return ranked[:_BARS] + ([(f"{len(rest)} others", sum(number for _, number in rest))] if rest else [])
+def _top_counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Returns the highest counts; the others as one."""
+    items = sorted(((name, number) for name, number in counts.items() if number), key=lambda item: (-item[1], item[0]))
+    rest = items[_BARS:]
+    return items[:_BARS] + ([(f"{len(rest)} others", sum(number for _, number in rest))] if rest else [])
 
 
 def _colour(report: DataReport, code: str) -> str:
-    """Red is an error, amber is a warning."""
-    listed = next((issue.severity for issue in report.issues if issue.code == code), None)
-    severity = listed or (RULES[code].severity if code in RULES else None)
+    """Returns red for an error, amber for a warning."""
+    listed_severity = next((issue.severity for issue in report.issues if issue.code == code), None)
+    severity = listed_severity or (RULES[code].severity if code in RULES else None)
     return {"error": _RED, "warning": _AMBER}.get(severity or "", _GREY)
 
 
-def _rendered(figure: Figure, suffix: str) -> bytes:
-    """Return the bytes of a picture, without times and random ids."""
+def _render(figure: Figure, suffix: str) -> bytes:
+    """Returns the bytes of a picture, without dates and random ids."""
     import matplotlib as mpl
 
-    nothing: dict[str, dict[str, None]] = {
+    metadata: dict[str, dict[str, None]] = {
         ".png": {"Software": None},
         ".svg": {"Date": None, "Creator": None},
         ".pdf": {"CreationDate": None},
     }
-    drawn = BytesIO()
+    output = BytesIO()
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "together-adapters", "font.family": "DejaVu Sans"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font has not
-        figure.savefig(drawn, format=suffix[1:], dpi=150, metadata=nothing[suffix])
-    return drawn.getvalue()
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font does not have
+        figure.savefig(output, format=suffix[1:], dpi=150, metadata=metadata[suffix])
+    return output.getvalue()

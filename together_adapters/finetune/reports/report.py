@@ -1,12 +1,11 @@
-"""What a check found in a whole file: counted completely, listed up to a limit, the same wherever and however it was made.
+"""The report of a check: complete counts, and issues up to a limit, the same for any number of workers.
 
-Reports add up: those of the pieces of a file, or of many files, give that of the whole, in whatever order they are added.
+Reports add up: those of the parts of a file, or of many files, give that of the whole, in any order.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import chain
@@ -23,7 +22,7 @@ from together_adapters.finetune.issues import Issue, file_of, issue_with_source,
 from together_adapters.finetune.reports.distribution import Distribution
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
 
-_SHOWN = 5
+_MAX_SHOWN = 5
 _NUMBER = re.compile(r"([0-9]{1,18})")
 
 
@@ -32,39 +31,39 @@ class DataReport(BaseModel):
 
     Attributes:
         purpose: What the file is for.
-        method: What it is to train, `sft` or `dpo`.
-        rows: Samples, in a check: those of the file; for a file that was written: those that were read. Blank lines are none.
-        valid: Samples without an error; those that were written. `rows == valid + invalid + sum(dropped.values())` always, and in a
-            written file none is invalid.
-        dropped: How many rows were left out, by reason. A check drops none.
-        changed: How many rows each fix has changed. A check changes none.
-        errors: How many errors there are.
-        warnings: How many warnings.
-        issues: The gravest and first of them, up to `max_issues`, in the order of the file.
-        issue_counts: How often each code was found, whether listed or not.
-        formats: How many rows each format has.
-        bytes: Size of the file.
-        sha256: Its checksum, where it was asked for; None for the sum of several reports.
-        turns: Messages of each row; `turns.total` are those of all.
-        chars: Characters of each row that a model reads: texts, reasoning, calls, and the tools that are declared.
-        tokens: Tokens of each row, counted or estimated, as `tokens_from` says.
-        tokens_from: `estimate`, a quarter of the characters, which may be wrong by a third and more for code and for scripts other
-            than Latin; `tokenizer`, without what a model's template adds; `mixed` in a sum of both.
-        trained_chars: Characters that are trained on: answers whose weight is not 0; for plain text everything.
-        max_seq_length: The model's limit for the method, where it was given.
-        too_long: Rows with more tokens than that, as counted or estimated; the service cuts them off.
-        roles: Messages of each role.
-        tools: Calls of each tool.
-        rows_with_message_weights: Rows in which a message has a weight.
-        rows_without_training_signal: Rows in which there is nothing to train on.
+        method: The training method, `sft` or `dpo`.
+        rows: The number of rows: of a check, those in the file, without blank lines; of a file that was written, those read.
+        valid: The number of rows without an error, or of rows written. `rows == valid + invalid + sum(dropped.values())` always
+            holds, and `invalid` is 0 for a file that was written.
+        dropped: The number of dropped rows by reason. A check drops none.
+        changed: The number of rows that each fix changed. A check changes none.
+        errors: The number of errors.
+        warnings: The number of warnings.
+        issues: The issues, errors before warnings, up to `max_issues`, in the order of the file.
+        issue_counts: The number of issues by code, listed or not.
+        formats: The number of rows by format.
+        bytes: The size of the file.
+        sha256: The checksum, if it was computed; None for the sum of several reports.
+        turns: The messages of each row; `turns.total` is their number in all rows.
+        chars: The characters of each row that a model reads: content, reasoning, tool calls, declarations of tools.
+        tokens: The tokens of each row, counted or estimated.
+        tokens_from: `estimate`: a quarter of the characters, which may be wrong by a third and more for code and scripts other
+            than Latin; `tokenizer`: counted, without what a model's chat template adds; `mixed`: a sum of both.
+        trained_chars: The characters that are trained on: answers whose weight is not 0, or all text of the format general.
+        max_seq_length: The model's limit for the method, if it is known.
+        too_long: The number of rows with more tokens than that, which the service truncates.
+        roles: The number of messages by role.
+        tools: The number of calls by tool.
+        rows_with_message_weights: The number of rows in which a message has a weight.
+        rows_without_training_signal: The number of rows in which nothing is trained on.
         has_tools: Whether a row declares or calls tools. This and the next five are named as in the service's own report.
-        duplicates: Rows that repeat an earlier one of the same file byte by byte; None where nobody looked.
-        leakage: Rows of a validation file that the training file has too: `exact` ones, and those with the same `prompt`, the
-            exact ones among them; empty where nobody looked.
-        secrets: How many secrets and personal data were found, by kind; empty where nobody looked.
-        estimated_cost: What training is estimated to cost, where a price was given.
-        rules_version: Which rules were applied.
-        engine: What applied them: `msgspec` and `python` come to the same.
+        duplicates: The number of rows that repeat an earlier row of the same file byte by byte; None if it was not computed.
+        leakage: The number of rows of a validation file that are also in the training file: `exact` ones, and those with the
+            same `prompt`, which include them; empty if it was not computed.
+        secrets: The number of secrets and personal data by kind; empty if it was not computed.
+        estimated_cost: The estimated price of training, if one is known.
+        rules_version: The version of the rules.
+        engine: `msgspec` or `python`; both give the same results.
     """
 
     purpose: str = "fine-tune"
@@ -108,13 +107,13 @@ class DataReport(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def ok(self) -> bool:
-        """Whether the file can be used: it has no error. Warnings do not count."""
+        """Whether the file can be used: it has no errors."""
         return not self.errors and len(self.formats) < 2
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def format(self) -> str | None:
-        """The format of all rows, `mixed`, or None where none can be told."""
+        """The format of all rows; `mixed` if they differ, None if no row has one."""
         return next(iter(self.formats), None) if len(self.formats) < 2 else "mixed"
 
     @computed_field  # type: ignore[prop-decorator]
@@ -126,68 +125,67 @@ class DataReport(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def invalid(self) -> int:
-        """Rows with an error, which are neither valid nor dropped."""
+        """The number of rows with an error, which are neither valid nor dropped."""
         return self.rows - self.valid - sum(self.dropped.values())
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def trained_fraction(self) -> float | None:
-        """Which part of what a model reads it is trained on; None without text."""
+        """The share of the characters that is trained on; None without text."""
         return self.trained_chars / self.chars.total if self.chars.total else None
 
     def truncated_at(self, seq: int) -> int:
-        """Return how many rows have more than this many tokens, as far as the histogram tells."""
+        """Returns the number of rows with more than this many tokens, as far as the histogram tells."""
         return self.tokens.above(seq)
 
     def packed_sequences_estimate(self, seq: int | None = None) -> int | None:
-        """Return how many sequences the rows fill when they are packed, or None where no length is known.
+        """Returns the number of sequences that the rows fill when they are packed; None if no length is known.
 
         Args:
-            seq: Tokens of a sequence; `max_seq_length` when it is not given.
+            seq: The tokens of a sequence; None for `max_seq_length`.
         """
         length = seq or self.max_seq_length
         return ceil(self.tokens.cut(length) / length) if length else None
 
     def cost(self, price: float, epochs: int = 1) -> float:
-        """Return what training costs by these tokens: an estimate, wherever the tokens are one.
+        """Returns the price of training on these tokens, an estimate if the tokens are one.
 
         Args:
-            price: Of a million tokens, in any currency. There is no price in this library.
-            epochs: How often the data is gone through.
+            price: The price of a million tokens, in any currency.
+            epochs: The number of epochs.
         """
         return self.tokens.total * epochs * price / 1_000_000
 
     def __add__(self, other: DataReport) -> DataReport:
-        """Return the report of both files together. The order does not matter; duplicates across files are not counted.
+        """Returns the report on both files, in any order. Duplicates across files are not counted.
 
-        Issues are in the order of their files' names; `sum_reports` keeps the order in which reports are given.
+        Issues are in the order of the names of their files; `sum_reports` keeps the order of the reports.
         """
         if not isinstance(other, DataReport):
             return NotImplemented
         totals: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        counted: dict[str, Any] = {name: add_counts(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        counts: dict[str, Any] = {name: add_counts(getattr(self, name), getattr(other, name)) for name in _COUNTS}
         either = {
             name: getattr(self, name) or getattr(other, name) for name in type(self).model_fields if name.startswith("has_")
         }
-        known: dict[str, Any] = {
+        optional: dict[str, Any] = {
             name: _sum(getattr(self, name), getattr(other, name)) for name in ("duplicates", "estimated_cost")
         }
-        both: dict[str, Any] = {name: _joined(getattr(self, name), getattr(other, name)) for name in _NAMES}
+        both: dict[str, Any] = {name: _join(getattr(self, name), getattr(other, name)) for name in _NAMES}
         limit = max(self.max_issues, other.max_issues)
-        length = _same(self.max_seq_length, other.max_seq_length)
+        length = _min(self.max_seq_length, other.max_seq_length)
         return DataReport(
-            **both, **totals, **counted, **either, **known, tokens_from=self._tokens_from(other), max_seq_length=length,
-            max_issues=limit, issues=most_severe(sorted([*self.issues, *other.issues], key=_named), limit),
+            **both, **totals, **counts, **either, **optional, tokens_from=self._tokens_from(other), max_seq_length=length,
+            max_issues=limit, issues=most_severe(sorted([*self.issues, *other.issues], key=_file_order), limit),
         )  # fmt: skip
 
     def _tokens_from(self, other: DataReport) -> str:
-        told = {report.tokens_from for report in (self, other) if report.tokens.count}
-        if not told:
-            told = {self.tokens_from, other.tokens_from}
-        return told.pop() if len(told) == 1 else "mixed"
+        origins = {report.tokens_from for report in (self, other) if report.tokens.count}
+        origins = origins or {self.tokens_from, other.tokens_from}
+        return origins.pop() if len(origins) == 1 else "mixed"
 
     def distributions(self) -> list[tuple[str, Distribution]]:
-        """Return what a table of lengths shows: a title and the distribution under it."""
+        """Returns the distributions of lengths, each with a title."""
         tokens = {"estimate": "tokens per row, estimated", "tokenizer": "tokens per row"}
         return [
             (tokens.get(self.tokens_from, "tokens per row, partly estimated"), self.tokens),
@@ -196,30 +194,35 @@ class DataReport(BaseModel):
         ]
 
     def summary(self) -> str:
-        """Return the result in words: how many rows, how many faults of which kind, and the first of them."""
-        what = f"{self.rows:,} rows ({self.format or 'of no known format'}), {self.errors:,} errors, {self.warnings:,} warnings."
-        shown = [issue for issue in self.issues if issue.severity == "error"] or self.issues
-        kinds = Counter({code: count for code, count in self.issue_counts.items() if any(i.code == code for i in shown)})
-        counts = ", ".join(f"{code} {count:,}" for code, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
-        several = len({file_of(issue) for issue in self.issues}) > 1
-        listed = "".join(f"\n  {issue.code}: {issue_with_source(issue) if several else issue}" for issue in shown[:_SHOWN])
-        more = f"\n  and {len(shown) - _SHOWN:,} more" if len(shown) > _SHOWN else ""
-        leaked = self.leaked()
-        leaked = f" {leaked[0].upper()}{leaked[1:]}." if leaked else ""
-        return what + leaked + (f" {counts}{listed}{more}" if shown else "")
+        """Returns the result as text: the number of rows and of issues by code, and the first issues."""
+        issues = [issue for issue in self.issues if issue.severity == "error"] or self.issues
+        codes = {issue.code for issue in issues}
+        counts = sorted(((code, self.issue_counts[code]) for code in codes if code in self.issue_counts), key=_by_count)
+        has_files = len({file_of(issue) for issue in self.issues}) > 1
+        text = f"{self.rows:,} rows ({self.format or 'unknown format'}), {self.errors:,} errors, {self.warnings:,} warnings."
+        if leakage := self.leakage_summary():
+            text += f" {leakage[0].upper()}{leakage[1:]}."
+        if issues:
+            text += " " + ", ".join(f"{code} {count:,}" for code, count in counts)
+        for issue in issues[:_MAX_SHOWN]:
+            text += f"\n  {issue.code}: {issue_with_source(issue) if has_files else issue}"
+        return text + (f"\n  and {len(issues) - _MAX_SHOWN:,} more" if len(issues) > _MAX_SHOWN else "")
 
-    def leaked(self) -> str:
-        """Return in words how many rows a training file gives away; nothing where nobody looked."""
+    def leakage_summary(self) -> str:
+        """Returns as text how many rows are also in the training file; an empty string if it was not computed."""
         if not any(self.leakage.values()):
-            return "training has none of its rows and prompts" if self.leakage else ""
+            return "the training file has none of its rows and prompts" if self.leakage else ""
         exact, prompts = self.leakage.get("exact", 0), self.leakage.get("prompt", 0)
-        return f"training has {exact:,} of its rows and {prompts:,} of its prompts"
+        return f"the training file has {exact:,} of its rows and {prompts:,} of its prompts"
+
+    leaked = leakage_summary
+    """The former name of `leakage_summary`."""
 
     def raise_for_issues(self, max_warnings: int | None = None) -> DataReport:
-        """Raise where the file cannot be used.
+        """Raises an error if the file cannot be used; else returns the report.
 
         Args:
-            max_warnings: How many warnings are tolerated; None for any number.
+            max_warnings: The maximum number of warnings; None for any number.
 
         Raises:
             InvalidDatasetError: There is an error, the method does not fit, or there are too many warnings.
@@ -231,7 +234,7 @@ class DataReport(BaseModel):
         return self
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the report as JSON."""
+        """Writes the report to a JSON file."""
         Path(path).write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
 
 
@@ -253,50 +256,51 @@ _COUNTS = ("dropped", "changed", "issue_counts", "formats", "roles", "tools", "l
 _NAMES = ("purpose", "method", "rules_version", "engine")
 
 
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
 def _sum(one: Any, other: Any) -> Any:
-    """Return a sum of what is known."""
+    """Returns the sum of the values that are not None."""
     return other if one is None else one if other is None else one + other
 
 
-def _joined(one: str, other: str) -> str:
+def _join(one: str, other: str) -> str:
     return "+".join(sorted({*one.split("+"), *other.split("+")}))
 
 
-def _same(one: int | None, other: int | None) -> int | None:
-    """The smaller of two limits, where there are any."""
+def _min(one: int | None, other: int | None) -> int | None:
+    """Returns the lower of the limits that are not None."""
     return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 def add_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    """Return the sum of two counts, sorted by name."""
+    """Returns the sum of two counts, sorted by name."""
     return {name: one.get(name, 0) + other.get(name, 0) for name in sorted(one.keys() | other.keys())}
 
 
 def sum_reports(reports: Sequence[DataReport]) -> DataReport:
-    """Return the sum of reports, with issues in the order in which the reports are given."""
+    """Returns the sum of reports, with issues in the order of the reports."""
     if not reports:
         return DataReport()
-    whole = reduce(add, reports)
-    return whole.model_copy(update={"issues": most_severe(chain(*(report.issues for report in reports)), whole.max_issues)})
+    total = reduce(add, reports)
+    return total.model_copy(update={"issues": most_severe(chain(*(report.issues for report in reports)), total.max_issues)})
 
 
 def most_severe(issues: Iterable[Issue], limit: int) -> list[Issue]:
-    """Return the issues to list: errors before warnings, the first before the later; then in the order of the file.
-
-    Files are in the order in which they come.
-    """
+    """Returns as many issues as may be listed, errors before warnings and early before late, in the order of their files."""
     issues = list(issues)
-    order = {file: place for place, file in enumerate(dict.fromkeys(map(file_of, issues)))}
+    files = {file: index for index, file in enumerate(dict.fromkeys(map(file_of, issues)))}
 
-    def place(issue: Issue) -> tuple[Any, ...]:
-        return order[file_of(issue)], record_of(issue), issue.line or 0, issue.path, issue.code, issue.message
+    def position(issue: Issue) -> tuple[Any, ...]:
+        return files[file_of(issue)], record_of(issue), issue.line or 0, issue.path, issue.code, issue.message
 
-    in_order = sorted(issues, key=place)
-    kept = {id(issue) for issue in sorted(in_order, key=lambda issue: issue.severity != "error")[:limit]}
-    return [issue for issue in in_order if id(issue) in kept]
+    in_order = sorted(issues, key=position)
+    listed = {id(issue) for issue in sorted(in_order, key=lambda issue: issue.severity != "error")[:limit]}
+    return [issue for issue in in_order if id(issue) in listed]
 
 
-def _named(issue: Issue) -> list[str | int]:
-    """Sort `part-9` before `part-10`."""
+def _file_order(issue: Issue) -> list[str | int]:
+    """A key that sorts `part-9` before `part-10`."""
     parts = _NUMBER.split(issue.source or "")
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
