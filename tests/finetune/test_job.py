@@ -103,7 +103,7 @@ def test_the_tuned_model_in_llama_index(launch: Launch, flavour: Flavour, train:
 def test_a_model_that_is_not_there_yet(launch: Launch, flavour: Flavour, train: Path) -> None:
     job = launch(train, suffix="[slow]")
     for hand_over in (job.chat_model, job.llama_llm):
-        with pytest.raises(JobFailedError, match=r"no model to talk to yet.*wait"):
+        with pytest.raises(JobFailedError, match=r"no tuned model yet.*wait"):
             hand_over()
     with pytest.raises(APITimeoutError, match="continues"):
         flavour.run(job.wait(poll_interval=0.02, timeout=0.1))

@@ -1,7 +1,7 @@
-"""From a file of rows to a tuned model: everything is checked here first, then uploaded, checked there, priced, and started.
+"""Fine-tuning jobs, from files of rows to a tuned model: files are validated, uploaded, validated by the service, and priced first.
 
-The way is described once; `start` and `astart` perform it with either client, and both give a job that can be watched, cancelled,
-found again by its id, and turned into a model of either framework.
+The steps are described once; `start` and `astart` perform them with either client. A job can be waited for, cancelled, found again
+by its id, and used as a model of either framework.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, NamedTuple, ParamSpec, TypeVar, Unpack
 
+from together_adapters import _integrations
 from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
@@ -31,24 +31,16 @@ from together_adapters.types.progress import Progress
 from together_adapters.types.training import TRAINING_DEFAULTS, StartParams, TrainingParams
 
 if TYPE_CHECKING:
-    from langchain_together_adapters import ChatTogether
-    from llama_index_together_adapters import TogetherLLM
-
     from together_adapters.client import AsyncTogether, Together
-    from together_adapters.finetune.writing.write_jsonl import PreparedFile
+    from together_adapters.finetune.writing.prepared_file import PreparedFile
 
 _log = logging.getLogger(__name__)
-_JOB_POLL: Final = 10.0
+_POLL_INTERVAL: Final = 10.0
 
 C = TypeVar("C", "Together", "AsyncTogether")
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
-Told = Callable[[Progress], None]
-
-
-def _adapter(name: str) -> Any:
-    """Import an integration by its name: they sit on this library, which knows none of them otherwise."""
-    return import_module(name)
+OnProgress = Callable[[Progress], None]
 
 
 class _Job(Generic[C]):
@@ -61,14 +53,14 @@ class _Job(Generic[C]):
         reports: Mapping[str, DataReport] | None = None,
         differences: Mapping[str, list[Difference]] | None = None,
     ) -> None:
-        """Take up a job by its id, also one that another program started.
+        """Returns a job by its id, which any program may have started.
 
         Args:
-            client: Where it runs.
-            id: As the service gave it, `ft-...`.
-            details: What is known of it already.
-            reports: What was found in its files on this machine.
-            differences: Where the service saw these files differently.
+            client: The client of its account.
+            id: Its id, `ft-...`.
+            details: The job as the service returned it, if known.
+            reports: The local reports on its files.
+            differences: The fields in which the service's reports on these files differ.
         """
         self._client: C = client
         self.id = id
@@ -78,91 +70,83 @@ class _Job(Generic[C]):
 
     @property
     def status(self) -> str | None:
-        """The service's word for how far it is, as last seen; `refresh` looks again."""
+        """The status of the job when it was last retrieved; `refresh` retrieves it again."""
         return self.details.status if self.details else None
 
     @property
     def model(self) -> str | None:
-        """The name of the tuned model, as last seen; None until the service has chosen one."""
+        """The name of the tuned model; None until the service has chosen one."""
         return self.details.model_output_name if self.details else None
 
     @property
     def price_estimate(self) -> FinetunePriceEstimate | None:
-        """What it was estimated to cost, in dollars, when this program started it."""
+        """The estimated price in dollars, if this program started the job."""
         return self.details.price_estimate if self.details else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, status={self.status!r}, model={self.model!r})"
 
-    def _look(self) -> Flow[Any]:
-        self._keep((yield fine_tuning.retrieve(self.id)))
+    def _refresh(self) -> Flow[Any]:
+        self._set_details((yield fine_tuning.retrieve(self.id)))
         return self
 
-    def _wait(self, poll_interval: float, timeout: float | None, progress: Told | None) -> Flow[Any]:
+    def _wait(self, poll_interval: float, timeout: float | None, progress: OnProgress | None) -> Flow[Any]:
         try:
-            found = yield from fine_tuning.wait(self.id, poll_interval=poll_interval, timeout=timeout, progress=progress)
-        except JobFailedError as failure:
-            self._keep(failure.completed)
+            details = yield from fine_tuning.wait(self.id, poll_interval=poll_interval, timeout=timeout, progress=progress)
+        except JobFailedError as error:
+            self._set_details(error.completed)
             raise
-        self._keep(found)
+        self._set_details(details)
         return self
 
     def _cancel(self) -> Flow[Any]:
-        self._keep((yield fine_tuning.cancel(self.id)))
+        self._set_details((yield fine_tuning.cancel(self.id)))
         return self
 
-    def _keep(self, seen: FinetuneResponse) -> None:
-        """Keep what was seen, with the estimate, which only the answer to the start carries."""
-        if self.details is not None and seen._estimate is None:
-            seen._estimate = self.details._estimate
-        self.details = seen
+    def _set_details(self, details: FinetuneResponse) -> None:
+        """Sets the details, with the price estimate, which only the response to the start has."""
+        if self.details is not None and details._estimate is None:
+            details._estimate = self.details._estimate
+        self.details = details
 
-    def _tuned(self) -> str:
+    def _tuned_model(self) -> str:
         if not self.model or (self.status or "").lower() != "completed":
             raise JobFailedError(
-                f"job {self.id} has no model to talk to yet: it is {self.status or 'not looked at'}. Call wait() first",
+                f"job {self.id} has no tuned model yet: its status is {self.status or 'unknown'}. Call wait() first",
                 completed=self.details,
             )
         return self.model
 
-    def chat_model(self, **options: Any) -> ChatTogether:
-        """Return the tuned model as LangChain's chat model, on this job's client.
+    def chat_model(self, **options: Any) -> _integrations.ChatModel:
+        """Returns the tuned model as a chat model of LangChain, on the client of this job.
 
         Args:
-            **options: Those of `ChatTogether`. A model that only runs on a dedicated endpoint, which costs by the hour, answers
-                with an error that says so; start one with `client.endpoints.create(model=job.model, hardware=...)` and give
-                its name here as `model=`.
+            **options: Parameters of `ChatTogether`. A model that runs only on a dedicated endpoint, which costs by the hour,
+                answers with an error that says so; start one with `client.endpoints.create(model=job.model, hardware=...)` and
+                pass its name as `model=`.
 
         Raises:
             JobFailedError: The job has not completed.
             ImportError: LangChain is not installed (`pip install "together-adapters[langchain]"`).
         """
-        model: ChatTogether = _adapter("langchain_together_adapters").ChatTogether(
-            **{"model": self._tuned(), **self._shared(), **options}
-        )
-        return model
+        return _integrations.chat_model(**{"model": self._tuned_model(), **self._client_options(), **options})
 
-    def llama_llm(self, **options: Any) -> TogetherLLM:
-        """Return the tuned model as LlamaIndex's LLM, on this job's client.
+    def llama_llm(self, **options: Any) -> _integrations.LlamaIndexLLM:
+        """Returns the tuned model as an LLM of LlamaIndex, on the client of this job.
 
         Args:
-            **options: Those of `TogetherLLM`; for dedicated endpoints see `chat_model`.
+            **options: Parameters of `TogetherLLM`; for dedicated endpoints see `chat_model`.
 
         Raises:
             JobFailedError: The job has not completed.
             ImportError: LlamaIndex is not installed (`pip install "together-adapters[llama-index]"`).
         """
-        llm: TogetherLLM = _adapter("llama_index_together_adapters").TogetherLLM(
-            **{"model": self._tuned(), **self._window(), **self._shared(), **options}
-        )
-        return llm
-
-    def _window(self) -> dict[str, Any]:
-        """The tuned model reads as much as the one that was trained."""
+        tuned_model = self._tuned_model()
         base = (self.details and self.details.model) or ""
-        return {"context_window": capabilities(base).context_length} if is_known(base) else {}
+        window = {"context_window": capabilities(base).context_length} if is_known(base) else {}
+        return _integrations.llama_index_llm(**{"model": tuned_model, **window, **self._client_options(), **options})
 
-    def _shared(self) -> dict[str, Any]:
+    def _client_options(self) -> dict[str, Any]:
         raise NotImplementedError
 
 
@@ -170,54 +154,52 @@ class Job(_Job["Together"]):
     """A fine-tuning job.
 
     Attributes:
-        id: Its id; `Job(client, id)` takes it up again, in any program.
-        details: The job as the service last showed it.
-        reports: What was found in its files on this machine, by `train` and `validation`.
-        differences: Where the service's check of these files saw something else.
+        id: Its id; `Job(client, id)` returns the job in any program.
+        details: The job as last retrieved.
+        reports: The local reports on its files, by `train` and `validation`.
+        differences: The fields in which the service's reports on these files differ.
     """
 
     def refresh(self) -> Job:
-        """Look at it again.
+        """Retrieves the job again.
 
         Raises:
             NotFoundError: There is no such job.
         """
-        done: Job = self._client.perform(self._look())
-        return done
+        job: Job = self._client.perform(self._refresh())
+        return job
 
-    def wait(self, *, poll_interval: float = _JOB_POLL, timeout: float | None = None, progress: Told | None = None) -> Job:
-        """Wait until it has a model.
+    def wait(
+        self, *, poll_interval: float = _POLL_INTERVAL, timeout: float | None = None, progress: OnProgress | None = None
+    ) -> Job:
+        """Waits until the job has completed.
 
         Args:
-            poll_interval: Seconds between two looks.
-            timeout: Seconds until the waiting, not the job, ends; None for never.
-            progress: Told of every change: steps, status, last event.
+            poll_interval: Seconds between two requests.
+            timeout: Seconds until waiting, not the job, ends; None waits without limit.
+            progress: Called with every change of steps, status or last event.
 
         Returns:
             This job, completed.
 
         Raises:
-            JobFailedError: It ended without a model; `events` are the last lines of its diary.
-            APITimeoutError: The time is up; the job goes on.
+            JobFailedError: The job ended without a model; `events` are its last events.
+            APITimeoutError: The timeout has passed; the job continues.
         """
-        done: Job = self._client.perform(self._wait(poll_interval, timeout, progress))
-        return done
+        job: Job = self._client.perform(self._wait(poll_interval, timeout, progress))
+        return job
 
     def cancel(self) -> Job:
-        """End it. What it has cost so far is paid.
-
-        Raises:
-            APIStatusError: It has ended already.
-        """
-        done: Job = self._client.perform(self._cancel())
-        return done
+        """Cancels the job. Its costs so far are charged."""
+        job: Job = self._client.perform(self._cancel())
+        return job
 
     def events(self) -> FinetuneListEvents:
-        """Read its diary, oldest first."""
-        told: FinetuneListEvents = self._client.fine_tuning.list_events(self.id)
-        return told
+        """Returns the events of the job, oldest first."""
+        events: FinetuneListEvents = self._client.fine_tuning.list_events(self.id)
+        return events
 
-    def _shared(self) -> dict[str, Any]:
+    def _client_options(self) -> dict[str, Any]:
         return {"client": self._client}
 
 
@@ -225,29 +207,37 @@ class AsyncJob(_Job["AsyncTogether"]):
     """A fine-tuning job on the asynchronous client; see `Job`."""
 
     async def refresh(self) -> AsyncJob:
-        """Look at it again."""
-        done: AsyncJob = await self._client.perform(self._look())
-        return done
+        """Retrieves the job again."""
+        job: AsyncJob = await self._client.perform(self._refresh())
+        return job
 
     async def wait(
-        self, *, poll_interval: float = _JOB_POLL, timeout: float | None = None, progress: Told | None = None
+        self, *, poll_interval: float = _POLL_INTERVAL, timeout: float | None = None, progress: OnProgress | None = None
     ) -> AsyncJob:
-        """Wait until it has a model; see `Job.wait`."""
-        done: AsyncJob = await self._client.perform(self._wait(poll_interval, timeout, progress))
-        return done
+        """Waits until the job has completed; see `Job.wait`."""
+        job: AsyncJob = await self._client.perform(self._wait(poll_interval, timeout, progress))
+        return job
 
     async def cancel(self) -> AsyncJob:
-        """End it. What it has cost so far is paid."""
-        done: AsyncJob = await self._client.perform(self._cancel())
-        return done
+        """Cancels the job. Its costs so far are charged."""
+        job: AsyncJob = await self._client.perform(self._cancel())
+        return job
 
     async def events(self) -> FinetuneListEvents:
-        """Read its diary, oldest first."""
-        told: FinetuneListEvents = await self._client.fine_tuning.list_events(self.id)
-        return told
+        """Returns the events of the job, oldest first."""
+        events: FinetuneListEvents = await self._client.fine_tuning.list_events(self.id)
+        return events
 
-    def _shared(self) -> dict[str, Any]:
+    def _client_options(self) -> dict[str, Any]:
         return {"async_client": self._client}
+
+
+class StartedJob(NamedTuple):
+    """A job that was started, with the reports on its files."""
+
+    details: FinetuneResponse
+    reports: dict[str, DataReport]
+    differences: dict[str, list[Difference]]
 
 
 def describe(
@@ -262,159 +252,151 @@ def describe(
     max_price: float | None = None,
     on_reports: Callable[[dict[str, DataReport]], object] | None = None,
     on_price: Callable[[FinetunePriceEstimate], object] | None = None,
-    progress: Told | None = None,
+    progress: OnProgress | None = None,
     poll_interval: float | None = None,
     timeout: float | None = None,
     **training: Unpack[StartParams],
-) -> Flow[Started]:
-    """Start a fine-tuning job on files of rows.
+) -> Flow[StartedJob]:
+    """Starts a fine-tuning job on files of rows.
 
-    The files and the arguments are checked against what the model can, before anything is sent. Then the files are uploaded
-    (one that is there already is not sent again), the service checks them, the price is estimated, and the job is started.
+    The files and the arguments are first validated against the limits of the model. Then the files are uploaded, unless they
+    already are, the service validates them, the price is estimated, and the job is started.
 
     Args:
-        train: What `write_jsonl` prepared, or a file of your own.
-        validation: Rows to measure the loss on, `n_evals` times. Those that are in `train` too, or ask what is asked there, are
-            warnings of its report, counted in `leakage`; `severities={"leaked_row": "error"}` refuses them.
-        model: The model to train. Either this or `from_checkpoint`.
-        method: `sft`, or `dpo` on preferences.
+        train: The training file: the result of `write_jsonl`, or a path.
+        validation: The validation file, evaluated `n_evals` times. Rows that are also in `train`, or whose prompt is, are warnings
+            in its report and counted in `leakage`; `severities={"leaked_row": "error"}` refuses them.
+        model: The model to train. Either this or `from_checkpoint` is required.
+        method: `sft`, or `dpo` for preferences.
         suffix: Up to 40 characters for the name of the tuned model.
-        severities: Other severities of issues, as for `check_jsonl`.
-        allow_secrets: Whether data with private keys or tokens in it may be uploaded.
-        max_price: Dollars that the estimate may not exceed; a price that is not known exceeds it.
-        on_reports: Given what was found in the files, by `train` and `validation`, before anything is sent. What it raises ends
-            everything.
-        on_price: Given the estimate before the job is started. What it raises ends everything; nothing was started then.
-        progress: Told of every step: bytes checked and sent, states of the service's check.
-        poll_interval: Seconds between two looks at the service's check; None for 0.5 at first, growing to 5.
-        timeout: Seconds until the waiting for that check ends; None for never.
+        severities: Severities that differ from the defaults, as for `check_jsonl`.
+        allow_secrets: Whether to upload files with private keys or tokens.
+        max_price: The maximum estimated price in dollars; an unknown price exceeds it.
+        on_reports: Called with the reports on the files, by `train` and `validation`, before anything is uploaded. An exception
+            stops the start.
+        on_price: Called with the estimate before the job is started. An exception stops the start.
+        progress: Called with the progress of checking, uploading, and the service's validation.
+        poll_interval: Seconds between two requests for the status of files; None starts at 0.5 and grows to 5.
+        timeout: Seconds until waiting for the service's validation ends; None waits without limit.
 
     Returns:
-        The job, pending. `start` takes a `Together` before all of these and returns a `Job`, `astart` takes an `AsyncTogether`
+        The job, pending. `start` takes a `Together` before these arguments and returns a `Job`, `astart` takes an `AsyncTogether`
         and returns a coroutine of an `AsyncJob`.
 
     Raises:
-        InvalidDatasetError: A file has faults, or secrets in it; `report` lists them. Nothing was sent.
-        RemoteValidationError: The service found a fault; `local_report` is what was found here.
-        ValueError: An argument is out of the model's limits, or the price is too high. No job was started.
-        JobFailedError: The service could not look into a file.
+        InvalidDatasetError: A file is invalid or has secrets; see `report`. Nothing was uploaded.
+        RemoteValidationError: The service found an error in a file; `local_report` is the local report.
+        ValueError: An argument is outside the limits of the model, or the price is too high. No job was started.
+        JobFailedError: The service could not validate a file.
         APIError: The service refused.
     """
-    wanted = {"model": model, "training_method": method, "suffix": suffix, **training}
-    unsent = {"training_file": "unsent", "validation_file": "unsent" if validation is not None else None}
+    params = {"model": model, "training_method": method, "suffix": suffix, **training}
     paths = {"train": _path(train)} | ({"validation": _path(validation)} if validation is not None else {})
-    limits = yield from _limits({**wanted, **unsent})
+    file_params = {"training_file": "unsent", "validation_file": None if validation is None else "unsent"}
+    limits = yield from _limits({**params, **file_params})
     reports = {}
     for name, path in paths.items():
         options: dict[str, Any] = {"method": method, "limits": limits, "severities": severities, "progress": progress}
         options["secrets"] = not allow_secrets
         options["train"] = paths["train"] if name == "validation" else None
-        reports[name] = yield Local(partial(_checked, path, options))
+        reports[name] = yield Local(partial(_check, path, options))
     if on_reports is not None:
         on_reports(dict(reports))
-    sent: dict[str, str] = {}
-    seen = {}
+    file_ids: dict[str, str] = {}
+    all_differences = {}
     for name, path in paths.items():
-        file = yield from _uploaded(path, reports[name], progress, poll_interval, timeout)
-        sent[name], seen[name] = str(file.id), differences(reports[name], file.validation_report)
-        for found in seen[name]:
-            _log.warning("%s: the checks differ: %s", path.name, found)
-    job = yield from fine_tuning.create(
-        training_file=sent["train"],
-        validation_file=sent.get("validation"),
+        file = yield from _upload(path, reports[name], progress, poll_interval, timeout)
+        file_ids[name], all_differences[name] = str(file.id), differences(reports[name], file.validation_report)
+        for difference in all_differences[name]:
+            _log.warning("%s: local and remote validation differ: %s", path.name, difference)
+    details = yield from fine_tuning.create(
+        training_file=file_ids["train"],
+        validation_file=file_ids.get("validation"),
         model_limits=limits,
-        on_price=partial(_affordable, max_price=max_price, tell=on_price) if max_price is not None or on_price else None,
-        **wanted,  # type: ignore[arg-type]
+        on_price=partial(_check_price, max_price=max_price, on_price=on_price) if max_price is not None or on_price else None,
+        **params,  # type: ignore[arg-type]
     )
-    return Started(job, reports, seen)
+    return StartedJob(details, reports, all_differences)
 
 
-class Started(NamedTuple):
-    """What a start brought."""
-
-    details: FinetuneResponse
-    reports: dict[str, DataReport]
-    differences: dict[str, list[Difference]]
-
-
-def _limits(wanted: Mapping[str, Any]) -> Flow[FinetuneModelLimits]:
-    """Ask what the model takes, and check the arguments, before a large file is sent in vain."""
-    params = with_defaults(wanted)
+def _limits(params: Mapping[str, Any]) -> Flow[FinetuneModelLimits]:
+    """Retrieves the limits of the model and validates the parameters, before a large file is uploaded."""
+    params = with_defaults(params)
     limits: FinetuneModelLimits = yield fine_tuning.model_limits(source_model(params))
     job_body(params, limits)
     return limits
 
 
-def _path(given: PreparedFile | str | PathLike[str]) -> Path:
-    return Path(getattr(given, "path", given))
+def _path(file: PreparedFile | str | PathLike[str]) -> Path:
+    return Path(getattr(file, "path", file))
 
 
-def _checked(path: Path, options: Mapping[str, Any]) -> DataReport:
+def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
     report = check_jsonl(path, **options)
     if not report.ok or not report.method_ok:
         raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
-    found = sorted(report.secrets.keys() & BLOCKING)
-    if found:
+    secrets = sorted(report.secrets.keys() & BLOCKING)
+    if secrets:
         raise InvalidDatasetError(
-            f"{path.name} was not uploaded: there are secrets in it ({', '.join(found)}). Take them out, or pass "
-            "allow_secrets=True",
+            f"{path.name} was not uploaded: it has secrets ({', '.join(secrets)}). Remove them, or pass allow_secrets=True",
             report=report,
         )
     return report
 
 
-def _uploaded(
-    path: Path, report: DataReport, progress: Told | None, poll_interval: float | None, timeout: float | None
+def _upload(
+    path: Path, report: DataReport, progress: OnProgress | None, poll_interval: float | None, timeout: float | None
 ) -> Flow[FileResponse]:
-    """Upload a file that was checked, and wait until the service has checked it too."""
-    sent: FileResponse = yield from files.upload(path, check=False, progress=progress)
+    """Uploads a file and waits until the service has validated it."""
+    file: FileResponse = yield from files.upload(path, check=False, progress=progress)
     try:
-        return (yield from files.wait(str(sent.id), poll_interval=poll_interval, timeout=timeout, progress=progress))
-    except RemoteValidationError as fault:
-        fault.local_report = report
+        return (yield from files.wait(str(file.id), poll_interval=poll_interval, timeout=timeout, progress=progress))
+    except RemoteValidationError as error:
+        error.local_report = report
         raise
 
 
-def _affordable(
-    estimate: FinetunePriceEstimate, *, max_price: float | None, tell: Callable[[FinetunePriceEstimate], object] | None
+def _check_price(
+    estimate: FinetunePriceEstimate, *, max_price: float | None, on_price: Callable[[FinetunePriceEstimate], object] | None
 ) -> None:
-    if tell is not None:
-        tell(estimate)
+    if on_price is not None:
+        on_price(estimate)
     if max_price is None:
         return
     if not estimate.available:
-        raise ValueError(f"max_price={max_price:g}, but there is no estimate: {estimate.unavailable_reason or 'no reason given'}")
+        reason = estimate.unavailable_reason or "no reason given"
+        raise ValueError(f"max_price={max_price:g}, but there is no price estimate: {reason}")
     price = estimate.estimated_total_price or 0.0
     if price > max_price:
         raise ValueError(f"the job would cost {price:.2f} dollars, more than max_price={max_price:g}; it was not started")
 
 
-def _starting(build: Callable[P, Flow[Started]]) -> Callable[Concatenate[Together, P], Job]:
+def _start_with(build: Callable[P, Flow[StartedJob]]) -> Callable[Concatenate[Together, P], Job]:
     def start(client: Together, /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        started: Started = client.perform(build(*args, **kwargs))
-        return Job(client, str(started.details.id), **started._asdict())
+        job: StartedJob = client.perform(build(*args, **kwargs))
+        return Job(client, str(job.details.id), **job._asdict())
 
-    return _documented(start, build, "Job")
+    return _copy_signature(start, build, "Job")
 
 
-def _astarting(build: Callable[P, Flow[Started]]) -> Callable[Concatenate[AsyncTogether, P], Coroutine[Any, Any, AsyncJob]]:
+def _astart_with(build: Callable[P, Flow[StartedJob]]) -> Callable[Concatenate[AsyncTogether, P], Coroutine[Any, Any, AsyncJob]]:
     async def astart(client: AsyncTogether, /, *args: P.args, **kwargs: P.kwargs) -> AsyncJob:
-        started: Started = await client.perform(build(*args, **kwargs))
-        return AsyncJob(client, str(started.details.id), **started._asdict())
+        job: StartedJob = await client.perform(build(*args, **kwargs))
+        return AsyncJob(client, str(job.details.id), **job._asdict())
 
-    return _documented(astart, build, "AsyncJob")
+    return _copy_signature(astart, build, "AsyncJob")
 
 
-def _documented(function: F, build: Callable[..., Any], returns: str) -> F:
-    """Show the parameters and the words of the description."""
+def _copy_signature(function: F, build: Callable[..., Any], returns: str) -> F:
+    """Copies the docstring and parameters of a description to a function whose first parameter is a client."""
     client = next(iter(inspect.signature(function).parameters.values()))
-    shown = inspect.signature(expand_keywords(TrainingParams, defaults=TRAINING_DEFAULTS)(build))
+    signature = inspect.signature(expand_keywords(TrainingParams, defaults=TRAINING_DEFAULTS)(build))
     function.__doc__ = build.__doc__
-    function.__signature__ = shown.replace(  # type: ignore[attr-defined]
-        parameters=[client, *shown.parameters.values()], return_annotation=returns
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[client, *signature.parameters.values()], return_annotation=returns
     )
     return function
 
 
-start = _starting(describe)
-astart = _astarting(describe)
+start = _start_with(describe)
+astart = _astart_with(describe)

@@ -1,4 +1,4 @@
-"""The way in: whatever people hold, read as rows for training.
+"""Loads training data from files, folders, tables and records, in any of the supported formats.
 
 data = load("conversations.json")
 for row in data: ...
@@ -28,7 +28,7 @@ from together_adapters.finetune.readers.user_callbacks import CONVERSION_ERRORS,
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
 from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
-_LOOKED_AT: Final = 100
+_MAX_PEEKED: Final = 100
 
 
 def load(
@@ -52,41 +52,42 @@ def load(
     group: str | None = None,
     name: str | None = None,
 ) -> TrainingData:
-    """Read data that is held in any of the common ways.
+    """Loads training data in any of the supported formats.
 
-    Nothing is lost: every record becomes rows, or is told as refused or dropped, and every change to a row is counted.
+    No record is lost silently: each is converted to rows, refused or dropped, and every change to a row is counted.
 
     Args:
-        source: A path (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`, `.arrow`; lines and documents also as `.gz`), a folder, a
-            pattern such as `logs/*.jsonl`, or `-` for standard input; a list or other iterable of records; a pandas or Polars
-            frame, an Arrow table, a Hugging Face `Dataset` or `IterableDataset`.
+        source: A path (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`, `.arrow`; JSON also as `.gz`), a folder, a pattern such as
+            `logs/*.jsonl`, or `-` for standard input; a list or other iterable of records; a pandas or Polars frame, an Arrow
+            table, a Hugging Face `Dataset` or `IterableDataset`.
         schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, chatml, otel,
             openinference, langfuse, chat_store, handler, labelled_rag, query_response, llm_runs, examples.
-        columns: The source's column for each that the schema has, as `{"prompt": "question", "completion": "reply"}`.
-        input_key: The field of an example that holds the question, where it has several.
+        columns: The source's column for each column of the schema, as `{"prompt": "question", "completion": "reply"}`.
+        input_key: The field of an example that holds the question, if it has several.
         output_key: The field of an example that holds the answer.
-        root: The folder below which images named by path are read. Without it none are.
+        root: The folder below which images are read by path. Without it none are.
         fetch: Returns the bytes of an image, given its URL. Without it such images are refused.
-        template: Makes the text of a prompt. For labelled_rag a `RagPrompt`, or any function of the record; for alpaca a
-            function of the record.
-        join: What stands between the instruction and the input of an Alpaca record.
-        form: Whether questions with answers become conversations or instructions, where a schema allows both.
+        template: Returns the text of a prompt. For labelled_rag a `RagPrompt`, or a function of the record; for alpaca a function
+            of the record.
+        join: The separator between the instruction and the input of an Alpaca record.
+        form: Whether questions with answers become conversations or instructions, if a schema allows both.
         text_dialect: The chat template of rendered text: chatml, llama3, llama2 or mistral.
-        pair: `best_vs_worst` makes preferences of scored answers, or of answers labelled good or bad.
-        select: Called with each call of a trace, with its scores and feedback; False leaves it out.
-        collapse_prefixes: Of the calls of one trace, keep those alone that no longer one continues. The source is read twice.
-        null_arguments: Tables pad objects with nulls. `drop` leaves nulls out of the arguments and schemas of tools.
-        prompt_weights: Give the turns of a prompt that is a chat the weight 0, so that the completion alone is trained on.
-        group: The column that says which rows must stay together in a split, as a conversation's id.
-        name: What the source is called in messages.
+        pair: `best_vs_worst` converts answers with scores, or labelled good or bad, to preferences.
+        select: Called with each call of a trace, with its scores and feedback; False drops the call.
+        collapse_prefixes: Whether to drop the calls of a trace whose conversation a longer call continues. The source is then read
+            twice.
+        null_arguments: Tables add nulls to objects. `drop` removes nulls from the arguments and schemas of tools.
+        prompt_weights: Whether the messages of a prompt that is a chat get the weight 0, so that only the completion is trained on.
+        group: The column of the rows that must stay together in a split, such as the id of a conversation.
+        name: The name of the source to show in messages.
 
     Returns:
-        The rows. Nothing but the first records is read before they are asked for.
+        The rows. Only the first records are read before rows are needed.
 
     Raises:
         SchemaDetectionError: No schema fits the first records, or several do.
         DatasetError: The source cannot be read.
-        ValueError: There is no such schema, or no such option of it.
+        ValueError: The schema or one of its options is unknown.
     """
     if schema != "auto" and schema not in DATA_FORMATS:
         raise ValueError(f"there is no schema {schema!r}; there are auto, {', '.join(DATA_FORMATS)}")
@@ -98,20 +99,18 @@ def load(
         join=join, form=form, text_dialect=text_dialect, pair=pair, select=user_callback(select), collapse_prefixes=collapse_prefixes,
         prompt_weights=prompt_weights,
     )  # fmt: skip
-    found = _opened(source)
+    opened = _open(source)
     if columns:
-        found = found._replace(read=_renaming(found.read, columns))
-    found = _peeked(found) if found.read_once else found
-    schema = _schema_of(found, schema, options)
-    title = name or found.name
-    if found.padded:
+        opened = opened._replace(read=_rename_columns(opened.read, columns))
+    if opened.read_once:
+        opened = opened._replace(read=_PeekedReader(opened))
+    if opened.padded:
         options = replace(options, padded=True, null_arguments=null_arguments)
-    read = _reader(found, DATA_FORMATS[schema], schema, options, group)
-    return TrainingData(read, title)
+    schema = _schema_of(opened, schema, options)
+    return TrainingData(_row_reader(opened, DATA_FORMATS[schema], schema, options, group), name or opened.name)
 
 
-def _opened(source: Any) -> Source:
-    """Return what was given as something to read."""
+def _open(source: Any) -> Source:
     if isinstance(source, str | PathLike):
         return open_path(Path(source) if source != "-" else "-")
     if (table := open_table(source)) is not None:
@@ -119,107 +118,100 @@ def _opened(source: Any) -> Source:
     if isinstance(source, Mapping):
         return Source("data", lambda: [SourceRecord(0, "data", source)])
     if not isinstance(source, Iterable):
-        raise DatasetError(f"a {type(source).__name__} cannot be read: give a path, records, or a table")
+        raise DatasetError(f"a {type(source).__name__} cannot be read: pass a path, records, or a table")
     if isinstance(source, Iterator):
-        return Source("data", lambda: _numbered(source), read_once=True)
+        return Source("data", lambda: _enumerate(source), read_once=True)
     if isinstance(source, list) and source and isinstance(source[0], dict) and "role" in source[0] and "content" in source[0]:
         return Source("data", lambda: [SourceRecord(1, "data", source)])
-    return Source("data", lambda: _numbered(source))
+    return Source("data", lambda: _enumerate(source))
 
 
-def _numbered(records: Iterable[Any]) -> Iterator[Item]:
+def _enumerate(records: Iterable[Any]) -> Iterator[Item]:
     return (SourceRecord(number, "data", record) for number, record in enumerate(records, 1))
 
 
-def _renaming(read: Callable[[], Iterable[Item]], columns: Mapping[str, str]) -> Callable[[], Iterator[Item]]:
-    """Give columns the names that a schema has for them."""
-    taken = set(columns.values()) | set(columns)
+def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, str]) -> Callable[[], Iterator[Item]]:
+    """Renames the columns of a source to those of a schema."""
+    names = set(columns.values()) | set(columns)
 
-    def renamed() -> Iterator[Item]:
+    def read_renamed() -> Iterator[Item]:
         for item in read():
             if isinstance(item, Refusal) or not isinstance(record := item.value, dict):
                 yield item
             elif missing := [column for column in columns.values() if column not in record]:
-                there = f"there is no column {missing[0]!r}, but {', '.join(map(str, record))}"
-                yield Refusal("column_missing", there, item.number, item.source, missing[0])
+                message = f"there is no column {missing[0]!r}; the columns are {', '.join(map(str, record))}"
+                yield Refusal("column_missing", message, item.number, item.source, missing[0])
             else:
                 row = {target: record[column] for target, column in columns.items()}
-                yield item._replace(value=row | {key: value for key, value in record.items() if key not in taken})
+                yield item._replace(value=row | {key: value for key, value in record.items() if key not in names})
 
-    return renamed
-
-
-def _peeked(source: Source) -> Source:
-    """Look at the first records of a source that can be read only once, without losing them."""
-    items = iter(source.read())
-    first = list(islice(items, _LOOKED_AT))
-    rest: list[Iterator[Item]] = [items]
-
-    def read() -> Iterator[Item]:
-        if not rest:
-            raise DatasetError(f"{source.name} can be read only once, and was read already: give a list, or a file")
-        return chain(first, rest.pop())
-
-    return source._replace(read=_Again(first, read))
+    return read_renamed
 
 
-class _Again:
-    """The records of a source that can be read only once; the first of them any number of times."""
+class _PeekedReader:
+    """Reads a source that can be read only once; its first records are available any number of times."""
 
-    def __init__(self, first: list[Item], read: Callable[[], Iterator[Item]]) -> None:
-        self.first = first
-        self._read = read
+    def __init__(self, source: Source) -> None:
+        items = iter(source.read())
+        self.first = list(islice(items, _MAX_PEEKED))
+        self._name = source.name
+        self._rest: Iterator[Item] | None = items
 
     def __call__(self) -> Iterator[Item]:
-        return self._read()
+        if self._rest is None:
+            raise DatasetError(f"{self._name} can be read only once, and was already read: pass a list or a file")
+        rest, self._rest = self._rest, None
+        return chain(self.first, rest)
+
+
+def _peek(source: Source, count: int) -> Iterable[Item]:
+    """Returns the first records of a source; all that were peeked if it can be read only once."""
+    return source.read.first if isinstance(source.read, _PeekedReader) else islice(source.read(), count)
 
 
 def _schema_of(source: Source, schema: str, options: Options) -> str:
-    """Return the schema, and look whether it can be that one."""
-    read = source.read
-    items = read.first if isinstance(read, _Again) else islice(read(), _LOOKED_AT)
-    records = [item.value for item in items if isinstance(item, SourceRecord)]
+    """Detects the schema, or checks that the one given is possible."""
+    records = [item.value for item in _peek(source, _MAX_PEEKED) if isinstance(item, SourceRecord)]
     if schema != "auto":
         for record in records[:1]:
             refuse(record, options.pair)
         return schema
     if not records and not source.read_once:
-        refused = next((item for item in islice(read(), 1) if isinstance(item, Refusal)), None)
-        raise SchemaDetectionError(f"{source.name}: {refused.message if refused else 'there is no record'}")
+        refusal = next((item for item in islice(source.read(), 1) if isinstance(item, Refusal)), None)
+        raise SchemaDetectionError(f"{source.name}: {refusal.message if refusal else 'there is no record'}")
     return detect(records, pair=options.pair)
 
 
-def _reader(
+def _row_reader(
     source: Source, data_format: DataFormat, schema: str, options: Options, group: str | None
 ) -> Callable[[], Iterable[Record]]:  # fmt: skip
-    """Return what reads the rows."""
-    convert = data_format.convert
+    """Returns a function that reads the rows."""
     if schema == "labelled_rag" and isinstance(options.template, RagPrompt) and options.template.distractors:
         if source.read_once:
             raise DatasetError(
-                "distractors are drawn from all examples, but the source can be read only once: give a list, or a file"
+                "distractors are drawn from all examples, but the source can be read only once: pass a list or a file"
             )
-        pool = pool_of(item.value for item in _unpacked(source.read(), data_format) if isinstance(item, SourceRecord))
-        convert = lambda record, given: labelled_rag(record, given, pool)  # noqa: E731
+        pool = pool_of(item.value for item in _unpack(source.read(), data_format) if isinstance(item, SourceRecord))
+        data_format = data_format._replace(convert=lambda record, options: labelled_rag(record, options, pool))
 
     def read() -> Iterator[Record]:
-        items = _unpacked(source.read(), data_format)
-        if options.pair and _is_labelled(source):
+        items = _unpack(source.read(), data_format)
+        if options.pair and _has_labels(source):
             items = pair_labelled(items)
-        return _converted(items, data_format._replace(convert=convert), options, group)
+        return _convert(items, data_format, options, group)
 
     if data_format.traces and options.collapse_prefixes:
         return drop_prefixes(Spool(read) if source.read_once else read)
     return read
 
 
-def _is_labelled(source: Source) -> bool:
-    items = source.read.first if isinstance(source.read, _Again) else islice(source.read(), 1)
+def _has_labels(source: Source) -> bool:
+    items = _peek(source, 1)
     return any(isinstance(item, SourceRecord) and isinstance(item.value, dict) and "label" in item.value for item in items)
 
 
-def _unpacked(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
-    """Give the records that documents hold. Those of a whole document are counted; those of a line keep its number."""
+def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
+    """Yields the records of documents. Those of a whole document are numbered; those of a line have its number."""
     unpack = data_format.unpack
     for item in items:
         if isinstance(item, Refusal):
@@ -231,14 +223,14 @@ def _unpacked(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
         try:
             for number, record in enumerate(unpack(item.value), 1):
                 yield SourceRecord(item.number or number, item.source, record)
-        except Unconvertible as refused:
-            yield _refusal(refused, item)
-        except CONVERSION_ERRORS as problem:
-            yield _unreadable(problem, item)
+        except Unconvertible as error:
+            yield error.refusal(item.number or 1, item.source)
+        except CONVERSION_ERRORS as error:
+            yield _unreadable(error, item)
 
 
-def _converted(items: Iterable[Item], data_format: DataFormat, options: Options, group: str | None) -> Iterator[Record]:
-    """Convert records one by one: each gives its rows, or its refusal."""
+def _convert(items: Iterable[Item], data_format: DataFormat, options: Options, group: str | None) -> Iterator[Record]:
+    """Yields the rows or the refusal of each record."""
     convert = data_format.convert
     for item in items:
         if isinstance(item, Refusal):
@@ -246,27 +238,23 @@ def _converted(items: Iterable[Item], data_format: DataFormat, options: Options,
             continue
         number, source, record = item
         try:
-            for made in convert(record, options):
-                if isinstance(made, Unconvertible):
-                    yield _refusal(made, item)
+            for result in convert(record, options):
+                if isinstance(result, Unconvertible):
+                    yield result.refusal(number or 1, source)
                     continue
-                row, key, changed = made
+                row, key, changes = result
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
-                yield Example(row, number, source, key, changed)
-        except Unconvertible as refused:
-            yield _refusal(refused, item)
-        except UserCallbackError as raised:
-            raised.error.add_note(f"at record {number} of {source}")
-            raise raised.error from None
-        except CONVERSION_ERRORS as problem:
-            yield _unreadable(problem, item)
+                yield Example(row, number, source, key, changes)
+        except Unconvertible as error:
+            yield error.refusal(number or 1, source)
+        except UserCallbackError as error:
+            error.error.add_note(f"at record {number} of {source}")
+            raise error.error from None
+        except CONVERSION_ERRORS as error:
+            yield _unreadable(error, item)
 
 
-def _unreadable(problem: Exception, item: SourceRecord) -> Refusal:
-    said = f"{type(problem).__name__}: {str(problem)[:100]}"
-    return Refusal("record_unreadable", f"the record has a form that is not known ({said})", item.number or 1, item.source)
-
-
-def _refusal(refused: Unconvertible, item: SourceRecord) -> Refusal:
-    return Refusal(refused.code, refused.message, item.number or 1, item.source, refused.path, refused.value, refused.skipped)
+def _unreadable(error: Exception, item: SourceRecord) -> Refusal:
+    message = f"the record does not have the expected format ({type(error).__name__}: {str(error)[:100]})"
+    return Refusal("record_unreadable", message, item.number or 1, item.source)

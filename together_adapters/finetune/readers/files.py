@@ -6,7 +6,6 @@ import csv
 import gzip
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
@@ -19,6 +18,7 @@ from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.arrow import arrow_records
 from together_adapters.finetune.records import Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
+from together_adapters.finetune.validation.check_csv import unlimited_csv_cells
 from together_adapters.finetune.validation.jsonl_reader import BOM, parse_line
 
 SUFFIXES: Final = (
@@ -190,13 +190,3 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
             yield Refusal("not_utf8", "the file is not UTF-8", reader.line_num + 1, path.name)
         except csv.Error as problem:
             yield Refusal("csv_syntax", f"the file is not CSV: {problem}", reader.line_num, path.name)
-
-
-@contextmanager
-def unlimited_csv_cells() -> Iterator[None]:
-    """Remove the limit for the length of cells; it is the whole process's, so it is restored."""
-    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

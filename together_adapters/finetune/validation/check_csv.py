@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from together_adapters.finetune.readers.files import unlimited_csv_cells
 from together_adapters.finetune.validation.file_check import FileChecker
 
 
@@ -43,3 +45,13 @@ def _check_rows(checker: FileChecker, reader: Any) -> None:
         if len(row) != len(header):
             checker.findings.add("csv_columns", "", f"the row has {len(row)} cells, the header {len(header)}")
         checker.finish_row(reader.line_num)
+
+
+@contextmanager
+def unlimited_csv_cells() -> Iterator[None]:
+    """Lifts the limit on the length of cells; it belongs to the whole process, so it is restored."""
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
