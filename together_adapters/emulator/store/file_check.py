@@ -11,7 +11,7 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import from_json
 
 _FLAGS: Final = (
@@ -19,28 +19,29 @@ _FLAGS: Final = (
     "dataset_has_parallel_tool_calls", "dataset_has_reasoning",
 )  # fmt: skip
 _PARQUET_COLUMNS: Final = {"input_ids", "attention_mask", "labels", "position_ids"}
+_MAX_IMAGES: Final = 10
 _IMAGES: Final = r"^data:image/(jpeg|png|webp);base64,"
 M = TypeVar("M", bound=BaseModel)
 
 
-class _Part(BaseModel):
+class _Object(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class _Row(BaseModel):
+class _ClosedObject(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _TextPart(_Part):
+class _TextPart(_Object):
     type: Literal["text"]
     text: str
 
 
-class _Image(_Part):
+class _Image(_Object):
     url: str = Field(pattern=_IMAGES, max_length=14_000_000)
 
 
-class _ImagePart(_Part):
+class _ImagePart(_Object):
     type: Literal["image_url"]
     image_url: _Image
 
@@ -48,21 +49,21 @@ class _ImagePart(_Part):
 _Content = str | list[Annotated[_TextPart | _ImagePart, Field(discriminator="type")]]
 
 
-class _Function(_Part):
+class _Function(_Object):
     name: str
     arguments: str
 
 
-class _ToolCall(_Part):
+class _ToolCall(_Object):
     id: str | None = None
     type: Literal["function"] = "function"
     function: _Function
 
 
-class _Message(_Row):
+class _Message(_ClosedObject):
     role: Literal["system", "user", "assistant", "tool"]
     content: _Content | None = None
-    weight: Literal[0, 1] | None = None
+    weight: int | None = Field(None, ge=0, le=1)
     name: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
@@ -70,8 +71,8 @@ class _Message(_Row):
     tool_call_id: str | None = None
 
     @property
-    def has_images(self) -> bool:
-        return isinstance(self.content, list) and any(part.type == "image_url" for part in self.content)
+    def images(self) -> int:
+        return sum(part.type == "image_url" for part in self.content) if isinstance(self.content, list) else 0
 
 
 def _check_messages(messages: list[_Message]) -> list[_Message]:
@@ -91,14 +92,16 @@ def _check_messages(messages: list[_Message]) -> list[_Message]:
             raise ValueError(f"message {index}: only an assistant calls tools")
         if message.content is None and not message.tool_calls:
             raise ValueError(f"message {index} has no content")
-        if message.has_images and role != "user":
-            raise ValueError(f"message {index}: only a user message may have images")
+        if message.images and (role != "user" or message.weight):
+            raise ValueError(f"message {index}: only a user message without a weight may have images")
         if role == "tool":
             pending.remove(message.tool_call_id)
         elif pending:
             raise ValueError(f"message {index}: a tool call has no result")
         pending |= {call.id for call in message.tool_calls or ()}
         previous = role
+    if sum(message.images for message in messages) > _MAX_IMAGES:
+        raise ValueError(f"there are more than {_MAX_IMAGES} images")
     return messages
 
 
@@ -118,7 +121,7 @@ def _check_answer(messages: list[_Message]) -> list[_Message]:
 _Answer = Annotated[list[_Message], Field(min_length=1, max_length=1), AfterValidator(_check_answer)]
 
 
-class _TrainingRow(_Row):
+class _TrainingRow(_Object):
     weight: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
@@ -136,7 +139,7 @@ class _Conversation(_TrainingRow):
     tools: list[dict[str, Any]] | None = None
 
 
-class _PreferenceInput(_Row):
+class _PreferenceInput(_ClosedObject):
     messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_messages)]
     tools: list[dict[str, Any]] | None = None
 
@@ -146,15 +149,22 @@ class _Preference(_TrainingRow):
     preferred_output: _Answer
     non_preferred_output: _Answer
 
+    @field_validator("non_preferred_output")
+    @classmethod
+    def _check_difference(cls, value: list[_Message], info: ValidationInfo) -> list[_Message]:
+        if value == info.data.get("preferred_output"):
+            raise ValueError("both answers are the same")
+        return value
 
-class _BatchRequest(_Row):
+
+class _BatchRequest(_ClosedObject):
     custom_id: str = Field(min_length=1, max_length=64)
     body: dict[str, Any]
     method: Any = None
     url: Any = None
 
 
-_FORMATS: Final[dict[str, type[_Row]]] = {
+_FORMATS: Final[dict[str, type[_TrainingRow]]] = {
     "CONVERSATION": _Conversation,
     "PREFERENCE_OPENAI": _Preference,
     "INSTRUCTION": _Instruction,
@@ -227,11 +237,11 @@ def _validate(model: type[M], row: dict[str, Any], number: int) -> M:
     try:
         return model.model_validate(row)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        # Branches of a union are part of the location, named after their types.
-        path = [part for part in first["loc"] if isinstance(part, int) or (part.isidentifier() and part != "str")]
+        # Of the errors for the types of a union, the deepest helps. These types are part of the location.
+        deepest = max(error.errors(include_url=False, include_input=False), key=lambda problem: len(problem["loc"]))
+        path = [part for part in deepest["loc"] if isinstance(part, int) or (part.isidentifier() and part != "str")]
         name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-        raise _InvalidRow(number, f"`{name}`: {first['msg'].removeprefix('Value error, ')}") from None
+        raise _InvalidRow(number, f"`{name}`: {deepest['msg'].removeprefix('Value error, ')}") from None
 
 
 def _check_training_row(row: dict[str, Any], number: int, format: str) -> str:
