@@ -1,4 +1,4 @@
-"""The two clients: settings, resources, and the driver that performs them. A resource is imported when it is first used."""
+"""The two clients: their settings, resources and connections."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
@@ -39,16 +40,56 @@ if TYPE_CHECKING:
 H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 
-class _NotGiven:
-    def __repr__(self) -> str:
-        return "NOT_GIVEN"
+NOT_GIVEN: Final[Any] = type("NotGiven", (), {"__repr__": lambda self: "NOT_GIVEN"})()
+"""The default of options that are left unchanged."""
 
 
-NOT_GIVEN: Final[Any] = _NotGiven()
+class _Resource:
+    """A resource of a client, imported when it is first used: the class that the annotation names, in the module of its name."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+        self._class = owner.__annotations__[name].partition("[")[0]
+
+    def __get__(self, client: Any, owner: Any = None) -> Any:
+        if client is None:
+            return self
+        module = import_module(f"together_adapters.resources.{self._name}")
+        resource = client.__dict__[self._name] = getattr(module, self._class)(client._driver)
+        return resource
+
+
+def _resource(doc: str) -> Any:
+    return _Resource(doc)
 
 
 class _Client(Generic[D, R, H]):
-    """Settings, and the resources bound to a driver of one flavour."""
+    """The settings of a client, and its resources on a driver of one flavour."""
+
+    chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
+    completions: Completions[D, R] = _resource("Completions of a prompt.")
+    embeddings: Embeddings[D, R] = _resource("Embeddings of any number of texts.")
+    rerank: Rerank[D, R] = _resource("Documents sorted by their relevance to a query.")
+    models: Models[D, R] = _resource("The catalogue of models.")
+    images: Images[D, R] = _resource("Images generated from a prompt.")
+    audio: Audio[D, R] = _resource("Speech from text, text from speech, and voices.")
+    videos: Videos[D, R] = _resource("Videos generated from a prompt, as jobs.")
+    code_interpreter: CodeInterpreter[D, R] = _resource("Python code that runs on the service's machines.")
+    endpoints: Endpoints[D, R] = _resource("Models on dedicated hardware.")
+    batches: Batches[D, R] = _resource("Many requests in one file, completed within a day.")
+    fine_tuning: FineTuning[D, R] = _resource("Fine-tuning jobs.")
+    evaluation: Evaluation[D, R] = _resource("Evaluations by a judge model, as jobs.")
+
+    @cached_property
+    def files(self) -> Files[D, R]:
+        """Data files: upload, check, wait, download."""
+        from together_adapters.resources import files
+
+        files.load_checker = _load_checker
+        return files.Files(self._driver)
 
     _driver: Any
 
@@ -65,21 +106,21 @@ class _Client(Generic[D, R, H]):
         default_query: Mapping[str, Any] | None = None,
         http_client: H | None = None,
     ) -> None:
-        """Set up a client. No connection is opened until the first call.
+        """Creates a client. The first request opens the first connection.
 
         Args:
-            api_key: The key; else `TOGETHER_API_KEY`. Passed in, it travels in a pickle of the client; from the environment, not.
-            base_url: Where to send, with or without a trailing `/v1`; else `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
-            timeout: Seconds, or an `httpx.Timeout`, for each attempt: to connect, and between two reads. None waits for ever.
+            api_key: The API key; by default `TOGETHER_API_KEY`. A pickle of the client contains the argument, not the variable.
+            base_url: The base URL, with or without a trailing `/v1`; by default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
+            timeout: Seconds, or an `httpx.Timeout`, for each attempt: to connect, and between two reads. None for no limit.
             max_retries: Requests after the first, on transport failures, 408, 429 and 5xx.
-            max_elapsed: Seconds that a call may take with all its retries; for a stream, until it opens. None for no bound.
-            supplied_headers: Headers for every request, under the name of the `together` 1.x SDK.
+            max_elapsed: Seconds that a call may take with all its retries; for a stream, until it opens. None for no limit.
+            supplied_headers: Headers for every request, as the `together` 1.x SDK names them.
             default_headers: Headers for every request.
             default_query: Query parameters for every request.
-            http_client: An httpx client of yours, for its proxies, certificates or transport; it stays yours to close.
+            http_client: An httpx client with its own proxies, certificates or transport. The caller closes it.
 
         Raises:
-            ConfigurationError: There is no key, or a setting is unusable.
+            ConfigurationError: The key is missing, or a setting is invalid.
         """
         configure_logging()
         headers = {**(supplied_headers or {}), **(default_headers or {})}
@@ -97,118 +138,19 @@ class _Client(Generic[D, R, H]):
     @abstractmethod
     def _drive(self, config: Config, connections: Any) -> Any: ...
 
-    @cached_property
-    def chat(self) -> Chat[D, R]:
-        """Chat completions: `chat.completions.create`."""
-        from together_adapters.resources.chat import Chat
-
-        return Chat(self._driver)
-
-    @cached_property
-    def completions(self) -> Completions[D, R]:
-        """Completions of a plain prompt."""
-        from together_adapters.resources.completions import Completions
-
-        return Completions(self._driver)
-
-    @cached_property
-    def embeddings(self) -> Embeddings[D, R]:
-        """Embeddings of any number of texts."""
-        from together_adapters.resources.embeddings import Embeddings
-
-        return Embeddings(self._driver)
-
-    @cached_property
-    def rerank(self) -> Rerank[D, R]:
-        """Documents in the order of their relevance."""
-        from together_adapters.resources.rerank import Rerank
-
-        return Rerank(self._driver)
-
-    @cached_property
-    def models(self) -> Models[D, R]:
-        """The catalogue of models."""
-        from together_adapters.resources.models import Models
-
-        return Models(self._driver)
-
-    @cached_property
-    def images(self) -> Images[D, R]:
-        """Images of a prompt."""
-        from together_adapters.resources.images import Images
-
-        return Images(self._driver)
-
-    @cached_property
-    def audio(self) -> Audio[D, R]:
-        """Text to speech, speech to text, and voices."""
-        from together_adapters.resources.audio import Audio
-
-        return Audio(self._driver)
-
-    @cached_property
-    def videos(self) -> Videos[D, R]:
-        """Videos of a prompt, made in jobs."""
-        from together_adapters.resources.videos import Videos
-
-        return Videos(self._driver)
-
-    @cached_property
-    def code_interpreter(self) -> CodeInterpreter[D, R]:
-        """Python on the service's machines."""
-        from together_adapters.resources.code_interpreter import CodeInterpreter
-
-        return CodeInterpreter(self._driver)
-
-    @cached_property
-    def endpoints(self) -> Endpoints[D, R]:
-        """Models on hardware of one's own."""
-        from together_adapters.resources.endpoints import Endpoints
-
-        return Endpoints(self._driver)
-
-    @cached_property
-    def files(self) -> Files[D, R]:
-        """Data files: upload, check, wait, download."""
-        from together_adapters.resources import files
-
-        files.load_checker = _load_checker
-        return files.Files(self._driver)
-
-    @cached_property
-    def batches(self) -> Batches[D, R]:
-        """Many requests in one file, answered within a day."""
-        from together_adapters.resources.batches import Batches
-
-        return Batches(self._driver)
-
-    @cached_property
-    def fine_tuning(self) -> FineTuning[D, R]:
-        """Models trained on files of yours, in jobs."""
-        from together_adapters.resources.fine_tuning import FineTuning
-
-        return FineTuning(self._driver)
-
-    @cached_property
-    def evaluation(self) -> Evaluation[D, R]:
-        """Answers that a judge model sorts, marks or compares, in jobs."""
-        from together_adapters.resources.evaluation import Evaluation
-
-        return Evaluation(self._driver)
-
     @property
     def evals(self) -> Evaluation[D, R]:
-        """`evaluation`, under the name of newer SDKs."""
+        """The same as `evaluation`, as newer SDKs name it."""
         return self.evaluation
 
     @property
     def base_url(self) -> str:
-        """Where requests go, with the version: `https://api.together.xyz/v1`."""
+        """The base URL with its version, such as `https://api.together.xyz/v1`."""
         return self._config.base_url
 
     @property
     def config(self) -> Config:
-        """The settings that arguments and environment gave. Its repr shows no secret."""
+        """The settings, from arguments and environment. The repr shows no secret."""
         return self._config
 
     def with_options(
@@ -223,22 +165,19 @@ class _Client(Generic[D, R, H]):
         default_headers: Mapping[str, str] = NOT_GIVEN,
         default_query: Mapping[str, Any] = NOT_GIVEN,
     ) -> Self:
-        """Return a client with some settings changed that shares this one's connections.
+        """Returns a client with other settings that shares the connections of this one.
 
         Headers and query are added to those of this client. Closing the copy leaves the connections open.
         """
-        given = {name: value for name, value in locals().items() if name != "self" and value is not NOT_GIVEN}
-        return self._sharing(_changed(self._config, given), self._driver.connections)
+        options = {name: value for name, value in locals().items() if name != "self" and value is not NOT_GIVEN}
+        return self._create(_with_options(self._config, options), self._driver.connections)
 
     def perform(self, step: Any) -> Any:
-        """Perform a described exchange: a `Call`, a `StreamCall` or a `Flow`.
-
-        The adapters use this; other users call the resources.
-        """
+        """Performs a `Call`, a `StreamCall` or a `Flow`. The adapters use this; other users call the resources."""
         return self._driver.perform(step)
 
     @classmethod
-    def _sharing(cls, config: Config, connections: Any = None) -> Self:
+    def _create(cls, config: Config, connections: Any = None) -> Self:
         client = cls.__new__(cls)
         client._start(config, connections or client._connect(None), owner=connections is None)
         return client
@@ -254,13 +193,13 @@ class _Client(Generic[D, R, H]):
 
     def __reduce__(self) -> Any:
         if self._driver.connections.external:
-            raise TypeError("a client with an http_client of yours cannot be pickled: connections cannot travel")
+            raise TypeError("a client with a supplied http_client cannot be pickled")
         config = self._config
-        return _unpickled, (type(self), replace(config, api_key="") if config.key_from_environment else config)
+        return _from_pickle, (type(self), replace(config, api_key="") if config.key_from_environment else config)
 
 
 def _load_checker() -> Callable[..., DataReport]:
-    """Import the file checker of `finetune`, which resources do not know, when a file is checked first."""
+    """Imports the file checker of `finetune`, which resources do not know, when the first file is checked."""
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     return check_jsonl
@@ -269,7 +208,7 @@ def _load_checker() -> Callable[..., DataReport]:
 class Together(_Client[Sync, SyncRaw, httpx.Client]):
     """A client of the Together API, safe to share between threads.
 
-    Close it, or use it as a context manager, to close its connections.
+    Close it, or use it as a context manager.
     """
 
     def _connect(self, http_client: httpx.Client | None) -> Connections:
@@ -279,18 +218,18 @@ class Together(_Client[Sync, SyncRaw, httpx.Client]):
         return SyncDriver(config, connections)
 
     def to_async(self) -> AsyncTogether:
-        """Return an asynchronous client with the same settings and its own connections."""
-        return AsyncTogether._sharing(self._config)
+        """Returns an asynchronous client with the same settings and its own connections."""
+        return AsyncTogether._create(self._config)
 
     def close(self) -> None:
-        """Close the connections. Copies made by `with_options` and an `http_client` of yours are left to their owners."""
+        """Closes the connections. A copy made by `with_options` does not close them, nor is a supplied `http_client` closed."""
         if self._owner:
             self._driver.connections.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
 
@@ -307,11 +246,11 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
         return AsyncDriver(config, connections)
 
     def to_sync(self) -> Together:
-        """Return a synchronous client with the same settings and its own connections."""
-        return Together._sharing(self._config)
+        """Returns a synchronous client with the same settings and its own connections."""
+        return Together._create(self._config)
 
     async def aclose(self) -> None:
-        """Close the connections. Copies made by `with_options` and an `http_client` of yours are left to their owners."""
+        """Closes the connections. A copy made by `with_options` does not close them, nor is a supplied `http_client` closed."""
         if self._owner:
             await self._driver.connections.aclose()
 
@@ -321,64 +260,62 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
 
 
-def _changed(config: Config, given: Mapping[str, Any]) -> Config:
-    """Return settings with changes."""
+def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
+    policy = config.policy
     fields: dict[str, Any] = {
-        "policy": RetryPolicy(
-            given.get("max_retries", config.policy.max_retries), given.get("max_elapsed", config.policy.max_elapsed)
-        ),
-        "timeout": given.get("timeout", config.timeout),
-        "headers": {**config.headers, **given.get("supplied_headers", {}), **given.get("default_headers", {})},
-        "query": {**config.query, **given.get("default_query", {})},
+        "policy": RetryPolicy(options.get("max_retries", policy.max_retries), options.get("max_elapsed", policy.max_elapsed)),
+        "timeout": options.get("timeout", config.timeout),
+        "headers": {**config.headers, **options.get("supplied_headers", {}), **options.get("default_headers", {})},
+        "query": {**config.query, **options.get("default_query", {})},
     }
-    if "base_url" in given:
-        fields["root"] = root_of(given["base_url"])
-    if "api_key" in given:
-        fields |= {"api_key": given["api_key"], "key_from_environment": False}
+    if "base_url" in options:
+        fields["root"] = root_of(options["base_url"])
+    if "api_key" in options:
+        fields |= {"api_key": options["api_key"], "key_from_environment": False}
     return replace(config, **fields)
 
 
-def _unpickled(kind: type[_Client[Any, Any, Any]], config: Config) -> _Client[Any, Any, Any]:
-    """Rebuild a client; a key that came from the environment is read from it again."""
+def _from_pickle(kind: type[_Client[Any, Any, Any]], config: Config) -> _Client[Any, Any, Any]:
+    """Returns a client; a key that came from the environment is read from it again."""
     if not config.api_key:
         policy = config.policy
         config = resolve(
             None, config.base_url, config.timeout, policy.max_retries, policy.max_elapsed, config.headers, config.query
         )
-    return kind._sharing(config)
+    return kind._create(config)
 
 
 class ClientPair:
-    """Both flavours of one client, as an adapter needs them: given, or made on first use."""
+    """A client of each flavour with the same settings, as adapters need them; the missing one is created on first use."""
 
     def __init__(self, client: Together | None = None, async_client: AsyncTogether | None = None, **options: Any) -> None:
-        """Take the clients that were given, and make what is missing from them or from options.
+        """Takes the clients that the caller supplied, or creates them from options.
 
         Args:
             client: A synchronous client to share.
             async_client: An asynchronous client to share.
-            **options: Those of `Together`; None means not given. With a client, they make a copy that shares its connections.
+            **options: Options of `Together`, unless None. With a client, they make a copy that shares its connections.
 
         Raises:
-            ConfigurationError: No client was given, and there is no key.
+            ConfigurationError: There is neither a client nor a key.
         """
-        given = {name: value for name, value in options.items() if value is not None}
+        options = {name: value for name, value in options.items() if value is not None}
         if client is None and async_client is None:
-            client = Together(**given)
-        elif given:
-            client = client and client.with_options(**given)
-            async_client = async_client and async_client.with_options(**given)
+            client = Together(**options)
+        elif options:
+            client = client and client.with_options(**options)
+            async_client = async_client and async_client.with_options(**options)
         self._sync = client
         self._async = async_client
 
     @property
     def config(self) -> Config:
-        """The settings of both. Not kept here, so that a pickle holds the key only as the clients allow."""
+        """The settings of both. Not stored here, so that a pickle contains the key only as the clients allow."""
         return (self._sync or self.asynchronous).config
 
     @property

@@ -135,25 +135,23 @@ class method(Generic[P, T]):
     @overload
     def __get__(self, obj: Resource[AsyncRaw, Any], owner: Any = None) -> Callable[P, Coroutine[Any, Any, RawResponse[T]]]: ...
     def __get__(self, obj: Any, owner: Any = None) -> Any:
-        if obj is None:
-            document(self._build, _signature(self._build, "{}", self._defaults).parameters, self._docs)
-            return self._build
-        returns = obj._driver.returns
+        returns = "{}" if obj is None else obj._driver.returns
         if returns not in self._methods:
-            document(self._build, _signature(self._build, returns, self._defaults).parameters, self._docs)
-            self._methods[returns] = _bind(self._build, returns, self._defaults)
-        return MethodType(self._methods[returns], obj)
+            self._methods[returns] = self._bind(returns)
+        return self._build if obj is None else MethodType(self._methods[returns], obj)
 
+    def _bind(self, returns: str) -> Callable[..., Any]:
+        """Returns the builder as a method that performs what it describes, with one flavour's signature."""
+        build: Callable[..., Any] = self._build
+        signature = _signature(build, returns, self._defaults)
+        document(build, signature.parameters, self._docs)
 
-def _bind(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> Callable[..., Any]:
-    """Returns a builder as a method that performs what it describes, with one flavour's signature."""
+        @wraps(build)
+        def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._driver.perform(build(*args, **kwargs))
 
-    @wraps(build)
-    def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._driver.perform(build(*args, **kwargs))
-
-    perform.__signature__ = _signature(build, returns, defaults)  # type: ignore[attr-defined]
-    return perform
+        perform.__signature__ = signature  # type: ignore[attr-defined]
+        return perform
 
 
 def _signature(build: Callable[..., Any], returns: str, defaults: Mapping[str, Any]) -> inspect.Signature:
@@ -188,10 +186,10 @@ def expand_keywords(*described_by: type, defaults: Mapping[str, Any] = {}) -> Ca
 def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
     """Returns the parameters with the keys of an unpacked TypedDict in place of `**params`: required first, per-call options last."""
     parameters = [*inspect.signature(function).parameters.values()]
-    unpacked = re.fullmatch(r"Unpack\[(\w+)\]", str(parameters[-1].annotation)) if parameters else None
-    if unpacked is None:
+    typed_dict = re.fullmatch(r"Unpack\[(\w+)\]", str(parameters[-1].annotation)) if parameters else None
+    if typed_dict is None:
         return parameters
-    params = function.__globals__[unpacked[1]]
+    params = function.__globals__[typed_dict[1]]
     required, options = params.__required_keys__, RequestOptions.__annotations__
     hints = sorted(params.__annotations__.items(), key=lambda item: (item[0] not in required, item[0] in options))
     return parameters[:-1] + [
@@ -232,7 +230,7 @@ def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[s
     if not {"poll_interval", "extra_body"} & set(parameters):
         return
     docs = {**keyword_docs, **_OPTION_DOCS, **(_WAIT_DOCS if "poll_interval" in parameters else {})}
-    arguments = {name: text for name, text in docs.items() if name in parameters}
+    arguments = {name: docs[name] for name in parameters if name in docs}
     doc = inspect.cleandoc(function.__doc__ or "")
     entries = {line.partition(":")[0].strip() for line in doc.splitlines()}
     if "**options" not in entries and "**params" not in entries:
