@@ -98,16 +98,7 @@ def _plain_calls(row: Row, calls: Iterable[Any]) -> bool:
 
 
 def conversation(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Return a conversation as the messages of a row, and the codes of what was changed.
-
-    Args:
-        messages: Messages, chunks of them, pairs of role and text, or dicts.
-        options: What becomes of reasoning, of failed tools and of calls that could not be parsed.
-        number: The number of the record, for the ids of calls that have none.
-
-    Raises:
-        Unconvertible: Something cannot be expressed.
-    """
+    """Return a conversation as the messages of a row, and the codes of what was changed; `number` is that of the record."""
     messages = list(messages)
     changes: list[str] = []
     if all(type(message) is dict for message in messages) and is_plain(messages, changes):

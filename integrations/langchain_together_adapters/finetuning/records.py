@@ -60,40 +60,35 @@ def langsmith_json(record: Any) -> Row:
     fields: Row = {name: field(record, name) for name in _LANGSMITH_FIELDS}
     for name in ("inputs", "outputs"):
         value = field(record, name)
-        fields[name] = {key: _json(item, key) for key, item in value.items()} if isinstance(value, Mapping) else value
+        fields[name] = {key: _json(item, key) for key, item in value.items()} if isinstance(value, dict) else value
     return fields
 
 
 def _json(value: Any, key: str = "") -> Any:
-    if key in ("tools", "functions") and isinstance(value, list | tuple) and not all(isinstance(tool, dict) for tool in value):
-        return wire_tools(value)
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is list or kind is tuple:
+        is_tools = key in ("tools", "functions") and not all(isinstance(tool, dict) for tool in value)
+        return wire_tools(value) if is_tools else [_json(item) for item in value]
+    if kind is dict:
+        if "lc" in value:
+            return value
+        raw = value.get("raw")
+        return _json(raw) if isinstance(raw, BaseMessage) else {key: _json(item, key) for key, item in value.items()}
     if isinstance(value, BaseMessage):
         return {"type": value.type, "data": value.__dict__}
     if isinstance(value, PromptValue):
-        return [_json(message) for message in value.to_messages()]
+        return _json(value.to_messages())
     if isinstance(value, Document):
         return value.page_content
     if isinstance(value, Generation):
         return {**value.__dict__, "message": _json(getattr(value, "message", None))}
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    if isinstance(value, Mapping):
-        raw = value.get("raw")
-        return _json(raw) if isinstance(raw, BaseMessage) else {key: _json(item) for key, item in value.items()}
-    return [_json(item) for item in value] if isinstance(value, list | tuple) else value
+    return value.model_dump_json() if isinstance(value, BaseModel) else value
 
 
 def conversation_of(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
-    """Return the conversation in a record.
-
-    Args:
-        record: Messages, a prompt value, a pair, a chat session, a graph's state, an executor's result, or a dict of two texts.
-        input_key: The key of the question in a dict.
-        output_key: The key of the answer in a dict.
-
-    Raises:
-        Unconvertible: The record is none of these, or it is not clear which key is which.
-    """
+    """Return the conversation in a record; the keys name the question and the answer of a dict. Other records are refused."""
     if is_message(record):
         return Conversation([record])
     if isinstance(record, PromptValue):

@@ -44,16 +44,7 @@ def plain(messages: Iterable[Any]) -> list[Row] | None:
 
 
 def conversation(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Return a conversation as the messages of a row, and the codes of what was changed.
-
-    Args:
-        messages: Messages, or dicts of them.
-        options: What becomes of reasoning.
-        number: The number of the record, for the ids of calls that have none.
-
-    Raises:
-        Unconvertible: Something cannot be expressed.
-    """
+    """Return a conversation as the messages of a row, and the codes of what was changed; `number` is that of the record."""
     builder = FrameworkConversationBuilder(options, number)
     for message in messages:
         _read(builder, _message(message, builder.path))

@@ -76,11 +76,7 @@ def _events(events: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def read_record(record: Any) -> list[Conversation | Pair]:
-    """Return the conversations or the question in a record.
-
-    Raises:
-        Unconvertible: There is none.
-    """
+    """Return the conversations or the question in a record; raises `Unconvertible` where there is none."""
     if isinstance(record, Conversation):
         return [record]
     if isinstance(record, list) and any(_is_event(one) for one in record):

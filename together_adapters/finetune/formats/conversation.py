@@ -83,11 +83,7 @@ class ConversationBuilder:
         self._append(message | fields)
 
     def result(self, content: Any, id: str | None = None, name: str | None = None, /, **fields: Any) -> None:
-        """Add the result of a call; without an id it is matched with an open call.
-
-        Raises:
-            Unconvertible: No open call matches.
-        """
+        """Add the result of a call; without an id it is matched with an open call, or refused."""
         value = self.content(content, "tool")
         if isinstance(value, list):
             if any(part["type"] != "text" for part in value):
@@ -97,18 +93,19 @@ class ConversationBuilder:
         self._append({"role": "tool", "tool_call_id": self._match(id, name), "content": value, **fields})
 
     def content(self, value: Any, role: str) -> Any:
-        """Return a content as the service takes it: a text, or a list of text and image parts.
-
-        Raises:
-            Unconvertible: It holds something else.
-        """
+        """Return a content as the service takes it: a text, or a list of text and image parts; anything else is refused."""
         if isinstance(value, str) or value is None:
             return value
         if isinstance(value, dict) and "type" in value:
             value = [value]
         if not isinstance(value, list | tuple):
             raise Unconvertible("content_wrong_type", f"content is {kind_of(value)}", f"{self.path}.content", value)
-        parts = [self._part(part, role, f"{self.path}.content[{index}]") for index, part in enumerate(value)]
+        parts = [
+            {"type": "text", "text": part["text"]}
+            if type(part) is dict and part.get("type") == "text" and type(part.get("text")) is str
+            else self._part(part, role, f"{self.path}.content[{index}]")
+            for index, part in enumerate(value)
+        ]
         self._has_parts = True
         return parts
 
@@ -277,11 +274,7 @@ class FrameworkConversationBuilder(ConversationBuilder):
 
 
 def call(name: Any, arguments: Any, id: Any = None, options: Options = DEFAULTS, path: str = "") -> Row:
-    """Return a tool call; its id is None where there is none.
-
-    Raises:
-        Unconvertible: There is no name, or the arguments are neither an object nor a text.
-    """
+    """Return a tool call, whose arguments are an object or its JSON text; its id is None where there is none."""
     if not isinstance(name, str) or not name:
         raise Unconvertible("tool_call_invalid", "a call names no function", path, name)
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments_text(arguments, options, path)}}
@@ -313,11 +306,7 @@ def json_text(value: Any, path: str = "") -> str:
 
 
 def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
-    """Return the value of a JSON text; anything else is that value already.
-
-    Raises:
-        Unconvertible: The text is not JSON.
-    """
+    """Return the value of a JSON text, or raise `Unconvertible` with `code`; anything else is that value already."""
     if not isinstance(value, str):
         return value
     try:
@@ -330,16 +319,7 @@ def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
 
 
 def tools_of(tools: Any, options: Options = DEFAULTS, path: str = "tools") -> list[Row]:
-    """Return declared tools as the service takes them.
-
-    Args:
-        tools: A list, or its JSON text: of OpenAI's tools, of legacy functions, or of Anthropic's with `input_schema`.
-        options: Says what becomes of nulls, which tables invent.
-        path: Their path, for errors.
-
-    Raises:
-        Unconvertible: A tool is of no known kind.
-    """
+    """Return tools as the service takes them: OpenAI's, legacy functions, Anthropic's with `input_schema`, or their JSON text."""
     tools = parsed(tools, path, "tools_not_list") if tools else None
     if not tools:
         return []

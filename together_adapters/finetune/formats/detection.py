@@ -23,15 +23,7 @@ _OTEL: Final = ("gen_ai.",)
 
 
 def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
-    """Return the name of the format of some records.
-
-    Args:
-        records: The first of a source.
-        pair: Whether answers that are scored may be paired.
-
-    Raises:
-        SchemaDetectionError: No format fits, several do, or no job trains on such data.
-    """
+    """Return the format of the first records of a source; raises `SchemaDetectionError` where none fits, or several do."""
     names: dict[str, None] = {}
     columns: list[str] = []
     for record in records:
@@ -77,11 +69,7 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
 
 
 def refuse(record: Any, pair: str | None = None) -> None:
-    """Refuse data that no job trains on.
-
-    Raises:
-        SchemaDetectionError: It is such data; the message says why.
-    """
+    """Raise `SchemaDetectionError` for data that no job trains on."""
     if not isinstance(record, dict):
         return
     if "input_ids" in record:

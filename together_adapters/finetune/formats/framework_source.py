@@ -36,11 +36,7 @@ class Conversation(NamedTuple):
 
 
 class ReadOnce:
-    """The items of an iterator, which can be read only once.
-
-    Raises:
-        DatasetError: They are read a second time.
-    """
+    """The items of an iterator, which can be read only once; to read them again raises `DatasetError`."""
 
     def __init__(self, items: Iterator[Any]) -> None:
         self._items: Iterator[Any] | None = items
@@ -53,12 +49,7 @@ class ReadOnce:
 
 
 def records_of(source: Iterable[Any], is_part: Callable[[Any], bool]) -> tuple[Callable[[], Iterable[Any]], Any]:
-    """Return what gives the records of a source, each time from the beginning, and the first item.
-
-    Args:
-        source: Records, or the parts of a single one.
-        is_part: Whether an item is such a part, as a message is one of a conversation.
-    """
+    """Return what gives the records of a source, and its first item; items that are parts, as messages, make one record."""
     if isinstance(source, Iterator):
         start = list(islice(source, 1))
         source = chain(start, source)
@@ -140,14 +131,7 @@ class FrameworkReader(ABC):
 
 
 def training_data(read: Callable[[], Iterator[Record]], name: str, *, expand: Expand, collapse_prefixes: bool) -> TrainingData:
-    """Return what a reader gives as training data.
-
-    Args:
-        read: Gives the records, each time from the beginning.
-        name: The name of the data in reports.
-        expand: Which answers are trained on.
-        collapse_prefixes: Whether conversations that another one continues are left out.
-    """
+    """Return what a reader gives, in `expand` and `collapse_prefixes` as `from_langchain` has them, as training data."""
     read_all = drop_prefixes(read) if collapse_prefixes else read
     return TrainingData(read_all if expand == "whole" else lambda: _expanded(read_all(), expand), name)
 

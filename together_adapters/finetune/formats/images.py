@@ -20,16 +20,7 @@ _PLACEHOLDER: Final = "<image>"
 
 
 def image_part(image: Any, options: Options, path: str) -> Row:
-    """Return an image as a part of a message.
-
-    Args:
-        image: Bytes, a data URL, an address, a path, a PIL image, or the `{"bytes", "path"}` of a data set.
-        options: Says where paths and addresses may be read.
-        path: The path of the image in its record, for errors.
-
-    Raises:
-        Unconvertible: It is no image that the service takes, or may not be read.
-    """
+    """Return an image (bytes, data URL, address, path, PIL image, or `{"bytes", "path"}`) as a part of a message, or refuse it."""
     return {"type": "image_url", "image_url": {"url": _url(image, options, path)}}
 
 
@@ -72,11 +63,7 @@ def _from_text(text: str, options: Options, path: str) -> str:
 
 
 def data_url(data: bytes, path: str) -> str:
-    """Return the bytes of an image as a data URL.
-
-    Raises:
-        Unconvertible: They are no JPEG, PNG or WebP, or too many.
-    """
+    """Return the bytes of a JPEG, PNG or WebP image as a data URL; others, and those that are too large, are refused."""
     kind = image_type(data)
     if kind is None:
         raise Unconvertible("image_type_unsupported", "the bytes are no JPEG, PNG or WebP", path, data[:16])

@@ -14,11 +14,7 @@ ByPrompt = dict[bytes, list[SourceRecord]]
 
 
 def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
-    """Pair each good answer with a bad one to the same prompt, in the order of the source; those without a partner are refused.
-
-    Args:
-        items: Records with `prompt`, `completion` and `label`.
-    """
+    """Pair each good answer with a bad one to the same prompt, in the order of the source; the others are refused."""
     unpaired: tuple[ByPrompt, ByPrompt] = ({}, {})
     for item in items:
         if isinstance(item, Refusal):

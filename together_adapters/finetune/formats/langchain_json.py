@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
@@ -98,12 +98,8 @@ def _read_openai_message(builder: FrameworkConversationBuilder, message: Row) ->
     read_message(builder, message)
 
 
-def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Mapping[str, Any]) -> None:
-    """Add a message whose class is known: `human`, `ai`, `system`, `developer`, `tool`, `function` or `chat`.
-
-    Raises:
-        Unconvertible: It holds what cannot be trained on.
-    """
+def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Row) -> None:
+    """Add a message whose class is known: `human`, `ai`, `system`, `developer`, `tool`, `function` or `chat`."""
     role = _ROLES.get(str(fields.get("role")).lower() if kind == "chat" else kind)
     if role is None:
         raise Unconvertible(
@@ -152,7 +148,7 @@ def _read_result(builder: FrameworkConversationBuilder, content: Any, id: Any, n
 
 
 def _read_answer(
-    builder: FrameworkConversationBuilder, content: Any, extra: Mapping[str, Any], fields: Mapping[str, Any], names: Row
+    builder: FrameworkConversationBuilder, content: Any, extra: Row, fields: Row, names: Row
 ) -> None:  # fmt: skip
     if extra.get("audio"):
         raise Unconvertible("content_part_unsupported", "a spoken answer cannot be trained on", builder.path, "audio")
@@ -168,9 +164,11 @@ def _read_answer(
 
 
 def _calls(
-    builder: FrameworkConversationBuilder, fields: Mapping[str, Any], extra: Mapping[str, Any], blocks: list[Any]
+    builder: FrameworkConversationBuilder, fields: Row, extra: Row, blocks: list[Any]
 ) -> list[Row]:  # fmt: skip
     """The calls of an answer: those that LangChain has parsed, that stand in blocks alone, that it could not parse, and legacy ones."""
+    if not blocks and not extra and not fields.get("tool_calls") and not fields.get("invalid_tool_calls"):
+        return []
     options, path = builder.options, f"{builder.path}.tool_calls"
     calls = [call(one.get("name"), one.get("args"), one.get("id"), options, path) for one in fields.get("tool_calls") or ()]
     invalid = fields.get("invalid_tool_calls") or ()
@@ -187,12 +185,12 @@ def _calls(
     if not calls and not invalid:
         legacy = extra.get("function_call")
         calls = openai_calls(
-            extra.get("tool_calls") or ([{"function": legacy}] if isinstance(legacy, Mapping) else []), options, path
+            extra.get("tool_calls") or ([{"function": legacy}] if isinstance(legacy, dict) else []), options, path
         )
     return calls
 
 
-def _invalid_call(builder: FrameworkConversationBuilder, one: Mapping[str, Any], path: str) -> list[Row]:
+def _invalid_call(builder: FrameworkConversationBuilder, one: Row, path: str) -> list[Row]:
     choice = builder.options.invalid_tool_calls
     if choice == "refuse":
         text = f"the arguments of a call of {one.get('name')!r} could not be parsed"
@@ -203,13 +201,15 @@ def _invalid_call(builder: FrameworkConversationBuilder, one: Mapping[str, Any],
     return [call(one.get("name"), one.get("args"), one.get("id"), builder.options, path)]
 
 
-def _reasoning(builder: FrameworkConversationBuilder, extra: Mapping[str, Any], blocks: list[Any]) -> str | None:
+def _reasoning(builder: FrameworkConversationBuilder, extra: Row, blocks: list[Any]) -> str | None:
     """The reasoning of an answer, from wherever providers put it; None where it is to be left out, which is counted."""
     value = extra.get("reasoning_content") or extra.get("reasoning")
+    if not value and not blocks:
+        return None
     path = f"{builder.path}.content"
     if isinstance(value, str):
         text = value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         text = _reasoning_text(builder, value, path)
     else:
         texts = (
@@ -224,13 +224,13 @@ def _reasoning(builder: FrameworkConversationBuilder, extra: Mapping[str, Any], 
     return text
 
 
-def _reasoning_text(builder: FrameworkConversationBuilder, block: Mapping[str, Any], path: str) -> str:
+def _reasoning_text(builder: FrameworkConversationBuilder, block: Row, path: str) -> str:
     inner = block.get("reasoning_content")
-    fields = {**block, **(inner if isinstance(inner, Mapping) else {}), **(block.get("extras") or {})}
+    fields = {**block, **(inner if isinstance(inner, dict) else {}), **(block.get("extras") or {})}
     value = fields.get("reasoning") or fields.get("thinking") or fields.get("text") or inner
     if not isinstance(value, str):
         summaries = fields.get("summary") or fields.get("content") or ()
-        texts = [summaries] if isinstance(summaries, str) else [one.get("text") for one in summaries if isinstance(one, Mapping)]
+        texts = [summaries] if isinstance(summaries, str) else [one.get("text") for one in summaries if isinstance(one, dict)]
         value = "\n".join(str(text or "") for text in texts)
     is_encrypted = block.get("type") == "redacted_thinking" or bool(fields.get("encrypted_content"))
     is_signed = is_encrypted or bool(fields.get("signature"))
@@ -246,26 +246,27 @@ def _parts(builder: FrameworkConversationBuilder, content: Any) -> Any:
     """Return blocks as the parts that the builder reads."""
     if not isinstance(content, list | tuple):
         return content
-    return [_part(block, f"{builder.path}.content[{index}]") for index, block in enumerate(content)]
+    return [_part(builder, block, index) for index, block in enumerate(content)]
 
 
-def _part(block: Any, path: str) -> Any:
-    kind = _kind(block)
+def _part(builder: FrameworkConversationBuilder, block: Any, index: int) -> Any:
+    if not isinstance(block, dict):
+        return block
+    kind = block.get("type")
+    if kind == "text":
+        return block if block.get("text") else {"type": "text", "text": ""}
     if kind == "refusal":
         return {"type": "text", "text": block.get("refusal") or ""}
     if kind == "text-plain":
         return {"type": "text", "text": block.get("text")}
-    if not isinstance(block, Mapping):
-        return block
-    if isinstance(guarded := block.get("guard_content"), Mapping):
-        text = guarded.get("text")
-        return {"type": "text", "text": str(text.get("text") if isinstance(text, Mapping) else text or "")}
-    if kind == "text" and not block.get("text"):
-        return {"type": "text", "text": ""}
+    if isinstance(block.get("guard_content"), dict):
+        text = block["guard_content"].get("text")
+        return {"type": "text", "text": str(text.get("text") if isinstance(text, dict) else text or "")}
+    path = f"{builder.path}.content[{index}]"
     image = block.get("image")
-    if kind in (None, "image") and isinstance(image, Mapping) and "format" in image:  # Bedrock's
+    if kind in (None, "image") and isinstance(image, dict) and "format" in image:  # Bedrock's
         source = image.get("source")
-        return _with_bytes(source.get("bytes") if isinstance(source, Mapping) else None, f"image/{image['format']}", path)
+        return _with_bytes(source.get("bytes") if isinstance(source, dict) else None, f"image/{image['format']}", path)
     if kind == "media" and str(block.get("mime_type")).startswith("image/"):
         return _with_bytes(block.get("data"), block["mime_type"], path)
     if kind in ("image", "image_url") and not any(
@@ -284,4 +285,4 @@ def _with_bytes(data: Any, mime_type: str, path: str) -> Row:
 
 
 def _kind(block: Any) -> Any:
-    return block.get("type") if isinstance(block, Mapping) else None
+    return block.get("type") if isinstance(block, dict) else None

@@ -5,7 +5,7 @@ This is the one decoder of both: `load` gives it the JSON of files, and `from_la
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
@@ -36,8 +36,9 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
         raise Unconvertible("run_pending", "the run has no answer yet", "outputs", skipped=True)
     selected(run, options)
     inputs = parsed(field(run, "inputs"), "inputs") or {}
-    tools = _tools(nested(run, "extra", "invocation_params"), inputs)
-    group = _thread(nested(run, "extra", "metadata")) or text_or_none(field(run, "trace_id", "id"))
+    extra = field(run, "extra") or {}
+    tools = _tools(extra.get("invocation_params"), inputs)
+    group = _thread(extra.get("metadata")) or text_or_none(field(run, "trace_id", "id"))
     if conversation:
         yield _row(conversation, {"messages": []}, tools, group, options)
         return
@@ -102,27 +103,27 @@ def _row(
 
 
 def _tools(*sources: Any) -> Any:
-    """The first declaration of tools in some mappings."""
-    fields = (source.get(name) for source in sources if isinstance(source, Mapping) for name in _TOOLS)
-    return next((tools for tools in fields if tools), None)
+    """The first declaration of tools in some objects."""
+    for source in sources:
+        if isinstance(source, dict) and (tools := source.get("tools") or source.get("functions")):
+            return tools
+    return None
 
 
 def _thread(metadata: Any) -> str | None:
-    fields = metadata if isinstance(metadata, Mapping) else {}
-    return next((str(fields[name]) for name in _THREADS if fields.get(name)), None)
+    if not isinstance(metadata, dict):
+        return None
+    return next((str(metadata[name]) for name in _THREADS if metadata.get(name)), None)
 
 
 def _finish_reason(answer: Row) -> Any:
+    reason = answer.get("finish_reason") or nested(answer, "generation_info", "finish_reason")
     message = answer.get("message")
-    fields = message if isinstance(message, dict) else {}
-    fields = fields.get("kwargs") or fields.get("data") or fields
-    metadata = fields.get("response_metadata") if isinstance(fields, dict) else None
-    return (
-        answer.get("finish_reason")
-        or nested(answer, "generation_info", "finish_reason")
-        or nested(metadata, "finish_reason")
-        or nested(metadata, "stop_reason")
-    )
+    if reason or not isinstance(message, dict):
+        return reason
+    fields = message.get("kwargs") or message.get("data") or message
+    metadata = fields.get("response_metadata")
+    return (metadata.get("finish_reason") or metadata.get("stop_reason")) if isinstance(metadata, dict) else None
 
 
 def _questions(inputs: Row) -> list[Question]:

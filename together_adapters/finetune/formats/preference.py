@@ -82,11 +82,7 @@ def hh(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def best_vs_worst(record: Row) -> Row:
-    """Return a record of scored answers as a pair of the best and the worst.
-
-    Raises:
-        Unconvertible: There are no scores, or all are the same.
-    """
+    """Return a record of scored answers as a pair of the best and the worst; those with equal scores, or none, are refused."""
     column = next((name for name in ANSWERS if isinstance(record.get(name), list)), None)
     if column is None:
         raise Unconvertible("pref_unscored", "the record has neither a pair nor a list of answers", "", list(record))

@@ -24,12 +24,7 @@ def spans(document: Any) -> Iterator[Any]:
 
 
 def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
-    """Return the attributes of a span, those of its events among them, by their flat names.
-
-    Args:
-        span: A span as JSON or object, a row of a table of spans, or attributes alone.
-        prefixes: The prefixes of the names that are wanted.
-    """
+    """Return the attributes of a span (JSON, object or table row) whose names have a prefix, those of its events among them."""
     value = field(span, "attributes")
     if value is None:
         value = span if isinstance(span, Mapping) else {}
@@ -78,11 +73,7 @@ def _value(value: Any) -> Any:
 
 
 def tree(flat: Mapping[str, Any]) -> Any:
-    """Return flat dotted keys as the tree that they spell; keys that are numbers make lists.
-
-    Args:
-        flat: Values by keys such as `llm.input_messages.0.message.role`; values may have such keys themselves.
-    """
+    """Return flat keys such as `llm.input_messages.0.message.role` as the tree that they spell; numbers make lists."""
     root: dict[str, Any] = {}
     for key, value in flat.items():
         *path, last = key.split(".")
@@ -116,11 +107,7 @@ def _with_lists(value: Any) -> Any:
 
 
 def decoded(value: Any, path: str) -> Any:
-    """Return the value of an attribute, which may be JSON text.
-
-    Raises:
-        Unconvertible: The text is cut off, as exporters do beyond a length.
-    """
+    """Return the value of an attribute, which may be JSON text; text that an exporter cut off is refused."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         return parsed(value, path, "trace_json_truncated")
     return value

@@ -14,21 +14,13 @@ UNFINISHED: Final = frozenset({"length", "max_tokens", "model_length", "content_
 
 
 def selected(record: Any, options: Options) -> None:
-    """Call the user's `select`.
-
-    Raises:
-        Unconvertible: It returned False, which is a drop and no error.
-    """
+    """Drop a record for which the user's `select` returns False."""
     if options.select is not None and not options.select(record):
         raise Unconvertible("not_selected", "select said no", skipped=True)
 
 
 def finished(reason: Any) -> None:
-    """Check the reason for which an answer ended.
-
-    Raises:
-        Unconvertible: The answer was cut off, filtered, or failed, which is a drop and no error.
-    """
+    """Drop an answer that was cut off, filtered, or failed, by its finish reason."""
     if isinstance(reason, str) and reason.lower() in UNFINISHED:
         raise Unconvertible("answer_unfinished", f"the answer ended for {reason}", skipped=True)
 
@@ -41,16 +33,7 @@ def answer_rows(
     tools: Any,
     group: str | None,
 ) -> Iterator[Result]:
-    """Give a row for each answer to a question, or the reason why it is none.
-
-    Args:
-        question: The messages that the model was given.
-        answers: Its answers, each a message with its finish reason.
-        read: Adds a message to a conversation.
-        options: The options of the source.
-        tools: The declared tools.
-        group: The id of the conversation or trace.
-    """
+    """Give a row for each answer, which is a message with its finish reason, to a question, or the reason why it is none."""
     for answer, reason in answers:
         try:
             finished(reason)

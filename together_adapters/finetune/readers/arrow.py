@@ -14,11 +14,7 @@ ROWS: Final = 1000
 
 
 def arrow_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a Parquet or Arrow file.
-
-    Raises:
-        DatasetError: It cannot be read, or pyarrow is not installed.
-    """
+    """Read a Parquet or Arrow file; raises `DatasetError` where it is none."""
     try:
         import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
         from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]

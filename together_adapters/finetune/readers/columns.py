@@ -14,11 +14,7 @@ _STRIPPED: Final = "columns_stripped"
 
 
 def text_of(record: Row, column: str) -> str:
-    """Return the text in a column.
-
-    Raises:
-        Unconvertible: There is none, or no text.
-    """
+    """Return the text in a column; a record with another value is refused."""
     value = record.get(column)
     if type(value) is str:
         return value
@@ -28,10 +24,7 @@ def text_of(record: Row, column: str) -> str:
 
 
 def extras(record: Row, read: Collection[str], changes: list[str] | None = None) -> Row:
-    """Return the columns that a format does not read, except those that would make the row one of another of the service's formats.
-
-    That such columns were left out is added to `changes`.
-    """
+    """Return the columns that are not read; those of another of the service's formats are left out, which `changes` records."""
     columns = {}
     for key, value in record.items():
         if key in read or (key == "weight" and value is None):
@@ -44,11 +37,7 @@ def extras(record: Row, read: Collection[str], changes: list[str] | None = None)
 
 
 def require_record(record: Any) -> Row:
-    """Return a record, which must be an object.
-
-    Raises:
-        Unconvertible: It is something else.
-    """
+    """Return a record, which must be an object."""
     if not isinstance(record, dict):
         raise Unconvertible("line_not_object", f"a record must be an object, not {kind_of(record)}", "", record)
     return record

@@ -64,11 +64,7 @@ class Source(NamedTuple):
 
 
 def open_path(path: str | Path) -> Source:
-    """Return a file, all files of a folder or of a pattern, or standard input as a source.
-
-    Raises:
-        DatasetError: There is no such file, or none of a kind that can be read.
-    """
+    """Return a file, all files of a folder or of a pattern, or standard input as a source."""
     if str(path) == "-":
         return Source("stdin", lambda: _lines(sys.stdin.buffer, "stdin"), read_once=True)
     files = _files(Path(path))

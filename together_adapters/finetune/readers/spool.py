@@ -12,11 +12,7 @@ from together_adapters.finetune.records import Record
 
 
 class Spool:
-    """Gives records as often as it is called, though they are read once; its file is deleted with it.
-
-    Args:
-        read: Gives the records, once.
-    """
+    """Gives records as often as it is called, though their source is read once; its file is deleted with it."""
 
     def __init__(self, read: Callable[[], Iterable[Record]]) -> None:
         self._read = read

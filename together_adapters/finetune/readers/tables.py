@@ -11,11 +11,7 @@ from together_adapters.finetune.readers.files import Source, SourceRecord
 
 
 def open_table(source: Any) -> Source | None:
-    """Return a table as a source; None when it is no table.
-
-    Raises:
-        DatasetError: It is a set of tables, of which one must be chosen, or has to be computed first.
-    """
+    """Return a table as a source, or None for other values; a set of tables, and a lazy one, raise `DatasetError`."""
     package = type(source).__module__.partition(".")[0]
     name = type(source).__name__
     if package == "datasets" and isinstance(source, Mapping):
