@@ -226,16 +226,18 @@ class FrameworkConversationBuilder(ConversationBuilder):
     def __init__(self, options: Options = DEFAULTS, number: int | None = None) -> None:
         super().__init__(options)
         self._number = number
-        self._own_ids = (f"call_{number}_{index}" for index in count())
+        self._generated = count()
 
     def text(self, parts: Any, role: str, separator: str) -> Any:
         """Return a content that must be text as one text, with the separator between its parts."""
         if isinstance(parts, str) or parts is None:
             return parts
         value = self.content(parts, role)
-        if len(value) > 1:
+        if len(value) == 1:
+            return value[0]["text"]
+        if value:
             self.change("text_parts_joined")
-        return separator.join(part["text"] for part in value)
+        return separator.join([part["text"] for part in value])
 
     def user_content(self, parts: Any) -> Any:
         """Return a user's content: a single part of text as text, others as parts."""
@@ -243,7 +245,7 @@ class FrameworkConversationBuilder(ConversationBuilder):
         return value[0]["text"] if isinstance(value, list) and len(value) == 1 and value[0]["type"] == "text" else value
 
     def _new_ids(self) -> Iterator[str]:
-        return super()._new_ids() if self._number is None else self._own_ids
+        return super()._new_ids() if self._number is None else (f"call_{self._number}_{index}" for index in self._generated)
 
     def _image(self, part: Row, path: str) -> Row:
         image, fields = _image_of(part, path), part.get("image_url")

@@ -63,12 +63,15 @@ def read_langchain_message(builder: FrameworkConversationBuilder, message: Any) 
     Raises:
         Unconvertible: Its class is not known, or it holds what cannot be trained on.
     """
-    if isinstance(message, str):
-        message = {"type": "human", "content": message}
-    elif is_pair(message):
-        message = {"type": message[0], "content": message[1]}
     if not isinstance(message, dict):
-        raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
+        if isinstance(message, str):
+            message = {"type": "human", "content": message}
+        elif is_pair(message):
+            message = {"type": message[0], "content": message[1]}
+        else:
+            raise Unconvertible(
+                "message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message
+            )
     if "role" in message and "lc" not in message and message.get("type") not in _KINDS:
         _read_openai_message(builder, message)
     else:

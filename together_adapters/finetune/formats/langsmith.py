@@ -6,6 +6,7 @@ This is the one decoder of both: `load` gives it the JSON of files, and `from_la
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
@@ -25,20 +26,22 @@ _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
 
 def runs(run: Any, options: Options) -> Iterator[Result]:
     """Convert a run: a row for each answer of a model, or the one conversation that a chain or graph returned."""
-    kind = field(run, "run_type")
-    outputs = parsed(field(run, "outputs"), "outputs")
+    get = run.get if type(run) is dict else partial(getattr, run)
+    kind = get("run_type", None)
+    outputs = parsed(get("outputs", None), "outputs")
     conversation = nested(outputs, "messages") if kind not in _MODEL_RUNS else None
     if kind not in _MODEL_RUNS and not (isinstance(conversation, list) and conversation):
         raise Unconvertible("run_not_of_model", f"the run is a {kind}", skipped=True)
-    if error := field(run, "error"):
+    if error := get("error", None):
         raise Unconvertible("run_failed", f"the run failed: {str(error)[:100]}", "error", skipped=True)
-    if not outputs or field(run, "status") == "pending":
+    if not outputs or get("status", None) == "pending":
         raise Unconvertible("run_pending", "the run has no answer yet", "outputs", skipped=True)
     selected(run, options)
-    inputs = parsed(field(run, "inputs"), "inputs") or {}
-    extra = field(run, "extra") or {}
+    inputs = parsed(get("inputs", None), "inputs") or {}
+    extra = get("extra", None)
+    extra = extra if isinstance(extra, dict) else {}
     tools = _tools(extra.get("invocation_params"), inputs)
-    group = _thread(extra.get("metadata")) or text_or_none(field(run, "trace_id", "id"))
+    group = _thread(extra.get("metadata")) or text_or_none(get("trace_id", None) or get("id", None))
     if conversation:
         yield _row(conversation, {"messages": []}, tools, group, options)
         return
@@ -86,7 +89,9 @@ def _row(
             if is_text and not tools and options.form != "conversation":
                 return Converted({"prompt": question, "completion": text}, group, changes)
             question = [{"role": "user", "content": question}]
-        messages = answer.get("messages", [message if message is not None else {"role": "assistant", "content": text}])
+        messages = answer.get("messages")
+        if messages is None:
+            messages = [{"role": "assistant", "content": text} if message is None else message]
         if question and messages[: len(question)] == question:
             messages = messages[len(question) :]
         builder = FrameworkConversationBuilder(options)
