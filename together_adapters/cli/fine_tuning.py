@@ -190,7 +190,7 @@ def progress_text(job: FinetuneResponse, now: datetime | None = None) -> str:
 
     It comes from the completed steps, or from the service's estimate of the remaining time.
     """
-    from together_adapters.types.job_status import is_failed
+    from together_adapters.types.progress import is_failed
 
     if (job.status or "").lower() == "completed":
         return "completed"

@@ -14,8 +14,7 @@ from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
 from together_adapters.types.batches import BatchCreateResponse, BatchJob, BatchList, BatchResult
-from together_adapters.types.job_status import is_failed
-from together_adapters.types.progress import Progress
+from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 
 CHAT = "/v1/chat/completions"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, StreamCall, request, response_parser, split_options, stream_call
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
-from together_adapters.types.sampling import SamplingParams
+from together_adapters.types.requests import SamplingParams
 
 if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncStream, Stream

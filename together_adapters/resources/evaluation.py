@@ -12,10 +12,9 @@ from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
 from together_adapters.types.evaluation import EvaluationCreateResponse, EvaluationJob, EvaluationList, EvaluationStatusResponse
-from together_adapters.types.job_status import is_failed
-from together_adapters.types.masking import secrets_in
-from together_adapters.types.progress import Progress
+from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
+from together_adapters.types.response import secrets_in
 
 _PATH = "/v1/evaluation"
 _parse = response_parser(EvaluationJob)

@@ -34,10 +34,9 @@ from together_adapters.types.fine_tuning import (
     TokenizedDataset,
     TrainableModels,
 )
-from together_adapters.types.job_status import is_failed
-from together_adapters.types.masking import mask_secrets, secrets_in
-from together_adapters.types.progress import Progress
+from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
+from together_adapters.types.response import mask_secrets, secrets_in
 from together_adapters.types.training import TRAINING_DEFAULTS, CreateParams, TrainingParams
 
 _log = logging.getLogger(__name__)

@@ -8,8 +8,7 @@ from typing import Final, TypeVar
 
 from together_adapters.errors import APITimeoutError
 from together_adapters.transport.call import Call, Flow, Sleep
-from together_adapters.types.job_status import HasStatus, is_final
-from together_adapters.types.progress import Progress
+from together_adapters.types.progress import HasStatus, Progress, is_final
 
 T = TypeVar("T")
 

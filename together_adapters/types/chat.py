@@ -12,8 +12,8 @@ from typing import Any, Literal, Required, TypedDict
 from pydantic import Field
 
 from together_adapters.types.logprobs import TokenLogprobs
+from together_adapters.types.requests import SamplingParams
 from together_adapters.types.response import ResponseModel, Usage
-from together_adapters.types.sampling import SamplingParams
 
 
 class FunctionCall(TypedDict, total=False):

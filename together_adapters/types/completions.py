@@ -6,8 +6,8 @@ from typing import Any, TypedDict
 
 from together_adapters.types.chat import ChatDelta
 from together_adapters.types.logprobs import TokenLogprobs
+from together_adapters.types.requests import SamplingParams
 from together_adapters.types.response import ResponseModel, Usage
-from together_adapters.types.sampling import SamplingParams
 
 
 class _Prompt(TypedDict):

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from together_adapters.types.masking import MaskedResponse
-from together_adapters.types.response import ResponseList, ResponseModel
+from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
 
 
 class EvaluationCreateResponse(ResponseModel):

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
 
-from together_adapters.types.masking import MaskedResponse
 from together_adapters.types.progress import Progress
-from together_adapters.types.response import ResponseList, ResponseModel
+from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
 
 NANODOLLARS: Final = 1_000_000_000
 """In a dollar. The `total_price` of a job is in nanodollars, an estimate in dollars."""

@@ -1,13 +1,16 @@
-"""The progress of a long operation, for callbacks: a plain value that any progress bar or log can show."""
+"""The progress of a long operation, and the statuses with which jobs end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Protocol
+
+FAILED: Final = frozenset({"error", "user_error", "failed", "expired", "cancelled", "canceled"})
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress of an operation.
+    """The progress of an operation: a plain value that any progress bar or log can show.
 
     Attributes:
         done: The finished amount, in the unit of `total`.
@@ -23,3 +26,19 @@ class Progress:
     def fraction(self) -> float | None:
         """The finished fraction, 0 to 1, or None if the total is unknown."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total else None
+
+
+class HasStatus(Protocol):
+    """A job of any kind."""
+
+    status: str | None
+
+
+def is_failed(status: str | None) -> bool:
+    """Whether a job with this status has ended without success."""
+    return (status or "").lower() in FAILED
+
+
+def is_final(status: str | None) -> bool:
+    """Whether a job with this status has ended."""
+    return is_failed(status) or (status or "").lower() == "completed"

@@ -1,10 +1,13 @@
-"""The base of every response model, lists of them, and the token usage that several share."""
+"""The base of response models, with or without masked secrets; lists of them; and the token usage that several share."""
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+MASK: Final = "***"
+_SECRET: Final = frozenset({"wandb_key", "wandb_api_key", "hf_api_token", "hf_token", "external_api_token"})
 
 
 class ResponseModel(BaseModel):
@@ -17,6 +20,34 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(
         extra="allow", protected_namespaces=(), coerce_numbers_to_str=True, defer_build=True, validate_default=False
     )
+
+
+class MaskedResponse(ResponseModel):
+    """A response whose secrets are masked at any depth."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mask(cls, value: Any) -> Any:
+        return mask_secrets(value)
+
+
+def mask_secrets(value: Any) -> Any:
+    """Returns a JSON value with every secret replaced, except empty ones and null."""
+    if isinstance(value, dict):
+        return {name: MASK if name in _SECRET and item else mask_secrets(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [mask_secrets(item) for item in value]
+    return value
+
+
+def secrets_in(value: Any) -> tuple[str, ...]:
+    """Returns the secrets in a request's body, at any depth."""
+    if isinstance(value, dict):
+        secrets = [str(item) for name, item in value.items() if name in _SECRET and item]
+        return (*secrets, *(secret for item in value.values() for secret in secrets_in(item)))
+    if isinstance(value, list | tuple):
+        return tuple(secret for item in value for secret in secrets_in(item))
+    return ()
 
 
 M = TypeVar("M", bound=ResponseModel)
