@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from together_adapters.emulator import Emulator, serve
-from together_adapters.emulator.store import code_session
+from together_adapters.emulator.store import interpreter_session
 
 KEY = {"authorization": "Bearer k-123"}
 
@@ -126,7 +126,7 @@ def test_it_sees_nothing_of_the_environment(code: httpx.Client, monkeypatch: pyt
 
 
 def test_what_takes_too_long_is_ended(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_session, "TIME_LIMIT", 1.0)
+    monkeypatch.setattr(interpreter_session, "TIME_LIMIT", 1.0)
     began = time.monotonic()
     answer = run(code, "import time\nwhile True: time.sleep(1)")
     assert answer["data"]["outputs"][0]["type"] == "error"

@@ -20,7 +20,7 @@ from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.http.validation import RequestModel
 from together_adapters.emulator.routes import chat, completions, embeddings
 from together_adapters.emulator.store.file_store import StoredFile
-from together_adapters.emulator.store.jobs import BatchJob
+from together_adapters.emulator.store.jobs import EmulatedBatch
 
 _HANDLERS: Final[dict[str, Callable[[RequestContext], Any]]] = {
     "/v1/chat/completions": chat.complete,
@@ -48,7 +48,7 @@ def create(context: RequestContext) -> dict[str, Any]:
     file = context.stores.files.find(request.input_file_id)
     if file.purpose != "batch-api" or file.content is None:
         raise bad_request("The file is not one that was uploaded for batch-api.", param="input_file_id")
-    batch = BatchJob(file, request.endpoint, request.model_id if isinstance(request.model_id, str) else None)
+    batch = EmulatedBatch(file, request.endpoint, request.model_id if isinstance(request.model_id, str) else None)
     context.stores.batches.add(batch.id, batch)
     response = {"job": batch.to_dict()}
     threading.Thread(target=_run, args=(context, batch), name="together-emulator-batch", daemon=True).start()
@@ -76,7 +76,7 @@ def cancel(context: RequestContext) -> dict[str, Any]:
     return batch.to_dict()
 
 
-def _run(context: RequestContext, batch: BatchJob) -> None:
+def _run(context: RequestContext, batch: EmulatedBatch) -> None:
     """Processes a batch."""
     pause = _STAGE * context.state.job_seconds
     try:
@@ -97,7 +97,7 @@ def _run(context: RequestContext, batch: BatchJob) -> None:
         batch.status, batch.error = "FAILED", "The input file cannot be read."
 
 
-def _wait(context: RequestContext, batch: BatchJob, seconds: float) -> None:
+def _wait(context: RequestContext, batch: EmulatedBatch, seconds: float) -> None:
     """Waits, but not beyond the end of the batch or of the emulator."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0 and not batch.is_cancelled and not context.state.folder.closed:
@@ -130,7 +130,7 @@ def _requests(file: StoredFile) -> dict[str, dict[str, Any]]:
     return requests
 
 
-def _process(context: RequestContext, batch: BatchJob, requests: dict[str, dict[str, Any]]) -> None:
+def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, dict[str, Any]]) -> None:
     outputs, errors = [], []
     for number, (id, body) in enumerate(requests.items()):
         if batch.is_cancelled:
@@ -155,7 +155,7 @@ def _respond(context: RequestContext, endpoint: str) -> Any:
     return json.loads(bytes(response.body)) if isinstance(response, Response) else response
 
 
-def _write(context: RequestContext, batch: BatchJob, kind: str, lines: list[dict[str, Any]]) -> str:
+def _write(context: RequestContext, batch: EmulatedBatch, kind: str, lines: list[dict[str, Any]]) -> str:
     data = b"".join(compact(line) + b"\n" for line in lines)
     return context.stores.files.generate(f"batch-{batch.id}-{kind}.jsonl", "batch-api", data).id
 

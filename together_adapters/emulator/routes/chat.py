@@ -17,7 +17,7 @@ from together_adapters.emulator.engine.text_features import count_tokens, tokeni
 from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream, compact
-from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingParams, logprobs_of, text_deltas
+from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.store.catalogue import find_model
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 from together_adapters.types.capabilities import Capabilities, capabilities
@@ -28,7 +28,7 @@ _TOKENS_PER_IMAGE: Final = 256
 _ARGUMENTS_CHUNK: Final = 7
 
 
-class _ChatRequest(SamplingParams):
+class _ChatRequest(SamplingRequest):
     messages: Any = None
 
 
@@ -38,7 +38,7 @@ class ChatExchange:
 
     context: RequestContext
     model: str
-    params: SamplingParams
+    params: SamplingRequest
     conversation: Conversation
     generations: list[Generation]
     reasoning_field: str
@@ -108,7 +108,7 @@ def _prompt_tokens(messages: Conversation, body: dict[str, Any]) -> int:
     return text + media + schemas
 
 
-def _reasoning_field(context: RequestContext, params: SamplingParams, facts: Capabilities) -> str:
+def _reasoning_field(context: RequestContext, params: SamplingRequest, facts: Capabilities) -> str:
     """Returns the field of the message that contains the reasoning; `tags` for the text itself, or `none`."""
     if context.behaviour.reasoning != "auto":
         return context.behaviour.reasoning
@@ -122,7 +122,7 @@ def _reasoning_field(context: RequestContext, params: SamplingParams, facts: Cap
 
 
 def _generation(
-    context: RequestContext, params: SamplingParams, max_tokens: int | None, reply: ModelReply, reasoning: str, field: str
+    context: RequestContext, params: SamplingRequest, max_tokens: int | None, reply: ModelReply, reasoning: str, field: str
 ) -> Generation:
     text = reply.text
     if field == "tags":

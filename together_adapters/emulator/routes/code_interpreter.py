@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Name, RequestModel
-from together_adapters.emulator.store import code_session
+from together_adapters.emulator.store import interpreter_session
 
 _MAX_BYTES: Final = 20_000_000
 _FORBIDDEN: Final = (
@@ -64,7 +64,7 @@ def execute(context: RequestContext) -> dict[str, Any]:
         outputs = session.run(request.code, files)
     if outputs is None:
         sessions.pop(id, session).close()
-        message = f"The code ended its process, or ran longer than {code_session.TIME_LIMIT:g} seconds."
+        message = f"The code ended its process, or ran longer than {interpreter_session.TIME_LIMIT:g} seconds."
         outputs = [{"type": "error", "data": message}]
     return {"data": {"session_id": id, "status": "success", "outputs": outputs}, "errors": None}
 

@@ -13,14 +13,14 @@ from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream
-from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingParams, logprobs_of, text_deltas
+from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.store.catalogue import find_model
 
 _MAX_TUNED_ANSWER: Final = 1_500
 """Characters of the answer of a fine-tuned model."""
 
 
-class _CompletionRequest(SamplingParams):
+class _CompletionRequest(SamplingRequest):
     prompt: Any = None
 
 
@@ -82,7 +82,7 @@ def _prompt(prompt: Any) -> str:
 
 
 def _chunks(
-    context: RequestContext, params: SamplingParams, generation: Generation, head: dict[str, Any], counts: dict[str, Any]
+    context: RequestContext, params: SamplingRequest, generation: Generation, head: dict[str, Any], counts: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     behaviour = context.behaviour
     envelope = {**head, "object": "completion.chunk", "usage": None}

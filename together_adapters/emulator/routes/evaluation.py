@@ -29,7 +29,7 @@ from together_adapters.emulator.http.validation import Name, RequestModel, Text
 from together_adapters.emulator.store.catalogue import find_model
 from together_adapters.emulator.store.clock import JobClock
 from together_adapters.emulator.store.dataset import open_dataset, text_of
-from together_adapters.emulator.store.jobs import EvaluationJob
+from together_adapters.emulator.store.jobs import EmulatedEvaluation
 from together_adapters.emulator.store.model_limits import trainable_models
 
 _MAX_ROWS: Final = 2_000
@@ -109,7 +109,7 @@ def create(context: RequestContext) -> dict[str, Any]:
     if request.type == "compare" and not (parameters.get("model_a") and parameters.get("model_b")):
         raise bad_request("compare needs model_a and model_b.", param="model_a")
     data = open_dataset(context.stores.files, parameters["input_data_file_path"], "eval", "input_data_file_path")
-    job = EvaluationJob(request.type, parameters, JobClock(context.state.job_seconds / 2, 300.0), data)
+    job = EmulatedEvaluation(request.type, parameters, JobClock(context.state.job_seconds / 2, 300.0), data)
     context.stores.evaluations.add(job.id, job)
     threading.Thread(target=_run, args=(context, job), name="together-emulator-judge", daemon=True).start()
     return {"workflow_id": job.id, "status": "pending"}
@@ -152,7 +152,7 @@ def list_models(context: RequestContext) -> dict[str, Any]:
     return {"model_list": trainable_models()}
 
 
-def _run(context: RequestContext, job: EvaluationJob) -> None:
+def _run(context: RequestContext, job: EmulatedEvaluation) -> None:
     """Judges in a thread: models may have to answer thousands of rows."""
     try:
         job.outcome = _judge(context, job)
@@ -162,7 +162,7 @@ def _run(context: RequestContext, job: EvaluationJob) -> None:
         job.outcome = "error", {"error": "The rows could not be judged."}
 
 
-def _judge(context: RequestContext, job: EvaluationJob) -> tuple[str, dict[str, Any]]:
+def _judge(context: RequestContext, job: EmulatedEvaluation) -> tuple[str, dict[str, Any]]:
     while not job.data.is_checked:
         time.sleep(0.02)
     if job.data.error:

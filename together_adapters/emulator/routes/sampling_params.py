@@ -25,7 +25,7 @@ from together_adapters.types.capabilities import Capabilities
 EOS_TOKEN: int = 128_009
 
 
-class SamplingParams(RequestModel):
+class SamplingRequest(RequestModel):
     """Parameters of both kinds of completions. Many are only validated: they change nothing here."""
 
     other_fields: ClassVar[frozenset[str]] = frozenset({"model", "compliance"})
@@ -60,7 +60,7 @@ class SamplingParams(RequestModel):
     @classmethod
     def read_with_limit(
         cls, context: RequestContext, facts: Capabilities, prompt_tokens: int
-    ) -> tuple[SamplingParams, int | None]:
+    ) -> tuple[SamplingRequest, int | None]:
         """Validates the parameters of a request; returns them with the number of tokens that may be generated.
 
         Raises:

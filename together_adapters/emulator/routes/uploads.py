@@ -20,7 +20,7 @@ from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.http.validation import RequestModel
 from together_adapters.emulator.store.disk import StoredContent
 from together_adapters.emulator.store.file_store import FileType, Purpose, StoredFile
-from together_adapters.emulator.store.upload_store import SIGNATURE, MultipartUpload, UploadSlot
+from together_adapters.emulator.store.upload_store import SIGNATURE, PartialUpload, UploadSlot
 
 _MAX_PARTS: Final = 250
 
@@ -33,7 +33,7 @@ class _NewFile(RequestModel):
     checksum: str = ""
 
 
-class _NewMultipartUpload(_NewFile):
+class _NewPartialUpload(_NewFile):
     file_size: int = Field(ge=1)
     num_parts: int = Field(ge=1, le=_MAX_PARTS)
 
@@ -119,7 +119,7 @@ def preprocess(context: RequestContext) -> dict[str, Any]:
 
 def initiate(context: RequestContext) -> Any:
     """`POST /v1/files/multipart/initiate`."""
-    new = _NewMultipartUpload.read(context, _with_type(context.body))
+    new = _NewPartialUpload.read(context, _with_type(context.body))
     file = _new_file(context, new)
     if isinstance(file, Response):
         return file
@@ -130,7 +130,7 @@ def initiate(context: RequestContext) -> Any:
     for number, path in enumerate(paths, 1):
         slot = uploads.slots[path] = UploadSlot(headers={"x-emulator-part": str(number)})
         parts.append({"PartNumber": number, "URL": _url(context, path, slot), "Headers": dict(slot.headers)})
-    uploads.multipart[id] = MultipartUpload(file, new.file_size, paths)
+    uploads.multipart[id] = PartialUpload(file, new.file_size, paths)
     return {"upload_id": id, "file_id": file.id, "parts": parts}
 
 
@@ -161,7 +161,7 @@ def abort(context: RequestContext) -> dict[str, Any]:
     return {"upload_id": context.body["upload_id"], "aborted": True}
 
 
-def _multipart_upload(context: RequestContext) -> MultipartUpload:
+def _multipart_upload(context: RequestContext) -> PartialUpload:
     id = context.body.get("upload_id")
     upload = context.stores.uploads.multipart.get(id) if isinstance(id, str) else None
     if upload is None or upload.file.id != context.body.get("file_id"):

@@ -26,12 +26,12 @@ _CATALOGUE_DATE: Final = "2025-01-01T00:00:00Z"
 _Visibility = Literal["VISIBILITY_PRIVATE", "VISIBILITY_INTERNAL"]
 
 
-class _NewEndpoint(RequestModel):
+class _NewProjectEndpoint(RequestModel):
     name: str = Field(min_length=1, max_length=200)
     visibility: _Visibility = "VISIBILITY_PRIVATE"
 
 
-class _EndpointChanges(RequestModel):
+class _ProjectEndpointChanges(RequestModel):
     name: str | None = Field(None, min_length=1, max_length=200)
     visibility: _Visibility | None = None
     etag: str | None = Field(None, min_length=1, max_length=100)
@@ -181,7 +181,7 @@ def retrieve_endpoint(context: RequestContext) -> dict[str, Any]:
 
 def create_endpoint(context: RequestContext) -> dict[str, Any]:
     """Creates an endpoint, which is ready at once under its name."""
-    new, now = _NewEndpoint.read(context), timestamp()
+    new, now = _NewProjectEndpoint.read(context), timestamp()
     endpoint = {
         "id": f"ep_{secrets.token_hex(8)}",
         "name": _qualified_name(context, new.name),
@@ -200,7 +200,7 @@ def create_endpoint(context: RequestContext) -> dict[str, Any]:
 def update_endpoint(context: RequestContext) -> dict[str, Any]:
     """Changes an endpoint, if it still has the `etag` of the request."""
     endpoint = retrieve_endpoint(context)
-    changes = _EndpointChanges.read(context)
+    changes = _ProjectEndpointChanges.read(context)
     if changes.etag not in (None, endpoint["etag"]):
         raise ApiError(409, f"The endpoint {endpoint['id']} has changed since.", param="etag", code="conflict")
     if changes.name:

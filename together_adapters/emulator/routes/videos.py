@@ -16,7 +16,7 @@ from together_adapters.emulator.http.validation import Name, RequestModel, Seed
 from together_adapters.emulator.media.video import mp4
 from together_adapters.emulator.routes.public_files import publish
 from together_adapters.emulator.store.catalogue import find_media_model
-from together_adapters.emulator.store.jobs import VideoJob
+from together_adapters.emulator.store.jobs import EmulatedVideo
 
 _Side = Annotated[int, Field(ge=16, le=2_048)]
 _Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
@@ -60,7 +60,7 @@ def create(context: RequestContext) -> dict[str, Any]:
     if not all(16 <= side <= 2_048 for side in (width, height)):
         raise bad_request("size must be a width and height up to 2048.", param="size")
     id = f"video_{secrets.token_hex(8)}"
-    job = VideoJob(id, model, request.prompt, request.width or width, request.height or height, request.seconds)
+    job = EmulatedVideo(id, model, request.prompt, request.width or width, request.height or height, request.seconds)
     return context.stores.videos.add(id, job).to_dict()
 
 

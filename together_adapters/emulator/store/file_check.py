@@ -125,16 +125,16 @@ class _TrainingRow(_Object):
     weight: float | None = Field(None, ge=0, allow_inf_nan=False)
 
 
-class _Text(_TrainingRow):
+class _TextRow(_TrainingRow):
     text: _Content
 
 
-class _Instruction(_TrainingRow):
+class _InstructionRow(_TrainingRow):
     prompt: _Content
     completion: _Content
 
 
-class _Conversation(_TrainingRow):
+class _ConversationRow(_TrainingRow):
     messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_training_messages)]
     tools: list[dict[str, Any]] | None = None
 
@@ -144,7 +144,7 @@ class _PreferenceInput(_ClosedObject):
     tools: list[dict[str, Any]] | None = None
 
 
-class _Preference(_TrainingRow):
+class _PreferenceRow(_TrainingRow):
     input: _PreferenceInput
     preferred_output: _Answer
     non_preferred_output: _Answer
@@ -157,7 +157,7 @@ class _Preference(_TrainingRow):
         return value
 
 
-class _BatchRequest(_ClosedObject):
+class _BatchRow(_ClosedObject):
     custom_id: str = Field(min_length=1, max_length=64)
     body: dict[str, Any]
     method: Any = None
@@ -165,10 +165,10 @@ class _BatchRequest(_ClosedObject):
 
 
 _FORMATS: Final[dict[str, type[_TrainingRow]]] = {
-    "CONVERSATION": _Conversation,
-    "PREFERENCE_OPENAI": _Preference,
-    "INSTRUCTION": _Instruction,
-    "GENERAL": _Text,
+    "CONVERSATION": _ConversationRow,
+    "PREFERENCE_OPENAI": _PreferenceRow,
+    "INSTRUCTION": _InstructionRow,
+    "GENERAL": _TextRow,
 }
 _REQUIRED: Final = {
     name: frozenset(field for field, info in model.model_fields.items() if info.is_required()) for name, model in _FORMATS.items()
@@ -208,7 +208,7 @@ def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
                     format = _check_training_row(row, number, format)
                     flags = list(map(or_, flags, _flags(row)))
                 elif purpose == "batch-api":
-                    id = _validate(_BatchRequest, row, number).custom_id
+                    id = _validate(_BatchRow, row, number).custom_id
                     if id in ids:
                         raise _InvalidRow(number, f"`custom_id`: {id!r} is not unique")
                     ids.add(id)

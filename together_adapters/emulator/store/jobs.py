@@ -20,7 +20,7 @@ _VIDEO_SECONDS: Final = 1.0
 
 
 @dataclass
-class BatchJob:
+class EmulatedBatch:
     """One batch."""
 
     file: StoredFile
@@ -61,7 +61,7 @@ def _timestamp(moment: datetime) -> str:
 
 
 @dataclass(slots=True)
-class EvaluationJob:
+class EmulatedEvaluation:
     """One evaluation. `outcome` is its final status with its results, once the judge is done."""
 
     type: str
@@ -101,7 +101,7 @@ class EvaluationJob:
 
 
 @dataclass(slots=True)
-class VideoJob:
+class EmulatedVideo:
     """One job. A prompt with `[fail]` or `[cancel]` ends it that way; with `[slow]` it never ends."""
 
     id: str

@@ -29,7 +29,7 @@ class UploadSlot:
 
 
 @dataclass
-class MultipartUpload:
+class PartialUpload:
     """A file that is uploaded in parts."""
 
     file: StoredFile
@@ -42,9 +42,9 @@ class UploadStore:
 
     def __init__(self) -> None:
         self.slots: dict[str, UploadSlot] = {}
-        self.multipart: dict[str, MultipartUpload] = {}
+        self.multipart: dict[str, PartialUpload] = {}
 
-    def discard(self, id: str) -> MultipartUpload:
+    def discard(self, id: str) -> PartialUpload:
         """Removes a multipart upload with the parts that have arrived."""
         upload = self.multipart.pop(id)
         for path in upload.paths:

@@ -21,10 +21,10 @@ TIME_LIMIT: Final = 4.0
 """Seconds that one execution may take."""
 _LIFETIME: Final = 1800.0
 _MAX_SESSIONS: Final = 20
-_WORKER: Final = Path(__file__).with_name("code_worker.py")
+_WORKER: Final = Path(__file__).with_name("interpreter_worker.py")
 
 
-class CodeSession:
+class InterpreterSession:
     """A folder and a process. The process starts with the first code."""
 
     def __init__(self) -> None:
@@ -103,12 +103,12 @@ class CodeSession:
             process.kill()
 
 
-class CodeSessions(OrderedDict[str, CodeSession]):
+class InterpreterSessions(OrderedDict[str, InterpreterSession]):
     """The sessions of one emulator by id, the least recently used first."""
 
-    def use(self, id: str) -> CodeSession:
+    def use(self, id: str) -> InterpreterSession:
         """Returns a session, created where it does not exist, and closes those that have expired or are too many."""
-        session = self.setdefault(id, CodeSession())
+        session = self.setdefault(id, InterpreterSession())
         self.move_to_end(id)
         session.count, session.last_used_at = session.count + 1, time.time()
         self.remove_expired()
