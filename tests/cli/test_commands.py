@@ -97,7 +97,7 @@ OURS = dict(commands())
 
 
 @pytest.mark.parametrize("name", SEED)
-def test_a_command_of_the_seed_is_here_with_its_options(name: str) -> None:
+def test_commands_and_options_of_the_sdk(name: str) -> None:
     options = {flag for parameter in OURS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
     assert set(SEED[name].split()) <= options
 
@@ -111,16 +111,16 @@ def test_a_command_of_the_seed_is_here_with_its_options(name: str) -> None:
         ("completions", "top_k", "integer"),
     ],
 )
-def test_numbers_are_of_the_kind_that_the_service_takes(name: str, option: str, kind: str) -> None:
+def test_types_of_numbers(name: str, option: str, kind: str) -> None:
     assert next(parameter for parameter in OURS[name].params if parameter.name == option).type.name == kind
 
 
-def test_new_groups_are_here() -> None:
+def test_new_commands() -> None:
     assert {"embeddings", "rerank", "batches create", "batches results", "emulator", "completion"} <= OURS.keys()
 
 
 @pytest.mark.parametrize("name", [name for name, command in OURS.items() if not isinstance(command, click.Group)])
-def test_every_command_takes_json_and_explains_itself(name: str) -> None:
+def test_every_command_has_json_and_help(name: str) -> None:
     command = OURS[name]
     assert "--json" in {flag for parameter in command.params for flag in parameter.opts}
     assert command.get_short_help_str()
@@ -128,7 +128,7 @@ def test_every_command_takes_json_and_explains_itself(name: str) -> None:
         assert not isinstance(parameter, click.Option) or parameter.help, parameter.name
 
 
-def test_help_of_the_root_imports_nothing_heavy() -> None:
+def test_help_imports_no_heavy_module() -> None:
     code = (
         "import json, sys\n"
         "from together_adapters.cli.app import run\n"
@@ -141,7 +141,7 @@ def test_help_of_the_root_imports_nothing_heavy() -> None:
     assert not loaded & set(HEAVY)
 
 
-def test_without_the_extra_it_says_what_to_install() -> None:
+def test_missing_extra() -> None:
     code = (
         "import sys\n"
         "class Without:\n"
@@ -157,7 +157,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     assert done.stderr == 'error: the command line needs click and rich: pip install "together-adapters[cli]"\n'
 
 
-def test_the_installed_script_runs() -> None:
+def test_installed_script() -> None:
     script = os.path.join(os.path.dirname(sys.executable), "together-adapters")
     if not os.path.exists(script):
         pytest.skip("installed before the script existed: install again")

@@ -10,21 +10,21 @@ import pytest
 from tests.cli.conftest import Run
 
 
-def offered(run: Run, line: str) -> list[str]:
+def completions(run: Run, line: str) -> list[str]:
     words = line.split(" ")
     done = run(COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _TOGETHER_ADAPTERS_COMPLETE="bash_complete")
     return [entry.partition(",")[2] for entry in done.out.splitlines()]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_there_is_a_script_that_its_shell_can_read(run: Run, shell: str) -> None:
+def test_script_is_valid(run: Run, shell: str) -> None:
     script = run("completion", shell).out
     assert f"_TOGETHER_ADAPTERS_COMPLETE={shell}_complete" in script
     if program := shutil.which(shell):
         subprocess.run([program, "-n"], input=script, text=True, timeout=30, check=True)
 
 
-def test_the_script_as_json(run: Run) -> None:
+def test_script_as_json(run: Run) -> None:
     assert run("completion", "bash", "--json").json["shell"] == "bash"
 
 
@@ -38,5 +38,5 @@ def test_the_script_as_json(run: Run) -> None:
         ("together-adapters completions --max", {"--max-tokens"}),
     ],
 )
-def test_what_is_offered(run: Run, line: str, some: set[str]) -> None:
-    assert some <= set(offered(run, line))
+def test_completions(run: Run, line: str, some: set[str]) -> None:
+    assert some <= set(completions(run, line))

@@ -9,7 +9,7 @@ from together_adapters.emulator import Emulator
 CREATE = ("endpoints", "create", "--model", MODEL, "--gpu", "h100")
 
 
-def test_the_life_of_an_endpoint(run: Run, emulator: Emulator) -> None:
+def test_endpoint_from_creation_to_deletion(run: Run, emulator: Emulator) -> None:
     made = run(*CREATE, "--display-name", "Mine", "--no-prompt-cache", "--inactive-timeout", 5)
     id = made.out.strip()
     assert "is started" in made.err
@@ -28,11 +28,11 @@ def test_the_life_of_an_endpoint(run: Run, emulator: Emulator) -> None:
     one_error(run("endpoints", "get", id, code=3))
 
 
-def test_an_endpoint_that_is_not_started(run: Run) -> None:
+def test_no_auto_start(run: Run) -> None:
     assert run(*CREATE, "--no-auto-start", "--json").json["state"] == "STOPPED"
 
 
-def test_hardware_and_zones(run: Run) -> None:
+def test_hardware_and_availability_zones(run: Run) -> None:
     assert "1x_nvidia_h100_80gb_sxm" in run("endpoints", "hardware").out
     free = run("endpoints", "hardware", "--model", MODEL, "--available", "--json").json
     assert {item["availability"]["status"] for item in free} == {"available"}
@@ -44,7 +44,7 @@ def test_hardware_and_zones(run: Run) -> None:
     assert refused.err.splitlines()[0].startswith("hint: together-adapters endpoints hardware")
 
 
-def test_names_of_hardware() -> None:
+def test_hardware_id() -> None:
     assert hardware_id("a100", 1) == "1x_nvidia_a100_80gb_pcie"
     assert hardware_id("a100", 4) == "4x_nvidia_a100_80gb_sxm"
     assert hardware_id("l40s", 2) == "2x_nvidia_l40s"

@@ -9,7 +9,7 @@ from tests.cli.conftest import Run, one_error
 from together_adapters.emulator import Emulator
 
 
-def test_the_life_of_a_file(run: Run, train: Path, tmp_path: Path) -> None:
+def test_file_from_upload_to_deletion(run: Run, train: Path, tmp_path: Path) -> None:
     sent = json.loads(run("files", "upload", train).out)  # into a pipe details are JSON, as of old
     id = sent["id"]
     assert run("files", "wait", id, "--json").json["processing_status"] == "COMPLETED"
@@ -30,14 +30,14 @@ def test_the_life_of_a_file(run: Run, train: Path, tmp_path: Path) -> None:
     assert "404" in one_error(run("files", "retrieve", id, code=3))
 
 
-def test_a_check_needs_no_key_and_no_network(run: Run, train: Path, emulator: Emulator) -> None:
+def test_check_needs_no_key_and_no_network(run: Run, train: Path, emulator: Emulator) -> None:
     done = run("files", "check", train, TOGETHER_API_KEY="")
     assert "train.jsonl can be used: 0 errors" in done.out
     assert run("files", "check", train, "--json").json["ok"] is True
     assert emulator.requests == []
 
 
-def test_faults_are_shown(run: Run, faulty: Path) -> None:
+def test_issues_are_shown(run: Run, faulty: Path) -> None:
     done = run("files", "check", faulty, code=1)
     assert "cannot be used" in done.out
     assert "json_syntax" in done.out
@@ -46,14 +46,14 @@ def test_faults_are_shown(run: Run, faulty: Path) -> None:
     assert {issue["line"] for issue in report["issues"]} == {2, 3}
 
 
-def test_a_faulty_file_is_not_sent(run: Run, faulty: Path, emulator: Emulator) -> None:
+def test_invalid_file_is_not_uploaded(run: Run, faulty: Path, emulator: Emulator) -> None:
     assert "was not uploaded" in one_error(run("files", "upload", faulty, code=1))
     assert emulator.requests == []
     sent = run("files", "upload", faulty, "--no-check", "--json").json
     assert "fault" in one_error(run("files", "wait", sent["id"], code=1))
 
 
-def test_what_is_no_data_file(run: Run, tmp_path: Path) -> None:
+def test_not_a_data_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x", "utf-8")
     one_error(run("files", "upload", "a.txt", code=1))
     one_error(run("files", "upload", "missing.jsonl", code=2))

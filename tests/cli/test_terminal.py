@@ -92,7 +92,7 @@ def client(emulator: Emulator) -> Together:
     return Together(api_key="any", base_url=emulator.base_url)
 
 
-def test_a_table_fits_and_ids_stay_whole(terminal: Terminal, client: Together, train: Path) -> None:
+def test_table_fits_and_ids_are_not_wrapped(terminal: Terminal, client: Together, train: Path) -> None:
     id = client.files.upload(train).id or ""
     wide, narrow, tiny = (plain(terminal("files", "list", columns=columns)) for columns in (160, 80, 40))
     for screen, columns in ((wide, 160), (narrow, 80)):
@@ -103,12 +103,12 @@ def test_a_table_fits_and_ids_stay_whole(terminal: Terminal, client: Together, t
     assert f"File ID     {id}" in tiny
 
 
-def test_colours_only_where_they_are_wanted(terminal: Terminal) -> None:
+def test_no_color(terminal: Terminal) -> None:
     assert "\x1b[1m" in terminal("models", "list")
     assert "\x1b[1m" not in terminal("models", "list", NO_COLOR="1")
 
 
-def test_a_bar_shows_how_a_job_comes_along(terminal: Terminal, client: Together, train: Path) -> None:
+def test_progress_bar_of_a_job(terminal: Terminal, client: Together, train: Path) -> None:
     sent = plain(terminal("files", "upload", train))
     assert "━" in sent
     id = re.search(r"^id +(file-\S+)$", sent, re.M)
@@ -122,12 +122,12 @@ def test_a_bar_shows_how_a_job_comes_along(terminal: Terminal, client: Together,
     assert "$" in plain(terminal("fine-tuning", "retrieve", job))
 
 
-def test_with_json_no_bar_is_in_the_document(terminal: Terminal, train: Path) -> None:
+def test_json_without_a_progress_bar(terminal: Terminal, train: Path) -> None:
     screen = plain(terminal("files", "check", train, "--json"))
     assert '"ok": true' in screen
 
 
-def test_a_question_is_answered(terminal: Terminal, client: Together, train: Path) -> None:
+def test_confirmation(terminal: Terminal, client: Together, train: Path) -> None:
     file = client.files.upload(train).id
     client.files.wait(file or "")
     options = ("fine-tuning", "create", "-t", file, "-m", TRAINABLE)
@@ -135,7 +135,7 @@ def test_a_question_is_answered(terminal: Terminal, client: Together, train: Pat
     assert "Successfully submitted" in plain(terminal(*options, typed=[("[Y/n]", "\n")]))
 
 
-def test_a_conversation_at_a_terminal(terminal: Terminal, emulator: Emulator) -> None:
+def test_interactive_conversation(terminal: Terminal, emulator: Emulator) -> None:
     typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("discard a line\n>>> ", "\x04")]
     screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=typed)
     assert "\x1b[2m" in screen  # reasoning stands back
@@ -143,14 +143,14 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, emulator: Emulator) ->
     assert "/reset" in screen
 
 
-def test_ctrl_c_at_the_prompt_forgets_the_line_alone(terminal: Terminal) -> None:
+def test_ctrl_c_at_the_prompt_discards_the_line(terminal: Terminal) -> None:
     screen = terminal(
         "chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=[(">>> ", CTRL_C), (">>> \n>>> ", "/exit\n")]
     )
     assert "Traceback" not in screen
 
 
-def test_ctrl_c_ends_the_watching_and_not_the_job(terminal: Terminal, train: Path) -> None:
+def test_ctrl_c_stops_watching_but_not_the_job(terminal: Terminal, train: Path) -> None:
     with serve(job_seconds=300) as emulator:
         client = Together(api_key="any", base_url=emulator.base_url)
         id = start(client, train, model=TRAINABLE, poll_interval=0.02).id
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(terminal: Terminal, train: Pat
         assert not any(request.path.endswith("/cancel") for request in emulator.requests)
 
 
-def test_progress_in_words() -> None:
+def test_progress_text() -> None:
     now = datetime(2026, 1, 1, 1, tzinfo=UTC)
     estimate = {"estimate_available": True, "seconds_remaining": 3600.0}
     running = FinetuneResponse.model_validate({"status": "running", "started_at": "2026-01-01T00:00:00Z", "progress": estimate})

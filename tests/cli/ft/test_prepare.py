@@ -1,0 +1,75 @@
+"""`ft prepare`: conversion, fixes, dropped rows; nothing is written if a row is invalid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Run, conversation, one_error
+from tests.cli.ft.conftest import files
+from together_adapters.finetune import check_jsonl
+
+
+def report_of(done: Any) -> Any:
+    return json.loads(done.out)
+
+
+def test_table_becomes_a_training_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question,reply\nOne?,1\nTwo?,2\nOne?,1\n", "utf-8")
+    named = ("--column", "prompt=question", "--column", "completion=reply")
+    done = run("ft", "prepare", "q.csv", "-o", "train.jsonl", *named, "--schema", "prompt_completion", "--dedupe", "example")
+    assert done.out.startswith("train.jsonl: 2 of 3 rows (instruction)")
+    assert "duplicate" in done.out
+    assert check_jsonl(tmp_path / "train.jsonl").valid == 2
+    assert files(tmp_path) == {"q.csv", "train.jsonl", "train.report.json"}
+    assert "--overwrite" in one_error(run("ft", "prepare", "q.csv", "-o", "train.jsonl", *named, code=2))
+    report = run("ft", "prepare", "q.csv", "-o", "train.jsonl", *named, "--limit-rows", 1, "--overwrite", "--json").json
+    assert (report["written"], report["path"], report["rows"], report["valid"]) == (True, "train.jsonl", 1, 1)
+
+
+def test_invalid_row_writes_nothing(run: Run, faulty: Path, tmp_path: Path) -> None:
+    before = files(tmp_path)
+    done = run("ft", "prepare", faulty, "-o", "out.jsonl", code=1)
+    assert "faulty.jsonl:3" in done.out
+    assert done.err.splitlines() == ["error: 2 of the 3 rows of faulty.jsonl are invalid; out.jsonl was not written"]
+    report = report_of(run("ft", "prepare", faulty, "-o", "out.jsonl", "--json", code=1))
+    assert (report["ok"], report["errors"]) == (False, 2)
+    assert files(tmp_path) == before
+    dropped = run("ft", "prepare", faulty, "-o", "out.jsonl", "--on-error", "drop", "--json").json
+    assert (dropped["rows"], dropped["valid"], sum(dropped["dropped"].values())) == (3, 1, 2)
+
+
+def test_sources_are_concatenated(run: Run, train: Path, faulty: Path, tmp_path: Path) -> None:
+    report = run("ft", "prepare", train, "-", "-o", "out.jsonl", "--json", input=conversation(99)).json
+    assert report["rows"] == 6
+    assert "Question 99" in (tmp_path / "out.jsonl").read_text("utf-8")
+    one_error(run("ft", "prepare", "missing.jsonl", "-o", "new.jsonl", code=2))
+    assert one_error(run("ft", "prepare", "-", "-o", "new.jsonl", input="", code=1))
+
+
+def test_fixes_by_name(run: Run, tmp_path: Path) -> None:
+    row = {"messages": [{"role": "developer", "content": "Be kind."}, *json.loads(conversation(1))["messages"]]}
+    row["messages"] += [{"role": "user", "content": "Thanks."}, {"role": "user", "content": "Bye."}]
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", code=1)
+    fixed = run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--fix", "merge-consecutive", "--fix", "trim_trailing", "--json")
+    assert {"developer_to_system", "trailing_trimmed"} <= fixed.json["changed"].keys()
+    assert (
+        "role_unknown"
+        in run(
+            "ft", "prepare", "in.jsonl", "-o", "x.jsonl", "--fix", "trim_trailing", "--fix", "developer_to_system=off", code=1
+        ).out
+    )
+    names = one_error(run("ft", "prepare", "in.jsonl", "-o", "x.jsonl", "--fix", "everything", code=2))
+    assert "merge_consecutive" in names and "reasoning=drop" in names
+    assert "too_long=drop" in one_error(run("ft", "prepare", "in.jsonl", "-o", "x.jsonl", "--fix", "too_long", code=2))
+    assert "on or off" in one_error(run("ft", "prepare", "in.jsonl", "-o", "x.jsonl", "--fix", "trim_trailing=7", code=2))
+    assert "sharegpt" in one_error(run("ft", "prepare", "in.jsonl", "-o", "x.jsonl", "--schema", "fun", code=2))
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_wrong_method(run: Run, train: Path, tmp_path: Path) -> None:
+    done = run("ft", "prepare", train, "-o", "out.jsonl", "--method", "dpo", code=1)
+    assert "does not train with dpo" in done.err
+    assert not (tmp_path / "out.jsonl").exists()

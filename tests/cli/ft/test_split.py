@@ -1,0 +1,43 @@
+"""`ft split`: repeatable, without leakage, and both files or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run, conversation, one_error
+from tests.cli.ft.conftest import files
+
+
+def test_split_is_repeatable_and_without_leakage(run: Run, many: Path, tmp_path: Path) -> None:
+    done = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "a")
+    assert "a/train.jsonl" in done.out
+    told = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "b/c", "--json").json
+    assert told["train"]["valid"] + told["validation"]["valid"] == 60
+    assert told["validation"]["leakage"] == {"exact": 0, "prompt": 0}
+    assert told["validation"]["path"] == "b/c/validation.jsonl"
+    for name in ("train.jsonl", "validation.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b/c" / name).read_bytes()
+    assert files(tmp_path / "a") == {f"{name}.{kind}" for name in ("train", "validation") for kind in ("jsonl", "report.json")}
+    assert "--overwrite" in one_error(run("ft", "split", many, "-o", "a", code=2))
+    run("ft", "split", many, "--validation", 0.3, "-o", "a", "--overwrite")
+
+
+def test_split_by_a_column_keeps_groups_together(run: Run, tmp_path: Path) -> None:
+    rows = [{**json.loads(conversation(n)), "talk": f"t{n // 3}"} for n in range(60)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    run("ft", "split", "-", "--validation", 0.3, "--by", "talk", "-o", "out", input=(tmp_path / "in.jsonl").read_text("utf-8"))
+    asked = [
+        json.loads(line)["messages"][0]["content"] for line in (tmp_path / "out/validation.jsonl").read_text("utf-8").splitlines()
+    ]
+    numbers = {int(text.split()[1]) for text in asked}
+    assert numbers and all({n // 3 * 3, n // 3 * 3 + 1, n // 3 * 3 + 2} <= numbers for n in numbers)
+
+
+def test_both_files_or_none(run: Run, train: Path, faulty: Path, tmp_path: Path) -> None:
+    before = files(tmp_path)
+    assert "--validation" not in one_error(run("ft", "split", train, "--by", "talk", "-o", "new/out", code=1))
+    run("ft", "split", faulty, "-o", "new/out", code=1)
+    assert "is empty" in one_error(run("ft", "split", train, "--validation", 0.0001, "-o", "new/out", code=1))
+    one_error(run("ft", "split", train, "--validation", 1.5, "-o", "new/out", code=2))
+    assert files(tmp_path) == before

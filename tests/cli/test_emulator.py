@@ -1,0 +1,33 @@
+"""`emulator`: a server until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.cli.conftest import COMMAND, MODEL, Run, one_error
+
+
+def test_emulator_runs_until_ctrl_c(tmp_path: Path, run: Run) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "emulator", "--strict", "--job-seconds", "0.5"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ},
+    )  # fmt: skip
+    assert process.stdout
+    url = process.stdout.readline().strip()
+    port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/v1", url)
+    assert port
+    hello = ("chat.completions", "--model", MODEL, "--message", "user", "Say hello to Ann.")
+    assert run("--base-url", url, *hello).out == "Hello to Ann.\n"
+    assert "422" in one_error(run("--base-url", url, *hello, "--extra-body", '{"nonsense": 1}', "--no-stream", code=3))
+    assert "cannot listen" in one_error(run("emulator", "--port", port[1], code=1))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_code_execution_needs_a_loopback_address(run: Run) -> None:
+    assert "loopback" in one_error(run("emulator", "--host", "0.0.0.0", "--allow-code-execution", code=2))

@@ -1,0 +1,20 @@
+"""`rerank`: arguments, a file of documents, and invalid documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Run, one_error
+
+
+def test_rerank(run: Run, tmp_path: Path) -> None:
+    options = ("rerank", "a cat", "--model", "Salesforce/Llama-Rank-V1")
+    table = run(*options, "a dog in the sun", "a cat on a mat", "--top-n", 1)
+    assert table.out.splitlines()[1].endswith("1  a cat on a mat")
+    objects = tmp_path / "documents.jsonl"
+    objects.write_text('{"title": "dogs"}\n{"title": "cat"}\n', "utf-8")
+    found = run(*options, "--documents-file", objects, "--rank-field", "title", "--json").json
+    assert found["results"][0]["index"] == 1
+    objects.write_text('{"title": "dogs"}\n{"title"\n', "utf-8")
+    assert "line 2" in one_error(run(*options, "--documents-file", objects, code=1))
+    assert "no documents" in one_error(run(*options, code=2))
