@@ -1,4 +1,4 @@
-"""The command line as a user has it: a process, its two streams and its exit code. No run may ever show the key."""
+"""Runs of the command line as processes, with their streams and exit codes. No run may show the key."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COMMAND = [sys.executable, "-W", "error", "-m", "together_adapters.cli"]
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a run left behind."""
+class RunResult:
+    """The exit code and the output of a run."""
 
     code: int
     out: str
@@ -31,18 +31,18 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """Its stdout as the one JSON document that it must be."""
+        """The JSON document on stdout."""
         assert self.code == 0, self.err
         return json.loads(self.out)
 
 
-Run = Callable[..., Done]
+Run = Callable[..., RunResult]
 
 
 def environment(base_url: str, **changes: str) -> dict[str, str]:
-    own = {"TOGETHER_BASE_URL": base_url, "TOGETHER_API_KEY": KEY, "TERM": "xterm-256color", "TZ": "UTC"}
-    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
-    return {**kept, **own, **changes}
+    settings = {"TOGETHER_BASE_URL": base_url, "TOGETHER_API_KEY": KEY, "TERM": "xterm-256color", "TZ": "UTC"}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
+    return {**inherited, **settings, **changes}
 
 
 @pytest.fixture(scope="session")
@@ -56,22 +56,22 @@ def warm() -> Iterator[Warm]:
 def run(warm: Warm, emulator: Emulator, tmp_path: Path) -> Run:
     """Run a command in an empty folder, against the emulator."""
 
-    def run(*arguments: object, input: str = "", code: int = 0, **changes: str) -> Done:
+    def run(*arguments: object, input: str = "", code: int = 0, **changes: str) -> RunResult:
         ended = warm.run(list(map(str, arguments)), tmp_path, environment(emulator.base_url, **changes), input)
-        done = Done(ended.returncode, ended.stdout, ended.stderr)
-        assert KEY not in done.out + done.err
-        assert "Traceback" not in done.err, done.err
-        assert done.code == code, done.err
-        return done
+        result = RunResult(ended.returncode, ended.stdout, ended.stderr)
+        assert KEY not in result.out + result.err
+        assert "Traceback" not in result.err, result.err
+        assert result.code == code, result.err
+        return result
 
     return run
 
 
-def one_error(done: Done) -> str:
-    """The only line on stderr, where nothing may stand on stdout."""
-    assert done.out == ""
-    lines = done.err.splitlines()
-    assert len(lines) == 1, done.err
+def one_error(result: RunResult) -> str:
+    """The only line on stderr; stdout must be empty."""
+    assert result.out == ""
+    lines = result.err.splitlines()
+    assert len(lines) == 1, result.err
     assert lines[0].startswith("error: ")
     return lines[0]
 

@@ -14,9 +14,9 @@ CHAT = ("chat.completions", "--model", MODEL)
 
 def test_streamed_and_complete_output_are_equal(run: Run, emulator: Emulator) -> None:
     options = (*CHAT, "--message", "system", "Be brief.", "--message", "user", "Say hello to Ann.")
-    streamed = run(*options)
-    whole = run(*options, "--no-stream")
-    assert streamed.out == whole.out == "Hello to Ann.\n"
+    stream_result = run(*options)
+    response = run(*options, "--no-stream")
+    assert stream_result.out == response.out == "Hello to Ann.\n"
     document = run(*options, "--json").json
     assert document["choices"][0]["message"]["content"] == "Hello to Ann."
     assert [request.json.get("stream") for request in emulator.requests] == [True, None, None]
@@ -58,8 +58,8 @@ def test_options_in_the_request(run: Run, emulator: Emulator) -> None:
 def test_raw_chunks_are_lines_of_json(run: Run) -> None:
     chunks = [json.loads(line) for line in run(*CHAT, "--message", "user", "Hello", "--raw").out.splitlines()]
     assert "".join(chunk["choices"][0]["delta"]["content"] for chunk in chunks if chunk["choices"]).startswith("Hello")
-    whole = json.loads(run(*CHAT, "--message", "user", "Hello", "--raw", "--no-stream").out)
-    assert whole["object"] == "chat.completion"
+    response = json.loads(run(*CHAT, "--message", "user", "Hello", "--raw", "--no-stream").out)
+    assert response["object"] == "chat.completion"
 
 
 def test_several_choices_have_headings_and_are_not_streamed(run: Run) -> None:
@@ -67,32 +67,32 @@ def test_several_choices_have_headings_and_are_not_streamed(run: Run) -> None:
 
 
 def test_no_reasoning_in_a_pipe(run: Run) -> None:
-    done = run("chat.completions", "--model", "deepseek-ai/DeepSeek-R1", "--message", "user", "Say hello to Ann.")
-    assert done.out == "Hello to Ann.\n"
+    result = run("chat.completions", "--model", "deepseek-ai/DeepSeek-R1", "--message", "user", "Say hello to Ann.")
+    assert result.out == "Hello to Ann.\n"
 
 
 def test_completion_of_stdin(run: Run, emulator: Emulator) -> None:
-    streamed = run("completions", "-", "--model", MODEL, "--max-tokens", 8, input="Once upon a time")
-    assert streamed.out.strip()
+    stream_result = run("completions", "-", "--model", MODEL, "--max-tokens", 8, input="Once upon a time")
+    assert stream_result.out.strip()
     assert emulator.requests[0].json["prompt"] == "Once upon a time"
-    whole = run("completions", "Once upon a time", "--model", MODEL, "--max-tokens", 8, "--json").json
-    assert whole["choices"][0]["text"] == streamed.out.rstrip("\n")
+    response = run("completions", "Once upon a time", "--model", MODEL, "--max-tokens", 8, "--json").json
+    assert response["choices"][0]["text"] == stream_result.out.rstrip("\n")
 
 
 def test_interrupted_stream_is_an_error(run: Run, emulator: Emulator) -> None:
     emulator.inject(Fault("cut", path="/v1/chat/completions"))
-    done = run(*CHAT, "--message", "user", "Say hello to Ann.", code=3)
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
+    result = run(*CHAT, "--message", "user", "Say hello to Ann.", code=3)
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
 
 
 def test_interactive_conversation(run: Run, emulator: Emulator) -> None:
     emulator.inject("401")
     lines = "broken\nSay hello to Ann.\n\n/nonsense\nWhat did I say?\n/exit\nnever sent\n"
-    done = run("chat.interactive", "--model", MODEL, "--system-message", "Be brief.", input=lines, code=3)
-    assert done.out.startswith("Hello to Ann.\n")
-    assert done.err.count("error: 401") == 1
-    assert "/nonsense" in done.err
+    result = run("chat.interactive", "--model", MODEL, "--system-message", "Be brief.", input=lines, code=3)
+    assert result.out.startswith("Hello to Ann.\n")
+    assert result.err.count("error: 401") == 1
+    assert "/nonsense" in result.err
     assert [message["content"] for message in emulator.requests[-1].json["messages"]] == [
         "Be brief.",
         "Say hello to Ann.",
@@ -103,9 +103,9 @@ def test_interactive_conversation(run: Run, emulator: Emulator) -> None:
 
 
 def test_interactive_conversation_as_json(run: Run) -> None:
-    told = run("chat.interactive", "--model", MODEL, "--json", input="forgotten\n/reset\nSay hello to Ann.\n").json
-    assert [message["role"] for message in told] == ["user", "assistant"]
-    assert told[1]["content"] == "Hello to Ann."
+    messages = run("chat.interactive", "--model", MODEL, "--json", input="forgotten\n/reset\nSay hello to Ann.\n").json
+    assert [message["role"] for message in messages] == ["user", "assistant"]
+    assert messages[1]["content"] == "Hello to Ann."
 
 
 @pytest.mark.parametrize("command", ["chat.completions", "completions"])

@@ -1,4 +1,4 @@
-"""Every command and option that scripts of `together` 1.x use is here under the same name; and help is quick and complete."""
+"""Commands and options of the `together` 1.x SDK exist under the same names; help is quick and complete."""
 
 from __future__ import annotations
 
@@ -88,17 +88,17 @@ def commands(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterat
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from commands(found, (*path, name))
+            subcommand = command.get_command(context, name)
+            assert subcommand is not None
+            yield from commands(subcommand, (*path, name))
 
 
-OURS = dict(commands())
+COMMANDS = dict(commands())
 
 
 @pytest.mark.parametrize("name", SEED)
 def test_commands_and_options_of_the_sdk(name: str) -> None:
-    options = {flag for parameter in OURS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    options = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
     assert set(SEED[name].split()) <= options
 
 
@@ -112,16 +112,16 @@ def test_commands_and_options_of_the_sdk(name: str) -> None:
     ],
 )
 def test_types_of_numbers(name: str, option: str, kind: str) -> None:
-    assert next(parameter for parameter in OURS[name].params if parameter.name == option).type.name == kind
+    assert next(parameter for parameter in COMMANDS[name].params if parameter.name == option).type.name == kind
 
 
 def test_new_commands() -> None:
-    assert {"embeddings", "rerank", "batches create", "batches results", "emulator", "completion"} <= OURS.keys()
+    assert {"embeddings", "rerank", "batches create", "batches results", "emulator", "completion"} <= COMMANDS.keys()
 
 
-@pytest.mark.parametrize("name", [name for name, command in OURS.items() if not isinstance(command, click.Group)])
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
 def test_every_command_has_json_and_help(name: str) -> None:
-    command = OURS[name]
+    command = COMMANDS[name]
     assert "--json" in {flag for parameter in command.params for flag in parameter.opts}
     assert command.get_short_help_str()
     for parameter in command.params:
@@ -135,10 +135,10 @@ def test_help_imports_no_heavy_module() -> None:
         "run(['--help'])\n"
         "sys.stderr.write(json.dumps(list(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    loaded = set(json.loads(done.stderr))
-    assert "fine-tuning" in done.stdout
-    assert not loaded & set(HEAVY)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(json.loads(result.stderr))
+    assert "fine-tuning" in result.stdout
+    assert not modules & set(HEAVY)
 
 
 def test_missing_extra() -> None:
@@ -152,14 +152,14 @@ def test_missing_extra() -> None:
         "from together_adapters.cli import main\n"
         "raise SystemExit(main())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert done.stderr == 'error: the command line needs click and rich: pip install "together-adapters[cli]"\n'
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert result.stderr == 'error: the command line needs click and rich: pip install "together-adapters[cli]"\n'
 
 
 def test_installed_script() -> None:
     script = os.path.join(os.path.dirname(sys.executable), "together-adapters")
     if not os.path.exists(script):
         pytest.skip("installed before the script existed: install again")
-    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("together-adapters ")
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.startswith("together-adapters ")

@@ -1,4 +1,4 @@
-"""Shell completion: a script for each shell, and what it offers."""
+"""`completion`: a script for each shell, and its completions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.cli.conftest import Run
 
 def completions(run: Run, line: str) -> list[str]:
     words = line.split(" ")
-    done = run(COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _TOGETHER_ADAPTERS_COMPLETE="bash_complete")
-    return [entry.partition(",")[2] for entry in done.out.splitlines()]
+    result = run(COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _TOGETHER_ADAPTERS_COMPLETE="bash_complete")
+    return [entry.partition(",")[2] for entry in result.out.splitlines()]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,4 +1,4 @@
-"""Endpoints: stdout has the id alone, for the next command; what is told to people is on stderr."""
+"""`endpoints`: stdout has only the ID, for the next command; notes are on stderr."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ CREATE = ("endpoints", "create", "--model", MODEL, "--gpu", "h100")
 
 
 def test_endpoint_from_creation_to_deletion(run: Run, emulator: Emulator) -> None:
-    made = run(*CREATE, "--display-name", "Mine", "--no-prompt-cache", "--inactive-timeout", 5)
-    id = made.out.strip()
-    assert "is started" in made.err
+    creation = run(*CREATE, "--display-name", "Mine", "--no-prompt-cache", "--inactive-timeout", 5)
+    id = creation.out.strip()
+    assert "is started" in creation.err
     body = next(request.json for request in emulator.requests if request.method == "POST")
     assert (body["hardware"], body["state"], body["inactive_timeout"]) == ("1x_nvidia_h100_80gb_sxm", "STARTED", 5)
     assert body["disable_prompt_cache"] is True
     assert run("endpoints", "get", id, "--json").json["state"] == "STARTED"
     assert run("endpoints", "stop", id, "--json").json["state"] == "STOPPED"
     assert run("endpoints", "start", id, "--no-wait").out == f"{id}\n"
-    changed = run("endpoints", "update", id, "--max-replicas", 3, "--min-replicas", 0, "--json").json
-    assert changed["autoscaling"] == {"min_replicas": 0, "max_replicas": 3}
+    endpoint = run("endpoints", "update", id, "--max-replicas", 3, "--min-replicas", 0, "--json").json
+    assert endpoint["autoscaling"] == {"min_replicas": 0, "max_replicas": 3}
     assert "nothing to change" in one_error(run("endpoints", "update", id, code=2))
     assert id in run("endpoints", "list", "--mine", "true", "--type", "dedicated").out
     assert id in {item["id"] for item in run("endpoints", "list", "--usage-type", "on-demand", "--json").json}
@@ -40,8 +40,8 @@ def test_hardware_and_availability_zones(run: Run) -> None:
     assert run("endpoints", "availability-zones").out.splitlines() == sorted(
         run("endpoints", "availability-zones", "--json").json["avzones"]
     )
-    refused = run("endpoints", "create", "--model", MODEL, "--gpu", "rtx-6000", code=3)
-    assert refused.err.splitlines()[0].startswith("hint: together-adapters endpoints hardware")
+    error = run("endpoints", "create", "--model", MODEL, "--gpu", "rtx-6000", code=3)
+    assert error.err.splitlines()[0].startswith("hint: together-adapters endpoints hardware")
 
 
 def test_hardware_id() -> None:

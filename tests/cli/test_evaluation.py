@@ -44,7 +44,7 @@ def test_comparison_of_two_models(run: Run, client: Together, tmp_path: Path, em
     (tmp_path / "eval.jsonl").write_text('{"prompt": "q", "one": "a"}\n', "utf-8")
     file = run("files", "upload", "eval.jsonl", "--purpose", "eval", "--wait", "--json").json["id"]
     model = ("source", "serverless", "max-tokens", 64, "temperature", 0.5, "system-template", "s", "input-template", "{{prompt}}")
-    flags = [f"--model-b-{word}" if place % 2 == 0 else str(word) for place, word in enumerate(model)]
+    flags = [f"--model-b-{word}" if index % 2 == 0 else str(word) for index, word in enumerate(model)]
     run(
         *("evaluation", "create", "--type", "compare", "--input-data-file-path", file, "--judge-model", MODEL),
         *("--judge-model-source", "serverless", "--judge-system-template", "-", "--model-a-field", "one"),

@@ -8,10 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, Run, environment, one_error
-from together_adapters.cli.exit_codes import error_line, exit_code
+from together_adapters.cli.exit_codes import error_line, exit_code, with_flags
 from together_adapters.emulator import Emulator
 from together_adapters.errors import (
     APIConnectionError,
@@ -31,7 +32,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize(
-    ("problem", "code"),
+    ("error", "code"),
     [
         (DatasetError("x"), 1),
         (InvalidDatasetError("x"), 1),
@@ -47,13 +48,22 @@ def unused_port() -> int:
         (RuntimeError("x"), 3),
     ],
 )
-def test_exit_codes(problem: Exception, code: int) -> None:
-    assert exit_code(problem) == code
+def test_exit_codes(error: Exception, code: int) -> None:
+    assert exit_code(error) == code
 
 
 def test_message_in_one_line_without_secrets() -> None:
-    problem = JobFailedError("it failed; its last events:\n  one: \x1b[31mred\n  two: sk-secret-1")
-    assert error_line(problem, ["sk-secret-1"]) == "error: it failed; its last events: one:  [31mred; two: ***"
+    error = JobFailedError("it failed; its last events:\n  one: \x1b[31mred\n  two: sk-secret-1")
+    assert error_line(error, ["sk-secret-1"]) == "error: it failed; its last events: one:  [31mred; two: ***"
+
+
+def test_message_with_flags_of_the_command() -> None:
+    command = click.Command(
+        "x", params=[click.Option(["--lora-r"]), click.Option(["--lora/--full"]), click.Option(["--model", "-m"])]
+    )
+    text = "lora_r=8 goes with lora=True, not with lora=False; model= is needed"
+    assert with_flags(text, command) == "--lora-r 8 goes with --lora, not with --full; --model is needed"
+    assert with_flags("https://x.test/?model=a", command) == "https://x.test/?model=a"
 
 
 def test_error_of_the_service(run: Run) -> None:
@@ -62,8 +72,8 @@ def test_error_of_the_service(run: Run) -> None:
 
 def test_connection_error(run: Run) -> None:
     url = f"http://127.0.0.1:{unused_port()}/v1"
-    done = run("--base-url", url, "--max-retries", 0, "--timeout", 5, "files", "list", "--json", code=3)
-    assert "failed" in one_error(done)
+    result = run("--base-url", url, "--max-retries", 0, "--timeout", 5, "files", "list", "--json", code=3)
+    assert "failed" in one_error(result)
 
 
 def test_max_retries(run: Run, emulator: Emulator) -> None:
@@ -98,15 +108,15 @@ def test_group_without_a_command_shows_its_help(run: Run) -> None:
 
 
 def test_debug_shows_requests_without_the_key(emulator: Emulator, tmp_path: Path) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [*COMMAND, "--api-key", KEY, "--debug", "files", "retrieve", "nope"],
         capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment(emulator.base_url), check=False,
     )  # fmt: skip
-    assert done.returncode == 3
-    assert "GET /v1/files/nope" in done.stderr
-    assert "Traceback" in done.stderr
-    assert KEY not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: 404")
+    assert result.returncode == 3
+    assert "GET /v1/files/nope" in result.stderr
+    assert "Traceback" in result.stderr
+    assert KEY not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: 404")
 
 
 def test_closed_pipe(emulator: Emulator, tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ def client(emulator: Emulator) -> Any:
 @pytest.fixture
 def file_id(client: Together, train: Path) -> str:
     train.write_text("".join(map(conversation, range(40))), "utf-8")
-    sent = client.files.upload(train)
-    client.files.wait(sent.id or "")
-    return sent.id or ""
+    file = client.files.upload(train)
+    client.files.wait(file.id or "")
+    return file.id or ""
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def test_price_is_confirmed_before_a_job_is_created(run: Run, file_id: str, emul
     nobody = run(*options, code=2)
     assert "$" in nobody.err
     assert "pass --confirm (-y)" in nobody.err.splitlines()[-1]
-    declined = run(*options, input="n\n", code=1)
-    assert declined.out == ""
+    answer_no = run(*options, input="n\n", code=1)
+    assert answer_no.out == ""
     assert bodies(emulator, "/v1/fine-tunes") == []
-    agreed = run(*options, input="\n")
-    assert "Successfully submitted a fine-tuning job ft-" in agreed.err
-    assert json.loads(agreed.out)["id"].startswith("ft-")
+    answer_yes = run(*options, input="\n")
+    assert "Successfully submitted a fine-tuning job ft-" in answer_yes.err
+    assert json.loads(answer_yes.out)["id"].startswith("ft-")
 
 
 def test_defaults_of_lora_and_full_training(run: Run, file_id: str, emulator: Emulator) -> None:
@@ -85,8 +85,8 @@ def test_contradictory_options_create_no_job(run: Run, emulator: Emulator, optio
 def test_third_party_keys_are_not_shown(run: Run, emulator: Emulator, file_id: str) -> None:
     key = "wandb-0123456789abcdef"
     emulator.inject("400")
-    done = run(FT, "create", "-y", "-t", file_id, "-m", TRAINABLE, "--wandb-api-key", key, code=3)
-    assert key not in one_error(done)
+    result = run(FT, "create", "-y", "-t", file_id, "-m", TRAINABLE, "--wandb-api-key", key, code=3)
+    assert key not in one_error(result)
     assert key not in run(FT, "create", "-y", "-t", file_id, "--wandb-api-key", key, key, code=2).err
 
 
@@ -95,9 +95,9 @@ def test_job_from_start_to_deletion(run: Run, job_id: str, tmp_path: Path) -> No
     table = run(FT, "list").out
     assert "completed" in next(line for line in table.splitlines() if line.startswith(job_id))
     assert job_id in {job["id"] for job in run(FT, "list", "--json").json}
-    whole = json.loads(run(FT, "retrieve", job_id).out)
-    assert whole["status"] == "completed"
-    assert "events" not in whole
+    job = json.loads(run(FT, "retrieve", job_id).out)
+    assert job["status"] == "completed"
+    assert "events" not in job
     assert "job_complete" in run(FT, "list-events", job_id).out
     assert run(FT, "list-events", job_id, "--json").json[0]["message"]
     checkpoints = run(FT, "list-checkpoints", job_id)
@@ -107,13 +107,13 @@ def test_job_from_start_to_deletion(run: Run, job_id: str, tmp_path: Path) -> No
     assert "train/loss" in run(FT, "list-metrics", job_id).out
     assert run(FT, "list-metrics", job_id, "--resolution", 2, "--json").json
 
-    fetched = run(FT, "download", job_id, "--output_dir", tmp_path, "--checkpoint-type", "adapter", "--json").json
-    assert Path(fetched["filename"]).stat().st_size == fetched["size"]
+    download = run(FT, "download", job_id, "--output_dir", tmp_path, "--checkpoint-type", "adapter", "--json").json
+    assert Path(download["filename"]).stat().st_size == download["size"]
     assert "--overwrite" in one_error(run(FT, "download", job_id, "-o", tmp_path, code=2))
     assert run(FT, "download", job_id, "-o", tmp_path, "--overwrite").code == 0
 
-    asked = run(FT, "delete", job_id, code=2)
-    assert "pass --quiet" in asked.err
+    no_answer = run(FT, "delete", job_id, code=2)
+    assert "pass --quiet" in no_answer.err
     assert run(FT, "delete", job_id, input="n\n", code=1).out == ""
     assert "message" in json.loads(run(FT, "delete", job_id, "--quiet").out)
 

@@ -11,13 +11,13 @@ IMAGE = ("images", "generate", "a cat", "--model", "black-forest-labs/FLUX.1-sch
 
 
 def test_images_are_saved_and_overwritten_only_on_request(run: Run, tmp_path: Path, emulator: Emulator) -> None:
-    done = run(*IMAGE, "--n", 2, "--seed", 3)
-    assert done.out.splitlines()[0] == f"Image [1/2] saved to {tmp_path / 'image-0.png'}"
+    result = run(*IMAGE, "--n", 2, "--seed", 3)
+    assert result.out.splitlines()[0] == f"Image [1/2] saved to {tmp_path / 'image-0.png'}"
     first = (tmp_path / "image-0.png").read_bytes()
     assert first.startswith(b"\x89PNG")
     assert (tmp_path / "image-1.png").exists()
-    refused = one_error(run(*IMAGE, code=2))
-    assert "--overwrite" in refused
+    error = one_error(run(*IMAGE, code=2))
+    assert "--overwrite" in error
     assert len(emulator.requests) == 1
     assert (tmp_path / "image-0.png").read_bytes() == first
     jpeg = run(*IMAGE, "--output-format", "jpeg", "--prefix", "other-", "--json").json

@@ -12,9 +12,12 @@ def test_models(run: Run, emulator: Emulator) -> None:
     table = run("models", "list").out.splitlines()
     assert table[0].split()[:2] == ["ID", "Name"]
     assert any(line.startswith(MODEL) for line in table)
-    everything, dedicated = run("models", "list", "--json").json, run("models", "list", "--type", "dedicated", "--json").json
-    assert MODEL in {model["id"] for model in everything}
-    assert len(dedicated) <= len(everything)
+    all_models, dedicated_models = (
+        run("models", "list", "--json").json,
+        run("models", "list", "--type", "dedicated", "--json").json,
+    )
+    assert MODEL in {model["id"] for model in all_models}
+    assert len(dedicated_models) <= len(all_models)
     token = "hf_secrettoken123456"
     options = ("models", "upload", "--model-name", "mine", "--model-source", "me/model", "--hf-token", token)
     started = run(*options)

@@ -13,8 +13,8 @@ def test_rerank(run: Run, tmp_path: Path) -> None:
     assert table.out.splitlines()[1].endswith("1  a cat on a mat")
     objects = tmp_path / "documents.jsonl"
     objects.write_text('{"title": "dogs"}\n{"title": "cat"}\n', "utf-8")
-    found = run(*options, "--documents-file", objects, "--rank-field", "title", "--json").json
-    assert found["results"][0]["index"] == 1
+    response = run(*options, "--documents-file", objects, "--rank-field", "title", "--json").json
+    assert response["results"][0]["index"] == 1
     objects.write_text('{"title": "dogs"}\n{"title"\n', "utf-8")
     assert "line 2" in one_error(run(*options, "--documents-file", objects, code=1))
     assert "no documents" in one_error(run(*options, code=2))

@@ -1,4 +1,4 @@
-"""A person at a terminal of 80 columns: tables that fit, bars on stderr, colours unless unwanted, answers to questions."""
+"""A terminal of 80 columns: tables that fit, progress bars, colours, questions."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Terminal = Callable[..., str]
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def plain(screen: str) -> str:
+def without_styles(screen: str) -> str:
     return _STYLES.sub("", screen).replace("\r\n", "\n").replace("\r", "\n")
 
 
 @pytest.fixture
 def terminal(warm: Warm, emulator: Emulator, tmp_path: Path) -> Terminal:
-    """Run a command in a pseudo-terminal; return all that was written to it.
+    """Runs a command in a pseudo-terminal; returns its output.
 
     Where something is typed it is a process that starts anew, as signals and the terminal's modes are at stake.
     """
@@ -70,7 +70,7 @@ def terminal(warm: Warm, emulator: Emulator, tmp_path: Path) -> Terminal:
                 if not read:
                     break
                 screen += read.decode("utf-8", "replace")
-            if waiting and waiting[0][0] in plain(screen):
+            if waiting and waiting[0][0] in without_styles(screen):
                 answer = waiting.pop(0)[1]
                 if answer == CTRL_C and process:
                     time.sleep(0.5)  # a signal between the prompt and the read is seen with the next key alone
@@ -94,7 +94,7 @@ def client(emulator: Emulator) -> Together:
 
 def test_table_fits_and_ids_are_not_wrapped(terminal: Terminal, client: Together, train: Path) -> None:
     id = client.files.upload(train).id or ""
-    wide, narrow, tiny = (plain(terminal("files", "list", columns=columns)) for columns in (160, 80, 40))
+    wide, narrow, tiny = (without_styles(terminal("files", "list", columns=columns)) for columns in (160, 80, 40))
     for screen, columns in ((wide, 160), (narrow, 80)):
         assert id in screen
         assert max(map(len, screen.splitlines())) <= columns
@@ -109,21 +109,21 @@ def test_no_color(terminal: Terminal) -> None:
 
 
 def test_progress_bar_of_a_job(terminal: Terminal, client: Together, train: Path) -> None:
-    sent = plain(terminal("files", "upload", train))
-    assert "━" in sent
-    id = re.search(r"^id +(file-\S+)$", sent, re.M)
+    screen = without_styles(terminal("files", "upload", train))
+    assert "━" in screen
+    id = re.search(r"^id +(file-\S+)$", screen, re.M)
     assert id
     client.files.wait(id[1])
     job = client.fine_tuning.create(training_file=id[1], model=TRAINABLE).id
-    screen = plain(terminal("fine-tuning", "wait", job, "--poll-interval", "0.1"))
+    screen = without_styles(terminal("fine-tuning", "wait", job, "--poll-interval", "0.1"))
     assert re.search(r"(pending|queued|running|compressing|uploading|completed) ━+", screen)
     assert re.search(r"^status +completed", screen, re.M)
-    assert "completed" in plain(terminal("fine-tuning", "list"))
-    assert "$" in plain(terminal("fine-tuning", "retrieve", job))
+    assert "completed" in without_styles(terminal("fine-tuning", "list"))
+    assert "$" in without_styles(terminal("fine-tuning", "retrieve", job))
 
 
 def test_json_without_a_progress_bar(terminal: Terminal, train: Path) -> None:
-    screen = plain(terminal("files", "check", train, "--json"))
+    screen = without_styles(terminal("files", "check", train, "--json"))
     assert '"ok": true' in screen
 
 
@@ -131,15 +131,15 @@ def test_confirmation(terminal: Terminal, client: Together, train: Path) -> None
     file = client.files.upload(train).id
     client.files.wait(file or "")
     options = ("fine-tuning", "create", "-t", file, "-m", TRAINABLE)
-    assert "declined: nothing was done" in plain(terminal(*options, typed=[("[Y/n]", "n\n")], code=1))
-    assert "Successfully submitted" in plain(terminal(*options, typed=[("[Y/n]", "\n")]))
+    assert "declined: nothing was done" in without_styles(terminal(*options, typed=[("[Y/n]", "n\n")], code=1))
+    assert "Successfully submitted" in without_styles(terminal(*options, typed=[("[Y/n]", "\n")]))
 
 
 def test_interactive_conversation(terminal: Terminal, emulator: Emulator) -> None:
     typed = [(">>> ", "Say hello to Ann.\n"), ("Hello to Ann.\n", "/help\n"), ("discard a line\n>>> ", "\x04")]
     screen = terminal("chat.interactive", "--model", "deepseek-ai/DeepSeek-R1", typed=typed)
     assert "\x1b[2m" in screen  # reasoning stands back
-    assert "Hello to Ann." in plain(screen)
+    assert "Hello to Ann." in without_styles(screen)
     assert "/reset" in screen
 
 
@@ -156,7 +156,7 @@ def test_ctrl_c_stops_watching_but_not_the_job(terminal: Terminal, train: Path) 
         id = start(client, train, model=TRAINABLE, poll_interval=0.02).id
         watch = ("ft", "watch", id, "--poll-interval", "0.1")
         screen = terminal(*watch, typed=[("queued", CTRL_C)], code=130, TOGETHER_BASE_URL=emulator.base_url)
-        assert plain(screen).rstrip().endswith(f"The job continues. To follow it again: together-adapters ft watch {id}")
+        assert without_styles(screen).rstrip().endswith(f"The job continues. To follow it again: together-adapters ft watch {id}")
         assert "\x1b[?25h" in screen  # the cursor that a bar hides is back
         for noise in ("Traceback", "Aborted", "error"):
             assert noise not in screen

@@ -1,4 +1,4 @@
-"""The command line in a warm process: what it imports, and one run of it."""
+"""The command line in a warm process: its imports, and one run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def load() -> None:
-    """Import what commands import."""
+    """Imports the modules that commands import."""
     from together_adapters import cli, resources, transport, types
 
     for package in (cli, resources, transport, types):
@@ -18,7 +18,7 @@ def load() -> None:
                 import_module(module.name)
     for name in ("validation.check_jsonl", "validation.fast_validator", "job", "loading", "splitting", "writing.write_jsonl"):
         import_module(f"together_adapters.finetune.{name}")
-    # What comes with the first request and the first table.
+    # Modules of the first request and the first table.
     for name in ("together_adapters.client", "encodings.idna", "httpcore", "rich.progress", "rich.table"):
         import_module(name)
     from together_adapters.transport.pool import ssl_context
@@ -30,7 +30,7 @@ def load() -> None:
 
 
 def run(arguments: list[str]) -> None:
-    """Be the process of one command."""
+    """Runs one command as the process."""
     from together_adapters import cli
 
     sys.argv = [str(Path(cli.__file__).parent / "__main__.py"), *arguments]

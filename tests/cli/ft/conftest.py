@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import conversation
+from tests.cli.conftest import RunResult, conversation
 from together_adapters.emulator import Emulator, serve
 
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator of its own: files and jobs stay at a service."""
+    """An emulator for one test: files and jobs remain in an account."""
     with serve(job_seconds=0.2) as running:
         yield running
 
@@ -27,3 +29,8 @@ def many(tmp_path: Path) -> Path:
 
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def report_of(result: RunResult) -> Any:
+    """The document on stdout, whatever the exit code."""
+    return json.loads(result.out)

@@ -5,36 +5,32 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cli.conftest import TRAINABLE, Run, conversation, one_error
+from tests.cli.ft.conftest import report_of
 from together_adapters.emulator import Emulator
 from together_adapters.finetune import DataReport
 
 TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC4"
 
 
-def report_of(done: Any) -> Any:
-    return json.loads(done.out)
-
-
 def test_valid_file(run: Run, train: Path, emulator: Emulator) -> None:
-    done = run("ft", "check", train, TOGETHER_API_KEY="")
-    assert done.out == f"{train} can be used: 0 errors, 0 warnings in 5 rows (conversation)\n"
-    assert done.err == ""
+    result = run("ft", "check", train, TOGETHER_API_KEY="")
+    assert result.out == f"{train} can be used: 0 errors, 0 warnings in 5 rows (conversation)\n"
+    assert result.err == ""
     report = run("ft", "check", train, "--json").json
     assert (report["ok"], report["rows"], report["valid"]) == (True, 5, 5)
     assert emulator.requests == []
 
 
 def test_issues_have_line_path_and_hint(run: Run, faulty: Path) -> None:
-    done = run("ft", "check", faulty, code=1)
-    assert "cannot be used: 3 errors" in done.out.splitlines()[0]
-    assert any(line.split()[:2] == ["2", "json_syntax"] for line in done.out.splitlines())
-    assert any(line.split()[:3] == ["3", "role_unknown", "messages[0].role:"] for line in done.out.splitlines())
-    assert "a role is system, user, assistant or tool" in done.out
+    result = run("ft", "check", faulty, code=1)
+    assert "cannot be used: 3 errors" in result.out.splitlines()[0]
+    assert any(line.split()[:2] == ["2", "json_syntax"] for line in result.out.splitlines())
+    assert any(line.split()[:3] == ["3", "role_unknown", "messages[0].role:"] for line in result.out.splitlines())
+    assert "a role is system, user, assistant or tool" in result.out
     report = report_of(run("ft", "check", faulty, "--json", code=1))
     assert report["ok"] is False
     assert {issue["line"] for issue in report["issues"]} == {2, 3}
@@ -47,8 +43,8 @@ def test_stdin(run: Run, train: Path, faulty: Path) -> None:
 
 
 def test_several_files_are_one_document(run: Run, train: Path, faulty: Path) -> None:
-    done = run("ft", "check", train, faulty, code=1)
-    assert done.out.splitlines()[-1] == "2 files, 1 failed"
+    result = run("ft", "check", train, faulty, code=1)
+    assert result.out.splitlines()[-1] == "2 files, 1 failed"
     report = report_of(run("ft", "check", train, faulty, "--json", code=1))
     assert report["rows"] == sum(one["rows"] for one in report["files"].values())
     assert [one["ok"] for one in report["files"].values()] == [True, False]
@@ -92,37 +88,37 @@ def test_tokens_are_counted(run: Run, train: Path, tmp_path: Path) -> None:
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    told = run("ft", "check", train, "--tokenizer", "tokenizer.json", "--json").json
-    assert (told["tokens_from"], told["tokens"]["total"]) == ("tokenizer", 20)
+    report = run("ft", "check", train, "--tokenizer", "tokenizer.json", "--json").json
+    assert (report["tokens_from"], report["tokens"]["total"]) == ("tokenizer", 20)
     assert re.search(r"^tokens +20$", run("ft", "stats", train, "--tokenizer", ".").out, re.M)
     assert ", 20 tokens" in run("ft", "prepare", train, "-o", "out.jsonl", "--tokenizer", "tokenizer.json").out
 
 
 def test_leakage(run: Run, train: Path, tmp_path: Path) -> None:
-    measured = tmp_path / "measured.jsonl"
-    measured.write_text(conversation(1) + conversation(2).replace("Answer", "Reply") + conversation(77), "utf-8")
-    done = run("ft", "check", train, "--validation", measured)
-    assert "measured.jsonl can be used: 0 errors, 2 warnings in 3 rows" in done.out
-    assert "training file has 1 of its rows and 2 of its prompts" in done.out
-    assert [line.split()[:2] for line in done.out.splitlines() if "is also in train.jsonl" in line] == [
+    validation = tmp_path / "measured.jsonl"
+    validation.write_text(conversation(1) + conversation(2).replace("Answer", "Reply") + conversation(77), "utf-8")
+    result = run("ft", "check", train, "--validation", validation)
+    assert "measured.jsonl can be used: 0 errors, 2 warnings in 3 rows" in result.out
+    assert "training file has 1 of its rows and 2 of its prompts" in result.out
+    assert [line.split()[:2] for line in result.out.splitlines() if "is also in train.jsonl" in line] == [
         ["1", "leaked_row"],
         ["2", "leaked_prompt"],
     ]
-    told = run("ft", "check", train, "--validation", measured, "--workers", 2, "--json").json
-    assert told["leakage"] == told["files"][str(measured)]["leakage"] == {"exact": 1, "prompt": 2}
-    assert told["files"][str(train)]["leakage"] == {}
-    assert told["issue_counts"] == {"leaked_prompt": 1, "leaked_row": 1}
-    run("ft", "check", train, "--validation", measured, "--fail-on", "warning", code=1)
-    run("ft", "check", train, "--validation", measured, "--severity", "leaked_prompt=error", code=1)
-    told = run("ft", "check", "-", "--validation", measured, input=conversation(77), code=0)
-    assert "the row is also in stdin.jsonl" in told.out
-    assert "one file" in one_error(run("ft", "check", train, train, "--validation", measured, code=2))
+    report = run("ft", "check", train, "--validation", validation, "--workers", 2, "--json").json
+    assert report["leakage"] == report["files"][str(validation)]["leakage"] == {"exact": 1, "prompt": 2}
+    assert report["files"][str(train)]["leakage"] == {}
+    assert report["issue_counts"] == {"leaked_prompt": 1, "leaked_row": 1}
+    run("ft", "check", train, "--validation", validation, "--fail-on", "warning", code=1)
+    run("ft", "check", train, "--validation", validation, "--severity", "leaked_prompt=error", code=1)
+    report = run("ft", "check", "-", "--validation", validation, input=conversation(77), code=0)
+    assert "the row is also in stdin.jsonl" in report.out
+    assert "one file" in one_error(run("ft", "check", train, train, "--validation", validation, code=2))
     assert "only once" in one_error(run("ft", "check", "-", "--validation", "-", code=2))
 
 
 def test_error_names_the_command_that_shows_all_issues(run: Run, faulty: Path) -> None:
-    done = run("files", "upload", faulty, code=1)
-    assert "`together-adapters ft check FILE` shows all" in done.err.splitlines()[-1]
+    result = run("files", "upload", faulty, code=1)
+    assert "`together-adapters ft check FILE` shows all" in result.err.splitlines()[-1]
 
 
 def test_workers_give_the_same_report(run: Run, many: Path) -> None:
@@ -133,10 +129,10 @@ def test_workers_give_the_same_report(run: Run, many: Path) -> None:
 def test_max_issues(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("x\n" * 30 + '{"messages": []}\n', "utf-8")
-    listed = run("ft", "check", path, code=1)
-    assert listed.out.count("the line is not JSON") == 5, "a few of every kind"
-    assert "messages_empty" in listed.out
-    assert "and 25 more" in listed.err
+    result = run("ft", "check", path, code=1)
+    assert result.out.count("the line is not JSON") == 5, "a few of every kind"
+    assert "messages_empty" in result.out
+    assert "and 25 more" in result.err
     assert run("ft", "check", path, "--max-issues", 12, code=1).out.count("the line is not JSON") == 11
     assert len(report_of(run("ft", "check", path, "--max-issues", 3, "--json", code=1))["issues"]) == 3
     assert len(report_of(run("ft", "check", path, "--json", code=1))["issues"]) == 31

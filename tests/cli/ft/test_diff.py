@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from tests.cli.conftest import Run, one_error
+from tests.cli.ft.conftest import report_of
 from together_adapters import Together
 from together_adapters.emulator import Emulator
-
-
-def report_of(done: Any) -> Any:
-    return json.loads(done.out)
 
 
 def test_check_against_the_service(run: Run, train: Path, faulty: Path, emulator: Emulator) -> None:
     with Together(api_key="any", base_url=emulator.base_url) as client:
         id = client.files.upload(train).id or ""
         client.files.wait(id)
-    done = run("ft", "diff", train, id)
-    assert (done.out, done.err) == ("", "no differences\n")
+    result = run("ft", "diff", train, id)
+    assert (result.out, result.err) == ("", "no differences\n")
     assert run("ft", "diff", train, id, "--json").json == []
     other = run("ft", "diff", faulty, id, code=1)
     assert any(line.split() == ["valid", "no", "yes"] for line in other.out.splitlines())
@@ -31,8 +26,8 @@ def test_two_reports(run: Run, train: Path, many: Path, tmp_path: Path) -> None:
     run("ft", "check", train, "--report", "a.json")
     run("ft", "check", many, "--report", "b.json")
     run("ft", "diff", train, "a.json")
-    found = report_of(run("ft", "diff", "a.json", "b.json", "--json", code=1))
-    assert {"name": "rows", "local": 5, "remote": 60} in found
+    differences = report_of(run("ft", "diff", "a.json", "b.json", "--json", code=1))
+    assert {"name": "rows", "local": 5, "remote": 60} in differences
     (tmp_path / "remote.json").write_text('{"id": "file-1", "validation_report": {"valid": true, "nlines": 7}}', "utf-8")
     assert report_of(run("ft", "diff", train, "remote.json", "--json", code=1)) == [{"name": "nlines", "local": 5, "remote": 7}]
     (tmp_path / "no.json").write_text("[1]", "utf-8")

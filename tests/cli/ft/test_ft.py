@@ -34,15 +34,15 @@ def test_sigterm_leaves_no_files(
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write("".join(map(conversation, range(3000))).encode())
         process.stdin.flush()
-        until(lambda: len(files(tmp_path)) > 1)
-        until(lambda: told_to_end(process))
+        wait_until(lambda: len(files(tmp_path)) > 1)
+        wait_until(lambda: terminate(process))
         assert process.returncode == 143
         assert b"Traceback" not in process.stderr.read()
     assert files(tmp_path) == {"tmp"}
 
 
-def told_to_end(process: subprocess.Popen[bytes]) -> bool:
-    """Tell it again where it was told in the instant before it waits for input, when Python sees no signal."""
+def terminate(process: subprocess.Popen[bytes]) -> bool:
+    """Sends SIGTERM again if it arrived just before a read, when Python handles no signal."""
     process.send_signal(signal.SIGTERM)
     try:
         return process.wait(1) is not None
@@ -50,16 +50,16 @@ def told_to_end(process: subprocess.Popen[bytes]) -> bool:
         return False
 
 
-def until(happened: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def test_closed_pipe(emulator: Emulator, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("x\n" * 20_000, "utf-8")
-    done = subprocess.run(
+    result = subprocess.run(
         f"{' '.join(COMMAND)} ft check bad.jsonl --max-issues 20000 | head -1; echo ${{PIPESTATUS[0]}}",
         shell=True,
         executable="/bin/bash",
@@ -70,8 +70,8 @@ def test_closed_pipe(emulator: Emulator, tmp_path: Path) -> None:
         timeout=60,
         check=True,
     )
-    assert done.stdout.splitlines()[-1] == "141"
-    assert done.stderr == ""
+    assert result.stdout.splitlines()[-1] == "141"
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("name", ["check", "prepare", "split", "stats", "diff", "submit", "watch"])
@@ -86,5 +86,5 @@ def test_help_imports_no_heavy_module() -> None:
         "run(['ft', '--help'])\n"
         "sys.stderr.write(json.dumps(list(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert not set(json.loads(done.stderr)) & {"httpx", "pydantic", "rich", "matplotlib", "together_adapters.client"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert not set(json.loads(result.stderr)) & {"httpx", "pydantic", "rich", "matplotlib", "together_adapters.client"}

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from tests.cli.conftest import Run, conversation, one_error
-from tests.cli.ft.conftest import files
+from tests.cli.ft.conftest import files, report_of
 from together_adapters.finetune import check_jsonl
-
-
-def report_of(done: Any) -> Any:
-    return json.loads(done.out)
 
 
 def test_table_becomes_a_training_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("question,reply\nOne?,1\nTwo?,2\nOne?,1\n", "utf-8")
     named = ("--column", "prompt=question", "--column", "completion=reply")
-    done = run("ft", "prepare", "q.csv", "-o", "train.jsonl", *named, "--schema", "prompt_completion", "--dedupe", "example")
-    assert done.out.startswith("train.jsonl: 2 of 3 rows (instruction)")
-    assert "duplicate" in done.out
+    result = run("ft", "prepare", "q.csv", "-o", "train.jsonl", *named, "--schema", "prompt_completion", "--dedupe", "example")
+    assert result.out.startswith("train.jsonl: 2 of 3 rows (instruction)")
+    assert "duplicate" in result.out
     assert check_jsonl(tmp_path / "train.jsonl").valid == 2
     assert files(tmp_path) == {"q.csv", "train.jsonl", "train.report.json"}
     assert "--overwrite" in one_error(run("ft", "prepare", "q.csv", "-o", "train.jsonl", *named, code=2))
@@ -30,14 +25,14 @@ def test_table_becomes_a_training_file(run: Run, tmp_path: Path) -> None:
 
 def test_invalid_row_writes_nothing(run: Run, faulty: Path, tmp_path: Path) -> None:
     before = files(tmp_path)
-    done = run("ft", "prepare", faulty, "-o", "out.jsonl", code=1)
-    assert "faulty.jsonl:3" in done.out
-    assert done.err.splitlines() == ["error: 2 of the 3 rows of faulty.jsonl are invalid; out.jsonl was not written"]
+    result = run("ft", "prepare", faulty, "-o", "out.jsonl", code=1)
+    assert "faulty.jsonl:3" in result.out
+    assert result.err.splitlines() == ["error: 2 of the 3 rows of faulty.jsonl are invalid; out.jsonl was not written"]
     report = report_of(run("ft", "prepare", faulty, "-o", "out.jsonl", "--json", code=1))
     assert (report["ok"], report["errors"]) == (False, 2)
     assert files(tmp_path) == before
-    dropped = run("ft", "prepare", faulty, "-o", "out.jsonl", "--on-error", "drop", "--json").json
-    assert (dropped["rows"], dropped["valid"], sum(dropped["dropped"].values())) == (3, 1, 2)
+    report = run("ft", "prepare", faulty, "-o", "out.jsonl", "--on-error", "drop", "--json").json
+    assert (report["rows"], report["valid"], sum(report["dropped"].values())) == (3, 1, 2)
 
 
 def test_sources_are_concatenated(run: Run, train: Path, faulty: Path, tmp_path: Path) -> None:
@@ -53,8 +48,8 @@ def test_fixes_by_name(run: Run, tmp_path: Path) -> None:
     row["messages"] += [{"role": "user", "content": "Thanks."}, {"role": "user", "content": "Bye."}]
     (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
     run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", code=1)
-    fixed = run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--fix", "merge-consecutive", "--fix", "trim_trailing", "--json")
-    assert {"developer_to_system", "trailing_trimmed"} <= fixed.json["changed"].keys()
+    result = run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--fix", "merge-consecutive", "--fix", "trim_trailing", "--json")
+    assert {"developer_to_system", "trailing_trimmed"} <= result.json["changed"].keys()
     assert (
         "role_unknown"
         in run(
@@ -70,6 +65,6 @@ def test_fixes_by_name(run: Run, tmp_path: Path) -> None:
 
 
 def test_wrong_method(run: Run, train: Path, tmp_path: Path) -> None:
-    done = run("ft", "prepare", train, "-o", "out.jsonl", "--method", "dpo", code=1)
-    assert "does not train with dpo" in done.err
+    result = run("ft", "prepare", train, "-o", "out.jsonl", "--method", "dpo", code=1)
+    assert "does not train with dpo" in result.err
     assert not (tmp_path / "out.jsonl").exists()

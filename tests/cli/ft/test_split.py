@@ -10,12 +10,12 @@ from tests.cli.ft.conftest import files
 
 
 def test_split_is_repeatable_and_without_leakage(run: Run, many: Path, tmp_path: Path) -> None:
-    done = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "a")
-    assert "a/train.jsonl" in done.out
-    told = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "b/c", "--json").json
-    assert told["train"]["valid"] + told["validation"]["valid"] == 60
-    assert told["validation"]["leakage"] == {"exact": 0, "prompt": 0}
-    assert told["validation"]["path"] == "b/c/validation.jsonl"
+    result = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "a")
+    assert "a/train.jsonl" in result.out
+    reports = run("ft", "split", many, "--validation", 0.2, "--seed", 3, "-o", "b/c", "--json").json
+    assert reports["train"]["valid"] + reports["validation"]["valid"] == 60
+    assert reports["validation"]["leakage"] == {"exact": 0, "prompt": 0}
+    assert reports["validation"]["path"] == "b/c/validation.jsonl"
     for name in ("train.jsonl", "validation.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b/c" / name).read_bytes()
     assert files(tmp_path / "a") == {f"{name}.{kind}" for name in ("train", "validation") for kind in ("jsonl", "report.json")}
@@ -27,10 +27,10 @@ def test_split_by_a_column_keeps_groups_together(run: Run, tmp_path: Path) -> No
     rows = [{**json.loads(conversation(n)), "talk": f"t{n // 3}"} for n in range(60)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     run("ft", "split", "-", "--validation", 0.3, "--by", "talk", "-o", "out", input=(tmp_path / "in.jsonl").read_text("utf-8"))
-    asked = [
+    prompts = [
         json.loads(line)["messages"][0]["content"] for line in (tmp_path / "out/validation.jsonl").read_text("utf-8").splitlines()
     ]
-    numbers = {int(text.split()[1]) for text in asked}
+    numbers = {int(text.split()[1]) for text in prompts}
     assert numbers and all({n // 3 * 3, n // 3 * 3 + 1, n // 3 * 3 + 2} <= numbers for n in numbers)
 
 

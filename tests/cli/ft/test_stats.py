@@ -10,15 +10,15 @@ from tests.cli.conftest import Run, conversation, one_error
 def test_statistics(run: Run, many: Path, tmp_path: Path) -> None:
     many.write_text(many.read_text("utf-8") + conversation(1), "utf-8")
     (tmp_path / "validation.jsonl").write_text(conversation(2) + conversation(100), "utf-8")
-    done = run("ft", "stats", many, "--validation", "validation.jsonl", "--price", 5, "--epochs", 2, "--picture", "p.svg")
-    assert "61 rows (conversation)" in done.out.splitlines()[0]
-    told = {line[:14].strip(): line[14:].strip() for line in done.out.splitlines()[1:13] if line}
-    assert told["duplicates"] == "1"
-    assert told["leakage"] == "1 exact, 1 prompt"
-    assert told["trained on"].endswith("% of the characters")
-    assert "estimated cost" in told
-    assert "messages per row" in done.out
-    assert "█" in done.out
+    result = run("ft", "stats", many, "--validation", "validation.jsonl", "--price", 5, "--epochs", 2, "--picture", "p.svg")
+    assert "61 rows (conversation)" in result.out.splitlines()[0]
+    facts = {line[:14].strip(): line[14:].strip() for line in result.out.splitlines()[1:13] if line}
+    assert facts["duplicates"] == "1"
+    assert facts["leakage"] == "1 exact, 1 prompt"
+    assert facts["trained on"].endswith("% of the characters")
+    assert "estimated cost" in facts
+    assert "messages per row" in result.out
+    assert "█" in result.out
     assert (tmp_path / "p.svg").read_text("utf-8").startswith("<?xml")
     assert "--overwrite" in one_error(run("ft", "stats", many, "--picture", "p.svg", code=2))
     assert ".png" in one_error(run("ft", "stats", many, "--picture", "p.gif", code=2))
@@ -26,12 +26,12 @@ def test_statistics(run: Run, many: Path, tmp_path: Path) -> None:
 
 
 def test_statistics_of_an_invalid_file(run: Run, faulty: Path) -> None:
-    done = run("ft", "stats", faulty, code=1)
-    assert "cannot be used" in done.out
-    assert "json_syntax" in done.out
+    result = run("ft", "stats", faulty, code=1)
+    assert "cannot be used" in result.out
+    assert "json_syntax" in result.out
 
 
 def test_bars_in_ascii(run: Run, many: Path) -> None:
-    done = run("ft", "stats", many, PYTHONIOENCODING="ascii")
-    assert "####" in done.out
-    assert done.out.isascii() and "\\u" not in done.out
+    result = run("ft", "stats", many, PYTHONIOENCODING="ascii")
+    assert "####" in result.out
+    assert result.out.isascii() and "\\u" not in result.out

@@ -6,9 +6,9 @@ import json
 import os
 import pty
 from pathlib import Path
-from typing import Any
 
 from tests.cli.conftest import COMMAND, KEY, TRAINABLE, Run, conversation, environment, one_error
+from tests.cli.ft.conftest import report_of
 from together_adapters.emulator import Emulator
 
 TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC4"
@@ -19,15 +19,11 @@ PAIR = {
 }
 
 
-def report_of(done: Any) -> Any:
-    return json.loads(done.out)
-
-
 def test_leakage_is_a_warning(run: Run, train: Path, many: Path, emulator: Emulator) -> None:
     options = ("ft", "submit", many, "--validation", train, "--n-evals", 1, "--model", TRAINABLE, "--yes")
-    done = run(*options)
-    assert "warning: " in done.err
-    assert "training file has 5 of its rows and 5 of its prompts" in done.err
+    result = run(*options)
+    assert "warning: " in result.err
+    assert "training file has 5 of its rows and 5 of its prompts" in result.err
     before = len(emulator.requests)
     assert "leaked_row" in run(*options, "--severity", "leaked_row=error", code=1).out
     assert all(request.method == "GET" for request in emulator.requests[before:])
@@ -35,13 +31,13 @@ def test_leakage_is_a_warning(run: Run, train: Path, many: Path, emulator: Emula
 
 def test_file_to_fine_tuned_model(run: Run, many: Path, train: Path, emulator: Emulator) -> None:
     options = ("ft", "submit", many, "--validation", train, "--n-evals", 2, "--model", TRAINABLE, "--suffix", "mine", "--yes")
-    done = run(*options, "--watch", "--poll-interval", 0.05)
-    assert "The estimated price of this job is $" in done.err
-    assert "The job is completed" in done.out
-    assert "mine" in next(line for line in done.out.splitlines() if line.startswith("model"))
+    result = run(*options, "--watch", "--poll-interval", 0.05)
+    assert "The estimated price of this job is $" in result.err
+    assert "The job is completed" in result.out
+    assert "mine" in next(line for line in result.out.splitlines() if line.startswith("model"))
     job = run("ft", "submit", many, "--model", TRAINABLE, "--full", "--n-epochs", 2, "--yes", "--json").json
-    watched = run("ft", "watch", job["id"], "--poll-interval", 0.05, "--json").json
-    assert (watched["id"], watched["status"], watched["n_epochs"]) == (job["id"], "completed", 2)
+    completed = run("ft", "watch", job["id"], "--poll-interval", 0.05, "--json").json
+    assert (completed["id"], completed["status"], completed["n_epochs"]) == (job["id"], "completed", 2)
 
 
 def test_no_job_without_confirmation(run: Run, many: Path, emulator: Emulator) -> None:
@@ -54,9 +50,9 @@ def test_no_job_without_confirmation(run: Run, many: Path, emulator: Emulator) -
 
 
 def test_invalid_data_and_secrets_are_not_uploaded(run: Run, faulty: Path, tmp_path: Path, emulator: Emulator) -> None:
-    done = run("ft", "submit", faulty, "--model", TRAINABLE, "--yes", code=1)
-    assert "json_syntax" in done.out
-    assert done.err.splitlines() == ["error: faulty.jsonl was not uploaded"]
+    result = run("ft", "submit", faulty, "--model", TRAINABLE, "--yes", code=1)
+    assert "json_syntax" in result.out
+    assert result.err.splitlines() == ["error: faulty.jsonl was not uploaded"]
     (tmp_path / "secret.jsonl").write_text(conversation(1).replace("Answer", TOKEN) * 2, "utf-8")
     secret = run("ft", "submit", "secret.jsonl", "--model", TRAINABLE, "--yes", code=1)
     assert "--allow-secrets" in secret.err
@@ -71,15 +67,15 @@ def test_error_found_by_the_service(run: Run, tmp_path: Path) -> None:
     (tmp_path / "robot.jsonl").write_text(conversation(1).replace("user", "robot"), "utf-8")
     options = ("ft", "submit", "robot.jsonl", "--model", TRAINABLE, "--severity", "role_unknown=ignore", "--yes")
     assert "the service found an error in robot.jsonl: Line 1" in one_error(run(*options, code=1))
-    told = report_of(run(*options, "--json", code=1))
-    assert (told["local"]["ok"], told["remote"]["valid"]) == (True, False)
+    reports = report_of(run(*options, "--json", code=1))
+    assert (reports["local"]["ok"], reports["remote"]["valid"]) == (True, False)
 
 
 def test_failed_job(run: Run, many: Path) -> None:
     job = run("ft", "submit", many, "--model", TRAINABLE, "--suffix", "[fail]", "--yes", "--json").json
-    done = run("ft", "watch", job["id"], "--poll-interval", 0.05, code=3)
-    assert "The job failed" in done.out
-    assert done.err.startswith("error: ")
+    result = run("ft", "watch", job["id"], "--poll-interval", 0.05, code=3)
+    assert "The job failed" in result.out
+    assert result.err.startswith("error: ")
     one_error(run("ft", "watch", "ft-nothing", code=3))
 
 
@@ -90,20 +86,20 @@ def test_question_in_a_terminal(emulator: Emulator, many: Path) -> None:
             os.execvpe(
                 COMMAND[0], [*COMMAND, "ft", "submit", str(many), "--model", TRAINABLE], environment(emulator.base_url)
             )  # fmt: skip
-        shown = b""
-        while piece := _read(terminal):
-            shown += piece
-            if b"[y/N]" in piece:
+        screen = b""
+        while data := _read(terminal):
+            screen += data
+            if b"[y/N]" in data:
                 os.write(terminal, word + b"\n")
         os.close(terminal)
-        return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return screen.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    shown, code = answer(b"n")
-    assert code == 1 and "no job was started" in shown
+    screen, code = answer(b"n")
+    assert code == 1 and "no job was started" in screen
     assert not [request for request in emulator.requests if request.path == "/v1/fine-tunes"]
-    shown, code = answer(b"y")
-    assert code == 0 and "To follow it: together-adapters ft watch ft-" in shown
-    assert KEY not in shown
+    screen, code = answer(b"y")
+    assert code == 0 and "To follow it: together-adapters ft watch ft-" in screen
+    assert KEY not in screen
 
 
 def _read(terminal: int) -> bytes:
