@@ -45,13 +45,7 @@ def create(
     Raises:
         APIConnectionError: No response arrived; the message says whether the batch may have been created.
     """
-    params = {
-        "input_file_id": input_file_id,
-        "endpoint": endpoint,
-        "completion_window": completion_window,
-        "model_id": model_id,
-        "priority": priority,
-    }
+    params = {name: value for name, value in locals().items() if name != "options"}
     return request("POST", "/v1/batches", _read_created, params, billable="batches.list()", options=options)
 
 
@@ -66,11 +60,7 @@ def create_batch(file_id: str, endpoint: str = CHAT, **options: Unpack[RequestOp
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
-    """Retrieves a batch.
-
-    Args:
-        id: The batch's id.
-    """
+    """Retrieves a batch."""
     return request("GET", f"/v1/batches/{segment(id, 'id')}", _parse, options=options)
 
 
@@ -80,11 +70,7 @@ def list_batches(**options: Unpack[RequestOptions]) -> Call[BatchList]:
 
 
 def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[BatchJob]:
-    """Cancels a batch. Requests that were processed stay in its output file.
-
-    Args:
-        id: The batch's id.
-    """
+    """Cancels a batch. Requests that were processed stay in its output file."""
     return request("POST", f"/v1/batches/{segment(id, 'id')}/cancel", _parse, options=options)
 
 
@@ -110,9 +96,9 @@ def wait(
     batch = yield from wait_for_job(
         retrieve(id),
         f"batch {id}",
-        poll_interval=poll_interval,
-        timeout=timeout,
-        progress=progress,
+        poll_interval,
+        timeout,
+        progress,
         describe=lambda batch: Progress(batch.progress or 0.0, 100.0, (batch.status or "unknown").lower()),
     )
     if is_failed(batch.status):

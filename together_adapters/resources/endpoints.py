@@ -77,14 +77,7 @@ def list_endpoints(
 
 
 def get(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[Endpoint]:
-    """Retrieves an endpoint.
-
-    Args:
-        endpoint_id: Its `id`.
-
-    Returns:
-        The endpoint.
-    """
+    """Retrieves an endpoint."""
     return request("GET", _endpoint_path(endpoint_id), _parse, options=options)
 
 
@@ -108,9 +101,6 @@ def update(
         display_name: A display name.
         inactive_timeout: Minutes without requests after which it stops; 0 disables this.
 
-    Returns:
-        The endpoint.
-
     Raises:
         ValueError: No parameter was passed.
     """
@@ -129,11 +119,7 @@ def update(
 
 
 def delete(endpoint_id: str, **options: Unpack[RequestOptions]) -> Call[None]:
-    """Stops and deletes an endpoint.
-
-    Args:
-        endpoint_id: Its `id`.
-    """
+    """Stops and deletes an endpoint."""
     return request("DELETE", _endpoint_path(endpoint_id), lambda response: None, options=options)
 
 

@@ -134,8 +134,6 @@ def wait(
 
     Args:
         evaluation_id: The `workflow_id` from `create`.
-        extra_headers: Headers for each request.
-        extra_query: Query parameters for each request.
 
     Returns:
         The completed evaluation; `results["result_file_id"]` is the file of all judgements.
@@ -146,9 +144,9 @@ def wait(
     job = yield from wait_for_job(
         retrieve(evaluation_id, extra_headers=extra_headers, extra_query=extra_query),
         f"evaluation {evaluation_id}",
-        poll_interval=poll_interval,
-        timeout=timeout,
-        progress=progress,
+        poll_interval,
+        timeout,
+        progress,
     )
     if is_failed(job.status):
         message = next((update.message for update in reversed(job.status_updates) if update.message), None)

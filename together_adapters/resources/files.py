@@ -116,20 +116,12 @@ def list_files(**options: Unpack[RequestOptions]) -> Call[FileList]:
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FileResponse]:
-    """Retrieves the metadata of a file: size, purpose, validation report.
-
-    Args:
-        id: The file's id.
-    """
+    """Retrieves the metadata of a file: size, purpose, validation report."""
     return request("GET", f"/v1/files/{segment(id, 'id')}", _parse, options=options)
 
 
 def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteResponse]:
-    """Deletes a file.
-
-    Args:
-        id: The file's id.
-    """
+    """Deletes a file."""
     return request("DELETE", f"/v1/files/{segment(id, 'id')}", response_parser(FileDeleteResponse), options=options)
 
 
@@ -213,11 +205,7 @@ def retrieve_content(
 
 
 def content(id: str, **options: Unpack[RequestOptions]) -> Call[bytes]:
-    """Returns the content of a small file; `retrieve_content` writes a large one to disk.
-
-    Args:
-        id: The file's id.
-    """
+    """Returns the content of a small file; `retrieve_content` writes a large one to disk."""
     return request("GET", f"/v1/files/{segment(id, 'id')}/content", _read_bytes, options=options)
 
 

@@ -143,9 +143,6 @@ def list_jobs(**options: Unpack[RequestOptions]) -> Call[FinetuneList]:
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]:
     """Retrieves a job.
 
-    Args:
-        id: The job's id.
-
     Returns:
         The job. `total_price` is in nanodollars.
     """
@@ -154,9 +151,6 @@ def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneRespons
 
 def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]:
     """Cancels a job. Its cost so far is charged.
-
-    Args:
-        id: The job's id.
 
     Returns:
         The job: `cancel_requested`, or already `cancelled`.
@@ -183,9 +177,6 @@ def delete(id: str, force: bool = False, **options: Unpack[RequestOptions]) -> C
 def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneListEvents]:
     """Lists the events of a job.
 
-    Args:
-        id: The job's id.
-
     Returns:
         The events in `data`, oldest first. Their `kind` is in lower case; times are ISO 8601.
     """
@@ -194,9 +185,6 @@ def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneList
 
 def list_checkpoints(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneCheckpoints]:
     """Lists the checkpoints of a job.
-
-    Args:
-        id: The job's id.
 
     Returns:
         A list, newest first, with the same list as `.data`. Pass `name` to `from_checkpoint=` or `download`.
@@ -227,13 +215,8 @@ def list_metrics(
     Returns:
         Dicts in `metrics`, oldest first: `train/global_step`, `train/loss`, `eval/loss`, ...
     """
-    query = {
-        "global_step_from": global_step_from,
-        "global_step_to": global_step_to,
-        "logged_at_from": _isoformat(logged_at_from),
-        "logged_at_to": _isoformat(logged_at_to),
-        "resolution": resolution,
-    }
+    arguments = {name: value for name, value in locals().items() if name not in ("id", "options")}
+    query = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in arguments.items()}
     return request("GET", f"{_job_path(id)}/metrics", response_parser(FinetuneMetrics), query=query, options=options)
 
 
@@ -348,9 +331,6 @@ def preview(
 def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Call[TokenizedDataset]:
     """Retrieves the address of a job's tokenized training data.
 
-    Args:
-        id: The job's id.
-
     Returns:
         A temporary address in `url`, which needs no key.
 
@@ -424,8 +404,6 @@ def wait(
 
     Args:
         id: The job's id.
-        extra_headers: Headers for each request.
-        extra_query: Query parameters for each request.
         progress: Called with a `FinetuneProgress` whenever status or steps have changed.
 
     Returns:
@@ -436,12 +414,7 @@ def wait(
     """
     options: RequestOptions = {"extra_headers": extra_headers, "extra_query": extra_query}
     job = yield from wait_for_job(
-        retrieve(id, **options),
-        f"fine-tuning job {id}",
-        poll_interval=poll_interval,
-        timeout=timeout,
-        progress=progress,
-        describe=_progress,
+        retrieve(id, **options), f"fine-tuning job {id}", poll_interval, timeout, progress, describe=_progress
     )
     if is_failed(job.status):
         events = yield from _last_events(job, list_events(id, **options))
@@ -469,10 +442,6 @@ def _last_events(job: FinetuneResponse, events: Call[FinetuneListEvents]) -> Flo
 
 def _job_path(id: str) -> str:
     return f"{_PATH}/{segment(id, 'id')}"
-
-
-def _isoformat(time: str | datetime | None) -> str | None:
-    return time.isoformat() if isinstance(time, datetime) else time
 
 
 def _read_checkpoints(response: Response, id: str) -> FinetuneCheckpoints:

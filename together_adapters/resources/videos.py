@@ -75,9 +75,6 @@ def create(
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[VideoJob]:
     """Retrieves the job of a video.
 
-    Args:
-        id: The job's id.
-
     Returns:
         The job; `outputs.video_url` when it has completed.
     """
@@ -95,11 +92,6 @@ def wait(
 ) -> Flow[VideoJob]:
     """Waits until a video has completed.
 
-    Args:
-        id: The job's id.
-        extra_headers: Headers for each request.
-        extra_query: Query parameters for each request.
-
     Returns:
         The completed job, with `outputs.video_url`.
 
@@ -107,11 +99,7 @@ def wait(
         JobFailedError: The job failed or was cancelled; `completed` is the job.
     """
     job = yield from wait_for_job(
-        retrieve(id, extra_headers=extra_headers, extra_query=extra_query),
-        f"video {id}",
-        poll_interval=poll_interval,
-        timeout=timeout,
-        progress=progress,
+        retrieve(id, extra_headers=extra_headers, extra_query=extra_query), f"video {id}", poll_interval, timeout, progress
     )
     if is_failed(job.status):
         reason = (job.error and (job.error.message or job.error.code)) or "the service gave no reason"

@@ -79,10 +79,10 @@ def wait_for(
 def wait_for_job(
     retrieve: Call[J],
     name: str,
-    *,
     poll_interval: float | None,
     timeout: float | None,
     progress: Callable[[Progress], None] | None,
+    *,
     describe: Callable[[J], Progress] | None = None,
 ) -> Flow[J]:
     """Waits until the status of a job is final. By default, its progress is 0 or 1."""

@@ -204,6 +204,7 @@ def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list
 
 
 _OPTION_DOCS = attribute_docs(RequestOptions)
+_ID_DOCS = dict.fromkeys(("id", "endpoint_id"), "The id, as returned by the service.")
 _WAIT_DOCS = {
     "poll_interval": "Seconds between two status requests.",
     "timeout": "Seconds until waiting ends with an `APITimeoutError`; None waits without limit. The job itself continues.",
@@ -218,7 +219,7 @@ _ERROR_DOCS = {
 def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[str, str] = {}) -> None:
     """Completes a function's docstring with the entries that all methods share, so that resources need not repeat them.
 
-    - `Args` gets the descriptions of those keywords that come from a TypedDict.
+    - `Args` gets the descriptions of ids, and of those keywords that come from a TypedDict.
     - With request options, `Args` gets `extra_body`, `extra_headers`, `extra_query` and `timeout`, as `RequestOptions` describes
       them. A builder that describes its `**options` itself gets none of them.
     - With `poll_interval`, which is waiting for a job, `Args` gets `poll_interval`, `timeout` and `progress`.
@@ -229,7 +230,7 @@ def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[s
     """
     if not {"poll_interval", "extra_body"} & set(parameters):
         return
-    docs = {**keyword_docs, **_OPTION_DOCS, **(_WAIT_DOCS if "poll_interval" in parameters else {})}
+    docs = {**_ID_DOCS, **keyword_docs, **_OPTION_DOCS, **(_WAIT_DOCS if "poll_interval" in parameters else {})}
     arguments = {name: docs[name] for name in parameters if name in docs}
     doc = inspect.cleandoc(function.__doc__ or "")
     entries = {line.partition(":")[0].strip() for line in doc.splitlines()}
