@@ -18,7 +18,7 @@ from together_adapters.types.requests import RequestOptions
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 _FRAMEWORK_KEYWORDS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
 """Keywords of calls that LangChain passes along and that are not sent."""
-_OPENAI_SETTINGS = frozenset({
+_SETTINGS_OF_OPENAI = frozenset({
     "openai_api_key", "openai_api_base", "openai_organization", "organization", "openai_proxy", "root_client", "root_async_client",
     "http_socket_options", "disabled_params", "include_response_headers", "stream_chunk_timeout", "tiktoken_model_name",
     "use_responses_api", "use_previous_response_id",
@@ -75,7 +75,7 @@ class Sampling(BaseModel):
         if not extra:
             return values
         fields = {name: value for name, value in values.items() if name in names}
-        if openai_settings := extra.keys() & _OPENAI_SETTINGS:
+        if openai_settings := extra.keys() & _SETTINGS_OF_OPENAI:
             listing = ", ".join(sorted(openai_settings))
             warnings.warn(f"{cls.__name__} has no field {listing}, which has no effect here", UserWarning, stacklevel=2)
             extra = {name: value for name, value in extra.items() if name not in openai_settings}

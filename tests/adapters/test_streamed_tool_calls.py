@@ -47,13 +47,13 @@ class Engine:
     id: str
     names: str
     size: int | None
-    interleaved: bool
+    is_interleaved: bool
     chunk_size: int
 
     def is_decodable(self, calls: list[Call]) -> bool:
         """Whether the deltas say to which call they belong; a person could not tell otherwise either."""
         has_index, has_id = self.index == "position", self.id in ("first", "each", "fresh")
-        if self.interleaved and not (has_index or self.id == "each"):
+        if self.is_interleaved and not (has_index or self.id == "each"):
             return False
         if self.names == "fragments" and not (has_index or has_id):
             return False
@@ -62,7 +62,7 @@ class Engine:
     def deltas(self, calls: list[Call]) -> list[Delta]:
         """Return the deltas of a message."""
         series = [self._series(position, call) for position, call in enumerate(calls)]
-        if not self.interleaved:
+        if not self.is_interleaved:
             return [delta for deltas in series for delta in deltas]
         length = max(map(len, series), default=0)
         return [deltas[step] for step in range(length) for deltas in series if step < len(deltas)]
@@ -100,7 +100,7 @@ ENGINES = st.builds(
     id=st.sampled_from(["first", "each", "late", "fresh", "none"]),
     names=st.sampled_from(["first", "each", "fragments"]),
     size=st.none() | st.integers(1, 9),
-    interleaved=st.booleans(),
+    is_interleaved=st.booleans(),
     chunk_size=st.integers(1, 4),
 )
 

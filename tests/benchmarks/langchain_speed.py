@@ -21,7 +21,7 @@ LEFT_TO_PEERS: Final = 50
 """Peers send one request for each document, so they embed this many times fewer."""
 
 
-def fake_model(pieces: list[str]) -> BaseChatModel:
+def fake_model(tokens: list[str]) -> BaseChatModel:
     """Return a chat model that answers at once, in these pieces: what is left is LangChain."""
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk
@@ -33,7 +33,7 @@ def fake_model(pieces: list[str]) -> BaseChatModel:
             return "fake"
 
         def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-            return ChatResult(generations=[ChatGeneration(message=AIMessage(content="".join(pieces)))])
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(content="".join(tokens)))])
 
         async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
             return self._generate(messages)
@@ -41,14 +41,14 @@ def fake_model(pieces: list[str]) -> BaseChatModel:
         def _stream(
             self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
         ) -> Iterator[ChatGenerationChunk]:
-            for piece in pieces:
-                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            for token in tokens:
+                yield ChatGenerationChunk(message=AIMessageChunk(content=token))
 
         async def _astream(
             self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
         ) -> AsyncIterator[ChatGenerationChunk]:
-            for piece in pieces:
-                yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+            for token in tokens:
+                yield ChatGenerationChunk(message=AIMessageChunk(content=token))
 
     return FakeChat()
 
@@ -123,18 +123,18 @@ def _peers(bench: Bench, answer: str) -> dict[str, Any]:
 def _invoke(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     by, base = (ainvoke, raw.achat) if asynchronous else (invoke, raw.chat)
     floor = by(fake_model([payloads.text(1_000)]))
-    theirs = {peer: by(model) for peer, model in _peers(bench, "small").items()}
+    peer_works = {peer: by(model) for peer, model in _peers(bench, "small").items()}
     return Operation(
-        name, by(_model(bench, "small")), (base(bench, "small", payloads.chat_body()), floor), Goal(1.3), peers=theirs
+        name, by(_model(bench, "small")), (base(bench, "small", payloads.chat_body()), floor), Goal(1.3), peers=peer_works
     )
 
 
 def _stream(name: str, bench: Bench, *, answer: str, chunks: int, asynchronous: bool) -> Operation:
     by, base = (astream, raw.astream) if asynchronous else (stream, raw.stream)
     floor = by(fake_model(payloads.pieces(chunks)))
-    theirs = {peer: by(model) for peer, model in _peers(bench, answer).items()}
+    peer_works = {peer: by(model) for peer, model in _peers(bench, answer).items()}
     base_work = base(bench, answer, payloads.chat_body())
-    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=theirs)
+    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=peer_works)
 
 
 def _embeddings(bench: Bench) -> Any:
@@ -147,11 +147,11 @@ def _embeddings(bench: Bench) -> Any:
 def _embed(name: str, bench: Bench) -> Operation:
     texts = payloads.documents(10_000)
     options = {"model": payloads.EMBEDDING_MODEL, "api_key": KEY, "base_url": bench.url("documents")}
-    found = peers.made("langchain-together", "langchain_together", "TogetherEmbeddings", **options)
-    theirs = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in found.items()}
+    peer_models = peers.made("langchain-together", "langchain_together", "TogetherEmbeddings", **options)
+    peer_works = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in peer_models.items()}
     base = raw.embed(bench, "documents", texts)
-    ours = embed(_embeddings(bench), texts)
-    return Operation(name, ours, (base,), Goal(1.3), per=len(texts), peers=theirs, peer_share=LEFT_TO_PEERS)
+    adapter_work = embed(_embeddings(bench), texts)
+    return Operation(name, adapter_work, (base,), Goal(1.3), per=len(texts), peers=peer_works, peer_share=LEFT_TO_PEERS)
 
 
 def _requests(name: str, bench: Bench) -> Row:
@@ -161,17 +161,17 @@ def _requests(name: str, bench: Bench) -> Row:
 
 
 def _construction(name: str, bench: Bench) -> Operation:
-    def theirs() -> None:
+    def peer_works() -> None:
         _peers(bench, "small")
 
-    def ours() -> None:
+    def adapter_work() -> None:
         _model(bench, "small")
 
     def fake() -> None:
         kind()
 
     kind = type(fake_model([]))
-    return Operation(name, ours, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), theirs))
+    return Operation(name, adapter_work, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), peer_works))
 
 
 def _of_both(name: str, **settings: Any) -> dict[str, Builder]:

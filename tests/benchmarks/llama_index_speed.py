@@ -19,12 +19,12 @@ LEFT_TO_PEERS: Final = 50
 """Peers send one request for each document, so they embed this many times fewer."""
 
 
-def fake_model(pieces: list[str]) -> LLM:
+def fake_model(tokens: list[str]) -> LLM:
     """Return a model that answers at once, in these pieces: what is left is LlamaIndex."""
     from llama_index.core.llms import ChatMessage, ChatResponse, CustomLLM, LLMMetadata, MessageRole
     from llama_index.core.llms.callbacks import llm_chat_callback
 
-    whole = "".join(pieces)
+    full_text = "".join(tokens)
 
     class FakeLLM(CustomLLM):
         @property
@@ -33,19 +33,19 @@ def fake_model(pieces: list[str]) -> LLM:
 
         @llm_chat_callback()
         def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
-            return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole))
+            return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=full_text))
 
         @llm_chat_callback()
         async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:
-            return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=whole))
+            return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=full_text))
 
         @llm_chat_callback()
         def stream_chat(self, messages: Any, **kwargs: Any) -> Any:
             def answer() -> Any:
                 text = ""
-                for piece in pieces:
-                    text += piece
-                    yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), delta=piece)
+                for token in tokens:
+                    text += token
+                    yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), delta=token)
 
             return answer()
 
@@ -53,9 +53,9 @@ def fake_model(pieces: list[str]) -> LLM:
         async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
             async def answer() -> Any:
                 text = ""
-                for piece in pieces:
-                    text += piece
-                    yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), delta=piece)
+                for token in tokens:
+                    text += token
+                    yield ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=text), delta=token)
 
             return answer()
 
@@ -137,17 +137,17 @@ def _peers(bench: Bench, answer: str) -> dict[str, Any]:
 def _chat(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     by, base = (achat, raw.achat) if asynchronous else (chat, raw.chat)
     floor = by(fake_model([payloads.text(1_000)]))
-    theirs = {peer: by(model) for peer, model in _peers(bench, "small").items()}
+    peer_works = {peer: by(model) for peer, model in _peers(bench, "small").items()}
     base_work = base(bench, "small", payloads.chat_body())
-    return Operation(name, by(_model(bench, "small")), (base_work, floor), Goal(1.3), peers=theirs)
+    return Operation(name, by(_model(bench, "small")), (base_work, floor), Goal(1.3), peers=peer_works)
 
 
 def _stream(name: str, bench: Bench, *, answer: str, chunks: int, asynchronous: bool) -> Operation:
     by, base = (astream, raw.astream) if asynchronous else (stream, raw.stream)
     floor = by(fake_model(payloads.pieces(chunks)))
-    theirs = {peer: by(model) for peer, model in _peers(bench, answer).items()}
+    peer_works = {peer: by(model) for peer, model in _peers(bench, answer).items()}
     base_work = base(bench, answer, payloads.chat_body())
-    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=theirs)
+    return Operation(name, by(_model(bench, answer)), (base_work, floor), Goal(1.15), per=chunks, peers=peer_works)
 
 
 def _embedding(bench: Bench) -> Any:
@@ -159,11 +159,11 @@ def _embedding(bench: Bench) -> Any:
 def _embed(name: str, bench: Bench) -> Operation:
     texts = payloads.documents(10_000)
     options = {"model_name": payloads.EMBEDDING_MODEL, "api_key": KEY, "api_base": bench.url("documents")}
-    found = peers.made("llama-index-embeddings-together", "llama_index.embeddings.together", "TogetherEmbedding", **options)
-    theirs = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in found.items()}
+    peer_models = peers.made("llama-index-embeddings-together", "llama_index.embeddings.together", "TogetherEmbedding", **options)
+    peer_works = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in peer_models.items()}
     base = raw.embed(bench, "documents", texts)
-    ours = embed(_embedding(bench), texts)
-    return Operation(name, ours, (base,), Goal(2), per=len(texts), peers=theirs, peer_share=LEFT_TO_PEERS)
+    adapter_work = embed(_embedding(bench), texts)
+    return Operation(name, adapter_work, (base,), Goal(2), per=len(texts), peers=peer_works, peer_share=LEFT_TO_PEERS)
 
 
 def _requests(name: str, bench: Bench) -> Row:
@@ -173,17 +173,17 @@ def _requests(name: str, bench: Bench) -> Row:
 
 
 def _construction(name: str, bench: Bench) -> Operation:
-    def theirs() -> None:
+    def peer_works() -> None:
         _peers(bench, "small")
 
-    def ours() -> None:
+    def adapter_work() -> None:
         _model(bench, "small")
 
     def fake() -> None:
         kind()
 
     kind = type(fake_model([]))
-    return Operation(name, ours, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), theirs))
+    return Operation(name, adapter_work, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), peer_works))
 
 
 def _of_both(name: str, **settings: Any) -> dict[str, Builder]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from together_adapters.emulator import Emulator, Fault
 
 FLAVOURS = ["sync", "async"]
-ASKED = {"messages": [("user", "What is the weather in Paris, and what time is it in Oslo?")]}
+QUESTION_STATE = {"messages": [("user", "What is the weather in Paris, and what time is it in Oslo?")]}
 TEXTS = ["Pandas eat bamboo.", "Llamas live in Peru.", "Peru has llamas and alpacas.", "Paris is in France."]
 
 
@@ -39,21 +39,21 @@ def time(city: str) -> str:
     return f"It is noon in {city}."
 
 
-async def run(agent: Any, asked: Any, flavour: str) -> Any:
-    return agent.invoke(asked) if flavour == "sync" else await agent.ainvoke(asked)
+async def run(agent: Any, state: Any, flavour: str) -> Any:
+    return agent.invoke(state) if flavour == "sync" else await agent.ainvoke(state)
 
 
-async def streamed(agent: Any, asked: Any, flavour: str, mode: str) -> list[Any]:
+async def stream(agent: Any, state: Any, flavour: str, mode: str) -> list[Any]:
     if flavour == "sync":
-        return list(agent.stream(asked, stream_mode=mode))
-    return [news async for news in agent.astream(asked, stream_mode=mode)]
+        return list(agent.stream(state, stream_mode=mode))
+    return [news async for news in agent.astream(state, stream_mode=mode)]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 async def test_an_agent_calls_tools_in_one_turn(flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
-    done = await run(create_agent(llm, [weather, time]), ASKED, flavour)
-    called = next(message for message in done["messages"] if isinstance(message, AIMessage))
-    assert [(call["name"], call["args"]) for call in called.tool_calls] == [
+    done = await run(create_agent(llm, [weather, time]), QUESTION_STATE, flavour)
+    call_message = next(message for message in done["messages"] if isinstance(message, AIMessage))
+    assert [(call["name"], call["args"]) for call in call_message.tool_calls] == [
         ("weather", {"city": "Paris"}),
         ("time", {"city": "Oslo"}),
     ]
@@ -61,36 +61,36 @@ async def test_an_agent_calls_tools_in_one_turn(flavour: str, llm: ChatTogether,
     assert "It is noon in Oslo." in done["messages"][-1].text
     first, second = (request.json for request in emulator.requests)
     assert "parallel_tool_calls" not in first
-    [sent] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
-    assert [call["id"] for call in sent] == [
+    [calls] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
+    assert [call["id"] for call in calls] == [
         message["tool_call_id"] for message in second["messages"] if message["role"] == "tool"
     ]
-    assert [json.loads(call["function"]["arguments"]) for call in sent] == [{"city": "Paris"}, {"city": "Oslo"}]
+    assert [json.loads(call["function"]["arguments"]) for call in calls] == [{"city": "Paris"}, {"city": "Oslo"}]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("deltas", ["interleaved", "no-index", "same-index", "one-chunk"])
 async def test_an_agent_that_streams(deltas: str, flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
     with emulator.behave(tool_deltas=deltas):
-        news = await streamed(create_agent(llm, [weather, time]), ASKED, flavour, "messages")
+        news = await stream(create_agent(llm, [weather, time]), QUESTION_STATE, flavour, "messages")
     results = {message.name: message.text for message, _ in news if isinstance(message, ToolMessage)}
     assert results == {"weather": "It rains in Paris.", "time": "It is noon in Oslo."}
-    pieces = [message.text for message, told in news if told["langgraph_node"] == "model" and message.text]
-    assert len(pieces) > 3
-    assert "It is noon in Oslo." in "".join(pieces)
+    tokens = [message.text for message, metadata in news if metadata["langgraph_node"] == "model" and message.text]
+    assert len(tokens) > 3
+    assert "It is noon in Oslo." in "".join(tokens)
     assert all(request.json["stream"] for request in emulator.requests)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize(
-    ("wanted", "key"),
+    ("expected", "key"),
     [(Person, "response_format"), (ProviderStrategy(Person), "response_format"), (ToolStrategy(Person), "tools")],
 )
 async def test_an_agent_that_answers_in_a_form(
-    wanted: Any, key: str, flavour: str, llm: ChatTogether, emulator: Emulator
+    expected: Any, key: str, flavour: str, llm: ChatTogether, emulator: Emulator
 ) -> None:
     """The profile says that the model can be held to a schema, so a bare class asks for that."""
-    agent = create_agent(llm, response_format=wanted)
+    agent = create_agent(llm, response_format=expected)
     done = await run(agent, {"messages": [("user", "Ann is 41 years old.")]}, flavour)
     assert done["structured_response"] == Person(name="Ann", age=41)
     assert key in emulator.requests[0].json
@@ -113,14 +113,14 @@ async def test_a_retry_of_the_middleware_knows_our_errors(flavour: str, connect:
 async def test_a_retriever_that_reranks(flavour: str, embedder: TogetherEmbeddings, connect: Any, emulator: Emulator) -> None:
     store = InMemoryVectorStore(embedder)
     await store.aadd_documents([Document(text, metadata={"at": at}) for at, text in enumerate(TEXTS)])
-    found = ContextualCompressionRetriever(
+    retriever = ContextualCompressionRetriever(
         base_compressor=TogetherRerank(**connect, top_n=2), base_retriever=store.as_retriever(search_kwargs={"k": 4})
     )
     emulator.clear()
     query = "Where do llamas live?"
-    kept = found.invoke(query) if flavour == "sync" else await found.ainvoke(query)
-    assert [document.page_content for document in kept] == ["Llamas live in Peru.", "Peru has llamas and alpacas."]
-    assert [set(document.metadata) for document in kept] == [{"at", "relevance_score"}] * 2
+    documents = retriever.invoke(query) if flavour == "sync" else await retriever.ainvoke(query)
+    assert [document.page_content for document in documents] == ["Llamas live in Peru.", "Peru has llamas and alpacas."]
+    assert [set(document.metadata) for document in documents] == [{"at", "relevance_score"}] * 2
     assert [request.path for request in emulator.requests] == ["/v1/embeddings", "/v1/rerank"]
     assert emulator.requests[-1].json["top_n"] == 2
     assert len(emulator.requests[-1].json["documents"]) == 4

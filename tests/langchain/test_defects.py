@@ -33,11 +33,11 @@ class Person(BaseModel):
 
 @pytest.fixture
 def chat(connect: dict[str, Any]) -> BaseChatModel:
-    made: BaseChatModel = package.ChatTogether(model=MODEL, **connect)
-    return made
+    model: BaseChatModel = package.ChatTogether(model=MODEL, **connect)
+    return model
 
 
-def joined(chunks: list[Any]) -> Any:
+def merge(chunks: list[Any]) -> Any:
     return chunks[0] + chunks[1:]
 
 
@@ -59,24 +59,24 @@ def test_1_no_organization_of_openai_is_named(connect: Any, emulator: Emulator, 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 def test_2_reasoning_is_kept(field: str, chat: Any, emulator: Emulator) -> None:
     with emulator.behave(reasoning=field):
-        messages = [chat.invoke("Why?"), joined(list(chat.stream("Why?")))]
+        messages = [chat.invoke("Why?"), merge(list(chat.stream("Why?")))]
     for message in messages:
         assert [block for block in message.content_blocks if block["type"] == "reasoning"]
 
 
 def test_2_reasoning_can_be_sent_back(chat: Any, emulator: Emulator) -> None:
     with emulator.behave(reasoning="reasoning"):
-        thought = chat.invoke("Why?")
-    chat.invoke([HumanMessage("Why?"), thought, HumanMessage("And?")], replay_reasoning=True)
+        reply = chat.invoke("Why?")
+    chat.invoke([HumanMessage("Why?"), reply, HumanMessage("And?")], replay_reasoning=True)
     assert emulator.requests[-1].json["messages"][1]["reasoning"]
 
 
 def test_3_sampling_parameters_of_together(connect: Any, emulator: Emulator) -> None:
-    given = {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "safety_model": "meta-llama/Llama-Guard-4-12B"}
-    package.ChatTogether(model=MODEL, **connect, **given).invoke("x")
-    package.ChatTogether(model=MODEL, **connect).bind(**given).invoke("x")
+    params = {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "safety_model": "meta-llama/Llama-Guard-4-12B"}
+    package.ChatTogether(model=MODEL, **connect, **params).invoke("x")
+    package.ChatTogether(model=MODEL, **connect).bind(**params).invoke("x")
     for request in emulator.requests:
-        assert {name: request.json[name] for name in given} == given
+        assert {name: request.json[name] for name in params} == params
 
 
 def test_4_embeddings_are_batched(connect: Any, emulator: Emulator) -> None:
@@ -100,14 +100,14 @@ def test_4_empty_texts_can_stay_at_home(connect: Any, emulator: Emulator) -> Non
 
 def test_5_streams_ask_for_usage(chat: Any, emulator: Emulator) -> None:
     with emulator.behave(usage="asked"):
-        assert joined(list(chat.stream("x"))).usage_metadata
+        assert merge(list(chat.stream("x"))).usage_metadata
 
 
 def test_6_streamed_logprobs(chat: Any, emulator: Emulator) -> None:
     with emulator.behave(logprobs="together", reasoning="none"):
         single = chat.invoke("Say hello.", logprobs=True).response_metadata["logprobs"]
-        streamed = joined(list(chat.stream("Say hello.", logprobs=True))).response_metadata["logprobs"]
-    assert streamed["token_logprobs"] == single["token_logprobs"]
+        logprobs = merge(list(chat.stream("Say hello.", logprobs=True))).response_metadata["logprobs"]
+    assert logprobs["token_logprobs"] == single["token_logprobs"]
 
 
 def test_7_counting_tokens_stays_offline(chat: Any) -> None:
@@ -153,11 +153,11 @@ def test_12_the_completion_model(connect: Any, emulator: Emulator) -> None:
 
 
 def test_12_the_completion_model_sends_logprobs_and_min_p(connect: Any, emulator: Emulator) -> None:
-    given = {"logprobs": 1, "min_p": 0.1}
+    params = {"logprobs": 1, "min_p": 0.1}
     package.Together(
-        model=MODEL, together_api_key=connect["api_key"], base_url=connect["base_url"] + "/completions", **given
+        model=MODEL, together_api_key=connect["api_key"], base_url=connect["base_url"] + "/completions", **params
     ).invoke("x")
-    assert {name: emulator.requests[-1].json.get(name) for name in given} == given
+    assert {name: emulator.requests[-1].json.get(name) for name in params} == params
 
 
 def test_12_the_completion_model_reads_the_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,10 +211,10 @@ def test_17_text_before_a_tool_call_stays_a_block_of_its_own(connect: Any, emula
         return city
 
     llm = package.ChatTogether(model=MODEL, output_version="v1", **connect).bind_tools([weather])
-    for place in ("reasoning", "tags"):  # tags are text to a package that does not know them
-        with emulator.behave(reasoning=place):
-            whole = joined(list(llm.stream("What is the weather in Paris?")))
-        assert [block["type"] for block in whole.content] == ["reasoning", "tool_call"]
+    for style in ("reasoning", "tags"):  # tags are text to a package that does not know them
+        with emulator.behave(reasoning=style):
+            merged = merge(list(llm.stream("What is the weather in Paris?")))
+        assert [block["type"] for block in merged.content] == ["reasoning", "tool_call"]
 
 
 def test_17_text_and_the_tool_call_after_it_are_two_blocks(connect: Any, emulator: Emulator) -> None:
@@ -224,10 +224,10 @@ def test_17_text_and_the_tool_call_after_it_are_two_blocks(connect: Any, emulato
 
     llm = package.ChatTogether(model=MODEL, output_version="v1", **connect).bind_tools([weather])
     with emulator.behave(reasoning="tags"):  # which a client that does not know them takes for text
-        whole = joined(list(llm.stream("What is the weather in Paris?")))
-    assert len(whole.content) == 2
-    assert whole.content[-1] == {"type": "tool_call", **whole.content[-1], "name": "weather", "args": {"city": "Paris"}}
-    assert "args" not in whole.content[0]
+        merged = merge(list(llm.stream("What is the weather in Paris?")))
+    assert len(merged.content) == 2
+    assert merged.content[-1] == {"type": "tool_call", **merged.content[-1], "name": "weather", "args": {"city": "Paris"}}
+    assert "args" not in merged.content[0]
 
 
 def test_18_an_error_inside_a_stream_is_a_model_error(chat: Any, emulator: Emulator) -> None:

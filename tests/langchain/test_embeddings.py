@@ -64,28 +64,28 @@ async def test_concurrency_is_bounded(connect: Any, emulator: Emulator) -> None:
 
 
 def test_ten_thousand_texts() -> None:
-    asked: list[int] = []
+    sizes: list[int] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         texts = json.loads(request.content)["input"]
-        asked.append(len(texts))
+        sizes.append(len(texts))
         return httpx.Response(200, json={"data": [{"index": at, "embedding": [float(text)]} for at, text in enumerate(texts)]})
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as http_client:
         vectors = TogetherEmbeddings(api_key="k", http_client=http_client).embed_documents([str(n) for n in range(10_000)])
     assert vectors == [[float(n)] for n in range(10_000)]
-    assert len(asked) <= 80
+    assert len(sizes) <= 80
 
 
 async def test_prefixes(connect: Any, emulator: Emulator) -> None:
     def inputs() -> list[Any]:
-        found = [request.json["input"] for request in emulator.requests]
+        inputs = [request.json["input"] for request in emulator.requests]
         emulator.clear()
-        return found
+        return inputs
 
-    plain = TogetherEmbeddings(model=E5, **connect)
-    plain.embed_query("q")
-    plain.embed_documents(["d"])
+    default = TogetherEmbeddings(model=E5, **connect)
+    default.embed_query("q")
+    default.embed_documents(["d"])
     assert inputs() == [["q"], ["d"]]
     auto = TogetherEmbeddings(model=E5, **connect, query_prefix="auto", document_prefix="auto")
     auto.embed_query("q")
@@ -94,9 +94,9 @@ async def test_prefixes(connect: Any, emulator: Emulator) -> None:
     assert query[0].startswith("Instruct: ")
     assert query[0].endswith("q")
     assert documents == ["d"]
-    own = TogetherEmbeddings(model=E5, **connect, query_prefix="query: ", document_prefix="passage: ")
-    await own.aembed_query("q")
-    own.embed_documents(["d"])
+    prefixed = TogetherEmbeddings(model=E5, **connect, query_prefix="query: ", document_prefix="passage: ")
+    await prefixed.aembed_query("q")
+    prefixed.embed_documents(["d"])
     assert inputs() == [["query: q"], ["passage: d"]]
 
 
@@ -115,9 +115,9 @@ def test_too_large_requests_are_halved(embedder: TogetherEmbeddings, emulator: E
 
 def test_what_was_embedded_is_not_lost(connect: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("400"))
-    with pytest.raises(together_adapters.BadRequestError) as caught:
+    with pytest.raises(together_adapters.BadRequestError) as error_info:
         TogetherEmbeddings(**connect, chunk_size=5, max_concurrency=1).embed_documents([str(n) for n in range(20)])
-    assert len(caught.value.pending) >= 5
+    assert len(error_info.value.pending) >= 5
 
 
 def test_empty_texts(connect: Any, emulator: Emulator) -> None:

@@ -52,18 +52,18 @@ async def ways(llm: Any) -> list[Any]:
     return [invoke, stream, ainvoke, astream]
 
 
-@pytest.mark.parametrize(("fault", "ours", "theirs", "retryable"), STATUSES, ids=[row[0] for row in STATUSES])
+@pytest.mark.parametrize(("fault", "library_error", "core_error", "retryable"), STATUSES, ids=[row[0] for row in STATUSES])
 @pytest.mark.parametrize("kind", [ChatTogether, Together])
 async def test_both_sides_catch(
-    kind: Any, fault: str, ours: type, theirs: type, retryable: bool, emulator: Emulator, connect: Any
+    kind: Any, fault: str, library_error: type, core_error: type, retryable: bool, emulator: Emulator, connect: Any
 ) -> None:
     llm = kind(**connect, max_retries=0)
-    for ask in await ways(llm):
+    for call in await ways(llm):
         emulator.inject(Fault(fault, message="sorry" if fault == "403" else None))
-        with pytest.raises(ours) as caught:
-            await ask()
-        error = caught.value
-        assert isinstance(error, theirs)
+        with pytest.raises(library_error) as error_info:
+            await call()
+        error = error_info.value
+        assert isinstance(error, core_error)
         assert isinstance(error, core.ModelError)
         assert error.is_retryable is retryable
         assert error.__cause__ is None
@@ -75,51 +75,51 @@ async def test_both_sides_catch(
 
 @pytest.mark.parametrize("status", ["400", "403", "413", "422"])
 async def test_context_overflow_at_any_status(status: str, emulator: Emulator, connect: Any) -> None:
-    for ask in await ways(ChatTogether(**connect, max_retries=0)):
+    for call in await ways(ChatTogether(**connect, max_retries=0)):
         emulator.inject(Fault(status, message="the prompt is longer than the model's context length"))
-        with pytest.raises(core.ContextOverflowError) as caught:
-            await ask()
-        assert isinstance(caught.value, together_adapters.ContextLengthError)
-        assert not caught.value.is_retryable
+        with pytest.raises(core.ContextOverflowError) as error_info:
+            await call()
+        assert isinstance(error_info.value, together_adapters.ContextLengthError)
+        assert not error_info.value.is_retryable
 
 
 @pytest.mark.parametrize("fault", ["stream-error", "stream-error-event"])
 @pytest.mark.parametrize("kind", [ChatTogether, Together])
 async def test_an_error_inside_a_stream(fault: str, kind: Any, emulator: Emulator, connect: Any) -> None:
-    for ask in (await ways(kind(**connect)))[1::2]:
+    for call in (await ways(kind(**connect)))[1::2]:
         emulator.inject(fault)
-        with pytest.raises(core.ModelAPIError) as caught:
-            await ask()
-        assert isinstance(caught.value, together_adapters.APIError)
-        assert not isinstance(caught.value, together_adapters.APIStatusError)
-        assert caught.value.is_retryable
+        with pytest.raises(core.ModelAPIError) as error_info:
+            await call()
+        assert isinstance(error_info.value, together_adapters.APIError)
+        assert not isinstance(error_info.value, together_adapters.APIStatusError)
+        assert error_info.value.is_retryable
 
 
 async def test_an_overflow_inside_a_stream(emulator: Emulator, connect: Any) -> None:
-    for ask in (await ways(ChatTogether(**connect)))[1::2]:
+    for call in (await ways(ChatTogether(**connect)))[1::2]:
         emulator.inject(Fault("stream-error", message="beyond the context length", code="context_length_exceeded"))
-        with pytest.raises(core.ContextOverflowError) as caught:
-            await ask()
-        assert isinstance(caught.value, core.ModelAPIError)
-        assert not caught.value.is_retryable
-        assert pickle.loads(pickle.dumps(caught.value)).code == "context_length_exceeded"
+        with pytest.raises(core.ContextOverflowError) as error_info:
+            await call()
+        assert isinstance(error_info.value, core.ModelAPIError)
+        assert not error_info.value.is_retryable
+        assert pickle.loads(pickle.dumps(error_info.value)).code == "context_length_exceeded"
 
 
 @pytest.mark.parametrize("fault", ["cut", "no-done"])
 async def test_a_cut_stream(fault: str, emulator: Emulator, connect: Any) -> None:
-    for ask in (await ways(ChatTogether(**connect)))[1::2]:
+    for call in (await ways(ChatTogether(**connect)))[1::2]:
         emulator.inject(fault)
-        with pytest.raises(core.ModelConnectionError) as caught:
-            await ask()
-        assert isinstance(caught.value, together_adapters.IncompleteStreamError)
+        with pytest.raises(core.ModelConnectionError) as error_info:
+            await call()
+        assert isinstance(error_info.value, together_adapters.IncompleteStreamError)
 
 
 async def test_a_timeout(emulator: Emulator, connect: Any) -> None:
-    for ask in await ways(ChatTogether(**connect, timeout=0.15, max_retries=0)):
+    for call in await ways(ChatTogether(**connect, timeout=0.15, max_retries=0)):
         emulator.inject(Fault("slow", seconds=0.6))
-        with pytest.raises(core.ModelTimeoutError) as caught:
-            await ask()
-        assert isinstance(caught.value, together_adapters.APITimeoutError)
+        with pytest.raises(core.ModelTimeoutError) as error_info:
+            await call()
+        assert isinstance(error_info.value, together_adapters.APITimeoutError)
 
 
 async def test_events_raise_too(emulator: Emulator, llm: ChatTogether) -> None:
@@ -132,67 +132,73 @@ async def test_events_raise_too(emulator: Emulator, llm: ChatTogether) -> None:
 
 def test_embeddings_and_rerank(emulator: Emulator, connect: Any) -> None:
     emulator.inject("401", "401")
-    with pytest.raises(together_adapters.AuthenticationError) as caught:
+    with pytest.raises(together_adapters.AuthenticationError) as error_info:
         TogetherEmbeddings(**connect).embed_documents(["x"])
-    assert isinstance(caught.value, core.ModelAuthenticationError)
+    assert isinstance(error_info.value, core.ModelAuthenticationError)
     with pytest.raises(together_adapters.AuthenticationError):
         TogetherRerank(**connect).rerank(["x"], "x")
 
 
 def test_a_missing_key_is_no_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (ChatTogether, Together, TogetherEmbeddings, TogetherRerank):
-        with pytest.raises(together_adapters.ConfigurationError, match="TOGETHER_API_KEY") as caught:
+        with pytest.raises(together_adapters.ConfigurationError, match="TOGETHER_API_KEY") as error_info:
             kind()
-        assert not isinstance(caught.value, core.LangChainException)
+        assert not isinstance(error_info.value, core.LangChainException)
 
 
 def test_one_class_for_each_pair_and_no_change_of_ours() -> None:
-    made = as_model_error(errors.RateLimitError)
-    assert made is as_model_error(errors.RateLimitError)
-    assert as_model_error(made) is made
+    kind = as_model_error(errors.RateLimitError)
+    assert kind is as_model_error(errors.RateLimitError)
+    assert as_model_error(kind) is kind
     assert not issubclass(errors.RateLimitError, core.ModelError)
-    assert (made.__name__, made.__module__) == ("RateLimitError", "together_adapters.errors")
+    assert (kind.__name__, kind.__module__) == ("RateLimitError", "together_adapters.errors")
 
 
 ALL = [errors.TogetherError, *errors.TogetherError.__subclasses__()]
-for found in ALL:
-    ALL.extend(kind for kind in found.__subclasses__() if kind not in ALL and kind.__module__ == "together_adapters.errors")
+for kind in ALL:
+    ALL.extend(kind for kind in kind.__subclasses__() if kind not in ALL and kind.__module__ == "together_adapters.errors")
 
 
 @pytest.mark.parametrize("kind", [*ALL, RefusedError], ids=lambda kind: kind.__name__)
 def test_errors_travel(kind: Any) -> None:
     problem = as_model_error(kind)("what happened", status_code=429, request_id="r", code="c", body={"a": 1}, attempts=3)
-    for copied in (pickle.loads(pickle.dumps(problem)), copy.copy(problem), copy.deepcopy(problem)):
-        assert type(copied) is type(problem)
-        assert str(copied) == "what happened"
-        assert (copied.status_code, copied.request_id, copied.code, copied.body, copied.attempts) == (429, "r", "c", {"a": 1}, 3)
+    for duplicate in (pickle.loads(pickle.dumps(problem)), copy.copy(problem), copy.deepcopy(problem)):
+        assert type(duplicate) is type(problem)
+        assert str(duplicate) == "what happened"
+        assert (duplicate.status_code, duplicate.request_id, duplicate.code, duplicate.body, duplicate.attempts) == (
+            429,
+            "r",
+            "c",
+            {"a": 1},
+            3,
+        )
 
 
 def test_the_traceback_shows_one_exception() -> None:
     import traceback
 
-    with pytest.raises(core.ModelRateLimitError) as caught, model_errors():
+    with pytest.raises(core.ModelRateLimitError) as error_info, model_errors():
         raise errors.RateLimitError("slow down")
-    shown = "".join(traceback.format_exception(caught.value))
-    assert "During handling" not in shown
-    assert "direct cause" not in shown
+    output = "".join(traceback.format_exception(error_info.value))
+    assert "During handling" not in output
+    assert "direct cause" not in output
 
 
 def test_a_failed_run_is_traced_with_its_answer(emulator: Emulator, connect: Any) -> None:
-    seen: list[Any] = []
+    results: list[Any] = []
 
     class Watch(BaseCallbackHandler):
         def on_llm_error(self, error: BaseException, *, response: Any = None, **_: Any) -> None:
-            seen.append(response)
+            results.append(response)
 
     emulator.inject("429")
     with pytest.raises(core.ModelRateLimitError):
         ChatTogether(**connect, max_retries=0).invoke("x", config={"callbacks": [Watch()]})
-    told = seen[0].generations[0][0].message.response_metadata
-    assert told["status_code"] == 429
-    assert told["request_id"] == told["headers"]["x-request-id"]
-    assert told["body"]["error"]["code"] == "rate_limit_exceeded"
-    assert "sk-test" not in str(told)
+    metadata = results[0].generations[0][0].message.response_metadata
+    assert metadata["status_code"] == 429
+    assert metadata["request_id"] == metadata["headers"]["x-request-id"]
+    assert metadata["body"]["error"]["code"] == "rate_limit_exceeded"
+    assert "sk-test" not in str(metadata)
 
 
 def test_an_answer_without_a_choice(connect: Any) -> None:

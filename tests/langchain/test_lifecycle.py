@@ -54,7 +54,7 @@ class TestSecrets:
     @pytest.mark.parametrize("kind", KINDS)
     def test_never_shown(self, kind: Any, emulator: Emulator) -> None:
         adapter = kind(api_key=SECRET, base_url=emulator.base_url, default_headers={"x-gateway": HEADER})
-        shown = [
+        texts = [
             repr(adapter),
             str(adapter),
             str(adapter.model_dump()),
@@ -63,52 +63,52 @@ class TestSecrets:
             str(dumpd(adapter)),
         ]
         if isinstance(adapter, ChatTogether | Together):
-            shown += [str(adapter._identifying_params), str(adapter.asdict()), str(adapter._get_ls_params())]
-            shown += [str(adapter._get_invocation_params())] if isinstance(adapter, ChatTogether) else []
-        assert not [text for text in shown if SECRET in text or HEADER in text]
+            texts += [str(adapter._identifying_params), str(adapter.asdict()), str(adapter._get_ls_params())]
+            texts += [str(adapter._get_invocation_params())] if isinstance(adapter, ChatTogether) else []
+        assert not [text for text in texts if SECRET in text or HEADER in text]
 
     def test_not_in_traces(self, emulator: Emulator) -> None:
-        seen: list[str] = []
+        records: list[str] = []
 
         class Watch(BaseCallbackHandler):
             def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-                seen.append(str((args, kwargs)))
+                records.append(str((args, kwargs)))
 
             def on_llm_error(self, *args: Any, **kwargs: Any) -> None:
-                seen.append(str((args, kwargs)))
+                records.append(str((args, kwargs)))
 
             def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-                seen.append(str((args, kwargs)))
+                records.append(str((args, kwargs)))
 
         llm = ChatTogether(api_key=SECRET, base_url=emulator.base_url, default_headers={"x-gateway": HEADER}, max_retries=0)
         llm.invoke("x", config={"callbacks": [Watch()]})
         emulator.inject("echo-key")
         with pytest.raises(Exception, match="redacted"):
             llm.invoke("x", config={"callbacks": [Watch()]})
-        assert len(seen) == 4
-        assert not [text for text in seen if SECRET in text or HEADER in text]
+        assert len(records) == 4
+        assert not [text for text in records if SECRET in text or HEADER in text]
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_key_of_the_environment_is_not_pickled(self, kind: Any, emulator: Emulator, monkeypatch: Any) -> None:
         monkeypatch.setenv("TOGETHER_API_KEY", SECRET)
         adapter = kind(base_url=emulator.base_url)
         use(adapter)
-        for made in (adapter, copy.deepcopy(adapter), adapter.model_copy()):
-            pickled = pickle.dumps(made)
-            assert SECRET.encode() not in pickled
+        for duplicate in (adapter, copy.deepcopy(adapter), adapter.model_copy()):
+            data = pickle.dumps(duplicate)
+            assert SECRET.encode() not in data
         monkeypatch.setenv("TOGETHER_API_KEY", "another")
-        use(pickle.loads(pickled))
+        use(pickle.loads(data))
         assert emulator.requests[-1].headers["authorization"] == "Bearer another"
         monkeypatch.delenv("TOGETHER_API_KEY")
         with pytest.raises(ConfigurationError, match="TOGETHER_API_KEY"):
-            use(pickle.loads(pickled))
+            use(pickle.loads(data))
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_key_that_was_passed_in_is_pickled(self, kind: Any, emulator: Emulator) -> None:
         adapter = kind(api_key=SECRET, base_url=emulator.base_url)
         use(adapter)
-        for made in (pickle.loads(pickle.dumps(adapter)), copy.deepcopy(adapter), copy.copy(adapter)):
-            use(made)
+        for duplicate in (pickle.loads(pickle.dumps(adapter)), copy.deepcopy(adapter), copy.copy(adapter)):
+            use(duplicate)
             assert emulator.requests[-1].headers["authorization"] == f"Bearer {SECRET}"
 
 
@@ -116,14 +116,14 @@ class TestSerialization:
     @pytest.mark.parametrize("kind", [ChatTogether, Together])
     def test_round_trip(self, kind: Any, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         llm = kind(temperature=0.5, top_k=3, **connect)
-        dumped = dumpd(llm)
-        assert dumped["id"] == ["langchain_together_adapters", kind.__module__.split(".")[1], kind.__name__]
-        assert dumped["kwargs"]["together_api_key"] == {"lc": 1, "type": "secret", "id": ["TOGETHER_API_KEY"]}
+        dump = dumpd(llm)
+        assert dump["id"] == ["langchain_together_adapters", kind.__module__.split(".")[1], kind.__name__]
+        assert dump["kwargs"]["together_api_key"] == {"lc": 1, "type": "secret", "id": ["TOGETHER_API_KEY"]}
         monkeypatch.setenv("TOGETHER_API_KEY", "k")
-        again = load(dumped)
+        again = load(dump)
         assert type(again) is kind
         assert again.asdict() == llm.asdict()
-        assert load(dumped, secrets_map={"TOGETHER_API_KEY": "z"}).together_api_key.get_secret_value() == "z"
+        assert load(dump, secrets_map={"TOGETHER_API_KEY": "z"}).together_api_key.get_secret_value() == "z"
 
     def test_chains(self, connect: Any) -> None:
         chain = ChatPromptTemplate.from_messages([("human", "Say {word}.")]) | ChatTogether(**connect)
@@ -137,14 +137,14 @@ class TestSerialization:
 
     def test_two_endpoints_share_no_cache(self, emulator: Emulator) -> None:
         cache = InMemoryCache()
-        here = ChatTogether(api_key="k", base_url=emulator.base_url, cache=cache)
-        there = ChatTogether(api_key="k", base_url=emulator.base_url.removesuffix("/v1"), cache=cache)
+        first_llm = ChatTogether(api_key="k", base_url=emulator.base_url, cache=cache)
+        second_llm = ChatTogether(api_key="k", base_url=emulator.base_url.removesuffix("/v1"), cache=cache)
         warm = ChatTogether(api_key="k", base_url=emulator.base_url, cache=cache, top_k=3)
-        here.invoke("x")
-        here.invoke("x")
+        first_llm.invoke("x")
+        first_llm.invoke("x")
         assert len(emulator.requests) == 1
         warm.invoke("x")
-        there.invoke("x")
+        second_llm.invoke("x")
         assert len(emulator.requests) == 3
 
 
@@ -239,24 +239,24 @@ class TestLeavingEarly:
 class TestFramework:
     def test_the_rate_limiter_is_asked_once(self, connect: Any) -> None:
         class Count(BaseRateLimiter):
-            asked = 0
+            count = 0
 
             def acquire(self, *, blocking: bool = True) -> bool:
-                self.asked += 1
+                self.count += 1
                 return True
 
             async def aacquire(self, *, blocking: bool = True) -> bool:
-                self.asked += 1
+                self.count += 1
                 return True
 
         limiter = Count()
         llm = ChatTogether(**connect, rate_limiter=limiter)
         llm.invoke("x")
-        assert limiter.asked == 1
+        assert limiter.count == 1
         list(llm.stream("x"))
-        assert limiter.asked == 2
+        assert limiter.count == 2
         asyncio.run(llm.ainvoke("x"))
-        assert limiter.asked == 3
+        assert limiter.count == 3
 
     async def test_batches_keep_to_max_concurrency(self, connect: Any, emulator: Emulator) -> None:
         llm = ChatTogether(**connect)
@@ -274,17 +274,17 @@ class TestFramework:
         assert result.llm_output is not None
         assert result.llm_output["token_usage"]["total_tokens"] == sum(single)
         assert result.llm_output["model_name"] == llm.model_name
-        plain = completer.generate(["Say one.", "Say two."])
-        assert plain.llm_output is not None
-        counts = [generation[0].generation_info["token_usage"]["total_tokens"] for generation in plain.generations]  # type: ignore[index]
-        assert plain.llm_output["token_usage"]["total_tokens"] == sum(counts)
+        single = completer.generate(["Say one.", "Say two."])
+        assert single.llm_output is not None
+        counts = [generation[0].generation_info["token_usage"]["total_tokens"] for generation in single.generations]  # type: ignore[index]
+        assert single.llm_output["token_usage"]["total_tokens"] == sum(counts)
 
     async def test_the_usage_callback(self, llm: ChatTogether) -> None:
         usage = UsageMetadataCallbackHandler()
         llm.invoke("x", config={"callbacks": [usage]})
         list(llm.stream("x", config={"callbacks": [usage]}))
-        counted = usage.usage_metadata[llm.model_name]
-        assert counted["total_tokens"] == counted["input_tokens"] + counted["output_tokens"] > 0
+        usage_total = usage.usage_metadata[llm.model_name]
+        assert usage_total["total_tokens"] == usage_total["input_tokens"] + usage_total["output_tokens"] > 0
 
     def test_invoke_streams_when_told_to(self, connect: Any, emulator: Emulator) -> None:
         tokens: list[Any] = []
@@ -305,14 +305,14 @@ class TestFramework:
     async def test_a_graph_sees_native_events(self, llm: ChatTogether) -> None:
         from langchain_core.tracers._streaming import _V2StreamingCallbackHandler
 
-        seen: list[Any] = []
+        records: list[Any] = []
 
         class Watch(BaseCallbackHandler, _V2StreamingCallbackHandler):
             def on_stream_event(self, event: Any, **_: Any) -> None:
-                seen.append(event["event"])
+                records.append(event["event"])
 
         message = llm.invoke("Say hello.", config={"callbacks": [Watch()]})
-        assert (seen[0], seen[-1]) == ("message-start", "message-finish")
+        assert (records[0], records[-1]) == ("message-start", "message-finish")
         assert message.text
         assert message.usage_metadata
 
@@ -329,9 +329,9 @@ class TestFramework:
         assert llm.get_num_tokens_from_messages([HumanMessage("Hello")], tools=[tool]) > alone
         long = [HumanMessage("word " * 100) for _ in range(10)]
         assert len(trim_messages(long, max_tokens=300, token_counter=llm, strategy="last")) < 10
-        own = ChatTogether(api_key="k", custom_get_token_ids=lambda text: [1] * len(text))
-        assert own.get_num_tokens("abc") == 3
-        assert own.get_num_tokens_from_messages([HumanMessage("abc")], tools=[tool]) > 50
+        custom = ChatTogether(api_key="k", custom_get_token_ids=lambda text: [1] * len(text))
+        assert custom.get_num_tokens("abc") == 3
+        assert custom.get_num_tokens_from_messages([HumanMessage("abc")], tools=[tool]) > 50
         assert emulator.requests == []
 
     def test_profiles(self, llm: ChatTogether, connect: Any) -> None:
@@ -352,8 +352,8 @@ class TestFramework:
         assert (await llm.arefresh_profile())["max_input_tokens"] > 0
 
     def test_what_langsmith_is_told(self, llm: ChatTogether, completer: Together) -> None:
-        told = llm.model_copy(update={"temperature": 0.5, "stop": "END"})._get_ls_params(max_tokens=3)
-        assert told["ls_provider"] == "together"
-        assert (told["ls_temperature"], told["ls_max_tokens"], told["ls_stop"]) == (0.5, 3, ["END"])
+        params = llm.model_copy(update={"temperature": 0.5, "stop": "END"})._get_ls_params(max_tokens=3)
+        assert params["ls_provider"] == "together"
+        assert (params["ls_temperature"], params["ls_max_tokens"], params["ls_stop"]) == (0.5, 3, ["END"])
         assert completer._get_ls_params(model="m")["ls_model_name"] == "m"
         assert completer._get_ls_params()["ls_provider"] == "together"

@@ -24,7 +24,7 @@ async def test_streamed_as_single(completer: Together) -> None:
     assert text
     assert await completer.ainvoke(PROMPT) == text
     assert "".join(completer.stream(PROMPT)) == text
-    assert "".join([piece async for piece in completer.astream(PROMPT)]) == text
+    assert "".join([token async for token in completer.astream(PROMPT)]) == text
     assert len(list(completer.stream(PROMPT))) > 2
 
 
@@ -41,15 +41,15 @@ async def test_what_a_completion_says_of_itself(completer: Together, emulator: E
     with emulator.behave(finish="eos"):
         single = completer.generate([PROMPT]).generations[0][0]
         chunks = list(completer._stream(PROMPT))
-        streamed = chunks[0]
+        merged_chunk = chunks[0]
         for chunk in chunks[1:]:
-            streamed += chunk
-        joined = completer.bind(stream=True).bound.generate([PROMPT], stream=True).generations[0][0]
+            merged_chunk += chunk
+        merged = completer.bind(stream=True).bound.generate([PROMPT], stream=True).generations[0][0]
         again = (await completer.agenerate([PROMPT], stream=True)).generations[0][0]
     assert single.generation_info is not None
     assert single.generation_info["finish_reason"] == "stop"
     assert single.generation_info["token_usage"]["total_tokens"] > 0
-    for other in (streamed, joined, again):
+    for other in (merged_chunk, merged, again):
         assert other.text == single.text
         assert other.generation_info is not None
         same = {name: other.generation_info.get(name) for name in ("finish_reason", "token_usage", "model_name", "seed")}
@@ -69,14 +69,14 @@ def test_logprobs(completer: Together, emulator: Emulator) -> None:
     with emulator.behave(logprobs="together"):
         single = completer.generate([PROMPT], logprobs=1).generations[0][0].generation_info
         chunks = list(completer._stream(PROMPT, logprobs=1))
-    joined = chunks[0]
+    merged = chunks[0]
     for chunk in chunks[1:]:
-        joined += chunk
+        merged += chunk
     assert single is not None
-    assert joined.generation_info is not None
+    assert merged.generation_info is not None
     assert single["logprobs"]["token_logprobs"]
-    assert joined.generation_info["logprobs"]["content"] == single["logprobs"]["content"]
-    assert joined.generation_info["logprobs"]["token_logprobs"] == single["logprobs"]["token_logprobs"]
+    assert merged.generation_info["logprobs"]["content"] == single["logprobs"]["content"]
+    assert merged.generation_info["logprobs"]["token_logprobs"] == single["logprobs"]["token_logprobs"]
 
 
 def test_several_answers_and_echo(completer: Together) -> None:
@@ -88,8 +88,8 @@ def test_several_answers_and_echo(completer: Together) -> None:
 
 
 def test_stop(completer: Together, emulator: Emulator) -> None:
-    whole = completer.invoke(PROMPT)
-    stop = whole.split()[1]
+    single = completer.invoke(PROMPT)
+    stop = single.split()[1]
     assert stop not in completer.invoke(PROMPT, stop=[stop])
     assert emulator.requests[-1].json["stop"] == [stop]
 

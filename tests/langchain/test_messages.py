@@ -23,28 +23,28 @@ from together_adapters.emulator import Emulator
 PNG = "iVBORw0KGgo="
 
 
-def sent(*messages: BaseMessage, **options: Any) -> Any:
-    written = wire_messages(list(messages), **options)
-    return written[0] if len(written) == 1 else written
+def wire(*messages: BaseMessage, **options: Any) -> Any:
+    messages_out = wire_messages(list(messages), **options)
+    return messages_out[0] if len(messages_out) == 1 else messages_out
 
 
 def test_roles_and_names() -> None:
-    assert sent(SystemMessage("a")) == {"role": "system", "content": "a"}
-    assert sent(HumanMessage("a", name="Ann")) == {"role": "user", "content": "a", "name": "Ann"}
-    assert sent(AIMessage("a")) == {"role": "assistant", "content": "a"}
-    assert sent(ToolMessage("a", tool_call_id="1")) == {"role": "tool", "content": "a", "tool_call_id": "1"}
-    assert sent(FunctionMessage("a", name="f")) == {"role": "function", "name": "f", "content": "a"}
-    assert sent(ChatMessage("a", role="critic")) == {"role": "critic", "content": "a"}
+    assert wire(SystemMessage("a")) == {"role": "system", "content": "a"}
+    assert wire(HumanMessage("a", name="Ann")) == {"role": "user", "content": "a", "name": "Ann"}
+    assert wire(AIMessage("a")) == {"role": "assistant", "content": "a"}
+    assert wire(ToolMessage("a", tool_call_id="1")) == {"role": "tool", "content": "a", "tool_call_id": "1"}
+    assert wire(FunctionMessage("a", name="f")) == {"role": "function", "name": "f", "content": "a"}
+    assert wire(ChatMessage("a", role="critic")) == {"role": "critic", "content": "a"}
     with pytest.raises(TypeError, match="RemoveMessage"):
-        sent(RemoveMessage("1"))
+        wire(RemoveMessage("1"))
 
 
 def test_calls_and_their_results() -> None:
     call = {"name": "f", "args": {"city": "Zürich"}, "id": "1"}
-    broken = {"name": "g", "args": "{", "id": "2", "error": None}
-    written = sent(AIMessage("", tool_calls=[call], invalid_tool_calls=[broken]))
-    assert written["content"] is None
-    assert written["tool_calls"] == [
+    invalid = {"name": "g", "args": "{", "id": "2", "error": None}
+    messages_out = wire(AIMessage("", tool_calls=[call], invalid_tool_calls=[invalid]))
+    assert messages_out["content"] is None
+    assert messages_out["tool_calls"] == [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"city": "Zürich"}'}},
         {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{"}},
     ]
@@ -59,7 +59,7 @@ def test_anthropic_histories() -> None:
             {"type": "text", "text": "so?"},
         ]
     )
-    first, result, question = sent(assistant, answer)
+    first, result, question = wire(assistant, answer)
     assert first["content"] == "hm"
     assert first["tool_calls"][0]["function"] == {"name": "pick", "arguments": '{"color": "green"}'}
     assert result == {"role": "tool", "content": "ok", "tool_call_id": "t"}
@@ -108,10 +108,10 @@ BLOCKS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("block", "part"), BLOCKS, ids=str)
 def test_blocks(block: Any, part: Any) -> None:
-    assert sent(HumanMessage([block]))["content"] == [part]
+    assert wire(HumanMessage([block]))["content"] == [part]
 
 
-REFUSED: list[tuple[BaseMessage, str]] = [
+UNSUPPORTED: list[tuple[BaseMessage, str]] = [
     (HumanMessage([{"type": "file", "base64": "JVBE", "mime_type": "application/pdf"}]), r"'file' \(application/pdf\)"),
     (HumanMessage([{"type": "image", "file_id": "f-1"}]), "'image'"),
     (HumanMessage([{"type": "hologram"}]), "'hologram'"),
@@ -122,10 +122,10 @@ REFUSED: list[tuple[BaseMessage, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("message", "named"), REFUSED, ids=str)
+@pytest.mark.parametrize(("message", "named"), UNSUPPORTED, ids=str)
 def test_what_cannot_be_sent_raises_and_is_named(message: BaseMessage, named: str, llm: ChatTogether, emulator: Emulator) -> None:
     with pytest.raises(ValueError, match=named):
-        sent(message)
+        wire(message)
     with pytest.raises(ValueError, match="cannot be sent"):
         llm.invoke([message])
     assert emulator.requests == []
@@ -133,19 +133,19 @@ def test_what_cannot_be_sent_raises_and_is_named(message: BaseMessage, named: st
 
 def test_text_blocks_of_roles_that_hold_text_alone() -> None:
     blocks: list[Any] = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert sent(SystemMessage(blocks))["content"] == "a\nb"
-    assert sent(AIMessage(blocks))["content"] == "ab"
-    assert sent(ToolMessage(blocks, tool_call_id="1"))["content"] == "a\nb"
+    assert wire(SystemMessage(blocks))["content"] == "a\nb"
+    assert wire(AIMessage(blocks))["content"] == "ab"
+    assert wire(ToolMessage(blocks, tool_call_id="1"))["content"] == "a\nb"
     picture = {"type": "image", "url": "https://x/y.png"}
-    assert sent(ToolMessage([picture], tool_call_id="1"))["content"][0]["type"] == "image_url"
+    assert wire(ToolMessage([picture], tool_call_id="1"))["content"][0]["type"] == "image_url"
 
 
 def test_reasoning_is_sent_back_on_request() -> None:
-    kept = AIMessage("4", additional_kwargs={"reasoning_content": "2+2"})
+    answer = AIMessage("4", additional_kwargs={"reasoning_content": "2+2"})
     blocks = AIMessage([{"type": "reasoning", "reasoning": "2+2"}, {"type": "text", "text": "4"}])
-    for message in (kept, blocks):
-        assert sent(message) == {"role": "assistant", "content": "4"}
-        assert sent(message, replay_reasoning=True) == {"role": "assistant", "content": "4", "reasoning": "2+2"}
+    for message in (answer, blocks):
+        assert wire(message) == {"role": "assistant", "content": "4"}
+        assert wire(message, replay_reasoning=True) == {"role": "assistant", "content": "4", "reasoning": "2+2"}
 
 
 def test_a_turn_of_ours_can_be_sent_again(connect: Any, emulator: Emulator) -> None:
@@ -154,10 +154,10 @@ def test_a_turn_of_ours_can_be_sent_again(connect: Any, emulator: Emulator) -> N
         llm = ChatTogether(model="openai/gpt-oss-20b", output_version=version, replay_reasoning=True, **connect)
         first = llm.invoke("Why?")
         llm.invoke([HumanMessage("Why?"), first, HumanMessage("And?")])
-        thought = emulator.requests[-1].json["messages"][1]
-        assert thought["reasoning"]
-        assert thought["content"] == first.text
+        assistant = emulator.requests[-1].json["messages"][1]
+        assert assistant["reasoning"]
+        assert assistant["content"] == first.text
         stream: Any = llm.stream("Why?")
         chunks = list(stream)
         llm.invoke([HumanMessage("Why?"), chunks[0] + chunks[1:], HumanMessage("And?")])
-        assert emulator.requests[-1].json["messages"][1] == thought
+        assert emulator.requests[-1].json["messages"][1] == assistant

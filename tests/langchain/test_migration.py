@@ -20,7 +20,7 @@ package = import_module(os.environ.get("LANGCHAIN_PEER", "langchain_together_ada
 KEY = "sk-of-a-mover-0123456789"
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 BGE = "BAAI/bge-base-en-v1.5"
-STRUCK = ("stream_options", "parallel_tool_calls", "encoding_format")
+IGNORED_FIELDS = ("stream_options", "parallel_tool_calls", "encoding_format")
 """Usage in streams is asked for; a switch that the service does not document is not; vectors travel as numbers."""
 
 
@@ -47,7 +47,7 @@ HISTORY: list[BaseMessage] = [
     HumanMessage([{"type": "text", "text": "And here?"}, {"type": "image", "base64": "aGk=", "mime_type": "image/png"}]),
 ]
 CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
-SENT = [
+CASES = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Rain?", "name": "ann"},
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
@@ -71,39 +71,50 @@ def chat(url: str, **fields: Any) -> Any:
     return package.ChatTogether(model=MODEL, together_api_key=KEY, together_api_base=url, **fields)
 
 
-def said(text: str) -> list[dict[str, str]]:
+def user_messages(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
 PROGRAMS: dict[str, tuple[Callable[[str], Any], dict[str, Any]]] = {
     "fields": (
         lambda url: chat(url, **FIELDS, extra_body={"top_k": 4}).invoke("Hi"),
-        {"messages": said("Hi"), **FIELDS, "top_k": 4},
+        {"messages": user_messages("Hi"), **FIELDS, "top_k": 4},
     ),
     "aliases": (
         lambda url: package.ChatTogether(
             model_name=MODEL, api_key=KEY, base_url=url, timeout=5, max_retries=1, stop_sequences=["A"]
         ).invoke("Hi"),
-        {"messages": said("Hi"), "stop": ["A"]},
+        {"messages": user_messages("Hi"), "stop": ["A"]},
     ),
-    "conversation": (lambda url: chat(url).invoke(HISTORY), {"messages": SENT}),
-    "stream": (lambda url: list(chat(url).stream("Hi", stop=["B"])), {"messages": said("Hi"), "stop": ["B"], "stream": True}),
-    "tools": (lambda url: chat(url).bind_tools([weather]).invoke("Hi"), {"messages": said("Hi"), "tools": [WEATHER]}),
+    "conversation": (lambda url: chat(url).invoke(HISTORY), {"messages": CASES}),
+    "stream": (
+        lambda url: list(chat(url).stream("Hi", stop=["B"])),
+        {"messages": user_messages("Hi"), "stop": ["B"], "stream": True},
+    ),
+    "tools": (lambda url: chat(url).bind_tools([weather]).invoke("Hi"), {"messages": user_messages("Hi"), "tools": [WEATHER]}),
     "any tool": (
         lambda url: chat(url).bind_tools([weather], tool_choice="any").invoke("Hi"),
-        {"messages": said("Hi"), "tools": [WEATHER], "tool_choice": "required"},
+        {"messages": user_messages("Hi"), "tools": [WEATHER], "tool_choice": "required"},
     ),
     "one tool": (
         lambda url: chat(url).bind_tools([weather], tool_choice="weather").invoke("Hi"),
-        {"messages": said("Hi"), "tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}}},
+        {
+            "messages": user_messages("Hi"),
+            "tools": [WEATHER],
+            "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        },
     ),
     "form": (
         lambda url: chat(url).with_structured_output(Person, method="function_calling").invoke("Ann"),
-        {"messages": said("Ann"), "tools": [PERSON], "tool_choice": {"type": "function", "function": {"name": "Person"}}},
+        {
+            "messages": user_messages("Ann"),
+            "tools": [PERSON],
+            "tool_choice": {"type": "function", "function": {"name": "Person"}},
+        },
     ),
     "json": (
         lambda url: chat(url).with_structured_output(None, method="json_mode").invoke("Ann as JSON"),
-        {"messages": said("Ann as JSON"), "response_format": {"type": "json_object"}},
+        {"messages": user_messages("Ann as JSON"), "response_format": {"type": "json_object"}},
     ),
     "embedding": (
         lambda url: package.TogetherEmbeddings(
@@ -120,10 +131,12 @@ PROGRAMS: dict[str, tuple[Callable[[str], Any], dict[str, Any]]] = {
 }
 
 
-def plain(body: dict[str, Any]) -> dict[str, Any]:
+def comparable(body: dict[str, Any]) -> dict[str, Any]:
     """A body without what is struck out, and with one text written as a list of one."""
-    kept = {name: value for name, value in body.items() if name not in STRUCK and not (name == "stream" and value is False)}
-    return {name: [value] if name in ("stop", "input") and isinstance(value, str) else value for name, value in kept.items()}
+    fields = {
+        name: value for name, value in body.items() if name not in IGNORED_FIELDS and not (name == "stream" and value is False)
+    }
+    return {name: [value] if name in ("stop", "input") and isinstance(value, str) else value for name, value in fields.items()}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -131,7 +144,7 @@ def test_the_same_is_sent(name: str, emulator: Emulator) -> None:
     program, expected = PROGRAMS[name]
     assert program(emulator.base_url)
     [request] = emulator.requests
-    assert plain(request.json) == {"model": MODEL, **expected}
+    assert comparable(request.json) == {"model": MODEL, **expected}
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
@@ -149,7 +162,7 @@ def test_answers_have_the_same_parts(emulator: Emulator) -> None:
     assert message.content == "Hello."
     assert {"input_tokens", "output_tokens", "total_tokens"} <= message.usage_metadata.keys()
     assert {"token_usage", "model_name", "finish_reason", "id"} <= message.response_metadata.keys()
-    called = chat(emulator.base_url).bind_tools([weather], tool_choice="any").invoke("What is the weather in Paris?")
-    [call] = called.tool_calls
+    message = chat(emulator.base_url).bind_tools([weather], tool_choice="any").invoke("What is the weather in Paris?")
+    [call] = message.tool_calls
     assert (call["name"], call["args"], call["type"]) == ("weather", {"city": "Paris"}, "tool_call")
-    assert called.response_metadata["finish_reason"] == "tool_calls"
+    assert message.response_metadata["finish_reason"] == "tool_calls"

@@ -36,18 +36,18 @@ def last(emulator: Emulator) -> dict[str, Any]:
 @pytest.mark.parametrize("how", ["constructor", "bound", "call", "model_kwargs"])
 @pytest.mark.parametrize("kind", [ChatTogether, Together])
 def test_every_parameter_reaches_the_wire(kind: Any, how: str, connect: Any, emulator: Emulator) -> None:
-    given = EVERY | (CHAT_ONLY if kind is ChatTogether else {})
+    params = EVERY | (CHAT_ONLY if kind is ChatTogether else {})
     if how == "constructor":
-        kind(model=MODEL, **connect, **given).invoke("x")
+        kind(model=MODEL, **connect, **params).invoke("x")
     elif how == "bound":
-        kind(model=MODEL, **connect).bind(**given).invoke("x")
+        kind(model=MODEL, **connect).bind(**params).invoke("x")
     elif how == "call":
-        kind(model=MODEL, **connect).invoke("x", **given)
+        kind(model=MODEL, **connect).invoke("x", **params)
     else:
-        kind(model=MODEL, **connect, model_kwargs=given).invoke("x")
+        kind(model=MODEL, **connect, model_kwargs=params).invoke("x")
     body = last(emulator)
-    assert {name: body[name] for name in given} == given
-    assert set(body) == {*given, "model", "messages" if kind is ChatTogether else "prompt"}
+    assert {name: body[name] for name in params} == params
+    assert set(body) == {*params, "model", "messages" if kind is ChatTogether else "prompt"}
 
 
 @pytest.mark.parametrize("kind", [ChatTogether, Together])
@@ -80,9 +80,9 @@ def test_names_that_the_library_does_not_know(connect: Any, emulator: Emulator) 
 
 def test_settings_of_another_client_stay_at_home(connect: Any, emulator: Emulator) -> None:
     """`langchain-together` is built on OpenAI's client and takes its settings, a key among them."""
-    with pytest.warns(UserWarning, match="ChatTogether has no field") as caught:
+    with pytest.warns(UserWarning, match="ChatTogether has no field") as error_info:
         llm = ChatTogether(**connect, openai_api_key="sk-of-another-house", disabled_params={"n": None}, verbosity="low")
-    assert [str(warning.message) for warning in caught] == [
+    assert [str(warning.message) for warning in error_info] == [
         "ChatTogether has no field disabled_params, openai_api_key, which has no effect here",
         "ChatTogether has no field verbosity: sent with every request, as model_kwargs",
     ]
@@ -120,10 +120,10 @@ def test_several_answers_do_not_stream(kind: Any, connect: Any, emulator: Emulat
 
 def test_several_answers(connect: Any) -> None:
     result = ChatTogether(**connect, n=3).generate([[HumanMessage("x")]])
-    found = result.generations[0]
-    assert len(found) == 3
-    assert [generation.message.usage_metadata is not None for generation in found] == [True, False, False]  # type: ignore[attr-defined]
-    assert all(generation.message.response_metadata["model_name"] for generation in found)  # type: ignore[attr-defined]
+    generations = result.generations[0]
+    assert len(generations) == 3
+    assert [generation.message.usage_metadata is not None for generation in generations] == [True, False, False]  # type: ignore[attr-defined]
+    assert all(generation.message.response_metadata["model_name"] for generation in generations)  # type: ignore[attr-defined]
 
 
 def test_usage_is_asked_of_streams(connect: Any, emulator: Emulator) -> None:
@@ -168,10 +168,10 @@ class TestEnvironment:
             monkeypatch.setenv(name, "http://sk-openai-secret")
 
     def test_no_key(self) -> None:
-        with pytest.raises(together_adapters.ConfigurationError) as caught:
+        with pytest.raises(together_adapters.ConfigurationError) as error_info:
             ChatTogether()
-        assert "TOGETHER_API_KEY" in str(caught.value)
-        assert "OPENAI" not in str(caught.value)
+        assert "TOGETHER_API_KEY" in str(error_info.value)
+        assert "OPENAI" not in str(error_info.value)
 
     async def test_nothing_of_openai_travels(self, emulator: Emulator, connect: Any) -> None:
         ChatTogether(**connect).invoke("x")
@@ -255,8 +255,8 @@ class TestClients:
 
     def test_a_changed_copy_goes_where_it_says(self, connect: Any, emulator: Emulator) -> None:
         llm = ChatTogether(api_key="k", base_url="http://127.0.0.1:9")
-        copied = llm.model_copy(update={"together_api_base": connect["base_url"]})
-        assert copied.invoke("x").content
+        duplicate = llm.model_copy(update={"together_api_base": connect["base_url"]})
+        assert duplicate.invoke("x").content
         assert llm._clients.config.base_url == "http://127.0.0.1:9/v1"
 
     def test_configurable_fields(self, connect: Any, emulator: Emulator) -> None:

@@ -21,34 +21,36 @@ if not EXCHANGES:
 
 def of_kind(kind: str) -> Any:
     """Parametrise a test by the recordings of a kind."""
-    loaded = [json.loads(path.read_text()) for path in EXCHANGES]
-    chosen = [exchange for exchange in loaded if exchange["kind"] == kind]
-    return pytest.mark.parametrize("exchange", chosen, ids=[exchange["id"] for exchange in chosen])
+    exchanges = [json.loads(path.read_text()) for path in EXCHANGES]
+    selected = [exchange for exchange in exchanges if exchange["kind"] == kind]
+    return pytest.mark.parametrize("exchange", selected, ids=[exchange["id"] for exchange in selected])
 
 
-class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+class SlicedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body that comes in pieces which respect no boundary."""
 
     def __init__(self, body: bytes) -> None:
-        self._pieces = [body[start : start + 37] for start in range(0, len(body), 37)]
+        self._slices = [body[start : start + 37] for start in range(0, len(body), 37)]
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._pieces
+        yield from self._slices
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
+        for part in self._slices:
+            yield part
 
 
 def replay(exchange: dict[str, Any]) -> dict[str, Any]:
     """Fields of an adapter that is answered by a recording."""
-    said = exchange["response"]
-    streams = "sse_text" in said or isinstance(said.get("parsed"), list)
+    response = exchange["response"]
+    streams = "sse_text" in response or isinstance(response.get("parsed"), list)
     kind = "text/event-stream" if streams else "application/json"
-    headers = {name: value for name, value in said["headers"].items() if name in ("retry-after", "x-ratelimit-reset", "cf-ray")}
+    headers = {
+        name: value for name, value in response["headers"].items() if name in ("retry-after", "x-ratelimit-reset", "cf-ray")
+    }
 
     def handle(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(said["status"], headers={**headers, "content-type": kind}, stream=Pieces(body_of(said)))
+        return httpx.Response(response["status"], headers={**headers, "content-type": kind}, stream=SlicedBody(body_of(response)))
 
     transport = httpx.MockTransport(handle)
     return {
@@ -60,69 +62,69 @@ def replay(exchange: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def body_of(said: dict[str, Any]) -> bytes:
-    if "sse_text" in said:
-        return said["sse_text"].encode()
-    if isinstance(said.get("parsed"), list):
-        return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in said["parsed"]).encode() + b"data: [DONE]\n\n"
-    return json.dumps(said.get("json", said.get("parsed"))).encode()
+def body_of(response: dict[str, Any]) -> bytes:
+    if "sse_text" in response:
+        return response["sse_text"].encode()
+    if isinstance(response.get("parsed"), list):
+        return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in response["parsed"]).encode() + b"data: [DONE]\n\n"
+    return json.dumps(response.get("json", response.get("parsed"))).encode()
 
 
-def events_of(said: dict[str, Any]) -> list[dict[str, Any]]:
-    lines = body_of(said).decode().splitlines()
+def events_of(response: dict[str, Any]) -> list[dict[str, Any]]:
+    lines = body_of(response).decode().splitlines()
     return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
 
 
 def read(exchange: dict[str, Any]) -> dict[str, Any]:
     """What a recording says, read without the library."""
-    said = exchange["response"]
-    if "sse_text" not in said and not isinstance(said.get("parsed"), list):
-        answer = said.get("json", said.get("parsed"))
+    response = exchange["response"]
+    if "sse_text" not in response and not isinstance(response.get("parsed"), list):
+        answer = response.get("json", response.get("parsed"))
         choice = answer["choices"][0]
         message = choice["message"]
         calls = [
             (call["id"], call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or []
         ]
-        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
         reasons = [choice.get("finish_reason")]
-        return told(message.get("content") or "", thought, calls, answer.get("usage"), reasons, answer["model"], choice)
-    text = thought = model = ""
+        return summary(message.get("content") or "", reasoning, calls, answer.get("usage"), reasons, answer["model"], choice)
+    text = reasoning = model = ""
     calls_by_index: dict[int, list[str]] = {}
     usage, reasons, last = None, [], {}
-    for event in events_of(said):
+    for event in events_of(response):
         usage, model = event.get("usage") or usage, event.get("model") or model
         for choice in event["choices"]:
             delta, last = choice["delta"], choice
             reasons.append(choice.get("finish_reason"))
             text += delta.get("content") or ""
-            thought += delta.get("reasoning") or delta.get("reasoning_content") or ""
+            reasoning += delta.get("reasoning") or delta.get("reasoning_content") or ""
             for call in delta.get("tool_calls") or []:
                 entry = calls_by_index.setdefault(call["index"], ["", "", ""])
                 entry[0] = entry[0] or call.get("id") or ""
                 entry[1] = entry[1] or call["function"].get("name") or ""
                 entry[2] += call["function"].get("arguments") or ""
     calls = [tuple(entry) for _, entry in sorted(calls_by_index.items())]
-    return told(text, thought, calls, usage, reasons, model, last)
+    return summary(text, reasoning, calls, usage, reasons, model, last)
 
 
-def told(text: str, thought: str, calls: Any, usage: Any, reasons: list[Any], model: str, choice: Any) -> dict[str, Any]:
+def summary(text: str, reasoning: str, calls: Any, usage: Any, reasons: list[Any], model: str, choice: Any) -> dict[str, Any]:
     if text.lstrip().startswith("<think>"):
         inside, _, text = text.lstrip().removeprefix("<think>").partition("</think>")
-        thought, text = thought + inside, text.lstrip()
-    given = [reason for reason in reasons if reason]
+        reasoning, text = reasoning + inside, text.lstrip()
+    finish_reasons = [reason for reason in reasons if reason]
     return {
         "text": text,
-        "reasoning": thought,
+        "reasoning": reasoning,
         "calls": [(identity, name, json.loads(arguments or "{}")) for identity, name, arguments in calls],
         "usage": usage
         and (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"], usage.get("cached_tokens")),
-        "finish_reason": {"eos": "stop"}.get(given[-1], given[-1]) if given else None,
+        "finish_reason": {"eos": "stop"}.get(finish_reasons[-1], finish_reasons[-1]) if finish_reasons else None,
         "model": model,
         "seed": choice.get("seed"),
     }
 
 
-def shown(message: AIMessage) -> dict[str, Any]:
+def summary_of(message: AIMessage) -> dict[str, Any]:
     """What the adapter says."""
     usage = message.usage_metadata
     return {
@@ -142,7 +144,7 @@ def shown(message: AIMessage) -> dict[str, Any]:
     }
 
 
-def joined(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+def merge(chunks: list[AIMessageChunk]) -> AIMessageChunk:
     return chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
 
 
@@ -150,8 +152,8 @@ def joined(chunks: list[AIMessageChunk]) -> AIMessageChunk:
 async def test_whole(exchange: dict[str, Any]) -> None:
     llm = ChatTogether(**replay(exchange))
     expected = read(exchange)
-    assert shown(llm.invoke("x")) == expected
-    assert shown(await llm.ainvoke("x")) == expected
+    assert summary_of(llm.invoke("x")) == expected
+    assert summary_of(await llm.ainvoke("x")) == expected
 
 
 @of_kind("chat")
@@ -170,8 +172,8 @@ async def test_streamed(exchange: dict[str, Any]) -> None:
     llm = ChatTogether(**replay(exchange))
     expected = read(exchange)
     chunks = list(llm.stream("x"))
-    assert shown(joined(chunks)) == expected
-    assert shown(joined([chunk async for chunk in llm.astream("x")])) == expected
+    assert summary_of(merge(chunks)) == expected
+    assert summary_of(merge([chunk async for chunk in llm.astream("x")])) == expected
     assert sum(chunk.usage_metadata is not None for chunk in chunks) == (expected["usage"] is not None)
     assert sum("model_name" in chunk.response_metadata for chunk in chunks) == 1
     assert sum(bool(chunk.response_metadata.get("finish_reason")) for chunk in chunks) == 1
@@ -181,10 +183,10 @@ async def test_streamed(exchange: dict[str, Any]) -> None:
 def test_streamed_as_blocks(exchange: dict[str, Any]) -> None:
     expected = read(exchange)
     llm = ChatTogether(**replay(exchange), output_version="v1")
-    whole = joined(list(llm.stream("x")))
-    assert whole.text == expected["text"]
-    assert [(call["id"], call["name"], call["args"]) for call in whole.tool_calls] == expected["calls"]
-    kinds = [block["type"] for block in whole.content_blocks]
+    merged = merge(list(llm.stream("x")))
+    assert merged.text == expected["text"]
+    assert [(call["id"], call["name"], call["args"]) for call in merged.tool_calls] == expected["calls"]
+    kinds = [block["type"] for block in merged.content_blocks]
     assert kinds.count("tool_call") == len(expected["calls"])
     assert kinds.count("text") == bool(expected["text"])
     assert kinds.count("reasoning") == bool(expected["reasoning"])
@@ -241,9 +243,9 @@ async def test_embeddings(exchange: dict[str, Any]) -> None:
 @of_kind("rerank")
 async def test_rerank(exchange: dict[str, Any]) -> None:
     answer = exchange["response"].get("json", exchange["response"].get("parsed"))
-    documents = ["x"] * (1 + max(found["index"] for found in answer["results"]))
+    documents = ["x"] * (1 + max(result["index"] for result in answer["results"]))
     reranker = TogetherRerank(**replay(exchange))
-    expected = [{"index": found["index"], "relevance_score": found["relevance_score"]} for found in answer["results"]]
+    expected = [{"index": result["index"], "relevance_score": result["relevance_score"]} for result in answer["results"]]
     assert reranker.rerank(documents, "x") == expected
     assert await reranker.arerank(documents, "x") == expected
 

@@ -31,25 +31,25 @@ def test_it_is_a_compressor(reranker: TogetherRerank) -> None:
 
 
 async def test_compress(reranker: TogetherRerank) -> None:
-    given = documents()
-    before = copy.deepcopy(given)
-    for found in (reranker.compress_documents(given, QUERY), await reranker.acompress_documents(given, QUERY)):
-        scores = [document.metadata["relevance_score"] for document in found]
-        assert len(found) == 4
+    inputs = documents()
+    before = copy.deepcopy(inputs)
+    for results in (reranker.compress_documents(inputs, QUERY), await reranker.acompress_documents(inputs, QUERY)):
+        scores = [document.metadata["relevance_score"] for document in results]
+        assert len(results) == 4
         assert scores == sorted(scores, reverse=True)
-        assert "llama" in found[0].page_content.lower()
-        assert {document.id for document in found} == {"0", "1", "2", "3"}
-        assert found[0].metadata["title"].startswith("T")
-        assert given == before
+        assert "llama" in results[0].page_content.lower()
+        assert {document.id for document in results} == {"0", "1", "2", "3"}
+        assert results[0].metadata["title"].startswith("T")
+        assert inputs == before
 
 
 def test_subclasses_stay(reranker: TogetherRerank) -> None:
     class Mine(Document):
         mine: int = 7
 
-    found = reranker.compress_documents([Mine("llamas")], QUERY)
-    assert isinstance(found[0], Mine)
-    assert found[0].mine == 7
+    results = reranker.compress_documents([Mine("llamas")], QUERY)
+    assert isinstance(results[0], Mine)
+    assert results[0].mine == 7
 
 
 async def test_nothing_to_rank(reranker: TogetherRerank, emulator: Emulator) -> None:
@@ -60,42 +60,42 @@ async def test_nothing_to_rank(reranker: TogetherRerank, emulator: Emulator) -> 
 
 
 async def test_top_n_and_threshold(connect: Any, emulator: Emulator) -> None:
-    for found in await both(TogetherRerank(**connect, top_n=2), TEXTS, QUERY):
-        assert len(found) == 2
+    for results in await both(TogetherRerank(**connect, top_n=2), TEXTS, QUERY):
+        assert len(results) == 2
         assert emulator.requests[-1].json["top_n"] == 2
     everything = TogetherRerank(**connect).rerank(TEXTS, QUERY)
     middle = everything[1]["relevance_score"]
     for field in ("score_threshold", "threshold"):
-        chosen = TogetherRerank(**connect, **{field: middle}).rerank(TEXTS, QUERY)
-        assert [found["relevance_score"] >= middle for found in chosen] == [True] * len(chosen)
-        assert len(chosen) < 4
+        filtered = TogetherRerank(**connect, **{field: middle}).rerank(TEXTS, QUERY)
+        assert [results["relevance_score"] >= middle for results in filtered] == [True] * len(filtered)
+        assert len(filtered) < 4
     assert len(TogetherRerank(**connect, top_n=3).rerank(TEXTS, QUERY, top_n=1)) == 1
     assert len(TogetherRerank(**connect).rerank(["x"], QUERY, top_n=5)) == 1
 
 
 async def test_scores_are_by_index(reranker: TogetherRerank) -> None:
-    for found in await both(reranker, TEXTS, QUERY):
-        assert sorted(result["index"] for result in found) == [0, 1, 2, 3]
-        assert set(found[0]) == {"index", "relevance_score"}
+    for results in await both(reranker, TEXTS, QUERY):
+        assert sorted(result["index"] for result in results) == [0, 1, 2, 3]
+        assert set(results[0]) == {"index", "relevance_score"}
     with_documents = reranker.rerank(TEXTS, QUERY, return_documents=True)
     assert all(result["document"] == TEXTS[result["index"]] for result in with_documents)
 
 
 def test_what_travels(connect: Any, emulator: Emulator) -> None:
-    def sent(given: Any, **options: Any) -> Any:
-        TogetherRerank(**connect).rerank(given, QUERY, **options)
+    def request_of(inputs: Any, **options: Any) -> Any:
+        TogetherRerank(**connect).rerank(inputs, QUERY, **options)
         body = emulator.requests[-1].json
         return body["documents"], body.get("rank_fields")
 
-    assert sent(TEXTS) == (TEXTS, None)
-    assert sent(documents()[:1]) == (TEXTS[:1], None)
-    assert sent([{"a": "x", "b": "y"}]) == ([{"a": "x", "b": "y"}], None)
-    assert sent([{"a": "x", "b": "y"}], rank_fields=["a"]) == ([{"a": "x"}], ["a"])
-    assert sent(documents()[:1], rank_fields=["title", "page_content"]) == (
+    assert request_of(TEXTS) == (TEXTS, None)
+    assert request_of(documents()[:1]) == (TEXTS[:1], None)
+    assert request_of([{"a": "x", "b": "y"}]) == ([{"a": "x", "b": "y"}], None)
+    assert request_of([{"a": "x", "b": "y"}], rank_fields=["a"]) == ([{"a": "x"}], ["a"])
+    assert request_of(documents()[:1], rank_fields=["title", "page_content"]) == (
         [{"title": "T0", "page_content": TEXTS[0]}],
         ["title", "page_content"],
     )
-    assert sent(["x", {"text": "y"}]) == ([{"text": "x"}, {"text": "y"}], None)
+    assert request_of(["x", {"text": "y"}]) == ([{"text": "x"}, {"text": "y"}], None)
     TogetherRerank(**connect).rerank(TEXTS, QUERY, model="mixedbread-ai/Mxbai-Rerank-Large-V2")
     assert emulator.requests[-1].json["model"] == "mixedbread-ai/Mxbai-Rerank-Large-V2"
     assert set(emulator.requests[-1].json) == {"model", "query", "documents"}
@@ -105,13 +105,13 @@ async def test_more_documents_than_a_request_holds(connect: Any, emulator: Emula
     texts = [f"Fact {n} about pandas." for n in range(2100)]
     texts[2050] = "Where do llamas live? Llamas live here."
     reranker = TogetherRerank(**connect, top_n=3)
-    with pytest.warns(UserWarning, match="2100 documents need 3 requests: scores of different requests are compared") as caught:
-        found = reranker.rerank(texts, QUERY)
-    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="2100 documents need 3 requests: scores of different requests are compared") as record:
+        results = reranker.rerank(texts, QUERY)
+    assert len(record) == 1
     assert len(emulator.requests) == 3
-    assert (len(found), found[0]["index"]) == (3, 2050)
+    assert (len(results), results[0]["index"]) == (3, 2050)
     with pytest.warns(UserWarning, match="different requests"):
-        assert await reranker.arerank(texts, QUERY) == found
+        assert await reranker.arerank(texts, QUERY) == results
     await reranker.aclose()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -125,10 +125,10 @@ async def test_more_documents_than_a_request_holds(connect: Any, emulator: Emula
 
 async def test_as_runnable(reranker: TogetherRerank) -> None:
     runnable = reranker.as_runnable()
-    given = {"documents": documents(), "query": QUERY}
-    assert runnable.invoke(given) == await runnable.ainvoke(given) == reranker.compress_documents(documents(), QUERY)
+    inputs = {"documents": documents(), "query": QUERY}
+    assert runnable.invoke(inputs) == await runnable.ainvoke(inputs) == reranker.compress_documents(documents(), QUERY)
     chain = RunnablePassthrough.assign(best=runnable)
-    assert chain.invoke(given)["best"][0].metadata["relevance_score"]
+    assert chain.invoke(inputs)["best"][0].metadata["relevance_score"]
 
 
 def test_bad_fields(connect: Any) -> None:

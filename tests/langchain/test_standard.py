@@ -51,13 +51,13 @@ class _Details(_Flags):
     """How the suite asks for reasoning and for cached tokens."""
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
-        return _ask(ChatTogether(**{**self.chat_model_params, "model": REASONER}), "Why?", stream)
+        return _run(ChatTogether(**{**self.chat_model_params, "model": REASONER}), "Why?", stream)
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
-        return _ask(ChatTogether(**self.chat_model_params), "Hello again", stream)
+        return _run(ChatTogether(**self.chat_model_params), "Hello again", stream)
 
 
-def _ask(model: BaseChatModel, question: str, stream: bool) -> Any:
+def _run(model: BaseChatModel, question: str, stream: bool) -> Any:
     if not stream:
         return model.invoke(question)
     first, *rest = model.stream(question)

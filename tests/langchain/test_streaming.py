@@ -16,7 +16,7 @@ from langchain_together_adapters.stream_events import EventWriter
 from together_adapters.emulator import Emulator
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-PLAIN = ParseOptions(("<think>", "</think>"), content_blocks=False)
+TEXT = ParseOptions(("<think>", "</think>"), content_blocks=False)
 BLOCKS = ParseOptions(("<think>", "</think>"), content_blocks=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
@@ -32,7 +32,7 @@ def now() -> str:
     return "noon"
 
 
-def joined(chunks: list[Any]) -> AIMessageChunk:
+def merge(chunks: list[Any]) -> AIMessageChunk:
     return chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
 
 
@@ -40,19 +40,19 @@ def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict
     return {"id": "o1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
 
 
-def told(events: list[dict[str, Any]], manner: ParseOptions = PLAIN) -> AIMessageChunk:
+def merged(events: list[dict[str, Any]], options: ParseOptions = TEXT) -> AIMessageChunk:
     """Join the chunks of some events."""
-    writer = ChunkWriter(manner)
+    writer = ChunkWriter(options)
     chunks = [chunk.message for each in events for chunk in writer.feed(each)]
-    return joined([*chunks, *(chunk.message for chunk in writer.end())])
+    return merge([*chunks, *(chunk.message for chunk in writer.end())])
 
 
 def protocol(events: list[dict[str, Any]]) -> list[Any]:
-    writer = EventWriter(PLAIN, "run")
-    return [*(found for each in events for found in writer.feed(each)), *writer.end()]
+    writer = EventWriter(TEXT, "run")
+    return [*(items for each in events for items in writer.feed(each)), *writer.end()]
 
 
-def piece(arguments: str | None = None, name: str | None = None, **more: Any) -> dict[str, Any]:
+def delta_of(arguments: str | None = None, name: str | None = None, **more: Any) -> dict[str, Any]:
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
     return {**more, "function": function}
 
@@ -60,100 +60,100 @@ def piece(arguments: str | None = None, name: str | None = None, **more: Any) ->
 CALLS = [("a", "get_weather", {"city": "Oslo"}), ("b", "get_weather", {"city": "Bern"})]
 CUTS = {
     "fragmented": [
-        [piece("", "get_weather", index=0, id="a")],
-        [piece('{"city":', index=0)],
-        [piece(' "Oslo"}', index=0)],
-        [piece("", "get_weather", index=1, id="b")],
-        [piece('{"city": "Bern"}', index=1)],
+        [delta_of("", "get_weather", index=0, id="a")],
+        [delta_of('{"city":', index=0)],
+        [delta_of(' "Oslo"}', index=0)],
+        [delta_of("", "get_weather", index=1, id="b")],
+        [delta_of('{"city": "Bern"}', index=1)],
     ],
     "whole": [
-        [piece('{"city": "Oslo"}', "get_weather", index=0, id="a")],
-        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+        [delta_of('{"city": "Oslo"}', "get_weather", index=0, id="a")],
+        [delta_of('{"city": "Bern"}', "get_weather", index=1, id="b")],
     ],
     "one chunk": [
         [
-            piece('{"city": "Oslo"}', "get_weather", index=0, id="a"),
-            piece('{"city": "Bern"}', "get_weather", index=1, id="b"),
+            delta_of('{"city": "Oslo"}', "get_weather", index=0, id="a"),
+            delta_of('{"city": "Bern"}', "get_weather", index=1, id="b"),
         ]
     ],
     "one chunk without index": [
-        [piece('{"city": "Oslo"}', "get_weather", id="a"), piece('{"city": "Bern"}', "get_weather", id="b")],
+        [delta_of('{"city": "Oslo"}', "get_weather", id="a"), delta_of('{"city": "Bern"}', "get_weather", id="b")],
     ],
     "interleaved": [
-        [piece("", "get_weather", index=0, id="a"), piece("", "get_weather", index=1, id="b")],
-        [piece('{"city": ', index=0), piece('{"city": ', index=1)],
-        [piece('"Bern"}', index=1)],
-        [piece('"Oslo"}', index=0)],
+        [delta_of("", "get_weather", index=0, id="a"), delta_of("", "get_weather", index=1, id="b")],
+        [delta_of('{"city": ', index=0), delta_of('{"city": ', index=1)],
+        [delta_of('"Bern"}', index=1)],
+        [delta_of('"Oslo"}', index=0)],
     ],
     "without index": [
-        [piece('{"city', "get_weather", id="a")],
-        [piece('": "Oslo"}')],
-        [piece('{"city', "get_weather", id="b")],
-        [piece('": "Bern"}')],
+        [delta_of('{"city', "get_weather", id="a")],
+        [delta_of('": "Oslo"}')],
+        [delta_of('{"city', "get_weather", id="b")],
+        [delta_of('": "Bern"}')],
     ],
     "same index": [
-        [piece('{"city', "get_weather", index=0, id="a")],
-        [piece('": "Oslo"}', index=0)],
-        [piece('{"city', "get_weather", index=0, id="b")],
-        [piece('": "Bern"}', index=0)],
+        [delta_of('{"city', "get_weather", index=0, id="a")],
+        [delta_of('": "Oslo"}', index=0)],
+        [delta_of('{"city', "get_weather", index=0, id="b")],
+        [delta_of('": "Bern"}', index=0)],
     ],
     "same index, id on each, interleaved": [
-        [piece('{"city', "get_weather", index=0, id="a"), piece('{"city', "get_weather", index=0, id="b")],
-        [piece('": "Oslo"}', index=0, id="a")],
-        [piece('": "Bern"}', index=0, id="b")],
+        [delta_of('{"city', "get_weather", index=0, id="a"), delta_of('{"city', "get_weather", index=0, id="b")],
+        [delta_of('": "Oslo"}', index=0, id="a")],
+        [delta_of('": "Bern"}', index=0, id="b")],
     ],
     "id and name on each": [
-        [piece('{"city', "get_weather", index=0, id="a")],
-        [piece('": "Oslo"}', "get_weather", index=0, id="a")],
-        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+        [delta_of('{"city', "get_weather", index=0, id="a")],
+        [delta_of('": "Oslo"}', "get_weather", index=0, id="a")],
+        [delta_of('{"city": "Bern"}', "get_weather", index=1, id="b")],
     ],
     "empty ids on later pieces": [
-        [piece('{"city', "get_weather", index=0, id="a")],
-        [piece('": "Oslo"}', "", index=0, id="")],
-        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+        [delta_of('{"city', "get_weather", index=0, id="a")],
+        [delta_of('": "Oslo"}', "", index=0, id="")],
+        [delta_of('{"city": "Bern"}', "get_weather", index=1, id="b")],
     ],
     "arguments as objects": [
         [{"index": 0, "id": "a", "function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}],
         [{"index": 1, "id": "b", "function": {"name": "get_weather", "arguments": {"city": "Bern"}}}],
     ],
     "name in pieces": [
-        [piece("", "get_", index=0, id="a")],
-        [piece('{"city": "Oslo"}', "weather", index=0)],
-        [piece('{"city": "Bern"}', "get_weather", index=1, id="b")],
+        [delta_of("", "get_", index=0, id="a")],
+        [delta_of('{"city": "Oslo"}', "weather", index=0)],
+        [delta_of('{"city": "Bern"}', "get_weather", index=1, id="b")],
     ],
 }
 
 
 @pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("manner", [PLAIN, BLOCKS], ids=["text", "blocks"])
-def test_tool_calls_survive_every_cut(cut: str, manner: ParseOptions) -> None:
-    message = told([event({"tool_calls": pieces}) for pieces in CUTS[cut]] + [event({}, "tool_calls")], manner)
+@pytest.mark.parametrize("options", [TEXT, BLOCKS], ids=["text", "blocks"])
+def test_tool_calls_survive_every_cut(cut: str, options: ParseOptions) -> None:
+    message = merged([event({"tool_calls": deltas}) for deltas in CUTS[cut]] + [event({}, "tool_calls")], options)
     assert [(call["id"], call["name"], call["args"]) for call in message.tool_calls] == CALLS
     assert message.invalid_tool_calls == []
 
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_tool_calls_survive_every_cut_as_events(cut: str) -> None:
-    events = protocol([event({"tool_calls": pieces}) for pieces in CUTS[cut]] + [event({}, "tool_calls")])
+    events = protocol([event({"tool_calls": deltas}) for deltas in CUTS[cut]] + [event({}, "tool_calls")])
     assert_valid_event_stream(events)
-    finished = [found["content"] for found in events if found["event"] == "content-block-finish"]
+    finished = [items["content"] for items in events if items["event"] == "content-block-finish"]
     assert [(block["id"], block["name"], block["args"]) for block in finished] == CALLS
 
 
 def test_calls_without_id_get_one_each() -> None:
-    pieces = [piece('{"city": "Oslo"}', "get_weather"), piece('{"city": "Bern"}', "get_weather")]
-    calls = told([event({"tool_calls": pieces}, "tool_calls")]).tool_calls
+    deltas = [delta_of('{"city": "Oslo"}', "get_weather"), delta_of('{"city": "Bern"}', "get_weather")]
+    calls = merged([event({"tool_calls": deltas}, "tool_calls")]).tool_calls
     assert [call["args"] for call in calls] == [{"city": "Oslo"}, {"city": "Bern"}]
     assert len({call["id"] for call in calls}) == 2
     assert all(call["id"] for call in calls)
 
 
 def test_a_finish_reason_that_vanishes_and_returns_is_reported_once() -> None:
-    message = told(
+    message = merged(
         [
-            event({"tool_calls": [piece('{"city": "Oslo"}', "get_weather", index=0, id="a")]}, "tool_calls"),
-            event({"tool_calls": [piece("", "get_weather", index=1, id="b")]}),
-            event({"tool_calls": [piece('{"city": "Bern"}', index=1)]}, "tool_calls"),
+            event({"tool_calls": [delta_of('{"city": "Oslo"}', "get_weather", index=0, id="a")]}, "tool_calls"),
+            event({"tool_calls": [delta_of("", "get_weather", index=1, id="b")]}),
+            event({"tool_calls": [delta_of('{"city": "Bern"}', index=1)]}, "tool_calls"),
             event({}, "tool_calls", usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}),
         ]
     )
@@ -165,87 +165,89 @@ def test_a_finish_reason_that_vanishes_and_returns_is_reported_once() -> None:
 @pytest.mark.parametrize(("arguments", "read"), [("", {}), ("{}", {}), ("null", {}), (None, {})])
 def test_a_tool_without_parameters(arguments: str | None, read: dict[str, Any]) -> None:
     call = {"id": "a", "type": "function", "index": 0, "function": {"name": "now", "arguments": arguments}}
-    assert told([event({"tool_calls": [call]}, "tool_calls")]).tool_calls[0]["args"] == read
-    assert whole({"content": None, "tool_calls": [call]}).tool_calls[0]["args"] == read
+    assert merged([event({"tool_calls": [call]}, "tool_calls")]).tool_calls[0]["args"] == read
+    assert single_message({"content": None, "tool_calls": [call]}).tool_calls[0]["args"] == read
 
 
 @pytest.mark.parametrize("arguments", ['{"city": nope}', "[1]", "Oslo", '"text"', "[" * 100_000])
 def test_malformed_arguments_are_no_exception(arguments: str) -> None:
     call = {"id": "a", "type": "function", "index": 0, "function": {"name": "get_weather", "arguments": arguments}}
-    message = whole({"content": None, "tool_calls": [call]})
+    message = single_message({"content": None, "tool_calls": [call]})
     assert message.tool_calls == []
     assert message.invalid_tool_calls[0]["args"] == arguments
     if len(arguments) < 100:
-        streamed = told([event({"tool_calls": [call]}, "tool_calls")])
-        assert streamed.tool_calls == []
-        assert streamed.invalid_tool_calls[0]["args"] == arguments
+        stream_message = merged([event({"tool_calls": [call]}, "tool_calls")])
+        assert stream_message.tool_calls == []
+        assert stream_message.invalid_tool_calls[0]["args"] == arguments
 
 
-def whole(message: dict[str, Any], manner: ParseOptions = PLAIN, **more: Any) -> AIMessage:
+def single_message(message: dict[str, Any], options: ParseOptions = TEXT, **more: Any) -> AIMessage:
     answer = {"id": "o1", "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": message, **more}]}
-    found = chat_result(answer, manner).generations[0].message
-    assert isinstance(found, AIMessage)
-    return found
+    items = chat_result(answer, options).generations[0].message
+    assert isinstance(items, AIMessage)
+    return items
 
 
 @pytest.mark.parametrize("none", [[], None])
 def test_no_tool_calls_in_any_spelling(none: Any) -> None:
-    assert whole({"content": "x", "tool_calls": none}).tool_calls == []
-    assert told([event({"content": "x", "tool_calls": none}, "stop")]).tool_calls == []
+    assert single_message({"content": "x", "tool_calls": none}).tool_calls == []
+    assert merged([event({"content": "x", "tool_calls": none}, "stop")]).tool_calls == []
 
 
 def test_one_delta_with_reasoning_and_text() -> None:
     events = [event({"reasoning": "hm", "content": "h"}), event({"reasoning": "m", "content": "i"}, "stop")]
-    message = told(events)
+    message = merged(events)
     assert (message.content, message.additional_kwargs["reasoning_content"]) == ("hi", "hmm")
-    blocks = told(events, BLOCKS).content
+    blocks = merged(events, BLOCKS).content
     assert [(b["type"], b.get("text") or b.get("reasoning")) for b in blocks] == [("reasoning", "hmm"), ("text", "hi")]  # type: ignore[union-attr,index]
-    found = protocol(events)
-    assert_valid_event_stream(found)
-    finished = [each["content"] for each in found if each["event"] == "content-block-finish"]
+    items = protocol(events)
+    assert_valid_event_stream(items)
+    finished = [each["content"] for each in items if each["event"] == "content-block-finish"]
     assert finished == [{"type": "reasoning", "reasoning": "hmm"}, {"type": "text", "text": "hi"}]
 
 
 def test_both_names_of_reasoning_and_an_empty_one() -> None:
-    assert told([event({"reasoning_content": "hm"}), event({"content": "x"}, "stop")]).additional_kwargs == {
+    assert merged([event({"reasoning_content": "hm"}), event({"content": "x"}, "stop")]).additional_kwargs == {
         "reasoning_content": "hm"
     }
-    assert whole({"content": "x", "reasoning": "", "reasoning_content": None}).additional_kwargs == {"reasoning_content": ""}
-    assert whole({"content": "x", "reasoning_content": "hm"}).additional_kwargs == {"reasoning_content": "hm"}
+    assert single_message({"content": "x", "reasoning": "", "reasoning_content": None}).additional_kwargs == {
+        "reasoning_content": ""
+    }
+    assert single_message({"content": "x", "reasoning_content": "hm"}).additional_kwargs == {"reasoning_content": "hm"}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_think_tags_in_pieces_of_any_size(size: int) -> None:
     text = "<think>2+2 < 5</think>\n\n4 </think> <think>"
-    pieces = [text[start : start + size] for start in range(0, len(text), size)]
-    message = told([event({"content": each}) for each in pieces] + [event({}, "stop")])
+    deltas = [text[start : start + size] for start in range(0, len(text), size)]
+    message = merged([event({"content": each}) for each in deltas] + [event({}, "stop")])
     assert message.additional_kwargs == {"reasoning_content": "2+2 < 5"}
     assert message.content == "4 </think> <think>"
-    single = whole({"content": text})
+    single = single_message({"content": text})
     assert (single.content, single.additional_kwargs) == (message.content, message.additional_kwargs)
 
 
 def test_think_tags_can_stay() -> None:
-    kept = ParseOptions(None, content_blocks=False)
-    assert told([event({"content": "<think>a</think>b"}, "stop")], kept).content == "<think>a</think>b"
-    assert whole({"content": "<think>a</think>b"}, kept).content == "<think>a</think>b"
+    unsplit = ParseOptions(None, content_blocks=False)
+    assert merged([event({"content": "<think>a</think>b"}, "stop")], unsplit).content == "<think>a</think>b"
+    assert single_message({"content": "<think>a</think>b"}, unsplit).content == "<think>a</think>b"
 
 
 def test_role_on_each_delta_is_not_joined() -> None:
-    message = told([event({"role": "assistant", "content": each}) for each in "abc"])
+    message = merged([event({"role": "assistant", "content": each}) for each in "abc"])
     assert message.content == "abc"
     assert "role" not in message.additional_kwargs
 
 
 def test_text_is_flushed_before_tools() -> None:
-    message = told([event({"content": "  "}), event({"tool_calls": [piece("{}", "now", index=0, id="a")]}, "tool_calls")])
+    message = merged([event({"content": "  "}), event({"tool_calls": [delta_of("{}", "now", index=0, id="a")]}, "tool_calls")])
     assert (message.content, len(message.tool_calls)) == ("  ", 1)
 
 
 def test_refusals_are_kept() -> None:
-    assert whole({"content": None, "refusal": "no"}).additional_kwargs == {"refusal": "no"}
-    streamed = told([event({"refusal": "n"}), event({"refusal": "o"}, "stop")])
-    assert streamed.additional_kwargs == {"refusal": "no"}
+    assert single_message({"content": None, "refusal": "no"}).additional_kwargs == {"refusal": "no"}
+    stream_message = merged([event({"refusal": "n"}), event({"refusal": "o"}, "stop")])
+    assert stream_message.additional_kwargs == {"refusal": "no"}
 
 
 class TestLogprobs:
@@ -259,25 +261,25 @@ class TestLogprobs:
             "token_ids": [1, 2],
             "top_logprobs": [{"Hel": -0.5, "Hi": -2}, {"lo": -0.25, "p": 0}],
         }
-        writer = ChunkWriter(PLAIN)
+        writer = ChunkWriter(TEXT)
         chunks = [chunk for each in [*events, event({}, "stop")] for chunk in writer.feed(each)]
         chunks += list(writer.end())
         info = (chunks[0] + chunks[1:]).generation_info
         assert info is not None
-        expected = whole({"content": "Hello"}, logprobs=single).response_metadata["logprobs"]
+        expected = single_message({"content": "Hello"}, logprobs=single).response_metadata["logprobs"]
         assert info["logprobs"] == expected
         assert [entry["token"] for entry in expected["content"]] == ["Hel", "lo"]
 
     @pytest.mark.parametrize("shape", ["together", "openai"])
     async def test_streamed_as_single(self, shape: str, llm: ChatTogether, emulator: Emulator) -> None:
         with emulator.behave(logprobs=shape, seed_above_int64=True):
-            ask: dict[str, Any] = {"logprobs": True, "top_logprobs": 2, "seed": 7}
-            single = llm.invoke("Say hello.", **ask)
-            streamed = joined(list(llm.stream("Say hello.", **ask)))
-            again = joined([chunk async for chunk in llm.astream("Say hello.", **ask)])
+            params: dict[str, Any] = {"logprobs": True, "top_logprobs": 2, "seed": 7}
+            single = llm.invoke("Say hello.", **params)
+            stream_message = merge(list(llm.stream("Say hello.", **params)))
+            again = merge([chunk async for chunk in llm.astream("Say hello.", **params)])
         content = single.response_metadata["logprobs"]["content"]
         assert "".join(entry["token"] for entry in content) == single.content
-        for message in (streamed, again):
+        for message in (stream_message, again):
             assert message.response_metadata["logprobs"]["content"] == content
 
 
@@ -323,13 +325,13 @@ async def test_joined_stream_equals_single_answer(
     with emulator.behave(**variant):
         single = tools.invoke(question)
         chunks = list(tools.stream(question))
-        streamed = joined(chunks)
-        asynchronous = joined([chunk async for chunk in tools.astream(question)])
+        stream_message = merge(chunks)
+        asynchronous = merge([chunk async for chunk in tools.astream(question)])
     if "tool_deltas" in variant:
         assert len(single.tool_calls) == 2
-    assert same(streamed) == same(single)
+    assert same(stream_message) == same(single)
     assert same(asynchronous) == same(single)
-    assert [block["type"] for block in streamed.content_blocks] == [block["type"] for block in single.content_blocks]
+    assert [block["type"] for block in stream_message.content_blocks] == [block["type"] for block in single.content_blocks]
     assert sum(chunk.usage_metadata is not None for chunk in chunks) == (variant.get("usage") != "none")
     assert sum("model_name" in chunk.response_metadata for chunk in chunks) == 1
     assert sum("finish_reason" in chunk.response_metadata for chunk in chunks) == 1
@@ -348,28 +350,28 @@ async def test_events_equal_single_answer(variant: dict[str, Any], connect: Any,
         assert_valid_event_stream(stream)
         other: Any = await tools.astream_events(question, version="v3")
         asynchronous = await other.output
-    thought = single.additional_kwargs.get("reasoning_content", "")
+    reasoning = single.additional_kwargs.get("reasoning_content", "")
     for message in (stream.output, asynchronous):
         assert message.text == single.text
         assert [(call["name"], call["args"]) for call in message.tool_calls] == [
             (call["name"], call["args"]) for call in single.tool_calls
         ]
         assert message.usage_metadata == single.usage_metadata
-        assert "".join(block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning") == thought
+        assert "".join(block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning") == reasoning
         expected = {
             name: single.response_metadata.get(name) for name in ("finish_reason", "model_name", "model_provider", "token_usage")
         }
         assert {name: message.response_metadata.get(name) for name in expected} == expected
-    assert str(stream.reasoning) == thought
+    assert str(stream.reasoning) == reasoning
 
 
 def test_v1_text_then_parallel_tools_are_blocks_of_their_own() -> None:
-    message = told(
+    message = merged(
         [
             event({"reasoning": "think"}),
             event({"content": "let me "}),
             event({"content": "see"}),
-            *(event({"tool_calls": pieces}) for pieces in CUTS["interleaved"]),
+            *(event({"tool_calls": deltas}) for deltas in CUTS["interleaved"]),
             event({}, "tool_calls"),
         ],
         BLOCKS,
@@ -383,7 +385,7 @@ def test_v1_text_then_parallel_tools_are_blocks_of_their_own() -> None:
 
 def test_pages_of_json_stay_cheap() -> None:
     """A hostile stream of many tiny calls is read in time that grows with its length."""
-    pieces = [piece("{}", "now", id=str(number)) for number in range(500)]
-    message = told([event({"tool_calls": [each]}) for each in pieces] + [event({}, "tool_calls")])
+    deltas = [delta_of("{}", "now", id=str(number)) for number in range(500)]
+    message = merged([event({"tool_calls": [each]}) for each in deltas] + [event({}, "tool_calls")])
     assert len(message.tool_calls) == 500
     assert json.dumps(message.tool_calls)

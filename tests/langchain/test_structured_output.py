@@ -37,36 +37,36 @@ class PersonDict(TypedDict):
 
 SCHEMA = {"title": "Person", "description": "A person.", **{k: v for k, v in Person.model_json_schema().items() if k != "title"}}
 TOOL = {"type": "function", "function": {"name": "Person", "description": "A person.", "parameters": Person.model_json_schema()}}
-UNTITLED = {k: v for k, v in SCHEMA.items() if k != "title"}
+SCHEMA_WITHOUT_TITLE = {k: v for k, v in SCHEMA.items() if k != "title"}
 METHODS: list[Any] = ["function_calling", "json_schema", "json_mode"]
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("schema", [Person, PersonDict, SCHEMA, TOOL], ids=["pydantic", "typeddict", "schema", "tool"])
 async def test_types(method: Any, schema: Any, llm: ChatTogether) -> None:
-    structured = llm.with_structured_output(schema, method=method)
+    runnable = llm.with_structured_output(schema, method=method)
     kind = Person if schema is Person else dict
-    for found in (structured.invoke(QUESTION), await structured.ainvoke(QUESTION), list(structured.stream(QUESTION))[-1]):
-        assert type(found) is kind
-        assert set(dict(found)) == {"name", "city"}
+    for results in (runnable.invoke(QUESTION), await runnable.ainvoke(QUESTION), list(runnable.stream(QUESTION))[-1]):
+        assert type(results) is kind
+        assert set(dict(results)) == {"name", "city"}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_raw(method: Any, llm: ChatTogether) -> None:
-    structured = llm.with_structured_output(Person, method=method, include_raw=True)
-    found = structured.invoke(QUESTION)
-    assert set(found) == {"raw", "parsed", "parsing_error"}
-    assert isinstance(found["raw"], AIMessage)
-    assert isinstance(found["parsed"], Person)
-    assert found["parsing_error"] is None
+    runnable = llm.with_structured_output(Person, method=method, include_raw=True)
+    results = runnable.invoke(QUESTION)
+    assert set(results) == {"raw", "parsed", "parsing_error"}
+    assert isinstance(results["raw"], AIMessage)
+    assert isinstance(results["parsed"], Person)
+    assert results["parsing_error"] is None
 
 
 def test_raw_when_parsing_fails(llm: ChatTogether) -> None:
-    structured = llm.with_structured_output(Person, method="json_mode", include_raw=True)
-    found = structured.invoke("Answer in JSON with the key 'mood'.")
-    assert found["parsed"] is None
-    assert isinstance(found["parsing_error"], OutputParserException)
-    assert found["raw"].content
+    runnable = llm.with_structured_output(Person, method="json_mode", include_raw=True)
+    results = runnable.invoke("Answer in JSON with the key 'mood'.")
+    assert results["parsed"] is None
+    assert isinstance(results["parsing_error"], OutputParserException)
+    assert results["raw"].content
 
 
 class Note(BaseModel):
@@ -79,26 +79,28 @@ class Note(BaseModel):
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
 def test_half_an_answer_is_none(method: Any, schema: Any, connect: Any) -> None:
     """langchain-core closes an object that `max_tokens` has cut, and hands out half a value as if it were whole."""
-    asked = "Reply as JSON with the key 'text': 'All of this belongs to the note.'"
-    whole = ChatTogether(**connect).with_structured_output(schema, method=method, include_raw=True).invoke(asked)
-    room = whole["raw"].usage_metadata["output_tokens"]
-    for most in range(1, room):
+    requested = "Reply as JSON with the key 'text': 'All of this belongs to the note.'"
+    full = ChatTogether(**connect).with_structured_output(schema, method=method, include_raw=True).invoke(requested)
+    token_count = full["raw"].usage_metadata["output_tokens"]
+    for limit in range(1, token_count):
         cut = (
-            ChatTogether(**connect, max_tokens=most).with_structured_output(schema, method=method, include_raw=True).invoke(asked)
+            ChatTogether(**connect, max_tokens=limit)
+            .with_structured_output(schema, method=method, include_raw=True)
+            .invoke(requested)
         )
         assert cut["parsed"] is None
         assert "the response is truncated" in str(cut["parsing_error"])
-    exact = ChatTogether(**connect, max_tokens=room).with_structured_output(schema, method=method).invoke(asked)
-    assert exact == whole["parsed"] is not None
+    exact = ChatTogether(**connect, max_tokens=token_count).with_structured_output(schema, method=method).invoke(requested)
+    assert exact == full["parsed"] is not None
 
 
 def test_wire(llm: ChatTogether, emulator: Emulator) -> None:
     llm.with_structured_output(Person, method="json_schema").invoke(QUESTION)
-    wanted = emulator.requests[-1].json["response_format"]
-    assert wanted["type"] == "json_schema"
-    assert wanted["json_schema"]["name"] == "Person"
-    assert wanted["json_schema"]["schema"]["required"] == ["name", "city"]
-    assert "strict" not in wanted["json_schema"]
+    expected = emulator.requests[-1].json["response_format"]
+    assert expected["type"] == "json_schema"
+    assert expected["json_schema"]["name"] == "Person"
+    assert expected["json_schema"]["schema"]["required"] == ["name", "city"]
+    assert "strict" not in expected["json_schema"]
     llm.with_structured_output(Person, method="json_schema", strict=True).invoke(QUESTION)
     strict = emulator.requests[-1].json["response_format"]["json_schema"]
     assert strict["strict"] is True
@@ -107,7 +109,7 @@ def test_wire(llm: ChatTogether, emulator: Emulator) -> None:
     assert emulator.requests[-1].json["tool_choice"] == {"type": "function", "function": {"name": "Person"}}
     llm.with_structured_output(Person, method="json_mode").invoke(QUESTION)
     assert emulator.requests[-1].json["response_format"] == {"type": "json_object"}
-    llm.with_structured_output(UNTITLED, method="json_schema").invoke(QUESTION)
+    llm.with_structured_output(SCHEMA_WITHOUT_TITLE, method="json_schema").invoke(QUESTION)
     assert emulator.requests[-1].json["response_format"]["json_schema"]["name"] == "answer"
 
 
@@ -132,11 +134,11 @@ def test_regex(pattern: Any, llm: ChatTogether, emulator: Emulator) -> None:
 
 
 def test_a_model_that_refuses_to_be_forced_is_asked_again(llm: ChatTogether, emulator: Emulator) -> None:
-    structured = llm.with_structured_output(Person, method="function_calling")
-    for ask in (structured.invoke, lambda question: list(structured.stream(question))[-1]):
+    runnable = llm.with_structured_output(Person, method="function_calling")
+    for call in (runnable.invoke, lambda question: list(runnable.stream(question))[-1]):
         emulator.clear()
         emulator.inject(Fault("400", message="tool_choice 'required' is not supported by this model"))
-        assert isinstance(ask(QUESTION), Person | None)
+        assert isinstance(call(QUESTION), Person | None)
         assert [request.json["tool_choice"] for request in emulator.requests][1] == "auto"
         assert len(emulator.requests) == 2
 
@@ -212,12 +214,12 @@ class TestBindTools:
 
     def test_agents_pass_a_response_format(self, llm: ChatTogether, emulator: Emulator) -> None:
         llm.bind_tools([], response_format=Person).invoke(QUESTION)
-        asked = emulator.requests[-1].json["response_format"]["json_schema"]
-        assert (asked["name"], asked["strict"]) == ("Person", True)
-        theirs = {"type": "json_schema", "json_schema": {"name": "P", "schema": SCHEMA}}
-        llm.bind_tools([Person], response_format=theirs).invoke(QUESTION)
-        asked = emulator.requests[-1].json["response_format"]["json_schema"]
-        assert asked["name"] == "P"
+        requested = emulator.requests[-1].json["response_format"]["json_schema"]
+        assert (requested["name"], requested["strict"]) == ("Person", True)
+        native = {"type": "json_schema", "json_schema": {"name": "P", "schema": SCHEMA}}
+        llm.bind_tools([Person], response_format=native).invoke(QUESTION)
+        requested = emulator.requests[-1].json["response_format"]["json_schema"]
+        assert requested["name"] == "P"
 
     def test_strict_tools(self, llm: ChatTogether) -> None:
         bound: Any = llm.bind_tools([Person], strict=True)

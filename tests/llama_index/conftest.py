@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 OF_CORE = (
     "ignore::DeprecationWarning:inspect",  # workflows look at every attribute of an agent
     "ignore:is_running called from within a step:DeprecationWarning",  # ReActAgent
@@ -16,6 +16,6 @@ OF_CORE = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let warnings of llama-index-core pass in the tests of this folder."""
     for item in items:
-        if HERE in item.path.parents:
+        if FOLDER in item.path.parents:
             for warning in OF_CORE:
                 item.add_marker(pytest.mark.filterwarnings(warning))

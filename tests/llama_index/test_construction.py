@@ -63,12 +63,12 @@ def test_a_key_from_the_environment_does_not_travel(kind: Any, emulator: Emulato
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     component = kind(api_base=emulator.base_url)
     use(component)
-    packed = pickle.dumps(component)
-    assert KEY.encode() not in packed
-    use(pickle.loads(packed))
+    data = pickle.dumps(component)
+    assert KEY.encode() not in data
+    use(pickle.loads(data))
     monkeypatch.delenv("TOGETHER_API_KEY")
     with pytest.raises(ConfigurationError, match="TOGETHER_API_KEY"):
-        use(pickle.loads(packed))
+        use(pickle.loads(data))
 
 
 def test_a_given_key_travels(kind: Any, emulator: Emulator) -> None:
@@ -80,8 +80,8 @@ def test_a_given_key_travels(kind: Any, emulator: Emulator) -> None:
 
 def test_no_secret_is_shown(kind: Any) -> None:
     component = kind(api_key=KEY, default_headers={"x-secret": "header-secret"}, default_query={"token": "query-secret"})
-    shown = f"{component!r} {component} {component.to_dict()} {component.to_json()} {component.model_dump()} {vars(component)}"
-    assert KEY not in shown
+    output = f"{component!r} {component} {component.to_dict()} {component.to_json()} {component.model_dump()} {vars(component)}"
+    assert KEY not in output
     assert "secret" not in f"{component!r} {component.to_json()}"
 
 
@@ -89,13 +89,13 @@ def test_nothing_that_is_told_shows_a_secret(kind: Any, emulator: Emulator, even
     component = kind(api_key=KEY, base_url=emulator.base_url, default_headers={"x-secret": "header-secret"}, max_retries=0)
     use(component)
     emulator.inject(Fault("401", message=f"the key {KEY} is not known"))
-    with pytest.raises(AuthenticationError) as raised:
+    with pytest.raises(AuthenticationError) as error_info:
         use(component)
-    told = [texts_of(event) for event in events.seen]
-    assert told
-    told.append(f"{raised.value} {raised.value!r} {vars(raised.value)}")
-    told.append(repr(component.to_payload()))
-    assert not [text for text in told if KEY in text or "header-secret" in text]
+    texts = [texts_of(event) for event in events.events]
+    assert texts
+    texts.append(f"{error_info.value} {error_info.value!r} {vars(error_info.value)}")
+    texts.append(repr(component.to_payload()))
+    assert not [text for text in texts if KEY in text or "header-secret" in text]
 
 
 def test_no_secret_is_part_of_an_identity(kind: Any) -> None:

@@ -19,7 +19,7 @@ from llama_index_together_adapters import TogetherLLM
 from pydantic import BaseModel, ValidationError
 
 from tests.llama_index.conformance.instrumentation import CountingLimiter
-from tests.llama_index.conformance.wire import WireServer, obey
+from tests.llama_index.conformance.wire import WireServer, schema_reply
 
 
 class Ball(BaseModel):
@@ -35,7 +35,7 @@ def wire() -> Any:
 
 
 def test_core_loses_the_system_prompt_when_asynchronous(wire: WireServer) -> None:
-    wire.chat(obey)
+    wire.chat(schema_reply)
     llm = TogetherLLM(api_key="k", api_base=wire.url, system_prompt="BE BRIEF")
     program = FunctionCallingProgram.from_defaults(Ball, llm=llm, prompt=PromptTemplate("Describe {thing}."))
     asyncio.run(program.acall(thing="a ball"))
@@ -43,14 +43,14 @@ def test_core_loses_the_system_prompt_when_asynchronous(wire: WireServer) -> Non
 
 
 def test_core_streams_objects_without_insisting_on_the_tool(wire: WireServer) -> None:
-    wire.chat(obey)
+    wire.chat(schema_reply)
     llm = TogetherLLM(api_key="k", api_base=wire.url)
     program = FunctionCallingProgram.from_defaults(Ball, llm=llm, prompt=PromptTemplate("Describe {thing}."))
     list(program.stream_call(thing="a ball"))
     assert wire.bodies[0]["tool_choice"] == "auto"
 
 
-class Rolled(MockEmbedding):
+class RandomEmbedding(MockEmbedding):
     """An embedding model that tells queries from passages."""
 
     def _get_query_embedding(self, query: str) -> list[float]:
@@ -58,7 +58,7 @@ class Rolled(MockEmbedding):
 
 
 def test_core_confuses_queries_and_passages_in_a_cache() -> None:
-    embedding = Rolled(embed_dim=2, embeddings_cache=SimpleKVStore())
+    embedding = RandomEmbedding(embed_dim=2, embeddings_cache=SimpleKVStore())
     passage = embedding.get_text_embedding("abc")
     assert embedding.get_query_embedding("abc") == passage
 
@@ -86,11 +86,11 @@ def test_core_leaves_streams_open_when_a_consumer_stops() -> None:
 
     from llama_index.core.llms.callbacks import llm_chat_callback
 
-    class Held:
+    class Loops:
         def __init__(self) -> None:
             self.generator: Any = None
 
-    held = Held()
+    loops = Loops()
 
     class Chats(MockLLM):
         @llm_chat_callback()
@@ -104,14 +104,14 @@ def test_core_leaves_streams_open_when_a_consumer_stops() -> None:
                 finally:
                     closed.append(True)
 
-            held.generator = generate()
-            return held.generator
+            loops.generator = generate()
+            return loops.generator
 
     stream = Chats().stream_chat([ChatMessage(content="a")])
     next(stream)
     stream.close()
     assert not closed
-    held.generator.close()
+    loops.generator.close()
 
 
 def test_core_cannot_dump_a_chat_store() -> None:

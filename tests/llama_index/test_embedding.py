@@ -36,16 +36,16 @@ async def test_an_error_tells_which_texts_are_missing(wire: WireServer, flavour:
 
     wire.handlers["/embeddings"] = handler
     embedding = model_of(wire, embed_batch_size=10, num_workers=1)
-    with pytest.raises(RateLimitError, match="slow down") as raised:
+    with pytest.raises(RateLimitError, match="slow down") as error_info:
         if flavour == "sync":
             embedding.get_text_embedding_batch(TEXTS)
         else:
             async with embedding.asynchronous_client:
                 await embedding.aget_text_embedding_batch(TEXTS)
-    assert list(raised.value.pending) == list(range(20, 50))
-    assert [item.index for item in raised.value.completed.data] == list(range(20))
+    assert list(error_info.value.pending) == list(range(20, 50))
+    assert [item.index for item in error_info.value.completed.data] == list(range(20))
     assert wire.count("/embeddings") == 3
-    assert "20 of 50" in str(raised.value.__notes__)
+    assert "20 of 50" in str(error_info.value.__notes__)
 
 
 async def test_at_most_eight_in_flight(wire: WireServer) -> None:
@@ -54,7 +54,7 @@ async def test_at_most_eight_in_flight(wire: WireServer) -> None:
     embedding = model_of(wire, embed_batch_size=1)
     async with embedding.asynchronous_client:
         await embedding.aget_text_embedding_batch(TEXTS)
-    assert 2 < wire.most_in_flight <= 8
+    assert 2 < wire.max_in_flight <= 8
 
 
 def test_ten_thousand_texts(wire: WireServer) -> None:
@@ -66,8 +66,8 @@ def test_auto_takes_the_prefixes_of_the_table(wire: WireServer) -> None:
     embedding = model_of(wire, model_name=E5, query_instruction="auto", text_instruction="auto")
     embedding.get_query_embedding("abc")
     embedding.get_text_embedding("abc")
-    known = capabilities(E5)
-    assert [body["input"] for body in wire.bodies] == [[known.query_prefix + "abc"], [known.document_prefix + "abc"]]
+    entry = capabilities(E5)
+    assert [body["input"] for body in wire.bodies] == [[entry.query_prefix + "abc"], [entry.document_prefix + "abc"]]
 
 
 @pytest.mark.parametrize("data", [[], [{"index": 0, "embedding": []}]])
@@ -96,5 +96,5 @@ def test_cached_queries_and_single_texts(wire: WireServer) -> None:
 def test_on_the_emulator(emulator: Emulator) -> None:
     embedding = TogetherEmbedding(E5, api_key="k", base_url=emulator.base_url)
     with emulator.behave(shuffle_embeddings=True):
-        found = embedding.get_text_embedding_batch(TEXTS)
-    assert found == [embedding.get_text_embedding(text) for text in TEXTS]
+        vectors = embedding.get_text_embedding_batch(TEXTS)
+    assert vectors == [embedding.get_text_embedding(text) for text in TEXTS]

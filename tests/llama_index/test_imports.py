@@ -27,14 +27,14 @@ def test_nothing_heavy_is_imported() -> None:
         "import llama_index.core.llms.function_calling, httpx; before = set(sys.modules); here.TogetherLLM; here.TogetherRerank;"
         "here.TogetherEmbedding; print(json.dumps([lazy, sorted(set(sys.modules) - before), 'openai' in sys.modules]))"
     )
-    lazy, added, openai = json.loads(done.stdout)
+    lazy, modules, openai = json.loads(done.stdout)
     assert not lazy
     assert not openai
-    of_the_client = {name for name in added if name.split(".")[0] == "together_adapters"}
+    of_the_client = {name for name in modules if name.split(".")[0] == "together_adapters"}
     assert len(of_the_client) <= 26
-    assert len(added) - len(of_the_client) <= 25
+    assert len(modules) - len(of_the_client) <= 25
     assert not {"together_adapters.client", "together_adapters.emulator", "together_adapters.finetune"} & of_the_client
-    assert not {"requests", "tiktoken", "transformers"} & set(added)
+    assert not {"requests", "tiktoken", "transformers"} & set(modules)
 
 
 @pytest.mark.parametrize("missing", ["llama_index", "llama_index.core"])

@@ -29,10 +29,10 @@ def wire(*blocks: Any, role: str = "user", **more: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("role", "sent"), [("developer", "system"), ("chatbot", "assistant"), ("model", "assistant"), ("tool", "tool")]
+    ("role", "wire_value"), [("developer", "system"), ("chatbot", "assistant"), ("model", "assistant"), ("tool", "tool")]
 )
-def test_roles(role: str, sent: str) -> None:
-    assert wire(TextBlock(text="a"), role=role)["role"] == sent
+def test_roles(role: str, wire_value: str) -> None:
+    assert wire(TextBlock(text="a"), role=role)["role"] == wire_value
 
 
 def test_files_named_by_a_message_are_read(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_names_travel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("choice", "wire_value"),
     [(None, "auto"), ("none", "none"), ("f", {"type": "function", "function": {"name": "f"}}), ({"x": 1}, {"x": 1})],
 )
-def test_tool_choice(given: Any, sent: Any) -> None:
-    assert wire_tool_choice(given) == sent
+def test_tool_choice(choice: Any, wire_value: Any) -> None:
+    assert wire_tool_choice(choice) == wire_value

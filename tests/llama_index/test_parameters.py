@@ -40,20 +40,20 @@ def test_every_field_has_a_value_here() -> None:
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("chats", [True, False])
 def test_a_parameter(wire: WireServer, name: str, chats: bool) -> None:
-    mine, given = VALUES[name]
+    mine, override = VALUES[name]
     llm = TogetherLLM(**{"api_key": "k", "api_base": wire.url, "is_chat_model": chats, name: mine})
-    ask = (lambda **kwargs: llm.chat(QUESTION, **kwargs)) if chats else (lambda **kwargs: llm.complete("Hi", **kwargs))
-    ask()
-    ask(**{name: given})
-    for body, value in zip(wire.bodies, (mine, given), strict=True):
+    call = (lambda **kwargs: llm.chat(QUESTION, **kwargs)) if chats else (lambda **kwargs: llm.complete("Hi", **kwargs))
+    call()
+    call(**{name: override})
+    for body, value in zip(wire.bodies, (mine, override), strict=True):
         assert value.items() <= body.items() if name == "extra_body" else body[name] == value
 
 
 def test_cached_tokens_are_told(wire: WireServer) -> None:
-    from tests.llama_index.conformance.wire import whole
+    from tests.llama_index.conformance.wire import message_reply
 
     usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "cached_tokens": 4}
-    wire.script(whole({"content": "Hi"}, usage=usage))
+    wire.script(message_reply({"content": "Hi"}, usage=usage))
     response = TogetherLLM(api_key="k", api_base=wire.url).chat(QUESTION)
     assert response.raw["usage"]["cached_tokens"] == 4
 

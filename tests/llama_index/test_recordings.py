@@ -23,46 +23,46 @@ if not EXCHANGES:
 QUESTION = [ChatMessage(role="user", content="Hi")]
 
 
-def recorded(*kinds: str) -> Any:
+def of_kinds(*kinds: str) -> Any:
     """Parametrise a test by the recordings of some kinds."""
-    chosen = [exchange for exchange in EXCHANGES if exchange["kind"] in kinds]
-    return pytest.mark.parametrize("exchange", chosen, ids=[exchange["id"] for exchange in chosen])
+    selected = [exchange for exchange in EXCHANGES if exchange["kind"] in kinds]
+    return pytest.mark.parametrize("exchange", selected, ids=[exchange["id"] for exchange in selected])
 
 
-class Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
+class SlicedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body in pieces that respect no boundary."""
 
     def __init__(self, body: bytes) -> None:
-        self._pieces = [body[start : start + 41] for start in range(0, len(body), 41)]
+        self._slices = [body[start : start + 41] for start in range(0, len(body), 41)]
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._pieces
+        yield from self._slices
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            yield piece
+        for part in self._slices:
+            yield part
 
 
-def body_of(said: dict[str, Any]) -> bytes:
-    if "sse_text" in said:
-        return str(said["sse_text"]).encode()
-    answer = said.get("json", said.get("parsed"))
+def body_of(response: dict[str, Any]) -> bytes:
+    if "sse_text" in response:
+        return str(response["sse_text"]).encode()
+    answer = response.get("json", response.get("parsed"))
     if isinstance(answer, list):
         return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in answer) + b"data: [DONE]\n\n"
     return json.dumps(answer).encode()
 
 
-def streams(said: dict[str, Any]) -> bool:
-    return "sse_text" in said or isinstance(said.get("parsed"), list)
+def streams(response: dict[str, Any]) -> bool:
+    return "sse_text" in response or isinstance(response.get("parsed"), list)
 
 
 def replaying(exchange: dict[str, Any]) -> dict[str, Any]:
     """Clients that are answered by a recording."""
-    said = exchange["response"]
+    response = exchange["response"]
 
     def handle(request: httpx.Request) -> httpx.Response:
-        kind = "text/event-stream" if streams(said) else "application/json"
-        return httpx.Response(said["status"], headers={"content-type": kind}, stream=Pieces(body_of(said)))
+        kind = "text/event-stream" if streams(response) else "application/json"
+        return httpx.Response(response["status"], headers={"content-type": kind}, stream=SlicedBody(body_of(response)))
 
     transport = httpx.MockTransport(handle)
     options: dict[str, Any] = {"api_key": "k", "max_retries": 0}
@@ -77,31 +77,31 @@ def llm_of(exchange: dict[str, Any], **options: Any) -> TogetherLLM:
     return TogetherLLM(body.get("model") or "unknown", **replaying(exchange), **options)
 
 
-def events_of(said: dict[str, Any]) -> list[dict[str, Any]]:
-    return [json.loads(line[6:]) for line in body_of(said).decode().splitlines() if line.startswith("data: {")]
+def events_of(response: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in body_of(response).decode().splitlines() if line.startswith("data: {")]
 
 
 # The independent reading
 
 
 def expected(exchange: dict[str, Any]) -> dict[str, Any]:
-    said = exchange["response"]
-    return expected_of_stream(events_of(said)) if streams(said) else expected_of_answer(json.loads(body_of(said)))
+    response = exchange["response"]
+    return expected_of_stream(events_of(response)) if streams(response) else expected_of_answer(json.loads(body_of(response)))
 
 
 def expected_of_answer(answer: dict[str, Any]) -> dict[str, Any]:
     choice = answer["choices"][0]
     message = choice.get("message") or {"content": choice.get("text")}
     calls = [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or []]
-    thought = message.get("reasoning") or message.get("reasoning_content") or ""
-    found = choice.get("logprobs") or {}
-    logprobs = list(zip(found.get("tokens") or [], found.get("token_logprobs") or [], strict=True))
-    logprobs = logprobs or [(entry["token"], entry["logprob"]) for entry in found.get("content") or []]
-    return told(message.get("content") or "", thought, calls, answer.get("usage"), choice["finish_reason"], logprobs)
+    reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
+    items = choice.get("logprobs") or {}
+    logprobs = list(zip(items.get("tokens") or [], items.get("token_logprobs") or [], strict=True))
+    logprobs = logprobs or [(entry["token"], entry["logprob"]) for entry in items.get("content") or []]
+    return summary(message.get("content") or "", reasoning, calls, answer.get("usage"), choice["finish_reason"], logprobs)
 
 
 def expected_of_stream(events: list[dict[str, Any]]) -> dict[str, Any]:
-    text = thought = ""
+    text = reasoning = ""
     calls: dict[Any, list[str]] = {}
     usage = finish = None
     logprobs: list[tuple[str, float]] = []
@@ -109,36 +109,36 @@ def expected_of_stream(events: list[dict[str, Any]]) -> dict[str, Any]:
         usage = event.get("usage") or usage
         for choice in event["choices"][:1]:
             delta = choice.get("delta") or {}
-            piece = delta.get("content") or ("" if delta else choice.get("text")) or ""
-            text += piece
-            thought += delta.get("reasoning") or delta.get("reasoning_content") or ""
+            part = delta.get("content") or ("" if delta else choice.get("text")) or ""
+            text += part
+            reasoning += delta.get("reasoning") or delta.get("reasoning_content") or ""
             finish = choice.get("finish_reason") or finish
             if isinstance(choice.get("logprobs"), float | int):
-                logprobs.append((piece, choice["logprobs"]))
+                logprobs.append((part, choice["logprobs"]))
             elif choice.get("logprobs"):
                 logprobs += [(entry["token"], entry["logprob"]) for entry in choice["logprobs"].get("content") or []]
             for call in delta.get("tool_calls") or []:
-                kept = calls.setdefault(call.get("index"), ["", "", ""])
-                kept[0] = kept[0] or call.get("id") or ""
-                kept[1] = kept[1] or call["function"].get("name") or ""
-                kept[2] += call["function"].get("arguments") or ""
-    return told(text, thought, [tuple(call) for call in calls.values()], usage, finish, logprobs)
+                parts = calls.setdefault(call.get("index"), ["", "", ""])
+                parts[0] = parts[0] or call.get("id") or ""
+                parts[1] = parts[1] or call["function"].get("name") or ""
+                parts[2] += call["function"].get("arguments") or ""
+    return summary(text, reasoning, [tuple(call) for call in calls.values()], usage, finish, logprobs)
 
 
-def told(text: str, thought: str, calls: Any, usage: Any, finish: Any, logprobs: Any) -> dict[str, Any]:
+def summary(text: str, reasoning: str, calls: Any, usage: Any, finish: Any, logprobs: Any) -> dict[str, Any]:
     if text.lstrip().startswith("<think>"):
         inside, _, text = text.lstrip().removeprefix("<think>").partition("</think>")
-        thought += inside
+        reasoning += inside
         text = text.lstrip()
     named = [(call_id, name, json.loads(arguments or "{}")) for call_id, name, arguments in calls]
     reason = "stop" if finish == "eos" else finish
-    return {"text": text, "thought": thought, "calls": named, "usage": usage, "finish": reason, "logprobs": logprobs}
+    return {"text": text, "thought": reasoning, "calls": named, "usage": usage, "finish": reason, "logprobs": logprobs}
 
 
 # The library's reading
 
 
-def seen(response: ChatResponse, logprobs: Any = None) -> dict[str, Any]:
+def summary_of(response: ChatResponse, logprobs: Any = None) -> dict[str, Any]:
     blocks = response.message.blocks
     tokens = response.logprobs if logprobs is None else logprobs
     return {
@@ -151,28 +151,28 @@ def seen(response: ChatResponse, logprobs: Any = None) -> dict[str, Any]:
     }
 
 
-def seen_in_stream(found: list[ChatResponse]) -> dict[str, Any]:
-    last = found[-1]
-    assert "".join(item.delta or "" for item in found) == (last.message.content or "")
-    told_thought = "".join(item.additional_kwargs.get("thinking_delta") or "" for item in found)
-    result = seen(last, [token for item in found for token in item.logprobs or ()])
-    assert told_thought == result["thought"]
+def summary_of_stream(items: list[ChatResponse]) -> dict[str, Any]:
+    last = items[-1]
+    assert "".join(item.delta or "" for item in items) == (last.message.content or "")
+    streamed_reasoning = "".join(item.additional_kwargs.get("thinking_delta") or "" for item in items)
+    result = summary_of(last, [token for item in items for token in item.logprobs or ()])
+    assert streamed_reasoning == result["thought"]
     return result
 
 
-@recorded("chat")
+@of_kinds("chat")
 async def test_whole_answers(exchange: dict[str, Any]) -> None:
-    assert seen(llm_of(exchange).chat(QUESTION)) == expected(exchange)
-    assert seen(await llm_of(exchange).achat(QUESTION)) == expected(exchange)
+    assert summary_of(llm_of(exchange).chat(QUESTION)) == expected(exchange)
+    assert summary_of(await llm_of(exchange).achat(QUESTION)) == expected(exchange)
 
 
-@recorded("chat_stream")
+@of_kinds("chat_stream")
 async def test_streams(exchange: dict[str, Any]) -> None:
-    assert seen_in_stream(list(llm_of(exchange).stream_chat(QUESTION))) == expected(exchange)
-    assert seen_in_stream([item async for item in await llm_of(exchange).astream_chat(QUESTION)]) == expected(exchange)
+    assert summary_of_stream(list(llm_of(exchange).stream_chat(QUESTION))) == expected(exchange)
+    assert summary_of_stream([item async for item in await llm_of(exchange).astream_chat(QUESTION)]) == expected(exchange)
 
 
-@recorded("chat", "chat_stream")
+@of_kinds("chat", "chat_stream")
 def test_calls_are_what_agents_select(exchange: dict[str, Any]) -> None:
     llm = llm_of(exchange)
     response = list(llm.stream_chat(QUESTION))[-1] if streams(exchange["response"]) else llm.chat(QUESTION)
@@ -182,60 +182,62 @@ def test_calls_are_what_agents_select(exchange: dict[str, Any]) -> None:
     assert again == response.message
 
 
-@recorded("completions", "completions_stream")
+@of_kinds("completions", "completions_stream")
 async def test_completions(exchange: dict[str, Any]) -> None:
     llm = llm_of(exchange, is_chat_model=False)
-    wanted = expected(exchange)
+    expected_values = expected(exchange)
     if streams(exchange["response"]):
-        found = list(llm.stream_complete("Hi"))
-        last = found[-1]
-        assert "".join(item.delta or "" for item in found) == last.text
+        items = list(llm.stream_complete("Hi"))
+        last = items[-1]
+        assert "".join(item.delta or "" for item in items) == last.text
         others = [item async for item in await llm_of(exchange, is_chat_model=False).astream_complete("Hi")]
-        assert [item.text for item in others] == [item.text for item in found]
-        logprobs = [token for item in found for token in item.logprobs or ()]
+        assert [item.text for item in others] == [item.text for item in items]
+        logprobs = [token for item in items for token in item.logprobs or ()]
     else:
         last = llm.complete("Hi")
         logprobs = last.logprobs or []
         assert (await llm_of(exchange, is_chat_model=False).acomplete("Hi")).text == last.text
-    assert (last.text, last.raw.get("usage")) == (wanted["text"], wanted["usage"])
-    assert last.additional_kwargs.get("finish_reason") == wanted["finish"]
-    assert [(token[0].token, token[0].logprob) for token in logprobs] == wanted["logprobs"]
+    assert (last.text, last.raw.get("usage")) == (expected_values["text"], expected_values["usage"])
+    assert last.additional_kwargs.get("finish_reason") == expected_values["finish"]
+    assert [(token[0].token, token[0].logprob) for token in logprobs] == expected_values["logprobs"]
 
 
-@recorded("embeddings")
+@of_kinds("embeddings")
 async def test_embeddings(exchange: dict[str, Any]) -> None:
     from together_adapters.types.embeddings import Embedding
 
     body = exchange["request"]["body"]
     texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
     answer = json.loads(body_of(exchange["response"]))
-    wanted = [Embedding.model_validate(item).embedding for item in sorted(answer["data"], key=lambda item: item["index"])]
+    expected_values = [
+        Embedding.model_validate(item).embedding for item in sorted(answer["data"], key=lambda item: item["index"])
+    ]
     embedding = TogetherEmbedding(body["model"], **replaying(exchange))
-    assert embedding.get_text_embedding_batch(texts) == wanted
-    assert await embedding.aget_text_embedding_batch(texts) == wanted
+    assert embedding.get_text_embedding_batch(texts) == expected_values
+    assert await embedding.aget_text_embedding_batch(texts) == expected_values
 
 
-@recorded("rerank")
+@of_kinds("rerank")
 async def test_rerank(exchange: dict[str, Any]) -> None:
     body = exchange["request"]["body"] or {}
     documents = body.get("documents") or [f"document {number}" for number in range(20)]
     nodes = [NodeWithScore(node=TextNode(text=str(document))) for document in documents]
-    wanted = [(item["index"], item["relevance_score"]) for item in json.loads(body_of(exchange["response"]))["results"]]
+    expected_values = [(item["index"], item["relevance_score"]) for item in json.loads(body_of(exchange["response"]))["results"]]
     rerank = TogetherRerank(body.get("model") or "m", top_n=body.get("top_n"), **replaying(exchange))
-    for found in (
+    for items in (
         rerank.postprocess_nodes(nodes, query_str=body.get("query") or "q"),
         await rerank.apostprocess_nodes(nodes, query_str=body.get("query") or "q"),
     ):
-        places = [next(i for i, node in enumerate(nodes) if node.node is item.node) for item in found]
-        assert [(place, item.score) for place, item in zip(places, found, strict=True)] == wanted
+        indexes = [next(i for i, node in enumerate(nodes) if node.node is item.node) for item in items]
+        assert [(index, item.score) for index, item in zip(indexes, items, strict=True)] == expected_values
 
 
 @pytest.mark.parametrize(
     "exchange", [e for e in EXCHANGES if e["kind"].startswith("error") and "chat" in e["kind"]], ids=lambda e: e["id"]
 )
 async def test_refusals(exchange: dict[str, Any]) -> None:
-    with pytest.raises(TogetherError) as raised:
+    with pytest.raises(TogetherError) as error_info:
         llm_of(exchange).chat(QUESTION)
-    with pytest.raises(type(raised.value)):
+    with pytest.raises(type(error_info.value)):
         await llm_of(exchange).achat(QUESTION)
-    assert raised.value.status_code == exchange["response"]["status"]
+    assert error_info.value.status_code == exchange["response"]["status"]

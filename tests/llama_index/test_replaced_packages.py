@@ -83,9 +83,9 @@ def output(
 @pytest.mark.parametrize("output", ["llm"], indirect=True)
 def test_the_llm(output: str, emulator: Emulator) -> None:
     assert "Paul Graham" in output
-    [sent] = emulator.requests
-    assert (sent.path, sent.headers["authorization"]) == ("/v1/chat/completions", "Bearer your_api_key")
-    assert sent.json == {
+    [request] = emulator.requests
+    assert (request.path, request.headers["authorization"]) == ("/v1/chat/completions", "Bearer your_api_key")
+    assert request.json == {
         "model": "mistralai/Mixtral-8x7B-Instruct-v0.1",
         "messages": [{"role": "user", "content": "Who is Paul Graham?"}],
     }
@@ -93,19 +93,19 @@ def test_the_llm(output: str, emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("output", ["embedding"], indirect=True)
 def test_the_embedding(output: str, emulator: Emulator) -> None:
-    length, beginning = output.splitlines()
-    assert (length, beginning.count(",")) == ("768", 4)
-    [sent] = emulator.requests
-    assert sent.headers["authorization"] == "Bearer ..."
+    length, start = output.splitlines()
+    assert (length, start.count(",")) == ("768", 4)
+    [request] = emulator.requests
+    assert request.headers["authorization"] == "Bearer ..."
 
 
 @pytest.mark.parametrize("output", ["index"], indirect=True)
 def test_an_index_over_both(output: str, emulator: Emulator) -> None:
     assert "Y Combinator in 2005" in output
-    [sent] = [request for request in emulator.requests if request.path == "/v1/completions"]
-    assert sent.json["prompt"].startswith("<s>[INST] ")
-    assert sent.json["prompt"].endswith(" [/INST] </s>\n")
-    assert {name: sent.json[name] for name in ("temperature", "max_tokens", "top_p", "top_k")} == {
+    [request] = [request for request in emulator.requests if request.path == "/v1/completions"]
+    assert request.json["prompt"].startswith("<s>[INST] ")
+    assert request.json["prompt"].endswith(" [/INST] </s>\n")
+    assert {name: request.json[name] for name in ("temperature", "max_tokens", "top_p", "top_k")} == {
         "temperature": 0.8,
         "max_tokens": 256,
         "top_p": 0.7,
@@ -116,8 +116,8 @@ def test_an_index_over_both(output: str, emulator: Emulator) -> None:
 @pytest.mark.parametrize("output", ["options"], indirect=True)
 def test_every_option_of_the_base_class_that_users_set(output: str, emulator: Emulator) -> None:
     assert "Paul Graham" in output
-    [sent] = emulator.requests
-    assert (sent.json["seed"], sent.json["temperature"], sent.headers["x-team"]) == (7, 0.1, "blue")
+    [request] = emulator.requests
+    assert (request.json["seed"], request.json["temperature"], request.headers["x-team"]) == (7, 0.1, "blue")
 
 
 async def test_an_agent_needs_no_further_flag(emulator: Emulator) -> None:

@@ -20,18 +20,18 @@ def wire() -> Any:
 
 
 def nodes_of(count: int, *best: int) -> list[NodeWithScore]:
-    return [NodeWithScore(node=TextNode(text="red apples" if place in best else "pears")) for place in range(count)]
+    return [NodeWithScore(node=TextNode(text="red apples" if index in best else "pears")) for index in range(count)]
 
 
 async def test_many_documents_are_split_and_merged(wire: WireServer) -> None:
     rerank = TogetherRerank(api_key="k", api_base=wire.url, top_n=2)
     nodes = nodes_of(2500, 5, 2400)
-    for found in (
+    for ranking in (
         rerank.postprocess_nodes(nodes, QueryBundle("red apples")),
         await rerank.apostprocess_nodes(nodes, QueryBundle("red apples")),
     ):
-        assert [nodes.index(next(n for n in nodes if n.node is item.node)) for item in found] == [5, 2400]
-        assert [item.score for item in found] == [1.0, 1.0]
+        assert [nodes.index(next(n for n in nodes if n.node is item.node)) for item in ranking] == [5, 2400]
+        assert [item.score for item in ranking] == [1.0, 1.0]
     await rerank.asynchronous_client.aclose()
     assert sorted(len(body["documents"]) for body in wire.bodies) == [452, 452, 1024, 1024, 1024, 1024]
     assert {body["top_n"] for body in wire.bodies} == {2}

@@ -33,39 +33,39 @@ def llm(emulator: Emulator) -> TogetherLLM:
     return TogetherLLM(api_key="k", base_url=emulator.base_url, max_retries=0)
 
 
-def shown(response: Any) -> Any:
+def summary_of(response: Any) -> Any:
     blocks = response.message.blocks
-    thoughts = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
+    reasoning = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
     calls = [(block.tool_name, block.tool_kwargs) for block in blocks if isinstance(block, ToolCallBlock)]
-    return response.message.content, thoughts, calls, response.additional_kwargs["finish_reason"]
+    return response.message.content, reasoning, calls, response.additional_kwargs["finish_reason"]
 
 
 async def both_streams(llm: TogetherLLM, messages: Any, **kwargs: Any) -> list[Any]:
     sync = list(llm.stream_chat(messages, **kwargs))
-    found = [item async for item in await llm.astream_chat(messages, **kwargs)]
-    assert [item.delta for item in sync] == [item.delta for item in found]
+    items = [item async for item in await llm.astream_chat(messages, **kwargs)]
+    assert [item.delta for item in sync] == [item.delta for item in items]
     return sync
 
 
 @pytest.mark.parametrize("usage", ["finish", "separate", "asked", "asked-separate", "none"])
 async def test_usage_wherever_it_is(llm: TogetherLLM, emulator: Emulator, usage: str) -> None:
     with emulator.behave(usage=usage):
-        found = await both_streams(llm, QUESTION)
+        items = await both_streams(llm, QUESTION)
         single = llm.chat(QUESTION)
-    assert shown(found[-1]) == shown(single)
-    assert (found[-1].raw.get("usage") or {}) == ({} if usage == "none" else single.raw["usage"])
-    assert ("total_tokens" in found[-1].additional_kwargs) is (usage != "none")
+    assert summary_of(items[-1]) == summary_of(single)
+    assert (items[-1].raw.get("usage") or {}) == ({} if usage == "none" else single.raw["usage"])
+    assert ("total_tokens" in items[-1].additional_kwargs) is (usage != "none")
 
 
 @pytest.mark.parametrize("style", ["reasoning", "reasoning_content", "tags"])
-@pytest.mark.parametrize("pieces", [1, 3, None])
-async def test_reasoning(llm: TogetherLLM, emulator: Emulator, style: str, pieces: int | None) -> None:
-    with emulator.behave(reasoning=style, pieces=pieces):
-        found = await both_streams(llm, QUESTION)
+@pytest.mark.parametrize("chunk_size", [1, 3, None])
+async def test_reasoning(llm: TogetherLLM, emulator: Emulator, style: str, chunk_size: int | None) -> None:
+    with emulator.behave(reasoning=style, pieces=chunk_size):
+        items = await both_streams(llm, QUESTION)
         single = llm.chat(QUESTION)
-    assert shown(found[-1]) == shown(single)
-    assert shown(single)[1]
-    assert "".join(item.additional_kwargs.get("thinking_delta") or "" for item in found) == shown(single)[1]
+    assert summary_of(items[-1]) == summary_of(single)
+    assert summary_of(single)[1]
+    assert "".join(item.additional_kwargs.get("thinking_delta") or "" for item in items) == summary_of(single)[1]
 
 
 @pytest.mark.parametrize("shape", ["pieces", "whole", "one-chunk", "interleaved", "no-index", "same-index", "repeat-finish"])
@@ -75,18 +75,18 @@ async def test_tool_calls(llm: TogetherLLM, emulator: Emulator, shape: str) -> N
     )
     messages = options.pop("messages")
     with emulator.behave(tool_deltas=shape, null_content=True):
-        found = await both_streams(llm, messages, **options)
+        items = await both_streams(llm, messages, **options)
         single = llm.chat(messages, **options)
-    assert shown(found[-1]) == shown(single)
-    assert shown(single)[2]
+    assert summary_of(items[-1]) == summary_of(single)
+    assert summary_of(single)[2]
 
 
 @pytest.mark.parametrize("shape", ["together", "openai"])
 async def test_logprobs(llm: TogetherLLM, emulator: Emulator, shape: str) -> None:
     with emulator.behave(logprobs=shape):
-        found = await both_streams(llm, QUESTION, logprobs=2)
+        items = await both_streams(llm, QUESTION, logprobs=2)
         single = llm.chat(QUESTION, logprobs=2)
-    assert [token for item in found for token in item.logprobs or ()] == single.logprobs
+    assert [token for item in items for token in item.logprobs or ()] == single.logprobs
     assert single.logprobs
 
 
@@ -121,7 +121,7 @@ def test_unknown_parameters_travel(llm: TogetherLLM, emulator: Emulator) -> None
     llm.additional_kwargs = {"top_k": 3, "brand_new": 1}
     llm.extra_body = {"other": 2}
     llm.chat(QUESTION, brand_newer=4, top_k=9, extra_body={"third": 3})
-    sent = emulator.requests[-1].json
-    assert (sent["top_k"], sent["brand_new"], sent["other"], sent["brand_newer"], sent["third"]) == (9, 1, 2, 4, 3)
+    body = emulator.requests[-1].json
+    assert (body["top_k"], body["brand_new"], body["other"], body["brand_newer"], body["third"]) == (9, 1, 2, 4, 3)
     llm.chat(QUESTION, top_k=None)
     assert "top_k" not in emulator.requests[-1].json

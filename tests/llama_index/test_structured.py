@@ -12,7 +12,7 @@ from llama_index_together_adapters import TogetherLLM
 from llama_index_together_adapters.partial_objects import incomplete
 from pydantic import BaseModel, Field
 
-from tests.llama_index.conformance.wire import Reply, Request, WireServer, call, obey, say, speak, streamed
+from tests.llama_index.conformance.wire import Reply, Request, WireServer, always, call, schema_reply, stream_reply, text_reply
 
 PROMPT = PromptTemplate("Describe {thing}.")
 
@@ -46,17 +46,17 @@ def llm_of(wire: WireServer, **options: Any) -> TogetherLLM:
     ],
 )
 async def test_the_way(wire: WireServer, options: dict[str, Any], way: str) -> None:
-    wire.chat(obey if way != "words" else say('Here: ```json\n{"title": "filled", "count": 1}\n```'))
+    wire.chat(schema_reply if way != "words" else always('Here: ```json\n{"title": "filled", "count": 1}\n```'))
     llm = llm_of(wire, system_prompt="BE BRIEF", **options)
     stream = await llm.astream_structured_predict(Ball, PROMPT, thing="a ball")
-    found = [
+    outputs = [
         llm.structured_predict(Ball, PROMPT, thing="a ball"),
         await llm.astructured_predict(Ball, PROMPT, thing="a ball"),
         list(llm.stream_structured_predict(Ball, PROMPT, thing="a ball"))[-1],
         [item async for item in stream][-1],
     ]
     await llm.asynchronous_client.aclose()
-    assert found == [Ball(title="filled", count=1)] * 4
+    assert outputs == [Ball(title="filled", count=1)] * 4
     for body in wire.bodies:
         assert [name for name in ("response_format", "tools") if name in body] == ([way] if way != "words" else [])
         assert "BE BRIEF" in str(body["messages"])
@@ -67,12 +67,12 @@ async def test_the_way(wire: WireServer, options: dict[str, Any], way: str) -> N
 
 def test_partials_grow(wire: WireServer) -> None:
     text = '{"title": "a long title", "count": 12}'
-    wire.chat(lambda request: streamed([{"content": text[at : at + 5]} for at in range(0, len(text), 5)]))
-    found = list(llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball"))
-    titles = [item.title or "" for item in found]
-    assert len(found) > 3
+    wire.chat(lambda request: stream_reply([{"content": text[at : at + 5]} for at in range(0, len(text), 5)]))
+    outputs = list(llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball"))
+    titles = [item.title or "" for item in outputs]
+    assert len(outputs) > 3
     assert titles == sorted(titles, key=len)
-    assert found[-1] == Ball(title="a long title", count=12)
+    assert outputs[-1] == Ball(title="a long title", count=12)
 
 
 class Colour(BaseModel):
@@ -95,20 +95,20 @@ class Box(BaseModel):
 
 def test_partials_have_the_shape_of_the_model_at_every_depth(wire: WireServer) -> None:
     colours = [{"name": "red", "share": 0.5}, {"name": "blue", "share": 0.25}]
-    whole = {
+    full_value = {
         "label": "large", "colours": colours, "lid": {"name": "green", "share": 1}, "by_name": {"a": {"name": "red", "share": 1}},
         "inner": {"label": "small", "colours": [], "inner": None}, "theSizes": [1, 2],
     }  # fmt: skip
-    text = json.dumps(whole)
-    wire.chat(lambda request: streamed([{"content": text[at : at + 3]} for at in range(0, len(text), 3)]))
-    found = list(llm_of(wire).stream_structured_predict(Box, PROMPT, thing="a box"))
-    assert found[-1] == Box.model_validate(whole)
-    assert any(item.label not in ("small", "large") for item in found)
-    names = [colour.name for item in found for colour in item.colours or ()]
+    text = json.dumps(full_value)
+    wire.chat(lambda request: stream_reply([{"content": text[at : at + 3]} for at in range(0, len(text), 3)]))
+    outputs = list(llm_of(wire).stream_structured_predict(Box, PROMPT, thing="a box"))
+    assert outputs[-1] == Box.model_validate(full_value)
+    assert any(item.label not in ("small", "large") for item in outputs)
+    names = [colour.name for item in outputs for colour in item.colours or ()]
     assert {None, "r", "red", "blue"} <= set(names)
-    assert "gree" in {item.lid.name for item in found if item.lid}
-    assert {item.by_name["a"].name for item in found if item.by_name and item.by_name.get("a")} >= {"red"}
-    assert [1] in [item.sizes for item in found]
+    assert "gree" in {item.lid.name for item in outputs if item.lid}
+    assert {item.by_name["a"].name for item in outputs if item.by_name and item.by_name.get("a")} >= {"red"}
+    assert [1] in [item.sizes for item in outputs]
 
 
 @pytest.mark.parametrize("odd", ['{"colours": "none"}', '{"colours": ["red"]}', '{"by_name": [1]}', '{"lid": 3}'])
@@ -122,32 +122,32 @@ async def test_answers_that_do_not_fit_are_sent_back_if_asked(wire: WireServer, 
     def handler(request: Request) -> Reply:
         count = '"many"' if len(wire.requests) == 1 else "7"
         text = f'{{"title": "a", "count": {count}}}'
-        return speak(request, text) if way == "response_format" else speak(request, "", calls=[call("Ball", text)])
+        return text_reply(request, text) if way == "response_format" else text_reply(request, "", calls=[call("Ball", text)])
 
     wire.chat(handler)
     llm = llm_of(wire, should_use_structured_outputs=way == "response_format", validation_retries=2)
     async with llm.asynchronous_client:
         if flavour == "sync":
-            found = llm.structured_predict(Ball, PROMPT, thing="a ball")
+            outputs = llm.structured_predict(Ball, PROMPT, thing="a ball")
         elif flavour == "async":
-            found = await llm.astructured_predict(Ball, PROMPT, thing="a ball")
+            outputs = await llm.astructured_predict(Ball, PROMPT, thing="a ball")
         elif flavour == "stream":
-            found = list(llm.stream_structured_predict(Ball, PROMPT, thing="a ball"))[-1]
+            outputs = list(llm.stream_structured_predict(Ball, PROMPT, thing="a ball"))[-1]
         else:
-            found = [item async for item in await llm.astream_structured_predict(Ball, PROMPT, thing="a ball")][-1]
-    assert found == Ball(title="a", count=7)
+            outputs = [item async for item in await llm.astream_structured_predict(Ball, PROMPT, thing="a ball")][-1]
+    assert outputs == Ball(title="a", count=7)
     first, second = wire.bodies
-    answer, told = second["messages"][len(first["messages"]) :]
+    answer, correction = second["messages"][len(first["messages"]) :]
     assert "many" in str(answer)
-    assert "count: Input should be a valid integer" in told["content"]
+    assert "count: Input should be a valid integer" in correction["content"]
     if way == "tools":
-        assert (told["role"], told["tool_call_id"]) == ("tool", answer["tool_calls"][0]["id"])
+        assert (correction["role"], correction["tool_call_id"]) == ("tool", answer["tool_calls"][0]["id"])
     else:
-        assert told["role"] == "user"
+        assert correction["role"] == "user"
 
 
 def test_answers_are_sent_back_so_often_and_no_more(wire: WireServer) -> None:
-    wire.chat(say('{"title": "a"}'))
+    wire.chat(always('{"title": "a"}'))
     llm = llm_of(wire, validation_retries=1)
     with pytest.raises(ValueError, match="count"):
         llm.structured_predict(Ball, PROMPT, thing="a ball")
@@ -161,34 +161,34 @@ def test_answers_are_sent_back_so_often_and_no_more(wire: WireServer) -> None:
 
 
 def test_a_stream_that_never_gets_there(wire: WireServer) -> None:
-    wire.chat(lambda request: streamed([{"content": '{"title": "a'}]))
+    wire.chat(lambda request: stream_reply([{"content": '{"title": "a'}]))
     with pytest.raises(ValueError, match="Ball"):
         list(llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball"))
 
 
 def test_closing_early_closes_the_response(wire: WireServer) -> None:
-    pieces = [{"content": '{"title": "'}, *({"content": "x"} for _ in range(400))]
-    wire.chat(lambda request: streamed(pieces, pause=0.01))
+    deltas = [{"content": '{"title": "'}, *({"content": "x"} for _ in range(400))]
+    wire.chat(lambda request: stream_reply(deltas, pause=0.01))
     stream = llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball")
     next(stream)
     stream.close()
-    assert wire.wait_for_hang_up()
+    assert wire.wait_for_disconnect()
 
 
 def test_braces_in_messages_are_left_alone(wire: WireServer) -> None:
-    wire.chat(obey)
+    wire.chat(schema_reply)
     prompt = ChatPromptTemplate.from_messages([("user", "Take {thing}.")])
     llm_of(wire).structured_predict(Ball, prompt, thing='{"a": 1}')
     assert wire.bodies[0]["messages"][-1]["content"] == 'Take {"a": 1}.'
 
 
 def test_parameters_of_the_call(wire: WireServer) -> None:
-    wire.chat(obey)
+    wire.chat(schema_reply)
     llm_of(wire).structured_predict(Ball, PROMPT, llm_kwargs={"temperature": 0.5}, thing="a ball")
     assert wire.bodies[0]["temperature"] == 0.5
 
 
 def test_the_caller_keeps_its_prompt(wire: WireServer) -> None:
-    wire.chat(obey)
+    wire.chat(schema_reply)
     llm_of(wire, pydantic_program_mode=PydanticProgramMode.FUNCTION).structured_predict(Ball, PROMPT, thing="a ball")
     assert PROMPT.output_parser is None

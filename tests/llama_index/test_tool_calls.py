@@ -32,14 +32,14 @@ def read(calls: StreamedToolCalls) -> list[tuple[str, Any]]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(ARGUMENTS, min_size=1, max_size=3), st.integers(1, 7), st.booleans())
-def test_any_cut_in_turn_or_interleaved(wanted: list[dict[str, Any]], size: int, interleaved: bool) -> None:
+def test_any_cut_in_turn_or_interleaved(expected: list[dict[str, Any]], size: int, alternate: bool) -> None:
     series = []
-    for number, arguments in enumerate(wanted):
+    for number, arguments in enumerate(expected):
         text = json.dumps(arguments)
         parts = [text[start : start + size] for start in range(0, len(text), size)]
         series.append([head(number, f"f{number}"), *({"index": number, "function": {"arguments": part}} for part in parts)])
     calls = StreamedToolCalls()
-    if interleaved:
+    if alternate:
         for step in range(max(map(len, series))):
             for deltas in series:
                 calls.add(deltas[step : step + 1])
@@ -48,7 +48,7 @@ def test_any_cut_in_turn_or_interleaved(wanted: list[dict[str, Any]], size: int,
         for deltas in series:
             for delta in deltas:
                 calls.add([delta])
-    assert read(calls) == [(f"f{number}", arguments) for number, arguments in enumerate(wanted)]
+    assert read(calls) == [(f"f{number}", arguments) for number, arguments in enumerate(expected)]
 
 
 @pytest.mark.parametrize("same_name", [True, False])
@@ -56,16 +56,16 @@ def test_without_ids_and_indices(same_name: bool) -> None:
     calls = StreamedToolCalls()
     for name, text in (("f", '{"a": 1}'), ("f" if same_name else "g", '{"b": 2}')):
         calls.add([{"function": {"name": name, "arguments": ""}}])
-        for place in range(0, len(text), 3):
-            calls.add([{"function": {"arguments": text[place : place + 3]}}])
+        for start in range(0, len(text), 3):
+            calls.add([{"function": {"arguments": text[start : start + 3]}}])
     assert [kwargs for _, kwargs in read(calls)] == [{"a": 1}, {"b": 2}]
     assert len({call.block.tool_call_id for call in calls.calls}) == 2
 
 
 def test_id_and_name_in_every_piece() -> None:
     calls = StreamedToolCalls()
-    for piece in ('{"a"', ": 1", "}"):
-        calls.add([{"index": 0, "id": "c", "function": {"name": "f", "arguments": piece}}])
+    for part in ('{"a"', ": 1", "}"):
+        calls.add([{"index": 0, "id": "c", "function": {"name": "f", "arguments": part}}])
     assert read(calls) == [("f", {"a": 1})]
 
 
@@ -86,4 +86,4 @@ def test_arguments_as_an_object_and_encoded_twice() -> None:
 def test_calls_of_an_older_message() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]})
-    assert [(found.tool_id, found.tool_kwargs) for found in tool_selections(message)] == [("c", {"a": 1})]
+    assert [(selection.tool_id, selection.tool_kwargs) for selection in tool_selections(message)] == [("c", {"a": 1})]

@@ -1,17 +1,18 @@
-"""Checks that any LlamaIndex provider can run on its own classes, in pytest: 119 numbered behaviours, and some beyond them.
+"""A pytest kit for any LlamaIndex provider: 119 numbered behaviours of an LLM, an embedding model and a reranker, and some more.
 
-LlamaIndex has no standard suite for its integrations. This one asks of an LLM, an embedding model and a reranker what
-agents, query engines, pipelines and observers need of them, over a small server that speaks the OpenAI-compatible wire and
-misbehaves in the ways that real servers do. It needs pytest, llama-index-core and a free port on the loopback.
+LlamaIndex has no standard suite for its integrations. The kit checks what agents, query engines, pipelines and observers need,
+against a local server that speaks the OpenAI-compatible API and misbehaves as real servers do. It needs pytest and
+llama-index-core, and no part of together-adapters. It is not in the wheel. Clone the repository of together-adapters and put the
+parent of this folder on the path:
 
-    pip install "together-adapters[llama-index]" pytest
+    PYTHONPATH=together-adapters/tests/llama_index pytest test_conformance.py
 
-A provider's test module says what is tested, and imports the checks. For llama-index-llms-openai-like:
+The test module defines the provider under test and imports the checks. For llama-index-llms-openai-like:
 
     import pytest
+    from conformance import Provider
+    from conformance.checks import *
     from llama_index.llms.openai_like import OpenAILike
-    from tests.llama_index.conformance import Provider
-    from tests.llama_index.conformance.checks import *
 
     def make(**options):
         flags = {"is_chat_model": True, "is_function_calling_model": True, "context_window": 131_072}
@@ -21,22 +22,27 @@ A provider's test module says what is tested, and imports the checks. For llama-
     def provider():
         return Provider(llm=make)
 
-`pytest test_conformance.py` takes a minute or two. A class that needs no flags is given as it is: `Provider(llm=MyLLM,
-embedding=MyEmbedding, rerank=MyRerank, key_variable="MY_API_KEY")`; checks of what is None are skipped. `Provider` lists
-which options the factories get and what else can be told: further request parameters, how to ask for a JSON schema, which
-exception means that a prompt is too long. A class that looks its context window up by name needs a `model` it knows,
-and `context_window` to compare with.
+It runs for a minute or two. A class that needs no flags is passed directly: `Provider(llm=MyLLM, embedding=MyEmbedding,
+rerank=MyRerank, key_variable="MY_API_KEY")`; checks of classes that are None are skipped. `Provider` documents the options that the
+factories receive and its further fields: request parameters, how to request a JSON schema, the exception for prompts that are too
+long. A class that looks up its context window by name needs a `model` that it knows, and the `context_window` to expect.
 
-What a provider is known to fail is listed, so that the rest can guard a build: `lacks=frozenset({"R04", "T06"})`. Each check
-has its id in its name (`-k t06`), and says in its docstring what it asks for: L construction, C chat, R reasoning, T tools
-and agents, S structured output, E resilience, I instrumentation, B embeddings, K reranking, G retrieval-augmented
-generation, X beyond the numbered suite. Fixtures to override where a factory is not enough: `llm_factory`,
-`embedding_factory`, `rerank_factory`; the server is `wire`, and can be scripted in checks of your own.
+Known failures are listed, so that the other checks can guard a build: `lacks=frozenset({"R04", "T06"})`. Each check has its id in
+its name (`-k t06`) and describes the behaviour in its docstring: L construction, C chat, R reasoning, T tools and agents,
+S structured output, E resilience, I instrumentation, B embeddings, K reranking, G retrieval-augmented generation, X further
+behaviours. Override the fixtures `llm_factory`, `embedding_factory` and `rerank_factory` where a factory is not enough; checks of
+your own can script the server, `wire`.
 """
 
 from __future__ import annotations
 
-from tests.llama_index.conformance.provider import Provider
-from tests.llama_index.conformance.wire import WireServer
+from pkgutil import iter_modules
+
+import pytest
+
+pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
+
+from .provider import Provider  # noqa: E402  # after its assertions are registered for rewriting
+from .wire import WireServer  # noqa: E402
 
 __all__ = ["Provider", "WireServer"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.llama_index.conformance.provider import Provider, run, total_tokens, user
-from tests.llama_index.conformance.tools import ADD, calls_of
-from tests.llama_index.conformance.wire import (
+from .provider import Provider, run, total_tokens, user
+from .tools import ADD, calls_of
+from .wire import (
     USAGE,
     Delta,
     Reply,
@@ -22,8 +22,8 @@ from tests.llama_index.conformance.wire import (
     chunk,
     error,
     fragments,
-    streamed,
-    whole,
+    message_reply,
+    stream_reply,
 )
 
 TEXT = "Grüße, 世界 🌍!"
@@ -34,23 +34,23 @@ class BeyondChecks:
 
     def test_x01_cancelled_task(self, llm: Any, wire: WireServer) -> None:
         """A cancelled call frees its connection, and the next one answers."""
-        wire.script(streamed([{"content": "word "} for _ in range(400)], pause=0.01))
+        wire.script(stream_reply([{"content": "word "} for _ in range(400)], pause=0.01))
 
-        async def consume(begun: asyncio.Event) -> None:
+        async def consume(started: asyncio.Event) -> None:
             async for _ in await llm.astream_chat(user()):
-                begun.set()
+                started.set()
 
         async def scenario() -> Any:
-            begun = asyncio.Event()
-            task = asyncio.create_task(consume(begun))
-            await begun.wait()
+            started = asyncio.Event()
+            task = asyncio.create_task(consume(started))
+            await started.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             return await llm.achat(user())
 
         assert run(scenario()).message.content
-        assert wire.wait_for_hang_up()
+        assert wire.wait_for_disconnect()
 
     def test_x02_two_loops(self, llm: Any) -> None:
         """One LLM serves several event loops in turn."""
@@ -58,14 +58,14 @@ class BeyondChecks:
 
     def test_x03_threads(self, llm: Any) -> None:
         """One LLM serves many threads, each with a loop of its own."""
-        found: list[Any] = []
-        threads = [threading.Thread(target=lambda: found.append(run(llm.achat(user())))) for _ in range(6)]
-        threads += [threading.Thread(target=lambda: found.append(llm.chat(user()))) for _ in range(6)]
+        responses: list[Any] = []
+        threads = [threading.Thread(target=lambda: responses.append(run(llm.achat(user())))) for _ in range(6)]
+        threads += [threading.Thread(target=lambda: responses.append(llm.chat(user()))) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(found) == 12
+        assert len(responses) == 12
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -124,7 +124,7 @@ class BeyondChecks:
 
     def test_x10_several_answers(self, llm: Any, wire: WireServer) -> None:
         """With `n=2` both answers can be read; a stream refuses before anything is sent."""
-        reply = whole({"content": "one"})
+        reply = message_reply({"content": "one"})
         reply.json["choices"].append({**reply.json["choices"][0], "index": 1, "message": {"content": "two"}})
         wire.script(reply)
         response = llm.chat(user(), n=2)
@@ -144,7 +144,7 @@ class BeyondChecks:
 
         def seconds(size: int) -> float:
             arguments = json.dumps({"items": list(range(size // 6)), "text": "x" * (size // 4)})
-            wire.script(streamed(fragments(call("add", arguments), 8), finish="tool_calls"))
+            wire.script(stream_reply(fragments(call("add", arguments), 8), finish="tool_calls"))
             began = time.process_time()
             last = [calls_of(llm, item) for item in llm.stream_chat_with_tools([ADD], "Add")][-1]
             assert last[0][1] == json.loads(arguments)
@@ -160,7 +160,7 @@ class BeyondChecks:
         first, second = fragments(call("add", '{"a": 1, "b": 2}')), fragments(call("add", '{"a": 3, "b": 4}', 1))
         deltas: list[Delta] = [*first, *second]
         reasons = {len(first) - 1: "tool_calls", len(deltas) - 1: "tool_calls"}
-        events = [chunk(delta, finish=reasons.get(place)) for place, delta in enumerate(deltas)]
+        events = [chunk(delta, finish=reasons.get(position)) for position, delta in enumerate(deltas)]
         wire.script(Reply(events=[*events, chunk({}, finish="tool_calls", usage=USAGE)]))
         last = list(llm.stream_chat_with_tools([ADD], "Add", allow_parallel_tool_calls=True))[-1]
         assert calls_of(llm, last) == [("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]

@@ -19,8 +19,8 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.tools import FunctionTool
 
-from tests.llama_index.conformance.provider import Factory, Provider, gathered, run, total_tokens, user
-from tests.llama_index.conformance.wire import USAGE, Reply, WireServer, chunk, say, speak, streamed, whole
+from .provider import Factory, Provider, collect, run, total_tokens, user
+from .wire import USAGE, Reply, WireServer, always, chunk, message_reply, stream_reply, text_reply
 
 TEXT = "Hello world from the wire"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
@@ -43,25 +43,25 @@ class ChatChecks:
 
     def test_c02_deltas_join_to_the_content(self, llm: Any) -> None:
         """The deltas join to the last, cumulative content; the last item has the usage."""
-        found = list(llm.stream_chat(user()))
-        assert "".join(item.delta or "" for item in found) == found[-1].message.content == TEXT
-        assert total_tokens(found[-1]) == USAGE["total_tokens"]
-        contents = [item.message.content or "" for item in found]
+        items = list(llm.stream_chat(user()))
+        assert "".join(item.delta or "" for item in items) == items[-1].message.content == TEXT
+        assert total_tokens(items[-1]) == USAGE["total_tokens"]
+        contents = [item.message.content or "" for item in items]
         assert all(later.startswith(earlier) for earlier, later in pairwise(contents))
 
     def test_c03_async_agrees(self, llm: Any) -> None:
         """`achat` and `astream_chat` answer as their twins do."""
 
         async def scenario() -> tuple[Any, list[Any]]:
-            return await llm.achat(user()), await gathered(llm.astream_chat(user()))
+            return await llm.achat(user()), await collect(llm.astream_chat(user()))
 
-        answer, found = run(scenario())
+        answer, items = run(scenario())
         assert answer.message == llm.chat(user()).message
-        assert [(item.delta, item.message) for item in found] == [(i.delta, i.message) for i in llm.stream_chat(user())]
+        assert [(item.delta, item.message) for item in items] == [(i.delta, i.message) for i in llm.stream_chat(user())]
 
     def test_c04_async_is_concurrent(self, llm: Any, wire: WireServer) -> None:
         """Eight calls that take 0.3 s each take less than 1.5 s together."""
-        wire.chat(lambda request: Reply(json=whole({"content": TEXT}).json, delay=0.3))
+        wire.chat(lambda request: Reply(json=message_reply({"content": TEXT}).json, delay=0.3))
 
         async def scenario() -> None:
             import asyncio
@@ -76,18 +76,18 @@ class ChatChecks:
         """A chat model completes prompts, in all four ways."""
 
         async def scenario() -> tuple[str, str]:
-            return (await llm.acomplete("Hi")).text, (await gathered(llm.astream_complete("Hi")))[-1].text
+            return (await llm.acomplete("Hi")).text, (await collect(llm.astream_complete("Hi")))[-1].text
 
         streamed_text = list(llm.stream_complete("Hi"))[-1].text
         assert {llm.complete("Hi").text, streamed_text, *run(scenario())} == {TEXT}
 
     def test_c06_parameters_of_the_provider(self, llm: Any, wire: WireServer, provider: Provider) -> None:
         """The provider's own parameters reach the wire when given per call."""
-        given = {"seed": 7, "stop": ["END"], **provider.parameters}
-        llm.chat(user(), **given)
-        list(llm.stream_chat(user(), **given))
+        params = {"seed": 7, "stop": ["END"], **provider.parameters}
+        llm.chat(user(), **params)
+        list(llm.stream_chat(user(), **params))
         for body in wire.bodies:
-            assert {name: body.get(name) for name in given} == given
+            assert {name: body.get(name) for name in params} == params
 
     def test_c07_the_call_wins(self, llm_factory: Factory, wire: WireServer) -> None:
         """Parameters of a call win over those of the constructor."""
@@ -125,8 +125,8 @@ class ChatChecks:
         message = ChatMessage(role="user", blocks=[TextBlock(text="alpha"), TextBlock(text="beta")])
         llm.chat([message])
         content = wire.bodies[0]["messages"][0]["content"]
-        sent = content if isinstance(content, str) else "\n".join(part["text"] for part in content)
-        assert sent == message.content
+        text = content if isinstance(content, str) else "\n".join(part["text"] for part in content)
+        assert text == message.content
 
     def test_c13_inputs_stay_as_they_are(self, llm: Any) -> None:
         """Neither the history nor its messages are changed."""
@@ -137,45 +137,45 @@ class ChatChecks:
 
     def test_c14_logprobs(self, llm_factory: Factory, wire: WireServer) -> None:
         """Log-probabilities of the chosen tokens are mapped, alternatives or not."""
-        wire.script(whole({"content": "Hi."}, logprobs={"tokens": ["Hi", "."], "token_logprobs": [-0.1, -0.2]}))
-        self._see_logprobs(llm_factory(logprobs=True).chat(user()).logprobs)
+        wire.script(message_reply({"content": "Hi."}, logprobs={"tokens": ["Hi", "."], "token_logprobs": [-0.1, -0.2]}))
+        self._check_logprobs(llm_factory(logprobs=True).chat(user()).logprobs)
 
     def test_c15_streamed_logprobs(self, llm_factory: Factory, wire: WireServer) -> None:
         """So are those of a stream."""
         content = [{"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}]
         events = [chunk({"content": "Hi"}, logprobs={"content": content}), chunk({"content": "."}, logprobs=-0.2)]
         wire.script(Reply(events=[*events, chunk({"content": ""}, finish="stop", usage=USAGE)]))
-        found = list(llm_factory(logprobs=True).stream_chat(user()))
-        self._see_logprobs([token for item in found for token in item.logprobs or ()])
+        items = list(llm_factory(logprobs=True).stream_chat(user()))
+        self._check_logprobs([token for item in items for token in item.logprobs or ()])
 
-    def _see_logprobs(self, found: Any) -> None:
-        assert [(token[0].token, token[0].logprob) for token in found] == [("Hi", -0.1), (".", -0.2)]
+    def _check_logprobs(self, items: Any) -> None:
+        assert [(token[0].token, token[0].logprob) for token in items] == [("Hi", -0.1), (".", -0.2)]
 
     def test_c16_plain_completions(self, llm_factory: Factory, wire: WireServer) -> None:
         """A model that does not chat gets the bare prompt, whole and streamed."""
-        plain = llm_factory(is_chat_model=False)
-        assert plain.complete("Tell").text == list(plain.stream_complete("Tell"))[-1].text == " once upon a time"
+        base_model = llm_factory(is_chat_model=False)
+        assert base_model.complete("Tell").text == list(base_model.stream_complete("Tell"))[-1].text == " once upon a time"
         assert {request.path for request in wire.requests} == {"/v1/completions"}
         assert [body["prompt"] for body in wire.bodies] == ["Tell", "Tell"]
 
     def test_c17_finish_reason(self, llm: Any, wire: WireServer) -> None:
         """The finish reason can be read."""
-        wire.script(whole({"content": "cut"}, finish="length"))
+        wire.script(message_reply({"content": "cut"}, finish="length"))
         response = llm.chat(user())
         raw = dict(response.raw)["choices"][0]
-        seen = raw["finish_reason"] if isinstance(raw, dict) else raw.finish_reason
-        assert "length" in (response.additional_kwargs.get("finish_reason"), seen)
+        raw_reason = raw["finish_reason"] if isinstance(raw, dict) else raw.finish_reason
+        assert "length" in (response.additional_kwargs.get("finish_reason"), raw_reason)
 
     @pytest.mark.parametrize("flavour", ["sync", "async"])
     def test_c18_closing_early(self, llm: Any, wire: WireServer, flavour: str) -> None:
         """Closing a stream early closes the HTTP response, even when observers keep the exception."""
-        wire.script(streamed([{"content": f"{number} "} for number in range(400)], pause=0.01))
+        wire.script(stream_reply([{"content": f"{number} "} for number in range(400)], pause=0.01))
 
         async def scenario() -> None:
             stream = await llm.astream_chat(user())
             await anext(stream)
             await stream.aclose()
-            assert wire.wait_for_hang_up()
+            assert wire.wait_for_disconnect()
 
         if flavour == "async":
             run(scenario())
@@ -183,11 +183,11 @@ class ChatChecks:
             stream = llm.stream_chat(user())
             next(stream)
             stream.close()
-            assert wire.wait_for_hang_up()
+            assert wire.wait_for_disconnect()
 
     def test_c19_ends_with_the_whole_text(self, llm: Any, wire: WireServer) -> None:
         """The last item still holds the whole text, and the role is never glued."""
-        wire.chat(lambda request: speak(request, TEXT) if not request.streams else say(TEXT)(request))
-        found = list(llm.stream_chat(user()))
-        assert found[-1].message.content == TEXT
-        assert {item.message.role for item in found} == {MessageRole.ASSISTANT}
+        wire.chat(lambda request: text_reply(request, TEXT) if not request.streams else always(TEXT)(request))
+        items = list(llm.stream_chat(user()))
+        assert items[-1].message.content == TEXT
+        assert {item.message.role for item in items} == {MessageRole.ASSISTANT}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.llama_index.conformance.agents import AgentChecks as TestAgents
-from tests.llama_index.conformance.beyond import BeyondChecks as TestBeyond
-from tests.llama_index.conformance.chat import ChatChecks as TestChat
-from tests.llama_index.conformance.construction import ConstructionChecks as TestConstruction
-from tests.llama_index.conformance.embedding import EmbeddingChecks as TestEmbedding
-from tests.llama_index.conformance.instrumentation import InstrumentationChecks as TestInstrumentation
-from tests.llama_index.conformance.provider import (
-    _skip_what_is_known_to_fail,
+from .agents import AgentChecks as TestAgents
+from .beyond import BeyondChecks as TestBeyond
+from .chat import ChatChecks as TestChat
+from .construction import ConstructionChecks as TestConstruction
+from .embedding import EmbeddingChecks as TestEmbedding
+from .instrumentation import InstrumentationChecks as TestInstrumentation
+from .provider import (
+    _skip_known_failures,
     _wire_server,
     embedding_factory,
     events,
@@ -19,14 +19,14 @@ from tests.llama_index.conformance.provider import (
     rerank_factory,
     wire,
 )
-from tests.llama_index.conformance.rag import RagChecks as TestRag
-from tests.llama_index.conformance.rag import index
-from tests.llama_index.conformance.reasoning import ReasoningChecks as TestReasoning
-from tests.llama_index.conformance.rerank import RerankChecks as TestRerank
-from tests.llama_index.conformance.resilience import ResilienceChecks as TestResilience
-from tests.llama_index.conformance.structured import StructuredChecks as TestStructured
-from tests.llama_index.conformance.tools import PromptedToolChecks as TestPromptedTools
-from tests.llama_index.conformance.tools import ToolChecks as TestTools
+from .rag import RagChecks as TestRag
+from .rag import index
+from .reasoning import ReasoningChecks as TestReasoning
+from .rerank import RerankChecks as TestRerank
+from .resilience import ResilienceChecks as TestResilience
+from .structured import StructuredChecks as TestStructured
+from .tools import PromptedToolChecks as TestPromptedTools
+from .tools import ToolChecks as TestTools
 
 __all__ = [
     "TestAgents",
@@ -42,7 +42,7 @@ __all__ = [
     "TestResilience",
     "TestStructured",
     "TestTools",
-    "_skip_what_is_known_to_fail",
+    "_skip_known_failures",
     "_wire_server",
     "embedding_factory",
     "events",

@@ -10,8 +10,8 @@ import pytest
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
-from tests.llama_index.conformance.provider import FOREIGN_KEY, KEY, Factory, Provider, user
-from tests.llama_index.conformance.wire import WireServer
+from .provider import FOREIGN_KEY, KEY, Factory, Provider, user
+from .wire import WireServer
 
 
 class ConstructionChecks:
@@ -33,10 +33,10 @@ class ConstructionChecks:
 
     def test_l04_no_key_in_any_form(self, llm: Any) -> None:
         """No dump, repr or payload shows the key."""
-        shown = [repr(llm), str(llm), repr(llm.to_dict()), llm.to_json(), repr(llm.model_dump())]
+        outputs = [repr(llm), str(llm), repr(llm.to_dict()), llm.to_json(), repr(llm.model_dump())]
         if hasattr(llm, "to_payload"):
-            shown.append(repr(llm.to_payload()))
-        assert not [form for form in shown if KEY in form]
+            outputs.append(repr(llm.to_payload()))
+        assert not [form for form in outputs if KEY in form]
 
     def test_l05_never_another_vendors_key(self, provider: Provider, wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a key of its own it fails, names the variable, and sends nothing."""

@@ -10,20 +10,20 @@ import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.storage.kvstore import SimpleKVStore
 
-from tests.llama_index.conformance.provider import KEY, Events, Factory, Provider, run, texts_of
-from tests.llama_index.conformance.wire import Reply, Request, WireServer, error, vector
+from .provider import KEY, Events, Factory, Provider, run, texts_of
+from .wire import Reply, Request, WireServer, error, vector
 
 TEXTS = [f"text number {number}" for number in range(25)]
 
 
-def _shuffled(request: Request) -> Reply:
+def _shuffle(request: Request) -> Reply:
     data = [{"object": "embedding", "index": i, "embedding": vector(text)} for i, text in enumerate(request.json["input"])]
     return Reply(json={"object": "list", "data": data[::-1], "model": "m", "usage": None})
 
 
-def near(found: Any, expected: Any) -> bool:
+def near(vectors: Any, expected: Any) -> bool:
     """Return whether two embeddings agree."""
-    return len(found) == len(expected) and all(abs(a - b) < 1e-5 for a, b in zip(found, expected, strict=True))
+    return len(vectors) == len(expected) and all(abs(a - b) < 1e-5 for a, b in zip(vectors, expected, strict=True))
 
 
 class EmbeddingChecks:
@@ -36,34 +36,34 @@ class EmbeddingChecks:
         async def scenario() -> list[Any]:
             return [await embedding.aget_text_embedding("abc"), await embedding.aget_query_embedding("abc")]
 
-        found = [embedding.get_text_embedding("abc"), embedding.get_query_embedding("abc"), *run(scenario())]
-        assert all(near(one, vector("abc")) for one in found)
+        vectors = [embedding.get_text_embedding("abc"), embedding.get_query_embedding("abc"), *run(scenario())]
+        assert all(near(one, vector("abc")) for one in vectors)
 
     def test_b02_batches(self, embedding_factory: Factory, wire: WireServer) -> None:
         """25 texts in batches of 10 are three requests."""
-        found = embedding_factory(embed_batch_size=10).get_text_embedding_batch(TEXTS)
+        vectors = embedding_factory(embed_batch_size=10).get_text_embedding_batch(TEXTS)
         assert wire.count("/embeddings") == 3
-        assert all(near(one, vector(text)) for one, text in zip(found, TEXTS, strict=True))
+        assert all(near(one, vector(text)) for one, text in zip(vectors, TEXTS, strict=True))
 
     def test_b03_batches_async(self, embedding_factory: Factory, wire: WireServer) -> None:
         """So they are when asynchronous."""
         embedding = embedding_factory(embed_batch_size=10)
-        found = run(embedding.aget_text_embedding_batch(TEXTS))
+        vectors = run(embedding.aget_text_embedding_batch(TEXTS))
         assert wire.count("/embeddings") == 3
-        assert all(near(one, vector(text)) for one, text in zip(found, TEXTS, strict=True))
+        assert all(near(one, vector(text)) for one, text in zip(vectors, TEXTS, strict=True))
 
     def test_b04_order(self, embedding_factory: Factory, wire: WireServer) -> None:
         """An answer in another order is put right by its index."""
-        wire.handlers["/embeddings"] = _shuffled
-        found = embedding_factory(embed_batch_size=10).get_text_embedding_batch(TEXTS)
-        assert all(near(one, vector(text)) for one, text in zip(found, TEXTS, strict=True))
+        wire.handlers["/embeddings"] = _shuffle
+        vectors = embedding_factory(embed_batch_size=10).get_text_embedding_batch(TEXTS)
+        assert all(near(one, vector(text)) for one, text in zip(vectors, TEXTS, strict=True))
 
     def test_b05_workers(self, embedding_factory: Factory, wire: WireServer) -> None:
         """`num_workers=2` allows two requests at a time."""
         self._slow(wire)
         embedding = embedding_factory(embed_batch_size=5, num_workers=2)
         run(embedding.aget_text_embedding_batch(TEXTS))
-        assert wire.most_in_flight <= 2
+        assert wire.max_in_flight <= 2
         assert wire.count("/embeddings") == 5
 
     def test_b06_bounded(self, embedding_factory: Factory, wire: WireServer) -> None:
@@ -71,7 +71,7 @@ class EmbeddingChecks:
         self._slow(wire)
         embedding = embedding_factory(embed_batch_size=10)
         run(embedding.aget_text_embedding_batch(TEXTS))
-        assert wire.most_in_flight <= 4
+        assert wire.max_in_flight <= 4
 
     def _slow(self, wire: WireServer) -> None:
         answer = wire.handlers["/embeddings"]
@@ -82,8 +82,8 @@ class EmbeddingChecks:
         embedding = embedding_factory(query_instruction="Q: ", text_instruction="T: ")
         embedding.get_query_embedding("abc")
         embedding.get_text_embedding("abc")
-        sent = [body["input"] if isinstance(body["input"], str) else body["input"][0] for body in wire.bodies]
-        assert sent == ["Q: abc", "T: abc"]
+        inputs = [body["input"] if isinstance(body["input"], str) else body["input"][0] for body in wire.bodies]
+        assert inputs == ["Q: abc", "T: abc"]
 
     def test_b08_cache(self, embedding_factory: Factory, wire: WireServer) -> None:
         """What the cache holds is not asked again."""
@@ -111,10 +111,10 @@ class EmbeddingChecks:
     def test_b11_no_key_in_any_form(self, embedding_factory: Factory) -> None:
         """No dump, repr or payload shows the key."""
         embedding = embedding_factory()
-        shown = [repr(embedding), str(embedding), repr(embedding.to_dict()), embedding.to_json()]
+        outputs = [repr(embedding), str(embedding), repr(embedding.to_dict()), embedding.to_json()]
         if hasattr(embedding, "to_payload"):
-            shown.append(repr(embedding.to_payload()))
-        assert not [form for form in shown if KEY in form]
+            outputs.append(repr(embedding.to_payload()))
+        assert not [form for form in outputs if KEY in form]
 
     def test_b12_dimensions(self, embedding_factory: Factory, wire: WireServer) -> None:
         """`dimensions` is sent when set, and only then."""
@@ -150,7 +150,7 @@ class EmbeddingChecks:
         else:
             embedding.get_text_embedding_batch(TEXTS)
         assert (events.count("EmbeddingStartEvent"), events.count("EmbeddingEndEvent")) == (3, 3)
-        assert not [event for event in events.seen if KEY in texts_of(event)]
+        assert not [event for event in events.events if KEY in texts_of(event)]
 
     def test_b17_missing_key(self, provider: Provider, wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a key it fails, names the variable, and sends nothing."""
@@ -193,7 +193,7 @@ class EmbeddingChecks:
         """A rate limiter is asked for each request, also asynchronously and with a cache."""
         if "rate_limiter" not in BaseEmbedding.model_fields:
             pytest.skip("this LlamaIndex has no rate limiters")
-        from tests.llama_index.conformance.instrumentation import CountingLimiter
+        from .instrumentation import CountingLimiter
 
         limiter = CountingLimiter()
         embedding = embedding_factory(embeddings_cache=SimpleKVStore(), rate_limiter=limiter, embed_batch_size=10)

@@ -8,8 +8,8 @@ import pytest
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms.llm import LLM
 
-from tests.llama_index.conformance.provider import KEY, Events, Factory, gathered, run, texts_of, user
-from tests.llama_index.conformance.wire import USAGE, WireServer, error
+from .provider import KEY, Events, Factory, collect, run, texts_of, user
+from .wire import USAGE, WireServer, error
 
 
 class CountingLimiter:
@@ -34,12 +34,12 @@ class InstrumentationChecks:
         """One start and one end per chat; a stream tells its progress as well."""
         llm.chat(user())
         assert (events.count("LLMChatStartEvent"), events.count("LLMChatEndEvent")) == (1, 1)
-        events.seen.clear()
-        found = list(llm.stream_chat(user()))
+        events.events.clear()
+        items = list(llm.stream_chat(user()))
         assert (events.count("LLMChatStartEvent"), events.count("LLMChatEndEvent")) == (1, 1)
-        assert events.count("LLMChatInProgressEvent") == len(found)
-        events.seen.clear()
-        run(gathered(llm.astream_chat(user())))
+        assert events.count("LLMChatInProgressEvent") == len(items)
+        events.events.clear()
+        run(collect(llm.astream_chat(user())))
         assert (events.count("LLMChatStartEvent"), events.count("LLMChatEndEvent")) == (1, 1)
 
     def test_i02_completions_and_failures(self, llm_factory: Factory, wire: WireServer, events: Events) -> None:
@@ -75,8 +75,8 @@ class InstrumentationChecks:
         """No event shows the key."""
         llm.chat(user())
         list(llm.stream_complete("Hi"))
-        assert events.seen
-        assert not [event for event in events.seen if KEY in texts_of(event)]
+        assert events.events
+        assert not [event for event in events.events if KEY in texts_of(event)]
 
     def test_i05_rate_limiter(self, llm_factory: Factory) -> None:
         """A rate limiter is asked once per call."""

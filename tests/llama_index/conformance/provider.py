@@ -12,7 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation import get_dispatcher
 
-from tests.llama_index.conformance.wire import WireServer
+from .wire import WireServer
 
 T = TypeVar("T")
 KEY = "sk-conformance-5d41402abc4b2a76b9719d911017c592"
@@ -60,7 +60,7 @@ class Provider:
 class Events(BaseEventHandler):
     """Collects what is told to observers."""
 
-    seen: list[Any] = []
+    events: list[Any] = []
 
     @classmethod
     def class_name(cls) -> str:
@@ -69,11 +69,11 @@ class Events(BaseEventHandler):
 
     def handle(self, event: Any, **kwargs: Any) -> None:
         """Keep an event."""
-        self.seen.append(event)
+        self.events.append(event)
 
     def named(self, *names: str) -> list[Any]:
         """Return the events of some classes."""
-        return [event for event in self.seen if type(event).__name__ in names]
+        return [event for event in self.events if type(event).__name__ in names]
 
     def count(self, name: str) -> int:
         """Return how many events of a class were told."""
@@ -85,7 +85,7 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(scenario)
 
 
-async def gathered(stream: Any) -> list[Any]:
+async def collect(stream: Any) -> list[Any]:
     """Return the items of an asynchronous stream, or of a coroutine that gives one."""
     source = await stream if hasattr(stream, "__await__") else stream
     return [item async for item in source]
@@ -131,7 +131,7 @@ def provider() -> Provider:
 
 
 @pytest.fixture(autouse=True)
-def _skip_what_is_known_to_fail(request: pytest.FixtureRequest, provider: Provider) -> None:
+def _skip_known_failures(request: pytest.FixtureRequest, provider: Provider) -> None:
     check = request.node.name.removeprefix("test_").split("_", 1)[0].split("[", 1)[0].upper()
     if check in provider.lacks:
         pytest.skip(f"{check} is known to fail with this provider")
@@ -170,7 +170,7 @@ def llm(llm_factory: Factory) -> Any:
 @pytest.fixture
 def events() -> Iterator[Events]:
     """Everything that is told to observers during a check."""
-    handler = Events(seen=[])
+    handler = Events(events=[])
     root = get_dispatcher()
     root.add_event_handler(handler)
     yield handler

@@ -16,9 +16,9 @@ from llama_index.core.response_synthesizers import ResponseMode, get_response_sy
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.core.tools import QueryEngineTool
 
-from tests.llama_index.conformance.provider import KEY, Factory, run
-from tests.llama_index.conformance.structured import Small
-from tests.llama_index.conformance.wire import Reply, Request, WireServer, call, obey, speak
+from .provider import KEY, Factory, run
+from .structured import Small
+from .wire import Reply, Request, WireServer, call, schema_reply, text_reply
 
 FACTS = ("The capital of France is Paris.", "The capital of Italy is Rome.", "Bananas are yellow fruit.")
 QUESTION = "What is the capital of France?"
@@ -26,8 +26,8 @@ QUESTION = "What is the capital of France?"
 
 def quote(request: Request) -> Reply:
     """Answer with the facts that the prompt holds."""
-    said = json.dumps(request.json["messages"])
-    return speak(request, " ".join(fact for fact in FACTS if fact in said) or "nothing")
+    prompt = json.dumps(request.json["messages"])
+    return text_reply(request, " ".join(fact for fact in FACTS if fact in prompt) or "nothing")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ class RagChecks:
 
     def test_g07_structured(self, llm: Any, index: Any, wire: WireServer) -> None:
         """Filtering by structured answers, and query engines that answer with objects."""
-        wire.chat(obey)
+        wire.chat(schema_reply)
         refine = get_response_synthesizer(llm=llm, response_mode=ResponseMode.REFINE, structured_answer_filtering=True)
         assert "filled" in str(refine.synthesize(QUESTION, [NodeWithScore(node=TextNode(text=fact)) for fact in FACTS]))
         engine = index.as_query_engine(llm=llm, output_cls=Small, similarity_top_k=1)
@@ -100,9 +100,9 @@ class RagChecks:
 
         def handler(request: Request) -> Reply:
             if tools := request.json.get("tools"):
-                return speak(request, "", calls=[call(tools[0]["function"]["name"], '{"index": 2, "reason": "it fits"}')])
+                return text_reply(request, "", calls=[call(tools[0]["function"]["name"], '{"index": 2, "reason": "it fits"}')])
             if "choices" in request.last.lower():
-                return speak(request, '[{"choice": 2, "reason": "it fits"}]')
+                return text_reply(request, '[{"choice": 2, "reason": "it fits"}]')
             return quote(request)
 
         wire.chat(handler)
@@ -115,18 +115,18 @@ class RagChecks:
 
     def test_g09_structured_rerank(self, llm: Any, wire: WireServer) -> None:
         """LlamaIndex's own LLM reranker takes the LLM."""
-        wire.chat(obey)
+        wire.chat(schema_reply)
         nodes = [NodeWithScore(node=TextNode(text=fact)) for fact in FACTS]
-        found = StructuredLLMRerank(llm=llm, top_n=1).postprocess_nodes(nodes, QueryBundle(QUESTION))
-        assert [node.node.get_content() for node in found] == [FACTS[0]]
+        ranking = StructuredLLMRerank(llm=llm, top_n=1).postprocess_nodes(nodes, QueryBundle(QUESTION))
+        assert [node.node.get_content() for node in ranking] == [FACTS[0]]
 
     def test_g10_ingestion_cache(self, embedding_factory: Factory, wire: WireServer) -> None:
         """A second run is served by the cache, whatever the key is now, and the cache holds no key."""
         first = IngestionPipeline(transformations=[embedding_factory()])
-        nodes = [TextNode(text=fact, id_=str(place)) for place, fact in enumerate(FACTS)]
+        nodes = [TextNode(text=fact, id_=str(position)) for position, fact in enumerate(FACTS)]
         first.run(nodes=nodes)
         count = len(wire.requests)
         second = IngestionPipeline(transformations=[embedding_factory(api_key="sk-another")], cache=first.cache)
-        second.run(nodes=[TextNode(text=fact, id_=str(place)) for place, fact in enumerate(FACTS)])
+        second.run(nodes=[TextNode(text=fact, id_=str(position)) for position, fact in enumerate(FACTS)])
         assert len(wire.requests) == count
         assert KEY not in repr(first.cache.cache.get_all(first.cache.collection).keys())

@@ -12,8 +12,8 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCounti
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from tests.llama_index.conformance.provider import KEY, Events, Factory, run
-from tests.llama_index.conformance.wire import Reply, WireServer, error
+from .provider import KEY, Events, Factory, run
+from .wire import Reply, WireServer, error
 
 QUERY = "red apples"
 
@@ -29,8 +29,8 @@ class RerankChecks:
     def test_k01_order(self, rerank_factory: Factory) -> None:
         """The best come first, with their scores; the nodes given are left alone."""
         nodes = nodes_of("green pears", "red apples", "red wine")
-        found = rerank_factory(top_n=2).postprocess_nodes(nodes, query_str=QUERY)
-        assert [(item.node.get_content(), item.score) for item in found] == [("red apples", 1.0), ("red wine", 0.5)]
+        ranking = rerank_factory(top_n=2).postprocess_nodes(nodes, query_str=QUERY)
+        assert [(item.node.get_content(), item.score) for item in ranking] == [("red apples", 1.0), ("red wine", 0.5)]
         assert [node.score for node in nodes] == [0.1, 0.1, 0.1]
 
     def test_k02_text(self, rerank_factory: Factory, wire: WireServer) -> None:
@@ -50,17 +50,17 @@ class RerankChecks:
 
     def test_k04_events(self, rerank_factory: Factory, events: Events) -> None:
         """One start, one end, one callback."""
-        began: list[Any] = []
+        started: list[Any] = []
 
         class Handler(TokenCountingHandler):
             def on_event_start(self, event_type: Any, payload: Any = None, event_id: str = "", *args: Any, **kwargs: Any) -> str:
-                began.append(event_type)
+                started.append(event_type)
                 return event_id
 
         rerank = rerank_factory(callback_manager=CallbackManager([Handler()]))
         rerank.postprocess_nodes(nodes_of("a", "b"), query_str=QUERY)
         assert (events.count("ReRankStartEvent"), events.count("ReRankEndEvent")) == (1, 1)
-        assert began.count(CBEventType.RERANKING) == 1
+        assert started.count(CBEventType.RERANKING) == 1
 
     def test_k05_always_paired(self, rerank_factory: Factory, wire: WireServer, events: Events) -> None:
         """Every start has its end, without nodes and on failure too."""
@@ -80,9 +80,9 @@ class RerankChecks:
         async def scenario() -> list[Any]:
             return await asyncio.gather(*(rerank.apostprocess_nodes(nodes_of("a"), query_str=QUERY) for _ in range(8)))
 
-        began = time.monotonic()
+        started = time.monotonic()
         assert len(run(scenario())) == 8
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - started < 1.5
         assert type(rerank)._apostprocess_nodes is not BaseNodePostprocessor._apostprocess_nodes
 
     def test_k07_rate_limit(self, rerank_factory: Factory, wire: WireServer) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.llama_index.conformance.provider import KEY, Factory, run, user
-from tests.llama_index.conformance.wire import Reply, WireServer, chunk, error, whole
+from .provider import KEY, Factory, run, user
+from .wire import Reply, WireServer, chunk, error, message_reply
 
 
 class ResilienceChecks:
@@ -56,7 +56,7 @@ class ResilienceChecks:
 
     def test_e07_timeout(self, llm_factory: Factory, wire: WireServer) -> None:
         """The timeout is kept."""
-        wire.script(Reply(json=whole({"content": "late"}).json, delay=3))
+        wire.script(Reply(json=message_reply({"content": "late"}).json, delay=3))
         began = time.monotonic()
         with pytest.raises(Exception, match=r"(?i)time"):
             llm_factory(timeout=0.5, max_retries=0).chat(user())
@@ -75,6 +75,6 @@ class ResilienceChecks:
     def test_e09_no_key_in_errors(self, llm_factory: Factory, wire: WireServer) -> None:
         """No error shows the key, even if the service repeats it."""
         wire.script(error(401, f"invalid key {KEY}"))
-        with pytest.raises(Exception, match=r"\S") as raised:
+        with pytest.raises(Exception, match=r"\S") as error_info:
             llm_factory(max_retries=0).chat(user())
-        assert KEY not in f"{raised.value} {raised.value!r} {raised.value.__dict__}"
+        assert KEY not in f"{error_info.value} {error_info.value!r} {error_info.value.__dict__}"

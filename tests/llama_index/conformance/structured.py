@@ -10,8 +10,8 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel
 
-from tests.llama_index.conformance.provider import Factory, Provider, gathered, run, user
-from tests.llama_index.conformance.wire import WireServer, obey, say
+from .provider import Factory, Provider, collect, run, user
+from .wire import WireServer, always, schema_reply
 
 PROMPT = PromptTemplate("Describe {thing}.")
 
@@ -30,7 +30,7 @@ class Part(BaseModel):
     weight: float
 
 
-class Thing(BaseModel):
+class Product(BaseModel):
     """A thing with parts."""
 
     title: str
@@ -47,7 +47,7 @@ class Small(BaseModel):
     count: int
 
 
-def constrained(body: dict[str, Any]) -> bool:
+def is_constrained(body: dict[str, Any]) -> bool:
     """Return whether a request holds the model to a shape."""
     return bool(body.get("response_format") or (body.get("tools") and body.get("tool_choice") not in (None, "auto", "none")))
 
@@ -57,72 +57,72 @@ class StructuredChecks:
 
     def test_s01_predict(self, llm: Any, wire: WireServer) -> None:
         """The request constrains the model; the answer is the object."""
-        wire.chat(obey)
-        found = llm.structured_predict(Small, PROMPT, thing="a ball")
-        assert found == Small(title="filled", count=1)
-        assert constrained(wire.bodies[0])
+        wire.chat(schema_reply)
+        output = llm.structured_predict(Small, PROMPT, thing="a ball")
+        assert output == Small(title="filled", count=1)
+        assert is_constrained(wire.bodies[0])
 
     def test_s02_predict_async(self, llm: Any, wire: WireServer) -> None:
         """So it is when asynchronous."""
-        wire.chat(obey)
+        wire.chat(schema_reply)
         assert run(llm.astructured_predict(Small, PROMPT, thing="a ball")) == Small(title="filled", count=1)
-        assert constrained(wire.bodies[0])
+        assert is_constrained(wire.bodies[0])
 
     def test_s03_stream(self, llm: Any, wire: WireServer) -> None:
         """A stream yields partial objects and ends with the whole one."""
-        wire.chat(obey)
-        found = list(llm.stream_structured_predict(Small, PROMPT, thing="a ball"))
-        assert found[-1] == Small(title="filled", count=1)
+        wire.chat(schema_reply)
+        output = list(llm.stream_structured_predict(Small, PROMPT, thing="a ball"))
+        assert output[-1] == Small(title="filled", count=1)
 
     def test_s04_stream_async(self, llm: Any, wire: WireServer) -> None:
         """So does an asynchronous one."""
-        wire.chat(obey)
+        wire.chat(schema_reply)
 
         async def scenario() -> list[Any]:
-            return await gathered(await llm.astream_structured_predict(Small, PROMPT, thing="a ball"))
+            return await collect(await llm.astream_structured_predict(Small, PROMPT, thing="a ball"))
 
         assert run(scenario())[-1] == Small(title="filled", count=1)
 
     def test_s05_structured_llm(self, llm: Any, wire: WireServer) -> None:
         """`as_structured_llm` chats and completes; `raw` is the object."""
-        wire.chat(obey)
-        structured = llm.as_structured_llm(Small)
+        wire.chat(schema_reply)
+        structured_llm = llm.as_structured_llm(Small)
 
         async def scenario() -> Any:
-            return (await structured.achat(user())).raw
+            return (await structured_llm.achat(user())).raw
 
-        assert structured.chat(user()).raw == run(scenario()) == Small(title="filled", count=1)
-        assert Small.model_validate_json(structured.complete("Hi").text) == Small(title="filled", count=1)
+        assert structured_llm.chat(user()).raw == run(scenario()) == Small(title="filled", count=1)
+        assert Small.model_validate_json(structured_llm.complete("Hi").text) == Small(title="filled", count=1)
 
     def test_s06_nested(self, llm: Any, wire: WireServer) -> None:
         """Nested models, enums and optional fields."""
-        wire.chat(obey)
-        found = llm.structured_predict(Thing, PROMPT, thing="a ball")
-        assert (found.colour, found.parts) == (Colour.RED, [Part(name="filled", weight=1.0)])
+        wire.chat(schema_reply)
+        output = llm.structured_predict(Product, PROMPT, thing="a ball")
+        assert (output.colour, output.parts) == (Colour.RED, [Part(name="filled", weight=1.0)])
 
     def test_s07_system_prompt(self, llm_factory: Factory, wire: WireServer) -> None:
         """The system prompt is kept, sync and async."""
-        wire.chat(obey)
-        told = llm_factory(system_prompt="BE BRIEF")
-        told.structured_predict(Small, PROMPT, thing="a ball")
-        run(told.astructured_predict(Small, PROMPT, thing="a ball"))
+        wire.chat(schema_reply)
+        prompted = llm_factory(system_prompt="BE BRIEF")
+        prompted.structured_predict(Small, PROMPT, thing="a ball")
+        run(prompted.astructured_predict(Small, PROMPT, thing="a ball"))
         assert ["BE BRIEF" in str(body["messages"]) for body in wire.bodies] == [True, True]
 
     def test_s08_garbage(self, llm: Any, wire: WireServer) -> None:
         """An answer that is no such object raises an error that says so."""
-        wire.chat(say("I would rather not."))
-        with pytest.raises(Exception, match=r"(?i)small|structured|json|tool call") as raised:
+        wire.chat(always("I would rather not."))
+        with pytest.raises(Exception, match=r"(?i)small|structured|json|tool call") as error_info:
             llm.structured_predict(Small, PROMPT, thing="a ball")
-        assert not isinstance(raised.value, AttributeError | KeyError | IndexError)
+        assert not isinstance(error_info.value, AttributeError | KeyError | IndexError)
 
     def test_s09_by_schema(self, llm_factory: Factory, wire: WireServer, provider: Provider) -> None:
         """One switch asks by JSON schema, and the schema is the model's."""
         if not provider.by_schema:
             pytest.skip("the provider has no such switch")
-        wire.chat(obey)
-        found = llm_factory(**provider.by_schema).structured_predict(Small, PROMPT, thing="a ball")
-        wanted = wire.bodies[0]["response_format"]
-        sent = wanted.get("schema") or wanted["json_schema"]["schema"]
-        assert found == Small(title="filled", count=1)
-        assert set(sent["properties"]) == {"title", "count"}
+        wire.chat(schema_reply)
+        output = llm_factory(**provider.by_schema).structured_predict(Small, PROMPT, thing="a ball")
+        response_format = wire.bodies[0]["response_format"]
+        schema = response_format.get("schema") or response_format["json_schema"]["schema"]
+        assert output == Small(title="filled", count=1)
+        assert set(schema["properties"]) == {"title", "count"}
         assert ChatMessage(role="user", content=wire.bodies[0]["messages"][-1]["content"]).content

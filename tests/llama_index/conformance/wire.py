@@ -81,8 +81,8 @@ class WireServer:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.most_in_flight = 0
-        self.hang_ups = 0
+        self.max_in_flight = 0
+        self.disconnects = 0
         self.handlers: dict[str, Handler] = {}
         self._queue: deque[Reply] = deque()
         self._in_flight = 0
@@ -115,10 +115,10 @@ class WireServer:
         """Forget everything, and answer as at first."""
         with self._lock:
             self.requests = []
-            self.most_in_flight = self.hang_ups = 0
+            self.max_in_flight = self.disconnects = 0
             self._queue.clear()
         self.handlers = {
-            "/chat/completions": say("Hello world from the wire"),
+            "/chat/completions": always("Hello world from the wire"),
             "/completions": _complete,
             "/embeddings": _embed,
             "/rerank": _rerank,
@@ -143,18 +143,18 @@ class WireServer:
                 return self.handlers[path](request)
         return Reply(404, {"error": {"message": f"nothing at {request.path}", "type": "invalid_request_error"}})
 
-    def enter(self, change: int) -> None:
+    def count_in_flight(self, change: int) -> None:
         """Count a request in or out."""
         with self._lock:
             self._in_flight += change
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+            self.max_in_flight = max(self.max_in_flight, self._in_flight)
 
-    def wait_for_hang_up(self, seconds: float = 3.0) -> bool:
+    def wait_for_disconnect(self, seconds: float = 3.0) -> bool:
         """Return whether a client hangs up within some seconds."""
         end = time.monotonic() + seconds
-        while self.hang_ups == 0 and time.monotonic() < end:
+        while self.disconnects == 0 and time.monotonic() < end:
             time.sleep(0.01)
-        return self.hang_ups > 0
+        return self.disconnects > 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -182,16 +182,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.path, headers, body, f"{self.client_address[0]}:{self.client_address[1]}")
-        server.wire.enter(1)
+        server.wire.count_in_flight(1)
         try:
             reply = server.wire.answer(request)
             time.sleep(reply.delay)
         finally:
-            server.wire.enter(-1)  # before the answer: with it, a client may send the next request
+            server.wire.count_in_flight(-1)  # before the answer: with it, a client may send the next request
         try:
             self._send(reply)
         except OSError:
-            server.wire.hang_ups += 1
+            server.wire.disconnects += 1
             self.close_connection = True
 
     def _send(self, reply: Reply) -> None:
@@ -204,13 +204,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, reply: Reply) -> None:
         self._head(reply, "text/event-stream", {"transfer-encoding": "chunked"})
         for event in reply.events or ():
-            self._piece(event if isinstance(event, bytes) else b"data: " + json.dumps(event).encode() + b"\n\n")
+            self._write_chunk(event if isinstance(event, bytes) else b"data: " + json.dumps(event).encode() + b"\n\n")
             time.sleep(reply.pause)
         if reply.done:
-            self._piece(b"data: [DONE]\n\n")
+            self._write_chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 
-    def _piece(self, data: bytes) -> None:
+    def _write_chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
@@ -234,21 +234,27 @@ def call(name: str, arguments: str | None, number: int = 0) -> dict[str, Any]:
     return {"id": f"call_{number}", "type": "function", "index": number, "function": {"name": name, "arguments": arguments}}
 
 
-def whole(message: Mapping[str, Any], *, finish: str = "stop", usage: Any = USAGE, **choice: Any) -> Reply:
+def message_reply(message: Mapping[str, Any], *, finish: str = "stop", usage: Any = USAGE, **choice: Any) -> Reply:
     """Return a whole chat answer."""
-    filled = {"role": "assistant", "content": None, "tool_calls": [], **message}
-    first = {"index": 0, "finish_reason": finish, "logprobs": None, **choice, "message": filled}
-    return Reply(json={**ENVELOPE, "object": "chat.completion", "choices": [first], "usage": usage})
+    example_of = {"role": "assistant", "content": None, "tool_calls": [], **message}
+    choice_fields = {"index": 0, "finish_reason": finish, "logprobs": None, **choice, "message": example_of}
+    return Reply(json={**ENVELOPE, "object": "chat.completion", "choices": [choice_fields], "usage": usage})
 
 
 def chunk(delta: Delta | None, *, finish: str | None = None, usage: Any = None, **choice: Any) -> dict[str, Any]:
     """Return one chunk of a streamed answer; one without choices when there is no delta."""
-    first = {"index": 0, "finish_reason": finish, "logprobs": None, **choice, "delta": {"role": "assistant", **(delta or {})}}
-    choices = [] if delta is None else [first]
+    choice_fields = {
+        "index": 0,
+        "finish_reason": finish,
+        "logprobs": None,
+        **choice,
+        "delta": {"role": "assistant", **(delta or {})},
+    }
+    choices = [] if delta is None else [choice_fields]
     return {**ENVELOPE, "object": "chat.completion.chunk", "choices": choices, "usage": usage}
 
 
-def streamed(deltas: Iterable[Delta], *, finish: str = "stop", usage: Any = USAGE, **reply: Any) -> Reply:
+def stream_reply(deltas: Iterable[Delta], *, finish: str = "stop", usage: Any = USAGE, **reply: Any) -> Reply:
     """Return a streamed chat answer; usage is on the chunk with the finish reason."""
     last = chunk({"content": ""}, finish=finish, usage=usage)
     return Reply(events=[*(chunk(delta) for delta in deltas), last], **reply)
@@ -256,29 +262,29 @@ def streamed(deltas: Iterable[Delta], *, finish: str = "stop", usage: Any = USAG
 
 def words(text: str) -> list[str]:
     """Cut a text into the pieces of a stream."""
-    first, *others = text.split(" ")
-    return [first, *(f" {word}" for word in others)]
+    head, *tail = text.split(" ")
+    return [head, *(f" {word}" for word in tail)]
 
 
-def say(text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Handler:
+def always(text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Handler:
     """Return a handler that always answers the same, whole or streamed, as it is asked."""
 
     def handler(request: Request) -> Reply:
-        return speak(request, text, reasoning=reasoning, calls=calls)
+        return text_reply(request, text, reasoning=reasoning, calls=calls)
 
     return handler
 
 
-def speak(request: Request, text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Reply:
+def text_reply(request: Request, text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Reply:
     """Answer a request, whole or streamed, as it asks."""
     finish = "tool_calls" if calls else "stop"
     if not request.streams:
         message: dict[str, Any] = {"content": text or None, "tool_calls": list(calls)}
-        return whole(message | ({"reasoning": reasoning} if reasoning else {}), finish=finish)
+        return message_reply(message | ({"reasoning": reasoning} if reasoning else {}), finish=finish)
     deltas: list[Delta] = [{"content": None, "reasoning": word} for word in words(reasoning)] if reasoning else []
     deltas += [{"content": word} for word in words(text)] if text else []
     deltas += [delta for each in calls for delta in fragments(each)]
-    return streamed(deltas, finish=finish)
+    return stream_reply(deltas, finish=finish)
 
 
 def fragments(whole_call: dict[str, Any], size: int = 5) -> list[Delta]:
@@ -287,36 +293,36 @@ def fragments(whole_call: dict[str, Any], size: int = 5) -> list[Delta]:
     arguments = function["arguments"] or ""
     head = {**whole_call, "function": {**function, "arguments": ""}}
     rest = [arguments[start : start + size] for start in range(0, len(arguments), size)]
-    pieces = [{"index": whole_call["index"], "function": {"arguments": piece}} for piece in rest]
-    return [{"tool_calls": [piece]} for piece in (head, *pieces)]
+    deltas = [{"index": whole_call["index"], "function": {"arguments": part}} for part in rest]
+    return [{"tool_calls": [part]} for part in (head, *deltas)]
 
 
-def obey(request: Request) -> Reply:
+def schema_reply(request: Request) -> Reply:
     """Answer with an object that fits the schema, or with the call, that the request insists on; else in words."""
-    wanted = request.json.get("response_format") or {}
-    if schema := (wanted.get("json_schema") or {}).get("schema") or wanted.get("schema"):
-        return speak(request, json.dumps(filled(schema)))
+    response_format = request.json.get("response_format") or {}
+    if schema := (response_format.get("json_schema") or {}).get("schema") or response_format.get("schema"):
+        return text_reply(request, json.dumps(example_of(schema)))
     tools = request.json.get("tools")
     if tools and request.json["messages"][-1]["role"] != "tool":
         function = tools[0]["function"]
-        return speak(request, "", calls=[call(function["name"], json.dumps(filled(function["parameters"])))])
-    return speak(request, "Hello world from the wire")
+        return text_reply(request, "", calls=[call(function["name"], json.dumps(example_of(function["parameters"])))])
+    return text_reply(request, "Hello world from the wire")
 
 
-def filled(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
+def example_of(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
     """Return a value that fits a JSON schema."""
     root = schema if root is None else root
     if reference := schema.get("$ref"):
-        return filled(root["$defs"][reference.rsplit("/", 1)[-1]], root)
+        return example_of(root["$defs"][reference.rsplit("/", 1)[-1]], root)
     if options := schema.get("enum"):
         return options[0]
     if choices := schema.get("anyOf") or schema.get("allOf"):
-        return filled(choices[0], root)
+        return example_of(choices[0], root)
     kind = schema.get("type", "object")
     if kind == "object":
-        return {name: filled(inner, root) for name, inner in (schema.get("properties") or {}).items()}
+        return {name: example_of(inner, root) for name, inner in (schema.get("properties") or {}).items()}
     if kind == "array":
-        return [filled(schema.get("items") or {"type": "string"}, root)]
+        return [example_of(schema.get("items") or {"type": "string"}, root)]
     return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(kind, "filled")
 
 
@@ -335,17 +341,17 @@ def _complete(request: Request) -> Reply:
 
 def vector(text: str) -> list[float]:
     """Return a stable embedding in which texts that share words are near."""
-    found = [0.01] * DIMENSIONS
+    components = [0.01] * DIMENSIONS
     for word in text.lower().split():
-        found[crc32(word.strip(".,?!:").encode()) % DIMENSIONS] += 1.0
-    length = sum(value * value for value in found) ** 0.5
-    return [round(value / length, 6) for value in found]
+        components[crc32(word.strip(".,?!:").encode()) % DIMENSIONS] += 1.0
+    length = sum(value * value for value in components) ** 0.5
+    return [round(value / length, 6) for value in components]
 
 
 def _embed(request: Request) -> Reply:
-    given = request.json["input"]
-    texts = [given] if isinstance(given, str) else given
-    data = [{"object": "embedding", "index": place, "embedding": vector(text)} for place, text in enumerate(texts)]
+    value = request.json["input"]
+    texts = [value] if isinstance(value, str) else value
+    data = [{"object": "embedding", "index": index, "embedding": vector(text)} for index, text in enumerate(texts)]
     return Reply(json={"object": "list", "model": "wire-model", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
 
 
@@ -353,8 +359,8 @@ def _rerank(request: Request) -> Reply:
     query = set(request.json["query"].lower().split())
     documents = request.json["documents"]
     scores = [len(query & set(str(text).lower().split())) / (len(query) or 1) for text in documents]
-    order = sorted(range(len(documents)), key=lambda place: -scores[place])[: request.json.get("top_n") or len(documents)]
-    return Reply(json={"object": "rerank", "results": [{"index": place, "relevance_score": scores[place]} for place in order]})
+    order = sorted(range(len(documents)), key=lambda index: -scores[index])[: request.json.get("top_n") or len(documents)]
+    return Reply(json={"object": "rerank", "results": [{"index": index, "relevance_score": scores[index]} for index in order]})
 
 
 def error(status: int, message: str, **headers: str) -> Reply:
