@@ -1,8 +1,8 @@
-"""Every error that this library raises, on one screen, split by what the caller can do about it.
+"""The errors of this library, divided by what the caller can do about them.
 
     TogetherError
     |-- ConfigurationError            wrong or missing settings; nothing was sent
-    |-- APIConnectionError            no complete answer came
+    |-- APIConnectionError            no complete response arrived
     |   |-- APITimeoutError
     |   `-- IncompleteStreamError     a stream ended before its finish reason
     |-- APIError                      the service answered with an error, also inside a stream
@@ -11,14 +11,14 @@
     |   |   |-- AuthenticationError 401, PaymentRequiredError 402, PermissionDeniedError 403
     |   |   |-- NotFoundError 404, ConflictError 409, UnprocessableEntityError 422, RateLimitError 429
     |   |   `-- InternalServerError 5xx   ServiceUnavailableError 503
-    |   `-- APIResponseValidationError    the answer is not what the API promises
+    |   `-- APIResponseValidationError    the response is not what the API promises
     |-- DatasetError                  training data (its tree is in `together_adapters.finetune`)
-    |-- FileTypeError               a file is not what its purpose needs: InvalidDatasetError, MissingFileError
-    |-- FileChangedError            a file changed while it was sent
+    |-- FileTypeError                 a file does not fit its purpose: InvalidDatasetError, MissingFileError
+    |-- FileChangedError              a file changed while it was sent
     |-- DownloadError
-    `-- JobFailedError              a fine-tune, batch, evaluation, video or check ended badly
+    `-- JobFailedError                a fine-tune, batch, evaluation, video or check failed
 
-`ModelNotAvailableError` mixes into the class of its status. The names of the `together` 1.x SDK are aliases at the end.
+`ModelNotAvailableError` is mixed into the class of its status. The names of the `together` 1.x SDK are aliases at the end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 
 class HTTPResponse(Protocol):
-    """What an error keeps of the answer: enough to look at, and picklable."""
+    """A response of any HTTP library, as far as this library reads it. Errors keep one that can be pickled."""
 
     @property
     def status_code(self) -> int: ...
@@ -40,19 +40,19 @@ class HTTPResponse(Protocol):
 
 
 class TogetherError(Exception):
-    """Base of every error of this library.
+    """The base of all errors of this library.
 
     Attributes:
         message: What happened, where, and what to do.
-        status_code: HTTP status, when an answer came.
-        request_id: The service's name for the request; give it to support.
+        status_code: The HTTP status, if there was a response.
+        request_id: The id that the service gave the request; support asks for it.
         code: The service's error code, such as `model_not_available`.
-        param: The request field that the service blames.
+        param: The request field that is wrong.
         body: The parsed error body, or its text.
-        headers: Answer headers, lower-case names, without cookies.
-        attempts: Requests that were sent for this call.
-        completed: What a call of many requests had finished (for embeddings, an `EmbeddingResponse`).
-        pending: Positions of the inputs that were not finished.
+        headers: The response headers, with names in lower case and without cookies.
+        attempts: The number of requests that were sent for this call.
+        completed: What a call of several requests completed (for embeddings, an `EmbeddingResponse`).
+        pending: The indexes of the inputs that were not completed.
     """
 
     status_code: int | None = None
@@ -73,7 +73,7 @@ class TogetherError(Exception):
 
     @property
     def http_status(self) -> int | None:
-        """The status under the name that the `together` 1.x SDK gave it."""
+        """The status, as the `together` 1.x SDK names it."""
         return self.status_code
 
 
@@ -82,11 +82,11 @@ class ConfigurationError(TogetherError):
 
 
 class APIConnectionError(TogetherError):
-    """No complete answer came: the network failed, or the other side hung up."""
+    """No complete response arrived: the network failed, or the server closed the connection."""
 
 
 class APITimeoutError(APIConnectionError):
-    """The answer did not come in time."""
+    """The response did not arrive in time."""
 
 
 class IncompleteStreamError(APIConnectionError):
@@ -94,23 +94,23 @@ class IncompleteStreamError(APIConnectionError):
 
 
 class APIError(TogetherError):
-    """The service said that something went wrong, also in the middle of a stream."""
+    """The service reported an error, possibly in the middle of a stream."""
 
 
 class APIStatusError(APIError):
-    """The service answered with an error status."""
+    """The response has an error status."""
 
 
 class InvalidRequestError(APIStatusError):
-    """The request itself is at fault: sending it again will not help."""
+    """The request is invalid: sending it again does not help."""
 
 
 class BadRequestError(InvalidRequestError):
-    """400: a parameter is wrong."""
+    """400: a parameter is invalid."""
 
 
 class ContextLengthError(BadRequestError):
-    """Prompt and answer do not fit the model's context, whatever status said so."""
+    """Prompt and completion do not fit the context of the model, whichever status reports it."""
 
 
 class AuthenticationError(APIStatusError):
@@ -122,15 +122,15 @@ class PaymentRequiredError(APIStatusError):
 
 
 class PermissionDeniedError(InvalidRequestError):
-    """403: the key may not do this."""
+    """403: the key does not have the permission."""
 
 
 class NotFoundError(InvalidRequestError):
-    """404: no such model, file, job or path."""
+    """404: the model, file, job or path does not exist."""
 
 
 class ConflictError(APIStatusError):
-    """409: the resource is in another state, or exists already. Never retried."""
+    """409: the resource is in another state, or already exists. Never retried."""
 
 
 class UnprocessableEntityError(InvalidRequestError):
@@ -138,11 +138,11 @@ class UnprocessableEntityError(InvalidRequestError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests or tokens; raised after the retries are used up."""
+    """429: too many requests or tokens; raised after the last retry."""
 
 
 class InternalServerError(APIStatusError):
-    """5xx: the service failed; raised after the retries are used up."""
+    """5xx: the service failed; raised after the last retry."""
 
 
 class ServiceUnavailableError(InternalServerError):
@@ -162,22 +162,22 @@ class ModelNotServerlessError(ModelNotAvailableError, BadRequestError):
 
 
 class APIResponseValidationError(APIError):
-    """The answer came, but it is not what the API promises."""
+    """The response is not what the API promises."""
 
 
 class DatasetError(TogetherError, ValueError):
-    """Training data is not right. Its tree is in `together_adapters.finetune`."""
+    """Training data is invalid. The subclasses are in `together_adapters.finetune`."""
 
 
 class FileTypeError(TogetherError):
-    """A file is not of the type that its purpose needs."""
+    """A file does not have the type that its purpose needs."""
 
 
 class InvalidDatasetError(FileTypeError, DatasetError):
-    """A data file has faults; nothing was uploaded.
+    """A data file is invalid; nothing was uploaded.
 
     Attributes:
-        report: The `DataReport` of the check: every fault with its line.
+        report: The `DataReport` of the check: every issue with its line.
     """
 
     report: Any = None
@@ -196,24 +196,24 @@ class RemoteValidationError(DatasetError):
 
 
 class MissingFileError(FileTypeError, FileNotFoundError):
-    """There is no such file on this machine."""
+    """The file does not exist on this machine."""
 
 
 class FileChangedError(TogetherError, OSError):
-    """A file changed while it was sent; what arrived was taken back."""
+    """A file changed while it was sent; the upload was cancelled."""
 
 
 class DownloadError(TogetherError):
-    """A download did not arrive whole."""
+    """A download is incomplete."""
 
 
 class JobFailedError(TogetherError):
-    """A job ended without success; the message says why, where the service does.
+    """A job failed; the message gives the reason, if the service does.
 
     Attributes:
-        completed: The job as it ended.
-        events: The last entries of its diary, oldest first: `FinetuneEvent` of a fine-tune, `EvaluationStatusUpdate` of an
-            evaluation; of other jobs none.
+        completed: The final state of the job.
+        events: Its last events, oldest first: `FinetuneEvent` of a fine-tune, `EvaluationStatusUpdate` of an evaluation; none of
+            other jobs.
     """
 
     events: Sequence[Any] = ()

@@ -181,7 +181,7 @@ def test_a_foreign_http_client_cannot_travel() -> None:
 
 
 def test_plain_http_to_another_machine_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings._warn_plain.cache_clear()
+    settings._warn_unencrypted.cache_clear()
     with pytest.warns(UserWarning, match=r"unencrypted to gateway\.example"):
         ta.Together(api_key=KEY, base_url="http://gateway.example")
     with warnings.catch_warnings():

@@ -1,1 +1,1 @@
-"""How it travels: calls and flows as values, pure policies, and two small drivers that perform them."""
+"""Calls and flows as values, pure policies, and the two drivers that perform them."""

@@ -89,7 +89,7 @@ class AsyncDriver(Async):
         reads = read_body_async(http_response)
         await anext(reads)
         kind = AsyncAudioStream if isinstance(call, AudioStreamCall) else AsyncStream
-        return kind(reads, parser_of(call, response, self.config.secrets), response, self.connections)
+        return kind(http_response, reads, parser_of(call, response, self.config.secrets), response, self.connections)
 
     async def _download(self, download: Download) -> Response:
         http_response, count = await self._exchange(attempts(download.call, self.config, accept="*/*"), stream=True)

@@ -1,4 +1,4 @@
-"""Bodies that are not JSON: forms, and stretches of files that are read as they are sent, anew for every attempt."""
+"""Request bodies: JSON, forms, and ranges of files that are read again for every attempt."""
 
 from __future__ import annotations
 
@@ -12,43 +12,38 @@ from typing import Any
 from pydantic_core import to_json
 
 READ_SIZE = 1 << 20
-_SHORT = 4_000
-_NO_NUMBER = frozenset({str, int, bool, type(None)})
+_SHORT_TEXT = 4_000
+_NEVER_NAN = frozenset({str, int, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """A stretch of a file on disk.
+    """A range of a file. Iterating reads it in blocks; it is an OSError if the file became shorter.
 
     Attributes:
         path: The file.
-        offset: Where the stretch begins, in bytes.
-        size: How long it is, in bytes.
-        sent: Told how many bytes of the stretch have been handed out; begins anew with every attempt.
+        offset: The start of the range, in bytes.
+        size: The length of the range, in bytes.
+        on_read: Called with the number of bytes that were read; it starts again with every attempt.
     """
 
     path: Path
     offset: int
     size: int
-    sent: Callable[[int], None] | None = field(default=None, compare=False)
+    on_read: Callable[[int], None] | None = field(default=None, compare=False)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Read the stretch in pieces.
-
-        Raises:
-            OSError: The file became shorter.
-        """
-        done = 0
+        position = 0
         with self.path.open("rb") as file:
             file.seek(self.offset)
-            while done < self.size:
-                piece = file.read(min(READ_SIZE, self.size - done))
-                if not piece:
+            while position < self.size:
+                block = file.read(min(READ_SIZE, self.size - position))
+                if not block:
                     raise OSError(f"{self.path} became shorter while it was sent")
-                yield piece
-                done += len(piece)
-                if self.sent:
-                    self.sent(done)
+                yield block
+                position += len(block)
+                if self.on_read:
+                    self.on_read(position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +51,8 @@ class Form:
     """A `multipart/form-data` body.
 
     Attributes:
-        fields: Names and texts; a name may stand several times.
-        files: For each name the file's name, its bytes or its path, and its content type.
+        fields: Names and texts; a name may occur several times.
+        files: For each name the filename, the bytes or the path of the file, and its content type.
     """
 
     fields: Sequence[tuple[str, str]] = ()
@@ -68,29 +63,25 @@ Body = Mapping[str, Any] | FileRange | Form | bytes
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
-    """Return a body as JSON.
-
-    Raises:
-        ValueError: It holds something that JSON cannot express: an object, NaN, half a surrogate pair.
-    """
-    content = to_json(body, fallback=_plain)
-    if (len(content) < _SHORT or not _is_finite(body)) and (b"NaN" in content or b"Infinity" in content):
+    """Returns a body as JSON; what JSON cannot express, such as an object, NaN or half a surrogate pair, is a ValueError."""
+    content = to_json(body, fallback=_collection)
+    if (len(content) < _SHORT_TEXT or not _is_finite(body)) and (b"NaN" in content or b"Infinity" in content):
         json.loads(content, parse_constant=_refuse)
     return content
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a value is certain to hold no NaN: quicker to tell than by searching a long text for it."""
+    """Whether a value certainly contains no NaN, which is faster than to search a long text for it."""
     kind = type(value)
     if kind is dict:
         return all(map(_is_finite, value.values()))
     if kind is list:
         return all(map(_is_finite, value))
-    return kind in _NO_NUMBER or (kind is float and isfinite(value))
+    return kind in _NEVER_NAN or (kind is float and isfinite(value))
 
 
-def _plain(value: Any) -> Any:
-    """A mapping or a sequence of any kind, as JSON's own."""
+def _collection(value: Any) -> Any:
+    """Returns a mapping or a sequence of any class as a dict or a list."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence):

@@ -107,17 +107,13 @@ class Call(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class StreamCall(Generic[T_co]):
-    """One request whose response is a stream of events.
-
-    Attributes:
-        call: The request.
-        parse: Parses the data of one event.
-        track_finish: Updates, from an event, the map of choices to whether they are finished; it tells complete streams from cut ones.
-    """
+    """One request whose response is a stream of events."""
 
     call: Call[Any]
-    parse: Callable[[bytes], T_co]
-    track_finish: Callable[[Any, dict[Any, bool]], None]
+    parse: Callable[[bytes], T_co]  # of the data of one event
+    track_finish: Callable[
+        [Any, dict[Any, bool]], None
+    ]  # updates, from an event, which choices are finished: all of a complete stream
 
     def untyped(self) -> StreamCall[dict[str, Any]]:
         """Returns the same call with parsed JSON as its events instead of models."""
@@ -126,15 +122,10 @@ class StreamCall(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class AudioStreamCall(StreamCall[T_co]):
-    """One request whose response is streamed audio: events, or the bytes of an audio file.
+    """One request whose response is streamed audio: events, or the bytes of an audio file."""
 
-    Attributes:
-        from_bytes: Makes an event from bytes.
-        save: Writes events as an audio file, given its path and format.
-    """
-
-    from_bytes: Callable[[bytes], T_co]
-    save: Callable[[Sequence[Any], str | PathLike[str], str | None], None]
+    from_bytes: Callable[[bytes], T_co]  # makes an event
+    save: Callable[[Sequence[Any], str | PathLike[str], str | None], None]  # writes events to a path in a format
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +133,11 @@ class Download:
     """One request whose response body is written as it arrives. The result is the response without a body.
 
     A broken connection is raised in the flow, which knows how much has been written.
-
-    Attributes:
-        call: The request.
-        write: Takes each block of the body.
-        begin: Called with status and headers before the first block; an exception ends the download and reaches the flow.
     """
 
     call: Call[Any]
     write: Callable[[bytes], object]
-    begin: Callable[[Response], object] | None = None
+    begin: Callable[[Response], object] | None = None  # gets status and headers first; an exception ends the download
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +156,11 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """Steps that run concurrently. The result is the list of their results; the first failure ends the others and is raised.
-
-    Attributes:
-        steps: The steps.
-        limit: How many run at a time.
-        stop: Called at the first failure, so that running steps can give up: a thread cannot be cancelled.
-    """
+    """Steps of which `limit` run at a time. The result is the list of their results; the first failure ends the others and is raised."""
 
     steps: Sequence[Any]
     limit: int
-    stop: Callable[[], object] | None = None
+    stop: Callable[[], object] | None = None  # called at the first failure, because a thread cannot be cancelled
 
 
 Step = Call[Any] | Download | Local | Sleep | Parallel

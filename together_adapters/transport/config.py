@@ -1,4 +1,4 @@
-"""Where to send and as whom: explicit argument, then environment, then default. Pure but for reading the environment."""
+"""The settings of a client: from its arguments, then the environment, then defaults."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a client. Secrets stay out of its repr.
+    """The settings of a client. The repr shows no secret.
 
     Attributes:
-        api_key: Sent as a bearer token to `root` and nowhere else.
+        api_key: The API key, which is sent to `root` alone.
         root: Base URL without the version: `https://api.together.xyz`.
-        timeout: Seconds or an `httpx.Timeout`, for each attempt; None waits for ever.
-        policy: Retries.
-        headers: Headers for every request, unless the call brings its own.
+        timeout: Seconds or an `httpx.Timeout`, for each attempt; None for no limit.
+        policy: The retry policy.
+        headers: Headers for every request; those of the call replace them.
         query: Query parameters for every request.
-        key_from_environment: Whether the key must not travel in a pickle.
+        key_from_environment: Whether a pickle must not contain the key.
     """
 
     api_key: str = field(repr=False)
@@ -51,22 +51,22 @@ class Config:
 
     @cached_property
     def base_headers(self) -> dict[str, str]:
-        """Headers that every request carries, names in lower case."""
-        own = {
+        """The headers of every request, with names in lower case."""
+        headers = {
             "authorization": f"Bearer {self.api_key}",
             "accept": "application/json",
             "user-agent": _USER_AGENT,
         }
-        return {**own, **{name.lower(): value for name, value in self.headers.items()}}
+        return {**headers, **{name.lower(): value for name, value in self.headers.items()}}
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that no error and no log may repeat."""
+        """Texts that no error and no log may show."""
         return (self.api_key, *(value for value in self.headers.values() if len(value) >= 8))
 
     @property
     def base_url(self) -> str:
-        """The base URL as users write it, with its version."""
+        """The base URL with its version."""
         return f"{self.root}/v1"
 
 
@@ -79,19 +79,14 @@ def resolve(
     headers: Mapping[str, str],
     query: Mapping[str, Any],
 ) -> Config:
-    """Return the settings that arguments and environment give together.
-
-    Raises:
-        ConfigurationError: The key is missing, or a setting is unusable.
-        TypeError: A header is not a string.
-    """
+    """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
     key = api_key or os.environ.get(KEY_VARIABLE)
     if not key:
         raise ConfigurationError(
             f"no API key: pass api_key=... or set {KEY_VARIABLE} (keys: https://api.together.ai/settings/api-keys)"
         )
     if not isinstance(max_retries, int) or max_retries < 0:
-        raise ConfigurationError(f"max_retries must be a whole number from 0, not {max_retries!r}")
+        raise ConfigurationError(f"max_retries must be an integer from 0, not {max_retries!r}")
     url = base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
     return Config(
         api_key=_header_safe(key),
@@ -105,11 +100,7 @@ def resolve(
 
 
 def root_of(url: str) -> str:
-    """Return a base URL without its version, keeping a gateway's path prefix.
-
-    Raises:
-        ConfigurationError: It is not an http or https URL, or it holds credentials.
-    """
+    """Returns a base URL without its version, with a gateway's path prefix; an invalid one is a ConfigurationError."""
     try:
         parts = urlsplit(url.strip())
         host = parts.hostname if parts.port != 0 else None
@@ -118,18 +109,18 @@ def root_of(url: str) -> str:
     if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(f"base_url must be an http or https URL with a host, not {parts.scheme or 'this'!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError("base_url must not hold credentials or a query: use default_headers or default_query")
+        raise ConfigurationError("base_url must not contain credentials or a query: use default_headers or default_query")
     if parts.scheme == "http" and not _is_loopback(host):
-        _warn_plain(host)
+        _warn_unencrypted(host)
     path = parts.path.rstrip("/")
     path = path.removesuffix("/v1").rstrip("/") if path.endswith("/v1") else path
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 @lru_cache
-def _warn_plain(host: str) -> None:
-    """Warn, once for each host."""
-    warnings.warn(f"the API key travels unencrypted to {host}: use https", UserWarning, stacklevel=6)
+def _warn_unencrypted(host: str) -> None:
+    """Warns once for each host."""
+    warnings.warn(f"the API key is sent unencrypted to {host}: use https", UserWarning, stacklevel=6)
 
 
 def _is_loopback(host: str) -> bool:
@@ -142,7 +133,7 @@ def _is_loopback(host: str) -> bool:
 def _header_safe(key: str) -> str:
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"the API key holds characters that no key has: check {KEY_VARIABLE} or api_key")
+        raise ConfigurationError(f"the API key contains characters that no key has: check {KEY_VARIABLE} or api_key")
     return key
 
 

@@ -32,12 +32,7 @@ _FORWARDED_HEADERS = frozenset({"accept", "accept-encoding", "range", "if-range"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request to send.
-
-    Attributes:
-        anonymous: Whether it goes to another host, with nothing of the client but these headers.
-        seconds_left: Time for the request and its response, if the call has a limit.
-    """
+    """One request to send."""
 
     method: str
     url: str
@@ -45,8 +40,8 @@ class Attempt:
     query: Mapping[str, Any]
     content: Body | None
     timeout: Any
-    anonymous: bool
-    seconds_left: float | None
+    anonymous: bool  # goes to another host, with nothing of the client but these headers
+    seconds_left: float | None  # for the request and its response, if the call has a limit
 
 
 Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]

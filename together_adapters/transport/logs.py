@@ -1,4 +1,4 @@
-"""`TOGETHER_LOG=info` or `debug` shows what is sent, without keys, queries, prompts or rows."""
+"""Logging: `TOGETHER_LOG=info` or `debug` logs each attempt, without keys, queries, prompts or rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 @lru_cache(maxsize=1)
 def configure_logging() -> None:
-    """Write this library's log to stderr if the environment asks for it. Done once."""
+    """Writes the log of this library to stderr if `TOGETHER_LOG` is set. Done once."""
     level = _LEVELS.get(os.environ.get("TOGETHER_LOG", "").lower())
     if level is None:
         return

@@ -1,19 +1,19 @@
-"""Server-sent events from bytes, whatever way the network cut them.
+"""A decoder of server-sent events, for reads that end anywhere.
 
-Splitting is on bytes and on CR, LF and CRLF alone: U+2028 inside a JSON string is no line end, and a character that straddles
-two reads is decoded only when its line is whole. Comments, ids and retry hints are passed over.
+It splits bytes, at CR, LF and CRLF alone: U+2028 inside a JSON string is no line end, and a character that spans two reads is
+decoded when its line is complete. Comments, ids and retry hints are ignored.
 """
 
 from __future__ import annotations
 
 Event = tuple[bytes, bytes]
-"""The data of an event, and its name or nothing. A plain tuple, because a stream makes thousands."""
+"""The data and the name of an event; the name may be empty. A tuple, because a stream has thousands."""
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class Decoder:
-    """Turns reads into events. Feed it every read, then call `end()` once."""
+    """Turns reads into events: call `feed` with every read, then `end` once."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -22,7 +22,7 @@ class Decoder:
         self._head: bytes | None = b""
 
     def feed(self, data: bytes) -> list[Event]:
-        """Return the events that `data` completes."""
+        """Returns the events that `data` completes."""
         if self._head is None and not self._parts and not self._after_cr and _is_one_line(data):
             return [(data[6:-2], b"")]
         if self._head is not None:
@@ -35,27 +35,27 @@ class Decoder:
             self._parts.append(data)
             self._last = data[-1:]
             return []
-        whole = b"".join([*self._parts, data]) if self._parts else data
-        end = whole.rfind(b"\n\n")
-        rest = whole[end + 2 :]
+        text = b"".join([*self._parts, data]) if self._parts else data
+        end = text.rfind(b"\n\n")
+        rest = text[end + 2 :]
         self._parts, self._last = ([rest], rest[-1:]) if rest else ([], b"")
-        found: list[Event] = []
-        for block in whole[:end].split(b"\n\n"):
-            # The usual event is one line; everything else takes the long way.
+        events: list[Event] = []
+        for block in text[:end].split(b"\n\n"):
+            # Most events are one line; the others are parsed line by line.
             if block.startswith(b"data: ") and b"\n" not in block:
-                found.append((block[6:], b""))
+                events.append((block[6:], b""))
             else:
-                found += _parse(block)
-        return found
+                events += _parse(block)
+        return events
 
     def end(self) -> list[Event]:
-        """Return the event that the end of the body completes, if any."""
+        """Returns the event that the end of the body completes, if any."""
         block = b"".join(self._parts)
         self._parts, self._last = [], b""
         return _parse(block)
 
     def _without_bom(self, data: bytes) -> bytes:
-        """Take off a byte order mark, which may itself come in pieces."""
+        """Removes a byte order mark, which may span reads."""
         head = (self._head or b"") + data
         if len(head) < len(_BOM) and _BOM.startswith(head):
             self._head = head
@@ -83,7 +83,7 @@ def _is_one_line(data: bytes) -> bool:
 
 
 def _parse(block: bytes) -> list[Event]:
-    """Read the lines of one event; no event when they hold no data."""
+    """Parses the lines of one event; without a data line there is none."""
     name = b""
     data: list[bytes] = []
     for line in block.split(b"\n"):

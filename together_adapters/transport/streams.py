@@ -6,14 +6,13 @@ import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
 from types import TracebackType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 import httpx
 
 from together_adapters.transport.call import AudioStreamCall, Response
-from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.event_stream import EventParser
 from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, failure_of
 
@@ -22,26 +21,30 @@ T = TypeVar("T")
 DRAIN_SECONDS = 0.5
 
 
-class Stream(Generic[T]):
-    """The events of a streamed response. Iterate over it; use it as a context manager to leave early.
-
-    Closing the stream, or losing the last reference to it, closes the HTTP response.
+class _OpenStream(Generic[T]):
+    """A stream of either flavour.
 
     Attributes:
         response: Status and headers of the response.
     """
 
     def __init__(
-        self, http_response: httpx.Response, parser: EventParser[T], response: Response, connections: Connections
+        self, http_response: httpx.Response, reads: Any, parser: EventParser[T], response: Response, connections: object
     ) -> None:
         self.response = response
-        self._connections = connections  # a stream may outlive the client that opened it
         self._http_response = http_response
+        self._reads = reads
         self._parser = parser
-        self._reads = read_body(http_response)
-        next(self._reads)
+        self._connections = connections  # a stream may outlive the client that opened it
         self._pending: Iterator[T] = iter(())
         self._closed = False
+
+
+class Stream(_OpenStream[T]):
+    """The events of a streamed response. Iterate over it; use it as a context manager to leave early.
+
+    Closing the stream, or losing the last reference to it, closes the HTTP response. `response` has its status and headers.
+    """
 
     def __iter__(self) -> Stream[T]:
         return self
@@ -86,24 +89,11 @@ class Stream(Generic[T]):
             raise self._parser.error
 
 
-class AsyncStream(Generic[T]):
+class AsyncStream(_OpenStream[T]):
     """The events of a streamed response. Iterate over it; use it as an asynchronous context manager to leave early.
 
-    Closing the stream, or losing the last reference to it, closes the HTTP response.
-
-    Attributes:
-        response: Status and headers of the response.
+    Closing the stream, or losing the last reference to it, closes the HTTP response. `response` has its status and headers.
     """
-
-    def __init__(
-        self, reads: AsyncGenerator[bytes], parser: EventParser[T], response: Response, connections: AsyncConnections
-    ) -> None:
-        self.response = response
-        self._connections = connections  # a stream may outlive the client that opened it
-        self._parser = parser
-        self._reads = reads
-        self._pending: Iterator[T] = iter(())
-        self._closed = False
 
     def __aiter__(self) -> AsyncStream[T]:
         return self
@@ -172,15 +162,7 @@ class AsyncAudioStream(AsyncStream[T]):
     """The chunks of streamed speech."""
 
     async def stream_to_file(self, file: str | os.PathLike[str], response_format: str | None = None) -> None:
-        """Saves the rest of the stream as an audio file. Nothing is written unless the stream is complete.
-
-        Args:
-            file: The path; an existing file is replaced. The suffix selects the format: `.wav`, `.mp3`, `.raw`, else `wav`.
-            response_format: `wav`, `mp3` or `raw`, regardless of the suffix. Raw samples get the header of a WAV file.
-
-        Raises:
-            ValueError: No audio arrived, or it is not of that format.
-        """
+        """Saves the rest of the stream as an audio file, as `AudioStream.stream_to_file` does."""
         chunks = [chunk async for chunk in self]
         await anyio.to_thread.run_sync(cast(AudioStreamCall[T], self._parser.call).save, chunks, file, response_format)
 

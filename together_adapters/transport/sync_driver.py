@@ -32,7 +32,7 @@ from together_adapters.transport.event_stream import parser_of
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, parse_response, snapshot
 from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, auth_of, build_request, failure_of, is_event_stream
 from together_adapters.transport.retry import Failure
-from together_adapters.transport.streams import AudioStream, Stream
+from together_adapters.transport.streams import AudioStream, Stream, read_body
 
 T = TypeVar("T")
 
@@ -87,8 +87,10 @@ class SyncDriver(Sync):
         response = snapshot(http_response, count, b"")
         if self._on_response:
             self._on_response(response)
+        reads = read_body(http_response)
+        next(reads)
         kind = AudioStream if isinstance(call, AudioStreamCall) else Stream
-        return kind(http_response, parser_of(call, response, self.config.secrets), response, self.connections)
+        return kind(http_response, reads, parser_of(call, response, self.config.secrets), response, self.connections)
 
     def _download(self, download: Download) -> Response:
         http_response, count = self._exchange(attempts(download.call, self.config, accept="*/*"), stream=True)
