@@ -45,12 +45,7 @@ class Sentence:
 
 def answer_from_passages(prompt: ParsedPrompt, conversation: Conversation) -> str:
     """Answers a question with sentences of the prompt's passages; empty when they do not answer it."""
-    answer = extract(prompt.question, prompt.passages)
-    if not answer and len(stems(prompt.question)) < 3:  # "And why?" needs the question before it
-        earlier = next((message.text for message in reversed(conversation.history) if message.role == "user"), "")
-        if earlier and len(earlier) < 2_000:
-            answer = extract(f"{earlier} {prompt.question}", prompt.passages)
-    return cite(answer)
+    return cite(extract(prompt.question, prompt.passages))
 
 
 def answer_from_history(prompt: ParsedPrompt, conversation: Conversation) -> str:
@@ -159,21 +154,17 @@ def _select(
 ) -> list[Sentence]:
     """Takes the best sentences that differ from each other, each together with the sentence that its pronoun refers to."""
     selection: list[int] = []
-    length = 0
     for i in ranking[:40]:
-        if len(selection) >= max_sentences or (selection and (scores[i] < 0.55 * scores[ranking[0]] or length > 90)):
+        if len(selection) >= max_sentences or (selection and scores[i] < 0.55 * scores[ranking[0]]):
             break
         if i in selection or any(_is_similar(documents[i], documents[other]) for other in selection):
             continue
         group = [j for j in dict.fromkeys((_antecedent(i, candidates), i)) if j not in selection]
-        if any(candidates[j].text == candidates[other].text for j in group for other in selection):
-            continue
         if len(selection) + len(group) > max_sentences:
             if selection:
                 continue
             group = [i]
         selection += group
-        length += sum(len(candidates[j].text.split()) for j in group)
     first_passage = candidates[ranking[0]].passage
     # Sentences of one passage read best in their own order.
     return sorted((candidates[i] for i in selection), key=lambda s: (s.passage != first_passage, s.passage, s.position))

@@ -88,8 +88,6 @@ def _select_choices(request: _Request) -> str:
     selection = [choice for score, choice in ranking if score >= 0.6 * ranking[0][0]][: int(limit[1]) if limit else 1]
     if not selection:
         return ""
-    if "ANSWER:" in request.text:
-        return f"ANSWER: {', '.join(choice.label for choice in selection)}\nIt shares most words with the question."
     reasons = [{"choice": int(choice.label), "reason": f"It is about {topic(choice.text, 5)}."} for choice in selection]
     return json.dumps(reasons, ensure_ascii=False)
 

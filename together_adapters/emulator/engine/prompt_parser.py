@@ -23,11 +23,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class ParsedPrompt:
-    """A prompt in parts. `has_context` says that the passages are marked as context, and the answer must come from them."""
+    """A prompt in parts: where it has passages, the answer must come from them."""
 
     question: str
     passages: tuple[Passage, ...]
-    has_context: bool = False
 
 
 _TAGS: Final = ("context", "documents", "sources", "passages", "information", "text", "article")
@@ -58,38 +57,17 @@ _PASSAGE_MARKS: Final = (
 )  # fmt: skip
 _LIST_MARK: Final = re.compile(r"^[ \t]*\(?(\d+)[.)][ \t]+", re.MULTILINE)
 _PARAGRAPH_BREAK: Final = re.compile(r"\n[ \t]*\n")
-_QUESTION: Final = re.compile(r"[^.!?\n]{1,2000}\?")
-_INSTRUCTION: Final = re.compile(
-    r"^\s*(?:you are|you're|you have|your task|use the|given the|answer|please|always|never|if you|if the|do not|don't|respond|reply|"
-    r"only|keep|be |cite|based on|below|the following|context information|using|provide|when |return|think|make sure)\b",
-    re.IGNORECASE,
-)
 
 
 @lru_cache(maxsize=64)
 def parse_prompt(conversation: Conversation) -> ParsedPrompt:
-    """Parses the last user message; where it has no context, looks for it in the instructions, then in earlier messages."""
-    prompt = _parse_text(conversation.prompt)
-    results = tuple(passage for message in conversation.tool_results for passage in split_passages(message.text))
-    if prompt.has_context or (prompt.passages and not results):
-        return ParsedPrompt(prompt.question, (*prompt.passages, *results), prompt.has_context)
-    if (parts := _split_context(conversation.system)) is not None:
-        return ParsedPrompt(prompt.question, (*split_passages(parts[0]), *results), True)
-    earlier = tuple(
-        Passage(_QUESTION.sub("", message.text[:20_000])) for message in conversation.history[-100:] if message.role == "user"
-    )
-    return ParsedPrompt(prompt.question, (*results, *_paragraphs(conversation.system), *earlier), bool(results))
-
-
-def _parse_text(text: str) -> ParsedPrompt:
-    if (parts := _split_context(text)) is not None:
-        context, rest = parts
-        return ParsedPrompt(find_question(rest) or find_question(text), tuple(split_passages(context)), True)
-    paragraphs = [part for part in _PARAGRAPH_BREAK.split(text.strip()) if part.strip()]
-    if len(paragraphs) < 2 or len(text) > 400_000:
-        return ParsedPrompt(find_question(text), ())
-    question = paragraphs.pop(next((i for i in (-1, 0) if paragraphs[i].rstrip().endswith("?")), -1))
-    return ParsedPrompt(find_question(question), tuple(Passage(part) for part in paragraphs if not _INSTRUCTION.match(part)))
+    """Parses the last user message. The context is in it, or else in the instructions; results of tools are context too."""
+    text = conversation.prompt
+    results = [passage for message in conversation.tool_results for passage in split_passages(message.text)]
+    parts = _split_context(text)
+    question = find_question(parts[1] if parts else text) or find_question(text)
+    parts = parts or _split_context(conversation.system)
+    return ParsedPrompt(question, (*(split_passages(parts[0]) if parts else ()), *results))
 
 
 def _split_context(text: str) -> tuple[str, str] | None:
@@ -144,10 +122,6 @@ def split_passages(context: str) -> list[Passage]:
     """Splits a context into passages: by number where it is numbered, else by paragraph."""
     passages = next(filter(None, (_numbered_passages(mark, context) for mark in _PASSAGE_MARKS)), None)
     return passages or [Passage(part) for part in _PARAGRAPH_BREAK.split(context) if part.strip()]
-
-
-def _paragraphs(text: str) -> list[Passage]:
-    return [Passage(part) for part in _PARAGRAPH_BREAK.split(text) if part.strip() and not _INSTRUCTION.match(part)]
 
 
 def list_items(text: str) -> list[Passage]:

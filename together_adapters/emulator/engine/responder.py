@@ -25,7 +25,6 @@ from together_adapters.emulator.http.errors import bad_request, unprocessable
 _MAX_CHARS: Final = 300_000
 _SHORT: Final = 4_000
 _BLANKS: Final = re.compile(r"\s{100,}")
-_OPENERS: Final = ("In short: ", "Put differently: ", "To answer that: ", "Briefly: ", "Said another way: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,10 @@ class ModelReply:
     verbatim: bool = False
 
     def variant(self, index: int) -> ModelReply:
-        """The same answer in other words, for the choices of a request with `n`."""
+        """The same answer with another beginning, for the choices of a request with `n`."""
         if not index or self.tool_calls or self.verbatim:
             return self
-        opener = _OPENERS[(index - 1) % len(_OPENERS)]
-        rounds = (index - 1) // len(_OPENERS)
-        return ModelReply(opener + self.text + (f" ({rounds + 1})" if rounds else ""))
+        return ModelReply(f"Answer {index + 1}: {self.text}")
 
 
 def respond(conversation: Conversation, body: dict[str, Any]) -> ModelReply:
@@ -106,11 +103,11 @@ def _quote_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str
 
 
 def _answer_from_history(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    return "" if prompt.has_context else answer_from_history(prompt, conversation)
+    return "" if prompt.passages else answer_from_history(prompt, conversation)
 
 
 def _admit_ignorance(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    return NOT_FOUND if prompt.has_context else ""
+    return NOT_FOUND if prompt.passages else ""
 
 
 def _fixed_reply(prompt: ParsedPrompt, conversation: Conversation) -> str:

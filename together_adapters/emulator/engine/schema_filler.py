@@ -19,7 +19,6 @@ from together_adapters.emulator.engine.value_extraction import (
     LIKELY,
     Confidence,
     ValueExtractor,
-    kind_of,
     one_line,
 )
 
@@ -35,7 +34,6 @@ _ANSWER_FIELD: Final = re.compile(
     r"|justification|evidence|quote|conclusion|comment|final_answer|steps?)(?:$|_)"
 )
 _CHOICE_FIELD: Final = re.compile(r"(?:^|_)(?:index|choice|selection)(?:$|_)")
-_NUMBER_FIELD: Final = re.compile(r"(?:^|_)(?:age|count|number|year|price|score|rating|quantity|amount|total|size)(?:$|_)")
 _MISSING: Final = object()
 """The value of a schema that refers to itself too often."""
 
@@ -53,7 +51,7 @@ def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any
 def fill_named_keys(prompt: str, full_prompt: str, answer: str) -> dict[str, Any]:
     """Returns an object with the keys that a prompt names, for a request that wants JSON and gives no schema."""
     keys = _named_keys(prompt) or _named_keys(full_prompt) or ["answer"]
-    properties = {key: {"type": "integer" if _NUMBER_FIELD.search(key) else "string"} for key in keys[:50]}
+    properties = {key: {"type": "string"} for key in keys[:50]}
     value: dict[str, Any] = fill({"type": "object", "properties": properties, "required": keys}, prompt, answer)
     return value
 
@@ -192,7 +190,7 @@ class SchemaFiller:
         for key, inner in list(properties.items())[:_MAX_VALUES]:
             used = set(self.extractor.used)
             value, certainty = self.fill(inner, str(key), depth + 1)
-            if key not in required_keys and not (value is not _MISSING and _is_included(str(key), inner, certainty)):
+            if key not in required_keys and (value is _MISSING or not _is_included(inner, certainty)):
                 self.extractor.used = used
                 continue
             result[key] = _default(inner) if value is _MISSING else value
@@ -210,7 +208,7 @@ class SchemaFiller:
         result = self._items(items, name, depth)
         confidence = CERTAIN if result else GUESS
         while len(result) < max(min_items, 1) and len(result) < 200:
-            item = self.fill(items, name.rstrip("s"), depth + 1)[0]
+            item = self.fill(items, name, depth + 1)[0]
             if item is _MISSING:
                 break
             if item in result and schema.get("uniqueItems") and isinstance(item, str | int | float):
@@ -307,8 +305,7 @@ class SchemaFiller:
             return one_line(self.answer), LIKELY
         if confidence > GUESS:
             return value, confidence
-        examples = schema.get("examples")
-        default = examples[0] if isinstance(examples, list) and examples else schema.get("default")
+        default = schema.get("default")
         return (default if isinstance(default, str) and default else topic(self.extractor.text, 4)), GUESS
 
     def _verdict(self) -> str:
@@ -318,22 +315,16 @@ class SchemaFiller:
         return "yes" if coverage(stems(question), stems(context)) >= 0.4 else "no"
 
 
-def _is_included(key: str, schema: Any, confidence: Confidence) -> bool:
-    """Whether an optional field is filled: where its value is certain, or is likely and has an unmistakable type."""
-    if confidence != LIKELY:
-        return confidence == CERTAIN
-    has_typed_value = isinstance(schema, dict) and schema.get("type") != "string" and "default" not in schema
-    return has_typed_value or kind_of(key) in ("name", "location")
+def _is_included(schema: Any, confidence: Confidence) -> bool:
+    """Whether an optional field is filled: where its value is certain, or is likely and not just any string."""
+    is_specific = isinstance(schema, dict) and schema.get("type") != "string" and "default" not in schema
+    return confidence == CERTAIN or (confidence == LIKELY and is_specific)
 
 
 def _named_keys(text: str) -> list[str]:
-    """The keys that a text names: those of a JSON example, else quoted words, else a list after `keys` or `fields`."""
+    """The keys that a text names: those of a JSON example, else quoted words."""
     text = text[:20_000]
     keys = re.findall(r"[\"'](\w{1,60})[\"']\s*:", text) or re.findall(r"(?<!\w)['\"`“]([A-Za-z_]\w{0,60})['\"`”](?!\w)", text)
-    listing = r"\b(?:keys?|fields?|properties|attributes)\b[ :]*(?:named |called |are )?([\w, ]{2,200}?)(?:[.\n;]|$)"
-    if not keys and (match := re.search(listing, text, re.IGNORECASE)):
-        words = (word.strip() for word in re.split(r",\s*(?:and\s+)?|\s+and\s+", match[1]))
-        keys = [word for word in words if re.fullmatch(r"[A-Za-z_]\w*", word)]
     return list(dict.fromkeys(keys))
 
 

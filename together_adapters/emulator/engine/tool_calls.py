@@ -164,9 +164,9 @@ def _requested_calls(conversation: Conversation, tools: list[Tool]) -> list[Pars
         scores = _scores(part, tools, weights)
         tool = tools[scores.index(max(scores))]
         previous = requests[-1] if requests else None
-        if max(scores) >= MIN_SCORE and not (previous and previous[0] is tool and not _has_values(part, previous[1])):
+        if max(scores) >= MIN_SCORE:
             requests.append((tool, part))
-        elif previous and (repetition := _repeat_request(*previous, part)):
+        elif previous and (repetition := _repeat_request(previous[1], part)):
             requests.append((previous[0], repetition))
         elif previous:
             requests[-1] = (previous[0], f"{previous[1]} and {part}")
@@ -227,21 +227,14 @@ def _term_weights(tools: list[Tool]) -> dict[str, float]:
     return {term: 0.5 + 0.5 / count for term, count in counts.items()}
 
 
-def _has_values(*parts: str) -> bool:
-    """Whether each of the parts has a name, quoted text or a number that can be an argument."""
-    extractors = [ValueExtractor(part) for part in parts]
-    return all(extractor.names or extractor.quotations or extractor.numbers for extractor in extractors)
-
-
-def _repeat_request(tool: Tool, request: str, part: str) -> str:
+def _repeat_request(request: str, part: str) -> str:
     """After `weather in Paris`, `in London` requests the same for another name: returns `weather in London`, or nothing."""
     names, previous_names = ValueExtractor(part).names, ValueExtractor(request).names
-    types = [schema.get("type") for schema in tool.properties.values() if isinstance(schema, dict)]
-    if not names or not previous_names or "string" not in types or "array" in types:
+    is_short = names and len(part.split()) <= len(names[0].split()) + 2
+    if not previous_names or not is_short:
         return ""
     name = previous_names[-1]
-    is_short = len(part.split()) <= len(names[0].split()) + 2
-    if not is_short or not re.search(rf"\b(?:in|for|at|of|to|from|about|on)\s+{re.escape(name)}", request):
+    if not re.search(rf"\b(?:in|for|at|of|to|from|about|on)\s+{re.escape(name)}", request):
         return ""
     return request.replace(name, names[0])
 

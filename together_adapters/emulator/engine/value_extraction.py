@@ -61,14 +61,7 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ("query|question|q|text|input|content|prompt|message|task|topic|subject|request|sentence|search_query|search|keywords?|note|body|instruction|statement", "request"),
     )
 )  # fmt: skip
-_PREPOSITIONS: Final = {
-    "origin": "from|leaving",
-    "source": "from",
-    "from": "from",
-    "destination": "to|towards|for",
-    "target": "to",
-    "to": "to",
-}
+_PREPOSITIONS: Final = {"origin": "from", "source": "from", "from": "from", "destination": "to", "target": "to", "to": "to"}
 
 
 @dataclass
@@ -147,8 +140,7 @@ class ValueExtractor:
     def boolean(self, name: str) -> tuple[bool, Confidence]:
         """Finds a truth value for a field: false where the text negates its name."""
         phrase = name[:60].replace("_", " ").removeprefix("is ").removeprefix("has ")
-        root = re.escape(phrase.split(" ")[-1][:-2] if len(phrase) > 5 else phrase)
-        if match := re.search(rf"\b(?:{re.escape(phrase)}|{root}\w*)", self._excerpt, re.IGNORECASE):
+        if match := re.search(rf"\b{re.escape(phrase)}", self._excerpt, re.IGNORECASE):
             context = self._lowercase[max(0, match.start() - 25) : match.end() + 12]
             return not re.search(r"\b(?:no|not|never|without|isn't|don't|doesn't|false|non|off|disabled?)\b", context), CERTAIN
         return True, GUESS
@@ -158,9 +150,7 @@ class ValueExtractor:
         mentions = []
         for order, option in enumerate(options[:500]):
             phrase = str(option)[:100].lower().replace("_", " ")
-            match = re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", self._lowercase) or (
-                re.search(rf"(?<!\w){re.escape(phrase[:-1])}", self._lowercase) if len(phrase) > 5 else None
-            )
+            match = re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", self._lowercase)
             if match and phrase.strip():
                 mentions.append((match.start(), order))
         return (options[min(mentions)[1]], CERTAIN) if mentions else (options[0], GUESS)
@@ -181,20 +171,17 @@ class ValueExtractor:
                 return str(next(filter(None, quotation.groups())))
             if proper_name := _NAME.match(value):
                 return proper_name[0].rstrip(".")
-            short = re.split(r"[,;.!?)}\]]|\s(?:and|with|who|from|in)\s", value)[0].strip(" \"'`")
-            if short and short.count(" ") < 5 and short not in ("...", "str", "string", "int", "a", "the"):
-                return short
+            phrase = re.split(r"[,;.!?)}\]]|\s(?:and|with|who|from|in)\s", value)[0].strip(" \"'`")
+            if phrase and phrase.count(" ") < 5 and phrase not in ("str", "string", "int", "a", "the"):
+                return phrase
         return None
 
     def _location(self, name: str) -> str:
-        """A proper name after a preposition that suits the field's name."""
+        """A proper name after a preposition that suits the field's name, else the first proper name."""
         default = r"in|at|for|near|from|to|of|around|over|about|visit(?:ing)?"
-        before = _PREPOSITIONS.get(name, _PREPOSITIONS.get(name.rsplit("_", 1)[-1], default))
-        pattern = rf"\b(?:{before})\s+(?:the (?:city|town) of\s+)?({_NAME.pattern}(?:, [A-Z][A-Za-z]+)?)"
-        locations = [re.sub(r"['’]s$", "", match[1]).rstrip(".,'’") for match in re.finditer(pattern, self._excerpt)]
-        return self._unused([location for location in locations if location.split(" ")[0] not in _NOT_NAMES]) or self._unused(
-            self.names
-        )
+        pattern = rf"\b(?:{_PREPOSITIONS.get(name.rsplit('_', 1)[-1], default)})\s+({_NAME.pattern}(?:, [A-Z][A-Za-z]+)?)"
+        names = [re.sub(r"['’]s$", "", match[1]).rstrip(".,'’") for match in re.finditer(pattern, self._excerpt)]
+        return self._unused([name for name in names if name.split(" ")[0] not in _NOT_NAMES]) or self._unused(self.names)
 
     def _unused(self, values: list[str]) -> str:
         return next((value for value in values if value not in self.used), "")
