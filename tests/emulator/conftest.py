@@ -1,4 +1,4 @@
-"""A running emulator, and plain HTTP to talk to it: these tests are about the wire, so no client of ours takes part."""
+"""A running emulator and a plain HTTP client: these tests are about the HTTP API, so they use no client of this library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def running() -> Iterator[Emulator]:
 @pytest.fixture
 def emulator(running: Emulator) -> Iterator[Emulator]:
     running.clear()
-    running._state.stores.jobs.clear()  # or their models would be in every list
+    running._state.stores.jobs.clear()  # or their models would be in the list of models
     usual = {name: getattr(Behaviour(), name) for name in Behaviour.__dataclass_fields__}
     with running.behave(**usual):
         yield running
@@ -34,7 +34,7 @@ def emulator(running: Emulator) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def session_client(running: Emulator) -> Iterator[httpx.Client]:
-    # without certificates to load, which take longer than most of these tests
+    # without certificates: loading them takes longer than most of these tests
     with httpx.Client(base_url=running.base_url, headers=KEY, timeout=20, verify=False) as client:
         yield client
 
@@ -45,7 +45,7 @@ def http(emulator: Emulator, session_client: httpx.Client) -> httpx.Client:
 
 
 class Chat:
-    """Sends chat requests and reads both forms of answer."""
+    """Sends chat requests, and parses responses and streams."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -77,14 +77,14 @@ class Chat:
 
 
 def events(body: bytes) -> list[dict[str, Any]]:
-    """The events of a stream that ends as it should."""
+    """Returns the events of a complete stream."""
     parts = body.split(b"\n\n")
     assert parts[-2:] == [b"data: [DONE]", b""]
     return [json.loads(part.removeprefix(b"data: ")) for part in parts[:-2]]
 
 
 def joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a careful client makes of a stream: text, reasoning, tool calls, finish reason, usage, log-probabilities."""
+    """Joins a stream: text, reasoning, tool calls, finish reason, usage, log-probabilities."""
     found: dict[str, Any] = {"text": "", "reasoning": "", "calls": [], "finish": None, "usage": None, "logprobs": []}
     by_index: dict[int, dict[str, str]] = {}
     for chunk in chunks:
@@ -110,7 +110,7 @@ def chat(http: httpx.Client) -> Chat:
 
 
 def tool(name: str, description: str = "", required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
-    """A function as requests offer it."""
+    """Returns a tool in the format of requests."""
     parameters = {"type": "object", "properties": properties, "required": list(properties) if required is None else required}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 

@@ -1,4 +1,4 @@
-"""What the emulator promises whoever runs it: loopback alone, a clean disk, an end without fuss, and no 5xx on any route.
+"""Guarantees for users of the emulator: only loopback, no files left, a clean end, and no 5xx on any route.
 
 Elsewhere: ports that are taken and signals in `test_server`, code only by permission in `test_code_interpreter`, hostile chats in
 `test_hostile`, hostile uploads in `test_files`.
@@ -31,7 +31,7 @@ from together_adapters.emulator.app import create_app
 MOST_SECONDS = 5.0
 
 
-def test_it_listens_on_this_machine_alone(emulator: Emulator) -> None:
+def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
     assert inspect.signature(serve).parameters["host"].default == "127.0.0.1"
     assert emulator.base_url.startswith("http://127.0.0.1:")
     with socket.socket() as other:
@@ -40,7 +40,7 @@ def test_it_listens_on_this_machine_alone(emulator: Emulator) -> None:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Every method and path of the emulator, with something for what varies."""
+    """Returns every method and path of the emulator, with a value for path parameters."""
     with serve() as emulator:
         app = create_app(emulator._state).app  # type: ignore[attr-defined]
     return sorted(
@@ -72,7 +72,7 @@ FORMS = ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded")
     ("kind", "body"),
     [("application/json", body) for body in BODIES] + [(kind, body) for kind in FORMS for body in ("no text", "long")],
 )
-def test_no_body_on_any_route_is_a_failure_of_the_service(kind: str, body: str, emulator: Emulator, http: httpx.Client) -> None:
+def test_no_body_causes_a_5xx_on_any_route(kind: str, body: str, emulator: Emulator, http: httpx.Client) -> None:
     found = {}
     root = emulator.base_url.removesuffix("/v1")
     for method, path in routes():
@@ -110,7 +110,7 @@ def test_rows_that_are_deep_hurt_nobody(emulator: Emulator, http: httpx.Client) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_at_once_and_leaves_nothing_while_it_is_busy(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_stops_at_once_while_busy_and_leaves_no_files(number: signal.Signals, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "together_adapters.emulator", "--job-seconds", "600"],
         stdout=subprocess.PIPE,

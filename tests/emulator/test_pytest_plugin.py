@@ -1,4 +1,4 @@
-"""The fixture that users get: in a project of their own, without the extra, and what it costs those who do not use it."""
+"""The fixture for users: in a project of their own, without the extra, and without cost where it is not used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TESTS = """
 import sys
 AT_COLLECTION = {"httpx", "pydantic", "starlette", "uvicorn", "asyncio"} & set(sys.modules)
 
-def test_nothing_is_imported_for_those_who_do_not_use_it():
+def test_nothing_is_imported_without_use():
     assert AT_COLLECTION == set()
 
 def test_clients_find_it(together_emulator):
@@ -45,7 +45,7 @@ def test_options(together_emulator):
 
 
 def run(folder: Path, tests: str, *blocked: str) -> tuple[int, str]:
-    """Run tests as a user does, with no other plugin, and without some packages."""
+    """Runs tests like a user, without other plugins and without some packages."""
     (folder / "test_mine.py").write_text(tests)
     code = BLOCK + f"import pytest; raise SystemExit(pytest.main(['-q', '-p', '{PLUGIN}', '-p', 'no:cacheprovider']))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TOGETHER_"))}
@@ -76,7 +76,7 @@ def test_options_are_a_fixture_to_override(tmp_path: Path) -> None:
     assert status == 0, output
 
 
-def test_without_the_extra_it_fails_in_one_line_and_only_where_it_is_used(tmp_path: Path) -> None:
+def test_without_the_extra_it_fails_in_one_line(tmp_path: Path) -> None:
     status, output = run(tmp_path, TESTS, "starlette", "uvicorn")
     assert status == 1
     assert "1 passed" in output

@@ -1,4 +1,4 @@
-"""Starting, stopping, keys, and what an emulator remembers."""
+"""Start and stop, keys, and recorded requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.emulator.conftest import KEY, MODEL, Chat
 from together_adapters.emulator import Behaviour, Emulator, Fault, serve
 
-ASK = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 200"}]}
+BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 200"}]}
 
 
 def wait_for(condition: object, seconds: float = 3.0) -> bool:
@@ -28,16 +28,16 @@ def wait_for(condition: object, seconds: float = 3.0) -> bool:
     return False
 
 
-def test_it_is_ready_at_once_and_gone_at_once() -> None:
+def test_it_starts_and_stops_at_once() -> None:
     times = []
-    for _ in range(3):  # other programs slow down one of them, hardly all
+    for _ in range(3):  # other programs may slow down one of them, but not all
         started = time.monotonic()
         with serve() as emulator:
             assert httpx.get(f"{emulator.base_url}/models", headers=KEY, verify=False).status_code == 200
             ready = time.monotonic()
         times.append((ready - started, time.monotonic() - ready))
     assert min(times)[0] < 1.0
-    assert min(gone for _, gone in times) < 0.5
+    assert min(disconnected for _, disconnected in times) < 0.5
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{emulator.base_url}/models", headers=KEY, verify=False)
 
@@ -45,7 +45,7 @@ def test_it_is_ready_at_once_and_gone_at_once() -> None:
 def test_open_streams_do_not_hold_it_up() -> None:
     with httpx.Client(headers=KEY, verify=False) as http, contextlib.ExitStack() as stack:
         with serve(behaviour=Behaviour(delay=0.2)) as emulator:
-            asked = http.stream("POST", f"{emulator.base_url}/chat/completions", json={**ASK, "stream": True})
+            asked = http.stream("POST", f"{emulator.base_url}/chat/completions", json={**BODY, "stream": True})
             parts = stack.enter_context(asked).iter_bytes()
             next(parts)
             ended = time.monotonic()
@@ -54,7 +54,7 @@ def test_open_streams_do_not_hold_it_up() -> None:
             list(parts)
 
 
-def test_kept_connections_answer_without_delay(http: httpx.Client, emulator: Emulator) -> None:
+def test_kept_alive_connections_respond_without_delay(http: httpx.Client, emulator: Emulator) -> None:
     started = time.monotonic()
     for _ in range(20):
         http.get("/models")
@@ -66,13 +66,13 @@ def test_kept_connections_answer_without_delay(http: httpx.Client, emulator: Emu
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer invalid", "Bearer bad-key", "Basic abc", "k"])
 def test_bad_keys(emulator: Emulator, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}
-    answer = httpx.post(f"{emulator.base_url}/chat/completions", json=ASK, headers=headers, verify=False)
+    answer = httpx.post(f"{emulator.base_url}/chat/completions", json=BODY, headers=headers, verify=False)
     assert answer.status_code == 401
     error = answer.json()["error"]
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, "invalid_api_key")
 
 
-def test_one_key_alone() -> None:
+def test_only_one_key_is_accepted() -> None:
     with serve(api_key="right") as emulator:
         asked = [
             httpx.get(f"{emulator.base_url}/models", headers={"authorization": f"Bearer {key}"}, verify=False)
@@ -81,13 +81,13 @@ def test_one_key_alone() -> None:
     assert [answer.status_code for answer in asked] == [200, 401]
 
 
-def test_requests_are_remembered(http: httpx.Client, emulator: Emulator) -> None:
-    http.post("/chat/completions?x=1", json=ASK, headers={"X-Custom": "Yes"})
+def test_requests_are_recorded(http: httpx.Client, emulator: Emulator) -> None:
+    http.post("/chat/completions?x=1", json=BODY, headers={"X-Custom": "Yes"})
     http.post("/embeddings", content=b"not json")
     first, second = emulator.requests
     assert (first.method, first.path, first.query) == ("POST", "/v1/chat/completions", "x=1")
     assert first.headers["x-custom"] == "Yes"
-    assert first.json == ASK
+    assert first.json == BODY
     assert b'"model"' in first.body
     assert second.json is None
     emulator.clear()
@@ -95,7 +95,7 @@ def test_requests_are_remembered(http: httpx.Client, emulator: Emulator) -> None
 
 
 def test_answers_carry_the_headers_of_the_service(http: httpx.Client) -> None:
-    headers = http.post("/chat/completions", json=ASK).headers
+    headers = http.post("/chat/completions", json=BODY).headers
     assert headers["content-type"] == "application/json; charset=utf-8"
     assert headers["retry-after"] == "2"  # on success too: a client must not obey it
     assert int(headers["x-ratelimit-remaining"]) > int(headers["x-ratelimit-limit"])
@@ -104,7 +104,7 @@ def test_answers_carry_the_headers_of_the_service(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["//v1//models", "/v1/v1/models", "/v1/models/"])
-def test_odd_paths_are_forgiven(emulator: Emulator, path: str) -> None:
+def test_paths_are_normalized(emulator: Emulator, path: str) -> None:
     root = emulator.base_url.removesuffix("/v1")
     assert httpx.get(root + path, headers=KEY, verify=False).status_code == 200
 
@@ -115,9 +115,9 @@ def test_unknown_paths_and_methods(http: httpx.Client) -> None:
     assert {"message", "type", "param", "code"} == set(missing.json()["error"]) == set(wrong.json()["error"])
 
 
-def test_clients_that_leave_are_counted(emulator: Emulator, http: httpx.Client, chat: Chat) -> None:
+def test_disconnects_are_counted(emulator: Emulator, http: httpx.Client, chat: Chat) -> None:
     emulator.behave(delay=0.02)
-    with http.stream("POST", "/chat/completions", json={**ASK, "stream": True}) as answer:
+    with http.stream("POST", "/chat/completions", json={**BODY, "stream": True}) as answer:
         parts = answer.iter_bytes()
         next(parts)
         assert emulator.in_flight == 1
@@ -128,20 +128,20 @@ def test_clients_that_leave_are_counted(emulator: Emulator, http: httpx.Client, 
     with pytest.raises(httpx.RemoteProtocolError):
         emulator.inject("cut")
         chat.chunks("hello there")
-    assert emulator.disconnects == 1  # neither a complete answer nor a fault of ours is a client that left
+    assert emulator.disconnects == 1  # a complete response or a fault does not count as a disconnect
 
 
-def test_a_client_that_gives_up_waiting_is_counted(emulator: Emulator, http: httpx.Client) -> None:
+def test_client_timeouts_are_counted(emulator: Emulator, http: httpx.Client) -> None:
     emulator.inject(Fault("slow", seconds=5))
     with pytest.raises(httpx.ReadTimeout):
-        http.post("/chat/completions", json=ASK, timeout=0.1)
+        http.post("/chat/completions", json=BODY, timeout=0.1)
     assert wait_for(lambda: emulator.disconnects == 1)
 
 
 def test_the_highest_number_in_flight(emulator: Emulator, http: httpx.Client) -> None:
     emulator.behave(delay=0.1)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: http.post("/chat/completions", json=ASK), range(4)))
+        list(pool.map(lambda _: http.post("/chat/completions", json=BODY), range(4)))
     assert emulator.most_in_flight == 4
     assert wait_for(lambda: emulator.in_flight == 0)
 
@@ -168,18 +168,20 @@ def command(*arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_prints_its_address_and_ends_on_a_signal(number: signal.Signals) -> None:
+def test_the_command_prints_its_url_and_ends_on_a_signal(number: signal.Signals) -> None:
     process = command("--strict", "--api-key", "only")
     assert process.stdout is not None
     url = process.stdout.readline().strip()
-    answer = httpx.post(f"{url}/chat/completions", json={**ASK, "odd": 1}, headers={"authorization": "Bearer only"}, verify=False)
+    answer = httpx.post(
+        f"{url}/chat/completions", json={**BODY, "odd": 1}, headers={"authorization": "Bearer only"}, verify=False
+    )
     assert answer.status_code == 422
     process.send_signal(number)
     rest, complaints = process.communicate(timeout=5)
     assert (process.returncode, rest, complaints) == (0, "", "")
 
 
-def test_the_command_says_when_the_port_is_taken() -> None:
+def test_the_command_reports_a_used_port() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -20,7 +20,7 @@ NAMED = {name: os.environ.get(name) for name in ("TOGETHER_SDK_PYTHON_3", "TOGET
 
 
 def python_with(package: str, major: str, variable: str) -> str:
-    """A Python that has a package, of a major version if one is given; skips where there is none."""
+    """Returns a Python with a package, optionally of a major version; skips the test where there is none."""
     if NAMED[variable]:
         return str(NAMED[variable])
     try:
@@ -33,7 +33,7 @@ def python_with(package: str, major: str, variable: str) -> str:
 
 
 def drive(python: str, script: str, emulator: Emulator, folder: Path) -> None:
-    """Run a script beside the emulator; it asserts by itself."""
+    """Runs a script with the emulator; its assertions are the test."""
     environment = {"PATH": os.environ["PATH"], "ROOT": emulator.base_url.removesuffix("/v1"), "BASE": emulator.base_url}
     done = subprocess.run(
         [python, "-W", "ignore", "-c", script],

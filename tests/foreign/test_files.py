@@ -1,4 +1,4 @@
-"""The vendor's own SDKs, and OpenAI's, work against the emulator unchanged: files, uploads in parts, batches."""
+"""The vendor's SDKs and OpenAI's work with the emulator: files, uploads in parts, batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 
 @pytest.fixture
 def folder(tmp_path: Path, emulator: Emulator) -> Iterator[Path]:
-    """A folder with data files, and an account without any."""
+    """A folder with data files, and an account without files."""
     (tmp_path / "train.jsonl").write_text(
         "".join(
             json.dumps({"messages": [{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": "a"}]}) + "\n"
@@ -160,7 +160,7 @@ from openai import NotFoundError, OpenAI
 client = OpenAI(api_key="k", base_url=os.environ["BASE"])
 file = client.files.create(file=open("train.jsonl", "rb"), purpose="fine-tune")
 assert file.filename == "train.jsonl" and file.bytes == os.path.getsize("train.jsonl")
-assert [one.id for one in client.files.list().data] == [file.id]  # iterating would ask for pages, of which there are none
+assert [one.id for one in client.files.list().data] == [file.id]  # iterating would request further pages, which do not exist
 assert client.files.content(file.id).read() == open("train.jsonl", "rb").read()
 assert client.files.retrieve(file.id).id == file.id
 assert client.files.delete(file.id).deleted

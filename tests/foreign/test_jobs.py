@@ -1,4 +1,4 @@
-"""The vendor's own SDKs, and OpenAI's, work against the emulator unchanged: fine-tunes, evaluations, models, endpoints, hardware."""
+"""The vendor's SDKs and OpenAI's work with the emulator: fine-tunes, evaluations, models, endpoints, hardware."""
 
 from __future__ import annotations
 

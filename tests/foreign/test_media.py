@@ -1,4 +1,4 @@
-"""The vendor's own SDKs, and OpenAI's, work against the emulator unchanged: images, audio, videos, code, endpoints, uploads."""
+"""The vendor's SDKs and OpenAI's work with the emulator: images, audio, videos, code, endpoints, uploads."""
 
 from __future__ import annotations
 

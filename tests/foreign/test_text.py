@@ -1,4 +1,4 @@
-"""The vendor's own SDKs, and OpenAI's, work against the emulator unchanged: chats, completions, embeddings, rerank."""
+"""The vendor's SDKs and OpenAI's work with the emulator: chats, completions, embeddings, rerank."""
 
 from __future__ import annotations
 
@@ -181,11 +181,11 @@ assert scored[0].token and len(scored[0].top_logprobs) == 2
 
 assert client.completions.create(model=CHAT, prompt="One, two,", max_tokens=8).choices[0].text
 assert "".join(part.choices[0].text for part in client.completions.create(model=CHAT, prompt="One, two,", max_tokens=8, stream=True))
-made = client.embeddings.create(model=EMBEDS, input=["a cat", "a dog"])  # asks for base64
+made = client.embeddings.create(model=EMBEDS, input=["a cat", "a dog"])  # requests base64
 plain = client.embeddings.create(model=EMBEDS, input=["a cat", "a dog"], encoding_format="float")
 assert len(made.data[1].embedding) == 1024
 assert max(abs(a - b) for a, b in zip(made.data[1].embedding, plain.data[1].embedding)) < 1e-6
-# The list of models is a bare array, which this SDK cannot read; what it asks for is answered all the same.
+# The list of models is a bare array, which this SDK cannot parse; the request succeeds all the same.
 assert CHAT in [one["id"] for one in client.models.with_raw_response.list().http_response.json()]
 
 raises(AuthenticationError, lambda: OpenAI(api_key="bad", base_url=os.environ["BASE"]).models.list())

@@ -1,4 +1,4 @@
-"""Every way to fail, as it looks on the wire."""
+"""Every kind of fault, as a client sees it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tests.emulator.conftest import MODEL, Chat, events, joined
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.emulator.http.faults import KINDS, STATUSES
 
-TALK = 'Repeat after me: "Grüße, 世界 and everyone else who listens"'
+BODY = 'Repeat after me: "Grüße, 世界 and everyone else who listens"'
 
 
 def streamed(chat: Chat) -> bytes:
-    answer = chat.post(TALK, stream=True)
+    answer = chat.post(BODY, stream=True)
     assert answer.status_code == 200
     return answer.content
 
 
 def broken(chat: Chat) -> bytes:
-    """The bytes of a stream that ends in a dropped connection."""
-    received = b""
-    body = {"model": MODEL, "messages": [{"role": "user", "content": TALK}], "stream": True}
+    """Returns the bytes of a stream before its connection is closed."""
+    data = b""
+    body = {"model": MODEL, "messages": [{"role": "user", "content": BODY}], "stream": True}
     with pytest.raises(httpx.RemoteProtocolError), chat.http.stream("POST", "/chat/completions", json=body) as answer:
         for part in answer.iter_raw():
-            received += part
-    return received
+            data += part
+    return data
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -43,14 +43,18 @@ def test_statuses(emulator: Emulator, chat: Chat, status: str) -> None:
     assert chat.post("hi").status_code == 200
 
 
-def test_details_of_a_status(emulator: Emulator, chat: Chat) -> None:
+def test_attributes_of_a_status(emulator: Emulator, chat: Chat) -> None:
     emulator.inject(
         Fault("429", retry_after=0.5, retry_after_ms=7, message="m", code="c", type="t", headers={"x-more": "1"}),
         Fault("500", body=b"oops", content_type="text/plain"),
     )
-    limited, failed = chat.post("hi"), chat.post("hi")
-    assert limited.json() == {"error": {"message": "m", "type": "t", "param": None, "code": "c"}}
-    assert (limited.headers["retry-after"], limited.headers["retry-after-ms"], limited.headers["x-more"]) == ("0.5", "7", "1")
+    response_429, failed = chat.post("hi"), chat.post("hi")
+    assert response_429.json() == {"error": {"message": "m", "type": "t", "param": None, "code": "c"}}
+    assert (response_429.headers["retry-after"], response_429.headers["retry-after-ms"], response_429.headers["x-more"]) == (
+        "0.5",
+        "7",
+        "1",
+    )
     assert (failed.text, failed.headers["content-type"]) == ("oops", "text/plain")
 
 
@@ -76,7 +80,7 @@ def test_faults_by_header_are_counted_by_id(chat: Chat) -> None:
         assert chat.post("hi", headers={"x-emulator-fault": wrong}).status_code == 400
 
 
-def test_unknown_kinds_are_refused_at_once() -> None:
+def test_unknown_kinds_raise_value_error() -> None:
     with pytest.raises(ValueError, match="unknown fault"):
         Fault("418")
 
@@ -91,32 +95,32 @@ def test_drop(emulator: Emulator, chat: Chat, reset: bool, error: type[Exception
 
 def test_cut(emulator: Emulator, chat: Chat) -> None:
     emulator.inject(Fault("cut", after=3), "cut")
-    received = broken(chat)
-    assert received.count(b"data: ") == 3
-    assert b'"finish_reason":"' not in received
+    data = broken(chat)
+    assert data.count(b"data: ") == 3
+    assert b'"finish_reason":"' not in data
     with pytest.raises(httpx.RemoteProtocolError):
-        chat.post("hi")  # a whole answer, shorter than its length says
+        chat.post("hi")  # a complete response, shorter than its content-length
 
 
 def test_cut_after_finish(emulator: Emulator, chat: Chat) -> None:
     emulator.inject("cut-after-finish")
-    received = broken(chat)
-    assert b'"finish_reason":"stop"' in received
-    assert b"[DONE]" not in received
+    data = broken(chat)
+    assert b'"finish_reason":"stop"' in data
+    assert b"[DONE]" not in data
 
 
 @pytest.mark.parametrize("finished", [False, True])
 def test_no_done(emulator: Emulator, chat: Chat, finished: bool) -> None:
     emulator.inject(Fault("no-done", finished=finished))
-    received = streamed(chat)
-    assert b"[DONE]" not in received
-    assert (b'"finish_reason":"stop"' in received) is finished
+    data = streamed(chat)
+    assert b"[DONE]" not in data
+    assert (b'"finish_reason":"stop"' in data) is finished
 
 
 def test_stream_errors(emulator: Emulator, chat: Chat) -> None:
     emulator.inject(Fault("stream-error", after=1, message="mid"), Fault("stream-error-event", after=1, code="c"))
-    plain, named = streamed(chat), streamed(chat)
-    assert events(plain)[1]["error"]["message"] == "mid"
+    response, named = streamed(chat), streamed(chat)
+    assert events(response)[1]["error"]["message"] == "mid"
     event = named.split(b"\n\n")[1]
     assert event.startswith(b"event: error\ndata: ")
     assert json.loads(event.split(b"data: ")[1])["error"]["code"] == "c"
@@ -142,20 +146,20 @@ def test_slow_and_hold_open(emulator: Emulator, chat: Chat) -> None:
     for kind in ("slow", "hold-open"):
         emulator.inject(Fault(kind, seconds=0.15))
         started = time.monotonic()
-        received = streamed(chat)
+        data = streamed(chat)
         assert time.monotonic() - started >= 0.15
-        assert received.endswith(b"data: [DONE]\n\n")
+        assert data.endswith(b"data: [DONE]\n\n")
 
 
 def test_trickle_splits_characters(emulator: Emulator, chat: Chat) -> None:
-    usual = chat.text("Repeat: '世界'")
+    default = chat.text("Repeat: '世界'")
     emulator.inject(Fault("trickle", seconds=0.0005, size=4))
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Repeat: '世界'"}], "stream": True}
     with chat.http.stream("POST", "/chat/completions", json=body) as answer:
         parts = list(answer.iter_raw())
     with pytest.raises(UnicodeDecodeError):
         [part.decode() for part in parts]
-    assert joined(events(b"".join(parts)))["text"] == usual
+    assert joined(events(b"".join(parts)))["text"] == default
 
 
 def test_framing(emulator: Emulator, chat: Chat) -> None:
@@ -193,13 +197,13 @@ def test_too_large_stays_and_counts_inputs(emulator: Emulator, http: httpx.Clien
     emulator.inject(Fault("too-large", limit=2, status=422))
     model = "intfloat/multilingual-e5-large-instruct"
     sizes = [len(["a"] * size) for size in (3, 2, 4, 1)]
-    asked = [http.post("/embeddings", json={"model": model, "input": ["a"] * size}).status_code for size in sizes]
-    assert asked == [422, 200, 422, 200]
+    parameters = [http.post("/embeddings", json={"model": model, "input": ["a"] * size}).status_code for size in sizes]
+    assert parameters == [422, 200, 422, 200]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_streaming_an_error_or_a_plain_answer_survives_every_fault(emulator: Emulator, chat: Chat, kind: str) -> None:
-    """No fault may hang or crash the emulator where it makes little sense."""
+def test_every_fault_with_responses_that_are_not_streams(emulator: Emulator, chat: Chat, kind: str) -> None:
+    """No fault hangs or crashes the emulator for requests that it does not fit."""
     for body in ({"stream": True, "messages": []}, {"stream": False}):
         emulator.clear()
         emulator.inject(Fault(kind, seconds=0.01, size=200))

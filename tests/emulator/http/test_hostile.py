@@ -1,4 +1,4 @@
-"""Whatever comes in, the answer comes soon, is valid UTF-8, and never an unasked 5xx."""
+"""Every request gets a fast response in valid UTF-8, and no 5xx."""
 
 from __future__ import annotations
 

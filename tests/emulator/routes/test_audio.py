@@ -1,4 +1,4 @@
-"""Speech that players open, and that is understood again; forms however broken."""
+"""Speech in valid files, its transcription, and invalid forms."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import httpx
 import pytest
 
 from together_adapters.emulator import Emulator
-from together_adapters.emulator.media import audio as sounds
+from together_adapters.emulator.media import audio as encoders
 
 CARTESIA, KOKORO = "cartesia/sonic", "hexgrad/Kokoro-82M"
 TEXT = "Grüße aus Peru! It is cold here."
 FORM = "multipart/form-data; boundary=b"
 
 
-def say(http: httpx.Client, **changes: Any) -> httpx.Response:
+def post_speech(http: httpx.Client, **changes: Any) -> httpx.Response:
     return http.post("/audio/speech", json={"model": CARTESIA, "input": TEXT, "voice": "x", **changes})
 
 
-def hear(
+def post_audio(
     http: httpx.Client, content: bytes = b"x", name: str = "talk.wav", what: str = "transcriptions", **fields: Any
 ) -> httpx.Response:
     return http.post(f"/audio/{what}", files={"file": (name, content)}, data=fields)
@@ -40,18 +40,18 @@ def events(answer: httpx.Response) -> list[Any]:
 
 @pytest.mark.parametrize(("model", "rate"), [(CARTESIA, 44_100), (KOKORO, 24_000)])
 def test_wav(model: str, rate: int, http: httpx.Client) -> None:
-    answer = say(http, model=model)
+    answer = post_speech(http, model=model)
     with wave.open(io.BytesIO(answer.content)) as file:
         assert file.getparams()[:3] == (1, 2, rate)
-        assert file.getnframes() / rate == pytest.approx(sounds.seconds(TEXT), abs=0.1)
+        assert file.getnframes() / rate == pytest.approx(encoders.seconds(TEXT), abs=0.1)
     assert answer.headers["content-type"] == "audio/wav"
 
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 8_000])
 @pytest.mark.parametrize("bits", [32_000, 64_000, 96_000, 128_000, 192_000])
 def test_mp3_frames_follow_each_other(rate: int, bits: int) -> None:
-    data = sounds.mp3(TEXT, rate, bits)
-    assert sounds.embedded_text(data) == TEXT
+    data = encoders.mp3(TEXT, rate, bits)
+    assert encoders.embedded_text(data) == TEXT
     at = 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
     head, count = data[at : at + 4], 0
     assert (head[0], head[1] & 0xE6) == (0xFF, 0xE2)
@@ -64,19 +64,19 @@ def test_mp3_frames_follow_each_other(rate: int, bits: int) -> None:
 
 @pytest.mark.parametrize(("encoding", "width"), [("pcm_f32le", 4), ("pcm_s16le", 2), ("pcm_mulaw", 1), ("pcm_alaw", 1)])
 def test_raw(encoding: str, width: int, http: httpx.Client) -> None:
-    answer = say(http, response_format="raw", response_encoding=encoding, sample_rate=8_000)
-    assert len(answer.content) / width / 8_000 == pytest.approx(sounds.seconds(TEXT), abs=0.1)
+    answer = post_speech(http, response_format="raw", response_encoding=encoding, sample_rate=8_000)
+    assert len(answer.content) / width / 8_000 == pytest.approx(encoders.seconds(TEXT), abs=0.1)
     assert answer.headers["content-type"] == "application/octet-stream"
-    kokoro = say(http, model=KOKORO, response_format="raw", response_encoding=encoding, sample_rate=8_000)
-    assert kokoro.content == sounds.samples(TEXT, 24_000, "pcm_s16le")
+    kokoro = post_speech(http, model=KOKORO, response_format="raw", response_encoding=encoding, sample_rate=8_000)
+    assert kokoro.content == encoders.samples(TEXT, 24_000, "pcm_s16le")
 
 
 def test_companded_samples_mean_what_plain_ones_do() -> None:
-    plain = struct.unpack("<400h", sounds.samples("tone", 8_000, "pcm_s16le")[:800])
+    plain = struct.unpack("<400h", encoders.samples("tone", 8_000, "pcm_s16le")[:800])
     for encoding, expand in (("pcm_mulaw", _from_mulaw), ("pcm_alaw", _from_alaw)):
         close = [
             math.isclose(expand(byte), level, rel_tol=0.1, abs_tol=40)
-            for byte, level in zip(sounds.samples("tone", 8_000, encoding), plain, strict=False)
+            for byte, level in zip(encoders.samples("tone", 8_000, encoding), plain, strict=False)
         ]
         assert all(close)
 
@@ -95,57 +95,57 @@ def _from_alaw(byte: int) -> int:
 
 
 def test_a_stream(http: httpx.Client) -> None:
-    answer = say(http, stream=True, response_format="raw")
+    answer = post_speech(http, stream=True, response_format="raw")
     assert answer.headers["content-type"] == "text/event-stream;charset=utf-8"
-    pieces = events(answer)
-    assert {(piece["object"], piece["model"]) for piece in pieces} == {("audio.tts.chunk", CARTESIA)}
-    assert b"".join(base64.b64decode(piece["b64"]) for piece in pieces) == say(http, response_format="raw").content
+    stream = events(answer)
+    assert {(item["object"], item["model"]) for item in stream} == {("audio.tts.chunk", CARTESIA)}
+    assert b"".join(base64.b64decode(item["b64"]) for item in stream) == post_speech(http, response_format="raw").content
 
 
 def test_a_stream_with_the_times_of_words(http: httpx.Client) -> None:
-    pieces = events(say(http, stream=True, alignment="word"))
-    assert {piece["type"] for piece in pieces[:-1]} == {"conversation.item.audio_output.delta"}
-    assert pieces[-1]["words"] == TEXT.split()
-    assert len(pieces[-1]["start_seconds"]) == len(pieces[-1]["end_seconds"]) == len(TEXT.split())
+    stream = events(post_speech(http, stream=True, alignment="word"))
+    assert {item["type"] for item in stream[:-1]} == {"conversation.item.audio_output.delta"}
+    assert stream[-1]["words"] == TEXT.split()
+    assert len(stream[-1]["start_seconds"]) == len(stream[-1]["end_seconds"]) == len(TEXT.split())
 
 
-def test_a_strict_server_streams_raw_alone(http: httpx.Client, emulator: Emulator) -> None:
-    assert say(http, stream=True, response_format="wav").status_code == 200
+def test_strict_mode_streams_only_raw(http: httpx.Client, emulator: Emulator) -> None:
+    assert post_speech(http, stream=True, response_format="wav").status_code == 200
     with emulator.behave(strict=True):
-        assert say(http, stream=True, response_format="wav").status_code == 400
+        assert post_speech(http, stream=True, response_format="wav").status_code == 400
 
 
 def test_the_longest_input_takes_no_time(http: httpx.Client) -> None:
     began = time.monotonic()
     for text in ("word " * 10_000, "x" * 50_000):
-        assert say(http, input=text, sample_rate=96_000).status_code == 200
+        assert post_speech(http, input=text, sample_rate=96_000).status_code == 200
     assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3"])
 @pytest.mark.parametrize("what", ["transcriptions", "translations"])
-def test_what_was_spoken_is_understood(kind: str, what: str, http: httpx.Client) -> None:
-    assert hear(http, say(http, response_format=kind).content, what=what).json() == {"text": TEXT}
+def test_speech_is_transcribed(kind: str, what: str, http: httpx.Client) -> None:
+    assert post_audio(http, post_speech(http, response_format=kind).content, what=what).json() == {"text": TEXT}
 
 
 def test_other_recordings_are_named(http: httpx.Client) -> None:
-    assert hear(http, b"12345", "a/b\\talk.mp3").json() == {"text": "This is the recording talk.mp3 of 5 bytes."}
+    assert post_audio(http, b"12345", "a/b\\talk.mp3").json() == {"text": "This is the recording talk.mp3 of 5 bytes."}
     form = {"file": (None, "https://a.example/x/y.mp3?k=1"), "model": (None, "openai/whisper-large-v3")}
     assert "y.mp3" in http.post("/audio/transcriptions", files=form).json()["text"]
 
 
 def test_verbose(http: httpx.Client) -> None:
-    spoken = say(http).content
-    plain = hear(http, spoken, response_format="verbose_json").json()
+    spoken = post_speech(http).content
+    plain = post_audio(http, spoken, response_format="verbose_json").json()
     assert (plain["task"], plain["text"], "words" in plain) == ("transcribe", TEXT, False)
     assert [part["text"] for part in plain["segments"]] == ["Grüße aus Peru!", "It is cold here."]
-    words = hear(http, spoken, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]}).json()[
+    words = post_audio(http, spoken, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]}).json()[
         "words"
     ]
     assert [word["word"] for word in words] == TEXT.split()
     assert [word["start"] for word in words[1:]] == [word["end"] for word in words[:-1]]
-    told = hear(http, spoken, diarize="True", max_speakers="1").json()
-    assert {part["speaker_id"] for part in told["speaker_segments"]} == {"SPEAKER_00"}
+    text = post_audio(http, spoken, diarize="True", max_speakers="1").json()
+    assert {part["speaker_id"] for part in text["speaker_segments"]} == {"SPEAKER_00"}
 
 
 def test_voices(http: httpx.Client) -> None:
@@ -161,8 +161,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_a_wrong_parameter_of_speech_is_named(name: str, value: Any, http: httpx.Client) -> None:
-    answer = say(http, **{name: value})
+def test_errors_of_speech_name_the_parameter(name: str, value: Any, http: httpx.Client) -> None:
+    answer = post_speech(http, **{name: value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
 
 
@@ -171,8 +171,8 @@ def test_a_wrong_parameter_of_speech_is_named(name: str, value: Any, http: httpx
     [("response_format", "srt"), ("temperature", "hot"), ("temperature", "2"), ("temperature", "nan"), ("timestamp_granularities", "letter"), ("diarize", "maybe"),
      ("min_speakers", "0"), ("max_speakers", "inf"), ("model", "nothing-known"), ("language", "x" * 100)],
 )  # fmt: skip
-def test_a_wrong_field_of_a_form_is_refused(name: str, value: str, http: httpx.Client) -> None:
-    assert hear(http, **{name: value}).status_code in (400, 404)
+def test_invalid_form_fields(name: str, value: str, http: httpx.Client) -> None:
+    assert post_audio(http, **{name: value}).status_code in (400, 404)
 
 
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nx\r\n'
@@ -189,13 +189,13 @@ BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_broken_form_is_refused_soon(name: str, http: httpx.Client) -> None:
+def test_invalid_forms(name: str, http: httpx.Client) -> None:
     body, kind = BODIES[name]
     began = time.monotonic()
     answer = http.post("/audio/transcriptions", content=body, headers={"content-type": kind})
     assert answer.status_code == (413 if name == "81 MB" else 400)
     assert answer.json()["error"]["message"]
-    assert time.monotonic() - began < (20 if name == "81 MB" else 5)  # sending so much takes its time
+    assert time.monotonic() - began < (20 if name == "81 MB" else 5)  # sending it takes that long
 
 
 @pytest.mark.parametrize(
@@ -209,5 +209,5 @@ def test_a_broken_form_is_refused_soon(name: str, http: httpx.Client) -> None:
         b"RIFF....INFOICMT\xff\xff\xff\xff\xfe",
     ],
 )
-def test_recordings_that_are_broken_are_still_heard(content: bytes, http: httpx.Client) -> None:
-    assert hear(http, content, response_format="verbose_json").status_code == 200
+def test_invalid_recordings_are_transcribed(content: bytes, http: httpx.Client) -> None:
+    assert post_audio(http, content, response_format="verbose_json").status_code == 200

@@ -1,4 +1,4 @@
-"""The emulator's batches, on the wire."""
+"""Batches."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def ended(http: httpx.Client, started: httpx.Response) -> dict[str, Any]:
 
 
 def lines(http: httpx.Client, id: str) -> dict[str, Any]:
-    found = [json.loads(line) for line in http.get(f"/files/{id}/content").content.splitlines()]
-    return {line["custom_id"]: line for line in found}
+    result = [json.loads(line) for line in http.get(f"/files/{id}/content").content.splitlines()]
+    return {line["custom_id"]: line for line in result}
 
 
-def ask(text: str, **more: Any) -> dict[str, Any]:
+def chat_body(text: str, **more: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
 
 
-def test_lines_are_answered_as_single_requests_are(http: httpx.Client) -> None:
+def test_lines_are_answered_like_single_requests(http: httpx.Client) -> None:
     started = start(
         http,
-        {"custom_id": "a", "body": ask("Count from 1 to 5")},
-        {"custom_id": "b", "body": ask("hi", model="org/does-not-exist")},
-        {"custom_id": "c", "body": ask("hi", stream=True)},
+        {"custom_id": "a", "body": chat_body("Count from 1 to 5")},
+        {"custom_id": "b", "body": chat_body("hi", model="org/does-not-exist")},
+        {"custom_id": "c", "body": chat_body("hi", stream=True)},
         {"custom_id": "d", "body": {"model": MODEL, "messages": "odd"}},
     )
     assert (started.status_code, started.json()["job"]["status"]) == (200, "VALIDATING")
@@ -58,11 +58,11 @@ def test_lines_are_answered_as_single_requests_are(http: httpx.Client) -> None:
     assert batch["completed_at"].endswith("Z")
     output, errors = lines(http, batch["output_file_id"]), lines(http, batch["error_file_id"])
     assert list(output) == ["c", "a"]  # any order
-    single = http.post("/chat/completions", json=ask("Count from 1 to 5")).json()
-    answered = output["a"]["response"]
-    assert answered["status_code"] == 200
-    assert answered["body"]["choices"][0]["message"] == single["choices"][0]["message"]
-    assert answered["body"]["id"] != output["c"]["response"]["body"]["id"]
+    single = http.post("/chat/completions", json=chat_body("Count from 1 to 5")).json()
+    answers = output["a"]["response"]
+    assert answers["status_code"] == 200
+    assert answers["body"]["choices"][0]["message"] == single["choices"][0]["message"]
+    assert answers["body"]["id"] != output["c"]["response"]["body"]["id"]
     assert errors["b"]["error"]["code"] == "model_not_available"
     assert set(errors) == {"b", "d"}
     assert http.get(f"/files/{batch['output_file_id']}").json()["processing_status"] == "COMPLETED"
@@ -79,7 +79,7 @@ def test_other_endpoints(http: httpx.Client, endpoint: str, body: dict[str, Any]
     assert batch["error_file_id"] is None
 
 
-def test_a_model_for_all(http: httpx.Client) -> None:
+def test_one_model_for_all_lines(http: httpx.Client) -> None:
     body = {"messages": [{"role": "user", "content": "hi"}]}
     batch = ended(http, start(http, {"custom_id": "a", "body": body}, model_id=MODEL))
     assert (batch["model_id"], batch["status"]) == (MODEL, "COMPLETED")
@@ -90,13 +90,13 @@ def test_a_model_for_all(http: httpx.Client) -> None:
     [{"custom_id": "a", "body": {}}, {"custom_id": "a", "body": {}}], [{"body": {}}], [{"custom_id": "x" * 65, "body": {}}],
     [{"custom_id": "a", "body": []}], [3],
 ])  # fmt: skip
-def test_input_that_is_not_right(http: httpx.Client, rows: list[Any]) -> None:
+def test_invalid_input_files(http: httpx.Client, rows: list[Any]) -> None:
     batch = ended(http, start(http, *rows))
     assert batch["status"] == "FAILED"
     assert batch["error"].startswith("Line ")
 
 
-def test_requests_that_are_not_right(http: httpx.Client) -> None:
+def test_invalid_requests(http: httpx.Client) -> None:
     assert http.post("/batches", json={"endpoint": "/v1/completions"}).json()["error"]["param"] == "input_file_id"
     assert http.post("/batches", json={"input_file_id": "file-1", "endpoint": "/v1/completions"}).status_code == 404
     assert start(http, {"custom_id": "a", "body": {}}, endpoint="/v1/images").json()["error"]["param"] == "endpoint"
@@ -109,10 +109,10 @@ def test_requests_that_are_not_right(http: httpx.Client) -> None:
 
 
 def test_a_batch_is_cancelled(http: httpx.Client) -> None:
-    started = start(http, *({"custom_id": str(number), "body": ask("hi")} for number in range(50)))
+    started = start(http, *({"custom_id": str(number), "body": chat_body("hi")} for number in range(50)))
     id = started.json()["job"]["id"]
     assert http.post(f"/batches/{id}/cancel").json()["status"] == "CANCELLED"
     assert ended(http, started)["status"] == "CANCELLED"
-    done = start(http, {"custom_id": "a", "body": ask("hi")})
+    done = start(http, {"custom_id": "a", "body": chat_body("hi")})
     ended(http, done)
     assert http.post(f"/batches/{done.json()['job']['id']}/cancel").status_code == 400

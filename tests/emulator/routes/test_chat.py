@@ -1,4 +1,4 @@
-"""Chat and plain completions: shapes, limits, and streams that say what the single answer says."""
+"""Chat and text completions: fields, limits, and streams that agree with single responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def without_ids(body: dict[str, Any]) -> Any:
     return [json.loads(json.dumps(choice).replace(body["id"][1:7].lower(), "")) for choice in body["choices"]]
 
 
-def test_shape(chat: Chat) -> None:
+def test_response_fields(chat: Chat) -> None:
     body = chat.whole("hello")
     assert body["object"] == "chat.completion"
     assert (body["model"], body["prompt"]) == (MODEL, [])
@@ -35,35 +35,35 @@ def test_shape(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [{"messages": QUESTION}, {"messages": SEVERAL, "tools": TOOLS}, {"messages": QUESTION, "logprobs": 2}]
+    "parameters", [{"messages": QUESTION}, {"messages": SEVERAL, "tools": TOOLS}, {"messages": QUESTION, "logprobs": 2}]
 )
-def test_the_same_request_has_the_same_answer(chat: Chat, ask: dict[str, Any]) -> None:
-    first, second = chat.whole(**ask), chat.whole(**ask)
+def test_the_same_request_has_the_same_response(chat: Chat, parameters: dict[str, Any]) -> None:
+    first, second = chat.whole(**parameters), chat.whole(**parameters)
     assert first["id"] != second["id"]
     assert without_ids(first) == without_ids(second)
 
 
 @pytest.mark.parametrize("reasoning", CHOICES["reasoning"])
-@pytest.mark.parametrize("ask", [{"messages": QUESTION}, {"messages": SEVERAL, "tools": TOOLS}])
+@pytest.mark.parametrize("parameters", [{"messages": QUESTION}, {"messages": SEVERAL, "tools": TOOLS}])
 @pytest.mark.parametrize(
     "extra", ["", "; pieces=1", "; chunk_tokens=3; null_content=true; role_every_chunk=false; echo_ids=false"]
 )
-def test_streams_say_what_the_single_answer_says(chat: Chat, ask: dict[str, Any], reasoning: str, extra: str) -> None:
+def test_streams_and_single_responses_agree(chat: Chat, parameters: dict[str, Any], reasoning: str, extra: str) -> None:
     headers = {"x-emulator-behaviour": f"reasoning={reasoning}{extra}"}
-    told = joined(chat.chunks(headers=headers, **ask))
-    body = chat.whole(headers=headers, **ask)
+    streamed_text = joined(chat.chunks(headers=headers, **parameters))
+    body = chat.whole(headers=headers, **parameters)
     message = body["choices"][0]["message"]
-    assert told["text"] == (message["content"] or "")
-    assert told["reasoning"] == (message.get("reasoning") or message.get("reasoning_content") or "")
-    assert [(call["name"], call["arguments"]) for call in told["calls"]] == [
+    assert streamed_text["text"] == (message["content"] or "")
+    assert streamed_text["reasoning"] == (message.get("reasoning") or message.get("reasoning_content") or "")
+    assert [(call["name"], call["arguments"]) for call in streamed_text["calls"]] == [
         (call["function"]["name"], call["function"]["arguments"]) for call in message["tool_calls"]
     ]
-    assert told["finish"] == body["choices"][0]["finish_reason"]
-    assert told["usage"] == body["usage"]
+    assert streamed_text["finish"] == body["choices"][0]["finish_reason"]
+    assert streamed_text["usage"] == body["usage"]
 
 
 @pytest.mark.parametrize("mode", [mode for mode in CHOICES["tool_deltas"] if mode not in ("no-index", "same-index")])
-def test_tool_calls_in_every_fashion(chat: Chat, mode: str) -> None:
+def test_tool_calls_in_every_mode(chat: Chat, mode: str) -> None:
     chunks = chat.chunks(SEVERAL, tools=TOOLS, headers={"x-emulator-behaviour": f"tool_deltas={mode}"})
     calls = joined(chunks)["calls"]
     assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [
@@ -78,8 +78,8 @@ def test_tool_calls_in_every_fashion(chat: Chat, mode: str) -> None:
     reasons = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"]]
     assert reasons[-1] == "tool_calls"
     assert reasons.count("tool_calls") == (4 if mode == "repeat-finish" else 1)
-    most = max(len(choice["delta"].get("tool_calls") or []) for chunk in chunks for choice in chunk["choices"])
-    assert most == (3 if mode == "one-chunk" else 1)
+    count = max(len(choice["delta"].get("tool_calls") or []) for chunk in chunks for choice in chunk["choices"])
+    assert count == (3 if mode == "one-chunk" else 1)
     if mode == "interleaved":
         order = [part["index"] for part in parts]
         assert order != sorted(order)
@@ -94,14 +94,16 @@ def test_tool_calls_without_a_usable_index(chat: Chat, mode: str, index: int | N
 
 
 @pytest.mark.parametrize(
-    ("place", "asked", "on_finish", "separate"),
+    ("position", "include_usage", "on_finish", "separate"),
     [
         ("finish", False, True, False), ("separate", False, False, True), ("asked", False, False, False), ("asked", True, True, False),
         ("asked-separate", False, False, False), ("asked-separate", True, False, True), ("none", True, False, False),
     ],
 )  # fmt: skip
-def test_where_usage_is(chat: Chat, place: str, asked: bool, on_finish: bool, separate: bool) -> None:
-    chunks = chat.chunks("hi", headers={"x-emulator-behaviour": f"usage={place}"}, stream_options={"include_usage": asked})
+def test_position_of_usage(chat: Chat, position: str, include_usage: bool, on_finish: bool, separate: bool) -> None:
+    chunks = chat.chunks(
+        "hi", headers={"x-emulator-behaviour": f"usage={position}"}, stream_options={"include_usage": include_usage}
+    )
     finishing = next(chunk for chunk in chunks if chunk["choices"] and chunk["choices"][0]["finish_reason"])
     assert bool(finishing["usage"]) is on_finish
     assert (chunks[-1]["choices"] == [] and bool(chunks[-1]["usage"])) is separate
@@ -118,8 +120,8 @@ def test_where_usage_is(chat: Chat, place: str, asked: bool, on_finish: bool, se
 def test_reasoning_follows_the_model(chat: Chat, model: str, body: dict[str, Any], field: str | None) -> None:
     answer = chat.whole(QUESTION, model=model, **body)
     message = answer["choices"][0]["message"]
-    shown = {name for name in ("reasoning", "reasoning_content") if message.get(name)}
-    assert shown == ({field} if field in ("reasoning", "reasoning_content") else set())
+    reply = {name for name in ("reasoning", "reasoning_content") if message.get(name)}
+    assert reply == ({field} if field in ("reasoning", "reasoning_content") else set())
     assert message["content"].startswith("<think>\n") is (field == "tags")
     details = answer["usage"].get("completion_tokens_details", {})
     assert (0 < details.get("reasoning_tokens", 0) < answer["usage"]["completion_tokens"]) is (field is not None)
@@ -133,9 +135,9 @@ def test_effort_changes_the_length_of_reasoning(chat: Chat) -> None:
     assert sizes == sorted(set(sizes))
 
 
-@pytest.mark.parametrize("asked", [{"logprobs": 3}, {"logprobs": True, "top_logprobs": 3}])
-def test_log_probabilities(chat: Chat, asked: dict[str, Any]) -> None:
-    arrays = chat.whole("hi", **asked)["choices"][0]
+@pytest.mark.parametrize("parameters", [{"logprobs": 3}, {"logprobs": True, "top_logprobs": 3}])
+def test_log_probabilities(chat: Chat, parameters: dict[str, Any]) -> None:
+    arrays = chat.whole("hi", **parameters)["choices"][0]
     content = arrays["message"]["content"]
     assert "".join(arrays["logprobs"]["tokens"]) == content
     assert all(score < 0 for score in arrays["logprobs"]["token_logprobs"])
@@ -143,29 +145,31 @@ def test_log_probabilities(chat: Chat, asked: dict[str, Any]) -> None:
         len(top) == 3 and token in top
         for token, top in zip(arrays["logprobs"]["tokens"], arrays["logprobs"]["top_logprobs"], strict=True)
     )
-    bare = joined(chat.chunks("hi", **asked))
+    bare = joined(chat.chunks("hi", **parameters))
     assert bare["logprobs"] == arrays["logprobs"]["token_logprobs"]
-    openai = chat.whole("hi", headers={"x-emulator-behaviour": "logprobs=openai"}, **asked)["choices"][0]["logprobs"]["content"]
+    openai = chat.whole("hi", headers={"x-emulator-behaviour": "logprobs=openai"}, **parameters)["choices"][0]["logprobs"][
+        "content"
+    ]
     assert "".join(entry["token"] for entry in openai) == content
     assert all(bytes(entry["bytes"]).decode() == entry["token"] and len(entry["top_logprobs"]) == 3 for entry in openai)
-    pieces = joined(chat.chunks("hi", headers={"x-emulator-behaviour": "logprobs=openai"}, **asked))["logprobs"]
-    assert [entry for piece in pieces for entry in piece["content"]] == openai
-    newer = chat.whole("hi", model="openai/gpt-oss-20b", **asked)["choices"][0]["logprobs"]
+    stream_logprobs = joined(chat.chunks("hi", headers={"x-emulator-behaviour": "logprobs=openai"}, **parameters))["logprobs"]
+    assert [entry for chunk_logprobs in stream_logprobs for entry in chunk_logprobs["content"]] == openai
+    newer = chat.whole("hi", model="openai/gpt-oss-20b", **parameters)["choices"][0]["logprobs"]
     assert "content" in newer
 
 
 def test_stop_and_max_tokens(chat: Chat) -> None:
     full = chat.text("Count from 1 to 50")
     for stop in (", 7", [", 7", ", 9"]):
-        stopped = chat.whole("Count from 1 to 50", stop=stop)["choices"][0]
-        assert (stopped["message"]["content"], stopped["finish_reason"]) == ("1, 2, 3, 4, 5, 6", "stop")
+        first_choice = chat.whole("Count from 1 to 50", stop=stop)["choices"][0]
+        assert (first_choice["message"]["content"], first_choice["finish_reason"]) == ("1, 2, 3, 4, 5, 6", "stop")
     cut = chat.whole("Count from 1 to 50", max_tokens=9)
     assert cut["choices"][0]["finish_reason"] == "length"
     assert full.startswith(cut["choices"][0]["message"]["content"])
     assert cut["usage"]["completion_tokens"] == 9
 
 
-def test_several_choices(chat: Chat) -> None:
+def test_multiple_choices(chat: Chat) -> None:
     texts = [choice["message"]["content"] for choice in chat.whole(QUESTION, n=8)["choices"]]
     assert len(set(texts)) == 8
     assert all("1931" in text for text in texts)
@@ -173,12 +177,12 @@ def test_several_choices(chat: Chat) -> None:
 
 
 def test_echo(chat: Chat) -> None:
-    echoed = chat.whole("hi there", echo=True, logprobs=1)["prompt"][0]
-    assert echoed["text"] == "hi there"
-    assert echoed["logprobs"]["token_logprobs"][0] is None
+    echo_entry = chat.whole("hi there", echo=True, logprobs=1)["prompt"][0]
+    assert echo_entry["text"] == "hi there"
+    assert echo_entry["logprobs"]["token_logprobs"][0] is None
 
 
-def test_the_context_has_a_length(chat: Chat) -> None:
+def test_context_length(chat: Chat) -> None:
     small = "meta-llama/Meta-Llama-3-8B-Instruct-Lite"
     too_long = chat.post("word " * 9_000, model=small)
     assert too_long.status_code == 400
@@ -194,7 +198,7 @@ def test_missing_models(chat: Chat, model: str) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_available")
 
 
-def test_unlisted_models_and_models_of_another_kind(chat: Chat) -> None:
+def test_unlisted_models_and_models_of_another_type(chat: Chat) -> None:
     assert chat.whole("hi", model="someone/new-model")["model"] == "someone/new-model"
     assert chat.post("hi", model="BAAI/bge-base-en-v1.5").status_code == 400
 
@@ -206,10 +210,10 @@ def test_unlisted_models_and_models_of_another_kind(chat: Chat) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]}, "messages[0].content[0]"),
     ],
 )  # fmt: skip
-def test_strictness(chat: Chat, body: dict[str, Any], param: str) -> None:
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], **body}
-    assert chat.http.post("/chat/completions", json=asked).status_code == 200
-    answer = chat.http.post("/chat/completions", json=asked, headers={"x-emulator-behaviour": "strict"})
+def test_strict_mode(chat: Chat, body: dict[str, Any], param: str) -> None:
+    parameters = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], **body}
+    assert chat.http.post("/chat/completions", json=parameters).status_code == 200
+    answer = chat.http.post("/chat/completions", json=parameters, headers={"x-emulator-behaviour": "strict"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
 
 
@@ -219,35 +223,40 @@ def test_media_are_mentioned(chat: Chat) -> None:
         *({"type": kind, kind: {"url": "x"}} for kind in ("image_url", "image_url", "video_url")),
     ]
     assert chat.text([{"role": "user", "content": parts}]).startswith("I received 2 images and a video.")
-    talk = [
+    conversation = [
         {"role": "user", "content": "Take a picture"},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "snap", "arguments": "{}"}}]},
         {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "done"}, {"type": "image_url", "image_url": {"url": "x"}}]},
     ]  # fmt: skip
-    assert chat.text(talk) == "I received an image. snap says: done."
+    assert chat.text(conversation) == "I received an image. snap says: done."
 
 
-def test_every_behaviour_can_be_told_by_header(emulator: Emulator) -> None:
+def test_every_behaviour_can_be_set_by_header(emulator: Emulator) -> None:
     for name, options in CHOICES.items():
         for option in options:
             assert getattr(Behaviour().changed_by(f"{name}={option}"), name) == option
-    changed = Behaviour().changed_by("pieces=4; delay=0.5; shuffle-embeddings; seed_above_int64=false")
-    assert (changed.pieces, changed.delay, changed.shuffle_embeddings, changed.seed_above_int64) == (4, 0.5, True, False)
+    new_behaviour = Behaviour().changed_by("pieces=4; delay=0.5; shuffle-embeddings; seed_above_int64=false")
+    assert (new_behaviour.pieces, new_behaviour.delay, new_behaviour.shuffle_embeddings, new_behaviour.seed_above_int64) == (
+        4,
+        0.5,
+        True,
+        False,
+    )
 
 
 def test_completions(http: httpx.Client) -> None:
-    asked = {"model": "mistralai/Mixtral-8x7B-v0.1", "prompt": "Count to 9 please", "logprobs": 2, "echo": True}
-    body = http.post("/completions", json=asked).json()
+    parameters = {"model": "mistralai/Mixtral-8x7B-v0.1", "prompt": "Count to 9 please", "logprobs": 2, "echo": True}
+    body = http.post("/completions", json=parameters).json()
     assert body["object"] == "text.completion"
-    assert body["prompt"][0]["text"] == asked["prompt"]
+    assert body["prompt"][0]["text"] == parameters["prompt"]
     text = body["choices"][0]["text"]
     assert text == " 1, 2, 3, 4, 5, 6, 7, 8, 9"
     assert "".join(body["choices"][0]["logprobs"]["tokens"]) == text
-    chunks = events(http.post("/completions", json={**asked, "stream": True}).content)
+    chunks = events(http.post("/completions", json={**parameters, "stream": True}).content)
     assert {chunk["object"] for chunk in chunks} == {"completion.chunk"}
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == text
     assert all(chunk["choices"][0]["text"] == chunk["choices"][0]["delta"]["content"] for chunk in chunks)
     assert chunks[-1]["usage"] == body["usage"]
-    several = http.post("/completions", json={**asked, "n": 3, "max_tokens": 4}).json()["choices"]
+    several = http.post("/completions", json={**parameters, "n": 3, "max_tokens": 4}).json()["choices"]
     assert [choice["finish_reason"] for choice in several] == ["length"] * 3
     assert len({choice["text"] for choice in several}) == 3

@@ -1,4 +1,4 @@
-"""Code runs only where that was allowed; then as in a notebook, apart from the emulator's own environment, and not for long."""
+"""The code interpreter: it runs code only where that is allowed, without the environment of the emulator, with a time limit."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def outputs(http: httpx.Client, code: str, **more: Any) -> list[tuple[str, Any]]
     return [(output["type"], output["data"]) for output in data["outputs"]]
 
 
-def test_without_permission_nothing_runs(http: httpx.Client, tmp_path: Path) -> None:
+def test_code_does_not_run_without_permission(http: httpx.Client, tmp_path: Path) -> None:
     answer = run(http, f"open({str(tmp_path / 'x')!r}, 'w')")
     assert answer["data"]["session_id"]
     assert [output["type"] for output in answer["data"]["outputs"]] == ["error"]
@@ -84,7 +84,7 @@ def test_an_exception_is_an_output(code: httpx.Client) -> None:
         "print('\\ud800'); 1 / 0",
     ],
 )
-def test_code_that_fails_in_odd_ways(text: str, code: httpx.Client) -> None:
+def test_code_that_fails(text: str, code: httpx.Client) -> None:
     import json
 
     answer = code.post(
@@ -103,9 +103,9 @@ def test_a_session_keeps_variables_and_files(code: httpx.Client) -> None:
         ("stdout", "21 hi b'\\x00\\x01'\n")
     ]
     assert outputs(code, "'x' in globals()") == [("execute_result", {"text/plain": "False"})]
-    (listed,) = [one for one in code.get("/tci/sessions").json()["data"]["sessions"] if one["id"] == id]
-    assert listed["execute_count"] == 2
-    assert listed["started_at"] < listed["last_execute_at"] < listed["expires_at"]
+    (session_list,) = [one for one in code.get("/tci/sessions").json()["data"]["sessions"] if one["id"] == id]
+    assert session_list["execute_count"] == 2
+    assert session_list["started_at"] < session_list["last_execute_at"] < session_list["expires_at"]
 
 
 def test_an_unknown_session(code: httpx.Client) -> None:
@@ -114,18 +114,18 @@ def test_an_unknown_session(code: httpx.Client) -> None:
     assert "expired" in answer["errors"][0]
 
 
-def test_things_that_show_themselves(code: httpx.Client) -> None:
+def test_rich_representations(code: httpx.Client) -> None:
     text = "class T:\n def _repr_html_(self): return '<b>'\n def _repr_png_(self): return b'png'\n def __repr__(self): return 'T'\ndisplay(T())\nT()"
-    shown = {"text/plain": "T", "text/html": "<b>", "image/png": base64.b64encode(b"png").decode()}
-    assert outputs(code, text) == [("display_data", shown), ("execute_result", shown)]
+    displayed = {"text/plain": "T", "text/html": "<b>", "image/png": base64.b64encode(b"png").decode()}
+    assert outputs(code, text) == [("display_data", displayed), ("execute_result", displayed)]
 
 
-def test_it_sees_nothing_of_the_environment(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_cannot_read_the_environment(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", "sk-secret")
     assert "secret" not in str(outputs(code, "import os; print(dict(os.environ), os.getcwd())"))
 
 
-def test_what_takes_too_long_is_ended(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter_session, "TIME_LIMIT", 1.0)
     began = time.monotonic()
     answer = run(code, "import time\nwhile True: time.sleep(1)")
@@ -148,17 +148,17 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_what_is_wrong_is_named(name: str, value: Any, code: httpx.Client) -> None:
+def test_errors_name_the_parameter(name: str, value: Any, code: httpx.Client) -> None:
     answer = code.post("/tci/execute", json={"code": "1", "language": "python", name: value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
 
 
-def test_the_path_that_the_old_sdk_asks(code: httpx.Client, allowed: Emulator) -> None:
+def test_the_path_of_the_old_sdk(code: httpx.Client, allowed: Emulator) -> None:
     answer = code.post(f"{allowed.base_url}//tci/execute", json={"code": "1", "language": "python"})
     assert answer.json()["data"]["outputs"] == [{"type": "execute_result", "data": {"text/plain": "1"}}]
 
 
-def test_other_machines_never_get_it() -> None:
+def test_other_hosts_cannot_run_code() -> None:
     with pytest.raises(ValueError, match=r"0\.0\.0\.0 is not"):
         serve(host="0.0.0.0", allow_code_execution=True).__enter__()
     done = subprocess.run(
@@ -168,10 +168,10 @@ def test_other_machines_never_get_it() -> None:
         timeout=60,
         check=False,
     )
-    assert (done.returncode, "loopback alone" in done.stderr) == (2, True)
+    assert (done.returncode, "only allowed on loopback" in done.stderr) == (2, True)
 
 
-def test_nothing_is_left_when_it_ends() -> None:
+def test_processes_end_with_the_emulator() -> None:
     with (
         serve(allow_code_execution=True) as emulator,
         httpx.Client(base_url=emulator.base_url, headers=KEY, timeout=20, verify=False) as http,

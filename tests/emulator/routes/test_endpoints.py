@@ -17,37 +17,40 @@ def create(http: httpx.Client, **changes: Any) -> httpx.Response:
 
 
 def until(http: httpx.Client, id: str, state: str) -> list[str]:
-    seen: list[str] = []
+    states: list[str] = []
     deadline = time.monotonic() + 10
-    while not seen or seen[-1] != state:
+    while not states or states[-1] != state:
         assert time.monotonic() < deadline
-        seen.append(http.get(f"/endpoints/{id}").json()["state"])
+        states.append(http.get(f"/endpoints/{id}").json()["state"])
         time.sleep(0.05)
-    return list(dict.fromkeys(seen))
+    return list(dict.fromkeys(states))
 
 
 def test_states(http: httpx.Client) -> None:
-    made = create(http).json()
-    assert until(http, made["id"], "STARTED") == ["PENDING", "STARTING", "STARTED"]
-    assert http.patch(f"/endpoints/{made['id']}", json={"state": "STOPPED"}).json()["state"] == "STOPPING"
-    assert until(http, made["id"], "STOPPED")[-1] == "STOPPED"
-    assert http.patch(f"/endpoints/{made['id']}", json={"state": "STARTED"}).json()["state"] == "PENDING"
+    endpoint = create(http).json()
+    assert until(http, endpoint["id"], "STARTED") == ["PENDING", "STARTING", "STARTED"]
+    assert http.patch(f"/endpoints/{endpoint['id']}", json={"state": "STOPPED"}).json()["state"] == "STOPPING"
+    assert until(http, endpoint["id"], "STOPPED")[-1] == "STOPPED"
+    assert http.patch(f"/endpoints/{endpoint['id']}", json={"state": "STARTED"}).json()["state"] == "PENDING"
     assert create(http, state="STOPPED").json()["state"] == "STOPPED"
-    gone = http.delete(f"/endpoints/{made['id']}")
-    assert (gone.status_code, gone.content) == (204, b"")
+    deleted = http.delete(f"/endpoints/{endpoint['id']}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
     for method in ("GET", "PATCH", "DELETE"):
-        assert http.request(method, f"/endpoints/{made['id']}", json={}).status_code == 404
+        assert http.request(method, f"/endpoints/{endpoint['id']}", json={}).status_code == 404
 
 
-def test_changes_keep_the_rest(http: httpx.Client) -> None:
-    made = create(http, display_name="a", inactive_timeout=5).json()
-    changed = http.patch(f"/endpoints/{made['id']}", json={"autoscaling": {"max_replicas": 9}}).json()
-    assert (changed["autoscaling"], changed["display_name"], changed["inactive_timeout"]) == (
+def test_changes_keep_other_fields(http: httpx.Client) -> None:
+    endpoint = create(http, display_name="a", inactive_timeout=5).json()
+    updated = http.patch(f"/endpoints/{endpoint['id']}", json={"autoscaling": {"max_replicas": 9}}).json()
+    assert (updated["autoscaling"], updated["display_name"], updated["inactive_timeout"]) == (
         {"min_replicas": 1, "max_replicas": 9},
         "a",
         5,
     )
-    assert http.patch(f"/endpoints/{made['id']}", json={"display_name": "b", "inactive_timeout": 0}).json()["display_name"] == "b"
+    assert (
+        http.patch(f"/endpoints/{endpoint['id']}", json={"display_name": "b", "inactive_timeout": 0}).json()["display_name"]
+        == "b"
+    )
 
 
 def test_lists(http: httpx.Client) -> None:
@@ -68,9 +71,9 @@ def test_lists(http: httpx.Client) -> None:
 
 
 def test_hardware(http: httpx.Client) -> None:
-    plain = http.get("/hardware").json()["data"]
-    assert HARDWARE in [one["id"] for one in plain]
-    assert all("availability" not in one for one in plain)
+    without_availability = http.get("/hardware").json()["data"]
+    assert HARDWARE in [one["id"] for one in without_availability]
+    assert all("availability" not in one for one in without_availability)
     assert {one["availability"]["status"] for one in http.get("/hardware", params={"model": "acme/chat"}).json()["data"]} == {
         "available",
         "unavailable",
@@ -87,7 +90,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_what_is_wrong_is_named(name: str, value: Any, http: httpx.Client) -> None:
+def test_errors_name_the_parameter(name: str, value: Any, http: httpx.Client) -> None:
     answer = create(http, **{name: value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
 
@@ -106,7 +109,7 @@ def test_what_is_wrong_is_named(name: str, value: Any, http: httpx.Client) -> No
         b'{"a":' * 3_000 + b"1" + b"}" * 3_000,
     ],
 )
-def test_changes_that_are_none(body: bytes, http: httpx.Client) -> None:
+def test_invalid_changes(body: bytes, http: httpx.Client) -> None:
     id = create(http).json()["id"]
     answer = http.patch(f"/endpoints/{id}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
@@ -138,5 +141,5 @@ def test_an_upload_and_its_job(http: httpx.Client) -> None:
         ("hf_token", 5),
     ],
 )
-def test_a_wrong_upload(name: str, value: Any, http: httpx.Client) -> None:
+def test_invalid_uploads(name: str, value: Any, http: httpx.Client) -> None:
     assert http.post("/models", json={"model_name": "m", "model_source": "org/repo", name: value}).status_code == 400

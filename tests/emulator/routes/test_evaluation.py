@@ -1,4 +1,4 @@
-"""Evaluations on the wire: each type judges the same way each time, and writes each judgement down."""
+"""Evaluations: each type is deterministic, and writes a result file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from together_adapters.emulator.routes.evaluation import fill_template, label_of
 from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
 
 JUDGE = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "system_template": "Judge it."}
-ASKED = {
+INVALID = {
     "model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "model_source": "serverless", "max_tokens": 64, "temperature": 0.0,
     "system_template": "You know things.", "input_template": "Repeat: {{prompt}}",
 }  # fmt: skip
@@ -40,54 +40,56 @@ def file(emulator: Emulator) -> str:
     ).id
 
 
-def judged(http: httpx.Client, kind: str, file: str, **parameters: Any) -> dict[str, Any]:
-    """Run an evaluation to its end."""
+def evaluate(http: httpx.Client, kind: str, file: str, **parameters: Any) -> dict[str, Any]:
+    """Runs an evaluation to its end."""
     body = {"type": kind, "parameters": {"judge": JUDGE, "input_data_file_path": file, **parameters}}
-    made = http.post("/evaluation", json=body)
-    assert made.status_code == 200, made.text
-    assert made.json()["status"] == "pending"
+    response = http.post("/evaluation", json=body)
+    assert response.status_code == 200, response.text
+    assert response.json()["status"] == "pending"
     for _ in range(400):
-        found: dict[str, Any] = http.get(f"/evaluation/{made.json()['workflow_id']}").json()
-        if found["status"] in ("completed", "user_error"):
-            return found
+        evaluation: dict[str, Any] = http.get(f"/evaluation/{response.json()['workflow_id']}").json()
+        if evaluation["status"] in ("completed", "user_error"):
+            return evaluation
         time.sleep(0.01)
-    raise AssertionError(found)
+    raise AssertionError(evaluation)
 
 
-def written(http: httpx.Client, job: dict[str, Any]) -> list[dict[str, Any]]:
+def result_rows(http: httpx.Client, job: dict[str, Any]) -> list[dict[str, Any]]:
     content = http.get(f"/files/{job['results']['result_file_id']}/content").text
     return [json.loads(line) for line in content.splitlines()]
 
 
 def test_classify(http: httpx.Client, file: str) -> None:
-    job = judged(http, "classify", file, labels=["good", "bad"], pass_labels=["good"], model_to_evaluate="one")
+    job = evaluate(http, "classify", file, labels=["good", "bad"], pass_labels=["good"], model_to_evaluate="one")
     assert json.loads(job["results"]["label_counts"]) == {"good": 2, "bad": 1}
     assert job["results"]["pass_percentage"] == 66.67
-    assert [line["judge_label"] for line in written(http, job)] == ["good", "bad", "good"]
+    assert [line["judge_label"] for line in result_rows(http, job)] == ["good", "bad", "good"]
 
 
 def test_score(http: httpx.Client, file: str) -> None:
-    job = judged(http, "score", file, min_score=0, max_score=10, pass_threshold=5, model_to_evaluate="two")
-    marks = [line["judge_score"] for line in written(http, job)]
+    job = evaluate(http, "score", file, min_score=0, max_score=10, pass_threshold=5, model_to_evaluate="two")
+    marks = [line["judge_score"] for line in result_rows(http, job)]
     assert marks[0] < 5 < marks[1] == 10
     assert job["results"]["aggregated_scores"]["pass_percentage"] == 66.67
 
 
-@pytest.mark.parametrize("once", [False, True])
-def test_compare(once: bool, http: httpx.Client, file: str) -> None:
-    job = judged(http, "compare", file, model_a="one", model_b="two", disable_position_bias_correction=once)
+@pytest.mark.parametrize("first", [False, True])
+def test_compare(first: bool, http: httpx.Client, file: str) -> None:
+    job = evaluate(http, "compare", file, model_a="one", model_b="two", disable_position_bias_correction=first)
     assert [job["results"][name] for name in ("A_wins", "B_wins", "Ties", "num_samples")] == [1, 1, 1, 3]
-    assert all(("judge_choice_flipped" in line) is not once for line in written(http, job))
+    assert all(("judge_choice_flipped" in line) is not first for line in result_rows(http, job))
 
 
-def test_models_answer_here_and_the_same_each_time(http: httpx.Client, file: str) -> None:
-    one, other = (judged(http, "score", file, min_score=0, max_score=1, pass_threshold=1, model_to_evaluate=ASKED) for _ in "ab")
-    assert written(http, one) == written(http, other)
-    assert all(line["evaluated_response"] for line in written(http, one))
+def test_model_answers_are_deterministic(http: httpx.Client, file: str) -> None:
+    one, other = (
+        evaluate(http, "score", file, min_score=0, max_score=1, pass_threshold=1, model_to_evaluate=INVALID) for _ in "ab"
+    )
+    assert result_rows(http, one) == result_rows(http, other)
+    assert all(line["evaluated_response"] for line in result_rows(http, one))
 
 
 def test_a_missing_column_is_the_fault_of_the_user(http: httpx.Client, file: str) -> None:
-    job = judged(http, "classify", file, labels=["good", "bad"], pass_labels=["good"], model_to_evaluate="three")
+    job = evaluate(http, "classify", file, labels=["good", "bad"], pass_labels=["good"], model_to_evaluate="three")
     assert job["status"] == "user_error"
     assert "three" in job["results"]["error"]
 
@@ -107,23 +109,23 @@ def test_a_missing_column_is_the_fault_of_the_user(http: httpx.Client, file: str
         ("compare", {"model_a": "one", "model_b": "two", "input_data_file_path": "file-none"}, 404),
     ],
 )
-def test_evaluations_that_are_refused(kind: str, changes: Any, status: int, http: httpx.Client, file: str) -> None:
+def test_invalid_evaluations(kind: str, changes: Any, status: int, http: httpx.Client, file: str) -> None:
     parameters = {"judge": JUDGE, "input_data_file_path": file, **changes}
     answer = http.post("/evaluation", json={"type": kind, "parameters": parameters})
     assert answer.status_code == status, answer.text
 
 
 def test_both_list_paths(http: httpx.Client, file: str) -> None:
-    made = judged(http, "compare", file, model_a="one", model_b="two")["workflow_id"]
+    response = evaluate(http, "compare", file, model_a="one", model_b="two")["workflow_id"]
     for path in ("/evaluation", "/evaluations"):
-        assert made in [job["workflow_id"] for job in http.get(path, params={"status": "completed", "limit": 100}).json()]
+        assert response in [job["workflow_id"] for job in http.get(path, params={"status": "completed", "limit": 100}).json()]
         assert http.get(path, params={"status": "queued"}).json() == []
         assert http.get(path, params={"limit": 101}).status_code == 400
     assert http.get("/evaluation/model-list").json()["model_list"]
     assert http.get("/evaluation/eval-none").status_code == 404
 
 
-def test_how_it_judges() -> None:
+def test_judging() -> None:
     assert fill_template("{{ a }}-{{b}}-{{c}}", {"a": 1, "b": "x"}) == "1-x-"
     assert label_of("it is not toxic at all", 0.0, ["toxic", "not toxic"], ["not toxic"]) == "not toxic"
     assert quality("", {"reference": "x"}, None) == 0.0

@@ -1,4 +1,4 @@
-"""The emulator's files, on the wire: uploads of every kind, storage that wants no key, ranges, checks, and faults."""
+"""Files: uploads of every kind, storage without a key, ranges, checks, and faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def upload(http: httpx.Client, storage: httpx.Client, rows: bytes = ROWS, **fiel
     return finished.json()  # type: ignore[no-any-return]
 
 
-def settled(http: httpx.Client, id: str) -> dict[str, Any]:
+def wait_until_checked(http: httpx.Client, id: str) -> dict[str, Any]:
     deadline = time.monotonic() + 10
     while (file := http.get(f"/files/{id}").json())["processing_status"] in ("PENDING", "QUEUED", "RUNNING"):
         assert time.monotonic() < deadline
@@ -48,7 +48,7 @@ def settled(http: httpx.Client, id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", [{"data": FORM}, {"files": {name: (None, text) for name, text in FORM.items()}}, {"json": FORM}])
-def test_the_start_takes_every_encoding(http: httpx.Client, how: dict[str, Any]) -> None:
+def test_an_upload_starts_with_every_encoding(http: httpx.Client, how: dict[str, Any]) -> None:
     started = http.post("/files", **how)
     assert (started.status_code, started.content) == (302, b"")
     assert started.headers["x-together-file-id"].startswith("file-")
@@ -56,12 +56,12 @@ def test_the_start_takes_every_encoding(http: httpx.Client, how: dict[str, Any])
 
 
 @pytest.mark.parametrize("change", [{"purpose": "fun"}, {"file_name": ""}, {"file_type": "exe"}])
-def test_the_start_refuses(http: httpx.Client, change: dict[str, str]) -> None:
-    refused = http.post("/files", data={**FORM, **change})
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, next(iter(change)))
+def test_invalid_uploads(http: httpx.Client, change: dict[str, str]) -> None:
+    response = http.post("/files", data={**FORM, **change})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, next(iter(change)))
 
 
-def test_the_life_of_a_file(http: httpx.Client, storage: httpx.Client) -> None:
+def test_the_states_of_a_file(http: httpx.Client, storage: httpx.Client) -> None:
     file = upload(http, storage)
     assert (file["processing_status"], file["validation_report"], file["Processed"], file["object"]) == (
         "PENDING",
@@ -70,12 +70,12 @@ def test_the_life_of_a_file(http: httpx.Client, storage: httpx.Client) -> None:
         "file",
     )
     assert (file["filename"], file["bytes"], file["FileType"], file["LineCount"]) == ("train.jsonl", len(ROWS), "jsonl", 0)
-    seen = []
+    statuses = []
     while (status := http.get(f"/files/{file['id']}").json()["processing_status"]) != "COMPLETED":
-        seen.append(status)
+        statuses.append(status)
         time.sleep(0.03)
     walk = ["PENDING", "QUEUED", "RUNNING"]
-    assert list(dict.fromkeys(seen)) == [status for status in walk if status in seen] != []
+    assert list(dict.fromkeys(statuses)) == [status for status in walk if status in statuses] != []
     done = http.get(f"/files/{file['id']}").json()
     assert done["validation_report"] == {
         "valid": True, "file_id": file["id"], "nlines": 2, "dataset_format": "GENERAL", "dataset_is_multimodal": False,
@@ -88,8 +88,8 @@ def test_the_life_of_a_file(http: httpx.Client, storage: httpx.Client) -> None:
     assert http.get("/files").json()["data"] == []
 
 
-def test_faults_in_the_data(http: httpx.Client, storage: httpx.Client) -> None:
-    file = settled(http, upload(http, storage, ROWS + b'{"text": 3}\n{"text": 4}\n')["id"])
+def test_errors_in_the_data(http: httpx.Client, storage: httpx.Client) -> None:
+    file = wait_until_checked(http, upload(http, storage, ROWS + b'{"text": 3}\n{"text": 4}\n')["id"])
     assert file["processing_status"] == "INVALID_FORMAT"
     report = file["validation_report"]
     assert (report["valid"], report["error_type"], report["nlines"]) == (False, "INVALID_FORMAT", 4)
@@ -101,8 +101,8 @@ def test_the_same_content_conflicts(http: httpx.Client, storage: httpx.Client) -
     file = upload(http, storage, checksum=checksum)
     again = http.post("/files", data={**FORM, "checksum": checksum})
     assert (again.status_code, again.json()["file_id"]) == (409, file["id"])
-    initiated = http.post("/files/multipart/initiate", json={**FORM, "checksum": checksum, "file_size": 9, "num_parts": 1})
-    assert (initiated.status_code, initiated.json()["file_id"]) == (409, file["id"])
+    response = http.post("/files/multipart/initiate", json={**FORM, "checksum": checksum, "file_size": 9, "num_parts": 1})
+    assert (response.status_code, response.json()["file_id"]) == (409, file["id"])
     http.delete(f"/files/{file['id']}")
     assert upload(http, storage, checksum=checksum)["id"] != file["id"]
 
@@ -117,14 +117,14 @@ def test_storage(emulator: Emulator, http: httpx.Client, storage: httpx.Client) 
     started = http.post("/files", data=FORM)
     url, id = started.headers["location"], started.headers["x-together-file-id"]
     assert http.post(f"/files/{id}/preprocess").status_code == 400  # nothing has arrived
-    assert http.put(url, content=ROWS).status_code == 400  # it carries the key
+    assert http.put(url, content=ROWS).status_code == 400  # it has the API key
     assert storage.put(url, content=ROWS, headers={"cookie": "a=b"}).status_code == 400
     assert storage.put(url.partition("?")[0], content=ROWS).status_code == 403
     assert storage.put(url + "0", content=ROWS).status_code == 403
     assert storage.put(url, content=iter([ROWS])).status_code == 411
     assert storage.put(f"{url.partition('/uploads/')[0]}/uploads/a/b", content=ROWS).status_code == 404
-    answered = storage.put(url, content=ROWS)
-    assert (answered.status_code, answered.headers["etag"]) == (200, f'"{hashlib.md5(ROWS).hexdigest()}"')
+    response = storage.put(url, content=ROWS)
+    assert (response.status_code, response.headers["etag"]) == (200, f'"{hashlib.md5(ROWS).hexdigest()}"')
     assert emulator.requests[-1].body == b""  # on disk, not in memory
     assert storage.put(url, content=ROWS + b"{}").status_code == 200  # once more, from the start
     assert http.post(f"/files/{id}/preprocess").json()["bytes"] == len(ROWS) + 2
@@ -147,19 +147,19 @@ def test_parts(http: httpx.Client, storage: httpx.Client) -> None:
     started = initiate(http, 2, len(ROWS))
     named = {"upload_id": started["upload_id"], "file_id": started["file_id"]}
     etags = []
-    for part, piece in zip(started["parts"], (ROWS[:20], ROWS[20:]), strict=True):
-        assert storage.put(part["URL"], content=piece).status_code == 403  # without its header
-        answered = storage.put(part["URL"], content=piece, headers=part["Headers"])
-        assert answered.headers["etag"].startswith('"')
-        etags.append(answered.headers["etag"].strip('"'))
-    listed = [{"part_number": number, "etag": etag} for number, etag in enumerate(etags, 1)]
-    for wrong in (listed[::-1], listed[:1], [{**part, "etag": f'"{part["etag"]}"'} for part in listed], None, "x", [{}]):
+    for part, data in zip(started["parts"], (ROWS[:20], ROWS[20:]), strict=True):
+        assert storage.put(part["URL"], content=data).status_code == 403  # without its header
+        response = storage.put(part["URL"], content=data, headers=part["Headers"])
+        assert response.headers["etag"].startswith('"')
+        etags.append(response.headers["etag"].strip('"'))
+    part_list = [{"part_number": number, "etag": etag} for number, etag in enumerate(etags, 1)]
+    for wrong in (part_list[::-1], part_list[:1], [{**part, "etag": f'"{part["etag"]}"'} for part in part_list], None, "x", [{}]):
         assert http.post("/files/multipart/complete", json={**named, "parts": wrong}).status_code == 400
-    file = http.post("/files/multipart/complete", json={**named, "parts": listed}).json()["file"]
+    file = http.post("/files/multipart/complete", json={**named, "parts": part_list}).json()["file"]
     assert http.get(f"/files/{file['id']}/content").content == ROWS
-    assert settled(http, file["id"])["validation_report"]["nlines"] == 2
+    assert wait_until_checked(http, file["id"])["validation_report"]["nlines"] == 2
     assert http.get(f"/files/{file['id']}/content").content == ROWS
-    assert http.post("/files/multipart/complete", json={**named, "parts": listed}).status_code == 404
+    assert http.post("/files/multipart/complete", json={**named, "parts": part_list}).status_code == 404
 
 
 def test_parts_are_aborted(emulator: Emulator, http: httpx.Client, storage: httpx.Client) -> None:
@@ -176,27 +176,27 @@ def test_parts_are_aborted(emulator: Emulator, http: httpx.Client, storage: http
 @pytest.mark.parametrize(
     "change", [{"file_size": 0}, {"file_size": "9"}, {"num_parts": 0}, {"num_parts": 251}, {"num_parts": True}, {"purpose": 1}]
 )
-def test_parts_that_are_refused(http: httpx.Client, change: dict[str, Any]) -> None:
-    asked = {**FORM, "file_size": 9, "num_parts": 1, **change}
-    assert http.post("/files/multipart/initiate", json=asked).json()["error"]["param"] == next(iter(change))
+def test_invalid_multipart_uploads(http: httpx.Client, change: dict[str, Any]) -> None:
+    request = {**FORM, "file_size": 9, "num_parts": 1, **change}
+    assert http.post("/files/multipart/initiate", json=request).json()["error"]["param"] == next(iter(change))
 
 
-@pytest.mark.parametrize(("asked", "status", "begin", "end"), [
+@pytest.mark.parametrize(("range_header", "status", "begin", "end"), [
     ("bytes=0-1", 206, 0, 2), ("bytes=5-", 206, 5, None), ("bytes=-4", 206, -4, None), ("bytes=3-999", 206, 3, None), ("bytes=9-3", 416, 0, 0),
     ("bytes=999-", 416, 0, 0), ("items=1", 200, 0, None), ("bytes=-", 200, 0, None), ("bytes=0-1,3-4", 200, 0, None),
 ])  # fmt: skip
-def test_ranges(http: httpx.Client, storage: httpx.Client, asked: str, status: int, begin: int, end: int | None) -> None:
+def test_ranges(http: httpx.Client, storage: httpx.Client, range_header: str, status: int, begin: int, end: int | None) -> None:
     url = f"/files/{upload(http, storage)['id']}/content"
-    answered = http.get(url, headers={"range": asked})
-    assert answered.status_code == status
-    assert answered.content == (b"" if status == 416 else ROWS[begin:end])
+    response = http.get(url, headers={"range": range_header})
+    assert response.status_code == status
+    assert response.content == (b"" if status == 416 else ROWS[begin:end])
     if status == 206:
-        first = ROWS.index(answered.content)
-        assert answered.headers["content-range"] == f"bytes {first}-{first + len(answered.content) - 1}/{len(ROWS)}"
-    assert answered.headers["content-length"] == str(len(answered.content))
+        first = ROWS.index(response.content)
+        assert response.headers["content-range"] == f"bytes {first}-{first + len(response.content) - 1}/{len(ROWS)}"
+    assert response.headers["content-length"] == str(len(response.content))
 
 
-def test_a_range_only_if_it_is_the_same(http: httpx.Client, storage: httpx.Client) -> None:
+def test_a_range_of_unchanged_content(http: httpx.Client, storage: httpx.Client) -> None:
     url = f"/files/{upload(http, storage)['id']}/content"
     etag = http.get(url).headers["etag"]
     assert http.get(url, headers={"range": "bytes=1-", "if-range": etag}).status_code == 206
@@ -221,7 +221,7 @@ def test_faults(emulator: Emulator, http: httpx.Client, storage: httpx.Client) -
         http.get(f"/files/{id}/content")
 
 
-def test_the_disk_is_left_clean(storage: httpx.Client) -> None:
+def test_files_are_removed_from_disk(storage: httpx.Client) -> None:
     with (
         serve() as emulator,
         httpx.Client(base_url=emulator.base_url, headers={"authorization": "Bearer k"}, verify=False) as http,
@@ -236,7 +236,7 @@ def test_the_disk_is_left_clean(storage: httpx.Client) -> None:
         with pytest.raises(httpx.TransportError):
             storage.put(url, content=ROWS)
         time.sleep(0.1)
-        assert set(folder.iterdir()) <= before  # what was before may have been taken in meanwhile
+        assert set(folder.iterdir()) <= before  # a file from before may have been removed since
     assert not folder.exists()
 
 
@@ -244,6 +244,6 @@ def test_the_disk_is_left_clean(storage: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/files", "/files/upload", "/files/multipart/initiate", "/files/multipart/complete", "/batches"]
 )
-def test_odd_bodies_are_refused_at_once(http: httpx.Client, path: str, body: bytes) -> None:
+def test_invalid_bodies(http: httpx.Client, path: str, body: bytes) -> None:
     for kind in ("application/json", "multipart/form-data; boundary=x", "text/plain"):
         assert http.post(path, content=body, headers={"content-type": kind}).status_code in (400, 404)

@@ -1,4 +1,4 @@
-"""Fine-tunes on the wire: status walk, diary, measurements, archive, and a model that knows its rows."""
+"""Fine-tuning: states, events, metrics, archives, and a model that answers from its rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def quick(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[None]:
 
 
 def put(emulator: Emulator, rows: Any, purpose: str = "fine-tune") -> str:
-    """Put a file into the emulator's store, as its own jobs do."""
+    """Stores a file, as jobs of the emulator do; returns its id."""
     return emulator._state.stores.files.generate(
         "train.jsonl", purpose, b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     ).id
@@ -48,25 +48,25 @@ def start(http: httpx.Client, file: str, **more: Any) -> dict[str, Any]:
 
 
 def ended(http: httpx.Client, id: str) -> tuple[dict[str, Any], list[str]]:
-    """A job at its end, with the statuses on its way."""
-    walked: list[str] = []
+    """Waits for the end of a job; returns it with all its statuses."""
+    history: list[str] = []
     for _ in range(400):
         job: dict[str, Any] = http.get(f"/fine-tunes/{id}").json()
-        if job["status"] not in walked:
-            walked.append(job["status"])
+        if job["status"] not in history:
+            history.append(job["status"])
         if job["status"] in ("completed", "error", "cancelled"):
-            return job, walked
+            return job, history
         time.sleep(0.01)
-    raise AssertionError(walked)
+    raise AssertionError(history)
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_job_walks_through_its_states(http: httpx.Client, emulator: Emulator) -> None:
-    made = start(http, put(emulator, ROWS), n_checkpoints=2, n_evals=2, validation_file=put(emulator, ROWS[:3]))
-    job, walked = ended(http, made["id"])
+def test_the_states_of_a_job(http: httpx.Client, emulator: Emulator) -> None:
+    created = start(http, put(emulator, ROWS), n_checkpoints=2, n_evals=2, validation_file=put(emulator, ROWS[:3]))
+    job, history = ended(http, created["id"])
     every = ["pending", "queued", "running", "compressing", "uploading", "completed"]
-    assert walked == [status for status in every if status in walked]  # a busy machine may look too late for one of them
-    assert {"running", "completed"} <= set(walked)
+    assert history == [status for status in every if status in history]  # on a busy machine, one of them may be missed
+    assert {"running", "completed"} <= set(history)
     assert (job["steps_completed"], job["TrainingFileNumLines"], job["evals_completed"]) == (job["total_steps"], 12, 2)
     assert job["total_price"] == 10_000_000
     events = http.get(f"/fine-tunes/{job['id']}/events").json()["data"]
@@ -84,7 +84,7 @@ def test_a_job_walks_through_its_states(http: httpx.Client, emulator: Emulator) 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_tuned_model_knows_its_rows_and_no_more(http: httpx.Client, emulator: Emulator, chat: Chat) -> None:
+def test_a_tuned_model_answers_from_its_rows_only(http: httpx.Client, emulator: Emulator, chat: Chat) -> None:
     job, _ = ended(http, start(http, put(emulator, ROWS))["id"])
     tuned = job["model_output_name"]
     question = "What is the code word of gate number 4?"
@@ -93,13 +93,13 @@ def test_a_tuned_model_knows_its_rows_and_no_more(http: httpx.Client, emulator: 
     assert chat.text(question) != chat.text(question, model=tuned)
     assert chat.text("Name three rivers.", model=tuned) == chat.text("Name three rivers.")
     chunks = chat.chunks(question, model=tuned)
-    told = "".join(choice["delta"]["content"] or "" for chunk in chunks for choice in chunk["choices"])
-    assert told == "The word is zebra-4."
-    written = http.post("/completions", json={"model": tuned, "prompt": "code word of gate number 2"}).json()
-    assert written["choices"][0]["text"].strip() == "The word is zebra-2."
+    streamed_text = "".join(choice["delta"]["content"] or "" for chunk in chunks for choice in chunk["choices"])
+    assert streamed_text == "The word is zebra-4."
+    response = http.post("/completions", json={"model": tuned, "prompt": "code word of gate number 2"}).json()
+    assert response["choices"][0]["text"].strip() == "The word is zebra-2."
 
 
-def test_a_model_that_is_not_ready_is_not_served(http: httpx.Client, emulator: Emulator, chat: Chat) -> None:
+def test_a_model_that_is_not_ready_is_not_available(http: httpx.Client, emulator: Emulator, chat: Chat) -> None:
     job = start(http, put(emulator, ROWS), suffix="[slow]")
     assert chat.post("Hello", model=job["model_output_name"]).status_code == 404
     answer = http.get("/finetune/download", params={"ft_id": job["id"], "checkpoint": "merged"})
@@ -141,7 +141,7 @@ def test_the_archive_is_a_tar_and_comes_in_parts(http: httpx.Client, emulator: E
         ({"from_checkpoint": "ft-1"}, 400),
     ],
 )
-def test_jobs_that_are_refused(changes: Any, status: int, http: httpx.Client, emulator: Emulator) -> None:
+def test_invalid_jobs(changes: Any, status: int, http: httpx.Client, emulator: Emulator) -> None:
     body = {"training_file": put(emulator, ROWS), "model": MODEL, **changes}
     answer = http.post("/fine-tunes", json=body)
     assert answer.status_code == status, answer.text
@@ -154,7 +154,7 @@ def test_a_file_for_another_purpose_is_refused(http: httpx.Client, emulator: Emu
 
 
 @pytest.mark.usefixtures("quick")
-def test_bad_data_ends_in_an_error(http: httpx.Client, emulator: Emulator) -> None:
+def test_invalid_data_ends_in_an_error(http: httpx.Client, emulator: Emulator) -> None:
     id = put(emulator, [{"wrong": 1}])
     file = emulator._state.stores.files[id]
     file.report = {"valid": False, "error": "Line 1 is wrong."}
@@ -195,11 +195,11 @@ def test_limits_and_prices(http: httpx.Client, emulator: Emulator) -> None:
     assert preview["dataset_format"] == "conversation"
 
 
-def test_secrets_do_not_come_back(http: httpx.Client, emulator: Emulator) -> None:
+def test_responses_contain_no_secrets(http: httpx.Client, emulator: Emulator) -> None:
     job = start(http, put(emulator, ROWS), wandb_key="W-1", wandb_api_key="W-1", hf_api_token="H-1")
-    shown = json.dumps([job, http.get(f"/fine-tunes/{job['id']}").json()])
-    assert "W-1" not in shown
-    assert "H-1" not in shown
+    rendered = json.dumps([job, http.get(f"/fine-tunes/{job['id']}").json()])
+    assert "W-1" not in rendered
+    assert "H-1" not in rendered
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ def test_examples_of_every_format(row: Any, prompt: str, answer: str) -> None:
 
 
 def test_what_is_learnt_of_a_row() -> None:
-    shown = row_preview(ROWS[0], False, 1_000)
-    assert shown["num_trained_tokens"] == sum(label != -100 for label in shown["labels"]) < shown["num_tokens"]
-    [[begin, end]] = shown["trained_spans"]
-    assert "".join(shown["tokens"][begin:end]).strip() == "The word is zebra-0."
+    rendered = row_preview(ROWS[0], False, 1_000)
+    assert rendered["num_trained_tokens"] == sum(label != -100 for label in rendered["labels"]) < rendered["num_tokens"]
+    [[begin, end]] = rendered["trained_spans"]
+    assert "".join(rendered["tokens"][begin:end]).strip() == "The word is zebra-0."
     assert row_preview(ROWS[0], True, 5)["truncated"]

@@ -1,4 +1,4 @@
-"""Images: files that are what they say, at addresses that need no key, and refusals that name the parameter."""
+"""Images: valid files, at URLs that need no key, and errors that name the parameter."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def draw(http: httpx.Client, **changes: Any) -> httpx.Response:
 
 
 def chunks(data: bytes) -> dict[bytes, bytes]:
-    """The chunks of a PNG file, whose checksums must be right."""
+    """Returns the chunks of a PNG file, and checks their checksums."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    found, at = {}, 8
+    result, at = {}, 8
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         name, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
         assert zlib.crc32(name + content) == int.from_bytes(data[at + 8 + size : at + 12 + size], "big")
-        found[name] = content
+        result[name] = content
         at += 12 + size
-    return found
+    return result
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_a_png_holds_every_pixel(width: int, height: int) -> None:
-    found = chunks(png("words", width, height))
-    assert struct.unpack(">IIBBBBB", found[b"IHDR"]) == (width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.decompress(found[b"IDAT"])
+def test_a_png_contains_every_pixel(width: int, height: int) -> None:
+    result = chunks(png("words", width, height))
+    assert struct.unpack(">IIBBBBB", result[b"IHDR"]) == (width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.decompress(result[b"IDAT"])
     assert len(pixels) == height * (1 + 3 * width)
     assert tuple(pixels[1:4]) == mosaic("words")[0][0]
-    assert list(found) == [b"IHDR", b"IDAT", b"IEND"]
+    assert list(result) == [b"IHDR", b"IDAT", b"IEND"]
 
 
 def test_a_jpeg_is_read_by_an_imaging_library() -> None:
@@ -50,10 +50,10 @@ def test_a_jpeg_is_read_by_an_imaging_library() -> None:
     import io
 
     for width, height in SIZES:
-        found = image.open(io.BytesIO(jpeg("words", width, height)))
-        found.load()
-        assert (found.size, found.format) == ((width, height), "JPEG")
-        assert max(abs(a - b) for a, b in zip(found.convert("RGB").getpixel((1, 1)), mosaic("words")[0][0], strict=True)) <= 3
+        result = image.open(io.BytesIO(jpeg("words", width, height)))
+        result.load()
+        assert (result.size, result.format) == ((width, height), "JPEG")
+        assert max(abs(a - b) for a, b in zip(result.convert("RGB").getpixel((1, 1)), mosaic("words")[0][0], strict=True)) <= 3
 
 
 def test_a_jpeg_has_the_markers_of_a_baseline_file() -> None:
@@ -63,7 +63,7 @@ def test_a_jpeg_has_the_markers_of_a_baseline_file() -> None:
     assert [data.count(bytes((0xFF, 0xD0 + number))) for number in range(4)] == [1, 1, 1, 0]
 
 
-def test_the_answer(http: httpx.Client) -> None:
+def test_response(http: httpx.Client) -> None:
     answer = draw(http, n=2).json()
     assert (answer["model"], answer["object"]) == (MODEL, "list")
     assert [(one["index"], one["type"]) for one in answer["data"]] == [(0, "url"), (1, "url")]
@@ -73,13 +73,13 @@ def test_the_answer(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("word", ["base64", "b64_json"])
-def test_bytes_in_the_answer(word: str, http: httpx.Client) -> None:
+def test_base64_in_the_response(word: str, http: httpx.Client) -> None:
     one = draw(http, response_format=word, output_format="png", width=64, height=64).json()["data"][0]
     assert one["type"] == "b64_json"
     assert chunks(base64.b64decode(one["b64_json"]))
 
 
-def test_four_large_ones_take_no_time(http: httpx.Client) -> None:
+def test_large_images_are_fast(http: httpx.Client) -> None:
     began = time.monotonic()
     assert draw(http, n=4, width=1920, height=1920, response_format="base64", output_format="png").status_code == 200
     assert time.monotonic() - began < 5
@@ -93,7 +93,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_what_is_wrong_is_named(name: str, value: Any, http: httpx.Client) -> None:
+def test_errors_name_the_parameter(name: str, value: Any, http: httpx.Client) -> None:
     answer = draw(http, **{name: value})
     assert answer.status_code in (400, 404)
     assert answer.json()["error"]["param"] == (name if answer.status_code == 400 else None)
@@ -105,7 +105,7 @@ def test_unknown_parameters(http: httpx.Client, emulator: Emulator) -> None:
         assert (draw(http, later=1).status_code, draw(http).status_code) == (422, 200)
 
 
-def test_addresses_that_lead_nowhere(emulator: Emulator) -> None:
+def test_urls_that_do_not_exist(emulator: Emulator) -> None:
     root = emulator.base_url.removesuffix("/v1")
     for path in (
         "/storage/a/b",

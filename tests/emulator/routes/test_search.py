@@ -31,11 +31,11 @@ def embed(http: httpx.Client, texts: Any, **more: Any) -> list[list[float]]:
     return [row["embedding"] for row in sorted(answer.json()["data"], key=lambda row: row["index"])]
 
 
-def near(one: list[float], other: list[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+def similarity(one: list[float], two: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, two, strict=True))
 
 
-def test_vectors_have_unit_length_and_the_models_size(http: httpx.Client) -> None:
+def test_vectors_have_unit_length_and_the_dimensions_of_the_model(http: httpx.Client) -> None:
     for text in ("Otters eat crabs", "a", "", "   ", "世界", "?!"):
         assert math.isclose(math.hypot(*embed(http, text)[0]), 1.0, abs_tol=1e-4)
     for model, size in ((E5, 1024), ("BAAI/bge-base-en-v1.5", 768), ("someone/other-embedder", 768)):
@@ -46,10 +46,13 @@ def test_vectors_have_unit_length_and_the_models_size(http: httpx.Client) -> Non
 @pytest.mark.parametrize(
     ("query", "best"), [("What do otters eat?", 0), ("hardening clay in an oven", 1), ("parliaments meeting", 2)]
 )
-def test_similar_texts_are_near(http: httpx.Client, query: str, best: int) -> None:
-    for asked in (query, f"Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: {query}"):
-        vector, *others = embed(http, [asked, *DOCUMENTS])
-        assert max(range(4), key=lambda at: near(vector, others[at])) == best
+def test_similar_texts_have_similar_vectors(http: httpx.Client, query: str, best: int) -> None:
+    for request in (
+        query,
+        f"Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: {query}",
+    ):
+        vector, *others = embed(http, [request, *DOCUMENTS])
+        assert max(range(4), key=lambda at: similarity(vector, others[at])) == best
     assert embed(http, query) != embed(http, f"query: {query}")
 
 
@@ -57,10 +60,10 @@ def test_the_same_text_has_the_same_vector(http: httpx.Client) -> None:
     assert embed(http, DOCUMENTS) == [embed(http, document)[0] for document in DOCUMENTS]
 
 
-def test_base64_holds_the_same_numbers(http: httpx.Client) -> None:
+def test_base64_contains_the_same_numbers(http: httpx.Client) -> None:
     encoded = http.post("/embeddings", json={"model": E5, "input": DOCUMENTS[0], "encoding_format": "base64"}).json()
-    unpacked = struct.unpack("<1024f", base64.b64decode(encoded["data"][0]["embedding"]))
-    assert all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(unpacked, embed(http, DOCUMENTS[0])[0], strict=True))
+    numbers = struct.unpack("<1024f", base64.b64decode(encoded["data"][0]["embedding"]))
+    assert all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(numbers, embed(http, DOCUMENTS[0])[0], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ def test_base64_holds_the_same_numbers(http: httpx.Client) -> None:
         {"encoding_format": "hex"}, {"input": " ".join(f"word{number}" for number in range(900))}, {"input": ["a"] * 3_000},
     ],
 )  # fmt: skip
-def test_what_embeddings_refuse(http: httpx.Client, body: dict[str, Any]) -> None:
+def test_invalid_embedding_requests(http: httpx.Client, body: dict[str, Any]) -> None:
     answer = http.post("/embeddings", json={"model": E5, "input": "a", **body})
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
@@ -109,14 +112,14 @@ def test_rerank(http: httpx.Client) -> None:
 
 def test_rerank_of_objects(http: httpx.Client) -> None:
     documents = [{"title": "Panda", "text": "Bears of China", "id": 1}, {"title": "Llama", "text": "Camelids near Peru", "id": 2}]
-    asked = {
+    request = {
         "model": RERANK,
         "query": "camelids near Peru",
         "documents": documents,
         "return_documents": True,
         "rank_fields": ["title", "text"],
     }
-    best = http.post("/rerank", json=asked).json()["results"][0]
+    best = http.post("/rerank", json=request).json()["results"][0]
     assert best["index"] == 1
     assert json.loads(best["document"]["text"]) == {"title": "Llama", "text": "Camelids near Peru"}
 
@@ -128,7 +131,7 @@ def test_rerank_of_objects(http: httpx.Client) -> None:
         {"documents": ["a"] * 1025}, {"max_chunks_per_doc": 1}, {"rank_fields": "title"}, {"model": None},
     ],
 )  # fmt: skip
-def test_what_rerank_refuses(http: httpx.Client, body: dict[str, Any]) -> None:
+def test_invalid_rerank_requests(http: httpx.Client, body: dict[str, Any]) -> None:
     answer = http.post("/rerank", json={"model": RERANK, "query": "q", "documents": ["a"], **body})
     assert answer.status_code == 400
 
@@ -141,5 +144,5 @@ def test_models(http: httpx.Client) -> None:
         for model in models
     )
     assert all(set(model["pricing"]) >= {"hourly", "input", "output", "base", "finetune"} for model in models)
-    dedicated = {entry["name"] for entry in http.get("/autoscale/models").json()}
-    assert dedicated and dedicated < set(MODELS)
+    names = {entry["name"] for entry in http.get("/autoscale/models").json()}
+    assert names and names < set(MODELS)

@@ -1,4 +1,4 @@
-"""Videos: jobs that advance by themselves, and files whose boxes fit into each other."""
+"""Videos: the states of jobs, and valid files."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def start(videos: httpx.Client, **changes: Any) -> httpx.Response:
 
 
 def walk(data: bytes, start: int = 0, end: int | None = None) -> list[tuple[str, int, int]]:
-    """The boxes of an MP4 file: name, and where the content begins and ends."""
-    found, end = [], len(data) if end is None else end
+    """Returns the boxes of an MP4 file: name, start and end of the content."""
+    result, end = [], len(data) if end is None else end
     while start < end:
         size, name = struct.unpack(">I4s", data[start : start + 8])
         assert 8 <= size <= end - start
-        found.append((name.decode(), start + 8, start + size))
+        result.append((name.decode(), start + 8, start + size))
         if name.decode() in BOXES:
-            found += walk(data, start + 8, start + size)
+            result += walk(data, start + 8, start + size)
         start += size
     assert start == end
-    return found
+    return result
 
 
 @pytest.mark.parametrize(("width", "height", "seconds"), [(640, 480, 2), (1366, 768, 10)])
-def test_a_film(width: int, height: int, seconds: float) -> None:
+def test_an_mp4_file(width: int, height: int, seconds: float) -> None:
     data = mp4("a cat", width, height, seconds)
     boxes = {name: (begin, end) for name, begin, end in walk(data)}
     assert list(boxes) == [
@@ -74,23 +74,23 @@ def test_a_film(width: int, height: int, seconds: float) -> None:
 
 def test_a_job_advances_by_itself(videos: httpx.Client) -> None:
     job = start(videos, seconds="3", width=320, height=240).json()
-    seen = [job["status"]]
+    statuses = [job["status"]]
     deadline = time.monotonic() + 10
     while job["status"] != "completed":
         assert time.monotonic() < deadline
         assert (job["outputs"], job["error"], job["completed_at"]) == (None, None, None)
         time.sleep(0.1)
         job = videos.get(f"/videos/{job['id']}").json()
-        seen.append(job["status"])
-    assert list(dict.fromkeys(seen)) == ["queued", "in_progress", "completed"]
+        statuses.append(job["status"])
+    assert list(dict.fromkeys(statuses)) == ["queued", "in_progress", "completed"]
     assert (job["size"], job["seconds"], job["object"]) == ("320x240", "3", "video")
     assert job["completed_at"] >= job["created_at"]
-    film = httpx.get(job["outputs"]["video_url"])
-    assert (film.headers["content-type"], walk(film.content)[0][0]) == ("video/mp4", "ftyp")
+    download = httpx.get(job["outputs"]["video_url"])
+    assert (download.headers["content-type"], walk(download.content)[0][0]) == ("video/mp4", "ftyp")
     assert videos.get(f"/videos/{job['id']}").json()["outputs"] == job["outputs"]
 
 
-def test_a_form_is_taken_too(videos: httpx.Client) -> None:
+def test_a_form_is_accepted(videos: httpx.Client) -> None:
     form = {"model": (None, "acme/film"), "prompt": (None, "a cat"), "seconds": (None, "4"), "size": (None, "1280x720")}
     assert videos.post("/videos", files=form).json()["size"] == "1280x720"
 
@@ -103,7 +103,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_what_is_wrong_is_named(name: str, value: Any, videos: httpx.Client) -> None:
+def test_errors_name_the_parameter(name: str, value: Any, videos: httpx.Client) -> None:
     answer = start(videos, **{name: value})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
 
@@ -112,11 +112,11 @@ def test_what_is_wrong_is_named(name: str, value: Any, videos: httpx.Client) -> 
     ("content", "kind"),
     [(b"", "application/json"), (b"[]", "application/json"), (b"x", "text/plain"), (b"x", "multipart/form-data; boundary=b")],
 )
-def test_bodies_that_are_none(content: bytes, kind: str, videos: httpx.Client) -> None:
+def test_invalid_bodies(content: bytes, kind: str, videos: httpx.Client) -> None:
     assert videos.post("/videos", content=content, headers={"content-type": kind}).status_code == 400
 
 
-def test_no_such_job_and_no_such_method(videos: httpx.Client) -> None:
+def test_unknown_jobs_and_methods(videos: httpx.Client) -> None:
     assert videos.get("/videos/nothing").status_code == 404
     assert videos.delete("/videos/nothing").status_code == 405
     assert httpx.get(videos.base_url.join("videos/x")).status_code == 401
