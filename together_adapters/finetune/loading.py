@@ -104,8 +104,8 @@ def load(
         opened = opened._replace(read=_rename_columns(opened.read, columns))
     if opened.read_once:
         opened = opened._replace(read=_PeekedReader(opened))
-    if opened.padded:
-        options = replace(options, padded=True, null_arguments=null_arguments)
+    if opened.is_table:
+        options = replace(options, is_table=True, null_arguments=null_arguments)
     schema = _schema_of(opened, schema, options)
     return TrainingData(_row_reader(opened, DATA_FORMATS[schema], schema, options, group), name or opened.name)
 

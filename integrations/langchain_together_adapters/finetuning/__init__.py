@@ -1,4 +1,4 @@
-"""What LangChain holds, as training data: messages, chat sessions, examples, runs, trajectories, and live calls.
+"""Training data from LangChain: messages, chat sessions, examples, runs, agents' results, and live calls.
 
 from langchain_together_adapters.finetuning import from_langchain
 from together_adapters.finetune import write_jsonl

@@ -1,6 +1,6 @@
-"""LangChain's messages as the messages of a row: objects become the fields that the fine-tuning helper reads from exported JSON.
+"""Converts LangChain's messages to the messages of a row. Objects are read as the JSON that LangChain would export.
 
-Plain messages, which are most, take a shortcut: `plain` reads them without looking at what they do not have.
+Most conversations hold nothing but text, reasoning, tool calls and results: `plain_rows` is a fast path for these.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _KINDS: Final = (
 )  # fmt: skip
 
 
-def plain(messages: Iterable[Any]) -> list[Row] | None:
-    """Return a conversation of texts, reasoning, calls and results of the usual classes, or None where it has anything else."""
+def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
+    """Converts a conversation of texts, reasoning, calls and results, or returns None if it holds anything else."""
     rows: list[Row] = []
     for message in messages:
         kind = type(message)
@@ -74,18 +74,18 @@ def plain(messages: Iterable[Any]) -> list[Row] | None:
 
 
 def _plain_extras(row: Row, extras: Mapping[str, Any]) -> bool:
-    """Copy reasoning into a row's message; return False where there is anything else to be read."""
+    """Copies the reasoning to a row's message; returns False if there is anything else."""
     for key, value in extras.items():
         if key == "reasoning_content" and type(value) is str:
             if value:
                 row["reasoning"] = value
-        elif value and key != "tool_calls":  # those are the calls once more, as the provider wrote them
+        elif value and key != "tool_calls":  # the same calls in the provider's format
             return False
     return True
 
 
 def _plain_calls(row: Row, calls: Iterable[Any]) -> bool:
-    """Copy calls into a row's message; return False where one has no id, so that results must be matched."""
+    """Copies the calls to a row's message; returns False if one lacks an id or a name."""
     row["tool_calls"] = tool_calls = []
     for one in calls:
         if not one["id"] or not one["name"]:
@@ -97,8 +97,8 @@ def _plain_calls(row: Row, calls: Iterable[Any]) -> bool:
     return True
 
 
-def conversation(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Return a conversation as the messages of a row, and the codes of what was changed; `number` is that of the record."""
+def convert_messages(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
+    """Converts a conversation; returns the messages of the row and the codes of the changes. `number` is the record's."""
     messages = list(messages)
     changes: list[str] = []
     if all(type(message) is dict for message in messages) and is_plain(messages, changes):
@@ -106,12 +106,12 @@ def conversation(messages: Iterable[Any], options: Options, number: int) -> tupl
     builder = FrameworkConversationBuilder(options, number)
     for message in _merge_chunks(messages):
         read_message(builder, message)
-    row, _, changed = builder.converted()
-    return row["messages"], changed
+    converted = builder.converted()
+    return converted.row["messages"], converted.changed
 
 
 def read_message(builder: FrameworkConversationBuilder, message: Any) -> None:
-    """Add a message, in any of the forms in which LangChain takes messages, to a conversation."""
+    """Adds a message (an object, a dict, a pair of role and content, or a user's text) to a conversation."""
     if not isinstance(message, BaseMessage):
         if not isinstance(message, str) and not is_pair(message) and not is_message(message):
             raise Unconvertible("message_kind_unknown", f"a {type(message).__name__} is no message", builder.path)
@@ -125,7 +125,7 @@ def read_message(builder: FrameworkConversationBuilder, message: Any) -> None:
 
 
 def _merge_chunks(messages: Iterable[Any]) -> Iterator[Any]:
-    """Give messages, the chunks of one message merged."""
+    """Yields the messages; the chunks of one message are merged."""
     chunks: list[BaseMessageChunk] = []
     for message in messages:
         if chunks and not (type(message) is type(chunks[0]) and _is_same_message(chunks[0], message)):
@@ -149,5 +149,5 @@ def _merged(chunks: list[BaseMessageChunk]) -> Any:
 
 
 def _is_same_message(first: BaseMessageChunk, second: BaseMessageChunk) -> bool:
-    """Whether two chunks belong to one message; of those without id, only the model's come one after the other."""
+    """Whether two chunks belong to one message. Without ids, consecutive chunks of the model do."""
     return first.id == second.id if first.id or second.id else isinstance(first, AIMessageChunk)

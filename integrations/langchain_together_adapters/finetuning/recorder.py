@@ -13,10 +13,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 
-from langchain_together_adapters.finetuning.messages import conversation
+from langchain_together_adapters.finetuning.messages import convert_messages
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.trace_selection import UNFINISHED
+from together_adapters.finetune.formats.trace_selection import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
 
@@ -24,18 +24,18 @@ _CANCELLED: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)
 
 
 class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
-    """Turns live calls into rows for training: a callback for any chat model, chain, agent or graph.
+    """Records live calls as rows for training; a callback for any chat model, chain, agent or graph.
 
-    Each call that is answered becomes a line of the file, at once, with its tools, reasoning and calls; nothing else of it is
-    kept, no parameter and no key. Calls that fail, are cancelled or cut off, and those that no row can express, are counted and
-    not written. It serves any number of threads and tasks, and processes may share a file.
+    Each call is written to the file as soon as it is answered, with its tools, reasoning and tool calls, but without parameters
+    and keys. Calls that fail, are cancelled or cut off, or cannot become a row are counted and not written. A recorder is safe to
+    use from several threads and tasks, and processes may share a file.
 
         recorder = FinetuneRecorder("calls.jsonl")
         agent.invoke(question, config={"callbacks": [recorder]})
         write_jsonl(recorder.data(), "train.jsonl")
 
-    Calls of one run, or of one thread where the metadata has a `thread_id`, belong together; given to the model alone, the
-    recorder cannot see the run around it.
+    Calls of one run belong to one trace, as do calls with the same `thread_id` in their metadata. A recorder that is passed to
+    the model alone does not see the run.
 
     Attributes:
         counts: How many calls were `written`, `failed`, `cancelled`, `unfinished` or `refused`.
@@ -52,12 +52,12 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
         tool_errors: Any = "keep",
         invalid_tool_calls: Any = "refuse",
     ) -> None:
-        """Begin or go on with a file.
+        """Opens the file, or creates it.
 
         Args:
-            path: Where rows are added; made with mode 0600 if it is not there.
-            reasoning: `keep`, or `drop` to leave reasoning out.
-            tool_errors: `keep`, or `drop_row` to leave out conversations in which a tool failed.
+            path: The file that rows are added to; created with mode 0600.
+            reasoning: `keep`, or `drop` to remove reasoning.
+            tool_errors: `keep`, or `drop_row` to drop conversations in which a tool failed.
             invalid_tool_calls: `refuse` conversations with calls that could not be parsed, `keep` such calls or `drop` them.
 
         Raises:
@@ -94,7 +94,7 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
             message = getattr(generation, "message", None)
             if not isinstance(message, BaseMessage):
                 continue
-            if _finish_reason(message, generation.generation_info) in UNFINISHED:
+            if _finish_reason(message, generation.generation_info) in UNFINISHED_REASONS:
                 self._recording.file.count("unfinished")
                 continue
             self._recording.write(call.trace, partial(self._row, call, message))
@@ -117,7 +117,7 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
         return run_id if parent is None else self._roots.get(parent, parent)
 
     def _row(self, call: OpenCall, answer: BaseMessage, number: int) -> Row:
-        messages, _ = conversation([*call.messages, answer], self._options, number)
+        messages, _ = convert_messages([*call.messages, answer], self._options, number)
         for message in messages:
             message.pop("status", None)
         tools = wire_tools(call.tools)

@@ -1,4 +1,4 @@
-"""Records of LangChain's sources: the conversation in each of the objects that hold one, and LangSmith's records as JSON."""
+"""Finds the conversation in each kind of LangChain's objects, and converts LangSmith's objects to JSON."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def is_example(value: Any) -> bool:
 
 
 def langsmith_json(record: Any) -> Row:
-    """Return a run or an example as the JSON that LangSmith exports."""
+    """Returns a run or an example as the JSON that LangSmith exports."""
     fields: Row = {name: field(record, name) for name in _LANGSMITH_FIELDS}
     for name in ("inputs", "outputs"):
         value = field(record, name)
@@ -88,7 +88,7 @@ def _json(value: Any, key: str = "") -> Any:
 
 
 def conversation_of(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
-    """Return the conversation in a record; the keys name the question and the answer of a dict. Other records are refused."""
+    """Returns the conversation in a record. The keys name the question and the answer in a dict."""
     if is_message(record):
         return Conversation([record])
     if isinstance(record, PromptValue):
@@ -139,7 +139,7 @@ def _keys(record: Mapping[str, Any], input_key: str | None, output_key: str | No
 
 
 def _of_pair(prompt: Any, output: Any) -> Conversation:
-    """A prompt and its output: two texts, or a conversation."""
+    """Returns a prompt with its output: two texts, or a conversation."""
     if isinstance(prompt, Document):
         prompt = prompt.page_content
     answers = list(_answers(output))
@@ -159,7 +159,7 @@ def _of_pair(prompt: Any, output: Any) -> Conversation:
 
 
 def _answers(output: Any) -> Iterator[Any]:
-    """The answers of a chain: a text, a message, messages, a generation, a structured answer with or without its raw message."""
+    """Yields the answers in an output: text, messages, a generation, or a structured answer with or without its raw message."""
     if isinstance(output, Mapping) and isinstance(output.get("raw"), BaseMessage):
         output = output["raw"]
     output = getattr(output, "message", output)
@@ -176,7 +176,7 @@ def _answers(output: Any) -> Iterator[Any]:
 
 
 def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: str) -> Iterator[Any]:
-    """The messages of an agent executor's result with `intermediate_steps`: its steps become calls of tools and their results."""
+    """Yields the messages of an agent executor's result; its `intermediate_steps` become tool calls and results."""
     answer = result.get(output_key)
     if not isinstance(answer, str | BaseMessage):
         raise Unconvertible("columns_undeclared", f"the agent's answer {output_key!r} is no text", output_key)
@@ -185,16 +185,16 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
     yield from result.get("chat_history") or ()
     question = result.get(input_key)
     yield from question if isinstance(question, list) else [HumanMessage(question) if isinstance(question, str) else question]
-    logged: set[int] = set()
+    logged_ids: set[int] = set()
     for index, step in enumerate(result["intermediate_steps"] or ()):
         if not (isinstance(step, Sequence) and len(step) == 2 and hasattr(step[0], "tool")):
             text = "a step must be a pair of an action and its observation"
             raise Unconvertible("message_kind_unknown", text, f"intermediate_steps[{index}]", type(step).__name__)
         action, observation = step
         log = getattr(action, "message_log", None)
-        if log:  # the messages of actions that were called together are logged with each of them
-            yield from (message for message in log if id(message) not in logged)
-            logged.update(map(id, log))
+        if log:  # the messages of actions that were called together are logged_ids with each of them
+            yield from (message for message in log if id(message) not in logged_ids)
+            logged_ids.update(map(id, log))
         else:
             yield _call_message(action, f"step_{index}")
         call_id = getattr(action, "tool_call_id", None) or ("" if log else f"step_{index}")
@@ -204,8 +204,8 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
 
 def _call_message(action: Any, id: str) -> AIMessage:
     args = action.tool_input if isinstance(action.tool_input, Mapping) else {"__arg1": action.tool_input}
-    thought = str(getattr(action, "log", "") or "").partition("Action:")[0].strip().removeprefix("Thought:").strip()
-    return AIMessage(thought, tool_calls=[{"name": action.tool, "args": dict(args), "id": id}])
+    reasoning = str(getattr(action, "log", "") or "").partition("Action:")[0].strip().removeprefix("Thought:").strip()
+    return AIMessage(reasoning, tool_calls=[{"name": action.tool, "args": dict(args), "id": id}])
 
 
 def _observation_content(observation: Any) -> Any:

@@ -1,4 +1,4 @@
-"""LangChain's, LangGraph's and LangSmith's objects as training data."""
+"""Training data from LangChain's, LangGraph's and LangSmith's objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompt_values import PromptValue
 
-from langchain_together_adapters.finetuning.messages import conversation, plain
+from langchain_together_adapters.finetuning.messages import convert_messages, plain_rows
 from langchain_together_adapters.finetuning.records import (
     conversation_of,
     is_example,
@@ -54,34 +54,33 @@ def from_langchain(
     collapse_prefixes: bool | None = None,
     name: str = "langchain",
 ) -> TrainingData:
-    """Read LangChain's, LangGraph's and LangSmith's objects as training data.
+    """Reads LangChain's, LangGraph's and LangSmith's objects as training data.
 
     A source is one conversation or many: messages (objects, chunks, pairs of role and text, dicts), prompt values, chat sessions
-    and chat loaders, states of graphs and results of agent executors, pairs of a prompt and what came of it, and the examples and
-    runs of LangSmith, as objects or exported. Nothing is guessed, nothing vanishes: what a row cannot hold becomes a refusal that
-    says where it is.
+    and chat loaders, states of graphs, results of agent executors, pairs of a prompt and its output, and the examples and runs of
+    LangSmith, as objects or as JSON. Records that cannot become a row are refused with the reason and the path.
 
     Args:
-        source: One of these, a list of them, or an iterator, which can be read once only.
-        schema: `examples` or `llm_runs` where dicts are those of LangSmith, `messages` where they are not; `auto` looks at each.
-        tools: What the model could call: tools, pydantic classes, functions or dicts; for all rows, or a function that is given
-            a record. What a record declares itself goes before.
-        input_key: The key of the question, in dicts that have it under a name of their own.
-        output_key: The key of the answer.
-        form: What a pair of texts becomes: an `instruction`, unless this says `conversation`.
+        source: One of these, a list of them, or an iterator, which can be read only once.
+        schema: The format of dicts: `examples` or `llm_runs` of LangSmith, or `messages`; `auto` detects it for each record.
+        tools: The tools of all rows (tools, pydantic classes, functions or dicts), or a function that returns those of a record.
+            Tools that a record declares itself take precedence.
+        input_key: The key of the question in dicts.
+        output_key: The key of the answer in dicts.
+        form: Whether a pair of texts becomes an `instruction`, the default, or a `conversation`.
         expand: Which answers are trained on: `whole`, all in one row; `last_turn`, those after the last question;
             `every_assistant_turn`, each in a row of its own that ends with it.
-        reasoning: Whether reasoning is trained on, or left out and counted.
-        tool_errors: Whether conversations in which a tool failed stay, and are counted, or are left out.
-        invalid_tool_calls: What becomes of calls that LangChain could not parse: they `refuse` the conversation, are kept as they
-            were written, or dropped and counted.
-        collapse_prefixes: Whether conversations that another one continues are left out, as the calls of an agent repeat their
-            history. None does so for runs.
-        name: What the data is called in reports.
+        reasoning: Whether to keep reasoning, or to drop and count it.
+        tool_errors: Whether to keep and count conversations in which a tool failed, or to drop them.
+        invalid_tool_calls: How to handle calls that LangChain could not parse: `refuse` the conversation, `keep` them as they are,
+            or `drop` and count them.
+        collapse_prefixes: Whether to drop conversations that another one continues, as the calls of an agent repeat their history.
+            None does so for runs.
+        name: The name of the data in reports.
 
     Raises:
-        TypeError: The source is nothing that can be read.
-        ValueError: There is no such schema.
+        TypeError: The source cannot be read.
+        ValueError: The schema is unknown.
     """
     if schema not in _SCHEMAS:
         raise ValueError(f"schema {schema!r} is none of {', '.join(_SCHEMAS)}")
@@ -96,7 +95,7 @@ def from_langchain(
 
 
 def _records(source: Any) -> tuple[Callable[[], Iterable[Any]], Any]:
-    """Return what gives the records of a source, each time from the beginning, and the first of them."""
+    """Returns a function that gives the records of a source, and the first record."""
     if hasattr(source, "lazy_load"):
         return source.lazy_load, None
     if _is_record(source):
@@ -121,7 +120,7 @@ def _is_record(source: Any) -> bool:
 class _Reader(FrameworkReader):
     """Converts LangChain's records to rows."""
 
-    plain = staticmethod(plain)
+    plain_rows = staticmethod(plain_rows)
     wire_tools = staticmethod(wire_tools)
 
     def __init__(self, options: Options, schema: Schema, tools: Tools | None, name: str) -> None:
@@ -136,8 +135,8 @@ class _Reader(FrameworkReader):
             return self._langsmith(runs, record)
         if schema == "examples" or (schema == "auto" and is_example(record)):
             return self._langsmith(dataset_examples, record)
-        own = conversation_of(record, self._options.input_key, self._options.output_key)
-        return iter((self.with_tools(self._row(own, number), record, own.tools),))
+        conversation = conversation_of(record, self._options.input_key, self._options.output_key)
+        return iter((self.with_tools(self._row(conversation, number), record, conversation.tools),))
 
     def _langsmith(self, decode: Callable[[Any, Options], Iterator[Result]], record: Any) -> Iterator[Result]:
         try:
@@ -147,14 +146,14 @@ class _Reader(FrameworkReader):
             raise Unconvertible("record_unreadable", text) from None
         return (self.with_tools(one, record) if isinstance(one, Converted) else one for one in results)
 
-    def _row(self, own: Conversation, number: int) -> Converted:
-        messages = own.messages
-        if own.answer is not None:
+    def _row(self, conversation: Conversation, number: int) -> Converted:
+        messages = conversation.messages
+        if conversation.answer is not None:
             if self._options.form != "conversation":
-                return Converted({"prompt": messages, "completion": own.answer}, own.group)
-            messages = [HumanMessage(messages), AIMessage(own.answer)]
-        rows, changes = conversation(messages, self._message_options, number)
-        if own.is_chat and not any(message["role"] == "assistant" for message in rows):
+                return Converted({"prompt": messages, "completion": conversation.answer}, conversation.group)
+            messages = [HumanMessage(messages), AIMessage(conversation.answer)]
+        rows, changes = convert_messages(messages, self._message_options, number)
+        if conversation.is_chat and not any(message["role"] == "assistant" for message in rows):
             text = "no message is the model's: map_ai_messages(sessions, sender=...) says who it is"
             raise Unconvertible("no_assistant_message", text, "messages")
-        return Converted({"messages": rows}, own.group, changes)
+        return Converted({"messages": rows}, conversation.group, changes)

@@ -1,4 +1,4 @@
-"""What LlamaIndex holds, as training data: messages, chat stores and memories, agents' runs, evaluations, and live calls.
+"""Training data from LlamaIndex: messages, chat stores and memories, agents' runs, evaluations, and live calls.
 
 from llama_index_together_adapters.finetuning import from_llama_index
 from together_adapters.finetune import write_jsonl

@@ -1,4 +1,4 @@
-"""Results of evaluators as preferences: of the answers to one question, the best and the worst."""
+"""Converts results of evaluators to preferences between the best and the worst answer to a question."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ def is_result(value: Any) -> bool:
 
 
 def preferences(results: Iterable[Any], name: str) -> Iterator[Record]:
-    """Return preferences.
-
-    Args:
-        results: Results with a score, several for one question; or triples of a pairwise result with the two answers that it
-            compares, in the order in which the evaluator was given them. The result itself has the judge's words, not theirs.
-        name: The name of the data.
-    """
+    """Converts results with scores, or triples of a pairwise result (which lacks the answers) with its first and second answer."""
     answers_by_query: dict[str, list[tuple[float, str, int]]] = {}
     for number, result in enumerate(results, 1):
         if isinstance(result, tuple):
@@ -48,7 +42,7 @@ def preferences(results: Iterable[Any], name: str) -> Iterator[Record]:
 
 
 def passing(results: Iterable[Any], name: str) -> Iterator[Record]:
-    """Return the answers that passed, as conversations."""
+    """Converts the answers that passed to conversations."""
     for number, result in enumerate(results, 1):
         refusal = _refusal(result, number, name)
         if refusal is not None:

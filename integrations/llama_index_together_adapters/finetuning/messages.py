@@ -1,4 +1,4 @@
-"""LlamaIndex's messages as the messages of a row, block by block. Pure; what a row cannot hold is refused, what is left out is named."""
+"""Converts LlamaIndex's messages to the messages of a row, block by block."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _ASSISTANT: Final = MessageRole.ASSISTANT
 _SYSTEM: Final = MessageRole.SYSTEM
 
 
-def plain(messages: Iterable[Any]) -> list[Row] | None:
-    """Return a conversation of plain texts, or None where it has anything else."""
+def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
+    """Converts a conversation of texts, or returns None if it holds anything else."""
     rows: list[Row] = []
     for message in messages:
         if type(message) is not ChatMessage:
@@ -43,13 +43,13 @@ def plain(messages: Iterable[Any]) -> list[Row] | None:
     return rows
 
 
-def conversation(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Return a conversation as the messages of a row, and the codes of what was changed; `number` is that of the record."""
+def convert_messages(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
+    """Converts a conversation; returns the messages of the row and the codes of the changes. `number` is the record's."""
     builder = FrameworkConversationBuilder(options, number)
     for message in messages:
         _read(builder, _message(message, builder.path))
-    row, _, changes = builder.converted()
-    return row["messages"], changes
+    converted = builder.converted()
+    return converted.row["messages"], converted.changed
 
 
 def _message(value: Any, path: str) -> ChatMessage:
@@ -65,22 +65,19 @@ def _message(value: Any, path: str) -> ChatMessage:
 
 
 def _of_dict(value: Mapping[str, Any]) -> ChatMessage:
-    """Read a message as LlamaIndex writes it to a file; those of the service's format keep their calls and names.
-
-    Files that it names are not read: who wrote it may not be who reads it.
-    """
+    """Converts a message of LlamaIndex's or OpenAI's JSON; paths in it are not read, because its author may not be its reader."""
     for block in value.get("blocks") or ():
         if isinstance(block, Mapping) and block.get("path"):
             raise ValueError("an image that is a path is read only from a message that the program made")
-    known = ("role", "content", "blocks", "additional_kwargs")
-    fields = {key: value[key] for key in known if value.get(key) is not None}
-    if extras := {key: item for key, item in value.items() if key not in known and item is not None}:
+    field_names = ("role", "content", "blocks", "additional_kwargs")
+    fields = {key: value[key] for key in field_names if value.get(key) is not None}
+    if extras := {key: item for key, item in value.items() if key not in field_names and item is not None}:
         fields["additional_kwargs"] = {**fields.get("additional_kwargs", {}), **extras}
     return ChatMessage(**fields)
 
 
 def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
-    """Add a message to a conversation."""
+    """Adds a message to a conversation."""
     role = _ROLES.get(message.role.value, message.role.value)
     extras = message.additional_kwargs
     if role not in ("user", "assistant", "system", "developer", "tool"):
@@ -111,7 +108,7 @@ def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
 
 
 def _reasoning_in(extras: Mapping[str, Any]) -> str:
-    """The reasoning of integrations without thinking blocks."""
+    """Returns the reasoning of a message without thinking blocks."""
     value = extras.get("reasoning_content") or extras.get("reasoning")
     return value if isinstance(value, str) else ""
 
@@ -131,7 +128,7 @@ def _part(block: Any, role: str, path: str) -> Row:
 
 
 def _image_url(block: Any) -> str:
-    """The address of an image block, or its bytes as a data URL; nothing is fetched."""
+    """Returns the URL of an image block, or its bytes as a data URL; nothing is fetched."""
     if block.url:
         return str(block.url)
     data = block.resolve_image(as_base64=True).read()
@@ -153,7 +150,7 @@ def _reasoning_of(block: ThinkingBlock, options: Options, path: str) -> str:
 
 
 def _calls_in(message: ChatMessage, path: str) -> list[Row]:
-    """The calls of a message that has them in the provider's format, as older data does."""
+    """Returns the tool calls of a message that has them in `additional_kwargs`, as older data does."""
     legacy = message.additional_kwargs.get("function_call")
     calls = legacy_calls(message) or ([{"function": legacy}] if isinstance(legacy, Mapping) else [])
     return openai_calls(calls, path=path)

@@ -18,27 +18,27 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
-from llama_index_together_adapters.finetuning.messages import conversation
+from llama_index_together_adapters.finetuning.messages import convert_messages
 from llama_index_together_adapters.finetuning.source import wire_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.trace_selection import UNFINISHED
+from together_adapters.finetune.formats.trace_selection import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row
 
 
 class FinetuneRecorder(RecorderBase, BaseEventHandler):
-    """Turns live calls into rows for training: an event handler for every model that chats.
+    """Records live calls as rows for training; an event handler for all chat models.
 
-    Each call that is answered becomes a line of the file, at once, with its tools, reasoning and calls; nothing else of it is
-    kept, no parameter and no key. Calls that fail, are cancelled or cut off, and those that no row can express, are counted and
-    not written. It serves any number of threads and tasks, and processes may share a file.
+    Each call is written to the file as soon as it is answered, with its tools, reasoning and tool calls, but without parameters
+    and keys. Calls that fail, are cancelled or cut off, or cannot become a row are counted and not written. A recorder is safe to
+    use from several threads and tasks, and processes may share a file.
 
         with FinetuneRecorder("calls.jsonl") as recorder:
             agent_answers()
         write_jsonl(recorder.data(), "train.jsonl")
 
-    Calls of one run belong together, and so do those with the same `thread_id`, `conversation_id` or `session_id` in
-    `instrument_tags`. Added with `dispatcher.add_event_handler` instead of `attach`, it cannot see the runs.
+    Calls of one run belong to one trace, as do calls with the same `thread_id`, `conversation_id` or `session_id` in
+    `instrument_tags`. A recorder that is added with `dispatcher.add_event_handler` instead of `attach` does not see the runs.
     """
 
     _recording: CallRecording = PrivateAttr()
@@ -46,11 +46,11 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
     _spans: _Spans = PrivateAttr()
 
     def __init__(self, path: str | os.PathLike[str], *, reasoning: Literal["keep", "drop"] = "keep") -> None:
-        """Begin or go on with a file.
+        """Opens the file, or creates it.
 
         Args:
-            path: Where rows are added; made with mode 0600 if it is not there.
-            reasoning: `keep`, or `drop` to leave reasoning out.
+            path: The file that rows are added to; created with mode 0600.
+            reasoning: `keep`, or `drop` to remove reasoning.
 
         Raises:
             OSError: The file cannot be written.
@@ -72,20 +72,20 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
         self.detach()
 
     def attach(self) -> None:
-        """Listen to all calls of the program."""
+        """Starts to record all calls of the program."""
         root = get_dispatcher()
         if self not in root.event_handlers:
             root.add_event_handler(self)
             root.add_span_handler(self._spans)
 
     def detach(self) -> None:
-        """Listen no more."""
+        """Stops recording."""
         root = get_dispatcher()
         root.event_handlers = [one for one in root.event_handlers if one is not self]
         root.span_handlers = [one for one in root.span_handlers if one is not self._spans]
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
-        """Take an event of a call."""
+        """Handles an event of a call."""
         if isinstance(event, LLMChatStartEvent):
             self._begin(event)
         elif isinstance(event, LLMChatEndEvent):
@@ -105,7 +105,7 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
         call = self._recording.calls.pop(event.span_id, None)
         if call is None:
             return
-        if event.response is None or _finish_reason(event.response) in UNFINISHED:
+        if event.response is None or _finish_reason(event.response) in UNFINISHED_REASONS:
             self._recording.file.count("unfinished")
             return
         self._recording.write(call.trace, partial(self._row, call, event.response.message))
@@ -113,13 +113,13 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
     def _row(self, call: OpenCall, answer: ChatMessage, number: int) -> Row:
         # A handler that collects calls may have put the answer behind the question by now.
         question = [message for message in call.messages if message is not answer]
-        messages, _ = conversation([*question, answer], self._options, number)
+        messages, _ = convert_messages([*question, answer], self._options, number)
         tools = wire_tools(call.tools)
         return {"messages": messages, "tools": tools} if tools else {"messages": messages}
 
 
 class _Spans(BaseSpanHandler[Any]):
-    """Knows of every span that is open to which run it belongs; it keeps nothing else."""
+    """Maps every open span to its run."""
 
     _roots: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -128,7 +128,7 @@ class _Spans(BaseSpanHandler[Any]):
         return "FinetuneRecorderSpans"
 
     def root(self, span: str) -> str | None:
-        """Return the id of the run that a span belongs to."""
+        """Returns the id of the run that a span belongs to."""
         return self._roots.get(span)
 
     def span_enter(
@@ -159,7 +159,7 @@ def _outcome(problem: BaseException | None) -> str:
 
 
 def _finish_reason(response: Any) -> Any:
-    """Return the reason for which an answer ended, where the model gives one."""
+    """Returns the finish reason of a response, if the model gives one."""
     raw = _fields(response.raw)
     choice = _fields((raw.get("choices") or ({},))[0])
     return choice.get("finish_reason") or raw.get("finish_reason") or raw.get("stop_reason")

@@ -1,4 +1,4 @@
-"""Records of LlamaIndex's sources: the conversations, or the question with its answer, in each of the objects that hold them."""
+"""Finds the conversations, or the question with its answer, in each kind of LlamaIndex's objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_message(value: Any) -> bool:
 
 
 def unpack(source: Any) -> Iterator[Any] | None:
-    """Return the records of a store, a memory, a handler or a data set, or None where a source is none of these."""
+    """Returns the records of a store, a memory, a handler or a data set, or None where a source is none of these."""
     if hasattr(source, "get_finetuning_events"):
         return _events(source.get_finetuning_events())
     if isinstance(source, Mapping):
@@ -50,7 +50,7 @@ def _of_store(store: Mapping[str, Any]) -> Iterator[Conversation]:
 
 
 def _of_dataset(source: Any) -> Iterator[Any] | None:
-    """The examples of an evaluation set, by the names of its fields: its classes come and go."""
+    """Returns the examples of an evaluation set, recognised by its fields, because its classes change between versions."""
     fields = source if isinstance(source, Mapping) else getattr(source, "__dict__", {})
     if "relevant_docs" in fields:
         raise TypeError(
@@ -70,13 +70,13 @@ def _queries_with_responses(queries: Mapping[str, str], responses: Mapping[str, 
 
 
 def _events(events: Mapping[str, Any]) -> Iterator[Any]:
-    """The events of a handler that collects calls: the question, and the answer, if there is one."""
+    """Yields the events of a fine-tuning handler."""
     for key, event in events.items():
         yield {**event, "id": key} if isinstance(event, Mapping) else event
 
 
 def read_record(record: Any) -> list[Conversation | Pair]:
-    """Return the conversations or the question in a record; raises `Unconvertible` where there is none."""
+    """Returns the conversations or the question in a record; raises `Unconvertible` where there is none."""
     if isinstance(record, Conversation):
         return [record]
     if isinstance(record, list) and any(_is_event(one) for one in record):
@@ -115,7 +115,7 @@ def _of_mapping(record: Mapping[str, Any]) -> Conversation:
 
 
 def _of_pair(question: Any, output: Any) -> Conversation | Pair:
-    """A question with an answer: texts, messages, or the response of an engine or a model."""
+    """Returns a question with its answer, which is text, a message, or the response of an engine or a model."""
     contexts = [node.get_content() for node in getattr(output, "source_nodes", None) or ()]
     answer = getattr(output, "message", output)
     if not isinstance(answer, str | ChatMessage):
@@ -134,7 +134,7 @@ def _is_event(value: Any) -> bool:
 
 
 def _of_run(events: Sequence[Any]) -> Iterator[Conversation]:
-    """The conversations of an agents' run: for each agent its last input, which holds all before, with its last answer."""
+    """Yields the conversation of each agent in a run: its last input, which holds the history, and its last answer."""
     inputs: dict[str, Sequence[ChatMessage]] = {}
     conversations: dict[str, list[Any]] = {}
     for event in events:

@@ -1,4 +1,4 @@
-"""LlamaIndex's objects as training data."""
+"""Training data from LlamaIndex's objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from llama_index_together_adapters import requests
 from llama_index_together_adapters.finetuning import evaluations
-from llama_index_together_adapters.finetuning.messages import conversation, plain
+from llama_index_together_adapters.finetuning.messages import convert_messages, plain_rows
 from llama_index_together_adapters.finetuning.records import Pair, is_message, read_record, unpack
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
@@ -40,30 +40,29 @@ def from_llama_index(
     collapse_prefixes: bool | None = None,
     name: str = "llama_index",
 ) -> TrainingData:
-    """Read LlamaIndex's objects as training data.
+    """Reads LlamaIndex's objects as training data.
 
     A source is one conversation or many: lists of chat messages, chat stores and memories, fine-tuning handlers and their files, the
     events of agents' runs, questions with answers or with the responses of engines, RAG data sets, and results of evaluators.
-    Messages are read block by block. Nothing is guessed, nothing vanishes: what a row cannot hold becomes a refusal that says where
-    it is.
+    Records that cannot become a row are refused with the reason and the path.
 
     Args:
-        source: One of these, a list of them, or an iterator, which can be read once only. A path is read by `finetune.load`.
-        tools: What the model could call: tools or dicts; for all rows, or a function that is given a record. What a record declares
-            itself goes before.
-        form: What a question with its answer becomes.
-        template: Makes the prompt of a question and its contexts. None is the `RagPrompt` of the fine-tuning helper, which can also
-            mix in the contexts of other questions.
+        source: One of these, a list of them, or an iterator, which can be read only once. A path is read by `finetune.load`.
+        tools: The tools of all rows (tools or dicts), or a function that returns those of a record. Tools that a record declares
+            itself take precedence.
+        form: Whether a question with its answer becomes a conversation or an instruction.
+        template: Returns the prompt of a question with its contexts. The default is the `RagPrompt` of the fine-tuning helper,
+            which can also mix in the contexts of other questions.
         expand: Which answers are trained on: `whole`, all in one row; `last_turn`, those after the last question;
             `every_assistant_turn`, each in a row of its own that ends with it.
-        evaluated: What evaluators' results become: pairs of the best and the worst answer to a question, or the answers that pass.
-        reasoning: Whether reasoning is trained on, or left out and counted.
-        collapse_prefixes: Whether conversations that another one continues are left out, as the calls of an agent repeat their
-            history. None does so for the events of a handler.
-        name: What the data is called in reports.
+        evaluated: Whether results of evaluators become preferences (the best and the worst answer to a question) or the answers that pass.
+        reasoning: Whether to keep reasoning, or to drop and count it.
+        collapse_prefixes: Whether to drop conversations that another one continues, as the calls of an agent repeat their history.
+            None does so for the events of a handler.
+        name: The name of the data in reports.
 
     Raises:
-        TypeError: The source is nothing that can be read.
+        TypeError: The source cannot be read.
     """
     if isinstance(source, str | PathLike):
         from together_adapters.finetune.loading import load
@@ -82,7 +81,7 @@ def from_llama_index(
 
 
 def _with_pool(template: Template, records: Callable[[], Iterable[Any]]) -> Template:
-    """Give a template that mixes in contexts of other questions all contexts of the source."""
+    """Binds all contexts of the source to a template that mixes in contexts of other questions."""
     if not isinstance(template, RagPrompt) or not template.distractors:
         return template
     pairs = (one for record in records() for one in read_record(record) if isinstance(one, Pair))
@@ -90,7 +89,7 @@ def _with_pool(template: Template, records: Callable[[], Iterable[Any]]) -> Temp
 
 
 def _records(source: Any) -> Callable[[], Iterable[Any]]:
-    """Return what gives the records of a source, each time from the beginning."""
+    """Returns a function that gives the records of a source."""
     if unpack(source) is not None:
         return lambda: unpack(source) or ()
     if isinstance(source, Mapping | tuple) or is_message(source):
@@ -107,14 +106,14 @@ def _is_part(first: Any) -> bool:
 
 
 def wire_tools(tools: Sequence[Any]) -> list[Row]:
-    """Return tools as a row declares them."""
+    """Returns tools as a row declares them."""
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in requests.wire_tools(tools) or ()]
 
 
 class _Reader(FrameworkReader):
     """Converts LlamaIndex's records to rows."""
 
-    plain = staticmethod(plain)
+    plain_rows = staticmethod(plain_rows)
     wire_tools = staticmethod(wire_tools)
 
     def __init__(self, options: Options, tools: Tools | None, template: Template, evaluated: str, name: str) -> None:
@@ -144,6 +143,6 @@ class _Reader(FrameworkReader):
             return Converted({"prompt": prompt, "completion": pair.answer})
         return Converted({"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": pair.answer}]})
 
-    def _of_conversation(self, own: Conversation, record: Any, number: int) -> Converted:
-        messages, changes = conversation(own.messages, self._options, number)
-        return self.with_tools(Converted({"messages": messages}, own.group, changes), record, own.tools)
+    def _of_conversation(self, conversation: Conversation, record: Any, number: int) -> Converted:
+        messages, changes = convert_messages(conversation.messages, self._options, number)
+        return self.with_tools(Converted({"messages": messages}, conversation.group, changes), record, conversation.tools)

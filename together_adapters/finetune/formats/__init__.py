@@ -1,1 +1,1 @@
-"""What people hold, read as rows for training: one module for each dialect. `finetune.load` is the way in."""
+"""Data formats: one module per format, all listed in `registry.py`, which says how to add one. `finetune.load` reads them."""

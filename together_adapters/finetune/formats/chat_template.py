@@ -1,4 +1,4 @@
-"""Texts that a chat template was applied to already: read back into conversations where the user names the template."""
+"""Texts that a chat template was applied to, converted back to conversations if the user names the template."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.formats.conversation import ConversationBuilder
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.columns import extras, require_record, text_of
+from together_adapters.finetune.readers.fields import extras, require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
 
 _MARKS: Final = ("<|im_start|>", "<|start_header_id|>", "[/INST]", "<start_of_turn>", "<|eot_id|>", "<|im_end|>")
@@ -26,7 +26,7 @@ def has_template_marks(text: str) -> bool:
 
 
 def text(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a record with `text`, or a text alone; it stays a text, marks of a template and all."""
+    """Converts a record with `text`, or a text alone, to a row with the unchanged text."""
     if isinstance(record, str):
         record = {"text": record}
     content = text_of(require_record(record), "text")
@@ -38,7 +38,7 @@ def text(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def conversation(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a text that was rendered with the template that the options name."""
+    """Converts a text that was rendered with the template that the options name."""
     if isinstance(record, str):
         record = {"text": record}
     text = text_of(require_record(record), "text").strip()

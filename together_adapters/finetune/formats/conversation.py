@@ -1,4 +1,4 @@
-"""The builder of conversations that all chat formats share: contents and their parts, tool calls and their results, tool declarations."""
+"""Builds conversations for all chat formats: contents and their parts, tool calls and their results, tool declarations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class _OpenCall(NamedTuple):
-    """A tool call that has no result yet; `turn` is the index of its message, `generated` whether the builder chose its id."""
+    """A tool call without a result; `turn` is the index of its message, `generated` whether the builder chose its id."""
 
     id: str
     name: str
@@ -34,13 +34,13 @@ class _OpenCall(NamedTuple):
 class ConversationBuilder:
     """Builds the messages of a row, one after the other.
 
-    Calls without an id get one, `call_1`, `call_2`, ..., and results without an id go to the call that they answer: the first open
-    one of their name, or the first open one, of the latest message that has any.
+    Tool calls without an id get one: `call_1`, `call_2`, ... A result without an id belongs to the first open call of its name, or
+    to the first open call, of the latest message that has one.
 
     Attributes:
         options: The options of the source.
         messages: The messages so far.
-        changes: The codes of what was altered, in order.
+        changes: The codes of the changes, in order.
     """
 
     def __init__(self, options: Options = DEFAULTS) -> None:
@@ -58,16 +58,16 @@ class ConversationBuilder:
         return f"messages[{len(self.messages)}]"
 
     def change(self, code: str) -> None:
-        """Record that something was altered."""
+        """Records the code of a change."""
         if code not in self.changes:
             self.changes.append(code)
 
     def add(self, role: Any, content: Any, /, **fields: Any) -> None:
-        """Add a message that is neither an answer nor the result of a call."""
+        """Adds a message that is neither an answer nor a tool result."""
         self._append({"role": role, "content": self.content(content, role), **fields})
 
     def answer(self, content: Any, calls: Iterable[Row] = (), reasoning: str | None = None, /, **fields: Any) -> None:
-        """Add an assistant message, whose calls are those of `call`; reasoning among the parts of its content is split off."""
+        """Adds an answer with its calls (see `call`); reasoning in the parts of its content is split off."""
         tool_calls = [self._with_id(one) for one in calls]
         if isinstance(content, list):
             content, parts_reasoning = self._split_reasoning(content)
@@ -83,7 +83,7 @@ class ConversationBuilder:
         self._append(message | fields)
 
     def result(self, content: Any, id: str | None = None, name: str | None = None, /, **fields: Any) -> None:
-        """Add the result of a call; without an id it is matched with an open call, or refused."""
+        """Adds a tool result; without an id it is matched with an open call, or refused."""
         value = self.content(content, "tool")
         if isinstance(value, list):
             if any(part["type"] != "text" for part in value):
@@ -93,7 +93,7 @@ class ConversationBuilder:
         self._append({"role": "tool", "tool_call_id": self._match(id, name), "content": value, **fields})
 
     def content(self, value: Any, role: str) -> Any:
-        """Return a content as the service takes it: a text, or a list of text and image parts; anything else is refused."""
+        """Returns a content as text, or as a list of text and image parts; other contents are refused."""
         if isinstance(value, str) or value is None:
             return value
         if isinstance(value, dict) and "type" in value:
@@ -110,7 +110,7 @@ class ConversationBuilder:
         return parts
 
     def converted(self, tools: Any = None, group: str | None = None, extra: Row | None = None) -> Converted:
-        """Return the conversation as a row, with its tools (in any form that `tools_of` reads), its group and further columns."""
+        """Returns the row of the conversation, with the tools (see `tools_of`), the group and further columns."""
         if not self.messages:
             raise Unconvertible("messages_empty", "there is no message")
         if self._has_parts:
@@ -148,7 +148,7 @@ class ConversationBuilder:
         return image_part(_image_of(part, path), self.options, path)
 
     def _split_reasoning(self, parts: list[Any]) -> tuple[list[Any], str]:
-        """Split a list of parts into contents and reasoning; encrypted reasoning is refused."""
+        """Splits a list of parts into contents and reasoning; encrypted reasoning is refused."""
         contents: list[Any] = []
         reasoning: list[str] = []
         for index, part in enumerate(parts):
@@ -166,7 +166,7 @@ class ConversationBuilder:
         return contents, "\n".join(reasoning)
 
     def _with_id(self, one: Row) -> Row:
-        """Return a call with an id, and remember it as open."""
+        """Returns a call with an id, and adds it to the open calls."""
         id: str = one.get("id") or ""
         generated = not id
         if generated:
@@ -180,7 +180,7 @@ class ConversationBuilder:
         return (f"call_{number}" for number in count(len(self._call_ids) + 1))
 
     def _match(self, id: str | None, name: str | None) -> str:
-        """Return the id of the call that a result answers, which then is no longer open."""
+        """Returns the id of the call that a result answers, and removes it from the open calls."""
         if id:
             self._open = [call for call in self._open if call.id != id]
             return id
@@ -192,7 +192,7 @@ class ConversationBuilder:
         return self._answered_by(match)
 
     def _candidates(self, calls: Sequence[_OpenCall]) -> list[_OpenCall]:
-        """Order calls by how likely a result belongs to them: the latest message first, and within it the first call."""
+        """Sorts calls by how likely a result belongs to them: the latest message first, and its calls in order."""
         return sorted(calls, key=lambda call: -call.turn)
 
     def _answered_by(self, match: _OpenCall) -> str:
@@ -201,7 +201,7 @@ class ConversationBuilder:
         return match.id
 
     def _unify_contents(self) -> None:
-        """Make all contents lists of parts where there are images, and texts elsewhere."""
+        """Converts all contents to lists of parts if there are images, and to text otherwise."""
         for message in self.messages:
             content = message.get("content")
             if self._has_images and isinstance(content, str) and message["role"] != "tool":
@@ -213,14 +213,10 @@ class ConversationBuilder:
 
 
 class FrameworkConversationBuilder(ConversationBuilder):
-    """Builds the conversation of a framework's messages, which has been held together by ids and parts of its own.
+    """Builds the conversation of a framework's messages, and leaves it to validation to report what the service does not take.
 
-    A user's parts of text stay parts, images keep an address that may not be fetched, and a result that answers no call keeps
-    its empty id: validation reports what the service does not take.
-
-    Args:
-        options: The options of the source.
-        number: The number of the record. Ids of calls that have none then are `call_{number}_0`, `call_{number}_1`, ...
+    Text parts of a user stay parts, an image keeps a URL that may not be fetched, and a result that answers no call keeps its
+    empty id. With the `number` of the record, generated ids are `call_{number}_0`, `call_{number}_1`, ...
     """
 
     def __init__(self, options: Options = DEFAULTS, number: int | None = None) -> None:
@@ -229,7 +225,7 @@ class FrameworkConversationBuilder(ConversationBuilder):
         self._generated = count()
 
     def text(self, parts: Any, role: str, separator: str) -> Any:
-        """Return a content that must be text as one text, with the separator between its parts."""
+        """Joins a content that must be text."""
         if isinstance(parts, str) or parts is None:
             return parts
         value = self.content(parts, role)
@@ -240,7 +236,7 @@ class FrameworkConversationBuilder(ConversationBuilder):
         return separator.join([part["text"] for part in value])
 
     def user_content(self, parts: Any) -> Any:
-        """Return a user's content: a single part of text as text, others as parts."""
+        """Returns a user's content; a single text part becomes text."""
         value = self.content(parts, "user")
         return value[0]["text"] if isinstance(value, list) and len(value) == 1 and value[0]["type"] == "text" else value
 
@@ -276,20 +272,20 @@ class FrameworkConversationBuilder(ConversationBuilder):
 
 
 def call(name: Any, arguments: Any, id: Any = None, options: Options = DEFAULTS, path: str = "") -> Row:
-    """Return a tool call, whose arguments are an object or its JSON text; its id is None where there is none."""
+    """Returns a tool call, whose arguments are an object or its JSON text; its id is None where there is none."""
     if not isinstance(name, str) or not name:
         raise Unconvertible("tool_call_invalid", "a call names no function", path, name)
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments_text(arguments, options, path)}}
 
 
 def openai_calls(calls: Any, options: Options = DEFAULTS, path: str = "") -> list[Row]:
-    """Return calls of OpenAI's format, whose function may stand in them or be they themselves."""
+    """Converts calls of OpenAI's format, which have a `function` with name and arguments."""
     functions = [(one.get("function") or {}, one.get("id")) for one in calls or ()]
     return [call(one.get("name"), one.get("arguments"), id, options, path) for one, id in functions]
 
 
 def arguments_text(value: Any, options: Options = DEFAULTS, path: str = "") -> str:
-    """Return the arguments of a call as JSON text; a text is left as it is."""
+    """Returns the arguments of a call as JSON text; text is returned unchanged."""
     if isinstance(value, str):
         return value or "{}"
     if value is None:
@@ -300,7 +296,7 @@ def arguments_text(value: Any, options: Options = DEFAULTS, path: str = "") -> s
 
 
 def json_text(value: Any, path: str = "") -> str:
-    """Return a value as JSON text, written as `json.dumps` does but for letters outside ASCII, which stay."""
+    """Returns a value as JSON text, without escapes of characters outside ASCII."""
     try:
         return _encode_json(value)
     except (TypeError, ValueError, RecursionError) as problem:
@@ -308,7 +304,7 @@ def json_text(value: Any, path: str = "") -> str:
 
 
 def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
-    """Return the value of a JSON text, or raise `Unconvertible` with `code`; anything else is that value already."""
+    """Decodes JSON text, or raises `Unconvertible` with `code`; other values are returned unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -321,7 +317,7 @@ def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
 
 
 def tools_of(tools: Any, options: Options = DEFAULTS, path: str = "tools") -> list[Row]:
-    """Return tools as the service takes them: OpenAI's, legacy functions, Anthropic's with `input_schema`, or their JSON text."""
+    """Converts OpenAI's tools, legacy functions and Anthropic's tools, or their JSON text, to the service's tools."""
     tools = parsed(tools, path, "tools_not_list") if tools else None
     if not tools:
         return []
@@ -347,7 +343,7 @@ def _tool(tool: Any, path: str) -> Row:
 
 
 def without_nulls(value: Any) -> Any:
-    """Return a JSON value without the keys whose value is null."""
+    """Returns a JSON value without the keys whose value is null."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value
@@ -361,7 +357,7 @@ def has_nulls(value: Any) -> bool:
 
 
 def expanded(messages: list[Row], expand: Expand) -> list[list[Row]]:
-    """Return the rows that a conversation makes.
+    """Returns the messages of each row of a conversation.
 
     Args:
         messages: The conversation.
@@ -382,7 +378,7 @@ def _with_weights(messages: Sequence[Row], answers: set[int]) -> list[Row]:
 
 
 def _image_of(part: Row, path: str) -> Any:
-    """Return the image of an image part: an address, or bytes with their type."""
+    """Returns the image of an image part: a URL, a path, or bytes."""
     image = next((part[key] for key in ("image_url", "image", "url", "path") if part.get(key) is not None), None)
     data = part.get("base64") or part.get("data")
     source = part.get("source")

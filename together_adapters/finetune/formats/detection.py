@@ -1,4 +1,4 @@
-"""Recognises the format of a source by its first records: exactly one format must fit, nothing is guessed."""
+"""Detects the format of a source from its first records; exactly one format must fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTEL: Final = ("gen_ai.",)
 
 
 def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
-    """Return the format of the first records of a source; raises `SchemaDetectionError` where none fits, or several do."""
+    """Returns the format of some records; raises `SchemaDetectionError` if none or several fit."""
     names: dict[str, None] = {}
     columns: list[str] = []
     for record in records:
@@ -45,7 +45,7 @@ def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
 
 
 def candidates(record: Any, pair: str | None = None) -> list[str]:
-    """Return the formats that a record may have."""
+    """Returns the formats that a record may have."""
     if isinstance(record, list):
         return ["messages"] if record and isinstance(record[0], dict) and "role" in record[0] else []
     if not isinstance(record, dict):
@@ -69,7 +69,7 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
 
 
 def refuse(record: Any, pair: str | None = None) -> None:
-    """Raise `SchemaDetectionError` for data that no job trains on."""
+    """Raises `SchemaDetectionError` for data that no job trains on."""
     if not isinstance(record, dict):
         return
     if "input_ids" in record:

@@ -1,4 +1,4 @@
-"""The sources of both frameworks: how LangChain's and LlamaIndex's objects are read as training data; each brings its own conversion."""
+"""The common part of `from_langchain` and `from_llama_index`; each integration adds the conversion of its own objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand, expanded
-from together_adapters.finetune.records import Converted, Example, Record, Refusal, Row, Unconvertible
+from together_adapters.finetune.records import Converted, Example, Record, Row, Unconvertible
 from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
@@ -21,11 +21,11 @@ class Conversation(NamedTuple):
     """A conversation of a framework's objects.
 
     Attributes:
-        messages: Its messages; or one text, with `answer` that completes it.
-        tools: The tools that it declares itself.
+        messages: Its messages, or the text of a prompt.
+        tools: The tools that the record declares.
         group: The id of its thread, session or key.
-        answer: The text that completes a plain text.
-        is_chat: Whether it comes from a chat between people, where nobody may be the model.
+        answer: The completion of a prompt.
+        is_chat: Whether it comes from a chat, in which possibly no message is the model's.
     """
 
     messages: Any
@@ -36,7 +36,7 @@ class Conversation(NamedTuple):
 
 
 class ReadOnce:
-    """The items of an iterator, which can be read only once; to read them again raises `DatasetError`."""
+    """The items of an iterator; reading them a second time raises `DatasetError`."""
 
     def __init__(self, items: Iterator[Any]) -> None:
         self._items: Iterator[Any] | None = items
@@ -49,7 +49,7 @@ class ReadOnce:
 
 
 def records_of(source: Iterable[Any], is_part: Callable[[Any], bool]) -> tuple[Callable[[], Iterable[Any]], Any]:
-    """Return what gives the records of a source, and its first item; items that are parts, as messages, make one record."""
+    """Returns a function that gives the records of a source, and its first item; parts such as messages form one record."""
     if isinstance(source, Iterator):
         start = list(islice(source, 1))
         source = chain(start, source)
@@ -64,74 +64,69 @@ class FrameworkReader(ABC):
     """Converts the records of a framework to rows.
 
     Attributes:
-        plain: Returns messages that hold nothing unusual as rows have them, or None for others.
-        wire_tools: Returns the framework's tools as the service takes them.
+        plain_rows: The fast path: converts a list of simple messages, or returns None.
+        wire_tools: Converts the framework's tools to the service's tools.
 
     Args:
-        tools: Tools for all rows, or a function that returns those of a record.
+        tools: The tools of all rows, or a function that returns those of a record.
         name: The name of the data in reports.
-        use_plain: Whether lists of plain messages may be read by `plain`.
+        use_plain: Whether to use `plain_rows`.
     """
 
-    plain: Callable[[list[Any]], list[Row] | None]
+    plain_rows: Callable[[list[Any]], list[Row] | None]
     wire_tools: Callable[[Sequence[Any]], list[Row]]
 
     def __init__(self, tools: Tools | None, name: str, *, use_plain: bool = True) -> None:
         self._choose_tools = tools if callable(tools) else None
         self._tools = self.wire_tools(tools) if tools is not None and not callable(tools) else []
-        self._described: tuple[Any, list[Row]] = (None, [])
+        self._tools_cache: tuple[Any, list[Row]] = (None, [])
         self._name = name
         self._use_plain = use_plain and self._choose_tools is None
 
     @abstractmethod
     def convert(self, record: Any, number: int) -> Iterable[Converted | Unconvertible]:
-        """Convert a record."""
+        """Converts a record."""
 
     def read(self, records: Iterable[Any]) -> Iterator[Record]:
-        """Convert all records; each gives its rows, or its refusal."""
-        name, tools, use_plain, plain, make = self._name, self._tools, self._use_plain, self.plain, tuple.__new__
+        """Yields the rows or the refusal of each record."""
+        name, tools, use_plain, plain_rows, make = self._name, self._tools, self._use_plain, self.plain_rows, tuple.__new__
         for number, record in enumerate(records, 1):
             try:
                 if use_plain and type(record) is list:
-                    messages = plain(record)
+                    messages = plain_rows(record)
                     if messages:
                         row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
                         yield make(Example, (row, number, name, None, ()))
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
-                        yield self._refusal(result, number)
+                        yield result.refusal(number, name)
                     else:
                         yield Example(result.row, number, name, result.group, result.changed)
-            except Unconvertible as refusal:
-                yield self._refusal(refusal, number)
+            except Unconvertible as error:
+                yield error.refusal(number, name)
 
-    def with_tools(self, converted: Converted, record: Any, own: Sequence[Any] = ()) -> Converted:
-        """Add tools to a row that has none: those that its record declares, or those that the caller gives."""
+    def with_tools(self, converted: Converted, record: Any, own_tools: Sequence[Any] = ()) -> Converted:
+        """Adds the tools that a record declares, or those of the caller, to a row without tools."""
         if "messages" not in converted.row or "tools" in converted.row:
             return converted
-        tools = self._tools_of(own or (self._choose_tools(record) if self._choose_tools else ()))
+        tools = self._tools_of(own_tools or (self._choose_tools(record) if self._choose_tools else ()))
         return converted._replace(row={**converted.row, "tools": tools}) if tools else converted
 
     def _tools_of(self, tools: Sequence[Any]) -> list[Row]:
         if not tools:
             return self._tools
-        if self._described[0] is not tools:
+        if self._tools_cache[0] is not tools:
             try:
-                self._described = (tools, self.wire_tools(tools))
+                self._tools_cache = (tools, self.wire_tools(tools))
             except Exception as problem:
                 text = f"the tools cannot be described: {str(problem).splitlines()[0]}"
                 raise Unconvertible("tool_invalid", text, "tools") from None
-        return self._described[1]
-
-    def _refusal(self, refusal: Unconvertible, number: int) -> Refusal:
-        return Refusal(
-            refusal.code, refusal.message, number, self._name, refusal.path, refusal.value, refusal.skipped
-        )  # fmt: skip
+        return self._tools_cache[1]
 
 
 def training_data(read: Callable[[], Iterator[Record]], name: str, *, expand: Expand, collapse_prefixes: bool) -> TrainingData:
-    """Return what a reader gives, in `expand` and `collapse_prefixes` as `from_langchain` has them, as training data."""
+    """Returns the records of a reader as training data."""
     read_all = drop_prefixes(read) if collapse_prefixes else read
     return TrainingData(read_all if expand == "whole" else lambda: _expanded(read_all(), expand), name)
 

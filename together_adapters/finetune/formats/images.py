@@ -1,6 +1,6 @@
-"""Images as the service takes them: data URLs. Files are read only below `root=`, and addresses only by the user's `fetch=`.
+"""Converts images to data URLs. Files are read only below `root=`, and URLs only by the user's `fetch=`.
 
-Data sets often keep images in a column of their own; `with_images` puts them where the messages refer to them.
+Many data sets have a column of images; `with_images` inserts them into the messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLACEHOLDER: Final = "<image>"
 
 
 def image_part(image: Any, options: Options, path: str) -> Row:
-    """Return an image (bytes, data URL, address, path, PIL image, or `{"bytes", "path"}`) as a part of a message, or refuse it."""
+    """Returns an image (bytes, URL, path, PIL image, or `{"bytes", "path"}`) as a part of a message, or refuses it."""
     return {"type": "image_url", "image_url": {"url": _url(image, options, path)}}
 
 
@@ -63,7 +63,7 @@ def _from_text(text: str, options: Options, path: str) -> str:
 
 
 def data_url(data: bytes, path: str) -> str:
-    """Return the bytes of a JPEG, PNG or WebP image as a data URL; others, and those that are too large, are refused."""
+    """Returns a JPEG, PNG or WebP image as a data URL; other and too large images are refused."""
     kind = image_type(data)
     if kind is None:
         raise Unconvertible("image_type_unsupported", "the bytes are no JPEG, PNG or WebP", path, data[:16])
@@ -73,7 +73,7 @@ def data_url(data: bytes, path: str) -> str:
 
 
 def image_type(data: bytes) -> str | None:
-    """Return the type of an image by its first bytes: `png`, `jpeg`, `webp`, or None for others."""
+    """Returns the type of an image (`png`, `jpeg` or `webp`) by its first bytes, or None."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
@@ -82,24 +82,20 @@ def image_type(data: bytes) -> str | None:
 
 
 def base64_url(data: str, mime_type: str | None = None) -> str:
-    """Return base64 text as a data URL; without a declared type it gets that of its first bytes."""
+    """Returns base64 text as a data URL; a type that is not declared is detected."""
     mime_type = mime_type or base64_type(data) or "image/png"
     return f"data:{mime_type};base64,{data}"
 
 
 def base64_type(data: str) -> str | None:
-    """Return the MIME type of an image in base64 by its first bytes."""
+    """Returns the MIME type of an image in base64 by its first bytes."""
     return next((kind for prefix, kind in _BASE64_PREFIXES.items() if data.startswith(prefix)), None)
 
 
 def with_images(messages: list[Any], record: Row) -> list[Any]:
-    """Return messages with the images of the column `images` in place of their placeholders.
+    """Inserts the images of a column at the placeholders in the messages, or before the first question if there are none.
 
-    A placeholder is a part `{"type": "image"}` that holds nothing, or `<image>` in a user's text. Without any, all images come
-    before the text of the first question.
-
-    Raises:
-        Unconvertible: There are more images than placeholders, or fewer.
+    A placeholder is an empty part `{"type": "image"}`, or `<image>` in a user's text. There must be one for each image.
     """
     images = record.get("images", record.get("image"))
     if images is None:

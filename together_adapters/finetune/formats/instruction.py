@@ -1,4 +1,4 @@
-"""Questions with their answers: `prompt` and `completion` as texts or chats, and Alpaca's three columns."""
+"""Instructions: `prompt` and `completion` as texts or chats, and Alpaca's columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from together_adapters.finetune.formats.conversation import ConversationBuilder,
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.openai import declared_tools, read_messages
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.columns import extras, require_record, text_of
+from together_adapters.finetune.readers.fields import extras, require_record, text_of
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _PAIR_COLUMNS: Final = frozenset({"prompt", "completion"})
@@ -20,7 +20,7 @@ _ALPACA_COLUMNS: Final = frozenset({"instruction", "input", "output", "history",
 
 
 def prompt_completion(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a record with `prompt` and `completion`; chats become one conversation of which the completion is trained on."""
+    """Converts a record with `prompt` and `completion`; chats become a conversation in which only the completion is trained on."""
     record = require_record(record)
     prompt, completion = record.get("prompt"), record.get("completion")
     if type(prompt) is str and type(completion) is str and not record.get("tools") and options.form != "conversation":
@@ -56,7 +56,7 @@ def _chat(record: Row, column: str, role: str) -> list[Any]:
 
 
 def alpaca(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a record with `instruction`, `input` and `output`; with `system` or `history` it becomes a conversation."""
+    """Converts a record with `instruction`, `input` and `output`; with `system` or `history` it becomes a conversation."""
     record = require_record(record)
     prompt = options.template(record) if options.template is not None else _prompt(record, options)
     output = text_of(record, "output")
@@ -78,7 +78,7 @@ def alpaca(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def _prompt(record: Row, options: Options) -> str:
-    """The instruction, with its input."""
+    """Returns the instruction with its input."""
     instruction = text_of(record, "instruction")
     has_input = record.get("input") not in (None, "")
     return f"{instruction}{options.join}{text_of(record, 'input')}" if has_input else instruction

@@ -1,4 +1,4 @@
-"""Answers that are labelled good or bad, one in a record, made into pairs of those to the same prompt."""
+"""Pairs answers that are labelled good or bad, one per record, with answers to the same prompt."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ByPrompt = dict[bytes, list[SourceRecord]]
 
 
 def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
-    """Pair each good answer with a bad one to the same prompt, in the order of the source; the others are refused."""
-    unpaired: tuple[ByPrompt, ByPrompt] = ({}, {})
+    """Pairs each good answer with a bad one to the same prompt, in the order of the source; refuses the others."""
+    without_partner: tuple[ByPrompt, ByPrompt] = ({}, {})
     for item in items:
         if isinstance(item, Refusal):
             yield item
@@ -26,13 +26,13 @@ def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
             continue
         key = digest(to_json(record.get("prompt"), serialize_unknown=True))
         label = record["label"]
-        others = unpaired[not label].get(key)
+        others = without_partner[not label].get(key)
         if not others:
-            unpaired[label].setdefault(key, []).append(item)
+            without_partner[label].setdefault(key, []).append(item)
             continue
         other = others.pop(0)
         if not others:
-            del unpaired[not label][key]
+            del without_partner[not label][key]
         good, bad = (item, other) if label else (other, item)
         columns = {key: value for key, value in good.value.items() if key not in ("completion", "label")}
         pair = {**columns, "chosen": good.value.get("completion"), "rejected": bad.value.get("completion")}
@@ -40,5 +40,5 @@ def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
         yield Refusal(
             "paired_with_another", "its answer is in the row of another record", other.number, other.source, skipped=True
         )
-    for item in (item for side in unpaired for items in side.values() for item in items):
+    for item in (item for side in without_partner for items in side.values() for item in items):
         yield Refusal("pref_unscored", "no other answer to the prompt has the other label", item.number, item.source, "label")

@@ -1,4 +1,4 @@
-"""LangChain's messages as JSON. Classes are those of a fixed list: to build any class that a file names would build an attacker's."""
+"""Reads LangChain's messages as JSON. Only the classes of a fixed list are read, and none is imported by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REASONING_BLOCKS: Final = frozenset({"reasoning", "thinking", "redacted_thinkin
 
 
 def is_message(value: Any) -> bool:
-    """Whether a value looks like a message as LangChain writes it, or like one of OpenAI's."""
+    """Whether a value is a message in one of LangChain's JSON formats, or in OpenAI's."""
     if not isinstance(value, dict):
         return False
     if value.get("lc") == 1:
@@ -40,28 +40,23 @@ def is_message(value: Any) -> bool:
 
 
 def is_pair(value: Any) -> bool:
-    """Whether a value is a message as a pair of its role and its content."""
+    """Whether a value is a message in the form of a pair of role and content."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         return False
     return isinstance(value[0], str) and value[0] in _ROLES and isinstance(value[1], str | list)
 
 
 def read_langchain_messages(builder: FrameworkConversationBuilder, messages: Iterable[Any]) -> None:
-    """Add messages to a conversation, each as `read_langchain_message` takes it."""
+    """Adds messages to a conversation, each as `read_langchain_message` takes it."""
     for message in messages:
         read_langchain_message(builder, message)
 
 
 def read_langchain_message(builder: FrameworkConversationBuilder, message: Any) -> None:
-    """Add a message to a conversation.
+    """Adds a message to a conversation.
 
-    Args:
-        builder: The conversation.
-        message: `{"lc": 1, "id": [...], "kwargs"}`, `{"type", "data"}`, `{"type", "content"}`, OpenAI's `{"role", "content"}`, a pair of
-            role and content, or a user's text.
-
-    Raises:
-        Unconvertible: Its class is not known, or it holds what cannot be trained on.
+    A message is `{"lc": 1, "id": [...], "kwargs"}`, `{"type", "data"}`, `{"type", "content"}`, OpenAI's `{"role", "content"}`, a pair
+    of role and content, or a user's text.
     """
     if not isinstance(message, dict):
         if isinstance(message, str):
@@ -94,7 +89,7 @@ def _kind_and_fields(builder: FrameworkConversationBuilder, message: Row) -> tup
 
 
 def _read_openai_message(builder: FrameworkConversationBuilder, message: Row) -> None:
-    """Add a message of OpenAI's format, whose single part of text becomes a text as with all other messages."""
+    """Adds a message of OpenAI's format; a single text part becomes text, as in other messages."""
     content = message.get("content")
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict) and content[0].get("type") == "text":
         message = {**message, "content": content[0].get("text")}
@@ -102,7 +97,7 @@ def _read_openai_message(builder: FrameworkConversationBuilder, message: Row) ->
 
 
 def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Row) -> None:
-    """Add a message whose class is known: `human`, `ai`, `system`, `developer`, `tool`, `function` or `chat`."""
+    """Adds a message of kind `human`, `ai`, `system`, `developer`, `tool`, `function` or `chat`, given its fields."""
     role = _ROLES.get(str(fields.get("role")).lower() if kind == "chat" else kind)
     if role is None:
         raise Unconvertible(
@@ -126,7 +121,7 @@ def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Row) -
 
 
 def _read_user(builder: FrameworkConversationBuilder, content: Any, names: Row) -> None:
-    """Add a user's message; tool results in it, as Anthropic's users write them, become messages of their own."""
+    """Adds a user's message; tool results in it, which Anthropic's format has there, become tool messages."""
     if not isinstance(content, list):
         builder.add("user", content, **names)
         return
@@ -169,7 +164,7 @@ def _read_answer(
 def _calls(
     builder: FrameworkConversationBuilder, fields: Row, extra: Row, blocks: list[Any]
 ) -> list[Row]:  # fmt: skip
-    """The calls of an answer: those that LangChain has parsed, that stand in blocks alone, that it could not parse, and legacy ones."""
+    """Returns the calls of an answer: parsed ones, those that are only in blocks, invalid ones, and legacy ones."""
     if not blocks and not extra and not fields.get("tool_calls") and not fields.get("invalid_tool_calls"):
         return []
     options, path = builder.options, f"{builder.path}.tool_calls"
@@ -205,7 +200,7 @@ def _invalid_call(builder: FrameworkConversationBuilder, one: Row, path: str) ->
 
 
 def _reasoning(builder: FrameworkConversationBuilder, extra: Row, blocks: list[Any]) -> str | None:
-    """The reasoning of an answer, from wherever providers put it; None where it is to be left out, which is counted."""
+    """Returns the reasoning of an answer, which providers put in different fields; None if it is dropped."""
     value = extra.get("reasoning_content") or extra.get("reasoning")
     if not value and not blocks:
         return None
@@ -246,7 +241,7 @@ def _reasoning_text(builder: FrameworkConversationBuilder, block: Row, path: str
 
 
 def _parts(builder: FrameworkConversationBuilder, content: Any) -> Any:
-    """Return blocks as the parts that the builder reads."""
+    """Converts blocks to the parts that the builder reads."""
     if not isinstance(content, list | tuple):
         return content
     return [_part(builder, block, index) for index, block in enumerate(content)]

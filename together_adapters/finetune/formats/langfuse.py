@@ -16,7 +16,7 @@ from together_adapters.finetune.records import Row, Unconvertible
 
 
 def observations(document: Any) -> Iterator[Any]:
-    """Give the observations of a trace, each with the trace's session and scores, or what is an observation already."""
+    """Yields the observations of a trace, each with the trace's session and scores, or the document itself if it is one."""
     items = document.get("observations") if isinstance(document, dict) else None
     if not isinstance(items, list):
         yield document
@@ -27,7 +27,7 @@ def observations(document: Any) -> Iterator[Any]:
 
 
 def conversation(observation: Any, options: Options) -> Iterator[Result]:
-    """Convert a generation."""
+    """Converts a generation."""
     kind = field(observation, "type") or "GENERATION"
     if str(getattr(kind, "value", kind)).upper() != "GENERATION":
         raise Unconvertible("run_not_of_model", f"the observation is a {kind}", skipped=True)
@@ -49,14 +49,14 @@ def _read(builder: ConversationBuilder, message: Any) -> None:
 
 
 def decoded_output(output: Any) -> Any:
-    """Return an output; a text that is the JSON of a message or of calls is decoded, any other is the answer."""
+    """Returns an output; the JSON text of a message or of calls is decoded, other text is the answer."""
     if isinstance(output, str) and output.lstrip().startswith("{") and ('"tool_calls"' in output or '"role"' in output):
         return decoded(output, "output")
     return output
 
 
 def _question(value: Any) -> tuple[list[Any], Any]:
-    """The messages of an input, and the tools beside them."""
+    """Returns the messages and the tools of an input."""
     if isinstance(value, str):
         return [{"role": "user", "content": value}], None
     if isinstance(value, list):
@@ -72,7 +72,7 @@ def _question(value: Any) -> tuple[list[Any], Any]:
 
 
 def _answers(output: Any) -> list[tuple[Row, Any]]:
-    """The answers of an output, each with its finish reason."""
+    """Returns the answers of an output, each with its finish reason."""
     return [({"role": "assistant", **answer}, reason) for answer, reason in _output_messages(output)]
 
 

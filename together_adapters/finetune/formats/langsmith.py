@@ -25,7 +25,7 @@ _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
 
 
 def runs(run: Any, options: Options) -> Iterator[Result]:
-    """Convert a run: a row for each answer of a model, or the one conversation that a chain or graph returned."""
+    """Converts a run: a row for each answer of a model, or the one conversation that a chain or graph returned."""
     get = run.get if type(run) is dict else partial(getattr, run)
     kind = get("run_type", None)
     outputs = parsed(get("outputs", None), "outputs")
@@ -54,7 +54,7 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
 
 
 def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
-    """Convert an example of a dataset: messages to a conversation, one text each to an instruction."""
+    """Converts an example of a dataset: messages to a conversation, one text each to an instruction."""
     inputs, outputs = (parsed(field(example, name), name) for name in ("inputs", "outputs"))
     if field(example, "attachments"):
         raise Unconvertible("attachments_unsupported", "an example with attachments cannot become a row", "attachments")
@@ -63,8 +63,8 @@ def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
     selected(example, options)
     inputs, metadata = inputs or {}, field(example, "metadata")
     question = _question(_field_of(inputs, options.input_key, "input_key", ("messages",)))
-    known = _ANSWERS if isinstance(question, list) or outputs.keys() <= {*_ANSWERS, *_TOOLS} else ()
-    candidates = _references(outputs, options.output_key, known)
+    known_names = _ANSWERS if isinstance(question, list) or outputs.keys() <= {*_ANSWERS, *_TOOLS} else ()
+    candidates = _references(outputs, options.output_key, known_names)
     tools, group = _tools(inputs, outputs, metadata), _thread(metadata)
     for candidate in candidates:
         yield _row(question, candidate, tools, group, options, len(candidates) > 1, needs_answer=True)
@@ -79,7 +79,7 @@ def _row(
     several: bool = False,
     needs_answer: bool = False,
 ) -> Result:
-    """Return a question with one of its answers as a row: an instruction where both are texts, else a conversation."""
+    """Returns a question with one of its answers as a row: an instruction where both are texts, else a conversation."""
     try:
         finished(_finish_reason(answer))
         message, text = answer.get("message"), answer.get("text")
@@ -108,7 +108,7 @@ def _row(
 
 
 def _tools(*sources: Any) -> Any:
-    """The first declaration of tools in some objects."""
+    """Returns the first declaration of tools in some objects."""
     for source in sources:
         if isinstance(source, dict) and (tools := source.get("tools") or source.get("functions")):
             return tools
@@ -132,7 +132,7 @@ def _finish_reason(answer: Row) -> Any:
 
 
 def _questions(inputs: Row) -> list[Question]:
-    """The questions of a run: one, or those of a batch; texts where it was asked with prompts."""
+    """Returns the question of a run, or those of a batch; prompts are texts."""
     messages = inputs.get("messages")
     if isinstance(messages, list | tuple) and messages:
         is_batch = isinstance(messages[0], list) and not is_pair(messages[0])
@@ -144,7 +144,7 @@ def _questions(inputs: Row) -> list[Question]:
 
 
 def _answers(outputs: Row) -> list[list[Row]]:
-    """The answers to each question of a run."""
+    """Returns the answers to each question of a run."""
     generations = outputs.get("generations")
     if isinstance(generations, list) and generations:
         batches = generations if isinstance(generations[0], list) else [generations]
@@ -164,7 +164,7 @@ def _answers(outputs: Row) -> list[list[Row]]:
 
 
 def _generation(value: Any) -> Row:
-    """A generation as an object with `message` or `text`; one that was serialised holds them under `kwargs`."""
+    """Returns a generation with `message` or `text`, which a serialised one has in `kwargs`."""
     if isinstance(value, dict) and value.get("lc") == 1:
         value = value.get("kwargs")
     if not isinstance(value, dict) or (value.get("message") is None and value.get("text") is None):
@@ -172,30 +172,30 @@ def _generation(value: Any) -> Row:
     return value
 
 
-def _field_of(fields: Row, key: str | None, option: str, known: tuple[str, ...]) -> Any:
-    """Return the field that is meant: the one that the option names, a known one, or the only one; none is guessed."""
+def _field_of(fields: Row, key: str | None, option: str, known_names: tuple[str, ...]) -> Any:
+    """Returns the field that is meant: the one that the option names, a known one, or the only one."""
     if key is not None:
         if key not in fields:
             raise Unconvertible("column_missing", f"there is no {key!r}", option, list(fields))
         return fields[key]
-    names = [name for name in known if fields.get(name)] or [name for name in fields if name not in _TOOLS]
-    if len(names) == 1 or (names and names[0] in known):
+    names = [name for name in known_names if fields.get(name)] or [name for name in fields if name not in _TOOLS]
+    if len(names) == 1 or (names and names[0] in known_names):
         return fields[names[0]]
     raise Unconvertible("columns_undeclared", f"{option}= must say which of {', '.join(map(repr, fields))} is meant", option)
 
 
 def _question(value: Any) -> Question:
-    """Return what an example asks: a text, or messages."""
+    """Returns the question of an example: a text, or messages."""
     if isinstance(value, str):
         return value
     return _messages(value, "input")
 
 
-def _references(outputs: Row, key: str | None, known: tuple[str, ...]) -> list[Row]:
-    """Return the reference answers of an example, as generations or lists of messages."""
+def _references(outputs: Row, key: str | None, known_names: tuple[str, ...]) -> list[Row]:
+    """Returns the reference answers of an example, as generations or lists of messages."""
     if key is None and is_message(outputs):
         return [{"messages": [outputs]}]
-    value = _field_of(outputs, key, "output_key", known)
+    value = _field_of(outputs, key, "output_key", known_names)
     if isinstance(value, str):
         return [{"text": value}]
     if key is None and any(value is outputs.get(name) for name in ("generations", "choices")) and isinstance(value, list):

@@ -22,7 +22,7 @@ class StoredConversation(NamedTuple):
 
 
 def stored_conversations(document: Any) -> Iterator[StoredConversation]:
-    """Give the conversations of a store, or of a memory that has one within."""
+    """Yields the conversations of a chat store, or of a memory that contains one."""
     store = document
     while isinstance(store, dict) and isinstance(store.get("chat_store"), dict):
         store = store["chat_store"]
@@ -34,7 +34,7 @@ def stored_conversations(document: Any) -> Iterator[StoredConversation]:
 
 
 def conversation(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert one conversation of a store; its key is its group."""
+    """Converts one conversation of a store; its key is its group."""
     messages = parsed(record.messages, "store")
     if not isinstance(messages, list):
         raise Unconvertible("messages_not_list", f"a conversation must be a list, not {kind_of(messages)}", f"store.{record.key}")
@@ -45,7 +45,7 @@ def conversation(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def events(document: Any) -> Iterator[Any]:
-    """Give the events of a handler: those of `get_finetuning_events`, or a line of its file."""
+    """Yields the events of a handler: those of `get_finetuning_events`, or a line of its file."""
     if isinstance(document, dict) and "messages" not in document:
         yield from document.values()
     else:
@@ -53,7 +53,7 @@ def events(document: Any) -> Iterator[Any]:
 
 
 def event(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert an event, or a line of a handler's file, which must end with an answer."""
+    """Converts an event, or a line of a handler's file, which must end with an answer."""
     if isinstance(record, dict) and not _has_blocks(record):
         if isinstance(answer := record.get("response"), dict):
             record = {**record, "messages": [*record.get("messages", []), answer]}
@@ -77,7 +77,7 @@ def _has_blocks(record: Row) -> bool:
 
 
 def read_llama(builder: ConversationBuilder, message: Any) -> None:
-    """Add a `ChatMessage` as JSON to a conversation."""
+    """Adds a `ChatMessage` as JSON to a conversation."""
     if not isinstance(message, dict):
         raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
     role = _ROLES.get(str(message.get("role")), message.get("role"))
@@ -99,7 +99,7 @@ def read_llama(builder: ConversationBuilder, message: Any) -> None:
 
 
 def _blocks(builder: ConversationBuilder, message: Row) -> tuple[list[Any], list[Row], list[str]]:
-    """The content, calls and reasoning of a message."""
+    """Returns the content, calls and reasoning of a message."""
     blocks = message.get("blocks")
     if blocks is None:
         content = message.get("content")

@@ -1,4 +1,4 @@
-"""Conversations as OpenAI's API has them: `messages`, `tools`, and the older `functions`; TRL's with images beside them."""
+"""Conversations of OpenAI's format: `messages`, `tools` and the legacy `functions`; TRL's have a column of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, has_nulls, parsed
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.columns import extras, require_record
+from together_adapters.finetune.readers.fields import extras, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _MINIMAL_KEYS: Final = frozenset({"role", "content"})
@@ -25,7 +25,7 @@ _READ_KEYS: Final = frozenset(
 
 
 def conversation(record: Any, options: Options) -> Iterable[Converted]:
-    """Convert a record with `messages`, or a list of messages alone."""
+    """Converts a record with `messages`, or a list of messages alone."""
     if isinstance(record, list):
         record = {"messages": record}
     messages = require_record(record).get("messages")
@@ -36,20 +36,20 @@ def conversation(record: Any, options: Options) -> Iterable[Converted]:
         if _CONVERTED_COLUMNS.isdisjoint(record):
             return (Converted({"messages": messages} | extras(record, _READ_COLUMNS, changes), None, tuple(changes)),)
         tools = record.get("tools")
-        if len(record) == 2 and type(tools) is list and not options.padded and all(map(_is_plain_tool, tools)):
+        if len(record) == 2 and type(tools) is list and not options.is_table and all(map(_is_plain_tool, tools)):
             return (Converted({"messages": messages, "tools": tools}, None, tuple(changes)),)
     builder = ConversationBuilder(options)
     read_messages(builder, with_images(messages_in(record), record))
     tools = declared_tools(record)
     if record.get("parallel_tool_calls") is not None:
         builder.change("parallel_tool_calls_dropped")
-    if options.padded and isinstance(tools, list) and has_nulls(tools):
+    if options.is_table and isinstance(tools, list) and has_nulls(tools):
         builder.change("null_schemas_dropped" if options.null_arguments == "drop" else "null_schemas_kept")
     return (builder.converted(tools, extra=extras(record, _READ_COLUMNS, builder.changes)),)
 
 
 def conversation_with_answer(record: Any, options: Options) -> Iterable[Converted]:
-    """Convert a conversation that must end with an answer, as LlamaIndex's handler writes them."""
+    """Converts a conversation that must end with an answer, as LlamaIndex's handler writes them."""
     for converted in conversation(record, options):
         if converted.row["messages"][-1].get("role") != "assistant":
             raise Unconvertible("answer_missing", "the conversation ends without an answer", "messages")
@@ -57,7 +57,7 @@ def conversation_with_answer(record: Any, options: Options) -> Iterable[Converte
 
 
 def is_plain(messages: list[Any], changes: list[str]) -> bool:
-    """Whether messages need no change, but for nulls that tables pad them with; marks of a template are added to `changes`."""
+    """Whether messages need no change, apart from nulls of tables; adds marks of a template to `changes`."""
     has_marks = False
     for message in messages:
         if type(message) is not dict:
@@ -105,7 +105,7 @@ def _is_plain_tool(tool: Any) -> bool:
 
 
 def messages_in(record: Row, column: str = "messages") -> list[Any]:
-    """Return the messages in a column, which may hold them as JSON text."""
+    """Returns the messages in a column, which may hold them as JSON text."""
     messages = parsed(record.get(column), column)
     if messages is None:
         raise Unconvertible("cell_missing", f"the column {column} is empty", column)
@@ -115,12 +115,12 @@ def messages_in(record: Row, column: str = "messages") -> list[Any]:
 
 
 def declared_tools(record: Row) -> Any:
-    """Return the tools that a record declares, under the new name or the old."""
+    """Returns the `tools` or `functions` of a record."""
     return record.get("tools") or record.get("functions")
 
 
 def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
-    """Add messages of OpenAI's format to a conversation."""
+    """Adds messages of OpenAI's format to a conversation."""
     for message in messages:
         if not isinstance(message, dict):
             raise Unconvertible(
@@ -130,7 +130,7 @@ def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
 
 
 def read_message(builder: ConversationBuilder, message: Row) -> None:
-    """Add one message to a conversation. Unknown keys stay, for validation to report."""
+    """Adds a message to a conversation. Unknown keys are kept, and validation reports them."""
     role, content = message.get("role"), message.get("content")
     fields = {key: value for key, value in message.items() if key not in _READ_KEYS and value is not None}
     if isinstance(content, str) and has_template_marks(content):
@@ -176,6 +176,6 @@ def _call(builder: ConversationBuilder, one: Any, path: str) -> Row:
     arguments = function.get("arguments", function.get("args"))
     if isinstance(arguments, dict):
         builder.change("arguments_to_text")
-        if builder.options.padded and has_nulls(arguments):
+        if builder.options.is_table and has_nulls(arguments):
             builder.change("null_arguments_dropped" if builder.options.null_arguments == "drop" else "null_arguments_kept")
     return call(function.get("name"), arguments, one.get("id"), builder.options, path)

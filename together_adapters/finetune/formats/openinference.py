@@ -17,7 +17,7 @@ PREFIXES: Final = ("llm.", "openinference.", "session.")
 
 
 def conversation(span: Any, options: Options) -> Iterator[Result]:
-    """Convert a span of a model's call."""
+    """Converts a span of a model's call."""
     attributes = tree(attributes_of(span, PREFIXES))
     kind = (attributes.get("openinference") or {}).get("span", {}).get("kind") or field(span, "span_kind")
     llm = attributes.get("llm") or {}
@@ -67,7 +67,7 @@ def _part(part: Row) -> Row:
 
 
 def _tool(tool: Any) -> Any:
-    """The declaration of a tool, which is JSON text below `tool.json_schema`."""
+    """Returns the declaration of a tool, which is JSON text in `tool.json_schema`."""
     inner = tool.get("tool", tool) if isinstance(tool, dict) else tool
     schema = inner.get("json_schema", inner) if isinstance(inner, dict) else inner
     return parsed(schema, "llm.tools", "trace_json_truncated")

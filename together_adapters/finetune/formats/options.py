@@ -26,16 +26,15 @@ class Options:
         form: Whether a question with its answer becomes a conversation or an instruction; None takes the format's own.
         text_dialect: The chat template that rendered texts were made with.
         pair: `best_vs_worst` makes a preference of answers that are scored or labelled.
-        select: Called with a trace's or run's record; False leaves it out.
-        collapse_prefixes: Whether of the calls of one trace only those stay whose conversation no other continues.
-        padded: Whether the source is a table, which pads objects with nulls.
-        null_arguments: Whether nulls in arguments and schemas of tools, which tables invent, are kept or dropped.
-        prompt_weights: Whether the turns of a prompt that is a chat are given weight 0.
-        reasoning: Whether reasoning of LangChain's messages is trained on, or left out and counted.
-        signed_reasoning: Whether such reasoning that its provider signed is kept where it can be read, or refused.
-        tool_errors: Whether conversations of LangChain's in which a tool failed are kept and counted, or dropped and counted.
-        invalid_tool_calls: Whether calls that LangChain could not parse refuse the conversation, are kept as they were written,
-            or dropped and counted.
+        select: Called with each call of a trace; False drops it.
+        collapse_prefixes: Whether to drop the calls of a trace whose conversation a longer call continues.
+        is_table: Whether the source is a table, which pads objects with nulls.
+        null_arguments: Whether nulls in arguments and schemas of tools, which tables add, are kept or dropped.
+        prompt_weights: Whether the messages of a prompt that is a chat get the weight 0.
+        reasoning: Whether the reasoning of a framework's messages is kept, or dropped and counted.
+        signed_reasoning: Whether readable reasoning that its provider signed is kept or refused.
+        tool_errors: Whether LangChain's conversations in which a tool failed are kept and counted, or dropped.
+        invalid_tool_calls: Whether calls that LangChain could not parse refuse the conversation, are kept, or dropped.
     """
 
     input_key: str | None = None
@@ -49,7 +48,7 @@ class Options:
     pair: str | None = None
     select: Callable[[Any], Any] | None = None
     collapse_prefixes: bool = True
-    padded: bool = False
+    is_table: bool = False
     null_arguments: Literal["keep", "drop"] = "keep"
     prompt_weights: bool = True
     reasoning: Literal["keep", "drop"] = "keep"

@@ -1,8 +1,8 @@
-"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON, as events, or value by value.
+"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON, as events, or as flat attributes.
 
-Before 1.37 every message was an event of the span, and so was every answer. What an event holds is its `body`, its attribute
-`gen_ai.event.content` as JSON text, or its other attributes, depending on the exporter; some write all events into one attribute of
-the span. Older still are flat attributes such as `gen_ai.prompt.0.content`.
+Before version 1.37 every message and every answer was an event of the span. The fields of a message are the event's `body`, its
+attribute `gen_ai.event.content` as JSON text, or its other attributes, depending on the exporter; some write all events to one
+attribute of the span. Still older exporters write flat attributes such as `gen_ai.prompt.0.content`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _INDEXED_KEYS: Final = ("role", "content", "tool_calls", "tool_call_id", "reason
 
 
 def conversation(span: Any, options: Options) -> Iterator[Result]:
-    """Convert a span: a row for each of its answers."""
+    """Converts a span: a row for each of its answers."""
     attributes = attributes_of(span, PREFIXES)
     is_indexed = any(key.startswith(("gen_ai.prompt.", "gen_ai.completion.")) for key in attributes)
     is_json = not is_indexed and (_INPUT in attributes or _OUTPUT in attributes)
@@ -75,7 +75,7 @@ def _json_answers(attributes: Row) -> list[tuple[Any, Any]]:
 
 
 def _read_parts(builder: ConversationBuilder, message: Any) -> None:
-    """Add a message that is made of parts."""
+    """Adds a message that is made of parts."""
     if not isinstance(message, dict):
         raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
     parts = message.get("parts")
@@ -108,13 +108,13 @@ def _read_parts(builder: ConversationBuilder, message: Any) -> None:
         value = next((part[key] for key in ("response", "result", "content") if part.get(key) is not None), "")
         builder.result(value if isinstance(value, str) else json_text(value), part.get("id"), part.get("name"))
     if message.get("role") == "assistant":
-        builder.answer(_joined(builder, content), calls, "\n".join(reasoning) or None)
+        builder.answer(_join_texts(builder, content), calls, "\n".join(reasoning) or None)
     elif content or not results:
-        builder.add(str(message.get("role")), _joined(builder, content))
+        builder.add(str(message.get("role")), _join_texts(builder, content))
 
 
-def _joined(builder: ConversationBuilder, content: list[Any]) -> Any:
-    """Return parts of text alone as one text."""
+def _join_texts(builder: ConversationBuilder, content: list[Any]) -> Any:
+    """Joins parts if all of them are text."""
     texts = [part["text"] for part in content if part["type"] == "text"]
     if len(texts) < len(content):
         return content
@@ -134,7 +134,7 @@ def _image(part: Row) -> Row:
 
 
 def _event_messages(span: Any) -> tuple[list[Row], list[tuple[Any, Any]]]:
-    """The messages and the answers that are events of a span."""
+    """Returns the messages and the answers among the events of a span."""
     question: list[Row] = []
     answers: list[tuple[Any, Any]] = []
     for name, body in _events(span):
@@ -149,7 +149,7 @@ def _event_messages(span: Any) -> tuple[list[Row], list[tuple[Any, Any]]]:
 
 
 def _events(span: Any) -> Iterator[tuple[Any, Row]]:
-    """Give the events of a span that are messages: the name and the body of each."""
+    """Yields the events of a span that are messages: the name and the body of each."""
     in_attribute = decoded(all_of(span).get("events"), "attributes.events")
     for event in [*(field(span, "events") or ()), *(in_attribute if isinstance(in_attribute, list) else ())]:
         attributes = all_of(event)
@@ -183,7 +183,7 @@ def _read_event(builder: ConversationBuilder, message: Row) -> None:
 
 
 def _indexed_messages(attributes: Row) -> tuple[list[Row], list[tuple[Any, Any]]]:
-    """The messages and the answers of `gen_ai.prompt.0.content`, `gen_ai.completion.0.content`, and so on."""
+    """Returns the messages and the answers in flat attributes such as `gen_ai.prompt.0.content`."""
     answers = attributes.get("completion") or []
     response = attributes.get("response")
     reasons = decoded(response.get("finish_reasons"), "gen_ai.response.finish_reasons") if isinstance(response, dict) else None
@@ -199,7 +199,7 @@ def _read_indexed(builder: ConversationBuilder, message: Row) -> None:
 
 
 def _message(fields: Row, keys: tuple[str, ...], path: str) -> Row:
-    """Return some fields of a message; a content that is the JSON of parts is decoded."""
+    """Returns some fields of a message; a content that is the JSON of parts is decoded."""
     message = {key: fields[key] for key in keys if fields.get(key) is not None}
     content = message.get("content")
     if isinstance(content, str) and content.startswith("[{") and '"type"' in content:

@@ -1,4 +1,4 @@
-"""Questions with a better and a worse answer: explicit, implicit in two whole chats, OpenAI's, Anthropic's HH, and scored answers."""
+"""Preferences: a prompt with two answers, two whole chats, OpenAI's format, Anthropic's HH, and answers with scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from together_adapters.finetune.formats.conversation import ConversationBuilder,
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.openai import declared_tools, read_messages
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.columns import extras, require_record
+from together_adapters.finetune.readers.fields import extras, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _READ_COLUMNS: Final = frozenset(
@@ -27,7 +27,7 @@ _SCORE_KEYS: Final = ("score", "overall_score", "rating")
 
 
 def preference(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a record with `chosen` and `rejected`, with or without `prompt`, or in OpenAI's format."""
+    """Converts a record with `chosen` and `rejected`, with or without `prompt`, or in OpenAI's format."""
     record = require_record(record)
     if "preferred_output" in record and "chosen" not in record:
         yield from _openai(record, options)
@@ -45,7 +45,7 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def _of_texts(record: Row) -> Converted | None:
-    """Convert a record of three texts; None where it is another."""
+    """Converts a record of three texts, or returns None for others."""
     texts = prompt, better, worse = record.get("prompt"), record.get("chosen"), record.get("rejected")
     if not all(type(text) is str for text in texts) or not prompt or better == worse or not _CONVERTED_COLUMNS.isdisjoint(record):
         return None
@@ -61,7 +61,7 @@ def _of_texts(record: Row) -> Converted | None:
 
 
 def hh(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert two whole texts, whose turns begin with `Human:` and `Assistant:`; the last answer is what they differ in."""
+    """Converts two dialogues as text, with turns of `Human:` and `Assistant:`, which differ in the last answer."""
     record = require_record(record)
     sides = []
     for column in ("chosen", "rejected"):
@@ -82,7 +82,7 @@ def hh(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def best_vs_worst(record: Row) -> Row:
-    """Return a record of scored answers as a pair of the best and the worst; those with equal scores, or none, are refused."""
+    """Converts a record of scored answers to a pair of the best and the worst; equal or missing scores are refused."""
     column = next((name for name in ANSWERS if isinstance(record.get(name), list)), None)
     if column is None:
         raise Unconvertible("pref_unscored", "the record has neither a pair nor a list of answers", "", list(record))
@@ -110,7 +110,7 @@ def _text(answer: Any) -> Any:
 
 
 def _prompt_messages(prompt: Any) -> list[Any]:
-    """The messages of a prompt."""
+    """Returns the messages of a prompt."""
     if isinstance(prompt, str):
         return [{"role": "user", "content": prompt}] if prompt else []
     if prompt is None or isinstance(prompt, list):
@@ -119,7 +119,7 @@ def _prompt_messages(prompt: Any) -> list[Any]:
 
 
 def _chat(record: Row, column: str, has_prompt: bool) -> list[Any]:
-    """The messages of a side."""
+    """Returns the messages of `chosen` or `rejected`."""
     value = record.get(column)
     if value is None:
         raise Unconvertible("cell_missing", f"the column {column} is empty", column)
@@ -141,12 +141,12 @@ def _chat(record: Row, column: str, has_prompt: bool) -> list[Any]:
 
 
 def _without_prompt(prompt: list[Any], side: list[Any]) -> list[Any]:
-    """A side without the prompt, where it repeats it."""
+    """Removes the prompt from a side that repeats it."""
     return side[len(prompt) :] if len(side) > len(prompt) and side[: len(prompt)] == prompt else side
 
 
 def _pair(record: Row, prompt: list[Any], better: list[Any], worse: list[Any], options: Options) -> Converted:
-    """Make a row; what both sides have in common before their answers belongs to the question."""
+    """Returns the row; messages that both sides have in common before their answers belong to the question."""
     common = 0
     while common < min(len(better), len(worse)) and better[common] == worse[common]:
         common += 1

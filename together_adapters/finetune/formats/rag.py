@@ -1,4 +1,4 @@
-"""Questions with their contexts, as evaluation sets of RAG have them, and questions with answers alone."""
+"""Evaluation sets of RAG: questions with contexts and answers, and questions with answers only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.columns import extras, require_record, text_of
+from together_adapters.finetune.readers.fields import extras, require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
 
 _READ_COLUMNS: Final = frozenset(
@@ -21,15 +21,15 @@ _POOL_SIZE: Final = 20_000
 
 @dataclass(frozen=True)
 class RagPrompt:
-    """Makes the prompt of a RAG example: its contexts in a random order, then the question.
+    """Makes the prompt of a RAG example: its contexts, then the question.
 
-    With `distractors` it makes the prompts of RAFT, which trains to find the context that answers among some that do not. The same
-    seed gives the same prompts, in whatever order the records are.
+    With `distractors` the contexts are mixed with those of other examples, as RAFT does, so that the model learns to find the one
+    that answers the question. The same seed gives the same prompts, independent of the order of the records.
 
     Attributes:
         distractors: The number of contexts of other examples that are mixed with its own.
-        seed: Another number draws others.
-        golden: The share of examples that keep their own contexts; the others have distractors alone.
+        seed: The seed of the random choice.
+        golden: The share of examples that keep their own contexts; the others have distractors only.
         text: The prompt, with `{context}` and `{query}`.
         separator: The text between two contexts.
     """
@@ -45,7 +45,7 @@ class RagPrompt:
             raise ValueError("distractors must be 0 or more, and golden a share between 0 and 1")
 
     def __call__(self, query: str, contexts: Sequence[str], pool: Sequence[str] = ()) -> str:
-        """Return a prompt.
+        """Returns a prompt.
 
         Args:
             query: The question.
@@ -58,8 +58,8 @@ class RagPrompt:
         random = Random(f"{self.seed}\0{query}")
         selected = list(contexts) if random.random() < self.golden else []
         if self.distractors:
-            own = set(contexts)
-            others = sorted({context for context in pool if context not in own})
+            own_contexts = set(contexts)
+            others = sorted({context for context in pool if context not in own_contexts})
             if len(others) < self.distractors:
                 raise Unconvertible(
                     "distractors_missing", f"there are {len(others)} other contexts for {self.distractors} distractors"
@@ -72,7 +72,7 @@ class RagPrompt:
 
 
 def pool_of(records: Iterator[Any]) -> list[str]:
-    """Return the contexts of a source, the first twenty thousand that differ."""
+    """Returns the first 20,000 distinct contexts of a source."""
     pool: dict[str, None] = {}
     for record in records:
         contexts = record.get("reference_contexts") if isinstance(record, Mapping) else None
@@ -83,7 +83,7 @@ def pool_of(records: Iterator[Any]) -> list[str]:
 
 
 def rag_examples(document: Any) -> Iterator[Any]:
-    """Give the examples of a labelled RAG file."""
+    """Yields the examples of a labelled RAG file."""
     examples = document.get("examples") if isinstance(document, dict) else None
     if isinstance(examples, list):
         yield from examples
@@ -92,7 +92,7 @@ def rag_examples(document: Any) -> Iterator[Any]:
 
 
 def labelled_rag(record: Any, options: Options, pool: Sequence[str] = ()) -> Iterator[Converted]:
-    """Convert an example: the prompt that the template makes, and the reference answer."""
+    """Converts an example: the prompt that the template makes, and the reference answer."""
     record = require_record(record)
     contexts = parsed(record.get("reference_contexts") or [], "reference_contexts")
     if not isinstance(contexts, list) or not all(isinstance(context, str) for context in contexts):
@@ -114,7 +114,7 @@ class QueryWithResponse(NamedTuple):
 
 
 def queries_with_responses(document: Any) -> Iterator[QueryWithResponse]:
-    """Give the queries of a set with their responses, and responses without a query."""
+    """Yields the queries of a set with their responses, and responses without a query."""
     queries, responses = (document.get(name) if isinstance(document, dict) else None for name in ("queries", "responses"))
     if not isinstance(queries, dict) or not isinstance(responses, dict):
         raise Unconvertible("store_invalid", "queries and responses are objects of texts by id", "queries", kind_of(queries))
@@ -126,7 +126,7 @@ def queries_with_responses(document: Any) -> Iterator[QueryWithResponse]:
 
 
 def query_response(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a question with its answer."""
+    """Converts a question with its answer."""
     for column in ("query", "response"):
         if not isinstance(getattr(record, column), str):
             code = "answer_missing" if column == "response" else "cell_missing"

@@ -1,13 +1,13 @@
-"""All data formats: the one list of the names that `load(schema=...)` takes, how a record of each is converted, and how it is recognised.
+"""All data formats: their names in `load(schema=...)`, how their records are converted, and how they are detected.
 
 To add a format:
 
-1. Write a module beside this one with a function `convert(record, options)` that gives a `Converted` for each row of a record, and raises
-   `Unconvertible` for a record that cannot become one. Conversations are built with `conversation.ConversationBuilder`, which knows
-   contents, tool calls and tool declarations; `langfuse.py` is a short example for traces, `sharegpt.py` for conversations.
-2. Add a line to `DATA_FORMATS`. `columns` lets `load` recognise it; what is not seen by columns alone is told in `detection.py`.
-3. Add a good record to `GOOD` in `tests/finetune/formats/test_counts.py`, which then tests that nothing gets lost, and name the format in
-   the docstring of `load`.
+1. Write a module in this folder with a function of a record and its options that yields a `Converted` for each row and raises
+   `Unconvertible` for a record that cannot become one. Build conversations with `conversation.ConversationBuilder`, which handles
+   contents, tool calls and tool declarations. `sharegpt.py` is an example for conversations, `langfuse.py` for traces.
+2. Add an entry to `DATA_FORMATS`. If columns identify the format, name them in `columns`; otherwise extend `detection.py`.
+3. Add a valid record to `GOOD` in `tests/finetune/formats/test_counts.py`, which tests that no record is lost, and the name of the
+   format to the docstring of `load`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class DataFormat(NamedTuple):
     """A format of training data.
 
     Attributes:
-        convert: Turns a record into rows. A part of it that cannot become one is given as `Unconvertible`, the whole raises it.
-        unpack: Gives the records that a document holds.
+        convert: Yields the rows of a record, and an `Unconvertible` for a part that cannot become one; raises it for all.
+        unpack: Yields the records in a document.
         traces: Whether its records are calls of traces, which repeat each other.
-        columns: Sets of columns by which its records are recognised; one set suffices.
+        columns: Sets of columns; a record that has all columns of one set is detected as this format.
     """
 
     convert: Convert
@@ -52,7 +52,7 @@ class DataFormat(NamedTuple):
 
 
 def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvertible]:
-    """Convert a line of a file for OpenAI's fine-tuning: a conversation, or a preference."""
+    """Converts a line of a file for OpenAI's fine-tuning: a conversation, or a preference."""
     is_preference = isinstance(record, dict) and "preferred_output" in record
     return preference.preference(record, options) if is_preference else openai.conversation(record, options)
 

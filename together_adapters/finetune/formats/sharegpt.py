@@ -11,7 +11,7 @@ from together_adapters.finetune.formats.conversation import ConversationBuilder,
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.openai import declared_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.columns import extras, require_record
+from together_adapters.finetune.readers.fields import extras, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 ALIASES: Final = {
@@ -31,7 +31,7 @@ _READ_COLUMNS: Final = frozenset(
 
 
 def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
-    """Convert a record; with `chosen` and `rejected` it becomes a preference."""
+    """Converts a record; with `chosen` and `rejected` it becomes a preference."""
     record = require_record(record)
     turns = parsed(record.get("conversations") or record.get("conversation"), "conversations")
     if not isinstance(turns, list) or not turns:
@@ -60,7 +60,7 @@ def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
 
 
 def _common_messages(turns: list[Any]) -> list[Row] | None:
-    """Convert turns that have common names and texts alone; None where there are others."""
+    """Converts turns of common names and texts, or returns None if there are others."""
     messages = []
     for turn in turns:
         if type(turn) is not dict or len(turn) != 2:
@@ -73,7 +73,7 @@ def _common_messages(turns: list[Any]) -> list[Row] | None:
 
 
 def _messages(turns: list[Any]) -> list[Row]:
-    """Convert turns to messages, whose role may be `calls`."""
+    """Converts turns to messages; those that call tools have the role `calls`."""
     unknown: Counter[str] = Counter()
     messages = []
     for index, turn in enumerate(turns):

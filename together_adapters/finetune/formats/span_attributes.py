@@ -1,4 +1,4 @@
-"""Attributes of spans, as OTLP's JSON, an SDK's JSON or objects hold them; flat dotted keys become the tree that they spell."""
+"""Attributes of spans, as OTLP's JSON, an SDK's JSON or objects hold them; flat dotted keys become nested objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FAILED: Final = ("ERROR", "STATUSCODE.ERROR", "STATUS_CODE_ERROR", "2")
 
 
 def spans(document: Any) -> Iterator[Any]:
-    """Give the spans of an OTLP export, or what is a span already."""
+    """Yields the spans of an OTLP export, or the document itself if it is a span."""
     resources = document.get("resourceSpans") or document.get("resource_spans") if isinstance(document, dict) else None
     if resources is None:
         yield document
@@ -24,7 +24,7 @@ def spans(document: Any) -> Iterator[Any]:
 
 
 def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
-    """Return the attributes of a span (JSON, object or table row) whose names have a prefix, those of its events among them."""
+    """Returns the attributes of a span (JSON, object or table row) whose names have a prefix, those of its events among them."""
     value = field(span, "attributes")
     if value is None:
         value = span if isinstance(span, Mapping) else {}
@@ -38,7 +38,7 @@ def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
 
 
 def all_of(record: Any) -> Row:
-    """Return the attributes of a span or an event as they are named; its other fields where it has none."""
+    """Returns all attributes of a span or an event, or its fields if it has no attributes."""
     value = field(record, "attributes")
     if isinstance(value, str):
         value = parsed(value, "attributes", "trace_json_truncated")
@@ -59,7 +59,7 @@ def _flat(attributes: Any, prefixes: tuple[str, ...]) -> Row:
 
 
 def _value(value: Any) -> Any:
-    """The value of an OTLP value object."""
+    """Returns the value of an OTLP value object."""
     if not isinstance(value, dict) or len(value) != 1:
         return value
     ((kind, content),) = value.items()
@@ -73,7 +73,7 @@ def _value(value: Any) -> Any:
 
 
 def tree(flat: Mapping[str, Any]) -> Any:
-    """Return flat keys such as `llm.input_messages.0.message.role` as the tree that they spell; numbers make lists."""
+    """Converts flat keys such as `llm.input_messages.0.message.role` to nested objects and lists."""
     root: dict[str, Any] = {}
     for key, value in flat.items():
         *path, last = key.split(".")
@@ -107,14 +107,14 @@ def _with_lists(value: Any) -> Any:
 
 
 def decoded(value: Any, path: str) -> Any:
-    """Return the value of an attribute, which may be JSON text; text that an exporter cut off is refused."""
+    """Returns the value of an attribute, which may be JSON text; text that an exporter cut off is refused."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         return parsed(value, path, "trace_json_truncated")
     return value
 
 
 def trace_of(span: Any) -> str | None:
-    """Return the id of a span's trace."""
+    """Returns the id of a span's trace."""
     id = field(span, "traceId", "trace_id", "context.trace_id", "trace.id") or nested(span, "context", "trace_id")
     return format(id, "032x") if isinstance(id, int) else text_or_none(id)
 

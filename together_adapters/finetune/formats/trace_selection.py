@@ -1,4 +1,4 @@
-"""Calls of traces: which are trained on - those that ended well, and that the user selects - and the rows of their answers."""
+"""Which calls of traces become rows: those that finished, and that the user selects; one row for each answer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.records import Converted, Unconvertible
 
 Result: TypeAlias = Converted | Unconvertible
-UNFINISHED: Final = frozenset({"length", "max_tokens", "model_length", "content_filter", "safety", "error"})
+UNFINISHED_REASONS: Final = frozenset({"length", "max_tokens", "model_length", "content_filter", "safety", "error"})
 
 
 def selected(record: Any, options: Options) -> None:
-    """Drop a record for which the user's `select` returns False."""
+    """Drops a record for which the user's `select` returns False."""
     if options.select is not None and not options.select(record):
         raise Unconvertible("not_selected", "select said no", skipped=True)
 
 
 def finished(reason: Any) -> None:
-    """Drop an answer that was cut off, filtered, or failed, by its finish reason."""
-    if isinstance(reason, str) and reason.lower() in UNFINISHED:
+    """Drops an answer that was cut off, filtered, or failed, by its finish reason."""
+    if isinstance(reason, str) and reason.lower() in UNFINISHED_REASONS:
         raise Unconvertible("answer_unfinished", f"the answer ended for {reason}", skipped=True)
 
 
@@ -33,7 +33,7 @@ def answer_rows(
     tools: Any,
     group: str | None,
 ) -> Iterator[Result]:
-    """Give a row for each answer, which is a message with its finish reason, to a question, or the reason why it is none."""
+    """Yields the row, or the reason for its refusal, of each answer (a message with its finish reason) to a question."""
     for answer, reason in answers:
         try:
             finished(reason)

@@ -1,4 +1,4 @@
-"""Arrow: tables, batches and files as records, read a thousand at a time, which is ten times as fast as one by one."""
+"""Reads Arrow tables, batches and files, a thousand records at a time, which is ten times as fast as one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS: Final = 1000
 
 
 def arrow_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a Parquet or Arrow file; raises `DatasetError` where it is none."""
+    """Reads a Parquet or Arrow file; raises `DatasetError` if it cannot be read."""
     try:
         import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
         from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -39,7 +39,7 @@ def arrow_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def batch_records(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Give the rows of tables or batches."""
+    """Yields the rows of tables or batches."""
     for batch in batches:
         decoders = {field.name: decode for field in batch.schema if (decode := _decoder(field.type)) is not None}
         for start in range(0, batch.num_rows, ROWS):
@@ -51,7 +51,7 @@ def batch_records(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _decoder(kind: Any) -> Callable[[Any], Any] | None:
-    """Return what decodes the values of a type that holds JSON as text, or None for other types."""
+    """Returns what decodes the values of a type that holds JSON as text, or None for other types."""
     name = str(kind)
     if "arrow.json" not in name:
         return None

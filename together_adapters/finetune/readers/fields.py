@@ -1,12 +1,20 @@
-"""Fields of records, which may be dicts or objects."""
+"""Access to the fields of records, which are dicts or objects, and to the columns of rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
+
+from together_adapters.finetune.findings import kind_of
+from together_adapters.finetune.records import Row, Unconvertible
+from together_adapters.finetune.rules import FORMATS
+
+FORMAT_COLUMNS: Final = frozenset().union(*FORMATS.values()) | {"tools", "functions"}
+_COLUMNS_STRIPPED: Final = "columns_stripped"
 
 
 def field(record: Any, *names: str) -> Any:
-    """Return the first of the named fields that is not None."""
+    """Returns the first of the named fields that is not None."""
     for name in names:
         value = record.get(name) if isinstance(record, dict) else getattr(record, name, None)
         if value is not None:
@@ -15,7 +23,7 @@ def field(record: Any, *names: str) -> Any:
 
 
 def nested(record: Any, *path: str) -> Any:
-    """Return the value at the end of a path of keys, or None."""
+    """Returns the value at the end of a path of keys, or None."""
     for name in path:
         record = field(record, name)
         if record is None:
@@ -24,5 +32,35 @@ def nested(record: Any, *path: str) -> Any:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Return an id as text."""
+    """Returns an id as text, or None if it is empty."""
     return None if value is None or value == "" else str(value)
+
+
+def text_of(record: Row, column: str) -> str:
+    """Returns the text in a column; a record with another value is refused."""
+    value = record.get(column)
+    if type(value) is str:
+        return value
+    if value is None:
+        raise Unconvertible("cell_missing", f"the column {column} is empty", column)
+    raise Unconvertible("cell_not_text", f"the column {column} must hold a text, not {kind_of(value)}", column, value)
+
+
+def extras(record: Row, read: Collection[str], changes: list[str] | None = None) -> Row:
+    """Returns the columns that a format does not read, without those of the service's formats, which `changes` then records."""
+    columns = {}
+    for key, value in record.items():
+        if key in read or (key == "weight" and value is None):
+            continue
+        if key not in FORMAT_COLUMNS:
+            columns[key] = value
+        elif value is not None and changes is not None and _COLUMNS_STRIPPED not in changes:
+            changes.append(_COLUMNS_STRIPPED)
+    return columns
+
+
+def require_record(record: Any) -> Row:
+    """Returns a record, which must be an object."""
+    if not isinstance(record, dict):
+        raise Unconvertible("line_not_object", f"a record must be an object, not {kind_of(record)}", "", record)
+    return record

@@ -37,7 +37,7 @@ SUFFIXES: Final = (
 
 
 class SourceRecord(NamedTuple):
-    """A record with its number and the name of its source. The number 0 marks a whole document, which may hold many records."""
+    """A record with its number and the name of its source. The number 0 marks a document, which may hold many records."""
 
     number: int
     source: str
@@ -48,30 +48,30 @@ Item: TypeAlias = SourceRecord | Refusal
 
 
 class Source(NamedTuple):
-    """A source of records, which perhaps can be read only once.
+    """A source of records.
 
     Attributes:
         name: Its name in messages.
-        read: Gives its records, from the beginning.
+        read: Yields its records from the beginning.
         read_once: Whether it can be read only once.
-        padded: Whether it is a table, which pads objects with nulls.
+        is_table: Whether it is a table, which pads objects with nulls.
     """
 
     name: str
     read: Callable[[], Iterable[Item]]
     read_once: bool = False
-    padded: bool = False
+    is_table: bool = False
 
 
 def open_path(path: str | Path) -> Source:
-    """Return a file, all files of a folder or of a pattern, or standard input as a source."""
+    """Returns a file, all files of a folder or of a pattern, or standard input as a source."""
     if str(path) == "-":
         return Source("stdin", lambda: _lines(sys.stdin.buffer, "stdin"), read_once=True)
     files = _files(Path(path))
-    padded = all(file.suffix in (".parquet", ".arrow", ".feather") for file in files)
+    is_table = all(file.suffix in (".parquet", ".arrow", ".feather") for file in files)
     if len(files) == 1:
-        return Source(files[0].name, lambda: _read(files[0]), padded=padded)
-    return Source(str(path), lambda: chain.from_iterable(map(_read, files)), padded=padded)
+        return Source(files[0].name, lambda: _read(files[0]), is_table=is_table)
+    return Source(str(path), lambda: chain.from_iterable(map(_read, files)), is_table=is_table)
 
 
 def _files(path: Path) -> list[Path]:
@@ -111,7 +111,7 @@ def _file_lines(path: Path) -> Iterator[Item]:
 
 
 def _lines(file: Iterable[bytes], name: str) -> Iterator[Item]:
-    """Read one value from each line; blank lines are skipped."""
+    """Reads one value from each line; blank lines are skipped."""
     decode = _decoder()
     for number, line in enumerate(file, 1):
         if len(line) > MAX_LINE_BYTES:
@@ -125,7 +125,7 @@ def _lines(file: Iterable[bytes], name: str) -> Iterator[Item]:
 
 
 def _decoder() -> Callable[[bytes], Any]:
-    """The fastest parser that is installed."""
+    """Returns the fastest installed JSON parser."""
     try:
         import msgspec
     except ImportError:
@@ -134,7 +134,7 @@ def _decoder() -> Callable[[bytes], Any]:
 
 
 def _parse_line(line: bytes, number: int, name: str) -> Item:
-    """Parse a line that the fast parser rejects, with a message of what is wrong with it."""
+    """Parses a line that the fast parser rejects, to report what is wrong with it."""
     findings = RowFindings()
     is_valid, value = parse_line(findings, line.removeprefix(BOM) if number == 1 else line)
     if is_valid:
@@ -144,7 +144,7 @@ def _parse_line(line: bytes, number: int, name: str) -> Item:
 
 
 def _document(path: Path) -> Iterator[Item]:
-    """Read a document: a list of records, or one record; or lines of JSON, which often have this name too."""
+    """Reads a document that is a list of records or one record, or JSON Lines, which are often named `.json` too."""
     with _open(path) as file:
         data = file.read().removeprefix(BOM)
     try:
@@ -165,7 +165,7 @@ def _document(path: Path) -> Iterator[Item]:
 
 
 def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
-    """Read a table of texts; an empty cell is None."""
+    """Reads a table of texts; an empty cell is None."""
     with path.open(encoding="utf-8-sig", newline="") as file, unlimited_csv_cells():
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:

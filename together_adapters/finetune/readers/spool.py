@@ -12,7 +12,7 @@ from together_adapters.finetune.records import Record
 
 
 class Spool:
-    """Gives records as often as it is called, though their source is read once; its file is deleted with it."""
+    """Yields the records of a source that is read only once, each time it is called; deletes its file with itself."""
 
     def __init__(self, read: Callable[[], Iterable[Record]]) -> None:
         self._read = read

@@ -11,7 +11,7 @@ from together_adapters.finetune.readers.files import Source, SourceRecord
 
 
 def open_table(source: Any) -> Source | None:
-    """Return a table as a source, or None for other values; a set of tables, and a lazy one, raise `DatasetError`."""
+    """Returns a table as a source, or None for other values; a set of tables, and a lazy one, raise `DatasetError`."""
     package = type(source).__module__.partition(".")[0]
     name = type(source).__name__
     if package == "datasets" and isinstance(source, Mapping):
@@ -48,7 +48,7 @@ def _pandas(frame: Any) -> Iterator[dict[str, Any]]:
 
 
 def plain_cell(value: Any) -> Any:
-    """Return a cell as plain values: arrays as lists, NaN, NaT and NA as None."""
+    """Returns a cell as plain values: arrays as lists, NaN, NaT and NA as None."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value

@@ -1,36 +1,27 @@
-"""Functions of the user's, whose errors reach the user, while a record that a format cannot convert is only refused."""
+"""Functions of the user, whose errors are raised, while errors of a format's code only refuse the record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, Final, TypeVar, cast
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 CONVERSION_ERRORS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError)
 """The exceptions of a format's code for a record with unexpected types somewhere deep within."""
 
 
 class UserCallbackError(Exception):
-    """Carries an error of a user's function through the code of a format."""
+    """Wraps an error of a user's function until `load` raises the error itself."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
 
 
-@overload
-def user_callback(function: None) -> None: ...
-
-
-@overload
-def user_callback(function: Callable[P, R]) -> Callable[P, R]: ...
-
-
-def user_callback(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """Return a function of the user's, whose errors are raised as `UserCallbackError`."""
+def user_callback(function: F | None) -> F | None:
+    """Wraps a function of the user so that its errors are raised as `UserCallbackError`."""
     if function is None:
         return None
 
@@ -41,4 +32,4 @@ def user_callback(function: Callable[..., Any] | None) -> Callable[..., Any] | N
         except Exception as error:
             raise UserCallbackError(error) from error
 
-    return wrapper
+    return cast("F", wrapper)
