@@ -39,9 +39,9 @@ batches.add_call("cancel", "id", "batches.cancel", "Cancel a batch. Completed re
 @click.option("--priority", type=int, metavar="N", help="Priority among the batches of the account.")
 @wait_option("completed")
 def create(session: Session, /, file: str, endpoint: str, wait: bool, **options: Any) -> Any:
-    """Create a batch from FILE, a .jsonl file of requests or the ID of an uploaded file.
+    """Create a batch of requests.
 
-    A local file is checked and uploaded first.
+    FILE is a .jsonl file, which is checked and uploaded first, or the ID of an uploaded file.
     """
     if Path(file).is_file():
         file = with_bar("bytes", session.client.files.upload, file, purpose="batch-api").id or ""
@@ -63,7 +63,7 @@ def list_batches(session: Session) -> Result:
 @click.argument("id")
 @wait_options(_POLL_INTERVAL)
 def wait(session: Session, id: str, poll_interval: float, wait_timeout: float | None) -> Any:
-    """Wait until a batch has ended; exit code 3 if it failed."""
+    """Wait until a batch has ended. Exit code 3 if it failed."""
     return with_bar("job", session.client.batches.wait, id, poll_interval=poll_interval, timeout=wait_timeout)
 
 
@@ -73,7 +73,7 @@ def wait(session: Session, id: str, poll_interval: float, wait_timeout: float | 
 @click.option("--output", "-o", type=NEW_FILE, metavar="FILE", help="Output file. Default: stdout.")
 @overwrite_option
 def results(session: Session, id: str, source: Path | None, output: Path | None, overwrite: bool) -> Any:
-    """Print the responses and errors of a batch as JSON lines, in the order of its requests."""
+    """Print the results of a batch. Each response or error is a line of JSON, in the order of the requests."""
     if output is not None:
         check_new(output, overwrite)
     items = session.client.batches.results(id, input=source)

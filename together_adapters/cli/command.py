@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import cleandoc
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from together_adapters.cli.exit_codes import error_line
-from together_adapters.cli.output import render
 
 if TYPE_CHECKING:
     from together_adapters.client import Together
@@ -58,6 +58,8 @@ class Session:
 
     def show(self, result: Any) -> int:
         """Prints a result: see `output.render`."""
+        from together_adapters.cli.output import render
+
         return render(result, as_json=self.as_json)
 
     def error_line(self, error: BaseException) -> str:
@@ -78,7 +80,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        text, separator, examples = (self.help or "").partition("\n\nExample")
+        text, separator, examples = cleandoc(self.help or "").partition("\n\nExample")
         if separator:
             self.help, self.epilog = text, f"\b\nExample{examples}"
         self.params.append(

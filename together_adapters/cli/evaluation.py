@@ -110,7 +110,7 @@ def list_evaluations(session: Session, status: str | None, limit: int | None) ->
 @click.argument("evaluation_id")
 @wait_options(5.0)
 def wait(session: Session, evaluation_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
-    """Wait until an evaluation has ended; exit code 3 if it failed."""
+    """Wait until an evaluation has ended. Exit code 3 if it failed."""
     job = with_bar("job", session.client.evaluation.wait, evaluation_id, poll_interval=poll_interval, timeout=wait_timeout)
     return Result(job, partial(print_details, omit=["parameters"]))
 

@@ -50,7 +50,7 @@ def list_files(session: Session) -> Result:
 @click.argument("id")
 @wait_timeout_option
 def wait(session: Session, id: str, wait_timeout: float | None) -> Any:
-    """Wait until the service has processed a file; exit code 1 if the file is invalid."""
+    """Wait until the service has processed a file. Exit code 1 if the file is invalid."""
     return with_bar("job", session.client.files.wait, id, timeout=wait_timeout)
 
 

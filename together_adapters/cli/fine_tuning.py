@@ -100,7 +100,7 @@ def retrieve(session: Session, fine_tune_id: str) -> Result:
 @click.argument("fine_tune_id")
 @wait_options(10.0)
 def wait(session: Session, fine_tune_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
-    """Wait until a job has ended; exit code 3 if it failed."""
+    """Wait until a job has ended. Exit code 3 if it failed."""
     job = with_bar("job", session.client.fine_tuning.wait, fine_tune_id, poll_interval=poll_interval, timeout=wait_timeout)
     return Result(job, partial(print_details, omit=_LONG_FIELDS))
 

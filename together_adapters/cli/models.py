@@ -45,6 +45,6 @@ def list_models(session: Session, kind: str | None) -> Result:
 @click.option("--base-model", metavar="NAME", help="Adapter: its serverless base model.")
 @click.option("--lora-model", metavar="NAME", help="Adapter: its dedicated base model.")
 def upload(session: Session, /, hf_token: str | None, **options: Any) -> Any:
-    """Upload a model or an adapter: the service downloads it from its source."""
+    """Upload a model or an adapter. The service downloads it from its source."""
     session.hide(hf_token)
     return session.client.models.upload(hf_token=hf_token, **options)

@@ -32,7 +32,7 @@ def confirm(question: str, *, default: bool, flag: str) -> None:
         if is_terminal(sys.stdin):
             raise
         note("")
-        raise click.UsageError(f"stdin is no terminal, and the question was not answered: pass {flag}") from None
+        raise click.UsageError(f"no answer on stdin: pass {flag}") from None
     if not is_terminal(sys.stdin):
         note("")
     if not answer:

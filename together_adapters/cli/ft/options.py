@@ -20,10 +20,16 @@ _MAX_ISSUES: Final = 1000
 
 DATA_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
-method_option = click.option("--method", type=click.Choice(["sft", "dpo"]), help="dpo is for preferences. Default: by the data.")
+method_option = click.option(
+    "--method", type=click.Choice(["sft", "dpo"]), help="Training method: dpo is for preferences. Default: by the data."
+)
 model_option = click.option("--model", metavar="NAME", help="Check against the limits of this model. Needs an API key.")
 severity_option = click.option(
-    "--severity", "severities", multiple=True, metavar="CODE=LEVEL", help="Severity of an issue code: error, warning or ignore."
+    "--severity",
+    "severities",
+    multiple=True,
+    metavar="CODE=LEVEL",
+    help="error, warning or ignore for an issue code. Repeatable.",
 )
 tokenizer_option = click.option(
     "--tokenizer", metavar="FILE|NAME", help="tokenizer.json, or model on the Hugging Face Hub. Default: tokens are estimated."
@@ -31,7 +37,9 @@ tokenizer_option = click.option(
 _VALIDATION: Final = (
     method_option,
     model_option,
-    click.option("--max-issues", type=click.IntRange(0), metavar="N", help="Issues to list. Default: some of each code."),
+    click.option(
+        "--max-issues", type=click.IntRange(0), metavar="N", help="Issues to list. Default: some of each code; 1000 with --json."
+    ),
     severity_option,
     tokenizer_option,
     click.option("--workers", type=COUNT, default=1, metavar="N", help="Number of processes, for large files."),

@@ -71,9 +71,7 @@ def submit(
     if not options["model"] and not options["from_checkpoint"]:
         raise click.UsageError("--model or --from-checkpoint is required")
     if not confirms and not is_terminal(sys.stdin):
-        raise click.UsageError(
-            "stdin is no terminal, so that the price cannot be confirmed: pass --yes, and --max-price for a limit"
-        )
+        raise click.UsageError("the price cannot be confirmed without a terminal: pass --yes, and --max-price for a limit")
     params: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     params |= {"severities": parse_severities(severities), "allow_secrets": allow_secrets}
     with issues_on_error(session), ExitStack() as stack:
