@@ -48,12 +48,7 @@ __all__ = [
 if TYPE_CHECKING:
     from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
     from together_adapters.finetune.dataset import TrainingData, from_messages
-    from together_adapters.finetune.errors import (
-        ConversionError,
-        FileTooLargeError,
-        MethodMismatchError,
-        SchemaDetectionError,
-    )
+    from together_adapters.finetune.errors import ConversionError, FileTooLargeError, MethodMismatchError, SchemaDetectionError
     from together_adapters.finetune.formats.rag import RagPrompt
     from together_adapters.finetune.issues import Issue
     from together_adapters.finetune.job import AsyncJob, Job, astart, start

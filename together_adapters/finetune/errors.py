@@ -66,12 +66,7 @@ class MethodMismatchError(InvalidDatasetError):
 
 
 def issue_summary(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:
-    """Returns issues as text for a message: the number of each code, then the first issues of each code.
-
-    Args:
-        issues: The listed issues, in their order.
-        counts: The number of issues by code.
-    """
+    """Returns issues as text for a message: the number of each code, then the first issues of each code."""
     shown_issues = first_of_each(issues)[:MAX_ISSUES_SHOWN]
     lines = [", ".join(f"{code} {count:,}" for code, count in sorted_counts(counts))]
     lines += [f"{issue.code}: {issue_with_source(issue)}" for issue in shown_issues]

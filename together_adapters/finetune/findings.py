@@ -27,25 +27,10 @@ class Finding(NamedTuple):
 class RowFindings:
     """The findings in one row, and facts summed over all rows.
 
-    A file has millions of rows, so one object serves the whole file: `start_row` clears what belongs to the previous row.
-
-    Attributes:
-        items: The findings in this row, in its order.
-        format: The format of this row; None if it has none.
-        has_message_weights: Whether a message of this row has a weight.
-        has_unchecked_values: Whether this row has values that no rule checks.
-        roles: The number of messages by role.
-        tools: The number of calls by tool.
-        turns: The number of messages.
-        chars: The number of characters that a model reads.
-        trained_chars: The number of those that it is trained on.
-        images: The number of images.
-        has_tools: Whether a row declares or calls tools.
-        has_parallel_tool_calls: Whether a message makes several calls.
-        has_reasoning: Whether an assistant message has reasoning.
-        has_sample_weights: Whether a row has a weight.
-        totals_before: `turns` and `chars` before this row.
-        declarations: The latest valid declarations of tools; most are repeated in many rows.
+    A file has millions of rows, so one object serves the whole file: `start_row` clears what belongs to the previous row. The
+    facts are named as in `DataReport`; `has_unchecked_values` tells whether this row has values that no rule checks,
+    `totals_before` are `turns` and `chars` before this row, `declarations` the latest valid declarations of tools, most of which
+    are repeated.
     """
 
     items: list[Finding] = field(default_factory=list)

@@ -28,11 +28,8 @@ _MESSAGE_COLUMNS: Final = frozenset({"messages", "preferred_output", "non_prefer
 def canonical(row: Row) -> bytes:
     """Returns the same bytes for rows that train the same.
 
-    Ids of tool calls are numbered; nulls, columns that are not trained on, and the order of keys make no difference. White space in
-    texts does.
-
-    Args:
-        row: A row in one of the service's formats.
+    Ids of tool calls are numbered; nulls, columns that are not trained on, and the order of keys make no difference. White space
+    in texts does.
     """
     try:
         return _encode(_canonical_columns(row))
@@ -60,11 +57,7 @@ def _canonical_columns(row: Row) -> Any:
 
 
 def prompt_of(row: Row) -> str:
-    """Returns the system message and first question of a row, without differences of white space, case and Unicode form.
-
-    Args:
-        row: A row in one of the service's formats. Other rows are returned as a whole.
-    """
+    """Returns the system message and first question of a row, without differences of white space, case and Unicode form."""
     prompt = row.get("input")
     messages = row.get("messages") if "messages" in row else prompt.get("messages") if isinstance(prompt, dict) else None
     if isinstance(messages, list):
@@ -81,12 +74,9 @@ def digest(data: bytes | str, size: int = 16) -> bytes:
 
 
 class Digests:
-    """A set of digests that needs little more memory than they have bytes, for hundreds of millions of rows.
+    """A set of digests, each with a value of `value_size` bytes. It needs little more memory than their bytes.
 
     Digests with the same first two bytes are stored in one array, which is short enough to be searched.
-
-    Args:
-        value_size: The number of bytes of a value that is stored with each digest.
     """
 
     def __init__(self, value_size: int = 0) -> None:

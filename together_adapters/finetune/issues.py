@@ -261,14 +261,7 @@ RULES: Final[Mapping[str, Rule]] = {
 
 
 def severities_of(overrides: Mapping[str, str] | None) -> dict[str, Severity]:
-    """Returns the severity of each issue code.
-
-    Args:
-        overrides: Severities that differ from the defaults, by code: `error`, `warning` or `ignore`.
-
-    Raises:
-        ValueError: A code or a severity is unknown.
-    """
+    """Returns the severity of each issue code, with overrides; raises ValueError if a code or severity is unknown."""
     severities: dict[str, Severity] = {code: rule.severity for code, rule in RULES.items()}
     for code, severity in (overrides or {}).items():
         if code not in RULES:

@@ -53,12 +53,7 @@ class RecordingFile:
         os.close(self._open())
 
     def write(self, row: Row, trace: str | None) -> None:
-        """Writes a row.
-
-        Raises:
-            OSError: It could not be written.
-            ValueError: The row is not JSON.
-        """
+        """Writes a row; raises OSError if it could not be written, ValueError if it is not JSON."""
         line = to_json({**row, TRACE: trace} if trace else row) + b"\n"
         with self._lock:
             descriptor = self._open()
@@ -159,15 +154,7 @@ def thread_of(*metadata: Mapping[str, Any] | None) -> str | None:
 
 
 def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:
-    """Reads a file of recorded calls.
-
-    Args:
-        path: The file.
-        collapse_prefixes: Whether to drop calls whose conversation a later call of the same trace continues.
-
-    Returns:
-        Its rows, grouped by trace.
-    """
+    """Returns the rows of a file of recorded calls, grouped by trace, without those that a later call continues."""
     name = Path(path).name
 
     def read() -> Iterator[Record]:

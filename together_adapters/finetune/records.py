@@ -79,14 +79,7 @@ Convert: TypeAlias = Callable[[Any], Iterable[Converted]]
 
 
 def examples(records: Iterable[Any], convert: Convert, source: str | None = None, start: int = 1) -> Iterator[Record]:
-    """Yields the rows or the refusal of each record.
-
-    Args:
-        records: The records of the source.
-        convert: Converts one of them to rows.
-        source: The name of the source.
-        start: The number of the first record.
-    """
+    """Yields the rows or the refusal of each record, with numbers from `start`."""
     for number, record in enumerate(records, start):
         try:
             for row, group, changes in convert(record):

@@ -39,11 +39,7 @@ MESSAGE_KEYS: Final = frozenset(
     {"role", "content", "weight", "name", "tool_calls", "tool_call_id", "reasoning", "reasoning_content"}
 )
 
-IMAGE_PREFIXES: Final = {
-    "data:image/jpeg;base64,": "jpeg",
-    "data:image/png;base64,": "png",
-    "data:image/webp;base64,": "webp",
-}
+IMAGE_PREFIXES: Final = {"data:image/jpeg;base64,": "jpeg", "data:image/png;base64,": "png", "data:image/webp;base64,": "webp"}
 MAX_IMAGES: Final = 10
 MAX_IMAGE_URL: Final = len("data:image/jpeg;base64,") + 4 * 10 * 2**20 // 3
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from together_adapters.finetune import check_jsonl
-from together_adapters.finetune.validation.secret_scan import BLOCKING, KINDS, find_secrets_in_text
+from together_adapters.finetune.validation.secret_scan import BLOCKING, KINDS, find_secrets
 
 # Put together here, so that no scanner of repositories takes them for real ones.
 SOME = {
@@ -55,8 +55,8 @@ def test_it_is_found_and_not_shown(kind: str, tmp_path: Path) -> None:
     "1700000000000000000", "4444444444444444", "-----BEGIN PUBLIC KEY-----", "a" * 100_000 + "@", "3" * 100_000,
 ])  # fmt: skip
 def test_what_is_none(text: str) -> None:
-    assert list(find_secrets_in_text(text)) == []
+    assert list(find_secrets([text.encode()])) == []
 
 
 def test_images_are_not_looked_into() -> None:
-    assert list(find_secrets_in_text("data:image/png;base64," + "sk" + "/AKIAIOSFODNN7EXAMPLE/" + "A" * 300)) == []
+    assert list(find_secrets([("data:image/png;base64," + "sk" + "/AKIAIOSFODNN7EXAMPLE/" + "A" * 300).encode()])) == []

@@ -125,11 +125,7 @@ class Distribution(BaseModel):
 
 
 def distribution(counts: Mapping[int, int]) -> Distribution:
-    """Returns the distribution of values with known counts.
-
-    Args:
-        counts: How often each value occurs; none is negative.
-    """
+    """Returns the distribution of values that are not negative, by how often each occurs."""
     if not counts:
         return Distribution()
     hist: dict[int, int] = {}
@@ -143,11 +139,7 @@ def distribution(counts: Mapping[int, int]) -> Distribution:
 
 
 class Tally:
-    """Counts values, and puts them into bins when too many of them differ.
-
-    Args:
-        divisor: If given, the values divided by it and rounded up are counted as well.
-    """
+    """Counts values, in bins if too many differ, and the values divided by `divisor` and rounded up."""
 
     def __init__(self, divisor: int = 1) -> None:
         self._divisor = divisor

@@ -28,12 +28,7 @@ def is_skewed(values: Distribution) -> bool:
 
 
 def histogram(values: Distribution, max_bins: int = 12) -> list[Bin]:
-    """Returns bins of equal width, which start at multiples of a power of two.
-
-    Args:
-        values: The distribution.
-        max_bins: The maximum number of bins; there may be one more if the first starts below the minimum.
-    """
+    """Returns bins of equal width that start at multiples of a power of two, one more than `max_bins` at most."""
     if values.min is None or values.max is None:
         return []
     min_width = 1 << max(0, values.max.bit_length() - EXACT_BITS)
@@ -46,12 +41,7 @@ def histogram(values: Distribution, max_bins: int = 12) -> list[Bin]:
 
 
 def log_histogram(values: Distribution, bins_per_octave: int = 1) -> list[Bin]:
-    """Returns bins of equal width on a logarithmic scale.
-
-    Args:
-        values: The distribution.
-        bins_per_octave: The number of bins from a value to its double.
-    """
+    """Returns bins of equal width on a logarithmic scale; an octave is from a value to its double."""
     if values.min is None or values.max is None:
         return []
     first = floor(log2(max(1, values.min)) * bins_per_octave)

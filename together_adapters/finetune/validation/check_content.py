@@ -22,14 +22,7 @@ _KEYS_OF_PART: Final = 2
 
 
 class ContentSummary(NamedTuple):
-    """What a content consists of.
-
-    Attributes:
-        parts: Whether it is a list.
-        images: The number of images.
-        empty: Whether it has neither text nor images.
-        blank: Whether it has no images and only white space as text.
-    """
+    """Whether a content is a list of parts, how many images it has, and whether it is empty or only white space."""
 
     parts: bool = False
     images: int = 0
@@ -75,10 +68,7 @@ def check_content(findings: RowFindings, value: Any, path: JsonPath, role: str) 
         findings.add("too_many_images", path, f"the message has {images} images; {MAX_IMAGES} are allowed")
     findings.images += images
     return ContentSummary(
-        True,
-        images,
-        empty=not images and not any(texts),
-        blank=not images and not any(text.strip() for text in texts),
+        True, images, empty=not images and not any(texts), blank=not images and not any(text.strip() for text in texts)
     )
 
 

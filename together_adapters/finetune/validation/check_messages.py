@@ -17,18 +17,7 @@ _STRING_FIELDS: Final = frozenset({"name", "reasoning", "reasoning_content"})
 def check_messages(
     findings: RowFindings, messages: Any, path: JsonPath, tool_names: set[str] | None, *, for_training: bool = True
 ) -> str | None:
-    """Checks a conversation.
-
-    Args:
-        findings: Collects the findings.
-        messages: The conversation.
-        path: Its path in the row.
-        tool_names: The names of the declared tools; None without a declaration.
-        for_training: Whether its answers are trained on; those in the input of a preference are not.
-
-    Returns:
-        The role of the last message, if it is known.
-    """
+    """Checks a conversation, or with `for_training=False` the input of a preference; returns the role of its last message."""
     if not isinstance(messages, list):
         findings.add("messages_not_list", path, f"messages must be a list, not {kind_of(messages)}", messages)
         return None

@@ -19,13 +19,9 @@ _KEYS_OF_FUNCTION: Final = 2
 
 
 class _Declaration(NamedTuple):
-    """A valid declaration of tools.
+    """A valid declaration of tools, copied, since the caller may alter the row.
 
-    Attributes:
-        tools: A copy, since the caller may alter the row.
-        names: The names of the tools.
-        chars: The number of characters that a model reads of it.
-        types: The path and type of each value that is neither string nor null: 1, 1.0 and true are equal but not equally long.
+    `types` has the path and type of each value that is neither string nor null: 1, 1.0 and true are equal but not equally long.
     """
 
     tools: list[Any]
@@ -90,11 +86,7 @@ def _check_tools(findings: RowFindings, tools: Any, path: JsonPath) -> set[str] 
 
 
 class ToolCallTracker:
-    """Follows the tool calls of one conversation until their results.
-
-    Attributes:
-        open_calls: The ids of calls without a result, with the paths of the calls.
-    """
+    """Follows the tool calls of one conversation until their results; `open_calls` are those without a result, by id."""
 
     def __init__(self, findings: RowFindings, tool_names: set[str] | None) -> None:
         self.open_calls: dict[str, JsonPath] = {}

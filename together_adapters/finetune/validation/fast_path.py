@@ -25,10 +25,7 @@ def is_text_conversation(findings: RowFindings, row: dict[str, Any]) -> bool:
 def are_text_messages(findings: RowFindings, messages: list[Any], *, for_training: bool = True) -> bool:
     """Whether messages are an optional system message, then user and assistant in turn, with text only; counts their facts if so.
 
-    Args:
-        findings: Counts the facts.
-        messages: One message at least.
-        for_training: Whether the last message must be an answer, which is trained on, or else a question.
+    For training, the last message must be an answer, else a question.
     """
     chars = trained_chars = 0
     previous = None

@@ -16,7 +16,7 @@ _Weight = Literal[0, 1]
 
 
 class _Schema(Struct, forbid_unknown_fields=True, gc=False):
-    """The base of all schemas."""
+    """The base of all schemas, which inherit its options."""
 
 
 class TextSystem(_Schema, tag_field="role", tag="system"):
@@ -38,7 +38,7 @@ class TextAssistant(_Schema, tag_field="role", tag="assistant"):
 
 
 class TextConversation(_Schema):
-    """A conversation with text only."""
+    """A conversation with text only, or the input of a preference."""
 
     messages: list[TextSystem | TextUser | TextAssistant]
 
@@ -65,20 +65,20 @@ class ToolCallSchema(_Schema):
     function: FunctionSchema
 
 
-class SystemSchema(_Schema, tag_field="role", tag="system"):
+class _MessageSchema(_Schema):
+    """The fields of all messages."""
+
+    content: str | list[TextPart]
+    weight: _Weight | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+
+
+class SystemSchema(_MessageSchema, tag_field="role", tag="system"):
     """A system message."""
 
-    content: str | list[TextPart]
-    weight: _Weight | UnsetType = UNSET
-    name: str | UnsetType = UNSET
 
-
-class UserSchema(_Schema, tag_field="role", tag="user"):
+class UserSchema(_MessageSchema, tag_field="role", tag="user"):
     """A user message."""
-
-    content: str | list[TextPart]
-    weight: _Weight | UnsetType = UNSET
-    name: str | UnsetType = UNSET
 
 
 class AssistantSchema(_Schema, tag_field="role", tag="assistant"):
@@ -92,13 +92,10 @@ class AssistantSchema(_Schema, tag_field="role", tag="assistant"):
     reasoning_content: str | UnsetType = UNSET
 
 
-class ToolSchema(_Schema, tag_field="role", tag="tool"):
+class ToolSchema(_MessageSchema, tag_field="role", tag="tool", kw_only=True):
     """A tool message."""
 
-    content: str | list[TextPart]
     tool_call_id: _NonEmptyStr
-    weight: _Weight | UnsetType = UNSET
-    name: str | UnsetType = UNSET
 
 
 class ConversationSchema(_Schema):
@@ -115,16 +112,10 @@ class OutputMessage(_Schema):
     content: str
 
 
-class PreferenceInput(_Schema):
-    """The input of a preference, with text only."""
-
-    messages: list[TextSystem | TextUser | TextAssistant]
-
-
 class PreferenceSchema(_Schema):
     """A preference with text only."""
 
-    input: PreferenceInput
+    input: TextConversation
     preferred_output: tuple[OutputMessage]
     non_preferred_output: tuple[OutputMessage]
 

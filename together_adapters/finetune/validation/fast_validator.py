@@ -45,18 +45,7 @@ _INVALID: Final = (0, 0, NoneType)
 
 
 class ValidRows(NamedTuple):
-    """Valid rows of one format, and their facts.
-
-    Attributes:
-        format: The format.
-        chars: The number of characters of each row.
-        turns: The number of messages of each row, if the format has messages.
-        roles: The number of messages by role.
-        trained_chars: The number of characters that are trained on.
-        weighted: The number of rows with message weights.
-        tools: The number of calls by tool.
-        has_tools, has_parallel_tool_calls, has_reasoning, has_sample_weights: As in a report.
-    """
+    """Valid rows of one format: the characters and messages of each, and facts about all of them as in a report."""
 
     format: str
     chars: list[int]
@@ -76,13 +65,10 @@ _Parse = Callable[[bytes], ValidRows | None]
 
 
 class FastValidator:
-    """Validates the rows of one file in batches.
+    """Validates the rows of one file in batches; rows with more than `max_chars` are left to the other checks.
 
     The caller divides a batch with an invalid row into small batches, and these into lines; where most of them are invalid, the
     validator pauses for a few batches.
-
-    Args:
-        max_chars: The maximum number of characters of a row, by format. Longer rows are left to the other checks.
     """
 
     def __init__(self, max_chars: Mapping[str, int]) -> None:
@@ -97,11 +83,7 @@ class FastValidator:
         }
 
     def validate(self, form: str, lines: bytes) -> ValidRows | None:
-        """Validates a batch of whole lines, the last without its line feed, as rows of a format.
-
-        Returns:
-            The rows; None if not all are valid, or the validator pauses.
-        """
+        """Validates a batch of whole lines; returns None if not all are valid, or the validator pauses."""
         self._pause = max(0, self._pause - 1)
         if self._pause or (len(lines) > _LONG_LINE and lines.find(b"\n", 0, _LONG_LINE) < 0):
             return None
@@ -261,12 +243,7 @@ _ROLES: Final[dict[type, str]] = {SystemSchema: "system", UserSchema: "user", As
 
 
 def _conversations(declarations: dict[bytes, bytes], lines: bytes) -> ValidRows | None:
-    """Parses conversations with tools, weights, reasoning and text parts.
-
-    Args:
-        declarations: Declarations of tools in the batches so far, by the ends of their lines.
-        lines: The lines.
-    """
+    """Parses conversations with tools, weights, reasoning and text parts; `declarations` are those of the batches so far."""
     rest, row_declarations = _cut_declarations(lines, declarations) if b'"tools"' in lines else (lines, [])
     rows = _decode(_decode_conversations, rest)
     facts: list[_RowFacts] = []
@@ -299,14 +276,8 @@ def _conversations(declarations: dict[bytes, bytes], lines: bytes) -> ValidRows 
 def _cut_declarations(lines: bytes, declarations: dict[bytes, bytes]) -> tuple[bytes, list[bytes | None]]:
     """Cuts declarations of tools out of lines, where they are first or last; elsewhere no row will fit the schema.
 
-    Most rows repeat a declaration, and comparing is much faster than searching or parsing.
-
-    Args:
-        lines: The lines.
-        declarations: Declarations by the ends of lines that have them; new ones are added.
-
-    Returns:
-        The lines without declarations, and the declaration of each; None for none, as an empty one is an error.
+    Most rows repeat a declaration, and comparing is much faster than searching or parsing, so those found are added to
+    `declarations` by the ends of their lines. The declaration of a row is None if it has none, as an empty one is an error.
     """
     comma, colon = (b", ", b": ") if b'"tools": ' in lines else (b",", b":")
     last, first, messages = comma + b'"tools"' + colon, b'{"tools"' + colon, comma + b'"messages"' + colon

@@ -56,22 +56,10 @@ class CheckOptions(NamedTuple):
 class FileChecker:
     """Validates rows and collects their findings and facts in a report.
 
-    Attributes:
-        options: The options of the check.
-        findings: The findings in the current row, and facts summed over all rows.
-        report: The report so far; counts of rows reach it in `flush_counts`.
-        first_format: The format of the first row that has one; all others must have it too.
-        turns, chars: The lengths of rows.
-        max_tokens: The maximum number of tokens of a row, by format.
-        line_number: The number of lines so far.
-        digests: The digests of all rows in their order, if the caller looks for duplicates.
-
-    Args:
-        name: The name of the file, for issues.
-        options: The options of the check.
-        first_format: The format of the rows before, for a range of a file.
-        collect_digests: Whether to collect digests instead of counting duplicates.
-        starts_file: Whether the first line is the first of its file, and may start with a byte order mark.
+    `name` is the name of the file for issues; `first_format` is the format of the first row, which all rows must have, and known
+    in advance for a range of a file. With `collect_digests`, the digests of rows are collected for the caller instead of counting
+    duplicates; without `starts_file`, the first line may not start with a byte order mark. Counts of rows are added to `report`
+    by `flush_counts`, since setting a model's attributes for each row is too slow.
     """
 
     def __init__(

@@ -21,11 +21,7 @@ def copy_json(value: Any) -> Any:
 
 
 def to_plain_json(value: Any, path: str = "", depth: int = 0) -> Any:
-    """Returns a copy that consists of JSON types only.
-
-    Raises:
-        Unconvertible: A part of the value is not JSON; `path` tells which.
-    """
+    """Returns a copy that consists of JSON types only; raises Unconvertible if it cannot."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value

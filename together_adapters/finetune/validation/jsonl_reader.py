@@ -28,16 +28,8 @@ class TruncatedLine(bytes):
 class LineReader:
     """Reads the lines of a file, or of a range of whole lines of it, in batches; see `split_lines`.
 
-    Attributes:
-        size: The number of bytes read.
-        sha256: The checksum, if `checksum` is set and everything was read.
-
-    Args:
-        path: The file.
-        start: The start of the range.
-        end: The end of the range; None for the end of the file.
-        checksum: Whether to compute the checksum, which takes longer than reading, and with some data longer than checking.
-        progress: Called with the number of bytes read.
+    `size` is the number of bytes read so far. With `checksum`, `sha256` is set at the end; that takes longer than reading, and
+    with some data longer than checking.
     """
 
     def __init__(
@@ -126,14 +118,7 @@ def _within_limit(lines: bytes) -> Iterator[bytes]:
 
 
 def parse_line(findings: RowFindings, data: bytes, *, first: bool = False, strict: bool = False) -> tuple[bool, Any]:
-    """Parses a line; returns whether it is JSON, and its value.
-
-    Args:
-        findings: Collects the reason why the line is not JSON.
-        data: The line.
-        first: Whether it is the first of its file, and may start with a byte order mark.
-        strict: Whether a duplicate key in an object is an error.
-    """
+    """Parses a line; returns whether it is JSON, and its value. Only the first line may start with a byte order mark."""
     if first and data.startswith(BOM):
         findings.add("utf8_bom", "", "the file starts with a byte order mark")
         data = data[len(BOM) :]

@@ -25,28 +25,14 @@ _OnProgress = Callable[[Progress], object] | None
 
 
 class LeakedRow(NamedTuple):
-    """A row of a validation file that is also in the training file.
-
-    Attributes:
-        line: Its line in the validation file.
-        exact: Whether the whole row is in the training file, or only its prompt.
-    """
+    """The line of a row that is also in the training file, and whether all of it is (`exact`) or only its prompt."""
 
     line: int
     exact: bool
 
 
 def leaked_rows(train: Path, validation: Path, progress: _OnProgress = None) -> Iterator[LeakedRow]:
-    """Yields the rows of a validation file that are also in the training file, in their order. Invalid lines are skipped.
-
-    Args:
-        train: The training file.
-        validation: The validation file, which is read twice.
-        progress: Called with the number of bytes read from the training file.
-
-    Raises:
-        OSError: A file cannot be read.
-    """
+    """Yields the rows of a validation file, which is read twice, that are also in the training file; skips invalid lines."""
     rows, prompts = Digests(), Digests()
     for _, row, prompt in _digests(validation):
         rows.put(row)

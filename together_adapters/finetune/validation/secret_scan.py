@@ -13,15 +13,7 @@ _MAX_MATCHES_PER_LINE: Final = 1000
 
 
 class SecretKind(NamedTuple):
-    """A kind of secret.
-
-    Attributes:
-        name: Its stable name.
-        hints: Byte strings; a line with a secret of this kind has one of them. Finding none is fast.
-        pattern: The form of the secret.
-        blocks: Whether a file with it is not uploaded.
-        visible: How many characters of it may be shown.
-    """
+    """A kind of secret. A line with one has one of the `hints`; a file with one is not uploaded if it `blocks`."""
 
     name: str
     hints: tuple[bytes, ...]
@@ -64,13 +56,7 @@ _IMAGE: Final = re.compile(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]{200,}")
 
 
 class SecretMatch(NamedTuple):
-    """A secret in one of several lines.
-
-    Attributes:
-        line: The index of the line.
-        kind: The kind of the secret.
-        excerpt: What may be shown of it.
-    """
+    """A secret: the index of its line, its kind, and what may be shown of it."""
 
     line: int
     kind: str
@@ -87,11 +73,6 @@ def find_secrets(lines: list[bytes]) -> Iterator[SecretMatch]:
         for kind in kinds:
             if any(hint in line for hint in kind.hints):
                 yield from (SecretMatch(index, kind.name, excerpt) for excerpt in _excerpts(kind, line))
-
-
-def find_secrets_in_text(text: str) -> Iterator[SecretMatch]:
-    """Yields the secrets in a text."""
-    yield from find_secrets([text.encode("utf-8", "replace").replace(b"\n", b"\\n")])
 
 
 def _may_have(kind: SecretKind, data: bytes) -> bool:

@@ -16,12 +16,7 @@ _NOT_READ: Final = frozenset({"role", "type", "id", "tool_call_id", "url", "imag
 
 
 def token_counter(tokenizer: Any = None) -> Callable[[Row], int]:
-    """Returns a function that counts the tokens of a row, without those that a model's chat template adds.
-
-    Args:
-        tokenizer: A function that returns the tokens of a string or their number; or an object with such an `encode` method, like
-            the tokenizers of Hugging Face and tiktoken. None estimates.
-    """
+    """Returns a function that counts the tokens of a row, without those that a model's chat template adds; None estimates."""
     if tokenizer is None:
         return lambda row: -(-sum(map(len, texts_of(row))) // CHARS_PER_TOKEN)
     tokens = tokenizer.encode if hasattr(tokenizer, "encode") else tokenizer

@@ -27,11 +27,7 @@ class TokenizerFile:
 
 
 def open_tokenizer(name: str | PathLike[str]) -> TokenizerFile:
-    """Opens a tokenizer.
-
-    Args:
-        name: A `tokenizer.json`, a folder with one, or the name of a model on the Hugging Face hub, `owner/model`. Only a name
-            causes a download.
+    """Opens a tokenizer: a `tokenizer.json`, a folder with one, or the name of a model on the Hugging Face hub, `owner/model`.
 
     Raises:
         ImportError: The package `tokenizers` is not installed.

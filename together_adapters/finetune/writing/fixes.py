@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
 from pydantic_core import from_json, to_json
 
@@ -83,25 +83,11 @@ class Fixes:
         return with_ordered_keys(row), codes
 
 
-_CHOICES: Final = {
-    "on_error": ("raise", "drop", "collect"),
-    "reasoning": ("keep", "drop"),
-    "leading_assistant": ("error", "drop"),
-    "unknown_fields": ("error", "drop"),
-    "tool_errors": ("keep", "drop_row"),
-    "null_arguments": ("keep", "drop"),
-    "too_long": ("error", "drop", "keep"),
-}
+_CHOICES: Final = {name: get_args(hint) for name, hint in get_type_hints(Fixes).items() if hint is not bool}
 
 
 class Fix(NamedTuple):
-    """One fix.
-
-    Attributes:
-        code: The name under which it is counted.
-        is_enabled: Whether it is to be applied.
-        change: Changes a row in place; returns whether anything changed.
-    """
+    """A fix: the code under which it is counted, and a function that changes a row in place and returns whether it did."""
 
     code: str
     is_enabled: Callable[[Fixes], bool]

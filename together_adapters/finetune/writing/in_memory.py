@@ -62,13 +62,7 @@ def check_bytes(
 
 
 def convert_batch(
-    rows: Any,
-    convert: Convert | None = None,
-    *,
-    fixes: Fixes | None = None,
-    name: str = "data",
-    start: int = 1,
-    **options: Any,
+    rows: Any, convert: Convert | None = None, *, fixes: Fixes | None = None, name: str = "data", start: int = 1, **options: Any
 ) -> tuple[bytes, DataReport]:
     """Converts records to lines of JSONL.
 

@@ -11,8 +11,8 @@ from together_adapters.finetune.records import Row
 def functions_to_tools(row: Row) -> bool:
     """Converts functions to tools, and their calls and results to those of tools; returns whether anything changed.
 
-    Calls are numbered within the row. A result belongs to the last call of its name without a result; one without a call stays as
-    it is. The row must be a copy; its messages are replaced, not altered.
+    A result belongs to the last call of its name without one; a result without a call stays as it is. The messages are replaced,
+    not altered.
     """
     has_changed = False
     functions = row.get("functions")

@@ -21,15 +21,7 @@ _ESCAPED_NUL: Final = b"\\u0000"
 
 
 class PreparedRow(NamedTuple):
-    """A record, prepared for a file.
-
-    Attributes:
-        line: The line to write; None if the record is invalid or to be dropped.
-        format: The format of the row, if it has one.
-        findings: The findings in the row.
-        fixes: The codes of the fixes that changed it.
-        drop_reason: Why it is dropped, where that is intended.
-    """
+    """The line of a record, None if it is invalid or dropped; `fixes` are the codes of those that changed it."""
 
     line: bytes | None
     format: str | None = None
@@ -40,14 +32,7 @@ class PreparedRow(NamedTuple):
 
 @dataclass(frozen=True)
 class RowPreparer:
-    """Prepares records for a file.
-
-    Attributes:
-        fixes: The fixes to apply.
-        severities: The severity of each issue code.
-        max_tokens: The maximum number of tokens of a row, by format; empty if the model is unknown.
-        tokenizer: Counts tokens; None estimates.
-    """
+    """Prepares records for a file. `max_tokens` is the limit of the model by format, empty if the model is unknown."""
 
     fixes: Fixes
     severities: Mapping[str, Severity]

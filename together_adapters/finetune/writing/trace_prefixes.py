@@ -15,15 +15,10 @@ CODE: Final = "prefix_of_longer"
 
 
 def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator[Record]]:
-    """Drops the conversations that a longer one of the same group continues, with the same text and tools.
+    """Returns a function that reads records and refuses each conversation that a longer one of its group continues.
 
-    The source is read twice, and 20 bytes of memory are taken for each answer. Names and ids of tool calls do not count.
-
-    Args:
-        read: Yields the records, each time from the start.
-
-    Returns:
-        A function that yields the records in the same order, with a refusal in place of each that is dropped.
+    Continued are conversations with the same text and tools; names and ids of tool calls do not count. The source is read twice,
+    and 20 bytes of memory are taken for each answer.
     """
 
     def without_prefixes() -> Iterator[Record]:

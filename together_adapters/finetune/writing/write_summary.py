@@ -17,18 +17,7 @@ from together_adapters.finetune.writing.prepare_row import PreparedRow
 
 
 class WriteSummary:
-    """The rows of one file.
-
-    Attributes:
-        rows: The number of records.
-        valid: The number of rows written.
-        invalid: The number of records that are not written because of errors.
-        unconvertible: How many of these the source could not convert to rows.
-        format: The format of the file, which is that of its first row.
-        drop_counts: The number of dropped rows by reason.
-        fix_counts: The number of rows that each fix changed.
-        issue_counts: The number of issues by code.
-    """
+    """The rows of one file. `unconvertible` counts those of the `invalid` records that the source could not convert to rows."""
 
     def __init__(self, severities: Mapping[str, Severity], method: str | None, max_issues: int, *, drops_invalid: bool) -> None:
         self.rows = self.valid = self.invalid = self.unconvertible = 0
