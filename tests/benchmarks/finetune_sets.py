@@ -1,4 +1,4 @@
-"""Five sets of training data, as users hold them: short chats, long ones, tools, preferences, images. The same on every machine."""
+"""Generates five data sets: short chats, long chats, tools, preferences, images. They are the same on every machine."""
 
 from __future__ import annotations
 
@@ -86,82 +86,82 @@ def write(name: str, path: Path, share: float = 1.0) -> int:
     make = _MAKERS[name]
     with path.open("wb", 1 << 20) as file:
         for _ in range(rows):
-            escaped = chance.random() < 0.25
-            file.write(json.dumps(make(chance), ensure_ascii=escaped).encode() + b"\n")
+            is_ascii = chance.random() < 0.25
+            file.write(json.dumps(make(chance), ensure_ascii=is_ascii).encode() + b"\n")
     return rows
 
 
-def _words(chance: random.Random, least: int, most: int) -> str:
-    return " ".join(chance.choices(_WORDS, k=chance.randint(least, most)))
+def _words(chance: random.Random, min_words: int, max_words: int) -> str:
+    return " ".join(chance.choices(_WORDS, k=chance.randint(min_words, max_words)))
 
 
-def _says(role: str, content: Any) -> dict[str, Any]:
+def _message(role: str, content: Any) -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
 def _short(chance: random.Random) -> dict[str, Any]:
-    talk = [_says("system", "You are a helpful assistant.")] if chance.random() < 0.7 else []
+    messages = [_message("system", "You are a helpful assistant.")] if chance.random() < 0.7 else []
     for _ in range(chance.choice((1, 1, 1, 2))):
-        talk += [_says("user", _words(chance, 5, 20)), _says("assistant", _words(chance, 5, 25))]
-    return {"messages": talk}
+        messages += [_message("user", _words(chance, 5, 20)), _message("assistant", _words(chance, 5, 25))]
+    return {"messages": messages}
 
 
 def _long(chance: random.Random) -> dict[str, Any]:
-    talk = [_says("system", _words(chance, 20, 60))]
+    messages = [_message("system", _words(chance, 20, 60))]
     for _ in range(chance.randint(3, 6)):
-        talk += [
-            _says("user", _words(chance, 30, 150)),
-            _says("assistant", _words(chance, 150, 450) + "\n\n" + _words(chance, 5, 50)),
+        messages += [
+            _message("user", _words(chance, 30, 150)),
+            _message("assistant", _words(chance, 150, 450) + "\n\n" + _words(chance, 5, 50)),
         ]
-    return {"messages": talk}
+    return {"messages": messages}
 
 
-def _declared(number: int) -> list[dict[str, Any]]:
+def _tool_declarations(number: int) -> list[dict[str, Any]]:
     chance = random.Random(number)
     return [
-        {"type": "function", "function": {"name": f"tool_{place}", "description": _words(chance, 10, 25), "parameters": {
+        {"type": "function", "function": {"name": f"tool_{index}", "description": _words(chance, 10, 25), "parameters": {
             "type": "object", "required": ["a"], "properties": {
                 name: {"type": chance.choice(("string", "number")), "description": _words(chance, 4, 10)} for name in "abc"}}}}
-        for place in range(4)
+        for index in range(4)
     ]  # fmt: skip
 
 
-_AGENTS: Final = [_declared(number) for number in range(5)]
+_AGENTS: Final = [_tool_declarations(number) for number in range(5)]
 
 
 def _tools(chance: random.Random) -> dict[str, Any]:
-    talk = [_says("system", _words(chance, 10, 30)), _says("user", _words(chance, 10, 40))]
-    for place in range(chance.randint(1, 3)):
-        made = {"a": _words(chance, 1, 4), "b": chance.randint(0, 999)}
+    messages = [_message("system", _words(chance, 10, 30)), _message("user", _words(chance, 10, 40))]
+    for index in range(chance.randint(1, 3)):
+        arguments = {"a": _words(chance, 1, 4), "b": chance.randint(0, 999)}
         call = {
-            "id": f"call_{place}",
+            "id": f"call_{index}",
             "type": "function",
-            "function": {"name": f"tool_{chance.randrange(4)}", "arguments": json.dumps(made)},
+            "function": {"name": f"tool_{chance.randrange(4)}", "arguments": json.dumps(arguments)},
         }
-        talk += [
+        messages += [
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {
                 "role": "tool",
-                "tool_call_id": f"call_{place}",
+                "tool_call_id": f"call_{index}",
                 "content": json.dumps({"rows": [_words(chance, 2, 6) for _ in range(5)]}),
             },
         ]
-    return {"messages": [*talk, _says("assistant", _words(chance, 15, 60))], "tools": chance.choice(_AGENTS)}
+    return {"messages": [*messages, _message("assistant", _words(chance, 15, 60))], "tools": chance.choice(_AGENTS)}
 
 
 def _pref(chance: random.Random) -> dict[str, Any]:
     return {
-        "input": {"messages": [_says("user", _words(chance, 10, 50))]},
-        "preferred_output": [_says("assistant", _words(chance, 15, 60))],
-        "non_preferred_output": [_says("assistant", "Well, " + _words(chance, 15, 60))],
+        "input": {"messages": [_message("user", _words(chance, 10, 50))]},
+        "preferred_output": [_message("assistant", _words(chance, 15, 60))],
+        "non_preferred_output": [_message("assistant", "Well, " + _words(chance, 15, 60))],
     }
 
 
 def _mm(chance: random.Random) -> dict[str, Any]:
     image = b"\x89PNG\r\n\x1a\n" + chance.randbytes(chance.randrange(80_000, 100_000))
     url = "data:image/png;base64," + base64.b64encode(image).decode()
-    asked = [{"type": "text", "text": _words(chance, 5, 20)}, {"type": "image_url", "image_url": {"url": url}}]
-    return {"messages": [_says("user", asked), _says("assistant", [{"type": "text", "text": _words(chance, 10, 40)}])]}
+    content = [{"type": "text", "text": _words(chance, 5, 20)}, {"type": "image_url", "image_url": {"url": url}}]
+    return {"messages": [_message("user", content), _message("assistant", [{"type": "text", "text": _words(chance, 10, 40)}])]}
 
 
 _MAKERS: Final[dict[str, Callable[[random.Random], dict[str, Any]]]] = {
@@ -169,7 +169,7 @@ _MAKERS: Final[dict[str, Callable[[random.Random], dict[str, Any]]]] = {
 }  # fmt: skip
 
 
-def _named(folder: Path) -> Iterator[tuple[str, Path]]:
+def _set_paths(folder: Path) -> Iterator[tuple[str, Path]]:
     for name in ROWS:
         yield name, folder / f"{name}.jsonl"
 
@@ -180,5 +180,5 @@ if __name__ == "__main__":
     parser.add_argument("--share", type=float, default=0.05, help="part of the full sets (%(default)s)")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name, path in _named(options.folder):
+    for name, path in _set_paths(options.folder):
         print(f"{name}: {write(name, path, options.share):,} rows, {path.stat().st_size / 1e6:.0f} MB")

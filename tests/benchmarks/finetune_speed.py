@@ -42,7 +42,7 @@ for path in map(str.strip, sys.stdin):
     cpu = time.process_time() - began
     print(json.dumps([rows, cpu, peak()]), flush=True)
 """
-_OURS: Final = """
+_CHECK: Final = """
 from together_adapters.finetune import check_jsonl
 def work(path):
     report = check_jsonl(path)
@@ -50,9 +50,9 @@ def work(path):
     return report.rows
 """
 _SCRIPTS: Final = {
-    "msgspec": "ENGINE = 'msgspec'\n" + _OURS,
+    "msgspec": "ENGINE = 'msgspec'\n" + _CHECK,
     "python": "import sys\nENGINE, sys.modules['together_adapters.finetune.validation.fast_validator'] = 'python', None\n"
-    + _OURS,
+    + _CHECK,
     "orjson": """
 import orjson
 def work(path):
@@ -69,7 +69,7 @@ def work(path):
 """,
 }
 _GOALS: Final = {("msgspec", "orjson"): Goal(2.0), ("msgspec", "vendor"): Goal(0.5), ("python", "vendor"): Goal(1.0)}
-_MOST_MEMORY: Final = Goal(120, "value")
+_MAX_MEMORY: Final = Goal(120, "value")
 """Megabytes."""
 
 
@@ -111,14 +111,14 @@ def check(name: str, bench: Bench, *, kind: str) -> list[Row]:
             for contestant in contestants if number % 2 == 0 else reversed(contestants):
                 costs[contestant].append(processes[contestant].turn(path))
         peak = {contestant: process.peak for contestant, process in processes.items()}
-    compared = [_compared(name, ours, other, costs, rows) for ours, other in _GOALS if other in costs]
-    return [*compared, Row(f"{name}, peak memory", "MB", peak["msgspec"], peak["orjson"], (), _MOST_MEMORY)]
+    rows_of_goals = [_compare(name, contestant, other, costs, rows) for contestant, other in _GOALS if other in costs]
+    return [*rows_of_goals, Row(f"{name}, peak memory", "MB", peak["msgspec"], peak["orjson"], (), _MAX_MEMORY)]
 
 
-def _compared(name: str, ours: str, other: str, costs: dict[str, list[float]], rows: int) -> Row:
-    mine, base = ([seconds / rows * 1e6 for seconds in costs[contestant]] for contestant in (ours, other))
+def _compare(name: str, contestant: str, other: str, costs: dict[str, list[float]], rows: int) -> Row:
+    mine, base = ([seconds / rows * 1e6 for seconds in costs[contestant]] for contestant in (contestant, other))
     ratios = tuple(one / another for one, another in zip(mine, base, strict=True))
-    return Row(f"{name}, {ours} to {other}", "us", median(mine), median(base), ratios, _GOALS[ours, other])
+    return Row(f"{name}, {contestant} to {other}", "us", median(mine), median(base), ratios, _GOALS[contestant, other])
 
 
 OPERATIONS: Final[dict[str, Builder]] = {f"check {kind} rows": partial(check, kind=kind) for kind in ROWS}

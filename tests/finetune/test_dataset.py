@@ -1,4 +1,4 @@
-"""Rows on their way: read again, changed, filtered, deduplicated, limited; everything that is left out is counted."""
+"""Training data: read again, mapped, filtered, deduplicated, limited; all dropped rows are counted."""
 
 from __future__ import annotations
 
@@ -58,26 +58,26 @@ def test_map_gets_a_copy_and_counts_what_changed() -> None:
     assert source == [row("a"), row("b")]
 
 
-def test_map_to_none_is_a_fault_unless_a_reason_is_given() -> None:
+def test_map_to_none_is_an_error_without_a_reason() -> None:
     data = TrainingData.from_rows([row("a"), row("b")], "chats.jsonl")
-    with pytest.raises(ConversionError, match=r"chats.jsonl:1: map returned None") as caught:
+    with pytest.raises(ConversionError, match=r"chats.jsonl:1: map returned None") as error:
         list(data.map(lambda row: None))
-    assert caught.value.issue_counts == {"map_not_row": 2}
+    assert error.value.issue_counts == {"map_not_row": 2}
     assert dropped(data.map(lambda row: None, reason="gone")) == {"gone": 2}
     assert list(data.map(lambda row: None, reason="gone")) == []
 
 
-def test_what_a_function_raises_names_the_row() -> None:
-    with pytest.raises(KeyError) as caught:
+def test_errors_of_user_functions_name_the_row() -> None:
+    with pytest.raises(KeyError) as error:
         list(TrainingData.from_rows([row(score=1), row()]).filter(lambda row: row["score"]))
-    assert caught.value.__notes__ == ["at data:2"]
+    assert error.value.__notes__ == ["at data:2"]
 
 
 def test_filter_counts_by_reason() -> None:
     data = TrainingData.from_rows([row(score=score) for score in range(5)])
-    kept = data.filter(lambda row: row["score"] > 1, reason="low_score").filter(lambda row: row["score"] < 4)
-    assert len(list(kept)) == 2
-    assert dropped(kept) == {"low_score": 2, "filtered": 1}
+    rows_left = data.filter(lambda row: row["score"] > 1, reason="low_score").filter(lambda row: row["score"] < 4)
+    assert len(list(rows_left)) == 2
+    assert dropped(rows_left) == {"low_score": 2, "filtered": 1}
 
 
 def test_dedupe_by_what_is_trained() -> None:
@@ -97,14 +97,14 @@ def test_dedupe_by_what_is_trained() -> None:
     assert dropped(data) == {"duplicate": 3}
 
 
-def test_dedupe_keeps_the_last_when_wanted() -> None:
+def test_dedupe_can_keep_the_last() -> None:
     data = TrainingData.from_rows([row(id=1), row("b"), row(id=2)]).dedupe(keep="last")
     assert list(data) == [row("b"), row(id=2)]
     assert dropped(data) == {"duplicate": 1}
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])
-def test_dedupe_by_prompt_tells_contradictions_from_repetitions(keep: Any) -> None:
+def test_dedupe_by_prompt_distinguishes_conflicts_from_duplicates(keep: Any) -> None:
     data = TrainingData.from_rows([row("Q"), row("q ", "b"), row("Q"), row("other"), row("Q")]).dedupe("prompt", keep=keep)
     assert dropped(data) == {"conflicting_answers": 1, "duplicate": 2}
     assert len(list(data)) == 2
@@ -125,38 +125,38 @@ def test_limit() -> None:
 
 
 def test_messages_of_one_conversation_and_of_several() -> None:
-    talk = row()["messages"]
+    messages = row()["messages"]
     tool = {"type": "function", "function": {"name": "f"}}
-    assert list(from_messages(talk)) == [row()]
-    assert list(from_messages([talk, tuple(talk)], tools=[tool])) == [row(tools=[tool])] * 2
+    assert list(from_messages(messages)) == [row()]
+    assert list(from_messages([messages, tuple(messages)], tools=[tool])) == [row(tools=[tool])] * 2
     with pytest.raises(ConversionError, match="must be a list of messages"):
-        list(from_messages([talk, "hello"]))
+        list(from_messages([messages, "hello"]))
 
 
-def test_rows_that_are_none_are_refused_at_the_end_and_all_of_them() -> None:
-    taken = []
-    with pytest.raises(ConversionError) as caught:
+def test_all_items_that_are_not_rows_are_refused_at_the_end() -> None:
+    rows = []
+    with pytest.raises(ConversionError) as error:
         for each in TrainingData.from_rows([row(), 3, None, row()], "x"):
-            taken.append(each)
-    assert len(taken) == 2
-    assert [(issue.code, issue.source) for issue in caught.value.issues] == [
+            rows.append(each)
+    assert len(rows) == 2
+    assert [(issue.code, issue.source) for issue in error.value.issues] == [
         ("line_not_object", "x:2"),
         ("line_not_object", "x:3"),
     ]
-    again = pickle.loads(pickle.dumps(caught.value))
-    assert (str(again), again.issues) == (str(caught.value), caught.value.issues)
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (str(again), again.issues) == (str(error.value), error.value.issues)
 
 
 @given(st.lists(st.integers(0, 300), max_size=200), st.integers(0, 8))
 def test_digests_are_a_set(numbers: list[int], extra: int) -> None:
-    """A one byte prefix of zeros brings many digests onto one shelf, where one may be found across two others."""
-    table, wanted = Digests(extra), {}
+    """A common prefix puts all digests into one bucket, where the bytes of one may occur across two others."""
+    table, expected = Digests(extra), {}
     for number in numbers:
         key, value = b"\0\0" + number.to_bytes(2, "big"), bytes(extra)
-        assert (table.put(key, value) is None) == (key not in wanted)
-        wanted[key] = value
+        assert (table.put(key, value) is None) == (key not in expected)
+        expected[key] = value
     for number in range(301):
-        assert (b"\0\0" + number.to_bytes(2, "big") in table) == (b"\0\0" + number.to_bytes(2, "big") in wanted)
+        assert (b"\0\0" + number.to_bytes(2, "big") in table) == (b"\0\0" + number.to_bytes(2, "big") in expected)
 
 
 ANY = st.recursive(

@@ -1,4 +1,4 @@
-"""From a file to a tuned model and back, and every way in which it must stop before anything is paid."""
+"""Jobs from a file to a tuned model, and all reasons to stop before anything is paid."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def launch(flavour: Flavour) -> Launch:
 
 @pytest.fixture
 def train(tmp_path: Path) -> Path:
-    return written(tmp_path / "train.jsonl", ROWS)
+    return write_rows(tmp_path / "train.jsonl", ROWS)
 
 
-def written(path: Path, rows: list[Any]) -> Path:
+def write_rows(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return path
 
 
 def changes(emulator: Emulator) -> list[str]:
-    """What was asked for that changes something at the service."""
+    """The requests that change something at the service."""
     return [
         f"{request.method} {request.path}"
         for request in emulator.requests
@@ -63,7 +63,7 @@ def changes(emulator: Emulator) -> list[str]:
     ]
 
 
-def test_rows_become_a_model_that_knows_them(launch: Launch, flavour: Flavour, tmp_path: Path) -> None:
+def test_a_tuned_model_knows_its_rows(launch: Launch, flavour: Flavour, tmp_path: Path) -> None:
     prepared = write_jsonl(ROWS, tmp_path / "train.jsonl")
     steps: list[Progress] = []
     job = launch(prepared, suffix="gates", progress=steps.append)
@@ -72,10 +72,10 @@ def test_rows_become_a_model_that_knows_them(launch: Launch, flavour: Flavour, t
     assert job.price_estimate is not None and job.price_estimate.available
     assert job.reports["train"].valid == len(ROWS) and job.differences == {"train": []}
     assert {"check", "upload"} <= {step.stage for step in steps}
-    told: list[Progress] = []
-    done = flavour.run(job.wait(poll_interval=0.02, timeout=20, progress=told.append))
+    updates: list[Progress] = []
+    done = flavour.run(job.wait(poll_interval=0.02, timeout=20, progress=updates.append))
     assert done is job and job.status == "completed" and "gates" in job.model
-    assert told[-1].fraction == 1
+    assert updates[-1].fraction == 1
     assert job.price_estimate is not None, "looking at a job forgets what it was to cost"
     question = {"messages": [{"role": "user", "content": "What is the word of gate 7?"}]}
     answers = [flavour.run(flavour.client().chat.completions.create(model=model, **question)) for model in (job.model, MODEL)]
@@ -87,20 +87,20 @@ def test_the_tuned_model_in_langchain(launch: Launch, flavour: Flavour, train: P
     job = flavour.run(launch(train).wait(poll_interval=0.02))
     model = job.chat_model(temperature=0)
     assert model.temperature == 0
-    asked = model.ainvoke if flavour.is_async else model.invoke
-    assert "zebra-3" in flavour.run(asked("What is the word of gate 3?")).content
+    question = model.ainvoke if flavour.is_async else model.invoke
+    assert "zebra-3" in flavour.run(question("What is the word of gate 3?")).content
 
 
 def test_the_tuned_model_in_llama_index(launch: Launch, flavour: Flavour, train: Path) -> None:
     base = "meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo"
     job = flavour.run(launch(train, model=base).wait(poll_interval=0.02))
     llm = job.llama_llm(temperature=0)
-    asked = llm.acomplete if flavour.is_async else llm.complete
-    assert "zebra-3" in flavour.run(asked("What is the word of gate 3?")).text
+    question = llm.acomplete if flavour.is_async else llm.complete
+    assert "zebra-3" in flavour.run(question("What is the word of gate 3?")).text
     assert llm.metadata.context_window == capabilities(base).context_length != capabilities(MODEL).context_length
 
 
-def test_a_model_that_is_not_there_yet(launch: Launch, flavour: Flavour, train: Path) -> None:
+def test_a_job_without_a_model_so_far(launch: Launch, flavour: Flavour, train: Path) -> None:
     job = launch(train, suffix="[slow]")
     for hand_over in (job.chat_model, job.llama_llm):
         with pytest.raises(JobFailedError, match=r"no tuned model yet.*wait"):
@@ -111,46 +111,46 @@ def test_a_model_that_is_not_there_yet(launch: Launch, flavour: Flavour, train: 
 
 def test_a_job_is_found_again_by_its_id(launch: Launch, flavour: Flavour, train: Path) -> None:
     client = flavour.client()
-    begun = launch(train, client=client, suffix="[slow]")
-    again = (AsyncJob if flavour.is_async else Job)(client, begun.id)
-    assert again.status is None
-    assert flavour.run(again.refresh()).status == begun.status or again.status
-    assert flavour.run(again.events()).data
-    assert (flavour.run(again.cancel()).status or "").startswith("cancel")
-    with pytest.raises(JobFailedError) as ended:
-        flavour.run(again.wait(poll_interval=0.02, timeout=10))
-    assert again.status == "cancelled" and ended.value.events
-    assert KEY not in repr(again)
+    first_job = launch(train, client=client, suffix="[slow]")
+    job = (AsyncJob if flavour.is_async else Job)(client, first_job.id)
+    assert job.status is None
+    assert flavour.run(job.refresh()).status == first_job.status or job.status
+    assert flavour.run(job.events()).data
+    assert (flavour.run(job.cancel()).status or "").startswith("cancel")
+    with pytest.raises(JobFailedError) as error:
+        flavour.run(job.wait(poll_interval=0.02, timeout=10))
+    assert job.status == "cancelled" and error.value.events
+    assert KEY not in repr(job)
     unknown = (AsyncJob if flavour.is_async else Job)(client, "ft-none")
     with pytest.raises(NotFoundError):
         flavour.run(unknown.refresh())
 
 
-def test_a_job_that_fails_tells_its_last_events(launch: Launch, flavour: Flavour, train: Path) -> None:
+def test_a_failed_job_has_its_last_events(launch: Launch, flavour: Flavour, train: Path) -> None:
     job = launch(train, suffix="[fail]")
-    with pytest.raises(JobFailedError) as ended:
+    with pytest.raises(JobFailedError) as error:
         flavour.run(job.wait(poll_interval=0.02))
-    assert ended.value.events and job.status == "error"
+    assert error.value.events and job.status == "error"
 
 
-def test_a_validation_file_is_measured_on(launch: Launch, flavour: Flavour, train: Path, tmp_path: Path) -> None:
-    job = launch(train, written(tmp_path / "validation.jsonl", ROWS[:3]), n_evals=2)
+def test_a_validation_file_is_evaluated(launch: Launch, flavour: Flavour, train: Path, tmp_path: Path) -> None:
+    job = launch(train, write_rows(tmp_path / "validation.jsonl", ROWS[:3]), n_evals=2)
     assert job.reports.keys() == job.differences.keys() == {"train", "validation"}
     assert job.details.validation_file and job.details.validation_file != job.details.training_file
     assert job.details.n_evals == 2
 
 
-def test_a_file_that_is_there_already_is_not_sent_again(launch: Launch, emulator: Emulator, train: Path) -> None:
+def test_an_uploaded_file_is_not_uploaded_again(launch: Launch, emulator: Emulator, train: Path) -> None:
     first, second = launch(train), launch(train)
     assert first.details.training_file == second.details.training_file
     assert sum(request.method == "PUT" for request in emulator.requests) == 1
 
 
-def test_faults_are_told_before_anything_is_sent(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
-    bad = written(tmp_path / "bad.jsonl", [*ROWS, {"messages": [{"role": "user", "content": "alone"}]}])
-    with pytest.raises(InvalidDatasetError, match=r"bad.jsonl was not uploaded(.|\n)*line 13") as refused:
+def test_issues_are_reported_before_anything_is_uploaded(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
+    bad = write_rows(tmp_path / "bad.jsonl", [*ROWS, {"messages": [{"role": "user", "content": "alone"}]}])
+    with pytest.raises(InvalidDatasetError, match=r"bad.jsonl was not uploaded(.|\n)*line 13") as error:
         launch(bad)
-    assert refused.value.report.issue_counts
+    assert error.value.report.issue_counts
     assert not changes(emulator)
 
 
@@ -160,7 +160,7 @@ def test_data_of_another_method(launch: Launch, emulator: Emulator, train: Path)
     assert not changes(emulator)
 
 
-def test_rows_that_the_model_is_not_trained_with(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
+def test_rows_that_the_model_does_not_support(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}}  # fmt: skip
     row = {
         "messages": [
@@ -169,12 +169,12 @@ def test_rows_that_the_model_is_not_trained_with(launch: Launch, emulator: Emula
         ]
     }
     with pytest.raises(InvalidDatasetError, match="images"):
-        launch(written(tmp_path / "seen.jsonl", [row]))
+        launch(write_rows(tmp_path / "seen.jsonl", [row]))
     assert not changes(emulator)
 
 
 @pytest.mark.parametrize("option", [{"n_epochs": 10_000}, {"suffix": "x" * 41}, {"lora_r": 4_096}, {"model": None}])
-def test_arguments_are_checked_before_anything_is_sent(
+def test_arguments_are_validated_before_anything_is_uploaded(
     launch: Launch, emulator: Emulator, train: Path, option: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
@@ -182,30 +182,31 @@ def test_arguments_are_checked_before_anything_is_sent(
     assert not changes(emulator)
 
 
-def test_secrets_stay_here(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
+def test_secrets_are_not_uploaded(launch: Launch, emulator: Emulator, tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": f"My token is {TOKEN}"}, {"role": "assistant", "content": "Keep it."}]}
-    leaky = written(tmp_path / "leaky.jsonl", [*ROWS, row])
-    with pytest.raises(InvalidDatasetError, match="allow_secrets") as refused:
+    leaky = write_rows(tmp_path / "leaky.jsonl", [*ROWS, row])
+    with pytest.raises(InvalidDatasetError, match="allow_secrets") as error:
         launch(leaky)
-    assert TOKEN not in str(refused.value) + refused.value.report.model_dump_json()
+    assert TOKEN not in str(error.value) + error.value.report.model_dump_json()
     assert not changes(emulator)
     assert launch(leaky, allow_secrets=True).id
 
 
-def test_rows_to_measure_with_that_are_trained_on(launch: Launch, emulator: Emulator, train: Path, tmp_path: Path) -> None:
-    asked = {"messages": [ROWS[1]["messages"][0], {"role": "assistant", "content": "Nobody knows."}]}
-    measured = written(
-        tmp_path / "measured.jsonl", [ROWS[0], asked, {"messages": [{"role": "user", "content": "New?"}, *asked["messages"][1:]]}]
+def test_leakage_is_reported_before_anything_is_uploaded(launch: Launch, emulator: Emulator, train: Path, tmp_path: Path) -> None:
+    question = {"messages": [ROWS[1]["messages"][0], {"role": "assistant", "content": "Nobody knows."}]}
+    validation = write_rows(
+        tmp_path / "measured.jsonl",
+        [ROWS[0], question, {"messages": [{"role": "user", "content": "New?"}, *question["messages"][1:]]}],
     )
-    told: list[Any] = []
+    updates: list[Any] = []
 
-    def tell(reports: dict[str, Any]) -> None:
+    def on_reports(reports: dict[str, Any]) -> None:
         assert not changes(emulator)
-        told.append(reports)
+        updates.append(reports)
 
-    job = launch(train, measured, n_evals=1, on_reports=tell)
+    job = launch(train, validation, n_evals=1, on_reports=on_reports)
     report = job.reports["validation"]
-    assert told == [job.reports]
+    assert updates == [job.reports]
     assert report.leakage == {"exact": 1, "prompt": 2}
     assert [(issue.code, issue.line, issue.severity) for issue in report.issues] == [
         ("leaked_row", 1, "warning"),
@@ -214,14 +215,14 @@ def test_rows_to_measure_with_that_are_trained_on(launch: Launch, emulator: Emul
     assert "The training file has 1 of its rows and 2 of its prompts." in report.summary()
     assert "train.jsonl" in report.summary()
     assert job.reports["train"].leakage == {}
-    sent = len(changes(emulator))
+    count = len(changes(emulator))
     with pytest.raises(
         InvalidDatasetError, match=r"measured.jsonl was not uploaded(.|\n)*line 1: the row is also in train.jsonl"
     ):
-        launch(train, measured, n_evals=1, severities={"leaked_row": "error"})
+        launch(train, validation, n_evals=1, severities={"leaked_row": "error"})
     with pytest.raises(RuntimeError, match="stop"):
-        launch(train, measured, n_evals=1, on_reports=stop)
-    assert len(changes(emulator)) == sent
+        launch(train, validation, n_evals=1, on_reports=stop)
+    assert len(changes(emulator)) == count
 
 
 def stop(_: Any) -> None:
@@ -232,30 +233,30 @@ def test_a_price_that_is_too_high(launch: Launch, emulator: Emulator, train: Pat
     with pytest.raises(ValueError, match=r"max_price=0.0001; it was not started"):
         launch(train, max_price=0.0001)
     assert "POST /v1/fine-tunes" not in changes(emulator)
-    seen: list[Any] = []
-    assert launch(train, max_price=1_000, on_price=seen.append).id
-    assert seen[0].estimated_total_price < 1_000
+    estimates: list[Any] = []
+    assert launch(train, max_price=1_000, on_price=estimates.append).id
+    assert estimates[0].estimated_total_price < 1_000
 
 
-def test_what_only_the_service_finds(launch: Launch, tmp_path: Path) -> None:
-    doubtful = written(tmp_path / "doubtful.jsonl", [{"messages": ROWS[0]["messages"][1:]}])
-    with pytest.raises(RemoteValidationError) as refused:
+def test_errors_that_only_the_service_finds(launch: Launch, tmp_path: Path) -> None:
+    doubtful = write_rows(tmp_path / "doubtful.jsonl", [{"messages": ROWS[0]["messages"][1:]}])
+    with pytest.raises(RemoteValidationError) as error:
         launch(doubtful, severities={"leading_assistant": "ignore"})
-    assert refused.value.remote.valid is False
-    assert refused.value.local_report.ok
+    assert error.value.remote.valid is False
+    assert error.value.local_report.ok
 
 
 def test_the_signatures_show_every_parameter() -> None:
     for begin, kind in ((start, "Job"), (astart, "AsyncJob")):
-        shown = inspect.signature(begin)
-        assert {"client", "train", "validation", "model", "method", "n_epochs", "learning_rate"} <= shown.parameters.keys()
-        assert shown.return_annotation == kind
+        signature = inspect.signature(begin)
+        assert {"client", "train", "validation", "model", "method", "n_epochs", "learning_rate"} <= signature.parameters.keys()
+        assert signature.return_annotation == kind
         assert "Raises:" in (begin.__doc__ or "")
-    known = set(inspect.signature(Together(api_key="k").fine_tuning.create).parameters)
-    passed_on = set(inspect.signature(start).parameters) - {
+    client_params = set(inspect.signature(Together(api_key="k").fine_tuning.create).parameters)
+    job_params = set(inspect.signature(start).parameters) - {
         "client", "train", "validation", "method", "severities", "allow_secrets", "max_price", "on_reports", "progress", "poll_interval",
     }  # fmt: skip
-    assert passed_on <= known
-    left_out = known - passed_on
-    assert left_out == {"training_file", "validation_file", "training_method", "model_limits", "verbose"}
+    assert job_params <= client_params
+    other_params = client_params - job_params
+    assert other_params == {"training_file", "validation_file", "training_method", "model_limits", "verbose"}
     assert AsyncTogether.__name__

@@ -1,4 +1,4 @@
-"""On Ray, where it is installed: the same bytes as here, and one report. It starts a small cluster of its own."""
+"""On Ray, if it is installed: the same bytes as without, and one report. The tests start a small cluster."""
 
 from __future__ import annotations
 
@@ -54,5 +54,10 @@ def test_prepare_and_check(files: list[Path], tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "out.jsonl", "out.report.json"]
     with pytest.raises(FileExistsError):
         prepare(files, question, tmp_path / "out.jsonl")
-    found, alone = check([tmp_path / "out.jsonl"], range_bytes=70_000), check_jsonl(tmp_path / "out.jsonl")
-    assert (found.rows, found.ok, found.tokens, found.chars) == (alone.rows, True, alone.tokens, alone.chars)
+    report_of_ranges, report_of_file = check([tmp_path / "out.jsonl"], range_bytes=70_000), check_jsonl(tmp_path / "out.jsonl")
+    assert (report_of_ranges.rows, report_of_ranges.ok, report_of_ranges.tokens, report_of_ranges.chars) == (
+        report_of_file.rows,
+        True,
+        report_of_file.tokens,
+        report_of_file.chars,
+    )

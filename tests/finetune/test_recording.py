@@ -1,4 +1,4 @@
-"""The file of recorded calls: whole lines, for their owner alone, whatever happens to the program."""
+"""Files of recorded calls: complete lines, readable by the owner only, even if a program is killed."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def test_rows_come_back_with_their_group(tmp_path: Path) -> None:
     file = RecordingFile(tmp_path / "a.jsonl")
     file.write({"messages": CHAT}, "t1")
     file.write({"messages": CHAT}, None)
-    found = list(read_recording(file.path).records())
-    assert [(one.row, one.group) for one in found if isinstance(one, Example)] == [
+    records = list(read_recording(file.path).records())
+    assert [(one.row, one.group) for one in records if isinstance(one, Example)] == [
         ({"messages": CHAT}, "t1"),
         ({"messages": CHAT}, None),
     ]
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
 
 
-def test_history_is_trained_on_once(tmp_path: Path) -> None:
+def test_calls_that_a_later_one_continues_are_dropped(tmp_path: Path) -> None:
     file = RecordingFile(tmp_path / "a.jsonl")
     for messages, trace in ((CHAT, "t1"), (CHAT, "t2"), (LONGER, "t1")):
         file.write({"messages": messages}, trace)
-    found = list(read_recording(file.path).records())
-    assert [isinstance(one, Refusal) for one in found] == [True, False, False]
+    records = list(read_recording(file.path).records())
+    assert [isinstance(one, Refusal) for one in records] == [True, False, False]
     assert len(list(read_recording(file.path, collapse_prefixes=False))) == 3
 
 
@@ -48,29 +48,29 @@ def test_other_tools_are_another_conversation(tmp_path: Path) -> None:
     assert len(list(read_recording(file.path))) == 2
 
 
-def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_other_users_lose_access_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.touch(0o644)
     RecordingFile(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_torn_line_harms_no_other(tmp_path: Path) -> None:
+def test_an_incomplete_line_affects_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"messages":[{"ro')
     RecordingFile(path).write({"messages": CHAT}, "t1")
-    broken, whole = read_recording(path).records()
-    assert isinstance(broken, Refusal)
-    assert broken.code == "json_syntax"
-    assert isinstance(whole, Example)
+    refusal, example = read_recording(path).records()
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "json_syntax"
+    assert isinstance(example, Example)
 
 
-def test_a_folder_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         RecordingFile(tmp_path / "no" / "a.jsonl")
 
 
-def test_what_is_no_json_is_lost_and_counted(tmp_path: Path) -> None:
+def test_rows_that_are_not_json_are_counted_as_lost(tmp_path: Path) -> None:
     file = RecordingFile(tmp_path / "a.jsonl")
     with pytest.raises(ValueError), file.refusing():
         file.write({"messages": [{"role": "user", "content": "\ud800"}]}, None)
@@ -97,13 +97,13 @@ def test_killed_programs_lose_only_the_line_they_were_writing(tmp_path: Path) ->
         os.kill(one.pid, signal.SIGKILL)
         one.wait()
     RecordingFile(path).write({"messages": CHAT}, "c")
-    found = list(read_recording(path, collapse_prefixes=False).records())
-    torn = [one for one in found if isinstance(one, Refusal)]
-    assert len(torn) <= 2
-    assert {one.code for one in torn} <= {"json_syntax"}
+    records = list(read_recording(path, collapse_prefixes=False).records())
+    refusals = [one for one in records if isinstance(one, Refusal)]
+    assert len(refusals) <= 2
+    assert {one.code for one in refusals} <= {"json_syntax"}
     for name in "ab":
-        rows = [one.row for one in found if isinstance(one, Example) and one.group == name]
+        rows = [one.row for one in records if isinstance(one, Example) and one.group == name]
         assert [row["messages"][1]["content"] for row in rows] == [str(number) for number in range(len(rows))]
-    assert isinstance(found[-1], Example)
-    assert found[-1].group == "c"
-    assert len(found) > 40
+    assert isinstance(records[-1], Example)
+    assert records[-1].group == "c"
+    assert len(records) > 40

@@ -1,4 +1,4 @@
-"""Splits: the same everywhere, unmoved by new rows, and without leaks."""
+"""Splits: the same everywhere, stable when rows are added, and without leakage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_split_is_the_same_on_every_machine() -> None:
     assert len(list(train)) + len(list(validation)) == 100
 
 
-def test_another_seed_divides_differently() -> None:
+def test_another_seed_gives_another_split() -> None:
     data = TrainingData.from_rows([row(number) for number in range(100)])
     assert list(data.split(0.2, seed=1)[1]) != list(data.split(0.2, seed=2)[1])
 
@@ -46,22 +46,22 @@ ROWS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3), st.none() | st.
 
 @given(ROWS, st.integers(0, 5))
 @settings(deadline=None)
-def test_nothing_leaks_and_nothing_gets_lost(given: list[tuple[int, int, int | None]], seed: int) -> None:
-    made = [
+def test_no_row_leaks_or_is_lost(given: list[tuple[int, int, int | None]], seed: int) -> None:
+    examples = [
         Example(row(question, answer), number, group=None if group is None else f"g{group}")
         for number, (question, answer, group) in enumerate(given, 1)
     ]
-    train, validation = TrainingData.from_rows(made).split(0.4, seed=seed)
+    train, validation = TrainingData.from_rows(examples).split(0.4, seed=seed)
     try:
         sides = [list(validation.records()), list(train.records())]
     except DatasetError:
         assume(False)
-    kept = [[each for each in side if isinstance(each, Example)] for side in sides]
-    lost = [each for each in sides[0] if isinstance(each, Refusal)]
-    assert leakage([each.row for each in kept[1]], [each.row for each in kept[0]]) == (0, 0)
-    assert len(kept[0]) + len(kept[1]) + len(lost) == len(made)
-    assert {each.code for each in lost} <= {"prompt_in_training"}
-    groups = [{each.group for each in side if each.group} for side in kept]
+    sides_rows = [[each for each in side if isinstance(each, Example)] for side in sides]
+    refusals = [each for each in sides[0] if isinstance(each, Refusal)]
+    assert leakage([each.row for each in sides_rows[1]], [each.row for each in sides_rows[0]]) == (0, 0)
+    assert len(sides_rows[0]) + len(sides_rows[1]) + len(refusals) == len(examples)
+    assert {each.code for each in refusals} <= {"prompt_in_training"}
+    groups = [{each.group for each in side if each.group} for side in sides_rows]
     assert not groups[0] & groups[1]
 
 
@@ -81,7 +81,7 @@ def test_rows_keep_their_side_when_others_are_added(numbers: list[int], more: li
     assert before[1] <= after[1]
 
 
-def test_what_stays_together_can_be_named() -> None:
+def test_groups_can_be_named() -> None:
     rows = [row(number, user=f"u{number % 10}") for number in range(100)]
     for by in ("user", lambda each: each["user"]):
         train, validation = TrainingData.from_rows(rows).split(0.3, by=by)
@@ -92,18 +92,18 @@ def test_what_stays_together_can_be_named() -> None:
         list(TrainingData.from_rows(rows).split(by="group")[0])
 
 
-def test_an_empty_side_is_an_error_that_says_what_would_do() -> None:
+def test_an_empty_side_is_an_error_with_a_possible_share() -> None:
     data = TrainingData.from_rows([row(number) for number in range(5)])
     train, validation = data.split(0.01)
     with pytest.raises(DatasetError, match="the validation data is empty"):
         list(train)
-    with pytest.raises(DatasetError, match="the validation data is empty") as caught:
+    with pytest.raises(DatasetError, match="the validation data is empty") as error:
         list(validation)
-    share = float(str(caught.value).split("at least ")[1].split(",")[0])
+    share = float(str(error.value).split("at least ")[1].split(",")[0])
     assert len(list(data.split(share)[1])) == 1
-    with pytest.raises(DatasetError, match="the training data is empty") as caught:
+    with pytest.raises(DatasetError, match="the training data is empty") as error:
         list(data.split(0.999)[0])
-    share = float(str(caught.value).split("at most ")[1].split(",")[0])
+    share = float(str(error.value).split("at most ")[1].split(",")[0])
     assert len(list(data.split(share)[0])) == 1
     with pytest.raises(DatasetError, match="one group"):
         list(TrainingData.from_rows([row(1), row(1, "b")]).split()[0])
@@ -113,7 +113,7 @@ def test_an_empty_side_is_an_error_that_says_what_would_do() -> None:
         data.split(1)
 
 
-def test_the_prompts_of_rows_that_merge_are_equal_before() -> None:
+def test_prompts_that_differ_in_their_division_into_messages_are_equal() -> None:
     parts = {
         "messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "x"}]
     }
@@ -124,7 +124,7 @@ def test_leakage_counts_rows_and_prompts() -> None:
     assert leakage([row(1), row(2)], [row(1), row(2, "other"), row(3)]) == (1, 2)
 
 
-def test_what_is_refused_is_told_once() -> None:
+def test_refusals_are_on_one_side() -> None:
     data = TrainingData.from_rows([*[row(number) for number in range(50)], 3])
     train, validation = data.split(0.3)
     assert [sum(isinstance(each, Refusal) for each in side.records()) for side in (train, validation)] == [1, 0]

@@ -1,4 +1,4 @@
-"""Reports as pictures and histograms: everything is drawn, nothing is counted twice, and the same report gives the same bytes."""
+"""Plots and histograms: every value is counted once, and the same report gives the same bytes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ VALUES = st.dictionaries(st.integers(0, 10**7), st.integers(1, 50), min_size=1, 
 
 def report(**changes: object) -> DataReport:
     tokens = distribution({20: 5, 60: 30, 90: 12, 4000: 1})
-    given = {"rows": 50, "valid": 48, "errors": 2, "tokens": tokens, "issue_counts": {"json_syntax": 2}, "max_seq_length": 1024}
-    return DataReport.model_validate({**given, **changes})
+    fields = {"rows": 50, "valid": 48, "errors": 2, "tokens": tokens, "issue_counts": {"json_syntax": 2}, "max_seq_length": 1024}
+    return DataReport.model_validate({**fields, **changes})
 
 
 @given(VALUES)
-def test_bins_hold_every_value_once(counts: dict[int, int]) -> None:
-    spread = distribution(counts)
-    for bins in (histogram(spread), histogram(spread, 40), log_histogram(spread), log_histogram(spread, 3)):
-        assert sum(one.number for one in bins) == spread.count
+def test_bins_count_every_value_once(counts: dict[int, int]) -> None:
+    values = distribution(counts)
+    for bins in (histogram(values), histogram(values, 40), log_histogram(values), log_histogram(values, 3)):
+        assert sum(one.number for one in bins) == values.count
         assert all(one.low <= one.high for one in bins)
         assert all(one.high + 1 == after.low for one, after in pairwise(bins))
         assert bins[0].low <= min(counts) and max(counts) <= bins[-1].high
 
 
 @given(VALUES, st.integers(2, 30))
-def test_bins_of_equal_width_are_few(counts: dict[int, int], most: int) -> None:
-    bins = histogram(distribution(counts), most)
+def test_bins_of_equal_width_are_few(counts: dict[int, int], max_bins: int) -> None:
+    bins = histogram(distribution(counts), max_bins)
     assert len({one.high - one.low for one in bins}) == 1
-    assert len(bins) <= most + 2
+    assert len(bins) <= max_bins + 2
 
 
-def test_bins_that_people_can_read() -> None:
+def test_bins_have_round_bounds() -> None:
     assert histogram(distribution({3: 1, 90: 2}), 4) == [Bin(0, 31, 1), Bin(32, 63, 0), Bin(64, 95, 2)]
     assert log_histogram(distribution({0: 1, 3: 1, 9: 2})) == [
         Bin(0, 0, 1),
@@ -67,7 +67,7 @@ def test_a_picture_is_the_same_every_time(tmp_path: Path, name: str) -> None:
         save_picture(report(), tmp_path / name, overwrite=False)
 
 
-def test_what_is_on_a_picture(tmp_path: Path) -> None:
+def test_contents_of_a_plot(tmp_path: Path) -> None:
     figure = draw(report(dropped={"duplicate": 2}), title="data.jsonl")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "Tokens per row, estimated",
@@ -82,11 +82,11 @@ def test_what_is_on_a_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("title", ["", "$x_1$ $", "数据.jsonl", "a\\frac"])
-def test_names_are_no_formulas(tmp_path: Path, title: str) -> None:
+def test_names_are_not_parsed_as_math(tmp_path: Path, title: str) -> None:
     save_picture(report(dropped={"$\\x$": 1}), tmp_path / "a.png", title=title)
 
 
-def test_a_report_of_nothing(tmp_path: Path) -> None:
+def test_an_empty_report(tmp_path: Path) -> None:
     save_picture(DataReport(), tmp_path / "a.png")
     with pytest.raises(ValueError, match="ends in none of"):
         save_picture(DataReport(), tmp_path / "a.gif")

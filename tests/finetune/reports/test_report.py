@@ -1,4 +1,4 @@
-"""Reports: lengths and what follows from them, sums in any order, and batches in memory."""
+"""Reports: lengths and values derived from them, sums in any order, and batches in memory."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def lines(*rows: Any) -> bytes:
 def test_distributions_add_up(one: dict[int, int], two: dict[int, int], three: dict[int, int]) -> None:
     parts = [distribution(counts) for counts in (one, two, three)]
     sums = [reduce(add, order) for order in permutations(parts)]
-    assert all(found == sums[0] and found.model_dump_json() == sums[0].model_dump_json() for found in sums)
+    assert all(result == sums[0] and result.model_dump_json() == sums[0].model_dump_json() for result in sums)
     assert parts[0] + (parts[1] + parts[2]) == sums[0]
     assert Distribution.model_validate_json(sums[0].model_dump_json()) == sums[0]
 
 
 @given(VALUES)
 def test_quantiles_are_near(counts: dict[int, int]) -> None:
-    found = distribution(counts)
+    result = distribution(counts)
     values = sorted(value for value, count in counts.items() for _ in range(count))
-    assert (found.count, found.total, found.min, found.max) == (
+    assert (result.count, result.total, result.min, result.max) == (
         len(values),
         sum(values),
         min(values, default=None),
@@ -53,8 +53,8 @@ def test_quantiles_are_near(counts: dict[int, int]) -> None:
     for share in (0.05, 0.5, 0.95, 0.99):
         if values:
             exact = values[max(1, -(-round(share * 100) * len(values) // 100)) - 1]
-            assert exact * 0.968 <= (found.quantile(share) or 0) <= exact
-    assert sum(count for _, _, count in found.bins(7)) == len(values)
+            assert exact * 0.968 <= (result.quantile(share) or 0) <= exact
+    assert sum(count for _, _, count in result.bins(7)) == len(values)
 
 
 def test_a_tally_has_bounds() -> None:
@@ -66,7 +66,7 @@ def test_a_tally_has_bounds() -> None:
     assert len(tally.distribution().hist) < 1000
 
 
-def test_lengths_and_what_follows() -> None:
+def test_lengths_and_derived_values() -> None:
     report = check_bytes(lines(chat(2), chat(2), chat(200), chat(2000, weight=1)), limits={"max_seq_length_sft": 500})
     assert (report.turns.total, report.turns.p50, report.chars.max, report.tokens.min, report.tokens.max) == (8, 2, 4000, 1, 1000)
     assert (report.trained_chars, report.trained_fraction, report.tokens_from) == (2204, 0.5, "estimate")
@@ -74,9 +74,9 @@ def test_lengths_and_what_follows() -> None:
     assert [(issue.code, issue.line, issue.severity) for issue in report.issues] == [("row_too_long_estimated", 4, "warning")]
     assert report.packed_sequences_estimate() == 2
     assert report.cost(price=2.0, epochs=3) == pytest.approx(report.tokens.total * 6e-6)
-    assert [str(found) for _, found in report.distributions()][2].startswith("min 2, p5 2, median 2")
-    untrained = check_bytes(lines(chat(3, weight=0)))
-    assert (untrained.trained_chars, untrained.ok) == (0, False)
+    assert [str(result) for _, result in report.distributions()][2].startswith("min 2, p5 2, median 2")
+    report_without_targets = check_bytes(lines(chat(3, weight=0)))
+    assert (report_without_targets.trained_chars, report_without_targets.ok) == (0, False)
 
 
 class Words:
@@ -100,16 +100,16 @@ def test_duplicates() -> None:
     assert check_bytes(lines(chat(1)), duplicates=True).duplicates == 0
 
 
-def test_reports_of_pieces_are_that_of_the_whole(tmp_path: Path) -> None:
-    pieces = [lines(chat(1), {"messages": 3}), lines(chat(900)), lines({"text": ""}, chat(5, weight=1))]
-    reports = [check_bytes(data, name=str(number)) for number, data in enumerate(pieces)]
+def test_reports_of_parts_add_up_to_that_of_the_whole(tmp_path: Path) -> None:
+    parts = [lines(chat(1), {"messages": 3}), lines(chat(900)), lines({"text": ""}, chat(5, weight=1))]
+    reports = [check_bytes(data, name=str(number)) for number, data in enumerate(parts)]
     sums = [reduce(add, order) for order in permutations(reports)]
-    assert all(found.model_dump_json() == sums[0].model_dump_json() for found in sums)
-    whole = check_bytes(b"".join(pieces))
+    assert all(result.model_dump_json() == sums[0].model_dump_json() for result in sums)
+    total = check_bytes(b"".join(parts))
     for name in ("rows", "valid", "turns", "chars", "tokens", "trained_chars", "formats", "roles", "bytes"):
-        assert getattr(sums[0], name) == getattr(whole, name), name
-    (path := tmp_path / "x.jsonl").write_bytes(b"".join(pieces))
-    assert check_jsonl(path).model_dump(exclude={"issues"}) == whole.model_dump(exclude={"issues"})
+        assert getattr(sums[0], name) == getattr(total, name), name
+    (path := tmp_path / "x.jsonl").write_bytes(b"".join(parts))
+    assert check_jsonl(path).model_dump(exclude={"issues"}) == total.model_dump(exclude={"issues"})
     assert sum(reports, DataReport()).rows == 5
 
 
@@ -118,23 +118,23 @@ def test_issues_are_in_the_order_of_their_files() -> None:
     reports = [check_bytes(lines({"text": 1}, {"text": 2}), name=name) for name in names]
     assert [issue.source for issue in sum_reports(reports).issues] == [name for name in names for _ in range(2)]
     sums = [reduce(add, order) for order in permutations(reports)]
-    assert all([issue.source for issue in found.issues[::2]] == ["a.jsonl", "part-9.jsonl", "part-10.jsonl"] for found in sums)
+    assert all([issue.source for issue in result.issues[::2]] == ["a.jsonl", "part-9.jsonl", "part-10.jsonl"] for result in sums)
     assert "part-9.jsonl: line 1 text: " in sum_reports(reports).summary()
     assert "part-9.jsonl" not in reports[0].summary()
     assert sum_reports([]) == DataReport()
-    limited = [check_bytes(lines({"text": 1}, chat(1, weight=2)), name=name, max_issues=1) for name in names]
-    assert [(issue.source, issue.line) for issue in sum_reports(limited).issues] == [("part-9.jsonl", 1)]
+    limited_reports = [check_bytes(lines({"text": 1}, chat(1, weight=2)), name=name, max_issues=1) for name in names]
+    assert [(issue.source, issue.line) for issue in sum_reports(limited_reports).issues] == [("part-9.jsonl", 1)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_records_are_listed_as_they_came(tmp_path: Path, workers: int) -> None:
+def test_issues_are_in_the_order_of_records(tmp_path: Path, workers: int) -> None:
     (tmp_path / "b.jsonl").write_bytes(lines(*({"text": 1 if number % 3 else "x"} for number in range(12))))
     (tmp_path / "a.jsonl").write_bytes(lines({"text": 1}))
     files = [load(tmp_path / name, "text") for name in ("b.jsonl", "a.jsonl")]
     data = TrainingData(lambda: chain(*(file.records() for file in files)), "both")
     report = write_jsonl(data, tmp_path / "out.jsonl", fixes=Fixes(on_error="collect"), workers=workers).report
-    wanted = [f"b.jsonl:{number + 1}" for number in range(12) if number % 3]
-    assert [issue.source for issue in report.issues] == [*wanted, "a.jsonl:1"]
+    expected = [f"b.jsonl:{number + 1}" for number in range(12) if number % 3]
+    assert [issue.source for issue in report.issues] == [*expected, "a.jsonl:1"]
     assert ": b.jsonl:2: line 2 " in report.summary()
 
 
@@ -152,8 +152,8 @@ def test_batches_are_converted() -> None:
     assert report.dropped == {"answer_missing": 1, "content_wrong_type": 1}
     assert report.changed == {"columns_stripped": 1}
     assert report.rows == report.valid + sum(report.dropped.values())
-    nothing, empty = convert_batch(records[1:2], question)
-    assert (nothing, empty.rows, empty.valid, empty.dropped) == (b"", 1, 0, {"answer_missing": 1})
+    no_data, empty = convert_batch(records[1:2], question)
+    assert (no_data, empty.rows, empty.valid, empty.dropped) == (b"", 1, 0, {"answer_missing": 1})
     both = report + empty
     assert both.rows == both.valid + sum(both.dropped.values())
 
@@ -166,6 +166,6 @@ def test_tables_are_converted() -> None:
     assert convert_batch(table.to_batches()[0], question) == expected
 
 
-def test_lines_that_are_no_rows() -> None:
+def test_values_that_are_not_rows() -> None:
     data, report = convert_batch([chat(1), 3, b"{"])
     assert (data.count(b"\n"), report.dropped) == (1, {"line_not_object": 2})

@@ -1,4 +1,4 @@
-"""Lines with everything that may be wrong, by chance, and both ways of checking them."""
+"""Random lines with all kinds of errors, and both engines to check them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from together_adapters.finetune.writing.in_memory import check_bytes
 
-GLANCE = "together_adapters.finetune.validation.fast_validator"
+FAST_VALIDATOR = "together_adapters.finetune.validation.fast_validator"
 TOOL = {
     "type": "function",
     "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}},
 }
 
 
-def says(role: str, content: Any = "x", **more: Any) -> dict[str, Any]:
+def message(role: str, content: Any = "x", **more: Any) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 
@@ -27,18 +27,18 @@ def call(id: str = "c1") -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
 
 
-ASKED = {"messages": [says("user", "q")]}
+QUESTION = {"messages": [message("user", "q")]}
 GOOD: dict[str, list[dict[str, Any]]] = {
     "conversation": [
-        {"messages": [says("system", "s"), says("user"), says("assistant"), says("user", "é"), says("assistant", "ü")]},
-        {"messages": [says("user", ""), says("assistant")]},
-        {"messages": [says("user"), says("assistant", weight=1, reasoning="hm"), says("user"), says("assistant", weight=0)], "weight": 0.5},
-        {"messages": [says("user", [{"type": "text", "text": "x"}]), says("assistant", [{"type": "text", "text": "y"}])]},
-        {"tools": [TOOL], "messages": [says("user", name="bob"), {"role": "assistant", "tool_calls": [call(), call("c2")]},
-            says("tool", "5", tool_call_id="c1"), says("tool", "6", tool_call_id="c2"), says("assistant", "done")]},
-        {"messages": [says("user"), says("assistant", None, tool_calls=[call()])], "tools": [TOOL]},
+        {"messages": [message("system", "s"), message("user"), message("assistant"), message("user", "é"), message("assistant", "ü")]},
+        {"messages": [message("user", ""), message("assistant")]},
+        {"messages": [message("user"), message("assistant", weight=1, reasoning="hm"), message("user"), message("assistant", weight=0)], "weight": 0.5},
+        {"messages": [message("user", [{"type": "text", "text": "x"}]), message("assistant", [{"type": "text", "text": "y"}])]},
+        {"tools": [TOOL], "messages": [message("user", name="bob"), {"role": "assistant", "tool_calls": [call(), call("c2")]},
+            message("tool", "5", tool_call_id="c1"), message("tool", "6", tool_call_id="c2"), message("assistant", "done")]},
+        {"messages": [message("user"), message("assistant", None, tool_calls=[call()])], "tools": [TOOL]},
     ],
-    "preference": [{"input": ASKED, "preferred_output": [says("assistant", "a")], "non_preferred_output": [says("assistant", "b")]}],
+    "preference": [{"input": QUESTION, "preferred_output": [message("assistant", "a")], "non_preferred_output": [message("assistant", "b")]}],
     "general": [{"text": "hello"}, {"text": "hello", "weight": 2}],
     "instruction": [{"prompt": "p", "completion": "c"}, {"prompt": "p", "completion": "c", "weight": 1}],
 }  # fmt: skip
@@ -52,22 +52,22 @@ KEYS = [b'"weight"', b'"content"', b'"role"', b'"name"', b'"tools"', b'"reasonin
 TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null|[\[\]{},:]')
 
 
-def altered(chance: random.Random, line: bytes, others: list[bytes]) -> bytes:
-    """Return a line with a few tokens replaced, doubled, removed or broken."""
+def mutate(chance: random.Random, line: bytes, others: list[bytes]) -> bytes:
+    """Returns a line with a few tokens replaced, duplicated, removed or damaged."""
     tokens = TOKENS.findall(line)
     for _ in range(chance.choice((0, 1, 1, 1, 2, 3))):
         if not tokens:
             break
-        place, kind = chance.randrange(len(tokens)), chance.randrange(9)
+        index, kind = chance.randrange(len(tokens)), chance.randrange(9)
         keys = [number for number in range(len(tokens) - 1) if tokens[number + 1] == b":"]
         if kind == 0:
-            tokens[place] = chance.choice(ATOMS)
+            tokens[index] = chance.choice(ATOMS)
         elif kind == 1:
-            tokens.insert(place, chance.choice(tokens))
+            tokens.insert(index, chance.choice(tokens))
         elif kind == 2:
-            del tokens[place]
+            del tokens[index]
         elif kind == 3:
-            tokens[place] = chance.choice(TOKENS.findall(chance.choice(others)) or [b"x"])
+            tokens[index] = chance.choice(TOKENS.findall(chance.choice(others)) or [b"x"])
         elif kind == 4:
             values = [number for number, token in enumerate(tokens) if token not in b"[]{},:"]
             if values:
@@ -82,24 +82,24 @@ def altered(chance: random.Random, line: bytes, others: list[bytes]) -> bytes:
             raw[chance.randrange(len(raw))] = chance.randrange(256)
             return bytes(raw).replace(b"\n", b" ")
         elif kind == 8:
-            tokens[place] = chance.choice((b"\r", b" ", b"\t")) + tokens[place]
+            tokens[index] = chance.choice((b"\r", b" ", b"\t")) + tokens[index]
     return chance.choice((b"", b" ")).join(tokens)
 
 
 def lines(chance: random.Random, form: str, number: int) -> list[bytes]:
-    """Return lines of a format, the first of them good, of the others about half."""
+    """Returns lines of a format: the first is valid, and about half of the others."""
     seeds = SEEDS[form]
     rest = [
-        chance.choice(seeds) if chance.random() < 0.5 else altered(chance, chance.choice(seeds), seeds) for _ in range(number - 1)
+        chance.choice(seeds) if chance.random() < 0.5 else mutate(chance, chance.choice(seeds), seeds) for _ in range(number - 1)
     ]
     return [seeds[0], *rest]
 
 
 def reports(monkeypatch: pytest.MonkeyPatch, data: bytes, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the reports of both engines, save for their names."""
+    """Returns the reports of both engines, without their names."""
     fast = check_bytes(data, **options)
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, GLANCE, None)
-        plain = check_bytes(data, **options)
-    assert (fast.engine, plain.engine) == ("msgspec", "python")
-    return fast.model_dump(exclude={"engine"}), plain.model_dump(exclude={"engine"})
+        patch.setitem(sys.modules, FAST_VALIDATOR, None)
+        slow = check_bytes(data, **options)
+    assert (fast.engine, slow.engine) == ("msgspec", "python")
+    return fast.model_dump(exclude={"engine"}), slow.model_dump(exclude={"engine"})

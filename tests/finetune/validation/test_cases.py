@@ -1,4 +1,4 @@
-"""The collected cases: small files of which several checkers, and this one, have an opinion."""
+"""Small files with the verdicts of several validators, compared with ours."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from together_adapters.finetune import DataReport, check_file, check_jsonl
 
 FOLDER = os.environ.get("TOGETHER_FINETUNE_CASES")
 CASES: list[dict[str, Any]] = json.loads((Path(FOLDER) / "cases.json").read_text("utf-8")) if FOLDER else []
-AKIN = {"multiple_formats": "extra_column", "too_few_samples": "json_syntax"}
+ALIASES = {"multiple_formats": "extra_column", "too_few_samples": "json_syntax"}
 pytestmark = pytest.mark.skipif(not CASES, reason="TOGETHER_FINETUNE_CASES names no folder of cases")
 
 
-def written(case: dict[str, Any], folder: Path) -> Path:
+def write_case(case: dict[str, Any], folder: Path) -> Path:
     path = folder / case["filename"]
     path.write_bytes(
         base64.b64decode(case["file_b64"]) if "file_b64" in case else case["file_text"].encode("utf-8", "surrogatepass")
@@ -26,7 +26,7 @@ def written(case: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def says(report: DataReport, verdict: str) -> bool:
+def has_verdict(report: DataReport, verdict: str) -> bool:
     severities = {issue.severity for issue in report.issues}
     return {
         "error": not report.ok,
@@ -40,14 +40,14 @@ def says(report: DataReport, verdict: str) -> bool:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_verdict_line_and_meaning(case: dict[str, Any], tmp_path: Path) -> None:
-    path = written(case, tmp_path)
+    path = write_case(case, tmp_path)
     report = check_jsonl(path, purpose=case["purpose"])
-    assert says(report, case["our_verdict"]), report.summary()
+    assert has_verdict(report, case["our_verdict"]), report.summary()
     meaning = case["expect_error_contains_meaning"]
     if meaning and case["our_verdict"] in ("error", "warning", "flag"):
-        meant = [issue for issue in report.issues if meaning in (issue.code, AKIN.get(issue.code))]
-        assert meant, report.summary()
-        assert case["line"] is None or case["line"] in {issue.line for issue in meant}
+        matches = [issue for issue in report.issues if meaning in (issue.code, ALIASES.get(issue.code))]
+        assert matches, report.summary()
+        assert case["line"] is None or case["line"] in {issue.line for issue in matches}
     assert DataReport.model_validate_json(report.model_dump_json()) == report
     assert check_file(path, case["purpose"])["is_check_passed"] is report.ok
 

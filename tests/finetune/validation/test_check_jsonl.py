@@ -1,4 +1,4 @@
-"""Whole files: lines, encodings, endings, sums of reports, the old report; and that nothing makes the check fail."""
+"""Whole files: lines, encodings, extensions, sums of reports, `check_file`; and that no file raises."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PAIR = {"input": {"messages": [{"role": "user", "content": "q"}]}, "preferred_ou
 
 @pytest.fixture
 def check(tmp_path: Path) -> Any:
-    def checked(content: Any, name: str = "x.jsonl", **options: Any) -> DataReport:
+    def run_check(content: Any, name: str = "x.jsonl", **options: Any) -> DataReport:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else b"".join(json.dumps(row).encode() + b"\n" for row in content))
         return check_jsonl(path, **options)
 
-    return checked
+    return run_check
 
 
 def codes(report: DataReport) -> list[tuple[str, int | None]]:
     return [(issue.code, issue.line) for issue in report.issues]
 
 
-@pytest.mark.parametrize(("content", "found"), [
+@pytest.mark.parametrize(("content", "expected"), [
     (b'{"text": "a"}', []), (b'{"text": "a"}\r\n{"text": "b"}\r\n', []), (b'{"text":\r"a"}\n', []), (b'{"text": "\xe2\x80\xa8"}\n', []),
     (b'\xef\xbb\xbf{"text": "a"}\n', [("utf8_bom", 1)]), (b'{"text": "a"}\n\xef\xbb\xbf{"text": "a"}\n', [("json_syntax", 2)]),
     (b'{"text": "a"}\n{"text": "\xff"}\n', [("not_utf8", 2)]), ('{"text": "a"}'.encode("utf-16"), [("not_utf8", 1)]), (b"\x00\x01\x02", [("json_syntax", 1)]),
@@ -45,11 +45,11 @@ def codes(report: DataReport) -> list[tuple[str, int | None]]:
     (b'{"text": "a"}\n\n \t\n', [("blank_line", 2), ("blank_line", 3)]), (b'"text"\n3\nnull\n', [("line_not_object", n) for n in (1, 2, 3)]),
     (b'{"text": "a", "text": 3}', [("content_wrong_type", 1)]),
 ])  # fmt: skip
-def test_lines(check: Any, content: bytes, found: list[Any]) -> None:
-    assert codes(check(content)) == found
+def test_lines(check: Any, content: bytes, expected: list[Any]) -> None:
+    assert codes(check(content)) == expected
 
 
-def test_keys_that_stand_twice(check: Any) -> None:
+def test_duplicate_keys(check: Any) -> None:
     assert check(b'{"text": "b", "text": "a"}').issues == []
     report = check(b'{"text": "b", "text": "a"}', strict=True)
     assert (codes(report), report.issues[0].path, report.ok) == ([("duplicate_key", 1)], "text", False)
@@ -65,7 +65,7 @@ def test_large_lines(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.bytes == 14 + 1001 + 12
 
 
-def test_garbage_never_makes_it_fail(check: Any) -> None:
+def test_no_garbage_raises(check: Any) -> None:
     chance = random.Random(7)
     good = json.dumps(CHAT).encode() + b"\n"
     for _ in range(300):
@@ -89,7 +89,7 @@ def test_kinds_of_files(check: Any, name: str, purpose: str, code: str) -> None:
     assert (codes(report), report.ok) == ([(code, None)], False)
 
 
-def test_no_file_and_an_empty_one(check: Any, tmp_path: Path) -> None:
+def test_missing_and_empty_files(check: Any, tmp_path: Path) -> None:
     assert codes(check_jsonl(tmp_path / "none.jsonl")) == [("file_missing", None)]
     assert codes(check_jsonl(tmp_path)) == [("file_missing", None)]
     assert codes(check(b"")) == [("empty_file", None)]
@@ -102,13 +102,13 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     assert "53,794" in check_jsonl(path).issues[0].message
 
 
-@pytest.mark.parametrize(("content", "found"), [
+@pytest.mark.parametrize(("content", "expected"), [
     (b"a,b\n1,2\n3,4\n", []), (b"a,b\n1,2,3\n1\n", [("csv_columns", 2), ("csv_columns", 3)]), (b"a,b\n", [("too_few_samples", None)]),
     (b'a,b\n"x\ny",2\n3\n', [("csv_columns", 4)]), (b'a,b\n"x"y,2\n', [("csv_syntax", 2)]), (b"a,b\n\xff,2\n", [("not_utf8", 1)]), (b"\xef\xbb\xbfa\n1\n", [("utf8_bom", 1)]),
     (b"a,b\n" + b"x" * 300_000 + b",2\n", []),
 ])  # fmt: skip
-def test_csv(check: Any, content: bytes, found: list[Any]) -> None:
-    assert codes(check(content, "x.csv", purpose="eval")) == found
+def test_csv(check: Any, content: bytes, expected: list[Any]) -> None:
+    assert codes(check(content, "x.csv", purpose="eval")) == expected
 
 
 def test_batches(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +140,10 @@ def test_facts(check: Any) -> None:
 
 
 def test_methods(check: Any) -> None:
-    unstated = check([PAIR, PAIR])
-    assert (unstated.ok, unstated.method, unstated.method_ok, unstated.issues) == (True, "sft", False, [])
-    stated = check([PAIR, PAIR], method="sft")
-    assert (stated.ok, codes(stated), stated.method_ok) == (False, [("method_mismatch", 1)], False)
+    default = check([PAIR, PAIR])
+    assert (default.ok, default.method, default.method_ok, default.issues) == (True, "sft", False, [])
+    explicit = check([PAIR, PAIR], method="sft")
+    assert (explicit.ok, codes(explicit), explicit.method_ok) == (False, [("method_mismatch", 1)], False)
     assert check([PAIR], method="dpo").ok
     assert check([PAIR], method="dpo").method_ok
     assert codes(check([CHAT], method="dpo")) == [("method_mismatch", 1)]
@@ -164,7 +164,7 @@ def test_weights_on_some_rows_can_be_a_warning(check: Any) -> None:
     assert codes(check(rows, severities={"weights_on_some_rows": "warning"})) == [("weights_on_some_rows", None)]
 
 
-def test_many_faults_are_counted_and_the_gravest_listed(check: Any) -> None:
+def test_all_issues_are_counted_and_errors_listed_first(check: Any) -> None:
     rows = [{"text": "a", "x": 1}] * 50 + [{"text": 1, "x": 1}] * 50
     report = check(rows, max_issues=10)
     assert (report.errors, report.warnings, report.valid) == (50, 100, 50)
@@ -177,31 +177,31 @@ def test_reports_add_up(check: Any) -> None:
     parts = [check(rows, f"{name}.jsonl", max_issues=3) for name, rows in (
         ("b", [CHAT, {"messages": 3}] * 3), ("a", [{**CHAT, "x": 1}]), ("c", [CHAT, {"messages": []}]))]  # fmt: skip
     one, two, three = parts
-    whole = one + two + three
-    assert whole == one + (two + three) == three + one + two
-    assert (whole.rows, whole.valid, whole.errors, whole.warnings, whole.ok) == (9, 5, 4, 1, False)
-    assert [(issue.source, issue.line) for issue in whole.issues] == [("b.jsonl", 2), ("b.jsonl", 4), ("b.jsonl", 6)]
-    assert whole.model_dump_json() == (three + two + one).model_dump_json()
-    mixed = check([CHAT], "d.jsonl") + check([{"text": "a"}], "e.jsonl")
-    assert (mixed.format, mixed.ok) == ("mixed", False)
+    total = one + two + three
+    assert total == one + (two + three) == three + one + two
+    assert (total.rows, total.valid, total.errors, total.warnings, total.ok) == (9, 5, 4, 1, False)
+    assert [(issue.source, issue.line) for issue in total.issues] == [("b.jsonl", 2), ("b.jsonl", 4), ("b.jsonl", 6)]
+    assert total.model_dump_json() == (three + two + one).model_dump_json()
+    other = check([CHAT], "d.jsonl") + check([{"text": "a"}], "e.jsonl")
+    assert (other.format, other.ok) == ("mixed", False)
     assert (check([CHAT]) + check([CHAT])).ok
 
 
-def test_a_report_travels_as_json(check: Any, tmp_path: Path) -> None:
+def test_a_report_survives_json(check: Any, tmp_path: Path) -> None:
     report = check([CHAT, {"messages": 3}])
     report.save(tmp_path / "report.json")
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert (told["ok"], told["format"], told["method_ok"]) == (False, "conversation", True)
-    assert DataReport.model_validate(told) == report
+    result = json.loads((tmp_path / "report.json").read_text())
+    assert (result["ok"], result["format"], result["method_ok"]) == (False, "conversation", True)
+    assert DataReport.model_validate(result) == report
     assert check([CHAT, {"messages": 3}]).model_dump_json() == report.model_dump_json()
 
 
 def test_raising(check: Any) -> None:
     assert check([CHAT]).raise_for_issues().ok
-    with pytest.raises(InvalidDatasetError, match=r"(?s)1 errors.*messages_not_list: line 1 messages") as caught:
+    with pytest.raises(InvalidDatasetError, match=r"(?s)1 errors.*messages_not_list: line 1 messages") as error:
         check([{"messages": 3}]).raise_for_issues()
-    assert isinstance(caught.value, DatasetError | ValueError)
-    assert isinstance(caught.value, FileTypeError)
+    assert isinstance(error.value, DatasetError | ValueError)
+    assert isinstance(error.value, FileTypeError)
     with pytest.raises(InvalidDatasetError, match="extra_column"):
         check([{**CHAT, "x": 1}]).raise_for_issues(max_warnings=0)
     with pytest.raises(InvalidDatasetError, match="does not train with sft"):
@@ -209,14 +209,14 @@ def test_raising(check: Any) -> None:
 
 
 def test_progress(check: Any) -> None:
-    told: list[Any] = []
-    report = check([{"text": "x" * 1000}] * 3_000, progress=told.append)
-    assert told[-1].done == told[-1].total == report.bytes
-    assert len(told) >= 3
-    assert {progress.stage for progress in told} == {"check"}
+    result: list[Any] = []
+    report = check([{"text": "x" * 1000}] * 3_000, progress=result.append)
+    assert result[-1].done == result[-1].total == report.bytes
+    assert len(result) >= 3
+    assert {progress.stage for progress in result} == {"check"}
 
 
-def test_the_old_report(tmp_path: Path) -> None:
+def test_check_file(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps(CHAT) + "\n" + json.dumps(CHAT))
     assert check_file(path) == {
@@ -224,15 +224,21 @@ def test_the_old_report(tmp_path: Path) -> None:
         "text_field": True, "key_value": True, "has_min_samples": True, "num_samples": 2, "load_json": True, "load_csv": None, "filetype": "jsonl",
     }  # fmt: skip
     path.write_text(json.dumps(CHAT) + "\n[1]\n")
-    told = check_file(path)
-    assert (told["is_check_passed"], told["line_type"], told["line_number"], told["load_json"], told["num_samples"]) == (
+    result = check_file(path)
+    assert (
+        result["is_check_passed"],
+        result["line_type"],
+        result["line_number"],
+        result["load_json"],
+        result["num_samples"],
+    ) == (
         False,
         False,
         2,
         False,
         None,
     )
-    assert "line 2" in told["message"]
+    assert "line 2" in result["message"]
     path.write_bytes(b"\xff")
     assert check_file(path)["utf8"] is False
     missing = check_file(tmp_path / "none.jsonl")
@@ -241,10 +247,10 @@ def test_the_old_report(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("x")
     assert "extension" in check_file(tmp_path / "x.txt")["filetype"]
     (tmp_path / "x.csv").write_text("a,b\n1,2\n3\n")
-    told = check_file(tmp_path / "x.csv", "eval")
-    assert (told["format"], told["line_number"], told["load_csv"]) == (False, 2, True)
+    result = check_file(tmp_path / "x.csv", "eval")
+    assert (result["format"], result["line_number"], result["load_csv"]) == (False, 2, True)
 
 
-def test_the_rules_name_the_limits_of_the_service() -> None:
+def test_limits_of_the_service() -> None:
     assert rules.MAX_IMAGE_URL == 13_981_036
     assert round(rules.MAX_FILE_BYTES / 2**30, 3) == 50.1

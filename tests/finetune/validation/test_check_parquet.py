@@ -1,4 +1,4 @@
-"""Parquet files of tokens: every row is looked at, a few at a time."""
+"""Parquet files of tokens, validated in batches."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_good_rows(check: Any, kind: Any) -> None:
     assert (report.tokens.total, report.tokens.max, report.tokens_from) == (4, 2, "tokenizer")
 
 
-def test_every_fault_of_every_row(check: Any) -> None:
+def test_all_issues_of_all_rows(check: Any) -> None:
     report = check(
         {
             "input_ids": [[1, 2], [3], [], [4, 5], None, [6, 7]],
@@ -78,7 +78,7 @@ def test_columns(check: Any, columns: dict[str, Any], code: str) -> None:
     assert [issue.code for issue in check(columns).issues] == [code]
 
 
-def test_a_column_more_does_not_hide_what_is_in_the_rows(check: Any) -> None:
+def test_an_extra_column_does_not_hide_issues_of_rows(check: Any) -> None:
     report = check({"input_ids": [[1], []], "text": ["x", "y"]}, severities={"parquet_columns": "warning"})
     assert codes(report) == [("parquet_columns", None, ""), ("tokens_empty", 2, "input_ids")]
 
@@ -102,12 +102,12 @@ def test_memory_does_not_follow_the_file(tmp_path: Path) -> None:
         for start in range(0, 4_000, 500):
             rows = pa.array([list(range(start, start + 2_000))] * 500, INTS)
             writer.write_table(pa.table({"input_ids": rows, "labels": rows}))
-    usual = pa.default_memory_pool()
-    counted = pa.proxy_memory_pool(usual)
-    pa.set_memory_pool(counted)
+    ordinary = pa.default_memory_pool()
+    lengths = pa.proxy_memory_pool(ordinary)
+    pa.set_memory_pool(lengths)
     try:
         report = check_jsonl(path)
     finally:
-        pa.set_memory_pool(usual)
+        pa.set_memory_pool(ordinary)
     assert (report.ok, report.rows, report.tokens.total) == (True, 4_000, 8_000_000)
-    assert 0 < counted.max_memory() < path.stat().st_size // 4
+    assert 0 < lengths.max_memory() < path.stat().st_size // 4

@@ -1,4 +1,4 @@
-"""Every rule of the row checker, its place in the row, and that nothing at all makes it fail."""
+"""Every rule of a row with the path that it reports, and that no row raises."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def call(id: Any = "c1", name: Any = "add", arguments: Any = "{}", **more: Any) 
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}, **more}
 
 
-def calls(*made: Any) -> dict[str, Any]:
-    return {"role": "assistant", "tool_calls": list(made)}
+def calls(*tool_calls: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": list(tool_calls)}
 
 
 def result(id: Any = "c1", content: Any = "5") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": id, "content": content}
 
 
-def talk(*messages: Any, tools: Any = None, **more: Any) -> dict[str, Any]:
+def conversation(*messages: Any, tools: Any = None, **more: Any) -> dict[str, Any]:
     return {"messages": list(messages), **({} if tools is None else {"tools": tools}), **more}
 
 
@@ -60,14 +60,14 @@ SYSTEM = {"role": "system", "content": "s"}
 
 GOOD = [
     {"text": "a"}, {"text": ""}, {"text": [text()]}, {"prompt": "p", "completion": "c"}, {"prompt": [text(), image()], "completion": "c"},
-    {"prompt": "", "completion": ""}, {"text": "a", "weight": 0.5}, {"text": "a", "weight": 2}, talk(user(), says()), talk(SYSTEM, user(), says(), user(), says()),
-    talk(user(), says(weight=0), user(weight=1), says(weight=1)), talk(user(), calls(call()), result(), says(), tools=[TOOL]),
-    talk(user(), calls(call("1"), call("2")), result("2"), result("1"), says(), tools=[TOOL]), talk(user(), calls(call()), tools=[TOOL]),
-    talk(user(), says(None, tool_calls=[call()]), tools=[TOOL]), talk(user(), says("", tool_calls=[call()]), tools=[TOOL]),
-    talk(user(), calls(call()), result(content=[text()]), says([text()]), tools=[TOOL]) if False else talk(user(), says(tool_calls=[]), tools=[]),
-    talk(user(), calls(call()), result(), calls(call()), result(), says(), tools=[TOOL]), talk(user(), says(reasoning="r")),
-    talk(user(name="bob"), says(reasoning_content="r")), talk(user([text(), image()]), says([text()])), talk(user([image()], weight=0), says([text()])),
-    talk(user([]), says([text()])), talk(user(""), says()), pair(), pair(weight=0.1), pair(input={"messages": [SYSTEM, user(), says(), user()]}),
+    {"prompt": "", "completion": ""}, {"text": "a", "weight": 0.5}, {"text": "a", "weight": 2}, conversation(user(), says()), conversation(SYSTEM, user(), says(), user(), says()),
+    conversation(user(), says(weight=0), user(weight=1), says(weight=1)), conversation(user(), calls(call()), result(), says(), tools=[TOOL]),
+    conversation(user(), calls(call("1"), call("2")), result("2"), result("1"), says(), tools=[TOOL]), conversation(user(), calls(call()), tools=[TOOL]),
+    conversation(user(), says(None, tool_calls=[call()]), tools=[TOOL]), conversation(user(), says("", tool_calls=[call()]), tools=[TOOL]),
+    conversation(user([text()]), calls(call()), result(content=[text()]), says([text()]), tools=[TOOL]), conversation(user(), says(tool_calls=[]), tools=[]),
+    conversation(user(), calls(call()), result(), calls(call()), result(), says(), tools=[TOOL]), conversation(user(), says(reasoning="r")),
+    conversation(user(name="bob"), says(reasoning_content="r")), conversation(user([text(), image()]), says([text()])), conversation(user([image()], weight=0), says([text()])),
+    conversation(user([]), says([text()])), conversation(user(""), says()), pair(), pair(weight=0.1), pair(input={"messages": [SYSTEM, user(), says(), user()]}),
     pair(input={"messages": [user()], "tools": [TOOL]}, preferred_output=[calls(call())]),
     pair(input={"messages": [user(), calls(call()), result()], "tools": [TOOL]}),
     pair(preferred_output=[says("a", reasoning="r")], non_preferred_output=[says("a", reasoning="x")]),
@@ -82,67 +82,68 @@ BAD = [
     ("sample_weight_zero", "weight", {"text": "a", "weight": 0}), ("content_wrong_type", "text", {"text": 1}),
     ("content_wrong_type", "prompt", {"prompt": None, "completion": "c"}), ("content_wrong_type", "completion", {"prompt": "", "completion": {}}),
     ("image_outside_user_message", "completion[0].image_url", {"prompt": "p", "completion": [image()]}),
-    *[("messages_not_list", "messages", {"messages": value}) for value in (3, None, "x", {})], ("messages_empty", "messages", talk()),
-    ("message_not_object", "messages[0]", talk("hi", says())), ("role_missing", "messages[0]", talk({"content": "q"}, says())),
-    ("role_not_string", "messages[0].role", talk({"role": ["user"], "content": "q"}, says())),
-    *[("role_unknown", "messages[0].role", talk({"role": role, "content": "q"}, says())) for role in ("User", "developer", "function", "bot", "")],
-    ("unknown_message_key", "messages[0].foo", talk(user(foo=1), says())), ("unknown_message_key", "messages[1].function_call", talk(user(), says(function_call={}))),
-    ("unknown_message_key", "messages[1].refusal", talk(user(), says(refusal=None))),
-    ("roles_do_not_alternate", "messages[1]", talk(user(), user(), says())), ("roles_do_not_alternate", "messages[2]", talk(user(), says(), says())),
-    ("leading_assistant", "messages[0]", talk(says(), user(), says())), ("leading_assistant", "messages[1]", talk(SYSTEM, says())),
-    ("system_not_first", "messages[2]", talk(user(), says(), SYSTEM, user(), says())), ("system_not_first", "messages[1]", talk(SYSTEM, SYSTEM, user(), says())),
-    ("system_not_first", "messages[2]", talk(user(), says(), SYSTEM)), ("no_assistant_message", "messages", talk(SYSTEM, user())),
-    ("ends_with_user", "messages", talk(user(), says(), user())), ("ends_with_tool", "messages", talk(user(), calls(call()), result(), tools=[TOOL])),
-    ("nothing_to_train", "messages", talk(user(weight=1), says(weight=0))),
-    *[("message_weight_not_int", "messages[0].weight", talk(user(weight=weight), says())) for weight in (True, 1.0, "1", None, [])],
-    *[("message_weight_range", "messages[0].weight", talk(user(weight=weight), says())) for weight in (2, -1)],
-    ("name_not_string", "messages[0].name", talk(user(name=1), says())), ("null_field", "messages[0].name", talk(user(name=None), says())),
-    ("null_field", "messages[1].tool_calls", talk(user(), says(tool_calls=None))), ("null_field", "tools", talk(user(), says(), tools=None) | {"tools": None}),
-    ("reasoning_not_string", "messages[1].reasoning", talk(user(), says(reasoning=["r"]))), ("reasoning_twice", "messages[1]", talk(user(), says(reasoning="r", reasoning_content="r"))),
-    ("reasoning_outside_assistant", "messages[0].reasoning", talk(user(reasoning="r"), says())),
-    ("content_missing", "messages[0]", talk({"role": "user"}, says())), ("content_missing", "messages[1]", talk(user(), {"role": "assistant"})),
-    ("content_missing", "messages[1]", talk(user(), calls())), ("content_missing", "messages[1]", talk(user(), {"role": "assistant", "tool_calls": None})),
-    *[("content_wrong_type", "messages[0].content", talk(user(value), says())) for value in (None, 0, {"a": 1}, True)],
-    ("content_wrong_type", "messages[1].content", talk(user(), says(None))), ("content_wrong_type", "messages[2].content", talk(user(), calls(call()), result(content=0), says(), tools=[TOOL])),
-    ("content_empty", "messages[1].content", talk(user(), says(""))), ("content_empty", "messages[1].content", talk(user([text()]), says([]))),
-    ("content_empty", "messages[1].content", talk(user(), says("", reasoning="only"))),
-    ("content_blank", "messages[1].content", talk(user(), says(" \n"))), ("content_mixed", "messages[1].content", talk(user([text()]), says("a"))),
-    ("content_part_not_object", "messages[0].content[0]", talk(user(["q"]), says([text()]))), ("content_part_not_object", "text[0]", {"text": ["a"]}),
-    ("content_part_type_unknown", "messages[0].content[0].type", talk(user([{"type": "video_url"}]), says([text()]))),
-    ("content_part_type_unknown", "messages[0].content[0].type", talk(user([{"type": ["text"]}]), says([text()]))),
-    ("content_part_text_not_string", "messages[0].content[0].text", talk(user([text(5)]), says([text()]))),
-    *[("image_invalid", "messages[0].content[0].image_url", talk(user([{"type": "image_url", "image_url": value}]), says([text()]))) for value in ("http://x", None, {}, {"url": 3}, {"url": ""})],
-    *[("image_not_base64_data_url", "messages[0].content[0].image_url.url", talk(user([image(url)]), says([text()])))
+    *[("messages_not_list", "messages", {"messages": value}) for value in (3, None, "x", {})], ("messages_empty", "messages", conversation()),
+    ("message_not_object", "messages[0]", conversation("hi", says())), ("role_missing", "messages[0]", conversation({"content": "q"}, says())),
+    ("role_not_string", "messages[0].role", conversation({"role": ["user"], "content": "q"}, says())),
+    *[("role_unknown", "messages[0].role", conversation({"role": role, "content": "q"}, says())) for role in ("User", "developer", "function", "bot", "")],
+    ("unknown_message_key", "messages[0].foo", conversation(user(foo=1), says())), ("unknown_message_key", "messages[1].function_call", conversation(user(), says(function_call={}))),
+    ("unknown_message_key", "messages[1].refusal", conversation(user(), says(refusal=None))),
+    ("roles_do_not_alternate", "messages[1]", conversation(user(), user(), says())), ("roles_do_not_alternate", "messages[2]", conversation(user(), says(), says())),
+    ("leading_assistant", "messages[0]", conversation(says(), user(), says())), ("leading_assistant", "messages[1]", conversation(SYSTEM, says())),
+    ("system_not_first", "messages[2]", conversation(user(), says(), SYSTEM, user(), says())), ("system_not_first", "messages[1]", conversation(SYSTEM, SYSTEM, user(), says())),
+    ("system_not_first", "messages[2]", conversation(user(), says(), SYSTEM)), ("no_assistant_message", "messages", conversation(SYSTEM, user())),
+    ("ends_with_user", "messages", conversation(user(), says(), user())), ("ends_with_tool", "messages", conversation(user(), calls(call()), result(), tools=[TOOL])),
+    ("nothing_to_train", "messages", conversation(user(weight=1), says(weight=0))),
+    *[("message_weight_not_int", "messages[0].weight", conversation(user(weight=weight), says())) for weight in (True, 1.0, "1", None, [])],
+    *[("message_weight_range", "messages[0].weight", conversation(user(weight=weight), says())) for weight in (2, -1)],
+    ("name_not_string", "messages[0].name", conversation(user(name=1), says())), ("null_field", "messages[0].name", conversation(user(name=None), says())),
+    ("null_field", "messages[1].tool_calls", conversation(user(), says(tool_calls=None))), ("null_field", "tools", conversation(user(), says(), tools=None) | {"tools": None}),
+    ("reasoning_not_string", "messages[1].reasoning", conversation(user(), says(reasoning=["r"]))), ("reasoning_twice", "messages[1]", conversation(user(), says(reasoning="r", reasoning_content="r"))),
+    ("reasoning_outside_assistant", "messages[0].reasoning", conversation(user(reasoning="r"), says())),
+    ("content_missing", "messages[0]", conversation({"role": "user"}, says())), ("content_missing", "messages[1]", conversation(user(), {"role": "assistant"})),
+    ("content_missing", "messages[1]", conversation(user(), calls())), ("content_missing", "messages[1]", conversation(user(), {"role": "assistant", "tool_calls": None})),
+    *[("content_wrong_type", "messages[0].content", conversation(user(value), says())) for value in (None, 0, {"a": 1}, True)],
+    ("content_wrong_type", "messages[1].content", conversation(user(), says(None))), ("content_wrong_type", "messages[2].content", conversation(user(), calls(call()), result(content=0), says(), tools=[TOOL])),
+    ("content_empty", "messages[1].content", conversation(user(), says(""))), ("content_empty", "messages[1].content", conversation(user([text()]), says([]))),
+    ("content_empty", "messages[1].content", conversation(user(), says("", reasoning="only"))),
+    ("content_blank", "messages[1].content", conversation(user(), says(" \n"))), ("content_mixed", "messages[1].content", conversation(user([text()]), says("a"))),
+    ("content_mixed", "messages[2].content", conversation(user(), calls(call()), result(content=[text()]), says([text()]), tools=[TOOL])),
+    ("content_part_not_object", "messages[0].content[0]", conversation(user(["q"]), says([text()]))), ("content_part_not_object", "text[0]", {"text": ["a"]}),
+    ("content_part_type_unknown", "messages[0].content[0].type", conversation(user([{"type": "video_url"}]), says([text()]))),
+    ("content_part_type_unknown", "messages[0].content[0].type", conversation(user([{"type": ["text"]}]), says([text()]))),
+    ("content_part_text_not_string", "messages[0].content[0].text", conversation(user([text(5)]), says([text()]))),
+    *[("image_invalid", "messages[0].content[0].image_url", conversation(user([{"type": "image_url", "image_url": value}]), says([text()]))) for value in ("http://x", None, {}, {"url": 3}, {"url": ""})],
+    *[("image_not_base64_data_url", "messages[0].content[0].image_url.url", conversation(user([image(url)]), says([text()])))
       for url in ("https://x/a.png", "data:image/jpg;base64,/9j/", "data:image/gif;base64,R0lG", "<x>")],
-    *[("image_base64_invalid", "messages[0].content[0].image_url.url", talk(user([image("data:image/png;base64," + data)]), says([text()])))
+    *[("image_base64_invalid", "messages[0].content[0].image_url.url", conversation(user([image("data:image/png;base64," + data)]), says([text()])))
       for data in ("...", "", "iVBORw0KG", "iVBOR\nw0KGgo", "AAAAAAAAAAAAAAAA", "=", PNG[-20:])],
-    ("image_type_mismatch", "messages[0].content[0].image_url.url", talk(user([image(PNG.replace("png", "jpeg"))]), says([text()]))),
-    ("image_too_large", "messages[0].content[0].image_url.url", talk(user([image("data:image/png;base64," + "A" * 13_981_016)]), says([text()]))),
-    ("image_outside_user_message", "messages[1].content[0].image_url", talk(user([text()]), says([image()]))),
-    ("too_many_images", "messages[0].content", talk(user([image()] * 11), says([text()]))), ("too_many_images", "messages", talk(user([image()] * 6), says([text()]), user([image()] * 5), says([text()]))),
-    ("image_message_weight_nonzero", "messages[0].weight", talk(user([image()], weight=1), says([text()]))),
-    ("tools_not_list", "tools", talk(user(), says(), tools={"a": 1})), ("tools_not_list", "tools", talk(user(), says(), tools="add")),
-    *[("tool_invalid", "tools[0]", talk(user(), says(), tools=[tool])) for tool in (3, {}, {"type": "function"}, {"type": "function", "function": {}}, {"function": {"name": "x"}})],
-    ("tool_invalid", "tools[0].function.parameters", talk(user(), says(), tools=[{"type": "function", "function": {"name": "x", "parameters": "y"}}])),
-    ("tool_duplicate", "tools[1]", talk(user(), says(), tools=[TOOL, TOOL])), ("tools_missing", "messages[1].tool_calls[0].function.name", talk(user(), calls(call()), result(), says())),
-    ("tool_undeclared", "messages[1].tool_calls[0].function.name", talk(user(), calls(call(name="sub")), result(), says(), tools=[TOOL])),
-    ("tool_undeclared", "messages[1].tool_calls[0].function.name", talk(user(), calls(call()), result(), says(), tools=[])),
-    ("tool_calls_not_list", "messages[1].tool_calls", talk(user(), {"role": "assistant", "tool_calls": "zzz"})),
-    ("tool_calls_outside_assistant", "messages[0].tool_calls", talk(user(tool_calls=[call()]), says(), tools=[TOOL])),
-    *[("tool_call_invalid", "messages[1].tool_calls[0]" + path, talk(user(), calls(bad), result(), says(), tools=[TOOL]))
+    ("image_type_mismatch", "messages[0].content[0].image_url.url", conversation(user([image(PNG.replace("png", "jpeg"))]), says([text()]))),
+    ("image_too_large", "messages[0].content[0].image_url.url", conversation(user([image("data:image/png;base64," + "A" * 13_981_016)]), says([text()]))),
+    ("image_outside_user_message", "messages[1].content[0].image_url", conversation(user([text()]), says([image()]))),
+    ("too_many_images", "messages[0].content", conversation(user([image()] * 11), says([text()]))), ("too_many_images", "messages", conversation(user([image()] * 6), says([text()]), user([image()] * 5), says([text()]))),
+    ("image_message_weight_nonzero", "messages[0].weight", conversation(user([image()], weight=1), says([text()]))),
+    ("tools_not_list", "tools", conversation(user(), says(), tools={"a": 1})), ("tools_not_list", "tools", conversation(user(), says(), tools="add")),
+    *[("tool_invalid", "tools[0]", conversation(user(), says(), tools=[tool])) for tool in (3, {}, {"type": "function"}, {"type": "function", "function": {}}, {"function": {"name": "x"}})],
+    ("tool_invalid", "tools[0].function.parameters", conversation(user(), says(), tools=[{"type": "function", "function": {"name": "x", "parameters": "y"}}])),
+    ("tool_duplicate", "tools[1]", conversation(user(), says(), tools=[TOOL, TOOL])), ("tools_missing", "messages[1].tool_calls[0].function.name", conversation(user(), calls(call()), result(), says())),
+    ("tool_undeclared", "messages[1].tool_calls[0].function.name", conversation(user(), calls(call(name="sub")), result(), says(), tools=[TOOL])),
+    ("tool_undeclared", "messages[1].tool_calls[0].function.name", conversation(user(), calls(call()), result(), says(), tools=[])),
+    ("tool_calls_not_list", "messages[1].tool_calls", conversation(user(), {"role": "assistant", "tool_calls": "zzz"})),
+    ("tool_calls_outside_assistant", "messages[0].tool_calls", conversation(user(tool_calls=[call()]), says(), tools=[TOOL])),
+    *[("tool_call_invalid", "messages[1].tool_calls[0]" + path, conversation(user(), calls(bad), result(), says(), tools=[TOOL]))
       for path, bad in (("", 3), (".id", call(None)), (".id", call("")), (".id", call(7)), (".type", call(type="x")), (".function", call(function="f")),
                         (".function.name", call(name=None)), (".function.name", call(name="")))],
-    ("tool_call_id_duplicate", "messages[1].tool_calls[1].id", talk(user(), calls(call(), call()), result(), says(), tools=[TOOL])),
-    ("tool_call_id_outside_tool", "messages[0].tool_call_id", talk(user(tool_call_id="c1"), says())),
-    *[("tool_arguments_not_string", "messages[1].tool_calls[0].function.arguments", talk(user(), calls(call(arguments=value)), result(), says(), tools=[TOOL])) for value in ({"a": 1}, None, 3)],
-    *[("tool_arguments_not_object", "messages[1].tool_calls[0].function.arguments", talk(user(), calls(call(arguments=value)), result(), says(), tools=[TOOL])) for value in ("", "[1]", "{", "3", '{"a": NaN}', "[" * 999)],
-    ("tool_result_unmatched", "messages[2].tool_call_id", talk(user(), calls(call()), result("other"), says(), tools=[TOOL])),
-    ("tool_result_unmatched", "messages[2]", talk(user(), calls(call()), result(None), says(), tools=[TOOL])),
-    ("tool_result_unmatched", "messages[3].tool_call_id", talk(user(), calls(call()), result(), result(), says(), tools=[TOOL])),
-    ("tool_result_unmatched", "messages[1].tool_call_id", talk(user(), result(), says())), ("tool_result_unmatched", "messages[0].tool_call_id", talk(result(), says())),
-    ("tool_call_unanswered", "messages[1].tool_calls[0]", talk(user(), calls(call()), user(), says(), tools=[TOOL])),
-    ("tool_call_unanswered", "messages[1].tool_calls[1]", talk(user(), calls(call("1"), call("2")), result("1"), says(), tools=[TOOL])),
-    ("tool_call_unanswered", "messages[1].tool_calls[1]", talk(user(), calls(call("1"), call("2")), result("1"), tools=[TOOL])),
+    ("tool_call_id_duplicate", "messages[1].tool_calls[1].id", conversation(user(), calls(call(), call()), result(), says(), tools=[TOOL])),
+    ("tool_call_id_outside_tool", "messages[0].tool_call_id", conversation(user(tool_call_id="c1"), says())),
+    *[("tool_arguments_not_string", "messages[1].tool_calls[0].function.arguments", conversation(user(), calls(call(arguments=value)), result(), says(), tools=[TOOL])) for value in ({"a": 1}, None, 3)],
+    *[("tool_arguments_not_object", "messages[1].tool_calls[0].function.arguments", conversation(user(), calls(call(arguments=value)), result(), says(), tools=[TOOL])) for value in ("", "[1]", "{", "3", '{"a": NaN}', "[" * 999)],
+    ("tool_result_unmatched", "messages[2].tool_call_id", conversation(user(), calls(call()), result("other"), says(), tools=[TOOL])),
+    ("tool_result_unmatched", "messages[2]", conversation(user(), calls(call()), result(None), says(), tools=[TOOL])),
+    ("tool_result_unmatched", "messages[3].tool_call_id", conversation(user(), calls(call()), result(), result(), says(), tools=[TOOL])),
+    ("tool_result_unmatched", "messages[1].tool_call_id", conversation(user(), result(), says())), ("tool_result_unmatched", "messages[0].tool_call_id", conversation(result(), says())),
+    ("tool_call_unanswered", "messages[1].tool_calls[0]", conversation(user(), calls(call()), user(), says(), tools=[TOOL])),
+    ("tool_call_unanswered", "messages[1].tool_calls[1]", conversation(user(), calls(call("1"), call("2")), result("1"), says(), tools=[TOOL])),
+    ("tool_call_unanswered", "messages[1].tool_calls[1]", conversation(user(), calls(call("1"), call("2")), result("1"), tools=[TOOL])),
     ("pref_input_not_object", "input", pair(input=[])), ("pref_input_messages_missing", "input", pair(input={})), ("messages_empty", "input.messages", pair(input={"messages": []})),
     ("pref_input_ends_with_assistant", "input.messages", pair(input={"messages": [user(), says()]})), ("role_unknown", "input.messages[0].role", pair(input={"messages": [{"role": "x", "content": "q"}]})),
     ("pref_output_not_list", "preferred_output", pair(preferred_output="a")), ("pref_output_not_exactly_one", "non_preferred_output", pair(non_preferred_output=[])),
@@ -163,10 +164,10 @@ def test_good_rows(row: Any) -> None:
 @pytest.mark.parametrize(("code", "path", "row"), BAD, ids=lambda value: value[:40] if isinstance(value, str) else "")
 def test_bad_rows(code: str, path: str, row: Any) -> None:
     before = copy.deepcopy(row) if code != "json_syntax" else None
-    found = check_row(row, line=7, source="x.jsonl")
-    meant = [issue for issue in found if (issue.code, issue.path) == (code, path)]
-    assert len(meant) == 1, found
-    (issue,) = meant
+    issues = check_row(row, line=7, source="x.jsonl")
+    matches = [issue for issue in issues if (issue.code, issue.path) == (code, path)]
+    assert len(matches) == 1, issues
+    (issue,) = matches
     assert issue.severity == RULES[code].severity
     assert (issue.line, issue.source, issue.hint) == (7, "x.jsonl", RULES[code].hint)
     assert issue.message and len(issue.excerpt) <= 80 and "\n" not in str(issue)
@@ -174,15 +175,15 @@ def test_bad_rows(code: str, path: str, row: Any) -> None:
         assert row == before
 
 
-def test_every_rule_of_a_row_is_tried() -> None:
+def test_every_rule_of_a_row_has_a_case() -> None:
     of_files = set(list(RULES)[: list(RULES).index("unknown_columns")])
     elsewhere = {code for code in RULES if code.startswith(("batch_", "model_", "leaked_"))} | {"reasoning_missing"}
     of_sources = set(list(RULES)[list(RULES).index("row_too_long_estimated") :])
     assert set(RULES) - of_files - of_sources - elsewhere <= {code for code, _, _ in BAD}
 
 
-def test_all_faults_of_a_row_are_told() -> None:
-    row = talk({"role": "bot", "content": 3}, says("", weight=2, foo=1), user(), user(None), x=1)
+def test_all_issues_of_a_row_are_reported() -> None:
+    row = conversation({"role": "bot", "content": 3}, says("", weight=2, foo=1), user(), user(None), x=1)
     assert [(issue.path, issue.code) for issue in check_row(row)] == [
         ("x", "extra_column"), ("messages[0].role", "role_unknown"), ("messages[0].content", "content_wrong_type"),
         ("messages[1].foo", "unknown_message_key"), ("messages[1].weight", "message_weight_range"), ("messages[1].content", "content_empty"),
@@ -190,8 +191,8 @@ def test_all_faults_of_a_row_are_told() -> None:
     ]  # fmt: skip
 
 
-def test_severities_are_the_users() -> None:
-    row = talk(says(), user(), says())
+def test_severities_can_be_overridden() -> None:
+    row = conversation(says(), user(), says())
     assert [issue.severity for issue in check_row(row, severities={"leading_assistant": "warning"})] == ["warning"]
     assert check_row(row, severities={"leading_assistant": "ignore"}) == []
     for wrong in ({"no_such": "error"}, {"leading_assistant": "fatal"}):
@@ -208,8 +209,8 @@ def test_methods() -> None:
 def test_other_purposes() -> None:
     assert check_row({"anything": 1}, purpose="eval") == []
     assert check_row({"custom_id": "1", "body": {}}, purpose="batch-api") == []
-    found = check_row({"custom_id": "x" * 65, "body": [], "z": 1}, purpose="batch-api")
-    assert {issue.code for issue in found} == {"batch_custom_id_invalid", "batch_body_invalid", "extra_column"}
+    issues = check_row({"custom_id": "x" * 65, "body": [], "z": 1}, purpose="batch-api")
+    assert {issue.code for issue in issues} == {"batch_custom_id_invalid", "batch_body_invalid", "extra_column"}
 
 
 @pytest.mark.parametrize("secret", [
@@ -217,7 +218,7 @@ def test_other_purposes() -> None:
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "https://me:hunter2hunter2@host/x", "ghp_abcdefghijklmnopqrst123", "f" * 64,
 ])  # fmt: skip
 def test_excerpts_show_no_secrets(secret: str) -> None:
-    (issue,) = check_row(talk(user(), says(refusal=f"my {secret} yes")))
+    (issue,) = check_row(conversation(user(), says(refusal=f"my {secret} yes")))
     assert "[redacted]" in issue.excerpt
     assert secret[8:16] not in issue.excerpt
 
@@ -251,30 +252,32 @@ ROW = JSON | st.fixed_dictionaries(
 
 @settings(max_examples=400, deadline=None)
 @given(row=ROW, purpose=st.sampled_from(["fine-tune", "eval", "batch-api"]))
-def test_nothing_makes_it_fail(row: Any, purpose: str) -> None:
+def test_no_row_raises(row: Any, purpose: str) -> None:
     for issue in check_row(row, purpose=purpose):
         assert issue.code in RULES
         assert issue.model_dump_json()
 
 
-PLAIN = st.fixed_dictionaries(
+TEXT_MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant"]), "content": st.sampled_from(["", " ", "a", "b"])}
 )
 
 
-def the_long_way(value: Any) -> Any:
-    """Return a copy of which no message is plain, since each has a name; it is empty, which changes nothing else."""
+def without_fast_path(value: Any) -> Any:
+    """Returns a copy that no fast path accepts, since each message has an empty name, which changes nothing else."""
     if isinstance(value, dict):
         more = {"name": ""} if value.keys() == {"role", "content"} else {}
-        return {key: the_long_way(item) for key, item in value.items()} | more
-    return [the_long_way(item) for item in value] if isinstance(value, list) else value
+        return {key: without_fast_path(item) for key, item in value.items()} | more
+    return [without_fast_path(item) for item in value] if isinstance(value, list) else value
 
 
 @settings(max_examples=600, deadline=None)
-@given(row=st.fixed_dictionaries({"messages": st.lists(PLAIN, max_size=6)}) | ROW.filter(lambda row: isinstance(row, dict)))
-def test_the_short_way_agrees_with_the_long_way(row: dict[str, Any]) -> None:
+@given(
+    row=st.fixed_dictionaries({"messages": st.lists(TEXT_MESSAGE, max_size=6)}) | ROW.filter(lambda row: isinstance(row, dict))
+)
+def test_the_fast_path_agrees_with_the_full_checks(row: dict[str, Any]) -> None:
     short, long = RowFindings(), RowFindings()
-    validate_training_row(long, the_long_way(row))
+    validate_training_row(long, without_fast_path(row))
     if is_text_conversation(short, row):
         assert short == long
         assert not long.items
@@ -282,20 +285,24 @@ def test_the_short_way_agrees_with_the_long_way(row: dict[str, Any]) -> None:
         assert short == RowFindings()
 
 
-PLAIN_TALK = st.fixed_dictionaries({"messages": st.lists(PLAIN, max_size=6)})
-PLAIN_PAIR = st.fixed_dictionaries(
-    {"input": PLAIN_TALK, "preferred_output": st.lists(PLAIN, max_size=2), "non_preferred_output": st.lists(PLAIN, max_size=2)}
+TEXT_CONVERSATION = st.fixed_dictionaries({"messages": st.lists(TEXT_MESSAGE, max_size=6)})
+TEXT_PREFERENCE = st.fixed_dictionaries(
+    {
+        "input": TEXT_CONVERSATION,
+        "preferred_output": st.lists(TEXT_MESSAGE, max_size=2),
+        "non_preferred_output": st.lists(TEXT_MESSAGE, max_size=2),
+    }
 )
 
 
 @settings(max_examples=600, deadline=None)
-@given(row=PLAIN_TALK | PLAIN_PAIR, tools=st.sampled_from([None, [TOOL]]))
-def test_short_ways_within_rows_agree_with_the_long_way(row: dict[str, Any], tools: Any) -> None:
+@given(row=TEXT_CONVERSATION | TEXT_PREFERENCE, tools=st.sampled_from([None, [TOOL]]))
+def test_fast_paths_within_rows_agree_with_the_full_checks(row: dict[str, Any], tools: Any) -> None:
     if tools:
         row.get("input", row)["tools"] = tools
     short, long = RowFindings(), RowFindings()
     validate_row(short, row)
-    validate_row(long, the_long_way(row))
+    validate_row(long, without_fast_path(row))
     assert short == long
 
 
@@ -304,36 +311,36 @@ LONG = PNG[:-20] + "QUJD" * 30_000
 
 @pytest.mark.parametrize("ending", ["", "QUI=", "QQ==", "+/+/"])
 def test_long_images(ending: str) -> None:
-    assert check_row(talk(user([image(LONG + ending)]), says([text()]))) == []
+    assert check_row(conversation(user([image(LONG + ending)]), says([text()]))) == []
 
 
-@pytest.mark.parametrize("place", [PNG.index(",") + 1 + 32_767, PNG.index(",") + 1 + 32_768, 70_000, -2, -1])
+@pytest.mark.parametrize("index", [PNG.index(",") + 1 + 32_767, PNG.index(",") + 1 + 32_768, 70_000, -2, -1])
 @pytest.mark.parametrize("wrong", ["-", "=", "\n", "é", "\0"])
-def test_a_fault_anywhere_in_a_long_image(place: int, wrong: str) -> None:
-    place %= len(LONG)
-    url = LONG[:place] + wrong + LONG[place + 1 :]
-    found = [issue.code for issue in check_row(talk(user([image(url)]), says([text()])))]
-    assert found == ([] if (place, wrong) == (len(LONG) - 1, "=") else ["image_base64_invalid"])
+def test_an_invalid_character_anywhere_in_a_long_image(index: int, wrong: str) -> None:
+    index %= len(LONG)
+    url = LONG[:index] + wrong + LONG[index + 1 :]
+    issues = [issue.code for issue in check_row(conversation(user([image(url)]), says([text()])))]
+    assert issues == ([] if (index, wrong) == (len(LONG) - 1, "=") else ["image_base64_invalid"])
 
 
 INFINITE = [
-    talk(user(), says(), tools=[{**TOOL, "x": [float("inf")]}]), talk(user(), says(), more=float("inf")),
-    talk(user(), says(weight=float("inf"))), talk(user([{**text(), "x": float("inf")}]), says([text()])),
-    talk(user([{**image(), "x": {"y": float("inf")}}]), says([text()])),
-    talk(user([{"type": "image_url", "image_url": {"url": PNG, "detail": float("inf")}}]), says([text()])),
-    talk(user(), calls(call(x=float("inf"))), tools=[TOOL]), {"text": "a", "x": float("inf")}, {"text": "a", "weight": float("inf")},
-    talk(user(), calls({**call(), "function": {"name": "add", "arguments": "{}", "x": float("inf")}}), tools=[TOOL]),
-    talk(user(), {"role": "assistant", "tool_calls": float("inf")}), pair(input={"messages": [user()], "x": float("inf")}),
+    conversation(user(), says(), tools=[{**TOOL, "x": [float("inf")]}]), conversation(user(), says(), more=float("inf")),
+    conversation(user(), says(weight=float("inf"))), conversation(user([{**text(), "x": float("inf")}]), says([text()])),
+    conversation(user([{**image(), "x": {"y": float("inf")}}]), says([text()])),
+    conversation(user([{"type": "image_url", "image_url": {"url": PNG, "detail": float("inf")}}]), says([text()])),
+    conversation(user(), calls(call(x=float("inf"))), tools=[TOOL]), {"text": "a", "x": float("inf")}, {"text": "a", "weight": float("inf")},
+    conversation(user(), calls({**call(), "function": {"name": "add", "arguments": "{}", "x": float("inf")}}), tools=[TOOL]),
+    conversation(user(), {"role": "assistant", "tool_calls": float("inf")}), pair(input={"messages": [user()], "x": float("inf")}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", INFINITE, ids=lambda row: str(row)[:80])
-def test_an_infinite_number_is_found_wherever_it_is(row: dict[str, Any]) -> None:
-    notes = RowFindings()
+def test_an_infinite_number_is_found_in_any_field(row: dict[str, Any]) -> None:
+    findings = RowFindings()
     for _ in range(2):
-        notes.start_row()
-        validate_row(notes, row)
-        assert [finding.code for finding in notes.items].count("number_too_large") == 1
+        findings.start_row()
+        validate_row(findings, row)
+        assert [finding.code for finding in findings.items].count("number_too_large") == 1
 
 
 VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {"a": 1.0}, {"a": True}, float("inf")])
@@ -341,12 +348,12 @@ VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {
 
 @settings(max_examples=300, deadline=None)
 @given(values=st.lists(st.dictionaries(st.sampled_from("ab"), VALUE), max_size=12), name=st.sampled_from(["add", "sub"]))
-def test_a_repeated_declaration_is_judged_as_if_it_were_alone(values: list[Any], name: str) -> None:
+def test_a_repeated_declaration_is_checked_as_if_it_were_the_first(values: list[Any], name: str) -> None:
     together, chars = RowFindings(), 0
     tool: dict[str, Any] = {"type": "function", "function": {"name": name}}
     for value in values * 2:
         tool["function"]["parameters"] = value
-        row, alone = talk(user(), calls(call()), tools=[tool]), RowFindings()
+        row, alone = conversation(user(), calls(call()), tools=[tool]), RowFindings()
         together.start_row()
         validate_row(together, row)
         validate_row(alone, row)
@@ -355,6 +362,6 @@ def test_a_repeated_declaration_is_judged_as_if_it_were_alone(values: list[Any],
         chars = together.chars
 
 
-def test_plain_rows_take_the_short_way() -> None:
-    for row in (talk(user(), says()), talk(SYSTEM, user(), says(), user(""), says())):
+def test_text_conversations_take_the_fast_path() -> None:
+    for row in (conversation(user(), says()), conversation(SYSTEM, user(), says(), user(""), says())):
         assert is_text_conversation(RowFindings(), row)

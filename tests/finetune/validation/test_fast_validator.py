@@ -1,4 +1,4 @@
-"""The fast way of checking comes to the same report as the thorough one, to the last count."""
+"""Both engines give the same report, to the last count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.finetune.validation.engines import GLANCE, SEEDS, lines, reports
+from tests.finetune.validation.engines import FAST_VALIDATOR, SEEDS, lines, reports
 from together_adapters.finetune import check_jsonl
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.records import Row
@@ -32,18 +32,18 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.fixture(params=["msgspec", "python"])
 def engine(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "python":
-        monkeypatch.setitem(sys.modules, GLANCE, None)
+        monkeypatch.setitem(sys.modules, FAST_VALIDATOR, None)
     return str(request.param)
 
 
 @pytest.mark.parametrize("form", SEEDS)
 @pytest.mark.parametrize("seed", range(4))
-def test_equal_by_chance(form: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_for_random_lines(form: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(f"{form}{seed}")
     for number in (1, 2, 3, 40, 200, 300):
         data = b"\n".join(lines(chance, form, number)) + chance.choice((b"", b"\n"))
-        fast, thorough = reports(monkeypatch, data, **chance.choice(OPTIONS))
-        assert fast == thorough
+        fast, slow = reports(monkeypatch, data, **chance.choice(OPTIONS))
+        assert fast == slow
 
 
 ROLE = st.sampled_from(["system", "user", "assistant", "tool", "developer"])
@@ -65,10 +65,10 @@ ROW = st.fixed_dictionaries(
 
 @given(rows=st.lists(ROW, max_size=4), ascii=st.booleans())
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_equal_by_construction(rows: list[Row], ascii: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    given_lines = [SEEDS["conversation"][0], *(json.dumps(row, ensure_ascii=ascii).encode() for row in rows)]
-    fast, thorough = reports(monkeypatch, b"\n".join(given_lines))
-    assert fast == thorough
+def test_equal_for_generated_rows(rows: list[Row], ascii: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    json_lines = [SEEDS["conversation"][0], *(json.dumps(row, ensure_ascii=ascii).encode() for row in rows)]
+    fast, slow = reports(monkeypatch, b"\n".join(json_lines))
+    assert fast == slow
 
 
 @pytest.mark.parametrize("line", [line for some in SEEDS.values() for line in some])
@@ -101,7 +101,7 @@ def hostile(kind: str) -> bytes:
 @pytest.mark.parametrize(
     "kind", ["deep", "deep tools", "digits", "infinite", "nan", "surrogate", "garbage", "nul", "long", "numbers", "utf-16"]
 )
-def test_hostile_lines_are_faults_and_no_failures(kind: str, engine: str, tmp_path: Path) -> None:
+def test_hostile_lines_are_issues_and_do_not_raise(kind: str, engine: str, tmp_path: Path) -> None:
     (path := tmp_path / "x.jsonl").write_bytes(hostile(kind))
     report = check_jsonl(path)
     assert (report.rows, report.valid, report.engine) == (3, 2, engine)
@@ -116,7 +116,7 @@ def test_carriage_returns(engine: str, tmp_path: Path) -> None:
     assert (report.ok, report.rows, report.issues) == (True, 2, [])
 
 
-def test_memory_stays_flat(engine: str, tmp_path: Path) -> None:
+def test_memory_is_constant(engine: str, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     with path.open("wb") as file:
         for _ in range(60):

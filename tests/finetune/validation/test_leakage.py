@@ -1,4 +1,4 @@
-"""Rows that a training file gives away, found in files as they are found in memory."""
+"""Rows of a validation file that are also in the training file, in files and in memory."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments":
 
 @st.composite
 def rows(draw: st.DrawFn) -> dict[str, Any]:
-    asked, said = draw(WORDS), draw(WORDS)
-    talk = [{"role": "user", "content": asked}]
+    question, answer = draw(WORDS), draw(WORDS)
+    messages = [{"role": "user", "content": question}]
     match draw(st.integers(0, 5)):
         case 0:
-            return {"messages": [*talk, {"role": "assistant", "content": said}]}
+            return {"messages": [*messages, {"role": "assistant", "content": answer}]}
         case 1:
             call = {**CALL, "id": draw(st.sampled_from("ab"))}
-            return {"messages": [*talk, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": call["id"], "content": said}]}  # fmt: skip
+            return {"messages": [*messages, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": call["id"], "content": answer}]}  # fmt: skip
         case 2:
-            return {"prompt": asked, "completion": said}
+            return {"prompt": question, "completion": answer}
         case 3:
-            return {"text": asked}
+            return {"text": question}
         case 4:
             return {
                 "messages": [
-                    {"content": [{"type": "text", "text": asked}], "role": "user"},
-                    {"role": "assistant", "content": said},
+                    {"content": [{"type": "text", "text": question}], "role": "user"},
+                    {"role": "assistant", "content": answer},
                 ]
             }
         case _:
-            answers = {"preferred_output": [{"role": "assistant", "content": said}], "non_preferred_output": []}
-            return {"input": {"messages": talk}, **answers}
+            answers = {"preferred_output": [{"role": "assistant", "content": answer}], "non_preferred_output": []}
+            return {"input": {"messages": messages}, **answers}
 
 
 def write(path: Path, *lines: Any) -> Path:
@@ -53,13 +53,13 @@ def write(path: Path, *lines: Any) -> Path:
 @given(st.lists(rows(), max_size=8), st.lists(rows(), max_size=8))
 def test_files_leak_what_rows_leak(tmp_path: Path, train: list[Any], validation: list[Any]) -> None:
     files = write(tmp_path / "train.jsonl", *train), write(tmp_path / "validation.jsonl", *validation)
-    found = list(leaked_rows(*files))
-    assert (sum(leak.exact for leak in found), len(found)) == leakage(train, validation)
-    for leak in found:
+    leaks = list(leaked_rows(*files))
+    assert (sum(leak.exact for leak in leaks), len(leaks)) == leakage(train, validation)
+    for leak in leaks:
         assert leakage(train, [validation[leak.line - 1]]) == (leak.exact, 1)
 
 
-def test_what_is_no_row_is_passed_over(tmp_path: Path) -> None:
+def test_invalid_lines_are_skipped(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
     train = write(tmp_path / "train.jsonl", "\ufeff" + json.dumps(row), "", "{", "[1]", "3", '"x"')
     validation = write(tmp_path / "validation.jsonl", "{", "", "[1]", row, '"x"')
@@ -72,26 +72,26 @@ def test_severities(tmp_path: Path) -> None:
     report = check_jsonl(validation, train=train, severities={"leaked_row": "error"})
     assert (report.ok, report.errors, report.rows, report.valid, report.leakage) == (False, 1, 1, 1, {"exact": 1, "prompt": 1})
     assert check_jsonl(validation, train=train, severities={"leaked_row": "ignore"}).leakage == {"exact": 1, "prompt": 1}
-    ignored = check_jsonl(validation, train=train, severities={"leaked_row": "ignore", "leaked_prompt": "ignore"})
-    assert (ignored.leakage, ignored.leakage_summary(), ignored.warnings) == ({}, "", 0)
-    gone = check_jsonl(validation, train=tmp_path / "gone.jsonl")
-    assert [issue.code for issue in gone.issues] == ["file_unreadable"]
-    assert "gone.jsonl" in gone.issues[0].message
+    report = check_jsonl(validation, train=train, severities={"leaked_row": "ignore", "leaked_prompt": "ignore"})
+    assert (report.leakage, report.leakage_summary(), report.warnings) == ({}, "", 0)
+    other_report = check_jsonl(validation, train=tmp_path / "gone.jsonl")
+    assert [issue.code for issue in other_report.issues] == ["file_unreadable"]
+    assert "gone.jsonl" in other_report.issues[0].message
 
 
 def test_progress_and_the_order_do_not_depend_on_workers(tmp_path: Path) -> None:
     many = [{"text": f"{number} " * 9} for number in range(9_000)]
     train, validation = write(tmp_path / "train.jsonl", *many), write(tmp_path / "validation.jsonl", *many[::-3])
-    seen: list[Any] = []
-    one = check_jsonl(validation, train=train, progress=seen.append)
+    updates: list[Any] = []
+    one = check_jsonl(validation, train=train, progress=updates.append)
     assert one == check_jsonl(validation, train=train, workers=2)
     assert one.leakage == {"exact": 3_000, "prompt": 3_000}
     assert [issue.line for issue in one.issues] == list(range(1, 1_001))
-    assert seen[-1].stage == "leakage"
-    assert seen[-1].fraction == 1
+    assert updates[-1].stage == "leakage"
+    assert updates[-1].fraction == 1
 
 
-def test_memory_follows_the_file_to_measure_with(tmp_path: Path) -> None:
+def test_memory_depends_on_the_validation_file_only(tmp_path: Path) -> None:
     validation = write(tmp_path / "validation.jsonl", {"text": "x"})
     train = tmp_path / "train.jsonl"
     with train.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Several processes come to the report of one."""
+"""The report does not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("workers", [2, 5])
 def test_the_same_report_for_any_number(file: Path, workers: int) -> None:
-    told: list[Any] = []
+    updates: list[Any] = []
     one = check_jsonl(file, **OPTIONS)
-    assert check_jsonl(file, workers=workers, progress=told.append, **OPTIONS) == one
-    assert told[-1].done == told[-1].total == one.bytes
+    assert check_jsonl(file, workers=workers, progress=updates.append, **OPTIONS) == one
+    assert updates[-1].done == updates[-1].total == one.bytes
     assert one.duplicates
     assert one.errors > 20 and one.secrets == {"email": 1}
 
 
 def test_ranges_are_whole_lines(file: Path) -> None:
     data = file.read_bytes()
-    for pieces in (1, 2, 7):
-        ranges = line_ranges(file, len(data), pieces)
+    for count in (1, 2, 7):
+        ranges = line_ranges(file, len(data), count)
         assert b"".join(data[start:end] for start, end in ranges) == data
         assert all(data[end - 1 : end] == b"\n" for _, end in ranges[:-1])
-        assert len(ranges) <= pieces
+        assert len(ranges) <= count
 
 
 def test_no_worker_is_refused(file: Path) -> None:

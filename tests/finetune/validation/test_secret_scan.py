@@ -1,4 +1,4 @@
-"""Secrets are told by their form, counted by kind, and never shown."""
+"""Secrets are recognized by their form, counted by kind, and never shown."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SOME = {
 }
 
 
-def test_every_kind_is_tried() -> None:
+def test_every_kind_has_a_case() -> None:
     assert SOME.keys() == {kind.name for kind in KINDS}
     assert frozenset(SOME) - BLOCKING == {"email", "card_number"}
 
 
 @pytest.mark.parametrize("kind", SOME)
-def test_it_is_found_and_not_shown(kind: str, tmp_path: Path) -> None:
+def test_secrets_are_counted_and_not_shown(kind: str, tmp_path: Path) -> None:
     value = SOME[kind]
     rows = [{"text": "nothing"}, {"text": f"see {value} there"}, {"text": f"again: {value}"}]
     (path := tmp_path / "x.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
@@ -54,9 +54,9 @@ def test_it_is_found_and_not_shown(kind: str, tmp_path: Path) -> None:
     "4111 1111 1111 1112", "0.4111111111111111", "call me @ noon", "sk-learn and risk-averse", "AKIA", "eyJ is how they begin",
     "1700000000000000000", "4444444444444444", "-----BEGIN PUBLIC KEY-----", "a" * 100_000 + "@", "3" * 100_000,
 ])  # fmt: skip
-def test_what_is_none(text: str) -> None:
+def test_no_secrets(text: str) -> None:
     assert list(find_secrets([text.encode()])) == []
 
 
-def test_images_are_not_looked_into() -> None:
+def test_images_are_not_searched() -> None:
     assert list(find_secrets([("data:image/png;base64," + "sk" + "/AKIAIOSFODNN7EXAMPLE/" + "A" * 300).encode()])) == []

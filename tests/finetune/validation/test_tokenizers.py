@@ -1,4 +1,4 @@
-"""Tokens counted by a tokenizer that is a file."""
+"""Tokens counted by a tokenizer file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_texts_are_counted_as_they_are(folder: Path) -> None:
+def test_texts_are_counted_without_special_tokens(folder: Path) -> None:
     for name in (folder, folder / "tokenizer.json", str(folder)):
         count = open_tokenizer(name)
         assert count("Question one two three") == 4
@@ -43,7 +43,7 @@ def test_a_report_by_a_tokenizer(folder: Path) -> None:
     assert check_jsonl(path, tokenizer=open_tokenizer(folder), workers=2) == report
 
 
-def test_what_is_no_tokenizer(folder: Path) -> None:
+def test_invalid_tokenizers(folder: Path) -> None:
     (folder / "other.json").write_text("{}", "utf-8")
     with pytest.raises(ValueError, match=r"other.json is not a tokenizer"):
         open_tokenizer(folder / "other.json")

@@ -1,4 +1,4 @@
-"""Every fix: what it alters, what it leaves alone, and that a second time it alters nothing more."""
+"""Every fix: what it changes, what it keeps, and that it is idempotent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def says(content: Any = "a", **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content, **more}
 
 
-def talk(*messages: Any, **more: Any) -> dict[str, Any]:
+def conversation(*messages: Any, **more: Any) -> dict[str, Any]:
     return {"messages": list(messages), **more}
 
 
@@ -43,57 +43,57 @@ def calling(arguments: Any, **more: Any) -> dict[str, Any]:
 
 
 CASES: list[tuple[str, Fixes, dict[str, Any], dict[str, Any]]] = [
-    ("developer_to_system", Fixes(), talk({"role": "developer", "content": "s"}, user(), says()), talk({"role": "system", "content": "s"}, user(), says())),
-    ("nulls_stripped", Fixes(), talk(user(name=None, tool_calls=None), says(weight=None), tools=None), talk(user(), says())),
-    ("nulls_stripped", Fixes(), talk(user(), {**calling("{}"), "content": None}), talk(user(), calling("{}"))),
-    ("nulls_stripped", Fixes(), talk(user([{"type": "text", "text": "q", "image_url": None}]), says([{"type": "text", "text": "a"}])),
-     talk(user([{"type": "text", "text": "q"}]), says([{"type": "text", "text": "a"}]))),
-    ("columns_stripped", Fixes(), talk(user(), says(), id=7, when=object()), talk(user(), says())),
-    ("columns_stripped", Fixes(), talk(user(), says(), parallel_tool_calls=True), talk(user(), says())),
-    ("weights_to_int", Fixes(), talk(user(), says(weight=1.0)), talk(user(), says(weight=1))),
+    ("developer_to_system", Fixes(), conversation({"role": "developer", "content": "s"}, user(), says()), conversation({"role": "system", "content": "s"}, user(), says())),
+    ("nulls_stripped", Fixes(), conversation(user(name=None, tool_calls=None), says(weight=None), tools=None), conversation(user(), says())),
+    ("nulls_stripped", Fixes(), conversation(user(), {**calling("{}"), "content": None}), conversation(user(), calling("{}"))),
+    ("nulls_stripped", Fixes(), conversation(user([{"type": "text", "text": "q", "image_url": None}]), says([{"type": "text", "text": "a"}])),
+     conversation(user([{"type": "text", "text": "q"}]), says([{"type": "text", "text": "a"}]))),
+    ("columns_stripped", Fixes(), conversation(user(), says(), id=7, when=object()), conversation(user(), says())),
+    ("columns_stripped", Fixes(), conversation(user(), says(), parallel_tool_calls=True), conversation(user(), says())),
+    ("weights_to_int", Fixes(), conversation(user(), says(weight=1.0)), conversation(user(), says(weight=1))),
     ("images_normalized", Fixes(), {"prompt": [{"type": "image_url", "image_url": "data:image/jpg;base64,/9j/"}], "completion": "a"},
      {"prompt": [{"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/"}}], "completion": "a"}),
-    ("calls_normalized", Fixes(), talk(user(), calling({"ü": 1})), talk(user(), calling('{"ü":1}'))),
-    ("null_arguments_dropped", ALL, talk(user(), calling('{"a": 1, "b": null, "c": {"d": null}}')), talk(user(), calling('{"a":1,"c":{}}'))),
-    ("unknown_fields_dropped", ALL, talk(user(), says(refusal="no")), talk(user(), says())),
-    ("reasoning_dropped", ALL, talk(user(), says(reasoning="r", reasoning_content="r")), talk(user(), says())),
-    ("leading_assistant_dropped", ALL, talk(says("hello"), user(), says()), talk(user(), says())),
-    ("trailing_trimmed", ALL, talk(user(), says(), user("thanks")), talk(user(), says())),
-    ("messages_merged", ALL, talk(user("a"), user("b"), says()), talk(user("a\n\nb"), says())),
-    ("messages_merged", ALL, talk(user([{"type": "text", "text": "a"}]), user("b"), says([{"type": "text", "text": "x"}])),
-     talk(user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), says([{"type": "text", "text": "x"}]))),
-    ("text_to_parts", Fixes(), talk(user([{"type": "text", "text": "q"}]), says("a")), talk(user([{"type": "text", "text": "q"}]), says([{"type": "text", "text": "a"}]))),
-    ("tool_status_dropped", Fixes(), talk(user(), calling("{}"), {"role": "tool", "tool_call_id": "c", "content": "5", "status": "error"}, says()),
-     talk(user(), calling("{}"), {"role": "tool", "tool_call_id": "c", "content": "5"}, says())),
+    ("calls_normalized", Fixes(), conversation(user(), calling({"ü": 1})), conversation(user(), calling('{"ü":1}'))),
+    ("null_arguments_dropped", ALL, conversation(user(), calling('{"a": 1, "b": null, "c": {"d": null}}')), conversation(user(), calling('{"a":1,"c":{}}'))),
+    ("unknown_fields_dropped", ALL, conversation(user(), says(refusal="no")), conversation(user(), says())),
+    ("reasoning_dropped", ALL, conversation(user(), says(reasoning="r", reasoning_content="r")), conversation(user(), says())),
+    ("leading_assistant_dropped", ALL, conversation(says("hello"), user(), says()), conversation(user(), says())),
+    ("trailing_trimmed", ALL, conversation(user(), says(), user("thanks")), conversation(user(), says())),
+    ("messages_merged", ALL, conversation(user("a"), user("b"), says()), conversation(user("a\n\nb"), says())),
+    ("messages_merged", ALL, conversation(user([{"type": "text", "text": "a"}]), user("b"), says([{"type": "text", "text": "x"}])),
+     conversation(user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), says([{"type": "text", "text": "x"}]))),
+    ("text_to_parts", Fixes(), conversation(user([{"type": "text", "text": "q"}]), says("a")), conversation(user([{"type": "text", "text": "q"}]), says([{"type": "text", "text": "a"}]))),
+    ("tool_status_dropped", Fixes(), conversation(user(), calling("{}"), {"role": "tool", "tool_call_id": "c", "content": "5", "status": "error"}, says()),
+     conversation(user(), calling("{}"), {"role": "tool", "tool_call_id": "c", "content": "5"}, says())),
     ("functions_converted", Fixes(),
-     talk(user(), {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}, {"role": "function", "name": "f", "content": "5"}, says(), functions=[{"name": "f"}]),
-     talk(user(), {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+     conversation(user(), {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}, {"role": "function", "name": "f", "content": "5"}, says(), functions=[{"name": "f"}]),
+     conversation(user(), {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
           {"role": "tool", "name": "f", "tool_call_id": "call_0", "content": "5"}, says(), tools=[{"type": "function", "function": {"name": "f"}}])),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "fixes", "row", "wanted"), CASES)
-def test_fix(code: str, fixes: Fixes, row: dict[str, Any], wanted: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("code", "fixes", "row", "expected"), CASES)
+def test_fix(code: str, fixes: Fixes, row: dict[str, Any], expected: dict[str, Any]) -> None:
     before = copy.copy(row)
-    fixed, changed = fixes.apply(row)
-    assert fixed == wanted
-    assert code in changed
+    result, codes = fixes.apply(row)
+    assert result == expected
+    assert code in codes
     assert row == before
-    assert fixes.apply(fixed) == (fixed, [])
+    assert fixes.apply(result) == (result, [])
     if code != "images_normalized":
-        assert not [issue for issue in check_row(fixed) if issue.severity == "error"]
+        assert not [issue for issue in check_row(result) if issue.severity == "error"]
 
 
-def test_every_fix_is_tried() -> None:
+def test_every_fix_has_a_case() -> None:
     assert {code for code, *_ in CASES} | {"tool_error"} == set(CODES)
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        talk(user("a", weight=0), user("b", weight=1), says()),
-        talk(user(), calling("{}"), calling("{}")),
-        talk(user(), user("b", name="bob"), says()),
+        conversation(user("a", weight=0), user("b", weight=1), says()),
+        conversation(user(), calling("{}"), calling("{}")),
+        conversation(user(), user("b", name="bob"), says()),
     ],
 )
 def test_messages_that_differ_in_more_than_text_are_not_merged(row: dict[str, Any]) -> None:
@@ -101,17 +101,17 @@ def test_messages_that_differ_in_more_than_text_are_not_merged(row: dict[str, An
 
 
 def test_reasoning_is_merged_as_well() -> None:
-    row, _ = ALL.apply(talk(user(), says("a"), says("b")))
-    assert row == talk(user(), says("a\n\nb"))
-    row, _ = Fixes(merge_consecutive=True).apply(talk(user(), says("a", reasoning="x"), says("b", reasoning="y")))
+    row, _ = ALL.apply(conversation(user(), says("a"), says("b")))
+    assert row == conversation(user(), says("a\n\nb"))
+    row, _ = Fixes(merge_consecutive=True).apply(conversation(user(), says("a", reasoning="x"), says("b", reasoning="y")))
     assert row["messages"][1] == says("a\n\nb", reasoning="x\n\ny")
 
 
-def test_a_row_with_a_failed_tool_is_dropped_when_wanted() -> None:
-    row = talk(user(), calling("{}"), {"role": "tool", "tool_call_id": "c", "content": "5", "status": "error"}, says())
-    with pytest.raises(Unconvertible) as caught:
+def test_rows_with_failed_tool_calls_can_be_dropped() -> None:
+    row = conversation(user(), calling("{}"), {"role": "tool", "tool_call_id": "c", "content": "5", "status": "error"}, says())
+    with pytest.raises(Unconvertible) as error:
         Fixes(tool_errors="drop_row").apply(row)
-    assert (caught.value.code, caught.value.skipped) == ("tool_error", True)
+    assert (error.value.code, error.value.skipped) == ("tool_error", True)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +125,19 @@ def test_a_row_with_a_failed_tool_is_dropped_when_wanted() -> None:
     ],
     ids=["set", "bytes", "key", "nan", "huge"],
 )
-def test_what_is_no_json_is_refused_with_its_path(value: Any, code: str) -> None:
-    with pytest.raises(Unconvertible) as caught:
-        Fixes().apply(talk(user(), says(), tools=[{"x": value}]))
-    assert (caught.value.code, caught.value.path) == (code, "tools[0].x")
+def test_values_that_are_not_json_are_refused_with_their_path(value: Any, code: str) -> None:
+    with pytest.raises(Unconvertible) as error:
+        Fixes().apply(conversation(user(), says(), tools=[{"x": value}]))
+    assert (error.value.code, error.value.path) == (code, "tools[0].x")
 
 
-def test_keys_come_in_one_order() -> None:
-    row, changed = Fixes().apply(
+def test_keys_are_ordered() -> None:
+    row, codes = Fixes().apply(
         {"weight": 1, "messages": [{"content": "q", "role": "user"}, {"weight": 1, "content": "a", "role": "assistant"}]}
     )
     assert list(row) == ["messages", "weight"]
     assert [list(message) for message in row["messages"]] == [["role", "content"], ["role", "content", "weight"]]
-    assert changed == []
+    assert codes == []
 
 
 def test_a_choice_that_does_not_exist_is_refused() -> None:
@@ -186,11 +186,11 @@ ROW = st.fixed_dictionaries(
 
 @given(ROW, st.sampled_from([Fixes(), ALL]))
 @settings(max_examples=400, deadline=None)
-def test_fixes_change_nothing_the_second_time(row: dict[str, Any], fixes: Fixes) -> None:
+def test_fixes_are_idempotent(row: dict[str, Any], fixes: Fixes) -> None:
     before = copy.deepcopy(row)
     try:
-        fixed, _ = fixes.apply(row)
+        result, _ = fixes.apply(row)
     except Unconvertible:
         return
     assert row == before
-    assert fixes.apply(fixed) == (fixed, [])
+    assert fixes.apply(result) == (result, [])

@@ -1,4 +1,4 @@
-"""Writing: complete and checked or not at all, the same bytes everywhere, and an account of every row."""
+"""Writing: complete and validated or not at all, the same bytes everywhere, and every row accounted for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def row(question: Any = "q", answer: Any = "a", **more: Any) -> dict[str, Any]:
 
 PAIR = {"input": {"messages": [{"role": "user", "content": "q"}]}, "preferred_output": [{"role": "assistant", "content": "a"}],
         "non_preferred_output": [{"role": "assistant", "content": "b"}]}  # fmt: skip
-MUTE = {"messages": [{"role": "user", "content": "q"}]}
+UNANSWERED = {"messages": [{"role": "user", "content": "q"}]}
 
 
 def test_rows_are_written_with_their_report(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_rows_are_written_with_their_report(tmp_path: Path) -> None:
 
 def test_the_report_is_that_of_the_file(tmp_path: Path) -> None:
     prepared = write_jsonl([row(), PAIR, row("nul \0")], tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))
-    checked = check_jsonl(prepared.path, checksum=True)
+    report = check_jsonl(prepared.path, checksum=True)
     same = ("bytes", "sha256", "turns", "chars", "roles", "format", "valid")
-    assert [getattr(prepared.report, name) for name in same] == [getattr(checked, name) for name in same]
+    assert [getattr(prepared.report, name) for name in same] == [getattr(report, name) for name in same]
     assert prepared.report.issue_counts == {"mixed_formats_across_lines": 1, "nul_character": 1}
     assert [(issue.code, issue.line, issue.source) for issue in prepared.report.issues] == [
         ("mixed_formats_across_lines", None, "data:2"),
@@ -64,7 +64,7 @@ def test_the_report_is_that_of_the_file(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_that_was_altered_is_checked_again(tmp_path: Path) -> None:
+def test_an_altered_file_is_checked_again(tmp_path: Path) -> None:
     prepared = write_jsonl([row()], tmp_path / "a.jsonl")
     with prepared.path.open("ab") as file:
         file.write(b"{}\n")
@@ -75,26 +75,26 @@ def test_a_file_that_was_altered_is_checked_again(tmp_path: Path) -> None:
         PreparedFile.of(tmp_path / "none.jsonl")
 
 
-def test_all_faults_are_told_and_nothing_is_written(tmp_path: Path) -> None:
-    rows = [row(), MUTE, row(), Refusal("record_unknown", "it is nothing", 7, "runs.json", "outputs"), MUTE]
-    with pytest.raises(ConversionError) as caught:
+def test_all_issues_are_reported_and_nothing_is_written(tmp_path: Path) -> None:
+    rows = [row(), UNANSWERED, row(), Refusal("record_unknown", "it is nothing", 7, "runs.json", "outputs"), UNANSWERED]
+    with pytest.raises(ConversionError) as error:
         write_jsonl(rows, tmp_path / "a.jsonl")
-    text = str(caught.value)
+    text = str(error.value)
     assert "3 of the 5 rows of data are invalid; a.jsonl was not written. no_assistant_message 2, record_unknown 1" in text
     assert "runs.json:7: line 4 outputs: it is nothing" in text
-    assert [(issue.line, issue.source) for issue in caught.value.issues] == [(2, "data:2"), (5, "data:5"), (4, "runs.json:7")]
+    assert [(issue.line, issue.source) for issue in error.value.issues] == [(2, "data:2"), (5, "data:5"), (4, "runs.json:7")]
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InvalidDatasetError) as fault:
-        write_jsonl([row(), MUTE], tmp_path / "a.jsonl")
+        write_jsonl([row(), UNANSWERED], tmp_path / "a.jsonl")
     again = pickle.loads(pickle.dumps(fault.value))
     assert again.report == fault.value.report
     assert issubclass(InvalidDatasetError, ValueError)
     assert (again.report.rows, again.report.valid, again.report.dropped, again.report.errors) == (2, 1, {}, 1)
 
 
-def test_faulty_rows_are_dropped_when_wanted(tmp_path: Path) -> None:
+def test_invalid_rows_can_be_dropped(tmp_path: Path) -> None:
     data = (
-        TrainingData.from_rows([row(), MUTE, row("b", score=0), row()])
+        TrainingData.from_rows([row(), UNANSWERED, row("b", score=0), row()])
         .dedupe()
         .filter(lambda row: row.get("score", 1), reason="bad")
     )
@@ -105,8 +105,8 @@ def test_faulty_rows_are_dropped_when_wanted(tmp_path: Path) -> None:
     assert report.warnings == 1
 
 
-def test_faults_are_collected_when_wanted(tmp_path: Path) -> None:
-    prepared = write_jsonl([row(), MUTE], tmp_path / "a.jsonl", fixes=Fixes(on_error="collect"))
+def test_issues_can_be_collected(tmp_path: Path) -> None:
+    prepared = write_jsonl([row(), UNANSWERED], tmp_path / "a.jsonl", fixes=Fixes(on_error="collect"))
     assert not prepared.written
     assert not prepared.report.ok
     assert prepared.report.errors == 1
@@ -114,14 +114,14 @@ def test_faults_are_collected_when_wanted(tmp_path: Path) -> None:
     assert write_jsonl([row()], tmp_path / "a.jsonl", fixes=Fixes(on_error="collect")).written
 
 
-@pytest.mark.parametrize(("rows", "text"), [([], "data has no rows"), ([MUTE], "none of the 1 rows of data is left")])
-def test_no_rows_are_no_file(tmp_path: Path, rows: list[Any], text: str) -> None:
+@pytest.mark.parametrize(("rows", "text"), [([], "data has no rows"), ([UNANSWERED], "none of the 1 rows of data is left")])
+def test_no_file_without_rows(tmp_path: Path, rows: list[Any], text: str) -> None:
     with pytest.raises(InvalidDatasetError, match=text):
         write_jsonl(rows, tmp_path / "a.jsonl", fixes=Fixes(on_error="drop"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_method_follows_from_the_rows_or_is_held_against_them(tmp_path: Path) -> None:
+def test_the_method_is_derived_from_the_rows_or_compared_with_them(tmp_path: Path) -> None:
     assert write_jsonl([PAIR], tmp_path / "a.jsonl").report.method == "dpo"
     assert write_jsonl([PAIR], tmp_path / "b.jsonl", method="dpo").report.method_ok
     with pytest.raises(MethodMismatchError, match="data:1 is of format preference, which does not train with sft"):
@@ -129,17 +129,17 @@ def test_the_method_follows_from_the_rows_or_is_held_against_them(tmp_path: Path
     assert not (tmp_path / "c.jsonl").exists()
 
 
-def test_too_large_a_file_names_both_sizes(tmp_path: Path) -> None:
+def test_the_error_of_a_large_file_has_both_sizes(tmp_path: Path) -> None:
     size = len(write_jsonl([row()] * 30, tmp_path / "a.jsonl").path.read_bytes())
-    with pytest.raises(FileTooLargeError, match=rf"b.jsonl would have {size:,} bytes; 100 are allowed") as caught:
+    with pytest.raises(FileTooLargeError, match=rf"b.jsonl would have {size:,} bytes; 100 are allowed") as error:
         write_jsonl([row()] * 30, tmp_path / "b.jsonl", max_bytes=100)
-    assert (caught.value.size, caught.value.limit) == (size, 100)
-    assert isinstance(pickle.loads(pickle.dumps(caught.value)), DatasetError)
+    assert (error.value.size, error.value.limit) == (size, 100)
+    assert isinstance(pickle.loads(pickle.dumps(error.value)), DatasetError)
     assert write_jsonl([row()] * 30, tmp_path / "c.jsonl", max_bytes=size).report.bytes == size
     assert not (tmp_path / "b.jsonl").exists()
 
 
-def test_rows_longer_than_the_model_reads(tmp_path: Path) -> None:
+def test_rows_longer_than_the_model_trains_on(tmp_path: Path) -> None:
     limits, rows = {"max_seq_length_sft": 20}, [row(), row("word " * 100)]
     with pytest.raises(InvalidDatasetError, match="about 126 tokens; the model trains on 20"):
         write_jsonl(rows, tmp_path / "a.jsonl", limits=limits)
@@ -149,7 +149,7 @@ def test_rows_longer_than_the_model_reads(tmp_path: Path) -> None:
     assert write_jsonl(rows, tmp_path / "d.jsonl", limits=limits, tokenizer=lambda text: 3).report.valid == 2
 
 
-def test_a_model_that_cannot_use_tools_is_no_model_for_them(tmp_path: Path) -> None:
+def test_a_model_without_support_for_tools(tmp_path: Path) -> None:
     rows = [row(tools=[{"type": "function", "function": {"name": "f"}}])]
     for mode in ("raise", "drop"):
         with pytest.raises(InvalidDatasetError, match="model_lacks_tools"):
@@ -157,13 +157,13 @@ def test_a_model_that_cannot_use_tools_is_no_model_for_them(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("mine")
     with pytest.raises(FileExistsError, match="overwrite=True"):
         write_jsonl([row()], path)
     with pytest.raises(InvalidDatasetError):
-        write_jsonl([MUTE], path, overwrite=True)
+        write_jsonl([UNANSWERED], path, overwrite=True)
     assert path.read_text() == "mine"
     assert write_jsonl([row()], path, overwrite=True).report.valid == 1
 
@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_written_to_fails_before_anything_is_read(tmp_pa
     ("name", "more"),
     [("a.json", {}), ("a.jsonl", {"method": "kto"}), ("a.jsonl", {"workers": 0}), ("a.jsonl", {"severities": {"x": "error"}})],
 )
-def test_wrong_arguments(tmp_path: Path, name: str, more: dict[str, Any]) -> None:
+def test_invalid_arguments(tmp_path: Path, name: str, more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must end|none of|workers must|no issue"):
         write_jsonl([row()], tmp_path / name, **more)
 
@@ -198,7 +198,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-KILLED = """
+PROGRAM = """
 import sys, itertools
 from together_adapters.finetune import write_jsonl
 def rows():
@@ -213,7 +213,7 @@ write_jsonl(rows(), sys.argv[1], overwrite=True)
 def test_a_killed_process_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     before = write_jsonl([row()], path)
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -222,20 +222,20 @@ def test_a_killed_process_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_any_number_of_workers_writes_the_same(tmp_path: Path) -> None:
-    data = [row(number, number, weight=1.0) if number % 7 else MUTE if number % 3 else row("dup") for number in range(5000)]
+    data = [row(number, number, weight=1.0) if number % 7 else UNANSWERED if number % 3 else row("dup") for number in range(5000)]
     source = TrainingData.from_rows(data).dedupe()
-    made = [
+    rows = [
         write_jsonl(source, tmp_path / f"{workers}.jsonl", workers=workers, fixes=Fixes(on_error="drop")).report
         for workers in (1, 2, 8)
     ]
-    assert len({report.sha256 for report in made}) == 1
-    assert made[0] == made[1] == made[2]
+    assert len({report.sha256 for report in rows}) == 1
+    assert rows[0] == rows[1] == rows[2]
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[Any] = []
-    write_jsonl([row()] * 2500, tmp_path / "a.jsonl", progress=told.append)
-    assert [(step.done, step.stage) for step in told] == [(1000, "write"), (2000, "write"), (2500, "write")]
+def test_progress(tmp_path: Path) -> None:
+    updates: list[Any] = []
+    write_jsonl([row()] * 2500, tmp_path / "a.jsonl", progress=updates.append)
+    assert [(step.done, step.stage) for step in updates] == [(1000, "write"), (2000, "write"), (2500, "write")]
 
 
 @given(st.lists(ROW, max_size=6), st.sampled_from(["raise", "drop", "collect"]))
