@@ -1,4 +1,4 @@
-"""Fixtures for every test: an emulator, and one way to write a scenario for both flavours of the client."""
+"""Fixtures of all tests: an emulator, and clients of both flavours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from hypothesis import settings
 from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
 
-settings.register_profile("unhurried", deadline=None)  # other processes take the time of this one
-settings.load_profile("unhurried")
+settings.register_profile("no-deadline", deadline=None)  # the machine may be busy
+settings.load_profile("no-deadline")
 
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C through, which shells withhold from what they start in the background, and from all that it starts.
+    """Enables Ctrl-C, which shells disable for background processes and their children.
 
-    Where Python is told to leave no bytecode beside its sources, it goes to a folder of its own: else each of the many processes that
-    tests start would compile the frameworks anew.
+    If Python writes no bytecode beside its sources, it writes to another folder: the many processes that tests start would otherwise
+    compile the frameworks each time.
     """
     if sys.dont_write_bytecode and not sys.pycache_prefix:
         sys.dont_write_bytecode = False
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on what the developer has set; other vendors' keys are set, to prove that nobody reads them."""
+    """Tests do not depend on the environment of the developer. Keys of other vendors are set, to prove that they are not read."""
     for name in list(os.environ):
         if name.startswith("TOGETHER_") and name not in ("TOGETHER_RECORDINGS", "TOGETHER_FINETUNE_CASES", "TOGETHER_OPENAPI"):
             monkeypatch.delenv(name)
@@ -58,18 +58,18 @@ def shared_emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
-    """A running emulator with nothing recorded, no faults pending, and an empty account."""
+    """A running emulator without recorded requests, pending faults or data."""
     shared_emulator.reset()
     yield shared_emulator
     if shared_emulator.requests:
-        # What a test gave up on may still be on its way. It is served before this, and takes no fault from the next test.
+        # A request that a test gave up may still arrive. It is served before this one, and takes no fault from the next test.
         shared_emulator.clear()
         httpx.get(shared_emulator.base_url, trust_env=False)
     shared_emulator.clear()
 
 
 class Flavour:
-    """Runs a scenario on the synchronous or on the asynchronous client, written once."""
+    """Runs a scenario, which is written once, on the synchronous or the asynchronous client."""
 
     def __init__(self, name: str, base_url: str) -> None:
         self.name = name
@@ -79,24 +79,24 @@ class Flavour:
         self._clients: list[Any] = []
 
     def client(self, **options: Any) -> Any:
-        """Make a client; it is closed with the test."""
+        """Creates a client, which is closed after the test."""
         kind = AsyncTogether if self.is_async else Together
-        made = kind(**{"api_key": KEY, "base_url": self._base_url, **options})
-        self._clients.append(made)
-        return made
+        client = kind(**{"api_key": KEY, "base_url": self._base_url, **options})
+        self._clients.append(client)
+        return client
 
     def run(self, result: Any) -> Any:
-        """Return a call's answer, awaited where it needs it."""
-        return self._runner.run(_awaited(result)) if self._runner and hasattr(result, "__await__") else result
+        """Returns the result of a call, awaited if necessary."""
+        return self._runner.run(_to_coroutine(result)) if self._runner and hasattr(result, "__await__") else result
 
     def iterate(self, stream: Any) -> Iterator[Any]:
-        """Iterate a stream of either flavour."""
+        """Iterates over a stream of either flavour."""
         if self._runner is None:
             yield from stream
             return
         while True:
             try:
-                yield self._runner.run(_awaited(anext(stream)))
+                yield self._runner.run(_to_coroutine(anext(stream)))
             except StopAsyncIteration:
                 return
 
@@ -107,15 +107,15 @@ class Flavour:
             self._runner.close()
 
 
-async def _awaited(result: Any) -> Any:
+async def _to_coroutine(result: Any) -> Any:
     return await result
 
 
 @pytest.fixture(params=["sync", "async"])
 def flavour(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Flavour]:
-    made = Flavour(request.param, emulator.base_url)
-    yield made
-    made.close()
+    flavour = Flavour(request.param, emulator.base_url)
+    yield flavour
+    flavour.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The names that users import, the errors that they catch, and the equality of the two clients."""
+"""The public names, the errors, and the equality of the two clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EXPORTS = {
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_exports_are_these(name: str) -> None:
+def test_exports(name: str) -> None:
     assert sorted(importlib.import_module(name).__all__) == sorted(EXPORTS[name].split())
 
 
@@ -51,9 +51,9 @@ def test_every_export_is_importable_and_listed(name: str) -> None:
     module = importlib.import_module(name)
     assert set(module.__all__) <= set(dir(module))
     for export in module.__all__:
-        found = getattr(module, export)
-        assert found is getattr(module, export)
-        assert export.startswith("__") or inspect.getdoc(found)
+        value = getattr(module, export)
+        assert value is getattr(module, export)
+        assert export.startswith("__") or inspect.getdoc(value)
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -121,16 +121,16 @@ def test_class_relations(name: str) -> None:
         assert issubclass(getattr(together_adapters, name), getattr(together_adapters, base))
 
 
-def test_every_error_of_the_package_has_its_place_here() -> None:
-    exported = {name for name in together_adapters.__all__ if isinstance(getattr(together_adapters, name), type)}
-    raised = {name for name in exported if issubclass(getattr(together_adapters, name), TogetherError)}
-    assert raised == BASES.keys() | ALIASES.keys() | {"TogetherError"}
+def test_every_exported_error_is_listed() -> None:
+    classes = {name for name in together_adapters.__all__ if isinstance(getattr(together_adapters, name), type)}
+    error_names = {name for name in classes if issubclass(getattr(together_adapters, name), TogetherError)}
+    assert error_names == BASES.keys() | ALIASES.keys() | {"TogetherError"}
     assert issubclass(errors.DatasetError, ValueError)
     assert all(issubclass(kind, Exception) for kind in error_classes())
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_an_unavailable_model_is_caught_under_its_status_too(status: int) -> None:
+def test_an_unavailable_model_has_the_class_of_its_status(status: int) -> None:
     body = b'{"error": {"message": "gone", "type": "invalid_request_error", "param": null, "code": "model_not_available"}}'
     error = status_error(Response(status, {}, body), request("POST", "/v1/chat/completions", Response.json, {}))
     kind = {400: errors.BadRequestError, 404: errors.NotFoundError}[status]
@@ -161,7 +161,7 @@ COPIES = {
 
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("kind", dict.fromkeys(error_classes()), ids=lambda kind: kind.__name__)
-def test_errors_survive_copies_with_all_they_carry(kind: type[TogetherError], how: str) -> None:
+def test_copies_of_errors_keep_all_attributes(kind: type[TogetherError], how: str) -> None:
     error = kind("what happened", **DETAILS)
     error.add_note("1 of 3 inputs were embedded")
     again = COPIES[how](error)
@@ -172,11 +172,11 @@ def test_errors_survive_copies_with_all_they_carry(kind: type[TogetherError], ho
     assert (again.http_status, again.response.json()) == (429, {"error": {}})
 
 
-def test_an_error_that_was_raised_survives_copies(flavour: Any, question: dict[str, Any]) -> None:
-    with pytest.raises(errors.NotFoundError) as raised:
+def test_copies_of_a_raised_error_keep_all_attributes(flavour: Any, question: dict[str, Any]) -> None:
+    with pytest.raises(errors.NotFoundError) as exc_info:
         flavour.run(flavour.client().chat.completions.create(**{**question, "model": "acme/unknown"}))
-    for again in (copy.copy(raised.value), copy.deepcopy(raised.value), pickle.loads(pickle.dumps(raised.value))):
-        assert vars(again) == vars(raised.value)
+    for again in (copy.copy(exc_info.value), copy.deepcopy(exc_info.value), pickle.loads(pickle.dumps(exc_info.value))):
+        assert vars(again) == vars(exc_info.value)
         assert isinstance(again, errors.ModelNotAvailableError)
 
 
@@ -186,7 +186,7 @@ def test_errors_need_no_arguments() -> None:
 
 
 def resources(client: Any, path: str = "client") -> Iterator[tuple[str, Any]]:
-    """Every resource of a client, also those within resources, under its path."""
+    """Every resource of a client, including those of other resources, with its path."""
     for name in dir(type(client)):
         if name.startswith("_") or name == "with_raw_response":
             continue
@@ -222,18 +222,18 @@ def test_both_clients_have_the_same_resources(clients: tuple[Together, AsyncToge
 
 def test_both_clients_have_the_same_methods_signatures_and_docstrings(clients: tuple[Together, AsyncTogether]) -> None:
     first, second = (dict(resources(client)) for client in clients)
-    seen = []
+    paths = []
     for path, resource in first.items():
         mine, other = methods(resource), methods(second[path])
         assert mine.keys() == other.keys()
         for name in mine:
-            here, there = inspect.signature(mine[name]), inspect.signature(other[name])
-            assert list(here.parameters.values()) == list(there.parameters.values()), f"{path}.{name}"
+            sync_signature, async_signature = inspect.signature(mine[name]), inspect.signature(other[name])
+            assert list(sync_signature.parameters.values()) == list(async_signature.parameters.values()), f"{path}.{name}"
             assert inspect.getdoc(mine[name]) == inspect.getdoc(other[name])
             assert "\n" in (inspect.getdoc(mine[name]) or ""), f"{path}.{name} has no docstring of substance"
-            assert all(p.annotation is not inspect.Parameter.empty for p in here.parameters.values()), f"{path}.{name}"
-            seen.append(f"{path.removeprefix('client.')}.{name}")
-    assert {"chat.completions.create", "completions.create", "embeddings.create", "rerank.create", "models.list"} <= set(seen)
+            assert all(p.annotation is not inspect.Parameter.empty for p in sync_signature.parameters.values()), f"{path}.{name}"
+            paths.append(f"{path.removeprefix('client.')}.{name}")
+    assert {"chat.completions.create", "completions.create", "embeddings.create", "rerank.create", "models.list"} <= set(paths)
 
 
 def test_docstrings_describe_every_parameter(clients: tuple[Together, AsyncTogether]) -> None:
@@ -242,15 +242,15 @@ def test_docstrings_describe_every_parameter(clients: tuple[Together, AsyncToget
             doc = inspect.getdoc(method) or ""
             sections = re.findall(r"^(Args|Returns|Raises):$", doc, re.MULTILINE)
             assert sections == [section for section in ("Args", "Returns", "Raises") if section in sections], f"{path}.{name}"
-            described = re.findall(r"^    (\*{0,2}\w+):", doc.partition("Args:\n")[2].partition("\n\n")[0], re.MULTILINE)
-            assert len(described) == len(set(described)), f"{path}.{name}"
-            missing = inspect.signature(method).parameters.keys() - set(described)
-            if "**params" not in described:
-                assert missing == (set(RequestOptions.__annotations__) if "**options" in described else set()), f"{path}.{name}"
+            entries = re.findall(r"^    (\*{0,2}\w+):", doc.partition("Args:\n")[2].partition("\n\n")[0], re.MULTILINE)
+            assert len(entries) == len(set(entries)), f"{path}.{name}"
+            missing = inspect.signature(method).parameters.keys() - set(entries)
+            if "**params" not in entries:
+                assert missing == (set(RequestOptions.__annotations__) if "**options" in entries else set()), f"{path}.{name}"
 
 
 @pytest.mark.parametrize("path", ["embeddings.create", "rerank.create", "models.list"])
-def test_signatures_say_what_comes_back(path: str, clients: tuple[Together, AsyncTogether]) -> None:
+def test_signatures_have_the_type_of_the_result(path: str, clients: tuple[Together, AsyncTogether]) -> None:
     resource, name = path.split(".")
     answers = [inspect.signature(getattr(getattr(client, resource), name)).return_annotation for client in clients]
     assert re.fullmatch(r"\w+", str(answers[0]))
@@ -258,7 +258,7 @@ def test_signatures_say_what_comes_back(path: str, clients: tuple[Together, Asyn
 
 
 def test_both_clients_take_the_same_settings(clients: tuple[Together, AsyncTogether]) -> None:
-    wanted = [
+    settings = [
         "api_key",
         "base_url",
         "timeout",
@@ -270,12 +270,12 @@ def test_both_clients_take_the_same_settings(clients: tuple[Together, AsyncToget
         "http_client",
     ]
     for client in clients:
-        assert list(inspect.signature(type(client)).parameters) == wanted
-        assert set(inspect.signature(client.with_options).parameters) == set(wanted) - {"http_client"}
-    ours = {name for name in dir(Together) if not name.startswith("_")} - {"to_async"}
-    theirs = {name for name in dir(AsyncTogether) if not name.startswith("_")} - {"to_sync"}
-    assert theirs - ours <= {"aclose"}
-    assert ours - theirs == set()
+        assert list(inspect.signature(type(client)).parameters) == settings
+        assert set(inspect.signature(client.with_options).parameters) == set(settings) - {"http_client"}
+    sync_names = {name for name in dir(Together) if not name.startswith("_")} - {"to_async"}
+    async_names = {name for name in dir(AsyncTogether) if not name.startswith("_")} - {"to_sync"}
+    assert async_names - sync_names <= {"aclose"}
+    assert sync_names - async_names == set()
 
 
 def test_clients_hide_their_key(clients: tuple[Together, AsyncTogether]) -> None:

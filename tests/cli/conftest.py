@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.warm import Warm
+from tests.fork_server import ForkServer
 from together_adapters.emulator import Emulator
 
 KEY = "sk-cli-0f9e8d7c6b5a49382716"
@@ -46,14 +46,14 @@ def environment(base_url: str, **changes: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
-    process = Warm("tests.cli.warm")
+def warm() -> Iterator[ForkServer]:
+    process = ForkServer("tests.cli.warm")
     yield process
     process.close()
 
 
 @pytest.fixture
-def run(warm: Warm, emulator: Emulator, tmp_path: Path) -> Run:
+def run(warm: ForkServer, emulator: Emulator, tmp_path: Path) -> Run:
     """Run a command in an empty folder, against the emulator."""
 
     def run(*arguments: object, input: str = "", code: int = 0, **changes: str) -> RunResult:

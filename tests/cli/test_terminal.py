@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, TRAINABLE, environment
-from tests.warm import Warm
+from tests.fork_server import ForkServer
 from together_adapters import Together
 from together_adapters.cli.fine_tuning import format_duration, progress_text
 from together_adapters.emulator import Emulator, serve
@@ -36,7 +36,7 @@ def without_styles(screen: str) -> str:
 
 
 @pytest.fixture
-def terminal(warm: Warm, emulator: Emulator, tmp_path: Path) -> Terminal:
+def terminal(warm: ForkServer, emulator: Emulator, tmp_path: Path) -> Terminal:
     """Runs a command in a pseudo-terminal; returns its output.
 
     Where something is typed it is a process that starts anew, as signals and the terminal's modes are at stake.

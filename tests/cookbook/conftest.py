@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cookbook.warm import COOKBOOK, RECIPES
-from tests.warm import Warm
+from tests.fork_server import ForkServer
 
 KEY = "sk-of-a-cook-0123456789"
 BAD_KEY = "bad-key-of-a-cook"
@@ -45,13 +45,13 @@ def run(recipe: str, *arguments: str, **changes: str) -> subprocess.CompletedPro
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Callable[[str], Warm]]:
-    made: dict[str, Warm] = {}
+def warm() -> Iterator[Callable[[str], ForkServer]]:
+    made: dict[str, ForkServer] = {}
 
-    def of(recipe: str) -> Warm:
+    def of(recipe: str) -> ForkServer:
         [kind] = [kind for kind, recipes in RECIPES.items() if recipe in recipes]
         if kind not in made:
-            made[kind] = Warm("tests.cookbook.warm", kind, warnings=warnings(recipe))
+            made[kind] = ForkServer("tests.cookbook.warm", kind, warnings=warnings(recipe))
         return made[kind]
 
     yield of
@@ -60,7 +60,7 @@ def warm() -> Iterator[Callable[[str], Warm]]:
 
 
 @pytest.fixture
-def again(warm: Callable[[str], Warm], tmp_path: Path) -> Again:
+def again(warm: Callable[[str], ForkServer], tmp_path: Path) -> Again:
     """As `run`, in a fork of a process that has its imports behind it."""
 
     def run(recipe: str, *arguments: str, stdin: Path | None = None, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""What is shipped: three typed packages, and nothing that points at other vendors or at a registry."""
+"""The distribution: three typed packages, and nothing that points at other vendors or at a registry."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     assert roots == {package.rpartition("/")[2] for package in PACKAGES}
     assert {f"{root}/py.typed" for root in roots} <= names
     assert not [name for name in names if "conformance" in name or name.rpartition("/")[2].startswith("test_")]
-    shipped = {str(file.relative_to(ROOT)).removeprefix("integrations/") for file in sources()}
-    assert shipped <= names
+    wheel_files = {str(file.relative_to(ROOT)).removeprefix("integrations/") for file in sources()}
+    assert wheel_files <= names
     assert any(name.endswith("/LICENSE") for name in names)
 
 
@@ -59,7 +59,7 @@ def test_extras_are_these() -> None:
         "all",
     } <= extras.keys()
     assert not any(heavy in " ".join(extras["all"]) for heavy in ("ray", "datasets", "openai"))
-    every = " ".join(requirement for listed in extras.values() for requirement in listed)
+    every = " ".join(requirement for requirements in extras.values() for requirement in requirements)
     assert not any(name in every for name in ("openai", "tiktoken", "transformers", "requests"))
 
 

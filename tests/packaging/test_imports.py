@@ -1,4 +1,4 @@
-"""What importing costs and what it needs: nothing heavy, and no extra until one is used."""
+"""Importing the package is cheap, and needs no extra until one is used."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 """
 
 
-def run(code: str, *blocked: str, fails: bool = False) -> str:
-    """Run code in an interpreter in which some modules are not installed; return what it prints, or its traceback."""
+def run(code: str, *missing: str, fails: bool = False) -> str:
+    """Runs code in an interpreter without some modules; returns its output, or its traceback."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", BLOCK + code, *blocked],
+        [sys.executable, "-W", "error", "-c", BLOCK + code, *missing],
         capture_output=True,
         text=True,
         timeout=60,
@@ -53,8 +53,8 @@ def run(code: str, *blocked: str, fails: bool = False) -> str:
 
 
 def imported_by(code: str) -> set[str]:
-    printed = run(f"{code}\nimport json\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))")
-    return set(json.loads(printed))
+    output = run(f"{code}\nimport json\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))")
+    return set(json.loads(output))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def imported_by(code: str) -> set[str]:
     ["import together_adapters", "import together_adapters; dir(together_adapters); together_adapters.__version__"],
     ids=["import", "look"],
 )
-def test_importing_the_package_imports_next_to_nothing(code: str) -> None:
+def test_importing_the_package_imports_no_dependency(code: str) -> None:
     heavy = {"httpx", "httpcore", "pydantic", "pydantic_core", "anyio", "asyncio", "ssl", "filelock", *EXTRAS}
     assert imported_by(code) & heavy == set()
 
@@ -100,12 +100,12 @@ asyncio.run(main())
 
 
 def test_the_core_works_without_any_extra(emulator: Emulator) -> None:
-    printed = run(CORE.format(url=emulator.base_url), *EXTRAS).splitlines()
-    assert printed == ["Hello to Ann.", "Hello to Ann.", "2", "1", "True", "Hello to Ann.", "2"]
+    output = run(CORE.format(url=emulator.base_url), *EXTRAS).splitlines()
+    assert output == ["Hello to Ann.", "Hello to Ann.", "2", "1", "True", "Hello to Ann.", "2"]
     assert emulator.errors == []
 
 
-USES = {
+FEATURES = {
     "langchain": ("import langchain_together_adapters; langchain_together_adapters.ChatTogether", ["langchain_core"]),
     "langchain-embeddings": ("from langchain_together_adapters import TogetherEmbeddings", ["langchain_core"]),
     "llama-index": ("import llama_index_together_adapters; llama_index_together_adapters.TogetherLLM", ["llama_index"]),
@@ -119,17 +119,17 @@ USES = {
 }
 
 
-@pytest.mark.parametrize("use", USES)
-def test_a_missing_extra_is_named_in_one_line(use: str) -> None:
-    code, blocked = USES[use]
-    extra = use.removesuffix("-embeddings").removesuffix("-rerank").removesuffix("-uvicorn")
-    told = run(code, *blocked, fails=True).strip()
-    last = told.splitlines()[-1]
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_missing_extra_is_named_in_one_line(feature: str) -> None:
+    code, missing = FEATURES[feature]
+    extra = feature.removesuffix("-embeddings").removesuffix("-rerank").removesuffix("-uvicorn")
+    message = run(code, *missing, fails=True).strip()
+    last = message.splitlines()[-1]
     assert last.startswith("ImportError: ")
     assert f"together-adapters[{extra}]" in last
-    assert "During handling" not in told
-    assert "direct cause" not in told
-    assert told.count("Traceback") == 1
+    assert "During handling" not in message
+    assert "direct cause" not in message
+    assert message.count("Traceback") == 1
 
 
 def test_the_emulator_as_a_program_names_its_extra_too() -> None:

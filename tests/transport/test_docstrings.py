@@ -1,4 +1,4 @@
-"""The docstrings of methods: complete, and written once."""
+"""The docstrings of methods, which the descriptor completes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def local(path: str) -> Flow[None]:
     yield from ()
 
 
-class Things(Resource[D, R]):
+class Example(Resource[D, R]):
     summary_only = method(summary_only)
     every_section = method(every_section)
     own_words = method(own_words)
@@ -84,8 +84,8 @@ class Things(Resource[D, R]):
 
 
 @pytest.fixture
-def things() -> Any:
-    return Things(Together(api_key="any-key")._driver)
+def resource() -> Any:
+    return Example(Together(api_key="any-key")._driver)
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def things() -> Any:
 )
 @pytest.mark.parametrize("owner", ["class", "instance"])
 def test_shared_entries_are_added_to_the_right_sections(
-    things: Any, owner: str, name: str, arguments: list[str], errors: list[str]
+    resource: Any, owner: str, name: str, arguments: list[str], errors: list[str]
 ) -> None:
     for _ in range(2):
-        function = getattr(things if owner == "instance" else Things, name)
+        function = getattr(resource if owner == "instance" else Example, name)
         assert entries(function, "Args") == arguments
         assert entries(function, "Raises") == errors
 
 
-def test_the_docstring_stays_well_formed(things: Any) -> None:
-    assert inspect.getdoc(things.every_section) == (
+def test_the_docstring_stays_well_formed(resource: Any) -> None:
+    assert inspect.getdoc(resource.every_section) == (
         "Sends a request.\n\nIt has a description.\n\nArgs:\n    id: The id.\n"
         "    extra_body: JSON fields that this library does not know yet, or that replace its own.\n"
         "    extra_headers: Headers for this call.\n"

@@ -1,4 +1,4 @@
-"""The retry policy, which knows no clock: what is repeated, after how long, and what never is."""
+"""The retry policy, without a clock: what is retried, after which delay, and what is not."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def delay(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 529])
-def test_repeated(status: int) -> None:
+def test_retryable_statuses(status: int) -> None:
     assert delay((status, {})) == 1.0
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 415, 422, 302])
-def test_final(status: int) -> None:
+def test_final_statuses(status: int) -> None:
     assert delay((status, {})) is None
 
 
 def test_backoff_doubles_up_to_ten_seconds_and_jitter_takes_up_to_a_quarter() -> None:
-    patient = RetryPolicy(max_retries=9)
-    waits = [delay((500, {}), attempts=n, policy=patient) for n in range(1, 7)]
+    policy = RetryPolicy(max_retries=9)
+    waits = [delay((500, {}), attempts=n, policy=policy) for n in range(1, 7)]
     assert waits == [1, 2, 4, 8, 10, 10]
     assert delay((500, {}), jitter=1.0) == 0.75
     assert delay((500, {}), attempts=2, jitter=1.0) == 1.5
@@ -90,17 +90,17 @@ def test_x_should_retry_overrules_the_status() -> None:
 
 
 @pytest.mark.parametrize("status", [402, 409])
-def test_nothing_makes_402_and_409_repeated(status: int) -> None:
+def test_402_and_409_are_never_retried(status: int) -> None:
     assert delay((status, {"x-should-retry": "true", "retry-after": "1"})) is None
 
 
-def test_failures_without_an_answer() -> None:
+def test_failures_without_a_response() -> None:
     assert delay(Failure("reset")) == 1.0
     assert delay(Failure("slow", timeout=True)) == 1.0
     assert delay(Failure("bad url", fatal=True)) is None
 
 
-def test_paid_work_is_repeated_only_where_nothing_can_have_been_started() -> None:
+def test_billable_work_is_retried_only_if_it_cannot_have_started() -> None:
     assert delay(Failure("refused", maybe_received=False), billable=True) == 1.0
     assert delay((429, {}), billable=True) == 1.0
     assert delay(Failure("reset"), billable=True) is None
@@ -109,11 +109,11 @@ def test_paid_work_is_repeated_only_where_nothing_can_have_been_started() -> Non
     assert delay((429, {"x-should-retry": "false"}), billable=True) is None
 
 
-def test_the_whole_call_is_bounded() -> None:
-    bounded = RetryPolicy(max_retries=9, max_elapsed=5.0)
-    assert delay((500, {}), policy=bounded, elapsed=3.9) == 1.0
-    assert delay((500, {}), policy=bounded, elapsed=4.0) is None
-    assert delay((429, {"retry-after": "30"}), policy=bounded) is None
+def test_max_elapsed_limits_the_delay() -> None:
+    policy = RetryPolicy(max_retries=9, max_elapsed=5.0)
+    assert delay((500, {}), policy=policy, elapsed=3.9) == 1.0
+    assert delay((500, {}), policy=policy, elapsed=4.0) is None
+    assert delay((429, {"retry-after": "30"}), policy=policy) is None
 
 
 HEADER = st.text(st.characters(codec="ascii"), max_size=30)
@@ -127,7 +127,7 @@ HEADER = st.text(st.characters(codec="ascii"), max_size=30)
     st.floats(0, 1),
     st.booleans(),
 )
-def test_a_delay_is_always_a_sane_number_or_none(
+def test_a_delay_is_none_or_at_most_a_minute(
     status: int, headers: dict[str, str], attempts: int, retries: int, jitter: float, billable: bool
 ) -> None:
     policy = RetryPolicy(retries)

@@ -1,4 +1,4 @@
-"""The key: where it goes, and where it never does."""
+"""The API key: where it is sent, and where it is never shown."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SECRET = "Basic c2VjcmV0LWhlYWRlci12YWx1ZQ=="
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Emulator]:
-    """Another host, as far as a client can tell."""
+def other_host() -> Iterator[Emulator]:
+    """Another host for a client: an emulator on another port."""
     with serve() as other:
         yield other
 
 
 def everything(error: BaseException | None) -> str:
-    """All that an error report could show of an exception."""
+    """Everything that an error report could show of an exception."""
     texts = []
     while error is not None:
         texts += [str(error), repr(error), repr(vars(error)), repr(getattr(error, "request", ""))]
@@ -36,14 +36,14 @@ def everything(error: BaseException | None) -> str:
     return " ".join(texts)
 
 
-def test_a_missing_key_fails_at_construction_and_names_the_variable(flavour: Flavour, emulator: Emulator) -> None:
+def test_a_missing_key_names_the_variable(flavour: Flavour, emulator: Emulator) -> None:
     for empty in (None, ""):
         with pytest.raises(ta.ConfigurationError, match="TOGETHER_API_KEY"):
             flavour.client(api_key=empty)
     assert emulator.requests == []
 
 
-def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_environment_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", "sk-env")
     assert ta.Together().base_url == "https://api.together.xyz/v1"
     monkeypatch.setenv("TOGETHER_API_BASE", "https://second.example/v1")
@@ -57,23 +57,23 @@ def test_explicit_beats_environment_beats_default(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("key", ["sk-a\nX-Evil: 1", "sk a", "sk-\u00e9", "\t"])
-def test_a_key_that_cannot_be_a_header_is_refused_without_repeating_it(key: str) -> None:
-    with pytest.raises(ta.ConfigurationError) as caught:
+def test_a_key_that_cannot_be_a_header_is_rejected_and_not_shown(key: str) -> None:
+    with pytest.raises(ta.ConfigurationError) as exc_info:
         ta.Together(api_key=key)
-    assert key not in str(caught.value)
+    assert key not in str(exc_info.value)
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://x", "api.together.xyz", "http://", "https://user:pw@x.example", "https://x.example/v1?key=1", "http://x:99999"]
 )
-def test_an_unusable_base_url_is_refused(url: str) -> None:
-    with pytest.raises(ta.ConfigurationError, match="base_url") as caught:
+def test_an_invalid_base_url_is_rejected(url: str) -> None:
+    with pytest.raises(ta.ConfigurationError, match="base_url") as exc_info:
         ta.Together(api_key=KEY, base_url=url)
-    assert "pw" not in str(caught.value)
+    assert "pw" not in str(exc_info.value)
 
 
 @pytest.mark.parametrize("options", [{"max_retries": -1}, {"max_retries": 1.5}])
-def test_unusable_settings_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(ta.ConfigurationError):
         ta.Together(api_key=KEY, **options)
 
@@ -85,9 +85,9 @@ def test_headers_must_be_strings() -> None:
 
 def test_nothing_shows_the_key_or_the_headers(flavour: Flavour) -> None:
     client = flavour.client(default_headers={"x-gateway": SECRET})
-    shown = " ".join([repr(client), str(client), repr(client.config), repr(client.chat.completions), repr(client.embeddings)])
-    assert KEY not in shown
-    assert SECRET not in shown
+    text = " ".join([repr(client), str(client), repr(client.config), repr(client.chat.completions), repr(client.embeddings)])
+    assert KEY not in text
+    assert SECRET not in text
 
 
 @pytest.mark.parametrize("kind", ["401", "500", "drop", "echo-key", "bad-json", "slow"])
@@ -95,36 +95,36 @@ def test_no_error_shows_the_key(flavour: Flavour, emulator: Emulator, question: 
     emulator.inject(Fault(kind, times=None, seconds=1))
     client = flavour.client(max_retries=0, timeout=0.2, default_headers={"x-gateway": SECRET})
     for options in ({}, {"stream": True}):
-        with pytest.raises(ta.TogetherError) as caught:
+        with pytest.raises(ta.TogetherError) as exc_info:
             list(flavour.iterate(flavour.run(client.chat.completions.create(**options, **question))))
-        assert KEY not in everything(caught.value)
-        assert SECRET not in everything(caught.value)
+        assert KEY not in everything(exc_info.value)
+        assert SECRET not in everything(exc_info.value)
 
 
-def test_a_header_that_http_forbids_does_not_leak_its_neighbours(flavour: Flavour, question: dict[str, Any]) -> None:
+def test_an_invalid_header_does_not_show_the_others(flavour: Flavour, question: dict[str, Any]) -> None:
     client = flavour.client(default_headers={"x-bad": "line\nbreak"})
-    with pytest.raises(ta.APIConnectionError, match="forbids") as caught:
+    with pytest.raises(ta.APIConnectionError, match="forbids") as exc_info:
         flavour.run(client.chat.completions.create(**question))
-    assert KEY not in everything(caught.value)
-    assert caught.value.attempts == 1
+    assert KEY not in everything(exc_info.value)
+    assert exc_info.value.attempts == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_prompt_is_not_carried_to_another_host(
-    flavour: Flavour, emulator: Emulator, elsewhere: Emulator, question: dict[str, Any], status: int
+def test_a_prompt_is_not_sent_to_another_host(
+    flavour: Flavour, emulator: Emulator, other_host: Emulator, question: dict[str, Any], status: int
 ) -> None:
-    emulator.inject(Fault("redirect", status=status, location=elsewhere.base_url + "/chat/completions"))
+    emulator.inject(Fault("redirect", status=status, location=other_host.base_url + "/chat/completions"))
     with pytest.raises(ta.APIStatusError, match="not followed"):
         flavour.run(flavour.client().chat.completions.create(**question))
-    assert elsewhere.requests == []
+    assert other_host.requests == []
 
 
-def test_a_redirect_to_another_host_gets_nothing_of_ours(flavour: Flavour, emulator: Emulator, elsewhere: Emulator) -> None:
-    emulator.inject(Fault("redirect", status=302, location=elsewhere.base_url + "/models?signed=1"))
+def test_a_redirect_to_another_host_gets_no_credentials(flavour: Flavour, emulator: Emulator, other_host: Emulator) -> None:
+    emulator.inject(Fault("redirect", status=302, location=other_host.base_url + "/models?signed=1"))
     client = flavour.client(default_headers={"x-gateway": SECRET}, default_query={"tenant": "t"}, supplied_headers={"x-s": "1"})
     with pytest.raises(ta.AuthenticationError):
         flavour.run(client.models.list())
-    (request,) = elsewhere.requests
+    (request,) = other_host.requests
     assert request.query == "signed=1"
     assert not {"authorization", "x-gateway", "x-s", "cookie"} & set(request.headers)
 
@@ -137,7 +137,7 @@ def test_a_redirect_on_the_same_host_is_followed_with_the_key(
     assert [request.headers["authorization"] for request in emulator.requests] == [f"Bearer {KEY}"] * 2
 
 
-def test_redirects_end(flavour: Flavour, emulator: Emulator) -> None:
+def test_the_number_of_redirects_is_limited(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("redirect", times=None, status=302, location="/v1/models"))
     with pytest.raises(ta.APIStatusError, match="not followed"):
         flavour.run(flavour.client().models.list())
@@ -150,32 +150,30 @@ def test_link_local_addresses_are_not_followed(flavour: Flavour, emulator: Emula
         flavour.run(flavour.client().models.list())
 
 
-def test_a_key_from_the_environment_does_not_travel_in_a_pickle(
+def test_a_pickle_does_not_contain_a_key_from_the_environment(
     flavour: Flavour, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, question: dict[str, Any]
 ) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     client = flavour.client(api_key=None, max_retries=5)
-    frozen = pickle.dumps(client)
-    assert KEY.encode() not in frozen
+    pickled = pickle.dumps(client)
+    assert KEY.encode() not in pickled
     monkeypatch.setenv("TOGETHER_API_KEY", "sk-rotated")
-    thawed = pickle.loads(frozen)
-    assert (thawed.config.api_key, thawed.config.policy.max_retries, thawed.base_url) == ("sk-rotated", 5, client.base_url)
+    restored = pickle.loads(pickled)
+    assert (restored.config.api_key, restored.config.policy.max_retries, restored.base_url) == ("sk-rotated", 5, client.base_url)
     monkeypatch.delenv("TOGETHER_API_KEY")
     with pytest.raises(ta.ConfigurationError, match="TOGETHER_API_KEY"):
-        pickle.loads(frozen)
+        pickle.loads(pickled)
 
 
-def test_a_key_passed_in_travels_and_copies_share_connections(
-    flavour: Flavour, emulator: Emulator, question: dict[str, Any]
-) -> None:
+def test_a_pickle_contains_a_key_from_an_argument(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     client = flavour.client()
-    thawed = pickle.loads(pickle.dumps(client))
-    flavour.run(thawed.chat.completions.create(**question))
-    flavour.run(thawed.close())
+    restored = pickle.loads(pickle.dumps(client))
+    flavour.run(restored.chat.completions.create(**question))
+    flavour.run(restored.close())
     assert copy.deepcopy(client) is client
 
 
-def test_a_foreign_http_client_cannot_travel() -> None:
+def test_a_client_with_an_http_client_cannot_be_pickled() -> None:
     with httpx.Client() as http, pytest.raises(TypeError, match="http_client"):
         pickle.dumps(ta.Together(api_key=KEY, http_client=http))
 

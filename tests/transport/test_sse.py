@@ -1,4 +1,4 @@
-"""The event decoder, against every cut of the bytes that a network can make."""
+"""The event decoder, with reads that end at every position."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ CASES: dict[str, tuple[bytes, list[tuple[bytes, bytes]]]] = {
 }
 
 
-def decode(pieces: list[bytes]) -> list[tuple[bytes, bytes]]:
+def decode(reads: list[bytes]) -> list[tuple[bytes, bytes]]:
     decoder = Decoder()
-    return [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
+    return [event for read in reads for event in decoder.feed(read)] + decoder.end()
 
 
 @pytest.mark.parametrize(("body", "expected"), CASES.values(), ids=CASES.keys())
-def test_every_cut_in_two_gives_the_same_events(body: bytes, expected: list[tuple[bytes, bytes]]) -> None:
+def test_two_reads_give_the_same_events(body: bytes, expected: list[tuple[bytes, bytes]]) -> None:
     for cut in range(len(body) + 1):
         assert decode([body[:cut], body[cut:]]) == expected, cut
 
@@ -51,7 +51,7 @@ def test_byte_by_byte_gives_the_same_events(body: bytes, expected: list[tuple[by
     assert decode([body[i : i + 1] for i in range(len(body))]) == expected
 
 
-def test_events_come_as_soon_as_they_are_complete() -> None:
+def test_events_are_returned_as_soon_as_they_are_complete() -> None:
     decoder = Decoder()
     assert decoder.feed(b"data: one\n") == []
     assert decoder.feed(b"\ndata: tw") == [(b"one", b"")]
@@ -67,17 +67,17 @@ ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 
 @given(LINES, ENDS, st.data())
-def test_any_body_reads_the_same_however_it_is_cut(lines: list[bytes], end: bytes, data: st.DataObject) -> None:
+def test_any_reads_of_a_body_give_the_same_events(lines: list[bytes], end: bytes, data: st.DataObject) -> None:
     body = b"".join(line + end for line in lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
-    pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    whole = decode([body])
-    assert decode(pieces) == whole
-    assert decode([b"".join(line + b"\n" for line in lines)]) == whole
+    reads = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    events = decode([body])
+    assert decode(reads) == events
+    assert decode([b"".join(line + b"\n" for line in lines)]) == events
 
 
 @given(st.binary(max_size=200))
-def test_garbage_never_raises(body: bytes) -> None:
+def test_arbitrary_bytes_never_raise(body: bytes) -> None:
     decode([body])
 
 

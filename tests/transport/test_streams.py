@@ -1,4 +1,4 @@
-"""Streams that end well, badly, early or never."""
+"""Streams that are complete, fail, are closed early or do not end."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def text(chunks: Any) -> str:
     return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
 
 
-def settled(emulator: Emulator, disconnects: int) -> bool:
-    """Wait for the server to notice that clients went away."""
+def all_closed(emulator: Emulator, disconnects: int) -> bool:
+    """Waits until the server has noticed that clients disconnected."""
     deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
         if emulator.disconnects >= disconnects and emulator.in_flight == 0:
@@ -31,7 +31,7 @@ def settled(emulator: Emulator, disconnects: int) -> bool:
 
 
 @pytest.mark.parametrize("fault", [None, Fault("crlf"), Fault("keepalive"), Fault("trickle", seconds=0.0005)])
-def test_joined_chunks_equal_the_single_answer(
+def test_joined_chunks_equal_the_single_response(
     flavour: Flavour, emulator: Emulator, question: dict[str, Any], fault: Fault | None
 ) -> None:
     client = flavour.client()
@@ -45,19 +45,19 @@ def test_joined_chunks_equal_the_single_answer(
 
 
 @pytest.mark.parametrize("fault", [Fault("cut"), Fault("no-done"), Fault("cut", reset=True)])
-def test_a_stream_cut_before_its_finish_reason_raises_after_what_came(flavour: Flavour, emulator: Emulator, fault: Fault) -> None:
+def test_a_truncated_stream_raises_after_its_events(flavour: Flavour, emulator: Emulator, fault: Fault) -> None:
     emulator.inject(fault)
     stream = flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG)))
     got = []
-    with pytest.raises(ta.IncompleteStreamError) as caught:
+    with pytest.raises(ta.IncompleteStreamError) as exc_info:
         got.extend(stream)
         got.extend(chunk for chunk in stream)
-    assert caught.value.request_id
+    assert exc_info.value.request_id
     assert len(emulator.requests) == 1
 
 
 @pytest.mark.parametrize("fault", [Fault("no-done", finished=True), Fault("cut-after-finish")])
-def test_a_stream_that_finished_is_complete_without_its_end_marker(
+def test_a_finished_stream_is_complete_without_its_end_marker(
     flavour: Flavour, emulator: Emulator, question: dict[str, Any], fault: Fault
 ) -> None:
     client = flavour.client()
@@ -68,44 +68,44 @@ def test_a_stream_that_finished_is_complete_without_its_end_marker(
 
 
 @pytest.mark.parametrize("kind", ["stream-error", "stream-error-event"])
-def test_an_error_in_the_stream_raises_after_what_came_before_it(flavour: Flavour, emulator: Emulator, kind: str) -> None:
+def test_an_error_in_the_stream_raises_after_the_events_before_it(flavour: Flavour, emulator: Emulator, kind: str) -> None:
     emulator.inject(Fault(kind, after=3))
-    seen = []
-    with pytest.raises(ta.APIError, match="error in the stream") as caught:
+    chunks = []
+    with pytest.raises(ta.APIError, match="error in the stream") as exc_info:
         for chunk in flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))):
-            seen.append(chunk)
-    assert len(seen) == 3
-    assert not isinstance(caught.value, ta.APIStatusError)
-    assert caught.value.request_id
+            chunks.append(chunk)
+    assert len(chunks) == 3
+    assert not isinstance(exc_info.value, ta.APIStatusError)
+    assert exc_info.value.request_id
     assert len(emulator.requests) == 1
 
 
-def test_an_unreadable_event_raises(flavour: Flavour, emulator: Emulator) -> None:
+def test_an_invalid_event_raises(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("bad-json"))
     with pytest.raises(ta.APIResponseValidationError):
         list(flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))))
 
 
-def test_an_answer_that_is_no_stream_raises(flavour: Flavour, emulator: Emulator) -> None:
+def test_a_response_that_is_no_stream_raises(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("not-sse"))
     with pytest.raises(ta.APIResponseValidationError, match="event stream"):
         flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
 
 
-def test_a_refusal_of_a_stream_is_plain_json(flavour: Flavour, emulator: Emulator) -> None:
+def test_an_error_status_instead_of_a_stream(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("400", message="grammar is not valid"))
     with pytest.raises(ta.BadRequestError, match="grammar is not valid"):
         flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
 
 
-def test_a_server_that_holds_the_connection_open_after_the_end_does_not_hold_us(
+def test_a_connection_that_stays_open_after_the_end_marker(
     flavour: Flavour, emulator: Emulator, question: dict[str, Any]
 ) -> None:
     emulator.inject(Fault("hold-open", seconds=20))
-    began = time.monotonic()
+    start = time.monotonic()
     chunks = list(flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **question))))
     assert chunks
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - start < 3
 
 
 def test_a_stream_that_stalls_times_out(flavour: Flavour, emulator: Emulator) -> None:
@@ -115,17 +115,17 @@ def test_a_stream_that_stalls_times_out(flavour: Flavour, emulator: Emulator) ->
         list(flavour.iterate(stream))
 
 
-def test_closing_early_closes_the_response(flavour: Flavour, emulator: Emulator) -> None:
+def test_close_closes_the_response(flavour: Flavour, emulator: Emulator) -> None:
     emulator.behave(delay=0.05)
     stream = flavour.run(flavour.client().chat.completions.create(stream=True, **LONG))
     next(flavour.iterate(stream))
     flavour.run(stream.close())
-    assert settled(emulator, 1)
+    assert all_closed(emulator, 1)
     assert list(flavour.iterate(stream)) == []
 
 
 @pytest.fixture(autouse=True)
-def _usual_pace(emulator: Emulator) -> Any:
+def _no_delay(emulator: Emulator) -> Any:
     yield
     emulator.behave(delay=0.0)
 
@@ -137,7 +137,7 @@ def test_a_stream_is_a_context_manager(emulator: Emulator) -> None:
         client.chat.completions.create(stream=True, **LONG) as stream,
     ):
         next(stream)
-    assert settled(emulator, 1)
+    assert all_closed(emulator, 1)
 
     async def leave_early() -> None:
         async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
@@ -145,23 +145,23 @@ def test_a_stream_is_a_context_manager(emulator: Emulator) -> None:
                 await anext(stream)
 
     asyncio.run(leave_early())
-    assert settled(emulator, 2)
+    assert all_closed(emulator, 2)
 
 
 @pytest.mark.parametrize("read", [0, 1])
-def test_an_abandoned_stream_closes_on_collection(emulator: Emulator, read: int) -> None:
+def test_an_abandoned_stream_closes_when_collected(emulator: Emulator, read: int) -> None:
     emulator.behave(delay=0.05)
     with ta.Together(api_key=KEY, base_url=emulator.base_url) as client:
         stream: Any = client.chat.completions.create(stream=True, **LONG)
         for _ in range(read):
             next(stream)
         del stream
-        assert settled(emulator, 1)
+        assert all_closed(emulator, 1)
 
         for _chunk in client.chat.completions.create(stream=True, **LONG):
             break
         gc.collect()
-        assert settled(emulator, 2)
+        assert all_closed(emulator, 2)
 
     async def abandon() -> None:
         async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
@@ -171,7 +171,7 @@ def test_an_abandoned_stream_closes_on_collection(emulator: Emulator, read: int)
             del stream
             gc.collect()
             await asyncio.sleep(0.2)
-            assert await asyncio.to_thread(settled, emulator, 3)
+            assert await asyncio.to_thread(all_closed, emulator, 3)
 
     asyncio.run(abandon())
 
@@ -189,7 +189,7 @@ async def test_cancelling_a_task_frees_its_connection(emulator: Emulator) -> Non
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await asyncio.to_thread(settled, emulator, 1)
+        assert await asyncio.to_thread(all_closed, emulator, 1)
         emulator.behave(delay=0.0)
         emulator.inject(Fault("slow", seconds=10))
         task = asyncio.create_task(client.chat.completions.create(**LONG))
@@ -197,17 +197,17 @@ async def test_cancelling_a_task_frees_its_connection(emulator: Emulator) -> Non
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await asyncio.to_thread(settled, emulator, 2)
+        assert await asyncio.to_thread(all_closed, emulator, 2)
         assert (await client.chat.completions.create(**LONG)).choices
 
 
-async def test_a_timeout_of_the_callers_cancels_cleanly(emulator: Emulator) -> None:
+async def test_an_asyncio_timeout_cancels_the_request(emulator: Emulator) -> None:
     emulator.inject(Fault("slow", seconds=10))
     async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await client.chat.completions.create(**LONG)
-        assert await asyncio.to_thread(settled, emulator, 1)
+        assert await asyncio.to_thread(all_closed, emulator, 1)
 
 
 def test_a_stream_outlives_the_client_that_opened_it(emulator: Emulator) -> None:

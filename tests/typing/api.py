@@ -1,8 +1,9 @@
-"""The public types as users' editors see them; checked by both type checkers, never run."""
+"""The public types as editors show them: checked by both type checkers, never run. A misspelt name is an error."""
 
 from collections.abc import Coroutine
 from typing import Any, assert_type
 
+import together_adapters
 from together_adapters import AsyncStream, AsyncTogether, Stream, Together
 from together_adapters.transport.call import RawResponse
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk
@@ -13,6 +14,7 @@ from together_adapters.types.rerank import RerankResponse
 
 
 def synchronous(client: Together) -> None:
+    together_adapters.Togethre  # type: ignore[attr-defined]  # pyright: ignore  # noqa: B018
     chat = client.chat.completions
     messages = [{"role": "user", "content": "hi"}]
     assert_type(chat.create(model="m", messages=messages), ChatCompletion)

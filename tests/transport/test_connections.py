@@ -1,4 +1,4 @@
-"""Threads, event loops, forks, foreign HTTP clients, proxies: the client in other people's programs."""
+"""Connections of a client: threads, event loops, forks, supplied HTTP clients, proxies."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from together_adapters.transport.pool import ssl_context
 
 def test_one_client_serves_many_threads(emulator: Emulator, question: dict[str, Any]) -> None:
     with ta.Together(api_key=KEY, base_url=emulator.base_url) as client, ThreadPoolExecutor(16) as threads:
-        answers = list(threads.map(lambda _: client.chat.completions.create(**question), range(64)))
-    assert len({answer.choices[0].message.content for answer in answers}) == 1
+        results = list(threads.map(lambda _: client.chat.completions.create(**question), range(64)))
+    assert len({answer.choices[0].message.content for answer in results}) == 1
     assert len(emulator.requests) == 64
 
 
@@ -48,7 +48,9 @@ def test_a_loop_that_is_closed_by_hand_leaves_no_sockets(emulator: Emulator, que
         gc.collect()
 
 
-def test_a_client_dropped_in_a_running_loop_closes_all_its_connections(emulator: Emulator, question: dict[str, Any]) -> None:
+def test_a_client_that_is_collected_in_a_running_loop_closes_its_connections(
+    emulator: Emulator, question: dict[str, Any]
+) -> None:
     async def burst() -> None:
         client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
         await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(20)))
@@ -69,8 +71,8 @@ def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, qu
     client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
 
     async def several() -> int:
-        answers = await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(4)))
-        return len(answers)
+        results = await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(4)))
+        return len(results)
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda _: asyncio.run(several()), range(8))) == [4] * 8
@@ -80,10 +82,10 @@ def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, qu
 def test_other_event_loops_work_too(emulator: Emulator, question: dict[str, Any]) -> None:
     client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
 
-    async def ask() -> Any:
+    async def send() -> Any:
         return await client.chat.completions.create(**question)
 
-    assert anyio.run(ask, backend="trio").choices
+    assert anyio.run(send, backend="trio").choices
 
 
 def test_two_hundred_calls_at_once_spread_over_few_connections(emulator: Emulator, question: dict[str, Any]) -> None:
@@ -125,13 +127,13 @@ def test_a_forked_child_opens_its_own_connections(emulator: Emulator, question: 
     script = f"""
 import os, together_adapters as ta
 client = ta.Together(api_key="sk-k", base_url={emulator.base_url!r})
-ask = lambda: client.chat.completions.create(**{question!r})
-ask()
+send = lambda: client.chat.completions.create(**{question!r})
+send()
 child = os.fork()
-ask()
+send()
 if child:
     assert os.waitpid(child, 0)[1] == 0
-ask()
+send()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -139,7 +141,7 @@ ask()
     assert len({request.connection for request in emulator.requests}) == 2
 
 
-def test_a_closed_client_says_so(flavour: Flavour, question: dict[str, Any]) -> None:
+def test_a_closed_client_raises(flavour: Flavour, question: dict[str, Any]) -> None:
     client = flavour.client()
     flavour.run(client.chat.completions.create(**question))
     flavour.run(client.close())
@@ -148,12 +150,12 @@ def test_a_closed_client_says_so(flavour: Flavour, question: dict[str, Any]) -> 
         flavour.run(client.chat.completions.create(**question))
 
 
-def test_a_foreign_http_client_is_used_and_left_open(emulator: Emulator, question: dict[str, Any]) -> None:
-    seen: list[str] = []
-    with httpx.Client(event_hooks={"request": [lambda request: seen.append(request.url.path)]}) as http:
+def test_a_supplied_http_client_is_used_and_left_open(emulator: Emulator, question: dict[str, Any]) -> None:
+    paths: list[str] = []
+    with httpx.Client(event_hooks={"request": [lambda request: paths.append(request.url.path)]}) as http:
         with ta.Together(api_key=KEY, base_url=emulator.base_url, http_client=http) as client:
             client.chat.completions.create(**question)
-        assert seen == ["/v1/chat/completions"]
+        assert paths == ["/v1/chat/completions"]
         assert not http.is_closed
 
 
@@ -165,8 +167,8 @@ async def test_the_aiohttp_transport(emulator: Emulator, question: dict[str, Any
     ):
         single = await client.chat.completions.create(**question)
         chunks = [chunk async for chunk in await client.chat.completions.create(stream=True, **question)]
-        joined = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-        assert joined == single.choices[0].message.content
+        text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+        assert text == single.choices[0].message.content
         emulator.inject(Fault("drop", times=None))
         with pytest.raises(ta.APIConnectionError):
             await client.with_options(max_retries=0).chat.completions.create(**question)
@@ -175,24 +177,24 @@ async def test_the_aiohttp_transport(emulator: Emulator, question: dict[str, Any
 def test_proxies_of_the_environment_are_used(
     monkeypatch: pytest.MonkeyPatch, emulator: Emulator, question: dict[str, Any]
 ) -> None:
-    def ask() -> None:
+    def send() -> None:
         with ta.Together(api_key=KEY, base_url=emulator.base_url) as client, suppress(ta.NotFoundError):
             client.chat.completions.create(**question)
 
-    async def ask_async() -> None:
+    async def send_async() -> None:
         async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
             with suppress(ta.NotFoundError):
                 await client.chat.completions.create(**question)
 
     with serve() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url.removesuffix("/v1"))
-        ask()
-        asyncio.run(ask_async())
-        # The emulator is no proxy, but it shows who was asked.
+        send()
+        asyncio.run(send_async())
+        # The emulator is no proxy, but it records the requests.
         assert (len(proxy.requests), len(emulator.requests)) == (2, 0)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        ask()
-        asyncio.run(ask_async())
+        send()
+        asyncio.run(send_async())
         assert (len(proxy.requests), len(emulator.requests)) == (2, 2)
 
 
@@ -210,21 +212,21 @@ def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatc
 
 def test_construction_is_cheap() -> None:
     ta.Together(api_key=KEY)
-    began = time.process_time()
+    start = time.process_time()
     for _ in range(50):
         ta.Together(api_key=KEY)
         ta.AsyncTogether(api_key=KEY)
     # A TLS context alone would be 27 ms for each.
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - start < 0.5
 
 
-def _count(answers: list[Any]) -> Flow[int]:
-    """A flow of calls, pauses and a fan-out."""
+def _count(results: list[Any]) -> Flow[int]:
+    """A flow of calls, a pause and parallel calls."""
     first = yield _models()
     yield Sleep(0.01)
     rest = yield Parallel([_models() for _ in range(5)], 2)
-    answers += [first, *rest]
-    return len(answers)
+    results += [first, *rest]
+    return len(results)
 
 
 def _models() -> Call[Any]:
@@ -232,42 +234,42 @@ def _models() -> Call[Any]:
 
 
 def test_a_flow_runs_in_both_flavours(flavour: Flavour, emulator: Emulator) -> None:
-    answers: list[Any] = []
-    assert flavour.run(flavour.client().perform(_count(answers))) == 6
-    assert all(answer == answers[0] for answer in answers)
+    results: list[Any] = []
+    assert flavour.run(flavour.client().perform(_count(results))) == 6
+    assert all(answer == results[0] for answer in results)
     assert len(emulator.requests) == 6
 
 
-def test_a_flows_clean_up_runs_when_a_part_fails(flavour: Flavour, emulator: Emulator) -> None:
-    cleaned: list[int] = []
+def test_a_flow_cleans_up_after_a_failure(flavour: Flavour, emulator: Emulator) -> None:
+    cleanups: list[int] = []
 
     def failing() -> Flow[None]:
         try:
             yield Parallel([request("GET", f"/v1/none/{i}", lambda response: response.json()) for i in range(4)], 2)
         finally:
-            cleaned.append(len((yield _models())))
+            cleanups.append(len((yield _models())))
 
     with pytest.raises(ta.NotFoundError):
         flavour.run(flavour.client(max_retries=0).perform(failing()))
-    assert cleaned
+    assert cleanups
     assert emulator.requests[-1].path == "/v1/models"
 
 
-def test_parts_of_a_fan_out_keep_their_order_and_their_bound(flavour: Flavour, emulator: Emulator) -> None:
+def test_parallel_results_keep_their_order_and_the_limit(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("slow", times=3, seconds=0.1))
 
-    def ordered() -> Flow[list[int]]:
-        return (yield Parallel([part(place) for place in range(12)], 3))
+    def parallel() -> Flow[list[int]]:
+        return (yield Parallel([part(index) for index in range(12)], 3))
 
     active: list[int] = []
-    most: list[int] = []
+    counts: list[int] = []
 
-    def part(place: int) -> Flow[int]:
-        active.append(place)
-        most.append(len(active))
+    def part(index: int) -> Flow[int]:
+        active.append(index)
+        counts.append(len(active))
         yield _models()
-        active.remove(place)
-        return place
+        active.remove(index)
+        return index
 
-    assert flavour.run(flavour.client().perform(ordered())) == list(range(12))
-    assert max(most) == 3
+    assert flavour.run(flavour.client().perform(parallel())) == list(range(12))
+    assert max(counts) == 3
