@@ -25,7 +25,7 @@ def part(block: Any, role: str) -> Part:
     kind = block.get("type") if isinstance(block, Mapping) else None
     convert = _CONVERTERS.get(kind) if isinstance(kind, str) else None
     if kind is None and isinstance(block, Mapping) and isinstance(block.get("text"), str):
-        convert = _text
+        convert = _CONVERTERS["text"]
     if convert is None:
         raise _block_error(block, role, "the service has no such part")
     return convert(block, role)
@@ -50,12 +50,8 @@ def tool_content(content: str | Iterable[Any]) -> str | list[Part]:
     return "\n".join(item["text"] for item in wire) if all(item["type"] == "text" for item in wire) else wire
 
 
-def _text(block: Mapping[str, Any], role: str) -> Part:
-    return {"type": "text", "text": block.get("text") or ""}
-
-
-def _refusal(block: Mapping[str, Any], role: str) -> Part:
-    return {"type": "text", "text": block.get("refusal") or ""}
+def _text_field(field: str) -> Callable[[Mapping[str, Any], str], Part]:
+    return lambda block, role: {"type": "text", "text": block.get(field) or ""}
 
 
 def _url_part(kind: str) -> Callable[[Mapping[str, Any], str], Part]:
@@ -125,10 +121,10 @@ def _block_error(block: Any, role: str, reason: str) -> ValueError:
 
 
 _CONVERTERS: dict[str, Callable[[Mapping[str, Any], str], Part]] = {
-    "text": _text,
-    "input_text": _text,
-    "output_text": _text,
-    "refusal": _refusal,
+    "text": _text_field("text"),
+    "input_text": _text_field("text"),
+    "output_text": _text_field("text"),
+    "refusal": _text_field("refusal"),
     "text-plain": _plain_text,
     "image_url": _url_part("image_url"),
     "video_url": _url_part("video_url"),

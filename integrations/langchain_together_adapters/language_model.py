@@ -130,12 +130,10 @@ class LanguageModel(Connection, Sampling):
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """Constructor arguments that dumps leave out, with the environment variables that replace them."""
         return {"together_api_key": "TOGETHER_API_KEY"}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Whether `langchain_core.load.dumpd` can write it; `langchain_together_adapters.load` reads it."""
         return True
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:

@@ -25,15 +25,9 @@ _REASONING_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "re
 
 
 def wire_messages(messages: Sequence[BaseMessage], *, replay_reasoning: bool = False) -> list[Wire]:
-    """Return the messages of a request.
+    """Return the messages of a request, with the assistant's reasoning where `replay_reasoning` is set.
 
-    Args:
-        messages: The conversation.
-        replay_reasoning: Whether the assistant's earlier reasoning is sent back.
-
-    Raises:
-        ValueError: A content block cannot be expressed.
-        TypeError: A message is of a kind that has no role.
+    Content blocks that cannot be expressed raise a `ValueError`, messages without a role a `TypeError`.
     """
     wire: list[Wire] = []
     for message in messages:

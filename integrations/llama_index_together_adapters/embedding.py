@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -32,17 +33,12 @@ def _no_span(method: F) -> F:
     return method
 
 
+@dataclass
 class Progress:
-    """The progress of a call with many batches.
+    """The progress of a call with many batches: the embeddings by text, and the first error, which further batches raise."""
 
-    Attributes:
-        vectors: The embeddings so far, by text.
-        error: The first error; batches that have not started raise it.
-    """
-
-    def __init__(self) -> None:
-        self.vectors: dict[str, Vector] = {}
-        self.error: TogetherError | None = None
+    vectors: dict[str, Vector] = field(default_factory=dict)
+    error: TogetherError | None = None
 
 
 _progress: ContextVar[Progress | None] = ContextVar("together_embedding_progress", default=None)
@@ -60,7 +56,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         1024
 
     Attributes:
-        model_name: The embedding model.
+        model_name: The embedding model; the constructor also accepts `model`.
         embed_batch_size: Number of texts in one request.
         num_workers: Maximum number of concurrent requests in asynchronous calls; None for 8.
         query_instruction: A prefix for queries; `"auto"` takes it from the capability table.
@@ -71,6 +67,9 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     The settings of the connection (`api_key`, `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`,
     `default_query`, `client`, `async_client`) are those of `together_adapters.Together`.
+
+    Raises:
+        ConfigurationError: There is neither a key nor a client.
     """
 
     model_name: str = Field(default=DEFAULT_EMBEDDING_MODEL)
@@ -90,23 +89,11 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         api_base: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Set up an embedding model. Nothing is sent until the first call.
-
-        Args:
-            model_name: The embedding model.
-            api_key: The key; default `TOGETHER_API_KEY`.
-            api_base: The base URL; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
-            **kwargs: Any other field; `model` is another name of `model_name`.
-
-        Raises:
-            ConfigurationError: There is neither a key nor a client.
-        """
         model_name = kwargs.pop("model", None) or model_name
         super().__init__(model_name=model_name, api_key=api_key, api_base=api_base, **kwargs)
 
     @classmethod
     def class_name(cls) -> str:
-        """The name under which LlamaIndex serializes this class."""
         return "TogetherEmbedding"
 
     def to_payload(self) -> dict[str, Any]:
@@ -127,25 +114,21 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     @_no_span
     def get_query_embedding(self, query: str) -> Vector:
-        """Embed a query."""
         with self._role("query"):
             return super().get_query_embedding(query)
 
     @_no_span
     async def aget_query_embedding(self, query: str) -> Vector:
-        """Embed a query."""
         with self._role("query"):
             return await super().aget_query_embedding(query)
 
     @_no_span
     def get_text_embedding(self, text: str) -> Vector:
-        """Embed a passage."""
         with self._role("text"):
             return super().get_text_embedding(text)
 
     @_no_span
     async def aget_text_embedding(self, text: str) -> Vector:
-        """Embed a passage."""
         with self._role("text"):
             return await super().aget_text_embedding(text)
 

@@ -19,12 +19,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class UnaryCall(Generic[R]):
-    """A request with one response.
-
-    Attributes:
-        request: The description of the request.
-        parse: The parser of the response.
-    """
+    """The description of a request, and the parser of its response."""
 
     request: Any
     parse: Callable[[Any], R]
@@ -32,12 +27,7 @@ class UnaryCall(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class StreamingCall(Generic[R]):
-    """A request with a streamed response.
-
-    Attributes:
-        request: The description of the request.
-        parser: The parser of the chunks.
-    """
+    """The description of a request, and the parser of the chunks of its response."""
 
     request: Any
     parser: StreamParser[R]

@@ -68,6 +68,9 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     The request parameters are those of `together_adapters.types.chat.ChatParams`. The settings of the connection (`api_key`,
     `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`, `default_query`, `client`, `async_client`) are those of
     `together_adapters.Together`.
+
+    Raises:
+        ConfigurationError: There is neither a key nor a client.
     """
 
     model: str = Field(default=DEFAULT_CHAT_MODEL)
@@ -114,23 +117,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         is_chat_model: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        """Set up a model. Nothing is sent, and no connection is opened, until the first call.
-
-        Args:
-            model: The name of the model or of a dedicated endpoint.
-            api_key: The key; default `TOGETHER_API_KEY`.
-            api_base: The base URL; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
-            is_chat_model: Whether the model chats; None takes it from the capability table.
-            **kwargs: Any other field.
-
-        Raises:
-            ConfigurationError: There is neither a key nor a client.
-        """
         super().__init__(model=model, api_key=api_key, api_base=api_base, is_chat_model=is_chat_model, **kwargs)
 
     @classmethod
     def class_name(cls) -> str:
-        """The name under which LlamaIndex serializes this class."""
         return "TogetherLLM"
 
     @property
@@ -263,19 +253,19 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         call = self._completion_stream(self._as_prompt(messages), kwargs)
         return StreamingCall(call.request, responses.ConvertingParser(call.parser, responses.as_chat))
 
-    def describe_completion(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> UnaryCall[CompletionResponse]:
+    def describe_completion(self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any]) -> UnaryCall[CompletionResponse]:
         """Describe a completion call."""
-        prompt = self._format(prompt, formatted)
+        prompt = self._format(prompt, is_formatted)
         if not self._is_chat:
             return self._completion(prompt, kwargs)
         call = self._chat([ChatMessage(prompt)], kwargs)
         return UnaryCall(call.request, lambda body: responses.as_completion(call.parse(body)))
 
     def describe_completion_stream(
-        self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]
+        self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any]
     ) -> StreamingCall[CompletionResponse]:
         """Describe a streamed completion call."""
-        prompt = self._format(prompt, formatted)
+        prompt = self._format(prompt, is_formatted)
         if not self._is_chat:
             return self._completion_stream(prompt, kwargs)
         call = self._chat_stream([ChatMessage(prompt)], kwargs)
@@ -320,8 +310,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     def _as_prompt(self, messages: Sequence[ChatMessage]) -> str:
         return self.messages_to_prompt(messages)  # type: ignore[misc]
 
-    def _format(self, prompt: str, formatted: bool) -> str:
-        return prompt if formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]
+    def _format(self, prompt: str, is_formatted: bool) -> str:
+        return prompt if is_formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]
 
     @property
     def _fields(self) -> dict[str, Any]:

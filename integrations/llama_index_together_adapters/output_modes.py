@@ -16,12 +16,7 @@ _MAX_PROBLEMS = 5
 
 
 class OutputMode:
-    """How objects of a model class are requested and parsed.
-
-    Attributes:
-        output_cls: The model class.
-        kwargs: Arguments of the chat call.
-    """
+    """How objects of a model class are requested, with the `kwargs` of the chat call, and parsed."""
 
     def __init__(self, output_cls: type[BaseModel], kwargs: dict[str, Any]) -> None:
         self.output_cls = output_cls

@@ -17,12 +17,9 @@ FIELDS = ("extra_body", *sorted(CHAT - RequestOptions.__optional_keys__ - _CALL_
 
 
 def merge(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Return the parameters of one request.
+    """Return the parameters of one request; those without one of the endpoint's `names` are sent in `extra_body`.
 
-    Args:
-        fields: The fields of the LLM.
-        kwargs: The arguments of the call. They take precedence, and None removes the value of a field.
-        names: The names of the endpoint's parameters; others are sent in `extra_body`.
+    The arguments of the call take precedence over the fields of the LLM, and None removes the value of a field.
     """
     merged = {**fields, **kwargs}
     extra = {**(fields.get("extra_body") or {}), **(kwargs.get("extra_body") or {})}

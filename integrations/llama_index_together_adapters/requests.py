@@ -31,11 +31,7 @@ Part = dict[str, Any]
 
 
 def wire_messages(messages: Iterable[ChatMessage], *, replay_reasoning: bool = False) -> list[dict[str, Any]]:
-    """Return the messages of a request, with the assistant's reasoning where `replay_reasoning` is set.
-
-    Raises:
-        ValueError: A message holds content that the API cannot express.
-    """
+    """Return the messages of a request, with the assistant's reasoning where `replay_reasoning` is set."""
     return [_message(message, replay_reasoning) for message in messages]
 
 

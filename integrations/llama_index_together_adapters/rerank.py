@@ -35,6 +35,9 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
 
     The settings of the connection (`api_key`, `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`,
     `default_query`, `client`, `async_client`) are those of `together_adapters.Together`.
+
+    Raises:
+        ConfigurationError: There is neither a key nor a client.
     """
 
     model: str = Field(default=DEFAULT_RERANK_MODEL)
@@ -49,23 +52,10 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
         api_base: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Set up a reranker. Nothing is sent until the first call.
-
-        Args:
-            model: The rerank model.
-            top_n: Number of nodes to keep; None keeps all.
-            api_key: The key; default `TOGETHER_API_KEY`.
-            api_base: The base URL; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
-            **kwargs: Any other field.
-
-        Raises:
-            ConfigurationError: There is neither a key nor a client.
-        """
         super().__init__(model=model, top_n=top_n, api_key=api_key, api_base=api_base, **kwargs)
 
     @classmethod
     def class_name(cls) -> str:
-        """The name under which LlamaIndex serializes this class."""
         return "TogetherRerank"
 
     def to_payload(self) -> dict[str, Any]:

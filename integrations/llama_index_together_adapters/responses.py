@@ -46,10 +46,7 @@ class StreamParser(Protocol[R_co]):
 def chat_response(body: Body, tags: Tags, *, parallel: bool = True) -> ChatResponse:
     """Return a chat response; `APIResponseValidationError` where it holds no choice.
 
-    Args:
-        body: The response as parsed JSON.
-        tags: The tags around reasoning at the head of the text.
-        parallel: Whether all tool calls are kept; otherwise the first is.
+    `tags` are those around reasoning at the head of the text; without `parallel`, only the first tool call is kept.
     """
     choice = choices_of(body)[0]
     message = choice.get("message") or {}

@@ -23,13 +23,7 @@ dispatcher = get_dispatcher(__name__)
 
 
 class OutputSession:
-    """The conversation that leads to one object: the messages to send next, until a response is valid.
-
-    Attributes:
-        mode: How the object is requested and parsed.
-        messages: The messages to send.
-        retries: How many more invalid responses are sent back.
-    """
+    """The conversation that leads to one object: the messages to send next, and the invalid responses that may be sent back."""
 
     def __init__(self, mode: OutputMode, messages: list[ChatMessage], retries: int) -> None:
         self.mode = mode

@@ -26,13 +26,9 @@ def has_grown(size: int, parsed_size: int) -> bool:
 
 
 class StreamedToolCall:
-    """The content block of a tool call that is being streamed.
+    """A tool call that is being streamed: its content block, and the dict that older consumers and tracers read.
 
-    Attributes:
-        name: The name of the function so far.
-        block: The call so far.
-        wire: The call so far, as the dict in `additional_kwargs` that older consumers and tracers read.
-        is_stale: Whether the call has changed since `update(final=True)`.
+    It `is_stale` where it has changed since `update(final=True)`.
     """
 
     def __init__(self, call: AssembledToolCall) -> None:
