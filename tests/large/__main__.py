@@ -39,32 +39,32 @@ def sparse(path: Path, size: int) -> str:
     """Make a large file that costs no disk, with a few bytes that tell its parts apart; return its checksum."""
     with path.open("wb") as file:
         file.truncate(size)
-        for place in range(0, size, 100_000_000):
-            file.seek(place)
-            file.write(b"%020d" % place)
+        for index in range(0, size, 100_000_000):
+            file.seek(index)
+            file.write(b"%020d" % index)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def upload(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_MEMORY) -> None:
+def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MOST_MEMORY) -> None:
     """Upload a large file; it must arrive as it is, in parts, and cost little memory."""
     path = folder / f"up-{flavour}.jsonl"
     checksum = sparse(path, size)
     with serve() as emulator:
         began = time.monotonic()
         command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path), *more]
-        said = json.loads(subprocess.check_output(command))
+        message = json.loads(subprocess.check_output(command))
         parts = sum(request.path.startswith("/uploads/") for request in emulator.requests)
-        stored = emulator._state.stores.files[said["id"]].content
-        assert stored.size == size
-        assert stored.digest() == checksum, "what arrived is something else"
+        file_id = emulator._state.stores.files[message["id"]].content
+        assert file_id.size == size
+        assert file_id.digest() == checksum, "what arrived is something else"
         assert parts > 1
-        assert said["memory"] < most, f"{said['memory'] / 2**20:.0f} MiB of memory"
+        assert message["memory"] < maximum, f"{message['memory'] / 2**20:.0f} MiB of memory"
     path.unlink()
-    report(f"upload, {flavour}", size, began, f"{parts} parts, {said['memory'] / 2**20:.0f} MiB of memory")
+    report(f"upload, {flavour}", size, began, f"{parts} parts, {message['memory'] / 2**20:.0f} MiB of memory")
 
 
-def download(folder: Path, flavour: str, size: int, *more: str, most: int = MOST_MEMORY) -> None:
+def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = MOST_MEMORY) -> None:
     """Download a large file, kill the process twice on the way; what stands there in the end must be the same."""
     from together_adapters.emulator.store.disk import StoredContent
     from together_adapters.emulator.store.file_store import StoredFile
@@ -95,12 +95,12 @@ def download(folder: Path, flavour: str, size: int, *more: str, most: int = MOST
             process.wait()
             kills += part.exists()
         assert kills == 2, "it was too fast to be killed twice"
-        said = json.loads(subprocess.check_output(command))
+        message = json.loads(subprocess.check_output(command))
         ranges = [request.headers.get("range") for request in emulator.requests]
         assert ranges[0] is None and None not in ranges[1:], ranges
-        assert said["memory"] < most, f"{said['memory'] / 2**20:.0f} MiB of memory"
-    with target.open("rb") as got:
-        assert hashlib.file_digest(got, "sha256").hexdigest() == checksum, "what arrived is something else"
+        assert message["memory"] < maximum, f"{message['memory'] / 2**20:.0f} MiB of memory"
+    with target.open("rb") as result:
+        assert hashlib.file_digest(result, "sha256").hexdigest() == checksum, "what arrived is something else"
     assert sorted(path.name for path in folder.iterdir()) == [target.name, source.name] or not part.exists()
     source.unlink()
     target.unlink()

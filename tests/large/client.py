@@ -24,7 +24,7 @@ def call(client: Any, what: str, arguments: list[str]) -> Any:
         parts = {"multipart_threshold": int(sizes[0]), "part_size": int(sizes[0])} if sizes else {}
         return client.files.upload(path, purpose="batch-api", check=False, **parts)
     id, path, *pauses = arguments
-    progress = (lambda told: time.sleep(float(pauses[0]))) if pauses else None
+    progress = (lambda updates: time.sleep(float(pauses[0]))) if pauses else None
     return client.files.retrieve_content(id, path, progress=progress)
 
 

@@ -9,14 +9,14 @@ import pytest
 from tests.large.__main__ import download, upload
 
 MIB = 2**20
-MOST = 90 * MIB
+MAXIMUM = 90 * MIB
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_an_upload_in_parts_within_little_memory(flavour: str, tmp_path: Path) -> None:
-    upload(tmp_path, flavour, MOST + 5 * MIB, str(10 * MIB), most=MOST)
+    upload(tmp_path, flavour, MAXIMUM + 5 * MIB, str(10 * MIB), maximum=MAXIMUM)
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 def test_a_download_that_is_killed_twice_arrives_whole(flavour: str, tmp_path: Path) -> None:
-    download(tmp_path, flavour, 40 * MIB, "0.004", most=MOST)
+    download(tmp_path, flavour, 40 * MIB, "0.004", maximum=MAXIMUM)

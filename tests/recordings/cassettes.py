@@ -12,7 +12,7 @@ import yaml
 
 SERIALIZER = "cassette.yaml"
 HOST = "https://emulator.invalid"
-KEPT = ("content-type", "x-request-id", "retry-after", "accept")
+KEPT_HEADERS = ("content-type", "x-request-id", "retry-after", "accept")
 """Headers worth keeping: those that the client reads."""
 
 
@@ -40,14 +40,14 @@ def deserialize(text: str) -> dict[str, Any]:
 def without_machine(request: Any) -> Any:
     """A request as it is recorded and matched: no key, no host, no versions."""
     request.uri = HOST + request.path + (f"?{request.uri.partition('?')[2]}" if "?" in request.uri else "")
-    request.headers = {name: value for name, value in request.headers.items() if name.lower() in KEPT}
+    request.headers = {name: value for name, value in request.headers.items() if name.lower() in KEPT_HEADERS}
     return request
 
 
 def without_noise(response: dict[str, Any]) -> dict[str, Any]:
     """An answer as it is recorded: without dates, lengths and the like."""
-    kept = {name: value for name, value in response["headers"].items() if name.lower() in KEPT}
-    return {**response, "headers": kept}
+    remaining = {name: value for name, value in response["headers"].items() if name.lower() in KEPT_HEADERS}
+    return {**response, "headers": remaining}
 
 
 def _value(body: str | bytes | None) -> Any:

@@ -79,7 +79,7 @@ class Recording:
         return urlsplit(self.content["request"]["url"]).path.partition("/v1")[2]
 
     @property
-    def asked(self) -> dict[str, Any] | None:
+    def request_params(self) -> dict[str, Any] | None:
         """The recorded JSON request, when it is known."""
         body = self.content["request"].get("body")
         return body if isinstance(body, dict) else None
@@ -118,12 +118,12 @@ class Recording:
 
     def parameters(self) -> dict[str, Any]:
         """What to call the method with; fields that it does not know go into `extra_body`."""
-        asked = dict(self.asked or self._question())
-        known = PARAMETERS[self.resource] - set(RequestOptions.__annotations__) | {"stream"}
-        for name in QUESTION[self.resource].keys() - asked.keys():
-            asked[name] = self._question()[name]
-        extra = {name: asked.pop(name) for name in asked.keys() - known}
-        return {**asked, **({"extra_body": extra} if extra else {}), **({"stream": True} if self.is_stream else {})}
+        params = dict(self.request_params or self._question())
+        known_names = PARAMETERS[self.resource] - set(RequestOptions.__annotations__) | {"stream"}
+        for name in QUESTION[self.resource].keys() - params.keys():
+            params[name] = self._question()[name]
+        extra = {name: params.pop(name) for name in params.keys() - known_names}
+        return {**params, **({"extra_body": extra} if extra else {}), **({"stream": True} if self.is_stream else {})}
 
     def _question(self) -> dict[str, Any]:
         question = dict(QUESTION[self.resource])
@@ -135,7 +135,7 @@ class Recording:
 
     def plain_call(self) -> Call[Any]:
         """The exchange as a bare description, for endpoints that have no method here."""
-        return request("POST", f"/v1{self.path}", Response.json, self.asked or {})
+        return request("POST", f"/v1{self.path}", Response.json, self.request_params or {})
 
 
 def plain_events(text: str) -> list[Any]:
@@ -169,23 +169,23 @@ class Replay:
         }
 
     def sync(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(**self._head(request), content=iter(self.pieces()))
+        return httpx.Response(**self._head(request), content=iter(self.chunks()))
 
     async def asynchronous(self, request: httpx.Request) -> httpx.Response:
-        async def pieces() -> AsyncIterator[bytes]:
-            for piece in self.pieces():
-                yield piece
+        async def chunks() -> AsyncIterator[bytes]:
+            for chunk in self.chunks():
+                yield chunk
 
-        return httpx.Response(**self._head(request), content=pieces())
+        return httpx.Response(**self._head(request), content=chunks())
 
-    def pieces(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """The body in pieces of a few bytes, cut without regard to characters, lines or events."""
         random_ = random.Random(self.recording.name)
         body = self.recording.body
-        most = 9 if len(body) < 20_000 else len(body) // 1_500
+        maximum = 9 if len(body) < 20_000 else len(body) // 1_500
         start = 0
         while start < len(body):
-            end = start + random_.randint(1, most)
+            end = start + random_.randint(1, maximum)
             yield body[start:end]
             start = end
 
@@ -198,14 +198,14 @@ def exchanges() -> list[Recording]:
     return [Recording(file.stem, json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
 
-def recorded(wanted: Callable[[Recording], bool]) -> list[Any]:
+def recordings_where(predicate: Callable[[Recording], bool]) -> list[Any]:
     """A parameter for each recorded exchange of one form; one that is skipped when there is none."""
-    found = [pytest.param(recording, id=recording.name) for recording in exchanges() if wanted(recording)]
-    return found or [pytest.param(None, marks=pytest.mark.skip(reason="no recorded exchange has this form"), id="none")]
+    params = [pytest.param(recording, id=recording.name) for recording in exchanges() if predicate(recording)]
+    return params or [pytest.param(None, marks=pytest.mark.skip(reason="no recorded exchange has this form"), id="none")]
 
 
 def errors_elsewhere() -> list[Any]:
     """A parameter for each error body that was seen elsewhere, with its status."""
     file = Path(os.environ.get("TOGETHER_RECORDINGS", "."), "errors_seen_in_the_wild.json")
-    seen = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    return [pytest.param(entry, id=f"{place:02d}-{entry['status']}") for place, entry in enumerate(seen)]
+    entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return [pytest.param(entry, id=f"{index:02d}-{entry['status']}") for index, entry in enumerate(entries)]

@@ -58,14 +58,14 @@ def client(flavour: Any, emulator: Emulator, record_mode: str, vcr: Any) -> Iter
     assert emulator.requests == []
 
 
-def taped(name: str) -> pytest.MarkDecorator:
+def cassette(name: str) -> pytest.MarkDecorator:
     def mark(test: Any) -> Any:
         return pytest.mark.vcr(pytest.mark.block_network(pytest.mark.default_cassette(name)(test)))
 
     return mark  # type: ignore[return-value]
 
 
-@taped("chat")
+@cassette("chat")
 def test_chat(flavour: Any, client: Any) -> None:
     messages = [{"role": "user", "content": 'Say "Grüße, 世界 🦙".'}]
     answer = flavour.run(client.chat.completions.create(model="moonshotai/Kimi-K3", messages=messages, logprobs=True))
@@ -76,7 +76,7 @@ def test_chat(flavour: Any, client: Any) -> None:
     assert answer.choices[0].seed > 2**63
 
 
-@taped("chat_stream_tools")
+@cassette("chat_stream_tools")
 def test_chat_stream_with_tools(flavour: Any, client: Any) -> None:
     stream = flavour.run(
         client.chat.completions.create(
@@ -87,17 +87,17 @@ def test_chat_stream_with_tools(flavour: Any, client: Any) -> None:
             stream_options={"include_usage": True},
         )
     )
-    joined = join([chunk.model_dump(exclude_unset=True) for chunk in flavour.iterate(stream)])
-    calls = joined["choices"][0]["calls"]
+    combined = join([chunk.model_dump(exclude_unset=True) for chunk in flavour.iterate(stream)])
+    calls = combined["choices"][0]["calls"]
     assert [(call["name"], json.loads(call["arguments"])) for call in calls] == [
         ("get_weather", {"city": "Paris"}),
         ("get_weather", {"city": "Zürich"}),
     ]
-    assert joined["choices"][0]["finish_reason"] == "tool_calls"
-    assert joined["usage"]["total_tokens"] > 0
+    assert combined["choices"][0]["finish_reason"] == "tool_calls"
+    assert combined["usage"]["total_tokens"] > 0
 
 
-@taped("embeddings")
+@cassette("embeddings")
 def test_embeddings(flavour: Any, client: Any) -> None:
     inputs = ["a llama", "another llama", "semantic versioning"]
     answer = flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=inputs, dimensions=8, batch_size=2))
@@ -106,7 +106,7 @@ def test_embeddings(flavour: Any, client: Any) -> None:
     assert table[0] @ table[1] > table[0] @ table[2]
 
 
-@taped("rerank")
+@cassette("rerank")
 def test_rerank(flavour: Any, client: Any) -> None:
     documents = ["Pandas eat bamboo.", "Llamas are camelids of Peru.", "Nothing to see."]
     answer = flavour.run(
@@ -118,13 +118,13 @@ def test_rerank(flavour: Any, client: Any) -> None:
     assert (best.index, best.document) == (1, {"text": documents[1]})
 
 
-@taped("unknown_model")
+@cassette("unknown_model")
 def test_unknown_model(flavour: Any, client: Any) -> None:
     messages = [{"role": "user", "content": "Hello"}]
-    with pytest.raises(NotFoundError, match="does-not-exist") as raised:
+    with pytest.raises(NotFoundError, match="does-not-exist") as error_info:
         flavour.run(client.chat.completions.create(model="acme/does-not-exist", messages=messages))
-    assert raised.value.code == "model_not_available"
-    assert raised.value.request_id in str(raised.value)
+    assert error_info.value.code == "model_not_available"
+    assert error_info.value.request_id in str(error_info.value)
 
 
 def files() -> list[Path]:
@@ -140,8 +140,8 @@ def test_no_cassette_is_an_orphan_and_none_is_missing() -> None:
 @pytest.mark.parametrize("file", files(), ids=lambda file: file.name)
 def test_a_cassette_holds_no_key_and_nothing_of_a_machine(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    found = re.findall(r"authorization|bearer|user-agent|api[-_]key|\bsk-\w+|\b[0-9a-f]{40,}\b", text, re.IGNORECASE)
-    assert found == []
+    result = re.findall(r"authorization|bearer|user-agent|api[-_]key|\bsk-\w+|\b[0-9a-f]{40,}\b", text, re.IGNORECASE)
+    assert result == []
     assert re.findall(r"127\.0\.0\.1|localhost|python/\d|/home/|/root/|/Users/|/tmp/", text) == []
     assert set(re.findall(r"https?://[^/\s]+", text)) <= {cassettes.HOST}
 

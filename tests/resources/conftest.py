@@ -32,12 +32,12 @@ def events(*chunks: Any) -> httpx.Response:
 
 
 @pytest.fixture
-def streamed() -> Callable[..., httpx.Response]:
+def event_stream() -> Callable[..., httpx.Response]:
     return events
 
 
 @pytest.fixture
-def canned(flavour: Any) -> Iterator[Callable[..., tuple[Any, Service]]]:
+def stub_client(flavour: Any) -> Iterator[Callable[..., tuple[Any, Service]]]:
     """Return a function that makes a client of a service with this reply, and that service."""
     opened: list[Any] = []
 

@@ -43,7 +43,7 @@ IN_QUERY = {
     "/fine-tunes/{id}/metrics": "described as the body of a GET; the vendor's SDK puts it into the query",
 }
 """Paths whose fields are described elsewhere than where they travel."""
-UNDESCRIBED: dict[str, str] = {
+NOT_IN_DESCRIPTION: dict[str, str] = {
     r"POST /files(/multipart/(initiate|complete|abort)|/[^/]+/preprocess)?": "uploads as the SDKs make them; only /files/upload is described",
     r"PUT /uploads/.+": "storage, at an address that the service gives",
     r"GET /fine-tunes/[^/]+/download-tokenized-dataset": "newer than the description",
@@ -71,8 +71,8 @@ def _opened(value: Any) -> Any:
     A `type` beside alternatives says less than they do; beside those of `train_on_inputs` it contradicts them.
     """
     if isinstance(value, dict):
-        kept = {name: item for name, item in value.items() if name != "type" or "oneOf" not in value}
-        schema = {"anyOf" if name == "oneOf" else name: _opened(item) for name, item in kept.items()}
+        remaining = {name: item for name, item in value.items() if name != "type" or "oneOf" not in value}
+        schema = {"anyOf" if name == "oneOf" else name: _opened(item) for name, item in remaining.items()}
         return {"anyOf": [{"type": "null"}, schema]} if schema.get("nullable") is True else schema
     return [_opened(item) for item in value] if isinstance(value, list) else value
 
@@ -99,9 +99,9 @@ def form_fields(request: Any, schema: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for part in request.body.split(b"--" + boundary[1].encode())[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
-        found = re.search(rb'name="([^"]*)"', head)
-        assert found
-        name, text = found[1].decode(), content.removesuffix(b"\r\n").decode()
+        result = re.search(rb'name="([^"]*)"', head)
+        assert result
+        name, text = result[1].decode(), content.removesuffix(b"\r\n").decode()
         if name.endswith("[]"):
             fields.setdefault(name[:-2], []).append(text)
         else:
@@ -110,31 +110,31 @@ def form_fields(request: Any, schema: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def validate(sent: Any) -> None:
+def validate(request: Any) -> None:
     """Hold one request against the description.
 
     Raises:
         AssertionError: The path, a query parameter or the content type is not described.
         jsonschema.ValidationError: The body is not as described.
     """
-    path = re.sub("^/v[12]", "", sent.path)
-    if any(re.fullmatch(pattern, f"{sent.method} {path}") for pattern in UNDESCRIBED):
+    path = re.sub("^/v[12]", "", request.path)
+    if any(re.fullmatch(pattern, f"{request.method} {path}") for pattern in NOT_IN_DESCRIPTION):
         return
-    template, said = operation(sent.method, path)
-    assert sent.path.startswith("/v2/") is (template.startswith("/videos"))
-    known = {parameter["name"] for parameter in said.get("parameters", ()) if parameter["in"] == "query"}
+    template, spec = operation(request.method, path)
+    assert request.path.startswith("/v2/") is (template.startswith("/videos"))
+    known_names = {parameter["name"] for parameter in spec.get("parameters", ()) if parameter["in"] == "query"}
     if template in IN_QUERY:
-        ((_, content),) = said["requestBody"]["content"].items()
-        known |= closed(content["schema"])["properties"].keys()
-    queried = {pair.partition("=")[0] for pair in sent.query.split("&") if pair}
-    assert {name for name in queried if (template, name) not in DEVIATIONS} <= known
-    if "requestBody" not in said or template in IN_QUERY:
-        assert sent.body == b""
+        ((_, content),) = spec["requestBody"]["content"].items()
+        known_names |= closed(content["schema"])["properties"].keys()
+    query_names = {pair.partition("=")[0] for pair in request.query.split("&") if pair}
+    assert {name for name in query_names if (template, name) not in DEVIATIONS} <= known_names
+    if "requestBody" not in spec or template in IN_QUERY:
+        assert request.body == b""
         return
-    ((kind, content),) = said["requestBody"]["content"].items()
-    assert sent.headers["content-type"].startswith(kind)
+    ((kind, content),) = spec["requestBody"]["content"].items()
+    assert request.headers["content-type"].startswith(kind)
     schema = closed(content["schema"])
-    body = sent.json if kind == "application/json" else form_fields(sent, schema)
+    body = request.json if kind == "application/json" else form_fields(request, schema)
     body = {field: value for field, value in body.items() if (template, field) not in DEVIATIONS}
     if isinstance(body.get("file"), str):
         schema["properties"] = {**schema["properties"], "file": {"type": "string"}}

@@ -22,15 +22,15 @@ def fields(value: Any, path: Path = ()) -> Iterator[Path]:
 
 def without(sample: Any, path: Path, *, null: bool) -> Any:
     """A copy of a value with one field null or missing."""
-    changed = json.loads(json.dumps(sample))
-    inner = changed
+    variant = json.loads(json.dumps(sample))
+    inner = variant
     for key in path[:-1]:
         inner = inner[key]
     if null:
         inner[path[-1]] = None
     else:
         del inner[path[-1]]
-    return changed
+    return variant
 
 
 def unread(sample: Any, read: Callable[[Any], Any], *, but: tuple[str, ...] = ()) -> dict[str, str]:
@@ -44,22 +44,22 @@ def unread(sample: Any, read: Callable[[Any], Any], *, but: tuple[str, ...] = ()
     problems = {}
     for path in fields(sample):
         for null in (True, False):
-            sent = without(sample, path, null=null)
+            changed_sample = without(sample, path, null=null)
             name = f"{'.'.join(map(str, path))} {'null' if null else 'missing'}"
             try:
-                if path[-1] not in but and not same(dumped := read(sent), sent):
-                    problems[name] = f"read as {dumped}"
+                if path[-1] not in but and not same(dump := read(changed_sample), changed_sample):
+                    problems[name] = f"read as {dump}"
             except TogetherError as error:
                 problems[name] = str(error)
     return problems
 
 
-def same(dumped: Any, sent: Any) -> bool:
+def same(dump: Any, changed_sample: Any) -> bool:
     """Whether a dump says what was sent; where null was sent, nothing at all or an empty value says the same."""
-    if isinstance(sent, dict) and isinstance(dumped, dict):
-        return dumped.keys() <= sent.keys() and all(same(dumped.get(key), value) for key, value in sent.items())
-    if isinstance(sent, list) and isinstance(dumped, list):
-        return len(sent) == len(dumped) and all(map(same, dumped, sent))
-    if sent is None:
-        return dumped is None or dumped in ([], {})
-    return isinstance(dumped, bool) is isinstance(sent, bool) and bool(dumped == sent)
+    if isinstance(changed_sample, dict) and isinstance(dump, dict):
+        return dump.keys() <= changed_sample.keys() and all(same(dump.get(key), value) for key, value in changed_sample.items())
+    if isinstance(changed_sample, list) and isinstance(dump, list):
+        return len(changed_sample) == len(dump) and all(map(same, dump, changed_sample))
+    if changed_sample is None:
+        return dump is None or dump in ([], {})
+    return isinstance(dump, bool) is isinstance(changed_sample, bool) and bool(dump == changed_sample)

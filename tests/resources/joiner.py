@@ -11,27 +11,27 @@ def join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     usage = None
     for chunk in chunks:
         usage = chunk.get("usage") or usage
-        for piece in chunk.get("choices") or ():
-            choice = choices.setdefault(piece.get("index") or 0, {"content": "", "reasoning": "", "calls": [], "roles": set()})
-            delta = piece.get("delta") or {}
-            choice["content"] += delta.get("content") or (piece.get("text") if "delta" not in piece else "") or ""
+        for part in chunk.get("choices") or ():
+            choice = choices.setdefault(part.get("index") or 0, {"content": "", "reasoning": "", "calls": [], "roles": set()})
+            delta = part.get("delta") or {}
+            choice["content"] += delta.get("content") or (part.get("text") if "delta" not in part else "") or ""
             choice["reasoning"] += delta.get("reasoning") or delta.get("reasoning_content") or ""
             choice["roles"] |= {delta.get("role")} - {None}
             for call in delta.get("tool_calls") or ():
                 _add(choice["calls"], call)
-            choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
-            choice["seed"] = piece.get("seed") or choice.get("seed")
+            choice["finish_reason"] = part.get("finish_reason") or choice.get("finish_reason")
+            choice["seed"] = part.get("seed") or choice.get("seed")
     return {"choices": [choices[index] for index in sorted(choices)], "usage": usage}
 
 
-def _add(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+def _add(calls: list[dict[str, Any]], part: dict[str, Any]) -> None:
     """Add a piece of a tool call: an id opens a new one, else the index says which it continues, else the last."""
-    function = piece.get("function") or {}
-    place = piece.get("index")
-    mine = [call for call in calls if call["index"] == place] if place is not None else calls
-    opens = not mine or (piece.get("id") and all(call["id"] != piece["id"] for call in mine))
+    function = part.get("function") or {}
+    position = part.get("index")
+    mine = [call for call in calls if call["index"] == position] if position is not None else calls
+    opens = not mine or (part.get("id") and all(call["id"] != part["id"] for call in mine))
     if opens:
-        calls.append({"index": place, "id": piece.get("id"), "name": "", "arguments": ""})
+        calls.append({"index": position, "id": part.get("id"), "name": "", "arguments": ""})
         mine = calls
     call = mine[-1]
     call["name"] = function.get("name") or call["name"]
@@ -59,9 +59,9 @@ def single(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told(joined: dict[str, Any]) -> dict[str, Any]:
+def without_ids(response: dict[str, Any]) -> dict[str, Any]:
     """A joined answer without what differs between two requests: the ids and places of calls."""
     choices = [
-        {**choice, "calls": [(call["name"], call["arguments"]) for call in choice["calls"]]} for choice in joined["choices"]
+        {**choice, "calls": [(call["name"], call["arguments"]) for call in choice["calls"]]} for choice in response["choices"]
     ]
-    return {**joined, "choices": choices}
+    return {**response, "choices": choices}

@@ -112,7 +112,7 @@ def test_a_format_that_it_is_not_is_not_written(flavour: Any, tmp_path: Path) ->
 
 def test_what_is_sent(flavour: Any, emulator: Emulator) -> None:
     say(flavour)
-    given = {
+    kwargs = {
         "response_format": "mp3",
         "response_encoding": "pcm_alaw",
         "language": "de",
@@ -120,9 +120,9 @@ def test_what_is_sent(flavour: Any, emulator: Emulator) -> None:
         "bit_rate": 96_000,
         "extra_params": {"a": ["b"]},
     }
-    say(flavour, **given)
-    least = {"model": CARTESIA, "input": TEXT, "voice": "laidback woman"}
-    assert [request.json for request in emulator.requests] == [least, {**least, **given}]
+    say(flavour, **kwargs)
+    minimum = {"model": CARTESIA, "input": TEXT, "voice": "laidback woman"}
+    assert [request.json for request in emulator.requests] == [minimum, {**minimum, **kwargs}]
     assert emulator.requests[0].headers["accept"] == "application/octet-stream"
 
 
@@ -133,8 +133,8 @@ def test_an_unknown_parameter_is_refused(flavour: Any) -> None:
         flavour.client().audio.speech.create(model=CARTESIA)
 
 
-def test_json_is_no_sound(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"hello": 1})
+def test_json_is_no_sound(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"hello": 1})
     with pytest.raises(APIResponseValidationError, match="audio was expected"):
         say(flavour, client)
 
@@ -150,9 +150,9 @@ def test_raw_response(flavour: Any) -> None:
 
 def test_a_stream_is_the_file_without_its_header(flavour: Any, emulator: Emulator) -> None:
     chunks = list(flavour.iterate(say(flavour, model=KOKORO, stream=True)))
-    whole = say(flavour, model=KOKORO, response_format="raw").content
+    response = say(flavour, model=KOKORO, response_format="raw").content
     assert len(chunks) > 1
-    assert b"".join(chunk.audio for chunk in chunks) == whole
+    assert b"".join(chunk.audio for chunk in chunks) == response
     assert emulator.requests[0].json == {
         "model": KOKORO,
         "input": TEXT,
@@ -182,9 +182,9 @@ def test_times_of_words_come_as_events_without_sound(flavour: Any) -> None:
     assert b"".join(chunk.audio for chunk in chunks) == say(flavour, model=KOKORO, response_format="raw").content
 
 
-def test_both_shapes_of_events_and_unknown_ones(flavour: Any, canned: Any, streamed: Any) -> None:
-    client, _ = canned(
-        streamed(
+def test_both_shapes_of_events_and_unknown_ones(flavour: Any, stub_client: Any, event_stream: Any) -> None:
+    client, _ = stub_client(
+        event_stream(
             spoken(),
             newer(),
             {"type": "conversation.item.text.delta", "delta": "hello"},
@@ -200,54 +200,56 @@ def test_both_shapes_of_events_and_unknown_ones(flavour: Any, canned: Any, strea
 @pytest.mark.parametrize(
     "kind", ["audio/wav", "audio/mpeg", "application/octet-stream", "application/octet-stream; charset=binary"]
 )
-def test_plain_bytes_instead_of_events(kind: str, flavour: Any, canned: Any, tmp_path: Path) -> None:
-    client, _ = canned(lambda body: sound(PCM * 2_000, kind))
+def test_plain_bytes_instead_of_events(kind: str, flavour: Any, stub_client: Any, tmp_path: Path) -> None:
+    client, _ = stub_client(lambda body: sound(PCM * 2_000, kind))
     assert b"".join(chunk.audio for chunk in flavour.iterate(say(flavour, client, stream=True))) == PCM * 2_000
     flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "a.raw"))
     assert (tmp_path / "a.raw").read_bytes() == PCM * 2_000
 
 
-def test_bare_samples_get_a_header_and_a_wav_file_does_not(flavour: Any, canned: Any, streamed: Any, tmp_path: Path) -> None:
+def test_bare_samples_get_a_header_and_a_wav_file_does_not(
+    flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path
+) -> None:
     target = tmp_path / "speech"
-    client, _ = canned(lambda body: streamed(spoken(), spoken()))
+    client, _ = stub_client(lambda body: event_stream(spoken(), spoken()))
     flavour.run(say(flavour, client, stream=True).stream_to_file(target))
     data = target.read_bytes()
     assert (data[:4], len(data), data[44:]) == (b"RIFF", 44 + 2 * len(PCM), PCM * 2)
     assert shape(data)[:3] == (1, 2, 24_000)
-    client, _ = canned(lambda body: streamed(spoken(b"RIFFwhole"), spoken(PCM)))
+    client, _ = stub_client(lambda body: event_stream(spoken(b"RIFFwhole"), spoken(PCM)))
     flavour.run(say(flavour, client, stream=True).stream_to_file(target, response_format="wav"))
     assert target.read_bytes() == b"RIFFwhole" + PCM
 
 
-def test_what_is_no_mp3_is_not_saved_as_one(flavour: Any, canned: Any, streamed: Any, tmp_path: Path) -> None:
-    client, _ = canned(lambda body: streamed(spoken(b"\0\1\2")))
+def test_what_is_no_mp3_is_not_saved_as_one(flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path) -> None:
+    client, _ = stub_client(lambda body: event_stream(spoken(b"\0\1\2")))
     with pytest.raises(ValueError, match="not MP3"):
         flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "a.mp3"))
-    client, _ = canned(lambda body: streamed(spoken(b"ID3..."), spoken(b"...")))
+    client, _ = stub_client(lambda body: event_stream(spoken(b"ID3..."), spoken(b"...")))
     flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "b.mp3"))
     assert [file.name for file in tmp_path.iterdir()] == ["b.mp3"]
 
 
-def test_no_sound_at_all_is_an_error(flavour: Any, canned: Any, streamed: Any, tmp_path: Path) -> None:
-    for reply in (streamed(), sound(b"", "audio/wav")):
-        client, _ = canned(reply)
+def test_no_sound_at_all_is_an_error(flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path) -> None:
+    for reply in (event_stream(), sound(b"", "audio/wav")):
+        client, _ = stub_client(reply)
         with pytest.raises(ValueError, match="the response has no audio"):
             flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "a.wav"))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "audio/wav"])
-def test_a_broken_connection_raises_and_leaves_no_file(kind: str, flavour: Any, canned: Any, tmp_path: Path) -> None:
+def test_a_broken_connection_raises_and_leaves_no_file(kind: str, flavour: Any, stub_client: Any, tmp_path: Path) -> None:
     event = f"data: {json.dumps(spoken())}\n\n".encode()
-    client, _ = canned(httpx.Response(200, headers={"content-type": kind}, stream=Cut(event)))
+    client, _ = stub_client(httpx.Response(200, headers={"content-type": kind}, stream=Cut(event)))
     stream = say(flavour, client, stream=True)
     with pytest.raises(IncompleteStreamError):
         flavour.run(stream.stream_to_file(tmp_path / "a.wav"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_events_that_end_without_their_marker(flavour: Any, canned: Any) -> None:
-    client, _ = canned(
+def test_events_that_end_without_their_marker(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(
         httpx.Response(
             200,
             headers={"content-type": "text/event-stream"},
@@ -260,19 +262,19 @@ def test_events_that_end_without_their_marker(flavour: Any, canned: Any) -> None
         next(stream)
 
 
-def test_an_event_that_says_that_the_sound_is_done_is_an_end_too(flavour: Any, canned: Any) -> None:
+def test_an_event_that_says_that_the_sound_is_done_is_an_end_too(flavour: Any, stub_client: Any) -> None:
     lines = "".join(f"data: {json.dumps(event)}\n\n" for event in (newer(), {"type": "conversation.item.audio_output.done"}))
-    client, _ = canned(
+    client, _ = stub_client(
         httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=httpx.ByteStream(lines.encode()))
     )
     assert [chunk.audio for chunk in flavour.iterate(say(flavour, client, stream=True))] == [PCM, b""]
 
 
-def test_an_error_in_the_stream_and_base64_that_is_none(flavour: Any, canned: Any, streamed: Any) -> None:
-    client, _ = canned(streamed(spoken(), {"error": {"message": "the voice broke", "type": "server_error"}}))
+def test_an_error_in_the_stream_and_base64_that_is_none(flavour: Any, stub_client: Any, event_stream: Any) -> None:
+    client, _ = stub_client(event_stream(spoken(), {"error": {"message": "the voice broke", "type": "server_error"}}))
     with pytest.raises(APIError, match="the voice broke"):
         list(flavour.iterate(say(flavour, client, stream=True)))
-    client, _ = canned(streamed({**spoken(), "b64": "*not base64*"}))
+    client, _ = stub_client(event_stream({**spoken(), "b64": "*not base64*"}))
     with pytest.raises(APIResponseValidationError):
         list(flavour.iterate(say(flavour, client, stream=True)))
 
@@ -320,18 +322,18 @@ def parts(request: Any) -> dict[str, tuple[str | None, bytes]]:
     body = request.body if hasattr(request, "body") else request.content
     boundary = re.search(r"boundary=(\S+)", request.headers["content-type"])
     assert boundary
-    found: dict[str, tuple[str | None, bytes]] = {}
+    result: dict[str, tuple[str | None, bytes]] = {}
     for part in body.split(b"--" + boundary[1].encode())[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
         name = re.search(rb'name="([^"]*)"', head)
         file = re.search(rb'filename="([^"]*)"', head)
         assert name
         key = name[1].decode()
-        found[key if key not in found else f"{key}#{len(found)}"] = (
+        result[key if key not in result else f"{key}#{len(result)}"] = (
             file[1].decode() if file else None,
             content.removesuffix(b"\r\n"),
         )
-    return found
+    return result
 
 
 def hear(flavour: Any, file: Any, client: Any = None, what: str = "transcriptions", **changes: Any) -> Any:
@@ -356,9 +358,9 @@ def test_a_recording_from_wherever_it_is(kind: str, what: str, recording: Path, 
             "memory": (io.BytesIO(data), "audio.wav"), "named": (("x.mp3", data), "x.mp3"), "named open": (("x.wav", opened), "x.wav"),
         }[kind]  # fmt: skip
         assert hear(flavour, source, what=what).text == TEXT
-    sent = emulator.requests[-1]
-    assert sent.path == f"/v1/audio/{what}"
-    assert parts(sent) == {"file": (name, data), "model": (None, b"openai/whisper-large-v3")}
+    request = emulator.requests[-1]
+    assert request.path == f"/v1/audio/{what}"
+    assert parts(request) == {"file": (name, data), "model": (None, b"openai/whisper-large-v3")}
 
 
 def test_an_address_is_sent_as_text(flavour: Any, emulator: Emulator) -> None:
@@ -374,8 +376,8 @@ def test_every_field_of_the_form(flavour: Any, emulator: Emulator, recording: Pa
     texts = {name: content.decode() for name, (file, content) in parts(emulator.requests[-1]).items() if file is None}
     assert list(texts.values()).count("word") == list(texts.values()).count("segment") == 1
     assert texts["timestamp_granularities[]"] == "word"
-    plain = {name: text for name, text in texts.items() if "granularities" not in name}
-    assert plain == {
+    plain_text = {name: text for name, text in texts.items() if "granularities" not in name}
+    assert plain_text == {
         "model": "acme/ears", "language": "de", "prompt": "Names: Ann", "response_format": "verbose_json", "temperature": "0.5", "diarize": "true",
         "min_speakers": "1", "max_speakers": "3", "later": "false",
     }  # fmt: skip
@@ -384,13 +386,13 @@ def test_every_field_of_the_form(flavour: Any, emulator: Emulator, recording: Pa
 
 
 def test_times_and_speakers(flavour: Any, recording: Path) -> None:
-    plain = hear(flavour, recording)
-    assert (plain.text, plain.words, plain.segments) == (TEXT, None, None)
-    told = hear(flavour, recording, response_format="verbose_json", timestamp_granularities=["segment", "word"])
-    assert [segment.text for segment in told.segments] == ["Good morning to you.", "How are you?"]
-    assert [word.word for word in told.words] == TEXT.split()
-    assert told.words[0].start == 0.0
-    assert told.words[-1].end == pytest.approx(told.duration, abs=0.01)
+    plain_text = hear(flavour, recording)
+    assert (plain_text.text, plain_text.words, plain_text.segments) == (TEXT, None, None)
+    updates = hear(flavour, recording, response_format="verbose_json", timestamp_granularities=["segment", "word"])
+    assert [segment.text for segment in updates.segments] == ["Good morning to you.", "How are you?"]
+    assert [word.word for word in updates.words] == TEXT.split()
+    assert updates.words[0].start == 0.0
+    assert updates.words[-1].end == pytest.approx(updates.duration, abs=0.01)
     speakers = hear(flavour, recording, diarize=True).speaker_segments
     assert [(part.speaker_id, part.words[0].word) for part in speakers] == [("SPEAKER_00", "Good"), ("SPEAKER_01", "How")]
 
@@ -418,12 +420,12 @@ def test_a_file_that_is_not_there_is_not_asked_about(flavour: Any, emulator: Emu
 
 
 def test_an_empty_recording_is_refused_by_the_service(flavour: Any) -> None:
-    with pytest.raises(BadRequestError) as raised:
+    with pytest.raises(BadRequestError) as error_info:
         hear(flavour, b"")
-    assert raised.value.param == "file"
+    assert error_info.value.param == "file"
 
 
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "task": "transcribe", "language": "en", "duration": 3.2, "text": "hello there", "segments": [{"id": 0, "start": 0.0, "end": 1.5, "text": "hello", **NEW}],
     "words": [{"word": "hello", "start": 0.0, "end": 0.4, "speaker_id": "SPEAKER_00", **NEW}],
     "speaker_segments": [{"id": 0, "speaker_id": "S", "start": 0.0, "end": 3.2, "text": "hello", "words": [{"word": "x", "start": 0, "end": 1}]}], **NEW,
@@ -431,15 +433,15 @@ WHOLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", ["transcriptions", "translations"])
-def test_every_field_is_kept_and_any_may_be_missing(what: str, flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
+def test_every_field_is_kept_and_any_may_be_missing(what: str, flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return hear(flavour, b"x", client, what).model_dump(exclude_unset=True)
 
-    assert read(WHOLE) == WHOLE
-    assert unread(WHOLE, read) == {}
+    assert read(RESPONSE) == RESPONSE
+    assert unread(RESPONSE, read) == {}
 
 
 # Voices
@@ -452,16 +454,19 @@ def test_voices(flavour: Any, emulator: Emulator) -> None:
     assert [request.query for request in emulator.requests] == ["", "model=hexgrad%2FKokoro-82M"]
 
 
-def test_voices_without_ids_and_with_more(flavour: Any, canned: Any) -> None:
-    whole = {"data": [{"model": CARTESIA, "voices": [{"name": "sidekick", **NEW}, {"id": "v2", "name": "other"}], **NEW}], **NEW}
-    client, service = canned(whole)
+def test_voices_without_ids_and_with_more(flavour: Any, stub_client: Any) -> None:
+    response = {
+        "data": [{"model": CARTESIA, "voices": [{"name": "sidekick", **NEW}, {"id": "v2", "name": "other"}], **NEW}],
+        **NEW,
+    }
+    client, service = stub_client(response)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return flavour.run(client.audio.voices.list()).model_dump(exclude_unset=True)
 
-    assert read(whole) == whole
-    assert unread(whole, read) == {}
+    assert read(response) == response
+    assert unread(response, read) == {}
 
 
 def test_saving_does_not_hold_up_the_loop(emulator: Emulator, tmp_path: Path) -> None:

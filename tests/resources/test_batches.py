@@ -32,8 +32,12 @@ def empty_account(emulator: Emulator) -> Iterator[None]:
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
-    wanted = {"one": chat("Say hello to Ann."), "two": chat("Say hello to Bob.", model="org/does-not-exist"), "three": chat("hi")}
-    return write_input(wanted, tmp_path / "questions.jsonl")
+    expected = {
+        "one": chat("Say hello to Ann."),
+        "two": chat("Say hello to Bob.", model="org/does-not-exist"),
+        "three": chat("hi"),
+    }
+    return write_input(expected, tmp_path / "questions.jsonl")
 
 
 def test_from_requests_to_results(flavour: Flavour, emulator: Emulator, questions: Path) -> None:
@@ -44,11 +48,11 @@ def test_from_requests_to_results(flavour: Flavour, emulator: Emulator, question
     assert emulator.requests[-1].json == {
         "input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h",
     }  # fmt: skip
-    told: list[Any] = []
-    ended = flavour.run(client.batches.wait(batch.id, poll_interval=0.05, progress=told.append))
+    updates: list[Any] = []
+    ended = flavour.run(client.batches.wait(batch.id, poll_interval=0.05, progress=updates.append))
     assert (ended.status, ended.progress) == ("COMPLETED", 100.0)
-    assert told[0].stage in ("validating", "in_progress")
-    assert (told[-1].stage, told[-1].done, told[-1].total) == ("completed", 100.0, 100.0)
+    assert updates[0].stage in ("validating", "in_progress")
+    assert (updates[-1].stage, updates[-1].done, updates[-1].total) == ("completed", 100.0, 100.0)
     for results in (flavour.run(client.batches.results(ended)), flavour.run(client.batches.results(batch.id, input=questions))):
         assert [result.custom_id for result in results] == ["one", "two", "three"]
         assert [result.ok for result in results] == [True, False, True]
@@ -74,9 +78,9 @@ def test_a_batch_that_is_cancelled(flavour: Flavour, questions: Path) -> None:
     file = flavour.run(client.files.upload(questions, purpose="batch-api"))
     batch = flavour.run(client.batches.create(file.id))
     assert flavour.run(client.batches.cancel(batch.id)).status == "CANCELLED"
-    with pytest.raises(JobFailedError, match="CANCELLED") as caught:
+    with pytest.raises(JobFailedError, match="CANCELLED") as error_info:
         flavour.run(client.batches.wait(batch.id, poll_interval=0.05))
-    assert caught.value.completed.id == batch.id
+    assert error_info.value.completed.id == batch.id
 
 
 def test_a_batch_that_fails(flavour: Flavour, tmp_path: Path) -> None:
@@ -102,19 +106,19 @@ def test_a_missing_file(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("reply", [b"null", b"[]", b'{"data": []}'])
-def test_no_batches(flavour: Flavour, canned: Any, reply: bytes) -> None:
-    client, _ = canned(lambda body: httpx.Response(200, content=reply))
+def test_no_batches(flavour: Flavour, stub_client: Any, reply: bytes) -> None:
+    client, _ = stub_client(lambda body: httpx.Response(200, content=reply))
     assert flavour.run(client.batches.list()) == []
 
 
-def test_odd_answers(flavour: Flavour, canned: Any) -> None:
-    client, _ = canned({"id": "b", "status": "PONDERING", "progress": None, "new": 1})
+def test_odd_answers(flavour: Flavour, stub_client: Any) -> None:
+    client, _ = stub_client({"id": "b", "status": "PONDERING", "progress": None, "new": 1})
     batch = flavour.run(client.batches.create("file-1"))
     assert (batch.status, batch.new, batch.job.id) == ("PONDERING", 1, "b")
-    client, _ = canned({"job": {"id": "b", "status": "VALIDATING"}, "warning": "slow today"})
+    client, _ = stub_client({"job": {"id": "b", "status": "VALIDATING"}, "warning": "slow today"})
     batch = flavour.run(client.batches.create("file-1", model_id="m", priority=2))
     assert (batch.id, batch.warning) == ("b", "slow today")
-    client, _ = canned(["no", "batch"])
+    client, _ = stub_client(["no", "batch"])
     with pytest.raises(APIResponseValidationError):
         flavour.run(client.batches.create("file-1"))
 
@@ -172,7 +176,7 @@ def test_results_in_order() -> None:
 
 
 @pytest.mark.parametrize("text", [b"{", b"[1]", b"\xff"])
-def test_results_that_cannot_be_read(flavour: Flavour, canned: Any, text: bytes) -> None:
-    client, _ = canned(lambda body: httpx.Response(200, content=text))
+def test_results_that_cannot_be_read(flavour: Flavour, stub_client: Any, text: bytes) -> None:
+    client, _ = stub_client(lambda body: httpx.Response(200, content=text))
     with pytest.raises(APIResponseValidationError, match="output file"):
         flavour.run(client.batches.results(BatchJob(id="b", output_file_id="file-1")))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.resources.gaps import unread
-from tests.resources.joiner import join, single, told
+from tests.resources.joiner import join, single, without_ids
 from together_adapters import APIResponseValidationError, NotFoundError
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.behaviour import ToolDeltas
@@ -18,7 +18,7 @@ from together_adapters.types.chat import ChatCompletion
 from together_adapters.types.logprobs import content_logprobs
 
 NEW = {"nobody": {"knows": ["this", 1, 2.5, None, True]}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "id": "oXXXXXX-YYYYYY-9f391a08f8af75e1",
     "object": "chat.completion",
     "created": 1_777_411_129,
@@ -110,25 +110,25 @@ TWO_CALLS = {
 }
 
 
-def ask(flavour: Any, client: Any = None, **parameters: Any) -> Any:
+def create(flavour: Any, client: Any = None, **parameters: Any) -> Any:
     return flavour.run((client or flavour.client()).chat.completions.create(**parameters))
 
 
 def chunks_of(flavour: Any, client: Any = None, **parameters: Any) -> list[Any]:
-    return list(flavour.iterate(ask(flavour, client, stream=True, **parameters)))
+    return list(flavour.iterate(create(flavour, client, stream=True, **parameters)))
 
 
-def test_every_field_is_kept(flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    client, _ = canned(WHOLE)
-    answer = ask(flavour, client, **question)
-    assert answer.model_dump(exclude_unset=True) == WHOLE
-    assert json.loads(answer.model_dump_json(exclude_unset=True)) == WHOLE
+def test_every_field_is_kept(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    client, _ = stub_client(RESPONSE)
+    answer = create(flavour, client, **question)
+    assert answer.model_dump(exclude_unset=True) == RESPONSE
+    assert json.loads(answer.model_dump_json(exclude_unset=True)) == RESPONSE
     assert ChatCompletion.model_validate(answer.model_dump()) == answer
 
 
-def test_every_field_is_reachable(flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    client, _ = canned(WHOLE)
-    answer = ask(flavour, client, **question)
+def test_every_field_is_reachable(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    client, _ = stub_client(RESPONSE)
+    answer = create(flavour, client, **question)
     choice = answer.choices[0]
     assert (choice.seed, type(choice.seed)) == (15_924_764_223_251_450_000, int)
     assert (choice.finish_reason, choice.message.role) == ("paused_for_thought", "oracle")
@@ -141,21 +141,23 @@ def test_every_field_is_reachable(flavour: Any, canned: Any, question: dict[str,
     assert answer.nobody == choice.nobody == choice.message.nobody == answer.usage.nobody == NEW["nobody"]
 
 
-def test_any_field_may_be_null_or_missing(flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    client, service = canned(None)
+def test_any_field_may_be_null_or_missing(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    client, service = stub_client(None)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
-        return ask(flavour, client, **question).model_dump(exclude_unset=True)
+    def read(sample: Any) -> Any:
+        service.reply = sample
+        return create(flavour, client, **question).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read) == {}
+    assert unread(RESPONSE, read) == {}
 
 
-def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, canned: Any, streamed: Any, question: dict[str, Any]) -> None:
-    client, service = canned(None)
+def test_any_field_of_a_chunk_may_be_null_or_missing(
+    flavour: Any, stub_client: Any, event_stream: Any, question: dict[str, Any]
+) -> None:
+    client, service = stub_client(None)
 
-    def read(sent: Any) -> Any:
-        service.reply = streamed(sent, LAST)
+    def read(sample: Any) -> Any:
+        service.reply = event_stream(sample, LAST)
         first, last = chunks_of(flavour, client, **question)
         assert last.choices[0].finish_reason == "stop"
         return first.model_dump(exclude_unset=True)
@@ -163,56 +165,60 @@ def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, canned: Any, 
     assert unread(CHUNK, read) == {}
 
 
-def test_every_field_of_a_chunk_is_kept(flavour: Any, canned: Any, streamed: Any, question: dict[str, Any]) -> None:
-    client, _ = canned(streamed(CHUNK, LAST))
+def test_every_field_of_a_chunk_is_kept(flavour: Any, stub_client: Any, event_stream: Any, question: dict[str, Any]) -> None:
+    client, _ = stub_client(event_stream(CHUNK, LAST))
     first, last = chunks_of(flavour, client, **question)
     assert [first.model_dump(exclude_unset=True), last.model_dump(exclude_unset=True)] == [CHUNK, LAST]
     assert type(first.choices[0].seed) is int
     assert first.choices[0].delta.nobody == NEW["nobody"]
 
 
-def test_stream_that_an_http_client_has_read_already(flavour: Any, canned: Any, streamed: Any, question: dict[str, Any]) -> None:
+def test_stream_that_an_http_client_has_read_already(
+    flavour: Any, stub_client: Any, event_stream: Any, question: dict[str, Any]
+) -> None:
     """Transports for tests (httpx's own, respx) and caches answer with a body that is there at once."""
-    body = streamed(CHUNK, LAST).read()
-    client, _ = canned(httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body))
+    body = event_stream(CHUNK, LAST).read()
+    client, _ = stub_client(httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body))
     assert [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, client, **question)] == [CHUNK, LAST]
 
 
-def test_an_empty_answer_is_an_answer(flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    client, _ = canned({})
-    answer = ask(flavour, client, **question)
+def test_an_empty_answer_is_an_answer(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    client, _ = stub_client({})
+    answer = create(flavour, client, **question)
     assert (answer.id, answer.choices, answer.usage) == (None, [], None)
 
 
 @pytest.mark.parametrize("seed", [0, -1, 2**53 + 1, 2**63, 2**64 - 1, 10**30])
-def test_seeds_are_exact(seed: int, flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    sent = deepcopy(WHOLE)
-    sent["choices"][0]["seed"] = seed
-    client, _ = canned(sent)
-    found = ask(flavour, client, **question).choices[0].seed
-    assert (found, type(found)) == (seed, int)
+def test_seeds_are_exact(seed: int, flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    response_body = deepcopy(RESPONSE)
+    response_body["choices"][0]["seed"] = seed
+    client, _ = stub_client(response_body)
+    result = create(flavour, client, **question).choices[0].seed
+    assert (result, type(result)) == (seed, int)
 
 
 def test_seed_comes_back_from_the_service(flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
     with emulator.behave(seed_above_int64=True):
-        whole = ask(flavour, **question)
-        streamed = chunks_of(flavour, **question)
-    assert whole.choices[0].seed == streamed[-1].choices[0].seed > 2**63
-    assert ask(flavour, **question, seed=2**62 + 1).choices[0].seed == 2**62 + 1
+        response = create(flavour, **question)
+        event_stream = chunks_of(flavour, **question)
+    assert response.choices[0].seed == event_stream[-1].choices[0].seed > 2**63
+    assert create(flavour, **question, seed=2**62 + 1).choices[0].seed == 2**62 + 1
 
 
 def test_several_answers(flavour: Any, question: dict[str, Any]) -> None:
-    answer = ask(flavour, **question, n=3)
+    answer = create(flavour, **question, n=3)
     assert [choice.index for choice in answer.choices] == [0, 1, 2]
     assert all(choice.message.content for choice in answer.choices)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"text"', b"null", b"", b'{"choices": [{"message": {"content": {"no": 1}}}]}'])
-def test_what_is_no_answer_is_reported(body: bytes, flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    client, _ = canned(httpx.Response(200, content=body, headers={"x-request-id": "req-1", "content-type": "application/json"}))
-    with pytest.raises(APIResponseValidationError) as raised:
-        ask(flavour, client, **question)
-    assert (raised.value.request_id, raised.value.status_code) == ("req-1", 200)
+def test_what_is_no_answer_is_reported(body: bytes, flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    client, _ = stub_client(
+        httpx.Response(200, content=body, headers={"x-request-id": "req-1", "content-type": "application/json"})
+    )
+    with pytest.raises(APIResponseValidationError) as error_info:
+        create(flavour, client, **question)
+    assert (error_info.value.request_id, error_info.value.status_code) == ("req-1", 200)
 
 
 def test_raw_response_shows_the_http_side(flavour: Any, question: dict[str, Any]) -> None:
@@ -229,7 +235,7 @@ def test_raw_response_shows_the_http_side(flavour: Any, question: dict[str, Any]
 @pytest.mark.parametrize("spelling", ["reasoning", "reasoning_content"])
 def test_reasoning_in_both_spellings(spelling: str, flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
     with emulator.behave(reasoning=spelling):
-        message = ask(flavour, **question).choices[0].message
+        message = create(flavour, **question).choices[0].message
         chunks = chunks_of(flavour, **question)
     assert message.thinking == getattr(message, spelling) != ""
     assert message.content == "Hello to Ann."
@@ -237,26 +243,28 @@ def test_reasoning_in_both_spellings(spelling: str, flavour: Any, emulator: Emul
     assert "".join(delta.thinking or "" for delta in deltas) == message.thinking
 
 
-def test_reasoning_that_is_empty_counts_as_said(flavour: Any, canned: Any, question: dict[str, Any]) -> None:
-    client, _ = canned({"choices": [{"message": {"reasoning": "", "reasoning_content": "other"}}, {"message": {"content": "x"}}]})
-    first, second = ask(flavour, client, **question).choices
+def test_reasoning_that_is_empty_counts_as_said(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+    client, _ = stub_client(
+        {"choices": [{"message": {"reasoning": "", "reasoning_content": "other"}}, {"message": {"content": "x"}}]}
+    )
+    first, second = create(flavour, client, **question).choices
     assert (first.message.thinking, second.message.thinking) == ("", None)
 
 
 @pytest.mark.parametrize("mode", get_args(ToolDeltas))
 @pytest.mark.parametrize("null_content", [False, True])
 def test_streamed_tool_calls_in_every_shape(mode: str, null_content: bool, flavour: Any, emulator: Emulator) -> None:
-    whole = ask(flavour, **TWO_CALLS).model_dump(exclude_unset=True)
+    response = create(flavour, **TWO_CALLS).model_dump(exclude_unset=True)
     with emulator.behave(tool_deltas=mode, null_content=null_content):
         chunks = [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, **TWO_CALLS)]
-    joined = told(join(chunks))
-    assert joined == told(single(whole))
-    calls = joined["choices"][0]["calls"]
+    combined = without_ids(join(chunks))
+    assert combined == without_ids(single(response))
+    calls = combined["choices"][0]["calls"]
     assert [(name, json.loads(arguments)) for name, arguments in calls] == [
         ("get_weather", {"city": "Paris"}),
         ("get_weather", {"city": "Zürich"}),
     ]
-    assert joined["choices"][0]["finish_reason"] == "tool_calls"
+    assert combined["choices"][0]["finish_reason"] == "tool_calls"
 
 
 BEHAVIOURS = [
@@ -276,21 +284,21 @@ def test_joined_stream_is_the_single_answer(
     behaviour: dict[str, Any], flavour: Any, emulator: Emulator, question: dict[str, Any]
 ) -> None:
     with emulator.behave(**behaviour):
-        whole = ask(flavour, **question).model_dump(exclude_unset=True)
+        response = create(flavour, **question).model_dump(exclude_unset=True)
         chunks = [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, **question)]
     assert len(chunks) > 1
-    assert join(chunks) == single(whole)
+    assert join(chunks) == single(response)
 
 
-@pytest.mark.parametrize("place", ["asked", "asked-separate"])
-def test_usage_of_a_stream_that_must_be_asked_for(place: str, flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
-    with emulator.behave(usage=place):
+@pytest.mark.parametrize("index", ["asked", "asked-separate"])
+def test_usage_of_a_stream_that_must_be_asked_for(index: str, flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
+    with emulator.behave(usage=index):
         silent = chunks_of(flavour, **question)
-        asked = chunks_of(flavour, **question, stream_options={"include_usage": True})
-        whole = ask(flavour, **question)
+        requests = chunks_of(flavour, **question, stream_options={"include_usage": True})
+        response = create(flavour, **question)
     assert not any(chunk.usage for chunk in silent)
-    assert asked[-1].usage == whole.usage
-    assert asked[-1].usage.total_tokens == asked[-1].usage.prompt_tokens + asked[-1].usage.completion_tokens
+    assert requests[-1].usage == response.usage
+    assert requests[-1].usage.total_tokens == requests[-1].usage.prompt_tokens + requests[-1].usage.completion_tokens
 
 
 @pytest.mark.parametrize("shape", ["together", "openai"])
@@ -298,19 +306,19 @@ def test_log_probabilities_in_both_shapes_say_the_same(
     shape: str, flavour: Any, emulator: Emulator, question: dict[str, Any]
 ) -> None:
     with emulator.behave(logprobs="together"):
-        expected = _logprobs(ask(flavour, **question, logprobs=True, top_logprobs=3))
+        expected = _logprobs(create(flavour, **question, logprobs=True, top_logprobs=3))
     with emulator.behave(logprobs=shape):
-        whole = ask(flavour, **question, logprobs=True, top_logprobs=3)
+        response = create(flavour, **question, logprobs=True, top_logprobs=3)
         chunks = chunks_of(flavour, **question, logprobs=True, top_logprobs=3)
-    assert _logprobs(whole) == expected
-    assert "".join(entry["token"] for entry in expected) == whole.choices[0].message.content
+    assert _logprobs(response) == expected
+    assert "".join(entry["token"] for entry in expected) == response.choices[0].message.content
     assert all(entry["bytes"] == list(entry["token"].encode()) for entry in expected)
     assert all(len(entry["top_logprobs"]) == 3 for entry in expected)
-    pieces = [choice for chunk in chunks for choice in chunk.choices]
+    parts = [choice for chunk in chunks for choice in chunk.choices]
     assert [
         entry
-        for piece in pieces
-        for entry in content_logprobs(piece.logprobs, token=piece.delta.content, top=getattr(piece, "top_logprobs", None))
+        for part in parts
+        for entry in content_logprobs(part.logprobs, token=part.delta.content, top=getattr(part, "top_logprobs", None))
     ] == expected
 
 
@@ -321,13 +329,13 @@ def _logprobs(answer: Any) -> list[dict[str, Any]]:
 def test_a_bare_number_is_kept_a_number(flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
     with emulator.behave(logprobs="together"):
         chunks = chunks_of(flavour, **question, logprobs=1)
-    found = [choice.logprobs for chunk in chunks for choice in chunk.choices]
-    assert all(isinstance(value, float) for value in found[:-1])
-    assert found[-1] is None
+    result = [choice.logprobs for chunk in chunks for choice in chunk.choices]
+    assert all(isinstance(value, float) for value in result[:-1])
+    assert result[-1] is None
 
 
 def test_echo_brings_the_prompt(flavour: Any, question: dict[str, Any]) -> None:
-    (prompt,) = ask(flavour, **question, echo=True, logprobs=1).prompt
+    (prompt,) = create(flavour, **question, echo=True, logprobs=1).prompt
     assert "Say hello to Ann." in prompt["text"]
     assert prompt["logprobs"]["token_logprobs"][0] is None
     assert content_logprobs(prompt["logprobs"])[0]["logprob"] is None
@@ -336,4 +344,4 @@ def test_echo_brings_the_prompt(flavour: Any, question: dict[str, Any]) -> None:
 def test_an_unknown_model_is_an_error_on_both_ways(flavour: Any, question: dict[str, Any]) -> None:
     for stream in (False, True):
         with pytest.raises(NotFoundError, match="does-not-exist"):
-            ask(flavour, **{**question, "model": "acme/does-not-exist"}, stream=stream)
+            create(flavour, **{**question, "model": "acme/does-not-exist"}, stream=stream)

@@ -12,7 +12,7 @@ from together_adapters import APIError, APIStatusError
 from together_adapters.emulator import Emulator
 
 NEW = {"nobody": {"knows": 1}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "data": {
         "session_id": "ses_1",
         "status": "success",
@@ -35,13 +35,13 @@ def test_without_permission_the_emulator_names_its_flag(flavour: Any) -> None:
     assert "--allow-code-execution" in answer.outputs[0].data
 
 
-def test_what_is_sent(flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
+def test_what_is_sent(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
     files = [{"name": "a.txt", "encoding": "string", "content": "hi"}]
     flavour.run(client.code_interpreter.run(code="1 + 1", language="python", session_id="ses_1", files=files))
     flavour.run(client.code_interpreter.execute("2"))
-    sent = [json.loads(request.content) for request in service.requests]
-    assert sent == [
+    bodies = [json.loads(request.content) for request in service.requests]
+    assert bodies == [
         {"code": "1 + 1", "language": "python", "session_id": "ses_1", "files": files},
         {"code": "2", "language": "python"},
     ]
@@ -64,15 +64,15 @@ def test_a_wrong_file_is_refused_before_anything_is_sent(file: Any, flavour: Any
 
 
 @pytest.mark.parametrize(
-    ("errors", "said"),
+    ("errors", "message"),
     [(["session expired", "really"], "session expired; really"), ("gone.", "gone"), ([{"message": "no"}], "no")],
 )
-def test_errors_with_a_status_of_200_are_raised(errors: Any, said: str, flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": None, "errors": errors})
-    with pytest.raises(APIError, match=said) as raised:
+def test_errors_with_a_status_of_200_are_raised(errors: Any, message: str, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": None, "errors": errors})
+    with pytest.raises(APIError, match=message) as error_info:
         flavour.run(client.code_interpreter.run("1"))
-    assert not isinstance(raised.value, APIStatusError)
-    assert raised.value.body == {"data": None, "errors": errors}
+    assert not isinstance(error_info.value, APIStatusError)
+    assert error_info.value.body == {"data": None, "errors": errors}
 
 
 def test_an_unknown_session_is_such_an_error(flavour: Any) -> None:
@@ -84,16 +84,16 @@ def test_sessions(flavour: Any) -> None:
     client = flavour.client()
     id = flavour.run(client.code_interpreter.run("1")).data.session_id
     flavour.run(client.code_interpreter.run("2", session_id=id))
-    listed = flavour.run(client.code_interpreter.sessions.list()).data.sessions
-    assert [one.execute_count for one in listed if one.id == id] == [2]
+    entries = flavour.run(client.code_interpreter.sessions.list()).data.sessions
+    assert [one.execute_count for one in entries if one.id == id] == [2]
 
 
-def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
-    assert flavour.run(client.code_interpreter.run("1")).model_dump(exclude_unset=True) == WHOLE
+def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
+    assert flavour.run(client.code_interpreter.run("1")).model_dump(exclude_unset=True) == RESPONSE
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return flavour.run(client.code_interpreter.run("1")).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read) == {}
+    assert unread(RESPONSE, read) == {}

@@ -12,7 +12,7 @@ from together_adapters.types.logprobs import content_logprobs
 
 NEW = {"nobody": {"knows": 1}}
 LOGPROBS = {"tokens": [" a"], "token_logprobs": [-0.5], "token_ids": [7], "top_logprobs": [{" a": -0.5}], **NEW}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "id": "88fa66988e400e83-MXP",
     "object": "text.completion",
     "created": 1_717_697_868,
@@ -58,28 +58,28 @@ def chunks_of(flavour: Any, client: Any = None, **changes: Any) -> list[Any]:
     return list(flavour.iterate(go_on(flavour, client, stream=True, **changes)))
 
 
-def test_every_field_is_kept(flavour: Any, canned: Any, streamed: Any) -> None:
-    client, _ = canned(WHOLE)
-    assert go_on(flavour, client).model_dump(exclude_unset=True) == WHOLE
-    client, _ = canned(streamed(CHUNK, LAST))
+def test_every_field_is_kept(flavour: Any, stub_client: Any, event_stream: Any) -> None:
+    client, _ = stub_client(RESPONSE)
+    assert go_on(flavour, client).model_dump(exclude_unset=True) == RESPONSE
+    client, _ = stub_client(event_stream(CHUNK, LAST))
     assert [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, client)] == [CHUNK, LAST]
 
 
-def test_any_field_may_be_null_or_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(None)
+def test_any_field_may_be_null_or_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(None)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return go_on(flavour, client).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read) == {}
+    assert unread(RESPONSE, read) == {}
 
 
-def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, canned: Any, streamed: Any) -> None:
-    client, service = canned(None)
+def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, stub_client: Any, event_stream: Any) -> None:
+    client, service = stub_client(None)
 
-    def read(sent: Any) -> Any:
-        service.reply = streamed(sent, LAST)
+    def read(sample: Any) -> Any:
+        service.reply = event_stream(sample, LAST)
         first, last = chunks_of(flavour, client)
         assert last.choices[0].finish_reason == "stop"
         return first.model_dump(exclude_unset=True)
@@ -91,31 +91,31 @@ def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, canned: Any, 
 @pytest.mark.parametrize("limit", [3, 500])
 def test_joined_stream_is_the_single_answer(behaviour: dict[str, Any], limit: int, flavour: Any, emulator: Emulator) -> None:
     with emulator.behave(**behaviour):
-        whole = go_on(flavour, max_tokens=limit)
+        response = go_on(flavour, max_tokens=limit)
         chunks = chunks_of(flavour, max_tokens=limit)
     choices = [choice for chunk in chunks for choice in chunk.choices]
-    assert "".join(choice.text for choice in choices) == whole.choices[0].text != ""
-    assert "".join(choice.delta.content for choice in choices) == whole.choices[0].text
-    assert choices[-1].finish_reason == whole.choices[0].finish_reason
-    assert choices[-1].seed == whole.choices[0].seed
-    assert [chunk.usage for chunk in chunks if chunk.usage] == [whole.usage]
-    assert (whole.object, {chunk.object for chunk in chunks}) == ("text.completion", {"completion.chunk"})
+    assert "".join(choice.text for choice in choices) == response.choices[0].text != ""
+    assert "".join(choice.delta.content for choice in choices) == response.choices[0].text
+    assert choices[-1].finish_reason == response.choices[0].finish_reason
+    assert choices[-1].seed == response.choices[0].seed
+    assert [chunk.usage for chunk in chunks if chunk.usage] == [response.usage]
+    assert (response.object, {chunk.object for chunk in chunks}) == ("text.completion", {"completion.chunk"})
 
 
 @pytest.mark.parametrize("shape", ["together", "openai"])
 def test_log_probabilities(shape: str, flavour: Any, emulator: Emulator) -> None:
     with emulator.behave(logprobs=shape):
-        whole = go_on(flavour, logprobs=2, echo=True)
+        response = go_on(flavour, logprobs=2, echo=True)
         chunks = chunks_of(flavour, logprobs=2)
-    scored = content_logprobs(whole.choices[0].logprobs.model_dump())
-    assert "".join(entry["token"] for entry in scored) == whole.choices[0].text
-    pieces = [choice for chunk in chunks for choice in chunk.choices]
-    assert scored == [
+    with_logprobs = content_logprobs(response.choices[0].logprobs.model_dump())
+    assert "".join(entry["token"] for entry in with_logprobs) == response.choices[0].text
+    parts = [choice for chunk in chunks for choice in chunk.choices]
+    assert with_logprobs == [
         entry
-        for piece in pieces
-        for entry in content_logprobs(piece.logprobs, token=piece.text, top=getattr(piece, "top_logprobs", None))
+        for part in parts
+        for entry in content_logprobs(part.logprobs, token=part.text, top=getattr(part, "top_logprobs", None))
     ]
-    assert whole.prompt[0]["text"] == PROMPT["prompt"]
+    assert response.prompt[0]["text"] == PROMPT["prompt"]
 
 
 def test_several_answers(flavour: Any) -> None:

@@ -34,7 +34,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stored(emulator: Emulator) -> Iterator[str]:
+def file_id(emulator: Emulator) -> Iterator[str]:
     yield emulator._state.stores.files.generate("../../etc/out put.jsonl", "batch-api", DATA).id
     emulator._state.stores.files.clear()
 
@@ -53,56 +53,56 @@ def ranges(emulator: Emulator) -> list[str | None]:
     return [request.headers.get("range") for request in emulator.requests if request.path.endswith("/content")]
 
 
-def test_a_file_arrives(flavour: Flavour, stored: str, folder: Path) -> None:
-    told: list[Any] = []
-    got = flavour.run(flavour.client().files.retrieve_content(stored, folder / "out.jsonl", progress=told.append))
-    assert (got.object, got.id, got.filename, got.size) == ("local", stored, str(folder / "out.jsonl"), len(DATA))
+def test_a_file_arrives(flavour: Flavour, file_id: str, folder: Path) -> None:
+    updates: list[Any] = []
+    result = flavour.run(flavour.client().files.retrieve_content(file_id, folder / "out.jsonl", progress=updates.append))
+    assert (result.object, result.id, result.filename, result.size) == ("local", file_id, str(folder / "out.jsonl"), len(DATA))
     assert (folder / "out.jsonl").read_bytes() == DATA
     assert names(folder) == ["out.jsonl"]
-    assert (told[-1].done, told[-1].total, told[-1].stage) == (len(DATA), len(DATA), "download")
+    assert (updates[-1].done, updates[-1].total, updates[-1].stage) == (len(DATA), len(DATA), "download")
 
 
-def test_without_a_name(flavour: Flavour, stored: str, folder: Path) -> None:
-    got = flavour.run(flavour.client().files.retrieve_content(stored))
-    assert got.filename == str(folder / f"{stored}.jsonl")
+def test_without_a_name(flavour: Flavour, file_id: str, folder: Path) -> None:
+    result = flavour.run(flavour.client().files.retrieve_content(file_id))
+    assert result.filename == str(folder / f"{file_id}.jsonl")
     inner = folder / "inner"
     inner.mkdir()
-    assert flavour.run(flavour.client().files.retrieve_content(stored, inner)).filename == str(inner / f"{stored}.jsonl")
+    assert flavour.run(flavour.client().files.retrieve_content(file_id, inner)).filename == str(inner / f"{file_id}.jsonl")
 
 
-def test_nothing_is_overwritten_unasked(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
+def test_nothing_is_overwritten_unasked(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
     (folder / "out.jsonl").write_text("mine")
     with pytest.raises(FileExistsError, match="overwrite"):
-        flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+        flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert emulator.requests == []
     assert (folder / "out.jsonl").read_text() == "mine"
     assert names(folder) == ["out.jsonl"]
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl", overwrite=True))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl", overwrite=True))
     assert (folder / "out.jsonl").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("breaks", [1, 5])
-def test_a_broken_connection_is_resumed(flavour: Flavour, emulator: Emulator, stored: str, folder: Path, breaks: int) -> None:
+def test_a_broken_connection_is_resumed(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path, breaks: int) -> None:
     emulator.inject(Fault("cut", times=breaks))
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert (folder / "out.jsonl").read_bytes() == DATA
-    asked = ranges(emulator)
-    assert asked[0] is None
-    assert len(asked) == breaks + 1
-    begins = [int(text.removeprefix("bytes=").rstrip("-")) for text in asked[1:] if text]
+    range_headers = ranges(emulator)
+    assert range_headers[0] is None
+    assert len(range_headers) == breaks + 1
+    begins = [int(text.removeprefix("bytes=").rstrip("-")) for text in range_headers[1:] if text]
     assert begins == sorted(begins) and begins[0] > 0
     assert names(folder) == ["out.jsonl"]
 
 
-def test_it_gives_up_and_the_next_call_goes_on(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
+def test_it_gives_up_and_the_next_call_goes_on(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
     emulator.inject(Fault("cut", times=6))
-    with pytest.raises(APIConnectionError) as caught:
-        flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
-    assert "resumed 5 times" in caught.value.__notes__[0]
+    with pytest.raises(APIConnectionError) as error_info:
+        flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
+    assert "resumed 5 times" in error_info.value.__notes__[0]
     assert names(folder) == ["out.jsonl.part", "out.jsonl.part.json"]
     have = (folder / "out.jsonl.part").stat().st_size
     emulator.clear()
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert ranges(emulator) == [f"bytes={have}-"]
     assert emulator.requests[0].headers["if-range"].startswith('"')
     assert (folder / "out.jsonl").read_bytes() == DATA
@@ -119,79 +119,79 @@ def killed(folder: Path, source: str, content: bytes, etag: str, size: int) -> N
     ({"content": DATA}, False), ({"content": DATA + b"more"}, True), ({"content": b""}, True), ({"etag": ""}, True),
 ])  # fmt: skip
 def test_a_part_is_resumed_only_if_it_belongs_to_it(
-    flavour: Flavour, emulator: Emulator, stored: str, folder: Path, change: dict[str, Any], begins_anew: bool
+    flavour: Flavour, emulator: Emulator, file_id: str, folder: Path, change: dict[str, Any], begins_anew: bool
 ) -> None:
     right = {
-        "source": f"/v1/files/{stored}/content?[]", "content": DATA[:1_000_000], "size": len(DATA),
+        "source": f"/v1/files/{file_id}/content?[]", "content": DATA[:1_000_000], "size": len(DATA),
         "etag": f'"{hashlib.md5(DATA).hexdigest()}"',
     }  # fmt: skip
     killed(folder, **{**right, **change})
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert (folder / "out.jsonl").read_bytes() == DATA
     assert names(folder) == ["out.jsonl"]
     if not begins_anew:
         assert ranges(emulator) == [f"bytes={len(change.get('content', right['content']))}-"]
 
 
-def test_a_part_without_its_note_is_not_trusted(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
+def test_a_part_without_its_note_is_not_trusted(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
     (folder / "out.jsonl.part").write_bytes(b"something else")
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert ranges(emulator) == [None]
     assert (folder / "out.jsonl").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("fault", [Fault("404", path="/content"), Fault("500", path="/content", times=None)])
-def test_a_refusal_leaves_nothing(flavour: Flavour, emulator: Emulator, stored: str, folder: Path, fault: Fault) -> None:
+def test_a_refusal_leaves_nothing(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path, fault: Fault) -> None:
     emulator.inject(fault)
     with pytest.raises((NotFoundError, InternalServerError)):
-        flavour.run(flavour.client(max_retries=1).files.retrieve_content(stored, "out.jsonl"))
+        flavour.run(flavour.client(max_retries=1).files.retrieve_content(file_id, "out.jsonl"))
     assert names(folder) == []
 
 
 def test_a_network_that_is_gone_is_not_asked_more_often_than_the_policy_says(
-    flavour: Flavour, emulator: Emulator, stored: str, folder: Path
+    flavour: Flavour, emulator: Emulator, file_id: str, folder: Path
 ) -> None:
     emulator.inject(Fault("drop", path="/content", times=None))
     with pytest.raises(APIConnectionError):
-        flavour.run(flavour.client(max_retries=2).files.retrieve_content(stored, "out.jsonl"))
+        flavour.run(flavour.client(max_retries=2).files.retrieve_content(file_id, "out.jsonl"))
     assert len(emulator.requests) == 3
     assert names(folder) == []
 
 
-def test_a_wrong_checksum(flavour: Flavour, stored: str, folder: Path) -> None:
+def test_a_wrong_checksum(flavour: Flavour, file_id: str, folder: Path) -> None:
     with pytest.raises(DownloadError, match="SHA-256"):
-        flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl", sha256="0" * 64))
+        flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl", sha256="0" * 64))
     assert names(folder) == []
     right = hashlib.sha256(DATA).hexdigest().upper()
-    assert flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl", sha256=right)).size == len(DATA)
+    assert flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl", sha256=right)).size == len(DATA)
 
 
-def test_no_folder(flavour: Flavour, stored: str, folder: Path) -> None:
+def test_no_folder(flavour: Flavour, file_id: str, folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
-        flavour.run(flavour.client().files.retrieve_content(stored, "none/out.jsonl"))
+        flavour.run(flavour.client().files.retrieve_content(file_id, "none/out.jsonl"))
 
 
-def test_who_comes_second_waits(flavour: Flavour, stored: str, folder: Path) -> None:
+def test_who_comes_second_waits(flavour: Flavour, file_id: str, folder: Path) -> None:
     lock = FileLock(folder / "out.jsonl.lock", thread_local=False)
     lock.acquire()
     threading.Timer(0.3, lock.release).start()
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert names(folder) == ["out.jsonl"]
 
 
-def test_a_full_disk_keeps_what_can_be_resumed(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
+def test_a_full_disk_keeps_what_can_be_resumed(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
     def full(progress: Any) -> None:
         if progress.done > 2_000_000:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl", progress=full))
+        flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl", progress=full))
     assert names(folder) == ["out.jsonl.part", "out.jsonl.part.json"]
-    flavour.run(flavour.client().files.retrieve_content(stored, "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert (folder / "out.jsonl").read_bytes() == DATA
 
 
-def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
+def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
     emulator.inject(Fault("trickle", path="/content", size=100_000, seconds=0.02, times=2))
     root = Path(__file__).parent.parent.parent
     command = [
@@ -201,7 +201,7 @@ def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, st
         flavour.name,
         emulator.base_url,
         "download",
-        stored,
+        file_id,
         str(folder / "out.jsonl"),
     ]
     part = folder / "out.jsonl.part"
@@ -212,7 +212,7 @@ def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, st
         assert process.poll() is None, "it was too fast to be killed"
         process.kill()
         process.wait()
-    flavour.run(flavour.client().files.retrieve_content(stored, folder / "out.jsonl"))
+    flavour.run(flavour.client().files.retrieve_content(file_id, folder / "out.jsonl"))
     assert (folder / "out.jsonl").read_bytes() == DATA
     assert names(folder) == ["out.jsonl"]
     first, second, third = ranges(emulator)
@@ -220,22 +220,22 @@ def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, st
     assert second and third and int(second[6:-1]) > 600_000 and int(third[6:-1]) > 1_800_000
 
 
-Served = Callable[..., tuple[Any, list[httpx.Request]]]
+ServerClient = Callable[..., tuple[Any, list[httpx.Request]]]
 
 
 @pytest.fixture
-def served(flavour: Flavour) -> Served:
+def server_client(flavour: Flavour) -> ServerClient:
     """Answers of a server that misbehaves, one after the other."""
 
     def serve(*answers: httpx.Response) -> tuple[Any, list[httpx.Request]]:
-        waiting, seen = iter(answers), []
+        waiting, requests = iter(answers), []
 
         def answer(request: httpx.Request) -> httpx.Response:
-            seen.append(request)
+            requests.append(request)
             return next(waiting)
 
         kind = httpx.AsyncClient if flavour.is_async else httpx.Client
-        return flavour.client(http_client=kind(transport=httpx.MockTransport(answer)), max_retries=0), seen
+        return flavour.client(http_client=kind(transport=httpx.MockTransport(answer)), max_retries=0), requests
 
     return serve
 
@@ -250,13 +250,13 @@ class Breaking(httpx.SyncByteStream, httpx.AsyncByteStream):
             raise httpx.ReadError("gone")
 
     async def __aiter__(self) -> Any:
-        for piece in self:
-            yield piece
+        for chunk in self:
+            yield chunk
 
 
 def part(begin: int, total: int | str, data: bytes, status: int = 206, **headers: str) -> httpx.Response:
-    said = {"content-range": f"bytes {begin}-{begin + len(data) - 1}/{total}", "content-length": str(len(data))}
-    return httpx.Response(status, headers={**said, **headers}, stream=Breaking(data, breaks=False))
+    message = {"content-range": f"bytes {begin}-{begin + len(data) - 1}/{total}", "content-length": str(len(data))}
+    return httpx.Response(status, headers={**message, **headers}, stream=Breaking(data, breaks=False))
 
 
 def first(data: bytes, total: int, **headers: str) -> httpx.Response:
@@ -271,100 +271,104 @@ def download(flavour: Flavour, client: Any, **options: Any) -> Any:
     lambda: part(3, 10, b"3456789"), lambda: part(5, 11, b"56789A"), lambda: part(5, 10, b"56789", etag='"2"'),
     lambda: part(0, "*", b"0123456789"), lambda: httpx.Response(416, headers={"content-range": "bytes */3"}),
 ])  # fmt: skip
-def test_an_answer_that_does_not_go_on_begins_anew(flavour: Flavour, served: Served, folder: Path, second: Any) -> None:
+def test_an_answer_that_does_not_go_on_begins_anew(
+    flavour: Flavour, server_client: ServerClient, folder: Path, second: Any
+) -> None:
     third = httpx.Response(200, headers={"content-length": "4", "etag": '"2"'}, stream=Breaking(b"anew", breaks=False))
-    client, seen = served(first(b"01234", 10, etag='"1"'), second(), third)
+    client, requests = server_client(first(b"01234", 10, etag='"1"'), second(), third)
     assert download(flavour, client).size == 4
     assert (folder / "out.jsonl").read_bytes() == b"anew"
-    assert [request.headers.get("range") for request in seen] == [None, "bytes=5-", None]
+    assert [request.headers.get("range") for request in requests] == [None, "bytes=5-", None]
     assert names(folder) == ["out.jsonl"]
 
 
-def test_a_server_that_knows_no_ranges_begins_anew(flavour: Flavour, served: Served, folder: Path) -> None:
+def test_a_server_that_knows_no_ranges_begins_anew(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
     again = httpx.Response(200, headers={"content-length": "10"}, stream=Breaking(b"0123456789", breaks=False))
-    client, _ = served(first(b"01234", 10), again)
+    client, _ = server_client(first(b"01234", 10), again)
     assert download(flavour, client).size == 10
     assert (folder / "out.jsonl").read_bytes() == b"0123456789"
 
 
-def test_without_an_etag_it_is_resumed_within_the_call_alone(flavour: Flavour, served: Served, folder: Path) -> None:
-    client, seen = served(first(b"01234", 10), part(5, 10, b"56789"))
+def test_without_an_etag_it_is_resumed_within_the_call_alone(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, requests = server_client(first(b"01234", 10), part(5, 10, b"56789"))
     assert download(flavour, client).size == 10
-    assert "if-range" not in seen[1].headers
+    assert "if-range" not in requests[1].headers
     (folder / "out.jsonl").unlink()
-    client, _ = served(first(b"01234", 10), httpx.Response(500))
+    client, _ = server_client(first(b"01234", 10), httpx.Response(500))
     with pytest.raises(InternalServerError):
         download(flavour, client)
     assert names(folder) == []
 
 
-def test_weak_etags_are_compared_but_not_asked_for(flavour: Flavour, served: Served, folder: Path) -> None:
-    client, seen = served(first(b"01234", 10, etag='W/"1"'), part(5, 10, b"56789", etag='W/"1"'))
+def test_weak_etags_are_compared_but_not_asked_for(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, requests = server_client(first(b"01234", 10, etag='W/"1"'), part(5, 10, b"56789", etag='W/"1"'))
     assert download(flavour, client).size == 10
-    assert "if-range" not in seen[1].headers
+    assert "if-range" not in requests[1].headers
 
 
 @pytest.mark.parametrize("header", ["repr-digest", "digest", "x-amz-checksum-sha256"])
-def test_the_checksum_that_a_server_tells(flavour: Flavour, served: Served, folder: Path, header: str) -> None:
-    def told(data: bytes) -> dict[str, str]:
+def test_the_checksum_that_a_server_tells(flavour: Flavour, server_client: ServerClient, folder: Path, header: str) -> None:
+    def updates(data: bytes) -> dict[str, str]:
         text = base64.b64encode(hashlib.sha256(data).digest()).decode()
         return {header: {"repr-digest": f"sha-256=:{text}:", "digest": f"SHA-256={text}"}.get(header, text)}
 
-    right = httpx.Response(200, headers={"content-length": "3", **told(b"abc")}, stream=Breaking(b"abc", breaks=False))
-    wrong = httpx.Response(200, headers={"content-length": "3", **told(b"xyz")}, stream=Breaking(b"abc", breaks=False))
-    client, _ = served(wrong, right)
+    right = httpx.Response(200, headers={"content-length": "3", **updates(b"abc")}, stream=Breaking(b"abc", breaks=False))
+    wrong = httpx.Response(200, headers={"content-length": "3", **updates(b"xyz")}, stream=Breaking(b"abc", breaks=False))
+    client, _ = server_client(wrong, right)
     with pytest.raises(DownloadError, match="SHA-256"):
         download(flavour, client)
     assert names(folder) == []
     assert download(flavour, client).size == 3
 
 
-def test_more_than_was_promised(flavour: Flavour, served: Served, folder: Path) -> None:
-    client, _ = served(httpx.Response(200, headers={"content-length": "3"}, stream=Breaking(b"abcdef", breaks=False)))
+def test_more_than_was_promised(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, _ = server_client(httpx.Response(200, headers={"content-length": "3"}, stream=Breaking(b"abcdef", breaks=False)))
     with pytest.raises(DownloadError, match="should have 3 bytes, but 6 were received"):
         download(flavour, client)
     assert names(folder) == []
 
 
-def test_an_encoded_body_is_refused(flavour: Flavour, served: Served, folder: Path) -> None:
-    client, seen = served(httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Breaking(b"x", breaks=False)))
+def test_an_encoded_body_is_refused(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, requests = server_client(
+        httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Breaking(b"x", breaks=False))
+    )
     with pytest.raises(DownloadError, match="gzip"):
         download(flavour, client)
-    assert seen[0].headers["accept-encoding"] == "identity"
+    assert requests[0].headers["accept-encoding"] == "identity"
     assert names(folder) == []
 
 
-def test_an_empty_file(flavour: Flavour, served: Served, folder: Path) -> None:
-    client, _ = served(httpx.Response(200, headers={"content-length": "0"}, stream=Breaking(b"", breaks=False)))
+def test_an_empty_file(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, _ = server_client(httpx.Response(200, headers={"content-length": "0"}, stream=Breaking(b"", breaks=False)))
     assert download(flavour, client).size == 0
     assert names(folder) == ["out.jsonl"]
 
 
-def test_a_redirect_to_storage_carries_the_range_and_no_key(flavour: Flavour, served: Served, folder: Path) -> None:
-    there = {"location": "https://storage.example.com/x?signature=s"}
-    client, seen = served(httpx.Response(302, headers=there), first(b"01234", 10, etag='"1"'), httpx.Response(302, headers=there),
+def test_a_redirect_to_storage_carries_the_range_and_no_key(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    existing = {"location": "https://storage.example.com/x?signature=s"}
+    client, requests = server_client(httpx.Response(302, headers=existing), first(b"01234", 10, etag='"1"'), httpx.Response(302, headers=existing),
                           part(5, 10, b"56789", etag='"1"'))  # fmt: skip
     assert download(flavour, client).size == 10
-    assert "authorization" in seen[0].headers
-    assert seen[3].headers["range"] == "bytes=5-"
-    assert not {"authorization", "cookie"} & {name for request in (seen[1], seen[3]) for name in request.headers}
+    assert "authorization" in requests[0].headers
+    assert requests[3].headers["range"] == "bytes=5-"
+    assert not {"authorization", "cookie"} & {name for request in (requests[1], requests[3]) for name in request.headers}
 
 
 @pytest.mark.parametrize(("answer", "size"), [(lambda: part(0, 12_345, b"ab", **{"content-type": "application/x-tar"}), 12_345),
                                               (lambda: part(0, "*", b"ab"), None), (lambda: first(b"whole", 5), 5)])  # fmt: skip
-def test_a_probe(flavour: Flavour, served: Served, answer: Any, size: int | None) -> None:
-    client, seen = served(answer())
-    probed = flavour.run(client.perform(probe(request("GET", "/v1/finetune/download", bytes, query={"ft_id": "ft-1"}))))
-    assert probed.size == size
-    assert probed.content_type == answer().headers.get("content-type", "")
-    assert seen[0].headers["range"] == "bytes=0-1"
-    assert str(seen[0].url).endswith("/v1/finetune/download?ft_id=ft-1")
+def test_a_probe(flavour: Flavour, server_client: ServerClient, answer: Any, size: int | None) -> None:
+    client, requests = server_client(answer())
+    info = flavour.run(client.perform(probe(request("GET", "/v1/finetune/download", bytes, query={"ft_id": "ft-1"}))))
+    assert info.size == size
+    assert info.content_type == answer().headers.get("content-type", "")
+    assert requests[0].headers["range"] == "bytes=0-1"
+    assert str(requests[0].url).endswith("/v1/finetune/download?ft_id=ft-1")
 
 
-def test_a_flow_for_other_downloads(flavour: Flavour, emulator: Emulator, stored: str, folder: Path) -> None:
-    call = request("GET", f"/v1/files/{stored}/content", bytes)
-    fetched = flavour.run(flavour.client().perform(download_file(call, folder / "model.tar.zst")))
-    assert (fetched.path, fetched.size) == (folder / "model.tar.zst", len(DATA))
+def test_a_flow_for_other_downloads(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
+    call = request("GET", f"/v1/files/{file_id}/content", bytes)
+    file = flavour.run(flavour.client().perform(download_file(call, folder / "model.tar.zst")))
+    assert (file.path, file.size) == (folder / "model.tar.zst", len(DATA))
 
 
 @pytest.mark.parametrize(("name", "safe"), [

@@ -21,7 +21,7 @@ from together_adapters.types.embeddings import EmbeddingResponse
 
 MODEL = "BAAI/bge-base-en-v1.5"
 NEW = {"nobody": {"knows": 1}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "object": "list",
     "id": "oX",
     "model": "acme/vectors",
@@ -49,7 +49,7 @@ def sizes(emulator: Emulator) -> list[int]:
 
 def numbered(body: dict[str, Any]) -> dict[str, Any]:
     """An answer in which the embedding of `"7"` is `[7.0, -7.0]`."""
-    rows = [{"index": place, "embedding": [float(text), -float(text)]} for place, text in enumerate(body["input"])]
+    rows = [{"index": position, "embedding": [float(text), -float(text)]} for position, text in enumerate(body["input"])]
     return {"object": "list", "model": body["model"], "data": rows}
 
 
@@ -69,16 +69,16 @@ def test_batch_size(count: int, batch: int, flavour: Any, emulator: Emulator) ->
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_order_is_that_of_the_inputs(shuffle: bool, flavour: Any, emulator: Emulator) -> None:
-    wanted = texts(21)
+    inputs = texts(21)
     with emulator.behave(shuffle_embeddings=shuffle):
-        answer = embed(flavour, wanted, batch_size=4)
+        answer = embed(flavour, inputs, batch_size=4)
     assert [item.index for item in answer.data] == list(range(21))
-    for place in (0, 1, 4, 13, 20):
-        assert embed(flavour, wanted[place]).data[0].embedding == answer.data[place].embedding
+    for position in (0, 1, 4, 13, 20):
+        assert embed(flavour, inputs[position]).data[0].embedding == answer.data[position].embedding
 
 
-def test_order_where_the_answer_has_no_index(flavour: Any, canned: Any) -> None:
-    client, _ = canned(lambda body: {"data": [{"embedding": [float(text)]} for text in body["input"]]})
+def test_order_where_the_answer_has_no_index(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(lambda body: {"data": [{"embedding": [float(text)]} for text in body["input"]]})
     answer = embed(flavour, ["5", "6", "7"], client, batch_size=2)
     assert [(item.index, item.embedding) for item in answer.data] == [(0, [5.0]), (1, [6.0]), (2, [7.0])]
 
@@ -151,24 +151,24 @@ def test_bounds_below_one_are_refused(wrong: dict[str, int], flavour: Any, emula
     assert emulator.requests == []
 
 
-def test_requests_are_bounded_by_estimated_tokens(flavour: Any, canned: Any) -> None:
+def test_requests_are_bounded_by_estimated_tokens(flavour: Any, stub_client: Any) -> None:
     long = [f"{number} ".ljust(9_000) for number in range(100)]
-    client, service = canned(numbered)
+    client, service = stub_client(numbered)
     answer = embed(flavour, long, client)
     assert [item.embedding[0] for item in answer.data] == list(range(100))
     assert len(service.requests) >= 3
     assert all(len(request.content) < 400_000 for request in service.requests)
 
 
-def test_the_estimate_allows_for_scripts_that_take_more_tokens(flavour: Any, canned: Any) -> None:
+def test_the_estimate_allows_for_scripts_that_take_more_tokens(flavour: Any, stub_client: Any) -> None:
     """A Chinese text of 2,000 characters is 6,000 bytes and far more than 667 tokens."""
-    client, service = canned(lambda body: {"data": [{"embedding": [1.0]} for _ in body["input"]]})
+    client, service = stub_client(lambda body: {"data": [{"embedding": [1.0]} for _ in body["input"]]})
     embed(flavour, ["语言模型" * 500] * 100, client)
     assert len(service.requests) >= 2
 
 
-def test_a_text_above_the_bound_travels_alone(flavour: Any, canned: Any) -> None:
-    client, service = canned(numbered)
+def test_a_text_above_the_bound_travels_alone(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(numbered)
     embed(flavour, ["1", "2".ljust(400_000), "3"], client, max_concurrency=1)
     assert [len(request.content) > 100_000 for request in service.requests] == [False, True, False]
 
@@ -191,11 +191,11 @@ def test_halving_asks_no_more_than_it_must(flavour: Any, emulator: Emulator) -> 
 @pytest.mark.parametrize("status", [413, 422])
 def test_a_single_text_that_is_too_large_fails(status: int, flavour: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("too-large", limit=0, times=None, status=status))
-    with pytest.raises(APIStatusError) as raised:
+    with pytest.raises(APIStatusError) as error_info:
         embed(flavour, texts(4))
-    assert raised.value.status_code == status
+    assert error_info.value.status_code == status
     assert sizes(emulator) == [4, 2, 1]
-    assert list(raised.value.pending) == [0, 1, 2, 3]
+    assert list(error_info.value.pending) == [0, 1, 2, 3]
 
 
 def failing(bad: str, status: int = 400) -> Any:
@@ -211,11 +211,11 @@ def failing(bad: str, status: int = 400) -> Any:
     return reply
 
 
-def test_a_failure_carries_what_was_finished(flavour: Any, canned: Any) -> None:
-    client, service = canned(failing("5"))
-    with pytest.raises(BadRequestError, match="bad text") as raised:
+def test_a_failure_carries_what_was_finished(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(failing("5"))
+    with pytest.raises(BadRequestError, match="bad text") as error_info:
         embed(flavour, [str(number) for number in range(10)], client, batch_size=2, max_concurrency=1)
-    error = raised.value
+    error = error_info.value
     assert [item.index for item in error.completed.data] == [0, 1, 2, 3]
     assert [item.embedding[0] for item in error.completed.data] == [0, 1, 2, 3]
     assert list(error.pending) == [4, 5, 6, 7, 8, 9]
@@ -223,42 +223,42 @@ def test_a_failure_carries_what_was_finished(flavour: Any, canned: Any) -> None:
     assert len(service.requests) == 3
 
 
-def test_finished_and_pending_are_everything(flavour: Any, canned: Any) -> None:
-    client, _ = canned(failing("50", 500), max_retries=0)
-    with pytest.raises(APIError) as raised:
+def test_finished_and_pending_are_everything(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(failing("50", 500), max_retries=0)
+    with pytest.raises(APIError) as error_info:
         embed(flavour, [str(number) for number in range(100)], client, batch_size=3)
-    done = [item.index for item in raised.value.completed.data]
-    assert sorted([*done, *raised.value.pending]) == list(range(100))
-    assert 50 in raised.value.pending
-    assert [item.embedding[0] for item in raised.value.completed.data] == done
+    done = [item.index for item in error_info.value.completed.data]
+    assert sorted([*done, *error_info.value.pending]) == list(range(100))
+    assert 50 in error_info.value.pending
+    assert [item.embedding[0] for item in error_info.value.completed.data] == done
 
 
-def test_a_failure_is_resumed_from_what_it_carries(flavour: Any, canned: Any) -> None:
+def test_a_failure_is_resumed_from_what_it_carries(flavour: Any, stub_client: Any) -> None:
     inputs = [str(number) for number in range(12)]
-    client, _ = canned(failing("8"))
-    with pytest.raises(BadRequestError) as raised:
+    client, _ = stub_client(failing("8"))
+    with pytest.raises(BadRequestError) as error_info:
         embed(flavour, inputs, client, batch_size=4, max_concurrency=1)
-    rest = [inputs[place] for place in raised.value.pending]
-    client, _ = canned(numbered)
+    rest = [inputs[position] for position in error_info.value.pending]
+    client, _ = stub_client(numbered)
     again = embed(flavour, rest, client)
-    assert [item.embedding[0] for item in [*raised.value.completed.data, *again.data]] == list(range(12))
+    assert [item.embedding[0] for item in [*error_info.value.completed.data, *again.data]] == list(range(12))
 
 
 def test_a_failure_of_everything_carries_nothing(flavour: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("402", times=None))
-    with pytest.raises(APIStatusError) as raised:
+    with pytest.raises(APIStatusError) as error_info:
         embed(flavour, texts(300))
-    assert raised.value.completed.data == []
-    assert list(raised.value.pending) == list(range(300))
-    assert not hasattr(raised.value, "__notes__")
+    assert error_info.value.completed.data == []
+    assert list(error_info.value.pending) == list(range(300))
+    assert not hasattr(error_info.value, "__notes__")
 
 
 def test_a_failure_of_a_single_text_leaves_it_pending(flavour: Any, emulator: Emulator) -> None:
     emulator.inject("402")
-    with pytest.raises(APIStatusError) as raised:
+    with pytest.raises(APIStatusError) as error_info:
         embed(flavour, "just one")
-    assert raised.value.completed.data == []
-    assert list(raised.value.pending) == [0]
+    assert error_info.value.completed.data == []
+    assert list(error_info.value.pending) == [0]
 
 
 @pytest.mark.parametrize("ids", [[1, 2, 3], [[1, 2], [3]], ["text", 7], [None], b"bytes", ["text", b"bytes"], 7], ids=repr)
@@ -274,24 +274,24 @@ def test_refusal_of_token_ids_says_which_and_why(flavour: Any) -> None:
 
 
 def test_base64_reads_like_floats(flavour: Any, emulator: Emulator) -> None:
-    plain = embed(flavour, texts(3))
+    content = embed(flavour, texts(3))
     light = embed(flavour, texts(3), encoding_format="base64")
     assert [request.json.get("encoding_format") for request in emulator.requests] == [None, "base64"]
-    numpy.testing.assert_allclose(plain.to_numpy(), light.to_numpy(), rtol=0, atol=1e-6)
+    numpy.testing.assert_allclose(content.to_numpy(), light.to_numpy(), rtol=0, atol=1e-6)
     assert all(isinstance(value, float) for value in light.data[0].embedding)
 
 
-def test_base64_is_exact(flavour: Any, canned: Any) -> None:
+def test_base64_is_exact(flavour: Any, stub_client: Any) -> None:
     values = [0.1, -2.5, 3.0e-38, 65504.0]
-    packed = base64.b64encode(struct.pack("<4f", *values)).decode()
-    client, _ = canned({"data": [{"index": 0, "embedding": packed}]})
+    base64_text = base64.b64encode(struct.pack("<4f", *values)).decode()
+    client, _ = stub_client({"data": [{"index": 0, "embedding": base64_text}]})
     answer = embed(flavour, ["a"], client)
     assert answer.data[0].embedding == [float(numpy.float32(value)) for value in values]
 
 
-@pytest.mark.parametrize("broken", ["not base64!", "AAA=", "AAAA", "AAAAAAA"])
-def test_broken_base64_is_reported(broken: str, flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": [{"index": 0, "embedding": broken}]})
+@pytest.mark.parametrize("interrupted", ["not base64!", "AAA=", "AAAA", "AAAAAAA"])
+def test_broken_base64_is_reported(interrupted: str, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": [{"index": 0, "embedding": interrupted}]})
     with pytest.raises(APIResponseValidationError):
         embed(flavour, ["a"], client)
 
@@ -312,47 +312,47 @@ def test_to_numpy(flavour: Any, emulator: Emulator) -> None:
     [[0, 0, 1], [0, 1], [0, 1, 3], [1, 2, 3], [0, 1, 2, 2], [-1, 0, 1], [], [0, 1, 2, 3]],
     ids=str,
 )
-def test_wrong_indices_are_reported(indices: list[int], flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": [{"index": index, "embedding": [1.0]} for index in indices]})
-    with pytest.raises(APIResponseValidationError) as raised:
+def test_wrong_indices_are_reported(indices: list[int], flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": [{"index": index, "embedding": [1.0]} for index in indices]})
+    with pytest.raises(APIResponseValidationError) as error_info:
         embed(flavour, ["a", "b", "c"], client)
-    assert list(raised.value.pending) == [0, 1, 2]
+    assert list(error_info.value.pending) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("indices", [[], [0, 1], [1]], ids=str)
-def test_wrong_indices_for_a_single_text_are_reported(indices: list[int], flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": [{"index": index, "embedding": [1.0]} for index in indices]})
+def test_wrong_indices_for_a_single_text_are_reported(indices: list[int], flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": [{"index": index, "embedding": [1.0]} for index in indices]})
     with pytest.raises(APIResponseValidationError):
         embed(flavour, "a", client)
 
 
-def test_every_field_is_kept(flavour: Any, canned: Any) -> None:
-    client, _ = canned(WHOLE)
-    assert embed(flavour, ["a", "b"], client).model_dump(exclude_unset=True) == WHOLE
+def test_every_field_is_kept(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(RESPONSE)
+    assert embed(flavour, ["a", "b"], client).model_dump(exclude_unset=True) == RESPONSE
 
 
-def test_any_other_field_may_be_null_or_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(None)
+def test_any_other_field_may_be_null_or_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(None)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return embed(flavour, ["a", "b"], client).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read, but=("embedding", "index", "data")) == {}
+    assert unread(RESPONSE, read, but=("embedding", "index", "data")) == {}
 
 
 @pytest.mark.parametrize("row", [{"index": 0, "embedding": None}, {"index": 0}, {"index": 0, "embedding": [None]}, None], ids=str)
-def test_an_answer_without_a_vector_is_reported(row: Any, flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": [row]})
+def test_an_answer_without_a_vector_is_reported(row: Any, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": [row]})
     with pytest.raises(APIResponseValidationError):
         embed(flavour, ["a"], client)
 
 
 def test_usage_is_the_sum_over_the_requests(flavour: Any, emulator: Emulator) -> None:
-    whole = embed(flavour, texts(10)).usage
+    complete = embed(flavour, texts(10)).usage
     parts = embed(flavour, texts(10), batch_size=3).usage
-    assert parts.prompt_tokens == whole.prompt_tokens > 0
-    assert parts.total_tokens == whole.total_tokens
+    assert parts.prompt_tokens == complete.prompt_tokens > 0
+    assert parts.total_tokens == complete.total_tokens
     with emulator.behave(embedding_usage=False):
         assert embed(flavour, texts(10), batch_size=3).usage is None
 
@@ -364,9 +364,9 @@ def test_raw_response(flavour: Any) -> None:
 
 
 def test_dimensions_that_a_model_does_not_take_are_refused_by_the_service(flavour: Any) -> None:
-    with pytest.raises(BadRequestError) as raised:
+    with pytest.raises(BadRequestError) as error_info:
         embed(flavour, "a", dimensions=3)
-    assert raised.value.param == "dimensions"
+    assert error_info.value.param == "dimensions"
 
 
 def test_embedding_needs_no_numpy() -> None:

@@ -14,7 +14,7 @@ from together_adapters.emulator import Emulator
 
 HARDWARE = "1x_nvidia_h100_80gb_sxm"
 NEW = {"nobody": {"knows": 1}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "object": "endpoint", "id": "endpoint-1", "name": "user/M-abc", "display_name": "The ep", "model": "M", "hardware": HARDWARE, "type": "dedicated",
     "owner": "user", "state": "DREAMING", "autoscaling": {"min_replicas": 1, "max_replicas": 1, **NEW}, "inactive_timeout": 5,
     "created_at": "2025-02-04T10:43:55.405Z", **NEW,
@@ -26,30 +26,30 @@ MACHINE: dict[str, Any] = {
 
 
 def create(flavour: Any, client: Any, **changes: Any) -> Any:
-    given = {"model": "acme/chat", "hardware": HARDWARE, "min_replicas": 1, "max_replicas": 2, **changes}
-    return flavour.run(client.endpoints.create(**given))
+    kwargs = {"model": "acme/chat", "hardware": HARDWARE, "min_replicas": 1, "max_replicas": 2, **changes}
+    return flavour.run(client.endpoints.create(**kwargs))
 
 
 def test_the_life_of_an_endpoint(flavour: Any) -> None:
     client = flavour.client()
-    made = create(flavour, client, display_name="mine", inactive_timeout=0)
-    assert (made.state, made.display_name, made.autoscaling.max_replicas) == ("PENDING", "mine", 2)
+    result = create(flavour, client, display_name="mine", inactive_timeout=0)
+    assert (result.state, result.display_name, result.autoscaling.max_replicas) == ("PENDING", "mine", 2)
     deadline = time.monotonic() + 10
-    while (now := flavour.run(client.endpoints.get(made.id))).state != "STARTED":
+    while (now := flavour.run(client.endpoints.get(result.id))).state != "STARTED":
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert now.name == made.name
-    assert flavour.run(client.endpoints.update(made.id, state="STOPPED")).state == "STOPPING"
-    assert made.id in [one.id for one in flavour.run(client.endpoints.list(type="dedicated", mine=True))]
-    assert flavour.run(client.endpoints.delete(made.id)) is None
+    assert now.name == result.name
+    assert flavour.run(client.endpoints.update(result.id, state="STOPPED")).state == "STOPPING"
+    assert result.id in [one.id for one in flavour.run(client.endpoints.list(type="dedicated", mine=True))]
+    assert flavour.run(client.endpoints.delete(result.id)) is None
     with pytest.raises(NotFoundError):
-        flavour.run(client.endpoints.retrieve(made.id))
+        flavour.run(client.endpoints.retrieve(result.id))
 
 
-def test_what_create_sends(flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
+def test_what_create_sends(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
     create(flavour, client)
-    given = {
+    kwargs = {
         "display_name": "n",
         "disable_prompt_cache": False,
         "disable_speculative_decoding": True,
@@ -57,25 +57,25 @@ def test_what_create_sends(flavour: Any, canned: Any) -> None:
         "inactive_timeout": 0,
         "availability_zone": "z",
     }
-    create(flavour, client, **given)
-    least = {"model": "acme/chat", "hardware": HARDWARE, "autoscaling": {"min_replicas": 1, "max_replicas": 2}}
-    assert [json.loads(request.content) for request in service.requests] == [least, {**least, **given}]
+    create(flavour, client, **kwargs)
+    minimum = {"model": "acme/chat", "hardware": HARDWARE, "autoscaling": {"min_replicas": 1, "max_replicas": 2}}
+    assert [json.loads(request.content) for request in service.requests] == [minimum, {**minimum, **kwargs}]
 
 
 @pytest.mark.parametrize(
-    ("given", "becomes"),
+    ("kwargs", "becomes"),
     [({"min_replicas": 0}, (0, 2)), ({"max_replicas": 5}, (1, 5)), ({"min_replicas": 2, "max_replicas": 3}, (2, 3))],
 )
 def test_a_replica_limit_by_itself_keeps_the_other(
-    given: dict[str, int], becomes: tuple[int, int], flavour: Any, emulator: Emulator
+    kwargs: dict[str, int], becomes: tuple[int, int], flavour: Any, emulator: Emulator
 ) -> None:
     client = flavour.client()
     id = create(flavour, client).id
     emulator.clear()
-    changed = flavour.run(client.endpoints.update(id, **given)).autoscaling
-    assert (changed.min_replicas, changed.max_replicas) == becomes
+    variant = flavour.run(client.endpoints.update(id, **kwargs)).autoscaling
+    assert (variant.min_replicas, variant.max_replicas) == becomes
     assert [request.method for request in emulator.requests] == ["GET", "PATCH"][2 - len(emulator.requests) :]
-    assert len(emulator.requests) == (1 if len(given) == 2 else 2)
+    assert len(emulator.requests) == (1 if len(kwargs) == 2 else 2)
 
 
 def test_changing_nothing_is_refused(flavour: Any, emulator: Emulator) -> None:
@@ -84,8 +84,8 @@ def test_changing_nothing_is_refused(flavour: Any, emulator: Emulator) -> None:
     assert emulator.requests == []
 
 
-def test_what_list_asks(flavour: Any, canned: Any) -> None:
-    client, service = canned({"object": "list", "data": []})
+def test_what_list_asks(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({"object": "list", "data": []})
     flavour.run(client.endpoints.list())
     flavour.run(client.endpoints.list("serverless", usage_type="reserved", mine=True))
     assert [str(request.url.query.decode()) for request in service.requests] == [
@@ -111,9 +111,9 @@ def test_refusals_name_the_parameter(flavour: Any) -> None:
         ({"min_replicas": 3}, "autoscaling"),
         ({"availability_zone": "moon"}, "availability_zone"),
     ):
-        with pytest.raises(BadRequestError) as raised:
+        with pytest.raises(BadRequestError) as error_info:
             create(flavour, client, **changes)
-        assert raised.value.param == param
+        assert error_info.value.param == param
 
 
 def test_an_endpoint_that_may_have_been_created_is_not_created_again(flavour: Any, emulator: Emulator) -> None:
@@ -123,35 +123,35 @@ def test_an_endpoint_that_may_have_been_created_is_not_created_again(flavour: An
     assert len(emulator.requests) == 1
 
 
-def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
+def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return flavour.run(client.endpoints.get("endpoint-1")).model_dump(exclude_unset=True)
 
-    def read_machine(sent: Any) -> Any:
-        service.reply = {"object": "list", "data": [sent]}
+    def read_machine(sample: Any) -> Any:
+        service.reply = {"object": "list", "data": [sample]}
         return flavour.run(client.endpoints.list_hardware()).model_dump(exclude_unset=True)[0]
 
-    assert read(WHOLE) == WHOLE
-    assert unread(WHOLE, read) == {}
+    assert read(RESPONSE) == RESPONSE
+    assert unread(RESPONSE, read) == {}
     assert read_machine(MACHINE) == MACHINE
     assert unread(MACHINE, read_machine) == {}
 
 
-def test_one_odd_entry_does_not_hide_the_others(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": [WHOLE, {"id": "endpoint-2", "autoscaling": 5}, "three"]})
+def test_one_odd_entry_does_not_hide_the_others(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": [RESPONSE, {"id": "endpoint-2", "autoscaling": 5}, "three"]})
     assert [one.id for one in flavour.run(client.endpoints.list())] == ["endpoint-1", "endpoint-2", "three"]
 
 
 @pytest.mark.parametrize("reply", [{"data": None}, {}, []])
-def test_an_empty_list_in_any_shape(reply: Any, flavour: Any, canned: Any) -> None:
-    client, _ = canned(reply)
+def test_an_empty_list_in_any_shape(reply: Any, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(reply)
     assert flavour.run(client.endpoints.list()) == flavour.run(client.endpoints.list_avzones()) == []
 
 
-def test_an_answer_that_is_no_list_is_reported(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": "soon"})
+def test_an_answer_that_is_no_list_is_reported(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": "soon"})
     with pytest.raises(APIResponseValidationError):
         flavour.run(client.endpoints.list())

@@ -21,32 +21,32 @@ CLASSIFY: dict[str, Any] = {**JUDGE, "type": "classify", "labels": ["kind", "rud
 SCORE: dict[str, Any] = {**JUDGE, "type": "score", "min_score": 0, "max_score": 10, "pass_threshold": 5}
 COMPARE: dict[str, Any] = {**JUDGE, "type": "compare", "model_a": "one", "model_b": "two"}
 SENT_JUDGE = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "system_template": "Is {{answer}} kind?"}
-ASKED: dict[str, Any] = {
+PARAMETERS: dict[str, Any] = {
     "model": "a/b", "model_source": "serverless", "max_tokens": 9, "temperature": 0.5, "system_template": "s",
     "input_template": "{{prompt}}",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("given", "parameters"),
+    ("kwargs", "parameters"),
     [
         ({**CLASSIFY, "model_to_evaluate": "answer"},
          {"labels": ["kind", "rude"], "pass_labels": ["kind"], "model_to_evaluate": "answer"}),
-        ({**SCORE, "model_to_evaluate": ASKED}, {"min_score": 0, "max_score": 10, "pass_threshold": 5, "model_to_evaluate": ASKED}),
+        ({**SCORE, "model_to_evaluate": PARAMETERS}, {"min_score": 0, "max_score": 10, "pass_threshold": 5, "model_to_evaluate": PARAMETERS}),
         ({**COMPARE, "disable_position_bias_correction": True},
          {"model_a": "one", "model_b": "two", "disable_position_bias_correction": True}),
     ],
 )  # fmt: skip
-def test_flat_arguments_become_parameters(given: Any, parameters: Any, flavour: Any, canned: Any) -> None:
-    client, service = canned({"workflow_id": "eval-1", "status": "pending"})
-    made = flavour.run(client.evaluation.create(**given))
+def test_flat_arguments_become_parameters(kwargs: Any, parameters: Any, flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({"workflow_id": "eval-1", "status": "pending"})
+    made = flavour.run(client.evaluation.create(**kwargs))
     assert (made.workflow_id, made.status) == ("eval-1", "pending")
     expected = {"judge": SENT_JUDGE, "input_data_file_path": "file-1", **parameters}
-    assert json.loads(service.requests[0].content) == {"type": given["type"], "parameters": expected}
+    assert json.loads(service.requests[0].content) == {"type": kwargs["type"], "parameters": expected}
 
 
-def test_raw_parameters_travel_as_they_are(flavour: Any, canned: Any) -> None:
-    client, service = canned({"workflow_id": "eval-1", "status": "pending"})
+def test_raw_parameters_travel_as_they_are(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({"workflow_id": "eval-1", "status": "pending"})
     flavour.run(client.evals.create(type="score", parameters={"judge": {"model": "j"}, "min_score": 1}))
     assert json.loads(service.requests[0].content)["parameters"] == {"judge": {"model": "j"}, "min_score": 1}
     with pytest.raises(ValueError, match="judge_model"):
@@ -54,7 +54,7 @@ def test_raw_parameters_travel_as_they_are(flavour: Any, canned: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("kwargs", "words"),
     [
         ({**JUDGE, "type": "rank"}, "type='rank'"),
         ({"type": "score"}, "judge_model"),
@@ -64,7 +64,7 @@ def test_raw_parameters_travel_as_they_are(flavour: Any, canned: Any) -> None:
         ({**CLASSIFY, "min_score": 0}, "min_score=0"),
         ({**CLASSIFY, "model_a": "x"}, "model_a='x'"),
         ({**CLASSIFY, "pass_labels": ["sweet"]}, "'sweet'"),
-        ({**CLASSIFY, "model_to_evaluate": {**ASKED, "model_source": "external"}}, "external_api_token"),
+        ({**CLASSIFY, "model_to_evaluate": {**PARAMETERS, "model_source": "external"}}, "external_api_token"),
         ({**CLASSIFY, "model_to_evaluate": {"model": "a/b"}}, "input_template"),
         ({**CLASSIFY, "model_to_evaluate": 5}, "int"),
         ({**JUDGE, "type": "score", "min_score": 0}, "max_score, pass_threshold"),
@@ -78,30 +78,30 @@ def test_raw_parameters_travel_as_they_are(flavour: Any, canned: Any) -> None:
         ({**COMPARE, "model_b": {"model": "x"}}, "model_b requires"),
     ],
 )
-def test_what_does_not_belong_is_refused(given: Any, words: str, flavour: Any, canned: Any) -> None:
-    client, service = canned({})
+def test_what_does_not_belong_is_refused(kwargs: Any, words: str, flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({})
     with pytest.raises(ValueError, match=words):
-        flavour.run(client.evaluation.create(**given))
+        flavour.run(client.evaluation.create(**kwargs))
     assert service.requests == []
 
 
-def test_tokens_show_nowhere(flavour: Any, canned: Any) -> None:
+def test_tokens_show_nowhere(flavour: Any, stub_client: Any) -> None:
     def refuse(body: Any) -> Any:
         if body is None:
             parameters = {"judge": {"external_api_token": TOKEN}, "model_a": {"external_api_token": TOKEN}}
             return {"workflow_id": "e", "status": "running", "parameters": parameters}
         return httpx.Response(400, json={"error": {"message": f"the token {body['parameters']['judge']['external_api_token']}"}})
 
-    client, _ = canned(refuse)
+    client, _ = stub_client(refuse)
     external = {**CLASSIFY, "judge_model_source": "external", "judge_external_api_token": TOKEN}
-    with pytest.raises(Exception, match="the token") as raised:
+    with pytest.raises(Exception, match="the token") as error_info:
         flavour.run(client.evaluation.create(**external))
     job = flavour.run(client.evaluation.retrieve("e"))
-    assert TOKEN not in f"{raised.value} {raised.value!r} {vars(raised.value)} {job!r} {job.model_dump()}"
+    assert TOKEN not in f"{error_info.value} {error_info.value!r} {vars(error_info.value)} {job!r} {job.model_dump()}"
 
 
-def test_both_list_paths_and_forms(flavour: Any, canned: Any) -> None:
-    client, service = canned(None)
+def test_both_list_paths_and_forms(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(None)
 
     def old(body: Any) -> Any:
         if service.requests[-1].url.path == "/v1/evaluation":
@@ -109,28 +109,28 @@ def test_both_list_paths_and_forms(flavour: Any, canned: Any) -> None:
         return [{"workflow_id": "e", "status": "odd", "created_at": None, "new": 1}]
 
     service.reply = old
-    found = flavour.run(client.evaluation.list(status="odd", limit=3))
+    result = flavour.run(client.evaluation.list(status="odd", limit=3))
     assert [request.url.raw_path.decode() for request in service.requests] == [
         "/v1/evaluation?status=odd&limit=3", "/v1/evaluations?status=odd&limit=3",
     ]  # fmt: skip
-    assert (found[0].workflow_id, found.data[0].new) == ("e", 1)
+    assert (result[0].workflow_id, result.data[0].new) == ("e", 1)
     for empty in (httpx.Response(200, content=b"null"), {"data": []}):
         service.reply = empty
         assert flavour.run(client.evaluation.list()) == []
 
 
 @pytest.mark.parametrize("counts", [{"yes": 2, "no": 1}, '{"yes": 2, "no": 1}'])
-def test_label_counts_come_in_two_forms(counts: Any, flavour: Any, canned: Any) -> None:
-    client, _ = canned({"status": "completed", "results": {"label_counts": counts}})
+def test_label_counts_come_in_two_forms(counts: Any, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"status": "completed", "results": {"label_counts": counts}})
     assert flavour.run(client.evaluation.status("e")).label_counts == {"yes": 2, "no": 1}
 
 
 @pytest.mark.parametrize(("answer", "words"), [({"results": {"error": "no column"}}, "no column"), ({}, "no reason")])
-def test_a_failure_says_why(answer: Any, words: str, flavour: Any, canned: Any) -> None:
-    client, _ = canned({"workflow_id": "e", "status": "user_error", **answer})
-    with pytest.raises(JobFailedError, match=words) as raised:
+def test_a_failure_says_why(answer: Any, words: str, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"workflow_id": "e", "status": "user_error", **answer})
+    with pytest.raises(JobFailedError, match=words) as error_info:
         flavour.run(client.evaluation.wait("e"))
-    assert raised.value.completed.status == "user_error"
+    assert error_info.value.completed.status == "user_error"
 
 
 def test_an_evaluation_from_its_start_to_its_file(flavour: Any, tmp_path: Path, emulator: Emulator) -> None:
@@ -139,11 +139,11 @@ def test_an_evaluation_from_its_start_to_its_file(flavour: Any, tmp_path: Path, 
     rows = [{"prompt": "Say it.", "answer": "A kind word."}, {"prompt": "Say it.", "answer": "A rude word."}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     file = flavour.run(client.files.upload(path, purpose="eval", check=False))
-    given = {**CLASSIFY, "input_data_file_path": file.id, "model_to_evaluate": "answer"}
-    made = flavour.run(client.evaluation.create(**given))
-    told: list[Any] = []
-    job = flavour.run(client.evaluation.wait(made.workflow_id, poll_interval=0.1, timeout=30, progress=told.append))
-    assert (told[-1].stage, told[-1].fraction) == ("completed", 1.0)
+    kwargs = {**CLASSIFY, "input_data_file_path": file.id, "model_to_evaluate": "answer"}
+    made = flavour.run(client.evaluation.create(**kwargs))
+    updates: list[Any] = []
+    job = flavour.run(client.evaluation.wait(made.workflow_id, poll_interval=0.1, timeout=30, progress=updates.append))
+    assert (updates[-1].stage, updates[-1].fraction) == ("completed", 1.0)
     assert job.label_counts == {"kind": 1, "rude": 1}
     lines = flavour.run(client.files.content(job.results["result_file_id"])).splitlines()
     assert [json.loads(line)["judge_label"] for line in lines] == ["kind", "rude"]

@@ -36,20 +36,20 @@ def train(tmp_path: Path) -> Path:
 
 def test_the_life_of_a_file(flavour: Flavour, train: Path) -> None:
     client = flavour.client()
-    uploaded = flavour.run(client.files.upload(train))
-    told: list[Any] = []
-    file = flavour.run(client.files.wait(uploaded.id, poll_interval=0.05, progress=told.append))
+    file_id = flavour.run(client.files.upload(train))
+    updates: list[Any] = []
+    file = flavour.run(client.files.wait(file_id.id, poll_interval=0.05, progress=updates.append))
     assert (file.processing_status, file.processed, file.line_count) == ("COMPLETED", True, 1)
     report = file.validation_report
     assert (report.valid, report.dataset_format, report.nlines) == (True, "CONVERSATION", 1)
     assert (report.dataset_has_reasoning, report.dataset_has_sample_weights, report.dataset_has_tools) == (True, True, False)
-    places = [["pending", "queued", "running", "completed"].index(progress.stage) for progress in told]
-    assert places == sorted(set(places)) and places[-1] == 3, "a slow machine may miss a state, but sees them in order"
-    listed = flavour.run(client.files.list())
-    assert [item.id for item in listed.data] == [file.id]
+    indices = [["pending", "queued", "running", "completed"].index(progress.stage) for progress in updates]
+    assert indices == sorted(set(indices)) and indices[-1] == 3, "a slow machine may miss a state, but sees them in order"
+    entries = flavour.run(client.files.list())
+    assert [item.id for item in entries.data] == [file.id]
     assert flavour.run(client.files.content(file.id)) == train.read_bytes()
-    gone = flavour.run(client.files.delete(file.id))
-    assert (gone.id, gone.deleted) == (file.id, True)
+    deletion = flavour.run(client.files.delete(file.id))
+    assert (deletion.id, deletion.deleted) == (file.id, True)
     with pytest.raises(NotFoundError):
         flavour.run(client.files.retrieve(file.id))
 
@@ -58,13 +58,13 @@ def test_a_fault_that_the_service_finds(flavour: Flavour, tmp_path: Path) -> Non
     bad = tmp_path / "bad.jsonl"
     bad.write_text(BAD)
     client = flavour.client()
-    uploaded = flavour.run(client.files.upload(bad, check=False))
-    with pytest.raises(RemoteValidationError, match="Line 2: .*assistant") as caught:
-        flavour.run(client.files.wait(uploaded.id, poll_interval=0.05))
-    assert isinstance(caught.value, DatasetError | ValueError)
-    assert isinstance(caught.value, TogetherError)
-    assert caught.value.remote.error_type == "INVALID_FORMAT"
-    assert caught.value.completed.id == uploaded.id
+    file_id = flavour.run(client.files.upload(bad, check=False))
+    with pytest.raises(RemoteValidationError, match="Line 2: .*assistant") as error_info:
+        flavour.run(client.files.wait(file_id.id, poll_interval=0.05))
+    assert isinstance(error_info.value, DatasetError | ValueError)
+    assert isinstance(error_info.value, TogetherError)
+    assert error_info.value.remote.error_type == "INVALID_FORMAT"
+    assert error_info.value.completed.id == file_id.id
 
 
 def states(*names: str | None, **more: Any) -> Any:
@@ -72,27 +72,27 @@ def states(*names: str | None, **more: Any) -> Any:
     return lambda body: {"id": "file-1", "filename": "x.jsonl", "processing_status": next(waiting), **more}
 
 
-def test_the_service_itself_fails(flavour: Flavour, canned: Any) -> None:
-    client, _ = canned(states("PENDING", "FAILED"))
+def test_the_service_itself_fails(flavour: Flavour, stub_client: Any) -> None:
+    client, _ = stub_client(states("PENDING", "FAILED"))
     with pytest.raises(JobFailedError, match="upload it again"):
         flavour.run(client.files.wait("file-1", poll_interval=0.001))
 
 
-def test_new_states_and_no_states(flavour: Flavour, canned: Any) -> None:
-    client, service = canned(states("PENDING", "THINKING_ABOUT_IT", "completed"))
+def test_new_states_and_no_states(flavour: Flavour, stub_client: Any) -> None:
+    client, service = stub_client(states("PENDING", "THINKING_ABOUT_IT", "completed"))
     assert flavour.run(client.files.wait("file-1", poll_interval=0.001)).processing_status == "completed"
     assert len(service.requests) == 3
-    client, service = canned({"id": "file-1"})
+    client, service = stub_client({"id": "file-1"})
     assert flavour.run(client.files.wait("file-1")).processing_status is None
-    client, _ = canned(states("RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING"))
+    client, _ = stub_client(states("RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING", "RUNNING"))
     with pytest.raises(APITimeoutError):
         flavour.run(client.files.wait("file-1", poll_interval=0.02, timeout=0.05))
 
 
-def test_odd_answers_are_read_as_far_as_they_go(flavour: Flavour, canned: Any) -> None:
+def test_odd_answers_are_read_as_far_as_they_go(flavour: Flavour, stub_client: Any) -> None:
     odd = {"data": [{"id": "a", "purpose": "eval-sample", "FileType": "tar", "validation_report": None, "new": {"x": 1}},
                     {"file_type": "csv", "Processed": None, "validation_report": {"valid": True, "dataset_format": "odd"}}]}  # fmt: skip
-    client, _ = canned(odd)
+    client, _ = stub_client(odd)
     one, other = flavour.run(client.files.list()).data
     assert (one.purpose, one.file_type, one.new) == ("eval-sample", "tar", {"x": 1})
     assert (other.file_type, other.validation_report.dataset_format) == ("csv", "odd")
@@ -110,17 +110,17 @@ def test_a_check_on_this_machine(flavour: Flavour, emulator: Emulator, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("given", "purpose"), [("fine-tunes", "fine-tune"), ("batch", "batch-api"), ("evaluation", "eval"), ("eval", "eval")]
+    ("kwargs", "purpose"), [("fine-tunes", "fine-tune"), ("batch", "batch-api"), ("evaluation", "eval"), ("eval", "eval")]
 )
-def test_purposes(given: str, purpose: str) -> None:
-    assert parse_purpose(given) == purpose
-    assert parse_purpose(type("Enum", (), {"value": given})()) == purpose
+def test_purposes(kwargs: str, purpose: str) -> None:
+    assert parse_purpose(kwargs) == purpose
+    assert parse_purpose(type("Enum", (), {"value": kwargs})()) == purpose
 
 
 def test_raw_responses(flavour: Flavour, train: Path) -> None:
-    answered = flavour.run(flavour.client().files.with_raw_response.upload(train))
-    assert (answered.status_code, answered.parsed.filename) == (200, "train.jsonl")
-    assert answered.request_id
+    response = flavour.run(flavour.client().files.with_raw_response.upload(train))
+    assert (response.status_code, response.parsed.filename) == (200, "train.jsonl")
+    assert response.request_id
 
 
 def test_ids_are_one_segment(flavour: Flavour, emulator: Emulator) -> None:

@@ -38,7 +38,7 @@ def reply(body: Any) -> Any:
     return PRICE if "lr_scheduler" not in body else JOB
 
 
-def sent(service: Any) -> dict[str, Any]:
+def request_body(service: Any) -> dict[str, Any]:
     """The body of the request that starts the job."""
     last = service.requests[-1]
     assert (last.method, last.url.path) == ("POST", "/v1/fine-tunes")
@@ -46,19 +46,19 @@ def sent(service: Any) -> dict[str, Any]:
     return body
 
 
-def create(flavour: Any, canned: Any, **changes: Any) -> tuple[Any, Any]:
-    client, service = canned(reply)
-    given = {"training_file": "file-1", "model": MODEL, **changes}
-    return flavour.run(client.fine_tuning.create(**given)), service
+def create(flavour: Any, stub_client: Any, **changes: Any) -> tuple[Any, Any]:
+    client, service = stub_client(reply)
+    kwargs = {"training_file": "file-1", "model": MODEL, **changes}
+    return flavour.run(client.fine_tuning.create(**kwargs)), service
 
 
-def test_the_body_of_a_job_with_every_default(flavour: Any, canned: Any) -> None:
-    _, service = create(flavour, canned)
+def test_the_body_of_a_job_with_every_default(flavour: Any, stub_client: Any) -> None:
+    _, service = create(flavour, stub_client)
     assert [request.url.path for request in service.requests] == [
         "/v1/fine-tunes/models/limits", "/v1/fine-tunes/estimate-price", "/v1/fine-tunes",
     ]  # fmt: skip
     assert service.requests[0].url.params["model_name"] == MODEL
-    assert sent(service) == {
+    assert request_body(service) == {
         "training_file": "file-1", "validation_file": "", "model": MODEL, "n_epochs": 1, "learning_rate": 1e-05,
         "lr_scheduler": {"lr_scheduler_type": "cosine", "lr_scheduler_args": {"min_lr_ratio": 0.0, "num_cycles": 0.5}},
         "warmup_ratio": 0.0, "max_grad_norm": 1.0, "weight_decay": 0.0, "n_checkpoints": 1, "n_evals": 0, "batch_size": "max",
@@ -86,16 +86,16 @@ def test_the_body_of_a_job_with_every_default(flavour: Any, canned: Any) -> None
         ({"extra_body": {"brand_new": 1}}, {"brand_new": 1}),
     ],
 )  # fmt: skip
-def test_what_arguments_become(changes: Any, expected: Any, flavour: Any, canned: Any) -> None:
-    _, service = create(flavour, canned, **changes)
-    body = sent(service)
+def test_what_arguments_become(changes: Any, expected: Any, flavour: Any, stub_client: Any) -> None:
+    _, service = create(flavour, stub_client, **changes)
+    body = request_body(service)
     for name, value in expected.items():
         assert body[name] == value if not isinstance(value, dict) else value.items() <= body[name].items()
 
 
-def test_the_service_decides_on_the_type(flavour: Any, canned: Any) -> None:
-    _, service = create(flavour, canned, lora=None, batch_size=500)
-    assert "training_type" not in sent(service)
+def test_the_service_decides_on_the_type(flavour: Any, stub_client: Any) -> None:
+    _, service = create(flavour, stub_client, lora=None, batch_size=500)
+    assert "training_type" not in request_body(service)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_the_service_decides_on_the_type(flavour: Any, canned: Any) -> None:
         ({"early_stopping_enabled": True, "early_stopping_min_delta": -0.1}, ["early_stopping_min_delta=-0.1"]),
     ],
 )  # fmt: skip
-def test_refused_before_anything_is_paid(changes: Any, words: Any, flavour: Any, canned: Any) -> None:
-    client, service = canned(reply)
-    with pytest.raises(ValueError) as raised:
+def test_refused_before_anything_is_paid(changes: Any, words: Any, flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(reply)
+    with pytest.raises(ValueError) as error_info:
         flavour.run(client.fine_tuning.create(**{"training_file": "file-1", "model": MODEL, **changes}))
-    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert all(word in str(error_info.value) for word in words), str(error_info.value)
     assert all(request.method == "GET" for request in service.requests)
 
 
@@ -162,9 +162,9 @@ def test_refused_before_anything_is_paid(changes: Any, words: Any, flavour: Any,
         ({"lora_training": None}, {}, "does not support LoRA"),
     ],
 )
-def test_what_a_model_cannot(limits: Any, changes: Any, words: str, flavour: Any, canned: Any) -> None:
+def test_what_a_model_cannot(limits: Any, changes: Any, words: str, flavour: Any, stub_client: Any) -> None:
     with pytest.raises(ValueError, match=words):
-        create(flavour, canned, model_limits={**LIMITS, **limits}, **changes)
+        create(flavour, stub_client, model_limits={**LIMITS, **limits}, **changes)
 
 
 @pytest.mark.parametrize(("missing", "largest"), [({}, 64), ({"max_batch_size_dpo": -1}, 64), ({"max_batch_size": 20}, 8)])
@@ -175,40 +175,40 @@ def test_dpo_batches_where_the_service_does_not_say(missing: Any, largest: int) 
     assert limits.max_batch_size_for("dpo") == largest
 
 
-def test_known_limits_save_a_request_and_checkpoints_ask_for_their_job(flavour: Any, canned: Any) -> None:
-    _, service = create(flavour, canned, model_limits=FinetuneModelLimits.model_validate(LIMITS))
+def test_known_limits_save_a_request_and_checkpoints_ask_for_their_job(flavour: Any, stub_client: Any) -> None:
+    _, service = create(flavour, stub_client, model_limits=FinetuneModelLimits.model_validate(LIMITS))
     assert len(service.requests) == 2
-    _, service = create(flavour, canned, model=None, from_checkpoint="ft-9:12")
+    _, service = create(flavour, stub_client, model=None, from_checkpoint="ft-9:12")
     assert service.requests[0].url.params["model_name"] == "ft-9"
     assert json.loads(service.requests[1].content)["model"] == ""
-    assert "model" not in sent(service)
+    assert "model" not in request_body(service)
 
 
-def test_the_price_is_shown_before_and_can_stop_everything(flavour: Any, canned: Any) -> None:
-    seen: list[Any] = []
-    job, _ = create(flavour, canned, on_price=seen.append)
-    assert seen[0].estimated_total_price == job.price_estimate.estimated_total_price == 1.25
+def test_the_price_is_shown_before_and_can_stop_everything(flavour: Any, stub_client: Any) -> None:
+    estimates: list[Any] = []
+    job, _ = create(flavour, stub_client, on_price=estimates.append)
+    assert estimates[0].estimated_total_price == job.price_estimate.estimated_total_price == 1.25
 
     def too_much(estimate: Any) -> None:
         raise RuntimeError("too much")
 
-    client, service = canned(reply)
+    client, service = stub_client(reply)
     with pytest.raises(RuntimeError, match="too much"):
         flavour.run(client.fine_tuning.create(training_file="file-1", model=MODEL, on_price=too_much))
     assert service.requests[-1].url.path.endswith("estimate-price")
 
 
-def test_a_service_without_prices_trains_all_the_same(flavour: Any, canned: Any) -> None:
+def test_a_service_without_prices_trains_all_the_same(flavour: Any, stub_client: Any) -> None:
     def without(body: Any) -> Any:
         return httpx.Response(404, json={}) if body and "lr_scheduler" not in body else reply(body)
 
-    client, _ = canned(without)
+    client, _ = stub_client(without)
     assert flavour.run(client.fine_tuning.create(training_file="file-1", model=MODEL)).price_estimate is None
     with pytest.raises(NotFoundError):
         flavour.run(client.fine_tuning.create(training_file="file-1", model=MODEL, on_price=print))
 
 
-def test_secrets_show_nowhere(flavour: Any, canned: Any, caplog: Any) -> None:
+def test_secrets_show_nowhere(flavour: Any, stub_client: Any, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
 
     def echo(body: Any) -> Any:
@@ -217,60 +217,60 @@ def test_secrets_show_nowhere(flavour: Any, canned: Any, caplog: Any) -> None:
             return httpx.Response(400, json={"error": nested}) if body.get("suffix") else {**JOB, **body}
         return reply(body)
 
-    client, service = canned(echo)
-    given = {"training_file": "f", "model": MODEL, "wandb_api_key": SECRET, "hf_api_token": TOKEN, "verbose": True}
-    job = flavour.run(client.fine_tuning.create(**given))
+    client, service = stub_client(echo)
+    kwargs = {"training_file": "f", "model": MODEL, "wandb_api_key": SECRET, "hf_api_token": TOKEN, "verbose": True}
+    job = flavour.run(client.fine_tuning.create(**kwargs))
     assert json.loads(service.requests[-1].content)["wandb_key"] == SECRET
-    with pytest.raises(Exception, match="bad key") as raised:
-        flavour.run(client.fine_tuning.create(**given, suffix="x"))
-    error = raised.value
-    shown = [repr(job), str(job), str(job.model_dump()), str(error), repr(error), str(vars(error)), caplog.text]
-    assert not [text for text in shown if SECRET in text or TOKEN in text]
+    with pytest.raises(Exception, match="bad key") as error_info:
+        flavour.run(client.fine_tuning.create(**kwargs, suffix="x"))
+    error = error_info.value
+    texts = [repr(job), str(job), str(job.model_dump()), str(error), repr(error), str(vars(error)), caplog.text]
+    assert not [text for text in texts if SECRET in text or TOKEN in text]
 
 
-def test_a_lost_answer_says_that_it_may_have_started(flavour: Any, canned: Any) -> None:
-    def lost(body: Any) -> Any:
+def test_a_lost_answer_says_that_it_may_have_started(flavour: Any, stub_client: Any) -> None:
+    def lose_response(body: Any) -> Any:
         return httpx.Response(500, json={}) if body and "lr_scheduler" in body else reply(body)
 
-    client, service = canned(lost, max_retries=2)
+    client, service = stub_client(lose_response, max_retries=2)
     with pytest.raises(Exception, match="fine_tuning.list"):
         flavour.run(client.fine_tuning.create(training_file="f", model=MODEL))
     assert sum(request.url.path == "/v1/fine-tunes" for request in service.requests) == 1
 
 
-def test_odd_jobs_are_read(flavour: Any, canned: Any) -> None:
+def test_odd_jobs_are_read(flavour: Any, stub_client: Any) -> None:
     odd = {
         "id": "ft-1", "status": "hibernating", "batch_size": "max", "training_type": {"type": ""}, "lr_scheduler": None,
         "training_method": "kto", "events": [{"type": "BRAND_NEW", "level": "odd", "message": None}], "total_price": 1_250_000_000,
         "trainingfile_numlines": 42, "progress": None, "new": {"x": 1}, "owner": None,
     }  # fmt: skip
-    client, _ = canned(odd)
+    client, _ = stub_client(odd)
     job = flavour.run(client.fine_tuning.retrieve("ft-1"))
     assert (job.status, job.batch_size, job.training_type.is_full, job.price) == ("hibernating", "max", True, 1.25)
     assert (job.events[0].kind, job.training_file_num_lines, job.new) == ("brand_new", 42, {"x": 1})
-    client, _ = canned({})
+    client, _ = stub_client({})
     assert flavour.run(client.fine_tuning.retrieve("ft-1")).output_name is None
     assert flavour.run(client.fine_tuning.list()).data == []
     assert flavour.run(client.fine_tuning.list_checkpoints("ft-1")) == []
 
 
-def test_checkpoints_are_named_and_sorted(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"data": [
+def test_checkpoints_are_named_and_sorted(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"data": [
         {"step": 5, "created_at": "2025-06-01T12:10:00Z", "path": "s3://a", "checkpoint_type": "Intermediate (step 5)"},
         {"step": 20, "created_at": "2025-06-01T12:30:00.5Z", "path": "s3://b", "checkpoint_type": "Final Merged"},
         {"step": 10, "created_at": "2025-06-01T12:30:00Z", "path": "s3://c", "checkpoint_type": "intermediate"},
         {"step": None, "created_at": None, "checkpoint_type": None},
     ]})  # fmt: skip
-    found = flavour.run(client.fine_tuning.list_checkpoints("ft-1"))
-    assert [checkpoint.name for checkpoint in found.data] == ["ft-1", "ft-1:10", "ft-1:5", "ft-1"]
-    assert (found[0].type, found[0].timestamp) == ("Final Merged", "2025-06-01T12:30:00.5Z")
+    result = flavour.run(client.fine_tuning.list_checkpoints("ft-1"))
+    assert [checkpoint.name for checkpoint in result.data] == ["ft-1", "ft-1:10", "ft-1:5", "ft-1"]
+    assert (result[0].type, result[0].timestamp) == ("Final Merged", "2025-06-01T12:30:00.5Z")
 
 
-def test_both_forms_of_a_price(flavour: Any, canned: Any) -> None:
-    def estimate(answer: Any, **given: Any) -> Any:
-        client, service = canned(answer)
-        found = flavour.run(client.fine_tuning.estimate_price(training_file="f", model=MODEL, **given))
-        return found, json.loads(service.requests[-1].content)
+def test_both_forms_of_a_price(flavour: Any, stub_client: Any) -> None:
+    def estimate(answer: Any, **kwargs: Any) -> Any:
+        client, service = stub_client(answer)
+        result = flavour.run(client.fine_tuning.estimate_price(training_file="f", model=MODEL, **kwargs))
+        return result, json.loads(service.requests[-1].content)
 
     old, body = estimate({name: value for name, value in PRICE.items() if name != "estimation_available"})
     assert (old.available, old.estimated_total_price, body["training_type"]["type"]) == (True, 1.25, "Lora")
@@ -281,7 +281,7 @@ def test_both_forms_of_a_price(flavour: Any, canned: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "method", "path"),
+    ("name", "kwargs", "method", "path"),
     [
         ("delete", {"id": "ft-1"}, "DELETE", "/ft-1?force=false"),
         ("delete", {"id": "ft-1", "force": True}, "DELETE", "/ft-1?force=true"),
@@ -296,18 +296,18 @@ def test_both_forms_of_a_price(flavour: Any, canned: Any) -> None:
         ("retrieve_tokenized_dataset", {"id": "ft-1"}, "GET", "/ft-1/download-tokenized-dataset"),
     ],
 )  # fmt: skip
-def test_plain_calls(name: str, given: Any, method: str, path: str, flavour: Any, canned: Any) -> None:
-    client, service = canned({"message": "so be it"})
-    flavour.run(getattr(client.fine_tuning, name)(**given))
+def test_plain_calls(name: str, kwargs: Any, method: str, path: str, flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({"message": "so be it"})
+    flavour.run(getattr(client.fine_tuning, name)(**kwargs))
     request = service.requests[-1]
     assert (request.method, request.url.raw_path.decode()) == (method, f"/v1/fine-tunes{path}")
 
 
-def test_the_address_of_tokens_is_not_shown(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"url": "https://s.example/t?X-Signature=abc", "filename": "t.tar.gz", "size": 5})
-    told = flavour.run(client.fine_tuning.retrieve_tokenized_dataset("ft-1"))
-    assert (told.url, told.size) == ("https://s.example/t?X-Signature=abc", 5)
-    assert "abc" not in repr(told)
+def test_the_address_of_tokens_is_not_shown(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"url": "https://s.example/t?X-Signature=abc", "filename": "t.tar.gz", "size": 5})
+    updates = flavour.run(client.fine_tuning.retrieve_tokenized_dataset("ft-1"))
+    assert (updates.url, updates.size) == ("https://s.example/t?X-Signature=abc", 5)
+    assert "abc" not in repr(updates)
 
 
 @pytest.fixture
@@ -323,43 +323,43 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def uploaded(flavour: Any, data: Path) -> str:
+def file_id(flavour: Any, data: Path) -> str:
     client = flavour.client()
     file = flavour.run(client.files.upload(data))
     flavour.run(client.files.wait(file.id, poll_interval=0.1))
     return str(file.id)
 
 
-def test_a_job_from_its_start_to_its_model(flavour: Any, uploaded: str, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_job_from_its_start_to_its_model(flavour: Any, file_id: str, emulator: Emulator, tmp_path: Path) -> None:
     client = flavour.client()
-    job = flavour.run(client.fine_tuning.create(training_file=uploaded, model=MODEL, n_checkpoints=3, suffix="lights"))
+    job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL, n_checkpoints=3, suffix="lights"))
     assert job.status == "pending"
     with pytest.raises(APITimeoutError, match="continues"):
         flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.05, timeout=0.1))
-    told: list[FinetuneProgress] = []
-    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=30, progress=told.append))
-    assert done.status == told[-1].stage == "completed"
-    assert told[-1].fraction == 1.0
-    assert told[-1].message
-    assert [step.done for step in told] == sorted(step.done for step in told)
+    updates: list[FinetuneProgress] = []
+    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=30, progress=updates.append))
+    assert done.status == updates[-1].stage == "completed"
+    assert updates[-1].fraction == 1.0
+    assert updates[-1].message
+    assert [step.done for step in updates] == sorted(step.done for step in updates)
     events = flavour.run(client.fine_tuning.list_events(job.id)).data
     assert (events[0].kind, events[-1].kind) == ("job_pending", "job_complete")
     losses = [row["train/loss"] for row in flavour.run(client.fine_tuning.list_metrics(job.id)).metrics]
     assert losses[-1] < losses[0]
     checkpoints = flavour.run(client.fine_tuning.list_checkpoints(job.id))
     assert {checkpoint.name for checkpoint in checkpoints[:2]} == {job.id}
-    found = flavour.run(client.fine_tuning.download(checkpoints[-1].name, output=tmp_path))
-    assert Path(found.filename).name.endswith(f"-checkpoint-{checkpoints[-1].step}.tar.gz")
-    assert Path(found.filename).stat().st_size == found.size
+    result = flavour.run(client.fine_tuning.download(checkpoints[-1].name, output=tmp_path))
+    assert Path(result.filename).name.endswith(f"-checkpoint-{checkpoints[-1].step}.tar.gz")
+    assert Path(result.filename).stat().st_size == result.size
     question = [{"role": "user", "content": "Who keeps lighthouse number 7?"}]
     answer = flavour.run(client.chat.completions.create(model=done.output_name, messages=question))
     assert answer.choices[0].message.content == "Keeper 7 does."
     assert emulator.errors == []
 
 
-def test_downloads(flavour: Any, uploaded: str, emulator: Emulator, tmp_path: Path) -> None:
+def test_downloads(flavour: Any, file_id: str, emulator: Emulator, tmp_path: Path) -> None:
     client = flavour.client()
-    job = flavour.run(client.fine_tuning.create(training_file=uploaded, model=MODEL))
+    job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL))
     done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.2))
     merged = flavour.run(client.fine_tuning.download(job.id, output=tmp_path / "merged.tgz"))
 
@@ -381,7 +381,7 @@ def test_downloads(flavour: Any, uploaded: str, emulator: Emulator, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "words"),
+    ("kwargs", "kind", "words"),
     [
         ({"id": "ft-ab:10", "checkpoint_step": 5}, "Lora", "checkpoint_step=5"),
         ({"id": "ft-ab", "checkpoint_type": "intermediate"}, "Lora", "'intermediate'"),
@@ -389,36 +389,36 @@ def test_downloads(flavour: Any, uploaded: str, emulator: Emulator, tmp_path: Pa
         ({"id": "ft-ab", "checkpoint_type": "adapter"}, "", "trained in full"),
     ],
 )
-def test_downloads_that_make_no_sense(given: Any, kind: str, words: str, flavour: Any, canned: Any) -> None:
-    client, _ = canned({"id": "ft-ab", "training_type": {"type": kind}})
+def test_downloads_that_make_no_sense(kwargs: Any, kind: str, words: str, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"id": "ft-ab", "training_type": {"type": kind}})
     with pytest.raises(ValueError, match=words):
-        flavour.run(client.fine_tuning.download(**given))
+        flavour.run(client.fine_tuning.download(**kwargs))
 
 
-def test_full_jobs_are_downloaded_by_their_path(flavour: Any, uploaded: str, emulator: Emulator, tmp_path: Path) -> None:
+def test_full_jobs_are_downloaded_by_their_path(flavour: Any, file_id: str, emulator: Emulator, tmp_path: Path) -> None:
     client = flavour.client()
-    job = flavour.run(client.fine_tuning.create(training_file=uploaded, model=MODEL, lora=False))
+    job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL, lora=False))
     flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.2))
     flavour.run(client.fine_tuning.download(job.id, output=tmp_path))
     assert "checkpoint=model_output_path" in emulator.requests[-1].query
 
 
 @pytest.mark.parametrize(("suffix", "status"), [("[fail]", "error"), ("[slow]", "cancelled")])
-def test_a_failure_tells_its_last_events(suffix: str, status: str, flavour: Any, uploaded: str) -> None:
+def test_a_failure_tells_its_last_events(suffix: str, status: str, flavour: Any, file_id: str) -> None:
     client = flavour.client()
-    job = flavour.run(client.fine_tuning.create(training_file=uploaded, model=MODEL, suffix=suffix))
+    job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL, suffix=suffix))
     if status == "cancelled":
         assert flavour.run(client.fine_tuning.cancel(job.id)).status in ("cancelled", "cancel_requested")
-    with pytest.raises(JobFailedError) as raised:
+    with pytest.raises(JobFailedError) as error_info:
         flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=30))
-    error = raised.value
+    error = error_info.value
     assert error.completed.status == status
     assert error.events[-1].message in str(error)
     assert pickle.loads(pickle.dumps(error)).events == error.events
 
 
-def test_a_failure_whose_events_cannot_be_read(flavour: Any, canned: Any) -> None:
-    client, service = canned(None, max_retries=0)
+def test_a_failure_whose_events_cannot_be_read(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(None, max_retries=0)
     service.reply = lambda body: (
         httpx.Response(404, json={}) if service.requests[-1].url.path.endswith("events") else {"id": "ft-1", "status": "error"}
     )

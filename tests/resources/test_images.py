@@ -14,7 +14,7 @@ from together_adapters.emulator import Emulator
 
 MODEL = "black-forest-labs/FLUX.1-schnell"
 NEW = {"nobody": {"knows": 1}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "id": "o-1",
     "model": "acme/painter",
     "object": "list",
@@ -35,16 +35,16 @@ def test_what_is_not_given_is_not_sent(flavour: Any, emulator: Emulator) -> None
     assert emulator.requests[0].json == {"model": MODEL, "prompt": "a cat"}
 
 
-def test_every_parameter_travels(flavour: Any, canned: Any) -> None:
-    given = {
+def test_every_parameter_travels(flavour: Any, stub_client: Any) -> None:
+    kwargs = {
         "steps": 4, "n": 2, "width": 512, "height": 256, "aspect_ratio": "2:1", "seed": 7, "negative_prompt": "dogs", "guidance_scale": 3.5, "guidance": 2.0,
         "prompt_upsampling": True, "response_format": "base64", "output_format": "png", "image_url": "https://a.example/b.png", "image_base64": "aGk=",
         "reference_images": ["https://a.example/c.png"], "image_loras": [{"path": "https://a.example/l", "scale": 1.0}], "disable_safety_checker": False,
     }  # fmt: skip
-    client, service = canned(WHOLE)
-    draw(flavour, client, **given, extra_body={"later": 1}, extra_headers={"x-one": "1"}, extra_query={"q": "2"})
+    client, service = stub_client(RESPONSE)
+    draw(flavour, client, **kwargs, extra_body={"later": 1}, extra_headers={"x-one": "1"}, extra_query={"q": "2"})
     request = service.requests[0]
-    assert httpx.Response(200, content=request.content).json() == {"model": MODEL, "prompt": "a cat", **given, "later": 1}
+    assert httpx.Response(200, content=request.content).json() == {"model": MODEL, "prompt": "a cat", **kwargs, "later": 1}
     assert (request.url.path, request.headers["x-one"], request.url.params["q"]) == ("/v1/images/generations", "1", "2")
 
 
@@ -69,20 +69,20 @@ def test_the_same_seed_draws_the_same(flavour: Any) -> None:
 
 
 def test_a_wrong_parameter_is_named(flavour: Any) -> None:
-    with pytest.raises(BadRequestError) as raised:
+    with pytest.raises(BadRequestError) as error_info:
         draw(flavour, width=1001)
-    assert raised.value.param == "width"
+    assert error_info.value.param == "width"
 
 
-def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
-    assert draw(flavour, client).model_dump(exclude_unset=True) == WHOLE
+def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
+    assert draw(flavour, client).model_dump(exclude_unset=True) == RESPONSE
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return draw(flavour, client).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read) == {}
+    assert unread(RESPONSE, read) == {}
 
 
 def test_raw_response(flavour: Any) -> None:

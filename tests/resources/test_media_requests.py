@@ -67,11 +67,11 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_request_is_what_the_description_allows(name: str, flavour: Any, emulator: Emulator) -> None:
     description()
-    method, given = CALLS[name]
+    method, kwargs = CALLS[name]
     target = flavour.client()
     for step in method.split("."):
         target = getattr(target, step)
     # what the emulator thinks of these ids is another matter
     with suppress(APIError):
-        flavour.run(target(**given))
+        flavour.run(target(**kwargs))
     validate(emulator.requests[-1])

@@ -28,12 +28,12 @@ CARD: dict[str, Any] = {
 }
 
 
-def listed(flavour: Any, client: Any = None, **options: Any) -> Any:
+def entries(flavour: Any, client: Any = None, **options: Any) -> Any:
     return flavour.run((client or flavour.client()).models.list(**options))
 
 
 def test_a_plain_sorted_list_that_has_data(flavour: Any) -> None:
-    models = listed(flavour)
+    models = entries(flavour)
     assert isinstance(models, list)
     assert models.data == models
     assert all(isinstance(model, ModelObject) for model in models)
@@ -43,31 +43,31 @@ def test_a_plain_sorted_list_that_has_data(flavour: Any) -> None:
     assert {"chat", "embedding", "rerank"} <= {model.type for model in models}
 
 
-def test_case_does_not_count_in_the_order(flavour: Any, canned: Any) -> None:
-    client, _ = canned([{"id": name} for name in ("b/x", "A/x", "a/y", "C/x")])
-    assert [model.id for model in listed(flavour, client)] == ["A/x", "a/y", "b/x", "C/x"]
+def test_case_does_not_count_in_the_order(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client([{"id": name} for name in ("b/x", "A/x", "a/y", "C/x")])
+    assert [model.id for model in entries(flavour, client)] == ["A/x", "a/y", "b/x", "C/x"]
 
 
 def test_dedicated_models_are_some_of_them(flavour: Any, emulator: Emulator) -> None:
-    everything = [model.id for model in listed(flavour)]
-    dedicated = listed(flavour, dedicated=True)
+    everything = [model.id for model in entries(flavour)]
+    dedicated_models = entries(flavour, dedicated=True)
     assert [request.path for request in emulator.requests] == ["/v1/models", "/v1/models", "/v1/autoscale/models"]
-    names = [model.id for model in dedicated]
+    names = [model.id for model in dedicated_models]
     assert 0 < len(names) < len(everything)
     assert names == [name for name in everything if name in set(names)]
-    assert dedicated.data == dedicated
+    assert dedicated_models.data == dedicated_models
 
 
-def test_every_field_is_kept(flavour: Any, canned: Any) -> None:
-    client, _ = canned([CARD])
-    models = listed(flavour, client)
+def test_every_field_is_kept(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client([CARD])
+    models = entries(flavour, client)
     assert models.model_dump(exclude_unset=True) == [CARD]
     assert (models[0].type, models[0].nobody, models[0].pricing.output) == ("telepathy", NEW["nobody"], 0.88)
 
 
-def test_a_list_under_data_as_gateways_send_it(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"object": "list", "data": [CARD, {"id": "acme/b"}]})
-    assert [model.id for model in listed(flavour, client)] == ["acme/b", "acme/chat"]
+def test_a_list_under_data_as_gateways_send_it(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"object": "list", "data": [CARD, {"id": "acme/b"}]})
+    assert [model.id for model in entries(flavour, client)] == ["acme/b", "acme/chat"]
 
 
 @pytest.mark.parametrize(
@@ -91,37 +91,37 @@ def test_a_list_under_data_as_gateways_send_it(flavour: Any, canned: Any) -> Non
     ],
     ids=str,
 )
-def test_one_odd_item_does_not_hide_the_others(odd: Any, flavour: Any, canned: Any) -> None:
-    client, _ = canned([{"id": "acme/b"}, odd, {"id": "acme/a"}])
-    models = listed(flavour, client)
+def test_one_odd_item_does_not_hide_the_others(odd: Any, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client([{"id": "acme/b"}, odd, {"id": "acme/a"}])
+    models = entries(flavour, client)
     assert len(models) == 3
     assert [model.id for model in models if model.id in ("acme/a", "acme/b")] == ["acme/a", "acme/b"]
 
 
-def test_what_is_odd_is_kept_as_far_as_it_can(flavour: Any, canned: Any) -> None:
+def test_what_is_odd_is_kept_as_far_as_it_can(flavour: Any, stub_client: Any) -> None:
     odd = {"id": "acme/odd", "context_length": "very long", "type": "chat", **NEW}
-    client, _ = canned([odd])
-    (model,) = listed(flavour, client)
+    client, _ = stub_client([odd])
+    (model,) = entries(flavour, client)
     assert (model.id, model.type, model.context_length, model.nobody) == ("acme/odd", "chat", "very long", NEW["nobody"])
 
 
 @pytest.mark.parametrize("odd", [{}, None, "acme/x", {"name": None}, {"name": ["acme/a"]}], ids=str)
-def test_one_odd_dedicated_item_does_not_hide_the_others(odd: Any, flavour: Any, canned: Any) -> None:
+def test_one_odd_dedicated_item_does_not_hide_the_others(odd: Any, flavour: Any, stub_client: Any) -> None:
     answers = iter([[{"id": "acme/a"}, {"id": "acme/b"}], [odd, {"name": "acme/a"}]])
-    client, _ = canned(lambda body: next(answers))
-    assert [model.id for model in listed(flavour, client, dedicated=True)] == ["acme/a"]
+    client, _ = stub_client(lambda body: next(answers))
+    assert [model.id for model in entries(flavour, client, dedicated=True)] == ["acme/a"]
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": "x"}, "x", None, 7], ids=str)
-def test_what_is_no_list_is_reported(body: Any, flavour: Any, canned: Any) -> None:
-    client, _ = canned(httpx.Response(200, json=body))
+def test_what_is_no_list_is_reported(body: Any, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(httpx.Response(200, json=body))
     with pytest.raises(APIResponseValidationError, match=r"GET /v1/models"):
-        listed(flavour, client)
+        entries(flavour, client)
 
 
-def test_no_models_are_no_error(flavour: Any, canned: Any) -> None:
-    client, _ = canned([])
-    assert listed(flavour, client) == listed(flavour, client).data == []
+def test_no_models_are_no_error(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client([])
+    assert entries(flavour, client) == entries(flavour, client).data == []
 
 
 def test_raw_response(flavour: Any) -> None:

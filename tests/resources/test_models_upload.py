@@ -14,44 +14,44 @@ from together_adapters.emulator import Emulator
 
 TOKEN = "hf_secretsecretsecret"
 JOB = {"job_id": "job-1", "model_name": "u/m", "model_id": "model-1", "model_source": "huggingface", "nobody": 1}
-GIVEN = {"model_name": "m", "model_source": "org/repo"}
+ARGUMENTS = {"model_name": "m", "model_source": "org/repo"}
 
 
 def upload(flavour: Any, client: Any = None, **changes: Any) -> Any:
-    return flavour.run((client or flavour.client()).models.upload(**{**GIVEN, **changes}))
+    return flavour.run((client or flavour.client()).models.upload(**{**ARGUMENTS, **changes}))
 
 
 def test_an_upload(flavour: Any, emulator: Emulator) -> None:
     answer = upload(flavour, hf_token=TOKEN, description="mine")
     assert answer.message
     assert (answer.job_id, answer.model_source) == (answer.data.job_id, "huggingface")
-    assert emulator.requests[0].json == {**GIVEN, "model_type": "model", "hf_token": TOKEN, "description": "mine"}
+    assert emulator.requests[0].json == {**ARGUMENTS, "model_type": "model", "hf_token": TOKEN, "description": "mine"}
 
 
 @pytest.mark.parametrize("reply", [{"message": "m", "data": JOB}, {"message": "m", **JOB}, JOB, {"data": JOB, "message": None}])
-def test_nested_and_flat_answers(reply: Any, flavour: Any, canned: Any) -> None:
-    client, _ = canned(reply)
+def test_nested_and_flat_answers(reply: Any, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(reply)
     answer = upload(flavour, client)
     assert [answer.job_id, answer.model_name, answer.model_id, answer.model_source] == ["job-1", "u/m", "model-1", "huggingface"]
     assert answer.message in ("m", "")
 
 
-def test_any_field_may_be_missing(flavour: Any, canned: Any) -> None:
-    whole = {"message": "m", "data": JOB, "new": 1}
-    client, service = canned(whole)
+def test_any_field_may_be_missing(flavour: Any, stub_client: Any) -> None:
+    response = {"message": "m", "data": JOB, "new": 1}
+    client, service = stub_client(response)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return upload(flavour, client).model_dump(exclude_unset=True)
 
-    assert read(whole) == whole
-    assert unread(whole, read) == {}
+    assert read(response) == response
+    assert unread(response, read) == {}
 
 
-def test_adapters(flavour: Any, canned: Any) -> None:
-    client, service = canned({"data": JOB})
+def test_adapters(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({"data": JOB})
     upload(flavour, client, model_type="adapter", base_model="org/base")
-    assert json.loads(service.requests[0].content) == {**GIVEN, "model_type": "adapter", "base_model": "org/base"}
+    assert json.loads(service.requests[0].content) == {**ARGUMENTS, "model_type": "adapter", "base_model": "org/base"}
 
 
 @pytest.mark.parametrize(
@@ -63,17 +63,17 @@ def test_what_does_not_go_together_is_not_sent(wrong: Any, flavour: Any, emulato
     assert emulator.requests == []
 
 
-def test_no_error_repeats_the_token(flavour: Any, canned: Any) -> None:
-    client, _ = canned(httpx.Response(400, json={"error": {"message": f"bad token {TOKEN}"}}))
-    with pytest.raises(BadRequestError) as raised:
+def test_no_error_repeats_the_token(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(httpx.Response(400, json={"error": {"message": f"bad token {TOKEN}"}}))
+    with pytest.raises(BadRequestError) as error_info:
         upload(flavour, client, hf_token=TOKEN)
-    assert TOKEN not in f"{raised.value}{raised.value.body}{raised.value.response.text}"
+    assert TOKEN not in f"{error_info.value}{error_info.value.body}{error_info.value.response.text}"
 
 
 def test_no_description_shows_the_token() -> None:
     from together_adapters.resources.models import upload as describe
 
-    assert TOKEN not in repr(describe(**GIVEN, hf_token=TOKEN))
+    assert TOKEN not in repr(describe(**ARGUMENTS, hf_token=TOKEN))
 
 
 def test_an_upload_that_may_have_begun_is_not_begun_again(flavour: Any, emulator: Emulator) -> None:

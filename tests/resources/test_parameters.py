@@ -203,17 +203,17 @@ def test_unknown_parameter_is_refused_and_pointed_to_extra_body(name: str, flavo
 @pytest.mark.parametrize(("name", "missing"), [(name, key) for name, endpoint in ENDPOINTS.items() for key in endpoint.needed])
 def test_missing_parameter_is_refused(name: str, missing: str, flavour: Any, emulator: Emulator) -> None:
     endpoint = ENDPOINTS[name]
-    given = {key: value for key, value in endpoint.needed.items() if key != missing}
+    kwargs = {key: value for key, value in endpoint.needed.items() if key != missing}
     with pytest.raises(TypeError, match=f"'{missing}'"):
-        flavour.run(endpoint.method(flavour.client())(**given))
+        flavour.run(endpoint.method(flavour.client())(**kwargs))
     assert emulator.requests == []
 
 
 @pytest.mark.parametrize("name", STREAMING)
-@pytest.mark.parametrize("asked", [{"n": 2}, {"extra_body": {"n": 3}}])
-def test_several_answers_are_not_streamed(name: str, asked: dict[str, Any], flavour: Any, emulator: Emulator) -> None:
+@pytest.mark.parametrize("requests", [{"n": 2}, {"extra_body": {"n": 3}}])
+def test_several_answers_are_not_streamed(name: str, requests: dict[str, Any], flavour: Any, emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="n > 1"):
-        call(flavour, ENDPOINTS[name], stream=True, **asked)
+        call(flavour, ENDPOINTS[name], stream=True, **requests)
     assert emulator.requests == []
 
 
@@ -225,9 +225,9 @@ def test_one_answer_is_streamed(name: str, flavour: Any, emulator: Emulator) -> 
 def test_sequences_and_mappings_of_any_kind(flavour: Any, emulator: Emulator) -> None:
     message = MappingProxyType({"role": "user", "content": ({"type": "text", "text": "Hi"},)})
     call(flavour, ENDPOINTS["chat"], messages=(message,), stop=("a", "b"), logit_bias=UserDict({"1": 2}))
-    sent = emulator.requests[0].json
-    assert sent["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
-    assert (sent["stop"], sent["logit_bias"]) == (["a", "b"], {"1": 2})
+    request_body = emulator.requests[0].json
+    assert request_body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert (request_body["stop"], request_body["logit_bias"]) == (["a", "b"], {"1": 2})
 
 
 @pytest.mark.parametrize("content", ["\ud800", float("nan"), float("-inf"), object()], ids=["surrogate", "nan", "inf", "object"])

@@ -18,22 +18,22 @@ def test_every_error_says_what_it_means() -> None:
 
 
 def test_every_attribute_of_an_error_is_described() -> None:
-    undescribed = {
+    without_description = {
         f"{kind.__name__}.{name}"
         for kind in KINDS
         for name in vars(kind).get("__annotations__", {})
         if f"{name}:" not in (inspect.getdoc(kind) or "") and name != "response"
     }
-    assert undescribed == set()
+    assert without_description == set()
     assert JobFailedError().events == ()
 
 
 def test_no_resource_has_errors_of_its_own() -> None:
-    found = {}
+    result = {}
     for path in sorted((ROOT / "resources").glob("*.py")):
         tree = ast.parse(path.read_text())
         classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
-        own = [node.name for node in classes if any(ast.unparse(base) in vars(errors) for base in node.bases)]
-        if own:
-            found[path.name] = own
-    assert found == {}
+        own_errors = [node.name for node in classes if any(ast.unparse(base) in vars(errors) for base in node.bases)]
+        if own_errors:
+            result[path.name] = own_errors
+    assert result == {}

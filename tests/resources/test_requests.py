@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.described import DEVIATIONS, UNDESCRIBED, description, validate
+from tests.resources.described import DEVIATIONS, NOT_IN_DESCRIPTION, description, validate
 from together_adapters import APIError
 from together_adapters.emulator import Emulator
 
@@ -148,29 +148,29 @@ def train(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("name", CALLS)
 def test_every_request_is_what_the_description_allows(name: str, flavour: Any, emulator: Emulator, train: str) -> None:
     description()
-    method, given = CALLS[name]
+    method, kwargs = CALLS[name]
     target = flavour.client()
     for step in method.split("."):
         target = getattr(target, step)
     # what the emulator thinks of these ids is another matter
     with suppress(APIError):
-        answer = flavour.run(target(**{key: train if value == "FILE" else value for key, value in given.items()}))
-        if given.get("stream"):
+        answer = flavour.run(target(**{key: train if value == "FILE" else value for key, value in kwargs.items()}))
+        if kwargs.get("stream"):
             list(flavour.iterate(answer))
     assert emulator.requests
-    for sent in emulator.requests:
-        validate(sent)
+    for request_body in emulator.requests:
+        validate(request_body)
 
 
 def test_each_deviation_is_still_one() -> None:
     paths = description()["paths"]
-    for (template, field), why in DEVIATIONS.items():
+    for (template, field), reason in DEVIATIONS.items():
         (operation,) = (
             methods[verb] for methods in (paths[template],) for verb in ("post", "get") if "requestBody" in methods.get(verb, {})
         )
         ((_, content),) = operation["requestBody"]["content"].items()
         schema = content["schema"]
         schema = description()["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-        assert (field in schema["properties"]) is why.startswith("described as"), (template, field)
-    described = {f"{verb.upper()} {path}" for path, methods in paths.items() for verb in methods}
-    assert not described & set(UNDESCRIBED)
+        assert (field in schema["properties"]) is reason.startswith("described as"), (template, field)
+    operations = {f"{verb.upper()} {path}" for path, methods in paths.items() for verb in methods}
+    assert not operations & set(NOT_IN_DESCRIPTION)

@@ -13,7 +13,7 @@ from together_adapters.emulator import Emulator
 
 MODEL = "Salesforce/Llama-Rank-V1"
 NEW = {"nobody": {"knows": 1}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "object": "rerank",
     "id": "9dfa1a09-5ebc",
     "model": "acme/ranker",
@@ -30,8 +30,8 @@ OBJECTS = [{"title": "Panda", "text": "It eats bamboo."}, {"title": "Llama", "te
 
 
 def rank(flavour: Any, client: Any = None, **changes: Any) -> Any:
-    given = {"model": MODEL, "query": "camelids near Peru", "documents": DOCUMENTS, **changes}
-    return flavour.run((client or flavour.client()).rerank.create(**given))
+    kwargs = {"model": MODEL, "query": "camelids near Peru", "documents": DOCUMENTS, **changes}
+    return flavour.run((client or flavour.client()).rerank.create(**kwargs))
 
 
 def test_best_first_with_the_place_in_the_request(flavour: Any) -> None:
@@ -63,34 +63,34 @@ def test_rank_fields_choose_what_is_read(flavour: Any) -> None:
 
 
 def test_a_mixture_is_refused_by_the_service(flavour: Any) -> None:
-    with pytest.raises(BadRequestError) as raised:
+    with pytest.raises(BadRequestError) as error_info:
         rank(flavour, documents=["text", {"title": "object"}])
-    assert raised.value.param == "documents"
+    assert error_info.value.param == "documents"
 
 
-def test_every_field_is_kept(flavour: Any, canned: Any) -> None:
-    client, _ = canned(WHOLE)
+def test_every_field_is_kept(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(RESPONSE)
     answer = rank(flavour, client)
-    assert answer.model_dump(exclude_unset=True) == WHOLE
+    assert answer.model_dump(exclude_unset=True) == RESPONSE
     assert [result.index for result in answer.results] == [5, 0, 2]
     assert [result.document for result in answer.results[1:]] == [{}, "plain text"]
 
 
-def test_any_other_field_may_be_null_or_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(None)
+def test_any_other_field_may_be_null_or_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(None)
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return rank(flavour, client).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read, but=("index", "relevance_score")) == {}
+    assert unread(RESPONSE, read, but=("index", "relevance_score")) == {}
 
 
 @pytest.mark.parametrize("field", ["index", "relevance_score"])
-def test_a_result_without_place_or_score_is_reported(field: str, flavour: Any, canned: Any) -> None:
+def test_a_result_without_place_or_score_is_reported(field: str, flavour: Any, stub_client: Any) -> None:
     result = {"index": 0, "relevance_score": 0.5}
     for odd in ({**result, field: None}, {name: value for name, value in result.items() if name != field}):
-        client, _ = canned({"results": [odd]})
+        client, _ = stub_client({"results": [odd]})
         with pytest.raises(APIResponseValidationError):
             rank(flavour, client)
 

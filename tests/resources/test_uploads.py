@@ -63,14 +63,14 @@ def emulator() -> Iterator[Emulator]:
         assert not running._state.stores.uploads.multipart, "an upload in parts was neither completed nor aborted"
 
 
-def sent(emulator: Emulator) -> list[str]:
+def request_lines(emulator: Emulator) -> list[str]:
     """Methods and paths, with ids and tokens left out."""
-    found = []
+    result = []
     for request in emulator.requests:
         path = "/uploads" if request.path.startswith("/uploads/") else request.path
         steps = ["*" if step.startswith("file-") else step for step in path.split("/")]
-        found.append(f"{request.method} {'/'.join(steps)}")
-    return found
+        result.append(f"{request.method} {'/'.join(steps)}")
+    return result
 
 
 def content_of(flavour: Flavour, client: Any, id: str) -> bytes:
@@ -79,9 +79,9 @@ def content_of(flavour: Flavour, client: Any, id: str) -> bytes:
 
 def test_a_file_goes_to_storage_without_the_key(flavour: Flavour, emulator: Emulator, train: Path) -> None:
     client = flavour.client(default_headers={"x-mine": "1"}, default_query={"tenant": "7"}, supplied_headers={"cookie": "a=b"})
-    told: list[Any] = []
-    file = flavour.run(client.files.upload(train, progress=told.append))
-    assert sent(emulator) == ["POST /v1/files", "PUT /uploads", "POST /v1/files/*/preprocess"]
+    updates: list[Any] = []
+    file = flavour.run(client.files.upload(train, progress=updates.append))
+    assert request_lines(emulator) == ["POST /v1/files", "PUT /uploads", "POST /v1/files/*/preprocess"]
     assert (file.filename, file.bytes, file.purpose, file.file_type) == (
         "train.jsonl",
         train.stat().st_size,
@@ -96,9 +96,9 @@ def test_a_file_goes_to_storage_without_the_key(flavour: Flavour, emulator: Emul
     assert start.headers["content-type"].startswith("multipart/form-data")
     assert hashlib.sha256(train.read_bytes()).hexdigest().encode() in start.body
     assert content_of(flavour, client, file.id) == train.read_bytes()
-    assert {progress.stage for progress in told} == {"check", "upload"}
-    assert all(progress.total == file.bytes for progress in told)
-    assert told[-1].done == file.bytes
+    assert {progress.stage for progress in updates} == {"check", "upload"}
+    assert all(progress.total == file.bytes for progress in updates)
+    assert updates[-1].done == file.bytes
 
 
 @pytest.mark.parametrize("old", ["fine-tunes", "fine-tune"])
@@ -115,10 +115,10 @@ def test_unknown_purpose(flavour: Flavour, emulator: Emulator, train: Path) -> N
 def test_faults_are_found_before_anything_is_sent(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"messages": [{"role": "user", "content": "q"}]}\n{"text": 1}\n')
-    with pytest.raises(InvalidDatasetError, match="no_assistant_message") as caught:
+    with pytest.raises(InvalidDatasetError, match="no_assistant_message") as error_info:
         flavour.run(flavour.client().files.upload(bad))
-    assert [issue.line for issue in caught.value.report.issues] == [1, 2, 2]
-    assert isinstance(caught.value, FileTypeError | ValueError)
+    assert [issue.line for issue in error_info.value.report.issues] == [1, 2, 2]
+    assert isinstance(error_info.value, FileTypeError | ValueError)
     for name in ("train.JSONL", "train.jsonl.gz", "train.txt"):
         odd = tmp_path / name
         odd.write_bytes(ROW % 1)
@@ -147,7 +147,7 @@ def test_the_same_content_is_uploaded_once(flavour: Flavour, emulator: Emulator,
     emulator.clear()
     again = flavour.run(client.files.upload(train, multipart_threshold=threshold))
     assert again.id == first.id
-    assert sent(emulator)[1:] == ["GET /v1/files/*"]
+    assert request_lines(emulator)[1:] == ["GET /v1/files/*"]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_storage_that_fails_is_asked_again_from_the_start(
 ) -> None:
     emulator.inject(fault)
     client = flavour.client()
-    told: list[float] = []
-    file = flavour.run(client.files.upload(train, progress=lambda progress: told.append(progress.done)))
+    updates: list[float] = []
+    file = flavour.run(client.files.upload(train, progress=lambda progress: updates.append(progress.done)))
     assert emulator.pending_faults == []
     assert content_of(flavour, client, file.id) == train.read_bytes()
 
@@ -175,20 +175,20 @@ def test_a_redirect_of_storage_is_followed_with_the_whole_file(flavour: Flavour,
 
 def test_what_was_begun_is_taken_back(flavour: Flavour, emulator: Emulator, train: Path) -> None:
     emulator.inject(Fault("500", path="/uploads/", times=None))
-    with pytest.raises(InternalServerError) as caught:
+    with pytest.raises(InternalServerError) as error_info:
         flavour.run(flavour.client().files.upload(train))
-    assert caught.value.attempts == 3
-    assert "Signature" not in str(caught.value)
-    assert sent(emulator) == ["POST /v1/files", *["PUT /uploads"] * 3, "DELETE /v1/files/*"]
+    assert error_info.value.attempts == 3
+    assert "Signature" not in str(error_info.value)
+    assert request_lines(emulator) == ["POST /v1/files", *["PUT /uploads"] * 3, "DELETE /v1/files/*"]
     emulator.clear()
     assert flavour.run(flavour.client().files.list()).data == []
 
 
 def test_the_first_error_is_told_when_taking_back_fails_too(flavour: Flavour, emulator: Emulator, train: Path) -> None:
     emulator.inject(Fault("503", path="/uploads/", times=None), Fault("404", path="/v1/files/file-"))
-    with pytest.raises(InternalServerError, match="503") as caught:
+    with pytest.raises(InternalServerError, match="503") as error_info:
         flavour.run(flavour.client(max_retries=0).files.upload(train))
-    assert "could not be undone" in caught.value.__notes__[0]
+    assert "could not be undone" in error_info.value.__notes__[0]
 
 
 @pytest.mark.parametrize("headers", [{}, {"location": "http://127.0.0.1:1/x"}, {"x-together-file-id": "file-1"},
@@ -200,7 +200,7 @@ def test_an_odd_answer_to_the_start(flavour: Flavour, emulator: Emulator, train:
     emulator.inject(Fault("redirect", path="/v1/files", status=302, location=headers.get("location", "x:"), headers=headers))
     with pytest.raises(APIResponseValidationError):
         flavour.run(flavour.client().files.upload(train))
-    assert sent(emulator) == ["POST /v1/files"]
+    assert request_lines(emulator) == ["POST /v1/files"]
 
 
 def test_a_refusal_keeps_the_message_of_the_service(flavour: Flavour, emulator: Emulator, train: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_file_that_shrinks_is_one_clear_error(flavour: Flavour, emulator: Emul
 
     with pytest.raises(FileChangedError, match="became shorter during its upload"):
         flavour.run(flavour.client().files.upload(large, progress=shrink))
-    assert sent(emulator)[-1] == "DELETE /v1/files/*"
+    assert request_lines(emulator)[-1] == "DELETE /v1/files/*"
     assert len(emulator.requests) <= 3
 
 
@@ -227,7 +227,7 @@ def test_a_file_that_is_changed_meanwhile(flavour: Flavour, emulator: Emulator, 
 
     with pytest.raises(FileChangedError, match="changed"):
         flavour.run(flavour.client().files.upload(train, progress=change))
-    assert sent(emulator)[-1] == "DELETE /v1/files/*"
+    assert request_lines(emulator)[-1] == "DELETE /v1/files/*"
 
 
 @pytest.mark.parametrize(("size", "expected"), [
@@ -247,9 +247,13 @@ def test_parts_have_a_least_size() -> None:
 
 def test_parts(flavour: Flavour, emulator: Emulator, large: Path) -> None:
     client = flavour.client(default_headers={"x-mine": "1"})
-    told: list[Any] = []
-    file = flavour.run(client.files.upload(large, multipart_threshold=MIB, part_size=5 * MIB, progress=told.append))
-    assert sent(emulator) == ["POST /v1/files/multipart/initiate", *["PUT /uploads"] * 3, "POST /v1/files/multipart/complete"]
+    updates: list[Any] = []
+    file = flavour.run(client.files.upload(large, multipart_threshold=MIB, part_size=5 * MIB, progress=updates.append))
+    assert request_lines(emulator) == [
+        "POST /v1/files/multipart/initiate",
+        *["PUT /uploads"] * 3,
+        "POST /v1/files/multipart/complete",
+    ]
     initiate = emulator.requests[0].json
     assert initiate == {
         "file_name": "large.jsonl", "file_size": large.stat().st_size, "num_parts": 3, "purpose": "fine-tune", "file_type": "jsonl",
@@ -257,11 +261,11 @@ def test_parts(flavour: Flavour, emulator: Emulator, large: Path) -> None:
     }  # fmt: skip
     for put in emulator.requests[1:4]:
         assert set(put.headers) == {"host", "accept", "content-length", "x-emulator-part"}
-    listed = emulator.requests[-1].json["parts"]
-    assert [part["part_number"] for part in listed] == [1, 2, 3]
-    assert not any('"' in part["etag"] for part in listed)
+    entries = emulator.requests[-1].json["parts"]
+    assert [part["part_number"] for part in entries] == [1, 2, 3]
+    assert not any('"' in part["etag"] for part in entries)
     assert content_of(flavour, client, file.id) == large.read_bytes()
-    done = [progress.done for progress in told if progress.stage == "upload"]
+    done = [progress.done for progress in updates if progress.stage == "upload"]
     assert done == sorted(done)
     assert done[-1] == file.bytes
     assert flavour.run(client.files.wait(file.id, poll_interval=0.05)).processing_status == "COMPLETED"
@@ -272,7 +276,7 @@ def test_at_most_four_parts_at_a_time(flavour: Flavour, emulator: Emulator, tmp_
     path.write_bytes(b"x" * (41 * MIB))
     emulator.inject(Fault("slow", path="/uploads/", seconds=0.1, times=None))
     flavour.run(flavour.client().files.upload(path, check=False, multipart_threshold=MIB, part_size=5 * MIB))
-    assert sent(emulator).count("PUT /uploads") == 9
+    assert request_lines(emulator).count("PUT /uploads") == 9
     assert 2 <= emulator.most_in_flight <= 4
 
 
@@ -288,8 +292,8 @@ def test_parts_are_aborted_when_one_fails_for_good(flavour: Flavour, emulator: E
     emulator.inject(Fault("503", path="part-3", times=None))
     with pytest.raises(InternalServerError, match="503"):
         flavour.run(flavour.client().files.upload(large, multipart_threshold=MIB, part_size=5 * MIB))
-    assert sent(emulator)[-1] == "POST /v1/files/multipart/abort"
-    assert sent(emulator).count("POST /v1/files/multipart/abort") == 1
+    assert request_lines(emulator)[-1] == "POST /v1/files/multipart/abort"
+    assert request_lines(emulator).count("POST /v1/files/multipart/abort") == 1
     emulator.clear()
     assert flavour.run(flavour.client().files.list()).data == []
 
@@ -298,7 +302,7 @@ def test_parts_are_aborted_when_the_end_is_refused(flavour: Flavour, emulator: E
     emulator.inject(Fault("400", path="multipart/complete", message="no such parts"))
     with pytest.raises(Exception, match="no such parts"):
         flavour.run(flavour.client().files.upload(large, multipart_threshold=MIB, part_size=5 * MIB))
-    assert sent(emulator)[-1] == "POST /v1/files/multipart/abort"
+    assert request_lines(emulator)[-1] == "POST /v1/files/multipart/abort"
 
 
 def test_a_callback_that_raises_ends_the_upload(flavour: Flavour, emulator: Emulator, large: Path) -> None:
@@ -308,7 +312,7 @@ def test_a_callback_that_raises_ends_the_upload(flavour: Flavour, emulator: Emul
 
     with pytest.raises(RuntimeError, match="enough"):
         flavour.run(flavour.client().files.upload(large, multipart_threshold=MIB, part_size=5 * MIB, progress=stop))
-    assert sent(emulator)[-1] == "POST /v1/files/multipart/abort"
+    assert request_lines(emulator)[-1] == "POST /v1/files/multipart/abort"
 
 
 @pytest.mark.parametrize("threshold", [MIB, 1 << 30])
@@ -329,7 +333,7 @@ def test_a_cancelled_upload_is_taken_back(emulator: Emulator, large: Path, thres
 
     asyncio.run(cancel())
     # Parts that were on their way may arrive after it.
-    assert {"POST /v1/files/multipart/abort", "DELETE /v1/files/*"} & set(sent(emulator)), sent(emulator)
+    assert {"POST /v1/files/multipart/abort", "DELETE /v1/files/*"} & set(request_lines(emulator)), request_lines(emulator)
 
 
 def test_an_interrupt_takes_back_the_upload(emulator: Emulator, large: Path) -> None:
@@ -349,7 +353,7 @@ def test_an_interrupt_takes_back_the_upload(emulator: Emulator, large: Path) -> 
     threading.Thread(target=interrupt, daemon=True).start()
     with Together(api_key=KEY, base_url=emulator.base_url) as client, pytest.raises(KeyboardInterrupt):
         client.files.upload(large, multipart_threshold=MIB, part_size=5 * MIB)
-    assert sent(emulator)[-1] == "POST /v1/files/multipart/abort"
+    assert request_lines(emulator)[-1] == "POST /v1/files/multipart/abort"
 
 
 def test_a_network_that_is_gone(flavour: Flavour, train: Path) -> None:

@@ -17,7 +17,7 @@ from together_adapters.types.progress import Progress
 
 MODEL = "minimax/video-01-director"
 NEW = {"nobody": {"knows": 1}}
-WHOLE: dict[str, Any] = {
+RESPONSE: dict[str, Any] = {
     "id": "vid_1", "object": "video", "model": MODEL, "status": "completed", "created_at": 1761000000, "completed_at": 1761000060, "size": "1366x768",
     "seconds": "5", "outputs": {"cost": 1, "video_url": "https://a.example/v.mp4", **NEW}, "error": {"code": "c", "message": "m", **NEW}, **NEW,
 }  # fmt: skip
@@ -28,14 +28,14 @@ def start(flavour: Any, client: Any = None, **changes: Any) -> Any:
 
 
 def test_a_video_from_beginning_to_end(flavour: Any, emulator: Emulator) -> None:
-    told: list[Progress] = []
+    updates: list[Progress] = []
     client = flavour.client()
     job = start(flavour, client, width=640, height=480, seconds=2)
     assert job.status in ("queued", "in_progress")
-    done = flavour.run(client.videos.wait(job.id, poll_interval=0.2, timeout=20, progress=told.append))
+    done = flavour.run(client.videos.wait(job.id, poll_interval=0.2, timeout=20, progress=updates.append))
     assert (done.status, done.size, done.seconds) == ("completed", "640x480", "2")
-    assert told[-1] == Progress(1.0, 1.0, "completed")
-    assert [step.stage for step in told] == list(dict.fromkeys(step.stage for step in told))
+    assert updates[-1] == Progress(1.0, 1.0, "completed")
+    assert [step.stage for step in updates] == list(dict.fromkeys(step.stage for step in updates))
     film = httpx.get(done.outputs.video_url)
     assert (film.headers["content-type"], film.content[4:8]) == ("video/mp4", b"ftyp")
     assert [(request.method, request.path) for request in emulator.requests[:2]] == [
@@ -48,20 +48,20 @@ def test_generate_is_create(flavour: Any) -> None:
     assert flavour.run(flavour.client().videos.generate(model=MODEL, prompt="a cat")).id
 
 
-def test_every_parameter_travels(flavour: Any, canned: Any) -> None:
-    given = {
+def test_every_parameter_travels(flavour: Any, stub_client: Any) -> None:
+    kwargs = {
         "height": 480, "width": 640, "resolution": "720p", "ratio": "16:9", "seconds": "5", "fps": 24, "steps": 20, "seed": 7, "guidance_scale": 8,
         "output_format": "MP4", "output_quality": 20, "negative_prompt": "dogs", "generate_audio": True, "media": {"reference_images": ["https://a.example/i.png"]},
         "frame_images": [{"input_image": "https://a.example/i.png", "frame": "first"}], "reference_images": ["https://a.example/j.png"],
     }  # fmt: skip
-    client, service = canned({"id": "vid_1"})
-    assert start(flavour, client, **given).id == "vid_1"
-    assert json.loads(service.requests[0].content) == {"model": MODEL, "prompt": "a cat", **given}
+    client, service = stub_client({"id": "vid_1"})
+    assert start(flavour, client, **kwargs).id == "vid_1"
+    assert json.loads(service.requests[0].content) == {"model": MODEL, "prompt": "a cat", **kwargs}
 
 
 @pytest.mark.parametrize("base", ["https://gate.test/together/v1", "https://gate.test/together"])
-def test_the_path_hangs_under_the_prefix_of_a_gateway(base: str, flavour: Any, canned: Any) -> None:
-    client, service = canned({"id": "vid_1"}, base_url=base)
+def test_the_path_hangs_under_the_prefix_of_a_gateway(base: str, flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client({"id": "vid_1"}, base_url=base)
     start(flavour, client)
     flavour.run(client.videos.retrieve("vid/1"))
     assert [str(request.url) for request in service.requests] == [
@@ -74,13 +74,17 @@ def test_the_path_hangs_under_the_prefix_of_a_gateway(base: str, flavour: Any, c
 def test_a_job_that_ends_badly_raises_with_its_reason(prompt: str, word: str, flavour: Any) -> None:
     client = flavour.client()
     id = start(flavour, client, prompt=prompt).id
-    with pytest.raises(JobFailedError, match=f"video {id} ended as {word}: The prompt asked") as raised:
+    with pytest.raises(JobFailedError, match=f"video {id} ended as {word}: The prompt asked") as error_info:
         flavour.run(client.videos.wait(id, poll_interval=0.3))
-    assert (raised.value.code, raised.value.completed.status, raised.value.body["status"]) == (f"video_{word}", word, word)
+    assert (error_info.value.code, error_info.value.completed.status, error_info.value.body["status"]) == (
+        f"video_{word}",
+        word,
+        word,
+    )
 
 
-def test_a_job_that_fails_without_a_reason(flavour: Any, canned: Any) -> None:
-    client, _ = canned({"id": "vid_1", "status": "FAILED"})
+def test_a_job_that_fails_without_a_reason(flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client({"id": "vid_1", "status": "FAILED"})
     with pytest.raises(JobFailedError, match="the service gave no reason"):
         flavour.run(client.videos.wait("vid_1"))
 
@@ -89,15 +93,15 @@ def test_giving_up_says_that_the_job_goes_on(flavour: Any) -> None:
     client = flavour.client()
     id = start(flavour, client, prompt="[slow]").id
     began = time.monotonic()
-    with pytest.raises(APITimeoutError, match="continues and is not cancelled") as raised:
+    with pytest.raises(APITimeoutError, match="continues and is not cancelled") as error_info:
         flavour.run(client.videos.wait(id, poll_interval=0.2, timeout=0.5))
     assert 0.4 < time.monotonic() - began < 5
-    assert raised.value.completed.id == id
+    assert error_info.value.completed.id == id
 
 
-def test_a_status_that_nobody_knows_is_waited_through(flavour: Any, canned: Any) -> None:
+def test_a_status_that_nobody_knows_is_waited_through(flavour: Any, stub_client: Any) -> None:
     replies = iter([{"id": "v", "status": "dreaming"}, {"id": "v"}, {"id": "v", "status": "completed", "outputs": None}])
-    client, service = canned(lambda body: next(replies))
+    client, service = stub_client(lambda body: next(replies))
     assert flavour.run(client.videos.wait("v", poll_interval=0.01)).outputs is None
     assert len(service.requests) == 3
 
@@ -123,15 +127,15 @@ def test_a_job_that_may_have_been_started_is_not_started_again(
     assert len(emulator.requests) == 3
 
 
-def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, canned: Any) -> None:
-    client, service = canned(WHOLE)
-    assert flavour.run(client.videos.retrieve("vid_1")).model_dump(exclude_unset=True) == WHOLE
+def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: Any) -> None:
+    client, service = stub_client(RESPONSE)
+    assert flavour.run(client.videos.retrieve("vid_1")).model_dump(exclude_unset=True) == RESPONSE
 
-    def read(sent: Any) -> Any:
-        service.reply = sent
+    def read(sample: Any) -> Any:
+        service.reply = sample
         return flavour.run(client.videos.retrieve("vid_1")).model_dump(exclude_unset=True)
 
-    assert unread(WHOLE, read) == {}
+    assert unread(RESPONSE, read) == {}
 
 
 def test_waiting_has_the_signature_that_its_builder_spells_out() -> None:

@@ -12,15 +12,15 @@ from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.call import Sleep, request
 from together_adapters.types.progress import Progress
 
-LOOK = request("GET", "/v1/jobs/1", lambda response: response.text)
+RETRIEVE = request("GET", "/v1/jobs/1", lambda response: response.text)
 
 
 class Clock:
     """Time that passes with sleeps, and with each look."""
 
-    def __init__(self, look: float = 0.0) -> None:
+    def __init__(self, retrieve: float = 0.0) -> None:
         self.now = 0.0
-        self.look = look
+        self.look = retrieve
 
     def __call__(self) -> float:
         return self.now
@@ -32,7 +32,7 @@ def run(
     """Drive the flow over the stages of a job; return its result and the sleeps."""
     settings: dict[str, Any] = {"poll_interval": 2.0, "timeout": None, "name": "job 1", **options}
     flow = wait_for(
-        LOOK,
+        RETRIEVE,
         done=lambda job: job == "done",
         progress=progress,
         describe=lambda job: Progress(0, None, job),
@@ -49,7 +49,7 @@ def run(
                 clock.now += step.seconds
                 step = flow.send(None)
             else:
-                assert step is LOOK
+                assert step is RETRIEVE
                 clock.now += clock.look
                 step = flow.send(next(left))
     except StopIteration as finished:
@@ -65,18 +65,18 @@ def test_it_looks_again_after_each_interval() -> None:
 
 
 def test_progress_is_told_with_each_change() -> None:
-    told: list[str] = []
-    run(["a", "a", "b", "b", "done"], Clock(), lambda progress: told.append(progress.stage))
-    assert told == ["a", "b", "done"]
+    updates: list[str] = []
+    run(["a", "a", "b", "b", "done"], Clock(), lambda progress: updates.append(progress.stage))
+    assert updates == ["a", "b", "done"]
 
 
 def test_it_gives_up_with_the_job_as_last_seen() -> None:
     clock = Clock()
     with pytest.raises(
         APITimeoutError, match=r"job 1 had not ended after 5 seconds \(its status is 'a'\). It continues"
-    ) as raised:
+    ) as error_info:
         run(["a"] * 9, clock, timeout=5)
-    assert (clock.now, raised.value.completed) == (5.0, "a")
+    assert (clock.now, error_info.value.completed) == (5.0, "a")
 
 
 def test_it_looks_a_last_time_when_the_time_is_up() -> None:
@@ -91,7 +91,7 @@ def test_no_time_at_all_means_one_look() -> None:
 
 def test_slow_looks_count_too() -> None:
     with pytest.raises(APITimeoutError):
-        run(["a", "a", "done"], Clock(look=4), timeout=5)
+        run(["a", "a", "done"], Clock(retrieve=4), timeout=5)
 
 
 @pytest.mark.parametrize("interval", [0, -1])

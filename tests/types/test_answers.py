@@ -17,7 +17,7 @@ from together_adapters.transport.call import event_parser
 from together_adapters.types.response import ResponseModel
 
 NEW = "a-word-of-tomorrow"
-NEEDED = {
+REQUIRED = {
     "UploadTarget": {"file_id": "f", "url": "u"},
     "PartTarget": {"PartNumber": 1, "URL": "u"},
     "MultipartUpload": {"upload_id": "u", "file_id": "f"},
@@ -30,22 +30,22 @@ NEEDED = {
 def answers() -> list[type[ResponseModel]]:
     for module in pkgutil.iter_modules(types.__path__):
         importlib.import_module(f"{types.__name__}.{module.name}")
-    found: list[type[ResponseModel]] = []
+    result: list[type[ResponseModel]] = []
     waiting: list[type[ResponseModel]] = [ResponseModel]
     while waiting:
         kind = waiting.pop()
-        found.append(kind)
+        result.append(kind)
         waiting += kind.__subclasses__()
-    return sorted({kind for kind in found if kind.__module__.startswith(f"{types.__name__}.")}, key=lambda kind: kind.__name__)
+    return sorted({kind for kind in result if kind.__module__.startswith(f"{types.__name__}.")}, key=lambda kind: kind.__name__)
 
 
-def needed(kind: type[ResponseModel]) -> dict[str, Any]:
-    return dict(NEEDED.get(kind.__name__, {}))
+def required(kind: type[ResponseModel]) -> dict[str, Any]:
+    return dict(REQUIRED.get(kind.__name__, {}))
 
 
-def read(kind: type[ResponseModel], sent: Any) -> ResponseModel:
+def read(kind: type[ResponseModel], request_body: Any) -> ResponseModel:
     """Read an answer as the client does."""
-    return event_parser(kind)(json.dumps(sent).encode())
+    return event_parser(kind)(json.dumps(request_body).encode())
 
 
 def words(hint: Any) -> bool:
@@ -55,7 +55,7 @@ def words(hint: Any) -> bool:
     return hint is str or isinstance(hint, str)
 
 
-def wired(kind: type[ResponseModel]) -> Iterator[tuple[str, Any]]:
+def wire_samples(kind: type[ResponseModel]) -> Iterator[tuple[str, Any]]:
     """The fields of an answer under the names that they have on the wire."""
     hints = typing.get_type_hints(kind)
     for name, field in kind.model_fields.items():
@@ -66,20 +66,20 @@ def wired(kind: type[ResponseModel]) -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
 def test_nothing_and_nulls_are_read(kind: type[ResponseModel]) -> None:
-    read(kind, needed(kind)).model_dump()
-    names = [name for name, _ in wired(kind) if name not in needed(kind)]
+    read(kind, required(kind)).model_dump()
+    names = [name for name, _ in wire_samples(kind) if name not in required(kind)]
     for name in names:
-        read(kind, {**needed(kind), name: None}).model_dump()
-    read(kind, {**needed(kind), **dict.fromkeys(names)}).model_dump()
+        read(kind, {**required(kind), name: None}).model_dump()
+    read(kind, {**required(kind), **dict.fromkeys(names)}).model_dump()
 
 
 @pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
 def test_new_words_and_new_fields_are_kept(kind: type[ResponseModel]) -> None:
-    texts = {name: NEW for name, hint in wired(kind) if words(hint)}
-    answer = read(kind, {**needed(kind), **texts, "brand_new": {"deep": [1]}})
-    dumped = answer.model_dump()
-    assert dumped["brand_new"] == {"deep": [1]}
-    assert list(dumped.values()).count(NEW) >= len(set(texts) - needed(kind).keys())
+    texts = {name: NEW for name, hint in wire_samples(kind) if words(hint)}
+    answer = read(kind, {**required(kind), **texts, "brand_new": {"deep": [1]}})
+    dump = answer.model_dump()
+    assert dump["brand_new"] == {"deep": [1]}
+    assert list(dump.values()).count(NEW) >= len(set(texts) - required(kind).keys())
     assert repr(answer)
 
 
@@ -88,7 +88,7 @@ def test_no_answer_has_an_enum() -> None:
     closed = {
         f"{kind.__name__}.{name}"
         for kind in answers()
-        for name, hint in wired(kind)
+        for name, hint in wire_samples(kind)
         if "Literal" in str(hint) and "str" not in str(hint)
     }
     assert closed == set()

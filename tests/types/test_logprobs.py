@@ -11,10 +11,10 @@ from together_adapters.types.logprobs import TokenLogprobs, content_logprobs
 
 
 def entry(token: str | None, logprob: float | None, **top: float) -> dict[str, Any]:
-    def scored(text: str | None, value: float | None) -> dict[str, Any]:
+    def with_logprobs(text: str | None, value: float | None) -> dict[str, Any]:
         return {"token": text, "logprob": value, "bytes": None if text is None else list(text.encode())}
 
-    return {**scored(token, logprob), "top_logprobs": [scored(text, value) for text, value in top.items()]}
+    return {**with_logprobs(token, logprob), "top_logprobs": [with_logprobs(text, value) for text, value in top.items()]}
 
 
 PARALLEL: dict[str, Any] = {
@@ -43,23 +43,23 @@ def test_both_shapes(shape: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "nothing", [None, {}, {"content": None}, {"tokens": []}, {"tokens": None, "token_logprobs": None}], ids=str
+    "empty", [None, {}, {"content": None}, {"tokens": []}, {"tokens": None, "token_logprobs": None}], ids=str
 )
-def test_nothing(nothing: Any) -> None:
-    assert content_logprobs(nothing) == []
+def test_nothing(empty: Any) -> None:
+    assert content_logprobs(empty) == []
 
 
 @pytest.mark.parametrize("number", [-0.25, 0, -1, 0.0])
 def test_a_bare_number_belongs_to_the_token_of_its_chunk(number: float) -> None:
-    (found,) = content_logprobs(number, token="é", top={"é": number, "e": -2.0})
-    assert found == entry("é", float(number), é=number, e=-2.0)
-    assert isinstance(found["logprob"], float)
+    (result,) = content_logprobs(number, token="é", top={"é": number, "e": -2.0})
+    assert result == entry("é", float(number), é=number, e=-2.0)
+    assert isinstance(result["logprob"], float)
     assert content_logprobs(number, token="é") == [entry("é", float(number))]
 
 
 def test_the_first_token_of_a_prompt_has_none() -> None:
-    echoed = {"tokens": ["Once", " upon"], "token_logprobs": [None, -0.5], "top_logprobs": [None, {" upon": -0.5}]}
-    assert content_logprobs(echoed) == [entry("Once", None), entry(" upon", -0.5, **{" upon": -0.5})]
+    with_echo = {"tokens": ["Once", " upon"], "token_logprobs": [None, -0.5], "top_logprobs": [None, {" upon": -0.5}]}
+    assert content_logprobs(with_echo) == [entry("Once", None), entry(" upon", -0.5, **{" upon": -0.5})]
 
 
 def test_arrays_of_unequal_length_lose_no_token() -> None:
@@ -81,11 +81,11 @@ def test_one_dict_of_alternatives_serves_a_single_token() -> None:
 
 
 def test_half_a_character_has_bytes_too() -> None:
-    (found,) = content_logprobs({"tokens": ["\ud83e"], "token_logprobs": [-1.0]})
-    assert found["bytes"] == [0xED, 0xA0, 0xBE]
+    (result,) = content_logprobs({"tokens": ["\ud83e"], "token_logprobs": [-1.0]})
+    assert result["bytes"] == [0xED, 0xA0, 0xBE]
 
 
 @pytest.mark.parametrize("top", [None, [{"a": -1.0}], [None], {"a": -1.0}, [{"a": None}]], ids=str)
 def test_the_model_takes_every_form_of_alternatives(top: Any) -> None:
-    sent = {"tokens": ["a"], "token_logprobs": [-1.0], "top_logprobs": top}
-    assert TokenLogprobs.model_validate_json(json.dumps(sent)).model_dump(exclude_unset=True) == sent
+    request_body = {"tokens": ["a"], "token_logprobs": [-1.0], "top_logprobs": top}
+    assert TokenLogprobs.model_validate_json(json.dumps(request_body)).model_dump(exclude_unset=True) == request_body

@@ -36,11 +36,11 @@ TEXTS = {
 WORDS = st.text(alphabet="<>/think ab\nü🦙")
 
 
-def joined(pieces: list[str], tags: tuple[str, str] | None = ("<think>", "</think>")) -> tuple[str, str]:
+def combined(chunks: list[str], tags: tuple[str, str] | None = ("<think>", "</think>")) -> tuple[str, str]:
     splitter = ReasoningSplitter(tags)
-    found = [part for piece in pieces for part in splitter.feed(piece)] + splitter.end()
-    assert all(text for _, text in found)
-    return tuple("".join(text for kind, text in found if kind == wanted) for wanted in ("reasoning", "text"))  # type: ignore[return-value]
+    result = [part for chunk in chunks for part in splitter.feed(chunk)] + splitter.end()
+    assert all(text for _, text in result)
+    return tuple("".join(text for kind, text in result if kind == expected) for expected in ("reasoning", "text"))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=repr)
@@ -52,8 +52,8 @@ def test_split(text: str) -> None:
 def test_every_two_cuts_give_the_same(text: str) -> None:
     for first in range(len(text) + 1):
         for second in range(first, len(text) + 1):
-            assert joined([text[:first], text[first:second], text[second:]]) == TEXTS[text]
-    assert joined(list(text)) == TEXTS[text]
+            assert combined([text[:first], text[first:second], text[second:]]) == TEXTS[text]
+    assert combined(list(text)) == TEXTS[text]
 
 
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<", "think>", "</", "\n", " ", "a", "ü", "🦙"]), max_size=8), st.data())
@@ -61,19 +61,19 @@ def test_any_cuts_of_any_text_give_the_same(parts: list[str], data: st.DataObjec
     text = "".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     ends = [0, *cuts, len(text)]
-    assert joined([text[start:end] for start, end in pairwise(ends)]) == split_reasoning(text)
+    assert combined([text[start:end] for start, end in pairwise(ends)]) == split_reasoning(text)
 
 
 @given(WORDS, WORDS)
 def test_a_block_that_opens_an_answer_is_reasoning(reasoning: str, answer: str) -> None:
     inside = reasoning.replace("</think>", "")
-    found = split_reasoning(f"<think>{inside}</think>{answer}")
-    assert found == (inside, answer.lstrip())
+    result = split_reasoning(f"<think>{inside}</think>{answer}")
+    assert result == (inside, answer.lstrip())
 
 
 @given(WORDS)
 def test_nothing_is_split_without_tags(text: str) -> None:
-    assert joined(list(text), None) == ("", text)
+    assert combined(list(text), None) == ("", text)
     assert split_reasoning(text, None) == ("", text)
 
 
@@ -97,4 +97,4 @@ def test_text_is_not_held_back_once_it_is_decided() -> None:
 def test_other_tags() -> None:
     assert split_reasoning("[R]why[/R] because", ("[R]", "[/R]")) == ("why", "because")
     assert split_reasoning("<think>why</think> because", ("[R]", "[/R]")) == ("", "<think>why</think> because")
-    assert joined(list("<|x|>why<|x|>so"), ("<|x|>", "<|x|>")) == ("why", "so")
+    assert combined(list("<|x|>why<|x|>so"), ("<|x|>", "<|x|>")) == ("why", "so")
