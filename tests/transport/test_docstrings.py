@@ -91,7 +91,7 @@ def resource() -> Any:
 @pytest.mark.parametrize(
     ("name", "arguments", "errors"),
     [
-        ("summary_only", OPTIONS, COMMON_ERRORS),
+        ("summary_only", ["id", *OPTIONS], COMMON_ERRORS),
         ("every_section", ["id", *OPTIONS], ["ValueError", *COMMON_ERRORS]),
         ("own_words", ["id", "**options"], ["APIError", "APIConnectionError"]),
         ("wait", ["id", "progress", "poll_interval", "timeout"], COMMON_ERRORS),

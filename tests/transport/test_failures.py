@@ -102,7 +102,7 @@ def test_an_unavailable_model_is_recognised_by_its_code() -> None:
     assert isinstance(missing, ta.ModelNotAvailableError) and isinstance(missing, ta.NotFoundError)
     for error in (not_serverless, not_running):
         assert isinstance(error, ta.ModelNotAvailableError) and isinstance(error, ta.BadRequestError)
-        assert "not_serverless endpoint" in str(error)
+        assert "dedicated endpoint" in str(error)
 
 
 def test_attributes_of_an_error() -> None:
