@@ -231,7 +231,7 @@ class FrameworkConversationBuilder(ConversationBuilder):
         value = self.content(parts, role)
         if len(value) == 1:
             return value[0]["text"]
-        if value:
+        if value and self._number is None:
             self.change("text_parts_joined")
         return separator.join([part["text"] for part in value])
 
@@ -256,9 +256,13 @@ class FrameworkConversationBuilder(ConversationBuilder):
         if id and any(call.id == id for call in self._open):
             return super()._match(id, name)
         candidates = [call for call in self._candidates(self._open) if call.generated or not id]
-        match = next((call for call in candidates if call.name == name), None)
-        if match is None and candidates and (not name or len(candidates) == 1):
-            match = candidates[0]
+        last = next((index for index, one in reversed([*enumerate(self.messages)]) if one["role"] != "tool"), -1)
+        recent = [call for call in candidates if call.turn == last]
+        if self._number is not None:
+            candidates = recent
+        match = next((call for call in candidates if not name or call.name == name), None)
+        if match is None and len(recent) == 1:  # frameworks know tools by other names, too
+            match = recent[0]
         return id or "" if match is None else self._answered_by(match)
 
     def _unify_contents(self) -> None:
@@ -268,7 +272,8 @@ class FrameworkConversationBuilder(ConversationBuilder):
             content = message.get("content")
             if isinstance(content, str) and (content or not message.get("tool_calls")):
                 message["content"] = [{"type": "text", "text": content}]
-                self.change("content_to_parts")
+                if self._number is None:
+                    self.change("content_to_parts")
 
 
 def call(name: Any, arguments: Any, id: Any = None, options: Options = DEFAULTS, path: str = "") -> Row:

@@ -151,13 +151,13 @@ def _read_answer(
     if extra.get("audio"):
         raise Unconvertible("content_part_unsupported", "a spoken answer cannot be trained on", builder.path, "audio")
     blocks = content if isinstance(content, list) else []
-    reasoning = _reasoning(builder, extra, blocks)
-    calls = _calls(builder, fields, extra, blocks)
-    if isinstance(content, list):
-        content = [block for block in content if _kind(block) not in _NO_CONTENT and _kind(block) not in _REASONING_BLOCKS]
+    if blocks:
+        content = [block for block in blocks if _kind(block) not in _NO_CONTENT and _kind(block) not in _REASONING_BLOCKS]
     text = builder.text(_parts(builder, content), "assistant", "")
     if not text and isinstance(extra.get("refusal"), str):
         text = extra["refusal"]
+    reasoning = _reasoning(builder, extra, blocks)
+    calls = _calls(builder, fields, extra, blocks)
     builder.answer(text, calls, reasoning, **names)
 
 
