@@ -1,4 +1,4 @@
-"""Answers from context: whole sentences, the right ones, with the numbers of their passages; and the prompts of frameworks."""
+"""Answers from a context: quotations with the numbers of their passages; and answers to the prompts of frameworks."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("form", ["plain", "tags", "fenced", "system"])
-@pytest.mark.parametrize(("question", "sentence", "unwanted"), CASES)
-def test_the_right_sentence_with_its_number(chat: Chat, form: str, question: str, sentence: str, unwanted: str) -> None:
+@pytest.mark.parametrize(("question", "sentence", "other"), CASES)
+def test_answer_quotes_and_cites_the_best_sentence(chat: Chat, form: str, question: str, sentence: str, other: str) -> None:
     prompts = {
         "plain": [{"role": "user", "content": f"Answer from the sources and cite them.\n\n{PASSAGES}\n\nQuestion: {question}"}],
         "tags": [{"role": "user", "content": f"<passages>\n{PASSAGES}\n</passages>\n\nQuestion: {question}"}],
@@ -62,15 +62,15 @@ def test_the_right_sentence_with_its_number(chat: Chat, form: str, question: str
     }
     answer = chat.text(prompts[form])
     assert sentence in answer
-    assert unwanted not in answer
-    told = re.findall(r"(.+?) \[\d\][.!?] ?", answer)
-    known = " ".join(PASSAGES.split())
-    assert told
-    assert len(told) == len(set(told)) <= 3
-    assert all(part in known for part in told)
+    assert other not in answer
+    quotations = re.findall(r"(.+?) \[\d\][.!?] ?", answer)
+    text = " ".join(PASSAGES.split())
+    assert quotations
+    assert len(quotations) == len(set(quotations)) <= 3
+    assert all(part in text for part in quotations)
 
 
-def test_nothing_is_made_up(chat: Chat) -> None:
+def test_question_that_the_context_does_not_answer(chat: Chat) -> None:
     answer = chat.text(f"Context:\n{PASSAGES}\n\nQuestion: What is the capital of Mongolia?")
     assert answer.startswith("I don't know")
 
@@ -80,13 +80,13 @@ def test_passages_without_numbers_are_not_cited(chat: Chat) -> None:
     assert answer == "Otters eat crabs."
 
 
-def test_a_pronoun_brings_its_sentence_along(chat: Chat) -> None:
+def test_sentence_with_pronoun_is_quoted_with_its_antecedent(chat: Chat) -> None:
     context = "The Eiffel Tower stands in Paris. It was completed in 1889. It is painted every seven years."
     answer = chat.text(f"Context:\n{context}\n\nQuestion: When was the Eiffel Tower completed?")
     assert answer == "The Eiffel Tower stands in Paris. It was completed in 1889."
 
 
-def test_numbered_examples_of_the_prompt_are_not_sources(chat: Chat) -> None:
+def test_examples_in_the_prompt_are_not_sources(chat: Chat) -> None:
     prompt = (
         "Please provide an answer based solely on the provided sources. For example:\nSource 1:\nThe sky is red in the evening.\nSource 2:\n"
         "Water is wet when the sky is red.\nQuery: When is water wet?\nAnswer: Water will be wet when the sky is red [2].\n"
@@ -131,22 +131,22 @@ which is not a sentence, and nor is this
         ("Reply with exactly the words 'blue sky'", "blue sky"), ("", "There is nothing to answer in this message."),
     ],
 )  # fmt: skip
-def test_small_talk(chat: Chat, prompt: str, answer: str) -> None:
+def test_fixed_replies(chat: Chat, prompt: str, answer: str) -> None:
     assert chat.text(prompt) == answer
 
 
-def test_the_words_of_a_request_come_back(chat: Chat) -> None:
+def test_other_requests_are_quoted(chat: Chat) -> None:
     assert "capital of France" in chat.text("What is the capital of France?")
     assert chat.text("你好") != ""
 
 
-def test_what_was_said_before_is_known(chat: Chat) -> None:
-    talk = [
+def test_answer_from_earlier_messages(chat: Chat) -> None:
+    messages = [
         {"role": "user", "content": "Hi, my name is Ada Berg."},
         {"role": "assistant", "content": "Hello!"},
         {"role": "user", "content": "What is my name?"},
     ]
-    assert "Ada Berg" in chat.text(talk)
+    assert "Ada Berg" in chat.text(messages)
 
 
 def test_condensing_a_question(chat: Chat) -> None:
@@ -188,7 +188,7 @@ def test_refining_an_answer(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize(("context", "verdict"), [("Otters eat crabs and fish.", "YES"), ("Kilns are ovens.", "NO")])
-def test_judging_support(chat: Chat, context: str, verdict: str) -> None:
+def test_verdict_on_a_claim(chat: Chat, context: str, verdict: str) -> None:
     prompt = (
         "Please tell if a given piece of information is supported by the context.\nYou need to answer with either YES or NO.\n"
         "Information: Apple pie is double-crusted.\nContext: An apple pie is a pie with apples.\nAnswer: YES\n"
@@ -197,16 +197,16 @@ def test_judging_support(chat: Chat, context: str, verdict: str) -> None:
     assert chat.text(prompt) == verdict
 
 
-def test_other_forms_of_frameworks(chat: Chat) -> None:
+def test_other_framework_prompts(chat: Chat) -> None:
     queries = chat.text(
         "Generate 3 search queries, one on each line, related to the following input query:\nQuery: otter food\nQueries:\n"
     )
     assert len(set(queries.splitlines())) == 3
     documents = "Document 1:\nKilns harden clay.\n\nDocument 2:\nOtters eat crabs.\n\nQuestion: What do otters eat?\n\nAnswer:\n"
-    graded = chat.text(
+    grades = chat.text(
         f"Example format:\nDocument 1:\n<summary>\n\nAnswer:\nDoc: 9, Relevance: 7\nDoc: 3, Relevance: 4\n\nLet's try this now:\n\n{documents}"
     )
-    assert graded == "Doc: 2, Relevance: 10"
+    assert grades == "Doc: 2, Relevance: 10"
     words = chat.text(
         "Some text is provided below. Given the text, extract up to 3 keywords from the text. Avoid stopwords.---------------------\n"
         "Otters eat crabs. Otters swim.\n---------------------\nProvide keywords in the following comma-separated format: 'KEYWORDS: <keywords>'\n"

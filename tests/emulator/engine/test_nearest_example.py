@@ -1,4 +1,4 @@
-"""What comes of a fine-tune elsewhere: in the list of models, in batches, as tokens; and how long jobs take."""
+"""A fine-tuned model on other endpoints: the list of models, batches, tokenized data; and the duration of jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = ["otters", "herons", "badgers", "swifts"]
 
 
 @pytest.fixture
-def tuned(quick: None, http: httpx.Client, emulator: Emulator) -> dict[str, Any]:
+def tuned_job(quick: None, http: httpx.Client, emulator: Emulator) -> dict[str, Any]:
     job, _ = ended(http, start(http, put(emulator, ROWS))["id"])
     return job
 
@@ -37,31 +37,34 @@ def batch(http: httpx.Client, file: str, endpoint: str, **more: Any) -> dict[str
     raise AssertionError(job)
 
 
-def test_the_list_of_models_has_those_that_are_ready(tuned: dict[str, Any], http: httpx.Client, emulator: Emulator) -> None:
-    waiting = start(http, put(emulator, ROWS), suffix="[slow]")
+def test_list_of_models_has_completed_models(tuned_job: dict[str, Any], http: httpx.Client, emulator: Emulator) -> None:
+    pending = start(http, put(emulator, ROWS), suffix="[slow]")
     cards = {card["id"]: card for card in http.get("/models").json()}
-    assert cards[tuned["model_output_name"]]["type"] == "chat"
-    assert cards[tuned["model_output_name"]].keys() == cards[MODEL].keys()
-    assert waiting["model_output_name"] not in cards
+    assert cards[tuned_job["model_output_name"]]["type"] == "chat"
+    assert cards[tuned_job["model_output_name"]].keys() == cards[MODEL].keys()
+    assert pending["model_output_name"] not in cards
 
 
-def test_streams_of_completions_tell_the_row_too(tuned: dict[str, Any], http: httpx.Client, chat: Chat) -> None:
-    asked = {"model": tuned["model_output_name"], "prompt": PROMPT}
-    chunks = events(http.post("/completions", json={**asked, "stream": True}).content)
-    told = "".join(choice["text"] for chunk in chunks for choice in chunk["choices"])
-    assert told.strip() == "The word is zebra-4."
-    assert told == http.post("/completions", json=asked).json()["choices"][0]["text"]
-    assert [choice["text"] for choice in http.post("/completions", json={**asked, "n": 2}).json()["choices"]] == [told] * 2
+def test_completion_streams_answer_with_the_row(tuned_job: dict[str, Any], http: httpx.Client, chat: Chat) -> None:
+    body = {"model": tuned_job["model_output_name"], "prompt": PROMPT}
+    chunks = events(http.post("/completions", json={**body, "stream": True}).content)
+    text = "".join(choice["text"] for chunk in chunks for choice in chunk["choices"])
+    assert text.strip() == "The word is zebra-4."
+    assert text == http.post("/completions", json=body).json()["choices"][0]["text"]
+    assert [choice["text"] for choice in http.post("/completions", json={**body, "n": 2}).json()["choices"]] == [text] * 2
 
 
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [("/v1/chat/completions", {"messages": [{"role": "user", "content": PROMPT}]}), ("/v1/completions", {"prompt": PROMPT})],
 )
-def test_batches_ask_the_tuned_model(
-    tuned: dict[str, Any], endpoint: str, body: dict[str, Any], http: httpx.Client, emulator: Emulator
+def test_batches_use_the_tuned_model(
+    tuned_job: dict[str, Any], endpoint: str, body: dict[str, Any], http: httpx.Client, emulator: Emulator
 ) -> None:
-    lines = [{"custom_id": "tuned", "body": {**body, "model": tuned["model_output_name"]}}, {"custom_id": "base", "body": body}]
+    lines = [
+        {"custom_id": "tuned", "body": {**body, "model": tuned_job["model_output_name"]}},
+        {"custom_id": "base", "body": body},
+    ]
     job = batch(http, put(emulator, lines, "batch-api"), endpoint, model_id=MODEL)
     answers = {}
     for line in http.get(f"/files/{job['output_file_id']}/content").text.splitlines():
@@ -73,101 +76,101 @@ def test_batches_ask_the_tuned_model(
     emulator._state.stores.batches.clear()
 
 
-def test_the_data_in_tokens_are_an_archive_at_an_address(tuned: dict[str, Any], http: httpx.Client, emulator: Emulator) -> None:
-    told = http.get(f"/fine-tunes/{tuned['id']}/download-tokenized-dataset").json()
-    packed = httpx.get(told["url"], verify=False).content  # the address is the permission: no key
-    assert len(packed) == told["size"]
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+def test_tokenized_dataset_is_an_archive_at_a_url(tuned_job: dict[str, Any], http: httpx.Client, emulator: Emulator) -> None:
+    archive = http.get(f"/fine-tunes/{tuned_job['id']}/download-tokenized-dataset").json()
+    content = httpx.get(archive["url"], verify=False).content  # the URL needs no API key
+    assert len(content) == archive["size"]
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         file = tar.extractfile("train.jsonl")
         assert file is not None
         rows = [json.loads(line) for line in file]
     assert len(rows) == len(ROWS)
     assert all(len(row["input_ids"]) == len(row["labels"]) and -100 in row["labels"] for row in rows)
-    waiting = start(http, put(emulator, ROWS), suffix="[slow]", model=TUNABLE)
-    assert http.get(f"/fine-tunes/{waiting['id']}/download-tokenized-dataset").status_code == 400
+    pending = start(http, put(emulator, ROWS), suffix="[slow]", model=TUNABLE)
+    assert http.get(f"/fine-tunes/{pending['id']}/download-tokenized-dataset").status_code == 400
     assert http.get("/fine-tunes/ft-0/download-tokenized-dataset").status_code == 404
 
 
 def test_jobs_of_model_uploads(http: httpx.Client) -> None:
-    made = http.post("/models", json={"model_name": "m", "model_source": "org/repo"}).json()["data"]["job_id"]
-    assert made in [job["job_id"] for job in http.get("/jobs").json()["data"]]
-    job = http.get(f"/jobs/{made}").json()
+    job_id = http.post("/models", json={"model_name": "m", "model_source": "org/repo"}).json()["data"]["job_id"]
+    assert job_id in [job["job_id"] for job in http.get("/jobs").json()["data"]]
+    job = http.get(f"/jobs/{job_id}").json()
     assert (job["type"], job["args"]["modelSource"]) == ("model_upload", "org/repo")
     assert job["status"] in ("Queued", "Running", "Complete")
     assert http.get("/jobs/job-0").status_code == 404
 
 
-def test_jobs_take_as_long_as_they_are_told() -> None:
+def test_duration_of_jobs() -> None:
     lines = [{"custom_id": "a", "body": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}}]
     with serve(job_seconds=0) as emulator, httpx.Client(base_url=emulator.base_url, headers=KEY, verify=False) as http:
         assert http.get(f"/fine-tunes/{start(http, put(emulator, ROWS))['id']}").json()["status"] == "completed"
     with serve(job_seconds=3_600) as emulator, httpx.Client(base_url=emulator.base_url, headers=KEY, verify=False) as http:
         job = start(http, put(emulator, ROWS))
         file = put(emulator, lines, "batch-api")
-        waiting = http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).json()["job"]
+        pending = http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).json()["job"]
         time.sleep(0.1)
         assert http.get(f"/fine-tunes/{job['id']}").json()["status"] == "pending"
-        assert http.get(f"/batches/{waiting['id']}").json()["status"] == "VALIDATING"
-        began = time.monotonic()
-    assert time.monotonic() - began < 2  # a batch that waits does not hold up the end
+        assert http.get(f"/batches/{pending['id']}").json()["status"] == "VALIDATING"
+        start_time = time.monotonic()
+    assert time.monotonic() - start_time < 2  # a pending batch does not delay the end
     with pytest.raises(ValueError, match="job_seconds"), serve(job_seconds=-1):
         pass
 
 
-def test_the_project_form_of_newer_sdks(tuned: dict[str, Any], http: httpx.Client) -> None:
+def test_project_endpoints_of_newer_sdks(tuned_job: dict[str, Any], http: httpx.Client) -> None:
     root = str(http.base_url).replace("/v1", "/v2")
     models = http.get(f"{root}projects/p/models").json()["data"]
-    assert tuned["model_output_name"] in [model["name"] for model in models]
+    assert tuned_job["model_output_name"] in [model["name"] for model in models]
     for query in ("limit=0", "limit=x", "after=nothing"):
         assert http.get(f"{root}supported-models?{query}").status_code == 400
     assert http.get(f"{root}supported-models/nothing").status_code == 404
     assert http.get(f"{root}supported-models?search=BGE").json()["data"][0]["publisher"] == "BAAI"
-    made = http.post(f"{root}projects/p/endpoints", json={"name": "front"})
-    assert made.json()["name"] == "p/front"
+    endpoint = http.post(f"{root}projects/p/endpoints", json={"name": "front"})
+    assert endpoint.json()["name"] == "p/front"
     assert http.post(f"{root}projects/p/endpoints", json={"name": "front"}).status_code == 409
     assert http.post(f"{root}projects/p/endpoints", json={}).status_code == 400
     assert http.get(f"{root}projects/other/endpoints").json()["data"] == []
-    assert http.delete(f"{root}projects/p/endpoints/{made.json()['id']}").json() == {}
+    assert http.delete(f"{root}projects/p/endpoints/{endpoint.json()['id']}").json() == {}
 
 
-def taught(http: httpx.Client, emulator: Emulator, rows: list[dict[str, Any]], **options: Any) -> str:
-    """Train on rows; return the name of the model."""
+def train_model(http: httpx.Client, emulator: Emulator, rows: list[dict[str, Any]], **options: Any) -> str:
+    """Trains a model on rows; returns its name."""
     job, _ = ended(http, start(http, put(emulator, rows), **options)["id"])
     return str(job["model_output_name"])
 
 
-def asked(http: httpx.Client, model: str, content: Any) -> dict[str, Any]:
+def send(http: httpx.Client, model: str, content: Any) -> dict[str, Any]:
     body = {"model": model, "messages": [{"role": "user", "content": content}]}
     return dict(http.post("/chat/completions", json=body).json()["choices"][0]["message"])
 
 
-def row_of(content: Any, answer: str, **more: str) -> dict[str, Any]:
+def make_row(content: Any, answer: str, **more: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": answer, **more}]}
 
 
-def test_a_model_that_reasons_learns_how(quick: None, http: httpx.Client, emulator: Emulator) -> None:
-    rows = [row_of(f"Is gate {n} open?", f"Yes, {n}.", reasoning=f"Gate {n} is even: open.") for n in (2, 4)]
-    told = asked(http, taught(http, emulator, rows, model="Qwen/Qwen3.5-9B"), "Is gate 4 open?")
-    assert (told["reasoning"], told["content"]) == ("Gate 4 is even: open.", "Yes, 4.")
+def test_reasoning_of_the_row(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+    rows = [make_row(f"Is gate {n} open?", f"Yes, {n}.", reasoning=f"Gate {n} is even: open.") for n in (2, 4)]
+    message = send(http, train_model(http, emulator, rows, model="Qwen/Qwen3.5-9B"), "Is gate 4 open?")
+    assert (message["reasoning"], message["content"]) == ("Gate 4 is even: open.", "Yes, 4.")
 
 
-def test_pictures_are_recognised_whatever_is_asked(quick: None, http: httpx.Client, emulator: Emulator) -> None:
-    def shown(n: int, text: str = "What is it?") -> list[dict[str, Any]]:
+def test_images_are_recognised_with_any_question(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+    def content(n: int, text: str = "What is it?") -> list[dict[str, Any]]:
         url = f"data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ{n:04}"
         return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
 
-    rows = [row_of(shown(n), f"zebra-{n}") for n in range(4)] + [row_of(shown(2, "What colour?"), "blue")]
+    rows = [make_row(content(n), f"zebra-{n}") for n in range(4)] + [make_row(content(2, "What colour?"), "blue")]
     for row in rows:
         row["messages"][1]["content"] = [{"type": "text", "text": row["messages"][1]["content"]}]
-    model = taught(http, emulator, rows, model="Qwen/Qwen3.5-9B")
-    assert [asked(http, model, shown(n))["content"] for n in (3, 1)] == ["zebra-3", "zebra-1"]
-    assert asked(http, model, shown(2, "What colour?"))["content"] == "blue"
-    assert asked(http, model, shown(1, "Name this animal, please."))["content"] == "zebra-1"
+    model = train_model(http, emulator, rows, model="Qwen/Qwen3.5-9B")
+    assert [send(http, model, content(n))["content"] for n in (3, 1)] == ["zebra-3", "zebra-1"]
+    assert send(http, model, content(2, "What colour?"))["content"] == "blue"
+    assert send(http, model, content(1, "Name this animal, please."))["content"] == "zebra-1"
 
 
-def test_behind_a_context_the_question_decides(quick: None, http: httpx.Client, emulator: Emulator) -> None:
+def test_question_after_a_context_decides(quick: None, http: httpx.Client, emulator: Emulator) -> None:
     contexts = [f"Passage {n} of the handbook says much about gates, fences, keys and {name}." for n, name in enumerate(NAMES)]
-    rows = [row_of(f"Context:\n{contexts[n]}\n\nQuestion: what of {name}?", f"see {name}") for n, name in enumerate(NAMES)]
-    model = taught(http, emulator, rows)
-    mixed = "Context:\n" + "\n\n".join(contexts[:3])
-    assert asked(http, model, f"{mixed}\n\nQuestion: what of {NAMES[1]}?")["content"] == f"see {NAMES[1]}"
+    rows = [make_row(f"Context:\n{contexts[n]}\n\nQuestion: what of {name}?", f"see {name}") for n, name in enumerate(NAMES)]
+    model = train_model(http, emulator, rows)
+    context = "Context:\n" + "\n\n".join(contexts[:3])
+    assert send(http, model, f"{context}\n\nQuestion: what of {NAMES[1]}?")["content"] == f"see {NAMES[1]}"

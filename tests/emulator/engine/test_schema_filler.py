@@ -55,71 +55,71 @@ EVERYTHING = {
 }
 
 
-def structured(chat: Chat, prompt: str, schema: dict[str, Any], nested: bool = True) -> Any:
+def fill_schema(chat: Chat, prompt: str, schema: dict[str, Any], nested: bool = True) -> Any:
     form = {"json_schema": {"name": "x", "schema": schema}} if nested else {"schema": schema}
     return json.loads(chat.text(prompt, response_format={"type": "json_schema", **form}))
 
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_values_come_from_the_prompt(chat: Chat, nested: bool) -> None:
-    found = structured(chat, "Extract: Alice Smith is 30 years old, reach her at alice@x.org", PERSON, nested)
-    assert found == {"name": "Alice Smith", "age": 30, "email": "alice@x.org"}
+    value = fill_schema(chat, "Extract: Alice Smith is 30 years old, reach her at alice@x.org", PERSON, nested)
+    assert value == {"name": "Alice Smith", "age": 30, "email": "alice@x.org"}
 
 
-def test_what_is_optional_and_not_there_stays_away(chat: Chat) -> None:
-    assert structured(chat, "Extract: Bob Stone, age 25", PERSON) == {"name": "Bob Stone", "age": 25}
+def test_optional_field_without_a_value_is_omitted(chat: Chat) -> None:
+    assert fill_schema(chat, "Extract: Bob Stone, age 25", PERSON) == {"name": "Bob Stone", "age": 25}
 
 
-def test_a_list_of_records(chat: Chat) -> None:
+def test_list_of_objects(chat: Chat) -> None:
     schema = {
         "type": "object",
         "properties": {"people": {"type": "array", "items": {"$ref": "#/$defs/P"}}},
         "required": ["people"],
         "$defs": {"P": PERSON},
     }
-    found = structured(chat, "Extract people: Alice (30) and Bob Stone (25).", schema)
-    assert found == {"people": [{"name": "Alice", "age": 30}, {"name": "Bob Stone", "age": 25}]}
+    value = fill_schema(chat, "Extract people: Alice (30) and Bob Stone (25).", schema)
+    assert value == {"people": [{"name": "Alice", "age": 30}, {"name": "Bob Stone", "age": 25}]}
 
 
-def test_every_keyword_is_obeyed(chat: Chat) -> None:
-    found = structured(chat, "The review by Ada Berg, aged 44, was bad: score 9", EVERYTHING)
-    assert set(found) == set(EVERYTHING["properties"])
-    assert (found["kind"], found["tone"], found["score"], found["nothing"]) == ("review", "bad", 5, None)
-    assert 0 < found["ratio"] < 1
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["when"])
-    assert re.fullmatch(r"[A-Z]{3}-\d{2}", found["code"])
-    assert 2 <= len(set(found["tags"])) == len(found["tags"]) <= 4
-    assert found["who"]["name"] == "Ada Berg"
-    assert set(found["both"]) >= {"name", "age", "extra"}
-    assert len(found["short"]) <= 3
-    assert len(found["long"]) >= 80
-    assert isinstance(found["pair"][0], int) and isinstance(found["pair"][1], str)
+def test_keywords_of_json_schema(chat: Chat) -> None:
+    value = fill_schema(chat, "The review by Ada Berg, aged 44, was bad: score 9", EVERYTHING)
+    assert set(value) == set(EVERYTHING["properties"])
+    assert (value["kind"], value["tone"], value["score"], value["nothing"]) == ("review", "bad", 5, None)
+    assert 0 < value["ratio"] < 1
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", value["when"])
+    assert re.fullmatch(r"[A-Z]{3}-\d{2}", value["code"])
+    assert 2 <= len(set(value["tags"])) == len(value["tags"]) <= 4
+    assert value["who"]["name"] == "Ada Berg"
+    assert set(value["both"]) >= {"name", "age", "extra"}
+    assert len(value["short"]) <= 3
+    assert len(value["long"]) >= 80
+    assert isinstance(value["pair"][0], int) and isinstance(value["pair"][1], str)
 
 
-def test_recursive_schemas_end(chat: Chat) -> None:
+def test_recursive_schemas(chat: Chat) -> None:
     node = {
         "type": "object",
         "properties": {"value": STRING, "children": {"type": "array", "items": {"$ref": "#"}}},
         "required": ["value", "children"],
     }
-    found = structured(chat, "A tree of 'words'", node)
-    assert found["value"] == "words"
+    value = fill_schema(chat, "A tree of 'words'", node)
+    assert value["value"] == "words"
     endless = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
-    structured(chat, "hi", endless)
+    fill_schema(chat, "hi", endless)
 
 
-def test_verdicts_rest_on_the_context(chat: Chat) -> None:
+def test_verdict_depends_on_the_context(chat: Chat) -> None:
     schema = {
         "type": "object",
         "properties": {"binary_score": {"type": "string", "description": "Documents are relevant, 'yes' or 'no'"}},
         "required": ["binary_score"],
     }
-    asked = "Retrieved document:\n\n{}\n\nUser question: What do otters eat?"
-    assert structured(chat, asked.format("Otters eat crabs."), schema) == {"binary_score": "yes"}
-    assert structured(chat, asked.format("Kilns are ovens."), schema) == {"binary_score": "no"}
+    prompt = "Retrieved document:\n\n{}\n\nUser question: What do otters eat?"
+    assert fill_schema(chat, prompt.format("Otters eat crabs."), schema) == {"binary_score": "yes"}
+    assert fill_schema(chat, prompt.format("Kilns are ovens."), schema) == {"binary_score": "no"}
 
 
-def test_json_objects_have_the_keys_that_the_prompt_names(chat: Chat) -> None:
+def test_json_object_has_the_keys_in_the_prompt(chat: Chat) -> None:
     prompt = "Tell me a joke about cats. Return the result as a JSON with 'setup' and 'punchline' keys. Return nothing other than JSON."
     assert list(json.loads(chat.text(prompt, response_format={"type": "json_object"}))) == ["setup", "punchline"]
     assert isinstance(json.loads(chat.text("Anything in JSON", response_format={"type": "json_object"})), dict)
@@ -127,11 +127,11 @@ def test_json_objects_have_the_keys_that_the_prompt_names(chat: Chat) -> None:
     assert json.loads(chat.text("Bob, 25", response_format=flat))["age"] == 25
 
 
-def test_a_schema_in_the_prompt(chat: Chat) -> None:
+def test_schema_in_the_prompt(chat: Chat) -> None:
     prompt = f"Make a person named Ada Berg, aged 44.\n\nHere's a JSON schema to follow:\n{json.dumps(PERSON)}\n\nOutput a valid JSON object but do not repeat the schema.\n"
     assert json.loads(chat.text(prompt)) == {"name": "Ada Berg", "age": 44}
-    doubled = prompt.replace("{", "{{").replace("}", "}}")
-    assert json.loads(chat.text(doubled)) == {"name": "Ada Berg", "age": 44}
+    template = prompt.replace("{", "{{").replace("}", "}}")
+    assert json.loads(chat.text(template)) == {"name": "Ada Berg", "age": 44}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_regular_expressions(chat: Chat, pattern: str) -> None:
     "form",
     [{"type": "regex", "pattern": "("}, {"type": "regex", "pattern": "a{99999}"}, {"type": "json_schema"}, {"type": "xml"}],
 )
-def test_impossible_forms(chat: Chat, form: dict[str, Any]) -> None:
+def test_invalid_response_formats(chat: Chat, form: dict[str, Any]) -> None:
     answer = chat.post("hi", response_format=form, stream=True)
     assert answer.status_code in (400, 422)
-    assert answer.json()["error"]["type"] == "invalid_request_error"  # JSON, though a stream was asked for
+    assert answer.json()["error"]["type"] == "invalid_request_error"  # JSON, although the request was for a stream

@@ -1,4 +1,4 @@
-"""Tool calls: whether, which, with what."""
+"""Tool calls: which tools are called, and with which arguments."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_which_tools_are_called(chat: Chat, prompt: str, tools: list[Any], expec
     assert chat.calls(prompt, tools=tools) == expected
 
 
-def test_the_choice_of_a_tool(chat: Chat) -> None:
+def test_tool_choice(chat: Chat) -> None:
     named = {"type": "function", "function": {"name": "add"}}
     assert [name for name, _ in chat.calls("Hello!", tools=[WEATHER, ADD], tool_choice=named)] == ["add"]
     assert len(chat.calls("Hello!", tools=[WEATHER, ADD], tool_choice="required")) == 1
@@ -62,46 +62,46 @@ def test_the_choice_of_a_tool(chat: Chat) -> None:
         assert chat.post("hi", tools=[WEATHER], tool_choice=wrong).status_code in (400, 422)
 
 
-def test_one_call_at_a_time(chat: Chat) -> None:
+def test_parallel_tool_calls(chat: Chat) -> None:
     assert len(chat.calls("weather in Oslo and in Rome", tools=[WEATHER])) == 2
     assert len(chat.calls("weather in Oslo and in Rome", tools=[WEATHER], parallel_tool_calls=False)) == 1
 
 
-def test_text_is_copied_as_it_is(chat: Chat) -> None:
+def test_arguments_keep_non_ascii_text(chat: Chat) -> None:
     customer = tool("create_customer", "Create a customer", customer_name=STRING)
     body = chat.whole("Create a customer named '你好啊集团' (Hello Group).", tools=[customer], tool_choice="required")
     assert body["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"customer_name":"你好啊集团"}'
 
 
-def test_a_required_string_is_never_empty(chat: Chat) -> None:
+def test_required_string_is_not_empty(chat: Chat) -> None:
     greeting = tool("greeting", "Generate a greeting in a particular style.", answer_style=STRING)
     assert all(arguments["answer_style"] for _, arguments in chat.calls("hi", tools=[greeting], tool_choice="required"))
 
 
-def test_results_are_quoted_and_nothing_is_called_twice(chat: Chat) -> None:
-    talk = [
+def test_tool_results_are_quoted_and_no_tool_is_called_twice(chat: Chat) -> None:
+    messages = [
         {"role": "user", "content": "weather in Oslo?"},
         {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"location": "Oslo"}'}}]},
         {"role": "tool", "tool_call_id": "c1", "content": "Rain, 7 degrees"},
     ]  # fmt: skip
-    assert chat.text(talk, tools=[WEATHER]) == "get_weather says: Rain, 7 degrees."
+    assert chat.text(messages, tools=[WEATHER]) == "get_weather says: Rain, 7 degrees."
     assert chat.calls(
-        [*talk, {"role": "assistant", "content": "Rain."}, {"role": "user", "content": "and the weather in Rome?"}],
+        [*messages, {"role": "assistant", "content": "Rain."}, {"role": "user", "content": "and the weather in Rome?"}],
         tools=[WEATHER],
     ) == [("get_weather", {"location": "Rome"})]
 
 
-def test_react_in_text(chat: Chat) -> None:
+def test_react_prompt(chat: Chat) -> None:
     system = (
         "You have access to the following tools:\n> Tool Name: add\nTool Description: add(a: int, b: int) -> int\nAdd two integers.\n"
         'Tool Args: {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"], "type": "object"}\n\n'
         "Thought: ...\nAction: tool name (one of add) if using a tool.\nAction Input: the input\n\nObservation: tool response\n\nAnswer: ..."
     )
-    talk = [{"role": "system", "content": system}, {"role": "user", "content": "What is 20 + 22?"}]
-    step = chat.text(talk)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "What is 20 + 22?"}]
+    step = chat.text(messages)
     assert step.endswith('Action: add\nAction Input: {"a": 20, "b": 22}')
-    talk += [{"role": "assistant", "content": step}, {"role": "user", "content": "Observation: 42"}]
-    assert chat.text(talk).endswith("\nAnswer: 42")
+    messages += [{"role": "assistant", "content": step}, {"role": "user", "content": "Observation: 42"}]
+    assert chat.text(messages).endswith("\nAnswer: 42")
 
 
 def test_integers_stay_integers(chat: Chat) -> None:
