@@ -1,4 +1,4 @@
-"""A recipe as a user runs it: a process, its two streams and its exit code."""
+"""Runs a recipe as a user does: as a process, with its output and its exit code."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ KEY = "sk-of-a-cook-0123456789"
 BAD_KEY = "bad-key-of-a-cook"
 WARNINGS = {
     "langchain": ["error::DeprecationWarning"],
-    "llama_index": ["error::DeprecationWarning", "ignore::DeprecationWarning:inspect"],  # workflows look at all of an agent
+    # workflows inspect all attributes of an agent
+    "llama_index": ["error::DeprecationWarning", "ignore::DeprecationWarning:inspect"],
 }
-Again = Callable[..., "subprocess.CompletedProcess[str]"]
+RunAgain = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -31,7 +32,7 @@ def warnings(name: str) -> list[str]:
 
 
 def run(recipe: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a recipe. The frameworks alone take seconds to import: once for each recipe is enough, and then `again`."""
+    """Runs a recipe in a new process. The imports take seconds, so further runs of a recipe use `run_again`."""
     flags = [part for warning in warnings(recipe) for part in ("-W", warning)]
     return subprocess.run(
         [sys.executable, *flags, str(COOKBOOK / f"{recipe}.py"), *arguments],
@@ -46,22 +47,22 @@ def run(recipe: str, *arguments: str, **changes: str) -> subprocess.CompletedPro
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Callable[[str], ForkServer]]:
-    made: dict[str, ForkServer] = {}
+    processes: dict[str, ForkServer] = {}
 
-    def of(recipe: str) -> ForkServer:
+    def process_for(recipe: str) -> ForkServer:
         [kind] = [kind for kind, recipes in RECIPES.items() if recipe in recipes]
-        if kind not in made:
-            made[kind] = ForkServer("tests.cookbook.warm", kind, warnings=warnings(recipe))
-        return made[kind]
+        if kind not in processes:
+            processes[kind] = ForkServer("tests.cookbook.warm", kind, warnings=warnings(recipe))
+        return processes[kind]
 
-    yield of
-    for process in made.values():
+    yield process_for
+    for process in processes.values():
         process.close()
 
 
 @pytest.fixture
-def again(warm: Callable[[str], ForkServer], tmp_path: Path) -> Again:
-    """As `run`, in a fork of a process that has its imports behind it."""
+def run_again(warm: Callable[[str], ForkServer], tmp_path: Path) -> RunAgain:
+    """Like `run`, in a fork of a process that has already imported the frameworks."""
 
     def run(recipe: str, *arguments: str, stdin: Path | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
         return warm(recipe).run([recipe, *arguments], tmp_path, environment(**changes), stdin=stdin)

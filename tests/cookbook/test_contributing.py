@@ -1,4 +1,4 @@
-"""The endpoint that CONTRIBUTING.md adds works when its files are put where it says, and its tests pass on both clients."""
+"""The example endpoint of CONTRIBUTING.md works, and its tests pass with both clients."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SCENARIOS: dict[str, Any] = {}
 exec(compile(TESTS, "CONTRIBUTING.md", "exec"), SCENARIOS)
 
 
-def put(monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> ModuleType:
-    """Make a module of a block of the page."""
+def create_module(monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> ModuleType:
+    """Creates a module from a code block of the page."""
     module = ModuleType(name)
     monkeypatch.setitem(sys.modules, name, module)
     exec(compile(source, "CONTRIBUTING.md", "exec"), module.__dict__)
@@ -32,9 +32,9 @@ def put(monkeypatch: pytest.MonkeyPatch, name: str, source: str) -> ModuleType:
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """An emulator with the new route, and clients with the new resource."""
-    put(monkeypatch, "together_adapters.types.voices", TYPES)
-    resource = put(monkeypatch, "together_adapters.resources.voices", RESOURCE)
-    route = put(monkeypatch, "together_adapters.emulator.routes.voices", ROUTE)
+    create_module(monkeypatch, "together_adapters.types.voices", TYPES)
+    resource = create_module(monkeypatch, "together_adapters.resources.voices", RESOURCE)
+    route = create_module(monkeypatch, "together_adapters.emulator.routes.voices", ROUTE)
     for client in (Together, AsyncTogether):
         monkeypatch.setattr(client, "voices", property(lambda self: resource.VoiceCatalogue(self._driver)), raising=False)
     monkeypatch.setattr(models, "ROUTES", [*models.ROUTES, *route.ROUTES])  # as if `ROUTE_MODULES` named the new module
@@ -43,15 +43,15 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 
 @pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name.startswith("test_")])
-def test_the_endpoint_of_the_page(scenario: str, flavour: Any, emulator: Emulator) -> None:
+def test_example_endpoint(scenario: str, flavour: Any, emulator: Emulator) -> None:
     SCENARIOS[scenario](flavour, emulator)
     assert emulator.errors == []
 
 
-def test_the_house_is_as_drawn() -> None:
-    drawn = PAGE.partition("```\n")[2].partition("```")[0]
+def test_floor_plan_matches_the_files() -> None:
+    plan = PAGE.partition("```\n")[2].partition("```")[0]
     root = Path(__file__).parents[2]
-    for name in re.findall(r"\b(\w+\.py)\b", drawn):
+    for name in re.findall(r"\b(\w+\.py)\b", plan):
         assert list(root.glob(f"together_adapters/**/{name}")), name
-    for name in re.findall(r"^ *(\w+)/ ", drawn, re.MULTILINE):
+    for name in re.findall(r"^ *(\w+)/ ", plan, re.MULTILINE):
         assert list(root.glob(f"**/{name}/")), name

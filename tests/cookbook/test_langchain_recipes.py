@@ -1,4 +1,4 @@
-"""The LangChain recipes besides plain retrieval, each as a user runs it: what it prints, what it sends, how it ends."""
+"""The other LangChain recipes as a user runs them: their output, their requests and their exit code."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.cookbook.conftest import BAD_KEY, KEY, Again, run
+from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, run
 from tests.cookbook.test_recipes import CLOSING
 from together_adapters.emulator import Emulator, Fault
 
 Cook = Callable[..., str]
 
 
-def checked(done: subprocess.CompletedProcess[str]) -> str:
-    """What a recipe prints that ends well, says nothing on stderr, and fits a terminal."""
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(len(line) < 80 for line in done.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
-    assert CLOSING.search(done.stdout)
-    return done.stdout
+def check_output(process: subprocess.CompletedProcess[str]) -> str:
+    """Checks that a recipe succeeds, prints nothing to stderr and fits a terminal; returns its output."""
+    assert (process.returncode, process.stderr) == (0, "")
+    assert all(len(line) < 80 for line in process.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
+    assert CLOSING.search(process.stdout)
+    return process.stdout
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def cook(emulator: Emulator) -> Cook:
     """Runs a recipe on the emulator of the test."""
 
     def start(recipe: str, *arguments: str) -> str:
-        return checked(run(recipe, *arguments, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY))
+        return check_output(run(recipe, *arguments, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY))
 
     return start
 
 
-def sent(emulator: Emulator, path: str) -> list[Any]:
+def sent_bodies(emulator: Emulator, path: str) -> list[Any]:
     return [request.json for request in emulator.requests if request.path == f"/v1/{path}"]
 
 
@@ -42,35 +42,37 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_the_agent_calls_tools_at_the_same_time(cook: Cook, emulator: Emulator) -> None:
+def test_agent_calls_tools_in_parallel(cook: Cook, emulator: Emulator) -> None:
     output = cook("agent_langchain")
     calls = re.findall(r"^ +\d+\.\d s  (\w+)\('([\w-]+)'\)$", output, re.MULTILINE)
     assert calls == [("installed_version", "httpx"), ("license_of", "tqdm"), ("requirements", "langgraph")]
-    told = re.search(r"The tools took (\d\.\d) s; one after the other they take 1\.5 s\.", output)
-    assert told
-    assert 0.5 <= float(told[1]) < 1.5
+    timing = re.search(r"The tools took (\d\.\d) s; one after the other they take 1\.5 s\.", output)
+    assert timing
+    assert 0.5 <= float(timing[1]) < 1.5
     answer = one_line(output.partition("one after the other")[2])
     assert re.search(
         r"Version [\d.]+ of httpx is installed\. .*license of tqdm is MPL-2\.0.*langgraph requires .*langchain-core", answer
     )
-    first, second = sent(emulator, "chat/completions")
+    first, second = sent_bodies(emulator, "chat/completions")
     assert first["stream"]
     assert {tool["function"]["name"] for tool in first["tools"]} == {"installed_version", "license_of", "requirements"}
-    [made] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
-    assert [call["id"] for call in made] == [
+    [tool_calls] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
+    assert [call["id"] for call in tool_calls] == [
         message["tool_call_id"] for message in second["messages"] if message["role"] == "tool"
     ]
-    assert len(made) == 3
+    assert len(tool_calls) == 3
 
 
-def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails(again: Again) -> None:
-    output = checked(again("agent_langchain", "--question", "Which version has 'pydantic', and what license has 'rice'?"))
+def test_tool_error_is_sent_to_the_model(run_again: RunAgain) -> None:
+    output = check_output(
+        run_again("agent_langchain", "--question", "Which version has 'pydantic', and what license has 'rice'?")
+    )
     assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
     assert "license_of failed: A package 'rice' is not installed." in output
     assert "license_of says: A package 'rice' is not installed." in one_line(output)
 
 
-def test_the_graph_rewrites_a_question_that_finds_nothing(cook: Cook, emulator: Emulator) -> None:
+def test_graph_rewrites_a_question_without_results(cook: Cook, emulator: Emulator) -> None:
     output = cook("agentic_rag_langchain")
     searches = re.findall(r"^Search (\d): (\d) of 6 passages help$", output, re.MULTILINE)
     assert searches[0] == ("1", "0")
@@ -80,23 +82,23 @@ def test_the_graph_rewrites_a_question_that_finds_nothing(cook: Cook, emulator: 
     assert output.count("\n  yes  ") == int(searches[1][1])
     assert "Multiple decorators are applied in nested fashion [" in one_line(output)
     assert re.search(r"^  \[\d\] Function definitions \(1 of \d\)$", output, re.MULTILINE)
-    asked = sent(emulator, "chat/completions")
-    graded = [body for body in asked if body.get("response_format", {}).get("type") == "json_schema"]
-    assert (len(graded), len(asked)) == (12, 14)  # besides the grades, one question rewritten and one answer
-    assert emulator.most_in_flight > 1  # passages are graded at the same time
-    assert asked[-1]["stream"]
+    bodies = sent_bodies(emulator, "chat/completions")
+    grades = [body for body in bodies if body.get("response_format", {}).get("type") == "json_schema"]
+    assert (len(grades), len(bodies)) == (12, 14)  # the grades, one rewritten question and one answer
+    assert emulator.most_in_flight > 1  # passages are graded in parallel
+    assert bodies[-1]["stream"]
 
 
-def test_the_graph_gives_up(again: Again) -> None:
-    output = checked(
-        again("agentic_rag_langchain", "--earlier", "How do I cook rice?", "--question", "How long does that need to simmer?")
+def test_graph_stops_after_three_searches(run_again: RunAgain) -> None:
+    output = check_output(
+        run_again("agentic_rag_langchain", "--earlier", "How do I cook rice?", "--question", "How long does that need to simmer?")
     )
     assert re.findall(r"^Search (\d): (\d) of", output, re.MULTILINE) == [("1", "0"), ("2", "0"), ("3", "0")]
     assert "I don't know" in output
     assert "\nNo passage is cited.\n" in output
 
 
-def test_bookings_are_read_and_what_fails_is_asked_again(cook: Cook, emulator: Emulator) -> None:
+def test_failed_bookings_are_requested_again(cook: Cook, emulator: Emulator) -> None:
     output = cook("extraction_langchain")
     rows = [line.split() for line in output.splitlines() if re.search(r"\d\.\d\d +\d+ \w+ 2026$", line)]
     assert rows == [
@@ -107,7 +109,7 @@ def test_bookings_are_read_and_what_fails_is_asked_again(cook: Cook, emulator: E
     assert "14 May 2026\n  (second request with a higher token limit)\n" in output
     assert output.count("second request") == 2
     assert "No booking in e-mail 3: 4 x 70.00 is 280.00, but the total is 290.00\n  This is Ada Okafor." in output
-    bodies = sent(emulator, "chat/completions")
+    bodies = sent_bodies(emulator, "chat/completions")
     assert all(body["response_format"]["type"] == "json_schema" for body in bodies)
     assert [body["max_tokens"] for body in bodies] == [60, 60, 60, 60, 400, 400]
     assert [len(body["messages"]) for body in bodies[4:]] == [1, 3]
@@ -116,8 +118,8 @@ def test_bookings_are_read_and_what_fails_is_asked_again(cook: Cook, emulator: E
 
 def test_two_searches_and_one_rerank(cook: Cook, emulator: Emulator) -> None:
     output = cook("hybrid_rag_langchain")
-    found = re.search(r"12 results of keyword search, 12 of vector search, (\d+) in all\. Best:\n", output)
-    assert found
+    counts = re.search(r"12 results of keyword search, 12 of vector search, (\d+) in all\. Best:\n", output)
+    assert counts
     table = re.findall(r"^  (0\.\d{3}) +(\d+|-) +(\d+|-)  (.+)$", output, re.MULTILINE)
     scores = [float(row[0]) for row in table]
     assert len(scores) == 4
@@ -125,24 +127,24 @@ def test_two_searches_and_one_rerank(cook: Cook, emulator: Emulator) -> None:
     assert table[0][3].startswith("Customizing attribute access: __slots__")
     assert "Without a __weakref__ variable for each instance" in one_line(output)
     assert "[1] Customizing attribute access: __slots__" in output
-    [asked] = sent(emulator, "rerank")
-    assert (len(asked["documents"]), asked["top_n"]) == (int(found[1]), 4)
-    assert len(sent(emulator, "chat/completions")) == 1
-    assert len(sent(emulator, "embeddings")) <= 5
+    [body] = sent_bodies(emulator, "rerank")
+    assert (len(body["documents"]), body["top_n"]) == (int(counts[1]), 4)
+    assert len(sent_bodies(emulator, "chat/completions")) == 1
+    assert len(sent_bodies(emulator, "embeddings")) <= 5
 
 
-def test_it_goes_on_without_reranking(emulator: Emulator, again: Again) -> None:
+def test_continues_without_reranking(emulator: Emulator, run_again: RunAgain) -> None:
     emulator.inject(Fault("400", path="/v1/rerank", message="This model needs an endpoint.", code="model_not_available"))
-    done = again("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
-    assert done.returncode == 0
-    assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", done.stderr)
-    assert done.stdout.count("\n      -  ") == 4
-    assert "Passages cited:" in done.stdout
+    process = run_again("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
+    assert process.returncode == 0
+    assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", process.stderr)
+    assert process.stdout.count("\n      -  ") == 4
+    assert "Passages cited:" in process.stdout
 
 
 @pytest.mark.parametrize("recipe", ["agent_langchain", "extraction_langchain"])
-def test_a_wrong_key_ends_in_one_line(recipe: str, emulator: Emulator, again: Again) -> None:
-    done = again(recipe, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
-    assert done.returncode == 3
-    assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", done.stderr)
-    assert BAD_KEY not in done.stderr + done.stdout
+def test_wrong_key_is_one_line(recipe: str, emulator: Emulator, run_again: RunAgain) -> None:
+    process = run_again(recipe, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=BAD_KEY)
+    assert process.returncode == 3
+    assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", process.stderr)
+    assert BAD_KEY not in process.stderr + process.stdout

@@ -1,4 +1,4 @@
-"""The LlamaIndex recipes besides retrieval, each as a user runs it: what it prints, what it sends, how it ends."""
+"""The other LlamaIndex recipes as a user runs them: their output, their requests and their exit code."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from itertools import pairwise
 
 import pytest
 
-from tests.cookbook.conftest import BAD_KEY, KEY, Again, run
+from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, run
 from tests.cookbook.test_recipes import CLOSING
 from together_adapters.emulator import Emulator
 
 
 def output_of(recipe: str, **environment: str) -> str:
-    return checked(run(recipe, **environment))
+    return check_output(run(recipe, **environment))
 
 
-def checked(done: subprocess.CompletedProcess[str]) -> str:
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(len(line) < 80 for line in done.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
-    return done.stdout
+def check_output(process: subprocess.CompletedProcess[str]) -> str:
+    assert (process.returncode, process.stderr) == (0, "")
+    assert all(len(line) < 80 for line in process.stdout.splitlines() if not line.startswith(("Question:", "Service:")))
+    return process.stdout
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def service(emulator: Emulator) -> dict[str, str]:
     return {"TOGETHER_BASE_URL": emulator.base_url, "TOGETHER_API_KEY": KEY}
 
 
-def test_the_agent_calls_tools_at_the_same_time(emulator: Emulator, service: dict[str, str]) -> None:
+def test_agent_calls_tools_in_parallel(emulator: Emulator, service: dict[str, str]) -> None:
     output = output_of("agent_llama_index", **service)
-    seen = re.findall(r"^ +\d\.\d s  (\w+)([(:])", output, re.MULTILINE)
-    assert sorted(seen[:3]) == [("distance", "("), ("local_time", "("), ("local_time", "(")]  # all calls before any result
-    assert sorted(seen[3:]) == [("distance", ":"), ("local_time", ":"), ("local_time", ":")]
-    told = re.search(r"The tools took (\d\.\d) s; one after the other they take 1\.5 s\.", output)
-    assert told
-    assert 0.5 <= float(told[1]) < 1.5
+    lines = re.findall(r"^ +\d\.\d s  (\w+)([(:])", output, re.MULTILINE)
+    assert sorted(lines[:3]) == [("distance", "("), ("local_time", "("), ("local_time", "(")]  # all calls before any result
+    assert sorted(lines[3:]) == [("distance", ":"), ("local_time", ":"), ("local_time", ":")]
+    timing = re.search(r"The tools took (\d\.\d) s; one after the other they take 1\.5 s\.", output)
+    assert timing
+    assert 0.5 <= float(timing[1]) < 1.5
     answer = " ".join(output.partition("one after the other")[2].split())
     assert "From Lima to Tokyo it is 15,492 km." in answer
     assert len(re.findall(r"In (?:Tokyo|Lima) it is \d\d:\d\d on \w+day\.", answer)) == 2
@@ -50,8 +50,8 @@ def test_the_agent_calls_tools_at_the_same_time(emulator: Emulator, service: dic
     assert len(results) == 3
 
 
-def test_on_an_emulator_of_its_own_the_agent_is_told_when_a_tool_fails(again: Again) -> None:
-    output = checked(again("agent_llama_index", "--question", "What time is it in Atlantis?"))
+def test_tool_error_is_sent_to_the_model(run_again: RunAgain) -> None:
+    output = check_output(run_again("agent_llama_index", "--question", "What time is it in Atlantis?"))
     assert "Service:  emulator (TOGETHER_API_KEY is not set)" in output
     assert "local_time: Atlantis is not among Cairo, Lima, Nairobi, Oslo, Tokyo" in output
 
@@ -64,13 +64,13 @@ def test_agents_hand_over(emulator: Emulator, service: dict[str, str]) -> None:
     assert "    track: Order 1042, a desk lamp for 24.50 EUR, was delivered on 3 May." in first
     assert "    refund: 24.50 EUR for order 1042 go back to the card they came from." in second
     bodies = [json.loads(request.body) for request in emulator.requests]
-    offered = [{tool["function"]["name"] for tool in body["tools"]} for body in bodies]
-    assert offered == [{"handoff"}, *[{"track", "handoff"}] * 3, *[{"refund", "handoff"}] * 2]
-    spoken = [[message for message in body["messages"] if message["role"] != "system"] for body in bodies]
-    assert all(after[: len(before)] == before for before, after in pairwise(spoken))  # one conversation, over all desks
+    tool_names = [{tool["function"]["name"] for tool in body["tools"]} for body in bodies]
+    assert tool_names == [{"handoff"}, *[{"track", "handoff"}] * 3, *[{"refund", "handoff"}] * 2]
+    conversations = [[message for message in body["messages"] if message["role"] != "system"] for body in bodies]
+    assert all(after[: len(before)] == before for before, after in pairwise(conversations))  # one conversation, over all desks
 
 
-def test_objects_are_read_as_they_arrive(emulator: Emulator, service: dict[str, str]) -> None:
+def test_objects_are_printed_while_they_stream(emulator: Emulator, service: dict[str, str]) -> None:
     with emulator.behave(delay=0.004):
         output = output_of("extraction_llama_index", **service)
     by_schema, by_tool, announcement = output.split(":\n")[1:]
@@ -81,9 +81,9 @@ def test_objects_are_read_as_they_arrive(emulator: Emulator, service: dict[str, 
         ["Dana Petrov", "order", "2 June"],
     ]
     for part in (by_schema, by_tool):
-        found = re.findall(r"^ +(\d\.\d) s  (.{12}) (\w+) +(.+)$", part, re.MULTILINE)
-        assert [[who.strip(), kind, due] for _, who, kind, due in found] == rows
-        assert float(found[0][0]) < float(found[-1][0])
+        matches = re.findall(r"^ +(\d\.\d) s  (.{12}) (\w+) +(.+)$", part, re.MULTILINE)
+        assert [[who.strip(), kind, due] for _, who, kind, due in matches] == rows
+        assert float(matches[0][0]) < float(matches[-1][0])
     assert re.findall(r"^  (\w+) +(.+)$", announcement, re.MULTILINE) == [
         ("title", "Search without tears"),
         ("city", "Lisbon"),
@@ -96,10 +96,10 @@ def test_objects_are_read_as_they_arrive(emulator: Emulator, service: dict[str, 
     assert event["response_format"]["json_schema"]["name"] == "Event"
 
 
-def test_nothing_is_embedded_twice(emulator: Emulator, service: dict[str, str]) -> None:
+def test_texts_are_embedded_once(emulator: Emulator, service: dict[str, str]) -> None:
     output = output_of("ingestion_llama_index", **service)
-    found = re.findall(r"^([a-z ]+?)  +(\d+) +(\d+) +\d+\.\d s$", output, re.MULTILINE)
-    counts = {name: (int(passages), int(requests)) for name, passages, requests in found}
+    matches = re.findall(r"^([a-z ]+?)  +(\d+) +(\d+) +\d+\.\d s$", output, re.MULTILINE)
+    counts = {name: (int(passages), int(requests)) for name, passages, requests in matches}
     passages = counts["the first"][0]
     assert passages > 300
     assert counts == {
@@ -113,8 +113,8 @@ def test_nothing_is_embedded_twice(emulator: Emulator, service: dict[str, str]) 
     assert inputs[-1] == ["A new first passage."]
 
 
-def test_ends_in_one_line(service: dict[str, str], again: Again) -> None:
-    done = again("handoff_llama_index", **service | {"TOGETHER_API_KEY": BAD_KEY})
-    assert done.returncode == 3
-    assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", done.stderr)
-    assert BAD_KEY not in done.stderr + done.stdout
+def test_error_is_one_line(service: dict[str, str], run_again: RunAgain) -> None:
+    process = run_again("handoff_llama_index", **service | {"TOGETHER_API_KEY": BAD_KEY})
+    assert process.returncode == 3
+    assert re.fullmatch(r"error: 401 from POST /v1/chat/completions: .*TOGETHER_API_KEY.*\n", process.stderr)
+    assert BAD_KEY not in process.stderr + process.stdout

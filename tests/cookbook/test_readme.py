@@ -1,4 +1,4 @@
-"""README.md keeps its word: each example runs as it stands, on the emulator, and what it names exists."""
+"""The examples of README.md run on the emulator, and the names in it exist."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_there_are_examples() -> None:
 
 def test_errors_exist() -> None:
     section = README.partition("## Errors and retries")[2].partition("\n## ")[0]
-    named = {name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+Error)`", row)}
-    assert len(named) > 12
-    assert named <= set(together_adapters.__all__)
+    names = {name for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+Error)`", row)}
+    assert len(names) > 12
+    assert names <= set(together_adapters.__all__)
 
 
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_are_valid(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     anchors = {re.sub(r"[^\w-]", "", head.lower().replace(" ", "-")) for head in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
     for target in re.findall(r"\]\(([^)]+)\)", text):
@@ -55,16 +55,18 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_extras_exist() -> None:
     table = README.partition("| extra | brings |")[2].partition("\n\n")[0]
     extras = set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE))
-    declared = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    extras_table = (
+        (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    )
     assert extras
-    assert extras <= set(re.findall(r"^([\w-]+) = ", declared, re.MULTILINE))
+    assert extras <= set(re.findall(r"^([\w-]+) = ", extras_table, re.MULTILINE))
 
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     pages = README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    named = set(re.findall(r"(?:^|`)make (\w+)", pages, re.MULTILINE))
-    assert {"demo", "test"} <= named <= targets
+    names = set(re.findall(r"(?:^|`)make (\w+)", pages, re.MULTILINE))
+    assert {"demo", "test"} <= names <= targets
 
 
 def test_comparison_with_other_packages(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +99,7 @@ def test_comparison_with_other_packages(emulator: Emulator, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("framework", ["langchain", "llama-index"])
-def test_requests_on_a_lasting_failure(framework: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_on_a_permanent_failure(framework: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("together_adapters.transport.retry.INITIAL_DELAY", 0.01)
     settings = {"api_key": "sk-of-a-reader", "base_url": emulator.base_url, "max_retries": 2}
     emulator.inject(Fault("500", times=9))

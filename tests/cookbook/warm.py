@@ -1,4 +1,4 @@
-"""The recipes in a warm process: what those of one framework import, and one run of one of them."""
+"""A warm process for recipes: the imports of one framework's recipes, and the run of one of them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RECIPES = {
     "llama_index": ("rag_llama_index", "agent_llama_index", "handoff_llama_index"),
     "tuning": ("finetune_dpo",),
 }
-LATE = (  # what is imported when it is needed
+LAZY_IMPORTS = (
     "httpcore",
-    "llama_index.core.bridge.langchain",  # which says that there is no LangChain, but only after importing most of it
+    "llama_index.core.bridge.langchain",  # fails, but only after it has imported most of LangChain
     "numpy",
     "together_adapters.emulator.app",
     "together_adapters.emulator.server",
@@ -25,17 +25,17 @@ LATE = (  # what is imported when it is needed
 
 
 def load(kind: str) -> None:
-    """Import what the recipes of a kind import, and the emulator that they start."""
+    """Imports the modules that the recipes of a framework and their emulator need."""
     sys.path.insert(0, str(COOKBOOK))
     for name in RECIPES[kind]:
         import_module(name)
-    for name in LATE:
+    for name in LAZY_IMPORTS:
         if kind == "llama_index" or not name.startswith("llama_index"):
             with suppress(ImportError):
                 import_module(name)
 
 
 def run(arguments: list[str]) -> None:
-    """Be the process of one recipe."""
+    """Runs one recipe."""
     sys.argv = [str(COOKBOOK / f"{arguments[0]}.py"), *arguments[1:]]
     runpy.run_path(sys.argv[0], run_name="__main__")
