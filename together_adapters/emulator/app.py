@@ -18,6 +18,11 @@ from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.http.sse import compact
 
 ROUTE_MODULES: Final = (
+    "chat", "completions", "embeddings", "rerank",  # first, because routes are matched in this order
+    "audio", "batches", "code_interpreter", "endpoints", "evaluation", "files", "fine_tuning", "images", "models",
+    "public_files", "uploads", "v2", "videos",
+)  # fmt: skip
+_MODULES: Final = (
     "audio", "batches", "chat", "code_interpreter", "completions", "embeddings", "endpoints", "evaluation", "files",
     "fine_tuning", "images", "models", "public_files", "rerank", "uploads", "v2", "videos",
 )  # fmt: skip

@@ -115,8 +115,8 @@ def _reasoning_field(context: RequestContext, params: SamplingRequest, facts: Ca
     field = facts.reasoning
     if field is None or (field == "tags" and params.response_format):
         return "none"
-    flags = params.chat_template_kwargs
-    switches = (params.reasoning.get("enabled"), flags.get("thinking"), flags.get("enable_thinking"))
+    flags = params.chat_template_kwargs or {}
+    switches = ((params.reasoning or {}).get("enabled"), flags.get("thinking"), flags.get("enable_thinking"))
     is_off = any(switch is False for switch in switches) or params.reasoning_effort == "none"
     return "none" if is_off and field != "tags" else field
 

@@ -32,7 +32,7 @@ class SamplingRequest(RequestModel):
     lenient_only: ClassVar[frozenset[str]] = frozenset({"max_completion_tokens"})  # which is OpenAI's name
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    stop: str | list[str] = Field([], description="a string or an array of strings")
+    stop: str | list[str] | None = Field(None, description="a string or an array of strings")
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = None
@@ -44,14 +44,14 @@ class SamplingRequest(RequestModel):
     seed: int | None = None
     n: int = Field(1, ge=1, le=128)
     stream: bool = False
-    stream_options: dict[str, Any] = {}
+    stream_options: dict[str, Any] | None = None
     logprobs: bool | Annotated[int, Field(ge=0, le=20)] = Field(False, description="a boolean or a whole number up to 20")
     top_logprobs: int = Field(0, ge=0, le=20)
     echo: bool = False
     safety_model: str | None = None
-    reasoning: dict[str, Any] = {}
+    reasoning: dict[str, Any] | None = None
     reasoning_effort: str = "medium"
-    chat_template_kwargs: dict[str, Any] = {}
+    chat_template_kwargs: dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     tools: list[Any] | None = None
     tool_choice: str | dict[str, Any] | None = Field(None, description="a string or an object")
@@ -80,7 +80,7 @@ class SamplingRequest(RequestModel):
     @property
     def stop_sequences(self) -> tuple[str, ...]:
         """The stop sequences."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
     def logprob_count(self) -> int | None:
@@ -105,7 +105,7 @@ class SamplingRequest(RequestModel):
     def has_usage(self, behaviour: Behaviour) -> bool:
         """Returns whether a stream contains its usage."""
         position = behaviour.usage
-        is_requested = bool(self.stream_options.get("include_usage"))
+        is_requested = bool((self.stream_options or {}).get("include_usage"))
         return position in ("finish", "separate") or (is_requested and position.startswith("asked"))
 
     @staticmethod
