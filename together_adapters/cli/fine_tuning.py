@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.options import COUNT, EXISTING_FOLDER, overwrite_option, training_options, wait_options
-from together_adapters.cli.output import Column, Result, Table, format_time, note, print_details, to_plain_data
+from together_adapters.cli.output import Column, Result, Table, format_time, is_terminal, note, print_details, to_plain_data
 from together_adapters.cli.progress import with_bar
 from together_adapters.cli.prompts import confirm, note_price
 
@@ -38,7 +39,7 @@ fine_tuning.add_call("model-limits", "model", "fine_tuning.model_limits", "Show 
 @fine_tuning.command("create")
 @click.option("--training-file", "-t", required=True, metavar="ID", help="ID of the uploaded training file.")
 @click.option("--validation-file", metavar="ID", help="ID of an uploaded validation file.")
-@click.option("--learning-rate", "-lr", type=float, metavar="X", help="Peak. Default: 0.001 with LoRA, else 0.00001.")
+@click.option("--learning-rate", "-lr", type=float, metavar="X", help="Peak learning rate. Default: 0.001 with LoRA, else 1e-5.")
 @click.option("--lora/--no-lora", default=True, help="Train a LoRA adapter, or all weights.")
 @training_options()
 @click.option("--confirm", "-y", "confirms", is_flag=True, help="Start without showing the price and asking for confirmation.")
@@ -86,10 +87,6 @@ def list_jobs(session: Session) -> Result:
 @click.argument("fine_tune_id")
 def retrieve(session: Session, fine_tune_id: str) -> Result:
     """Show the details of a job; list-events shows its events."""
-    import sys
-
-    from together_adapters.cli.output import is_terminal
-
     job = session.client.fine_tuning.retrieve(fine_tune_id)
     data = {name: value for name, value in to_plain_data(job).items() if name != "events"}
     extra = {"total_price": format_price(job.price), "progress": progress_text(job)} if is_terminal(sys.stdout) else {}
@@ -164,15 +161,11 @@ def list_metrics(session: Session, fine_tune_id: str, resolution: int | None) ->
 @fine_tuning.command("download")
 @click.argument("fine_tune_id")
 @click.option(
-    "--output_dir", "--output-dir", "-o", "output", type=EXISTING_FOLDER, metavar="FOLDER",
-    help="Output folder. Default: this folder.",
-)  # fmt: skip
+    "--output_dir", "--output-dir", "-o", "output", type=EXISTING_FOLDER, metavar="FOLDER", help="Default: this folder."
+)
 @click.option("--checkpoint-step", "-s", type=int, metavar="N", help="Step of the checkpoint. Default: the final one.")
 @click.option(
-    "--checkpoint-type",
-    type=click.Choice(["default", "merged", "adapter"]),
-    default="default",
-    help="merged and adapter need a job with LoRA.",
+    "--checkpoint-type", type=click.Choice(["default", "merged", "adapter"]), default="default", help="The last two need LoRA."
 )
 @overwrite_option
 def download(session: Session, /, fine_tune_id: str, **options: Any) -> Any:

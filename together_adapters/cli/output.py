@@ -54,7 +54,7 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        title: Its heading.
+        title: The heading.
         value: An attribute of the item, such as `pricing.input`, an index, or a function of the item.
         format: Turns the value into text; it is not called with None.
         right: Whether to align it at the right, as numbers are.

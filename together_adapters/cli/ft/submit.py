@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.argument("train", type=EXISTING_FILE)
 @click.option("--validation", type=EXISTING_FILE, metavar="FILE", help="Validation file; it is checked for leakage too.")
 @training_options("--model", "--from-checkpoint")
-@click.option("--method", type=click.Choice(["sft", "dpo"]), default="sft", help="dpo needs preference data.")
+@click.option("--method", type=click.Choice(["sft", "dpo"]), default="sft", help="dpo is for preference data.")
 @training_options("--suffix", "--n-epochs", "--n-evals", "--n-checkpoints", "--batch-size")
 @click.option("--learning-rate", type=float, metavar="X", help="Peak learning rate. Default: chosen by the service.")
 @click.option("--lora/--full", default=None, help="Train a LoRA adapter, or all weights. Default: LoRA, if supported.")
