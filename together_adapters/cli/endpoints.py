@@ -70,14 +70,7 @@ endpoints.add_call("get", "endpoint-id", "endpoints.get", "Show the details of a
 @wait_option("ready", default=True)
 @wait_timeout_option
 def create(
-    session: Session,
-    /,
-    gpu: str,
-    gpu_count: int,
-    no_auto_start: bool,
-    wait: bool,
-    wait_timeout: float | None,
-    **options: Any,
+    session: Session, /, gpu: str, gpu_count: int, no_auto_start: bool, wait: bool, wait_timeout: float | None, **options: Any
 ) -> Result:
     """Create and start an endpoint. It costs money while it runs."""
     try:
