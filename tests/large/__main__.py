@@ -1,7 +1,7 @@
-"""Prove with real sizes what the tests show in small: `python -m tests.large`. Takes minutes, and little disk (files are sparse).
+"""Verifies uploads and downloads with real sizes: `python -m tests.large`. Takes minutes, and little disk (files are sparse).
 
-A file of 6 GB goes up in parts while the process stays within 200 MB; a download is killed twice and still arrives whole. Both
-on both clients, each run in a process of its own, so that its memory can be told from the emulator's.
+A file of 6 GB is uploaded in parts within 200 MB of memory; a download is killed twice and still completes. Both run on both
+clients, each in a separate process, so that its memory is measured without the emulator's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 
 from together_adapters.emulator import serve
 
-MOST_MEMORY = 200 * 2**20
+MAX_MEMORY = 200 * 2**20
 
 
 def main() -> int:
-    """Run both proofs on both clients; return the exit code."""
+    """Runs both operations on both clients; returns the exit code."""
     parser = argparse.ArgumentParser(prog="tests.large", description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=6.0, help="size of the upload")
     parser.add_argument("--download-gigabytes", type=float, default=1.0, help="size of the download")
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def sparse(path: Path, size: int) -> str:
-    """Make a large file that costs no disk, with a few bytes that tell its parts apart; return its checksum."""
+    """Creates a large sparse file with a few bytes in each part; returns its checksum."""
     with path.open("wb") as file:
         file.truncate(size)
         for index in range(0, size, 100_000_000):
@@ -46,8 +46,8 @@ def sparse(path: Path, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MOST_MEMORY) -> None:
-    """Upload a large file; it must arrive as it is, in parts, and cost little memory."""
+def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX_MEMORY) -> None:
+    """Uploads a large file; it must arrive unchanged, in parts, with little memory."""
     path = folder / f"up-{flavour}.jsonl"
     checksum = sparse(path, size)
     with serve() as emulator:
@@ -64,8 +64,8 @@ def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MOS
     report(f"upload, {flavour}", size, began, f"{parts} parts, {message['memory'] / 2**20:.0f} MiB of memory")
 
 
-def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = MOST_MEMORY) -> None:
-    """Download a large file, kill the process twice on the way; what stands there in the end must be the same."""
+def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX_MEMORY) -> None:
+    """Downloads a large file while the process is killed twice; the result must be the same."""
     from together_adapters.emulator.store.disk import StoredContent
     from together_adapters.emulator.store.file_store import StoredFile
 
@@ -108,7 +108,7 @@ def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = M
 
 
 def report(what: str, size: int, began: float, more: str) -> None:
-    """Say what was done."""
+    """Prints a result."""
     sys.stdout.write(f"{what}: {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s, {more}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""One upload or download in a process of its own; says on stdout what came of it, and how much memory it took."""
+"""One upload or download in a separate process; prints the result and the memory used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "sk-large"
 
 
 def call(client: Any, what: str, arguments: list[str]) -> Any:
-    """Begin what is asked for: `upload PATH [PART_SIZE]`, or `download ID PATH [PAUSE]` with a pause after each piece."""
+    """Starts `upload PATH [PART_SIZE]`, or `download ID PATH [PAUSE]` with a pause after each chunk."""
     if what == "upload":
         path, *sizes = arguments
         parts = {"multipart_threshold": int(sizes[0]), "part_size": int(sizes[0])} if sizes else {}
@@ -29,13 +29,13 @@ def call(client: Any, what: str, arguments: list[str]) -> Any:
 
 
 async def later(base_url: str, begin: Callable[[Any], Any]) -> Any:
-    """Do it on the asynchronous client."""
+    """Performs it on the asynchronous client."""
     async with AsyncTogether(api_key=KEY, base_url=base_url) as client:
         return await begin(client)
 
 
 def most_memory() -> int:
-    """The most memory that this process has had, in bytes."""
+    """Returns the peak memory of this process, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
         # getrusage would count what the process that started this one had.
@@ -44,7 +44,7 @@ def most_memory() -> int:
 
 
 def main(flavour: str, base_url: str, what: str, *arguments: str) -> None:
-    """Do it, and report."""
+    """Performs the operation and prints a report."""
 
     def begin(client: Any) -> Any:
         return call(client, what, list(arguments))

@@ -1,4 +1,4 @@
-"""What `make test-large` proves of gigabytes, of files that are a little larger than the memory that is allowed."""
+"""What `make test-large` verifies with gigabytes, with files that are slightly larger than the allowed memory."""
 
 from __future__ import annotations
 

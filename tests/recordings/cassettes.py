@@ -1,4 +1,4 @@
-"""Cassettes that people can read: bodies as parsed values instead of escaped text, and nothing of the machine in them.
+"""Readable cassettes: bodies as parsed values instead of escaped text, without data of the machine.
 
 This module is a serializer of vcrpy: it has `serialize` and `deserialize`.
 """
@@ -13,11 +13,11 @@ import yaml
 SERIALIZER = "cassette.yaml"
 HOST = "https://emulator.invalid"
 KEPT_HEADERS = ("content-type", "x-request-id", "retry-after", "accept")
-"""Headers worth keeping: those that the client reads."""
+"""The headers to record: those that the client reads."""
 
 
 def serialize(cassette: dict[str, Any]) -> str:
-    """Write a cassette, its bodies as values."""
+    """Writes a cassette, with bodies as values."""
     interactions = [
         {
             "request": {**interaction["request"], "body": _value(interaction["request"]["body"])},
@@ -29,7 +29,7 @@ def serialize(cassette: dict[str, Any]) -> str:
 
 
 def deserialize(text: str) -> dict[str, Any]:
-    """Read a cassette, its bodies as text again."""
+    """Reads a cassette, with bodies as text."""
     cassette: dict[str, Any] = yaml.safe_load(text)
     for interaction in cassette["interactions"]:
         interaction["request"]["body"] = _text(interaction["request"]["body"])
@@ -38,20 +38,20 @@ def deserialize(text: str) -> dict[str, Any]:
 
 
 def without_machine(request: Any) -> Any:
-    """A request as it is recorded and matched: no key, no host, no versions."""
+    """Returns a request as it is recorded and matched: without key, host and versions."""
     request.uri = HOST + request.path + (f"?{request.uri.partition('?')[2]}" if "?" in request.uri else "")
     request.headers = {name: value for name, value in request.headers.items() if name.lower() in KEPT_HEADERS}
     return request
 
 
 def without_noise(response: dict[str, Any]) -> dict[str, Any]:
-    """An answer as it is recorded: without dates, lengths and the like."""
+    """Returns a response as it is recorded: without dates, lengths and the like."""
     remaining = {name: value for name, value in response["headers"].items() if name.lower() in KEPT_HEADERS}
     return {**response, "headers": remaining}
 
 
 def _value(body: str | bytes | None) -> Any:
-    """What a body says: JSON, the events of a stream, or text."""
+    """Returns the content of a body: JSON, the events of a stream, or text."""
     text = body.decode() if isinstance(body, bytes) else body
     if not text:
         return None

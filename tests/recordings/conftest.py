@@ -1,4 +1,4 @@
-"""Replayed exchanges: a client whose every request is answered by one recording, and cassettes with readable bodies."""
+"""Replayed exchanges: a client whose every request gets one recorded response, and cassettes with readable bodies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from together_adapters.transport import retry
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat at once: how long to wait is tested with the retry policy."""
+    """Retries without delay: delays are tested with the retry policy."""
     monkeypatch.setattr(retry, "INITIAL_DELAY", 0.0)
     monkeypatch.setattr(retry, "MAX_HINT", 0.0)
 
 
 @pytest.fixture
 def replay(flavour: Any, no_waiting: None) -> Iterator[Callable[..., tuple[Any, Replay]]]:
-    """Return a function that makes a client of one recording, and what answers in its place."""
+    """Returns a function that makes a client of one recording, and the transport that responds."""
     opened: list[Any] = []
 
     def client_of(recording: Recording, **options: Any) -> tuple[Any, Replay]:

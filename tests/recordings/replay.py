@@ -1,4 +1,4 @@
-"""Exchanges that were recorded elsewhere, played again: their files, how to ask for them, and a transport that answers."""
+"""Replays recorded exchanges: their files, the calls that repeat them, and a transport that responds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUESTION: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Recording:
-    """One file: a request, which may be unknown, and the answer to it."""
+    """One file: a request, which may be unknown, and its response."""
 
     name: str
     content: dict[str, Any]
@@ -69,7 +69,7 @@ class Recording:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The recorded headers, names in lower case, without those that describe how the body travelled."""
+        """The recorded headers, names in lower case, without those on encoding and length."""
         recorded = {name.lower(): _one(value) for name, value in (self.response.get("headers") or {}).items()}
         return {name: value for name, value in recorded.items() if name not in FRAMING}
 
@@ -80,13 +80,13 @@ class Recording:
 
     @property
     def request_params(self) -> dict[str, Any] | None:
-        """The recorded JSON request, when it is known."""
+        """The recorded JSON request, if it is known."""
         body = self.content["request"].get("body")
         return body if isinstance(body, dict) else None
 
     @cached_property
     def body(self) -> bytes:
-        """The answer's bytes, written anew where only parsed values were kept."""
+        """The bytes of the response, encoded again where only parsed values were recorded."""
         response = self.response
         if (text := response.get("sse_text")) is not None:
             return str(text).encode()
@@ -105,7 +105,7 @@ class Recording:
 
     @cached_property
     def value(self) -> Any:
-        """The answer as plain JSON: a value, or for a stream the list of its events."""
+        """The response as JSON: a value, or the list of events of a stream."""
         if not self.is_stream:
             return json.loads(self.body)
         if "parsed" in self.response:
@@ -117,7 +117,7 @@ class Recording:
         return self.headers.get("content-type", "text/event-stream" if self.is_stream else "application/json")
 
     def parameters(self) -> dict[str, Any]:
-        """What to call the method with; fields that it does not know go into `extra_body`."""
+        """The arguments for the method; unknown fields go into `extra_body`."""
         params = dict(self.request_params or self._question())
         known_names = PARAMETERS[self.resource] - set(RequestOptions.__annotations__) | {"stream"}
         for name in QUESTION[self.resource].keys() - params.keys():
@@ -134,12 +134,12 @@ class Recording:
         return question
 
     def plain_call(self) -> Call[Any]:
-        """The exchange as a bare description, for endpoints that have no method here."""
+        """The exchange as a plain call, for endpoints without a method."""
         return request("POST", f"/v1{self.path}", Response.json, self.request_params or {})
 
 
 def plain_events(text: str) -> list[Any]:
-    """Read a recorded event stream in the simplest way: one event per block, data lines alone, up to the end marker."""
+    """Reads a recorded event stream in the simplest way: one event per block, only data lines, up to the end marker."""
     events = []
     for block in text.replace("\r\n", "\n").split("\n\n"):
         data = "\n".join(line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:"))
@@ -155,7 +155,7 @@ def _one(value: Any) -> str:
 
 
 class Replay:
-    """Answers every request with one recording; an event stream in small pieces, the same ones every time."""
+    """Responds to every request with one recording; an event stream comes in small chunks, always the same ones."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -179,7 +179,7 @@ class Replay:
         return httpx.Response(**self._head(request), content=chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """The body in pieces of a few bytes, cut without regard to characters, lines or events."""
+        """Yields the body in chunks of a few bytes, split within characters, lines and events."""
         random_ = random.Random(self.recording.name)
         body = self.recording.body
         maximum = 9 if len(body) < 20_000 else len(body) // 1_500
@@ -192,20 +192,20 @@ class Replay:
 
 @lru_cache
 def exchanges() -> list[Recording]:
-    """All recorded exchanges; none when the variable names no folder."""
+    """Returns all recorded exchanges; none if the variable names no folder."""
     folder = os.environ.get("TOGETHER_RECORDINGS")
     files = sorted(Path(folder, "exchanges").glob("*.json")) if folder else []
     return [Recording(file.stem, json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
 
 def recordings_where(predicate: Callable[[Recording], bool]) -> list[Any]:
-    """A parameter for each recorded exchange of one form; one that is skipped when there is none."""
+    """Returns a parameter for each recorded exchange that matches; a skipped one if there is none."""
     params = [pytest.param(recording, id=recording.name) for recording in exchanges() if predicate(recording)]
     return params or [pytest.param(None, marks=pytest.mark.skip(reason="no recorded exchange has this form"), id="none")]
 
 
 def errors_elsewhere() -> list[Any]:
-    """A parameter for each error body that was seen elsewhere, with its status."""
+    """Returns a parameter for each error body that was recorded elsewhere, with its status."""
     file = Path(os.environ.get("TOGETHER_RECORDINGS", "."), "errors_seen_in_the_wild.json")
     entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     return [pytest.param(entry, id=f"{index:02d}-{entry['status']}") for index, entry in enumerate(entries)]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.recordings import cassettes
-from tests.resources.joiner import join
+from tests.resources.stream_joiner import join
 from together_adapters import NotFoundError
 from together_adapters.emulator import Emulator
 
@@ -48,7 +48,7 @@ def vcr_config() -> dict[str, Any]:
 
 @pytest.fixture
 def client(flavour: Any, emulator: Emulator, record_mode: str, vcr: Any) -> Iterator[Any]:
-    """A client of the emulator while recording; of nobody otherwise."""
+    """Returns a client of the emulator while recording, otherwise of no server."""
     if record_mode != "none":
         with emulator.behave(dimensions=True):
             yield flavour.client(max_retries=0)

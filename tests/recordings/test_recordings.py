@@ -1,4 +1,4 @@
-"""Every recordings_where exchange comes through the client with nothing lost, compared with a plain reading of the recording."""
+"""Every recorded exchange is read by the client with no loss, compared with a plain parse of the recording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import together_adapters
 from tests.recordings.replay import QUESTION, UNSET, Recording, errors_elsewhere, exchanges, recordings_where
-from tests.resources.joiner import join
+from tests.resources.stream_joiner import join
 from together_adapters import APIStatusError
 
 if not exchanges():
@@ -67,7 +67,7 @@ def test_other_kinds(recording: Recording) -> None:
 
 
 def exact(actual: Any, expected: Any) -> bool:
-    """Equal, down to large integers, which a detour through floats would bend."""
+    """Whether values are equal, including large integers, which floats would change."""
     if isinstance(expected, dict):
         return (
             isinstance(actual, dict)
@@ -82,7 +82,7 @@ def exact(actual: Any, expected: Any) -> bool:
 
 
 @pytest.mark.parametrize("recording", recordings_where(is_whole))
-def test_whole_answer(recording: Recording, flavour: Any, replay: Any) -> None:
+def test_unary_response(recording: Recording, flavour: Any, replay: Any) -> None:
     client, player = replay(recording)
     answer = flavour.run(METHODS[recording.resource](client)(**recording.parameters()))
     assert exact(answer.model_dump(exclude_unset=True), recording.value)
@@ -91,7 +91,7 @@ def test_whole_answer(recording: Recording, flavour: Any, replay: Any) -> None:
 
 
 @pytest.mark.parametrize("recording", recordings_where(is_whole))
-def test_values_of_a_whole_answer(recording: Recording, flavour: Any, replay: Any) -> None:
+def test_values_of_a_unary_response(recording: Recording, flavour: Any, replay: Any) -> None:
     client, _ = replay(recording)
     answer = flavour.run(METHODS[recording.resource](client)(**recording.parameters()))
     plain_text = recording.value
@@ -174,7 +174,7 @@ def is_repeated(status: int) -> bool:
 
 
 def error_body(recording: Recording) -> Any:
-    """The body as JSON, or as text where it is none."""
+    """Returns the body as JSON, or as text if it is not JSON."""
     try:
         return json.loads(recording.body)
     except ValueError:
@@ -222,7 +222,7 @@ def test_error(recording: Recording, flavour: Any, replay: Any) -> None:
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("recording", recordings_where(is_error_of_a_method))
 def test_error_of_a_method(recording: Recording, streams: bool, flavour: Any, replay: Any) -> None:
-    """An error answers a request for a stream as well, as plain JSON."""
+    """An error is plain JSON also for a request for a stream."""
     resource = "chat" if recording.path == "/chat/completions" else "completions"
     client, player = replay(recording, max_retries=1)
     with pytest.raises(APIStatusError) as error_info:

@@ -1,4 +1,4 @@
-"""Answers that the emulator never gives: a service that says exactly what a test tells it to."""
+"""A stub service for responses that the emulator never sends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 class Service:
-    """Answers requests from a function of the parsed body, or with one fixed value, through the client's own `http_client`."""
+    """Responds with a function of the parsed body, or with one fixed value, through the client's own `http_client`."""
 
     def __init__(self, reply: Any) -> None:
         self.reply = reply
@@ -24,7 +24,7 @@ class Service:
 
 
 def events(*chunks: Any) -> httpx.Response:
-    """A streamed answer of these chunks, with its end marker."""
+    """Returns a streamed response of chunks, with its end marker."""
     body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
     return httpx.Response(
         200, headers={"content-type": "text/event-stream;charset=utf-8"}, stream=httpx.ByteStream(body.encode())
@@ -38,7 +38,7 @@ def event_stream() -> Callable[..., httpx.Response]:
 
 @pytest.fixture
 def stub_client(flavour: Any) -> Iterator[Callable[..., tuple[Any, Service]]]:
-    """Return a function that makes a client of a service with this reply, and that service."""
+    """Returns a function that makes a client of a stub service with this reply, and the service."""
     opened: list[Any] = []
 
     def client_of(reply: Any, **options: Any) -> tuple[Any, Service]:

@@ -1,4 +1,4 @@
-"""Audio: speech as a file and in pieces of every shape, files that players open, recordings from wherever they are."""
+"""Audio: speech as a file and as a stream in every format, files that players open, and all sources of recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.conftest import KEY, Flavour
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import APIError, APIResponseValidationError, BadRequestError, IncompleteStreamError, Together
 from together_adapters.emulator import Emulator
 from together_adapters.transport import retry
@@ -31,13 +31,13 @@ PCM = struct.pack("<4h", -1, 300, -300, 7)
 
 
 def shape(data: bytes) -> tuple[int, ...]:
-    """Channels, bytes of a sample, samples per second and number of samples of a WAV file."""
+    """Returns channels, bytes of a sample, samples per second and number of samples of a WAV file."""
     with wave.open(io.BytesIO(data)) as file:
         return file.getparams()[:4]
 
 
 class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body whose connection breaks."""
+    """A body whose connection is lost."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = pieces
@@ -133,7 +133,7 @@ def test_an_unknown_parameter_is_refused(flavour: Any) -> None:
         flavour.client().audio.speech.create(model=CARTESIA)
 
 
-def test_json_is_no_sound(flavour: Any, stub_client: Any) -> None:
+def test_json_is_not_audio(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"hello": 1})
     with pytest.raises(APIResponseValidationError, match="audio was expected"):
         say(flavour, client)
@@ -175,14 +175,14 @@ def test_a_stream_to_a_file(flavour: Any, tmp_path: Path) -> None:
     assert is_mp3((tmp_path / "c.mp3").read_bytes())
 
 
-def test_times_of_words_come_as_events_without_sound(flavour: Any) -> None:
+def test_times_of_words_come_as_events_without_audio(flavour: Any) -> None:
     chunks = list(flavour.iterate(say(flavour, model=KOKORO, stream=True, alignment="word")))
     assert chunks[-1].type == "conversation.item.word_timestamps"
     assert (chunks[-1].words[0], chunks[-1].start_seconds[0], chunks[-1].audio) == ("Good", 0.0, b"")
     assert b"".join(chunk.audio for chunk in chunks) == say(flavour, model=KOKORO, response_format="raw").content
 
 
-def test_both_shapes_of_events_and_unknown_ones(flavour: Any, stub_client: Any, event_stream: Any) -> None:
+def test_both_formats_of_events_and_unknown_ones(flavour: Any, stub_client: Any, event_stream: Any) -> None:
     client, _ = stub_client(
         event_stream(
             spoken(),
@@ -207,7 +207,7 @@ def test_plain_bytes_instead_of_events(kind: str, flavour: Any, stub_client: Any
     assert (tmp_path / "a.raw").read_bytes() == PCM * 2_000
 
 
-def test_bare_samples_get_a_header_and_a_wav_file_does_not(
+def test_raw_samples_get_a_header_and_a_wav_file_does_not(
     flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path
 ) -> None:
     target = tmp_path / "speech"
@@ -230,7 +230,7 @@ def test_what_is_no_mp3_is_not_saved_as_one(flavour: Any, stub_client: Any, even
     assert [file.name for file in tmp_path.iterdir()] == ["b.mp3"]
 
 
-def test_no_sound_at_all_is_an_error(flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path) -> None:
+def test_no_audio_is_an_error(flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path) -> None:
     for reply in (event_stream(), sound(b"", "audio/wav")):
         client, _ = stub_client(reply)
         with pytest.raises(ValueError, match="the response has no audio"):
@@ -262,7 +262,7 @@ def test_events_that_end_without_their_marker(flavour: Any, stub_client: Any) ->
         next(stream)
 
 
-def test_an_event_that_says_that_the_sound_is_done_is_an_end_too(flavour: Any, stub_client: Any) -> None:
+def test_an_event_that_says_that_the_audio_is_done_is_an_end_too(flavour: Any, stub_client: Any) -> None:
     lines = "".join(f"data: {json.dumps(event)}\n\n" for event in (newer(), {"type": "conversation.item.audio_output.done"}))
     client, _ = stub_client(
         httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=httpx.ByteStream(lines.encode()))
@@ -306,7 +306,7 @@ def test_a_header_says_what_follows(encoding: str, number: int, width: int) -> N
     )  # fmt: skip
 
 
-def test_what_a_request_says_of_its_sound() -> None:
+def test_what_a_request_says_of_its_audio_format() -> None:
     assert AudioFormat.from_request(CARTESIA, None, None, None) == AudioFormat(None, 24_000, "pcm_s16le")
     assert AudioFormat.from_request(CARTESIA, "raw", 8_000, "pcm_mulaw") == AudioFormat("raw", 8_000, "pcm_mulaw")
     assert AudioFormat.from_request("minimax/speech", "raw", 8_000, "pcm_mulaw") == AudioFormat("raw", 8_000, "pcm_s16le")
@@ -318,7 +318,7 @@ def test_what_a_request_says_of_its_sound() -> None:
 
 
 def parts(request: Any) -> dict[str, tuple[str | None, bytes]]:
-    """The parts of a form: for each name its file name and content; repeated names are numbered."""
+    """Returns the parts of a form: file name and content by name; repeated names are numbered."""
     body = request.body if hasattr(request, "body") else request.content
     boundary = re.search(r"boundary=(\S+)", request.headers["content-type"])
     assert boundary
@@ -350,7 +350,7 @@ def recording(tmp_path: Path, shared_emulator: Emulator) -> Path:
 
 @pytest.mark.parametrize("what", ["transcriptions", "translations"])
 @pytest.mark.parametrize("kind", ["path", "text", "bytes", "open", "memory", "named", "named open"])
-def test_a_recording_from_wherever_it_is(kind: str, what: str, recording: Path, flavour: Any, emulator: Emulator) -> None:
+def test_a_recording_from_every_source(kind: str, what: str, recording: Path, flavour: Any, emulator: Emulator) -> None:
     data = recording.read_bytes()
     with recording.open("rb") as opened:
         source, name = {
@@ -409,7 +409,7 @@ def test_a_repeated_request_sends_the_whole_recording_again(
         assert len(emulator.requests) == 3
 
 
-def test_a_file_that_is_not_there_is_not_asked_about(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_not_requested(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         hear(flavour, tmp_path / "nothing.wav")
     with pytest.raises(TypeError, match="must be a path"):
@@ -441,7 +441,7 @@ def test_every_field_is_kept_and_any_may_be_missing(what: str, flavour: Any, stu
         return hear(flavour, b"x", client, what).model_dump(exclude_unset=True)
 
     assert read(RESPONSE) == RESPONSE
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}
 
 
 # Voices
@@ -466,7 +466,7 @@ def test_voices_without_ids_and_with_more(flavour: Any, stub_client: Any) -> Non
         return flavour.run(client.audio.voices.list()).model_dump(exclude_unset=True)
 
     assert read(response) == response
-    assert unread(response, read) == {}
+    assert find_unreadable(response, read) == {}
 
 
 def test_saving_does_not_hold_up_the_loop(emulator: Emulator, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_batch_that_fails(flavour: Flavour, tmp_path: Path) -> None:
         flavour.run(client.batches.wait(batch.id, poll_interval=0.05))
 
 
-def test_a_batch_costs_money_so_it_is_not_started_twice(flavour: Flavour, emulator: Emulator) -> None:
+def test_a_batch_is_billed_so_it_is_not_created_twice(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("drop", path="/batches"))
     with pytest.raises(APIConnectionError, match=r"batches\.list\(\)"):
         flavour.run(flavour.client().batches.create("file-1"))
@@ -111,7 +111,7 @@ def test_no_batches(flavour: Flavour, stub_client: Any, reply: bytes) -> None:
     assert flavour.run(client.batches.list()) == []
 
 
-def test_odd_answers(flavour: Flavour, stub_client: Any) -> None:
+def test_unexpected_responses(flavour: Flavour, stub_client: Any) -> None:
     client, _ = stub_client({"id": "b", "status": "PONDERING", "progress": None, "new": 1})
     batch = flavour.run(client.batches.create("file-1"))
     assert (batch.status, batch.new, batch.job.id) == ("PONDERING", 1, "b")

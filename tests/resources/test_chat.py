@@ -1,4 +1,4 @@
-"""Chat answers: nothing is lost, gaps and novelties pass, and a stream says what the whole answer says."""
+"""Chat completions: no field is lost, missing and new fields are read, and a stream equals the unary response."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from tests.resources.gaps import unread
-from tests.resources.joiner import join, single, without_ids
+from tests.resources.response_variants import find_unreadable
+from tests.resources.stream_joiner import join, single, without_ids
 from together_adapters import APIResponseValidationError, NotFoundError
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.behaviour import ToolDeltas
@@ -148,7 +148,7 @@ def test_any_field_may_be_null_or_missing(flavour: Any, stub_client: Any, questi
         service.reply = sample
         return create(flavour, client, **question).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}
 
 
 def test_any_field_of_a_chunk_may_be_null_or_missing(
@@ -162,7 +162,7 @@ def test_any_field_of_a_chunk_may_be_null_or_missing(
         assert last.choices[0].finish_reason == "stop"
         return first.model_dump(exclude_unset=True)
 
-    assert unread(CHUNK, read) == {}
+    assert find_unreadable(CHUNK, read) == {}
 
 
 def test_every_field_of_a_chunk_is_kept(flavour: Any, stub_client: Any, event_stream: Any, question: dict[str, Any]) -> None:
@@ -176,13 +176,13 @@ def test_every_field_of_a_chunk_is_kept(flavour: Any, stub_client: Any, event_st
 def test_stream_that_an_http_client_has_read_already(
     flavour: Any, stub_client: Any, event_stream: Any, question: dict[str, Any]
 ) -> None:
-    """Transports for tests (httpx's own, respx) and caches answer with a body that is there at once."""
+    """Transports for tests (httpx's own, respx) and caches return bodies that are already complete."""
     body = event_stream(CHUNK, LAST).read()
     client, _ = stub_client(httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body))
     assert [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, client, **question)] == [CHUNK, LAST]
 
 
-def test_an_empty_answer_is_an_answer(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+def test_an_empty_response_is_a_response(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
     client, _ = stub_client({})
     answer = create(flavour, client, **question)
     assert (answer.id, answer.choices, answer.usage) == (None, [], None)
@@ -205,14 +205,14 @@ def test_seed_comes_back_from_the_service(flavour: Any, emulator: Emulator, ques
     assert create(flavour, **question, seed=2**62 + 1).choices[0].seed == 2**62 + 1
 
 
-def test_several_answers(flavour: Any, question: dict[str, Any]) -> None:
+def test_several_responses(flavour: Any, question: dict[str, Any]) -> None:
     answer = create(flavour, **question, n=3)
     assert [choice.index for choice in answer.choices] == [0, 1, 2]
     assert all(choice.message.content for choice in answer.choices)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'"text"', b"null", b"", b'{"choices": [{"message": {"content": {"no": 1}}}]}'])
-def test_what_is_no_answer_is_reported(body: bytes, flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+def test_what_is_no_response_is_reported(body: bytes, flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
     client, _ = stub_client(
         httpx.Response(200, content=body, headers={"x-request-id": "req-1", "content-type": "application/json"})
     )
@@ -243,7 +243,7 @@ def test_reasoning_in_both_spellings(spelling: str, flavour: Any, emulator: Emul
     assert "".join(delta.thinking or "" for delta in deltas) == message.thinking
 
 
-def test_reasoning_that_is_empty_counts_as_said(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
+def test_reasoning_that_is_empty_is_kept(flavour: Any, stub_client: Any, question: dict[str, Any]) -> None:
     client, _ = stub_client(
         {"choices": [{"message": {"reasoning": "", "reasoning_content": "other"}}, {"message": {"content": "x"}}]}
     )
@@ -253,7 +253,7 @@ def test_reasoning_that_is_empty_counts_as_said(flavour: Any, stub_client: Any, 
 
 @pytest.mark.parametrize("mode", get_args(ToolDeltas))
 @pytest.mark.parametrize("null_content", [False, True])
-def test_streamed_tool_calls_in_every_shape(mode: str, null_content: bool, flavour: Any, emulator: Emulator) -> None:
+def test_streamed_tool_calls_in_every_format(mode: str, null_content: bool, flavour: Any, emulator: Emulator) -> None:
     response = create(flavour, **TWO_CALLS).model_dump(exclude_unset=True)
     with emulator.behave(tool_deltas=mode, null_content=null_content):
         chunks = [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, **TWO_CALLS)]
@@ -280,7 +280,7 @@ BEHAVIOURS = [
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda changes: "-".join(map(str, changes.values())) or "usual")
-def test_joined_stream_is_the_single_answer(
+def test_joined_stream_is_the_unary_response(
     behaviour: dict[str, Any], flavour: Any, emulator: Emulator, question: dict[str, Any]
 ) -> None:
     with emulator.behave(**behaviour):
@@ -302,7 +302,7 @@ def test_usage_of_a_stream_that_must_be_asked_for(index: str, flavour: Any, emul
 
 
 @pytest.mark.parametrize("shape", ["together", "openai"])
-def test_log_probabilities_in_both_shapes_say_the_same(
+def test_log_probabilities_in_both_formats_say_the_same(
     shape: str, flavour: Any, emulator: Emulator, question: dict[str, Any]
 ) -> None:
     with emulator.behave(logprobs="together"):
@@ -326,7 +326,7 @@ def _logprobs(answer: Any) -> list[dict[str, Any]]:
     return content_logprobs(answer.choices[0].logprobs.model_dump())
 
 
-def test_a_bare_number_is_kept_a_number(flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
+def test_a_number_is_kept_a_number(flavour: Any, emulator: Emulator, question: dict[str, Any]) -> None:
     with emulator.behave(logprobs="together"):
         chunks = chunks_of(flavour, **question, logprobs=1)
     result = [choice.logprobs for chunk in chunks for choice in chunk.choices]

@@ -1,4 +1,4 @@
-"""Code interpreter: outputs in order, sessions, and errors that come with a status of 200."""
+"""Code interpreter: order of outputs, sessions, and errors with status 200."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import APIError, APIStatusError
 from together_adapters.emulator import Emulator
 
@@ -96,4 +96,4 @@ def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: A
         service.reply = sample
         return flavour.run(client.code_interpreter.run("1")).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}

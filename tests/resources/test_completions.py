@@ -1,4 +1,4 @@
-"""Completions of a prompt: nothing is lost, and a stream says what the whole answer says."""
+"""Completions of a prompt: no field is lost, and a stream equals the unary response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters.emulator import Emulator
 from together_adapters.types.logprobs import content_logprobs
 
@@ -72,7 +72,7 @@ def test_any_field_may_be_null_or_missing(flavour: Any, stub_client: Any) -> Non
         service.reply = sample
         return go_on(flavour, client).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}
 
 
 def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, stub_client: Any, event_stream: Any) -> None:
@@ -84,12 +84,12 @@ def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, stub_client: 
         assert last.choices[0].finish_reason == "stop"
         return first.model_dump(exclude_unset=True)
 
-    assert unread(CHUNK, read) == {}
+    assert find_unreadable(CHUNK, read) == {}
 
 
 @pytest.mark.parametrize("behaviour", [{}, {"usage": "separate"}, {"pieces": 1}, {"finish": "eos", "chunk_tokens": 4}], ids=str)
 @pytest.mark.parametrize("limit", [3, 500])
-def test_joined_stream_is_the_single_answer(behaviour: dict[str, Any], limit: int, flavour: Any, emulator: Emulator) -> None:
+def test_joined_stream_is_the_unary_response(behaviour: dict[str, Any], limit: int, flavour: Any, emulator: Emulator) -> None:
     with emulator.behave(**behaviour):
         response = go_on(flavour, max_tokens=limit)
         chunks = chunks_of(flavour, max_tokens=limit)
@@ -118,5 +118,5 @@ def test_log_probabilities(shape: str, flavour: Any, emulator: Emulator) -> None
     assert response.prompt[0]["text"] == PROMPT["prompt"]
 
 
-def test_several_answers(flavour: Any) -> None:
+def test_several_responses(flavour: Any) -> None:
     assert [choice.index for choice in go_on(flavour, n=2).choices] == [0, 1]

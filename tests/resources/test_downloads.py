@@ -1,4 +1,4 @@
-"""Downloads: resumed, checked, moved into place whole; and what is left behind when they fail."""
+"""Downloads: resumed, verified, moved into place when complete; and the files left after a failure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ranges(emulator: Emulator) -> list[str | None]:
     return [request.headers.get("range") for request in emulator.requests if request.path.endswith("/content")]
 
 
-def test_a_file_arrives(flavour: Flavour, file_id: str, folder: Path) -> None:
+def test_a_file_is_downloaded(flavour: Flavour, file_id: str, folder: Path) -> None:
     updates: list[Any] = []
     result = flavour.run(flavour.client().files.retrieve_content(file_id, folder / "out.jsonl", progress=updates.append))
     assert (result.object, result.id, result.filename, result.size) == ("local", file_id, str(folder / "out.jsonl"), len(DATA))
@@ -94,7 +94,7 @@ def test_a_broken_connection_is_resumed(flavour: Flavour, emulator: Emulator, fi
     assert names(folder) == ["out.jsonl"]
 
 
-def test_it_gives_up_and_the_next_call_goes_on(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
+def test_it_times_out_and_the_next_call_continues(flavour: Flavour, emulator: Emulator, file_id: str, folder: Path) -> None:
     emulator.inject(Fault("cut", times=6))
     with pytest.raises(APIConnectionError) as error_info:
         flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
@@ -148,7 +148,7 @@ def test_a_refusal_leaves_nothing(flavour: Flavour, emulator: Emulator, file_id:
     assert names(folder) == []
 
 
-def test_a_network_that_is_gone_is_not_asked_more_often_than_the_policy_says(
+def test_a_network_that_is_gone_is_not_retried_more_often_than_the_policy_allows(
     flavour: Flavour, emulator: Emulator, file_id: str, folder: Path
 ) -> None:
     emulator.inject(Fault("drop", path="/content", times=None))
@@ -171,7 +171,7 @@ def test_no_folder(flavour: Flavour, file_id: str, folder: Path) -> None:
         flavour.run(flavour.client().files.retrieve_content(file_id, "none/out.jsonl"))
 
 
-def test_who_comes_second_waits(flavour: Flavour, file_id: str, folder: Path) -> None:
+def test_a_second_download_waits(flavour: Flavour, file_id: str, folder: Path) -> None:
     lock = FileLock(folder / "out.jsonl.lock", thread_local=False)
     lock.acquire()
     threading.Timer(0.3, lock.release).start()
@@ -225,7 +225,7 @@ ServerClient = Callable[..., tuple[Any, list[httpx.Request]]]
 
 @pytest.fixture
 def server_client(flavour: Flavour) -> ServerClient:
-    """Answers of a server that misbehaves, one after the other."""
+    """Returns a client of a server with these responses, one after the other."""
 
     def serve(*answers: httpx.Response) -> tuple[Any, list[httpx.Request]]:
         waiting, requests = iter(answers), []
@@ -271,7 +271,7 @@ def download(flavour: Flavour, client: Any, **options: Any) -> Any:
     lambda: part(3, 10, b"3456789"), lambda: part(5, 11, b"56789A"), lambda: part(5, 10, b"56789", etag='"2"'),
     lambda: part(0, "*", b"0123456789"), lambda: httpx.Response(416, headers={"content-range": "bytes */3"}),
 ])  # fmt: skip
-def test_an_answer_that_does_not_go_on_begins_anew(
+def test_a_response_that_does_not_continue_starts_again(
     flavour: Flavour, server_client: ServerClient, folder: Path, second: Any
 ) -> None:
     third = httpx.Response(200, headers={"content-length": "4", "etag": '"2"'}, stream=Breaking(b"anew", breaks=False))
@@ -282,7 +282,7 @@ def test_an_answer_that_does_not_go_on_begins_anew(
     assert names(folder) == ["out.jsonl"]
 
 
-def test_a_server_that_knows_no_ranges_begins_anew(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+def test_a_server_that_knows_no_ranges_starts_again(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
     again = httpx.Response(200, headers={"content-length": "10"}, stream=Breaking(b"0123456789", breaks=False))
     client, _ = server_client(first(b"01234", 10), again)
     assert download(flavour, client).size == 10
@@ -307,7 +307,7 @@ def test_weak_etags_are_compared_but_not_asked_for(flavour: Flavour, server_clie
 
 
 @pytest.mark.parametrize("header", ["repr-digest", "digest", "x-amz-checksum-sha256"])
-def test_the_checksum_that_a_server_tells(flavour: Flavour, server_client: ServerClient, folder: Path, header: str) -> None:
+def test_the_checksum_in_the_headers(flavour: Flavour, server_client: ServerClient, folder: Path, header: str) -> None:
     def updates(data: bytes) -> dict[str, str]:
         text = base64.b64encode(hashlib.sha256(data).digest()).decode()
         return {header: {"repr-digest": f"sha-256=:{text}:", "digest": f"SHA-256={text}"}.get(header, text)}
@@ -321,7 +321,7 @@ def test_the_checksum_that_a_server_tells(flavour: Flavour, server_client: Serve
     assert download(flavour, client).size == 3
 
 
-def test_more_than_was_promised(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+def test_more_than_announced(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
     client, _ = server_client(httpx.Response(200, headers={"content-length": "3"}, stream=Breaking(b"abcdef", breaks=False)))
     with pytest.raises(DownloadError, match="should have 3 bytes, but 6 were received"):
         download(flavour, client)
@@ -356,7 +356,7 @@ def test_a_redirect_to_storage_carries_the_range_and_no_key(flavour: Flavour, se
 
 @pytest.mark.parametrize(("answer", "size"), [(lambda: part(0, 12_345, b"ab", **{"content-type": "application/x-tar"}), 12_345),
                                               (lambda: part(0, "*", b"ab"), None), (lambda: first(b"whole", 5), 5)])  # fmt: skip
-def test_a_probe(flavour: Flavour, server_client: ServerClient, answer: Any, size: int | None) -> None:
+def test_probe(flavour: Flavour, server_client: ServerClient, answer: Any, size: int | None) -> None:
     client, requests = server_client(answer())
     info = flavour.run(client.perform(probe(request("GET", "/v1/finetune/download", bytes, query={"ft_id": "ft-1"}))))
     assert info.size == size

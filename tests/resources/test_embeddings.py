@@ -1,4 +1,4 @@
-"""Embeddings: any number of texts in one call, in order, in bounded requests; and what is left when a request fails."""
+"""Embeddings of any number of texts: order, limits of requests, and partial results of failed calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 import numpy
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import APIError, APIResponseValidationError, APIStatusError, BadRequestError
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.types.embeddings import EmbeddingResponse
@@ -48,7 +48,7 @@ def sizes(emulator: Emulator) -> list[int]:
 
 
 def numbered(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer in which the embedding of `"7"` is `[7.0, -7.0]`."""
+    """Returns a response in which the embedding of `"7"` is `[7.0, -7.0]`."""
     rows = [{"index": position, "embedding": [float(text), -float(text)]} for position, text in enumerate(body["input"])]
     return {"object": "list", "model": body["model"], "data": rows}
 
@@ -77,7 +77,7 @@ def test_order_is_that_of_the_inputs(shuffle: bool, flavour: Any, emulator: Emul
         assert embed(flavour, inputs[position]).data[0].embedding == answer.data[position].embedding
 
 
-def test_order_where_the_answer_has_no_index(flavour: Any, stub_client: Any) -> None:
+def test_order_where_the_response_has_no_index(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client(lambda body: {"data": [{"embedding": [float(text)]} for text in body["input"]]})
     answer = embed(flavour, ["5", "6", "7"], client, batch_size=2)
     assert [(item.index, item.embedding) for item in answer.data] == [(0, [5.0]), (1, [6.0]), (2, [7.0])]
@@ -88,7 +88,7 @@ def test_any_iterable_of_texts(kind: Any, flavour: Any) -> None:
     assert len(embed(flavour, kind(["a", "b", "c"])).data) == 3
 
 
-def test_texts_travel_verbatim(flavour: Any, emulator: Emulator) -> None:
+def test_texts_are_sent_verbatim(flavour: Any, emulator: Emulator) -> None:
     odd = ["", " \n padded\t", "Ünïcödé 🦙 \u2028", '"quoted\\', "a" * 300]
     embed(flavour, odd)
     assert emulator.requests[0].json == {"model": MODEL, "input": odd}
@@ -108,7 +108,7 @@ def test_nothing_to_embed_needs_no_request(flavour: Any, emulator: Emulator) -> 
 
 
 class Gauge:
-    """Counts requests between their sending and the head of their answer, as the client sees them."""
+    """Counts the requests in progress, from sending to the head of the response, as the client sees them."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -167,7 +167,7 @@ def test_the_estimate_allows_for_scripts_that_take_more_tokens(flavour: Any, stu
     assert len(service.requests) >= 2
 
 
-def test_a_text_above_the_bound_travels_alone(flavour: Any, stub_client: Any) -> None:
+def test_a_text_above_the_bound_is_sent_alone(flavour: Any, stub_client: Any) -> None:
     client, service = stub_client(numbered)
     embed(flavour, ["1", "2".ljust(400_000), "3"], client, max_concurrency=1)
     assert [len(request.content) > 100_000 for request in service.requests] == [False, True, False]
@@ -182,7 +182,7 @@ def test_a_batch_that_is_too_large_is_halved(status: int, flavour: Any, emulator
     assert answer.data[17].embedding == embed(flavour, texts(33)[17]).data[0].embedding
 
 
-def test_halving_asks_no_more_than_it_must(flavour: Any, emulator: Emulator) -> None:
+def test_halving_sends_no_more_requests_than_necessary(flavour: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("too-large", limit=4, times=None, status=413))
     embed(flavour, texts(16), batch_size=16)
     assert sizes(emulator) == [16, 8, 4, 4, 8, 4, 4]
@@ -199,7 +199,7 @@ def test_a_single_text_that_is_too_large_fails(status: int, flavour: Any, emulat
 
 
 def failing(bad: str, status: int = 400) -> Any:
-    """A service that refuses requests with a certain text."""
+    """Returns a service that refuses requests with a certain text."""
 
     def reply(body: dict[str, Any]) -> Any:
         if bad in body["input"]:
@@ -338,11 +338,11 @@ def test_any_other_field_may_be_null_or_missing(flavour: Any, stub_client: Any) 
         service.reply = sample
         return embed(flavour, ["a", "b"], client).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read, but=("embedding", "index", "data")) == {}
+    assert find_unreadable(RESPONSE, read, but=("embedding", "index", "data")) == {}
 
 
 @pytest.mark.parametrize("row", [{"index": 0, "embedding": None}, {"index": 0}, {"index": 0, "embedding": [None]}, None], ids=str)
-def test_an_answer_without_a_vector_is_reported(row: Any, flavour: Any, stub_client: Any) -> None:
+def test_a_response_without_a_vector_is_reported(row: Any, flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"data": [row]})
     with pytest.raises(APIResponseValidationError):
         embed(flavour, ["a"], client)

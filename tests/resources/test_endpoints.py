@@ -1,4 +1,4 @@
-"""Endpoints: created once, changed without losing what was not named, listed however odd their entries."""
+"""Endpoints: created once, updated without losing other settings, listed with invalid entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import APIResponseValidationError, BadRequestError, InternalServerError, NotFoundError
 from together_adapters.emulator import Emulator
 
@@ -30,7 +30,7 @@ def create(flavour: Any, client: Any, **changes: Any) -> Any:
     return flavour.run(client.endpoints.create(**kwargs))
 
 
-def test_the_life_of_an_endpoint(flavour: Any) -> None:
+def test_the_lifecycle_of_an_endpoint(flavour: Any) -> None:
     client = flavour.client()
     result = create(flavour, client, display_name="mine", inactive_timeout=0)
     assert (result.state, result.display_name, result.autoscaling.max_replicas) == ("PENDING", "mine", 2)
@@ -135,23 +135,23 @@ def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: A
         return flavour.run(client.endpoints.list_hardware()).model_dump(exclude_unset=True)[0]
 
     assert read(RESPONSE) == RESPONSE
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}
     assert read_machine(MACHINE) == MACHINE
-    assert unread(MACHINE, read_machine) == {}
+    assert find_unreadable(MACHINE, read_machine) == {}
 
 
-def test_one_odd_entry_does_not_hide_the_others(flavour: Any, stub_client: Any) -> None:
+def test_one_unexpected_entry_does_not_hide_the_others(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"data": [RESPONSE, {"id": "endpoint-2", "autoscaling": 5}, "three"]})
     assert [one.id for one in flavour.run(client.endpoints.list())] == ["endpoint-1", "endpoint-2", "three"]
 
 
 @pytest.mark.parametrize("reply", [{"data": None}, {}, []])
-def test_an_empty_list_in_any_shape(reply: Any, flavour: Any, stub_client: Any) -> None:
+def test_an_empty_list_in_any_format(reply: Any, flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client(reply)
     assert flavour.run(client.endpoints.list()) == flavour.run(client.endpoints.list_avzones()) == []
 
 
-def test_an_answer_that_is_no_list_is_reported(flavour: Any, stub_client: Any) -> None:
+def test_a_response_that_is_no_list_is_reported(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"data": "soon"})
     with pytest.raises(APIResponseValidationError):
         flavour.run(client.endpoints.list())

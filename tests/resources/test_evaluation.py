@@ -1,4 +1,4 @@
-"""Evaluations: flat arguments become parameters, what does not belong is refused, and jobs of the emulator judge."""
+"""Evaluations: flat arguments become parameters, those of another type are errors, and jobs of the emulator complete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_flat_arguments_become_parameters(kwargs: Any, parameters: Any, flavour:
     assert json.loads(service.requests[0].content) == {"type": kwargs["type"], "parameters": expected}
 
 
-def test_raw_parameters_travel_as_they_are(flavour: Any, stub_client: Any) -> None:
+def test_raw_parameters_are_sent_unchanged(flavour: Any, stub_client: Any) -> None:
     client, service = stub_client({"workflow_id": "eval-1", "status": "pending"})
     flavour.run(client.evals.create(type="score", parameters={"judge": {"model": "j"}, "min_score": 1}))
     assert json.loads(service.requests[0].content)["parameters"] == {"judge": {"model": "j"}, "min_score": 1}
@@ -100,7 +100,7 @@ def test_tokens_show_nowhere(flavour: Any, stub_client: Any) -> None:
     assert TOKEN not in f"{error_info.value} {error_info.value!r} {vars(error_info.value)} {job!r} {job.model_dump()}"
 
 
-def test_both_list_paths_and_forms(flavour: Any, stub_client: Any) -> None:
+def test_both_list_paths_and_formats(flavour: Any, stub_client: Any) -> None:
     client, service = stub_client(None)
 
     def old(body: Any) -> Any:
@@ -120,13 +120,13 @@ def test_both_list_paths_and_forms(flavour: Any, stub_client: Any) -> None:
 
 
 @pytest.mark.parametrize("counts", [{"yes": 2, "no": 1}, '{"yes": 2, "no": 1}'])
-def test_label_counts_come_in_two_forms(counts: Any, flavour: Any, stub_client: Any) -> None:
+def test_label_counts_come_in_two_formats(counts: Any, flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"status": "completed", "results": {"label_counts": counts}})
     assert flavour.run(client.evaluation.status("e")).label_counts == {"yes": 2, "no": 1}
 
 
 @pytest.mark.parametrize(("answer", "words"), [({"results": {"error": "no column"}}, "no column"), ({}, "no reason")])
-def test_a_failure_says_why(answer: Any, words: str, flavour: Any, stub_client: Any) -> None:
+def test_a_failure_has_a_reason(answer: Any, words: str, flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client({"workflow_id": "e", "status": "user_error", **answer})
     with pytest.raises(JobFailedError, match=words) as error_info:
         flavour.run(client.evaluation.wait("e"))

@@ -1,4 +1,4 @@
-"""Files at the service: look, list, delete, wait for its verdict, check on this machine."""
+"""Files at the service: retrieve, list, delete, wait for the validation, check on this machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def train(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_life_of_a_file(flavour: Flavour, train: Path) -> None:
+def test_the_lifecycle_of_a_file(flavour: Flavour, train: Path) -> None:
     client = flavour.client()
     file_id = flavour.run(client.files.upload(train))
     updates: list[Any] = []
@@ -54,7 +54,7 @@ def test_the_life_of_a_file(flavour: Flavour, train: Path) -> None:
         flavour.run(client.files.retrieve(file.id))
 
 
-def test_a_fault_that_the_service_finds(flavour: Flavour, tmp_path: Path) -> None:
+def test_an_error_that_the_service_finds(flavour: Flavour, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text(BAD)
     client = flavour.client()
@@ -89,7 +89,7 @@ def test_new_states_and_no_states(flavour: Flavour, stub_client: Any) -> None:
         flavour.run(client.files.wait("file-1", poll_interval=0.02, timeout=0.05))
 
 
-def test_odd_answers_are_read_as_far_as_they_go(flavour: Flavour, stub_client: Any) -> None:
+def test_unexpected_responses_are_read_as_far_as_they_go(flavour: Flavour, stub_client: Any) -> None:
     odd = {"data": [{"id": "a", "purpose": "eval-sample", "FileType": "tar", "validation_report": None, "new": {"x": 1}},
                     {"file_type": "csv", "Processed": None, "validation_report": {"valid": True, "dataset_format": "odd"}}]}  # fmt: skip
     client, _ = stub_client(odd)
@@ -131,6 +131,6 @@ def test_ids_are_one_segment(flavour: Flavour, emulator: Emulator) -> None:
         flavour.run(flavour.client().files.delete(""))
 
 
-def test_a_listing_is_asked_again(flavour: Flavour, emulator: Emulator) -> None:
+def test_a_list_is_retried(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("503", path="/files", retry_after_ms=1))
     assert flavour.run(flavour.client().files.list()).data == []

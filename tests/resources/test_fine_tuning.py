@@ -1,4 +1,4 @@
-"""Fine-tuning: what is refused before anything is paid, what travels, and jobs of the emulator from beginning to end."""
+"""Fine-tuning: validation before anything is billed, request bodies, and complete jobs of the emulator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def reply(body: Any) -> Any:
 
 
 def request_body(service: Any) -> dict[str, Any]:
-    """The body of the request that starts the job."""
+    """Returns the body of the request that creates the job."""
     last = service.requests[-1]
     assert (last.method, last.url.path) == ("POST", "/v1/fine-tunes")
     body: dict[str, Any] = json.loads(last.content)
@@ -146,7 +146,7 @@ def test_the_service_decides_on_the_type(flavour: Any, stub_client: Any) -> None
         ({"early_stopping_enabled": True, "early_stopping_min_delta": -0.1}, ["early_stopping_min_delta=-0.1"]),
     ],
 )  # fmt: skip
-def test_refused_before_anything_is_paid(changes: Any, words: Any, flavour: Any, stub_client: Any) -> None:
+def test_refused_before_anything_is_billed(changes: Any, words: Any, flavour: Any, stub_client: Any) -> None:
     client, service = stub_client(reply)
     with pytest.raises(ValueError) as error_info:
         flavour.run(client.fine_tuning.create(**{"training_file": "file-1", "model": MODEL, **changes}))
@@ -184,7 +184,7 @@ def test_known_limits_save_a_request_and_checkpoints_ask_for_their_job(flavour: 
     assert "model" not in request_body(service)
 
 
-def test_the_price_is_shown_before_and_can_stop_everything(flavour: Any, stub_client: Any) -> None:
+def test_the_price_is_reported_before_and_can_stop_everything(flavour: Any, stub_client: Any) -> None:
     estimates: list[Any] = []
     job, _ = create(flavour, stub_client, on_price=estimates.append)
     assert estimates[0].estimated_total_price == job.price_estimate.estimated_total_price == 1.25
@@ -198,7 +198,7 @@ def test_the_price_is_shown_before_and_can_stop_everything(flavour: Any, stub_cl
     assert service.requests[-1].url.path.endswith("estimate-price")
 
 
-def test_a_service_without_prices_trains_all_the_same(flavour: Any, stub_client: Any) -> None:
+def test_a_service_without_prices_still_trains(flavour: Any, stub_client: Any) -> None:
     def without(body: Any) -> Any:
         return httpx.Response(404, json={}) if body and "lr_scheduler" not in body else reply(body)
 
@@ -228,7 +228,7 @@ def test_secrets_show_nowhere(flavour: Any, stub_client: Any, caplog: Any) -> No
     assert not [text for text in texts if SECRET in text or TOKEN in text]
 
 
-def test_a_lost_answer_says_that_it_may_have_started(flavour: Any, stub_client: Any) -> None:
+def test_a_lost_response_says_that_the_job_may_exist(flavour: Any, stub_client: Any) -> None:
     def lose_response(body: Any) -> Any:
         return httpx.Response(500, json={}) if body and "lr_scheduler" in body else reply(body)
 
@@ -238,7 +238,7 @@ def test_a_lost_answer_says_that_it_may_have_started(flavour: Any, stub_client: 
     assert sum(request.url.path == "/v1/fine-tunes" for request in service.requests) == 1
 
 
-def test_odd_jobs_are_read(flavour: Any, stub_client: Any) -> None:
+def test_unexpected_jobs_are_read(flavour: Any, stub_client: Any) -> None:
     odd = {
         "id": "ft-1", "status": "hibernating", "batch_size": "max", "training_type": {"type": ""}, "lr_scheduler": None,
         "training_method": "kto", "events": [{"type": "BRAND_NEW", "level": "odd", "message": None}], "total_price": 1_250_000_000,
@@ -266,7 +266,7 @@ def test_checkpoints_are_named_and_sorted(flavour: Any, stub_client: Any) -> Non
     assert (result[0].type, result[0].timestamp) == ("Final Merged", "2025-06-01T12:30:00.5Z")
 
 
-def test_both_forms_of_a_price(flavour: Any, stub_client: Any) -> None:
+def test_both_formats_of_a_price(flavour: Any, stub_client: Any) -> None:
     def estimate(answer: Any, **kwargs: Any) -> Any:
         client, service = stub_client(answer)
         result = flavour.run(client.fine_tuning.estimate_price(training_file="f", model=MODEL, **kwargs))
@@ -404,7 +404,7 @@ def test_full_jobs_are_downloaded_by_their_path(flavour: Any, file_id: str, emul
 
 
 @pytest.mark.parametrize(("suffix", "status"), [("[fail]", "error"), ("[slow]", "cancelled")])
-def test_a_failure_tells_its_last_events(suffix: str, status: str, flavour: Any, file_id: str) -> None:
+def test_a_failure_has_its_last_events(suffix: str, status: str, flavour: Any, file_id: str) -> None:
     client = flavour.client()
     job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL, suffix=suffix))
     if status == "cancelled":

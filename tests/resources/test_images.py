@@ -1,4 +1,4 @@
-"""Images: parameters as they were given, answers by address or as bytes, and nothing lost of what the service says."""
+"""Images: parameters are sent unchanged, responses have URLs or bytes, and no field is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import BadRequestError
 from together_adapters.emulator import Emulator
 
@@ -30,12 +30,12 @@ def draw(flavour: Any, client: Any = None, **changes: Any) -> Any:
     return flavour.run((client or flavour.client()).images.generate(**{"model": MODEL, "prompt": "a cat", **changes}))
 
 
-def test_what_is_not_given_is_not_sent(flavour: Any, emulator: Emulator) -> None:
+def test_what_is_not_passed_is_not_sent(flavour: Any, emulator: Emulator) -> None:
     draw(flavour)
     assert emulator.requests[0].json == {"model": MODEL, "prompt": "a cat"}
 
 
-def test_every_parameter_travels(flavour: Any, stub_client: Any) -> None:
+def test_every_parameter_is_sent(flavour: Any, stub_client: Any) -> None:
     kwargs = {
         "steps": 4, "n": 2, "width": 512, "height": 256, "aspect_ratio": "2:1", "seed": 7, "negative_prompt": "dogs", "guidance_scale": 3.5, "guidance": 2.0,
         "prompt_upsampling": True, "response_format": "base64", "output_format": "png", "image_url": "https://a.example/b.png", "image_base64": "aGk=",
@@ -63,7 +63,7 @@ def test_an_address_can_be_fetched_without_a_key_and_has_no_bytes(flavour: Any) 
         image.to_bytes()
 
 
-def test_the_same_seed_draws_the_same(flavour: Any) -> None:
+def test_the_same_seed_generates_the_same(flavour: Any) -> None:
     drawn = [draw(flavour, response_format="base64", seed=seed).data[0].b64_json for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -82,7 +82,7 @@ def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: A
         service.reply = sample
         return draw(flavour, client).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}
 
 
 def test_raw_response(flavour: Any) -> None:

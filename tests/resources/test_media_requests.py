@@ -1,4 +1,4 @@
-"""What the client sends for images, audio, videos, code, endpoints and uploads is what the vendor's description of the API allows."""
+"""Requests for images, audio, videos, code, endpoints and uploads are valid in the vendor's description of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.described import description, validate
+from tests.resources.api_description import description, validate
 from together_adapters import APIError
 from together_adapters.emulator import Emulator
 

@@ -1,4 +1,4 @@
-"""MIGRATION.md keeps its word: its examples run on the emulator, and every name in it exists on both clients."""
+"""MIGRATION.md is correct: its examples run on the emulator, and every name in it exists on both clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: a plain list that also answers to `.data`, in which one odd item does not hide the others."""
+"""The catalogue: a plain list with `.data`, in which an invalid entry does not hide the others."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def test_a_list_under_data_as_gateways_send_it(flavour: Any, stub_client: Any) -
     ],
     ids=str,
 )
-def test_one_odd_item_does_not_hide_the_others(odd: Any, flavour: Any, stub_client: Any) -> None:
+def test_one_unexpected_item_does_not_hide_the_others(odd: Any, flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client([{"id": "acme/b"}, odd, {"id": "acme/a"}])
     models = entries(flavour, client)
     assert len(models) == 3
     assert [model.id for model in models if model.id in ("acme/a", "acme/b")] == ["acme/a", "acme/b"]
 
 
-def test_what_is_odd_is_kept_as_far_as_it_can(flavour: Any, stub_client: Any) -> None:
+def test_what_is_unexpected_is_kept_as_far_as_it_can(flavour: Any, stub_client: Any) -> None:
     odd = {"id": "acme/odd", "context_length": "very long", "type": "chat", **NEW}
     client, _ = stub_client([odd])
     (model,) = entries(flavour, client)
@@ -106,7 +106,7 @@ def test_what_is_odd_is_kept_as_far_as_it_can(flavour: Any, stub_client: Any) ->
 
 
 @pytest.mark.parametrize("odd", [{}, None, "acme/x", {"name": None}, {"name": ["acme/a"]}], ids=str)
-def test_one_odd_dedicated_item_does_not_hide_the_others(odd: Any, flavour: Any, stub_client: Any) -> None:
+def test_one_unexpected_dedicated_item_does_not_hide_the_others(odd: Any, flavour: Any, stub_client: Any) -> None:
     answers = iter([[{"id": "acme/a"}, {"id": "acme/b"}], [odd, {"name": "acme/a"}]])
     client, _ = stub_client(lambda body: next(answers))
     assert [model.id for model in entries(flavour, client, dedicated=True)] == ["acme/a"]

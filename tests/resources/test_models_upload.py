@@ -1,4 +1,4 @@
-"""Models of one's own: what is sent, both forms of answer, and a token that no error repeats."""
+"""Uploads of custom models: the request, both forms of the response, and a token that appears in no error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import BadRequestError, InternalServerError
 from together_adapters.emulator import Emulator
 
@@ -29,7 +29,7 @@ def test_an_upload(flavour: Any, emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("reply", [{"message": "m", "data": JOB}, {"message": "m", **JOB}, JOB, {"data": JOB, "message": None}])
-def test_nested_and_flat_answers(reply: Any, flavour: Any, stub_client: Any) -> None:
+def test_nested_and_flat_responses(reply: Any, flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client(reply)
     answer = upload(flavour, client)
     assert [answer.job_id, answer.model_name, answer.model_id, answer.model_source] == ["job-1", "u/m", "model-1", "huggingface"]
@@ -45,7 +45,7 @@ def test_any_field_may_be_missing(flavour: Any, stub_client: Any) -> None:
         return upload(flavour, client).model_dump(exclude_unset=True)
 
     assert read(response) == response
-    assert unread(response, read) == {}
+    assert find_unreadable(response, read) == {}
 
 
 def test_adapters(flavour: Any, stub_client: Any) -> None:
@@ -57,7 +57,7 @@ def test_adapters(flavour: Any, stub_client: Any) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"base_model": "b"}, {"lora_model": "b"}, {"model_type": "adapter", "base_model": "b", "lora_model": "c"}]
 )
-def test_what_does_not_go_together_is_not_sent(wrong: Any, flavour: Any, emulator: Emulator) -> None:
+def test_contradictory_parameters_are_not_sent(wrong: Any, flavour: Any, emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="base_model"):
         upload(flavour, **wrong)
     assert emulator.requests == []
@@ -76,7 +76,7 @@ def test_no_description_shows_the_token() -> None:
     assert TOKEN not in repr(describe(**ARGUMENTS, hf_token=TOKEN))
 
 
-def test_an_upload_that_may_have_begun_is_not_begun_again(flavour: Any, emulator: Emulator) -> None:
+def test_an_upload_that_may_have_started_is_not_repeated(flavour: Any, emulator: Emulator) -> None:
     emulator.inject("500")
     with pytest.raises(InternalServerError, match="may have accepted it"):
         upload(flavour)

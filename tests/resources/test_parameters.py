@@ -1,4 +1,4 @@
-"""What is given reaches the wire as it was given, and nothing else does."""
+"""Parameters are sent unchanged, and nothing else is sent."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def keys_of(builder: Callable[..., Any]) -> set[str]:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint: how it is called, what every call needs, and a value for each other parameter it has."""
+    """An endpoint: its method, the required parameters, and a value for each other parameter."""
 
     path: str
     method: Callable[[Any], Callable[..., Any]]
@@ -116,7 +116,7 @@ def test_no_parameter_is_without_a_test(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), PARAMETERS)
-def test_given_parameter_reaches_the_wire_unchanged(name: str, key: str, flavour: Any, emulator: Emulator) -> None:
+def test_a_parameter_is_sent_unchanged(name: str, key: str, flavour: Any, emulator: Emulator) -> None:
     endpoint = ENDPOINTS[name]
     with emulator.behave(dimensions=True):
         call(flavour, endpoint, **{key: endpoint.values[key]})
@@ -127,7 +127,7 @@ def test_given_parameter_reaches_the_wire_unchanged(name: str, key: str, flavour
 
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, key in PARAMETERS if name in STREAMING and key != "n"])
-def test_given_parameter_reaches_the_wire_of_a_stream(name: str, key: str, flavour: Any, emulator: Emulator) -> None:
+def test_a_parameter_is_sent_in_a_stream(name: str, key: str, flavour: Any, emulator: Emulator) -> None:
     endpoint = ENDPOINTS[name]
     list(flavour.iterate(call(flavour, endpoint, stream=True, **{key: endpoint.values[key]})))
     (request,) = emulator.requests
@@ -211,14 +211,14 @@ def test_missing_parameter_is_refused(name: str, missing: str, flavour: Any, emu
 
 @pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize("requests", [{"n": 2}, {"extra_body": {"n": 3}}])
-def test_several_answers_are_not_streamed(name: str, requests: dict[str, Any], flavour: Any, emulator: Emulator) -> None:
+def test_several_responses_are_not_streamed(name: str, requests: dict[str, Any], flavour: Any, emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="n > 1"):
         call(flavour, ENDPOINTS[name], stream=True, **requests)
     assert emulator.requests == []
 
 
 @pytest.mark.parametrize("name", STREAMING)
-def test_one_answer_is_streamed(name: str, flavour: Any, emulator: Emulator) -> None:
+def test_one_response_is_streamed(name: str, flavour: Any, emulator: Emulator) -> None:
     assert list(flavour.iterate(call(flavour, ENDPOINTS[name], stream=True, n=1)))
 
 

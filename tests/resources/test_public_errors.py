@@ -1,4 +1,4 @@
-"""Whoever reads `together_adapters.errors` knows every error that resources raise, and what it carries."""
+"""`together_adapters.errors` has every error that resources raise, and describes its attributes."""
 
 from __future__ import annotations
 

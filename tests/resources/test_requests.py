@@ -1,4 +1,4 @@
-"""What the client sends for text, files, batches, fine-tunes and evaluations is what the vendor's description of the API allows."""
+"""Requests for text, files, batches, fine-tunes and evaluations are valid in the vendor's description of the API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.described import DEVIATIONS, NOT_IN_DESCRIPTION, description, validate
+from tests.resources.api_description import DEVIATIONS, NOT_IN_DESCRIPTION, description, validate
 from together_adapters import APIError
 from together_adapters.emulator import Emulator
 
@@ -135,7 +135,7 @@ CALLS = TEXT | DATA
 
 @pytest.fixture
 def train(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The id of a file at the service; the working directory has others to send."""
+    """Returns the id of a file at the service, and writes other files to the working directory."""
     row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     line = json.dumps(row).encode() + b"\n"
     (tmp_path / "train.jsonl").write_bytes(line)

@@ -1,4 +1,4 @@
-"""Rerank: the best first, each with its place in the request, whatever the service says of the documents."""
+"""Rerank: sorted results with their index in the request, and every format of documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import APIResponseValidationError, BadRequestError
 from together_adapters.emulator import Emulator
 
@@ -34,7 +34,7 @@ def rank(flavour: Any, client: Any = None, **changes: Any) -> Any:
     return flavour.run((client or flavour.client()).rerank.create(**kwargs))
 
 
-def test_best_first_with_the_place_in_the_request(flavour: Any) -> None:
+def test_best_first_with_the_index_in_the_request(flavour: Any) -> None:
     results = rank(flavour, return_documents=True).results
     scores = [result.relevance_score for result in results]
     assert scores == sorted(scores, reverse=True)
@@ -83,11 +83,11 @@ def test_any_other_field_may_be_null_or_missing(flavour: Any, stub_client: Any) 
         service.reply = sample
         return rank(flavour, client).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read, but=("index", "relevance_score")) == {}
+    assert find_unreadable(RESPONSE, read, but=("index", "relevance_score")) == {}
 
 
 @pytest.mark.parametrize("field", ["index", "relevance_score"])
-def test_a_result_without_place_or_score_is_reported(field: str, flavour: Any, stub_client: Any) -> None:
+def test_a_result_without_index_or_score_is_reported(field: str, flavour: Any, stub_client: Any) -> None:
     result = {"index": 0, "relevance_score": 0.5}
     for odd in ({**result, field: None}, {name: value for name, value in result.items() if name != field}):
         client, _ = stub_client({"results": [odd]})

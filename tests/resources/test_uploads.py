@@ -1,4 +1,4 @@
-"""Uploads: whole and in parts, over bad networks, without the key, and with nothing left behind."""
+"""Uploads in one request or in parts, over unreliable networks, without the API key, and undone when they fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def train(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """12 MiB of rows that are all different: three parts of 5 MiB."""
+    """Returns a file of 12 MiB of distinct rows: three parts of 5 MiB."""
     path = tmp_path / "large.jsonl"
     filler = b"word " * 2_000
     path.write_bytes(b"".join(b'{"text": "%d %s"}\n' % (number, filler) for number in range(12 * MIB // 10_000)))
@@ -57,14 +57,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator of its own: what a cancelled upload had sent may arrive after its test."""
+    """Returns a separate emulator: requests of a cancelled upload may arrive after its test."""
     with serve() as running:
         yield running
         assert not running._state.stores.uploads.multipart, "an upload in parts was neither completed nor aborted"
 
 
 def request_lines(emulator: Emulator) -> list[str]:
-    """Methods and paths, with ids and tokens left out."""
+    """Returns methods and paths, without ids and tokens."""
     result = []
     for request in emulator.requests:
         path = "/uploads" if request.path.startswith("/uploads/") else request.path
@@ -112,7 +112,7 @@ def test_unknown_purpose(flavour: Flavour, emulator: Emulator, train: Path) -> N
     assert emulator.requests == []
 
 
-def test_faults_are_found_before_anything_is_sent(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
+def test_errors_are_found_before_anything_is_sent(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"messages": [{"role": "user", "content": "q"}]}\n{"text": 1}\n')
     with pytest.raises(InvalidDatasetError, match="no_assistant_message") as error_info:
@@ -153,9 +153,7 @@ def test_the_same_content_is_uploaded_once(flavour: Flavour, emulator: Emulator,
 @pytest.mark.parametrize(
     "fault", [Fault("503", path="/uploads/"), Fault("drop-upload", path="/uploads/", size=1), Fault("drop", path="/uploads/")]
 )
-def test_storage_that_fails_is_asked_again_from_the_start(
-    flavour: Flavour, emulator: Emulator, train: Path, fault: Fault
-) -> None:
+def test_storage_that_fails_is_retried_from_the_start(flavour: Flavour, emulator: Emulator, train: Path, fault: Fault) -> None:
     emulator.inject(fault)
     client = flavour.client()
     updates: list[float] = []
@@ -173,7 +171,7 @@ def test_a_redirect_of_storage_is_followed_with_the_whole_file(flavour: Flavour,
     assert [put.headers["content-length"] for put in puts] == [str(train.stat().st_size)] * 2
 
 
-def test_what_was_begun_is_taken_back(flavour: Flavour, emulator: Emulator, train: Path) -> None:
+def test_what_was_started_is_undone(flavour: Flavour, emulator: Emulator, train: Path) -> None:
     emulator.inject(Fault("500", path="/uploads/", times=None))
     with pytest.raises(InternalServerError) as error_info:
         flavour.run(flavour.client().files.upload(train))
@@ -184,7 +182,7 @@ def test_what_was_begun_is_taken_back(flavour: Flavour, emulator: Emulator, trai
     assert flavour.run(flavour.client().files.list()).data == []
 
 
-def test_the_first_error_is_told_when_taking_back_fails_too(flavour: Flavour, emulator: Emulator, train: Path) -> None:
+def test_the_first_error_is_raised_when_undoing_fails_too(flavour: Flavour, emulator: Emulator, train: Path) -> None:
     emulator.inject(Fault("503", path="/uploads/", times=None), Fault("404", path="/v1/files/file-"))
     with pytest.raises(InternalServerError, match="503") as error_info:
         flavour.run(flavour.client(max_retries=0).files.upload(train))
@@ -196,7 +194,7 @@ def test_the_first_error_is_told_when_taking_back_fails_too(flavour: Flavour, em
                                      {"x-together-file-id": "file-1", "location": "file:///etc/passwd"},
                                      {"x-together-file-id": "file-1", "location": "http://169.254.169.254/latest"},
                                      {"x-together-file-id": "file-1", "location": "http://metadata.google.internal/x"}])  # fmt: skip
-def test_an_odd_answer_to_the_start(flavour: Flavour, emulator: Emulator, train: Path, headers: dict[str, str]) -> None:
+def test_an_unexpected_response_to_the_start(flavour: Flavour, emulator: Emulator, train: Path, headers: dict[str, str]) -> None:
     emulator.inject(Fault("redirect", path="/v1/files", status=302, location=headers.get("location", "x:"), headers=headers))
     with pytest.raises(APIResponseValidationError):
         flavour.run(flavour.client().files.upload(train))
@@ -241,7 +239,7 @@ def test_the_parts_of_a_file(size: int, expected: tuple[int, int]) -> None:
     assert count * length >= size
 
 
-def test_parts_have_a_least_size() -> None:
+def test_parts_have_a_minimum_size() -> None:
     assert part_layout(12 * MIB, MIB) == (3, 5 * MIB)
 
 
@@ -298,7 +296,7 @@ def test_parts_are_aborted_when_one_fails_for_good(flavour: Flavour, emulator: E
     assert flavour.run(flavour.client().files.list()).data == []
 
 
-def test_parts_are_aborted_when_the_end_is_refused(flavour: Flavour, emulator: Emulator, large: Path) -> None:
+def test_parts_are_aborted_when_completion_is_refused(flavour: Flavour, emulator: Emulator, large: Path) -> None:
     emulator.inject(Fault("400", path="multipart/complete", message="no such parts"))
     with pytest.raises(Exception, match="no such parts"):
         flavour.run(flavour.client().files.upload(large, multipart_threshold=MIB, part_size=5 * MIB))
@@ -316,7 +314,7 @@ def test_a_callback_that_raises_ends_the_upload(flavour: Flavour, emulator: Emul
 
 
 @pytest.mark.parametrize("threshold", [MIB, 1 << 30])
-def test_a_cancelled_upload_is_taken_back(emulator: Emulator, large: Path, threshold: int) -> None:
+def test_a_cancelled_upload_is_undone(emulator: Emulator, large: Path, threshold: int) -> None:
     from tests.conftest import KEY
     from together_adapters import AsyncTogether
 
@@ -336,7 +334,7 @@ def test_a_cancelled_upload_is_taken_back(emulator: Emulator, large: Path, thres
     assert {"POST /v1/files/multipart/abort", "DELETE /v1/files/*"} & set(request_lines(emulator)), request_lines(emulator)
 
 
-def test_an_interrupt_takes_back_the_upload(emulator: Emulator, large: Path) -> None:
+def test_an_interrupt_undoes_the_upload(emulator: Emulator, large: Path) -> None:
     from tests.conftest import KEY
     from together_adapters import Together
 
@@ -361,7 +359,7 @@ def test_a_network_that_is_gone(flavour: Flavour, train: Path) -> None:
         flavour.run(flavour.client(base_url="http://127.0.0.1:9/v1", max_retries=0).files.upload(train))
 
 
-def test_options_travel_to_the_service_alone(flavour: Flavour, emulator: Emulator, train: Path) -> None:
+def test_options_are_sent_to_the_service_alone(flavour: Flavour, emulator: Emulator, train: Path) -> None:
     flavour.run(
         flavour.client().files.upload(train, extra_headers={"x-a": "1"}, extra_query={"q": "2"}, extra_body={"more": "3"})
     )
@@ -372,7 +370,7 @@ def test_options_travel_to_the_service_alone(flavour: Flavour, emulator: Emulato
 
 
 def test_the_emulator_refuses_the_key_at_storage(emulator: Emulator, train: Path) -> None:
-    """What makes the tests above a proof."""
+    """The constants that the tests above rely on."""
     import httpx
 
     with httpx.Client(base_url=emulator.base_url, headers={"authorization": "Bearer k"}, verify=False) as http:

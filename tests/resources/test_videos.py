@@ -1,4 +1,4 @@
-"""Videos: a job that is started once, shown, and waited for to its end, good or bad."""
+"""Videos: created once, retrieved, and waited for until they complete or fail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.resources.gaps import unread
+from tests.resources.response_variants import find_unreadable
 from together_adapters import APIConnectionError, APITimeoutError, InternalServerError, JobFailedError, NotFoundError
 from together_adapters.emulator import Emulator
 from together_adapters.transport import retry
@@ -27,7 +27,7 @@ def start(flavour: Any, client: Any = None, **changes: Any) -> Any:
     return flavour.run((client or flavour.client()).videos.create(**{"model": MODEL, "prompt": "a cat", **changes}))
 
 
-def test_a_video_from_beginning_to_end(flavour: Any, emulator: Emulator) -> None:
+def test_a_video_from_start_to_end(flavour: Any, emulator: Emulator) -> None:
     updates: list[Progress] = []
     client = flavour.client()
     job = start(flavour, client, width=640, height=480, seconds=2)
@@ -48,7 +48,7 @@ def test_generate_is_create(flavour: Any) -> None:
     assert flavour.run(flavour.client().videos.generate(model=MODEL, prompt="a cat")).id
 
 
-def test_every_parameter_travels(flavour: Any, stub_client: Any) -> None:
+def test_every_parameter_is_sent(flavour: Any, stub_client: Any) -> None:
     kwargs = {
         "height": 480, "width": 640, "resolution": "720p", "ratio": "16:9", "seconds": "5", "fps": 24, "steps": 20, "seed": 7, "guidance_scale": 8,
         "output_format": "MP4", "output_quality": 20, "negative_prompt": "dogs", "generate_audio": True, "media": {"reference_images": ["https://a.example/i.png"]},
@@ -60,7 +60,7 @@ def test_every_parameter_travels(flavour: Any, stub_client: Any) -> None:
 
 
 @pytest.mark.parametrize("base", ["https://gate.test/together/v1", "https://gate.test/together"])
-def test_the_path_hangs_under_the_prefix_of_a_gateway(base: str, flavour: Any, stub_client: Any) -> None:
+def test_the_path_is_below_the_prefix_of_a_gateway(base: str, flavour: Any, stub_client: Any) -> None:
     client, service = stub_client({"id": "vid_1"}, base_url=base)
     start(flavour, client)
     flavour.run(client.videos.retrieve("vid/1"))
@@ -71,7 +71,7 @@ def test_the_path_hangs_under_the_prefix_of_a_gateway(base: str, flavour: Any, s
 
 
 @pytest.mark.parametrize(("prompt", "word"), [("[fail]", "failed"), ("[cancel]", "cancelled")])
-def test_a_job_that_ends_badly_raises_with_its_reason(prompt: str, word: str, flavour: Any) -> None:
+def test_a_job_that_fails_raises_with_its_reason(prompt: str, word: str, flavour: Any) -> None:
     client = flavour.client()
     id = start(flavour, client, prompt=prompt).id
     with pytest.raises(JobFailedError, match=f"video {id} ended as {word}: The prompt asked") as error_info:
@@ -89,7 +89,7 @@ def test_a_job_that_fails_without_a_reason(flavour: Any, stub_client: Any) -> No
         flavour.run(client.videos.wait("vid_1"))
 
 
-def test_giving_up_says_that_the_job_goes_on(flavour: Any) -> None:
+def test_a_timeout_says_that_the_job_continues(flavour: Any) -> None:
     client = flavour.client()
     id = start(flavour, client, prompt="[slow]").id
     began = time.monotonic()
@@ -99,7 +99,7 @@ def test_giving_up_says_that_the_job_goes_on(flavour: Any) -> None:
     assert error_info.value.completed.id == id
 
 
-def test_a_status_that_nobody_knows_is_waited_through(flavour: Any, stub_client: Any) -> None:
+def test_a_status_that_is_unknown_is_not_final(flavour: Any, stub_client: Any) -> None:
     replies = iter([{"id": "v", "status": "dreaming"}, {"id": "v"}, {"id": "v", "status": "completed", "outputs": None}])
     client, service = stub_client(lambda body: next(replies))
     assert flavour.run(client.videos.wait("v", poll_interval=0.01)).outputs is None
@@ -114,7 +114,7 @@ def test_no_such_video(flavour: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["503", "drop"])
-def test_a_job_that_may_have_been_started_is_not_started_again(
+def test_a_job_that_may_have_been_created_is_not_created_again(
     kind: str, flavour: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "INITIAL_DELAY", 0.0)
@@ -135,7 +135,7 @@ def test_every_field_is_kept_and_any_may_be_missing(flavour: Any, stub_client: A
         service.reply = sample
         return flavour.run(client.videos.retrieve("vid_1")).model_dump(exclude_unset=True)
 
-    assert unread(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read) == {}
 
 
 def test_waiting_has_the_signature_that_its_builder_spells_out() -> None:

@@ -1,4 +1,4 @@
-"""Waiting for a job, without a clock and without a service: what is asked, what is told, when it gives up."""
+"""Waiting for a job, without a clock and a service: requests, progress, timeouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RETRIEVE = request("GET", "/v1/jobs/1", lambda response: response.text)
 
 
 class Clock:
-    """Time that passes with sleeps, and with each look."""
+    """A clock that advances with sleeps and with each request."""
 
     def __init__(self, retrieve: float = 0.0) -> None:
         self.now = 0.0
@@ -29,7 +29,7 @@ class Clock:
 def run(
     stages: Sequence[str], clock: Clock, progress: Callable[[Progress], None] | None = None, **options: Any
 ) -> tuple[str, list[float]]:
-    """Drive the flow over the stages of a job; return its result and the sleeps."""
+    """Drives the flow over the stages of a job; returns its result and the sleeps."""
     settings: dict[str, Any] = {"poll_interval": 2.0, "timeout": None, "name": "job 1", **options}
     flow = wait_for(
         RETRIEVE,
@@ -56,21 +56,21 @@ def run(
         return finished.value, sleeps
 
 
-def test_a_job_that_has_ended_is_looked_at_once() -> None:
+def test_a_job_that_has_ended_is_retrieved_once() -> None:
     assert run(["done"], Clock()) == ("done", [])
 
 
-def test_it_looks_again_after_each_interval() -> None:
+def test_it_retrieves_after_each_interval() -> None:
     assert run(["a", "a", "b", "done"], Clock()) == ("done", [2.0, 2.0, 2.0])
 
 
-def test_progress_is_told_with_each_change() -> None:
+def test_progress_is_called_with_each_change() -> None:
     updates: list[str] = []
     run(["a", "a", "b", "b", "done"], Clock(), lambda progress: updates.append(progress.stage))
     assert updates == ["a", "b", "done"]
 
 
-def test_it_gives_up_with_the_job_as_last_seen() -> None:
+def test_it_times_out_with_the_last_job() -> None:
     clock = Clock()
     with pytest.raises(
         APITimeoutError, match=r"job 1 had not ended after 5 seconds \(its status is 'a'\). It continues"
@@ -79,17 +79,17 @@ def test_it_gives_up_with_the_job_as_last_seen() -> None:
     assert (clock.now, error_info.value.completed) == (5.0, "a")
 
 
-def test_it_looks_a_last_time_when_the_time_is_up() -> None:
+def test_it_retrieves_once_more_at_the_timeout() -> None:
     assert run(["a", "a", "a", "done"], Clock(), timeout=5) == ("done", [2.0, 2.0, 1.0])
 
 
-def test_no_time_at_all_means_one_look() -> None:
+def test_no_time_means_one_request() -> None:
     assert run(["done"], Clock(), timeout=0) == ("done", [])
     with pytest.raises(APITimeoutError):
         run(["a", "done"], Clock(), timeout=0)
 
 
-def test_slow_looks_count_too() -> None:
+def test_slow_requests_count_too() -> None:
     with pytest.raises(APITimeoutError):
         run(["a", "a", "done"], Clock(retrieve=4), timeout=5)
 

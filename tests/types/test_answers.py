@@ -1,4 +1,4 @@
-"""Every answer type reads what the service may send one day: nothing, nulls, new words, new fields."""
+"""Every response model reads what the service may send: nothing, nulls, new values, new fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REQUIRED = {
     "Embedding": {"embedding": [0.5]},
     "RerankResult": {"index": 0, "relevance_score": 0.5},
 }
-"""What an answer is nothing without: an upload that is told no place, an embedding with no numbers, a score of no document."""
+"""Required fields: the address of an upload, the numbers of an embedding, the index and score of a document."""
 
 
 def answers() -> list[type[ResponseModel]]:
@@ -44,19 +44,19 @@ def required(kind: type[ResponseModel]) -> dict[str, Any]:
 
 
 def read(kind: type[ResponseModel], request_body: Any) -> ResponseModel:
-    """Read an answer as the client does."""
+    """Reads a response as the client does."""
     return event_parser(kind)(json.dumps(request_body).encode())
 
 
 def words(hint: Any) -> bool:
-    """Whether a field takes a text, as fields with words of the service do."""
+    """Whether a field takes a string, as fields with values of the service do."""
     if typing.get_origin(hint) in (typing.Union, python_types.UnionType, typing.Annotated, Literal):
         return any(words(part) for part in typing.get_args(hint))
     return hint is str or isinstance(hint, str)
 
 
 def wire_samples(kind: type[ResponseModel]) -> Iterator[tuple[str, Any]]:
-    """The fields of an answer under the names that they have on the wire."""
+    """Yields the fields of a response model under their names in JSON."""
     hints = typing.get_type_hints(kind)
     for name, field in kind.model_fields.items():
         alias = field.validation_alias
@@ -74,7 +74,7 @@ def test_nothing_and_nulls_are_read(kind: type[ResponseModel]) -> None:
 
 
 @pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
-def test_new_words_and_new_fields_are_kept(kind: type[ResponseModel]) -> None:
+def test_new_values_and_new_fields_are_kept(kind: type[ResponseModel]) -> None:
     texts = {name: NEW for name, hint in wire_samples(kind) if words(hint)}
     answer = read(kind, {**required(kind), **texts, "brand_new": {"deep": [1]}})
     dump = answer.model_dump()
@@ -83,8 +83,8 @@ def test_new_words_and_new_fields_are_kept(kind: type[ResponseModel]) -> None:
     assert repr(answer)
 
 
-def test_no_answer_has_an_enum() -> None:
-    """A word of the service is a text: an enum fails on the next one."""
+def test_no_response_has_an_enum() -> None:
+    """Values of the service are strings: an enum would fail on a new one."""
     closed = {
         f"{kind.__name__}.{name}"
         for kind in answers()

@@ -1,4 +1,4 @@
-"""The table of what models can do makes sense."""
+"""The table of model capabilities is consistent."""
 
 from __future__ import annotations
 

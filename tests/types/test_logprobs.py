@@ -1,4 +1,4 @@
-"""Log-probabilities of every shape become one."""
+"""Log probabilities of every format are converted into one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXPECTED = [entry("Hé", -0.25, Hé=-0.25, he=-13.5), entry("llo", -3.5, llo=-3.
     ],
     ids=["parallel", "null content", "empty content", "token ids", "content", "content and nulls"],
 )
-def test_both_shapes(shape: dict[str, Any]) -> None:
+def test_both_formats(shape: dict[str, Any]) -> None:
     assert content_logprobs(shape) == EXPECTED
     assert content_logprobs(TokenLogprobs.model_validate(shape).model_dump()) == EXPECTED
 
@@ -50,7 +50,7 @@ def test_nothing(empty: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [-0.25, 0, -1, 0.0])
-def test_a_bare_number_belongs_to_the_token_of_its_chunk(number: float) -> None:
+def test_a_number_belongs_to_the_token_of_its_chunk(number: float) -> None:
     (result,) = content_logprobs(number, token="é", top={"é": number, "e": -2.0})
     assert result == entry("é", float(number), é=number, e=-2.0)
     assert isinstance(result["logprob"], float)
@@ -86,6 +86,6 @@ def test_half_a_character_has_bytes_too() -> None:
 
 
 @pytest.mark.parametrize("top", [None, [{"a": -1.0}], [None], {"a": -1.0}, [{"a": None}]], ids=str)
-def test_the_model_takes_every_form_of_alternatives(top: Any) -> None:
+def test_the_model_takes_every_format_of_alternatives(top: Any) -> None:
     request_body = {"tokens": ["a"], "token_logprobs": [-1.0], "top_logprobs": top}
     assert TokenLogprobs.model_validate_json(json.dumps(request_body)).model_dump(exclude_unset=True) == request_body

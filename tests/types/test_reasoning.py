@@ -1,4 +1,4 @@
-"""Reasoning between tags at the head of an answer is told apart, wherever the text is cut."""
+"""Reasoning between tags at the start of a text is separated, wherever the text is split."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_split(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=repr)
-def test_every_two_cuts_give_the_same(text: str) -> None:
+def test_every_two_splits_give_the_same(text: str) -> None:
     for first in range(len(text) + 1):
         for second in range(first, len(text) + 1):
             assert combined([text[:first], text[first:second], text[second:]]) == TEXTS[text]
@@ -57,7 +57,7 @@ def test_every_two_cuts_give_the_same(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<", "think>", "</", "\n", " ", "a", "ü", "🦙"]), max_size=8), st.data())
-def test_any_cuts_of_any_text_give_the_same(parts: list[str], data: st.DataObject) -> None:
+def test_any_split_of_any_text_give_the_same(parts: list[str], data: st.DataObject) -> None:
     text = "".join(parts)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     ends = [0, *cuts, len(text)]
@@ -65,7 +65,7 @@ def test_any_cuts_of_any_text_give_the_same(parts: list[str], data: st.DataObjec
 
 
 @given(WORDS, WORDS)
-def test_a_block_that_opens_an_answer_is_reasoning(reasoning: str, answer: str) -> None:
+def test_a_block_that_starts_a_response_is_reasoning(reasoning: str, answer: str) -> None:
     inside = reasoning.replace("</think>", "")
     result = split_reasoning(f"<think>{inside}</think>{answer}")
     assert result == (inside, answer.lstrip())
@@ -78,12 +78,12 @@ def test_nothing_is_split_without_tags(text: str) -> None:
 
 
 @given(WORDS)
-def test_text_that_opens_with_no_block_is_all_answer(text: str) -> None:
+def test_text_without_a_block_is_the_response(text: str) -> None:
     if not text.lstrip().startswith("<think>"):
         assert split_reasoning(text) == ("", text)
 
 
-def test_text_is_not_held_back_once_it_is_decided() -> None:
+def test_text_is_not_buffered_once_it_is_decided() -> None:
     splitter = ReasoningSplitter()
     assert splitter.feed("<think>") == []
     assert splitter.feed("step by step <") == [("reasoning", "step by step ")]

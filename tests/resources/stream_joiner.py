@@ -1,4 +1,4 @@
-"""An independent reading of a stream: plain chunks joined into the answer that they make together."""
+"""Joins the chunks of a stream, independently of the client, for comparison with a unary response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Join the chunks of one answer: what a single answer says under `choices` and `usage`."""
+    """Joins the chunks of one response into `choices` and `usage`."""
     choices: dict[int, dict[str, Any]] = {}
     usage = None
     for chunk in chunks:
@@ -25,7 +25,7 @@ def join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _add(calls: list[dict[str, Any]], part: dict[str, Any]) -> None:
-    """Add a piece of a tool call: an id opens a new one, else the index says which it continues, else the last."""
+    """Adds a part of a tool call: an id starts a new call, else the index names the call, else it is the last one."""
     function = part.get("function") or {}
     position = part.get("index")
     mine = [call for call in calls if call["index"] == position] if position is not None else calls
@@ -39,7 +39,7 @@ def _add(calls: list[dict[str, Any]], part: dict[str, Any]) -> None:
 
 
 def single(answer: dict[str, Any]) -> dict[str, Any]:
-    """A whole answer in the form that `join` gives."""
+    """Returns a unary response in the form of `join`."""
     return {
         "choices": [
             {
@@ -60,7 +60,7 @@ def single(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_ids(response: dict[str, Any]) -> dict[str, Any]:
-    """A joined answer without what differs between two requests: the ids and places of calls."""
+    """Returns a joined response without the ids and indices of calls, which differ between requests."""
     choices = [
         {**choice, "calls": [(call["name"], call["arguments"]) for call in choice["calls"]]} for choice in response["choices"]
     ]

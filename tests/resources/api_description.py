@@ -1,6 +1,6 @@
-"""What the vendor's description of the API says of a request, read where `TOGETHER_OPENAPI` says; and where the service knows more.
+"""Validates requests against the vendor's OpenAPI description, whose file `TOGETHER_OPENAPI` names; and the known deviations.
 
-Everything that a client sent is held against it: path, query, content type, and a body without unknown fields.
+Path, query, content type and body are validated; a body may not have unknown fields.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ DEVIATIONS: dict[tuple[str, str], str] = {
     ("/fine-tunes", "early_stopping_warmup_evals"): "a newer field",
     ("/fine-tunes/{id}/metrics", "resolution"): "a newer field",
 }
-"""Fields that the service knows and the description does not, or otherwise; with why. They are left out of the comparison."""
+"""Fields that the service takes but the description does not have, or has otherwise, with the reason. They are not compared."""
 IN_QUERY = {
     "/fine-tunes/{id}/metrics": "described as the body of a GET; the vendor's SDK puts it into the query",
 }
-"""Paths whose fields are described elsewhere than where they travel."""
+"""Paths whose fields are described in another part of the request."""
 NOT_IN_DESCRIPTION: dict[str, str] = {
     r"POST /files(/multipart/(initiate|complete|abort)|/[^/]+/preprocess)?": "uploads as the SDKs make them; only /files/upload is described",
     r"PUT /uploads/.+": "storage, at an address that the service gives",
@@ -50,9 +50,9 @@ NOT_IN_DESCRIPTION: dict[str, str] = {
     r"POST /fine-tunes/preview": "newer than the description",
     r"GET /autoscale/models": "the 1.x SDK asks for dedicated models there",
 }
-"""Requests that the description does not know at all."""
+"""Requests that are missing in the description."""
 OPTIONAL = {"/fine-tunes": {"model"}}
-"""Fields that are described as required and are not: a job may go on from a checkpoint in place of a model."""
+"""Fields that are described as required but are not: a job may continue from a checkpoint instead of a model."""
 
 
 @cache
@@ -66,9 +66,9 @@ def description() -> dict[str, Any]:
 
 
 def _opened(value: Any) -> Any:
-    """The same as JSON Schema has it: null where it is allowed, and `anyOf` for `oneOf`, of which a body often fits two.
+    """Returns an OpenAPI schema as JSON Schema: null where it is allowed, and `anyOf` for `oneOf`, of which a body often fits two.
 
-    A `type` beside alternatives says less than they do; beside those of `train_on_inputs` it contradicts them.
+    A `type` next to alternatives is dropped: it adds nothing, and contradicts those of `train_on_inputs`.
     """
     if isinstance(value, dict):
         remaining = {name: item for name, item in value.items() if name != "type" or "oneOf" not in value}
@@ -78,7 +78,7 @@ def _opened(value: Any) -> Any:
 
 
 def operation(method: str, path: str) -> tuple[str, dict[str, Any]]:
-    """The template of a path, and what the description says of it."""
+    """Returns the path template of an operation, and its description."""
     for template, methods in description()["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method.lower() in methods:
             return template, methods[method.lower()]
@@ -86,14 +86,14 @@ def operation(method: str, path: str) -> tuple[str, dict[str, Any]]:
 
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema of a body, resolved one level, that knows no other fields."""
+    """Returns the schema of a body, resolved one level, without additional properties."""
     if "$ref" in schema:
         schema = description()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return {**schema, "additionalProperties": False, "components": description()["components"]}
 
 
 def form_fields(request: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a form as the JSON that the description speaks of."""
+    """Returns the fields of a form as JSON for the description."""
     boundary = re.search(r"boundary=(\S+)", request.headers["content-type"])
     assert boundary
     fields: dict[str, Any] = {}
@@ -111,7 +111,7 @@ def form_fields(request: Any, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def validate(request: Any) -> None:
-    """Hold one request against the description.
+    """Validates one request against the description.
 
     Raises:
         AssertionError: The path, a query parameter or the content type is not described.

@@ -1,4 +1,4 @@
-"""Variants of an answer: every field in turn null, then missing."""
+"""Variants of a response: every field in turn null, then missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Path = tuple[str | int, ...]
 
 
 def fields(value: Any, path: Path = ()) -> Iterator[Path]:
-    """The path of every object field of a JSON value, at any depth."""
+    """Yields the path of every object field of a JSON value, at any depth."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         if isinstance(value, dict):
@@ -21,7 +21,7 @@ def fields(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def without(sample: Any, path: Path, *, null: bool) -> Any:
-    """A copy of a value with one field null or missing."""
+    """Returns a copy of a value with one field null or missing."""
     variant = json.loads(json.dumps(sample))
     inner = variant
     for key in path[:-1]:
@@ -33,12 +33,12 @@ def without(sample: Any, path: Path, *, null: bool) -> Any:
     return variant
 
 
-def unread(sample: Any, read: Callable[[Any], Any], *, but: tuple[str, ...] = ()) -> dict[str, str]:
-    """The gaps that a reader does not take, or loses something over, each with what happens; none when all is well.
+def find_unreadable(sample: Any, read: Callable[[Any], Any], *, but: tuple[str, ...] = ()) -> dict[str, str]:
+    """Returns the variants that are not read, or lose a field, each with the problem.
 
     Args:
-        sample: A full answer.
-        read: Gives the dump of an answer that was sent.
+        sample: A full response.
+        read: Returns the dump of a response.
         but: Fields that may not be missing.
     """
     problems = {}
@@ -55,7 +55,7 @@ def unread(sample: Any, read: Callable[[Any], Any], *, but: tuple[str, ...] = ()
 
 
 def same(dump: Any, changed_sample: Any) -> bool:
-    """Whether a dump says what was sent; where null was sent, nothing at all or an empty value says the same."""
+    """Whether a dump equals the response; for null, a missing or empty value is equal, too."""
     if isinstance(changed_sample, dict) and isinstance(dump, dict):
         return dump.keys() <= changed_sample.keys() and all(same(dump.get(key), value) for key, value in changed_sample.items())
     if isinstance(changed_sample, list) and isinstance(dump, list):
