@@ -1,4 +1,4 @@
-"""LangChain's messages to the messages of a request. Pure; what cannot be expressed raises and is named."""
+"""LangChain's messages to the messages of a request. Pure; content that cannot be expressed raises an error that names it."""
 
 from __future__ import annotations
 

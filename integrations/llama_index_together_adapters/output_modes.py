@@ -32,7 +32,7 @@ class OutputMode:
 
     def correction(self, response: ChatResponse, error: ValueError) -> list[ChatMessage]:
         """Return the messages that continue the conversation after an invalid response: the response and its problems."""
-        text = f"{_problems(error)}\nGive the whole object again, mended."
+        text = f"{_problems(error)}\nReturn the complete object again, corrected."
         calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
         results = [
             ChatMessage(role=MessageRole.TOOL, content=text, additional_kwargs={"tool_call_id": call.tool_call_id})

@@ -1,6 +1,6 @@
 """LlamaIndex's messages and tools to those of a request. Pure, except that files which a message names are read.
 
-What cannot be expressed raises and is named. The caller's messages are never changed.
+Content that cannot be expressed raises an error that names it. The caller's messages are never changed.
 """
 
 from __future__ import annotations

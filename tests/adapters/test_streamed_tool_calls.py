@@ -51,7 +51,7 @@ class Engine:
     chunk_size: int
 
     def is_decodable(self, calls: list[Call]) -> bool:
-        """Whether the deltas say to which call they belong; a person could not tell otherwise either."""
+        """Whether the deltas determine to which call they belong."""
         has_index, has_id = self.index == "position", self.id in ("first", "each", "fresh")
         if self.is_interleaved and not (has_index or self.id == "each"):
             return False
@@ -135,7 +135,7 @@ def response(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 class Service:
-    """Both adapters, over a transport that answers with one message: as a stream, or as a single response."""
+    """Both adapters, over a transport whose response is one message: streamed or single."""
 
     def __init__(self) -> None:
         self.single: dict[str, Any] = {}

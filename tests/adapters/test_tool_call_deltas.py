@@ -25,7 +25,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[tuple[str | None, str, str]]]]
         [delta("f", ONE, index=0, id="a"), {"index": 0, "id": "b", "function": None}, delta("g", TWO, index=0)],
         [("a", "f", ONE), ("b", "g", TWO)],
     ),
-    "an id of its own on each delta starts nothing": (
+    "a different id on each delta starts nothing": (
         [delta("f", '{"n"', index=0, id="a"), delta(None, ": 1}", index=0, id="b")],
         [("a", "f", ONE)],
     ),

@@ -1,4 +1,4 @@
-"""The LangChain adapter against raw httpx plus what LangChain itself costs, told by a fake model with the same answers.
+"""The LangChain adapter against raw httpx plus the cost of LangChain itself, which a fake model with the same responses shows.
 
 LangChain is imported where an operation is made, so that the client is measured without it.
 """
@@ -22,7 +22,7 @@ LEFT_TO_PEERS: Final = 50
 
 
 def fake_model(tokens: list[str]) -> BaseChatModel:
-    """Return a chat model that answers at once, in these pieces: what is left is LangChain."""
+    """Return a chat model that streams these tokens at once: the remaining cost is LangChain's."""
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -54,7 +54,7 @@ def fake_model(tokens: list[str]) -> BaseChatModel:
 
 
 def invoke(model: Any) -> Work:
-    """Return a whole chat."""
+    """Return a chat that is not streamed."""
     messages = _messages()
 
     def work() -> str:

@@ -1,4 +1,4 @@
-"""The LlamaIndex adapter against raw httpx plus what LlamaIndex itself costs, told by a fake model with the same answers.
+"""The LlamaIndex adapter against raw httpx plus the cost of LlamaIndex itself, which a fake model with the same responses shows.
 
 LlamaIndex is imported where an operation is made, so that the client is measured without it.
 """
@@ -20,7 +20,7 @@ LEFT_TO_PEERS: Final = 50
 
 
 def fake_model(tokens: list[str]) -> LLM:
-    """Return a model that answers at once, in these pieces: what is left is LlamaIndex."""
+    """Return a model that streams these tokens at once: the remaining cost is LlamaIndex's."""
     from llama_index.core.llms import ChatMessage, ChatResponse, CustomLLM, LLMMetadata, MessageRole
     from llama_index.core.llms.callbacks import llm_chat_callback
 
@@ -69,7 +69,7 @@ def fake_model(tokens: list[str]) -> LLM:
 
 
 def chat(model: Any) -> Work:
-    """Return a whole chat."""
+    """Return a chat that is not streamed."""
     messages = _messages()
 
     def work() -> str:

@@ -1,4 +1,4 @@
-"""What the LangChain tests share: the emulator in its two moods, and adapters that talk to it."""
+"""Fixtures of the LangChain tests: a lenient and a strict emulator, and adapters that are connected to it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def offline_media(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def vcr(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    """The standard suite's recorder, offline: what is replayed was recorded from the emulator a moment before.
+    """The standard suite's recorder, offline: it replays what it has just recorded from the emulator.
 
     The port is another one each time, so requests are told apart by their path.
     """

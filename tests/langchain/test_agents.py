@@ -1,4 +1,4 @@
-"""The adapters inside LangChain's own machinery: `create_agent`, and the retriever that compresses what another one found."""
+"""The adapters inside LangChain: `create_agent`, and the retriever that compresses the documents of another one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def weather(city: str) -> str:
 
 
 def time(city: str) -> str:
-    """Tell what time it is in a city."""
+    """Get the time in a city."""
     return f"It is noon in {city}."
 
 
@@ -86,10 +86,10 @@ async def test_an_agent_that_streams(deltas: str, flavour: str, llm: ChatTogethe
     ("expected", "key"),
     [(Person, "response_format"), (ProviderStrategy(Person), "response_format"), (ToolStrategy(Person), "tools")],
 )
-async def test_an_agent_that_answers_in_a_form(
+async def test_an_agent_with_a_response_format(
     expected: Any, key: str, flavour: str, llm: ChatTogether, emulator: Emulator
 ) -> None:
-    """The profile says that the model can be held to a schema, so a bare class asks for that."""
+    """The profile has structured output, so that a bare class uses the JSON schema."""
     agent = create_agent(llm, response_format=expected)
     done = await run(agent, {"messages": [("user", "Ann is 41 years old.")]}, flavour)
     assert done["structured_response"] == Person(name="Ann", age=41)

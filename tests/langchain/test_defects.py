@@ -1,4 +1,4 @@
-"""One test for each defect that was found in `langchain-together` 0.4.0, through public names alone.
+"""One test for each known defect of `langchain-together` 0.4.0, through public names alone.
 
 `LANGCHAIN_PEER=langchain_together` runs the same tests on that package, where each of them fails.
 """
@@ -57,7 +57,7 @@ def test_1_no_organization_of_openai_is_named(connect: Any, emulator: Emulator, 
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
-def test_2_reasoning_is_kept(field: str, chat: Any, emulator: Emulator) -> None:
+def test_2_reasoning_is_preserved(field: str, chat: Any, emulator: Emulator) -> None:
     with emulator.behave(reasoning=field):
         messages = [chat.invoke("Why?"), merge(list(chat.stream("Why?")))]
     for message in messages:
@@ -92,13 +92,13 @@ async def test_4_requests_for_embeddings_overlap(connect: Any, emulator: Emulato
     assert emulator.most_in_flight >= 4
 
 
-def test_4_empty_texts_can_stay_at_home(connect: Any, emulator: Emulator) -> None:
+def test_4_empty_texts_can_be_skipped(connect: Any, emulator: Emulator) -> None:
     embedder = package.TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", skip_empty=True, **connect)
     assert len(embedder.embed_documents(["a", "", "b"])) == 3
     assert emulator.requests[-1].json["input"] == ["a", "b"]
 
 
-def test_5_streams_ask_for_usage(chat: Any, emulator: Emulator) -> None:
+def test_5_streams_request_usage(chat: Any, emulator: Emulator) -> None:
     with emulator.behave(usage="asked"):
         assert merge(list(chat.stream("x"))).usage_metadata
 
@@ -205,7 +205,7 @@ def test_16_two_loops(chat: Any) -> None:
         asyncio.run(chat.ainvoke("x"))
 
 
-def test_17_text_before_a_tool_call_stays_a_block_of_its_own(connect: Any, emulator: Emulator) -> None:
+def test_17_text_before_a_tool_call_is_a_separate_block(connect: Any, emulator: Emulator) -> None:
     def weather(city: str) -> str:
         """Get the weather of a city."""
         return city
@@ -236,7 +236,7 @@ def test_18_an_error_inside_a_stream_is_a_model_error(chat: Any, emulator: Emula
         list(chat.stream("x"))
 
 
-def test_18_an_overflow_in_the_words_of_together(chat: Any, emulator: Emulator) -> None:
+def test_18_context_overflow_in_the_message_of_together(chat: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("422", message=OVERFLOW))
     with pytest.raises(core.ContextOverflowError):
         chat.invoke("x")

@@ -113,7 +113,7 @@ def test_too_large_requests_are_halved(embedder: TogetherEmbeddings, emulator: E
     assert len(embedder.embed_documents(["x"] * 100)) == 100
 
 
-def test_what_was_embedded_is_not_lost(connect: Any, emulator: Emulator) -> None:
+def test_an_error_carries_the_finished_embeddings(connect: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("400"))
     with pytest.raises(together_adapters.BadRequestError) as error_info:
         TogetherEmbeddings(**connect, chunk_size=5, max_concurrency=1).embed_documents([str(n) for n in range(20)])

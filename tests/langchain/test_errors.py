@@ -1,4 +1,4 @@
-"""What goes wrong is one of our errors and one of langchain-core's at once."""
+"""An error is one of the library's and one of langchain-core's at once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUSES = [
 
 
 async def ways(llm: Any) -> list[Any]:
-    """Each way to ask, as something to await."""
+    """Every method that sends a request, as an awaitable."""
 
     async def invoke() -> Any:
         return llm.invoke("x")
@@ -146,7 +146,7 @@ def test_a_missing_key_is_no_model_error(monkeypatch: pytest.MonkeyPatch) -> Non
         assert not isinstance(error_info.value, core.LangChainException)
 
 
-def test_one_class_for_each_pair_and_no_change_of_ours() -> None:
+def test_one_class_for_each_pair_and_none_is_changed() -> None:
     kind = as_model_error(errors.RateLimitError)
     assert kind is as_model_error(errors.RateLimitError)
     assert as_model_error(kind) is kind
@@ -160,7 +160,7 @@ for kind in ALL:
 
 
 @pytest.mark.parametrize("kind", [*ALL, RefusedError], ids=lambda kind: kind.__name__)
-def test_errors_travel(kind: Any) -> None:
+def test_errors_can_be_pickled_and_copied(kind: Any) -> None:
     problem = as_model_error(kind)("what happened", status_code=429, request_id="r", code="c", body={"a": 1}, attempts=3)
     for duplicate in (pickle.loads(pickle.dumps(problem)), copy.copy(problem), copy.deepcopy(problem)):
         assert type(duplicate) is type(problem)
@@ -184,7 +184,7 @@ def test_the_traceback_shows_one_exception() -> None:
     assert "direct cause" not in output
 
 
-def test_a_failed_run_is_traced_with_its_answer(emulator: Emulator, connect: Any) -> None:
+def test_a_failed_run_is_traced_with_its_response(emulator: Emulator, connect: Any) -> None:
     results: list[Any] = []
 
     class Watch(BaseCallbackHandler):
@@ -201,7 +201,7 @@ def test_a_failed_run_is_traced_with_its_answer(emulator: Emulator, connect: Any
     assert "sk-test" not in str(metadata)
 
 
-def test_an_answer_without_a_choice(connect: Any) -> None:
+def test_a_response_without_a_choice(connect: Any) -> None:
     from langchain_together_adapters.chat_response import ParseOptions, chat_result
 
     with pytest.raises(together_adapters.APIResponseValidationError, match="no choice"):

@@ -1,4 +1,4 @@
-"""What the package offers, what it costs to import, and what it says without langchain-core."""
+"""The names of the package, the cost of importing it, and the error without langchain-core."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ class TestLeavingEarly:
 
 
 class TestFramework:
-    def test_the_rate_limiter_is_asked_once(self, connect: Any) -> None:
+    def test_the_rate_limiter_is_acquired_once(self, connect: Any) -> None:
         class Count(BaseRateLimiter):
             count = 0
 
@@ -286,7 +286,7 @@ class TestFramework:
         usage_total = usage.usage_metadata[llm.model_name]
         assert usage_total["total_tokens"] == usage_total["input_tokens"] + usage_total["output_tokens"] > 0
 
-    def test_invoke_streams_when_told_to(self, connect: Any, emulator: Emulator) -> None:
+    def test_invoke_streams_with_streaming_set(self, connect: Any, emulator: Emulator) -> None:
         tokens: list[Any] = []
 
         class Watch(BaseCallbackHandler):
@@ -302,7 +302,7 @@ class TestFramework:
         list(ChatTogether(**connect, disable_streaming=True).stream("x"))
         assert "stream" not in emulator.requests[-1].json
 
-    async def test_a_graph_sees_native_events(self, llm: ChatTogether) -> None:
+    async def test_a_graph_gets_native_events(self, llm: ChatTogether) -> None:
         from langchain_core.tracers._streaming import _V2StreamingCallbackHandler
 
         records: list[Any] = []
@@ -351,7 +351,7 @@ class TestFramework:
     async def test_profiles_asynchronously(self, llm: ChatTogether) -> None:
         assert (await llm.arefresh_profile())["max_input_tokens"] > 0
 
-    def test_what_langsmith_is_told(self, llm: ChatTogether, completer: Together) -> None:
+    def test_langsmith_parameters(self, llm: ChatTogether, completer: Together) -> None:
         params = llm.model_copy(update={"temperature": 0.5, "stop": "END"})._get_ls_params(max_tokens=3)
         assert params["ls_provider"] == "together"
         assert (params["ls_temperature"], params["ls_max_tokens"], params["ls_stop"]) == (0.5, 3, ["END"])

@@ -37,7 +37,7 @@ async def test_batches(completer: Together, emulator: Emulator) -> None:
     assert completer.generate([]).generations == []
 
 
-async def test_what_a_completion_says_of_itself(completer: Together, emulator: Emulator) -> None:
+async def test_metadata_of_a_completion(completer: Together, emulator: Emulator) -> None:
     with emulator.behave(finish="eos"):
         single = completer.generate([PROMPT]).generations[0][0]
         chunks = list(completer._stream(PROMPT))
@@ -79,7 +79,7 @@ def test_logprobs(completer: Together, emulator: Emulator) -> None:
     assert merged.generation_info["logprobs"]["token_logprobs"] == single["logprobs"]["token_logprobs"]
 
 
-def test_several_answers_and_echo(completer: Together) -> None:
+def test_several_choices_and_echo(completer: Together) -> None:
     result = completer.generate([PROMPT], n=2, echo=True)
     assert len(result.generations[0]) == 2
     info = result.generations[0][0].generation_info

@@ -1,4 +1,4 @@
-"""What travels: messages, content blocks, tools."""
+"""The messages, content blocks and tools of a request."""
 
 from __future__ import annotations
 
@@ -123,7 +123,9 @@ UNSUPPORTED: list[tuple[BaseMessage, str]] = [
 
 
 @pytest.mark.parametrize(("message", "named"), UNSUPPORTED, ids=str)
-def test_what_cannot_be_sent_raises_and_is_named(message: BaseMessage, named: str, llm: ChatTogether, emulator: Emulator) -> None:
+def test_unsupported_content_raises_an_error_that_names_it(
+    message: BaseMessage, named: str, llm: ChatTogether, emulator: Emulator
+) -> None:
     with pytest.raises(ValueError, match=named):
         wire(message)
     with pytest.raises(ValueError, match="cannot be sent"):
@@ -148,8 +150,8 @@ def test_reasoning_is_sent_back_on_request() -> None:
         assert wire(message, replay_reasoning=True) == {"role": "assistant", "content": "4", "reasoning": "2+2"}
 
 
-def test_a_turn_of_ours_can_be_sent_again(connect: Any, emulator: Emulator) -> None:
-    """What an answer was read into is written as it was, in every form that it can have."""
+def test_a_response_can_be_sent_again(connect: Any, emulator: Emulator) -> None:
+    """A parsed response becomes the message that it was, in each of its forms."""
     for version in ("v0", "v1"):
         llm = ChatTogether(model="openai/gpt-oss-20b", output_version=version, replay_reasoning=True, **connect)
         first = llm.invoke("Why?")

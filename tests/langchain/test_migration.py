@@ -21,7 +21,7 @@ KEY = "sk-of-a-mover-0123456789"
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 BGE = "BAAI/bge-base-en-v1.5"
 IGNORED_FIELDS = ("stream_options", "parallel_tool_calls", "encoding_format")
-"""Usage in streams is asked for; a switch that the service does not document is not; vectors travel as numbers."""
+"""Streams request usage; undocumented switches are not sent; vectors are requested as numbers."""
 
 
 class Person(BaseModel):
@@ -132,7 +132,7 @@ PROGRAMS: dict[str, tuple[Callable[[str], Any], dict[str, Any]]] = {
 
 
 def comparable(body: dict[str, Any]) -> dict[str, Any]:
-    """A body without what is struck out, and with one text written as a list of one."""
+    """A body without the ignored fields, and with a single text as a list."""
     fields = {
         name: value for name, value in body.items() if name not in IGNORED_FIELDS and not (name == "stream" and value is False)
     }
@@ -148,7 +148,7 @@ def test_the_same_is_sent(name: str, emulator: Emulator) -> None:
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_the_environment_says_the_same(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_the_same_effect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     monkeypatch.setenv("TOGETHER_API_BASE", emulator.base_url)
     assert package.ChatTogether(model=MODEL).invoke("Hi").content
@@ -157,7 +157,7 @@ def test_the_environment_says_the_same(emulator: Emulator, monkeypatch: pytest.M
     assert {request.headers["authorization"] for request in emulator.requests} == {f"Bearer {KEY}"}
 
 
-def test_answers_have_the_same_parts(emulator: Emulator) -> None:
+def test_responses_have_the_same_parts(emulator: Emulator) -> None:
     message = chat(emulator.base_url).invoke("Say hello.")
     assert message.content == "Hello."
     assert {"input_tokens", "output_tokens", "total_tokens"} <= message.usage_metadata.keys()

@@ -1,4 +1,4 @@
-"""Fields, bound parameters and parameters of a call: what reaches the wire, and what never does."""
+"""Fields, bound parameters and parameters of a call: which are sent, and which never are."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_names_that_the_library_does_not_know(connect: Any, emulator: Emulator) 
     assert (last(emulator)["novel_switch"], last(emulator)["other_switch"]) == (3, 4)
 
 
-def test_settings_of_another_client_stay_at_home(connect: Any, emulator: Emulator) -> None:
+def test_settings_of_another_client_are_not_sent(connect: Any, emulator: Emulator) -> None:
     """`langchain-together` is built on OpenAI's client and takes its settings, a key among them."""
     with pytest.warns(UserWarning, match="ChatTogether has no field") as error_info:
         llm = ChatTogether(**connect, openai_api_key="sk-of-another-house", disabled_params={"n": None}, verbosity="low")
@@ -108,7 +108,7 @@ def test_names_of_langchain_together(connect: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [ChatTogether, Together])
-def test_several_answers_do_not_stream(kind: Any, connect: Any, emulator: Emulator) -> None:
+def test_several_choices_do_not_stream(kind: Any, connect: Any, emulator: Emulator) -> None:
     with pytest.raises(ValidationError, match="n > 1"):
         kind(n=2, streaming=True, **connect)
     with pytest.raises(ValueError, match="n > 1"):
@@ -118,7 +118,7 @@ def test_several_answers_do_not_stream(kind: Any, connect: Any, emulator: Emulat
     assert emulator.requests == []
 
 
-def test_several_answers(connect: Any) -> None:
+def test_several_choices(connect: Any) -> None:
     result = ChatTogether(**connect, n=3).generate([[HumanMessage("x")]])
     generations = result.generations[0]
     assert len(generations) == 3
@@ -126,7 +126,7 @@ def test_several_answers(connect: Any) -> None:
     assert all(generation.message.response_metadata["model_name"] for generation in generations)  # type: ignore[attr-defined]
 
 
-def test_usage_is_asked_of_streams(connect: Any, emulator: Emulator) -> None:
+def test_streams_request_usage(connect: Any, emulator: Emulator) -> None:
     list(ChatTogether(**connect).stream("x"))
     assert last(emulator)["stream_options"] == {"include_usage": True}
     list(ChatTogether(**connect).stream("x", stream_usage=False))
@@ -138,7 +138,7 @@ def test_usage_is_asked_of_streams(connect: Any, emulator: Emulator) -> None:
     assert "stream" not in last(emulator)
 
 
-def test_parallel_tool_calls_only_when_asked(connect: Any, emulator: Emulator) -> None:
+def test_parallel_tool_calls_only_when_set(connect: Any, emulator: Emulator) -> None:
     class Answer(BaseModel):
         """An answer."""
 
@@ -173,7 +173,7 @@ class TestEnvironment:
         assert "TOGETHER_API_KEY" in str(error_info.value)
         assert "OPENAI" not in str(error_info.value)
 
-    async def test_nothing_of_openai_travels(self, emulator: Emulator, connect: Any) -> None:
+    async def test_nothing_of_openai_is_sent(self, emulator: Emulator, connect: Any) -> None:
         ChatTogether(**connect).invoke("x")
         Together(**connect).invoke("x")
         TogetherEmbeddings(**connect).embed_query("x")
@@ -253,7 +253,7 @@ class TestClients:
             ChatTogether(**connect, max_retries=2).invoke("x")
         assert len(emulator.requests) == 3
 
-    def test_a_changed_copy_goes_where_it_says(self, connect: Any, emulator: Emulator) -> None:
+    def test_a_copy_uses_its_own_base_url(self, connect: Any, emulator: Emulator) -> None:
         llm = ChatTogether(api_key="k", base_url="http://127.0.0.1:9")
         duplicate = llm.model_copy(update={"together_api_base": connect["base_url"]})
         assert duplicate.invoke("x").content

@@ -27,7 +27,7 @@ def of_kind(kind: str) -> Any:
 
 
 class SlicedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that comes in pieces which respect no boundary."""
+    """A body in slices that respect no boundary."""
 
     def __init__(self, body: bytes) -> None:
         self._slices = [body[start : start + 37] for start in range(0, len(body), 37)]
@@ -41,7 +41,7 @@ class SlicedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def replay(exchange: dict[str, Any]) -> dict[str, Any]:
-    """Fields of an adapter that is answered by a recording."""
+    """Fields of an adapter whose responses are a recording."""
     response = exchange["response"]
     streams = "sse_text" in response or isinstance(response.get("parsed"), list)
     kind = "text/event-stream" if streams else "application/json"
@@ -76,7 +76,7 @@ def events_of(response: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def read(exchange: dict[str, Any]) -> dict[str, Any]:
-    """What a recording says, read without the library."""
+    """The content of a recording, parsed without the library."""
     response = exchange["response"]
     if "sse_text" not in response and not isinstance(response.get("parsed"), list):
         answer = response.get("json", response.get("parsed"))
@@ -125,7 +125,7 @@ def summary(text: str, reasoning: str, calls: Any, usage: Any, reasons: list[Any
 
 
 def summary_of(message: AIMessage) -> dict[str, Any]:
-    """What the adapter says."""
+    """The content of the adapter's message."""
     usage = message.usage_metadata
     return {
         "text": message.content,
@@ -149,7 +149,7 @@ def merge(chunks: list[AIMessageChunk]) -> AIMessageChunk:
 
 
 @of_kind("chat")
-async def test_whole(exchange: dict[str, Any]) -> None:
+async def test_single_response(exchange: dict[str, Any]) -> None:
     llm = ChatTogether(**replay(exchange))
     expected = read(exchange)
     assert summary_of(llm.invoke("x")) == expected
@@ -157,7 +157,7 @@ async def test_whole(exchange: dict[str, Any]) -> None:
 
 
 @of_kind("chat")
-def test_whole_as_blocks(exchange: dict[str, Any]) -> None:
+def test_single_response_as_blocks(exchange: dict[str, Any]) -> None:
     message = ChatTogether(**replay(exchange), output_version="v1").invoke("x")
     expected = read(exchange)
     assert message.text == expected["text"]

@@ -81,7 +81,7 @@ async def test_scores_are_by_index(reranker: TogetherRerank) -> None:
     assert all(result["document"] == TEXTS[result["index"]] for result in with_documents)
 
 
-def test_what_travels(connect: Any, emulator: Emulator) -> None:
+def test_requests(connect: Any, emulator: Emulator) -> None:
     def request_of(inputs: Any, **options: Any) -> Any:
         TogetherRerank(**connect).rerank(inputs, QUERY, **options)
         body = emulator.requests[-1].json
@@ -101,7 +101,7 @@ def test_what_travels(connect: Any, emulator: Emulator) -> None:
     assert set(emulator.requests[-1].json) == {"model", "query", "documents"}
 
 
-async def test_more_documents_than_a_request_holds(connect: Any, emulator: Emulator) -> None:
+async def test_more_documents_than_fit_a_request(connect: Any, emulator: Emulator) -> None:
     texts = [f"Fact {n} about pandas." for n in range(2100)]
     texts[2050] = "Where do llamas live? Llamas live here."
     reranker = TogetherRerank(**connect, top_n=3)

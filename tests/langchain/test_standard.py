@@ -1,4 +1,4 @@
-"""LangChain's own suites, every flag on but PDF (the service has no file part), against the emulator in both of its moods."""
+"""LangChain's own suites, every flag on but PDF (the service has no file part), against the lenient and the strict emulator."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Flags:
 
 
 class _Details(_Flags):
-    """How the suite asks for reasoning and for cached tokens."""
+    """How the suite requests reasoning and cached tokens."""
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
         return _run(ChatTogether(**{**self.chat_model_params, "model": REASONER}), "Why?", stream)

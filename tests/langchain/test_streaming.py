@@ -1,4 +1,4 @@
-"""Streams: every way in which engines cut tool calls, place usage and mix reasoning with text; joined, they equal the single answer."""
+"""Streams: every way in which engines split tool calls, place usage and mix reasoning with text; merged, they equal the single response."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_calls_without_id_get_one_each() -> None:
     assert all(call["id"] for call in calls)
 
 
-def test_a_finish_reason_that_vanishes_and_returns_is_reported_once() -> None:
+def test_a_repeated_finish_reason_is_reported_once() -> None:
     message = merged(
         [
             event({"tool_calls": [delta_of('{"city": "Oslo"}', "get_weather", index=0, id="a")]}, "tool_calls"),
@@ -217,7 +217,7 @@ def test_both_names_of_reasoning_and_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
-def test_think_tags_in_pieces_of_any_size(size: int) -> None:
+def test_think_tags_in_chunks_of_any_size(size: int) -> None:
     text = "<think>2+2 < 5</think>\n\n4 </think> <think>"
     deltas = [text[start : start + size] for start in range(0, len(text), size)]
     message = merged([event({"content": each}) for each in deltas] + [event({}, "stop")])
@@ -244,14 +244,14 @@ def test_text_is_flushed_before_tools() -> None:
     assert (message.content, len(message.tool_calls)) == ("  ", 1)
 
 
-def test_refusals_are_kept() -> None:
+def test_refusals_are_preserved() -> None:
     assert single_message({"content": None, "refusal": "no"}).additional_kwargs == {"refusal": "no"}
     stream_message = merged([event({"refusal": "n"}), event({"refusal": "o"}, "stop")])
     assert stream_message.additional_kwargs == {"refusal": "no"}
 
 
 class TestLogprobs:
-    def test_bare_numbers_join_to_what_a_single_answer_says(self) -> None:
+    def test_bare_numbers_merge_to_those_of_the_single_response(self) -> None:
         events = [event({"content": token, "token_id": number}) | {} for token, number in (("Hel", 1), ("lo", 2))]
         for each, (value, top) in zip(events, ((-0.5, {"Hel": -0.5, "Hi": -2}), (-0.25, {"lo": -0.25, "p": 0})), strict=True):
             each["choices"][0] |= {"logprobs": value, "top_logprobs": top}
@@ -301,7 +301,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 def same(message: Any) -> dict[str, Any]:
-    """What must agree; ids and times differ from request to request."""
+    """The parts that must agree; ids and times differ between requests."""
     metadata = {
         name: value for name, value in message.response_metadata.items() if name not in ("id", "created", "output_version")
     }
@@ -316,7 +316,7 @@ def same(message: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-async def test_joined_stream_equals_single_answer(
+async def test_merged_stream_equals_single_response(
     variant: dict[str, Any], version: str, connect: Any, emulator: Emulator
 ) -> None:
     llm = ChatTogether(model=MODEL, output_version=version, **connect)
@@ -340,7 +340,7 @@ async def test_joined_stream_equals_single_answer(
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-async def test_events_equal_single_answer(variant: dict[str, Any], connect: Any, emulator: Emulator) -> None:
+async def test_events_equal_single_response(variant: dict[str, Any], connect: Any, emulator: Emulator) -> None:
     llm = ChatTogether(model=MODEL, **connect)
     tools = llm.bind_tools([get_weather]) if "tool_deltas" in variant else llm
     question = "What is the weather in Paris and in Oslo?"
@@ -365,7 +365,7 @@ async def test_events_equal_single_answer(variant: dict[str, Any], connect: Any,
     assert str(stream.reasoning) == reasoning
 
 
-def test_v1_text_then_parallel_tools_are_blocks_of_their_own() -> None:
+def test_v1_text_and_parallel_tools_are_separate_blocks() -> None:
     message = merged(
         [
             event({"reasoning": "think"}),

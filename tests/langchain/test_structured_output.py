@@ -1,4 +1,4 @@
-"""Answers in the shape of a schema, by every method, of every kind of schema; and tools."""
+"""Structured output by every method and of every kind of schema, and tools."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class Note(BaseModel):
 
 @pytest.mark.parametrize("schema", [Note, Note.model_json_schema()], ids=["pydantic", "schema"])
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
-def test_half_an_answer_is_none(method: Any, schema: Any, connect: Any) -> None:
-    """langchain-core closes an object that `max_tokens` has cut, and hands out half a value as if it were whole."""
+def test_a_truncated_object_is_an_error(method: Any, schema: Any, connect: Any) -> None:
+    """langchain-core completes an object that `max_tokens` has truncated, and returns half a value."""
     requested = "Reply as JSON with the key 'text': 'All of this belongs to the note.'"
     full = ChatTogether(**connect).with_structured_output(schema, method=method, include_raw=True).invoke(requested)
     token_count = full["raw"].usage_metadata["output_tokens"]
@@ -133,7 +133,7 @@ def test_regex(pattern: Any, llm: ChatTogether, emulator: Emulator) -> None:
         llm.with_structured_output(Person, method="regex")
 
 
-def test_a_model_that_refuses_to_be_forced_is_asked_again(llm: ChatTogether, emulator: Emulator) -> None:
+def test_a_refused_tool_choice_is_dropped(llm: ChatTogether, emulator: Emulator) -> None:
     runnable = llm.with_structured_output(Person, method="function_calling")
     for call in (runnable.invoke, lambda question: list(runnable.stream(question))[-1]):
         emulator.clear()
@@ -143,13 +143,13 @@ def test_a_model_that_refuses_to_be_forced_is_asked_again(llm: ChatTogether, emu
         assert len(emulator.requests) == 2
 
 
-async def test_it_is_asked_again_asynchronously(llm: ChatTogether, emulator: Emulator) -> None:
+async def test_a_refused_tool_choice_is_dropped_asynchronously(llm: ChatTogether, emulator: Emulator) -> None:
     emulator.inject(Fault("422", message="grammar is not supported"))
     await llm.with_structured_output(Person, method="function_calling").ainvoke(QUESTION)
     assert len(emulator.requests) == 2
 
 
-def test_who_forces_a_tool_is_told(llm: ChatTogether, emulator: Emulator) -> None:
+def test_an_explicit_tool_choice_is_not_dropped(llm: ChatTogether, emulator: Emulator) -> None:
     emulator.inject(Fault("400", message="tool_choice is not supported"))
     with pytest.raises(BadRequestError):
         llm.bind_tools([Person], tool_choice="any").invoke("x")

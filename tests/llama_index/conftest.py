@@ -1,4 +1,4 @@
-"""Warnings that llama-index-core itself gives; everything else is an error."""
+"""Warnings of llama-index-core itself are ignored; all others are errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kit, run on our own classes."""
+"""The conformance kit, run on the classes of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conformance kit runs in the project of another provider, which has a package `tests` of its own."""
+"""The conformance kit runs in the project of another provider, which has its own package `tests`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: where they come from, what wins, what travels."""
+"""Settings: sources, precedence, copies and pickles."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_environment(kind: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPa
     assert component.api_base == emulator.base_url
 
 
-def test_a_key_from_the_environment_does_not_travel(kind: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_from_the_environment_is_not_pickled(kind: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     component = kind(api_base=emulator.base_url)
     use(component)
@@ -71,7 +71,7 @@ def test_a_key_from_the_environment_does_not_travel(kind: Any, emulator: Emulato
         use(pickle.loads(data))
 
 
-def test_a_given_key_travels(kind: Any, emulator: Emulator) -> None:
+def test_a_key_argument_is_pickled(kind: Any, emulator: Emulator) -> None:
     component = kind(api_key=KEY, base_url=emulator.base_url, default_headers={"x-team": "blue-and-green"})
     use(pickle.loads(pickle.dumps(component)))
     use(copy.deepcopy(component))
@@ -85,7 +85,7 @@ def test_no_secret_is_shown(kind: Any) -> None:
     assert "secret" not in f"{component!r} {component.to_json()}"
 
 
-def test_nothing_that_is_told_shows_a_secret(kind: Any, emulator: Emulator, events: Events) -> None:
+def test_events_contain_no_secret(kind: Any, emulator: Emulator, events: Events) -> None:
     component = kind(api_key=KEY, base_url=emulator.base_url, default_headers={"x-secret": "header-secret"}, max_retries=0)
     use(component)
     emulator.inject(Fault("401", message=f"the key {KEY} is not known"))
@@ -118,7 +118,7 @@ def test_shared_clients(kind: Any, emulator: Emulator) -> None:
     use(kind(async_client=async_client))
 
 
-def test_a_client_that_cannot_travel_says_so(kind: Any) -> None:
+def test_a_client_that_cannot_be_pickled_raises(kind: Any) -> None:
     with httpx.Client() as http_client, pytest.raises(TypeError, match="http_client"):
         pickle.dumps(kind(client=Together(api_key=KEY, http_client=http_client)))
 

@@ -34,7 +34,7 @@ def wire() -> Any:
         yield server
 
 
-def test_core_loses_the_system_prompt_when_asynchronous(wire: WireServer) -> None:
+def test_core_drops_the_system_prompt_when_asynchronous(wire: WireServer) -> None:
     wire.chat(schema_reply)
     llm = TogetherLLM(api_key="k", api_base=wire.url, system_prompt="BE BRIEF")
     program = FunctionCallingProgram.from_defaults(Ball, llm=llm, prompt=PromptTemplate("Describe {thing}."))
@@ -51,7 +51,7 @@ def test_core_streams_objects_without_insisting_on_the_tool(wire: WireServer) ->
 
 
 class RandomEmbedding(MockEmbedding):
-    """An embedding model that tells queries from passages."""
+    """An embedding model with different vectors for queries and passages."""
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return [1.0] * self.embed_dim
@@ -63,7 +63,7 @@ def test_core_confuses_queries_and_passages_in_a_cache() -> None:
     assert embedding.get_query_embedding("abc") == passage
 
 
-def test_core_asks_no_rate_limiter_with_a_cache_when_asynchronous() -> None:
+def test_core_skips_the_rate_limiter_with_a_cache_when_asynchronous() -> None:
     if "rate_limiter" not in BaseEmbedding.model_fields:
         pytest.skip("this LlamaIndex has no rate limiters")
     limiter = CountingLimiter()

@@ -1,4 +1,4 @@
-"""Embeddings: batches, bounds, and what an error tells."""
+"""Embeddings: batches, limits, and the attributes of errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model_of(wire: WireServer, **options: Any) -> TogetherEmbedding:
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
-async def test_an_error_tells_which_texts_are_missing(wire: WireServer, flavour: str) -> None:
+async def test_an_error_lists_the_missing_texts(wire: WireServer, flavour: str) -> None:
     answer = wire.handlers["/embeddings"]
 
     def handler(request: Request) -> Reply:

@@ -75,7 +75,7 @@ def test_images_where_the_api_takes_none(role: str) -> None:
         wire(ImageBlock(url="http://x.test/a.png"), role=role)
 
 
-def test_thinking_is_kept_back_unless_asked() -> None:
+def test_reasoning_is_not_replayed_by_default() -> None:
     message = ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="a")])
     assert "reasoning" not in wire_messages([message])[0]
     assert wire_messages([message], replay_reasoning=True)[0] == {"role": "assistant", "content": "a", "reasoning": "hm"}
@@ -89,11 +89,11 @@ def test_blocks_win_over_the_older_mirror() -> None:
     assert wire(role="assistant", tool_calls=mirror)["tool_calls"] == mirror
 
 
-def test_an_answer_of_a_return_direct_tool_drops_the_id() -> None:
+def test_a_response_of_a_return_direct_tool_has_no_id() -> None:
     assert wire(TextBlock(text="5"), role="assistant", tool_call_id="c") == {"role": "assistant", "content": "5"}
 
 
-def test_names_travel() -> None:
+def test_names_are_sent() -> None:
     assert wire(TextBlock(text="a"), name="ann")["name"] == "ann"
 
 

@@ -49,7 +49,7 @@ def test_a_parameter(wire: WireServer, name: str, chats: bool) -> None:
         assert value.items() <= body.items() if name == "extra_body" else body[name] == value
 
 
-def test_cached_tokens_are_told(wire: WireServer) -> None:
+def test_cached_tokens_are_reported(wire: WireServer) -> None:
     from tests.llama_index.conformance.wire import message_reply
 
     usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "cached_tokens": 4}

@@ -30,7 +30,7 @@ def of_kinds(*kinds: str) -> Any:
 
 
 class SlicedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body in pieces that respect no boundary."""
+    """A body in slices that respect no boundary."""
 
     def __init__(self, body: bytes) -> None:
         self._slices = [body[start : start + 41] for start in range(0, len(body), 41)]
@@ -57,7 +57,7 @@ def streams(response: dict[str, Any]) -> bool:
 
 
 def replaying(exchange: dict[str, Any]) -> dict[str, Any]:
-    """Clients that are answered by a recording."""
+    """Clients whose responses are a recording."""
     response = exchange["response"]
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -161,7 +161,7 @@ def summary_of_stream(items: list[ChatResponse]) -> dict[str, Any]:
 
 
 @of_kinds("chat")
-async def test_whole_answers(exchange: dict[str, Any]) -> None:
+async def test_single_responses(exchange: dict[str, Any]) -> None:
     assert summary_of(llm_of(exchange).chat(QUESTION)) == expected(exchange)
     assert summary_of(await llm_of(exchange).achat(QUESTION)) == expected(exchange)
 
@@ -173,7 +173,7 @@ async def test_streams(exchange: dict[str, Any]) -> None:
 
 
 @of_kinds("chat", "chat_stream")
-def test_calls_are_what_agents_select(exchange: dict[str, Any]) -> None:
+def test_tool_calls_are_those_that_agents_read(exchange: dict[str, Any]) -> None:
     llm = llm_of(exchange)
     response = list(llm.stream_chat(QUESTION))[-1] if streams(exchange["response"]) else llm.chat(QUESTION)
     selected = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)

@@ -1,4 +1,4 @@
-"""What the documentation of llama-index-llms-together and -embeddings-together shows, with nothing changed but the import."""
+"""The examples in the documentation of llama-index-llms-together and -embeddings-together, with only the imports changed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SNIPPETS = {
 def output(
     request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
-    """What a snippet prints."""
+    """The output of a snippet."""
     from llama_index.core import Settings
 
     monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)

@@ -46,7 +46,7 @@ def test_top_n_of_the_call(wire: WireServer) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"results": [{"index": 9, "relevance_score": 1.0}]}, {"results": [{"index": 0}]}])
-def test_answers_that_rank_nothing(wire: WireServer, answer: Any) -> None:
+def test_responses_without_a_valid_ranking(wire: WireServer, answer: Any) -> None:
     wire.script(Reply(json=answer))
     with pytest.raises(APIResponseValidationError):
         TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(2), query_str="a")

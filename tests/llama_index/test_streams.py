@@ -1,4 +1,4 @@
-"""A stream, joined, is the single answer: against the emulator, in each of its manners."""
+"""A stream equals the single response, for each behaviour of the emulator."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_base_model(emulator: Emulator) -> None:
     assert {request.path for request in emulator.requests} == {"/v1/completions"}
 
 
-def test_unknown_parameters_travel(llm: TogetherLLM, emulator: Emulator) -> None:
+def test_unknown_parameters_are_sent(llm: TogetherLLM, emulator: Emulator) -> None:
     llm.additional_kwargs = {"top_k": 3, "brand_new": 1}
     llm.extra_body = {"other": 2}
     llm.chat(QUESTION, brand_newer=4, top_k=9, extra_body={"third": 3})

@@ -1,4 +1,4 @@
-"""How structured output is asked for."""
+"""Structured output: requests, partial objects, retries."""
 
 from __future__ import annotations
 
@@ -112,13 +112,13 @@ def test_partials_have_the_shape_of_the_model_at_every_depth(wire: WireServer) -
 
 
 @pytest.mark.parametrize("odd", ['{"colours": "none"}', '{"colours": ["red"]}', '{"by_name": [1]}', '{"lid": 3}'])
-def test_partials_take_what_does_not_fit(odd: str) -> None:
+def test_partial_objects_accept_invalid_values(odd: str) -> None:
     assert incomplete(Box).model_validate_json(odd).model_dump(exclude_unset=True) == json.loads(odd)
 
 
 @pytest.mark.parametrize("way", ["response_format", "tools"])
 @pytest.mark.parametrize("flavour", ["sync", "async", "stream", "astream"])
-async def test_answers_that_do_not_fit_are_sent_back_if_asked(wire: WireServer, way: str, flavour: str) -> None:
+async def test_invalid_responses_are_sent_back_with_validation_retries(wire: WireServer, way: str, flavour: str) -> None:
     def handler(request: Request) -> Reply:
         count = '"many"' if len(wire.requests) == 1 else "7"
         text = f'{{"title": "a", "count": {count}}}'
@@ -146,7 +146,7 @@ async def test_answers_that_do_not_fit_are_sent_back_if_asked(wire: WireServer, 
         assert correction["role"] == "user"
 
 
-def test_answers_are_sent_back_so_often_and_no_more(wire: WireServer) -> None:
+def test_the_number_of_validation_retries(wire: WireServer) -> None:
     wire.chat(always('{"title": "a"}'))
     llm = llm_of(wire, validation_retries=1)
     with pytest.raises(ValueError, match="count"):
@@ -188,7 +188,7 @@ def test_parameters_of_the_call(wire: WireServer) -> None:
     assert wire.bodies[0]["temperature"] == 0.5
 
 
-def test_the_caller_keeps_its_prompt(wire: WireServer) -> None:
+def test_the_prompt_is_not_changed(wire: WireServer) -> None:
     wire.chat(schema_reply)
     llm_of(wire, pydantic_program_mode=PydanticProgramMode.FUNCTION).structured_predict(Ball, PROMPT, thing="a ball")
     assert PROMPT.output_parser is None

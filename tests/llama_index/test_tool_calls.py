@@ -1,4 +1,4 @@
-"""The accumulator of tool calls: any way of cutting gives the same calls."""
+"""Streamed tool calls become the same blocks however they are split."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read(calls: StreamedToolCalls) -> list[tuple[str, Any]]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(ARGUMENTS, min_size=1, max_size=3), st.integers(1, 7), st.booleans())
-def test_any_cut_in_turn_or_interleaved(expected: list[dict[str, Any]], size: int, alternate: bool) -> None:
+def test_fragments_in_sequence_or_alternating(expected: list[dict[str, Any]], size: int, alternate: bool) -> None:
     series = []
     for number, arguments in enumerate(expected):
         text = json.dumps(arguments)
@@ -62,14 +62,14 @@ def test_without_ids_and_indices(same_name: bool) -> None:
     assert len({call.block.tool_call_id for call in calls.calls}) == 2
 
 
-def test_id_and_name_in_every_piece() -> None:
+def test_id_and_name_on_every_delta() -> None:
     calls = StreamedToolCalls()
     for part in ('{"a"', ": 1", "}"):
         calls.add([{"index": 0, "id": "c", "function": {"name": "f", "arguments": part}}])
     assert read(calls) == [("f", {"a": 1})]
 
 
-def test_the_id_may_come_late() -> None:
+def test_a_late_id() -> None:
     calls = StreamedToolCalls()
     calls.add([{"index": 0, "function": {"name": "f", "arguments": "{}"}}])
     calls.add([{"index": 0, "id": "late", "function": {"arguments": ""}}])

@@ -1,1 +1,1 @@
-"""What the LangChain and LlamaIndex adapters share and no framework is needed for."""
+"""The framework-independent parts of the LangChain and LlamaIndex adapters."""

@@ -109,7 +109,7 @@ class ToolCallAssembler:
         self._by_id: dict[str, AssembledToolCall] = {}
 
     def add(self, deltas: Iterable[Any]) -> list[ToolCallUpdate]:
-        """Apply the `tool_calls` of one chunk and return what each delta changes; what is not an object is skipped."""
+        """Apply the `tool_calls` of one chunk and return what each delta changes; values that are not objects are skipped."""
         updates: list[ToolCallUpdate] = []
         for delta in deltas:
             if not isinstance(delta, dict):
@@ -165,7 +165,7 @@ def _starts_new_call(call: AssembledToolCall, index: Any, call_id: str | None, n
 
 
 def whole_tool_calls(tool_calls: Iterable[Any] | None) -> list[AssembledToolCall]:
-    """Return the `tool_calls` of a message that was not streamed; what is not an object is skipped."""
+    """Return the `tool_calls` of a message that was not streamed; values that are not objects are skipped."""
     calls: list[AssembledToolCall] = []
     for index, call_id, name, arguments in (_fields(item) for item in tool_calls or () if isinstance(item, dict)):
         call = AssembledToolCall(len(calls), index)

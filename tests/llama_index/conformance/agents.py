@@ -16,7 +16,7 @@ BOTH_CALLS = [call("add", FIRST), call("add", SECOND, 1)]
 
 
 def _adds(request: Request, calls: list[dict[str, Any]] | None = None, reasoning: str = "") -> Reply:
-    """Call the tool, and tell its results when they came."""
+    """Call the tool, and reply with its results once they are there."""
     results = [message["content"] for message in request.json["messages"] if message["role"] == "tool"]
     if results:
         return text_reply(request, f"The result is {' and '.join(results)}.", reasoning=reasoning)
@@ -24,7 +24,7 @@ def _adds(request: Request, calls: list[dict[str, Any]] | None = None, reasoning
 
 
 async def _run_agent(agent: Any, question: str = "What is 2 + 3?") -> tuple[str, list[Any]]:
-    """Run an agent; return its answer and what it told on the way."""
+    """Run an agent; return its response and its events."""
     handler = agent.run(question)
     events = [event async for event in handler.stream_events()]
     return str(await handler), events
@@ -52,7 +52,7 @@ class AgentChecks:
         assert all(body.get("stream", False) is streaming for body in wire.bodies)
 
     def test_t18_parallel_calls_in_one_chunk(self, llm: Any, wire: WireServer) -> None:
-        """Two calls that come in one chunk both run."""
+        """Two calls in one chunk are both executed."""
 
         def handler(request: Request) -> Reply:
             if any(message["role"] == "tool" for message in request.json["messages"]):
@@ -70,7 +70,7 @@ class AgentChecks:
         assert "30" in answer
 
     def test_t19_agent_stream(self, llm: Any, wire: WireServer) -> None:
-        """What an agent streams is complete: thinking and text."""
+        """An agent streams complete reasoning and text."""
         wire.chat(lambda request: _adds(request, reasoning="me think. Let me think."))
 
         async def scenario() -> list[Any]:
@@ -83,7 +83,7 @@ class AgentChecks:
         assert "".join(event.delta for event in events) == "The result is 5."
 
     def test_t20_workflow_picks_function_agent(self, llm: Any, wire: WireServer) -> None:
-        """A workflow made of tools uses the API's tools."""
+        """A workflow that is created from tools uses tool calls."""
         wire.chat(_adds)
 
         async def scenario() -> str:

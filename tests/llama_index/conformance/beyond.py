@@ -1,4 +1,4 @@
-"""Checks X01-X13: what the numbered suite leaves out."""
+"""Checks X01-X13: further behaviours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BeyondChecks:
     """Loops, threads, forks, odd framing, and cost."""
 
     def test_x01_cancelled_task(self, llm: Any, wire: WireServer) -> None:
-        """A cancelled call frees its connection, and the next one answers."""
+        """A cancelled call frees its connection, and the next call works."""
         wire.script(stream_reply([{"content": "word "} for _ in range(400)], pause=0.01))
 
         async def consume(started: asyncio.Event) -> None:
@@ -57,7 +57,7 @@ class BeyondChecks:
         assert all(run(llm.achat(user())).message.content for _ in range(3))
 
     def test_x03_threads(self, llm: Any) -> None:
-        """One LLM serves many threads, each with a loop of its own."""
+        """One LLM serves many threads, each with its own event loop."""
         responses: list[Any] = []
         threads = [threading.Thread(target=lambda: responses.append(run(llm.achat(user())))) for _ in range(6)]
         threads += [threading.Thread(target=lambda: responses.append(llm.chat(user()))) for _ in range(6)]
@@ -70,7 +70,7 @@ class BeyondChecks:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
     def test_x04_fork(self, llm: Any) -> None:
-        """A used LLM answers in a forked child, and still in the parent."""
+        """A used LLM works in a forked child, and still in the parent."""
         llm.chat(user())
         child = os.fork()
         if child == 0:
@@ -83,14 +83,14 @@ class BeyondChecks:
 
     @pytest.mark.parametrize("status", [400, 413, 422])
     def test_x05_context_length(self, llm: Any, wire: WireServer, provider: Provider, status: int) -> None:
-        """A prompt that is too long raises its own exception, whatever the status."""
+        """A prompt that is too long raises its own exception, for any status."""
         message = "This model's maximum context length is 8192 tokens. `inputs` tokens + `max_new_tokens` must be <= 8193."
         wire.script(error(status, message))
         with pytest.raises(provider.context_length_error, match=r"context|tokens"):
             llm.chat(user())
 
     def test_x06_no_choices(self, llm: Any, wire: WireServer) -> None:
-        """A chunk without choices is no trouble, wherever it comes."""
+        """Chunks without choices are accepted at any position."""
         events = [chunk(None), chunk({"content": "Hi"}), chunk(None), chunk({}, finish="stop", usage=USAGE), chunk(None)]
         wire.script(Reply(events=events))
         last = list(llm.stream_chat(user()))[-1]
@@ -116,14 +116,14 @@ class BeyondChecks:
         assert list(llm.stream_chat(user()))[-1].message.content == TEXT
 
     def test_x09_usage_alone(self, llm: Any, wire: WireServer) -> None:
-        """Usage on a chunk of its own is on the last item, and so is the message."""
+        """Usage on a separate chunk is on the last item, and so is the message."""
         wire.script(Reply(events=[chunk({"content": "Hi"}), chunk({}, finish="stop"), chunk(None, usage=USAGE)]))
         last = list(llm.stream_chat(user()))[-1]
         assert total_tokens(last) == USAGE["total_tokens"]
         assert last.message.content == "Hi"
 
-    def test_x10_several_answers(self, llm: Any, wire: WireServer) -> None:
-        """With `n=2` both answers can be read; a stream refuses before anything is sent."""
+    def test_x10_several_choices(self, llm: Any, wire: WireServer) -> None:
+        """With `n=2` both choices can be read; a stream raises before a request is sent."""
         reply = message_reply({"content": "one"})
         reply.json["choices"].append({**reply.json["choices"][0], "index": 1, "message": {"content": "two"}})
         wire.script(reply)
@@ -156,7 +156,7 @@ class BeyondChecks:
         assert large / small < 8
 
     def test_x13_finish_reason_in_the_middle(self, llm: Any, wire: WireServer) -> None:
-        """A finish reason that comes, goes and comes back loses no call."""
+        """A repeated finish reason loses no call."""
         first, second = fragments(call("add", '{"a": 1, "b": 2}')), fragments(call("add", '{"a": 3, "b": 4}', 1))
         deltas: list[Delta] = [*first, *second]
         reasons = {len(first) - 1: "tool_calls", len(deltas) - 1: "tool_calls"}

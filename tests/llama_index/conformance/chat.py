@@ -34,7 +34,7 @@ def add(a: int, b: int) -> int:
 class ChatChecks:
     """The eight endpoints agree with each other and with what was sent."""
 
-    def test_c01_whole_answer(self, llm: Any) -> None:
+    def test_c01_single_response(self, llm: Any) -> None:
         """Role, content, raw usage, and token counts where token counters look."""
         response = llm.chat(user())
         assert (response.message.role, response.message.content) == (MessageRole.ASSISTANT, TEXT)
@@ -50,7 +50,7 @@ class ChatChecks:
         assert all(later.startswith(earlier) for earlier, later in pairwise(contents))
 
     def test_c03_async_agrees(self, llm: Any) -> None:
-        """`achat` and `astream_chat` answer as their twins do."""
+        """`achat` and `astream_chat` return what `chat` and `stream_chat` return."""
 
         async def scenario() -> tuple[Any, list[Any]]:
             return await llm.achat(user()), await collect(llm.astream_chat(user()))
@@ -82,7 +82,7 @@ class ChatChecks:
         assert {llm.complete("Hi").text, streamed_text, *run(scenario())} == {TEXT}
 
     def test_c06_parameters_of_the_provider(self, llm: Any, wire: WireServer, provider: Provider) -> None:
-        """The provider's own parameters reach the wire when given per call."""
+        """The provider's parameters are sent when they are passed with a call."""
         params = {"seed": 7, "stop": ["END"], **provider.parameters}
         llm.chat(user(), **params)
         list(llm.stream_chat(user(), **params))
@@ -152,7 +152,7 @@ class ChatChecks:
         assert [(token[0].token, token[0].logprob) for token in items] == [("Hi", -0.1), (".", -0.2)]
 
     def test_c16_plain_completions(self, llm_factory: Factory, wire: WireServer) -> None:
-        """A model that does not chat gets the bare prompt, whole and streamed."""
+        """A base model gets the bare prompt, single and streamed."""
         base_model = llm_factory(is_chat_model=False)
         assert base_model.complete("Tell").text == list(base_model.stream_complete("Tell"))[-1].text == " once upon a time"
         assert {request.path for request in wire.requests} == {"/v1/completions"}
@@ -185,8 +185,8 @@ class ChatChecks:
             stream.close()
             assert wire.wait_for_disconnect()
 
-    def test_c19_ends_with_the_whole_text(self, llm: Any, wire: WireServer) -> None:
-        """The last item still holds the whole text, and the role is never glued."""
+    def test_c19_ends_with_the_complete_text(self, llm: Any, wire: WireServer) -> None:
+        """The last item holds the complete text, and roles are not concatenated."""
         wire.chat(lambda request: text_reply(request, TEXT) if not request.streams else always(TEXT)(request))
         items = list(llm.stream_chat(user()))
         assert items[-1].message.content == TEXT

@@ -24,7 +24,7 @@ class ConstructionChecks:
         assert {BaseLLM.__name__, FunctionCallingLLM.__name__} <= names
 
     def test_l02_function_calling_by_default(self, llm: Any) -> None:
-        """It calls functions without being told to."""
+        """It is a function-calling model by default."""
         assert llm.metadata.is_function_calling_model
 
     def test_l03_context_window_of_the_model(self, llm: Any, provider: Provider) -> None:
@@ -39,7 +39,7 @@ class ConstructionChecks:
         assert not [form for form in outputs if KEY in form]
 
     def test_l05_never_another_vendors_key(self, provider: Provider, wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without a key of its own it fails, names the variable, and sends nothing."""
+        """Without a key it raises an error that names the variable, and sends no request."""
         if provider.key_variable == "OPENAI_API_KEY":
             pytest.skip("it is the key of this provider")
         monkeypatch.setenv("OPENAI_API_KEY", FOREIGN_KEY)
@@ -55,18 +55,18 @@ class ConstructionChecks:
         assert wire.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
     def test_l07_pickle_after_use(self, llm: Any, wire: WireServer) -> None:
-        """A used LLM survives a pickle round trip and answers."""
+        """A used LLM survives a pickle round trip and still works."""
         llm.chat(user())
         assert pickle.loads(pickle.dumps(llm)).chat(user()).message.content
         assert len(wire.requests) == 2
 
     def test_l08_from_dict(self, llm: Any) -> None:
-        """`from_dict(to_dict(), api_key=...)` gives a working LLM."""
+        """`from_dict(to_dict(), api_key=...)` returns a working LLM."""
         again = type(llm).from_dict(llm.to_dict(), api_key=KEY)
         assert again.chat(user()).message.content
 
     def test_l09_deepcopy_after_use(self, llm_factory: Factory) -> None:
-        """A used LLM can be deep-copied, and the copy answers."""
+        """A used LLM can be deep-copied, and the copy works."""
         used = llm_factory()
         used.chat(user())
         assert copy.deepcopy(used).chat(user()).message.content

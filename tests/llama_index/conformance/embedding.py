@@ -53,7 +53,7 @@ class EmbeddingChecks:
         assert all(near(one, vector(text)) for one, text in zip(vectors, TEXTS, strict=True))
 
     def test_b04_order(self, embedding_factory: Factory, wire: WireServer) -> None:
-        """An answer in another order is put right by its index."""
+        """A response in another order is sorted by its indexes."""
         wire.handlers["/embeddings"] = _shuffle
         vectors = embedding_factory(embed_batch_size=10).get_text_embedding_batch(TEXTS)
         assert all(near(one, vector(text)) for one, text in zip(vectors, TEXTS, strict=True))
@@ -78,7 +78,7 @@ class EmbeddingChecks:
         wire.handlers["/embeddings"] = lambda request: Reply(json=answer(request).json, delay=0.1)
 
     def test_b07_instructions(self, embedding_factory: Factory, wire: WireServer) -> None:
-        """Instructions come before queries and passages."""
+        """Instructions are prefixed to queries and passages."""
         embedding = embedding_factory(query_instruction="Q: ", text_instruction="T: ")
         embedding.get_query_embedding("abc")
         embedding.get_text_embedding("abc")
@@ -86,7 +86,7 @@ class EmbeddingChecks:
         assert inputs == ["Q: abc", "T: abc"]
 
     def test_b08_cache(self, embedding_factory: Factory, wire: WireServer) -> None:
-        """What the cache holds is not asked again."""
+        """Cached texts are not sent again."""
         embedding = embedding_factory(embeddings_cache=SimpleKVStore())
         first = embedding.get_text_embedding_batch(TEXTS)
         count = len(wire.requests)
@@ -104,7 +104,7 @@ class EmbeddingChecks:
         assert time.monotonic() - began < 15
 
     def test_b10_server_error(self, embedding_factory: Factory, wire: WireServer) -> None:
-        """A 500, then an answer."""
+        """A 500, then a response."""
         wire.script(error(500, "oops"))
         assert near(embedding_factory(max_retries=2).get_text_embedding("abc"), vector("abc"))
 
@@ -162,7 +162,7 @@ class EmbeddingChecks:
         assert not wire.requests
 
     def test_b18_timeout(self, embedding_factory: Factory, wire: WireServer) -> None:
-        """The timeout is kept."""
+        """The timeout is enforced."""
         wire.script(Reply(json={}, delay=3))
         began = time.monotonic()
         with pytest.raises(Exception, match=r"(?i)time"):
@@ -190,7 +190,7 @@ class EmbeddingChecks:
         assert [body["model"] for body in wire.bodies] == ["model-a", "model-b"]
 
     def test_x21_limiter_with_a_cache(self, embedding_factory: Factory) -> None:
-        """A rate limiter is asked for each request, also asynchronously and with a cache."""
+        """A rate limiter is acquired for each request, also asynchronously and with a cache."""
         if "rate_limiter" not in BaseEmbedding.model_fields:
             pytest.skip("this LlamaIndex has no rate limiters")
         from .instrumentation import CountingLimiter

@@ -28,10 +28,10 @@ class CountingLimiter:
 
 
 class InstrumentationChecks:
-    """Observers see each call once, whole, and without secrets."""
+    """Each call has one pair of events, complete and without secrets."""
 
     def test_i01_one_pair_per_chat(self, llm: Any, events: Events) -> None:
-        """One start and one end per chat; a stream tells its progress as well."""
+        """One start and one end per chat; a stream has events of its progress as well."""
         llm.chat(user())
         assert (events.count("LLMChatStartEvent"), events.count("LLMChatEndEvent")) == (1, 1)
         events.events.clear()
@@ -43,7 +43,7 @@ class InstrumentationChecks:
         assert (events.count("LLMChatStartEvent"), events.count("LLMChatEndEvent")) == (1, 1)
 
     def test_i02_completions_and_failures(self, llm_factory: Factory, wire: WireServer, events: Events) -> None:
-        """A completion tells of itself, not of a chat; a failed call ends with the exception."""
+        """A completion has completion events, not those of a chat; a failed call ends with the exception."""
         ended: list[Any] = []
 
         class Handler(TokenCountingHandler):
@@ -79,7 +79,7 @@ class InstrumentationChecks:
         assert not [event for event in events.events if KEY in texts_of(event)]
 
     def test_i05_rate_limiter(self, llm_factory: Factory) -> None:
-        """A rate limiter is asked once per call."""
+        """A rate limiter is acquired once per call."""
         if "rate_limiter" not in LLM.model_fields:
             pytest.skip("this LlamaIndex has no rate limiters")
         limiter = CountingLimiter()

@@ -1,4 +1,4 @@
-"""What the checks need to know about the provider under test, and the fixtures that carry it."""
+"""The description of the provider under test, and the fixtures of the checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Factory = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Provider:
-    """A provider's classes, and its answers to what differs between providers.
+    """A provider's classes, and how they differ from those of other providers.
 
     Attributes:
         llm: Makes the LLM: the class, or a function where names or flags differ. It is called with `api_base`, `api_key` and
@@ -58,7 +58,7 @@ class Provider:
 
 
 class Events(BaseEventHandler):
-    """Collects what is told to observers."""
+    """Collects the events of LlamaIndex's instrumentation."""
 
     events: list[Any] = []
 
@@ -68,7 +68,7 @@ class Events(BaseEventHandler):
         return "ConformanceEvents"
 
     def handle(self, event: Any, **kwargs: Any) -> None:
-        """Keep an event."""
+        """Collect an event."""
         self.events.append(event)
 
     def named(self, *names: str) -> list[Any]:
@@ -76,17 +76,17 @@ class Events(BaseEventHandler):
         return [event for event in self.events if type(event).__name__ in names]
 
     def count(self, name: str) -> int:
-        """Return how many events of a class were told."""
+        """Return the number of events of a class."""
         return len(self.named(name))
 
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run an asynchronous scenario in a loop of its own."""
+    """Run an asynchronous scenario in a new event loop."""
     return asyncio.run(scenario)
 
 
 async def collect(stream: Any) -> list[Any]:
-    """Return the items of an asynchronous stream, or of a coroutine that gives one."""
+    """Return the items of an asynchronous stream, or of a coroutine that returns one."""
     source = await stream if hasattr(stream, "__await__") else stream
     return [item async for item in source]
 
@@ -97,13 +97,13 @@ def user(text: str = "Hi") -> list[ChatMessage]:
 
 
 def total_tokens(response: Any) -> int:
-    """Return what a response says that it took, where LlamaIndex's counters look: in `raw`, as a mapping or as an object."""
+    """Return the token count of a response, from `raw`, where LlamaIndex's counters read it: a mapping or an object."""
     usage = dict(response.raw)["usage"]
     return int(usage["total_tokens"] if isinstance(usage, Mapping) else usage.total_tokens)
 
 
 def texts_of(event: Any) -> str:
-    """Return everything that an event says, for a search for secrets."""
+    """Return the content of an event as text, for a search for secrets."""
     try:
         return f"{event!r} {event.model_dump_json(fallback=repr)}"
     except Exception:
@@ -169,7 +169,7 @@ def llm(llm_factory: Factory) -> Any:
 
 @pytest.fixture
 def events() -> Iterator[Events]:
-    """Everything that is told to observers during a check."""
+    """The events of LlamaIndex's instrumentation during a check."""
     handler = Events(events=[])
     root = get_dispatcher()
     root.add_event_handler(handler)

@@ -25,7 +25,7 @@ QUESTION = "What is the capital of France?"
 
 
 def quote(request: Request) -> Reply:
-    """Answer with the facts that the prompt holds."""
+    """Reply with the facts in the prompt."""
     prompt = json.dumps(request.json["messages"])
     return text_reply(request, " ".join(fact for fact in FACTS if fact in prompt) or "nothing")
 
@@ -40,7 +40,7 @@ class RagChecks:
     """Query and chat engines, routers and pipelines work on the provider's classes."""
 
     def test_g01_query_engine(self, llm: Any, index: Any, wire: WireServer) -> None:
-        """A query is answered from what was found."""
+        """A query is answered from the retrieved nodes."""
         wire.chat(quote)
         assert FACTS[0] in str(index.as_query_engine(llm=llm, similarity_top_k=1).query(QUESTION))
 
@@ -63,7 +63,7 @@ class RagChecks:
 
     @pytest.mark.parametrize("mode", ["context", "condense_plus_context"])
     def test_g04_chat_engines(self, llm: Any, index: Any, wire: WireServer, mode: str) -> None:
-        """Chat engines answer, whole and streamed."""
+        """Chat engines respond, single and streamed."""
         wire.chat(quote)
         memory = ChatMemoryBuffer.from_defaults(token_limit=3000, tokenizer_fn=str.split)
         engine = index.as_chat_engine(chat_mode=mode, llm=llm, similarity_top_k=1, memory=memory)
@@ -88,7 +88,7 @@ class RagChecks:
         assert wire.count("/chat/completions") == 1
 
     def test_g07_structured(self, llm: Any, index: Any, wire: WireServer) -> None:
-        """Filtering by structured answers, and query engines that answer with objects."""
+        """Structured answer filtering, and query engines that return objects."""
         wire.chat(schema_reply)
         refine = get_response_synthesizer(llm=llm, response_mode=ResponseMode.REFINE, structured_answer_filtering=True)
         assert "filled" in str(refine.synthesize(QUESTION, [NodeWithScore(node=TextNode(text=fact)) for fact in FACTS]))
@@ -114,14 +114,14 @@ class RagChecks:
         assert response.metadata["selector_result"].ind == 1
 
     def test_g09_structured_rerank(self, llm: Any, wire: WireServer) -> None:
-        """LlamaIndex's own LLM reranker takes the LLM."""
+        """LlamaIndex's LLM reranker works with the LLM."""
         wire.chat(schema_reply)
         nodes = [NodeWithScore(node=TextNode(text=fact)) for fact in FACTS]
         ranking = StructuredLLMRerank(llm=llm, top_n=1).postprocess_nodes(nodes, QueryBundle(QUESTION))
         assert [node.node.get_content() for node in ranking] == [FACTS[0]]
 
     def test_g10_ingestion_cache(self, embedding_factory: Factory, wire: WireServer) -> None:
-        """A second run is served by the cache, whatever the key is now, and the cache holds no key."""
+        """A second run is served from the cache, with any key, and the cache contains no key."""
         first = IngestionPipeline(transformations=[embedding_factory()])
         nodes = [TextNode(text=fact, id_=str(position)) for position, fact in enumerate(FACTS)]
         first.run(nodes=nodes)

@@ -15,26 +15,26 @@ REASONING = "Let me think step by step."
 
 
 def reasoning_of(message: ChatMessage) -> str:
-    """Return the reasoning that a message holds."""
+    """Return the reasoning of a message."""
     return "".join(block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock))
 
 
 class ReasoningChecks:
-    """Reasoning arrives complete, apart from the answer, in every flavour."""
+    """Reasoning is complete and separate from the text, in every flavour."""
 
-    def test_r01_whole(self, llm: Any, wire: WireServer) -> None:
+    def test_r01_single(self, llm: Any, wire: WireServer) -> None:
         """The message's reasoning becomes a ThinkingBlock; the content stays clean."""
         wire.chat(always(TEXT, reasoning=REASONING))
         message = llm.chat(user()).message
         assert (reasoning_of(message), message.content) == (REASONING, TEXT)
 
     def test_r02_streamed(self, llm: Any, wire: WireServer) -> None:
-        """A stream accumulates it, and tells what is new as `thinking_delta`."""
+        """A stream accumulates it, and has what is new as `thinking_delta`."""
         wire.chat(always(TEXT, reasoning=REASONING))
         self._check_stream(list(llm.stream_chat(user())))
 
     def test_r03_streamed_async(self, llm: Any, wire: WireServer) -> None:
-        """The asynchronous stream loses no piece of it, not even the first."""
+        """The asynchronous stream loses no part of it, not even the first."""
         wire.chat(always(TEXT, reasoning=REASONING))
         self._check_stream(run(collect(llm.astream_chat(user()))))
 
@@ -55,7 +55,7 @@ class ReasoningChecks:
             assert (reasoning_of(message).strip(), message.content) == (REASONING, TEXT)
 
     def test_r05_effort(self, llm_factory: Factory, wire: WireServer) -> None:
-        """`reasoning_effort` reaches the wire, whatever the model."""
+        """`reasoning_effort` is sent for any model."""
         llm_factory(reasoning_effort="high").chat(user())
         assert wire.bodies[0]["reasoning_effort"] == "high"
 

@@ -24,17 +24,17 @@ def nodes_of(*texts: str) -> list[NodeWithScore]:
 
 
 class RerankChecks:
-    """Nodes come back in order, observers see it, failures are bounded."""
+    """Nodes are returned in order, events are sent, retries are limited."""
 
     def test_k01_order(self, rerank_factory: Factory) -> None:
-        """The best come first, with their scores; the nodes given are left alone."""
+        """The best nodes are first, with their scores; the input is not changed."""
         nodes = nodes_of("green pears", "red apples", "red wine")
         ranking = rerank_factory(top_n=2).postprocess_nodes(nodes, query_str=QUERY)
         assert [(item.node.get_content(), item.score) for item in ranking] == [("red apples", 1.0), ("red wine", 0.5)]
         assert [node.score for node in nodes] == [0.1, 0.1, 0.1]
 
     def test_k02_text(self, rerank_factory: Factory, wire: WireServer) -> None:
-        """What is ranked is the text for embedding, metadata included."""
+        """The ranked text is that for embedding, with its metadata."""
         node = TextNode(text="body", metadata={"seen": "yes", "hidden": "no"}, excluded_embed_metadata_keys=["hidden"])
         rerank_factory().postprocess_nodes([NodeWithScore(node=node)], query_str=QUERY)
         assert "seen: yes" in wire.bodies[0]["documents"][0]
@@ -72,7 +72,7 @@ class RerankChecks:
         assert events.count("ReRankStartEvent") == events.count("ReRankEndEvent")
 
     def test_k06_native_async(self, rerank_factory: Factory, wire: WireServer) -> None:
-        """The asynchronous form is its own, and concurrent."""
+        """The asynchronous method is native and concurrent."""
         rerank = rerank_factory()
         answer = wire.handlers["/rerank"]
         wire.handlers["/rerank"] = lambda request: Reply(json=answer(request).json, delay=0.3)
@@ -86,7 +86,7 @@ class RerankChecks:
         assert type(rerank)._apostprocess_nodes is not BaseNodePostprocessor._apostprocess_nodes
 
     def test_k07_rate_limit(self, rerank_factory: Factory, wire: WireServer) -> None:
-        """Two 429, then an answer."""
+        """Two 429, then a response."""
         wire.script(error(429, "slow down", retry_after="0"), error(429, "slow down", retry_after="0"))
         assert rerank_factory(max_retries=2).postprocess_nodes(nodes_of("a"), query_str=QUERY)
         assert len(wire.requests) == 3

@@ -12,10 +12,10 @@ from .wire import Reply, WireServer, chunk, error, message_reply
 
 
 class ResilienceChecks:
-    """Failures are retried exactly as often as asked, and never hidden."""
+    """Failures are retried exactly as often as configured, and never hidden."""
 
     def test_e01_rate_limit(self, llm_factory: Factory, wire: WireServer) -> None:
-        """Two 429 with `Retry-After: 0`, then an answer: three requests, fast."""
+        """Two 429 with `Retry-After: 0`, then a response: three requests, fast."""
         wire.script(error(429, "slow down", retry_after="0"), error(429, "slow down", retry_after="0"))
         began = time.monotonic()
         assert llm_factory(max_retries=2).chat(user()).message.content
@@ -23,7 +23,7 @@ class ResilienceChecks:
         assert time.monotonic() - began < 3
 
     def test_e02_server_error(self, llm_factory: Factory, wire: WireServer) -> None:
-        """A 500, then an answer."""
+        """A 500, then a response."""
         wire.script(error(500, "oops"))
         assert run(llm_factory(max_retries=2).achat(user())).message.content
         assert len(wire.requests) == 2
@@ -55,7 +55,7 @@ class ResilienceChecks:
             list(llm.stream_chat(user()))
 
     def test_e07_timeout(self, llm_factory: Factory, wire: WireServer) -> None:
-        """The timeout is kept."""
+        """The timeout is enforced."""
         wire.script(Reply(json=message_reply({"content": "late"}).json, delay=3))
         began = time.monotonic()
         with pytest.raises(Exception, match=r"(?i)time"):

@@ -24,14 +24,14 @@ class Colour(StrEnum):
 
 
 class Part(BaseModel):
-    """A part of a thing."""
+    """A part of a product."""
 
     name: str
     weight: float
 
 
 class Product(BaseModel):
-    """A thing with parts."""
+    """A product with parts."""
 
     title: str
     count: int
@@ -41,35 +41,35 @@ class Product(BaseModel):
 
 
 class Small(BaseModel):
-    """A small thing."""
+    """A small product."""
 
     title: str
     count: int
 
 
 def is_constrained(body: dict[str, Any]) -> bool:
-    """Return whether a request holds the model to a shape."""
+    """Return whether a request constrains the model."""
     return bool(body.get("response_format") or (body.get("tools") and body.get("tool_choice") not in (None, "auto", "none")))
 
 
 class StructuredChecks:
-    """Objects come back as asked, by every way there is."""
+    """Objects are returned as requested, by every method."""
 
     def test_s01_predict(self, llm: Any, wire: WireServer) -> None:
-        """The request constrains the model; the answer is the object."""
+        """The request constrains the model; the result is the object."""
         wire.chat(schema_reply)
         output = llm.structured_predict(Small, PROMPT, thing="a ball")
         assert output == Small(title="filled", count=1)
         assert is_constrained(wire.bodies[0])
 
     def test_s02_predict_async(self, llm: Any, wire: WireServer) -> None:
-        """So it is when asynchronous."""
+        """The same, asynchronously."""
         wire.chat(schema_reply)
         assert run(llm.astructured_predict(Small, PROMPT, thing="a ball")) == Small(title="filled", count=1)
         assert is_constrained(wire.bodies[0])
 
     def test_s03_stream(self, llm: Any, wire: WireServer) -> None:
-        """A stream yields partial objects and ends with the whole one."""
+        """A stream yields partial objects and ends with the complete one."""
         wire.chat(schema_reply)
         output = list(llm.stream_structured_predict(Small, PROMPT, thing="a ball"))
         assert output[-1] == Small(title="filled", count=1)
@@ -101,7 +101,7 @@ class StructuredChecks:
         assert (output.colour, output.parts) == (Colour.RED, [Part(name="filled", weight=1.0)])
 
     def test_s07_system_prompt(self, llm_factory: Factory, wire: WireServer) -> None:
-        """The system prompt is kept, sync and async."""
+        """The system prompt is sent, sync and async."""
         wire.chat(schema_reply)
         prompted = llm_factory(system_prompt="BE BRIEF")
         prompted.structured_predict(Small, PROMPT, thing="a ball")
@@ -109,14 +109,14 @@ class StructuredChecks:
         assert ["BE BRIEF" in str(body["messages"]) for body in wire.bodies] == [True, True]
 
     def test_s08_garbage(self, llm: Any, wire: WireServer) -> None:
-        """An answer that is no such object raises an error that says so."""
+        """A response that is not such an object raises a clear error."""
         wire.chat(always("I would rather not."))
         with pytest.raises(Exception, match=r"(?i)small|structured|json|tool call") as error_info:
             llm.structured_predict(Small, PROMPT, thing="a ball")
         assert not isinstance(error_info.value, AttributeError | KeyError | IndexError)
 
     def test_s09_by_schema(self, llm_factory: Factory, wire: WireServer, provider: Provider) -> None:
-        """One switch asks by JSON schema, and the schema is the model's."""
+        """One switch requests a JSON schema, which is that of the model."""
         if not provider.by_schema:
             pytest.skip("the provider has no such switch")
         wire.chat(schema_reply)

@@ -1,4 +1,4 @@
-"""Checks T01-T15 and T23: tool calls, whole and in every shape that servers stream them."""
+"""Checks T01-T15 and T23: tool calls, single and in every way that servers stream them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add(a: int, b: int) -> int:
 
 
 def now() -> str:
-    """Tell the time."""
+    """Get the time."""
     return "noon"
 
 
@@ -43,7 +43,7 @@ def stream_of(llm: Any, wire: WireServer, deltas: list[Delta], **options: Any) -
 
 
 class ToolChecks:
-    """Tool calls go out as asked and come back as agents want them."""
+    """Tools and tool choices are sent as passed; tool calls are returned as agents read them."""
 
     def test_t01_a_call(self, llm: Any, wire: WireServer) -> None:
         """A call becomes a ToolCallBlock, and a ToolSelection with a dict of arguments."""
@@ -64,7 +64,7 @@ class ToolChecks:
 
     @pytest.mark.parametrize("streams", [False, True])
     def test_t03_parallel(self, llm: Any, wire: WireServer, streams: bool) -> None:
-        """Two calls are kept where they are allowed; one is where they are not."""
+        """Both of two calls are returned where parallel calls are allowed; otherwise the first."""
         both = [call("add", FIRST), call("add", SECOND, 1)]
         wire.chat(always("", calls=both))
         for allowed, expected in ((True, BOTH), (False, BOTH[:1])):
@@ -74,7 +74,7 @@ class ToolChecks:
             assert calls_of(llm, list(answer)[-1] if streams else answer) == expected
 
     def test_t04_fragments(self, llm: Any, wire: WireServer) -> None:
-        """Arguments in pieces are put together, and can be read at every step."""
+        """Arguments in fragments are concatenated, and can be read after every chunk."""
         selections = stream_of(llm, wire, fragments(call("add", FIRST), 3))
         assert all(isinstance(kwargs, dict) for item in selections for _, kwargs in calls_of(llm, item))
         assert calls_of(llm, selections[-1]) == BOTH[:1]
@@ -90,7 +90,7 @@ class ToolChecks:
         assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == BOTH
 
     def test_t07_interleaved(self, llm: Any, wire: WireServer) -> None:
-        """Pieces of two calls in alternation."""
+        """Fragments of two calls in alternation."""
         first, second = fragments(call("add", FIRST)), fragments(call("add", SECOND, 1))
         deltas = [delta for pair in zip(first, second, strict=False) for delta in pair] + second[len(first) :]
         assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == BOTH
@@ -162,7 +162,7 @@ class ToolChecks:
         assert wire.bodies[0]["tools"]
 
     def test_t15_tools_as_they_are(self, llm: Any, wire: WireServer) -> None:
-        """Nothing is added to a tool or to the request that nobody asked for."""
+        """Nothing is added to the tools or to the request."""
         llm.chat_with_tools([ADD], "Add", allow_parallel_tool_calls=True)
         function = wire.bodies[0]["tools"][0]["function"]
         assert set(function) == {"name", "description", "parameters"}
@@ -176,7 +176,7 @@ class ToolChecks:
 
 
 class PromptedToolChecks:
-    """A model that calls no functions can still be asked to choose a tool."""
+    """A model without tool calls can choose a tool by prompt."""
 
     @pytest.mark.parametrize("flavour", ["sync", "async"])
     def test_x14_predict_and_call_by_prompt(self, llm_factory: Factory, wire: WireServer, flavour: str) -> None:

@@ -1,7 +1,7 @@
-"""A small scriptable server that speaks the OpenAI-compatible wire, misbehaving exactly as a check asks it to.
+"""A small scriptable server of the OpenAI-compatible API, which misbehaves exactly as a check requires.
 
-It stands in for any provider: chat and plain completions, embeddings, rerank. It answers whatever its handlers say, and
-remembers requests, connections, concurrency, and clients that hung up.
+It stands in for any provider: chat and plain completions, embeddings, rerank. Handlers produce the replies. It records requests,
+connections, concurrency, and clients that disconnected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Request:
 
     @property
     def streams(self) -> bool:
-        """Whether a stream was asked for."""
+        """Whether a stream is requested."""
         return bool(self.json.get("stream"))
 
     @property
@@ -45,14 +45,14 @@ class Request:
 
 @dataclass
 class Reply:
-    """One answer.
+    """One reply.
 
     Attributes:
         status: HTTP status.
         json: The body, unless it is a stream.
         events: The events of a stream: objects, or bytes that are sent as they are.
         headers: Further headers.
-        delay: Seconds before the answer.
+        delay: Seconds before the reply.
         pause: Seconds between events.
         done: Whether `[DONE]` ends the stream.
     """
@@ -70,13 +70,13 @@ Handler = Callable[[Request], Reply]
 
 
 class WireServer:
-    """The server. Use it as a context manager; `url` is what clients need.
+    """The server, as a context manager; `url` is the base URL for clients.
 
     Attributes:
-        requests: What arrived, oldest first.
-        most_in_flight: The highest number of requests that waited for an answer at one time.
-        hang_ups: Clients that went away before their answer was complete.
-        handlers: What answers, by the end of the path.
+        requests: The requests, oldest first.
+        most_in_flight: The maximum number of concurrent requests.
+        hang_ups: Clients that disconnected before their reply was complete.
+        handlers: The handlers, by the end of the path.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class WireServer:
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
-        """The JSON bodies that arrived."""
+        """The JSON bodies of the requests."""
         return [request.json for request in self.requests]
 
     @property
@@ -112,7 +112,7 @@ class WireServer:
         return sum(request.path.endswith(path) for request in self.requests)
 
     def reset(self) -> None:
-        """Forget everything, and answer as at first."""
+        """Clear all records, and restore the default handlers."""
         with self._lock:
             self.requests = []
             self.max_in_flight = self.disconnects = 0
@@ -125,15 +125,15 @@ class WireServer:
         }
 
     def script(self, *replies: Reply) -> None:
-        """Answer the next requests so, whatever they ask."""
+        """Set the replies to the next requests."""
         self._queue.extend(replies)
 
     def chat(self, handler: Handler) -> None:
-        """Answer chats by a function from now on."""
+        """Set the handler of chats."""
         self.handlers["/chat/completions"] = handler
 
     def answer(self, request: Request) -> Reply:
-        """Return the answer to a request."""
+        """Return the reply to a request."""
         with self._lock:
             self.requests.append(request)
             if self._queue:
@@ -144,13 +144,13 @@ class WireServer:
         return Reply(404, {"error": {"message": f"nothing at {request.path}", "type": "invalid_request_error"}})
 
     def count_in_flight(self, change: int) -> None:
-        """Count a request in or out."""
+        """Count the concurrent requests."""
         with self._lock:
             self._in_flight += change
             self.max_in_flight = max(self.max_in_flight, self._in_flight)
 
     def wait_for_disconnect(self, seconds: float = 3.0) -> bool:
-        """Return whether a client hangs up within some seconds."""
+        """Return whether a client disconnects within some seconds."""
         end = time.monotonic() + seconds
         while self.disconnects == 0 and time.monotonic() < end:
             time.sleep(0.01)
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             reply = server.wire.answer(request)
             time.sleep(reply.delay)
         finally:
-            server.wire.count_in_flight(-1)  # before the answer: with it, a client may send the next request
+            server.wire.count_in_flight(-1)  # before the reply, after which a client may send the next request
         try:
             self._send(reply)
         except OSError:
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay quiet."""
+        """Log nothing."""
 
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -230,19 +230,19 @@ Delta = dict[str, Any]
 
 
 def call(name: str, arguments: str | None, number: int = 0) -> dict[str, Any]:
-    """Return a tool call as a whole answer holds it."""
+    """Return a tool call of a message that is not streamed."""
     return {"id": f"call_{number}", "type": "function", "index": number, "function": {"name": name, "arguments": arguments}}
 
 
 def message_reply(message: Mapping[str, Any], *, finish: str = "stop", usage: Any = USAGE, **choice: Any) -> Reply:
-    """Return a whole chat answer."""
+    """Return a chat completion."""
     example_of = {"role": "assistant", "content": None, "tool_calls": [], **message}
     choice_fields = {"index": 0, "finish_reason": finish, "logprobs": None, **choice, "message": example_of}
     return Reply(json={**ENVELOPE, "object": "chat.completion", "choices": [choice_fields], "usage": usage})
 
 
 def chunk(delta: Delta | None, *, finish: str | None = None, usage: Any = None, **choice: Any) -> dict[str, Any]:
-    """Return one chunk of a streamed answer; one without choices when there is no delta."""
+    """Return one chunk of a stream; without a delta, one without choices."""
     choice_fields = {
         "index": 0,
         "finish_reason": finish,
@@ -255,19 +255,19 @@ def chunk(delta: Delta | None, *, finish: str | None = None, usage: Any = None, 
 
 
 def stream_reply(deltas: Iterable[Delta], *, finish: str = "stop", usage: Any = USAGE, **reply: Any) -> Reply:
-    """Return a streamed chat answer; usage is on the chunk with the finish reason."""
+    """Return a streamed chat completion; usage is on the chunk with the finish reason."""
     last = chunk({"content": ""}, finish=finish, usage=usage)
     return Reply(events=[*(chunk(delta) for delta in deltas), last], **reply)
 
 
 def words(text: str) -> list[str]:
-    """Cut a text into the pieces of a stream."""
+    """Split a text into the words of a stream."""
     head, *tail = text.split(" ")
     return [head, *(f" {word}" for word in tail)]
 
 
 def always(text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Handler:
-    """Return a handler that always answers the same, whole or streamed, as it is asked."""
+    """Return a handler with a fixed reply, single or streamed as requested."""
 
     def handler(request: Request) -> Reply:
         return text_reply(request, text, reasoning=reasoning, calls=calls)
@@ -276,7 +276,7 @@ def always(text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = 
 
 
 def text_reply(request: Request, text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Reply:
-    """Answer a request, whole or streamed, as it asks."""
+    """Return a reply of text, reasoning and tool calls, single or streamed as requested."""
     finish = "tool_calls" if calls else "stop"
     if not request.streams:
         message: dict[str, Any] = {"content": text or None, "tool_calls": list(calls)}
@@ -288,7 +288,7 @@ def text_reply(request: Request, text: str, *, reasoning: str = "", calls: Seque
 
 
 def fragments(whole_call: dict[str, Any], size: int = 5) -> list[Delta]:
-    """Return a tool call in pieces: id and name first, then its arguments little by little."""
+    """Return the deltas of a tool call: id and name first, then its arguments in fragments."""
     function = whole_call["function"]
     arguments = function["arguments"] or ""
     head = {**whole_call, "function": {**function, "arguments": ""}}
@@ -298,7 +298,7 @@ def fragments(whole_call: dict[str, Any], size: int = 5) -> list[Delta]:
 
 
 def schema_reply(request: Request) -> Reply:
-    """Answer with an object that fits the schema, or with the call, that the request insists on; else in words."""
+    """Reply with an object of the requested schema, with a call of the first tool, or else with text."""
     response_format = request.json.get("response_format") or {}
     if schema := (response_format.get("json_schema") or {}).get("schema") or response_format.get("schema"):
         return text_reply(request, json.dumps(example_of(schema)))
@@ -310,7 +310,7 @@ def schema_reply(request: Request) -> Reply:
 
 
 def example_of(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
-    """Return a value that fits a JSON schema."""
+    """Return an example of a JSON schema."""
     root = schema if root is None else root
     if reference := schema.get("$ref"):
         return example_of(root["$defs"][reference.rsplit("/", 1)[-1]], root)
@@ -340,7 +340,7 @@ def _complete(request: Request) -> Reply:
 
 
 def vector(text: str) -> list[float]:
-    """Return a stable embedding in which texts that share words are near."""
+    """Return a stable embedding; texts that share words are close."""
     components = [0.01] * DIMENSIONS
     for word in text.lower().split():
         components[crc32(word.strip(".,?!:").encode()) % DIMENSIONS] += 1.0
@@ -364,6 +364,6 @@ def _rerank(request: Request) -> Reply:
 
 
 def error(status: int, message: str, **headers: str) -> Reply:
-    """Return a refusal."""
+    """Return an error reply."""
     body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
     return Reply(status, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
