@@ -96,13 +96,13 @@ def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
     content = builder.user_content(parts or "") if role == "user" else builder.text(parts, role, "\n")
     name = {"name": extras["name"]} if isinstance(extras.get("name"), str) else {}
     if role == "assistant":
-        text = "".join(reasoning) or _reasoning_in(extras)
+        text = "".join(reasoning) if reasoning else _reasoning_in(extras)
         if text and builder.options.reasoning == "drop":
             builder.change("reasoning_dropped")
             text = ""
         builder.answer(content, calls or _calls_in(message, builder.path), text, **name)
     elif role == "tool":
-        builder.result(content, str(extras.get("tool_call_id") or ""), name.get("name"))
+        builder.result(content, str(extras.get("tool_call_id") or ""), name.get("name"), **name)
     else:
         builder.add(role, content, **name)
 

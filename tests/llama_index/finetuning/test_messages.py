@@ -98,6 +98,17 @@ def test_calls_without_ids_get_the_same_ones_each_time() -> None:
     assert record.row["messages"][2]["tool_call_id"] == record.row["messages"][1]["tool_calls"][0]["id"] == "call_1_0"
 
 
+def test_results_keep_the_name_of_their_tool() -> None:
+    call = ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={})
+    result = ChatMessage("x", role="tool", additional_kwargs={"tool_call_id": "1", "name": "f"})
+    assert said(ChatMessage("Hi"), answer(call), result)[2] == {
+        "role": "tool",
+        "tool_call_id": "1",
+        "content": "x",
+        "name": "f",
+    }
+
+
 def test_reasoning() -> None:
     blocks = [ThinkingBlock(content="Hm."), TextBlock(text="4")]
     assert said(ChatMessage("2+2"), answer(*blocks), reasoning="drop")[1] == {"role": "assistant", "content": "4"}

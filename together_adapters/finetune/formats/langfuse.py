@@ -39,7 +39,7 @@ def conversation(observation: Any, options: Options) -> Iterator[Result]:
     selected(observation, options)
     question, tools = _question(decoded(field(observation, "input"), "input"))
     group = text_or_none(field(observation, "sessionId", "session_id", "traceId", "trace_id"))
-    yield from answer_rows(question, _answers(output), _read, options, tools, group)
+    yield from answer_rows(lambda: question, _answers(output), _read, options, lambda: tools, group)
 
 
 def _read(builder: ConversationBuilder, message: Any) -> None:

@@ -32,7 +32,7 @@ def conversation(span: Any, options: Options) -> Iterator[Result]:
     answers = [({"role": "assistant", **answer}, answer.get("finish_reason") or llm.get("finish_reason")) for answer in messages]
     group = text_or_none((attributes.get("session") or {}).get("id")) or trace_of(span)
     tools = [_tool(tool) for tool in decoded(llm.get("tools"), "llm.tools") or ()]
-    yield from answer_rows(question, answers, _read, options, tools, group)
+    yield from answer_rows(lambda: question, answers, _read, options, lambda: tools, group)
 
 
 def _messages(value: Any, name: str) -> list[Row]:

@@ -51,10 +51,9 @@ def conversation(span: Any, options: Options) -> Iterator[Result]:
         read, answers = _read_parts, _json_answers(attributes)
     if not answers:
         raise Unconvertible("run_pending", "the span has no answer", skipped=True)
-    if is_json:
-        question = _json_question(attributes)
     group = text_or_none(attributes.get("gen_ai.conversation.id")) or trace_of(span)
-    yield from answer_rows(question, answers, read, options, decoded(tools, _TOOLS), group)
+    messages = (lambda: _json_question(attributes)) if is_json else (lambda: question)
+    yield from answer_rows(messages, answers, read, options, lambda: decoded(tools, _TOOLS), group)
 
 
 def _json_question(attributes: Row) -> list[Any]:

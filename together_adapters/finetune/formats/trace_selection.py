@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from together_adapters.finetune.formats.conversation import ConversationBuilder
@@ -26,11 +26,11 @@ def finished(reason: Any) -> None:
 
 
 def answer_rows(
-    question: Sequence[Any],
+    question: Callable[[], Iterable[Any]],
     answers: Sequence[tuple[Any, Any]],
     read: Callable[[ConversationBuilder, Any], None],
     options: Options,
-    tools: Any,
+    tools: Callable[[], Any],
     group: str | None,
 ) -> Iterator[Result]:
     """Yields the row, or the reason for its refusal, of each answer (a message with its finish reason) to a question."""
@@ -38,10 +38,10 @@ def answer_rows(
         try:
             finished(reason)
             builder = ConversationBuilder(options)
-            for message in (*question, answer):
+            for message in (*question(), answer):
                 read(builder, message)
             if len(answers) > 1:
                 builder.change("one_of_several_answers")
-            yield builder.converted(tools, group)
+            yield builder.converted(tools(), group)
         except Unconvertible as refusal:
             yield refusal
