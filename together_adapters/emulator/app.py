@@ -22,11 +22,7 @@ ROUTE_MODULES: Final = (
     "audio", "batches", "code_interpreter", "endpoints", "evaluation", "files", "fine_tuning", "images", "models",
     "public_files", "uploads", "v2", "videos",
 )  # fmt: skip
-_MODULES: Final = (
-    "audio", "batches", "chat", "code_interpreter", "completions", "embeddings", "endpoints", "evaluation", "files",
-    "fine_tuning", "images", "models", "public_files", "rerank", "uploads", "v2", "videos",
-)  # fmt: skip
-_MODULES: Final = [import_module(f"together_adapters.emulator.routes.{name}") for name in ROUTE_MODULES]
+_LOADED_MODULES: Final = [import_module(f"together_adapters.emulator.routes.{name}") for name in ROUTE_MODULES]
 
 
 class _Application(Starlette):
@@ -39,7 +35,7 @@ class _Application(Starlette):
 def create_app(state: State) -> ASGIApp:
     """Create the application."""
     app = _Application(
-        routes=[route for module in _MODULES for route in module.ROUTES],
+        routes=[route for module in _LOADED_MODULES for route in module.ROUTES],
         exception_handlers={404: _not_found, 405: _method_not_allowed, ApiError: _api_error},
     )
     return EmulatorMiddleware(app, state)

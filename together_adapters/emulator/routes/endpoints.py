@@ -28,14 +28,17 @@ _GPUS: Final = {
 HARDWARE: Final = {f"{count}x_{name}": (count, *facts) for name, facts in _GPUS.items() for count in (1, 2, 4, 8)}
 
 
-class _Changes(RequestModel):
+class _EndpointSettings(RequestModel):
     display_name: Name | None = None
     state: Literal["STARTED", "STOPPED"] | None = None
     inactive_timeout: int | None = Field(None, ge=0, le=10_000_000)
+
+
+class _Changes(_EndpointSettings):
     autoscaling: dict[str, Any] = {}
 
 
-class _NewEndpoint(_Changes):
+class _NewEndpoint(_EndpointSettings):
     hardware: Name
     autoscaling: dict[str, Any]
     disable_prompt_cache: bool | None = None
