@@ -1,4 +1,4 @@
-"""Training data: what is wrong with it, said before anything is uploaded.
+"""Fine-tuning: loads, validates and writes training data, and starts jobs.
 
 from together_adapters.finetune import check_jsonl
 

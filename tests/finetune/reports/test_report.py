@@ -62,7 +62,7 @@ def test_a_tally_has_bounds() -> None:
     for value in range(50_000):
         tally.add(value)
     assert tally.distribution().total == sum(range(50_000))
-    assert tally.divided().max == 12_500
+    assert tally.quotients().max == 12_500
     assert len(tally.distribution().hist) < 1000
 
 

@@ -163,7 +163,7 @@ class Tally:
         self._bin()
         return self._values
 
-    def divided(self) -> Distribution:
+    def quotients(self) -> Distribution:
         """Returns the distribution of the divided values."""
         self._bin()
         return self._quotients

@@ -296,8 +296,8 @@ def most_severe(issues: Iterable[Issue], limit: int) -> list[Issue]:
         return files[file_of(issue)], record_of(issue), issue.line or 0, issue.path, issue.code, issue.message
 
     in_order = sorted(issues, key=position)
-    listed = {id(issue) for issue in sorted(in_order, key=lambda issue: issue.severity != "error")[:limit]}
-    return [issue for issue in in_order if id(issue) in listed]
+    listed_ids = {id(issue) for issue in sorted(in_order, key=lambda issue: issue.severity != "error")[:limit]}
+    return [issue for issue in in_order if id(issue) in listed_ids]
 
 
 def _file_order(issue: Issue) -> list[str | int]:

@@ -92,7 +92,7 @@ def validate_row(findings: RowFindings, row: Any, purpose: str = "fine-tune") ->
 def validate_training_row(findings: RowFindings, row: dict[str, Any]) -> None:
     """Validates a row of training data without the fast path."""
     columns = row.keys()
-    formats = _FORMATS_BY_COLUMNS.get(frozenset(columns)) or [name for name, needed in FORMATS.items() if needed <= columns]
+    formats = _FORMATS_BY_COLUMNS.get(frozenset(columns)) or [name for name, required in FORMATS.items() if required <= columns]
     if not formats:
         names = ", ".join(repr(str(key)[:40]) for key in list(row)[:10]) or "none"
         findings.add("unknown_columns", "", f"no format has these columns: {names}")

@@ -107,7 +107,7 @@ class FastValidator:
     def _parse(self, form: str, lines: bytes) -> ValidRows | None:
         """Tries the parsers of a format, the last one that fitted first."""
         parsers, max_chars = self._parsers[form], self._max_chars.get(form)
-        # Nothing that is made here has reference cycles, so the garbage collector would search in vain.
+        # Rows have no reference cycles, so garbage collections would only take time.
         was_enabled = gc.isenabled()
         gc.disable()
         try:
@@ -197,10 +197,10 @@ def _preferences(lines: bytes) -> ValidRows | None:
         size, _, last = _measure_text(messages)
         if last is not TextUser:
             return None
-        preferred, other = row.preferred_output[0].content, row.non_preferred_output[0].content
-        if preferred == other or not preferred or not other or preferred.isspace() or other.isspace():
+        better, worse = row.preferred_output[0].content, row.non_preferred_output[0].content
+        if better == worse or not better or not worse or better.isspace() or worse.isspace():
             return None
-        outputs = len(preferred) + len(other)
+        outputs = len(better) + len(worse)
         chars.append(size + outputs)
         turns.append(len(messages) + 1)
         trained_chars += outputs

@@ -227,7 +227,7 @@ class FileChecker:
         return all(severities[finding.code] != "error" for finding in findings)
 
     def add_finding(self, code: str, message: str, line: int | None = None, value: Any = "") -> None:
-        """Adds a finding about the file as a whole, or about a line that is no row."""
+        """Adds a finding about the file as a whole, or about a line that is not a row."""
         self._add_findings([Finding(code, "", message, value)], line)
 
     def _measure(self, form: str, value: Any) -> None:
@@ -334,7 +334,7 @@ class FileChecker:
         self._rows = self._valid = self._weighted = 0
         report.turns += self.turns.distribution()
         report.chars += self.chars.distribution()
-        report.tokens += self.chars.divided() if self._count_tokens is None else self._tokens.distribution()
+        report.tokens += self.chars.quotients() if self._count_tokens is None else self._tokens.distribution()
         report.tokens_from = "estimate" if self._count_tokens is None else "tokenizer"
         self.turns, self.chars, self._tokens = Tally(), Tally(CHARS_PER_TOKEN), Tally()
         report.trained_chars += findings.trained_chars

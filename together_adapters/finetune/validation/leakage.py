@@ -37,15 +37,15 @@ def leaked_rows(train: Path, validation: Path, progress: _OnProgress = None) -> 
     for _, row, prompt in _digests(validation):
         rows.put(row)
         prompts.put(prompt)
-    leaked, leaked_prompts = Digests(), Digests()
+    common_rows, common_prompts = Digests(), Digests()
     for _, row, prompt in _digests(train, progress):
         if prompt in prompts:
-            leaked_prompts.put(prompt)
+            common_prompts.put(prompt)
         if row in rows:
-            leaked.put(row)
+            common_rows.put(row)
     for line, row, prompt in _digests(validation):
-        exact = row in leaked
-        if exact or prompt in leaked_prompts:
+        exact = row in common_rows
+        if exact or prompt in common_prompts:
             yield LeakedRow(line, exact)
 
 

@@ -82,13 +82,13 @@ def convert_batch(
     preparer = RowPreparer(replace(fixes or Fixes(), on_error="drop"), severities_of(options.get("severities")), {})
     max_issues = options.get("max_issues", 1000)
     summary = WriteSummary(preparer.severities, None, max_issues, drops_invalid=True)
-    records = list(examples(_records(rows), convert or _unchanged, name, start))
+    records = list(examples(_records(rows), convert or _identity, name, start))
     data = b"".join(map(summary.add, records, preparer.prepare(records)))
     report = check_bytes(data, name=name, **options) if data else DataReport(max_issues=max_issues)
     return data, summary.complete(report)
 
 
-def _unchanged(row: Any) -> Iterator[Converted]:
+def _identity(row: Any) -> Iterator[Converted]:
     if not isinstance(row, dict):
         raise Unconvertible("line_not_object", "a row must be an object", value=row)
     yield Converted(row)

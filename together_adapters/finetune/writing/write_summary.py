@@ -35,21 +35,22 @@ class WriteSummary:
     def add(self, record: Record, row: PreparedRow) -> bytes:
         """Counts a record; returns what to write of it."""
         self.rows += 1
-        line, findings = row.line, row.findings
-        if line is not None and row.format != self.format:
-            findings = self._check_format(record, row.format, findings)
+        line, form, findings, fixes, drop_reason = row
+        if line is not None and form != self.format:
+            findings = self._check_format(record, form, findings)
             if any(finding.code == "mixed_formats_across_lines" and self._is_error(finding) for finding in findings):
                 line = None
         if line is not None:
             self.valid += 1
-            self.fix_counts.update(row.fixes)
+            if fixes:
+                self.fix_counts.update(fixes)
             if findings:
                 # Invalid rows have a line of their own where nothing is written before they are corrected.
                 number = self.valid + (0 if self._drops_invalid else self.invalid)
                 self._list(issues_of(findings, self._severities, number, location_of(record)))
             return line
-        if row.drop_reason is not None:
-            self._drop(record, row.drop_reason)
+        if drop_reason is not None:
+            self._drop(record, drop_reason)
         else:
             self._add_invalid(record, findings)
         return b""
@@ -73,8 +74,8 @@ class WriteSummary:
         return report.model_copy(update=self._updates(report))
 
     def _updates(self, report: DataReport) -> dict[str, Any]:
-        listed = {(issue.line, issue.code, issue.path) for issue in self._issues}
-        other_issues = [issue for issue in report.issues if (issue.line, issue.code, issue.path) not in listed]
+        known_keys = {(issue.line, issue.code, issue.path) for issue in self._issues}
+        other_issues = [issue for issue in report.issues if (issue.line, issue.code, issue.path) not in known_keys]
         return {
             "rows": report.rows + sum(self.drop_counts.values()),
             "dropped": dict(sorted(self.drop_counts.items())),
