@@ -1,6 +1,6 @@
 """Together AI for LangChain: chat, completions, embeddings and rerank on langchain-core alone.
 
-Names are imported when they are first used, so that a program that only reranks never loads the chat machinery.
+Names are imported when they are first used, so that a program that only reranks does not import the chat model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A local server that speaks Together's HTTP API, so that programs and tests run with no key and no network.
+"""A local server that speaks Together's HTTP API, so that programs and tests run without a key and without a network.
 
-It is no language model: its answers are drawn, by fixed rules, from the words of the request. What is faithful is the wire:
-shapes, headers, streams, errors, and the ways in which they go wrong.
+It is not a language model: fixed rules make its responses from the words of the request. Its HTTP behaviour is that of the service:
+schemas, headers, streams, errors and network failures.
 
     from together_adapters.emulator import serve
 

@@ -1,1 +1,1 @@
-"""What Together offers: one module per resource, pure builders bound to both clients."""
+"""The resources of the API: one module each, with pure functions that describe requests, bound to both clients."""
