@@ -1,1 +1,4 @@
-"""What a model would answer: text, tool calls, JSON, by fixed rules."""
+"""What the emulator answers, by fixed rules.
+
+`responder` answers a request, `tool_calls` chooses its tool calls, `nearest_example` answers for fine-tuned models.
+"""

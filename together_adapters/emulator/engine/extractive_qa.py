@@ -48,19 +48,16 @@ def answer_from_passages(prompt: ParsedPrompt, conversation: Conversation) -> st
     return cite(extract(prompt.question, prompt.passages))
 
 
-def answer_from_history(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    """Answers questions such as "What is my name?" with an earlier sentence of the user; empty when there is none."""
-    if not re.search(r"\b(?:my|I|me|we|our)\b", prompt.question, re.IGNORECASE):
+def answer_from_messages(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    """Answers a question without context with a sentence of the prompt, the instructions or earlier user messages, if one fits."""
+    if prompt.passages or not prompt.question.endswith("?"):
         return ""
-    statements = [
-        Passage(sentence)
-        for message in conversation.history
-        if message.role == "user"
-        for sentence in re.split(r"(?<=[.!?])\s+", message.text[:20_000])
-        if not sentence.rstrip().endswith("?")
+    earlier = [message.text for message in conversation.history[-100:] if message.role == "user"]
+    texts = [conversation.prompt.replace(prompt.question, ""), conversation.system, *earlier]
+    sentences = [
+        sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+", text[:20_000]) if not sentence.endswith("?")
     ]
-    answer = extract(prompt.question, statements, 1)
-    return f"You said: {answer[0].text}" if answer else ""
+    return cite(extract(prompt.question, [Passage(sentence) for sentence in sentences], 1))
 
 
 def extract(question: str, passages: Sequence[Passage], max_sentences: int = 3) -> list[Sentence]:

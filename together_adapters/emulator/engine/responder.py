@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from together_adapters.emulator.engine import regex_generator, schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
-from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_history, answer_from_passages, topic
+from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, answer_from_passages, topic
 from together_adapters.emulator.engine.fixed_replies import fixed_reply
 from together_adapters.emulator.engine.framework_prompts import answer_framework_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
@@ -102,10 +102,6 @@ def _quote_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str
     return " ".join(quotations)
 
 
-def _answer_from_history(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    return "" if prompt.passages else answer_from_history(prompt, conversation)
-
-
 def _admit_ignorance(prompt: ParsedPrompt, conversation: Conversation) -> str:
     return NOT_FOUND if prompt.passages else ""
 
@@ -116,8 +112,8 @@ def _fixed_reply(prompt: ParsedPrompt, conversation: Conversation) -> str:
 
 _TEXT_STRATEGIES: Final[tuple[Callable[[ParsedPrompt, Conversation], str], ...]] = (
     _quote_short_tool_results,
-    _answer_from_history,
     answer_from_passages,
+    answer_from_messages,
     _quote_tool_results,
     _admit_ignorance,
     _fixed_reply,

@@ -34,6 +34,7 @@ _ANSWER_FIELD: Final = re.compile(
     r"|justification|evidence|quote|conclusion|comment|final_answer|steps?)(?:$|_)"
 )
 _CHOICE_FIELD: Final = re.compile(r"(?:^|_)(?:index|choice|selection)(?:$|_)")
+_NUMBER_FIELD: Final = re.compile(r"(?:^|_)(?:age|count|number|year|price|score|rating|quantity|amount|total|size)(?:$|_)")
 _MISSING: Final = object()
 """The value of a schema that refers to itself too often."""
 
@@ -51,8 +52,10 @@ def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any
 def fill_named_keys(prompt: str, full_prompt: str, answer: str) -> dict[str, Any]:
     """Returns an object with the keys that a prompt names, for a request that wants JSON and gives no schema."""
     keys = _named_keys(prompt) or _named_keys(full_prompt) or ["answer"]
-    properties = {key: {"type": "string"} for key in keys[:50]}
-    value: dict[str, Any] = fill({"type": "object", "properties": properties, "required": keys}, prompt, answer)
+    keys = keys[:50]
+    properties = {key: {"type": "integer" if _NUMBER_FIELD.search(key) else "string"} for key in keys}
+    text = re.sub(rf"['\"`“]({'|'.join(keys)})['\"`”]", r"\1", prompt)  # a key in quotation marks is not a value
+    value: dict[str, Any] = fill({"type": "object", "properties": properties, "required": keys}, text, answer)
     return value
 
 

@@ -164,7 +164,7 @@ def _requested_calls(conversation: Conversation, tools: list[Tool]) -> list[Pars
         scores = _scores(part, tools, weights)
         tool = tools[scores.index(max(scores))]
         previous = requests[-1] if requests else None
-        if max(scores) >= MIN_SCORE:
+        if max(scores) >= MIN_SCORE and not (previous and previous[0] is tool and not _has_values(previous[1])):
             requests.append((tool, part))
         elif previous and (repetition := _repeat_request(previous[1], part)):
             requests.append((previous[0], repetition))
@@ -225,6 +225,12 @@ def _term_weights(tools: list[Tool]) -> dict[str, float]:
         for term in tool.name_terms | tool.description_terms:
             counts[term] = counts.get(term, 0) + 1
     return {term: 0.5 + 0.5 / count for term, count in counts.items()}
+
+
+def _has_values(part: str) -> bool:
+    """Whether a part has a name, quoted text or a number: if not, the next part may complete its request."""
+    extractor = ValueExtractor(part)
+    return bool(extractor.names or extractor.quotations or extractor.numbers)
 
 
 def _repeat_request(request: str, part: str) -> str:
