@@ -28,42 +28,42 @@ def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletion
     return stream_call(complete(**params), ChatCompletionChunk)
 
 
-class Completions(Resource[D, R]):
+class ChatCompletions(Resource[D, R]):
     """`client.chat.completions`."""
 
-    with_raw_response: Completions[R, R]
+    with_raw_response: ChatCompletions[R, R]
 
     @overload
     def create(
-        self: Completions[Sync, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+        self: ChatCompletions[Sync, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
     ) -> ChatCompletion: ...
     @overload
     def create(
-        self: Completions[Sync, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+        self: ChatCompletions[Sync, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
     ) -> Stream[ChatCompletionChunk]: ...
     @overload
     def create(
-        self: Completions[Async, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+        self: ChatCompletions[Async, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
     ) -> Coroutine[Any, Any, ChatCompletion]: ...
     @overload
     def create(
-        self: Completions[Async, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+        self: ChatCompletions[Async, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
     ) -> Coroutine[Any, Any, AsyncStream[ChatCompletionChunk]]: ...
     @overload
     def create(
-        self: Completions[SyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+        self: ChatCompletions[SyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
     ) -> RawResponse[ChatCompletion]: ...
     @overload
     def create(
-        self: Completions[SyncRaw, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+        self: ChatCompletions[SyncRaw, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
     ) -> RawResponse[Stream[ChatCompletionChunk]]: ...
     @overload
     def create(
-        self: Completions[AsyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
+        self: ChatCompletions[AsyncRaw, Any], *, stream: Literal[False] = False, **params: Unpack[ChatParams]
     ) -> Coroutine[Any, Any, RawResponse[ChatCompletion]]: ...
     @overload
     def create(
-        self: Completions[AsyncRaw, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
+        self: ChatCompletions[AsyncRaw, Any], *, stream: Literal[True], **params: Unpack[ChatParams]
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[ChatCompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
@@ -91,6 +91,6 @@ class Chat(Resource[D, R]):
     with_raw_response: Chat[R, R]
 
     @property
-    def completions(self) -> Completions[D, R]:
+    def completions(self) -> ChatCompletions[D, R]:
         """Chat completions."""
-        return Completions(self._driver)
+        return ChatCompletions(self._driver)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
 from together_adapters.resources.downloads import LocalFile, download_file, normalized_name
-from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, Source, upload_file
+from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, UploadSource, upload_file
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
@@ -68,7 +68,7 @@ def upload(
     """
     path = Path(file)
     purpose = parse_purpose(purpose)
-    source: Source = yield Local(lambda: Source.from_path(path))
+    source: UploadSource = yield Local(lambda: UploadSource.from_path(path))
     sha256 = None
     if check:
         report: DataReport = yield Local(lambda: _check_file(path, purpose=purpose, checksum=True, progress=progress))

@@ -37,7 +37,7 @@ _parse_multipart = response_parser(MultipartUpload)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class UploadSource:
     """A file, with the size and time stamp from the start of its upload."""
 
     path: Path
@@ -46,7 +46,7 @@ class Source:
     file_type: str
 
     @classmethod
-    def from_path(cls, path: Path) -> Source:
+    def from_path(cls, path: Path) -> UploadSource:
         """Reads the size, time stamp and type of a file.
 
         Raises:
@@ -118,7 +118,7 @@ def part_layout(size: int, part_size: int = PART_SIZE) -> tuple[int, int]:
     return count, length
 
 
-def compute_sha256(source: Source, progress: Callable[[Progress], None] | None = None) -> str:
+def compute_sha256(source: UploadSource, progress: Callable[[Progress], None] | None = None) -> str:
     """Returns the SHA-256 of a file in lower-case hexadecimal digits."""
     digest = hashlib.sha256()
     count = ProgressMeter(source.size, "checksum", progress).counter()
@@ -131,7 +131,7 @@ def compute_sha256(source: Source, progress: Callable[[Progress], None] | None =
 
 
 def upload_file(
-    source: Source,
+    source: UploadSource,
     sha256: str | None,
     purpose: str,
     *,
@@ -161,7 +161,9 @@ def upload_file(
         return (yield request("GET", f"/v1/files/{segment(duplicate, 'id')}", _parse_file, options=_without_body(options)))
 
 
-def _upload_whole(source: Source, fields: dict[str, Any], meter: ProgressMeter, options: Mapping[str, Any]) -> Flow[FileResponse]:
+def _upload_whole(
+    source: UploadSource, fields: dict[str, Any], meter: ProgressMeter, options: Mapping[str, Any]
+) -> Flow[FileResponse]:
     start = request("POST", "/v1/files", _read_target, fields, options=options)
     body = start.body if isinstance(start.body, Mapping) else {}
     form = Form([(name, str(value)) for name, value in body.items()])
@@ -172,14 +174,14 @@ def _upload_whole(source: Source, fields: dict[str, Any], meter: ProgressMeter, 
     return (yield from _undo_on_failure(_put_whole(source, target.url, meter, finish), undo))
 
 
-def _put_whole(source: Source, url: str, meter: ProgressMeter, finish: Call[FileResponse]) -> Flow[FileResponse]:
+def _put_whole(source: UploadSource, url: str, meter: ProgressMeter, finish: Call[FileResponse]) -> Flow[FileResponse]:
     content = FileRange(source.path, 0, source.size, meter.counter())
     yield from _check_source_after(source, Call("PUT", url, _ignore, content, external=True))
     return (yield finish)
 
 
 def _upload_parts(
-    source: Source, fields: dict[str, Any], part_size: int, meter: ProgressMeter, options: Mapping[str, Any]
+    source: UploadSource, fields: dict[str, Any], part_size: int, meter: ProgressMeter, options: Mapping[str, Any]
 ) -> Flow[FileResponse]:
     count, length = part_layout(source.size, part_size)
     params = {**fields, "file_size": source.size, "num_parts": count}
@@ -190,7 +192,7 @@ def _upload_parts(
 
 
 def _put_parts(
-    source: Source,
+    source: UploadSource,
     upload: MultipartUpload,
     count: int,
     length: int,
@@ -208,14 +210,14 @@ def _put_parts(
     return (yield request("POST", "/v1/files/multipart/complete", _read_completed, body, options=_without_body(options)))
 
 
-def _put_part(source: Source, part: PartTarget, length: int, meter: ProgressMeter) -> Call[dict[str, Any]]:
+def _put_part(source: UploadSource, part: PartTarget, length: int, meter: ProgressMeter) -> Call[dict[str, Any]]:
     offset = (part.number - 1) * length
     content = FileRange(source.path, offset, min(length, source.size - offset), meter.counter(part.number))
     parse = _etag_reader(part.number)
     return Call("PUT", _check_storage_url(part.url), parse, content, headers=part.headers or {}, external=True)
 
 
-def _check_source_after(source: Source, step: Any) -> Flow[Any]:
+def _check_source_after(source: UploadSource, step: Any) -> Flow[Any]:
     """Performs a step that sends the file, and raises if the file has changed meanwhile."""
     try:
         result = yield step

@@ -19,12 +19,12 @@ Granularity = Literal["segment", "word"] | str
 Granularities = Granularity | Sequence[Granularity]
 
 
-class _Speech(TypedDict):
+class _RequiredSpeechParams(TypedDict):
     model: str
     input: str
 
 
-class SpeechParams(_Speech, RequestOptions, total=False):
+class SpeechParams(_RequiredSpeechParams, RequestOptions, total=False):
     """Parameters of speech.
 
     Attributes:
@@ -51,11 +51,11 @@ class SpeechParams(_Speech, RequestOptions, total=False):
     alignment: str | None
 
 
-class _Recording(TypedDict):
+class _RequiredTranslationParams(TypedDict):
     file: AudioSource
 
 
-class TranslationParams(_Recording, RequestOptions, total=False):
+class TranslationParams(_RequiredTranslationParams, RequestOptions, total=False):
     """Parameters of translations and transcriptions.
 
     Attributes:

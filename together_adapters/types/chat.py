@@ -52,12 +52,12 @@ class MessageParam(TypedDict, total=False):
     reasoning_content: str
 
 
-class _Conversation(TypedDict):
+class _RequiredChatParams(TypedDict):
     model: str
     messages: Sequence[MessageParam | Mapping[str, Any]]
 
 
-class ChatParams(_Conversation, SamplingParams, total=False):
+class ChatParams(_RequiredChatParams, SamplingParams, total=False):
     """Parameters of `chat.completions.create`, besides those of `SamplingParams`.
 
     Attributes:

@@ -10,12 +10,12 @@ from together_adapters.types.requests import SamplingParams
 from together_adapters.types.response import ResponseModel, Usage
 
 
-class _Prompt(TypedDict):
+class _RequiredCompletionParams(TypedDict):
     model: str
     prompt: str
 
 
-class CompletionParams(_Prompt, SamplingParams, total=False):
+class CompletionParams(_RequiredCompletionParams, SamplingParams, total=False):
     """Parameters of `completions.create`, besides those of `SamplingParams`.
 
     Attributes:
