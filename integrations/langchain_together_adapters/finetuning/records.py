@@ -187,12 +187,13 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
     yield from question if isinstance(question, list) else [HumanMessage(question) if isinstance(question, str) else question]
     logged_ids: set[int] = set()
     for index, step in enumerate(result["intermediate_steps"] or ()):
-        if not (isinstance(step, Sequence) and len(step) == 2 and hasattr(step[0], "tool")):
+        is_step = isinstance(step, Sequence) and len(step) == 2 and hasattr(step[0], "tool")
+        if not is_step:
             text = "a step must be a pair of an action and its observation"
             raise Unconvertible("message_kind_unknown", text, f"intermediate_steps[{index}]", type(step).__name__)
         action, observation = step
         log = getattr(action, "message_log", None)
-        if log:  # the messages of actions that were called together are logged_ids with each of them
+        if log:  # each action of a parallel call logs the same messages
             yield from (message for message in log if id(message) not in logged_ids)
             logged_ids.update(map(id, log))
         else:

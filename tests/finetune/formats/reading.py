@@ -16,9 +16,9 @@ def examples(data: TrainingData) -> list[Example]:
 
 
 def refusals(data: TrainingData) -> list[Refusal]:
-    found = [record for record in data.records() if isinstance(record, Refusal)]
-    assert all(refusal.code in RULES for refusal in found), found
-    return found
+    records = [record for record in data.records() if isinstance(record, Refusal)]
+    assert all(refusal.code in RULES for refusal in records), records
+    return records
 
 
 def only_row(data: TrainingData) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Conversations, instructions and texts, in the dialects of files."""
+"""Conversations, instructions and texts in each data format."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ FUNCTION = {"name": "add", "parameters": {"type": "object", "properties": {"a": 
 
 
 def test_messages_stay_as_they_are_and_bring_their_columns():
-    talk = [user(), says()]
-    (found,) = examples(load([{"messages": talk, "conversation_id": "c1", "prompt": "q"}]))
-    assert found.row == {"messages": talk, "conversation_id": "c1"}
-    assert found.changed == ("columns_stripped",)
-    assert examples(load([{"messages": talk, "id": "c1"}], group="id"))[0].group == "c1"
+    conversation = [user(), says()]
+    (result,) = examples(load([{"messages": conversation, "conversation_id": "c1", "prompt": "q"}]))
+    assert result.row == {"messages": conversation, "conversation_id": "c1"}
+    assert result.changed == ("columns_stripped",)
+    assert examples(load([{"messages": conversation, "id": "c1"}], group="id"))[0].group == "c1"
     assert only_row(
         load(
             [
-                talk,
+                conversation,
             ]
         )
-    ) == {"messages": talk}
+    ) == {"messages": conversation}
 
 
 def test_functions_become_tools_and_their_results_find_the_calls():
@@ -50,8 +50,8 @@ def test_functions_become_tools_and_their_results_find_the_calls():
 
 def test_what_the_check_must_judge_stays_in_the_message():
     odd = {"messages": [user(), says("a", refusal="no", name="x", weight=0), {"role": "critic", "content": "b"}]}
-    (found,) = examples(load([odd]))
-    assert found.row["messages"] == odd["messages"]
+    (result,) = examples(load([odd]))
+    assert result.row["messages"] == odd["messages"]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_messages_that_cannot_be_trained_on_are_refused(messages: Any, code: str
 
 
 def test_reasoning_among_the_parts_becomes_the_message_s():
-    talk = [user(), says([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "a"}])]
-    assert only_row(load([{"messages": talk}]))["messages"][1] == {"role": "assistant", "content": "a", "reasoning": "hm"}
+    conversation = [user(), says([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "a"}])]
+    assert only_row(load([{"messages": conversation}]))["messages"][1] == {"role": "assistant", "content": "a", "reasoning": "hm"}
 
 
 def test_a_column_may_hold_json_text():
@@ -118,9 +118,9 @@ def test_every_name_of_a_speaker(name: str):
     role = ALIASES["_".join(name.lower().replace("-", " ").split())]
     value = '{"name": "f", "arguments": {}}' if role == "calls" else "x"
     first = [{"from": "gpt", "value": "a"}, {"from": "function_call", "value": '{"name": "f"}'}] if role == "tool" else []
-    talk = [{"from": "human", "value": "q"}, *first, {"from": name, "value": value}]
-    (found,) = examples(load([{"conversations": talk}]))
-    assert found.row["messages"][-1]["role"] == ("assistant" if role == "calls" else role)
+    conversation = [{"from": "human", "value": "q"}, *first, {"from": name, "value": value}]
+    (result,) = examples(load([{"conversations": conversation}]))
+    assert result.row["messages"][-1]["role"] == ("assistant" if role == "calls" else role)
 
 
 def test_sharegpt_with_tools():
@@ -148,8 +148,8 @@ def test_sharegpt_refuses_strangers_by_name():
 
 
 def test_sharegpt_preference():
-    talk = {"conversations": [{"from": "human", "value": "q"}]}
-    row = only_row(load([{**talk, "chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}}]))
+    conversation = {"conversations": [{"from": "human", "value": "q"}]}
+    row = only_row(load([{**conversation, "chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}}]))
     assert row == {"input": {"messages": [user()]}, "preferred_output": [says()], "non_preferred_output": [says("b")]}
 
 
@@ -159,8 +159,8 @@ def test_alpaca():
     assert only_row(load([record], join="\n"))["prompt"] == "i\nx"
     assert only_row(load([{**record, "input": ""}]))["prompt"] == "i"
     assert only_row(load([record], template=lambda given: f"### {given['instruction']}"))["prompt"] == "### i"
-    talk = only_row(load([{**record, "history": [["a", "b"]], "system": "s"}]))["messages"]
-    assert [message["content"] for message in talk] == ["s", "a", "b", "i\n\nx", "o"]
+    conversation = only_row(load([{**record, "history": [["a", "b"]], "system": "s"}]))["messages"]
+    assert [message["content"] for message in conversation] == ["s", "a", "b", "i\n\nx", "o"]
     assert only_refusal(load([{**record, "output": {"a": 1}}])).code == "cell_not_text"
     assert only_refusal(load([{**record, "history": [["a"]]}])).code == "history_invalid"
 
@@ -174,17 +174,17 @@ RENDERED = {
 }
 
 
-@pytest.mark.parametrize("dialect", RENDERED)
-def test_rendered_text_is_read_back_where_its_template_is_named(dialect: str):
-    text = RENDERED[dialect]
-    row = only_row(load([{"text": text}], "chatml", text_dialect=dialect))
+@pytest.mark.parametrize("template", RENDERED)
+def test_rendered_text_is_read_back_where_its_template_is_named(template: str):
+    text = RENDERED[template]
+    row = only_row(load([{"text": text}], "chatml", text_dialect=template))
     assert row == {"messages": [{"role": "system", "content": "s"}, user(), says()]}
     (plain,) = examples(load([{"text": text}]))
     assert plain.row == {"text": text} and plain.changed == ("template_in_content",)
 
 
 @pytest.mark.parametrize(
-    ("text", "dialect"),
+    ("text", "template"),
     [
         ("before " + RENDERED["chatml"], "chatml"),
         (RENDERED["chatml"] + "after", "chatml"),
@@ -194,8 +194,8 @@ def test_rendered_text_is_read_back_where_its_template_is_named(dialect: str):
         ("<s>[INST] q [/INST]", "mistral"),
     ],
 )
-def test_rendered_text_that_does_not_fit_its_template_is_refused(text: str, dialect: str):
-    assert only_refusal(load([{"text": text}], "chatml", text_dialect=dialect)).code == "template_broken"
+def test_rendered_text_that_does_not_fit_its_template_is_refused(text: str, template: str):
+    assert only_refusal(load([{"text": text}], "chatml", text_dialect=template)).code == "template_broken"
 
 
 def test_marks_of_templates_are_told_wherever_they_stand():
@@ -208,10 +208,10 @@ def test_marks_of_templates_are_told_wherever_they_stand():
         assert "template_in_content" in examples(load([record]))[0].changed
 
 
-def test_more_than_one_schema_is_never_guessed():
-    with pytest.raises(SchemaDetectionError, match="messages, preference") as caught:
+def test_several_fitting_formats_are_an_error():
+    with pytest.raises(SchemaDetectionError, match="messages, preference") as error:
         load([{"messages": [], "chosen": 1, "rejected": 2}])
-    assert caught.value.candidates == ("messages", "preference")
+    assert error.value.candidates == ("messages", "preference")
     with pytest.raises(SchemaDetectionError, match="messages, text"):
         load([{"messages": []}, {"text": "x"}])
     with pytest.raises(SchemaDetectionError, match="columns a, b"):

@@ -59,21 +59,21 @@ GOOD: dict[str, Any] = {
 @given(data=st.data())
 def test_every_record_comes_out(schema: str, data: st.DataObject):
     good = GOOD[schema]
-    near = st.dictionaries(st.sampled_from(sorted(good)), VALUES).map(lambda changed: {**good, **changed})
+    near = st.dictionaries(st.sampled_from(sorted(good)), VALUES).map(lambda columns: {**good, **columns})
     records = data.draw(st.lists(st.just(good) | near | VALUES, min_size=1, max_size=6))
     try:
-        loaded = load(iter(records), schema)
+        dataset = load(iter(records), schema)
     except DatasetError:
         return
-    found = list(loaded.records())
-    unpacked = DATA_FORMATS[schema].unpack is not None
-    numbers = [record.number for record in found]
+    results = list(dataset.records())
+    has_unpack = DATA_FORMATS[schema].unpack is not None
+    numbers = [record.number for record in results]
     assert set(numbers) <= set(range(1, len(records) + 1))
-    assert unpacked or set(numbers) == set(range(1, len(records) + 1))
-    assert all(record.code in RULES for record in found if isinstance(record, Refusal))
-    assert unpacked or schema in ("llm_runs",) or len(found) == len(records)
+    assert has_unpack or set(numbers) == set(range(1, len(records) + 1))
+    assert all(record.code in RULES for record in results if isinstance(record, Refusal))
+    assert has_unpack or schema in ("llm_runs",) or len(results) == len(records)
     if schema != "query_response" and records.count(good):
-        assert sum(not isinstance(record, Refusal) for record in found) >= min(1, records.count(good))
+        assert sum(not isinstance(record, Refusal) for record in results) >= min(1, records.count(good))
 
 
 @given(st.lists(VALUES, min_size=1, max_size=4))
@@ -88,9 +88,9 @@ def test_detection_never_fails_otherwise_than_it_says(records: list[Any]):
 
 @pytest.mark.parametrize("schema", DATA_FORMATS)
 def test_a_good_record_of_every_format_is_recognised(schema: str):
-    declared = schema in ("hh", "chatml", "handler", "openai")
+    needs_schema = schema in ("hh", "chatml", "handler", "openai")
     assert len(list(load([GOOD[schema]], schema))) == 1
-    if not declared:
+    if not needs_schema:
         assert list(load([GOOD[schema]])) == list(load([GOOD[schema]], schema))
 
 
@@ -100,19 +100,19 @@ def test_a_hundred_thousand_brackets_break_nothing(schema: str, tmp_path: Path):
     for _ in range(5000):
         deep = [deep]
     key = next(iter(GOOD[schema]))
-    found = list(load(iter([GOOD[schema], {**GOOD[schema], key: deep}]), schema).records())
-    assert {record.number for record in found} == {1, 2}
+    results = list(load(iter([GOOD[schema], {**GOOD[schema], key: deep}]), schema).records())
+    assert {record.number for record in results} == {1, 2}
     path = tmp_path / "data.jsonl"
     path.write_text(json.dumps(GOOD[schema]) + "\n" + "[" * 100_000 + "\n")
     assert [isinstance(record, Refusal) for record in load(path, schema).records()][-1]
 
 
 def test_errors_of_the_user_s_functions_are_theirs():
-    def broken(record: Any) -> str:
+    def failing(record: Any) -> str:
         raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine") as caught:
-        list(load([GOOD["alpaca"]], template=broken))
-    assert caught.value.__notes__ == ["at record 1 of data"]
+    with pytest.raises(KeyError, match="mine") as error:
+        list(load([GOOD["alpaca"]], template=failing))
+    assert error.value.__notes__ == ["at record 1 of data"]
     with pytest.raises(KeyError, match="mine"):
-        list(load([GOOD["langfuse"]], select=broken))
+        list(load([GOOD["langfuse"]], select=failing))

@@ -54,11 +54,11 @@ def example(inputs: Any, outputs: Any, **fields: Any) -> dict[str, Any]:
     return {"inputs": inputs, "outputs": outputs, **fields}
 
 
-def answered(message: AIMessage, *before: Any) -> dict[str, Any]:
+def run_with_answer(message: AIMessage, *before: Any) -> dict[str, Any]:
     return run(dumpd(message), [[dumpd(one) for one in before or (HumanMessage("q"),)]])
 
 
-def asked(content: Any) -> dict[str, Any]:
+def run_with_question(content: Any) -> dict[str, Any]:
     return run(None, [[dumpd(HumanMessage(content))]])
 
 
@@ -89,7 +89,7 @@ READ: dict[str, tuple[Any, Any]] = {
         run(dumpd(ChatMessage("a", role="assistant")), [[dumpd(ChatMessage("q", role="user"))]]), CHAT,
     ),
     "run: names": (
-        answered(AIMessage("a", name="bot"), HumanMessage("q", name="ann")), {"messages": [user(name="ann"), says(name="bot")]},
+        run_with_answer(AIMessage("a", name="bot"), HumanMessage("q", name="ann")), {"messages": [user(name="ann"), says(name="bot")]},
     ),
     # runs: where answers are
     "run: generations, a list": (run(outputs={"generations": [{"message": dumpd(AIMessage("a"))}]}), CHAT),
@@ -129,7 +129,7 @@ READ: dict[str, tuple[Any, Any]] = {
     ),
     "run: a thread": (run(extra={"metadata": {"thread_id": "t7"}}), CHAT),
     # calls of tools
-    "run: calls and results": (answered(AIMessage("a"), *AGENT), {"messages": [*AGENT_ROWS, says()]}),
+    "run: calls and results": (run_with_answer(AIMessage("a"), *AGENT), {"messages": [*AGENT_ROWS, says()]}),
     "run: OpenAI's calls": (run(says(), [user(), says(None, tool_calls=[CALL]), {**AGENT_ROWS[3]}]), {
         "messages": [*AGENT_ROWS[1:], says()]
     }),
@@ -145,75 +145,75 @@ READ: dict[str, tuple[Any, Any]] = {
         {"messages": [user(), says("t", tool_calls=[CALL])]},
     ),
     "run: function_call": (
-        answered(AIMessage("a"), HumanMessage("q"), AIMessage("", additional_kwargs=LEGACY_CALL), FunctionMessage("2", name="add")),
+        run_with_answer(AIMessage("a"), HumanMessage("q"), AIMessage("", additional_kwargs=LEGACY_CALL), FunctionMessage("2", name="add")),
         {"messages": [user(), {"role": "assistant", "tool_calls": [{**CALL, "id": "call_1"}]},
                       {"role": "tool", "tool_call_id": "call_1", "content": "2", "name": "add"}, says()]},
     ),
     "run: results without an id": (
-        answered(AIMessage("a"), HumanMessage("q"), AI_CALL, ToolMessage("2", tool_call_id="")),
+        run_with_answer(AIMessage("a"), HumanMessage("q"), AI_CALL, ToolMessage("2", tool_call_id="")),
         {"messages": [*AGENT_ROWS[1:], says()]},
     ),
     "run: calls without an id": (
-        answered(AIMessage("a"), HumanMessage("q"), AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": None}]),
+        run_with_answer(AIMessage("a"), HumanMessage("q"), AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": None}]),
                  ToolMessage("2", tool_call_id="x")),
         {"messages": [user(), {"role": "assistant", "tool_calls": [
             {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}]},
             {"role": "tool", "tool_call_id": "call_1", "content": "2"}, says()]},
     ),
     "run: results that no call asked for": (
-        answered(AIMessage("a"), HumanMessage("q"), ToolMessage("2", tool_call_id="")),
+        run_with_answer(AIMessage("a"), HumanMessage("q"), ToolMessage("2", tool_call_id="")),
         {"messages": [user(), {"role": "tool", "tool_call_id": "", "content": "2"}, says()]},
     ),
     "run: results in a user's message": (
-        answered(AIMessage("a"), HumanMessage("q"), AI_CALL,
+        run_with_answer(AIMessage("a"), HumanMessage("q"), AI_CALL,
                  HumanMessage([{"type": "tool_result", "tool_use_id": "c1", "content": "2"}])),
         {"messages": [*AGENT_ROWS[1:], says()]},
     ),
     "run: a tool that failed": (
-        answered(AIMessage("a"), HumanMessage("q"), AI_CALL, ToolMessage("2", tool_call_id="c1", status="error")),
+        run_with_answer(AIMessage("a"), HumanMessage("q"), AI_CALL, ToolMessage("2", tool_call_id="c1", status="error")),
         {"messages": [*AGENT_ROWS[1:3], {**AGENT_ROWS[3], "status": "error"}, says()]},
     ),
     # reasoning
     "run: reasoning_content": (
-        answered(AIMessage("a", additional_kwargs={"reasoning_content": "hm"})), {"messages": [user(), says(reasoning="hm")]},
+        run_with_answer(AIMessage("a", additional_kwargs={"reasoning_content": "hm"})), {"messages": [user(), says(reasoning="hm")]},
     ),
     "run: thinking": (
-        answered(AIMessage([{"type": "thinking", "thinking": "hm"}, text_part("a")])), {"messages": [user(), says(reasoning="hm")]},
+        run_with_answer(AIMessage([{"type": "thinking", "thinking": "hm"}, text_part("a")])), {"messages": [user(), says(reasoning="hm")]},
     ),
     "run: signed thinking": (
-        answered(AIMessage([{"type": "thinking", "thinking": "hm", "signature": "EqQB"}, text_part("a")])),
+        run_with_answer(AIMessage([{"type": "thinking", "thinking": "hm", "signature": "EqQB"}, text_part("a")])),
         {"messages": [user(), says(reasoning="hm")]},
     ),
     "run: a summary of reasoning": (
-        answered(AIMessage([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, text_part("a")])),
+        run_with_answer(AIMessage([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, text_part("a")])),
         {"messages": [user(), says(reasoning="hm")]},
     ),
-    "run: a refusal": (answered(AIMessage("", additional_kwargs={"refusal": "a"})), CHAT),
+    "run: a refusal": (run_with_answer(AIMessage("", additional_kwargs={"refusal": "a"})), CHAT),
     # contents
-    "run: one text part": (asked([text_part("q")]), CHAT),
+    "run: one text part": (run_with_question([text_part("q")]), CHAT),
     "run: text parts of a user": (
-        asked([text_part("q"), text_part("r")]), {"messages": [user([text_part("q"), text_part("r")]), says([text_part("a")])]},
+        run_with_question([text_part("q"), text_part("r")]), {"messages": [user([text_part("q"), text_part("r")]), says([text_part("a")])]},
     ),
     "run: text parts of a system": (
-        answered(AIMessage("a"), SystemMessage([text_part("s"), "t"]), HumanMessage("q")),
+        run_with_answer(AIMessage("a"), SystemMessage([text_part("s"), "t"]), HumanMessage("q")),
         {"messages": [{"role": "system", "content": "s\nt"}, user(), says()]},
     ),
     "run: text parts of an answer": (
-        answered(AIMessage([text_part("a"), text_part("b")])), {"messages": [user(), says("ab")]},
+        run_with_answer(AIMessage([text_part("a"), text_part("b")])), {"messages": [user(), says("ab")]},
     ),
-    "run: an image, OpenAI's": (asked([text_part("see"), {"type": "image_url", "image_url": {"url": URL}}]), with_image()),
-    "run: an image, LangChain's": (asked([text_part("see"), {"type": "image", "base64": PNG, "mime_type": "image/png"}]), with_image()),
-    "run: an image without its type": (asked([text_part("see"), {"type": "image", "base64": PNG}]), with_image()),
+    "run: an image, OpenAI's": (run_with_question([text_part("see"), {"type": "image_url", "image_url": {"url": URL}}]), with_image()),
+    "run: an image, LangChain's": (run_with_question([text_part("see"), {"type": "image", "base64": PNG, "mime_type": "image/png"}]), with_image()),
+    "run: an image without its type": (run_with_question([text_part("see"), {"type": "image", "base64": PNG}]), with_image()),
     "run: an image, older": (
-        asked([text_part("see"), {"type": "image", "source_type": "base64", "data": PNG, "mime_type": "image/png"}]), with_image(),
+        run_with_question([text_part("see"), {"type": "image", "source_type": "base64", "data": PNG, "mime_type": "image/png"}]), with_image(),
     ),
     "run: an image, Anthropic's": (
-        asked([text_part("see"), {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}]),
+        run_with_question([text_part("see"), {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}]),
         with_image(),
     ),
-    "run: an image, Google's": (asked([text_part("see"), {"type": "media", "mime_type": "image/png", "data": PNG}]), with_image()),
+    "run: an image, Google's": (run_with_question([text_part("see"), {"type": "media", "mime_type": "image/png", "data": PNG}]), with_image()),
     "run: an image by its address": (
-        asked([text_part("see"), {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]),
+        run_with_question([text_part("see"), {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]),
         with_image("https://a.example/b.png"),
     ),
     "run: OpenAI's parts": (
@@ -259,7 +259,7 @@ READ: dict[str, tuple[Any, Any]] = {
 }  # fmt: skip
 """Each kind of record, and the row that it is."""
 
-REFUSED: dict[str, tuple[Any, str]] = {
+REFUSALS: dict[str, tuple[Any, str]] = {
     "run: failed": (run(error="Timeout"), "run_failed"),
     "run: no outputs": (run(outputs=None), "run_pending"),
     "run: pending": (run(status="pending"), "run_pending"),
@@ -269,20 +269,20 @@ REFUSED: dict[str, tuple[Any, str]] = {
         run(outputs={"generations": [[{"message": says(), "generation_info": {"finish_reason": "length"}}]]}), "answer_unfinished",
     ),
     "run: cut off, in response_metadata": (
-        answered(AIMessage("a", response_metadata={"stop_reason": "max_tokens"})), "answer_unfinished",
+        run_with_answer(AIMessage("a", response_metadata={"stop_reason": "max_tokens"})), "answer_unfinished",
     ),
     "run: cut off, in upper case": (
-        answered(AIMessage("a", response_metadata={"finish_reason": "MAX_TOKENS"})), "answer_unfinished",
+        run_with_answer(AIMessage("a", response_metadata={"finish_reason": "MAX_TOKENS"})), "answer_unfinished",
     ),
     "run: fewer answers than questions": (run(None, [[user()], [user()]]), "batch_uneven"),
     "run: no question": (run(None, []), "messages_empty"),
     "run: another class": (run({"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {}}), "foreign_class"),
     "run: a call that cannot be parsed": (
-        answered(AIMessage("", invalid_tool_calls=[{"name": "f", "args": "{", "id": "1", "error": "x"}])), "tool_call_invalid",
+        run_with_answer(AIMessage("", invalid_tool_calls=[{"name": "f", "args": "{", "id": "1", "error": "x"}])), "tool_call_invalid",
     ),
-    "run: audio": (asked([{"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}]), "content_part_unsupported"),
+    "run: audio": (run_with_question([{"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}]), "content_part_unsupported"),
     "run: encrypted reasoning": (
-        answered(AIMessage([{"type": "redacted_thinking", "data": "x"}, text_part("a")])), "reasoning_unreadable",
+        run_with_answer(AIMessage([{"type": "redacted_thinking", "data": "x"}, text_part("a")])), "reasoning_unreadable",
     ),
     "example: no outputs": (example({"q": "q"}, None), "example_without_output"),
     "example: several inputs": (example({"q": "q", "k": "3"}, {"a": "a"}), "columns_undeclared"),
@@ -299,10 +299,10 @@ def schema_of(record: Any) -> Any:
 def both(record: Any, **options: Any) -> list[Record]:
     """What the two ways of entry read, which must be the same."""
     schema = schema_of(record)
-    loaded = list(load([record], schema, **options).records())
-    adapted = list(from_langchain([record], schema=schema, **options).records())
-    assert [one._replace(source=None) for one in loaded] == [one._replace(source=None) for one in adapted]
-    return loaded
+    from_load = list(load([record], schema, **options).records())
+    from_adapter = list(from_langchain([record], schema=schema, **options).records())
+    assert [one._replace(source=None) for one in from_load] == [one._replace(source=None) for one in from_adapter]
+    return from_load
 
 
 @pytest.mark.parametrize("kind", READ)
@@ -316,9 +316,9 @@ def test_a_record_is_read_alike(kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("kind", REFUSALS)
 def test_a_record_is_refused_alike(kind: str) -> None:
-    record, code = REFUSED[kind]
+    record, code = REFUSALS[kind]
     [read] = both(record)
     assert isinstance(read, Refusal)
     assert read.code == code
@@ -337,12 +337,10 @@ def test_a_batch_makes_a_row_for_each_answer() -> None:
     outputs = {
         "generations": [[{"message": says("a")}, {"message": says("b")}], [{"message": says("c"), "finish_reason": "length"}]]
     }
-    first, second, unfinished = both(
-        run(inputs={"messages": [[user("x")], [user("y")]]}, outputs=outputs), collapse_prefixes=False
-    )
+    first, second, cut_off = both(run(inputs={"messages": [[user("x")], [user("y")]]}, outputs=outputs), collapse_prefixes=False)
     assert [one.row["messages"] for one in (first, second)] == [[user("x"), says("a")], [user("x"), says("b")]]  # type: ignore[union-attr]
     assert first.changed == ("one_of_several_answers",)  # type: ignore[union-attr]
-    assert (unfinished.code, unfinished.skipped) == ("answer_unfinished", True)  # type: ignore[union-attr]
+    assert (cut_off.code, cut_off.skipped) == ("answer_unfinished", True)  # type: ignore[union-attr]
 
 
 def test_several_reference_answers_make_several_rows() -> None:

@@ -25,40 +25,43 @@ from together_adapters.finetune import RagPrompt, load
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 40
 
 
-def stored(*messages: ChatMessage) -> dict[str, Any]:
+def store_of(*messages: ChatMessage) -> dict[str, Any]:
     return {"store": {"user1": [message.model_dump(mode="json") for message in messages]}, "class_name": "SimpleChatStore"}
 
 
 def test_a_chat_store_from_its_file(tmp_path: Path):
-    talks = {
+    conversations = {
         "user1": [ChatMessage(role="user", content="q"), ChatMessage(role="assistant", content="a")],
-        "user2": [ChatMessage(role=role, content=said) for role, said in (("developer", "s"), ("user", "q"), ("model", "a"))],
+        "user2": [
+            ChatMessage(role=role, content=answer_text)
+            for role, answer_text in (("developer", "s"), ("user", "q"), ("model", "a"))
+        ],
     }
-    store = {key: [message.model_dump(mode="json") for message in talk] for key, talk in talks.items()}
+    store = {key: [message.model_dump(mode="json") for message in conversation] for key, conversation in conversations.items()}
     file = tmp_path / "store.json"
     file.write_text(json.dumps({"store": store, "class_name": "SimpleChatStore"}))
-    found = examples(load(file))
-    assert [(example.group, example.number) for example in found] == [("user1", 1), ("user2", 2)]
-    assert found[0].row == {"messages": [user(), says()]}
-    assert [message["role"] for message in found[1].row["messages"]] == ["system", "user", "assistant"]
+    results = examples(load(file))
+    assert [(example.group, example.number) for example in results] == [("user1", 1), ("user2", 2)]
+    assert results[0].row == {"messages": [user(), says()]}
+    assert [message["role"] for message in results[1].row["messages"]] == ["system", "user", "assistant"]
 
 
 def test_blocks_are_read_one_by_one():
-    row = only_row(load(stored(
+    row = only_row(load(store_of(
         ChatMessage(role="user", blocks=[TextBlock(text="q"), ImageBlock(image=PNG, image_mimetype="image/png")]),
         ChatMessage(role="assistant", blocks=[
             ThinkingBlock(content="hm"), ToolCallBlock(tool_name="f", tool_kwargs={"a": 1}, tool_call_id="c1")]),
         ChatMessage(role="tool", content="2", additional_kwargs={"tool_call_id": "c1"}),
         ChatMessage(role="assistant", blocks=[TextBlock(text="a"), CachePoint(cache_control=CacheControl(type="ephemeral"))]),
     )))  # fmt: skip
-    asked, called, answered, said = row["messages"]
+    asked, called, answered, answer_text = row["messages"]
     assert asked["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
     assert called["reasoning"] == "hm" and called["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
-    assert answered["tool_call_id"] == "c1" and said["content"] == [{"type": "text", "text": "a"}]
+    assert answered["tool_call_id"] == "c1" and answer_text["content"] == [{"type": "text", "text": "a"}]
 
 
 def test_what_a_store_cannot_give():
-    audio = stored(
+    audio = store_of(
         ChatMessage(role="user", blocks=[AudioBlock(audio=b"x", format="wav")]), ChatMessage(role="assistant", content="a")
     )
     assert only_refusal(load(audio)).code == "content_part_unsupported"
@@ -67,7 +70,7 @@ def test_what_a_store_cannot_give():
     assert only_refusal(load({"x": 1}, "chat_store")).code == "store_invalid"
     memory = {
         "token_limit": 100,
-        "chat_store": stored(ChatMessage(role="user", content="q"), ChatMessage(role="assistant", content="a")),
+        "chat_store": store_of(ChatMessage(role="user", content="q"), ChatMessage(role="assistant", content="a")),
     }
     assert only_row(load(memory)) == {"messages": [user(), says()]}
 
@@ -99,9 +102,9 @@ def test_labelled_rag(tmp_path: Path):
         json.dumps({"examples": [rag(1), rag(2), {**rag(3), "reference_answer": ""}, {**rag(4), "reference_contexts": None}]})
     )
     data = load(file)
-    found = examples(data)
-    assert "fact 1" in found[0].row["messages"][0]["content"] and found[0].row["messages"][1] == says("a1")
-    assert found[2].row["messages"][0] == user("q4")
+    results = examples(data)
+    assert "fact 1" in results[0].row["messages"][0]["content"] and results[0].row["messages"][1] == says("a1")
+    assert results[2].row["messages"][0] == user("q4")
     assert [(refusal.code, refusal.number) for refusal in refusals(data)] == [("answer_missing", 3)]
     assert only_row(load([rag(1)], template=lambda record: record["query"] + "!", form="instruction")) == {
         "prompt": "q1!",

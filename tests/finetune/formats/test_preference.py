@@ -68,9 +68,9 @@ def test_hh_splits_at_the_last_answer():
     row = only_row(load([record], "hh"))
     assert [message["content"] for message in row["input"]["messages"]] == ["one", "two", "three"]
     assert (row["preferred_output"][0]["content"], row["non_preferred_output"][0]["content"]) == ("good", "bad\nand more")
-    with pytest.raises(SchemaDetectionError, match="hh") as caught:
+    with pytest.raises(SchemaDetectionError, match="hh") as error:
         load([record])
-    assert caught.value.candidates == ("hh",)
+    assert error.value.candidates == ("hh",)
     other = {"chosen": begin + " a", "rejected": begin.replace("two", "2") + " b"}
     assert only_refusal(load([other], "hh")).code == "pref_prompts_differ"
     assert only_refusal(load([{"chosen": "plain", "rejected": "text"}], "hh")).code == "pref_text_undeclared"
@@ -78,22 +78,22 @@ def test_hh_splits_at_the_last_answer():
 
 
 def test_scores_make_a_pair_where_it_is_asked_for():
-    ranked = {"prompt": "q", "responses": ["bad", "good", "so-so"], "scores": [1, 5, 3]}
-    assert only_row(load([ranked], pair="best_vs_worst")) == PAIR
+    scored_answers = {"prompt": "q", "responses": ["bad", "good", "so-so"], "scores": [1, 5, 3]}
+    assert only_row(load([scored_answers], pair="best_vs_worst")) == PAIR
     own = {"instruction": "q", "completions": [{"response": "good", "overall_score": 9}, {"response": "bad", "overall_score": 2}]}
     assert only_row(load([own], pair="best_vs_worst")) == PAIR
-    assert only_refusal(load([{**ranked, "scores": [1, 1, 1]}], pair="best_vs_worst")).code == "pref_unscored"
-    assert only_refusal(load([{**ranked, "scores": [1]}], pair="best_vs_worst")).code == "pref_unscored"
+    assert only_refusal(load([{**scored_answers, "scores": [1, 1, 1]}], pair="best_vs_worst")).code == "pref_unscored"
+    assert only_refusal(load([{**scored_answers, "scores": [1]}], pair="best_vs_worst")).code == "pref_unscored"
 
 
 def test_labels_make_pairs_of_answers_to_the_same_prompt():
-    labelled = [
+    kto = [
         {"prompt": "q", "completion": "good", "label": True}, {"prompt": "other", "completion": "x", "label": True},
         {"prompt": "q", "completion": "bad", "label": False}, {"prompt": "q", "completion": "bad", "label": None},
     ]  # fmt: skip
-    data = load(labelled, "preference", pair="best_vs_worst")
-    (found,) = examples(data)
-    assert found.row == PAIR and found.number == 3
+    data = load(kto, "preference", pair="best_vs_worst")
+    (results,) = examples(data)
+    assert results.row == PAIR and results.number == 3
     assert sorted((refusal.code, refusal.number) for refusal in refusals(data)) == [
         ("paired_with_another", 1), ("pref_unscored", 2), ("pref_unscored", 4),
     ]  # fmt: skip

@@ -182,7 +182,7 @@ def test_several_choices_make_several_rows():
     second = ("gen_ai.choice", {"index": 1, "finish_reason": "length", "message": {"content": "cut"}})
     data = load([in_events(as_content, [*EVENTS, second, EVENTS[4]])])
     assert [refusal.code for refusal in refusals(data)] == ["answer_unfinished"]
-    assert [found.row["messages"][-1] for found in examples(data)] == [says(), says()]
+    assert [results.row["messages"][-1] for results in examples(data)] == [says(), says()]
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_an_image_in_a_span():
 
 def growing(trace: str, steps: int) -> list[dict[str, Any]]:
     """The calls of an agent: each repeats all that was said, and adds an answer."""
-    talk: list[dict[str, Any]] = []
+    conversation: list[dict[str, Any]] = []
     spans = []
     for step in range(steps):
-        talk.append({"role": "user", "parts": [text(f"q{step}")]})
+        conversation.append({"role": "user", "parts": [text(f"q{step}")]})
         answer = {"role": "assistant", "parts": [text(f"a{step}")]}
-        attributes = {"gen_ai.input.messages": [*talk], "gen_ai.output.messages": [{**answer, "finish_reason": "stop"}]}
+        attributes = {"gen_ai.input.messages": [*conversation], "gen_ai.output.messages": [{**answer, "finish_reason": "stop"}]}
         spans.append({"traceId": trace, "attributes": as_text(attributes)})
-        talk.append(answer)
+        conversation.append(answer)
     return spans
 
 
@@ -237,8 +237,8 @@ def test_of_a_trace_the_longest_conversation_stays(once: bool):
     spans = [one for pair in zip(growing("t1", 4), growing("t2", 4), strict=True) for one in pair]
     data = load(iter(spans) if once else spans)
     for _ in range(2):
-        found = examples(data)
-        assert [(example.group, len(example.row["messages"])) for example in found] == [("t1", 8), ("t2", 8)]
+        results = examples(data)
+        assert [(example.group, len(example.row["messages"])) for example in results] == [("t1", 8), ("t2", 8)]
         assert [refusal.code for refusal in refusals(data)] == ["prefix_of_longer"] * 6
     assert len(examples(load(spans, collapse_prefixes=False))) == 8
 
@@ -313,8 +313,8 @@ def test_langfuse_traces_hold_observations():
         "observations": [{"type": "SPAN"}, GENERATION],
     }
     data = load([trace], select=lambda one: one["scores"][0]["value"] == 1)
-    (found,) = examples(data)
-    assert found.group == "s1"
+    (results,) = examples(data)
+    assert results.group == "s1"
     assert [refusal.code for refusal in refusals(data)] == ["run_not_of_model"]
 
 
@@ -367,8 +367,8 @@ def test_runs_of_a_batch_make_a_row_each():
         None, [[dumpd(HumanMessage(name))] for name in "xy"],
         outputs={"generations": [[{"message": dumpd(AIMessage(name))}] for name in "ab"]},
     )  # fmt: skip
-    found = [example.row["messages"] for example in examples(load([record], collapse_prefixes=False))]
-    assert found == [[user("x"), says("a")], [user("y"), says("b")]]
+    results = [example.row["messages"] for example in examples(load([record], collapse_prefixes=False))]
+    assert results == [[user("x"), says("a")], [user("y"), says("b")]]
     uneven = run(dumpd(AIMessage("a")), [[dumpd(HumanMessage("x"))]] * 2)
     assert only_refusal(load([uneven])).code == "batch_uneven"
 
@@ -409,7 +409,7 @@ def example(inputs: Any, outputs: Any, **more: Any) -> dict[str, Any]:
 def test_examples():
     assert only_row(load([example({"question": "q"}, {"answer": "a"})])) == {"prompt": "q", "completion": "a"}
     assert only_row(load([example({"question": "q"}, {"answer": "a"})], form="conversation")) == {"messages": [user(), says()]}
-    talk = {"messages": [user(), says()]}
+    conversation = {"messages": [user(), says()]}
     for outputs in (
         {"message": says()},
         {"messages": [says()]},
@@ -417,8 +417,8 @@ def test_examples():
         {"output": "a"},
         {"generations": [{"message": says()}]},
     ):
-        assert only_row(load([example({"messages": [user()]}, outputs)])) == talk
-    assert only_row(load([example({"messages": [dumpd(HumanMessage("q"))]}, {"message": dumpd(AIMessage("a"))})])) == talk
+        assert only_row(load([example({"messages": [user()]}, outputs)])) == conversation
+    assert only_row(load([example({"messages": [dumpd(HumanMessage("q"))]}, {"message": dumpd(AIMessage("a"))})])) == conversation
 
 
 def test_examples_that_give_no_row():

@@ -22,7 +22,7 @@ pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 pandas = pytest.importorskip("pandas")
 RECORDS: list[dict[str, Any]] = [{"prompt": f"q{number}", "completion": f"ä{number}"} for number in range(2500)]
-TALKS = [{"messages": [user(f"q{number}"), says()]} for number in range(3)]
+CONVERSATIONS = [{"messages": [user(f"q{number}"), says()]} for number in range(3)]
 
 
 def lines(records: list[dict[str, Any]]) -> bytes:
@@ -131,12 +131,12 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch):
 def test_hugging_face(tmp_path: Path):
     datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
-    made = datasets.Dataset.from_list(RECORDS)
-    assert list(load(made)) == list(load(made.to_iterable_dataset())) == RECORDS
-    made.save_to_disk(str(tmp_path / "saved"))
+    created = datasets.Dataset.from_list(RECORDS)
+    assert list(load(created)) == list(load(created.to_iterable_dataset())) == RECORDS
+    created.save_to_disk(str(tmp_path / "saved"))
     assert list(load(tmp_path / "saved")) == RECORDS
     with pytest.raises(DatasetError, match="train"):
-        load(datasets.DatasetDict({"train": made}))
+        load(datasets.DatasetDict({"train": created}))
 
 
 CALLS = [
@@ -148,26 +148,26 @@ CALLS = [
 
 def test_nulls_that_a_table_invents_are_counted_or_dropped():
     datasets = pytest.importorskip("datasets")
-    made = datasets.Dataset.from_list(CALLS)
-    kept, dropped = (examples(load(made, null_arguments=choice)) for choice in ("keep", "drop"))
+    created = datasets.Dataset.from_list(CALLS)
+    kept, dropped = (examples(load(created, null_arguments=choice)) for choice in ("keep", "drop"))
     assert kept[0].row["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"a": 1, "b": null}'
     assert "null_arguments_kept" in kept[0].changed
     assert dropped[0].row["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"a": 1}'
     assert "null_arguments_dropped" in dropped[0].changed
     real = [{"messages": [user(), {"role": "assistant", "tool_calls": [
         {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": None}}}]}]}]  # fmt: skip
-    (found,) = examples(load(real, null_arguments="drop"))
-    assert found.row["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"a": null}'
+    (results,) = examples(load(real, null_arguments="drop"))
+    assert results.row["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"a": null}'
 
 
 def test_padded_messages_are_plain_all_the_same():
     datasets = pytest.importorskip("datasets")
-    made = datasets.Dataset.from_list([*CALLS, *TALKS])
-    rows = [example.row for example in examples(load(made))]
+    created = datasets.Dataset.from_list([*CALLS, *CONVERSATIONS])
+    rows = [example.row for example in examples(load(created))]
     assert [[(message["role"], message["content"]) for message in row["messages"]] for row in rows[2:]] == [
-        [(message["role"], message["content"]) for message in row["messages"]] for row in TALKS
+        [(message["role"], message["content"]) for message in row["messages"]] for row in CONVERSATIONS
     ]
-    only_row(load(datasets.Dataset.from_list([*CALLS, *TALKS]).select([2])))
+    only_row(load(datasets.Dataset.from_list([*CALLS, *CONVERSATIONS]).select([2])))
 
 
 def test_json_columns_of_data_sets(tmp_path: Path):
@@ -176,11 +176,11 @@ def test_json_columns_of_data_sets(tmp_path: Path):
         pytest.skip("this release has no JSON columns")
     datasets.disable_progress_bars()
     path = tmp_path / "data.jsonl"
-    path.write_bytes(lines([*TALKS, {"messages": [user([{"type": "text", "text": "q"}]), says()]}]))
-    made = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
-    found = examples(load(made))
-    assert [example.row for example in found[:3]] == TALKS
-    assert found[3].row == {"messages": [user(), says()]} and found[3].changed == ("text_parts_joined",)
+    path.write_bytes(lines([*CONVERSATIONS, {"messages": [user([{"type": "text", "text": "q"}]), says()]}]))
+    created = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    results = examples(load(created))
+    assert [example.row for example in results[:3]] == CONVERSATIONS
+    assert results[3].row == {"messages": [user(), says()]} and results[3].changed == ("text_parts_joined",)
 
 
 def test_missing_cells_are_refused_row_by_row():
@@ -195,15 +195,15 @@ def test_missing_cells_are_refused_row_by_row():
 
 
 def test_lists_in_frames(tmp_path: Path):
-    assert list(load(pandas.DataFrame(TALKS))) == TALKS
+    assert list(load(pandas.DataFrame(CONVERSATIONS))) == CONVERSATIONS
     path = tmp_path / "data.parquet"
-    pandas.DataFrame(TALKS).to_parquet(path)
-    assert list(load(path)) == list(load(pandas.read_parquet(path))) == TALKS
-    as_text = pandas.DataFrame({"messages": [json.dumps(talk["messages"]) for talk in TALKS]})
-    assert list(load(as_text)) == TALKS
+    pandas.DataFrame(CONVERSATIONS).to_parquet(path)
+    assert list(load(path)) == list(load(pandas.read_parquet(path))) == CONVERSATIONS
+    as_text = pandas.DataFrame({"messages": [json.dumps(conversation["messages"]) for conversation in CONVERSATIONS]})
+    assert list(load(as_text)) == CONVERSATIONS
     as_text.to_csv(tmp_path / "text.csv", index=False)
-    assert list(load(tmp_path / "text.csv")) == TALKS
-    pandas.DataFrame(TALKS).to_csv(tmp_path / "repr.csv", index=False)
+    assert list(load(tmp_path / "text.csv")) == CONVERSATIONS
+    pandas.DataFrame(CONVERSATIONS).to_csv(tmp_path / "repr.csv", index=False)
     assert {refusal.code for refusal in refusals(load(tmp_path / "repr.csv"))} == {"column_not_json"}
 
 
@@ -221,13 +221,13 @@ def test_tokenized_data_stays_parquet(tmp_path: Path):
 
 def test_broken_lines_are_refused_one_by_one(tmp_path: Path):
     path = tmp_path / "data.jsonl"
-    broken = [b"{", b'{"prompt": NaN}', b'{"prompt": "\\ud800"}', b'"text"', b"\xff", b"[" * 100_000, b"1" * 5000]
-    path.write_bytes(lines(RECORDS[:2]) + b"\n".join(broken))
+    invalid = [b"{", b'{"prompt": NaN}', b'{"prompt": "\\ud800"}', b'"text"', b"\xff", b"[" * 100_000, b"1" * 5000]
+    path.write_bytes(lines(RECORDS[:2]) + b"\n".join(invalid))
     data = load(path)
     assert [example.row for example in examples(data)] == RECORDS[:2]
-    found = refusals(data)
-    assert [refusal.number for refusal in found] == [3, 4, 5, 6, 7, 8, 9]
-    assert [refusal.code for refusal in found[:6]] == [
+    results = refusals(data)
+    assert [refusal.number for refusal in results] == [3, 4, 5, 6, 7, 8, 9]
+    assert [refusal.code for refusal in results[:6]] == [
         "json_syntax", "json_syntax", "not_encodable", "line_not_object", "not_utf8", "too_deep",
     ]  # fmt: skip
 

@@ -35,12 +35,12 @@ ROWS = [
 ]
 
 
-def said(*messages: Any, **options: Any) -> list[dict[str, Any]]:
+def row_messages(*messages: Any, **options: Any) -> list[dict[str, Any]]:
     [row] = from_langchain(list(messages), **options)
     return row["messages"]  # type: ignore[no-any-return]
 
 
-def refused(*messages: Any, **options: Any) -> Refusal:
+def refusal_of(*messages: Any, **options: Any) -> Refusal:
     [record] = from_langchain([list(messages)], **options).records()
     assert isinstance(record, Refusal)
     return record
@@ -52,7 +52,7 @@ def changed(*messages: Any, **options: Any) -> tuple[str, ...]:
     return record.changed
 
 
-def called(*calls: tuple[str, str | None], content: Any = "") -> AIMessage:
+def call_message(*calls: tuple[str, str | None], content: Any = "") -> AIMessage:
     return AIMessage(content, tool_calls=[{"name": name, "args": {"a": 1}, "id": id} for name, id in calls])
 
 
@@ -94,24 +94,24 @@ def test_subclasses_take_the_long_way_to_the_same_row() -> None:
     class Mine(HumanMessage):
         pass
 
-    assert said(Mine("Hi"), AIMessage("Hello!")) == ROWS[1:]
+    assert row_messages(Mine("Hi"), AIMessage("Hello!")) == ROWS[1:]
 
 
 def test_chunks_of_one_message_are_joined_by_their_id() -> None:
     chunks = [AIMessageChunk("Hel", id="1"), AIMessageChunk("lo!", id="1"), AIMessageChunk("Bye", id="2")]
-    assert [one["content"] for one in said(HumanMessage("Hi"), *chunks)] == ["Hi", "Hello!", "Bye"]
+    assert [one["content"] for one in row_messages(HumanMessage("Hi"), *chunks)] == ["Hi", "Hello!", "Bye"]
     unnamed = [AIMessageChunk("Hel"), AIMessageChunk("lo!")]
-    assert [one["content"] for one in said(HumanMessage("Hi"), *unnamed)] == ["Hi", "Hello!"]
+    assert [one["content"] for one in row_messages(HumanMessage("Hi"), *unnamed)] == ["Hi", "Hello!"]
 
 
 def test_chunks_bring_their_calls_and_reasoning() -> None:
-    pieces = [
+    chunk_messages = [
         AIMessageChunk("", additional_kwargs={"reasoning_content": "I th"}, id="1"),
         AIMessageChunk("", additional_kwargs={"reasoning_content": "ink"}, id="1"),
         AIMessageChunk("", tool_call_chunks=[{"name": "f", "args": '{"a"', "id": "c", "index": 0}], id="1"),
         AIMessageChunk("", tool_call_chunks=[{"name": None, "args": ": 1}", "id": None, "index": 0}], id="1"),
     ]
-    assert said(HumanMessage("Hi"), *pieces)[1] == {
+    assert row_messages(HumanMessage("Hi"), *chunk_messages)[1] == {
         "role": "assistant",
         "reasoning": "I think",
         "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}],
@@ -119,14 +119,14 @@ def test_chunks_bring_their_calls_and_reasoning() -> None:
 
 
 def test_what_removes_messages_is_no_message() -> None:
-    assert refused(HumanMessage("Hi"), RemoveMessage("1")).code == "message_kind_unknown"
-    assert refused(HumanMessage("Hi"), object()).code == "message_kind_unknown"
+    assert refusal_of(HumanMessage("Hi"), RemoveMessage("1")).code == "message_kind_unknown"
+    assert refusal_of(HumanMessage("Hi"), object()).code == "message_kind_unknown"
 
 
 def test_calls_and_results() -> None:
-    messages = said(
+    messages = row_messages(
         HumanMessage("Hi"),
-        called(("f", "1"), ("g", "2")),
+        call_message(("f", "1"), ("g", "2")),
         ToolMessage("x", tool_call_id="1"),
         ToolMessage("y", tool_call_id="2"),
         AIMessage("done"),
@@ -139,7 +139,7 @@ def test_calls_and_results() -> None:
 def test_calls_without_ids_get_the_same_ones_each_time() -> None:
     chat = [
         HumanMessage("Hi"),
-        called(("f", None), ("g", None)),
+        call_message(("f", None), ("g", None)),
         ToolMessage("y", tool_call_id="", name="g"),
         ToolMessage("x", tool_call_id=""),
         AIMessage("d"),
@@ -157,20 +157,22 @@ def test_calls_that_could_not_be_parsed() -> None:
     bad = AIMessage(
         "", invalid_tool_calls=[{"name": "f", "args": "{oops", "id": "1", "error": None, "type": "invalid_tool_call"}]
     )
-    refusal = refused(HumanMessage("Hi"), bad)
+    refusal = refusal_of(HumanMessage("Hi"), bad)
     assert (refusal.code, refusal.path) == ("tool_call_invalid", "messages[1].invalid_tool_calls[0]")
-    assert said(HumanMessage("Hi"), bad, invalid_tool_calls="keep")[1]["tool_calls"][0]["function"]["arguments"] == "{oops"
-    assert said(HumanMessage("Hi"), bad, invalid_tool_calls="drop")[1] == {"role": "assistant", "content": ""}
+    assert (
+        row_messages(HumanMessage("Hi"), bad, invalid_tool_calls="keep")[1]["tool_calls"][0]["function"]["arguments"] == "{oops"
+    )
+    assert row_messages(HumanMessage("Hi"), bad, invalid_tool_calls="drop")[1] == {"role": "assistant", "content": ""}
     assert changed(HumanMessage("Hi"), bad, invalid_tool_calls="drop") == ("invalid_tool_call_dropped",)
 
 
 def test_calls_that_only_blocks_tell() -> None:
     block = {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}}
-    answer = said(HumanMessage("Hi"), AIMessage([{"type": "text", "text": "Let me see."}, block]))[1]
+    answer = row_messages(HumanMessage("Hi"), AIMessage([{"type": "text", "text": "Let me see."}, block]))[1]
     assert answer["content"] == "Let me see."
     assert [one["id"] for one in answer["tool_calls"]] == ["t1"]
     both = AIMessage([block], tool_calls=[{"name": "f", "args": {"a": 1}, "id": "t1"}])
-    assert len(said(HumanMessage("Hi"), both)[1]["tool_calls"]) == 1
+    assert len(row_messages(HumanMessage("Hi"), both)[1]["tool_calls"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -184,8 +186,8 @@ def test_calls_that_only_blocks_tell() -> None:
     ids=["kwargs", "reasoning", "thinking", "summary"],
 )
 def test_reasoning(answer: AIMessage) -> None:
-    assert said(HumanMessage("2+2"), answer)[1] == {"role": "assistant", "content": "4", "reasoning": "2 and 2"}
-    assert said(HumanMessage("2+2"), answer, reasoning="drop")[1] == {"role": "assistant", "content": "4"}
+    assert row_messages(HumanMessage("2+2"), answer)[1] == {"role": "assistant", "content": "4", "reasoning": "2 and 2"}
+    assert row_messages(HumanMessage("2+2"), answer, reasoning="drop")[1] == {"role": "assistant", "content": "4"}
     assert changed(HumanMessage("2+2"), answer, reasoning="drop") == ("reasoning_dropped",)
 
 
@@ -201,20 +203,20 @@ def test_reasoning(answer: AIMessage) -> None:
 )
 def test_sealed_reasoning_is_refused(block: dict[str, Any]) -> None:
     answer = AIMessage([block, {"type": "text", "text": "4"}])
-    refusal = refused(HumanMessage("2+2"), answer)
+    refusal = refusal_of(HumanMessage("2+2"), answer)
     assert (refusal.code, refusal.path) == ("reasoning_unreadable", "messages[1].content[0]")
     assert changed(HumanMessage("2+2"), answer, reasoning="drop") == ("reasoning_dropped",)
 
 
 def test_results_of_tools() -> None:
     def result(content: Any, **fields: Any) -> list[Any]:
-        return [HumanMessage("Hi"), called(("f", "1")), ToolMessage(content, tool_call_id="1", **fields), AIMessage("d")]
+        return [HumanMessage("Hi"), call_message(("f", "1")), ToolMessage(content, tool_call_id="1", **fields), AIMessage("d")]
 
-    assert said(*result([{"type": "text", "text": "a"}, "b"], artifact=object()))[2]["content"] == "a\nb"
+    assert row_messages(*result([{"type": "text", "text": "a"}, "b"], artifact=object()))[2]["content"] == "a\nb"
     picture = [{"type": "image", "base64": PNG, "mime_type": "image/png"}]
-    assert refused(*result(picture)).code == "image_outside_user_message"
+    assert refusal_of(*result(picture)).code == "image_outside_user_message"
     assert changed(*result("boom", status="error")) == ("tool_error",)
-    refusal = refused(*result("boom", status="error"), tool_errors="drop_row")
+    refusal = refusal_of(*result("boom", status="error"), tool_errors="drop_row")
     assert (refusal.code, refusal.skipped) == ("tool_error", True)
 
 
@@ -232,7 +234,7 @@ def test_results_of_tools() -> None:
     ids=lambda block: ",".join(block),
 )
 def test_images_become_data_urls_and_all_contents_parts(block: dict[str, Any]) -> None:
-    messages = said(SystemMessage("See."), HumanMessage(["What is it?", block]), AIMessage("A pixel."))
+    messages = row_messages(SystemMessage("See."), HumanMessage(["What is it?", block]), AIMessage("A pixel."))
     assert messages[1]["content"][1] == {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     assert messages[0]["content"] == [{"type": "text", "text": "See."}]
     assert messages[2]["content"] == [{"type": "text", "text": "A pixel."}]
@@ -252,31 +254,33 @@ def test_images_become_data_urls_and_all_contents_parts(block: dict[str, Any]) -
     ids=lambda block: block["type"],
 )
 def test_what_cannot_be_trained_on_is_refused(block: dict[str, Any]) -> None:
-    refusal = refused(HumanMessage(["Look:", block]), AIMessage("ok"))
+    refusal = refusal_of(HumanMessage(["Look:", block]), AIMessage("ok"))
     assert (refusal.code, refusal.path) == ("content_part_unsupported", "messages[0].content[1]")
 
 
 def test_an_image_by_its_id_is_refused() -> None:
-    assert refused(HumanMessage([{"type": "image", "file_id": "file-1"}])).code == "image_invalid"
+    assert refusal_of(HumanMessage([{"type": "image", "file_id": "file-1"}])).code == "image_invalid"
 
 
 def test_roles() -> None:
-    assert said(ChatMessage("Hi", role="user"), ChatMessage("Hello!", role="assistant")) == ROWS[1:]
-    assert said(SystemMessage("x", additional_kwargs={"__openai_role__": "developer"}), *CHAT[1:])[0]["role"] == "developer"
-    assert refused(ChatMessage("Hi", role="critic")).code == "role_unknown"
+    assert row_messages(ChatMessage("Hi", role="user"), ChatMessage("Hello!", role="assistant")) == ROWS[1:]
+    assert (
+        row_messages(SystemMessage("x", additional_kwargs={"__openai_role__": "developer"}), *CHAT[1:])[0]["role"] == "developer"
+    )
+    assert refusal_of(ChatMessage("Hi", role="critic")).code == "role_unknown"
 
 
 def test_function_messages_need_their_call() -> None:
     legacy = AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a": 1}'}})
-    messages = said(HumanMessage("Hi"), legacy, FunctionMessage("x", name="f"), AIMessage("d"))
+    messages = row_messages(HumanMessage("Hi"), legacy, FunctionMessage("x", name="f"), AIMessage("d"))
     assert messages[2]["tool_call_id"] == messages[1]["tool_calls"][0]["id"] == "call_1_0"
-    assert refused(HumanMessage("Hi"), FunctionMessage("x", name="f")).code == "tool_result_unmatched"
+    assert refusal_of(HumanMessage("Hi"), FunctionMessage("x", name="f")).code == "tool_result_unmatched"
 
 
 def test_trimmed_conversations_show_their_orphans() -> None:
-    chat = [HumanMessage("Hi"), called(("f", "1")), ToolMessage("x", tool_call_id="1"), AIMessage("d")]
-    trimmed = trim_messages(chat, strategy="last", max_tokens=2, token_counter=len)
-    [row] = from_langchain([trimmed])
+    chat = [HumanMessage("Hi"), call_message(("f", "1")), ToolMessage("x", tool_call_id="1"), AIMessage("d")]
+    trimmed_chat = trim_messages(chat, strategy="last", max_tokens=2, token_counter=len)
+    [row] = from_langchain([trimmed_chat])
     assert "tool_result_unmatched" in [issue.code for issue in check_row(row)]
 
 

@@ -47,7 +47,7 @@ def config(recorder: FinetuneRecorder) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _whole(tmp_path: Path) -> Iterator[None]:
+def _valid_file(tmp_path: Path) -> Iterator[None]:
     """What a recorder leaves behind is a file that trains, without a key."""
     yield
     file = tmp_path / "calls.jsonl"
@@ -79,8 +79,8 @@ def test_an_agents_run_is_one_conversation(llm: ChatTogether, flavour: Flavour, 
     from langchain.agents import create_agent
 
     agent = create_agent(llm, [weather], system_prompt="You help.", name="helper")
-    asked: Any = {"messages": [("user", "What is the weather in Rome?")]}
-    flavour.run(agent.ainvoke(asked, config) if flavour.is_async else agent.invoke(asked, config))
+    question: Any = {"messages": [("user", "What is the weather in Rome?")]}
+    flavour.run(agent.ainvoke(question, config) if flavour.is_async else agent.invoke(question, config))
     assert recorder.counts == {"written": 2}
     assert roles(recorder) == [["system", "user", "assistant", "tool", "assistant"]]
     [row] = recorder.data()
@@ -104,9 +104,9 @@ def test_turns_of_a_thread_belong_together(llm: ChatTogether, recorder: Finetune
 def test_structured_output(llm: ChatTogether, recorder: FinetuneRecorder, config: Any) -> None:
     for method in ("function_calling", "json_schema"):
         assert llm.with_structured_output(Person, method=method).invoke("Ann is 3 years old.", config)
-    called, written = recorder.data()
-    assert called["messages"][1]["tool_calls"][0]["function"]["name"] == called["tools"][0]["function"]["name"] == "Person"
-    assert Person.model_validate_json(written["messages"][1]["content"])
+    call_row, json_row = recorder.data()
+    assert call_row["messages"][1]["tool_calls"][0]["function"]["name"] == call_row["tools"][0]["function"]["name"] == "Person"
+    assert Person.model_validate_json(json_row["messages"][1]["content"])
 
 
 def test_threads_share_a_recorder(llm: ChatTogether, recorder: FinetuneRecorder, config: Any) -> None:

@@ -65,13 +65,13 @@ def test_tools_for_all_rows_or_for_each() -> None:
 
 def test_pairs() -> None:
     assert only([("What is 2+2?", "4")]).row == {"prompt": "What is 2+2?", "completion": "4"}
-    said = [{"role": "user", "content": "What is 2+2?"}, {"role": "assistant", "content": "4"}]
-    assert only([("What is 2+2?", "4")], form="conversation").row == {"messages": said}
-    assert only([("What is 2+2?", AIMessage("4"))]).row == {"messages": said}
-    assert only([([HumanMessage("What is 2+2?")], "4")]).row == {"messages": said}
+    chat_rows = [{"role": "user", "content": "What is 2+2?"}, {"role": "assistant", "content": "4"}]
+    assert only([("What is 2+2?", "4")], form="conversation").row == {"messages": chat_rows}
+    assert only([("What is 2+2?", AIMessage("4"))]).row == {"messages": chat_rows}
+    assert only([([HumanMessage("What is 2+2?")], "4")]).row == {"messages": chat_rows}
     assert only([(Document("What is 2+2?"), "4")]).row == {"prompt": "What is 2+2?", "completion": "4"}
-    assert only([{"input": "What is 2+2?", "output": AIMessage("4")}]).row == {"messages": said}
-    assert only([("What is 2+2?", {"raw": AIMessage("4"), "parsed": None})]).row == {"messages": said}
+    assert only([{"input": "What is 2+2?", "output": AIMessage("4")}]).row == {"messages": chat_rows}
+    assert only([("What is 2+2?", {"raw": AIMessage("4"), "parsed": None})]).row == {"messages": chat_rows}
     assert only([{"q": "2", "a": "4", "id": 1}], input_key="q", output_key="a").row == {"prompt": "2", "completion": "4"}
     assert only([{"q": "2", "a": "4"}]).code == "columns_undeclared"
     assert only([("Who?", Person(name="Ann"))]).row == {"prompt": "Who?", "completion": '{"name":"Ann"}'}
@@ -105,8 +105,8 @@ def test_an_executors_steps() -> None:
     row = only([{"input": "Rome?", "output": "Sunny.", "intermediate_steps": steps}], tools=[weather]).row
     assert [one["role"] for one in row["messages"]] == ["user", "assistant", "tool", "assistant"]
     assert row["messages"][1]["content"] == "I look."
-    logged = [(AgentActionMessageLog("weather", {"city": "Rome"}, "", message_log=[CALL]), "sunny")]
-    row = only([{"input": "Rome?", "output": "Sunny.", "intermediate_steps": logged, "chat_history": AGENT[4:]}]).row
+    logged_steps = [(AgentActionMessageLog("weather", {"city": "Rome"}, "", message_log=[CALL]), "sunny")]
+    row = only([{"input": "Rome?", "output": "Sunny.", "intermediate_steps": logged_steps, "chat_history": AGENT[4:]}]).row
     assert [one.get("tool_call_id") for one in row["messages"]] == [None, None, None, None, "1", None]
     given_up = {"input": "x", "output": "Agent stopped due to iteration limit or time limit.", "intermediate_steps": []}
     assert (only([given_up]).code, only([given_up]).skipped) == ("answer_unfinished", True)
@@ -138,26 +138,26 @@ def test_runs_that_a_tracer_collected(llm: ChatTogether) -> None:
 
 
 def run(**fields: Any) -> dict[str, Any]:
-    answered = {"generations": [[{"message": dumpd(AIMessage("Hello!")), "text": "Hello!"}]]}
+    generations = {"generations": [[{"message": dumpd(AIMessage("Hello!")), "text": "Hello!"}]]}
     return {
         "id": "r", "trace_id": "t", "run_type": "llm", "error": None, "extra": {},
-        "inputs": {"messages": [[dumpd(HumanMessage("Hi"))]]}, "outputs": answered, **fields,
+        "inputs": {"messages": [[dumpd(HumanMessage("Hi"))]]}, "outputs": generations, **fields,
     }  # fmt: skip
 
 
 def test_runs() -> None:
-    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    chat_rows = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
     for record in (run(), SimpleNamespace(**run())):
-        found = only([record])
-        assert (found.row, found.group) == ({"messages": said}, "t")
-    openai = run(inputs={"messages": [said[0]]}, outputs={"choices": [{"message": said[1], "finish_reason": "stop"}]})
-    assert only([openai]).row == {"messages": said}
+        record_read = only([record])
+        assert (record_read.row, record_read.group) == ({"messages": chat_rows}, "t")
+    openai = run(inputs={"messages": [chat_rows[0]]}, outputs={"choices": [{"message": chat_rows[1], "finish_reason": "stop"}]})
+    assert only([openai]).row == {"messages": chat_rows}
     for code, record in {
         "run_failed": run(error="Timeout"),
         "run_pending": run(outputs=None),
         "run_not_of_model": run(run_type="tool"),
         "answer_unfinished": run(
-            outputs={"generations": [[{"text": "He", "generation_info": {"finish_reason": "length"}, "message": said[1]}]]}
+            outputs={"generations": [[{"text": "He", "generation_info": {"finish_reason": "length"}, "message": chat_rows[1]}]]}
         ),
     }.items():
         assert (only([record]).code, only([record]).skipped) == (code, True)
@@ -177,16 +177,16 @@ def example(inputs: dict[str, Any], outputs: dict[str, Any] | None, **fields: An
 
 
 def test_examples() -> None:
-    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    chat_rows = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
     assert only([example({"question": "Hi"}, {"answer": "Hello!"})]).row == {"prompt": "Hi", "completion": "Hello!"}
     for outputs in (
-        {"message": said[1]},
-        {"messages": said},
-        {"messages": said[1:]},
+        {"message": chat_rows[1]},
+        {"messages": chat_rows},
+        {"messages": chat_rows[1:]},
         {"output": "Hello!"},
-        {"generations": [{"message": said[1]}]},
+        {"generations": [{"message": chat_rows[1]}]},
     ):
-        assert only([example({"messages": [said[0]]}, outputs)]).row == {"messages": said}, outputs
+        assert only([example({"messages": [chat_rows[0]]}, outputs)]).row == {"messages": chat_rows}, outputs
     assert only([example({"a": "Hi", "b": "x"}, {"c": "Hello!"})]).code == "columns_undeclared"
     assert only([example({"a": "Hi", "b": "x"}, {"c": "Hello!"})], input_key="a", output_key="c").row["prompt"] == "Hi"
     assert only([example({"a": "Hi"}, None)]).code == "example_without_output"

@@ -29,7 +29,7 @@ CHAT = [ChatMessage("Be kind.", role="system"), ChatMessage("Hi"), ChatMessage("
 ROWS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
 
 
-def said(*messages: Any, **options: Any) -> list[dict[str, Any]]:
+def row_messages(*messages: Any, **options: Any) -> list[dict[str, Any]]:
     [row] = from_llama_index(list(messages), **options)
     return row["messages"]  # type: ignore[no-any-return]
 
@@ -38,7 +38,7 @@ def answer(*blocks: Any, **fields: Any) -> ChatMessage:
     return ChatMessage(role="assistant", blocks=list(blocks), **fields)
 
 
-def refused(*messages: Any) -> Refusal:
+def refusal_of(*messages: Any) -> Refusal:
     [record] = from_llama_index([list(messages)]).records()
     assert isinstance(record, Refusal)
     return record
@@ -63,15 +63,17 @@ def test_one_conversation_in_any_form(source: Any) -> None:
 
 def test_roles() -> None:
     for role in ("model", "chatbot", "assistant"):
-        assert said(ChatMessage("Hi"), ChatMessage("Hello!", role=role)) == ROWS[1:]
-    assert said(ChatMessage("x", role="developer"), *CHAT[1:])[0] == {"role": "developer", "content": "x"}
+        assert row_messages(ChatMessage("Hi"), ChatMessage("Hello!", role=role)) == ROWS[1:]
+    assert row_messages(ChatMessage("x", role="developer"), *CHAT[1:])[0] == {"role": "developer", "content": "x"}
 
 
 def test_every_block_is_read() -> None:
     call = ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={"a": 1})
     text = ToolCallBlock(tool_call_id="2", tool_name="f", tool_kwargs='{"a": 2}')
     result = [ChatMessage(str(id), role="tool", additional_kwargs={"tool_call_id": id}) for id in ("1", "2")]
-    messages = said(ChatMessage("Hi"), answer(ThinkingBlock(content="Hm."), call, text), *result, answer(TextBlock(text="d")))
+    messages = row_messages(
+        ChatMessage("Hi"), answer(ThinkingBlock(content="Hm."), call, text), *result, answer(TextBlock(text="d"))
+    )
     assert messages[1] == {
         "role": "assistant",
         "reasoning": "Hm.",
@@ -85,9 +87,9 @@ def test_every_block_is_read() -> None:
 
 def test_older_calls_are_read_once() -> None:
     old = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    assert said(ChatMessage("Hi"), answer(additional_kwargs={"tool_calls": old}))[1]["tool_calls"] == old
+    assert row_messages(ChatMessage("Hi"), answer(additional_kwargs={"tool_calls": old}))[1]["tool_calls"] == old
     block = ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={})
-    assert said(ChatMessage("Hi"), answer(block, additional_kwargs={"tool_calls": old}))[1]["tool_calls"] == old
+    assert row_messages(ChatMessage("Hi"), answer(block, additional_kwargs={"tool_calls": old}))[1]["tool_calls"] == old
 
 
 def test_calls_without_ids_get_the_same_ones_each_time() -> None:
@@ -101,7 +103,7 @@ def test_calls_without_ids_get_the_same_ones_each_time() -> None:
 def test_results_keep_the_name_of_their_tool() -> None:
     call = ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={})
     result = ChatMessage("x", role="tool", additional_kwargs={"tool_call_id": "1", "name": "f"})
-    assert said(ChatMessage("Hi"), answer(call), result)[2] == {
+    assert row_messages(ChatMessage("Hi"), answer(call), result)[2] == {
         "role": "tool",
         "tool_call_id": "1",
         "content": "x",
@@ -111,15 +113,15 @@ def test_results_keep_the_name_of_their_tool() -> None:
 
 def test_reasoning() -> None:
     blocks = [ThinkingBlock(content="Hm."), TextBlock(text="4")]
-    assert said(ChatMessage("2+2"), answer(*blocks), reasoning="drop")[1] == {"role": "assistant", "content": "4"}
+    assert row_messages(ChatMessage("2+2"), answer(*blocks), reasoning="drop")[1] == {"role": "assistant", "content": "4"}
     assert (
-        said(ChatMessage("2+2"), ChatMessage("4", role="assistant", additional_kwargs={"reasoning_content": "Hm."}))[1][
+        row_messages(ChatMessage("2+2"), ChatMessage("4", role="assistant", additional_kwargs={"reasoning_content": "Hm."}))[1][
             "reasoning"
         ]
         == "Hm."
     )
-    sealed = ThinkingBlock(content="Hm.", additional_information={"signature": "EqQB"})
-    assert refused(ChatMessage("2+2"), answer(sealed, TextBlock(text="4"))).code == "reasoning_unreadable"
+    signed = ThinkingBlock(content="Hm.", additional_information={"signature": "EqQB"})
+    assert refusal_of(ChatMessage("2+2"), answer(signed, TextBlock(text="4"))).code == "reasoning_unreadable"
 
 
 def test_images_become_data_urls_and_all_contents_parts(tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_images_become_data_urls_and_all_contents_parts(tmp_path: Path) -> None:
 
     (tmp_path / "a.png").write_bytes(b64decode(PNG))
     for block in (ImageBlock(image=b64decode(PNG)), ImageBlock(url=URL), ImageBlock(path=tmp_path / "a.png")):
-        messages = said(
+        messages = row_messages(
             ChatMessage(role="user", blocks=[TextBlock(text="What?"), block]), ChatMessage("A pixel.", role="assistant")
         )
         assert messages[0]["content"][1] == {"type": "image_url", "image_url": {"url": URL}}
@@ -138,7 +140,7 @@ def test_images_become_data_urls_and_all_contents_parts(tmp_path: Path) -> None:
 def test_data_names_no_files_to_read(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     message = {"role": "user", "blocks": [{"block_type": "image", "path": str(tmp_path / "secret.png")}]}
-    assert refused(message).code == "message_kind_unknown"
+    assert refusal_of(message).code == "message_kind_unknown"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,6 @@ def test_data_names_no_files_to_read(tmp_path: Path) -> None:
     ids=lambda block: type(block).__name__,
 )
 def test_what_cannot_be_trained_on_is_refused(block: Any) -> None:
-    refusal = refused(ChatMessage(role="user", blocks=[TextBlock(text="Look:"), block]))
+    refusal = refusal_of(ChatMessage(role="user", blocks=[TextBlock(text="Look:"), block]))
     assert (refusal.code, refusal.path) == ("content_part_unsupported", "messages[0].blocks[1]")
-    assert refused(ChatMessage("Hi"), answer(ImageBlock(url=URL))).code == "image_outside_user_message"
+    assert refusal_of(ChatMessage("Hi"), answer(ImageBlock(url=URL))).code == "image_outside_user_message"

@@ -62,10 +62,10 @@ def test_a_handlers_events() -> None:
         "3": {"messages": CHAT[:1], "response": ChatMessage(role="assistant", blocks=[])},
         "4": {"messages": [*CHAT], "response": CHAT[1]},
     }
-    answered, pending, lost, mutated = from_llama_index(SimpleNamespace(get_finetuning_events=lambda: events)).records()
-    assert answered.row == mutated.row == {"messages": ROWS}  # type: ignore[union-attr]
+    complete, pending, empty, appended = from_llama_index(SimpleNamespace(get_finetuning_events=lambda: events)).records()
+    assert complete.row == appended.row == {"messages": ROWS}  # type: ignore[union-attr]
     assert (pending.code, pending.skipped) == ("run_pending", True)  # type: ignore[union-attr]
-    assert lost.row["messages"][1] == {"role": "assistant", "content": ""}  # type: ignore[union-attr]
+    assert empty.row["messages"][1] == {"role": "assistant", "content": ""}  # type: ignore[union-attr]
 
 
 def test_a_handlers_file(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_tools() -> None:
 
 
 def test_agents_events() -> None:
-    def asked(name: str, *messages: ChatMessage) -> AgentInput:
+    def agent_input(name: str, *messages: ChatMessage) -> AgentInput:
         return AgentInput(input=[*messages], current_agent_name=name)
 
     def output(name: str, message: ChatMessage) -> AgentOutput:
@@ -93,11 +93,11 @@ def test_agents_events() -> None:
 
     bye = ChatMessage("Bye!", role="assistant")
     events = [
-        asked("a", CHAT[0]),
+        agent_input("a", CHAT[0]),
         output("a", CHAT[1]),
-        asked("a", *CHAT, ChatMessage("Bye")),
+        agent_input("a", *CHAT, ChatMessage("Bye")),
         output("a", bye),
-        asked("b", CHAT[0]),
+        agent_input("b", CHAT[0]),
         output("b", bye),
     ]
     for source in (events, [events]):
@@ -142,11 +142,11 @@ def test_evaluations() -> None:
         result("s", "b", 1.0),
         result("t", "x", None),
     ]
-    found = list(from_llama_index(results).records())
-    [pair] = [one for one in found if isinstance(one, Example)]
+    records = list(from_llama_index(results).records())
+    [pair] = [one for one in records if isinstance(one, Example)]
     assert pair.row["preferred_output"][0]["content"] == "good"
     assert pair.row["non_preferred_output"][0]["content"] == "bad"
-    assert sorted(one.code for one in found if isinstance(one, Refusal)) == ["pref_tie", "pref_unpaired", "run_failed"]
+    assert sorted(one.code for one in records if isinstance(one, Refusal)) == ["pref_tie", "pref_unpaired", "run_failed"]
     assert [row["messages"][1]["content"] for row in from_llama_index(results, evaluated="passing")] == ["good", "one", "a", "b"]
 
 
@@ -154,13 +154,13 @@ def test_comparisons_need_the_answers() -> None:
     def result(score: float, source: str) -> EvaluationResult:
         return EvaluationResult(query="q", response="Answer 1 is better.", score=score, passing=True, pairwise_source=source)
 
-    given = [
+    comparisons = [
         (result(1.0, "original"), "A", "B"),
         (result(1.0, "flipped"), "A", "B"),
         (result(0.0, "flipped"), "A", "B"),
         (result(0.5, "neither"), "A", "B"),
     ]
-    first, second, third, tie = from_llama_index(given).records()
+    first, second, third, tie = from_llama_index(comparisons).records()
     assert [one.row["preferred_output"][0]["content"] for one in (first, second, third)] == ["A", "B", "A"]  # type: ignore[union-attr]
     assert (tie.code, tie.skipped) == ("pref_tie", True)  # type: ignore[union-attr]
     assert only([result(1.0, "original")]).code == "record_unknown"
