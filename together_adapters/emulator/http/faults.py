@@ -137,11 +137,7 @@ class FaultQueue:
             return list(self._pending)
 
     def take(self, path: str, inputs: int, streams: bool, header: str | None) -> Fault | None:
-        """Returns the fault for a request, if any, and counts it; one of its header precedes those that were injected.
-
-        Raises:
-            ValueError: The header is not valid.
-        """
+        """Returns and counts the fault for a request, if any; one of its header comes first, or raises `ValueError`."""
         with self._lock:
             if header is not None:
                 fault = Fault.from_header(header)

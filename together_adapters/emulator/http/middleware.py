@@ -34,6 +34,25 @@ _SUCCESS_HEADERS: Final = [
 ]
 
 
+class _Sender:
+    """Adds the headers of the service to a response, and knows how much of it has been sent."""
+
+    def __init__(self, send: Send, count: int) -> None:
+        self.is_started = False
+        self.is_complete = False
+        self._send = send
+        self._headers = [(b"x-request-id", _id(count).encode()), (b"cf-ray", f"{_ray(count)}-LOC".encode())]
+
+    async def __call__(self, message: Message) -> None:
+        self.is_started = True
+        if message["type"] == "http.response.start":
+            headers = self._headers + (_SUCCESS_HEADERS if message["status"] < 300 else [])
+            message = {**message, "headers": [*message.get("headers", []), *headers]}
+        elif not message.get("more_body", False) or message.get("body", b"")[-8:] == b"[DONE]\n\n":
+            self.is_complete = True
+        await self._send(message)
+
+
 class EmulatorMiddleware:
     """Wraps the routes of one emulator."""
 
@@ -42,7 +61,7 @@ class EmulatorMiddleware:
         self.state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serves one request."""
         if scope["type"] != "http":
             return
         body = await (self._receive_upload(scope, receive) if scope["path"].startswith(UPLOADS) else _receive_body(receive))
@@ -50,8 +69,9 @@ class EmulatorMiddleware:
             self.state.log.count_disconnect()
             return
         request = _recorded_request(scope, body)
+        self.state.count += 1
         with self.state.log.watch(request):
-            await self._respond_while_connected(request, scope, receive, send)
+            await self._respond_while_connected(request, scope, receive, _Sender(send, self.state.count))
 
     async def _receive_upload(self, scope: Scope, receive: Receive) -> bytes | None:
         """Stream a body to disk and record the request without it; None when the client disconnects before the end."""
@@ -67,22 +87,12 @@ class EmulatorMiddleware:
                     return b""
         return None
 
-    async def _respond_while_connected(self, request: RecordedRequest, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a response, and stop when the client disconnects."""
-        complete = False
-
-        async def send_and_watch(message: Message) -> None:
-            nonlocal complete
-            body = message.get("body", b"")
-            complete = complete or (
-                message["type"] == "http.response.body" and (not message.get("more_body", False) or body[-8:] == b"[DONE]\n\n")
-            )
-            await send(message)
-
-        response = asyncio.ensure_future(self._respond(request, scope, send_and_watch))
+    async def _respond_while_connected(self, request: RecordedRequest, scope: Scope, receive: Receive, send: _Sender) -> None:
+        """Sends a response, and stops when the client disconnects."""
+        response = asyncio.ensure_future(self._respond(request, scope, send))
         disconnect = asyncio.ensure_future(_disconnect(receive))
         await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if disconnect.done() and not response.done() and not complete and not scope.get(_CLOSED):
+        if disconnect.done() and not response.done() and not send.is_complete and not scope.get(_CLOSED):
             self.state.log.count_disconnect()
         for task in (response, disconnect):
             task.cancel()
@@ -90,16 +100,7 @@ class EmulatorMiddleware:
         if not response.cancelled() and (error := response.exception()) is not None:
             raise error
 
-    async def _respond(self, request: RecordedRequest, scope: Scope, send: Send) -> None:
-        self.state.count += 1
-        started = False
-        send_with_headers = _adding_headers(send, self.state.count)
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send_with_headers(message)
-
+    async def _respond(self, request: RecordedRequest, scope: Scope, send: _Sender) -> None:
         async def close_connection(reset: bool) -> None:
             scope[_CLOSED] = True
             transport = scope.get(TRANSPORT)
@@ -111,16 +112,16 @@ class EmulatorMiddleware:
             await asyncio.sleep(3600)  # until `_respond_while_connected` sees the disconnect and cancels this
 
         try:
-            await self._route(request, scope, send_and_note, close_connection)
+            await self._route(request, scope, send, close_connection)
         except ConnectionError:
             raise
         except Exception as error:
             response = error if isinstance(error, ApiError) else bad_request("The request could not be understood.")
             if not isinstance(error, ApiError | RecursionError):
                 self.state.log.record_error(error)
-            if started:
+            if send.is_started:
                 await close_connection(False)
-            context = FaultContext(scope, None, send_and_note, close_connection)
+            context = FaultContext(scope, None, send, close_connection)
             await send_response(context, response.status, compact(response.body()), JSON_TYPE)
 
     async def _route(
@@ -249,21 +250,3 @@ def _id(count: int) -> str:
 
 def _ray(count: int) -> str:
     return f"{(count * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF:016x}"
-
-
-def _adding_headers(send: Send, count: int) -> Send:
-    """A `send` that adds the headers of the service to a response."""
-
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [
-                *message.get("headers", []),
-                (b"x-request-id", _id(count).encode()),
-                (b"cf-ray", f"{_ray(count)}-LOC".encode()),
-            ]
-            if message["status"] < 300:
-                headers += _SUCCESS_HEADERS
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_with_headers

@@ -27,11 +27,7 @@ class FormFile:
 
 
 def parse_form(body: bytes, content_type: str) -> dict[str, Any]:
-    """Parses a form: texts, files as `FormFile`, and lists where a name ends in `[]`.
-
-    Raises:
-        ApiError: The body is not a form.
-    """
+    """Parses a form: texts, files as `FormFile`, and lists where a name ends in `[]`; raises `ApiError`."""
     boundary = _BOUNDARY.search(content_type)
     if not boundary or "multipart/form-data" not in content_type.lower():
         raise bad_request("The body must be multipart/form-data.")

@@ -34,11 +34,7 @@ class RequestModel(BaseModel):
 
     @classmethod
     def read(cls, context: RequestContext, body: Any = None) -> Self:
-        """Validates a body, by default that of the request.
-
-        Raises:
-            ApiError: A field is missing or not valid, or it is unknown and the emulator is strict.
-        """
+        """Validates a body, by default that of the request; raises `ApiError`."""
         body = context.body if body is None else body
         if not isinstance(body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")

@@ -105,11 +105,7 @@ def _wait(context: RequestContext, batch: EmulatedBatch, seconds: float) -> None
 
 
 def _requests(file: StoredFile) -> dict[str, dict[str, Any]]:
-    """Returns the requests of a file by `custom_id`.
-
-    Raises:
-        ValueError: The file is not valid.
-    """
+    """Returns the requests of a file by `custom_id`, or raises `ValueError`."""
     assert file.content is not None
     requests: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(file.content.read().split(b"\n"), 1):

@@ -61,11 +61,7 @@ class SamplingRequest(RequestModel):
     def read_with_limit(
         cls, context: RequestContext, facts: Capabilities, prompt_tokens: int
     ) -> tuple[SamplingRequest, int | None]:
-        """Validates the parameters of a request; returns them with the number of tokens that may be generated.
-
-        Raises:
-            ApiError: A parameter is not valid, or the prompt is longer than the context of the model.
-        """
+        """Validates the parameters of a request; returns them, and how many tokens may be generated."""
         params = cls.read(context)
         if params.stream and params.n > 1:
             raise bad_request("n must be 1 when streaming.", param="n")

@@ -16,9 +16,6 @@ def find_model(body: Mapping[str, Any]) -> tuple[str, Capabilities]:
     """Returns the model that a request names, with its capabilities.
 
     A model that is not in the table is served too, unless its name says that it does not exist.
-
-    Raises:
-        ApiError: No model is named, or it is not available.
     """
     model = body.get("model")
     if model is None or model == "":

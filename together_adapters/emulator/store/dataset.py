@@ -75,11 +75,7 @@ class DatasetFile:
 
 
 def open_dataset(files: FileStore, id: Any, purpose: str, param: str) -> DatasetFile:
-    """Returns the rows of a file.
-
-    Raises:
-        ApiError: There is no such file, it is empty, or it was uploaded for another purpose.
-    """
+    """Returns the rows of a file; raises `ApiError` if it is missing, empty, or for another purpose."""
     if not isinstance(id, str):
         raise bad_request(f"{param} must be the id of a file.", param=param)
     file = files.find(id)

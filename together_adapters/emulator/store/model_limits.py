@@ -15,11 +15,7 @@ _MIN_LORA_ONLY: Final = 60.0
 
 
 def limits_of(model: str) -> dict[str, Any]:
-    """Returns the limits of a model.
-
-    Raises:
-        ApiError: It does not exist, or cannot be fine-tuned.
-    """
+    """Returns the limits of a model; raises `ApiError` if it does not exist, or cannot be fine-tuned."""
     name, facts = find_model({"model": model})
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {name} cannot be fine-tuned; it is a model for {facts.type}s.", param="model_name")

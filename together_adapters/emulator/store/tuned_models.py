@@ -17,11 +17,7 @@ class TunedModels:
         self._models: dict[str, NearestExampleModel] = {}
 
     def find_job(self, model: Any) -> FineTuneJob | None:
-        """Returns the job that trained a model; None for a model that is not fine-tuned.
-
-        Raises:
-            ApiError: The job is not completed.
-        """
+        """Returns the job that trained a model, or None; raises `ApiError` if the job is not completed."""
         job = self._jobs.by_output(model) if isinstance(model, str) else None
         if job is not None and job.status() != "completed":
             raise model_not_available(str(model))
