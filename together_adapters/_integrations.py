@@ -6,23 +6,22 @@ They build on the library, so it imports them only when it is asked for one of t
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_together_adapters import ChatTogether
     from llama_index_together_adapters import TogetherLLM
 
-    ChatModel: TypeAlias = ChatTogether
-    LlamaIndexLLM: TypeAlias = TogetherLLM
+__all__ = ["ChatTogether", "TogetherLLM", "chat_model", "llama_llm"]
 
 
-def chat_model(**kwargs: Any) -> ChatModel:
+def chat_model(**kwargs: Any) -> ChatTogether:
     """Returns a chat model of LangChain; raises ImportError if LangChain is not installed."""
-    model: ChatModel = import_module("langchain_together_adapters").ChatTogether(**kwargs)
+    model: ChatTogether = import_module("langchain_together_adapters").ChatTogether(**kwargs)
     return model
 
 
-def llama_index_llm(**kwargs: Any) -> LlamaIndexLLM:
+def llama_llm(**kwargs: Any) -> TogetherLLM:
     """Returns an LLM of LlamaIndex; raises ImportError if LlamaIndex is not installed."""
-    llm: LlamaIndexLLM = import_module("llama_index_together_adapters").TogetherLLM(**kwargs)
+    llm: TogetherLLM = import_module("llama_index_together_adapters").TogetherLLM(**kwargs)
     return llm

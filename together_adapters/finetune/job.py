@@ -31,6 +31,7 @@ from together_adapters.types.progress import Progress
 from together_adapters.types.training import TRAINING_DEFAULTS, StartParams, TrainingParams
 
 if TYPE_CHECKING:
+    from together_adapters._integrations import ChatTogether, TogetherLLM
     from together_adapters.client import AsyncTogether, Together
     from together_adapters.finetune.writing.prepared_file import PreparedFile
 
@@ -117,7 +118,7 @@ class _Job(Generic[C]):
             )
         return self.model
 
-    def chat_model(self, **options: Any) -> _integrations.ChatModel:
+    def chat_model(self, **options: Any) -> ChatTogether:
         """Returns the tuned model as a chat model of LangChain, on the client of this job.
 
         Args:
@@ -131,7 +132,7 @@ class _Job(Generic[C]):
         """
         return _integrations.chat_model(**{"model": self._tuned_model(), **self._client_options(), **options})
 
-    def llama_llm(self, **options: Any) -> _integrations.LlamaIndexLLM:
+    def llama_llm(self, **options: Any) -> TogetherLLM:
         """Returns the tuned model as an LLM of LlamaIndex, on the client of this job.
 
         Args:
@@ -144,7 +145,7 @@ class _Job(Generic[C]):
         tuned_model = self._tuned_model()
         base = (self.details and self.details.model) or ""
         window = {"context_window": capabilities(base).context_length} if is_known(base) else {}
-        return _integrations.llama_index_llm(**{"model": tuned_model, **window, **self._client_options(), **options})
+        return _integrations.llama_llm(**{"model": tuned_model, **window, **self._client_options(), **options})
 
     def _client_options(self) -> dict[str, Any]:
         raise NotImplementedError
