@@ -149,6 +149,20 @@ def test_answer_from_earlier_messages(chat: Chat) -> None:
     assert "Ada Berg" in chat.text(messages)
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": "The shop opens at 9. It sells lamps.\n\nWhen does the shop open?"}],
+        [
+            {"role": "system", "content": "You work in a shop. The shop opens at 9."},
+            {"role": "user", "content": "When does the shop open?"},
+        ],
+    ],
+)
+def test_answer_without_marked_context(chat: Chat, messages: list[dict[str, str]]) -> None:
+    assert chat.text(messages) == "The shop opens at 9."
+
+
 def test_condensing_a_question(chat: Chat) -> None:
     prompt = (
         "Given a conversation and a follow up message from Human, rewrite the message to be a standalone question.\n\n<Chat History>\n"

@@ -122,6 +122,8 @@ def test_verdict_depends_on_the_context(chat: Chat) -> None:
 def test_json_object_has_the_keys_in_the_prompt(chat: Chat) -> None:
     prompt = "Tell me a joke about cats. Return the result as a JSON with 'setup' and 'punchline' keys. Return nothing other than JSON."
     assert list(json.loads(chat.text(prompt, response_format={"type": "json_object"}))) == ["setup", "punchline"]
+    prompt = "Ann is 30 years old. Answer in JSON with the keys 'name' and 'age'."
+    assert json.loads(chat.text(prompt, response_format={"type": "json_object"})) == {"name": "Ann", "age": 30}
     assert isinstance(json.loads(chat.text("Anything in JSON", response_format={"type": "json_object"})), dict)
     flat = {"type": "json_object", "schema": PERSON}
     assert json.loads(chat.text("Bob, 25", response_format=flat))["age"] == 25

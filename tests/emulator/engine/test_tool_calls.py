@@ -39,6 +39,7 @@ HANDOFF = tool(
             [TODAY, TOMORROW],
             [("get_current_weather", {"location": "Boston"}), ("get_tomorrow_weather", {"location": "Chicago"})],
         ),
+        ("Check the weather. I need the weather in Oslo.", [WEATHER], [("get_weather", {"location": "Oslo"})]),
         ("What time is it?", [tool("current_time", "Tell the time")], [("current_time", {})]),
         (
             "Please add 2 and 3",
