@@ -6,9 +6,11 @@ from typing import Any, assert_type
 import together_adapters
 from together_adapters import AsyncStream, AsyncTogether, Stream, Together
 from together_adapters.transport.call import RawResponse
+from together_adapters.types.audio import Transcription
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk
 from together_adapters.types.completions import Completion, CompletionChunk
 from together_adapters.types.embeddings import EmbeddingResponse
+from together_adapters.types.fine_tuning import FinetuneResponse
 from together_adapters.types.models import ModelList
 from together_adapters.types.rerank import RerankResponse
 
@@ -27,6 +29,11 @@ def synchronous(client: Together) -> None:
     assert_type(client.rerank.create(model="m", query="q", documents=["d"]), RerankResponse)
     assert_type(client.rerank.with_raw_response.create(model="m", query="q", documents=["d"]), RawResponse[RerankResponse])
     assert_type(client.models.list(), ModelList)
+    assert_type(client.fine_tuning.create(training_file="f", model="m", lora_r=8), FinetuneResponse)
+    assert_type(client.audio.transcriptions.create(file="a.wav", diarize=True), Transcription)
+    assert_type(client.audio.with_raw_response.transcriptions.create(file="a.wav"), RawResponse[Transcription])
+    client.fine_tuning.create(training_file="f", lora_rank=8)  # type: ignore[call-arg]  # pyright: ignore
+    client.audio.transcriptions.create(model="m")  # type: ignore[call-arg]  # pyright: ignore
     client.rerank.create(model="m", query="q", documents=["d"], top=1)  # type: ignore[call-arg]  # pyright: ignore
     client.rerank.create(model=1, query="q", documents=["d"])  # type: ignore[arg-type]  # pyright: ignore
     chat.create(model="m", messages=messages, temprature=0.1)  # type: ignore[call-overload]  # pyright: ignore

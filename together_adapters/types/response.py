@@ -82,9 +82,9 @@ class ResponseList(list[M]):
 
 def _parse_entry(item: Any, model: type[M]) -> M:
     fields = item if isinstance(item, dict) else {"id": str(item)}
-    for candidate in (item, {name: value for name, value in fields.items() if value is not None}):
+    for with_nulls in (True, False):
         try:
-            return model.model_validate(candidate)
+            return model.model_validate(item if with_nulls else {n: value for n, value in fields.items() if value is not None})
         except ValueError:
             continue
     return model.model_construct(None, **fields)
