@@ -71,15 +71,15 @@ _WORDS: Final = [
 
 
 def write(name: str, path: Path, share: float = 1.0) -> int:
-    """Write a set.
+    """Writes a set.
 
     Args:
         name: One of `ROWS`.
         path: The file.
-        share: Which part of the full set.
+        share: The share of the full set.
 
     Returns:
-        Its rows.
+        The number of its rows.
     """
     chance = random.Random(name)
     rows = max(10, int(ROWS[name] * share))

@@ -1,7 +1,7 @@
-"""Checking training data: both of our engines against parsing each line with orjson, and against the vendor's own check.
+"""Validating training data: both engines compared with parsing each line by orjson, and with the vendor's own check.
 
-Every contestant is a process of its own, so that its memory is its own and the vendor's interpreter can be another one. They take
-turns in rounds, as elsewhere in this benchmark, and each measures the CPU time of its turn itself.
+Every contestant runs in its own process, so that memory is not shared and the vendor's interpreter can be another one. They take
+turns in rounds, as in the other benchmarks, and measure the CPU time of each turn themselves.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tests.benchmarks.measure import Bench, Builder, Goal, Row
 from tests.benchmarks.server import ROOT
 
 SHARE: Final = float(os.environ.get("FINETUNE_SETS_SHARE", "0.02"))
-"""Part of the full sets that is checked; 1 takes minutes."""
+"""The share of the full sets; 1 takes minutes."""
 
 ROUNDS: Final = 5
 VENDOR: Final = os.environ.get("TOGETHER_SDK_PYTHON_3", "")
-"""Read when this is imported: the benchmark hides such variables from what it measures."""
+"""Read on import, since the benchmark removes such variables from the environment."""
 
 _TURNS: Final = """
 import json, resource, sys, time
@@ -74,7 +74,7 @@ _MAX_MEMORY: Final = Goal(120, "value")
 
 
 class Process:
-    """A contestant, and what its turns have cost."""
+    """The process of a contestant, with its number of rows and peak memory."""
 
     def __init__(self, name: str) -> None:
         interpreter = VENDOR if name == "vendor" else sys.executable
@@ -83,7 +83,7 @@ class Process:
         self.rows, self.peak = 0, 0.0
 
     def turn(self, path: Path) -> float:
-        """Go through a file; return the CPU seconds it took."""
+        """Processes a file; returns the CPU time in seconds."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{path}\n")
         self._process.stdin.flush()
@@ -98,7 +98,7 @@ class Process:
 
 
 def check(name: str, bench: Bench, *, kind: str) -> list[Row]:
-    """Check one of the sets with everything that is installed."""
+    """Runs all installed contestants on one of the sets."""
     contestants = [contestant for contestant in _SCRIPTS if contestant != "vendor" or VENDOR]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         rows = write(kind, path := Path(folder, "data.jsonl"), SHARE)

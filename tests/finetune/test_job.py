@@ -30,7 +30,7 @@ Launch = Callable[..., Any]
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator of its own: files and jobs stay at a service."""
+    """A separate emulator, since files and jobs stay at a service."""
     with serve(job_seconds=0.2) as running:
         yield running
 

@@ -15,7 +15,7 @@ from together_adapters.finetune.validation.tokenizers import open_tokenizer
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A tokenizer that knows words, marks the beginning, and cuts after two tokens, as files of models do."""
+    """A tokenizer of words that adds a start token and truncates after two tokens, like those of models."""
     tokenizers = pytest.importorskip("tokenizers")
     words = tokenizers.models.WordLevel({"?": 0, "<s>": 1, "Question": 2}, unk_token="?")
     tokenizer = tokenizers.Tokenizer(words)
