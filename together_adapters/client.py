@@ -40,8 +40,13 @@ if TYPE_CHECKING:
 H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 
-NOT_GIVEN: Final[Any] = type("NotGiven", (), {"__repr__": lambda self: "NOT_GIVEN"})()
-"""The default of options that are left unchanged."""
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final[Any] = _NotGiven()
+"""The default of an option that is left unchanged."""
 
 
 class _Resource:
@@ -69,6 +74,8 @@ def _resource(doc: str) -> Any:
 class _Client(Generic[D, R, H]):
     """The settings of a client, and its resources on a driver of one flavour."""
 
+    _driver: Any
+
     chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
     completions: Completions[D, R] = _resource("Completions of a prompt.")
     embeddings: Embeddings[D, R] = _resource("Embeddings of any number of texts.")
@@ -90,8 +97,6 @@ class _Client(Generic[D, R, H]):
 
         files.load_checker = _load_checker
         return files.Files(self._driver)
-
-    _driver: Any
 
     def __init__(
         self,
