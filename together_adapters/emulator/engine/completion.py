@@ -1,4 +1,4 @@
-"""What one choice of a response holds: its tokens, cut as the request demands, and their usage and log-probabilities."""
+"""The output of one choice: its tokens up to the limits of the request, their log-probabilities, and the usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from together_adapters.emulator.engine.conversation import ParsedToolCall
 from together_adapters.emulator.engine.text_features import tokenize
 
 BIG_SEED: Final = 15_924_764_223_251_450_000
-"""More than a signed 64-bit integer holds, as the live service answers."""
+"""A seed of the live service, which exceeds a signed 64-bit integer."""
 _NEIGHBOURS: Final = (" the", " a", "\n", ".", ",", *map(str, range(20)))
 
 

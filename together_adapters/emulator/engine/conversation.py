@@ -100,7 +100,9 @@ def parse_messages(messages: Any, strict: bool = False) -> Conversation:
     if not messages:
         raise bad_request("Input required: messages is empty.", param="messages")
     if len(messages) > MAX_MESSAGES:
-        raise bad_request(f"messages may hold {MAX_MESSAGES} at most; this request has {len(messages)}.", param="messages")
+        raise bad_request(
+            f"messages may have at most {MAX_MESSAGES} entries; this request has {len(messages)}.", param="messages"
+        )
     return Conversation(tuple(_message(message, f"messages[{i}]", strict) for i, message in enumerate(messages)))
 
 

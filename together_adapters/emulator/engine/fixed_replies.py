@@ -78,4 +78,4 @@ def fixed_reply(text: str) -> str:
     if not re.search(r"\w", quotation):
         return "There is nothing to answer in this message."
     verb = "You asked" if quotation.endswith("?") else "You wrote"
-    return f'{verb}: "{quotation}" This is a local emulator: it knows only what a request tells it.'
+    return f'{verb}: "{quotation}" This is a local emulator: it answers only from the content of a request.'

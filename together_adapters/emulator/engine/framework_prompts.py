@@ -46,7 +46,7 @@ class _Request:
 def answer_framework_prompt(conversation: Conversation) -> str:
     """Answers a framework's own prompt; empty when the conversation has none."""
     text = conversation.full_prompt
-    # The marks are instructions, which stand at the ends of a prompt, not in the middle of a long context.
+    # The marks are part of the instructions at the beginning or end of a prompt, not of a long context between them.
     ends = text if len(text) < 12_000 else text[:6_000] + "\n" + text[-6_000:]
     for mark, answer in _RECOGNISERS:
         if mark.search(ends) and (result := answer(_Request(conversation, parse_prompt(conversation), text))):

@@ -2,7 +2,7 @@
 
 The nearest example has the same images or the same words as the question; failing that, it shares most rare words with it,
 where the last paragraph of a prompt counts first: behind a long context, that is the question. Where no example is near
-enough, the base model answers, so that a test can tell what the model was trained on from what it was not.
+enough, the base model answers, so that tests can distinguish trained from untrained questions.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def parse_tools(tools: Any) -> list[Tool]:
     """Parses the `tools` of a request; raises `ApiError` if an entry is not a function with a name."""
     entries = tools if isinstance(tools, list) else []
     if len(entries) > _MAX_TOOLS:
-        raise bad_request(f"tools may hold {_MAX_TOOLS} at most; this request has {len(entries)}.", param="tools")
+        raise bad_request(f"tools may have at most {_MAX_TOOLS} entries; this request has {len(entries)}.", param="tools")
     result = []
     for i, entry in enumerate(entries):
         path = f"tools[{i}]"
