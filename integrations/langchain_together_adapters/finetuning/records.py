@@ -78,13 +78,23 @@ def _json(value: Any, key: str = "") -> Any:
         return _json(raw) if isinstance(raw, BaseMessage) else {key: _json(item, key) for key, item in value.items()}
     if isinstance(value, BaseMessage):
         return {"type": value.type, "data": value.__dict__}
-    if isinstance(value, PromptValue):
-        return _json(value.to_messages())
-    if isinstance(value, Document):
-        return value.page_content
     if isinstance(value, Generation):
         return {**value.__dict__, "message": _json(getattr(value, "message", None))}
+    content = _unwrap(value)
+    if content is not value:
+        return _json(content)
     return value.model_dump_json() if isinstance(value, BaseModel) else value
+
+
+def _unwrap(value: Any) -> Any:
+    """Returns the text, message or messages in one of LangChain's objects; other values are returned unchanged."""
+    if isinstance(value, Mapping) and isinstance(value.get("raw"), BaseMessage):
+        return value["raw"]
+    if isinstance(value, PromptValue):
+        return value.to_messages()
+    if isinstance(value, Document):
+        return value.page_content
+    return getattr(value, "message", value)
 
 
 def conversation_of(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
@@ -140,39 +150,27 @@ def _keys(record: Mapping[str, Any], input_key: str | None, output_key: str | No
 
 def _of_pair(prompt: Any, output: Any) -> Conversation:
     """Returns a prompt with its output: two texts, or a conversation."""
-    if isinstance(prompt, Document):
-        prompt = prompt.page_content
-    answers = list(_answers(output))
-    if isinstance(prompt, str):
-        if len(answers) == 1 and isinstance(answers[0], str):
-            return Conversation(prompt, answer=answers[0])
-        prompt = [HumanMessage(prompt)]
-    elif isinstance(prompt, PromptValue):
-        prompt = prompt.to_messages()
-    elif isinstance(prompt, Mapping) and "messages" in prompt:
-        prompt = prompt["messages"]
-    elif isinstance(prompt, BaseMessage):
-        prompt = [prompt]
-    if not isinstance(prompt, list | tuple):
-        raise Unconvertible("record_unknown", f"a {type(prompt).__name__} is no prompt", value=type(prompt).__name__)
-    return Conversation([*prompt, *(AIMessage(one) if isinstance(one, str) else one for one in answers)])
+    question, answer = _unwrap(prompt), _unwrap(output)
+    if isinstance(answer, BaseModel) and not isinstance(answer, BaseMessage):
+        answer = answer.model_dump_json()
+    if isinstance(question, Mapping) and "messages" in question:
+        question = question["messages"]
+    if isinstance(question, str) and isinstance(answer, str):
+        return Conversation(question, answer=answer)
+    messages = answer if isinstance(answer, list) else [answer]
+    if not isinstance(answer, str) and not (messages and all(isinstance(one, BaseMessage) for one in messages)):
+        raise Unconvertible("record_unknown", f"a {type(answer).__name__} is no answer", value=type(answer).__name__)
+    return Conversation([*_messages(question, HumanMessage, "prompt"), *_messages(answer, AIMessage, "answer")])
 
 
-def _answers(output: Any) -> Iterator[Any]:
-    """Yields the answers in an output: text, messages, a generation, or a structured answer with or without its raw message."""
-    if isinstance(output, Mapping) and isinstance(output.get("raw"), BaseMessage):
-        output = output["raw"]
-    output = getattr(output, "message", output)
-    if isinstance(output, str | BaseMessage):
-        yield output
-    elif isinstance(output, Document):
-        yield output.page_content
-    elif isinstance(output, list) and output and all(isinstance(one, BaseMessage) for one in output):
-        yield from output
-    elif isinstance(output, BaseModel):
-        yield output.model_dump_json()
-    else:
-        raise Unconvertible("record_unknown", f"a {type(output).__name__} is no answer", value=type(output).__name__)
+def _messages(value: Any, kind: type[BaseMessage], name: str) -> Sequence[Any]:
+    if isinstance(value, str):
+        return [kind(content=value)]
+    if isinstance(value, BaseMessage):
+        return [value]
+    if not isinstance(value, list | tuple):
+        raise Unconvertible("record_unknown", f"a {type(value).__name__} is no {name}", value=type(value).__name__)
+    return value
 
 
 def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: str) -> Iterator[Any]:

@@ -362,13 +362,7 @@ def has_nulls(value: Any) -> bool:
 
 
 def expanded(messages: list[Row], expand: Expand) -> list[list[Row]]:
-    """Returns the messages of each row of a conversation.
-
-    Args:
-        messages: The conversation.
-        expand: `whole` trains on every answer; `last_turn` on those after the last question; `every_assistant_turn` makes a row
-            for each answer, which ends with it. Messages that are trained on have weight 1, the others 0.
-    """
+    """Returns the messages of each row of a conversation; trained messages get weight 1, others 0 (see `from_langchain`)."""
     if expand == "whole":
         return [messages]
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]

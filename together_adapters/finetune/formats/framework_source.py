@@ -18,15 +18,7 @@ Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 
 
 class Conversation(NamedTuple):
-    """A conversation of a framework's objects.
-
-    Attributes:
-        messages: Its messages, or the text of a prompt.
-        tools: The tools that the record declares.
-        group: The id of its thread, session or key.
-        answer: The completion of a prompt.
-        is_chat: Whether it comes from a chat, in which possibly no message is the model's.
-    """
+    """The messages of a record, or a prompt with its completion `answer`; in a chat, possibly no message is the model's."""
 
     messages: Any
     tools: Sequence[Any] = ()
@@ -61,20 +53,12 @@ def records_of(source: Iterable[Any], is_part: Callable[[Any], bool]) -> tuple[C
 
 
 class FrameworkReader(ABC):
-    """Converts the records of a framework to rows.
-
-    Attributes:
-        plain_rows: The fast path: converts a list of simple messages, or returns None.
-        wire_tools: Converts the framework's tools to the service's tools.
-
-    Args:
-        tools: The tools of all rows, or a function that returns those of a record.
-        name: The name of the data in reports.
-        use_plain: Whether to use `plain_rows`.
-    """
+    """Converts the records of a framework to rows; `tools` are those of all rows, or a function of a record."""
 
     plain_rows: Callable[[list[Any]], list[Row] | None]
+    """The fast path for lists of simple messages; returns None for others."""
     wire_tools: Callable[[Sequence[Any]], list[Row]]
+    """Converts the framework's tools to the service's tools."""
 
     def __init__(self, tools: Tools | None, name: str, *, use_plain: bool = True) -> None:
         self._choose_tools = tools if callable(tools) else None

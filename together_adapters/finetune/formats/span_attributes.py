@@ -25,12 +25,7 @@ def spans(document: Any) -> Iterator[Any]:
 
 def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
     """Returns the attributes of a span (JSON, object or table row) whose names have a prefix, those of its events among them."""
-    value = field(span, "attributes")
-    if value is None:
-        value = span if isinstance(span, Mapping) else {}
-    if isinstance(value, str):
-        value = parsed(value, "attributes", "trace_json_truncated")
-    attributes = _flat(value, prefixes)
+    attributes = _flat(_attributes(span), prefixes)
     for event in field(span, "events") or ():
         for key, item in _flat(field(event, "attributes") or {}, prefixes).items():
             attributes.setdefault(key, item)
@@ -39,10 +34,14 @@ def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
 
 def all_of(record: Any) -> Row:
     """Returns all attributes of a span or an event, or its fields if it has no attributes."""
+    return _flat(_attributes(record), ("",))
+
+
+def _attributes(record: Any) -> Any:
     value = field(record, "attributes")
     if isinstance(value, str):
-        value = parsed(value, "attributes", "trace_json_truncated")
-    return _flat(value if value is not None else record if isinstance(record, Mapping) else {}, ("",))
+        return parsed(value, "attributes", "trace_json_truncated")
+    return value if value is not None else record if isinstance(record, Mapping) else {}
 
 
 def _flat(attributes: Any, prefixes: tuple[str, ...]) -> Row:
