@@ -9,16 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.benchmarks import payloads, peers, raw
+from tests.benchmarks import frameworks, payloads, peers, raw
+from tests.benchmarks.frameworks import in_both_flavours
 from tests.benchmarks.measure import Bench, Builder, Goal, Operation, Row, Work
 from tests.benchmarks.payloads import KEY
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import BaseMessage
-
-LEFT_TO_PEERS: Final = 50
-"""Peers send one request for each document, so they embed this many times fewer."""
 
 
 def fake_model(tokens: list[str]) -> BaseChatModel:
@@ -145,47 +143,23 @@ def _embeddings(bench: Bench) -> Any:
 
 
 def _embed(name: str, bench: Bench) -> Operation:
-    texts = payloads.documents(10_000)
     options = {"model": payloads.EMBEDDING_MODEL, "api_key": KEY, "base_url": bench.url("documents")}
     peer_models = peers.made("langchain-together", "langchain_together", "TogetherEmbeddings", **options)
-    peer_works = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in peer_models.items()}
-    base = raw.embed(bench, "documents", texts)
-    adapter_work = embed(_embeddings(bench), texts)
-    return Operation(name, adapter_work, (base,), Goal(1.3), per=len(texts), peers=peer_works, peer_share=LEFT_TO_PEERS)
+    return frameworks.embedding(name, bench, embed, _embeddings(bench), peer_models, 1.3)
 
 
 def _requests(name: str, bench: Bench) -> Row:
-    texts = payloads.documents(10_000)
-    counts = [bench.requests(embed(_embeddings(bench), texts)), bench.requests(raw.embed(bench, "documents", texts))]
-    return Row(name, "requests", counts[0], counts[1], (counts[0] / counts[1],), Goal(80, "value"))
+    return frameworks.embedding_requests(name, bench, embed, _embeddings(bench))
 
 
 def _construction(name: str, bench: Bench) -> Operation:
-    def peer_works() -> None:
-        _peers(bench, "small")
-
-    def adapter_work() -> None:
-        _model(bench, "small")
-
-    def fake() -> None:
-        kind()
-
-    kind = type(fake_model([]))
-    return Operation(name, adapter_work, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), peer_works))
-
-
-def _of_both(name: str, **settings: Any) -> dict[str, Builder]:
-    build = settings.pop("build")
-    return {
-        f"LangChain {mark}{name}": partial(build, asynchronous=asynchronous, **settings)
-        for mark, asynchronous in (("", False), ("a", True))
-    }
+    return frameworks.construction(name, partial(_model, bench, "small"), type(fake_model([])), partial(_peers, bench, "small"))
 
 
 OPERATIONS: Final[dict[str, Builder]] = {
-    **_of_both("invoke", build=_invoke),
-    **_of_both("stream coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS),
-    **_of_both("stream paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS),
+    **in_both_flavours("LangChain", "invoke", build=_invoke),
+    **in_both_flavours("LangChain", "stream coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS),
+    **in_both_flavours("LangChain", "stream paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS),
     "LangChain embed 10k documents, a document": _embed,
     "LangChain embed 10k documents, requests": _requests,
     "LangChain construction": _construction,

@@ -8,15 +8,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.benchmarks import payloads, peers, raw
+from tests.benchmarks import frameworks, payloads, peers, raw
+from tests.benchmarks.frameworks import in_both_flavours
 from tests.benchmarks.measure import Bench, Builder, Goal, Operation, Row, Work
 from tests.benchmarks.payloads import KEY
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM, ChatMessage
-
-LEFT_TO_PEERS: Final = 50
-"""Peers send one request for each document, so they embed this many times fewer."""
 
 
 def fake_model(tokens: list[str]) -> LLM:
@@ -157,47 +155,23 @@ def _embedding(bench: Bench) -> Any:
 
 
 def _embed(name: str, bench: Bench) -> Operation:
-    texts = payloads.documents(10_000)
     options = {"model_name": payloads.EMBEDDING_MODEL, "api_key": KEY, "api_base": bench.url("documents")}
     peer_models = peers.made("llama-index-embeddings-together", "llama_index.embeddings.together", "TogetherEmbedding", **options)
-    peer_works = {peer: embed(model, texts[: len(texts) // LEFT_TO_PEERS]) for peer, model in peer_models.items()}
-    base = raw.embed(bench, "documents", texts)
-    adapter_work = embed(_embedding(bench), texts)
-    return Operation(name, adapter_work, (base,), Goal(2), per=len(texts), peers=peer_works, peer_share=LEFT_TO_PEERS)
+    return frameworks.embedding(name, bench, embed, _embedding(bench), peer_models, 2)
 
 
 def _requests(name: str, bench: Bench) -> Row:
-    texts = payloads.documents(10_000)
-    counts = [bench.requests(embed(_embedding(bench), texts)), bench.requests(raw.embed(bench, "documents", texts))]
-    return Row(name, "requests", counts[0], counts[1], (counts[0] / counts[1],), Goal(80, "value"))
+    return frameworks.embedding_requests(name, bench, embed, _embedding(bench))
 
 
 def _construction(name: str, bench: Bench) -> Operation:
-    def peer_works() -> None:
-        _peers(bench, "small")
-
-    def adapter_work() -> None:
-        _model(bench, "small")
-
-    def fake() -> None:
-        kind()
-
-    kind = type(fake_model([]))
-    return Operation(name, adapter_work, (fake,), Goal(1, "value"), "ms", peers=dict.fromkeys(_peers(bench, "small"), peer_works))
-
-
-def _of_both(name: str, **settings: Any) -> dict[str, Builder]:
-    build = settings.pop("build")
-    return {
-        f"LlamaIndex {mark}{name}": partial(build, asynchronous=asynchronous, **settings)
-        for mark, asynchronous in (("", False), ("a", True))
-    }
+    return frameworks.construction(name, partial(_model, bench, "small"), type(fake_model([])), partial(_peers, bench, "small"))
 
 
 OPERATIONS: Final[dict[str, Builder]] = {
-    **_of_both("chat", build=_chat),
-    **_of_both("stream_chat coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS),
-    **_of_both("stream_chat paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS),
+    **in_both_flavours("LlamaIndex", "chat", build=_chat),
+    **in_both_flavours("LlamaIndex", "stream_chat coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS),
+    **in_both_flavours("LlamaIndex", "stream_chat paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS),
     "LlamaIndex embed 10k documents, a document": _embed,
     "LlamaIndex embed 10k documents, requests": _requests,
     "LlamaIndex construction": _construction,
