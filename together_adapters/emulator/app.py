@@ -33,7 +33,7 @@ class _Application(Starlette):
 
 
 def create_app(state: State) -> ASGIApp:
-    """Create the application."""
+    """Creates the application."""
     app = _Application(
         routes=[route for module in _LOADED_MODULES for route in module.ROUTES],
         exception_handlers={404: _not_found, 405: _method_not_allowed, ApiError: _api_error},

@@ -1,7 +1,7 @@
-"""The pytest fixture `together_emulator`, which every project has that installs this package; nothing is imported until it is used.
+"""The pytest fixture `together_emulator`, available wherever this package is installed. Nothing is imported until it is used.
 
 def test_my_program(together_emulator):
-    my_program.main()  # its clients find the emulator, and any key, in the environment
+    my_program.main()  # its clients use the emulator, because of environment variables
     assert together_emulator.requests[0].json["model"] == "..."
 """
 
@@ -24,7 +24,7 @@ def together_emulator_options() -> dict[str, Any]:
 
 @pytest.fixture
 def together_emulator(together_emulator_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A local Together API for one test. `TOGETHER_BASE_URL` and `TOGETHER_API_KEY` lead clients to it."""
+    """A local Together API for one test. `TOGETHER_BASE_URL` and `TOGETHER_API_KEY` are set for clients."""
     try:
         from together_adapters.emulator import serve
     except ImportError as error:

@@ -74,7 +74,7 @@ class EmulatorMiddleware:
             await self._respond_while_connected(request, scope, receive, _Sender(send, self.state.count))
 
     async def _receive_upload(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Stream a body to disk and record the request without it; None when the client disconnects before the end."""
+        """Streams a body to disk; returns what to record instead, or None when the client disconnects before the end."""
         faults, path = self.state.faults, scope["path"]
         with ContentWriter(self.state.folder) as writer:
             while (message := await receive())["type"] != "http.disconnect":
@@ -166,14 +166,14 @@ class EmulatorMiddleware:
 
 
 def normalized_path(path: str) -> str:
-    """Remove doubled slashes, a doubled `/v1`, and a slash at the end."""
+    """Removes doubled slashes, a doubled `/v1`, and a slash at the end."""
     path = re.sub("/{2,}", "/", path)
     path = re.sub("^/v1(/v[123](?=/))+", lambda match: match.group(1), path)
     return path.rstrip("/") or "/"
 
 
 async def _receive_body(receive: Receive) -> bytes | None:
-    """Read a body to its end; None when the client disconnects before."""
+    """Reads a body to its end; returns None when the client disconnects before."""
     parts = []
     while (message := await receive())["type"] != "http.disconnect":
         parts.append(message.get("body", b""))
@@ -183,13 +183,13 @@ async def _receive_body(receive: Receive) -> bytes | None:
 
 
 async def _disconnect(receive: Receive) -> None:
-    """Wait until the client disconnects."""
+    """Waits until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def _replay(body: bytes) -> Receive:
-    """A `receive` that returns a body already read, then waits."""
+    """Returns a `receive` for a body that has been read; afterwards it waits."""
     is_read = False
 
     async def receive() -> Message:
@@ -217,7 +217,7 @@ def _recorded_request(scope: Scope, body: bytes) -> RecordedRequest:
 
 
 def _parse(request: RecordedRequest) -> tuple[Any, ApiError | None]:
-    """Parse a JSON body strictly; a form or an empty body is None, without an error."""
+    """Parses a JSON body strictly; returns None for a form or an empty body, without an error."""
     content_type = request.headers.get("content-type", "application/json")
     if not request.body or "json" not in content_type:
         return None, None
@@ -236,7 +236,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _input_count(body: Any) -> int:
-    """How many texts a request contains, for the fault `too-large`."""
+    """Returns how many texts a request contains, for the fault `too-large`."""
     if not isinstance(body, dict):
         return 0
     texts = body.get("input", body.get("documents"))
@@ -244,7 +244,7 @@ def _input_count(body: Any) -> int:
 
 
 def _id(count: int) -> str:
-    """An id in the format of the service."""
+    """Returns an id in the format of the service."""
     return f"o{count:06X}e-Em1Lat-{_ray(count)}"
 
 

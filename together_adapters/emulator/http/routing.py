@@ -111,7 +111,7 @@ Handler = Callable[[RequestContext], Any]
 def json_route(
     path: str, handler: Handler, method: str = "POST", *, needs_object: bool | None = None, in_thread: bool = False
 ) -> Route:
-    """Create a route from a handler.
+    """Creates a route from a handler.
 
     Args:
         path: Its path, `/v1/...`.
@@ -135,7 +135,7 @@ def json_route(
 
 
 def call(handler: Handler, context: RequestContext) -> Any:
-    """Call a handler. An unexpected exception is recorded, and answered as a request that could not be understood."""
+    """Calls a handler. An unexpected exception is recorded, and answered as a request that could not be understood."""
     try:
         return handler(context)
     except ApiError:
