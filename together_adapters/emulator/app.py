@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from together_adapters.emulator.http.errors import ApiError
+from together_adapters.emulator.errors import ApiError
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.middleware import EmulatorMiddleware
 from together_adapters.emulator.http.routing import State

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from together_adapters.emulator.http.errors import bad_request, unprocessable
+from together_adapters.emulator.errors import bad_request, unprocessable
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 MAX_MESSAGES: Final = 10_000

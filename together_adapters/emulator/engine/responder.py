@@ -20,7 +20,7 @@ from together_adapters.emulator.engine.fixed_replies import fixed_reply
 from together_adapters.emulator.engine.framework_prompts import answer_framework_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
-from together_adapters.emulator.http.errors import bad_request, unprocessable
+from together_adapters.emulator.errors import bad_request, unprocessable
 
 _MAX_CHARS: Final = 300_000
 _SHORT: Final = 4_000

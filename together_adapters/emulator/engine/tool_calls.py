@@ -15,7 +15,7 @@ from together_adapters.emulator.engine import schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine.text_features import STOPWORDS, stem, words
 from together_adapters.emulator.engine.value_extraction import ValueExtractor, one_line
-from together_adapters.emulator.http.errors import bad_request, unprocessable
+from together_adapters.emulator.errors import bad_request, unprocessable
 
 MIN_SCORE: Final = 2.0
 """Score from which a tool is called without being required: one word of its name, or two of its description."""

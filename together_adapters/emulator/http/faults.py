@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
+from together_adapters.emulator.errors import BAD_GATEWAY_PAGE, TYPICAL, ApiError
 from together_adapters.emulator.http.behaviour import parse_bool, parse_settings
-from together_adapters.emulator.http.errors import BAD_GATEWAY_PAGE, TYPICAL, ApiError
 from together_adapters.emulator.http.sse import DONE, SSE_TYPE, sse
 
 JSON_TYPE: Final = "application/json; charset=utf-8"

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from together_adapters.emulator.errors import TYPICAL, ApiError, bad_request
 from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.errors import TYPICAL, ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE, FaultContext, play, send_response
 from together_adapters.emulator.http.request_log import RecordedRequest
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State

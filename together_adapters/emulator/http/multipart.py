@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.routing import Route
 
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 
 _BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]{1,200})"?', re.IGNORECASE)

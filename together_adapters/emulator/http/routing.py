@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE, FaultQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.sse import EventStream, compact

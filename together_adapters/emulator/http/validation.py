@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from together_adapters.emulator.http.errors import ApiError, bad_request, unprocessable
+from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.routing import RequestContext
 from together_adapters.emulator.http.sse import compact
 

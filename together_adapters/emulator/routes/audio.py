@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from starlette.responses import Response
 
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.multipart import FormFile, form_route
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream

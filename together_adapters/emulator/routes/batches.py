@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.routing import RequestContext, call, json_route
 from together_adapters.emulator.http.sse import compact

@@ -14,7 +14,7 @@ from together_adapters.emulator.engine.conversation import Conversation, ParsedT
 from together_adapters.emulator.engine.nearest_example import TrainingExample, image_urls
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens, tokenize
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream, compact
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas

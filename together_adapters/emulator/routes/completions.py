@@ -10,7 +10,7 @@ from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.completion import Generation, truncate, usage
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import EventStream
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas

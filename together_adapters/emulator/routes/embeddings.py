@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.engine.text_features import count_tokens, vector
-from together_adapters.emulator.http.errors import ApiError, bad_request, unprocessable
+from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import compact

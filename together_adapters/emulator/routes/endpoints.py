@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Name, RequestModel
 from together_adapters.emulator.store.catalogue import OWNER, find_model

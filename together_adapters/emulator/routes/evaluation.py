@@ -21,7 +21,7 @@ from starlette.responses import Response
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.engine.text_features import coverage, stems, words
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.sse import compact

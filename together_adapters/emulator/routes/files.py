@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.byte_ranges import content_response
-from together_adapters.emulator.http.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.store.file_store import MEDIA_TYPES
 

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 from pydantic import Field
 from starlette.responses import Response
 
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.byte_ranges import content_response
-from together_adapters.emulator.http.errors import ApiError, bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Name, RequestModel
 from together_adapters.emulator.routes.public_files import publish

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from together_adapters.emulator.http.errors import TYPICAL
+from together_adapters.emulator.errors import TYPICAL
 from together_adapters.emulator.http.routing import PUBLIC, RequestContext, json_route
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import RequestModel
 from together_adapters.emulator.store.catalogue import find_model

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.multipart import FormFile, form_of, form_route
 from together_adapters.emulator.http.routing import UPLOAD_CONTENT, UPLOADS, RequestContext, json_route

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from together_adapters.emulator.http.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Name, RequestModel
 from together_adapters.emulator.routes.endpoints import HARDWARE, ZONES

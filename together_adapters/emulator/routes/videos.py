@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.multipart import form_of
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.http.validation import Name, RequestModel, Seed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from together_adapters.emulator.http.errors import bad_request, model_not_available
+from together_adapters.emulator.errors import bad_request, model_not_available
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 OWNER: Final = "emulated-user"

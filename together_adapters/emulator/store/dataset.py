@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from together_adapters.emulator.engine.text_features import count_tokens
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.store.file_store import FileStore, StoredFile
 
 _MAX_BYTES: Final = 16 * 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from together_adapters.emulator.http.errors import bad_request
+from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.store.catalogue import find_model
 from together_adapters.types.capabilities import MODELS
 

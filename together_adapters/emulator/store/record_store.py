@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from together_adapters.emulator.http.errors import ApiError
+from together_adapters.emulator.errors import ApiError
 
 T = TypeVar("T")
 

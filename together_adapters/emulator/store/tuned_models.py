@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from together_adapters.emulator.engine.nearest_example import NearestExampleModel, TrainingExample
-from together_adapters.emulator.http.errors import model_not_available
+from together_adapters.emulator.errors import model_not_available
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob, JobStore
 
 
