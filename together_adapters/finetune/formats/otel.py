@@ -58,9 +58,10 @@ def conversation(span: Any, options: Options) -> Iterator[Result]:
 
 def _json_question(attributes: Row) -> list[Any]:
     instructions = decoded(attributes.get(_INSTRUCTIONS), _INSTRUCTIONS)
-    parts = instructions if isinstance(instructions, list) else [instructions]
-    system = [{"role": "system", "parts": parts}] if instructions else []
-    return [*system, *(decoded(attributes.get(_INPUT), _INPUT) or ())]
+    messages = decoded(attributes.get(_INPUT), _INPUT) or []
+    if not instructions:
+        return messages  # type: ignore[no-any-return]
+    return [{"role": "system", "parts": instructions if isinstance(instructions, list) else [instructions]}, *messages]
 
 
 def _json_answers(attributes: Row) -> list[tuple[Any, Any]]:
@@ -114,12 +115,11 @@ def _read_parts(builder: ConversationBuilder, message: Any) -> None:
 
 def _join_texts(builder: ConversationBuilder, content: list[Any]) -> Any:
     """Joins parts if all of them are text."""
-    texts = [part["text"] for part in content if part["type"] == "text"]
-    if len(texts) < len(content):
+    if any(part["type"] != "text" for part in content):
         return content
-    if len(texts) > 1:
+    if len(content) > 1:
         builder.change("text_parts_joined")
-    return "".join(map(str, texts))
+    return "".join([str(part["text"]) for part in content])
 
 
 def _is_image(part: Row) -> bool:

@@ -38,8 +38,9 @@ def answer_rows(
         try:
             finished(reason)
             builder = ConversationBuilder(options)
-            for message in (*question(), answer):
+            for message in question():
                 read(builder, message)
+            read(builder, answer)
             if len(answers) > 1:
                 builder.change("one_of_several_answers")
             yield builder.converted(tools(), group)
