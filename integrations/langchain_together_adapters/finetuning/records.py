@@ -185,8 +185,7 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
     yield from question if isinstance(question, list) else [HumanMessage(question) if isinstance(question, str) else question]
     logged_ids: set[int] = set()
     for index, step in enumerate(result["intermediate_steps"] or ()):
-        is_step = isinstance(step, Sequence) and len(step) == 2 and hasattr(step[0], "tool")
-        if not is_step:
+        if not _is_step(step):
             text = "a step must be a pair of an action and its observation"
             raise Unconvertible("message_kind_unknown", text, f"intermediate_steps[{index}]", type(step).__name__)
         action, observation = step
@@ -199,6 +198,10 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
         call_id = getattr(action, "tool_call_id", None) or ("" if log else f"step_{index}")
         yield ToolMessage(_observation_content(observation), tool_call_id=call_id)
     yield AIMessage(answer) if isinstance(answer, str) else answer
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and hasattr(value[0], "tool")
 
 
 def _call_message(action: Any, id: str) -> AIMessage:

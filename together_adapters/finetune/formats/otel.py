@@ -60,7 +60,7 @@ def _json_question(attributes: Row) -> list[Any]:
     instructions = decoded(attributes.get(_INSTRUCTIONS), _INSTRUCTIONS)
     messages = decoded(attributes.get(_INPUT), _INPUT) or []
     if not instructions:
-        return messages  # type: ignore[no-any-return]
+        return list(messages)
     return [{"role": "system", "parts": instructions if isinstance(instructions, list) else [instructions]}, *messages]
 
 
