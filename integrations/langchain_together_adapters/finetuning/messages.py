@@ -121,7 +121,7 @@ def read_message(builder: FrameworkConversationBuilder, message: Any) -> None:
     if kind is None:
         name = type(message).__name__
         raise Unconvertible("message_kind_unknown", f"a {name} is no part of a conversation", builder.path, name)
-    read_fields(builder, kind, message.__dict__)
+    read_fields(builder, kind, vars(message))
 
 
 def _merge_chunks(messages: Iterable[Any]) -> Iterator[Any]:

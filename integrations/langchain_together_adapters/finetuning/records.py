@@ -182,9 +182,13 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
         raise Unconvertible("answer_unfinished", "the agent gave up", output_key, answer, skipped=True)
     yield from result.get("chat_history") or ()
     question = result.get(input_key)
-    yield from question if isinstance(question, list) else [HumanMessage(question) if isinstance(question, str) else question]
+    if isinstance(question, list):
+        yield from question
+    else:
+        yield HumanMessage(question) if isinstance(question, str) else question
     logged_ids: set[int] = set()
-    for index, step in enumerate(result["intermediate_steps"] or ()):
+    steps: Sequence[Any] = result["intermediate_steps"] or ()
+    for index, step in enumerate(steps):
         if not _is_step(step):
             text = "a step must be a pair of an action and its observation"
             raise Unconvertible("message_kind_unknown", text, f"intermediate_steps[{index}]", type(step).__name__)
