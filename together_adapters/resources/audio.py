@@ -101,10 +101,7 @@ def _track_finish(chunk: SpeechChunk, finished: dict[Any, bool]) -> None:
 
 
 def transcribe(**params: Unpack[TranscriptionParams]) -> Flow[Transcription]:
-    """Transcribes a recording.
-
-    Returns:
-        The text; with `verbose_json` or `diarize` also segments, words and speakers.
+    """Transcribes a recording; with `verbose_json` or `diarize` also into segments, words and speakers.
 
     Raises:
         OSError: The file cannot be read.
@@ -114,10 +111,7 @@ def transcribe(**params: Unpack[TranscriptionParams]) -> Flow[Transcription]:
 
 
 def translate(**params: Unpack[TranslationParams]) -> Flow[Transcription]:
-    """Translates a recording into text in another language, English by default.
-
-    Returns:
-        The text; with `verbose_json` also segments and words.
+    """Translates a recording into text in another language; with `verbose_json` also segments and words.
 
     Raises:
         OSError: The file cannot be read.
@@ -181,13 +175,10 @@ def _content_type(name: str) -> str:
 
 
 def list_voices(model: str | None = None, **options: Unpack[RequestOptions]) -> Call[VoiceList]:
-    """Lists the available voices.
+    """Lists the available voices: one entry of `data` for each model, with its `voices`.
 
     Args:
         model: Only the voices of this model.
-
-    Returns:
-        One entry of `data` for each model, with its `voices`.
     """
     return request("GET", "/v1/voices", _parse_voices, query={"model": model}, options=options)
 

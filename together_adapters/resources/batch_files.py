@@ -57,11 +57,7 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
 
 
 def encode_requests(requests: Requests) -> Iterator[bytes]:
-    """Yields the lines of an input file.
-
-    Raises:
-        DatasetError: A request is not valid.
-    """
+    """Yields the lines of an input file; a request that is not valid is a DatasetError."""
     ids: set[str] = set()
     size = 0
     for number, (id, body) in enumerate(_with_ids(requests), 1):
@@ -108,10 +104,7 @@ def _umask() -> int:
 def read_results(input: bytes | None, output: bytes, errors: bytes) -> list[BatchResult]:
     """Returns the results of a batch in the order of its requests; without the input file, in the order of the output file.
 
-    A request that is in neither file has an error with the code `missing`.
-
-    Raises:
-        ValueError: A line is not valid.
+    A request that is in neither file has an error with the code `missing`. A line that is not valid is a ValueError.
     """
     results: dict[str, BatchResult] = {}
     for name, content in (("output", output), ("error", errors)):

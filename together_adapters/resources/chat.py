@@ -69,9 +69,7 @@ class ChatCompletions(Resource[D, R]):
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
     @expand_keywords(ChatParams, SamplingParams)
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any:
-        """Creates a chat completion.
-
-        Parameters that are not passed are not sent, so the defaults of the service apply.
+        """Creates a chat completion. Parameters that are not passed are not sent, so the defaults of the service apply.
 
         Args:
             stream: Whether to return the chunks of the response as they are generated.

@@ -51,11 +51,7 @@ def run(
 
 
 def list_sessions(**options: Unpack[RequestOptions]) -> Call[SessionListResponse]:
-    """Lists the active sessions.
-
-    Returns:
-        `data.sessions`.
-    """
+    """Lists the active sessions in `data.sessions`."""
     return request("GET", "/v1/tci/sessions", _read(SessionListResponse), options=options)
 
 

@@ -69,9 +69,7 @@ class Completions(Resource[D, R]):
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any: ...
     @expand_keywords(CompletionParams, SamplingParams)
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any:
-        """Completes a prompt.
-
-        Parameters that are not passed are not sent, so the defaults of the service apply.
+        """Completes a prompt. Parameters that are not passed are not sent, so the defaults of the service apply.
 
         Args:
             stream: Whether to return the chunks of the response as they are generated.

@@ -96,11 +96,6 @@ def download_file(
     """Downloads the response of a GET into a file, which is not visible under its name until it is complete.
 
     `sha256` is the expected checksum; without it, one in the response's headers is used.
-
-    Raises:
-        FileExistsError: The target exists, and `overwrite` is False.
-        DownloadError: Length or checksum are not as expected. No file is left.
-        APIConnectionError: The connection was lost repeatedly. A partial file that can be resumed is left.
     """
     target = Path(os.path.abspath(target))
     lock = yield from _lock(target)

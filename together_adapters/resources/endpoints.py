@@ -67,9 +67,6 @@ def list_endpoints(
         type: Only `dedicated` or only `serverless` ones.
         usage_type: Only `on-demand` or only `reserved` ones.
         mine: Only those of this account.
-
-    Returns:
-        A list, with the same list as `.data`.
     """
     return request(
         "GET", _PATH, _list_of(Endpoint), query={"type": type, "usage_type": usage_type, "mine": mine}, options=options
@@ -128,19 +125,12 @@ def list_hardware(model: str | None = None, **options: Unpack[RequestOptions]) -
 
     Args:
         model: Only hardware for this model, with its current availability.
-
-    Returns:
-        A list, with the same list as `.data`.
     """
     return request("GET", "/v1/hardware", _list_of(Hardware), query={"model": model}, options=options)
 
 
 def list_avzones(**options: Unpack[RequestOptions]) -> Call[Zones]:
-    """Lists the availability zones.
-
-    Returns:
-        A list of names, with the same list as `.avzones`.
-    """
+    """Lists the names of the availability zones."""
     return request("GET", "/v1/clusters/availability-zones", _read_zones, options=options)
 
 

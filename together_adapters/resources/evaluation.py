@@ -63,9 +63,6 @@ def create(
         disable_position_bias_correction: For `compare`: whether to judge each pair in one order only, not in both.
         parameters: All of the above except `type`, as the service takes them.
 
-    Returns:
-        The evaluation's `workflow_id` and status.
-
     Raises:
         ValueError: A parameter is missing, or belongs to another type; nothing was sent.
         APIConnectionError: No response arrived; the message says whether the evaluation may have been created.
@@ -84,9 +81,6 @@ def list_evaluations(
     Args:
         status: Only those with this status.
         limit: Maximum number, up to 100.
-
-    Returns:
-        A list, with the same list as `.data`.
     """
     query = {"status": status, "limit": limit}
     try:
@@ -97,13 +91,10 @@ def list_evaluations(
 
 
 def retrieve(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[EvaluationJob]:
-    """Retrieves an evaluation.
+    """Retrieves an evaluation with its parameters, and its `results` when it has completed.
 
     Args:
         evaluation_id: The `workflow_id` from `create`.
-
-    Returns:
-        The evaluation with its parameters, and `results` when it has completed.
     """
     return request("GET", f"{_PATH}/{segment(evaluation_id, 'evaluation_id')}", _parse, options=options)
 
@@ -113,9 +104,6 @@ def status(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[Evalua
 
     Args:
         evaluation_id: The `workflow_id` from `create`.
-
-    Returns:
-        `status`, and `results` when it has completed.
     """
     path = f"{_PATH}/{segment(evaluation_id, 'evaluation_id')}/status"
     return request("GET", path, response_parser(EvaluationStatusResponse), options=options)

@@ -24,11 +24,7 @@ Arguments = Mapping[str, Any]
 
 
 def evaluation_parameters(arguments: Arguments, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the parameters as the service takes them: from the flat arguments, or as passed.
-
-    Raises:
-        ValueError: An argument is missing, belongs to another type, or was passed in both forms.
-    """
+    """Returns the parameters as the service takes them: from the flat arguments, or as passed."""
     kind = arguments["type"]
     if kind not in REQUIRED:
         raise ValueError(f"type={kind!r} must be one of {', '.join(REQUIRED)}")

@@ -195,7 +195,6 @@ def retrieve_content(
     Raises:
         FileExistsError: The target exists.
         DownloadError: Length or checksum are not as expected.
-        APIConnectionError: The connection was lost repeatedly; the next call resumes.
     """
     folder = Path() if output is None else Path(output)
     target = folder / f"{normalized_name(id)}.jsonl" if output is None or folder.is_dir() else folder

@@ -63,7 +63,8 @@ def create(
 ) -> Flow[FinetuneResponse]:
     """Creates a fine-tuning job. This costs money, so the request is not retried where it may have been accepted.
 
-    The limits of the model are requested, the parameters validated, the price estimated; then the job is created.
+    The limits of the model are requested, the parameters validated, the price estimated; then the job is created. An error of the
+    connection says whether the job may have been created.
 
     Args:
         training_file: The id of an uploaded file.
@@ -80,7 +81,6 @@ def create(
 
     Raises:
         ValueError: A parameter is outside its limits; no job was created.
-        APIConnectionError: No response arrived; the message says whether the job may have been created.
     """
     training, options = split_options({**params}, CreateParams)
     extra_body = options.pop("extra_body", None)
@@ -132,32 +132,17 @@ def _estimate_price(body: Mapping[str, Any], options: Mapping[str, Any], *, requ
 
 
 def list_jobs(**options: Unpack[RequestOptions]) -> Call[FinetuneList]:
-    """Lists the jobs of the account.
-
-    Returns:
-        The jobs in `data`, without the details of `retrieve`.
-    """
+    """Lists the jobs of the account in `data`, without the details of `retrieve`."""
     return request("GET", _PATH, _parse_list, options=options)
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]:
-    """Retrieves a job.
-
-    Returns:
-        The job. `total_price` is in nanodollars.
-    """
+    """Retrieves a job. Its `total_price` is in nanodollars."""
     return request("GET", _job_path(id), _parse, options=options)
 
 
 def cancel(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneResponse]:
-    """Cancels a job. Its cost so far is charged.
-
-    Returns:
-        The job: `cancel_requested`, or already `cancelled`.
-
-    Raises:
-        APIStatusError: The job does not exist, or has ended.
-    """
+    """Cancels a job that has not ended; its cost so far is charged. Its status is `cancel_requested`, then `cancelled`."""
     return request("POST", f"{_job_path(id)}/cancel", _parse, options=options)
 
 
@@ -167,28 +152,17 @@ def delete(id: str, force: bool = False, **options: Unpack[RequestOptions]) -> C
     Args:
         id: The job's id.
         force: Whether to delete it although it is in use. Newer versions of the service ignore this.
-
-    Returns:
-        The service's `message`.
     """
     return request("DELETE", _job_path(id), response_parser(FinetuneDeleteResponse), query={"force": force}, options=options)
 
 
 def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneListEvents]:
-    """Lists the events of a job.
-
-    Returns:
-        The events in `data`, oldest first. Their `kind` is in lower case; times are ISO 8601.
-    """
+    """Lists the events of a job in `data`, oldest first. Their `kind` is in lower case; times are ISO 8601."""
     return request("GET", f"{_job_path(id)}/events", _parse_events, options=options)
 
 
 def list_checkpoints(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneCheckpoints]:
-    """Lists the checkpoints of a job.
-
-    Returns:
-        A list, newest first, with the same list as `.data`. Pass `name` to `from_checkpoint=` or `download`.
-    """
+    """Lists the checkpoints of a job, newest first. Pass `name` to `from_checkpoint=` or `download`."""
     return request("GET", f"{_job_path(id)}/checkpoints", lambda response: _read_checkpoints(response, id), options=options)
 
 
@@ -202,7 +176,7 @@ def list_metrics(
     resolution: int | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[FinetuneMetrics]:
-    """Lists the metrics of a job.
+    """Lists the metrics of a job, oldest first, as dicts: `train/global_step`, `train/loss`, `eval/loss`, ...
 
     Args:
         id: The job's id.
@@ -211,9 +185,6 @@ def list_metrics(
         logged_at_from: Start time, as ISO 8601 or a datetime.
         logged_at_to: End time.
         resolution: Number of points, sampled evenly.
-
-    Returns:
-        Dicts in `metrics`, oldest first: `train/global_step`, `train/loss`, `eval/loss`, ...
     """
     arguments = {name: value for name, value in locals().items() if name not in ("id", "options")}
     query = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in arguments.items()}
@@ -223,18 +194,14 @@ def list_metrics(
 def model_limits(
     model: str | None = None, *, model_name: str | None = None, **options: Unpack[RequestOptions]
 ) -> Call[FinetuneModelLimits]:
-    """Retrieves the limits of jobs on a model.
+    """Retrieves the limits of jobs on a model; those that the service does not publish are None.
 
     Args:
         model: The model.
         model_name: The same, under its name in newer SDKs.
 
-    Returns:
-        The limits; None where the service publishes none.
-
     Raises:
         ValueError: No model was passed, or two.
-        APIStatusError: The model cannot be fine-tuned.
     """
     if (model is None) == (model_name is None):
         raise ValueError("model_limits takes the name of one model")
@@ -312,7 +279,7 @@ def preview(
     training_method: Literal["sft"] | str | None = None,
     **options: Unpack[RequestOptions],
 ) -> Call[FinetunePreview]:
-    """Previews the first rows of a training file as tokens, as training will use them.
+    """Previews the first rows of a training file as tokens, and which of them contribute to the loss.
 
     Args:
         model: The model whose tokenizer and chat template are applied.
@@ -320,32 +287,18 @@ def preview(
         top_k: Number of rows.
         train_on_inputs: Whether prompts would contribute to the loss.
         training_method: Only `sft` so far.
-
-    Returns:
-        Rows of tokens, and which of them contribute to the loss.
     """
     params = {name: value for name, value in locals().items() if name != "options"}
     return request("POST", f"{_PATH}/preview", response_parser(FinetunePreview), params, options=options)
 
 
 def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Call[TokenizedDataset]:
-    """Retrieves the address of a job's tokenized training data.
-
-    Returns:
-        A temporary address in `url`, which needs no key.
-
-    Raises:
-        APIStatusError: The job does not exist, or its data is not tokenized yet.
-    """
+    """Retrieves a temporary address, which needs no key, of a job's training data as tokens."""
     return request("GET", f"{_job_path(id)}/download-tokenized-dataset", response_parser(TokenizedDataset), options=options)
 
 
 def list_supported_models(**options: Unpack[RequestOptions]) -> Call[TrainableModels]:
-    """Lists the models that can be fine-tuned.
-
-    Returns:
-        Their names in `models`.
-    """
+    """Lists the names of the models that can be fine-tuned, in `models`."""
     return request("GET", f"{_PATH}/models/supported", response_parser(TrainableModels), options=options)
 
 
@@ -376,9 +329,7 @@ def download(
     Raises:
         ValueError: The type or the step does not apply to this job.
         FileExistsError: The target exists.
-        APIStatusError: The job does not exist, or has not completed.
         DownloadError: Length or checksum are not as expected.
-        APIConnectionError: The connection was lost repeatedly; the next call resumes.
     """
     id, step = split_job_id(id, checkpoint_step)
     kind = parse_checkpoint_type(checkpoint_type)

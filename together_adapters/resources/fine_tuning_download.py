@@ -14,11 +14,7 @@ _CHECKPOINT: Final = re.compile(r"(ft-[\da-f-]+):(\d+)")
 
 
 def split_job_id(id: str, step: int | None) -> tuple[str, int | None]:
-    """Splits `ft-...:100` into the id of the job and the step.
-
-    Raises:
-        ValueError: There are two steps.
-    """
+    """Splits `ft-...:100` into the id of the job and the step; two steps are a ValueError."""
     checkpoint = _CHECKPOINT.fullmatch(id)
     if checkpoint is None:
         return id, step
@@ -28,11 +24,7 @@ def split_job_id(id: str, step: int | None) -> tuple[str, int | None]:
 
 
 def parse_checkpoint_type(value: Any) -> str:
-    """Returns a checkpoint type in lower case, from a string or an enum.
-
-    Raises:
-        ValueError: There is no such type.
-    """
+    """Returns a checkpoint type in lower case, from a string or an enum; an unknown one is a ValueError."""
     name = str(getattr(value, "value", value)).lower()
     if name not in CHECKPOINT_TYPES:
         raise ValueError(f"checkpoint_type={value!r} must be one of {', '.join(CHECKPOINT_TYPES)}")
@@ -40,11 +32,7 @@ def parse_checkpoint_type(value: Any) -> str:
 
 
 def checkpoint_query(job: FinetuneResponse, checkpoint_type: str) -> str | None:
-    """Returns the query parameter for a checkpoint type; None leaves it to the service.
-
-    Raises:
-        ValueError: The model was trained in full and has no adapter.
-    """
+    """Returns the query parameter for a checkpoint type; None leaves it to the service."""
     training = job.training_type
     if training is not None and training.is_full:
         if checkpoint_type != "default":

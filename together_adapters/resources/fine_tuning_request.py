@@ -54,11 +54,7 @@ def with_defaults(params: Params) -> dict[str, Any]:
 
 
 def source_model(params: Params) -> str:
-    """Returns the name that the model's limits are requested for: the model, or the job of the checkpoint.
-
-    Raises:
-        ValueError: The job has no source, or contradictory ones.
-    """
+    """Returns the name that the model's limits are requested for: the model, or the job of the checkpoint."""
     model, checkpoint, hf_model = params["model"], params["from_checkpoint"], params["from_hf_model"]
     if not params["training_file"]:
         raise ValueError("training_file must be the id of an uploaded file")
@@ -76,11 +72,7 @@ def source_model(params: Params) -> str:
 
 
 def job_body(params: Params, limits: FinetuneModelLimits) -> dict[str, Any]:
-    """Validates all parameters, and returns the body of the request.
-
-    Raises:
-        ValueError: A parameter is outside the limits of the model or the method.
-    """
+    """Validates all parameters, and returns the body of the request."""
     model = source_model(params)
     training_type = _training_type(params, limits, model)
     method = _method_name(params["training_method"])

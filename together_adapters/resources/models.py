@@ -14,13 +14,10 @@ _parse_upload = response_parser(ModelUpload)
 
 
 def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -> Flow[ModelList]:
-    """Lists the available models, sorted by name.
+    """Lists the available models, sorted by name. An entry that is not valid is kept without validation.
 
     Args:
         dedicated: Whether to list only models that can run on a dedicated endpoint.
-
-    Returns:
-        A list, with the same list as `.data`. An entry that is not valid is kept without validation.
     """
     models: ModelList = yield request("GET", "/v1/models", _read_models, options=options)
     if dedicated:

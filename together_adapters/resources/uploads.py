@@ -47,11 +47,7 @@ class UploadSource:
 
     @classmethod
     def from_path(cls, path: Path) -> UploadSource:
-        """Reads the size, time stamp and type of a file.
-
-        Raises:
-            FileTypeError: The file is missing, too large, or of a type that the service does not take.
-        """
+        """Reads the size, time stamp and type of a file; one that the service does not take is a FileTypeError."""
         if not path.is_file():
             raise MissingFileError(f"{path} is not a file on this machine")
         file_type = detect_file_type(path)
@@ -140,11 +136,7 @@ def upload_file(
     progress: Callable[[Progress], None] | None,
     options: Mapping[str, Any],
 ) -> Flow[FileResponse]:
-    """Uploads a file, or returns the service's file with the same content; a failed upload is undone.
-
-    Raises:
-        FileChangedError: The file changed during the upload.
-    """
+    """Uploads a file, or returns the service's file with the same content; a failed upload is undone."""
     sha256 = sha256 or (yield Local(lambda: compute_sha256(source, progress)))
     meter = ProgressMeter(source.size, "upload", progress)
     fields = {"purpose": purpose, "file_name": source.path.name, "file_type": source.file_type, "checksum": sha256}

@@ -73,11 +73,7 @@ def create(
 
 
 def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[VideoJob]:
-    """Retrieves the job of a video.
-
-    Returns:
-        The job; `outputs.video_url` when it has completed.
-    """
+    """Retrieves the job of a video, with `outputs.video_url` when it has completed."""
     return request("GET", f"{_PATH}/{segment(id, 'id')}", _parse, options=options)
 
 

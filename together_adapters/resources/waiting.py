@@ -40,15 +40,8 @@ def wait_for(
         timeout: Seconds until waiting ends; None waits without limit. The job is retrieved at least once, and again at the end.
         progress: Called whenever the result of `describe` has changed, and at the end.
         describe: Returns the progress of a job.
-        name: The job's name in the message of a timeout.
+        name: The job's name in the message of a timeout, which has the job as last retrieved in `completed`.
         clock: Counts seconds.
-
-    Returns:
-        The job after its end.
-
-    Raises:
-        APITimeoutError: The timeout has passed; the job continues. `completed` is the job as last retrieved.
-        ValueError: The interval is not positive.
     """
     if poll_interval is not None and poll_interval <= 0:
         raise ValueError("poll_interval must be more than 0 seconds")

@@ -19,13 +19,7 @@ DEFAULT_ENCODING: Final = "pcm_s16le"
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """The format of generated audio.
-
-    Attributes:
-        format: The requested format: `wav`, `mp3` or `raw`; None if the request has none.
-        sample_rate: Samples per second of raw samples.
-        encoding: Encoding of raw samples.
-    """
+    """The format of generated audio; `sample_rate` and `encoding` are those of raw samples."""
 
     format: str | None = None
     sample_rate: int = DEFAULT_RATE
@@ -45,17 +39,7 @@ class AudioFormat:
     def save(
         self, chunks: Iterable[bytes], file: str | os.PathLike[str], target_format: str | None, *, is_file: bool = False
     ) -> None:
-        """Writes audio to a file.
-
-        Args:
-            chunks: The bytes.
-            file: The file to write.
-            target_format: `wav`, `mp3` or `raw`; None for the one of the file's suffix, or `wav` for an unknown suffix.
-            is_file: Whether the bytes are a complete file, which is converted only if necessary.
-
-        Raises:
-            ValueError: There are no bytes, or they are not of the target format.
-        """
+        """Writes audio to a file in a format, by default that of its suffix. A complete file is converted only if necessary."""
         data = b"".join(chunks)
         if not data:
             raise ValueError("the response has no audio")
@@ -65,11 +49,7 @@ class AudioFormat:
             Path(file).write_bytes(self.convert(data, target_format or _BY_SUFFIX.get(Path(file).suffix.lower(), "wav")))
 
     def convert(self, data: bytes, target_format: str) -> bytes:
-        """Returns audio as the content of a file of a format.
-
-        Raises:
-            ValueError: The format is unknown, or the audio has another one.
-        """
+        """Returns audio as the content of a file of a format; a ValueError if it has another one."""
         if target_format == "raw" or (target_format == "wav" and data.startswith(b"RIFF")):
             return data
         if target_format == "wav" and self.format != "mp3":

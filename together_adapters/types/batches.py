@@ -10,12 +10,7 @@ from together_adapters.types.response import ResponseList, ResponseModel
 
 
 class BatchJob(ResponseModel):
-    """A batch.
-
-    Attributes:
-        status: `VALIDATING, IN_PROGRESS, COMPLETED, FAILED, EXPIRED, CANCELLED`, or a newer value.
-        progress: Completed percentage.
-    """
+    """A batch. `status` is VALIDATING, IN_PROGRESS, COMPLETED, FAILED, EXPIRED, CANCELLED or newer; `progress` in percent."""
 
     id: str | None = None
     user_id: str | None = None
@@ -34,11 +29,7 @@ class BatchJob(ResponseModel):
 
 
 class BatchCreateResponse(BatchJob):
-    """A new batch; `.job` is the batch, too, as in the service's response.
-
-    Attributes:
-        warning: A warning of the service.
-    """
+    """A new batch; `.job` is the batch, too, as in the service's response. `warning` is one of the service."""
 
     warning: str | None = None
 

@@ -8,13 +8,7 @@ from together_adapters.types.response import ResponseModel
 
 
 class CodeFile(TypedDict):
-    """A file in the working directory of the code.
-
-    Attributes:
-        name: File name.
-        encoding: `string` for text, `base64` for other content.
-        content: Encoded content.
-    """
+    """A file in the working directory of the code. Its encoding is `string` for text, `base64` for other content."""
 
     name: str
     encoding: Literal["string", "base64"]

@@ -20,11 +20,7 @@ FINAL_STATUSES: Final = frozenset({"COMPLETED", "INVALID_FORMAT", "FAILED"})
 
 
 def parse_purpose(value: Any) -> str:
-    """Returns a purpose in the service's spelling, from a string or an enum; older spellings are accepted.
-
-    Raises:
-        ValueError: There is no such purpose.
-    """
+    """Returns a purpose in the service's spelling, from a string or an enum; older spellings are accepted."""
     name = str(getattr(value, "value", value))
     purpose = _OLD_PURPOSES.get(name, name)
     if purpose not in PURPOSES:
@@ -57,10 +53,8 @@ class ValidationReport(ResponseModel):
 class FileResponse(ResponseModel):
     """A file at the service.
 
-    Attributes:
-        processing_status: `PENDING, QUEUED, RUNNING, COMPLETED, FAILED, INVALID_FORMAT`, or a newer value; None where the
-            service does not validate files.
-        processed: The older form of the same.
+    `processing_status` is PENDING, QUEUED, RUNNING, COMPLETED, FAILED, INVALID_FORMAT or a newer value, or None where the service
+    does not validate files; `processed` is its older form.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -94,12 +88,7 @@ class FileDeleteResponse(ResponseModel):
 
 
 class FileObject(ResponseModel):
-    """A downloaded file on this machine.
-
-    Attributes:
-        filename: The absolute path.
-        size: Bytes.
-    """
+    """A downloaded file on this machine; `filename` is its absolute path, `size` in bytes."""
 
     object: str = "local"
     id: str | None = None

@@ -21,25 +21,13 @@ _NEW_KINDS: Final = {"compressing_model": "model_compressing"}
 
 @dataclass(frozen=True)
 class FinetuneProgress(Progress):
-    """The progress of a job.
-
-    Attributes:
-        done: Completed training steps.
-        total: All steps, if known.
-        stage: The job's status.
-        message: The last event, where the service sends events with the job.
-    """
+    """The progress of a job in steps; `stage` is its status, `message` the last event that the service sent with it."""
 
     message: str = ""
 
 
 class FinetuneEvent(MaskedResponse):
-    """One event of a job.
-
-    Attributes:
-        type: Such as `checkpoint_save`; some versions of the service send upper case. See `kind`.
-        level: `info`, `warning`, `error`, or an older value.
-    """
+    """One event of a job. `type` may be in upper case, see `kind`; `level` is info, warning, error or an older value."""
 
     object: str | None = None
     created_at: str | None = None
@@ -117,13 +105,9 @@ class JobProgress(ResponseModel):
 
 
 class FinetunePriceEstimate(ResponseModel):
-    """The estimated price of a job.
+    """The estimated price of a job, and the account's limit, in dollars; `allowed_to_proceed` is whether the limit covers it.
 
-    Attributes:
-        estimated_total_price: In dollars (the `total_price` of a job is in nanodollars).
-        user_limit: The account's limit, in dollars.
-        allowed_to_proceed: Whether the limit covers the price.
-        estimation_available: False without an estimate; see `unavailable_reason`. Old versions of the service do not send it.
+    `estimation_available` is False without an estimate; see `unavailable_reason`. Old versions of the service do not send it.
     """
 
     estimated_total_price: float | None = None
@@ -251,10 +235,7 @@ class FinetuneDeleteResponse(ResponseModel):
 class FinetuneCheckpoint(ResponseModel):
     """A checkpoint of a model, for `download` or `from_checkpoint=name`.
 
-    Attributes:
-        type: The service's label, such as `Intermediate`, `Final Merged`, `Final Adapter`.
-        timestamp: The time when it was saved.
-        name: The job's id, with `:step` for an intermediate checkpoint.
+    `type` is the service's label, such as `Intermediate`; `name` the job's id, with `:step` for an intermediate checkpoint.
     """
 
     type: str | None = None
@@ -349,13 +330,7 @@ class FinetunePreview(ResponseModel):
 
 
 class TokenizedDataset(ResponseModel):
-    """The tokenized training data of a job, as an archive.
-
-    Attributes:
-        url: A secret: it gives access to the data without a key.
-        size: Bytes of the archive.
-        expires_at: When the URL expires, in ISO 8601.
-    """
+    """The tokenized training data of a job, as an archive. `url` is a secret: it needs no key, until `expires_at` (ISO 8601)."""
 
     url: str | None = Field(None, repr=False)
     filename: str | None = None

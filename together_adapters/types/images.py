@@ -9,12 +9,7 @@ from together_adapters.types.response import ResponseModel
 
 
 class ImageLora(TypedDict):
-    """A LoRA adapter for the model.
-
-    Attributes:
-        path: Path or URL of its weights.
-        scale: Its strength, usually 1.
-    """
+    """A LoRA adapter for the model: path or URL of its weights, and its strength, usually 1."""
 
     path: str
     scale: float
@@ -30,11 +25,7 @@ class ImageData(ResponseModel):
     timings: dict[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
-        """Returns the image file.
-
-        Raises:
-            ValueError: The response has only a URL; request the image with `response_format="base64"`.
-        """
+        """Returns the image file; a response with only a URL is a ValueError."""
         if self.b64_json is None:
             raise ValueError('the response has no image data: request it with response_format="base64", or download the url')
         return b64decode(self.b64_json)

@@ -25,10 +25,7 @@ class TokenLogprobs(ResponseModel):
 def content_logprobs(logprobs: Any, *, token: str = "", top: Any = None) -> list[dict[str, Any]]:
     """Returns log probabilities of either format as a list of `{"token", "logprob", "bytes", "top_logprobs"}`.
 
-    Args:
-        logprobs: The `logprobs` of a choice, of a chunk's choice, or of a prompt, as parsed JSON.
-        token: The text of the chunk: the token where `logprobs` is a number.
-        top: The `top_logprobs` for a number.
+    They are those of a choice, of a chunk's choice, or of a prompt. If they are a number, its token and alternatives are passed.
     """
     if logprobs is None:
         return []

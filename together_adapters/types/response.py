@@ -61,9 +61,6 @@ class ResponseList(list[M]):
         """Reads a JSON array, as the service sends it, or one in `data`, as gateways do; null is empty where it is allowed.
 
         An entry that is not valid does not hide the others: it is kept without validation.
-
-        Raises:
-            ValueError: There is no array.
         """
         items = body.get("data") if isinstance(body, dict) else body
         if not isinstance(items, list) and not (items is None and nullable):

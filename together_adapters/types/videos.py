@@ -9,11 +9,9 @@ from together_adapters.types.response import ResponseModel
 
 
 class FrameImage(TypedDict, total=False):
-    """An image for one frame of the video.
+    """An image, by its URL, for one frame of the video: its number, `first` or `last`.
 
-    Attributes:
-        input_image: URL of the image. Required.
-        frame: Number of the frame, `first` or `last`; by default, the images are distributed over the video.
+    By default, the images are distributed over the video.
     """
 
     input_image: str
