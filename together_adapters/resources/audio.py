@@ -243,7 +243,7 @@ class Transcriptions(Resource[D, R]):
     """`client.audio.transcriptions`."""
 
     with_raw_response: Transcriptions[R, R]
-    create = method(transcribe, described_by=[TranslationParams, TranscriptionParams], defaults=TRANSCRIPTION_DEFAULTS)
+    create = method(transcribe, described_by=[TranscriptionParams], defaults=TRANSCRIPTION_DEFAULTS)
 
 
 class Translations(Resource[D, R]):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, StreamCall, request, response_parser, split_options, stream_call
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
-from together_adapters.types.requests import SamplingParams
 
 if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncStream, Stream
@@ -67,7 +66,7 @@ class ChatCompletions(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[ChatCompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
-    @expand_keywords(ChatParams, SamplingParams)
+    @expand_keywords(ChatParams)
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any:
         """Creates a chat completion. Parameters that are not passed are not sent, so the defaults of the service apply.
 

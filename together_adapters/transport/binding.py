@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import wraps
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, ForwardRef, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
 from together_adapters.transport.call import Call, Flow, RawResponse
-from together_adapters.types.requests import RequestOptions, attribute_docs
+from together_adapters.types.requests import RequestOptions, attribute_docs, split_annotation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class method(Generic[P, T]):
 
         Args:
             build: The builder.
-            described_by: TypedDicts whose docstrings describe the keywords of `**params`.
+            described_by: TypedDicts that describe the keywords of `**params`.
             defaults: Defaults of these keywords, for the signature; None where there is none.
         """
         self._build = build
@@ -170,7 +170,7 @@ def expand_keywords(*described_by: type, defaults: Mapping[str, Any] = {}) -> Ca
     """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword.
 
     Args:
-        *described_by: TypedDicts whose docstrings describe the keywords.
+        *described_by: TypedDicts that describe the keywords.
         defaults: Defaults of the keywords; None where there is none.
     """
 
@@ -197,7 +197,7 @@ def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if name in required else defaults.get(name),
-            annotation=hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint,
+            annotation=split_annotation(hint)[0],
         )
         for name, hint in hints
     ]

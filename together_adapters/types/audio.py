@@ -1,11 +1,9 @@
 """Audio: speech as a file or a stream, transcriptions, and voices."""
 
-from __future__ import annotations
-
 import os
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, Literal, TypedDict
+from typing import IO, Annotated, Any, Literal, Required, Self
 
 from pydantic import PrivateAttr
 
@@ -16,88 +14,67 @@ from together_adapters.types.response import ResponseModel
 AudioSource = str | os.PathLike[str] | bytes | IO[bytes] | tuple[str, bytes | IO[bytes]]
 """A recording: a path, a URL, bytes, an open file, or a pair of a file name and one of the latter two."""
 Granularity = Literal["segment", "word"] | str
+SampleEncoding = Literal["pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw"]
 Granularities = Granularity | Sequence[Granularity]
 
 
-class _RequiredSpeechParams(TypedDict):
-    model: str
-    input: str
+class SpeechParams(RequestOptions, total=False):
+    """Parameters of speech. Only Cartesia's models support `response_encoding`; others return `pcm_s16le`."""
+
+    model: Required[Annotated[str, "A speech model, such as `cartesia/sonic-2` or `hexgrad/Kokoro-82M`."]]
+    input: Required[Annotated[str, "The text."]]
+    voice: Annotated[
+        str | None, "One of `audio.voices.list()`, which most models require; Kokoro mixes: `af_bella(2)+af_heart(1)`."
+    ]
+    response_format: Annotated[
+        Literal["mp3", "wav", "raw"] | str | None, "The format; for a stream only `raw`, the default there."
+    ]
+    response_encoding: Annotated[SampleEncoding | str | None, "Encoding of `raw` samples, where the model supports it."]
+    language: Annotated[str | None, "Language of the input, such as `en` or `zh-hk`."]
+    sample_rate: Annotated[int | None, "Samples per second, such as 24000 or 44100."]
+    bit_rate: Annotated[int | None, "Bits per second of `mp3`: 32000, 64000, 96000, 128000 or 192000."]
+    extra_params: Annotated[
+        Mapping[str, Any] | None, 'Parameters of some models, such as `{"pronunciation_dict": ["omg/oh the god"]}`.'
+    ]
+    alignment: Annotated[str | None, "`word` adds word times to a stream, where the model supports it."]
 
 
-class SpeechParams(_RequiredSpeechParams, RequestOptions, total=False):
-    """Parameters of speech.
-
-    Attributes:
-        model: A speech model, such as `cartesia/sonic-2` or `hexgrad/Kokoro-82M`.
-        input: The text.
-        voice: A voice from `audio.voices.list()`, which most models require. Kokoro mixes voices: `af_bella(2)+af_heart(1)`.
-        response_format: `wav`, `mp3` or `raw`; for a stream only `raw`, which is then the default.
-        response_encoding: Encoding of `raw` samples: `pcm_f32le`, `pcm_s16le`, `pcm_mulaw` or `pcm_alaw`. Only Cartesia's
-            models support it; others return `pcm_s16le`.
-        language: Language of the input, such as `en` or `zh-hk`.
-        sample_rate: Samples per second, such as 24000 or 44100.
-        bit_rate: Bits per second of `mp3`: 32000, 64000, 96000, 128000 or 192000.
-        extra_params: Parameters of some models, such as `{"pronunciation_dict": ["omg/oh the god"]}`.
-        alignment: `word` adds word times to a stream, where the model supports it.
-    """
-
-    voice: str | None
-    response_format: Literal["mp3", "wav", "raw"] | str | None
-    response_encoding: Literal["pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw"] | str | None
-    language: str | None
-    sample_rate: int | None
-    bit_rate: int | None
-    extra_params: Mapping[str, Any] | None
-    alignment: str | None
+class _RecordingParams(RequestOptions, total=False):
+    file: Required[
+        Annotated[
+            AudioSource,
+            "A path, a URL that the service downloads, bytes, an open file, or `(name, bytes or open file)`. WAV, MP3, M4A, WebM, "
+            "FLAC, OGG, Opus or AAC; up to 80 MB and 4 hours, from a URL up to 1 GB.",
+        ]
+    ]
+    model: Annotated[str, "A transcription model."]
+    prompt: Annotated[str | None, "A text that guides names and style."]
+    response_format: Annotated[
+        Literal["json", "verbose_json"] | str | None, "`json` for the text alone, `verbose_json` for times and language as well."
+    ]
+    temperature: Annotated[float | None, "Randomness of sampling, 0 to 1."]
+    timestamp_granularities: Annotated[Granularities | None, "`segment`, `word`, or a list of both, with `verbose_json`."]
 
 
-class _RequiredTranslationParams(TypedDict):
-    file: AudioSource
+class TranslationParams(_RecordingParams, total=False):
+    """Parameters of translations."""
+
+    language: Annotated[str | None, "ISO 639-1 code of the target language; English by default."]
 
 
-class TranslationParams(_RequiredTranslationParams, RequestOptions, total=False):
-    """Parameters of translations and transcriptions.
+class TranscriptionParams(_RecordingParams, total=False):
+    """Parameters of transcriptions."""
 
-    Attributes:
-        file: A path, a URL that the service downloads, bytes, an open file, or `(name, bytes or open file)`. WAV, MP3, M4A,
-            WebM, FLAC, OGG, Opus or AAC; up to 80 MB and 4 hours, from a URL up to 1 GB.
-        model: A transcription model.
-        language: ISO 639-1 code of the target language.
-        prompt: A text that guides names and style.
-        response_format: `json` for the text alone, `verbose_json` for times and language as well.
-        temperature: Randomness of sampling, 0 to 1.
-        timestamp_granularities: `segment`, `word`, or a list of both, with `verbose_json`.
-    """
-
-    model: str
-    language: str | None
-    prompt: str | None
-    response_format: Literal["json", "verbose_json"] | str | None
-    temperature: float | None
-    timestamp_granularities: Granularities | None
-
-
-class TranscriptionParams(TranslationParams, total=False):
-    """Parameters of transcriptions, besides those of `TranslationParams`.
-
-    Attributes:
-        language: ISO 639-1 code of the spoken language, or `auto`.
-        diarize: Whether to identify speakers.
-        min_speakers: Minimum number of speakers.
-        max_speakers: Maximum number of speakers.
-    """
-
-    diarize: bool | None
-    min_speakers: int | None
-    max_speakers: int | None
+    language: Annotated[str | None, "ISO 639-1 code of the spoken language, or `auto`."]
+    diarize: Annotated[bool | None, "Whether to identify speakers."]
+    min_speakers: Annotated[int | None, "Minimum number of speakers."]
+    max_speakers: Annotated[int | None, "Maximum number of speakers."]
 
 
 class Speech:
     """Generated speech: the bytes of an audio file. Iterating yields them in chunks.
 
-    Attributes:
-        content: The file.
-        content_type: `audio/wav`, `audio/mpeg`, or `application/octet-stream` for raw samples.
+    `content_type` is `audio/wav`, `audio/mpeg`, or `application/octet-stream` for raw samples.
     """
 
     def __init__(self, content: bytes, content_type: str, audio_format: AudioFormat) -> None:
@@ -156,7 +133,7 @@ class SpeechChunk(ResponseModel):
     _audio: bytes | None = PrivateAttr(None)
 
     @classmethod
-    def from_bytes(cls, audio: bytes) -> SpeechChunk:
+    def from_bytes(cls, audio: bytes) -> Self:
         """Returns a chunk of a response of plain bytes."""
         chunk = cls()
         chunk._audio = audio

@@ -4,10 +4,8 @@ The models allow for what services send: `finish_reason`, `content`, `tool_calls
 chunks of a tool call carry an index and arguments alone; `seed` exceeds 64 bits; log probabilities come in two shapes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Required, TypedDict
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 from pydantic import Field
 
@@ -32,53 +30,31 @@ class ToolCallParam(TypedDict, total=False):
 
 
 class MessageParam(TypedDict, total=False):
-    """One message of the conversation.
+    """One message of the conversation."""
 
-    Attributes:
-        role: The author.
-        content: Text, or a list of parts (`text`, `image_url`, `video_url`, `audio_url`, `input_audio`).
-        name: A name for the author.
-        tool_calls: Tool calls of the assistant.
-        tool_call_id: The call of which a `tool` message is the result.
-        reasoning: The assistant's reasoning in an earlier turn.
-    """
-
-    role: Required[Literal["system", "user", "assistant", "tool"] | str]
-    content: str | Sequence[Mapping[str, Any]] | None
-    name: str
-    tool_calls: Sequence[ToolCallParam | Mapping[str, Any]]
-    tool_call_id: str
-    reasoning: str
+    role: Required[Annotated[Literal["system", "user", "assistant", "tool"] | str, "The author."]]
+    content: Annotated[
+        str | Sequence[Mapping[str, Any]] | None, "Text, or parts: `text`, `image_url`, `video_url`, `audio_url`, `input_audio`."
+    ]
+    name: Annotated[str, "A name for the author."]
+    tool_calls: Annotated[Sequence[ToolCallParam | Mapping[str, Any]], "Tool calls of the assistant."]
+    tool_call_id: Annotated[str, "The call of which a `tool` message is the result."]
+    reasoning: Annotated[str, "The assistant's reasoning in an earlier turn."]
     reasoning_content: str
 
 
-class _RequiredChatParams(TypedDict):
-    model: str
-    messages: Sequence[MessageParam | Mapping[str, Any]]
+class ChatParams(SamplingParams, total=False):
+    """Parameters of `chat.completions.create`, besides those of `SamplingParams`."""
 
-
-class ChatParams(_RequiredChatParams, SamplingParams, total=False):
-    """Parameters of `chat.completions.create`, besides those of `SamplingParams`.
-
-    Attributes:
-        model: The name of a model or a dedicated endpoint.
-        messages: The conversation so far.
-        parallel_tool_calls: Whether a message may have several tool calls, where the model supports it.
-        function_call: The older name of `tool_choice`.
-        reasoning: `{"enabled": bool}` for models with optional reasoning.
-        reasoning_effort: `low`, `medium` or `high`, where the model supports it.
-        chat_template_kwargs: Arguments of the model's chat template.
-        context_length_exceeded_behavior: `error`, or `truncate` to reduce `max_tokens`.
-        compliance: `hipaa`, with an agreement.
-    """
-
-    parallel_tool_calls: bool | None
-    function_call: str | Mapping[str, Any] | None
-    reasoning: Mapping[str, Any] | None
-    reasoning_effort: str | None
-    chat_template_kwargs: Mapping[str, Any] | None
-    context_length_exceeded_behavior: str | None
-    compliance: str | None
+    model: Required[Annotated[str, "The name of a model or a dedicated endpoint."]]
+    messages: Required[Annotated[Sequence[MessageParam | Mapping[str, Any]], "The conversation so far."]]
+    parallel_tool_calls: Annotated[bool | None, "Whether a message may have several tool calls, where the model supports it."]
+    function_call: Annotated[str | Mapping[str, Any] | None, "The older name of `tool_choice`."]
+    reasoning: Annotated[Mapping[str, Any] | None, '`{"enabled": bool}` for models with optional reasoning.']
+    reasoning_effort: Annotated[str | None, "`low`, `medium` or `high`, where the model supports it."]
+    chat_template_kwargs: Annotated[Mapping[str, Any] | None, "Arguments of the model's chat template."]
+    context_length_exceeded_behavior: Annotated[str | None, "`error`, or `truncate` to reduce `max_tokens`."]
+    compliance: Annotated[str | None, "`hipaa`, with an agreement."]
 
 
 class Function(ResponseModel):

@@ -1,8 +1,6 @@
 """Completions of a plain prompt. Chunks have both `text` and `delta.content`."""
 
-from __future__ import annotations
-
-from typing import Any, TypedDict
+from typing import Annotated, Any, Required
 
 from together_adapters.types.chat import ChatDelta
 from together_adapters.types.logprobs import TokenLogprobs
@@ -10,21 +8,12 @@ from together_adapters.types.requests import SamplingParams
 from together_adapters.types.response import ResponseModel, Usage
 
 
-class _RequiredCompletionParams(TypedDict):
-    model: str
-    prompt: str
+class CompletionParams(SamplingParams, total=False):
+    """Parameters of `completions.create`, besides those of `SamplingParams`."""
 
-
-class CompletionParams(_RequiredCompletionParams, SamplingParams, total=False):
-    """Parameters of `completions.create`, besides those of `SamplingParams`.
-
-    Attributes:
-        model: The model's name.
-        prompt: The text to complete.
-        suffix: The text after the completion, for models that fill in the middle.
-    """
-
-    suffix: str | None
+    model: Required[Annotated[str, "The model's name."]]
+    prompt: Required[Annotated[str, "The text to complete."]]
+    suffix: Annotated[str | None, "The text after the completion, for models that fill in the middle."]
 
 
 class CompletionChoice(ResponseModel):
