@@ -46,12 +46,3 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 def test_example_endpoint(scenario: str, flavour: Any, emulator: Emulator) -> None:
     SCENARIOS[scenario](flavour, emulator)
     assert emulator.errors == []
-
-
-def test_floor_plan_matches_the_files() -> None:
-    plan = PAGE.partition("```\n")[2].partition("```")[0]
-    root = Path(__file__).parents[2]
-    for name in re.findall(r"\b(\w+\.py)\b", plan):
-        assert list(root.glob(f"together_adapters/**/{name}")), name
-    for name in re.findall(r"^ *(\w+)/ ", plan, re.MULTILINE):
-        assert list(root.glob(f"**/{name}/")), name
