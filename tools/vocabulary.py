@@ -26,12 +26,14 @@ PARTICIPLES = frozenset(
 STANDARD = frozenset(
     """embed feed need seed speed shed bleed breed exceed proceed succeed
     accepted allowed cached cancelled closed completed consumed converted created decoded deprecated disconnected elapsed embedded
-    enabled encoded ended entered evaluated excluded expanded expected failed finished generated installed locked matched merged modified
-    named nested normalized opened parsed prepared processed registered rendered required resolved reversed selected serialized
-    shared sorted started truncated typed unauthorized undefined unexpected unopened untyped unused updated used weighted wrapped
-    yielded""".split()
+    enabled encoded ended entered evaluated excluded expanded expected failed finished formatted generated installed locked
+    matched merged modified named nested normalized opened parsed prepared processed registered rendered required resolved
+    reversed selected serialized shared sorted started truncated typed unauthorized undefined unexpected unopened untyped
+    unused updated used weighted wrapped yielded""".split()
 )
-"""Words in -ed that are the field's own: verbs and nouns, states of a job, and what httpx, starlette, click and pydantic call things."""
+"""Words in -ed that are the field's own: verbs and nouns, states of a job, and what httpx, starlette, click and pydantic call things.
+
+`formatted` is the name of a parameter of LlamaIndex's models."""
 
 OLD_FASHIONED = frozenset(
     """ask asker asking asks beginning beginnings beside edge few grave graves habit habits heed here hence holder home homes
