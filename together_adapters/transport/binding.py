@@ -26,15 +26,12 @@ class Driver(ABC):
     """Performs calls, streams and flows; what it returns depends on its flavour."""
 
     returns: ClassVar[str]
-
-    @abstractmethod
-    def perform(self, step: Any) -> Any:
-        """Performs a `Call`, a `StreamCall` or a `Flow`."""
+    perform: Callable[[Any], Any]  # performs a `Call`, a `StreamCall` or a `Flow`
 
     @property
     @abstractmethod
     def raw(self) -> Driver:
-        """The driver that returns each result as a `RawResponse`."""
+        """The driver that returns each result as a `RawResponse`; for several requests, with the response of the last."""
 
 
 class Sync(Driver):
@@ -54,6 +51,7 @@ class _RawDriver(Driver):
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
+        self.perform = driver.perform_raw
 
     def __repr__(self) -> str:
         return repr(self._driver)

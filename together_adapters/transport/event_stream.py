@@ -19,6 +19,7 @@ class EventParser(Generic[T]):
 
     Attributes:
         call: The call whose response is parsed.
+        response: Status and headers of the response.
         ended: Whether the end marker, the end of the body or an error was reached.
         error: The error to raise after the events before it.
     """
@@ -27,7 +28,7 @@ class EventParser(Generic[T]):
         self.call = call
         self.ended = False
         self.error: TogetherError | None = None
-        self._response = response
+        self.response = response
         self._secrets = tuple(secrets)
         self._decoder = Decoder()
         self._finished: dict[Any, bool] = {}
@@ -51,8 +52,8 @@ class EventParser(Generic[T]):
 
     def _set_incomplete(self, failure: Failure) -> None:
         kind = None if failure.timeout else IncompleteStreamError
-        self.error = failures.connection_error(failure, self.call.call, self._response.attempts, kind)
-        self.error.request_id = self._response.request_id
+        self.error = failures.connection_error(failure, self.call.call, self.response.attempts, kind)
+        self.error.request_id = self.response.request_id
 
     def _parse(self, events: list[tuple[bytes, bytes]], *, truncated: bool) -> list[T]:
         parse, track_finish, finished = self.call.parse, self.call.track_finish, self._finished
@@ -64,14 +65,14 @@ class EventParser(Generic[T]):
             if name == b"error" or b'"error"' in data:
                 body = failures.event_error(data, is_error_event=name == b"error")
                 if body is not None:
-                    self._fail(failures.stream_error(body, self._response, self.call.call, self._secrets))
+                    self._fail(failures.stream_error(body, self.response, self.call.call, self._secrets))
                     break
             try:
                 chunk = parse(data)
                 track_finish(chunk, finished)
             except (ValueError, TypeError, AttributeError) as problem:
                 if not truncated:
-                    self._fail(failures.invalid_response(problem, self._response, self.call.call))
+                    self._fail(failures.invalid_response(problem, self.response, self.call.call))
                 break
             chunks.append(chunk)
         return chunks

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
-from together_adapters.transport.call import AudioStreamCall, Response
+from together_adapters.transport.call import AudioStreamCall
 from together_adapters.transport.event_stream import EventParser
 from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, failure_of
 
@@ -22,16 +22,10 @@ DRAIN_SECONDS = 0.5
 
 
 class _OpenStream(Generic[T]):
-    """A stream of either flavour.
+    """A stream of either flavour."""
 
-    Attributes:
-        response: Status and headers of the response.
-    """
-
-    def __init__(
-        self, http_response: httpx.Response, reads: Any, parser: EventParser[T], response: Response, connections: object
-    ) -> None:
-        self.response = response
+    def __init__(self, http_response: httpx.Response, reads: Any, parser: EventParser[T], connections: object) -> None:
+        self.response = parser.response
         self._http_response = http_response
         self._reads = reads
         self._parser = parser
