@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 import httpx
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
-from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, resolve, root_of
+from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, configure_logging, resolve, root_of
 from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.drivers import AsyncDriver, SyncDriver
-from together_adapters.transport.logs import configure_logging
 from together_adapters.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:

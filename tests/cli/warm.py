@@ -21,7 +21,7 @@ def load() -> None:
     # Modules of the first request and the first table.
     for name in ("together_adapters.client", "encodings.idna", "httpcore", "rich.progress", "rich.table"):
         import_module(name)
-    from together_adapters.transport.pool import ssl_context
+    from together_adapters.transport.connections import ssl_context
     from together_adapters.types.response import ResponseModel
 
     ssl_context()

@@ -22,7 +22,7 @@ import together_adapters as ta
 from tests.conftest import KEY, Flavour
 from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.transport.call import Call, Flow, Parallel, Sleep, request
-from together_adapters.transport.pool import ssl_context
+from together_adapters.transport.connections import ssl_context
 
 
 def test_one_client_serves_many_threads(emulator: Emulator, question: dict[str, Any]) -> None:

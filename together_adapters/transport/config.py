@@ -1,7 +1,8 @@
-"""The settings of a client: from its arguments, then the environment, then defaults."""
+"""The settings of a client: from its arguments, then the environment, then defaults; and those of the log."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import warnings
@@ -29,34 +30,20 @@ _USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version(
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of a client. The repr shows no secret.
+    """The settings of a client. The repr shows no secret."""
 
-    Attributes:
-        api_key: The API key, which is sent to `root` alone.
-        root: Base URL without the version: `https://api.together.xyz`.
-        timeout: Seconds or an `httpx.Timeout`, for each attempt; None for no limit.
-        policy: The retry policy.
-        headers: Headers for every request; those of the call replace them.
-        query: Query parameters for every request.
-        key_from_environment: Whether a pickle must not contain the key.
-    """
-
-    api_key: str = field(repr=False)
-    root: str
-    timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT
+    api_key: str = field(repr=False)  # sent to `root` alone
+    root: str  # base URL without the version: `https://api.together.xyz`
+    timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT  # for each attempt, in seconds; None for no limit
     policy: RetryPolicy = field(default_factory=RetryPolicy)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # for every request; those of the call replace them
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    key_from_environment: bool = field(default=False, repr=False)
+    key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
 
     @cached_property
     def base_headers(self) -> dict[str, str]:
         """The headers of every request, with names in lower case."""
-        headers = {
-            "authorization": f"Bearer {self.api_key}",
-            "accept": "application/json",
-            "user-agent": _USER_AGENT,
-        }
+        headers = {"authorization": f"Bearer {self.api_key}", "accept": "application/json", "user-agent": _USER_AGENT}
         return {**headers, **{name.lower(): value for name, value in self.headers.items()}}
 
     @cached_property
@@ -142,3 +129,16 @@ def _strings(headers: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"headers must map str to str; {name!r} does not")
     return dict(headers)
+
+
+@lru_cache(maxsize=1)
+def configure_logging() -> None:
+    """Writes the log of this library to stderr if `TOGETHER_LOG` is `info` or `debug`: attempts, without keys, queries or bodies."""
+    level = os.environ.get("TOGETHER_LOG", "").upper()
+    if level not in ("DEBUG", "INFO"):
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("together_adapters")
+    logger.addHandler(handler)
+    logger.setLevel(level)
