@@ -110,13 +110,7 @@ class method(Generic[P, T]):
         described_by: Sequence[type] = (),
         defaults: Mapping[str, Any] = {},
     ) -> None:
-        """Binds a builder.
-
-        Args:
-            build: The builder.
-            described_by: TypedDicts that describe the keywords of `**params`.
-            defaults: Defaults of these keywords, for the signature; None where there is none.
-        """
+        """Binds a builder; `described_by` and `defaults` are those of `expand_keywords`."""
         self._build = build
         self._docs = attribute_docs(*described_by)
         self._defaults = defaults
@@ -167,9 +161,7 @@ def _signature(build: Callable[..., Any], returns: str, defaults: Mapping[str, A
 def expand_keywords(*described_by: type, defaults: Mapping[str, Any] = {}) -> Callable[[F], F]:
     """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword.
 
-    Args:
-        *described_by: TypedDicts that describe the keywords.
-        defaults: Defaults of the keywords; None where there is none.
+    The TypedDicts describe the keywords. The default of an optional keyword that has none is None.
     """
 
     def expand(function: F) -> F:
@@ -215,16 +207,10 @@ _ERROR_DOCS = {
 
 
 def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[str, str] = {}) -> None:
-    """Completes a function's docstring with the entries that all methods share, so that resources need not repeat them.
+    """Adds to a function's docstring the entries that methods with request options or with `poll_interval` share.
 
-    - `Args` gets the descriptions of ids, and of those keywords that come from a TypedDict.
-    - With request options, `Args` gets `extra_body`, `extra_headers`, `extra_query` and `timeout`, as `RequestOptions` describes
-      them. A builder that describes its `**options` itself gets none of them.
-    - With `poll_interval`, which is waiting for a job, `Args` gets `poll_interval`, `timeout` and `progress`.
-    - With options or waiting, `Raises` gets `APIStatusError`, unless the docstring has an entry for that or for `APIError`, and
-      `APIConnectionError`.
-
-    An entry that the docstring has is kept and not repeated; a section that it lacks is added. A second time changes nothing.
+    `Args` gets ids, keywords of a TypedDict, and the options or those of waiting; `Raises` gets the errors of a request. What the
+    docstring describes itself is kept: `**options` stands for all options, `APIError` for `APIStatusError`.
     """
     if not {"poll_interval", "extra_body"} & set(parameters):
         return

@@ -18,19 +18,12 @@ _NEVER_NAN = frozenset({str, int, bool, type(None)})
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """A range of a file. Iterating reads it in blocks; it is an OSError if the file became shorter.
-
-    Attributes:
-        path: The file.
-        offset: The start of the range, in bytes.
-        size: The length of the range, in bytes.
-        on_read: Called with the number of bytes that were read; it starts again with every attempt.
-    """
+    """A range of a file. Iterating reads it in blocks; it is an OSError if the file became shorter."""
 
     path: Path
     offset: int
     size: int
-    on_read: Callable[[int], None] | None = field(default=None, compare=False)
+    on_read: Callable[[int], None] | None = field(default=None, compare=False)  # gets the number of bytes read in this attempt
 
     def __iter__(self) -> Iterator[bytes]:
         position = 0
@@ -48,15 +41,10 @@ class FileRange:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A `multipart/form-data` body.
+    """A `multipart/form-data` body."""
 
-    Attributes:
-        fields: Names and texts; a name may occur several times.
-        files: For each name the filename, the bytes or the path of the file, and its content type.
-    """
-
-    fields: Sequence[tuple[str, str]] = ()
-    files: Mapping[str, tuple[str, bytes | Path, str]] = field(default_factory=dict)
+    fields: Sequence[tuple[str, str]] = ()  # a name may occur several times
+    files: Mapping[str, tuple[str, bytes | Path, str]] = field(default_factory=dict)  # filename, content or path, content type
 
 
 Body = Mapping[str, Any] | FileRange | Form | bytes

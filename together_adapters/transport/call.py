@@ -29,19 +29,12 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response that has been read completely.
-
-    Attributes:
-        status_code: HTTP status.
-        headers: Headers, with names in lower case.
-        content: The body, decoded from any content encoding.
-        attempts: Number of requests that were sent, retries included.
-    """
+    """An HTTP response that has been read completely."""
 
     status_code: int
-    headers: Mapping[str, str]
-    content: bytes = field(repr=False, default=b"")
-    attempts: int = 1
+    headers: Mapping[str, str]  # with names in lower case
+    content: bytes = field(repr=False, default=b"")  # decoded from any content encoding
+    attempts: int = 1  # requests that were sent, retries included
 
     @property
     def text(self) -> str:
@@ -54,11 +47,7 @@ class Response:
         return self.headers.get("x-request-id") or self.headers.get("cf-ray")
 
     def json(self) -> Any:
-        """The body as parsed JSON.
-
-        Raises:
-            ValueError: The body is not JSON.
-        """
+        """The body as parsed JSON; a ValueError if it is not JSON."""
         return from_json(self.content)
 
 
@@ -66,33 +55,22 @@ class Response:
 class Call(Generic[T_co]):
     """One request and how to parse its response.
 
-    Attributes:
-        method: HTTP method.
-        path: Path on the service with its version, such as `/v1/models`; for an external call the URL.
-        parse: Parses the response.
-        body: A mapping is sent as JSON; or a form, a range of a file, bytes, or no body.
-        query: Query parameters; those that are None are not sent.
-        headers: Headers of this call.
-        timeout: Seconds, or an `httpx.Timeout`; applies if `has_timeout`.
-        billable: Set for calls that start billable work, which are not repeated when the service may have accepted them: where users
-            find that work, such as `batches.list()`.
-        external: Whether it goes to a storage provider, without the client's key, headers and query.
-        accepts: Statuses that are no error, besides 2xx.
-        secrets: Texts in the body that no error may show.
+    With `billable`, the call starts work that is paid for, and is not repeated when the service may have accepted it. The text says
+    where users find that work, such as `batches.list()`.
     """
 
     method: str
-    path: str
+    path: str  # with the version, such as `/v1/models`; for an external call the URL
     parse: Callable[[Response], T_co]
-    body: Body | None = field(default=None, repr=False)
-    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Body | None = field(default=None, repr=False)  # a mapping is sent as JSON
+    query: Mapping[str, Any] = field(default_factory=dict)  # parameters that are None are not sent
     headers: Mapping[str, str] = field(default_factory=dict)
-    timeout: Any = None
+    timeout: Any = None  # applies if `has_timeout`
     has_timeout: bool = False
     billable: str | None = None
-    external: bool = False
-    accepts: frozenset[int] = frozenset()
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    external: bool = False  # to a storage provider, without the client's key, headers and query
+    accepts: frozenset[int] = frozenset()  # statuses that are no error, besides 2xx
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # texts in the body that no error may show
 
     @property
     def safe_path(self) -> str:
@@ -111,9 +89,7 @@ class StreamCall(Generic[T_co]):
 
     call: Call[Any]
     parse: Callable[[bytes], T_co]  # of the data of one event
-    track_finish: Callable[
-        [Any, dict[Any, bool]], None
-    ]  # updates, from an event, which choices are finished: all of a complete stream
+    track_finish: Callable[[Any, dict[Any, bool]], None]  # updates, from an event, which choices have finished
 
     def untyped(self) -> StreamCall[dict[str, Any]]:
         """Returns the same call with parsed JSON as its events instead of models."""
@@ -281,13 +257,9 @@ def request(
     billable: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Call[T]:
-    """Returns a call from a resource's parameters and the request options.
+    """Returns a call from a resource's parameters, of which those that are None are not sent, and the request options.
 
-    Args:
-        params: Fields of the JSON body; those that are None are not sent. None for a call without a body.
-        query: Query parameters; those that are None are not sent.
-        billable: See `Call`.
-        options: `RequestOptions`; any other name is a `TypeError`, as in a call with an unknown keyword.
+    `params` None is a call without a body. An unknown option is a `TypeError`, as in a call with an unknown keyword.
     """
     options = options or {}
     if unknown := options.keys() - RequestOptions.__optional_keys__:
@@ -321,11 +293,7 @@ def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], d
 
 
 def stream_call(call: Call[Any], model: type[M]) -> StreamCall[M]:
-    """Returns the streaming form of a call whose events are a model.
-
-    Raises:
-        ValueError: `n` is more than 1, which the service refuses in a stream.
-    """
+    """Returns the streaming form of a call whose events are a model. The service refuses `n` > 1 in a stream: a ValueError."""
     body = call.body if isinstance(call.body, Mapping) else {}
     if (body.get("n") or 1) > 1:
         raise ValueError("n > 1 does not go with stream=True: set stream=False, or send several requests")

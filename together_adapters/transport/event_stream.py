@@ -15,19 +15,12 @@ T = TypeVar("T")
 
 
 class EventParser(Generic[T]):
-    """Parses one stream of server-sent events.
-
-    Attributes:
-        call: The call whose response is parsed.
-        response: Status and headers of the response.
-        ended: Whether the end marker, the end of the body or an error was reached.
-        error: The error to raise after the events before it.
-    """
+    """Parses one stream of server-sent events."""
 
     def __init__(self, call: StreamCall[T], response: Response, secrets: Iterable[str] = ()) -> None:
         self.call = call
-        self.ended = False
-        self.error: TogetherError | None = None
+        self.ended = False  # the end marker, the end of the body or an error was reached
+        self.error: TogetherError | None = None  # to raise after the events before it
         self.response = response
         self._secrets = tuple(secrets)
         self._decoder = Decoder()
@@ -38,11 +31,7 @@ class EventParser(Generic[T]):
         return self._parse(self._decoder.feed(data), truncated=False)
 
     def end(self, failure: Failure | None = None) -> list[T]:
-        """Returns the events that the end of the body completes, and sets `error` if the stream is incomplete.
-
-        Args:
-            failure: The failure of the connection, if that is what ended the body.
-        """
+        """Returns the events that the end of the body, or a failure of the connection, completes; sets `error` if incomplete."""
         events = self._parse(self._decoder.end(), truncated=True)
         complete = self.ended or (bool(self._finished) and all(self._finished.values()))
         self.ended = True

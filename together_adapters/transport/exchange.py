@@ -48,19 +48,7 @@ Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]
 
 
 def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
-    """Yields the attempts of a call and the pauses between them.
-
-    Args:
-        call: The call.
-        config: The client's settings.
-        accept: The `Accept` header; JSON if empty.
-
-    Returns:
-        The driver's response, which has a success status, and the number of requests that were sent.
-
-    Raises:
-        TogetherError: The call failed.
-    """
+    """Yields the attempts of a call and its pauses; returns the driver's response and the number of requests, or raises."""
     request = _first_request(call, config, accept)
     policy = config.policy
     start = time.monotonic()
@@ -87,9 +75,12 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
             billable=bool(call.billable),
         )
         _log(call, count, outcome.reason if isinstance(outcome, Failure) else outcome[0], start, delay)
-        if delay is None:
-            raise _error(reply, call, count, config)
-        yield Sleep(delay)
+        if delay is not None:
+            yield Sleep(delay)
+        elif isinstance(reply, Failure):
+            raise failures.connection_error(reply, call, count)
+        else:
+            raise failures.status_error(snapshot(reply, count), call, (*config.secrets, *call.secrets))
 
 
 def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None) -> Response:
@@ -110,7 +101,10 @@ def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, An
     content: Any = call.body
     headers = {"accept": "*/*"} if call.external else config.base_headers
     if isinstance(content, Mapping):
-        content = _json(content, call)
+        try:
+            content = encode_json(content)
+        except ValueError as problem:
+            raise ValueError(f"the body of {call.method} {call.safe_path} cannot be written as JSON: {problem}") from None
         headers = {**headers, "content-type": "application/json"}
     elif isinstance(content, FileRange):
         headers = {**headers, "content-length": str(content.size)}
@@ -128,13 +122,6 @@ def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, An
         "timeout": call.timeout if call.has_timeout else config.timeout,
         "anonymous": call.external,
     }
-
-
-def _json(body: Mapping[str, Any], call: Call[Any]) -> bytes:
-    try:
-        return encode_json(body)
-    except ValueError as problem:
-        raise ValueError(f"the body of {call.method} {call.safe_path} cannot be written as JSON: {problem}") from None
 
 
 def _redirect(call: Call[Any], request: dict[str, Any], response: HTTPResponse) -> dict[str, Any] | None:
@@ -166,12 +153,6 @@ def _is_link_local(host: str | None) -> bool:
         return ip_address(host or "").is_link_local
     except ValueError:
         return False
-
-
-def _error(reply: HTTPResponse | Failure, call: Call[Any], count: int, config: Config) -> Exception:
-    if isinstance(reply, Failure):
-        return failures.connection_error(reply, call, count)
-    return failures.status_error(snapshot(reply, count), call, (*config.secrets, *call.secrets))
 
 
 def _log(call: Call[Any], count: int, outcome: object, start: float, delay: float | None = None) -> None:

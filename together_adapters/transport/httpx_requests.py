@@ -24,14 +24,7 @@ _FATAL = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.DecodingErr
 def build_request(
     client: httpx.Client | httpx.AsyncClient, attempt: Attempt, reader: Callable[[FileRange], Any], files: ExitStack
 ) -> httpx.Request:
-    """Returns the request of an attempt.
-
-    Args:
-        client: The client that sends it.
-        attempt: The attempt.
-        reader: Turns a range of a file into an iterable of the client's flavour.
-        files: Closes the files of a form after the attempt.
-    """
+    """Returns the request of an attempt. `reader` makes an iterable of the client's flavour; `files` closes those of a form."""
     body: dict[str, Any] = {"content": attempt.content}
     if isinstance(attempt.content, FileRange):
         body = {"content": reader(attempt.content)}
@@ -94,12 +87,7 @@ def failure_of(error: Exception) -> Failure:
         reason = f"timed out ({type(error).__name__.removesuffix('Timeout').lower()})"
     else:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Failure(
-        reason,
-        maybe_received=not isinstance(error, _NOT_SENT + _FATAL),
-        timeout=timeout,
-        fatal=isinstance(error, _FATAL),
-    )
+    return Failure(reason, not isinstance(error, _NOT_SENT + _FATAL), timeout, isinstance(error, _FATAL))
 
 
 def is_event_stream(response: httpx.Response) -> bool:

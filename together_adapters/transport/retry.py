@@ -20,32 +20,20 @@ _HINT_STATUSES = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without a response.
-
-    Attributes:
-        reason: What happened, in words.
-        maybe_received: Whether the service may have received the request.
-        timeout: Whether the time ran out.
-        fatal: Whether another attempt would fail in the same way.
-    """
+    """An attempt without a response."""
 
     reason: str
-    maybe_received: bool = True
+    maybe_received: bool = True  # by the service
     timeout: bool = False
-    fatal: bool = False
+    fatal: bool = False  # another attempt would fail in the same way
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and for how long, to retry.
-
-    Attributes:
-        max_retries: Requests after the first.
-        max_elapsed: Seconds that a call may take with its retries; None for no limit.
-    """
+    """How often, and for how long, to retry."""
 
     max_retries: int = 2
-    max_elapsed: float | None = None
+    max_elapsed: float | None = None  # seconds that a call may take with its retries
 
     def next_delay(
         self,
@@ -57,15 +45,9 @@ class RetryPolicy:
         jitter: float,
         billable: bool = False,
     ) -> float | None:
-        """Returns the seconds to wait before the next request, or None to give up.
+        """Returns the seconds to wait after an outcome, which is a failure or a status with its headers, or None to give up.
 
-        Args:
-            outcome: The outcome of the last request: a failure, or a status with its headers.
-            attempts: Requests that were sent.
-            elapsed: Seconds since the first request started.
-            now: Seconds since the epoch, for dates in headers.
-            jitter: A random number from 0 to 1.
-            billable: Whether the call starts billable work, which must not be started twice.
+        `now` is the time since the epoch, for dates in headers; `jitter` a random number from 0 to 1.
         """
         if attempts > self.max_retries or not _is_retryable(outcome, billable):
             return None
