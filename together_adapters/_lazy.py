@@ -12,13 +12,7 @@ from typing import Any
 def attach(
     package: str, modules: Mapping[str, str], before_import: Callable[[], object] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Returns the `__getattr__` and `__dir__` of a package.
-
-    Args:
-        package: The package's `__name__`.
-        modules: The module that defines each name, relative to the package: `{"Together": ".client"}`.
-        before_import: Called before each import, such as `require` for the packages of an extra.
-    """
+    """Returns the `__getattr__` and `__dir__` of a package whose names are in modules relative to it: `{"Together": ".client"}`."""
 
     def get_attribute(name: str) -> Any:
         if name not in modules:

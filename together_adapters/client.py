@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import httpx
 
@@ -65,13 +64,14 @@ class _Resource:
         return resource
 
 
-def _resource(doc: str) -> Any:
-    return _Resource(doc)
+_resource: Any = _Resource  # for type checkers, the value of an annotated attribute
 
 
 class _Client(Generic[D, R, H]):
     """The settings of a client, and its resources on a driver of one flavour."""
 
+    _connect: ClassVar[Any]  # makes connections, and
+    _drive: ClassVar[Any]  # a driver on them
     _driver: Any
 
     chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
@@ -134,12 +134,6 @@ class _Client(Generic[D, R, H]):
         self._config = config
         self._driver = self._drive(config, connections)
         self._owner = owner
-
-    @abstractmethod
-    def _connect(self, http_client: H | None) -> Any: ...
-
-    @abstractmethod
-    def _drive(self, config: Config, connections: Any) -> Any: ...
 
     @property
     def evals(self) -> Evaluation[D, R]:
@@ -214,11 +208,8 @@ class Together(_Client[Sync, SyncRaw, httpx.Client]):
     Close it, or use it as a context manager.
     """
 
-    def _connect(self, http_client: httpx.Client | None) -> Connections:
-        return Connections(http_client)
-
-    def _drive(self, config: Config, connections: Connections) -> SyncDriver:
-        return SyncDriver(config, connections)
+    _connect = Connections
+    _drive = SyncDriver
 
     def to_async(self) -> AsyncTogether:
         """Returns an asynchronous client with the same settings and its own connections."""
@@ -242,11 +233,8 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
     Close it, or use it as an asynchronous context manager; connections left open close with their event loop.
     """
 
-    def _connect(self, http_client: httpx.AsyncClient | None) -> AsyncConnections:
-        return AsyncConnections(http_client)
-
-    def _drive(self, config: Config, connections: AsyncConnections) -> AsyncDriver:
-        return AsyncDriver(config, connections)
+    _connect = AsyncConnections
+    _drive = AsyncDriver
 
     def to_sync(self) -> Together:
         """Returns a synchronous client with the same settings and its own connections."""
@@ -297,16 +285,7 @@ class ClientPair:
     """A client of each flavour with the same settings, as adapters need them; the missing one is created on first use."""
 
     def __init__(self, client: Together | None = None, async_client: AsyncTogether | None = None, **options: Any) -> None:
-        """Takes the clients that the caller supplied, or creates them from options.
-
-        Args:
-            client: A synchronous client to share.
-            async_client: An asynchronous client to share.
-            **options: Options of `Together`, unless None. With a client, they make a copy that shares its connections.
-
-        Raises:
-            ConfigurationError: There is neither a client nor a key.
-        """
+        """Takes clients to share, or creates them. Options that are not None apply to copies that share their connections."""
         options = {name: value for name, value in options.items() if value is not None}
         if client is None and async_client is None:
             client = Together(**options)

@@ -174,11 +174,7 @@ class FileTypeError(TogetherError):
 
 
 class InvalidDatasetError(FileTypeError, DatasetError):
-    """A data file is invalid; nothing was uploaded.
-
-    Attributes:
-        report: The `DataReport` of the check: every issue with its line.
-    """
+    """A data file is invalid; nothing was uploaded. `report` is the `DataReport` of the check: every issue with its line."""
 
     report: Any = None
 
@@ -186,9 +182,7 @@ class InvalidDatasetError(FileTypeError, DatasetError):
 class RemoteValidationError(DatasetError):
     """The service found an error in an uploaded file.
 
-    Attributes:
-        remote: The `validation_report` of the service.
-        local_report: The `DataReport` of the check on this machine, where there was one.
+    `remote` is the `validation_report` of the service, `local_report` the `DataReport` of the check on this machine, if any.
     """
 
     remote: Any = None
@@ -208,12 +202,9 @@ class DownloadError(TogetherError):
 
 
 class JobFailedError(TogetherError):
-    """A job failed; the message gives the reason, if the service does.
+    """A job failed; the message gives the reason, if the service does. `completed` is the final state of the job.
 
-    Attributes:
-        completed: The final state of the job.
-        events: Its last events, oldest first: `FinetuneEvent` of a fine-tune, `EvaluationStatusUpdate` of an evaluation; none of
-            other jobs.
+    `events` are the last `FinetuneEvent` of a fine-tune or `EvaluationStatusUpdate` of an evaluation, oldest first.
     """
 
     events: Sequence[Any] = ()

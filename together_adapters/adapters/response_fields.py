@@ -9,15 +9,10 @@ from together_adapters.errors import APIResponseValidationError
 
 
 def choices_of(response: Mapping[str, Any]) -> list[Any]:
-    """Return the choices of a response.
-
-    Raises:
-        APIResponseValidationError: There are none.
-    """
-    choices = response.get("choices")
-    if not choices:
-        raise APIResponseValidationError("the response holds no choices", body=response)
-    return choices  # type: ignore[no-any-return]
+    """Return the choices of a response; none is an APIResponseValidationError."""
+    if choices := response.get("choices"):
+        return choices  # type: ignore[no-any-return]
+    raise APIResponseValidationError("the response holds no choices", body=response)
 
 
 def finish_reason(reason: str | None) -> str | None:

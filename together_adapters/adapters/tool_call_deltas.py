@@ -25,24 +25,16 @@ _CLOSING = frozenset('}"')
 
 
 class AssembledToolCall:
-    """A tool call as far as it has been streamed.
-
-    Attributes:
-        position: The position among the calls of the message.
-        index: The index on the wire, if there was one.
-        service_id: The id on the wire, if there was one.
-        name: The name of the function.
-        size: The length of the arguments.
-    """
+    """A tool call as far as it has been streamed."""
 
     __slots__ = ("_fragments", "_generated_id", "index", "name", "position", "service_id", "size")
 
     def __init__(self, position: int, index: int | None) -> None:
-        self.position = position
-        self.index = index
-        self.service_id: str | None = None
+        self.position = position  # among the calls of the message
+        self.index = index  # on the wire
+        self.service_id: str | None = None  # the id on the wire
         self.name = ""
-        self.size = 0
+        self.size = 0  # of the arguments
         self._fragments: list[str] = []
         self._generated_id: str | None = None
 
@@ -97,11 +89,7 @@ name, if anything; and what it adds to the arguments. A plain tuple, because the
 
 
 class ToolCallAssembler:
-    """Assembles the tool calls of one streamed message.
-
-    Attributes:
-        calls: The calls so far, in the order in which they started.
-    """
+    """Assembles the tool calls of one streamed message: `calls` are those so far, in the order in which they started."""
 
     def __init__(self) -> None:
         self.calls: list[AssembledToolCall] = []

@@ -99,8 +99,7 @@ def root_of(url: str) -> str:
         raise ConfigurationError("base_url must not contain credentials or a query: use default_headers or default_query")
     if parts.scheme == "http" and not _is_loopback(host):
         _warn_unencrypted(host)
-    path = parts.path.rstrip("/")
-    path = path.removesuffix("/v1").rstrip("/") if path.endswith("/v1") else path
+    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 

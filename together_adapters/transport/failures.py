@@ -88,10 +88,8 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
         f"{response.status_code} from {call.method} {call.safe_path}: {details.message or _NO_MESSAGE}",
         response,
         call,
+        details,
         status_code=response.status_code,
-        type=details.type,
-        param=details.param,
-        code=details.code,
         body=body,
         request_id=response.request_id or (_text(body.get("id")) if isinstance(body, Mapping) else None),
     )
@@ -103,30 +101,17 @@ def stream_error(body: Any, response: Response, call: Call[Any], secrets: Iterab
     message = details.message or _NO_MESSAGE
     for secret in filter(None, secrets):
         message = message.replace(secret, "[redacted]")
-    return _response_error(
-        APIError,
-        f"error in the stream of {call.method} {call.safe_path}: {message}",
-        response,
-        call,
-        type=details.type,
-        param=details.param,
-        code=details.code,
-        body=body,
-    )
+    message = f"error in the stream of {call.method} {call.safe_path}: {message}"
+    return _response_error(APIError, message, response, call, details, body=body)
 
 
 def invalid_response(problem: Exception | str, response: Response, call: Call[Any]) -> errors.APIResponseValidationError:
     """Returns the error for a response that cannot be parsed."""
     lines = [line.strip() for line in str(problem).splitlines()]
     detail = "; ".join(lines) if isinstance(problem, str) else f"{type(problem).__name__}: {' '.join(lines[:3])}"
-    return _response_error(
-        errors.APIResponseValidationError,
-        f"the response to {call.method} {call.safe_path} cannot be parsed: {detail[:500]}",
-        response,
-        call,
-        status_code=response.status_code,
-        body=response.text[:2000],
-    )
+    message = f"the response to {call.method} {call.safe_path} cannot be parsed: {detail[:500]}"
+    kind = errors.APIResponseValidationError
+    return _response_error(kind, message, response, call, status_code=response.status_code, body=response.text[:2000])
 
 
 def not_a_stream(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
@@ -168,7 +153,9 @@ def _status_class(status: int, details: ErrorDetails) -> type[APIStatusError]:
     return errors.InternalServerError if status >= 500 else errors.APIStatusError
 
 
-def _response_error(kind: type[E], message: str, response: Response, call: Call[Any], **details: Any) -> E:
+def _response_error(
+    kind: type[E], message: str, response: Response, call: Call[Any], details: ErrorDetails | None = None, **attributes: Any
+) -> E:
     """Returns an error with all that its response says, and a message with a hint, the request id and the number of attempts."""
     parts = [message if message.endswith((".", "!", "?")) else message + "."]
     parts += [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
@@ -176,8 +163,11 @@ def _response_error(kind: type[E], message: str, response: Response, call: Call[
         parts.append(f"(request id {response.request_id})")
     if response.attempts > 1:
         parts.append(f"({response.attempts} attempts)")
-    attributes = {"headers": response.headers, "request_id": response.request_id, "attempts": response.attempts, **details}
-    return kind(" ".join(parts) + _billable_warning(call, response.status_code >= 500), response=response, **attributes)
+    message = " ".join(parts) + _billable_warning(call, response.status_code >= 500)
+    if details:
+        attributes |= {"type": details.type, "param": details.param, "code": details.code}
+    attributes = {"headers": response.headers, "request_id": response.request_id, "attempts": response.attempts, **attributes}
+    return kind(message, response=response, **attributes)
 
 
 def _billable_warning(call: Call[Any], maybe_accepted: bool) -> str:
