@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -18,6 +20,9 @@ from together_adapters.emulator import Emulator, serve
 
 settings.register_profile("no-deadline", deadline=None)  # the machine may be busy
 settings.load_profile("no-deadline")
+
+HANG = 60.0  # seconds that only a program that hangs takes
+NEVER = 3600.0  # a delay that no test waits for
 
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
 
@@ -35,6 +40,39 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def eventually(condition: Callable[[], object]) -> bool:
+    """Waits until a condition holds; returns whether it does."""
+    end = time.monotonic() + HANG
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+async def eventually_async(condition: Callable[[], object]) -> bool:
+    """Waits until a condition holds, while the event loop runs; returns whether it does."""
+    return await asyncio.to_thread(eventually, condition)
+
+
+def count_function_calls(action: Callable[[], object]) -> int:
+    """Returns the number of Python functions that an action calls: a measure of cost that does not depend on the machine."""
+    count = 0
+    thread = threading.get_ident()
+
+    def profile(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call" and threading.get_ident() == thread
+
+    previous = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        action()
+    finally:
+        sys.setprofile(previous)
+    return count
 
 
 @pytest.fixture(autouse=True)

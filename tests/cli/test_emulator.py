@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cli.conftest import COMMAND, MODEL, Run, one_error
+from tests.conftest import HANG
 
 
 def test_emulator_runs_until_ctrl_c(tmp_path: Path, run: Run) -> None:
@@ -25,7 +26,7 @@ def test_emulator_runs_until_ctrl_c(tmp_path: Path, run: Run) -> None:
     assert "422" in one_error(run("--base-url", url, *hello, "--extra-body", '{"nonsense": 1}', "--no-stream", code=3))
     assert "cannot listen" in one_error(run("emulator", "--port", port[1], code=1))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=HANG)
     assert (process.returncode, out, err) == (0, "", "")
 
 

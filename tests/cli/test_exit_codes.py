@@ -12,6 +12,7 @@ import click
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, Run, environment, one_error
+from tests.conftest import HANG
 from together_adapters.cli.exit_codes import error_line, exit_code, with_flags
 from together_adapters.emulator import Emulator
 from together_adapters.errors import (
@@ -138,9 +139,9 @@ def test_ctrl_c(emulator: Emulator, tmp_path: Path) -> None:
             [*COMMAND, "models", "list"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(emulator.base_url),
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG
         while not emulator.in_flight and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=HANG)
     assert (process.returncode, out, err.strip()) == (130, "", "")

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import COMMAND, KEY, TRAINABLE, environment
+from tests.conftest import HANG
 from tests.fork_server import ForkServer
 from together_adapters import Together
 from together_adapters.cli.fine_tuning import format_duration, progress_text
@@ -60,7 +61,7 @@ def terminal(warm: ForkServer, emulator: Emulator, tmp_path: Path) -> Terminal:
         os.close(slave)
         screen = ""
         waiting = list(typed)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG
         while time.monotonic() < deadline:
             if select.select([master], [], [], 0.5)[0]:
                 try:
@@ -79,7 +80,7 @@ def terminal(warm: ForkServer, emulator: Emulator, tmp_path: Path) -> Terminal:
                     os.write(master, answer.encode())
         if process and time.monotonic() >= deadline:
             process.kill()
-        assert (process.wait(30) if process else warm.wait()) == code, screen
+        assert (process.wait(HANG) if process else warm.wait()) == code, screen
         os.close(master)
         assert KEY not in screen
         return screen

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from together_adapters.emulator import Behaviour, Emulator, serve
 
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
@@ -35,7 +36,7 @@ def emulator(running: Emulator) -> Iterator[Emulator]:
 @pytest.fixture(scope="session")
 def session_client(running: Emulator) -> Iterator[httpx.Client]:
     # without certificates: loading them takes longer than most of these tests
-    with httpx.Client(base_url=running.base_url, headers=KEY, timeout=20, verify=False) as client:
+    with httpx.Client(base_url=running.base_url, headers=KEY, timeout=HANG, verify=False) as client:
         yield client
 
 

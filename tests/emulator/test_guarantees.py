@@ -14,21 +14,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.conftest import HANG, eventually
 from tests.emulator.conftest import KEY, MODEL
 from tests.emulator.http.test_hostile import DEEP
 from tests.emulator.routes.test_fine_tuning import MODEL as TUNABLE
 from tests.emulator.routes.test_fine_tuning import put
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.app import create_app
-
-MOST_SECONDS = 5.0
 
 
 def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
@@ -76,11 +74,9 @@ def test_no_body_causes_a_5xx_on_any_route(kind: str, body: str, emulator: Emula
     found = {}
     root = emulator.base_url.removesuffix("/v1")
     for method, path in routes():
-        began = time.process_time()
         answer = http.request(method, root + path, content=BODIES[body], headers={"content-type": kind})
-        took = time.process_time() - began
-        if answer.status_code >= 500 or took > MOST_SECONDS:
-            found[f"{method} {path}"] = (answer.status_code, took)
+        if answer.status_code >= 500:
+            found[f"{method} {path}"] = answer.status_code
     assert found == {}
     assert emulator.errors == []
 
@@ -102,10 +98,8 @@ def test_rows_that_are_deep_hurt_nobody(emulator: Emulator, http: httpx.Client) 
         file = put(emulator, [{"text": deep, "messages": "x"}] * 2, "eval")
         parameters = {"judge": judge, "input_data_file_path": file, "model_a": name, "model_b": name}
         made = http.post("/evaluation", json={"type": "compare", "parameters": parameters}).json()
-        deadline = time.monotonic() + 5
-        while http.get(f"/evaluation/{made['workflow_id']}/status").json()["status"] not in ("completed", "error", "user_error"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        status = f"/evaluation/{made['workflow_id']}/status"
+        assert eventually(lambda url=status: http.get(url).json()["status"] in ("completed", "error", "user_error"))
     assert emulator.errors == []
 
 
@@ -121,17 +115,15 @@ def test_it_stops_at_once_while_busy_and_leaves_no_files(number: signal.Signals,
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     line = json.dumps({"custom_id": "a", "body": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}}) + "\n"
-    with httpx.Client(base_url=url, headers=KEY, verify=False, timeout=20) as http:
+    with httpx.Client(base_url=url, headers=KEY, verify=False, timeout=HANG) as http:
         form = {"file_name": "a.jsonl", "purpose": "batch-api", "file_type": "jsonl"}
         file = http.post("/files/upload", data=form, files={"file": ("a.jsonl", line.encode())}).json()["id"]
         assert http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).status_code == 200
         assert list(tmp_path.rglob("*")) != []
         asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 500"}], "stream": True}
-        with http.stream("POST", "/chat/completions", json=asked, headers={"x-emulator-behaviour": "delay=1"}) as stream:
+        with http.stream("POST", "/chat/completions", json=asked, headers={"x-emulator-behaviour": "delay=3600"}) as stream:
             next(stream.iter_bytes())
-            began = time.monotonic()
             process.send_signal(number)
-            _, complaints = process.communicate(timeout=10)
-            assert time.monotonic() - began < MOST_SECONDS
+            _, complaints = process.communicate(timeout=HANG)
     assert (process.returncode, complaints) == (0, "")
     assert list(tmp_path.iterdir()) == []

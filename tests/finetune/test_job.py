@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import KEY, Flavour
+from tests.conftest import HANG, KEY, Flavour
 from together_adapters import AsyncTogether, JobFailedError, NotFoundError, Together
 from together_adapters.emulator import Emulator, serve
 from together_adapters.errors import APITimeoutError, InvalidDatasetError
@@ -73,7 +73,7 @@ def test_a_tuned_model_knows_its_rows(launch: Launch, flavour: Flavour, tmp_path
     assert job.reports["train"].valid == len(ROWS) and job.differences == {"train": []}
     assert {"check", "upload"} <= {step.stage for step in steps}
     updates: list[Progress] = []
-    done = flavour.run(job.wait(poll_interval=0.02, timeout=20, progress=updates.append))
+    done = flavour.run(job.wait(poll_interval=0.02, timeout=HANG, progress=updates.append))
     assert done is job and job.status == "completed" and "gates" in job.model
     assert updates[-1].fraction == 1
     assert job.price_estimate is not None, "looking at a job forgets what it was to cost"
@@ -118,7 +118,7 @@ def test_a_job_is_found_again_by_its_id(launch: Launch, flavour: Flavour, train:
     assert flavour.run(job.events()).data
     assert (flavour.run(job.cancel()).status or "").startswith("cancel")
     with pytest.raises(JobFailedError) as error:
-        flavour.run(job.wait(poll_interval=0.02, timeout=10))
+        flavour.run(job.wait(poll_interval=0.02, timeout=HANG))
     assert job.status == "cancelled" and error.value.events
     assert KEY not in repr(job)
     unknown = (AsyncJob if flavour.is_async else Job)(client, "ft-none")

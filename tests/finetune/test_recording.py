@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import HANG
 from together_adapters.finetune.recording import RecordingFile, read_recording
 from together_adapters.finetune.records import Example, Refusal
 
@@ -91,7 +92,7 @@ def test_killed_programs_lose_only_the_line_they_were_writing(tmp_path: Path) ->
     """
     running = [subprocess.Popen([sys.executable, "-c", textwrap.dedent(program), str(path), name]) for name in "ab"]
     for size, one in zip((3_000_000, 6_000_000), running, strict=True):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG
         while (not path.exists() or path.stat().st_size < size) and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(one.pid, signal.SIGKILL)

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import gc
 import pickle
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank, load
 
+from tests.conftest import NEVER, eventually, eventually_async
 from together_adapters import ConfigurationError
 from together_adapters.emulator import Emulator
 
@@ -41,13 +41,6 @@ async def ause(adapter: Any) -> Any:
     if isinstance(adapter, TogetherRerank):
         return await adapter.arerank(["x"], "x")
     return await adapter.ainvoke("x")
-
-
-def eventually(condition: Any) -> bool:
-    deadline = time.monotonic() + 3
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 class TestSecrets:
@@ -209,8 +202,7 @@ class TestLeavingEarly:
             stream: Any = llm.astream("Tell me a long story.")
             await anext(stream)
             await stream.aclose()
-            await asyncio.sleep(0.2)
-            assert emulator.disconnects == 1
+            assert await eventually_async(lambda: emulator.disconnects == 1)
 
     @pytest.mark.parametrize("way", ["ainvoke", "astream", "events"])
     async def test_cancellation(self, way: str, llm: ChatTogether, emulator: Emulator) -> None:
@@ -224,14 +216,13 @@ class TestLeavingEarly:
                 async for _ in llm._astream_chat_model_events([HumanMessage("x")]):
                     pass
 
-        with emulator.behave(delay=0.3):
+        with emulator.behave(delay=NEVER):
             task = asyncio.create_task(work())
-            await asyncio.sleep(0.15)
+            assert await eventually_async(lambda: emulator.in_flight == 1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.sleep(0.3)
-        assert emulator.in_flight == 0
+        assert await eventually_async(lambda: emulator.in_flight == 0)
         assert emulator.disconnects == 1
         assert (await llm.ainvoke("x")).content
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import HANG
 from tests.resources.response_variants import find_unreadable
 from together_adapters import APIResponseValidationError, BadRequestError, InternalServerError, NotFoundError
 from together_adapters.emulator import Emulator
@@ -34,7 +35,7 @@ def test_the_lifecycle_of_an_endpoint(flavour: Any) -> None:
     client = flavour.client()
     result = create(flavour, client, display_name="mine", inactive_timeout=0)
     assert (result.state, result.display_name, result.autoscaling.max_replicas) == ("PENDING", "mine", 2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while (now := flavour.run(client.endpoints.get(result.id))).state != "STARTED":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from together_adapters import APITimeoutError, JobFailedError, NotFoundError
 from together_adapters.emulator import Emulator
 from together_adapters.types.fine_tuning import FinetuneModelLimits, FinetuneProgress
@@ -335,9 +336,9 @@ def test_a_job_from_its_start_to_its_model(flavour: Any, file_id: str, emulator:
     job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL, n_checkpoints=3, suffix="lights"))
     assert job.status == "pending"
     with pytest.raises(APITimeoutError, match="continues"):
-        flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.05, timeout=0.1))
+        flavour.run(client.fine_tuning.wait(job.id, timeout=0))
     updates: list[FinetuneProgress] = []
-    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=30, progress=updates.append))
+    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=HANG, progress=updates.append))
     assert done.status == updates[-1].stage == "completed"
     assert updates[-1].fraction == 1.0
     assert updates[-1].message
@@ -410,7 +411,7 @@ def test_a_failure_has_its_last_events(suffix: str, status: str, flavour: Any, f
     if status == "cancelled":
         assert flavour.run(client.fine_tuning.cancel(job.id)).status in ("cancelled", "cancel_requested")
     with pytest.raises(JobFailedError) as error_info:
-        flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=30))
+        flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=HANG))
     error = error_info.value
     assert error.completed.status == status
     assert error.events[-1].message in str(error)

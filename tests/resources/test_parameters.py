@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.conftest import HANG, NEVER
 from together_adapters import APITimeoutError
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.resources import embeddings, rerank
@@ -186,9 +188,9 @@ def test_extra_headers_and_query_go_with_this_call_alone(name: str, flavour: Any
 
 @every_endpoint
 def test_timeout_of_one_call(name: str, flavour: Any, emulator: Emulator) -> None:
-    emulator.inject(Fault("slow", seconds=0.4))
+    emulator.inject(Fault("slow", seconds=NEVER))
     with pytest.raises(APITimeoutError):
-        call(flavour, ENDPOINTS[name], timeout=0.1)
+        call(flavour, ENDPOINTS[name], timeout=httpx.Timeout(HANG, read=0.1))
     call(flavour, ENDPOINTS[name])
     assert [request.json for request in emulator.requests] == [ENDPOINTS[name].needed] * 2
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from tests.resources.response_variants import find_unreadable
 from together_adapters import APIConnectionError, APITimeoutError, InternalServerError, JobFailedError, NotFoundError
 from together_adapters.emulator import Emulator
@@ -32,7 +32,7 @@ def test_a_video_from_start_to_end(flavour: Any, emulator: Emulator) -> None:
     client = flavour.client()
     job = start(flavour, client, width=640, height=480, seconds=2)
     assert job.status in ("queued", "in_progress")
-    done = flavour.run(client.videos.wait(job.id, poll_interval=0.2, timeout=20, progress=updates.append))
+    done = flavour.run(client.videos.wait(job.id, poll_interval=0.2, timeout=HANG, progress=updates.append))
     assert (done.status, done.size, done.seconds) == ("completed", "640x480", "2")
     assert updates[-1] == Progress(1.0, 1.0, "completed")
     assert [step.stage for step in updates] == list(dict.fromkeys(step.stage for step in updates))
@@ -92,10 +92,8 @@ def test_a_job_that_fails_without_a_reason(flavour: Any, stub_client: Any) -> No
 def test_a_timeout_says_that_the_job_continues(flavour: Any) -> None:
     client = flavour.client()
     id = start(flavour, client, prompt="[slow]").id
-    began = time.monotonic()
     with pytest.raises(APITimeoutError, match="continues and is not cancelled") as error_info:
         flavour.run(client.videos.wait(id, poll_interval=0.2, timeout=0.5))
-    assert 0.4 < time.monotonic() - began < 5
     assert error_info.value.completed.id == id
 
 

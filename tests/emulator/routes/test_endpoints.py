@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import HANG
+
 HARDWARE = "2x_nvidia_a100_80gb_sxm"
 LIMITS = {"min_replicas": 1, "max_replicas": 2}
 
@@ -18,7 +20,7 @@ def create(http: httpx.Client, **changes: Any) -> httpx.Response:
 
 def until(http: httpx.Client, id: str, state: str) -> list[str]:
     states: list[str] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while not states or states[-1] != state:
         assert time.monotonic() < deadline
         states.append(http.get(f"/endpoints/{id}").json()["state"])
@@ -120,7 +122,7 @@ def test_an_upload_and_its_job(http: httpx.Client) -> None:
     id = answer["data"]["job_id"]
     job = http.get(f"/jobs/{id}").json()
     assert (job["type"], job["args"]) == ("model_upload", {"description": "d", "modelName": "m", "modelSource": "org/repo"})
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while http.get(f"/jobs/{id}").json()["status"] != "Complete":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -46,7 +46,7 @@ def evaluate(http: httpx.Client, kind: str, file: str, **parameters: Any) -> dic
     response = http.post("/evaluation", json=body)
     assert response.status_code == 200, response.text
     assert response.json()["status"] == "pending"
-    for _ in range(400):
+    for _ in range(6_000):
         evaluation: dict[str, Any] = http.get(f"/evaluation/{response.json()['workflow_id']}").json()
         if evaluation["status"] in ("completed", "user_error"):
             return evaluation

@@ -7,12 +7,15 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from together_adapters.emulator import Emulator, Fault, serve
+from together_adapters.emulator.store import file_store
 
 ROWS = b'{"text": "one"}\n{"text": "two"}\n'
 FORM = {"purpose": "fine-tune", "file_name": "train.jsonl", "file_type": "jsonl"}
@@ -26,7 +29,7 @@ def empty_account(emulator: Emulator) -> Iterator[None]:
 
 @pytest.fixture
 def storage() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=20, verify=False) as client:
+    with httpx.Client(timeout=HANG, verify=False) as client:
         yield client
 
 
@@ -40,7 +43,7 @@ def upload(http: httpx.Client, storage: httpx.Client, rows: bytes = ROWS, **fiel
 
 
 def wait_until_checked(http: httpx.Client, id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while (file := http.get(f"/files/{id}").json())["processing_status"] in ("PENDING", "QUEUED", "RUNNING"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -61,7 +64,9 @@ def test_invalid_uploads(http: httpx.Client, change: dict[str, str]) -> None:
     assert (response.status_code, response.json()["error"]["param"]) == (400, next(iter(change)))
 
 
-def test_the_states_of_a_file(http: httpx.Client, storage: httpx.Client) -> None:
+def test_the_states_of_a_file(http: httpx.Client, storage: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(file_store, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
     file = upload(http, storage)
     assert (file["processing_status"], file["validation_report"], file["Processed"], file["object"]) == (
         "PENDING",
@@ -71,11 +76,12 @@ def test_the_states_of_a_file(http: httpx.Client, storage: httpx.Client) -> None
     )
     assert (file["filename"], file["bytes"], file["FileType"], file["LineCount"]) == ("train.jsonl", len(ROWS), "jsonl", 0)
     statuses = []
-    while (status := http.get(f"/files/{file['id']}").json()["processing_status"]) != "COMPLETED":
-        statuses.append(status)
-        time.sleep(0.03)
-    walk = ["PENDING", "QUEUED", "RUNNING"]
-    assert list(dict.fromkeys(statuses)) == [status for status in walk if status in statuses] != []
+    for seconds in (0.09, 0.19, 0.39):
+        now = seconds
+        statuses.append(http.get(f"/files/{file['id']}").json()["processing_status"])
+    assert statuses == ["PENDING", "QUEUED", "RUNNING"]
+    now = 0.41
+    assert wait_until_checked(http, file["id"])["processing_status"] == "COMPLETED"
     done = http.get(f"/files/{file['id']}").json()
     assert done["validation_report"] == {
         "valid": True, "file_id": file["id"], "nlines": 2, "dataset_format": "GENERAL", "dataset_is_multimodal": False,

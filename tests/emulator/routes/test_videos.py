@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import HANG
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.media.video import mp4
 
@@ -75,7 +76,7 @@ def test_an_mp4_file(width: int, height: int, seconds: float) -> None:
 def test_a_job_advances_by_itself(videos: httpx.Client) -> None:
     job = start(videos, seconds="3", width=320, height=240).json()
     statuses = [job["status"]]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while job["status"] != "completed":
         assert time.monotonic() < deadline
         assert (job["outputs"], job["error"], job["completed_at"]) == (None, None, None)

@@ -145,10 +145,10 @@ class BeyondChecks:
         def seconds(size: int) -> float:
             arguments = json.dumps({"items": list(range(size // 6)), "text": "x" * (size // 4)})
             wire.script(stream_reply(fragments(call("add", arguments), 8), finish="tool_calls"))
-            began = time.process_time()
+            began = time.thread_time()
             last = [calls_of(llm, item) for item in llm.stream_chat_with_tools([ADD], "Add")][-1]
             assert last[0][1] == json.loads(arguments)
-            return time.process_time() - began
+            return time.thread_time() - began
 
         seconds(1_000)
         small = min(seconds(6_000) for _ in range(3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from base64 import b64encode
 from itertools import pairwise
 from typing import Any
@@ -60,17 +59,16 @@ class ChatChecks:
         assert [(item.delta, item.message) for item in items] == [(i.delta, i.message) for i in llm.stream_chat(user())]
 
     def test_c04_async_is_concurrent(self, llm: Any, wire: WireServer) -> None:
-        """Eight calls that take 0.3 s each take less than 1.5 s together."""
-        wire.chat(lambda request: Reply(json=message_reply({"content": TEXT}).json, delay=0.3))
+        """Eight calls are in progress at the same time."""
+        wire.chat(wire.together(8, lambda request: message_reply({"content": TEXT})))
 
         async def scenario() -> None:
             import asyncio
 
             await asyncio.gather(*(llm.achat(user()) for _ in range(8)))
 
-        began = time.monotonic()
         run(scenario())
-        assert time.monotonic() - began < 1.5
+        assert wire.max_in_flight == 8
 
     def test_c05_completions_of_a_chat_model(self, llm: Any) -> None:
         """A chat model completes prompts, in all four ways."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -15,12 +14,10 @@ class ResilienceChecks:
     """Failures are retried exactly as often as configured, and never hidden."""
 
     def test_e01_rate_limit(self, llm_factory: Factory, wire: WireServer) -> None:
-        """Two 429 with `Retry-After: 0`, then a response: three requests, fast."""
+        """Two 429 with `Retry-After: 0`, then a response: three requests."""
         wire.script(error(429, "slow down", retry_after="0"), error(429, "slow down", retry_after="0"))
-        began = time.monotonic()
         assert llm_factory(max_retries=2).chat(user()).message.content
         assert len(wire.requests) == 3
-        assert time.monotonic() - began < 3
 
     def test_e02_server_error(self, llm_factory: Factory, wire: WireServer) -> None:
         """A 500, then a response."""
@@ -56,11 +53,9 @@ class ResilienceChecks:
 
     def test_e07_timeout(self, llm_factory: Factory, wire: WireServer) -> None:
         """The timeout is enforced."""
-        wire.script(Reply(json=message_reply({"content": "late"}).json, delay=3))
-        began = time.monotonic()
+        wire.script(Reply(json=message_reply({"content": "late"}).json, delay=60))
         with pytest.raises(Exception, match=r"(?i)time"):
             llm_factory(timeout=0.5, max_retries=0).chat(user())
-        assert time.monotonic() - began < 2
 
     def test_e08_no_retries(self, llm_factory: Factory, wire: WireServer) -> None:
         """`max_retries=0` sends one request; with more, opening a stream is retried too."""

@@ -149,7 +149,17 @@ class WireServer:
             self._in_flight += change
             self.max_in_flight = max(self.max_in_flight, self._in_flight)
 
-    def wait_for_disconnect(self, seconds: float = 3.0) -> bool:
+    def together(self, count: int, handler: Handler) -> Handler:
+        """Return a handler that replies only when so many requests have arrived; requests that come one after another fail."""
+        barrier = threading.Barrier(count, timeout=30)
+
+        def reply(request: Request) -> Reply:
+            barrier.wait()
+            return handler(request)
+
+        return reply
+
+    def wait_for_disconnect(self, seconds: float = 60.0) -> bool:
         """Return whether a client disconnects within some seconds."""
         end = time.monotonic() + seconds
         while self.disconnects == 0 and time.monotonic() < end:
