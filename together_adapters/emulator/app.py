@@ -12,15 +12,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from together_adapters.emulator.errors import ApiError
-from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.middleware import EmulatorMiddleware
+from together_adapters.emulator.http.responses import json_response
 from together_adapters.emulator.http.routing import State
-from together_adapters.emulator.http.sse import compact
 
 ROUTE_MODULES: Final = (
     "chat", "completions", "embeddings", "rerank",  # first, because routes are matched in this order
     "audio", "batches", "code_interpreter", "endpoints", "evaluation", "files", "fine_tuning", "images", "models",
-    "public_files", "uploads", "v2", "videos",
+    "uploads", "v2", "videos",
 )  # fmt: skip
 _LOADED_MODULES: Final = [import_module(f"together_adapters.emulator.routes.{name}") for name in ROUTE_MODULES]
 
@@ -56,4 +55,4 @@ async def _api_error(request: Request, error: Exception) -> Response:
 
 
 def _error_response(error: ApiError) -> Response:
-    return Response(compact(error.body()), error.status, media_type=JSON_TYPE)
+    return json_response(error.body(), error.status)

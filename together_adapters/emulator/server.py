@@ -21,7 +21,7 @@ from together_adapters.emulator.http.middleware import TRANSPORT
 from together_adapters.emulator.http.request_log import RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.routes.code_interpreter import is_loopback
-from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 
 
 class Emulator:

@@ -12,7 +12,7 @@ import pytest
 
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.routes.evaluation import fill_template, label_of, quality, winner
-from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 
 JUDGE = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "system_template": "Judge it."}
 INVALID = {

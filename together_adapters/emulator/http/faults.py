@@ -17,9 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from together_adapters.emulator.errors import BAD_GATEWAY_PAGE, TYPICAL, ApiError
 from together_adapters.emulator.http.behaviour import parse_bool, parse_settings
-from together_adapters.emulator.http.sse import DONE, SSE_TYPE, sse
+from together_adapters.emulator.http.responses import DONE, JSON_TYPE, SSE_TYPE, sse
 
-JSON_TYPE: Final = "application/json; charset=utf-8"
 STATUSES: Final = ("400", "401", "402", "403", "404", "408", "409", "413", "422", "429", "500", "503", "504")
 
 
@@ -120,12 +119,10 @@ class FaultQueue:
         self._header_counts: dict[str, int] = {}
 
     def add(self, fault: Fault) -> None:
-        """Appends a fault."""
         with self._lock:
             self._pending.append(fault)
 
     def clear(self) -> None:
-        """Removes all faults and counts."""
         with self._lock:
             self._pending.clear()
             self._header_counts.clear()
@@ -180,39 +177,21 @@ class FaultQueue:
 
 @dataclass(slots=True)
 class FaultContext:
-    """The request to which a fault happens, what the fault can do, and what has been sent so far.
-
-    Attributes:
-        streams: Whether the request is for a stream; once the response has started, whether that is one.
-        start: The first message of the response, once it has started.
-        events: How many messages of the body have been sent.
-        ended: Whether the fault has ended the body.
-    """
+    """The request to which a fault happens, what the fault can do, and what has been sent so far."""
 
     scope: Scope
     body: Any
     send: Send
     close_connection: Callable[[bool], Awaitable[None]]
-    streams: bool = False
-    start: Message = field(default_factory=dict)
-    events: int = 0
+    streams: bool = False  # whether the request is for a stream; once the response has started, whether that is one
+    start: Message = field(default_factory=dict)  # the first message of the response, once it has started
+    events: int = 0  # how many messages of the body have been sent
     ended: bool = False
-
-    @property
-    def authorization(self) -> str:
-        """The Authorization header."""
-        return str(dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1"))
 
     async def end(self, body: bytes = b"") -> None:
         """Sends the last message of the body; what the route sends after it is discarded."""
         self.ended = True
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-Responder = Callable[[Fault, FaultContext], Awaitable[None]]
-"""Sends a response in place of the route."""
-Changer = Callable[[Fault, FaultContext, Message], Awaitable[None]]
-"""Sends a message of the route, changed or not."""
 
 
 async def send_response(
@@ -252,175 +231,92 @@ async def _refuse(
     await send_response(context, status, content, fault.content_type or JSON_TYPE, [*_headers(fault), *headers])
 
 
-async def _status(fault: Fault, context: FaultContext) -> None:
-    await _refuse(fault, context, int(fault.kind))
+async def _respond(fault: Fault, context: FaultContext) -> None:
+    """Sends a response of the kinds `RESPONDERS`, in place of the route."""
+    match fault.kind:
+        case "502-html":
+            html = replace(
+                fault, body=fault.body or BAD_GATEWAY_PAGE, content_type=fault.content_type or "text/html; charset=UTF-8"
+            )
+            await _refuse(html, context, 502)
+        case "drop":
+            await context.close_connection(fault.reset)
+        case "redirect":
+            headers = [("location", fault.location or str(context.scope["path"])), *_headers(fault)]
+            await send_response(context, fault.status or 307, b"", JSON_TYPE, headers)
+        case "echo-key":
+            authorization = str(dict(context.scope["headers"]).get(b"authorization", b"").decode("latin-1"))
+            key = authorization.partition(" ")[2] or "(none)"
+            message = f"The key {key} may not do this (header was: {authorization})."
+            await _refuse(fault, context, fault.status or 400, message)
+        case "x-should-retry":
+            await _refuse(fault, context, fault.status or 503, headers=[("x-should-retry", fault.value)])
+        case "too-large":
+            await _refuse(fault, context, fault.status or 413, f"A batch may contain {fault.limit} inputs at most.")
+        case "empty-body":
+            media_type = SSE_TYPE if context.streams else JSON_TYPE
+            await send_response(context, fault.status or 200, b"", media_type, _headers(fault))
+        case status:
+            await _refuse(fault, context, int(status))
 
 
-async def _bad_gateway(fault: Fault, context: FaultContext) -> None:
-    page = replace(fault, body=fault.body or BAD_GATEWAY_PAGE, content_type=fault.content_type or "text/html; charset=UTF-8")
-    await _refuse(page, context, 502)
-
-
-async def _drop(fault: Fault, context: FaultContext) -> None:
-    await context.close_connection(fault.reset)
-
-
-async def _redirect(fault: Fault, context: FaultContext) -> None:
-    location = fault.location or str(context.scope["path"])
-    await send_response(context, fault.status or 307, b"", JSON_TYPE, [("location", location), *_headers(fault)])
-
-
-async def _echo_key(fault: Fault, context: FaultContext) -> None:
-    key = context.authorization.partition(" ")[2] or "(none)"
-    message = f"The key {key} may not do this (header was: {context.authorization})."
-    await _refuse(fault, context, fault.status or 400, message)
-
-
-async def _should_retry(fault: Fault, context: FaultContext) -> None:
-    await _refuse(fault, context, fault.status or 503, headers=[("x-should-retry", fault.value)])
-
-
-async def _too_large(fault: Fault, context: FaultContext) -> None:
-    await _refuse(fault, context, fault.status or 413, f"A batch may contain {fault.limit} inputs at most.")
-
-
-async def _empty_body(fault: Fault, context: FaultContext) -> None:
-    await send_response(context, fault.status or 200, b"", SSE_TYPE if context.streams else JSON_TYPE, _headers(fault))
+async def _change(fault: Fault, context: FaultContext, message: Message) -> None:
+    """Sends a message of the route, changed by one of the kinds `CHANGERS`."""
+    is_body = _is_body(message)
+    body = message.get("body", b"") if is_body else b""
+    is_last = is_body and not message.get("more_body", False)
+    is_done, is_finish = body.startswith(DONE), b'"finish_reason":"' in body.replace(b": ", b":")
+    # A fault in a stream happens after some events, at the latest before a finish reason.
+    is_due = is_body and context.streams and (context.events >= fault.after or is_finish or is_done)
+    match fault.kind:
+        case "slow" if not is_body:
+            await asyncio.sleep(fault.seconds)
+        case "cut" if is_due:
+            return await context.close_connection(fault.reset)
+        case "cut" if is_body and not context.streams:
+            await context.send({**message, "body": body[: len(body) // 2], "more_body": True})
+            return await context.close_connection(fault.reset)
+        case "cut-after-finish" if is_done:
+            return await context.close_connection(fault.reset)
+        case "no-done" if is_done or (is_finish and not fault.finished):
+            return await context.end()
+        case "stream-error" | "stream-error-event" if is_due:
+            error = sse(_error(replace(fault, code=fault.code or "internal_error"), 500))
+            return await context.end(error + DONE if fault.kind == "stream-error" else b"event: error\n" + error)
+        case "bad-json" if is_due:
+            return await context.end(b'data: {"id": "x", "choices": [{"index": 0, "delta"\n\n' + DONE)
+        case "bad-json" if not context.streams:
+            if is_body:
+                headers = [pair for pair in context.start["headers"] if pair[0] != b"content-length"]
+                length = (b"content-length", str(len(body[:-9])).encode())
+                await context.send({**context.start, "headers": [*headers, length]})
+                await context.send({**message, "body": body[:-9]})
+            return None
+        case "trickle" if body:
+            for start in range(0, len(body), fault.size):
+                await context.send({"type": message["type"], "body": body[start : start + fault.size], "more_body": True})
+                await asyncio.sleep(fault.seconds)
+            message = {**message, "body": b""}
+        case "hold-open" if is_last:
+            await context.send({**message, "more_body": True})
+            await asyncio.sleep(fault.seconds)
+            return await context.end()
+        case "crlf" if body:
+            message = {**message, "body": body.replace(b"\n", b"\r\n")}
+        case "keepalive" if body:
+            message = {**message, "body": b": keepalive\n\n" + body}
+    await context.send(message)
 
 
 def _is_body(message: Message) -> bool:
     return bool(message["type"] == "http.response.body")
 
 
-def _is_done(event: bytes) -> bool:
-    return event.startswith(DONE)
-
-
-def _has_finish_reason(event: bytes) -> bool:
-    return b'"finish_reason":"' in event.replace(b": ", b":")
-
-
-def _is_due(fault: Fault, context: FaultContext, event: bytes) -> bool:
-    """Returns whether enough events have been sent; the fault happens at the latest before a finish reason."""
-    return context.events >= fault.after or _has_finish_reason(event) or _is_done(event)
-
-
-async def _cut(fault: Fault, context: FaultContext, message: Message) -> None:
-    """Closes the connection after some events, or in the middle of a complete body."""
-    body = message.get("body", b"")
-    if _is_body(message) and not context.streams:
-        await context.send({**message, "body": body[: len(body) // 2], "more_body": True})
-    if _is_body(message) and (not context.streams or _is_due(fault, context, body)):
-        await context.close_connection(fault.reset)
-    else:
-        await context.send(message)
-
-
-async def _cut_after_finish(fault: Fault, context: FaultContext, message: Message) -> None:
-    if _is_body(message) and _is_done(message.get("body", b"")):
-        await context.close_connection(fault.reset)
-    else:
-        await context.send(message)
-
-
-async def _no_done(fault: Fault, context: FaultContext, message: Message) -> None:
-    body = message.get("body", b"")
-    if _is_done(body) or (not fault.finished and _has_finish_reason(body)):
-        await context.end()
-    else:
-        await context.send(message)
-
-
-async def _end_with(fault: Fault, context: FaultContext, message: Message, last: bytes) -> None:
-    """Ends a stream with `last` after some events."""
-    if _is_body(message) and _is_due(fault, context, message["body"]):
-        await context.end(last)
-    else:
-        await context.send(message)
-
-
-async def _stream_error(fault: Fault, context: FaultContext, message: Message) -> None:
-    error = _error(replace(fault, code=fault.code or "internal_error"), 500)
-    await _end_with(fault, context, message, sse(error) + DONE)
-
-
-async def _stream_error_event(fault: Fault, context: FaultContext, message: Message) -> None:
-    error = _error(replace(fault, code=fault.code or "internal_error"), 500)
-    await _end_with(fault, context, message, b"event: error\n" + sse(error))
-
-
-async def _bad_json(fault: Fault, context: FaultContext, message: Message) -> None:
-    if context.streams:
-        await _end_with(fault, context, message, b'data: {"id": "x", "choices": [{"index": 0, "delta"\n\n' + DONE)
-    elif _is_body(message):
-        body = message.get("body", b"")[:-9]
-        headers = [pair for pair in context.start["headers"] if pair[0] != b"content-length"]
-        await context.send({**context.start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
-        await context.send({**message, "body": body})
-
-
-async def _slow(fault: Fault, context: FaultContext, message: Message) -> None:
-    if not _is_body(message):
-        await asyncio.sleep(fault.seconds)
-    await context.send(message)
-
-
-async def _trickle(fault: Fault, context: FaultContext, message: Message) -> None:
-    body = message.get("body", b"") if _is_body(message) else b""
-    for start in range(0, len(body), fault.size):
-        await context.send({"type": "http.response.body", "body": body[start : start + fault.size], "more_body": True})
-        await asyncio.sleep(fault.seconds)
-    if not _is_body(message) or not message.get("more_body", False):
-        await context.send({**message, "body": b""} if body else message)
-
-
-async def _hold_open(fault: Fault, context: FaultContext, message: Message) -> None:
-    is_last = _is_body(message) and not message.get("more_body", False)
-    await context.send({**message, "more_body": True} if is_last else message)
-    if is_last:
-        await asyncio.sleep(fault.seconds)
-        await context.end()
-
-
-def _rewrite(change: Callable[[bytes], bytes]) -> Changer:
-    """Returns a fault that changes each event."""
-
-    async def send(fault: Fault, context: FaultContext, message: Message) -> None:
-        if _is_body(message) and context.streams and message.get("body"):
-            message = {**message, "body": change(message["body"])}
-        await context.send(message)
-
-    return send
-
-
-async def _not_sse(fault: Fault, context: FaultContext, message: Message) -> None:
-    await context.send(message)  # `play` has already removed `stream` from the request
-
-
-RESPONDERS: Final[dict[str, Responder]] = {
-    **dict.fromkeys(STATUSES, _status),
-    "502-html": _bad_gateway,
-    "drop": _drop,
-    "redirect": _redirect,
-    "echo-key": _echo_key,
-    "x-should-retry": _should_retry,
-    "too-large": _too_large,
-    "empty-body": _empty_body,
-}
-CHANGERS: Final[dict[str, Changer]] = {
-    "cut": _cut,
-    "cut-after-finish": _cut_after_finish,
-    "no-done": _no_done,
-    "stream-error": _stream_error,
-    "stream-error-event": _stream_error_event,
-    "bad-json": _bad_json,
-    "not-sse": _not_sse,
-    "slow": _slow,
-    "trickle": _trickle,
-    "hold-open": _hold_open,
-    "crlf": _rewrite(lambda events: events.replace(b"\n", b"\r\n")),
-    "keepalive": _rewrite(lambda events: b": keepalive\n\n" + events),
-}
+RESPONDERS: Final = (*STATUSES, "502-html", "drop", "redirect", "echo-key", "x-should-retry", "too-large", "empty-body")
+CHANGERS: Final = (
+    "cut", "cut-after-finish", "no-done", "stream-error", "stream-error-event", "bad-json", "not-sse", "slow", "trickle",
+    "hold-open", "crlf", "keepalive",
+)  # fmt: skip
 DURING_UPLOAD: Final = "drop-upload"
 """Happens before the request is complete, so it cannot be requested by a header."""
 KINDS: Final = (*RESPONDERS, *CHANGERS, DURING_UPLOAD)
@@ -434,10 +330,10 @@ async def play(
 ) -> None:
     """Lets a request fail: sends a response in place of `route`, or changes what it sends."""
     if fault.kind in RESPONDERS:
-        return await RESPONDERS[fault.kind](fault, context)
+        return await _respond(fault, context)
     if fault.kind == "not-sse":
         context.body["stream"] = False
-    change, is_changed = CHANGERS[fault.kind], True
+    is_changed = True
 
     async def send(message: Message) -> None:
         nonlocal is_changed
@@ -447,7 +343,7 @@ async def play(
             context.start = message
             context.streams = dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream")
             is_changed = context.streams or fault.kind not in STREAM_ONLY
-        await (change(fault, context, message) if is_changed else context.send(message))
+        await (_change(fault, context, message) if is_changed else context.send(message))
         context.events += _is_body(message)
 
     await route(context.scope, receive, send)

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from together_adapters.emulator.errors import TYPICAL, ApiError, bad_request
 from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.faults import JSON_TYPE, FaultContext, play, send_response
+from together_adapters.emulator.http.faults import FaultContext, play, send_response
 from together_adapters.emulator.http.request_log import RecordedRequest
+from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
-from together_adapters.emulator.http.sse import compact
 from together_adapters.emulator.store.disk import ContentWriter
 
 TRANSPORT: Final = "together_adapters.emulator.transport"
@@ -61,7 +61,6 @@ class EmulatorMiddleware:
         self.state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
         if scope["type"] != "http":
             return
         body = await (self._receive_upload(scope, receive) if scope["path"].startswith(UPLOADS) else _receive_body(receive))

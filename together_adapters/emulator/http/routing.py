@@ -1,23 +1,29 @@
-"""Routes as plain functions: a handler takes a `RequestContext` and returns a JSON value or a `Response`, or raises `ApiError`."""
+"""Routes as plain functions: a handler takes a `RequestContext` and returns a JSON value or a `Response`, or raises `ApiError`.
+
+Bodies are read as pydantic models, whose errors become the service's error responses.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from together_adapters.emulator.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.faults import JSON_TYPE, FaultQueue
+from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.request_log import RequestLog
-from together_adapters.emulator.http.sse import EventStream, compact
-from together_adapters.emulator.store.clock import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.http.responses import EventStream, compact, json_response
 from together_adapters.emulator.store.disk import Folder
+from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 from together_adapters.emulator.store.stores import Stores
 
 PUBLIC: Final = "/storage/"
@@ -28,23 +34,15 @@ UPLOAD_CONTENT: Final = "together_adapters.emulator.upload_content"
 """Scope key of the stored body of a request to `UPLOADS`."""
 CONTEXT: Final = "together_adapters.emulator.context"
 """Scope key of the fields of the `RequestContext`, without the request."""
+Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+Name = Annotated[str, Field(min_length=1, max_length=500)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
+_SUBJECT = re.compile(r"^[A-Z]\w* should ")
 
 
 @dataclass(slots=True)
 class State:
-    """The state of one running emulator.
-
-    Attributes:
-        behaviour: How it answers.
-        faults: The faults that will happen next.
-        log: The requests received.
-        api_key: The only key it accepts; None accepts any that does not look wrong.
-        allow_code_execution: Whether the code interpreter runs code on this machine.
-        job_seconds: Seconds that a fine-tuning job takes.
-        folder: Where the content of files is stored.
-        stores: What requests have created.
-        count: The number of requests so far.
-    """
+    """The state of one running emulator; its options are those of `serve`. `stores` holds what requests have created."""
 
     behaviour: Behaviour
     faults: FaultQueue
@@ -54,13 +52,12 @@ class State:
     job_seconds: float = DEFAULT_JOB_SECONDS
     folder: Folder = field(default_factory=Folder)
     stores: Stores = field(init=False)
-    count: int = 0
+    count: int = 0  # of the requests so far
 
     def __post_init__(self) -> None:
         self.stores = Stores.create(self.folder, self.log.record_error)
 
     def reset_stores(self) -> None:
-        """Discards what requests have created."""
         self.stores.close()
         self.stores = Stores.create(self.folder, self.log.record_error)
 
@@ -72,16 +69,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One request, as handlers see it.
-
-    Attributes:
-        body: The parsed JSON body; None where the request has none.
-        content: The body as it arrived.
-        behaviour: How to answer this request.
-        state: The state of the emulator.
-        id: The id of the response.
-        request: The request as Starlette has it: path and query parameters, headers.
-    """
+    """One request, as handlers see it: `content` is its body as it arrived, `body` the parsed JSON, if any; `id` is for the response."""
 
     body: Any
     content: bytes
@@ -92,17 +80,19 @@ class RequestContext:
 
     @property
     def stores(self) -> Stores:
-        """What requests have created."""
         return self.state.stores
 
     @property
     def path_id(self) -> str:
-        """The path parameter `id`."""
         return str(self.request.path_params["id"])
 
     def url(self, path: str) -> str:
         """Returns the absolute URL of a path of this emulator."""
         return f"{str(self.request.base_url).rstrip('/')}{path}"
+
+    def publish(self, name: str, content: bytes, media_type: str) -> str:
+        """Stores a file that needs no API key, and returns its URL."""
+        return self.url(self.stores.generated_files.save(PUBLIC, name, content, media_type))
 
 
 Handler = Callable[[RequestContext], Any]
@@ -111,15 +101,7 @@ Handler = Callable[[RequestContext], Any]
 def json_route(
     path: str, handler: Handler, method: str = "POST", *, needs_object: bool | None = None, in_thread: bool = False
 ) -> Route:
-    """Creates a route from a handler.
-
-    Args:
-        path: Its path, `/v1/...`.
-        handler: Takes a `RequestContext`; returns a JSON value or a `Response`; raises `ApiError`.
-        method: The HTTP method.
-        needs_object: Refuse requests whose body is not a JSON object. By default those with the method POST.
-        in_thread: Call the handler in a thread, because it may take long.
-    """
+    """Creates a route from a handler. `needs_object` (by default with POST) refuses bodies that are not JSON objects."""
     is_checked = method == "POST" if needs_object is None else needs_object
 
     async def endpoint(request: Request) -> Response:
@@ -129,7 +111,7 @@ def json_route(
         response = await asyncio.to_thread(call, handler, context) if in_thread else call(handler, context)
         if context.behaviour.delay and not isinstance(response, EventStream):
             await asyncio.sleep(context.behaviour.delay)
-        return response if isinstance(response, Response) else Response(compact(response), media_type=JSON_TYPE)
+        return response if isinstance(response, Response) else json_response(response)
 
     return Route(path, endpoint, methods=[method], name=path)
 
@@ -145,3 +127,63 @@ def call(handler: Handler, context: RequestContext) -> Any:
     except Exception as error:
         context.state.log.record_error(error)
         raise bad_request("The request could not be understood.") from None
+
+
+class RequestModel(BaseModel):
+    """Base of the models of request bodies. A field that is null counts as absent.
+
+    The `description` of a field completes the sentence "x must be ..." where pydantic's own message would not help.
+    """
+
+    model_config = ConfigDict(strict=True, protected_namespaces=())
+    other_fields: ClassVar[frozenset[str]] = frozenset({"model"})
+    """Names that a strict emulator accepts besides the fields."""
+    lenient_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a strict emulator does not accept."""
+    refuses_unknown: ClassVar[bool] = True
+    """Whether a strict emulator refuses other names."""
+
+    @classmethod
+    def read(cls, context: RequestContext, body: Any = None) -> Self:
+        """Validates a body, by default that of the request; raises `ApiError`."""
+        body = context.body if body is None else body
+        if not isinstance(body, dict):
+            raise bad_request("Invalid JSON data: the body must be an object.")
+        try:
+            model = cls._validate(body)
+        except ValidationError as error:
+            raise cls.api_error(*_describe(cls, error)) from None
+        if context.behaviour.strict and cls.refuses_unknown:
+            fields = {field.alias or name for name, field in cls.model_fields.items()}
+            if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.other_fields):
+                raise unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0])
+        return model
+
+    @classmethod
+    def _validate(cls, body: dict[str, Any]) -> Self:
+        values = {name: value for name, value in body.items() if value is not None}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            if all(problem["type"] != "string_unicode" for problem in error.errors()):
+                raise
+            return cls.model_validate(json.loads(compact(values)))  # with question marks for lone surrogates
+
+    @staticmethod
+    def api_error(message: str, param: str) -> ApiError:
+        """Returns the error response for a field."""
+        return bad_request(f"{message}.", param=param)
+
+
+def _describe(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """Returns the message of the first error, and the field that it is about."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    param = str(first["loc"][0])
+    if first["type"] == "missing" and len(first["loc"]) == 1:
+        return f"{param} is required", param
+    description = model.model_fields[param].description if param in model.model_fields else None
+    if description:
+        return f"{param} must be {description}", param
+    path = ".".join(map(str, first["loc"]))
+    text = "is required" if first["type"] == "missing" else _SUBJECT.sub("must ", first["msg"])
+    return f"{path} {text}", param

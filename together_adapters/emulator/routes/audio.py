@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -13,9 +14,8 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.multipart import FormFile, form_route
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.sse import EventStream
-from together_adapters.emulator.http.validation import Name, RequestModel, Text
+from together_adapters.emulator.http.responses import EventStream
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route
 from together_adapters.emulator.media import audio
 from together_adapters.emulator.store.catalogue import find_media_model
 
@@ -68,8 +68,7 @@ class _TranscriptionRequest(RequestModel):
         return values
 
 
-def create_speech(context: RequestContext) -> Response:
-    """Returns speech as a file, or as a stream of events."""
+def _create_speech(context: RequestContext) -> Response:
     model = find_media_model(context.body, "a speech model")
     request = _SpeechRequest.read(context)
     kind = request.response_format
@@ -80,7 +79,9 @@ def create_speech(context: RequestContext) -> Response:
     # As with the service, a stream of anything but MP3 has bare samples, whatever the requested format.
     data = _encode(model, request, "mp3" if kind == "mp3" else "raw")
     chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
-    events = _aligned_events(request.input, chunks) if request.alignment else _events(model, chunks)
+    if request.alignment:
+        return EventStream(_aligned_events(request.input, chunks), context.behaviour.delay)
+    events = ({"object": "audio.tts.chunk", "model": model, "b64": b64encode(chunk).decode()} for chunk in chunks)
     return EventStream(events, context.behaviour.delay)
 
 
@@ -92,11 +93,6 @@ def _encode(model: str, request: _SpeechRequest, kind: str) -> bytes:
     if kind == "mp3":
         return audio.mp3(request.input, rate, request.bit_rate)
     return audio.samples(request.input, rate, request.response_encoding if has_options else "pcm_s16le")
-
-
-def _events(model: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
-    for chunk in chunks:
-        yield {"object": "audio.tts.chunk", "model": model, "b64": b64encode(chunk).decode()}
 
 
 def _aligned_events(text: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
@@ -114,17 +110,7 @@ def _aligned_events(text: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
     }
 
 
-def transcribe(context: RequestContext) -> dict[str, Any]:
-    """Returns the text of a recording."""
-    return _transcription(context, "transcribe")
-
-
-def translate(context: RequestContext) -> dict[str, Any]:
-    """Returns the text of a recording, in its own language."""
-    return _transcription(context, "translate")
-
-
-def _transcription(context: RequestContext, task: str) -> dict[str, Any]:
+def _transcribe(context: RequestContext, task: str = "transcribe") -> dict[str, Any]:
     find_media_model({"model": "openai/whisper-large-v3", **context.body}, "a transcription model")
     request = _TranscriptionRequest.read(context)
     text, duration = _recording(request.file)
@@ -140,11 +126,8 @@ def _transcription(context: RequestContext, task: str) -> dict[str, Any]:
 
 def _recording(file: Any) -> tuple[str, float]:
     """Returns the text of a recording, and its duration in seconds."""
-    if isinstance(file, str):
-        url = file[:2_000]
-        if not re.match(r"https?://[\w.\[\]:-]+(/|$)", url):
-            raise bad_request("file must be a file or an http(s) URL.", param="file")
-        name = urlsplit(url).path.rpartition("/")[2][:100] or "without a name"
+    if isinstance(file, str) and re.match(r"https?://[\w.\[\]:-]+(/|$)", file):
+        name = urlsplit(file[:2_000]).path.rpartition("/")[2][:100] or "without a name"
         text = f"This is the recording {name}, which was not fetched."
         return text, audio.duration(b"", text)
     if not isinstance(file, FormFile):
@@ -179,8 +162,7 @@ def _speakers(words: list[dict[str, Any]], segments: list[dict[str, Any]], count
     return {"words": [word for segment in speaker_segments for word in segment["words"]], "speaker_segments": speaker_segments}
 
 
-def list_voices(context: RequestContext) -> dict[str, Any]:
-    """Lists the voices of all models, or of one."""
+def _list_voices(context: RequestContext) -> dict[str, Any]:
     model = context.request.query_params.get("model")
     return {
         "data": [
@@ -192,8 +174,8 @@ def list_voices(context: RequestContext) -> dict[str, Any]:
 
 
 ROUTES: Any = [
-    json_route("/v1/audio/speech", create_speech),
-    form_route("/v1/audio/transcriptions", transcribe),
-    form_route("/v1/audio/translations", translate),
-    json_route("/v1/voices", list_voices, method="GET"),
+    json_route("/v1/audio/speech", _create_speech),
+    form_route("/v1/audio/transcriptions", _transcribe),
+    form_route("/v1/audio/translations", partial(_transcribe, task="translate")),
+    json_route("/v1/voices", _list_voices, method="GET"),
 ]

@@ -7,20 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
-from together_adapters.emulator.http.faults import JSON_TYPE
-from together_adapters.emulator.http.routing import RequestContext, call, json_route
-from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.http.validation import RequestModel
+from together_adapters.emulator.http.responses import compact
+from together_adapters.emulator.http.routing import RequestContext, RequestModel, call, json_route
 from together_adapters.emulator.routes import chat, completions, embeddings
 from together_adapters.emulator.store.file_store import StoredFile
-from together_adapters.emulator.store.jobs import EmulatedBatch
+from together_adapters.emulator.store.records import EmulatedBatch, batch_timestamp
 
 _HANDLERS: Final[dict[str, Callable[[RequestContext], Any]]] = {
     "/v1/chat/completions": chat.complete,
@@ -42,32 +39,24 @@ class _BatchRequest(RequestModel):
     model_id: Any = None
 
 
-def create(context: RequestContext) -> dict[str, Any]:
-    """Creates a batch."""
+def _create(context: RequestContext) -> dict[str, Any]:
     request = _BatchRequest.read(context)
     file = context.stores.files.find(request.input_file_id)
     if file.purpose != "batch-api" or file.content is None:
         raise bad_request("The file is not one that was uploaded for batch-api.", param="input_file_id")
-    batch = EmulatedBatch(file, request.endpoint, request.model_id if isinstance(request.model_id, str) else None)
+    model = request.model_id if isinstance(request.model_id, str) else None
+    batch = EmulatedBatch(file.id, file.content.size, request.endpoint, model)
     context.stores.batches.add(batch.id, batch)
     response = {"job": batch.to_dict()}
-    threading.Thread(target=_run, args=(context, batch), name="together-emulator-batch", daemon=True).start()
+    threading.Thread(target=_run, args=(context, batch, file), name="together-emulator-batch", daemon=True).start()
     return response
 
 
-def list_batches(context: RequestContext) -> Response:
-    """Lists batches as a bare array, the newest first."""
-    batches = [batch.to_dict() for batch in context.stores.batches.newest_first()]
-    return Response(compact(batches), media_type=JSON_TYPE)
+def _list(context: RequestContext) -> list[dict[str, Any]]:
+    return [batch.to_dict() for batch in context.stores.batches.newest_first()]
 
 
-def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Returns a batch."""
-    return context.stores.batches.find(context.path_id).to_dict()
-
-
-def cancel(context: RequestContext) -> dict[str, Any]:
-    """Cancels a batch."""
+def _cancel(context: RequestContext) -> dict[str, Any]:
     batch = context.stores.batches.find(context.path_id)
     if batch.status not in ("VALIDATING", "IN_PROGRESS", "CANCELLED"):
         raise bad_request(f"The batch has ended as {batch.status} and cannot be cancelled.")
@@ -76,17 +65,16 @@ def cancel(context: RequestContext) -> dict[str, Any]:
     return batch.to_dict()
 
 
-def _run(context: RequestContext, batch: EmulatedBatch) -> None:
-    """Processes a batch."""
+def _run(context: RequestContext, batch: EmulatedBatch, file: StoredFile) -> None:
     pause = _STAGE * context.state.job_seconds
     try:
         _wait(context, batch, pause)
-        requests = _requests(batch.file)
+        requests = _requests(file)
         if not batch.is_cancelled:
             batch.status = "IN_PROGRESS"
             _wait(context, batch, pause)
         _process(context, batch, requests)
-        batch.completed_at = datetime.now(UTC)
+        batch.completed_at = batch_timestamp()
         if not batch.is_cancelled:
             batch.status, batch.progress = "COMPLETED", 100.0
     except ValueError as error:
@@ -131,7 +119,7 @@ def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, 
     for number, (id, body) in enumerate(requests.items()):
         if batch.is_cancelled:
             break
-        parameters = {**({"model": batch.model} if batch.model else {}), **body, "stream": False}
+        parameters = {**({"model": batch.model_id} if batch.model_id else {}), **body, "stream": False}
         try:
             response = _respond(replace(context, body=parameters, id=f"o{number:06X}b-{batch.id}"), batch.endpoint)
             outputs.append({"custom_id": id, "response": {"status_code": 200, "body": response}})
@@ -139,8 +127,8 @@ def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, 
             errors.append({"custom_id": id, "error": {"message": error.message, "code": error.code}})
         batch.progress = round(100 * (number + 1) / len(requests), 1)
     # The API promises no order, so the lines come in another one than those of the input.
-    batch.output_file = _write(context, batch, "output", outputs[::-1]) if outputs else None
-    batch.error_file = _write(context, batch, "errors", errors) if errors else None
+    batch.output_file_id = _write(context, batch, "output", outputs[::-1]) if outputs else None
+    batch.error_file_id = _write(context, batch, "errors", errors) if errors else None
 
 
 def _respond(context: RequestContext, endpoint: str) -> Any:
@@ -157,8 +145,8 @@ def _write(context: RequestContext, batch: EmulatedBatch, kind: str, lines: list
 
 
 ROUTES: Any = [
-    json_route("/v1/batches", create),
-    json_route("/v1/batches", list_batches, "GET"),
-    json_route("/v1/batches/{id}", retrieve, "GET"),
-    json_route("/v1/batches/{id}/cancel", cancel, needs_object=False),
+    json_route("/v1/batches", _create),
+    json_route("/v1/batches", _list, "GET"),
+    json_route("/v1/batches/{id}", lambda context: context.stores.batches.find(context.path_id).to_dict(), "GET"),
+    json_route("/v1/batches/{id}/cancel", _cancel, needs_object=False),
 ]

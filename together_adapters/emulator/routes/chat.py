@@ -15,8 +15,8 @@ from together_adapters.emulator.engine.nearest_example import TrainingExample, i
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.http.responses import EventStream, compact
 from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.sse import EventStream, compact
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.store.catalogue import find_model
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
@@ -76,7 +76,7 @@ def _exchange(context: RequestContext) -> ChatExchange:
     model, facts = find_model(body)
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {model} does not chat; it is a model for {facts.type}s.", param="model")
-    job = context.stores.tuned_models.find_job(model)
+    job = context.stores.jobs.of_model(model)
     messages = conversation.parse_messages(body.get("messages"), strict)
     prompt_tokens = _prompt_tokens(messages, body)
     params, max_tokens = _ChatRequest.read_with_limit(context, facts, prompt_tokens)
@@ -98,7 +98,7 @@ def _nearest_example(context: RequestContext, job: FineTuneJob, messages: Conver
     if messages.tool_results:
         return None
     contents = [message.get("content") for message in context.body["messages"] if message["role"] == "user"]
-    return context.stores.tuned_models.nearest_example(job, messages.prompt, image_urls(contents[-1]) if contents else ())
+    return context.stores.jobs.nearest_example(job, messages.prompt, image_urls(contents[-1]) if contents else ())
 
 
 def _prompt_tokens(messages: Conversation, body: dict[str, Any]) -> int:

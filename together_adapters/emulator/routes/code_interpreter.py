@@ -14,8 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field
 
 from together_adapters.emulator.errors import bad_request
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Name, RequestModel
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
 from together_adapters.emulator.store import interpreter_session
 
 _MAX_BYTES: Final = 20_000_000
@@ -47,7 +46,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def execute(context: RequestContext) -> dict[str, Any]:
+def _execute(context: RequestContext) -> dict[str, Any]:
     """Runs code. It may take seconds, so this handler runs in a thread."""
     request = _Execution.read(context)
     files = _files(request.files)
@@ -57,11 +56,8 @@ def execute(context: RequestContext) -> dict[str, Any]:
         return {"data": None, "errors": [f"There is no session {id}; it may have expired."]}
     session = sessions.use(id)
     client = context.request.client
-    outputs: list[dict[str, Any]] | None
-    if not context.state.allow_code_execution or client is None or not is_loopback(client.host):
-        outputs = [{"type": "error", "data": _FORBIDDEN}]
-    else:
-        outputs = session.run(request.code, files)
+    is_allowed = context.state.allow_code_execution and client is not None and is_loopback(client.host)
+    outputs = session.run(request.code, files) if is_allowed else [{"type": "error", "data": _FORBIDDEN}]
     if outputs is None:
         sessions.pop(id, session).close()
         message = f"The code ended its process, or ran longer than {interpreter_session.TIME_LIMIT:g} seconds."
@@ -95,14 +91,13 @@ def _file_content(file: Mapping[str, Any], index: int) -> bytes:
         raise bad_request(f"files[{index}].content is not base64.", param="files") from None
 
 
-def list_sessions(context: RequestContext) -> dict[str, Any]:
-    """Lists the sessions."""
+def _list_sessions(context: RequestContext) -> dict[str, Any]:
     sessions = context.stores.code_sessions
     sessions.remove_expired()
     return {"data": {"sessions": [session.to_dict(id) for id, session in sessions.items()]}, "errors": None}
 
 
 ROUTES: Any = [
-    json_route("/v1/tci/execute", execute, needs_object=False, in_thread=True),
-    json_route("/v1/tci/sessions", list_sessions, method="GET"),
+    json_route("/v1/tci/execute", _execute, needs_object=False, in_thread=True),
+    json_route("/v1/tci/sessions", _list_sessions, method="GET"),
 ]

@@ -11,8 +11,8 @@ from together_adapters.emulator.engine.completion import Generation, truncate, u
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.sse import EventStream
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.store.catalogue import find_model
 
@@ -63,9 +63,9 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
 
 def _reply(context: RequestContext, model: str, prompt: str) -> ModelReply:
     """Returns the continuation: of a fine-tuned model by its nearest example, if there is one."""
-    tuned_models = context.stores.tuned_models
-    job = tuned_models.find_job(model)
-    example = tuned_models.nearest_example(job, prompt) if job else None
+    jobs = context.stores.jobs
+    job = jobs.of_model(model)
+    example = jobs.nearest_example(job, prompt) if job else None
     if example is None or not example.answer:
         return responder.respond_to_prompt(prompt, context.body)
     return ModelReply(example.answer[:_MAX_TUNED_ANSWER], verbatim=True)

@@ -12,10 +12,8 @@ from starlette.responses import Response
 
 from together_adapters.emulator.engine.text_features import count_tokens, vector
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
-from together_adapters.emulator.http.faults import JSON_TYPE
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.http.validation import RequestModel
+from together_adapters.emulator.http.responses import JSON_TYPE, compact
+from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
 from together_adapters.emulator.store.catalogue import find_model
 
 _DEFAULT_DIMENSIONS: Final = 768

@@ -10,11 +10,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.errors import bad_request
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Name, RequestModel
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
 from together_adapters.emulator.store.catalogue import OWNER, find_model
-from together_adapters.emulator.store.endpoint import DedicatedEndpoint
-from together_adapters.emulator.store.jobs import ModelUploadJob
+from together_adapters.emulator.store.records import DedicatedEndpoint, ModelUploadJob
 from together_adapters.types.capabilities import MODELS
 
 _Zone = Literal["us-central-4b", "us-east-1a", "eu-north-2c"]
@@ -58,8 +56,7 @@ class _ModelUpload(RequestModel):
     lora_model: Name | None = None
 
 
-def create(context: RequestContext) -> dict[str, Any]:
-    """Creates an endpoint and starts it, unless the request says otherwise."""
+def _create(context: RequestContext) -> dict[str, Any]:
     model, _ = find_model(context.body)
     request = _NewEndpoint.read(context)
     if request.hardware not in HARDWARE:
@@ -89,7 +86,7 @@ def _autoscaling(value: dict[str, Any]) -> dict[str, Any]:
     return {"min_replicas": minimum, "max_replicas": maximum}
 
 
-def list_endpoints(context: RequestContext) -> dict[str, Any]:
+def _list_endpoints(context: RequestContext) -> dict[str, Any]:
     """Lists the dedicated endpoints of the account, and the serverless ones of the service."""
     query = context.request.query_params
     for name, values in (("type", ("dedicated", "serverless")), ("usage_type", ("on-demand", "reserved"))):
@@ -109,13 +106,7 @@ def _serverless(model: str) -> dict[str, Any]:
     return {**names, "type": "serverless", "owner": "together", "state": "STARTED", "created_at": "2024-02-28T21:34:35.444Z"}
 
 
-def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Returns an endpoint."""
-    return context.stores.endpoints.find(context.path_id).details()
-
-
-def update(context: RequestContext) -> dict[str, Any]:
-    """Changes an endpoint."""
+def _update(context: RequestContext) -> dict[str, Any]:
     endpoint = context.stores.endpoints.find(context.path_id)
     request = _Changes.read(context)
     endpoint.autoscaling = _autoscaling({**endpoint.autoscaling, **request.autoscaling})
@@ -127,14 +118,13 @@ def update(context: RequestContext) -> dict[str, Any]:
     return endpoint.details()
 
 
-def delete(context: RequestContext) -> Response:
-    """Deletes an endpoint."""
+def _delete(context: RequestContext) -> Response:
     endpoints = context.stores.endpoints
     del endpoints[endpoints.find(context.path_id).id]
     return Response(status_code=204)
 
 
-def list_hardware(context: RequestContext) -> dict[str, Any]:
+def _list_hardware(context: RequestContext) -> dict[str, Any]:
     """Lists hardware; for a model, with its availability."""
     model = context.request.query_params.get("model")
     if model:
@@ -155,13 +145,7 @@ def _hardware(name: str, facts: tuple[int, str, str, int, float], with_availabil
     return {**hardware, "availability": {"status": status}} if with_availability else hardware
 
 
-def list_zones(context: RequestContext) -> dict[str, Any]:
-    """Lists availability zones."""
-    return {"avzones": list(ZONES)}
-
-
-def upload_model(context: RequestContext) -> dict[str, Any]:
-    """Starts an upload of a model."""
+def _upload_model(context: RequestContext) -> dict[str, Any]:
     request = _ModelUpload.read(context)
     if request.model_type == "model" and (request.base_model or request.lora_model):
         raise bad_request("base_model and lora_model are for adapters only.", param="model_type")
@@ -178,25 +162,19 @@ def upload_model(context: RequestContext) -> dict[str, Any]:
     }
 
 
-def retrieve_upload(context: RequestContext) -> dict[str, Any]:
-    """Returns an upload."""
-    return context.stores.model_uploads.find(context.path_id).to_dict()
-
-
-def list_uploads(context: RequestContext) -> dict[str, Any]:
-    """Lists uploads."""
+def _list_uploads(context: RequestContext) -> dict[str, Any]:
     return {"data": [job.to_dict() for job in context.stores.model_uploads.values()]}
 
 
 ROUTES: Any = [
-    json_route("/v1/endpoints", list_endpoints, method="GET"),
-    json_route("/v1/endpoints", create),
-    json_route("/v1/endpoints/{id}", retrieve, method="GET"),
-    json_route("/v1/endpoints/{id}", update, method="PATCH"),
-    json_route("/v1/endpoints/{id}", delete, method="DELETE"),
-    json_route("/v1/hardware", list_hardware, method="GET"),
-    json_route("/v1/clusters/availability-zones", list_zones, method="GET"),
-    json_route("/v1/models", upload_model),
-    json_route("/v1/jobs", list_uploads, method="GET"),
-    json_route("/v1/jobs/{id}", retrieve_upload, method="GET"),
+    json_route("/v1/endpoints", _list_endpoints, method="GET"),
+    json_route("/v1/endpoints", _create),
+    json_route("/v1/endpoints/{id}", lambda context: context.stores.endpoints.find(context.path_id).details(), "GET"),
+    json_route("/v1/endpoints/{id}", _update, method="PATCH"),
+    json_route("/v1/endpoints/{id}", _delete, method="DELETE"),
+    json_route("/v1/hardware", _list_hardware, method="GET"),
+    json_route("/v1/clusters/availability-zones", lambda _: {"avzones": list(ZONES)}, "GET"),
+    json_route("/v1/models", _upload_model),
+    json_route("/v1/jobs", _list_uploads, method="GET"),
+    json_route("/v1/jobs/{id}", lambda context: context.stores.model_uploads.find(context.path_id).to_dict(), "GET"),
 ]

@@ -16,21 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pydantic import Field
-from starlette.responses import Response
 
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.engine.text_features import coverage, stems, words
 from together_adapters.emulator.errors import bad_request
-from together_adapters.emulator.http.faults import JSON_TYPE
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.http.validation import Name, RequestModel, Text
-from together_adapters.emulator.store.catalogue import find_model
-from together_adapters.emulator.store.clock import JobClock
+from together_adapters.emulator.http.responses import compact
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route
+from together_adapters.emulator.store.catalogue import find_model, trainable_models
 from together_adapters.emulator.store.dataset import open_dataset, text_of
-from together_adapters.emulator.store.jobs import EmulatedEvaluation
-from together_adapters.emulator.store.model_limits import trainable_models
+from together_adapters.emulator.store.records import EmulatedEvaluation, JobClock
 
 _MAX_ROWS: Final = 2_000
 _REFERENCES: Final = ("reference", "expected", "expected_answer", "ideal", "target", "ground_truth", "answer", "label")
@@ -96,8 +91,7 @@ class _MissingColumn(Exception):
     """The file does not have this column in each row."""
 
 
-def create(context: RequestContext) -> dict[str, Any]:
-    """Creates an evaluation."""
+def _create(context: RequestContext) -> dict[str, Any]:
     request = _EvaluationRequest.read(context)
     parameters = _PARAMETERS[request.type].read(context, request.parameters).model_dump(exclude_none=True)
     parameters["judge"] = _read_model(context, _Judge, parameters["judge"], "judge")
@@ -125,31 +119,19 @@ def _read_model(context: RequestContext, kind: type[_Judge], value: dict[str, An
     return model.model_dump(exclude_none=True)
 
 
-def list_evaluations(context: RequestContext) -> Response:
-    """Lists evaluations as a bare array, the newest first."""
+def _list(context: RequestContext) -> list[dict[str, Any]]:
     query = context.request.query_params
     limit = query.get("limit") or "10"
     if not limit.isdigit() or not 1 <= int(limit) <= 100:
         raise bad_request("limit must be a whole number from 1 to 100.", param="limit")
     jobs = [job.to_dict() for job in context.stores.evaluations.newest_first()]
     jobs = [job for job in jobs if not query.get("status") or job["status"] == query["status"]]
-    return Response(compact(jobs[: int(limit)]), media_type=JSON_TYPE)
+    return jobs[: int(limit)]
 
 
-def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Returns an evaluation."""
-    return context.stores.evaluations.find(context.path_id).to_dict()
-
-
-def status(context: RequestContext) -> dict[str, Any]:
-    """Returns the status and the results of an evaluation."""
+def _status(context: RequestContext) -> dict[str, Any]:
     state, results = context.stores.evaluations.find(context.path_id).state()
     return {"status": state, "results": results}
-
-
-def list_models(context: RequestContext) -> dict[str, Any]:
-    """Lists the models that can judge."""
-    return {"model_list": trainable_models()}
 
 
 def _run(context: RequestContext, job: EmulatedEvaluation) -> None:
@@ -196,7 +178,7 @@ def _answers(context: RequestContext, model: Any, rows: Rows) -> list[tuple[str,
 def _generate(context: RequestContext, model: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """Returns the answer of a model to a row."""
     question = fill_template(model["input_template"], row)
-    answer = context.stores.tuned_models.answer(model["model"], question)
+    answer = context.stores.jobs.answer(model["model"], question)
     if answer is not None:
         return answer
     system = Message("system", fill_template(model["system_template"], row))
@@ -294,17 +276,14 @@ def winner(quality_a: float, quality_b: float) -> str:
     return "Tie" if abs(quality_a - quality_b) < 1e-9 else "A" if quality_a > quality_b else "B"
 
 
-_JUDGES: Final[Mapping[str, Callable[[RequestContext, Mapping[str, Any], Rows], Result]]] = {
-    "classify": _classify,
-    "score": _score,
-    "compare": _compare,
-}
+_Judging = Callable[[RequestContext, Mapping[str, Any], Rows], Result]
+_JUDGES: Final[Mapping[str, _Judging]] = {"classify": _classify, "score": _score, "compare": _compare}
 
 ROUTES: Any = [
-    json_route("/v1/evaluation", create),
-    json_route("/v1/evaluation", list_evaluations, method="GET"),
-    json_route("/v1/evaluations", list_evaluations, method="GET"),
-    json_route("/v1/evaluation/model-list", list_models, method="GET"),
-    json_route("/v1/evaluation/{id}", retrieve, method="GET"),
-    json_route("/v1/evaluation/{id}/status", status, method="GET"),
+    json_route("/v1/evaluation", _create),
+    json_route("/v1/evaluation", _list, method="GET"),
+    json_route("/v1/evaluations", _list, method="GET"),
+    json_route("/v1/evaluation/model-list", lambda _: {"model_list": trainable_models()}, method="GET"),
+    json_route("/v1/evaluation/{id}", lambda context: context.stores.evaluations.find(context.path_id).to_dict(), method="GET"),
+    json_route("/v1/evaluation/{id}/status", _status, method="GET"),
 ]

@@ -13,17 +13,13 @@ from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
-from together_adapters.emulator.http.byte_ranges import content_response
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Name, RequestModel
-from together_adapters.emulator.routes.public_files import publish
-from together_adapters.emulator.store.catalogue import OWNER
-from together_adapters.emulator.store.clock import JobClock, timestamp
+from together_adapters.emulator.http.responses import content_response
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
+from together_adapters.emulator.store.artifacts import MEDIA_TYPE, model_archive, row_preview, tokenized_archive
+from together_adapters.emulator.store.catalogue import OWNER, limits_of, trainable_models
 from together_adapters.emulator.store.dataset import DatasetFile, open_dataset
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
-from together_adapters.emulator.store.model_archive import MEDIA_TYPE, model_archive, tokenized_archive
-from together_adapters.emulator.store.model_limits import limits_of, trainable_models
-from together_adapters.emulator.store.training_preview import row_preview
+from together_adapters.emulator.store.records import JobClock, timestamp
 
 _ENDED: Final = ("completed", "error", "user_error", "cancelled", "cancel_requested")
 _PRICES_PER_MILLION: Final = {"Lora": 0.48, "Full": 0.54}
@@ -83,8 +79,7 @@ class _PreviewRequest(RequestModel):
     training_method: Literal["sft"] = "sft"
 
 
-def create(context: RequestContext) -> dict[str, Any]:
-    """Creates a job."""
+def _create(context: RequestContext) -> dict[str, Any]:
     request = _JobRequest.read(context)
     base_model, limits = _base_model(context, request)
     training_type = _training_type(context, request, limits)
@@ -188,7 +183,7 @@ def _price(request: _JobData, data: DatasetFile, validation_data: DatasetFile | 
     return round(max(_MIN_PRICE, float(price)), 6)
 
 
-def estimate_price(context: RequestContext) -> dict[str, Any]:
+def _estimate_price(context: RequestContext) -> dict[str, Any]:
     """Estimates a price. Where there is none, the response still has the fields of older versions."""
     request = _PriceRequest.read(context)
     if request.model:
@@ -212,18 +207,11 @@ def _unavailable_reason(kind: str, data: DatasetFile) -> str:
     return f"{kind}_file_invalid" if data.error else "" if data.is_checked else f"{kind}_file_not_validated"
 
 
-def list_jobs(context: RequestContext) -> dict[str, Any]:
-    """Lists jobs, the newest first."""
+def _list(context: RequestContext) -> dict[str, Any]:
     return {"object": "list", "data": [job.summary() for job in context.stores.jobs.newest_first()]}
 
 
-def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Returns a job."""
-    return _job(context).details()
-
-
-def cancel(context: RequestContext) -> dict[str, Any]:
-    """Cancels a job that has not ended."""
+def _cancel(context: RequestContext) -> dict[str, Any]:
     job = _job(context)
     if job.status() in _ENDED:
         raise bad_request(f"The job {job.id} is {job.status()}; there is nothing to cancel.", param="id")
@@ -231,24 +219,13 @@ def cancel(context: RequestContext) -> dict[str, Any]:
     return job.summary()
 
 
-def delete(context: RequestContext) -> dict[str, Any]:
-    """Deletes a job."""
+def _delete(context: RequestContext) -> dict[str, Any]:
     job = _job(context)
     del context.stores.jobs[job.id]
     return {"message": f"The job {job.id} is deleted."}
 
 
-def events(context: RequestContext) -> dict[str, Any]:
-    """Lists the events of a job."""
-    return {"object": "list", "data": _job(context).events()}
-
-
-def checkpoints(context: RequestContext) -> dict[str, Any]:
-    """Lists the checkpoints of a job."""
-    return {"object": "list", "data": _job(context).checkpoints()}
-
-
-def metrics(context: RequestContext) -> dict[str, Any]:
+def _metrics(context: RequestContext) -> dict[str, Any]:
     """Returns metrics. Filters are in the query, or in a body as in the first version of the API."""
     filters = {**(context.body if isinstance(context.body, dict) else {}), **context.request.query_params}
     first, last, count = (_optional_int(filters, name) for name in ("global_step_from", "global_step_to", "resolution"))
@@ -274,8 +251,7 @@ def _optional_int(values: Mapping[str, Any], name: str) -> int | None:
     return int(value)
 
 
-def model_limits(context: RequestContext) -> dict[str, Any]:
-    """Returns the limits of a model."""
+def _model_limits(context: RequestContext) -> dict[str, Any]:
     query = context.request.query_params
     name = query.get("model_name") or query.get("model")  # the asynchronous client of the 1.x SDK sends the latter
     if not name:
@@ -283,13 +259,7 @@ def model_limits(context: RequestContext) -> dict[str, Any]:
     return _limits(context, name)
 
 
-def list_trainable(context: RequestContext) -> dict[str, Any]:
-    """Lists the models that can be fine-tuned."""
-    return {"models": trainable_models()}
-
-
-def preview(context: RequestContext) -> dict[str, Any]:
-    """Returns training rows in tokens."""
+def _preview(context: RequestContext) -> dict[str, Any]:
     request = _PreviewRequest.read(context)
     limits = _limits(context, request.model)
     data = open_dataset(context.stores.files, request.training_file, "fine-tune", "training_file")
@@ -305,7 +275,7 @@ def preview(context: RequestContext) -> dict[str, Any]:
     }
 
 
-def download(context: RequestContext) -> Response:
+def _download(context: RequestContext) -> Response:
     """Returns the archive of a model, or a range of it."""
     query = context.request.query_params
     job = context.stores.jobs.find(query.get("ft_id", ""))
@@ -332,14 +302,14 @@ def _checkpoint(job: FineTuneJob, step: str, kind: str) -> tuple[int, str]:
     return job.steps, "adapter" if kind == "adapter" else "model"
 
 
-def tokenized_dataset(context: RequestContext) -> dict[str, Any]:
+def _tokenized_dataset(context: RequestContext) -> dict[str, Any]:
     """Returns the URL of the training data in tokens, once training has started."""
     job = _job(context)
     if job.error or job.steps_done() == 0:
         raise bad_request(f"The job {job.id} is {job.status()}; its data is not tokenized yet.", param="id")
     name, data = f"{job.id}-tokenized.tar.gz", tokenized_archive(job)
     return {
-        "url": publish(context, name, data, MEDIA_TYPE),
+        "url": context.publish(name, data, MEDIA_TYPE),
         "filename": name,
         "content_type": MEDIA_TYPE,
         "size": len(data),
@@ -352,18 +322,18 @@ def _job(context: RequestContext) -> FineTuneJob:
 
 
 ROUTES: Any = [
-    json_route("/v1/fine-tunes", list_jobs, method="GET"),
-    json_route("/v1/fine-tunes", create),
-    json_route("/v1/fine-tunes/estimate-price", estimate_price),
-    json_route("/v1/fine-tunes/preview", preview),
-    json_route("/v1/fine-tunes/models/limits", model_limits, method="GET"),
-    json_route("/v1/fine-tunes/models/supported", list_trainable, method="GET"),
-    json_route("/v1/fine-tunes/{id}", retrieve, method="GET"),
-    json_route("/v1/fine-tunes/{id}", delete, method="DELETE"),
-    json_route("/v1/fine-tunes/{id}/cancel", cancel, needs_object=False),
-    json_route("/v1/fine-tunes/{id}/events", events, method="GET"),
-    json_route("/v1/fine-tunes/{id}/checkpoints", checkpoints, method="GET"),
-    json_route("/v1/fine-tunes/{id}/metrics", metrics, method="GET"),
-    json_route("/v1/fine-tunes/{id}/download-tokenized-dataset", tokenized_dataset, method="GET"),
-    json_route("/v1/finetune/download", download, method="GET"),
+    json_route("/v1/fine-tunes", _list, method="GET"),
+    json_route("/v1/fine-tunes", _create),
+    json_route("/v1/fine-tunes/estimate-price", _estimate_price),
+    json_route("/v1/fine-tunes/preview", _preview),
+    json_route("/v1/fine-tunes/models/limits", _model_limits, method="GET"),
+    json_route("/v1/fine-tunes/models/supported", lambda _: {"models": trainable_models()}, "GET"),
+    json_route("/v1/fine-tunes/{id}", lambda context: _job(context).details(), "GET"),
+    json_route("/v1/fine-tunes/{id}", _delete, method="DELETE"),
+    json_route("/v1/fine-tunes/{id}/cancel", _cancel, needs_object=False),
+    json_route("/v1/fine-tunes/{id}/events", lambda context: {"object": "list", "data": _job(context).events()}, "GET"),
+    json_route("/v1/fine-tunes/{id}/checkpoints", lambda context: {"object": "list", "data": _job(context).checkpoints()}, "GET"),
+    json_route("/v1/fine-tunes/{id}/metrics", _metrics, method="GET"),
+    json_route("/v1/fine-tunes/{id}/download-tokenized-dataset", _tokenized_dataset, method="GET"),
+    json_route("/v1/finetune/download", _download, method="GET"),
 ]

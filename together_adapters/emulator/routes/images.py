@@ -8,10 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Name, RequestModel, Seed
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Seed, json_route
 from together_adapters.emulator.media.images import jpeg, png
-from together_adapters.emulator.routes.public_files import publish
 from together_adapters.emulator.store.catalogue import find_media_model
 
 _Side = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
@@ -49,8 +47,7 @@ class _ImageRequest(RequestModel):
         return value
 
 
-def generate(context: RequestContext) -> dict[str, Any]:
-    """Generates images."""
+def _generate(context: RequestContext) -> dict[str, Any]:
     model = find_media_model(context.body, "an image model")
     request = _ImageRequest.read(context)
     width, height = (1024, 1024) if request.size == "auto" else map(int, request.size.split("x"))
@@ -66,8 +63,8 @@ def generate(context: RequestContext) -> dict[str, Any]:
 def _image_data(context: RequestContext, request: _ImageRequest, image: bytes) -> dict[str, str]:
     if request.response_format == "url":
         kind = request.output_format
-        return {"type": "url", "url": publish(context, f"image.{kind}", image, f"image/{kind}")}
+        return {"type": "url", "url": context.publish(f"image.{kind}", image, f"image/{kind}")}
     return {"type": "b64_json", "b64_json": b64encode(image).decode()}
 
 
-ROUTES: Any = [json_route("/v1/images/generations", generate)]
+ROUTES: Any = [json_route("/v1/images/generations", _generate)]

@@ -9,14 +9,14 @@ from together_adapters.emulator.store.catalogue import price_of
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 
-def list_models(context: RequestContext) -> list[dict[str, Any]]:
+def _list(context: RequestContext) -> list[dict[str, Any]]:
     """Lists models, as a bare array like the service."""
     jobs = context.stores.jobs.completed()
     tuned_models = [_model(job.output_name, capabilities(job.base_model), "fine-tuned") for job in jobs]
     return [_model(name, facts) for name, facts in MODELS.items()] + tuned_models
 
 
-def list_autoscaled(context: RequestContext) -> list[dict[str, Any]]:
+def _list_autoscaled(context: RequestContext) -> list[dict[str, Any]]:
     """Lists the models that run on dedicated endpoints: the rerankers, and every fourth chat model."""
     chat = [name for name, facts in MODELS.items() if facts.type == "chat"][::4]
     rerank = [name for name, facts in MODELS.items() if facts.type == "rerank"]
@@ -43,6 +43,6 @@ def _model(name: str, facts: Capabilities, license: str = "other") -> dict[str, 
 
 
 ROUTES: Any = [
-    json_route("/v1/models", list_models, method="GET"),
-    json_route("/v1/autoscale/models", list_autoscaled, method="GET"),
+    json_route("/v1/models", _list, method="GET"),
+    json_route("/v1/autoscale/models", _list_autoscaled, method="GET"),
 ]

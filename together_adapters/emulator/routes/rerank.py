@@ -10,8 +10,7 @@ from pydantic import Field
 
 from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
 from together_adapters.emulator.errors import bad_request
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import RequestModel
+from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
 from together_adapters.emulator.store.catalogue import find_model
 
 _MAX_LENGTH: Final = 4_000
@@ -29,7 +28,7 @@ class _RerankRequest(RequestModel):
     rank_fields: list[str] | None = None
 
 
-def rerank(context: RequestContext) -> dict[str, Any]:
+def _rerank(context: RequestContext) -> dict[str, Any]:
     """Answers a rerank request. Unknown parameters are always refused, as the service's schema demands."""
     model, facts = find_model(context.body)
     for name in sorted(context.body.keys() - _RerankRequest.model_fields.keys()):
@@ -41,17 +40,14 @@ def rerank(context: RequestContext) -> dict[str, Any]:
     texts = [_text(document, request.rank_fields) for document in request.documents]
     scores = relevance(request.query, texts)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))[: request.top_n]
+    with_documents = bool(request.return_documents)
     tokens = sum(len(text) // 4 + 1 for text in texts) + (len(request.query) // 4 + 1) * len(texts)
     return {
         "object": "rerank",
         "id": context.id,
         "model": model,
         "results": [
-            {
-                "index": index,
-                "relevance_score": scores[index],
-                "document": {"text": texts[index]} if request.return_documents else {},
-            }
+            {"index": index, "relevance_score": scores[index], "document": {"text": texts[index]} if with_documents else {}}
             for index in order
         ],
         "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
@@ -78,4 +74,4 @@ def _text(document: str | dict[str, Any], fields: list[str] | None) -> str:
     return json.dumps(selected, ensure_ascii=False, separators=(",", ":"))
 
 
-ROUTES: Any = [json_route("/v1/rerank", rerank)]
+ROUTES: Any = [json_route("/v1/rerank", _rerank)]

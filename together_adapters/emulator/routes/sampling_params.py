@@ -18,8 +18,7 @@ from together_adapters.emulator.engine.completion import (
 from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.errors import ApiError, bad_request, context_too_long, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.routing import RequestContext
-from together_adapters.emulator.http.validation import RequestModel
+from together_adapters.emulator.http.routing import RequestContext, RequestModel
 from together_adapters.types.capabilities import Capabilities
 
 EOS_TOKEN: int = 128_009

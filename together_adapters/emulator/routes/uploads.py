@@ -6,6 +6,7 @@ Storage acts as another host: it refuses requests that carry the API key, or who
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -13,15 +14,14 @@ from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
-from together_adapters.emulator.http.faults import JSON_TYPE
 from together_adapters.emulator.http.multipart import FormFile, form_of, form_route
-from together_adapters.emulator.http.routing import UPLOAD_CONTENT, UPLOADS, RequestContext, json_route
-from together_adapters.emulator.http.sse import compact
-from together_adapters.emulator.http.validation import RequestModel
+from together_adapters.emulator.http.responses import json_response
+from together_adapters.emulator.http.routing import UPLOAD_CONTENT, UPLOADS, RequestContext, RequestModel, json_route
 from together_adapters.emulator.store.disk import StoredContent
-from together_adapters.emulator.store.file_store import FileType, Purpose, StoredFile
-from together_adapters.emulator.store.upload_store import SIGNATURE, PartialUpload, UploadSlot
+from together_adapters.emulator.store.file_store import FileType, PartialUpload, Purpose, StoredFile, UploadSlot
 
+SIGNATURE: Final = "X-Emulator-Signature"
+"""Query parameter with the signature of an upload URL."""
 _MAX_PARTS: Final = 250
 
 
@@ -38,17 +38,17 @@ class _NewPartialUpload(_NewFile):
     num_parts: int = Field(ge=1, le=_MAX_PARTS)
 
 
-def start(context: RequestContext) -> Any:
+def _start(context: RequestContext) -> Any:
     """`POST /v1/files`: as a form of either kind, or as JSON."""
     fields = _fields(context)
     if isinstance(fields.get("file"), FormFile):
-        return _store_form(context, fields)  # as OpenAI's client sends it
+        return _store_form(replace(context, body=fields))  # as OpenAI's client sends it
     file = _new_file(context, _NewFile.read(context, _with_type(fields)))
     if isinstance(file, Response):
         return file
     context.stores.files.put(file)
     path, slot = _path_of(file), UploadSlot()
-    context.stores.uploads.slots[path] = slot
+    context.stores.files.slots[path] = slot
     return Response(b"", 302, {"location": _url(context, path, slot), "x-together-file-id": file.id})
 
 
@@ -68,11 +68,11 @@ def _new_file(context: RequestContext, new: _NewFile) -> StoredFile | Response:
     """Returns the file that an upload announces, or the response that says that its content exists already."""
     if duplicate := context.stores.files.duplicate(new.checksum, new.purpose):
         error = ApiError(409, "A file with this content exists already.", code="conflict").body()
-        return Response(compact({**error, "file_id": duplicate.id}), 409, media_type=JSON_TYPE)
+        return json_response({**error, "file_id": duplicate.id}, 409)
     return StoredFile(new.file_name.replace("\\", "/").rpartition("/")[2], new.purpose, new.file_type, new.checksum)
 
 
-def put(context: RequestContext) -> Response:
+def _put(context: RequestContext) -> Response:
     """`PUT` to an upload URL."""
     content: StoredContent = context.request.scope[UPLOAD_CONTENT]
     try:
@@ -88,7 +88,7 @@ def put(context: RequestContext) -> Response:
 
 def _slot(context: RequestContext) -> UploadSlot:
     headers = context.request.headers
-    slot = context.stores.uploads.slots.get(context.request.scope["path"])
+    slot = context.stores.files.slots.get(context.request.scope["path"])
     if slot is None:
         raise ApiError(404, "There is no such object in storage.", code="NoSuchKey")
     if "authorization" in headers or "cookie" in headers:
@@ -102,9 +102,8 @@ def _slot(context: RequestContext) -> UploadSlot:
     return slot
 
 
-def preprocess(context: RequestContext) -> dict[str, Any]:
-    """`POST /v1/files/{id}/preprocess`: completes an upload."""
-    file, slots = context.stores.files.find(context.path_id), context.stores.uploads.slots
+def _preprocess(context: RequestContext) -> dict[str, Any]:
+    file, slots = context.stores.files.find(context.path_id), context.stores.files.slots
     if file.content is None:
         slot = slots.get(_path_of(file))
         if slot is None or slot.content is None:
@@ -117,29 +116,27 @@ def preprocess(context: RequestContext) -> dict[str, Any]:
     return file.to_dict()
 
 
-def initiate(context: RequestContext) -> Any:
-    """`POST /v1/files/multipart/initiate`."""
+def _initiate(context: RequestContext) -> Any:
     new = _NewPartialUpload.read(context, _with_type(context.body))
     file = _new_file(context, new)
     if isinstance(file, Response):
         return file
     id = f"upload-{secrets.token_hex(12)}"
-    uploads = context.stores.uploads
+    uploads = context.stores.files
     paths = [f"{UPLOADS}{id}/part-{number}" for number in range(1, new.num_parts + 1)]
     parts = []
     for number, path in enumerate(paths, 1):
         slot = uploads.slots[path] = UploadSlot(headers={"x-emulator-part": str(number)})
         parts.append({"PartNumber": number, "URL": _url(context, path, slot), "Headers": dict(slot.headers)})
-    uploads.multipart[id] = PartialUpload(file, new.file_size, paths)
+    uploads.partial_uploads[id] = PartialUpload(file, new.file_size, paths)
     return {"upload_id": id, "file_id": file.id, "parts": parts}
 
 
-def complete(context: RequestContext) -> dict[str, Any]:
-    """`POST /v1/files/multipart/complete`."""
-    uploads, upload = context.stores.uploads, _multipart_upload(context)
+def _complete(context: RequestContext) -> dict[str, Any]:
+    upload, files = _partial_upload(context), context.stores.files
     parts = context.body.get("parts")
     claims = [(part.get("part_number"), part.get("etag")) for part in parts] if isinstance(parts, list) else []
-    slots = [uploads.slots[path] for path in upload.paths]
+    slots = [files.slots[path] for path in upload.paths]
     contents = [slot.content for slot in slots if slot.content is not None]
     if len(contents) < len(slots) or claims != [(number, part.md5) for number, part in enumerate(contents, 1)]:
         raise bad_request("The listed parts are not those that arrived, in their order.", code="InvalidPart")
@@ -147,34 +144,28 @@ def complete(context: RequestContext) -> dict[str, Any]:
         raise bad_request("The size of all parts is not the announced size.", code="EntityTooSmall")
     for slot in slots:
         slot.content = None
-    uploads.discard(context.body["upload_id"])
+    files.discard(context.body["upload_id"])
     upload.file.content = StoredContent.join(contents)
-    context.stores.files.put(upload.file)
-    context.stores.files.start_check(upload.file)
+    files.start_check(files.put(upload.file))
     return {"file": upload.file.to_dict()}
 
 
-def abort(context: RequestContext) -> dict[str, Any]:
-    """`POST /v1/files/multipart/abort`."""
-    _multipart_upload(context)
-    context.stores.uploads.discard(context.body["upload_id"])
+def _abort(context: RequestContext) -> dict[str, Any]:
+    _partial_upload(context)
+    context.stores.files.discard(context.body["upload_id"])
     return {"upload_id": context.body["upload_id"], "aborted": True}
 
 
-def _multipart_upload(context: RequestContext) -> PartialUpload:
+def _partial_upload(context: RequestContext) -> PartialUpload:
     id = context.body.get("upload_id")
-    upload = context.stores.uploads.multipart.get(id) if isinstance(id, str) else None
+    upload = context.stores.files.partial_uploads.get(id) if isinstance(id, str) else None
     if upload is None or upload.file.id != context.body.get("file_id"):
         raise ApiError(404, "There is no such upload.", code="not_found")
     return upload
 
 
-def upload_form(context: RequestContext) -> Any:
-    """`POST /v1/files/upload`: a form that contains the file."""
-    return _store_form(context, context.body)
-
-
-def _store_form(context: RequestContext, form: dict[str, Any]) -> Any:
+def _store_form(context: RequestContext) -> Any:
+    form = context.body
     source = form.get("file")
     if not isinstance(source, FormFile):
         raise bad_request("file is required.", param="file")
@@ -203,11 +194,11 @@ def _url(context: RequestContext, path: str, slot: UploadSlot) -> str:
 
 
 ROUTES: Any = [
-    json_route("/v1/files", start, needs_object=False),
-    form_route("/v1/files/upload", upload_form),
-    json_route("/v1/files/multipart/initiate", initiate),
-    json_route("/v1/files/multipart/complete", complete),
-    json_route("/v1/files/multipart/abort", abort),
-    json_route("/v1/files/{id}/preprocess", preprocess, needs_object=False),
-    json_route(UPLOADS + "{folder}/{name}", put, "PUT"),
+    json_route("/v1/files", _start, needs_object=False),
+    form_route("/v1/files/upload", _store_form),
+    json_route("/v1/files/multipart/initiate", _initiate),
+    json_route("/v1/files/multipart/complete", _complete),
+    json_route("/v1/files/multipart/abort", _abort),
+    json_route("/v1/files/{id}/preprocess", _preprocess, needs_object=False),
+    json_route(UPLOADS + "{folder}/{name}", _put, "PUT"),
 ]

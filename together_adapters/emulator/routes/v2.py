@@ -13,13 +13,10 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from together_adapters.emulator.errors import ApiError, bad_request
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Name, RequestModel
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
 from together_adapters.emulator.routes.endpoints import HARDWARE, ZONES
 from together_adapters.emulator.store.catalogue import price_of
-from together_adapters.emulator.store.clock import timestamp
-from together_adapters.emulator.store.fine_tune_job import FineTuneJob
-from together_adapters.emulator.store.record_store import RecordStore
+from together_adapters.emulator.store.records import RecordStore, timestamp
 from together_adapters.types.capabilities import MODELS, Capabilities
 
 _CATALOGUE_DATE: Final = "2025-01-01T00:00:00Z"
@@ -44,16 +41,14 @@ class _NewModel(RequestModel):
     description: str = Field("", max_length=10_000)
 
 
-def list_supported_models(context: RequestContext) -> dict[str, Any]:
-    """Lists the catalogue, filtered by product or by a part of the name."""
+def _list_supported_models(context: RequestContext) -> dict[str, Any]:
     query = context.request.query_params
     search, product = query.get("search", "").lower(), query.get("product")
     models = [_supported_model(name, facts) for name, facts in MODELS.items() if search in name.lower()]
     return _page(context, [model for model in models if not product or product in model["products"]])
 
 
-def retrieve_supported_model(context: RequestContext) -> dict[str, Any]:
-    """Returns one entry of the catalogue."""
+def _retrieve_supported_model(context: RequestContext) -> dict[str, Any]:
     return _find([_supported_model(name, facts) for name, facts in MODELS.items()], context, "model")
 
 
@@ -94,16 +89,6 @@ def _slug(name: str) -> str:
     return name.lower().replace("/", "--")
 
 
-def list_instance_types(context: RequestContext) -> dict[str, Any]:
-    """Lists hardware."""
-    return {"object": "list", "data": _instance_types(), "next_cursor": None}
-
-
-def retrieve_instance_type(context: RequestContext) -> dict[str, Any]:
-    """Returns one kind of hardware."""
-    return _find(_instance_types(), context, "instance type")
-
-
 def _instance_types() -> list[dict[str, Any]]:
     return [
         {
@@ -120,36 +105,19 @@ def _instance_types() -> list[dict[str, Any]]:
     ]
 
 
-def list_models(context: RequestContext) -> dict[str, Any]:
-    """Lists the models of a project: fine-tuned and registered ones."""
-    return _page(context, _models(context))
-
-
-def retrieve_model(context: RequestContext) -> dict[str, Any]:
-    """Returns one of them."""
-    return _find(_models(context), context, "model")
-
-
-def register_model(context: RequestContext) -> dict[str, Any]:
-    """Registers a model."""
+def _register_model(context: RequestContext) -> dict[str, Any]:
     new = _NewModel.read(context)
     id = f"model-{secrets.token_hex(8)}"
     model = _model(context, id, new.name, new.base_model_id, new.type.startswith("adapter"), new.description)
     return _add(context.stores.project_models, model)
 
 
-def delete_model(context: RequestContext) -> dict[str, Any]:
-    """Deletes a registered model."""
-    return _delete(context, context.stores.project_models, "model")
-
-
 def _models(context: RequestContext) -> list[dict[str, Any]]:
-    jobs = context.stores.jobs.completed()
-    return [_tuned_model(context, job) for job in jobs] + _of_project(context, context.stores.project_models)
-
-
-def _tuned_model(context: RequestContext, job: FineTuneJob) -> dict[str, Any]:
-    return _model(context, job.id.replace("ft-", "model-"), job.output_name, _slug(job.base_model), job.is_lora, "")
+    tuned_models = [
+        _model(context, job.id.replace("ft-", "model-"), job.output_name, _slug(job.base_model), job.is_lora, "")
+        for job in context.stores.jobs.completed()
+    ]
+    return tuned_models + _of_project(context, context.stores.project_models)
 
 
 def _model(context: RequestContext, id: str, name: str, base: str, is_adapter: bool, description: str) -> dict[str, Any]:
@@ -169,18 +137,11 @@ def _qualified_name(context: RequestContext, name: str) -> str:
     return name if "/" in name else f"{context.request.path_params['project']}/{name}"
 
 
-def list_endpoints(context: RequestContext) -> dict[str, Any]:
-    """Lists the endpoints of a project."""
-    return _page(context, _of_project(context, context.stores.project_endpoints))
+def _endpoints(context: RequestContext) -> list[dict[str, Any]]:
+    return _of_project(context, context.stores.project_endpoints)
 
 
-def retrieve_endpoint(context: RequestContext) -> dict[str, Any]:
-    """Returns one of them."""
-    return _find(_of_project(context, context.stores.project_endpoints), context, "endpoint")
-
-
-def create_endpoint(context: RequestContext) -> dict[str, Any]:
-    """Creates an endpoint, which is ready at once under its name."""
+def _create_endpoint(context: RequestContext) -> dict[str, Any]:
     new, now = _NewProjectEndpoint.read(context), timestamp()
     endpoint = {
         "id": f"ep_{secrets.token_hex(8)}",
@@ -197,25 +158,16 @@ def create_endpoint(context: RequestContext) -> dict[str, Any]:
     return _add(context.stores.project_endpoints, endpoint)
 
 
-def update_endpoint(context: RequestContext) -> dict[str, Any]:
-    """Changes an endpoint, if it still has the `etag` of the request."""
-    endpoint = retrieve_endpoint(context)
+def _update_endpoint(context: RequestContext) -> dict[str, Any]:
+    endpoint = _find(_endpoints(context), context, "endpoint")
     changes = _ProjectEndpointChanges.read(context)
     if changes.etag not in (None, endpoint["etag"]):
         raise ApiError(409, f"The endpoint {endpoint['id']} has changed since.", param="etag", code="conflict")
     if changes.name:
         endpoint["name"] = _qualified_name(context, changes.name)
-    endpoint |= {
-        "visibility": changes.visibility or endpoint["visibility"],
-        "etag": secrets.token_hex(4),
-        "updatedAt": timestamp(),
-    }
+    visibility = changes.visibility or endpoint["visibility"]
+    endpoint |= {"visibility": visibility, "etag": secrets.token_hex(4), "updatedAt": timestamp()}
     return endpoint
-
-
-def delete_endpoint(context: RequestContext) -> dict[str, Any]:
-    """Deletes an endpoint."""
-    return _delete(context, context.stores.project_endpoints, "endpoint")
 
 
 def _of_project(context: RequestContext, store: RecordStore[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -259,17 +211,23 @@ def _page(context: RequestContext, records: Sequence[dict[str, Any]]) -> dict[st
 
 _PROJECT: Final = "/v2/projects/{project}"
 ROUTES: Any = [
-    json_route("/v2/supported-models", list_supported_models, "GET"),
-    json_route("/v2/supported-models/{id}", retrieve_supported_model, "GET"),
-    json_route("/v2/public/inference-instance-types", list_instance_types, "GET"),
-    json_route("/v2/public/inference-instance-types/{id}", retrieve_instance_type, "GET"),
-    json_route(f"{_PROJECT}/models", list_models, "GET"),
-    json_route(f"{_PROJECT}/models", register_model),
-    json_route(f"{_PROJECT}/models/{{id}}", retrieve_model, "GET"),
-    json_route(f"{_PROJECT}/models/{{id}}", delete_model, "DELETE"),
-    json_route(f"{_PROJECT}/endpoints", list_endpoints, "GET"),
-    json_route(f"{_PROJECT}/endpoints", create_endpoint),
-    json_route(f"{_PROJECT}/endpoints/{{id}}", retrieve_endpoint, "GET"),
-    json_route(f"{_PROJECT}/endpoints/{{id}}", update_endpoint, "PATCH"),
-    json_route(f"{_PROJECT}/endpoints/{{id}}", delete_endpoint, "DELETE"),
+    json_route("/v2/supported-models", _list_supported_models, "GET"),
+    json_route("/v2/supported-models/{id}", _retrieve_supported_model, "GET"),
+    json_route(
+        "/v2/public/inference-instance-types", lambda _: {"object": "list", "data": _instance_types(), "next_cursor": None}, "GET"
+    ),
+    json_route(
+        "/v2/public/inference-instance-types/{id}", lambda context: _find(_instance_types(), context, "instance type"), "GET"
+    ),
+    json_route(f"{_PROJECT}/models", lambda context: _page(context, _models(context)), "GET"),
+    json_route(f"{_PROJECT}/models", _register_model),
+    json_route(f"{_PROJECT}/models/{{id}}", lambda context: _find(_models(context), context, "model"), "GET"),
+    json_route(f"{_PROJECT}/models/{{id}}", lambda context: _delete(context, context.stores.project_models, "model"), "DELETE"),
+    json_route(f"{_PROJECT}/endpoints", lambda context: _page(context, _endpoints(context)), "GET"),
+    json_route(f"{_PROJECT}/endpoints", _create_endpoint),
+    json_route(f"{_PROJECT}/endpoints/{{id}}", lambda context: _find(_endpoints(context), context, "endpoint"), "GET"),
+    json_route(f"{_PROJECT}/endpoints/{{id}}", _update_endpoint, "PATCH"),
+    json_route(
+        f"{_PROJECT}/endpoints/{{id}}", lambda context: _delete(context, context.stores.project_endpoints, "endpoint"), "DELETE"
+    ),
 ]

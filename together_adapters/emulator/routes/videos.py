@@ -11,12 +11,10 @@ from pydantic import Field
 
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.multipart import form_of
-from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.http.validation import Name, RequestModel, Seed
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Seed, json_route
 from together_adapters.emulator.media.video import mp4
-from together_adapters.emulator.routes.public_files import publish
 from together_adapters.emulator.store.catalogue import find_media_model
-from together_adapters.emulator.store.jobs import EmulatedVideo
+from together_adapters.emulator.store.records import EmulatedVideo
 
 _Side = Annotated[int, Field(ge=16, le=2_048)]
 _Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
@@ -43,7 +41,7 @@ class _VideoRequest(RequestModel):
     reference_images: list[str] | None = Field(None, max_length=1_000)
 
 
-def create(context: RequestContext) -> dict[str, Any]:
+def _create(context: RequestContext) -> dict[str, Any]:
     """Creates a job from JSON, as the service does, or from a form, as OpenAI's client sends it."""
     content_type = context.request.headers.get("content-type", "")
     if "json" not in content_type and content_type.startswith("multipart/"):
@@ -64,18 +62,15 @@ def create(context: RequestContext) -> dict[str, Any]:
     return context.stores.videos.add(id, job).to_dict()
 
 
-def retrieve(context: RequestContext) -> dict[str, Any]:
-    """Returns a job."""
+def _retrieve(context: RequestContext) -> dict[str, Any]:
     job = context.stores.videos.find(context.path_id)
-    response = job.to_dict()
-    if response["status"] == "completed" and job.url is None:
+    if job.status() == "completed" and job.url is None:
         video = mp4(f"{job.model}\n{job.prompt}", job.width, job.height, float(job.seconds))
-        job.url = publish(context, "video.mp4", video, "video/mp4")
-        return job.to_dict()
-    return response
+        job.url = context.publish("video.mp4", video, "video/mp4")
+    return job.to_dict()
 
 
 ROUTES: Any = [
-    json_route("/v2/videos", create, needs_object=False),
-    json_route("/v2/videos/{id}", retrieve, method="GET"),
+    json_route("/v2/videos", _create, needs_object=False),
+    json_route("/v2/videos/{id}", _retrieve, method="GET"),
 ]

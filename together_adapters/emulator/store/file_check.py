@@ -185,11 +185,12 @@ class _InvalidRow(Exception):
 def check_file(path: Path, type: str, purpose: str) -> dict[str, Any]:
     """Returns the validation report of a file, without its id."""
     if (type == "csv" and purpose != "eval") or (type == "parquet" and purpose != "fine-tune"):
-        return _invalid(f"A {type} file cannot be used for {purpose}.")
+        return invalid_report(f"A {type} file cannot be used for {purpose}.")
     return _check_csv(path) if type == "csv" else _check_parquet(path) if type == "parquet" else _check_jsonl(path, purpose)
 
 
-def _invalid(message: str, **fields: Any) -> dict[str, Any]:
+def invalid_report(message: str, **fields: Any) -> dict[str, Any]:
+    """Returns the report of a file with an error."""
     return {"valid": False, **fields, "error_type": "INVALID_FORMAT", "error": message}
 
 
@@ -215,7 +216,7 @@ def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
             except _InvalidRow as invalid:
                 error = str(invalid)
     if error or not count:
-        return _invalid(error or "The file has no rows.", nlines=count)
+        return invalid_report(error or "The file has no rows.", nlines=count)
     return {"valid": True, "nlines": count, **(_summary(format, flags) if purpose == "fine-tune" else {})}
 
 
@@ -276,18 +277,18 @@ def _check_csv(path: Path) -> dict[str, Any]:
         try:
             header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
         except (csv.Error, UnicodeDecodeError) as error:
-            return _invalid(f"The file is not CSV: {error}")
+            return invalid_report(f"The file is not CSV: {error}")
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            return _invalid(f"Line {number}: the row has {len(row)} cells, the header {len(header)}", nlines=len(rows))
-    return {"valid": True, "nlines": len(rows)} if rows else _invalid("The file has no rows.", nlines=0)
+            return invalid_report(f"Line {number}: the row has {len(row)} cells, the header {len(header)}", nlines=len(rows))
+    return {"valid": True, "nlines": len(rows)} if rows else invalid_report("The file has no rows.", nlines=0)
 
 
 def _check_parquet(path: Path) -> dict[str, Any]:
     """Checks tokenized data, as far as it can be read: pyarrow may be missing."""
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
-            return _invalid("The file is not Parquet.")
+            return invalid_report("The file is not Parquet.")
     report = {"valid": True, **_summary("TOKENIZED")}
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -296,8 +297,8 @@ def _check_parquet(path: Path) -> dict[str, Any]:
     try:
         file_metadata = parquet.read_metadata(path)
     except (ArrowException, OSError) as error:
-        return _invalid(f"The file cannot be read: {str(error)[:200]}")
+        return invalid_report(f"The file cannot be read: {str(error)[:200]}")
     names = set(file_metadata.schema.to_arrow_schema().names)
     if "input_ids" not in names or not names <= _PARQUET_COLUMNS:
-        return _invalid(f"The columns must be input_ids, and any of {', '.join(sorted(_PARQUET_COLUMNS))}.")
+        return invalid_report(f"The columns must be input_ids, and any of {', '.join(sorted(_PARQUET_COLUMNS))}.")
     return {**report, "nlines": file_metadata.num_rows}

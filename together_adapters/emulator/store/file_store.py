@@ -5,6 +5,7 @@ A file goes through PENDING, QUEUED and RUNNING within half a second. As on the 
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 import uuid
@@ -13,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from together_adapters.emulator.store.disk import Folder, StoredContent
-from together_adapters.emulator.store.file_check import check_file
-from together_adapters.emulator.store.record_store import RecordStore
+from together_adapters.emulator.store.file_check import check_file, invalid_report
+from together_adapters.emulator.store.records import RecordStore
 
 Purpose = Literal["fine-tune", "calibration", "eval", "batch-api"]
 FileType = Literal["jsonl", "parquet", "csv"]
@@ -25,19 +26,12 @@ _MAX_CHECKED_SIZE: Final = 512 * 2**20
 
 @dataclass
 class StoredFile:
-    """One file of an account. It exists from the start of its upload, and is listed once it has content.
-
-    Attributes:
-        checksum: The SHA-256 that the client sent.
-        content: Its content; None during the upload.
-        checked_since: When its check started.
-        report: The result of the check; None until then.
-    """
+    """One file of an account. It exists from the start of its upload, and is listed once it has content."""
 
     name: str
     purpose: str
     type: str
-    checksum: str = ""
+    checksum: str = ""  # the SHA-256 that the client sent
     id: str = field(default_factory=lambda: f"file-{uuid.uuid4()}")
     created_at: int = field(default_factory=lambda: int(time.time()))
     content: StoredContent | None = None
@@ -46,19 +40,13 @@ class StoredFile:
 
     @property
     def status(self) -> str | None:
-        """The state of its check."""
         if self.checked_since is None:
             return None
         elapsed = time.monotonic() - self.checked_since
-        for end, name in _STAGES:
-            if elapsed < end:
-                return name
-        if self.report is None:
-            return "RUNNING"
-        return "COMPLETED" if self.report["valid"] else "INVALID_FORMAT"
+        end = "RUNNING" if self.report is None else "COMPLETED" if self.report["valid"] else "INVALID_FORMAT"
+        return next((name for limit, name in _STAGES if elapsed < limit), end)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the file as the API shows it."""
         status = self.status
         is_checked = status in ("COMPLETED", "INVALID_FORMAT")
         return {
@@ -76,14 +64,34 @@ class StoredFile:
         }
 
 
+@dataclass
+class UploadSlot:
+    """A URL that takes one body, once or several times; requests need its signature and its headers."""
+
+    signature: str = field(default_factory=lambda: secrets.token_hex(16))
+    headers: dict[str, str] = field(default_factory=dict)
+    content: StoredContent | None = None
+
+
+@dataclass
+class PartialUpload:
+    """A file that is uploaded in parts, each to the slot of a path."""
+
+    file: StoredFile
+    size: int
+    paths: list[str]
+
+
 class FileStore(RecordStore[StoredFile]):
-    """The files of one emulator."""
+    """The files of one emulator, and the uploads that are not complete: slots by path, and files in parts by their upload id."""
 
     def __init__(self, folder: Folder, on_error: Callable[[BaseException], None]) -> None:
         super().__init__("file", param=None)
         self._folder = folder
         self._on_error = on_error
         self._lock = threading.Lock()
+        self.slots: dict[str, UploadSlot] = {}
+        self.partial_uploads: dict[str, PartialUpload] = {}
 
     def complete(self) -> list[StoredFile]:
         """Returns the files that have content, the newest first."""
@@ -91,7 +99,6 @@ class FileStore(RecordStore[StoredFile]):
             return [file for file in self.newest_first() if file.content is not None]
 
     def put(self, file: StoredFile) -> StoredFile:
-        """Adds a file."""
         with self._lock:
             return self.add(file.id, file)
 
@@ -101,12 +108,17 @@ class FileStore(RecordStore[StoredFile]):
         return next(files, None)
 
     def remove(self, id: str) -> None:
-        """Deletes a file."""
         file = self.find(id)
         with self._lock:
             del self[id]
         if file.content:
             file.content.remove()
+
+    def discard(self, upload_id: str) -> None:
+        """Removes an upload with the parts that have arrived."""
+        for path in self.partial_uploads.pop(upload_id).paths:
+            if (slot := self.slots.pop(path)).content:
+                slot.content.remove()
 
     def generate(self, name: str, purpose: str, data: bytes) -> StoredFile:
         """Adds a file that the service itself writes, such as the output of a batch."""
@@ -125,7 +137,7 @@ class FileStore(RecordStore[StoredFile]):
         except Exception as error:
             if not self._folder.closed and file.id in self:
                 self._on_error(error)
-            report = _invalid("The file cannot be read.")
+            report = invalid_report("The file cannot be read.")
         file.report = {"file_id": file.id, **report}
 
     def _report(self, file: StoredFile) -> dict[str, Any]:
@@ -135,9 +147,5 @@ class FileStore(RecordStore[StoredFile]):
             return {"valid": True}
         report = check_file(content.path or content.merge(self._folder.new_path()), file.type, file.purpose)
         if content.digest() != (file.checksum or content.sha256):
-            return _invalid("The checksum does not match.")
+            return invalid_report("The checksum does not match.")
         return report
-
-
-def _invalid(message: str) -> dict[str, Any]:
-    return {"valid": False, "error_type": "INVALID_FORMAT", "error": message}

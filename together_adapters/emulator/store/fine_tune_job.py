@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
+from together_adapters.emulator.engine.nearest_example import NearestExampleModel, TrainingExample
+from together_adapters.emulator.errors import model_not_available
 from together_adapters.emulator.store.catalogue import OWNER
-from together_adapters.emulator.store.clock import JobClock
 from together_adapters.emulator.store.dataset import DatasetFile
-from together_adapters.emulator.store.record_store import RecordStore
+from together_adapters.emulator.store.records import JobClock, RecordStore
 
 _STAGES: Final = ((0.04, "pending"), (0.12, "queued"), (0.8, "running"), (0.9, "compressing"), (1.0, "uploading"))
 _TRAINING: Final = (0.2, 0.78)
@@ -276,19 +277,36 @@ class FineTuneJob:
 
 
 class JobStore(RecordStore[FineTuneJob]):
-    """The fine-tuning jobs of one emulator."""
+    """The fine-tuning jobs of one emulator, and their models: each answers as the nearest example of its training file does."""
 
     def __init__(self) -> None:
         super().__init__("fine-tuning job")
+        self._models: dict[str, NearestExampleModel] = {}
 
     def completed(self) -> list[FineTuneJob]:
         """Returns the jobs whose models can be used."""
         return [job for job in self.values() if job.status() == "completed"]
 
-    def by_output(self, name: str) -> FineTuneJob | None:
+    def by_output(self, name: Any) -> FineTuneJob | None:
         """Returns the job whose model, adapter or checkpoint (`name:step`) has this name."""
-        name = name.partition(":")[0]
-        for job in self.values():
-            if name in (job.output_name, f"{job.output_name}-adapter"):
-                return job
-        return None
+        name = name.partition(":")[0] if isinstance(name, str) else None
+        return next((job for job in self.values() if name in (job.output_name, f"{job.output_name}-adapter")), None)
+
+    def of_model(self, model: Any) -> FineTuneJob | None:
+        """Returns the job that trained a model, or None; raises `ApiError` if the job is not completed."""
+        job = self.by_output(model)
+        if job is not None and job.status() != "completed":
+            raise model_not_available(str(model))
+        return job
+
+    def nearest_example(self, job: FineTuneJob, question: str, images: tuple[str, ...] = ()) -> TrainingExample | None:
+        """Returns the example that answers a question, or None."""
+        if job.id not in self._models:
+            self._models[job.id] = NearestExampleModel(job.data.rows)
+        return self._models[job.id].nearest(question, images)
+
+    def answer(self, model: str, question: str) -> str | None:
+        """Returns the answer of a model; None where it is not fine-tuned, or has no near example."""
+        job = self.by_output(model)
+        example = self.nearest_example(job, question) if job and job.status() == "completed" else None
+        return example.answer if example else None

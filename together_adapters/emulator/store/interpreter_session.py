@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from together_adapters.emulator.store.clock import timestamp
+from together_adapters.emulator.store.records import timestamp
 
 TIME_LIMIT: Final = 4.0
 """Seconds that one execution may take."""
