@@ -16,10 +16,9 @@ __all__ = ["ChatTogether", "Together", "TogetherEmbeddings", "TogetherRerank", "
 if TYPE_CHECKING:
     from langchain_together_adapters.chat_models import ChatTogether
     from langchain_together_adapters.embeddings import TogetherEmbeddings
-    from langchain_together_adapters.factory import init_together_model
+    from langchain_together_adapters.factory import init_together_model, load
     from langchain_together_adapters.llms import Together
     from langchain_together_adapters.rerank import TogetherRerank
-    from langchain_together_adapters.serialization import load
 else:
     __getattr__, __dir__ = attach(
         __name__,
@@ -29,6 +28,6 @@ else:
             "TogetherEmbeddings": ".embeddings",
             "TogetherRerank": ".rerank",
             "init_together_model": ".factory",
-            "load": ".serialization",
+            "load": ".factory",
         },
     )

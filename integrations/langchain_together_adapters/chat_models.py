@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.utils import LC_ID_PREFIX
 
-from langchain_together_adapters.chat_request import RELAX_TOOL_CHOICE, request_chat
-from langchain_together_adapters.chat_response import ParseOptions, chat_result
+from langchain_together_adapters.chat_stream import ChunkWriter, EventWriter, StreamWriter
 from langchain_together_adapters.errors import model_errors
-from langchain_together_adapters.language_model import LanguageModel, sum_usage
+from langchain_together_adapters.language_model import BYTES_PER_TOKEN, LanguageModel
 from langchain_together_adapters.messages import wire_messages
-from langchain_together_adapters.stream_chunks import ChunkWriter
-from langchain_together_adapters.stream_events import EventWriter
-from langchain_together_adapters.stream_parser import StreamWriter
-from langchain_together_adapters.token_counts import estimated_count
-from langchain_together_adapters.tools import wire_response_format, wire_tool_choice, wire_tools
+from langchain_together_adapters.responses import ParseOptions, chat_result, sum_usage
+from langchain_together_adapters.tools import (
+    RELAX_TOOL_CHOICE,
+    is_about_tool_choice,
+    wire_response_format,
+    wire_tool_choice,
+    wire_tools,
+)
+from together_adapters.errors import BadRequestError, UnprocessableEntityError
+from together_adapters.resources.chat import complete, stream_completion
 from together_adapters.transport.call import Flow
 from together_adapters.types.capabilities import capabilities
 from together_adapters.types.chat import ChatParams
@@ -90,7 +95,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> Flow[Any]:
-        """Describe a request and its response: JSON, or the stream of it."""
+        """Return the JSON of a response, or the stream of it; where the model refuses a forced tool call, of a second request."""
         call = dict(kwargs)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         params = self._request_params(stop, call, stream=stream)
@@ -100,7 +105,14 @@ class ChatTogether(LanguageModel, BaseChatModel):
         if params.get("response_format") is not None:
             params["response_format"] = wire_response_format(params["response_format"])
         params["messages"] = wire_messages(messages, replay_reasoning=replay)
-        return request_chat(params, stream=stream)
+        relax = params.pop(RELAX_TOOL_CHOICE, False)
+        describe = stream_completion if stream else complete
+        try:
+            return (yield describe(**params).untyped())  # type: ignore[misc]
+        except (BadRequestError, UnprocessableEntityError) as error:
+            if not (relax and is_about_tool_choice(error, params.get("tool_choice"))):
+                raise
+        return (yield describe(**{**params, "tool_choice": "auto"}).untyped())  # type: ignore[misc]
 
     def _generate(
         self,
@@ -212,10 +224,15 @@ class ChatTogether(LanguageModel, BaseChatModel):
             messages: The conversation.
             tools: The tools that are sent with it.
         """
-        if self.custom_get_token_ids is None:
-            return estimated_count(messages, tools)
-        count = super().get_num_tokens_from_messages(messages)
-        return count + sum(len(self.custom_get_token_ids(str(tool))) for tool in wire_tools(tools or ()))
+        wire: Any = wire_tools(tools or ())
+        if self.custom_get_token_ids is not None:
+            count = super().get_num_tokens_from_messages(messages)
+            return count + sum(len(self.custom_get_token_ids(str(tool))) for tool in wire)
+        text = "".join(str(message.content) for message in messages)
+        size = len(text.encode("utf-8", "surrogatepass"))
+        # Characters outside ASCII take more bytes, and more tokens.
+        per_token = BYTES_PER_TOKEN * len(text) / size if size else BYTES_PER_TOKEN
+        return count_tokens_approximately(messages, chars_per_token=per_token, tools=wire or None)
 
     def bind_tools(
         self,
@@ -278,14 +295,9 @@ class ChatTogether(LanguageModel, BaseChatModel):
         """
         from langchain_together_adapters.structured_output import default_method, output_method, with_parser
 
-        output = output_method(
-            schema,
-            method or default_method(self.profile),
-            strict=strict,
-            tool_choice=tool_choice,
-            bind_tools=self.bind_tools,
-        )
-        return with_parser(self.bind(**output.params, **kwargs), output.parser, include_raw)
+        method = method or default_method(self.profile)
+        params, parser = output_method(schema, method, strict=strict, tool_choice=tool_choice, bind_tools=self.bind_tools)
+        return with_parser(self.bind(**params, **kwargs), parser, include_raw)
 
 
 def _message_id(run_manager: Any) -> str | None:
@@ -295,22 +307,14 @@ def _message_id(run_manager: Any) -> str | None:
 def _profile(model: str) -> ModelProfile:
     """Return the profile of a chat model, from the table of capabilities."""
     entry = capabilities(model)
-    return ModelProfile(
-        max_input_tokens=entry.context_length,
-        text_inputs=True,
-        image_inputs=entry.vision,
-        image_url_inputs=entry.vision,
-        pdf_inputs=False,
-        image_tool_message=False,
-        pdf_tool_message=False,
-        text_outputs=True,
-        image_outputs=False,
-        audio_outputs=False,
-        video_outputs=False,
-        reasoning_output=entry.reasoning is not None,
-        tool_calling=entry.tools,
-        tool_choice=entry.tools,
-        tool_call_streaming=entry.tools,
-        structured_output=entry.json_schema,
-        temperature=True,
-    )
+    profile = {
+        "max_input_tokens": entry.context_length,
+        **dict.fromkeys(("text_inputs", "text_outputs", "temperature"), True),
+        **dict.fromkeys(("image_inputs", "image_url_inputs"), entry.vision),
+        **dict.fromkeys(("pdf_inputs", "pdf_tool_message", "image_tool_message"), False),
+        **dict.fromkeys(("image_outputs", "audio_outputs", "video_outputs"), False),
+        **dict.fromkeys(("tool_calling", "tool_choice", "tool_call_streaming"), entry.tools),
+        "reasoning_output": entry.reasoning is not None,
+        "structured_output": entry.json_schema,
+    }
+    return cast("ModelProfile", profile)

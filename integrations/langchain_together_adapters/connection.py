@@ -8,16 +8,7 @@ from operator import itemgetter
 from typing import Annotated, Any, Self
 
 import httpx
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, WrapValidator, model_validator
 
 from together_adapters.client import AsyncTogether, ClientPair, Together
 from together_adapters.transport.config import DEFAULT_BASE_URL, KEY_VARIABLE, URL_VARIABLES
@@ -41,11 +32,7 @@ def _read_key() -> EnvironmentKey | None:
     return EnvironmentKey(key) if key else None
 
 
-def _keep_environment_key(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    return value if isinstance(value, EnvironmentKey) else validate(value)
-
-
-Key = Annotated[SecretStr | None, WrapValidator(_keep_environment_key)]
+_KEEP_ENVIRONMENT_KEY = WrapValidator(lambda value, validate: value if isinstance(value, EnvironmentKey) else validate(value))
 
 
 class Connection(BaseModel):
@@ -69,7 +56,7 @@ class Connection(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True)
 
-    together_api_key: Key = Field(default=None, alias="api_key")
+    together_api_key: Annotated[SecretStr | None, _KEEP_ENVIRONMENT_KEY] = Field(default=None, alias="api_key")
     together_api_base: str | None = Field(default=None, alias="base_url")
     timeout: Any = None
     max_retries: int | None = None
@@ -118,14 +105,11 @@ class Connection(BaseModel):
     def _new_clients(self) -> ClientPair:
         shared = self.client or self.async_client
         base_url = self.together_api_base
-        options = {
+        options: dict[str, Any] = {
             "api_key": self.together_api_key.get_secret_value() if self.together_api_key else None,
             "base_url": None if shared and shared.base_url == base_url else base_url,
             "timeout": _timeout(self.timeout),
-            "max_retries": self.max_retries,
-            "max_elapsed": self.max_elapsed,
-            "default_headers": self.default_headers,
-            "default_query": self.default_query,
+            **{name: getattr(self, name) for name in ("max_retries", "max_elapsed", "default_headers", "default_query")},
         }
         if shared:
             return ClientPair(self.client, self.async_client, **options)

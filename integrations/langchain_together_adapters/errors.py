@@ -70,19 +70,15 @@ _classes: dict[type[TogetherError], type[TogetherError]] = {}
 
 def as_model_error(kind: type[TogetherError]) -> type[TogetherError]:
     """Return the class that inherits from `kind` and from langchain-core's counterpart; always the same one."""
-    return _classes.get(kind) or _classes.setdefault(kind, _with_counterpart(kind))
-
-
-def _with_counterpart(kind: type[TogetherError]) -> type[TogetherError]:
-    if issubclass(kind, core.LangChainException):
-        return kind
+    if kind in _classes:
+        return _classes[kind]
     bases = next((counterparts for base, counterparts in _COUNTERPARTS if issubclass(kind, base)), None)
-    if bases is None:
+    if bases is None or issubclass(kind, core.LangChainException):
         return kind
     body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
     # pickle cannot find the new class by name, so it stores the original one.
     body["__reduce__"] = lambda self: (_unpickle, (kind, self.args, self.__dict__))
-    return type(kind.__name__, (kind, *bases), body)
+    return _classes.setdefault(kind, type(kind.__name__, (kind, *bases), body))
 
 
 def _unpickle(kind: type[TogetherError], args: tuple[Any, ...], state: dict[str, Any]) -> TogetherError:

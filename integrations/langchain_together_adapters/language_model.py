@@ -11,13 +11,14 @@ from langchain_core.language_models import LangSmithParams
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from langchain_together_adapters.connection import Connection
-from langchain_together_adapters.token_counts import estimated_ids
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.requests import RequestOptions
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 _FRAMEWORK_KEYWORDS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
 """Keywords of calls that LangChain passes along and that are not sent."""
+BYTES_PER_TOKEN = 4
+"""An estimate, because each model has a tokenizer of its own."""
 _SETTINGS_OF_OPENAI = frozenset({
     "openai_api_key", "openai_api_base", "openai_organization", "organization", "openai_proxy", "root_client", "root_async_client",
     "http_socket_options", "disabled_params", "include_response_headers", "stream_chunk_timeout", "tiktoken_model_name",
@@ -70,20 +71,18 @@ class Sampling(BaseModel):
         """Move keywords that are no fields to `model_kwargs`, as users of LangChain expect."""
         if not isinstance(values, dict):
             return values
-        names = _names_of(cls)
-        extra = {name: value for name, value in values.items() if name not in names}
+        extra = values.keys() - _names_of(cls)
         if not extra:
             return values
-        fields = {name: value for name, value in values.items() if name in names}
-        if openai_settings := extra.keys() & _SETTINGS_OF_OPENAI:
+        fields = {name: value for name, value in values.items() if name not in extra}
+        if openai_settings := extra & _SETTINGS_OF_OPENAI:
             listing = ", ".join(sorted(openai_settings))
             warnings.warn(f"{cls.__name__} has no field {listing}, which has no effect here", UserWarning, stacklevel=2)
-            extra = {name: value for name, value in extra.items() if name not in openai_settings}
-        if not extra:
-            return fields
-        message = f"{cls.__name__} has no field {', '.join(sorted(extra))}: sent with every request, as model_kwargs"
-        warnings.warn(message, UserWarning, stacklevel=2)
-        return {**fields, "model_kwargs": {**extra, **(fields.get("model_kwargs") or {})}}
+        if sent := sorted(extra - openai_settings):
+            message = f"{cls.__name__} has no field {', '.join(sent)}: sent with every request, as model_kwargs"
+            warnings.warn(message, UserWarning, stacklevel=2)
+            fields["model_kwargs"] = {name: values[name] for name in sent} | (fields.get("model_kwargs") or {})
+        return fields
 
     @model_validator(mode="after")
     def _reject_n_with_streaming(self) -> Self:
@@ -145,7 +144,10 @@ class LanguageModel(Connection, Sampling):
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return `custom_get_token_ids(text)`, or as many numbers as the text is estimated to have tokens. Sends no request."""
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids else estimated_ids(text)
+        if self.custom_get_token_ids:
+            return self.custom_get_token_ids(text)
+        data = text.encode("utf-8", "surrogatepass")
+        return [int.from_bytes(data[start : start + BYTES_PER_TOKEN]) for start in range(0, len(data), BYTES_PER_TOKEN)]
 
     def _sampling(self) -> dict[str, Any]:
         """Return the sampling parameters that are set."""
@@ -171,41 +173,14 @@ class LanguageModel(Connection, Sampling):
         return params
 
 
+@lru_cache
 def _names_of(cls: type[BaseModel]) -> frozenset[str]:
-    """Return the names and aliases of the fields of a class, cached on the class."""
-    if "__field_names__" not in cls.__dict__:
-        aliases = {str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias}
-        cls.__field_names__ = frozenset({*cls.model_fields, *aliases, "request_timeout"})  # type: ignore[attr-defined]
-    names: frozenset[str] = cls.__field_names__  # type: ignore[attr-defined]
-    return names
+    """Return the names and aliases of the fields of a class."""
+    aliases = {str(field.validation_alias) for field in cls.model_fields.values() if field.validation_alias}
+    return frozenset({*cls.model_fields, *aliases, "request_timeout"})
 
 
 @lru_cache
 def _sampling_fields(cls: type[LanguageModel]) -> tuple[str, ...]:
     names = (cls._request_names - RequestOptions.__optional_keys__) | {"context_length_exceeded_behavior", "compliance"}
     return tuple(name for name in cls.model_fields if name in names)
-
-
-def sum_usage(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """Combine the outputs of a batch: usage is summed, and the model is that of the first output that names one."""
-    usage: dict[str, Any] = {}
-    model: dict[str, Any] = {}
-    for output in filter(None, outputs):
-        usage = _add_counts(usage, output.get("token_usage") or {})
-        if output.get("model_name"):
-            model.setdefault("model_name", output["model_name"])
-    return {"token_usage": usage, **model}
-
-
-def _add_counts(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Add counts, also nested ones; of other values the first is kept."""
-    total = dict(left)
-    for name, value in right.items():
-        current = total.get(name)
-        if isinstance(value, Mapping):
-            total[name] = _add_counts(current if isinstance(current, Mapping) else {}, value)
-        elif isinstance(value, int | float) and isinstance(current, int | float):
-            total[name] = current + value
-        elif current is None:
-            total[name] = value
-    return total

@@ -12,9 +12,9 @@ from langchain_core.language_models import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
 from pydantic import Field, field_validator
 
-from langchain_together_adapters.completion_response import CompletionWriter, llm_result, streamed_result
 from langchain_together_adapters.errors import model_errors
 from langchain_together_adapters.language_model import LanguageModel
+from langchain_together_adapters.responses import CompletionWriter, llm_result, streamed_result
 from together_adapters.resources.completions import complete, stream_completion
 from together_adapters.transport.call import Flow, Parallel
 from together_adapters.types.completions import CompletionParams

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
@@ -17,21 +17,15 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_together_adapters.chat_request import RELAX_TOOL_CHOICE
 from langchain_together_adapters.errors import RefusedError, as_model_error
-from langchain_together_adapters.tools import json_schema, schema_format, wire_tools
+from langchain_together_adapters.tools import RELAX_TOOL_CHOICE, json_schema, schema_format, wire_tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
 
 Method = Literal["function_calling", "json_schema", "json_mode", "regex"]
-
-
-class OutputMethod(NamedTuple):
-    """The parameters that request structured output, and the parser of the message."""
-
-    params: dict[str, Any]
-    parser: Runnable[Any, Any]
+OutputMethod = tuple[dict[str, Any], Runnable[Any, Any]]
+"""The parameters that request structured output, and the parser of the message."""
 
 
 def default_method(profile: ModelProfile | None) -> Method:
@@ -55,10 +49,10 @@ def output_method(
     if method == "json_schema":
         response_format = schema_format(json_schema(schema, strict=strict), strict=strict)
         params = {"response_format": response_format, **_trace_params(method, strict, schema)}
-        return OutputMethod(params, _message_parser(schema))
+        return params, _message_parser(schema)
     if method == "json_mode":
         trace = _trace_params(method, None, schema) if schema is not None else {}
-        return OutputMethod({"response_format": {"type": "json_object"}, **trace}, _message_parser(schema))
+        return {"response_format": {"type": "json_object"}, **trace}, _message_parser(schema)
     raise ValueError(f"unknown method {method!r}: function_calling, json_schema, json_mode or regex")
 
 
@@ -71,12 +65,10 @@ def _trace_params(method: str, strict: bool | None, schema: Any) -> dict[str, An
 def _function_calling(schema: Any, strict: bool | None, tool_choice: Any, bind_tools: Callable[..., Any]) -> OutputMethod:
     name = wire_tools([schema])[0]["function"]["name"]
     bound = bind_tools([schema], tool_choice=name if tool_choice is None else tool_choice, strict=strict)
-    parser: BaseOutputParser[Any]
+    params = {**bound.kwargs, RELAX_TOOL_CHOICE: True, **_trace_params("function_calling", strict, schema)}
     if _is_model(schema):
-        parser = PydanticToolsParser(tools=[schema], first_tool_only=True)
-    else:
-        parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
-    return OutputMethod({**bound.kwargs, RELAX_TOOL_CHOICE: True, **_trace_params("function_calling", strict, schema)}, parser)
+        return params, PydanticToolsParser(tools=[schema], first_tool_only=True)
+    return params, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
 
 
 def _regex(schema: Any) -> OutputMethod:
@@ -85,7 +77,7 @@ def _regex(schema: Any) -> OutputMethod:
         raise ValueError("method 'regex' needs a pattern: a string or a compiled regular expression")
     trace_schema = {"title": "regex", "type": "object", "properties": {"text": {"type": "string", "pattern": pattern}}}
     params = {"response_format": {"type": "regex", "pattern": pattern}, **_trace_params("regex", None, trace_schema)}
-    return OutputMethod(params, _PatternParser(pattern=pattern))
+    return params, _PatternParser(pattern=pattern)
 
 
 class _PatternParser(BaseOutputParser[str]):

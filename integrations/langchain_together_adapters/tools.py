@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
+from together_adapters.errors import BadRequestError, ContextLengthError, UnprocessableEntityError
+
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     Tool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
+RELAX_TOOL_CHOICE = "relax_tool_choice"
+"""A keyword of requests whose forced tool choice is dropped where the model refuses it."""
 _INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def wire_tools(tools: Sequence[Tool], *, strict: bool | None = None) -> list[dict[str, Any]]:
     """Return the tools of a request."""
-    return [
-        dict(tool) if _is_wire_tool(tool) and strict is None else convert_to_openai_tool(tool, strict=strict)  # type: ignore[arg-type]
-        for tool in tools
-    ]
+    return [_wire_tool(tool, strict) for tool in tools]
 
 
-def _is_wire_tool(tool: Tool) -> bool:
-    return isinstance(tool, Mapping) and tool.get("type") == "function" and "function" in tool
+def _wire_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    is_wire = isinstance(tool, Mapping) and tool.get("type") == "function" and "function" in tool
+    return dict(tool) if is_wire and strict is None else convert_to_openai_tool(tool, strict=strict)
 
 
 def wire_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
@@ -40,6 +42,14 @@ def wire_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     if choice not in names:
         raise ValueError(f"tool_choice {choice!r} is none of the tools: {', '.join(names) or 'there are none'}")
     return {"type": "function", "function": {"name": choice}}
+
+
+def is_about_tool_choice(error: BadRequestError | UnprocessableEntityError, choice: Any) -> bool:
+    """Whether a model refused a forced tool choice; only the words of the engine's message tell."""
+    if isinstance(error, ContextLengthError) or choice in (None, "auto", "none"):
+        return False
+    phrases = ("tool_choice", "tool choice", "grammar", "forced")
+    return error.param == "tool_choice" or any(phrase in error.message.lower() for phrase in phrases)
 
 
 def wire_response_format(value: Any, *, strict: bool | None = None) -> Any:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from langchain_together_adapters import ChatTogether
-from langchain_together_adapters.chat_response import ParseOptions
-from langchain_together_adapters.stream_events import EventWriter
+from langchain_together_adapters.chat_stream import EventWriter
+from langchain_together_adapters.responses import ParseOptions
 from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index_together_adapters import TogetherLLM
 

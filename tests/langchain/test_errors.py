@@ -202,7 +202,7 @@ def test_a_failed_run_is_traced_with_its_response(emulator: Emulator, connect: A
 
 
 def test_a_response_without_a_choice(connect: Any) -> None:
-    from langchain_together_adapters.chat_response import ParseOptions, chat_result
+    from langchain_together_adapters.responses import ParseOptions, chat_result
 
     with pytest.raises(together_adapters.APIResponseValidationError, match="no choice"):
         chat_result({"choices": []}, ParseOptions(None, content_blocks=False))

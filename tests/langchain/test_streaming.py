@@ -9,9 +9,8 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langchain_together_adapters import ChatTogether
-from langchain_together_adapters.chat_response import ParseOptions, chat_result
-from langchain_together_adapters.stream_chunks import ChunkWriter
-from langchain_together_adapters.stream_events import EventWriter
+from langchain_together_adapters.chat_stream import ChunkWriter, EventWriter
+from langchain_together_adapters.responses import ParseOptions, chat_result
 
 from together_adapters.emulator import Emulator
 
