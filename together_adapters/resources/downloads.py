@@ -13,12 +13,12 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from together_adapters.errors import APIConnectionError, APIStatusError, DownloadError
-from together_adapters.transport.bodies import READ_SIZE
 from together_adapters.transport.call import Call, Download, Flow, Local, Response, Sleep
 from together_adapters.types.progress import Progress
 
@@ -26,7 +26,6 @@ MAX_RESUMES: Final = 5
 FIRST_DELAY: Final = 1.0
 MAX_DELAY: Final = 30.0
 _LOCK_INTERVAL: Final = 0.1
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 """File names that Windows reserves."""
 
@@ -45,23 +44,6 @@ def normalized_name(name: str) -> str:
     return safe_name(re.sub(r"[_ ]", "-", name).lower())
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A downloaded file."""
-
-    path: Path
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadInfo:
-    """What a download would return; `size` is None where the service does not send it."""
-
-    size: int | None
-    content_type: str
-    headers: Any
-
-
 class _HeadersOnly(Exception):
     """Ends a download after its headers."""
 
@@ -70,8 +52,8 @@ class _ContentMismatch(Exception):
     """The service has another content than the one the partial file is from."""
 
 
-def probe(call: Call[Any]) -> Flow[DownloadInfo]:
-    """Requests size and type of a download, without its content."""
+def probe(call: Call[Any]) -> Flow[Response]:
+    """Requests status and headers of a download, without its content."""
     responses: list[Response] = []
 
     def begin(response: Response) -> None:
@@ -81,8 +63,7 @@ def probe(call: Call[Any]) -> Flow[DownloadInfo]:
 
     with suppress(_HeadersOnly):
         yield Download(_with_headers(call, {"range": "bytes=0-1"}), lambda chunk: None, begin)
-    headers = responses[0].headers
-    return DownloadInfo(_total_size(responses[0]), headers.get("content-type", ""), headers)
+    return responses[0]
 
 
 def download_file(
@@ -92,7 +73,7 @@ def download_file(
     overwrite: bool = False,
     sha256: str | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Flow[LocalFile]:
+) -> Flow[Path]:
     """Downloads the response of a GET into a file, which is not visible under its name until it is complete.
 
     `sha256` is the expected checksum; without it, one in the response's headers is used.
@@ -108,7 +89,7 @@ def download_file(
             yield Local(partial.finish)
         finally:
             partial.close()
-        return LocalFile(target, target.stat().st_size)
+        return target
     finally:
         with suppress(OSError):
             os.unlink(lock.lock_file)
@@ -125,10 +106,9 @@ def _lock(target: Path) -> Flow[Any]:
     while True:
         try:
             lock.acquire(blocking=False)
+            return lock
         except Timeout:
             yield Sleep(_LOCK_INTERVAL)
-        else:
-            return lock
 
 
 def _complete(call: Call[Any], partial: _PartialFile) -> Flow[None]:
@@ -179,7 +159,7 @@ class _PartialFile:
         self._progress = progress
         self._total: int | None = None
         self._etag = ""
-        self._file: IO[bytes] | None = None
+        self._file: BufferedRandom | None = None
         self._is_finished = False
 
     def open(self) -> None:
@@ -206,9 +186,9 @@ class _PartialFile:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding not in ("", "identity"):
             raise DownloadError(f"the download is {encoding}-encoded, so its size cannot be checked")
-        etag, total = response.headers.get("etag", ""), _total_size(response)
+        etag, total = response.headers.get("etag", ""), total_size(response)
         if response.status_code == 206:
-            if _range_start(response) != self.size or self._total not in (None, total) or etag != self._etag:
+            if _content_range(response)[0] != self.size or self._total not in (None, total) or etag != self._etag:
                 raise _ContentMismatch
         else:
             self.restart()
@@ -249,7 +229,8 @@ class _PartialFile:
         """Verifies the checksum and moves the file into place."""
         assert self._file is not None
         self._file.flush()
-        if self._sha256 and (actual := _sha256_of(self._file)) != self._sha256.lower():
+        self._file.seek(0)
+        if self._sha256 and (actual := hashlib.file_digest(self._file, "sha256").hexdigest()) != self._sha256.lower():
             self._etag = ""
             raise DownloadError(f"the download should have the SHA-256 {self._sha256.lower()}, but has {actual}")
         os.fsync(self._file.fileno())
@@ -262,7 +243,7 @@ class _PartialFile:
         if self._file is not None:
             self._file.close()
         if self._is_finished or not (self.size and self._etag and self._total):
-            for path in (self._state_path,) if self._is_finished else (self._state_path, self.path):
+            for path in (self._state_path, self.path):
                 with suppress(OSError):
                     path.unlink()
 
@@ -275,18 +256,20 @@ def _read_state(path: Path) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _range_start(response: Response) -> int | None:
-    content_range = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-    return int(content_range[1]) if content_range else None
-
-
-def _total_size(response: Response) -> int | None:
+def total_size(response: Response) -> int | None:
     """Returns the size of the whole content, from the headers of a full or a partial response."""
     if response.status_code == 206:
-        content_range = _RANGE.fullmatch(response.headers.get("content-range", "").strip())
-        return int(content_range[3]) if content_range and content_range[3] != "*" else None
+        return _content_range(response)[1]
     length = response.headers.get("content-length", "")
     return int(length) if length.isdigit() else None
+
+
+def _content_range(response: Response) -> tuple[int | None, int | None]:
+    """Returns the start and the total size of a partial response, as far as they are known."""
+    content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", "").strip())
+    if content_range is None:
+        return None, None
+    return int(content_range[1]), None if content_range[2] == "*" else int(content_range[2])
 
 
 def _digest(response: Response) -> str | None:
@@ -303,11 +286,3 @@ def _hexadecimal(text: str) -> str | None:
     except ValueError:
         return None
     return digest.hex() if len(digest) == 32 else None
-
-
-def _sha256_of(file: IO[bytes]) -> str:
-    file.seek(0)
-    digest = hashlib.sha256()
-    while chunk := file.read(READ_SIZE):
-        digest.update(chunk)
-    return digest.hexdigest()

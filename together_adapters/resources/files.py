@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
-from together_adapters.resources.downloads import LocalFile, download_file, normalized_name
+from together_adapters.resources.downloads import download_file, normalized_name
 from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, UploadSource, upload_file
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
@@ -199,8 +199,8 @@ def retrieve_content(
     folder = Path() if output is None else Path(output)
     target = folder / f"{normalized_name(id)}.jsonl" if output is None or folder.is_dir() else folder
     call = content(id, **options)
-    file: LocalFile = yield from download_file(call, target, overwrite=overwrite, sha256=sha256, progress=progress)
-    return FileObject(id=id, filename=str(file.path), size=file.size)
+    path: Path = yield from download_file(call, target, overwrite=overwrite, sha256=sha256, progress=progress)
+    return FileObject(id=id, filename=str(path), size=path.stat().st_size)
 
 
 def content(id: str, **options: Unpack[RequestOptions]) -> Call[bytes]:

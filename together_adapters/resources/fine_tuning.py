@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -11,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import APIConnectionError, APIStatusError, JobFailedError, TogetherError
-from together_adapters.resources.downloads import DownloadInfo, LocalFile, download_file, probe
-from together_adapters.resources.fine_tuning_download import archive_path, checkpoint_query, parse_checkpoint_type, split_job_id
+from together_adapters.resources.downloads import download_file, normalized_name, probe
 from together_adapters.resources.fine_tuning_request import job_body, source_model, with_defaults
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
@@ -42,6 +42,8 @@ from together_adapters.types.training import TRAINING_DEFAULTS, CreateParams, Tr
 _log = logging.getLogger(__name__)
 _PATH = "/v1/fine-tunes"
 _EVENTS_IN_ERROR = 5
+_CHECKPOINT_TYPES = ("default", "merged", "adapter")
+_CHECKPOINT = re.compile(r"(ft-[\da-f-]+):(\d+)")
 _parse = response_parser(FinetuneResponse)
 _parse_list = response_parser(FinetuneList)
 _parse_events = response_parser(FinetuneListEvents)
@@ -331,15 +333,54 @@ def download(
         FileExistsError: The target exists.
         DownloadError: Length or checksum are not as expected.
     """
-    id, step = split_job_id(id, checkpoint_step)
-    kind = parse_checkpoint_type(checkpoint_type)
+    id, step = _split_job_id(id, checkpoint_step)
+    kind = _parse_checkpoint_type(checkpoint_type)
     job: FinetuneResponse = yield retrieve(id, **options)
-    query = {"ft_id": id, "checkpoint_step": step, "checkpoint": checkpoint_query(job, kind)}
+    query = {"ft_id": id, "checkpoint_step": step, "checkpoint": _checkpoint_query(job, kind)}
     call = request("GET", "/v1/finetune/download", lambda response: None, query=query, options=options)
-    info: DownloadInfo = yield from probe(call)
-    target = archive_path(None if output is None else Path(output), job, id, step, info)
-    file: LocalFile = yield from download_file(call, target, overwrite=overwrite, progress=progress)
-    return FinetuneDownloadResult(id=id, checkpoint_step=step, filename=str(file.path), size=file.size)
+    headers: Response = yield from probe(call)
+    target = _archive_path(None if output is None else Path(output), job, id, step, headers)
+    path: Path = yield from download_file(call, target, overwrite=overwrite, progress=progress)
+    return FinetuneDownloadResult(id=id, checkpoint_step=step, filename=str(path), size=path.stat().st_size)
+
+
+def _split_job_id(id: str, step: int | None) -> tuple[str, int | None]:
+    """Splits `ft-...:100` into the id of the job and the step; two steps are a ValueError."""
+    checkpoint = _CHECKPOINT.fullmatch(id)
+    if checkpoint is None:
+        return id, step
+    if step is not None:
+        raise ValueError(f"id={id!r} names a step, and so does checkpoint_step={step!r}: leave one of them out")
+    return checkpoint[1], int(checkpoint[2])
+
+
+def _parse_checkpoint_type(value: Any) -> str:
+    """Returns a checkpoint type in lower case, from a string or an enum; an unknown one is a ValueError."""
+    name = str(getattr(value, "value", value)).lower()
+    if name not in _CHECKPOINT_TYPES:
+        raise ValueError(f"checkpoint_type={value!r} must be one of {', '.join(_CHECKPOINT_TYPES)}")
+    return name
+
+
+def _checkpoint_query(job: FinetuneResponse, checkpoint_type: str) -> str | None:
+    """Returns the query parameter for a checkpoint type; None leaves it to the service."""
+    training = job.training_type
+    if training is not None and training.is_full:
+        if checkpoint_type != "default":
+            raise ValueError(f"checkpoint_type={checkpoint_type!r}: {job.id} was trained in full, so there is only 'default'")
+        return "model_output_path"
+    if training is not None and training.is_lora:
+        return "merged" if checkpoint_type == "default" else checkpoint_type
+    return None if checkpoint_type == "default" else checkpoint_type
+
+
+def _archive_path(output: Path | None, job: FinetuneResponse, id: str, step: int | None, info: Response) -> Path:
+    """Returns the path of the archive: the output, or a name made from the model's in the output folder."""
+    if output is not None and not output.is_dir():
+        return output
+    suffix = ".tar.gz" if "x-tar" in info.headers.get("content-type", "") else ".tar.zst"
+    checkpoint = f"-checkpoint-{step}" if step else ""
+    return (output or Path()) / f"{normalized_name(job.model_output_name or id)}{checkpoint}{suffix}"
 
 
 def wait(

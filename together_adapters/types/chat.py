@@ -88,64 +88,55 @@ class ChatMessage(ResponseModel):
         return self.reasoning if self.reasoning is not None else self.reasoning_content
 
 
-class ChatChoice(ResponseModel):
-    """One of the requested completions."""
+class ChatDelta(ChatMessage):
+    """The part of the message in one chunk."""
+
+    token_id: int | None = None
+
+
+class Choice(ResponseModel):
+    """One of the requested completions, or its part in a chunk."""
 
     index: int | None = None
-    message: ChatMessage | None = None
-    finish_reason: str | None = None
-    logprobs: TokenLogprobs | None = None
-    seed: int | float | None = None
     text: str | None = None
+    finish_reason: str | None = None
+    seed: int | float | None = None
 
 
-class ChatCompletion(ResponseModel):
-    """The response to a chat request."""
+class ChatChoice(Choice):
+    """One of the requested chat completions."""
+
+    message: ChatMessage | None = None
+    logprobs: TokenLogprobs | None = None
+
+
+class ChatChunkChoice(Choice):
+    """The part of one chat completion in a chunk. `logprobs` is a number on classic engines."""
+
+    delta: ChatDelta = Field(default_factory=ChatDelta)
+    logprobs: Any = None
+
+
+class GeneratedText(ResponseModel):
+    """The response to a request for text, or one event of its stream."""
 
     id: str | None = None
     object: str | None = None
     created: int | None = None
     model: str | None = None
+    usage: Usage | None = None
+
+
+class ChatCompletion(GeneratedText):
+    """The response to a chat request."""
+
     choices: list[ChatChoice] = []
     prompt: Any = None
-    usage: Usage | None = None
     system_fingerprint: str | None = None
     warnings: Any = None
 
 
-class ChatDelta(ResponseModel):
-    """The part of the message in one chunk."""
-
-    role: str | None = None
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    token_id: int | None = None
-
-    @property
-    def thinking(self) -> str | None:
-        """The part of the reasoning, under either of its two names."""
-        return self.reasoning if self.reasoning is not None else self.reasoning_content
-
-
-class ChatChunkChoice(ResponseModel):
-    """The part of one completion in a chunk. `logprobs` is a number on classic engines."""
-
-    index: int | None = None
-    delta: ChatDelta = Field(default_factory=ChatDelta)
-    finish_reason: str | None = None
-    logprobs: Any = None
-    seed: int | float | None = None
-    text: str | None = None
-
-
-class ChatCompletionChunk(ResponseModel):
+class ChatCompletionChunk(GeneratedText):
     """One event of a stream. Usage is in the last one, or in an event without choices."""
 
-    id: str | None = None
-    object: str | None = None
-    created: int | None = None
-    model: str | None = None
     choices: list[ChatChunkChoice] = []
-    usage: Usage | None = None

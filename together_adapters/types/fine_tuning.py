@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
 
+from together_adapters.types.files import FileObject
 from together_adapters.types.progress import Progress
 from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
 
@@ -339,16 +340,7 @@ class TokenizedDataset(ResponseModel):
     expires_at: str | None = None
 
 
-class FinetuneDownloadResult(ResponseModel):
-    """A downloaded model.
+class FinetuneDownloadResult(FileObject):
+    """A downloaded model; `filename` is the absolute path of the archive, which is not unpacked."""
 
-    Attributes:
-        filename: The absolute path of the archive; it is not unpacked.
-        size: Bytes.
-    """
-
-    object: str = "local"
-    id: str | None = None
     checkpoint_step: int | None = None
-    filename: str | None = None
-    size: int | None = None
