@@ -10,19 +10,18 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from together_adapters.errors import ConflictError, FileChangedError, FileTypeError, MissingFileError, TogetherError
 from together_adapters.transport.bodies import READ_SIZE, FileRange, Form
-from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, Step, request, response_parser, segment
 from together_adapters.types.files import FileResponse, MultipartUpload, PartTarget, UploadTarget, detect_file_type
 from together_adapters.types.progress import Progress
-
-T = TypeVar("T")
 
 MAX_FILE_SIZE: Final = int(50.1 * 2**30)
 MULTIPART_THRESHOLD: Final = 5 * 2**30
@@ -106,12 +105,8 @@ def part_layout(size: int, part_size: int = PART_SIZE) -> tuple[int, int]:
     """Returns the number of parts of a file, and their length; the last part may be shorter."""
     if size <= part_size:
         return 1, size
-    count = min(MAX_PARTS, ceil(size / part_size))
-    length = ceil(size / count)
-    if length < MIN_PART_SIZE:
-        length = MIN_PART_SIZE
-        count = ceil(size / length)
-    return count, length
+    length = max(MIN_PART_SIZE, ceil(size / min(MAX_PARTS, ceil(size / part_size))))
+    return ceil(size / length), length
 
 
 def compute_sha256(source: UploadSource, progress: Callable[[Progress], None] | None = None) -> str:
@@ -161,15 +156,10 @@ def _upload_whole(
     form = Form([(name, str(value)) for name, value in body.items()])
     target: UploadTarget = yield replace(start, body=form, accepts=frozenset({302}))
     path = f"/v1/files/{segment(target.file_id, 'id')}"
-    undo = replace(request("DELETE", path, _ignore), timeout=_UNDO_TIMEOUT, has_timeout=True)
-    finish = request("POST", f"{path}/preprocess", _parse_file, options=_without_body(options))
-    return (yield from _undo_on_failure(_put_whole(source, target.url, meter, finish), undo))
-
-
-def _put_whole(source: UploadSource, url: str, meter: ProgressMeter, finish: Call[FileResponse]) -> Flow[FileResponse]:
     content = FileRange(source.path, 0, source.size, meter.counter())
-    yield from _check_source_after(source, Call("PUT", url, _ignore, content, external=True))
-    return (yield finish)
+    put = Call("PUT", target.url, _ignore, content, external=True)
+    finish = request("POST", f"{path}/preprocess", _parse_file, options=_without_body(options))
+    return (yield from _send(source, lambda: put, lambda result: finish, request("DELETE", path, _ignore)))
 
 
 def _upload_parts(
@@ -179,56 +169,45 @@ def _upload_parts(
     params = {**fields, "file_size": source.size, "num_parts": count}
     upload: MultipartUpload = yield request("POST", "/v1/files/multipart/initiate", _parse_multipart, params, options=options)
     ids = {"upload_id": upload.upload_id, "file_id": upload.file_id}
-    undo = replace(request("POST", "/v1/files/multipart/abort", _ignore, ids), timeout=_UNDO_TIMEOUT, has_timeout=True)
-    return (yield from _undo_on_failure(_put_parts(source, upload, count, length, meter, ids, options), undo))
 
+    def put_parts() -> Parallel:
+        targets = sorted(upload.parts, key=lambda part: part.number)
+        numbers = [part.number for part in targets]
+        if numbers != list(range(1, count + 1)):
+            raise TogetherError(f"{count} parts were announced, but the service returned addresses for {numbers[:20]}")
+        return Parallel([_put_part(source, part, length, meter) for part in targets], CONCURRENCY, meter.stop)
 
-def _put_parts(
-    source: UploadSource,
-    upload: MultipartUpload,
-    count: int,
-    length: int,
-    meter: ProgressMeter,
-    ids: dict[str, str],
-    options: Mapping[str, Any],
-) -> Flow[FileResponse]:
-    targets = sorted(upload.parts, key=lambda part: part.number)
-    numbers = [part.number for part in targets]
-    if numbers != list(range(1, count + 1)):
-        raise TogetherError(f"{count} parts were announced, but the service returned addresses for {numbers[:20]}")
-    puts = [_put_part(source, part, length, meter) for part in targets]
-    parts: list[dict[str, Any]] = yield from _check_source_after(source, Parallel(puts, CONCURRENCY, meter.stop))
-    body = {**ids, "parts": parts}
-    return (yield request("POST", "/v1/files/multipart/complete", _read_completed, body, options=_without_body(options)))
+    def complete(parts: list[dict[str, Any]]) -> Call[FileResponse]:
+        body = {**ids, "parts": parts}
+        return request("POST", "/v1/files/multipart/complete", _read_completed, body, options=_without_body(options))
+
+    return (yield from _send(source, put_parts, complete, request("POST", "/v1/files/multipart/abort", _ignore, ids)))
 
 
 def _put_part(source: UploadSource, part: PartTarget, length: int, meter: ProgressMeter) -> Call[dict[str, Any]]:
     offset = (part.number - 1) * length
     content = FileRange(source.path, offset, min(length, source.size - offset), meter.counter(part.number))
-    parse = _etag_reader(part.number)
+    parse = partial(_read_etag, part.number)
     return Call("PUT", _check_storage_url(part.url), parse, content, headers=part.headers or {}, external=True)
 
 
-def _check_source_after(source: UploadSource, step: Any) -> Flow[Any]:
-    """Performs a step that sends the file, and raises if the file has changed meanwhile."""
+def _send(
+    source: UploadSource, put: Callable[[], Step], finish: Callable[[Any], Call[FileResponse]], undo: Call[Any]
+) -> Flow[FileResponse]:
+    """Sends the content and finishes the upload; undoes it if that fails, if the file has changed meanwhile, or if it is cancelled."""
     try:
-        result = yield step
-    except OSError:
+        try:
+            result = yield put()
+        except OSError:
+            source.check_unchanged()
+            raise
         source.check_unchanged()
-        raise
-    source.check_unchanged()
-    return result
-
-
-def _undo_on_failure(flow: Flow[T], undo: Call[Any]) -> Flow[T]:
-    """Performs a flow, and sends the undo request if it fails or is cancelled; the first error is raised."""
-    try:
-        return (yield from flow)
+        return (yield finish(result))
     except GeneratorExit:
         raise
     except BaseException as problem:
         try:
-            yield undo
+            yield replace(undo, timeout=_UNDO_TIMEOUT, has_timeout=True)
         except TogetherError as error:
             problem.add_note(f"the upload could not be undone: {error}")
         raise
@@ -262,14 +241,11 @@ def _check_storage_url(url: str) -> str:
     return url
 
 
-def _etag_reader(number: int) -> Callable[[Response], dict[str, Any]]:
-    def read(response: Response) -> dict[str, Any]:
-        etag = response.headers.get("etag", "").strip().removeprefix("W/").strip('"')
-        if not etag:
-            raise ValueError(f"the storage returned no ETag for part {number}")
-        return {"part_number": number, "etag": etag}
-
-    return read
+def _read_etag(number: int, response: Response) -> dict[str, Any]:
+    etag = response.headers.get("etag", "").strip().removeprefix("W/").strip('"')
+    if not etag:
+        raise ValueError(f"the storage returned no ETag for part {number}")
+    return {"part_number": number, "etag": etag}
 
 
 def _read_completed(response: Response) -> FileResponse:
