@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import JobFailedError, NotFoundError
-from together_adapters.resources.evaluation_request import evaluation_parameters
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
@@ -18,6 +17,17 @@ from together_adapters.types.response import secrets_in
 
 _PATH = "/v1/evaluation"
 _parse = response_parser(EvaluationJob)
+_NAMES = {
+    "classify": ("labels", "pass_labels", "model_to_evaluate"),
+    "score": ("min_score", "max_score", "pass_threshold", "model_to_evaluate"),
+    "compare": ("model_a", "model_b", "disable_position_bias_correction"),
+}
+"""The parameters of each type; those of another type are an error."""
+_OPTIONAL = ("model_to_evaluate", "disable_position_bias_correction")
+_ALWAYS_REQUIRED = ("judge_model", "judge_model_source", "judge_system_template", "input_data_file_path")
+_MODELS = ("model_to_evaluate", "model_a", "model_b")
+_SOURCES = ("serverless", "dedicated", "external")
+_MODEL_FIELDS = ("model", "model_source", "max_tokens", "temperature", "system_template", "input_template")
 
 
 def create(
@@ -68,9 +78,75 @@ def create(
         APIConnectionError: No response arrived; the message says whether the evaluation may have been created.
     """
     arguments = {name: value for name, value in locals().items() if name not in ("options", "parameters")}
-    body = {"type": type, "parameters": evaluation_parameters(arguments, parameters)}
+    body = {"type": type, "parameters": _parameters(arguments, parameters)}
     call = request("POST", _PATH, response_parser(EvaluationCreateResponse), body, billable="evaluation.list()", options=options)
     return replace(call, secrets=secrets_in(call.body))
+
+
+def _parameters(arguments: Mapping[str, Any], parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the parameters as the service takes them: from the flat arguments, or as passed."""
+    kind = arguments["type"]
+    if kind not in _NAMES:
+        raise ValueError(f"type={kind!r} must be one of {', '.join(_NAMES)}")
+    if parameters is not None:
+        if duplicates := [name for name, value in arguments.items() if name != "type" and value is not None]:
+            raise ValueError(f"pass either parameters= or {', '.join(duplicates)}")
+        return dict(parameters)
+    _check_required(arguments, _ALWAYS_REQUIRED, "every evaluation")
+    _check_required(arguments, [name for name in _NAMES[kind] if name not in _OPTIONAL], f"type={kind!r}")
+    for other, names in _NAMES.items():
+        for name in names:
+            if name not in _NAMES[kind] and arguments[name] is not None:
+                raise ValueError(f"{name}={arguments[name]!r} requires type={other!r}, not {kind!r}")
+    _check_values(arguments, kind)
+    result = {"judge": _judge(arguments), "input_data_file_path": arguments["input_data_file_path"]}
+    for name in _NAMES[kind]:
+        if arguments[name] is not None:
+            result[name] = _model(name, arguments[name]) if name in _MODELS else arguments[name]
+    return result
+
+
+def _check_required(arguments: Mapping[str, Any], names: Sequence[str], subject: str) -> None:
+    if missing := [name for name in names if arguments[name] is None]:
+        raise ValueError(f"{subject} requires {', '.join(missing)}")
+
+
+def _check_values(arguments: Mapping[str, Any], kind: str) -> None:
+    labels, pass_labels = arguments["labels"], arguments["pass_labels"]
+    if kind == "classify" and (unknown := [label for label in pass_labels if label not in labels]):
+        raise ValueError(f"pass_labels={pass_labels!r}: {unknown[0]!r} is not one of labels={labels!r}")
+    if kind == "score" and not arguments["min_score"] < arguments["max_score"]:
+        raise ValueError(f"min_score={arguments['min_score']!r} must be below max_score={arguments['max_score']!r}")
+
+
+def _judge(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    source, token = arguments["judge_model_source"], arguments["judge_external_api_token"]
+    _check_source("judge_model_source", source)
+    if source == "external" and not token:
+        raise ValueError("judge_model_source='external' requires judge_external_api_token")
+    judge = {"model": arguments["judge_model"], "model_source": source, "system_template": arguments["judge_system_template"]}
+    external = {"external_api_token": token, "external_base_url": arguments["judge_external_base_url"]}
+    return judge | {name: value for name, value in external.items() if value is not None}
+
+
+def _model(name: str, value: Any) -> Any:
+    """Returns the name of a column, or the validated description of a model."""
+    if isinstance(value, str):
+        return value
+    value = value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be the name of a column or a mapping, not {type(value).__name__}")
+    if missing := [field for field in _MODEL_FIELDS if field not in value]:
+        raise ValueError(f"{name} requires {', '.join(missing)}")
+    _check_source(f"{name}['model_source']", value["model_source"])
+    if value["model_source"] == "external" and not value.get("external_api_token"):
+        raise ValueError(f"{name} has model_source='external', which requires external_api_token")
+    return dict(value)
+
+
+def _check_source(name: str, source: Any) -> None:
+    if source not in _SOURCES:
+        raise ValueError(f"{name}={source!r} must be one of {', '.join(_SOURCES)}")
 
 
 def list_evaluations(

@@ -27,14 +27,9 @@ _SAME_NAME: Final = (
 )  # fmt: skip
 """Parameters that are fields of the body under their own name."""
 _DPO_ONLY: Final = ("dpo_beta", "dpo_normalize_logratios_by_length", "rpo_alpha", "simpo_gamma")
-_LORA_ONLY: Final = ("lora_r", "lora_alpha")
 _RANGES: Final = {
-    "warmup_ratio": (0, 1),
-    "min_lr_ratio": (0, 1),
-    "max_grad_norm": (0, None),
-    "weight_decay": (0, None),
-    "rpo_alpha": (0, None),
-    "simpo_gamma": (0, None),
+    **dict.fromkeys(("warmup_ratio", "min_lr_ratio"), (0, 1)),
+    **dict.fromkeys(("max_grad_norm", "weight_decay", "rpo_alpha", "simpo_gamma"), (0, None)),
 }
 """Minimum and maximum for every model."""
 _EARLY_STOPPING_RANGES: Final = {
@@ -75,18 +70,17 @@ def job_body(params: Params, limits: FinetuneModelLimits) -> dict[str, Any]:
     """Validates all parameters, and returns the body of the request."""
     model = source_model(params)
     training_type = _training_type(params, limits, model)
-    method = _method_name(params["training_method"])
+    method = params["training_method"]
+    if method not in METHODS:
+        hint = "; rpo and simpo are dpo with rpo_alpha= or simpo_gamma=" if method in ("rpo", "simpo") else ""
+        raise ValueError(f"training_method={method!r} must be one of {', '.join(METHODS)}{hint}")
     _check_batch_size(params["batch_size"], training_type, method, limits)
     training_method = _training_method(params)
-    for name, (minimum, maximum) in _RANGES.items():
-        if params[name] is not None:
-            check_range(name, params[name], minimum, maximum)
+    _check_ranges(params, _RANGES)
     _check_counts(params, limits, model)
     _check_early_stopping(params)
-    if params["max_seq_length"] is not None:
-        maximum = limits.max_seq_length_dpo if method == "dpo" else limits.max_seq_length_sft
-        minimum = limits.min_max_seq_length or 1
-        check_range("max_seq_length", params["max_seq_length"], minimum, maximum, f"{method} training of {model}")
+    max_length = limits.max_seq_length_dpo if method == "dpo" else limits.max_seq_length_sft
+    _check_ranges(params, {"max_seq_length": (limits.min_max_seq_length or 1, max_length)}, f"{method} training of {model}")
     learning_rate = _DEFAULT_LEARNING_RATE if params["learning_rate"] is None else params["learning_rate"]
     check_range("learning_rate", learning_rate, limits.min_learning_rate or 0, limits.max_learning_rate, model)
     if params["train_vision"] and limits.supports_vision is False:
@@ -117,11 +111,17 @@ def check_range(name: str, value: Any, minimum: float | None, maximum: float | N
     raise ValueError(f"{name}={value!r} must be {bounds}{subject and f' for {subject}'}")
 
 
+def _check_ranges(params: Params, ranges: Mapping[str, tuple[float, float | None]], subject: str = "") -> None:
+    for name, (minimum, maximum) in ranges.items():
+        if params[name] is not None:
+            check_range(name, params[name], minimum, maximum, subject)
+
+
 def _training_type(params: Params, limits: FinetuneModelLimits, model: str) -> dict[str, Any] | None:
     """Returns the object for full or LoRA training, or None where the service is to decide."""
     if params["lora"]:
         return _lora(params, limits.lora_training, model)
-    for name in _LORA_ONLY:
+    for name in ("lora_r", "lora_alpha"):
         if params[name] is not None:
             raise ValueError(f"{name}={params[name]!r} requires lora=True, not lora={params['lora']!r}")
     if params["lora"] is None:
@@ -145,13 +145,8 @@ def _lora(params: Params, limits: LoraTrainingLimits | None, model: str) -> dict
     check_range("lora_alpha", alpha, 0, None)
     modules = params["lora_trainable_modules"] or "all-linear"
     _check_modules(modules, limits.target_modules, model)
-    return {
-        "type": "Lora",
-        "lora_r": rank,
-        "lora_alpha": int(alpha),
-        "lora_dropout": dropout,
-        "lora_trainable_modules": modules,
-    }
+    adapter = {"lora_r": rank, "lora_alpha": int(alpha), "lora_dropout": dropout, "lora_trainable_modules": modules}
+    return {"type": "Lora", **adapter}
 
 
 def _check_modules(modules: str, available: list[str] | None, model: str) -> None:
@@ -180,10 +175,7 @@ def _check_batch_size(size: Any, training_type: dict[str, Any] | None, method: s
 
 def _check_counts(params: Params, limits: FinetuneModelLimits, model: str) -> None:
     check_range("n_epochs", params["n_epochs"], 1, limits.max_num_epochs, model)
-    if params["n_evals"] is not None:
-        check_range("n_evals", params["n_evals"], 0, limits.max_num_evals, model)
-    if params["n_checkpoints"] is not None:
-        check_range("n_checkpoints", params["n_checkpoints"], 0, limits.max_num_checkpoints, model)
+    _check_ranges(params, {"n_evals": (0, limits.max_num_evals), "n_checkpoints": (0, limits.max_num_checkpoints)}, model)
     if params["n_evals"] and not params["validation_file"]:
         raise ValueError(f"n_evals={params['n_evals']} requires validation_file=")
     if params["validation_file"] and not params["n_evals"]:
@@ -196,9 +188,7 @@ def _check_counts(params: Params, limits: FinetuneModelLimits, model: str) -> No
 def _check_early_stopping(params: Params) -> None:
     if not params["early_stopping_enabled"]:
         return
-    for name, (minimum, maximum) in _EARLY_STOPPING_RANGES.items():
-        if params[name] is not None:
-            check_range(name, params[name], minimum, maximum)
+    _check_ranges(params, _EARLY_STOPPING_RANGES)
     if not params["validation_file"]:
         raise ValueError("early_stopping_enabled=True requires validation_file=, whose loss it observes")
     max_stale_evals, warmup = params["early_stopping_patience"], params["early_stopping_warmup_evals"]
@@ -208,13 +198,6 @@ def _check_early_stopping(params: Params) -> None:
             f"n_evals={params['n_evals'] or 0} must be at least {min_evals} for early stopping: "
             "early_stopping_patience (2) + early_stopping_warmup_evals (1) + 1"
         )
-
-
-def _method_name(method: str) -> str:
-    if method not in METHODS:
-        hint = "; rpo and simpo are dpo with rpo_alpha= or simpo_gamma=" if method in ("rpo", "simpo") else ""
-        raise ValueError(f"training_method={method!r} must be one of {', '.join(METHODS)}{hint}")
-    return method
 
 
 def _training_method(params: Params) -> dict[str, Any]:
@@ -242,10 +225,10 @@ def _training_method(params: Params) -> dict[str, Any]:
 
 
 def _scheduler(params: Params) -> dict[str, Any]:
-    min_ratio = params["min_lr_ratio"] or 0.0
+    arguments = {"min_lr_ratio": params["min_lr_ratio"] or 0.0}
     if params["lr_scheduler_type"] != "cosine":
-        return {"lr_scheduler_type": "linear", "lr_scheduler_args": {"min_lr_ratio": min_ratio}}
+        return {"lr_scheduler_type": "linear", "lr_scheduler_args": arguments}
     cycles = params["scheduler_num_cycles"]
     if not cycles > 0:
         raise ValueError(f"scheduler_num_cycles={cycles!r} must be more than 0")
-    return {"lr_scheduler_type": "cosine", "lr_scheduler_args": {"min_lr_ratio": min_ratio, "num_cycles": cycles}}
+    return {"lr_scheduler_type": "cosine", "lr_scheduler_args": {**arguments, "num_cycles": cycles}}
