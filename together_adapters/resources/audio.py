@@ -42,16 +42,8 @@ TRANSCRIPTION_DEFAULTS = {"model": "openai/whisper-large-v3"}
 _parse_chunk = event_parser(SpeechChunk)
 _parse_voices = response_parser(VoiceList)
 _parse_transcription = response_parser(Transcription)
-_CONTENT_TYPES = {
-    ".wav": "audio/wav",
-    ".mp3": "audio/mpeg",
-    ".m4a": "audio/mp4",
-    ".webm": "audio/webm",
-    ".flac": "audio/flac",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/opus",
-    ".aac": "audio/aac",
-}
+_CONTENT_TYPES = {f".{name}": f"audio/{name}" for name in ("wav", "webm", "flac", "ogg", "opus", "aac")}
+_CONTENT_TYPES |= {".mp3": "audio/mpeg", ".m4a": "audio/mp4"}
 
 
 def create_speech(**params: Unpack[SpeechParams]) -> Call[Speech]:
@@ -149,16 +141,18 @@ def _field_text(value: Any) -> str:
 
 def _file_part(source: AudioSource) -> tuple[str, bytes | Path, str]:
     """Returns the file part of a form: file name, content or path, and content type."""
+    content: bytes | Path
     name = ""
     if isinstance(source, tuple):
         name, source = source[0], source[1]
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        path.open("rb").close()
-        return path.name, path, _content_type(path.name)
-    data = source if isinstance(source, bytes | bytearray) else _read_file(source)
-    name = name or Path(str(getattr(source, "name", ""))).name or "audio.wav"
-    return name, bytes(data), _content_type(name)
+        content = Path(source)
+        content.open("rb").close()
+        name = content.name
+    else:
+        content = bytes(source if isinstance(source, bytes | bytearray) else _read_file(source))
+        name = name or Path(str(getattr(source, "name", ""))).name or "audio.wav"
+    return name, content, _CONTENT_TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
 
 
 def _read_file(source: IO[bytes]) -> bytes:
@@ -168,10 +162,6 @@ def _read_file(source: IO[bytes]) -> bytes:
     if not isinstance(data, bytes):
         raise TypeError('file must be opened for reading bytes: open(path, "rb")')
     return data
-
-
-def _content_type(name: str) -> str:
-    return _CONTENT_TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
 
 
 def list_voices(model: str | None = None, **options: Unpack[RequestOptions]) -> Call[VoiceList]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 
 from together_adapters.errors import APIStatusError, TogetherError
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Parallel, Response, json_object, request
+from together_adapters.transport.call import Flow, Parallel, Response, json_object, request
 from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
@@ -134,17 +134,14 @@ def _batch(texts: list[str], span: Span, shared: dict[str, Any], options: Any, f
     """Embeds the texts of one request, in halves if it is too large for the service."""
     begin, end = span
     try:
-        finished[begin] = yield _call({"input": texts[begin:end], **shared}, options, span)
+        params = {"input": texts[begin:end], **shared}
+        finished[begin] = yield request("POST", "/v1/embeddings", partial(_read, span=span), params, options=options)
     except APIStatusError as error:
         if error.status_code not in _TOO_LARGE or end - begin < 2:
             raise
         middle = (begin + end) // 2
         yield from _batch(texts, (begin, middle), shared, options, finished)
         yield from _batch(texts, (middle, end), shared, options, finished)
-
-
-def _call(params: dict[str, Any], options: Any, span: Span) -> Call[dict[str, Any]]:
-    return request("POST", "/v1/embeddings", partial(_read, span=span), params, options=options)
 
 
 def _read(response: Response, span: Span) -> dict[str, Any]:
@@ -184,16 +181,13 @@ def _join(responses: list[dict[str, Any]], model: str) -> EmbeddingResponse:
     if len(responses) > 1:
         rows = [row for response in responses for row in response["data"]]
         usages = [Usage.model_validate(response["usage"]) for response in responses if response.get("usage") is not None]
+        total = Usage(
+            prompt_tokens=sum(usage.prompt_tokens or 0 for usage in usages),
+            total_tokens=sum(usage.total_tokens or 0 for usage in usages),
+        )
         fields = {name: merged.get(name) for name in ("object", "id", "model")}
-        merged = {**fields, "data": rows, "usage": _sum(usages) if usages else None}
+        merged = {**fields, "data": rows, "usage": total if usages else None}
     return EmbeddingResponse.model_validate(merged, context=PARSED)
-
-
-def _sum(usages: list[Usage]) -> Usage:
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens or 0 for usage in usages),
-        total_tokens=sum(usage.total_tokens or 0 for usage in usages),
-    )
 
 
 def _attach_progress(error: TogetherError, responses: list[dict[str, Any]], total: int) -> None:

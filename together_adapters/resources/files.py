@@ -75,17 +75,7 @@ def upload(
         if not report.ok:
             raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
         sha256 = report.sha256
-    return (
-        yield from upload_file(
-            source,
-            sha256,
-            purpose,
-            multipart_threshold=multipart_threshold,
-            part_size=part_size,
-            progress=progress,
-            options=options,
-        )
-    )
+    return (yield from upload_file(source, sha256, purpose, multipart_threshold, part_size, progress, options))
 
 
 def check(
@@ -159,15 +149,11 @@ def wait(
     report = file.validation_report
     if status == "INVALID_FORMAT" or (status != "FAILED" and report is not None and report.valid is False):
         reason = (report and report.error) or "it does not say which"
-        raise RemoteValidationError(
-            f"the service found an error in {file.filename or id}: {reason}", remote=report, completed=file
-        )
+        message = f"the service found an error in {file.filename or id}: {reason}"
+        raise RemoteValidationError(message, remote=report, completed=file)
     if status == "FAILED":
-        raise JobFailedError(
-            f"the service failed to validate {file.filename or id} ({id}); upload it again",
-            completed=file,
-            body=file.model_dump(),
-        )
+        message = f"the service failed to validate {file.filename or id} ({id}); upload it again"
+        raise JobFailedError(message, completed=file, body=file.model_dump())
     return file
 
 

@@ -240,15 +240,10 @@ def estimate_price(
     Raises:
         ValueError: The type or the method is unknown.
     """
-    params = {
-        "training_file": training_file,
+    params = {name: value for name, value in locals().items() if name != "options"} | {
         "validation_file": validation_file or None,
-        "model": model,
-        "n_epochs": n_epochs,
-        "n_evals": n_evals,
         "training_type": _object_named("training_type", training_type, _TYPES),
         "training_method": _object_named("training_method", training_method, _METHODS),
-        "from_checkpoint": from_checkpoint,
     }
     return request("POST", f"{_PATH}/estimate-price", _parse_price, params, options=options)
 

@@ -125,7 +125,6 @@ def upload_file(
     source: UploadSource,
     sha256: str | None,
     purpose: str,
-    *,
     multipart_threshold: int,
     part_size: int,
     progress: Callable[[Progress], None] | None,

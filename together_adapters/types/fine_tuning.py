@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator
 
 from together_adapters.types.files import FileObject
 from together_adapters.types.progress import Progress
@@ -128,14 +128,9 @@ class FinetunePriceEstimate(ResponseModel):
 class FinetuneResponse(MaskedResponse):
     """A fine-tuning job. Some fields come only from `retrieve`, not from lists and `create`.
 
-    Attributes:
-        status: `pending, queued, running, compressing, uploading, completed, cancel_requested, cancelled, error, user_error`,
-            or a newer value.
-        model: The base model.
-        model_output_name: The new model, for chats when the job has completed.
-        batch_size: A number, or `max`.
-        total_price: In nanodollars; `price` is in dollars.
-        total_steps: Training steps, of which `steps_completed` are done.
+    `status` is pending, queued, running, compressing, uploading, completed, cancel_requested, cancelled, error, user_error or newer.
+    `model` is the base model, `model_output_name` the new one, for chats when the job has completed; `total_price` is in
+    nanodollars, `price` in dollars; of `total_steps`, `steps_completed` are done.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -194,15 +189,10 @@ class FinetuneResponse(MaskedResponse):
 
     _estimate: FinetunePriceEstimate | None = PrivateAttr(None)
 
-    @field_validator("training_type", mode="before")
+    @field_validator("training_type", "training_method", mode="before")
     @classmethod
-    def _parse_type(cls, value: Any) -> Any:
-        return {"type": value} if isinstance(value, str) else value
-
-    @field_validator("training_method", mode="before")
-    @classmethod
-    def _parse_method(cls, value: Any) -> Any:
-        return {"method": value} if isinstance(value, str) else value
+    def _parse_name(cls, value: Any, info: ValidationInfo) -> Any:
+        return {str(info.field_name).removeprefix("training_"): value} if isinstance(value, str) else value
 
     @property
     def output_name(self) -> str | None:
