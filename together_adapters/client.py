@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import httpx
@@ -70,8 +69,8 @@ _resource: Any = _Resource  # for type checkers, the value of an annotated attri
 class _Client(Generic[D, R, H]):
     """The settings of a client, and its resources on a driver of one flavour."""
 
-    _connect: ClassVar[Any]  # makes connections, and
-    _drive: ClassVar[Any]  # a driver on them
+    _connect: ClassVar[Any]  # class of the connections
+    _drive: ClassVar[Any]  # class of the driver
     _driver: Any
 
     chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
@@ -223,7 +222,7 @@ class Together(_Client[Sync, SyncRaw, httpx.Client]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
@@ -250,9 +249,7 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
 

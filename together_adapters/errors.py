@@ -174,7 +174,11 @@ class FileTypeError(TogetherError):
 
 
 class InvalidDatasetError(FileTypeError, DatasetError):
-    """A data file is invalid; nothing was uploaded. `report` is the `DataReport` of the check: every issue with its line."""
+    """A data file is invalid; nothing was uploaded.
+
+    Attributes:
+        report: The `DataReport` of the check: every issue with its line.
+    """
 
     report: Any = None
 
@@ -182,7 +186,9 @@ class InvalidDatasetError(FileTypeError, DatasetError):
 class RemoteValidationError(DatasetError):
     """The service found an error in an uploaded file.
 
-    `remote` is the `validation_report` of the service, `local_report` the `DataReport` of the check on this machine, if any.
+    Attributes:
+        remote: The `validation_report` of the service.
+        local_report: The `DataReport` of the check on this machine, where there was one.
     """
 
     remote: Any = None
@@ -202,9 +208,12 @@ class DownloadError(TogetherError):
 
 
 class JobFailedError(TogetherError):
-    """A job failed; the message gives the reason, if the service does. `completed` is the final state of the job.
+    """A job failed; the message gives the reason, if the service does.
 
-    `events` are the last `FinetuneEvent` of a fine-tune or `EvaluationStatusUpdate` of an evaluation, oldest first.
+    Attributes:
+        completed: The final state of the job.
+        events: Its last events, oldest first: `FinetuneEvent` of a fine-tune, `EvaluationStatusUpdate` of an evaluation; none of
+            other jobs.
     """
 
     events: Sequence[Any] = ()

@@ -199,21 +199,17 @@ def _parse_without_nulls(model: type[M], data: bytes, error: ValidationError) ->
     nulls = [detail["loc"] for detail in error.errors() if detail["input"] is None]
     if not nulls:
         raise error
-    value = from_json(data)
-    for location in nulls:
-        _remove(value, location)
-    return model.model_validate(value)
-
-
-def _remove(value: Any, location: tuple[int | str, ...]) -> None:
-    """Removes the field at a pydantic location, whose items can also name a branch of a union."""
-    for step in location[:-1]:
+    document = from_json(data)
+    for *path, name in nulls:
+        value = document
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step, value)  # a step can also name a branch of a union
+            elif isinstance(value, list) and isinstance(step, int):
+                value = value[step]
         if isinstance(value, dict):
-            value = value.get(step, value)
-        elif isinstance(value, list) and isinstance(step, int):
-            value = value[step]
-    if isinstance(value, dict):
-        value.pop(location[-1], None)
+            value.pop(name, None)
+    return model.model_validate(document)
 
 
 def json_object(response: Response) -> dict[str, Any]:

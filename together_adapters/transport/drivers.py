@@ -30,18 +30,16 @@ from together_adapters.transport.call import (
     StreamCall,
 )
 from together_adapters.transport.config import Config
-from together_adapters.transport.event_stream import EventParser, parser_of
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, parse_response, snapshot
-from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, auth_of, build_request, failure_of, is_event_stream
+from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, build_request, failure_of, is_event_stream
 from together_adapters.transport.retry import Failure
+from together_adapters.transport.sse import EventParser, parser_of
 from together_adapters.transport.streams import AsyncAudioStream, AsyncStream, AudioStream, Stream, read_body, read_body_async
 
 T = TypeVar("T")
 
-_MIN_ROUNDS = 2
-"""Rounds of parallel steps from which it is worth measuring a step before starting threads."""
-_CPU_BOUND = 0.5
-"""Share of its time that a step computes rather than waits, from which threads do not help."""
+_MIN_ROUNDS = 2  # rounds of parallel steps from which it is worth measuring a step before starting threads
+_CPU_BOUND = 0.5  # share of its time that a step computes rather than waits, from which threads do not help
 _CLEANUP_SECONDS = 10.0
 
 
@@ -146,7 +144,7 @@ class SyncDriver(_HTTPDriver, Sync):
                     build_request(client, attempt, iter, files),
                     stream=stream or deadline is not None,
                     follow_redirects=False,
-                    auth=auth_of(attempt),
+                    auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
                 )
                 if response.is_closed or (stream and response.is_success):
                     return response
@@ -186,18 +184,14 @@ class SyncDriver(_HTTPDriver, Sync):
     def _in_threads(self, parallel: Parallel) -> list[Any]:
         with ThreadPoolExecutor(min(parallel.limit, len(parallel.steps)), "together") as threads:
             futures = [threads.submit(copy_context().run, self.perform, step) for step in parallel.steps]
-            failed: Any = None
-            finished = False
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                failed = next((future for future in futures if future in done and future.exception()), None)
-                finished = failed is None
-            finally:
-                if not finished:
-                    if parallel.stop:
-                        parallel.stop()
-                    threads.shutdown(wait=True, cancel_futures=True)
-            return [future.result() for future in ([failed] if failed else futures)]
+                return [future.result() for future in futures if future in done]  # raises the exception of one that failed
+            except BaseException:
+                if parallel.stop:
+                    parallel.stop()
+                threads.shutdown(cancel_futures=True)
+                raise
 
 
 def _read_until(response: httpx.Response, deadline: float | None) -> Response | Failure:
@@ -297,7 +291,7 @@ class AsyncDriver(_HTTPDriver, Async):
                     build_request(client, attempt, _read_in_thread, files),
                     stream=stream or deadline is not None,
                     follow_redirects=False,
-                    auth=auth_of(attempt),
+                    auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
                 )
                 if response.is_closed or (stream and response.is_success):
                     return response

@@ -41,11 +41,6 @@ def build_request(
     )
 
 
-def auth_of(attempt: Attempt) -> Any:
-    """Returns the credentials that httpx may add: those of a client that the caller supplied, and none for another host."""
-    return None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT
-
-
 @lru_cache(maxsize=64)
 def _parse_url(url: str) -> httpx.URL:
     """Parses a URL. A client uses few of them, and parsing one is half of what httpx does to make a request."""

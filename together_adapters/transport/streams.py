@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
-from types import TracebackType
+from contextlib import suppress
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -13,8 +13,8 @@ import anyio.to_thread
 import httpx
 
 from together_adapters.transport.call import AudioStreamCall
-from together_adapters.transport.event_stream import EventParser
 from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, failure_of
+from together_adapters.transport.sse import EventParser
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Stream(_OpenStream[T]):
     def __enter__(self) -> Stream[T]:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -105,9 +105,7 @@ class AsyncStream(_OpenStream[T]):
     async def __aenter__(self) -> AsyncStream[T]:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -194,19 +192,14 @@ def _drain(http_response: httpx.Response) -> None:
         return
     http_response.request.extensions["timeout"]["read"] = DRAIN_SECONDS
     deadline = time.monotonic() + DRAIN_SECONDS
-    try:
+    with suppress(*TRANSPORT_FAILURES):
         for _ in http_response.stream:  # type: ignore[union-attr]
             if time.monotonic() > deadline:
                 return
-    except TRANSPORT_FAILURES:
-        return
 
 
 async def _drain_async(reads: AsyncGenerator[bytes]) -> None:
     """Reads what follows the end marker, so that the connection can be reused, unless the server keeps the response open."""
-    with anyio.move_on_after(DRAIN_SECONDS):
-        try:
-            async for _ in reads:
-                pass
-        except TRANSPORT_FAILURES:
+    with anyio.move_on_after(DRAIN_SECONDS), suppress(*TRANSPORT_FAILURES):
+        async for _ in reads:
             pass
