@@ -17,14 +17,18 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.detection import detect, refuse
-from together_adapters.finetune.formats.labelled_pairs import pair_labelled
-from together_adapters.finetune.formats.options import CHAT_TEMPLATES, Options
+from together_adapters.finetune.formats.options import (
+    CHAT_TEMPLATES,
+    CONVERSION_ERRORS,
+    Options,
+    UserCallbackError,
+    user_callback,
+)
+from together_adapters.finetune.formats.preference import pair_labelled
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
-from together_adapters.finetune.readers.files import Item, Source, SourceRecord, open_path
-from together_adapters.finetune.readers.spool import Spool
+from together_adapters.finetune.readers.files import Item, Source, SourceRecord, Spool, open_path
 from together_adapters.finetune.readers.tables import open_table
-from together_adapters.finetune.readers.user_callbacks import CONVERSION_ERRORS, UserCallbackError, user_callback
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
 from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 

@@ -16,7 +16,7 @@ from langchain_core.outputs import LLMResult
 from langchain_together_adapters.finetuning.messages import convert_messages
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.trace_selection import UNFINISHED_REASONS
+from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row, Unconvertible
 

@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 from llama_index_together_adapters.finetuning.messages import convert_messages
 from llama_index_together_adapters.finetuning.source import wire_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.trace_selection import UNFINISHED_REASONS
+from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
 from together_adapters.finetune.records import Row
 

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any, Final
 
 from together_adapters.finetune.errors import SchemaDetectionError
+from together_adapters.finetune.formats.options import CONVERSION_ERRORS
 from together_adapters.finetune.formats.preference import ANSWERS
 from together_adapters.finetune.formats.registry import DATA_FORMATS
-from together_adapters.finetune.formats.span_attributes import attributes_of, spans
+from together_adapters.finetune.formats.traces import attributes_of, spans
 from together_adapters.finetune.readers.fields import field
-from together_adapters.finetune.readers.user_callbacks import CONVERSION_ERRORS
 from together_adapters.finetune.records import Unconvertible
 
 _RETRIEVAL: Final = (

@@ -9,8 +9,7 @@ from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.span_attributes import decoded
-from together_adapters.finetune.formats.trace_selection import Result, answer_rows, selected
+from together_adapters.finetune.formats.traces import Result, answer_rows, decoded, selected
 from together_adapters.finetune.readers.fields import field, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
 

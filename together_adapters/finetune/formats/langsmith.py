@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
 from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_messages
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.trace_selection import Result, finished, selected
+from together_adapters.finetune.formats.traces import Result, finished, selected
 from together_adapters.finetune.readers.fields import field, nested, text_or_none
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 

@@ -8,8 +8,16 @@ from typing import Any, Final
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.span_attributes import attributes_of, decoded, failed, trace_of, tree
-from together_adapters.finetune.formats.trace_selection import Result, answer_rows, selected
+from together_adapters.finetune.formats.traces import (
+    Result,
+    answer_rows,
+    attributes_of,
+    decoded,
+    failed,
+    selected,
+    trace_of,
+    tree,
+)
 from together_adapters.finetune.readers.fields import field, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
 

@@ -1,11 +1,12 @@
-"""The options of a source, for all data formats alike."""
+"""The options of a source, for all data formats alike, and the errors of functions that the user passes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar, cast
 
 Template = Callable[[Mapping[str, Any]], str]
 
@@ -58,3 +59,32 @@ class Options:
 
 
 DEFAULTS: Final = Options()
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONVERSION_ERRORS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError, RecursionError)
+"""The exceptions of a format's code for a record with unexpected types somewhere deep within."""
+
+
+class UserCallbackError(Exception):
+    """Wraps an error of a user's function until `load` raises the error itself."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def user_callback(function: F | None) -> F | None:
+    """Wraps a function of the user so that its errors are raised as `UserCallbackError`."""
+    if function is None:
+        return None
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise UserCallbackError(error) from error
+
+    return cast("F", wrapper)

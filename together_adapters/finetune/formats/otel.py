@@ -14,8 +14,17 @@ from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, json_text
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.span_attributes import all_of, attributes_of, decoded, failed, trace_of, tree
-from together_adapters.finetune.formats.trace_selection import Result, answer_rows, selected
+from together_adapters.finetune.formats.traces import (
+    Result,
+    all_of,
+    answer_rows,
+    attributes_of,
+    decoded,
+    failed,
+    selected,
+    trace_of,
+    tree,
+)
 from together_adapters.finetune.readers.fields import field, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
 

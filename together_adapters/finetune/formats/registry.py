@@ -29,7 +29,7 @@ from together_adapters.finetune.formats import (
     sharegpt,
 )
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.span_attributes import spans
+from together_adapters.finetune.formats.traces import spans
 from together_adapters.finetune.records import Converted, Unconvertible
 
 Convert: TypeAlias = Callable[[Any, Options], Iterable[Converted | Unconvertible]]

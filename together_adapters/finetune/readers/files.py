@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import gzip
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+from tempfile import TemporaryFile
+from typing import IO, Any, BinaryIO, Final, NamedTuple, TypeAlias
+from weakref import finalize
 
 from pydantic_core import from_json
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.arrow import arrow_records
-from together_adapters.finetune.records import Refusal
+from together_adapters.finetune.records import Record, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
 from together_adapters.finetune.validation.check_csv import unlimited_csv_cells
 from together_adapters.finetune.validation.jsonl_reader import BOM, parse_line
@@ -186,3 +189,30 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
             yield Refusal("not_utf8", "the file is not UTF-8", reader.line_num + 1, path.name)
         except csv.Error as problem:
             yield Refusal("csv_syntax", f"the file is not CSV: {problem}", reader.line_num, path.name)
+
+
+class Spool:
+    """Yields the records of a source that is read only once, each time it is called; deletes its file with itself."""
+
+    def __init__(self, read: Callable[[], Iterable[Record]]) -> None:
+        self._read = read
+        self._file: IO[bytes] | None = None
+
+    def __call__(self) -> Iterator[Record]:
+        file = self._file
+        if file is None:
+            file = self._file = self._fill()
+        file.seek(0)
+        while True:
+            try:
+                record: Record = pickle.load(file)  # noqa: S301 -- nobody else can write into a file without a name
+            except EOFError:
+                return
+            yield record
+
+    def _fill(self) -> IO[bytes]:
+        file = TemporaryFile()  # noqa: SIM115 -- it lives as long as the spool
+        finalize(self, file.close)
+        for record in self._read():
+            pickle.dump(record, file, pickle.HIGHEST_PROTOCOL)
+        return file
