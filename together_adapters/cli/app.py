@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import warnings
@@ -12,19 +11,22 @@ from io import TextIOWrapper
 from typing import Any, Final
 
 import click
+from click.shell_completion import get_completion_class
 
 from together_adapters._version import __version__
-from together_adapters.cli.command import LazyGroup, Session
-from together_adapters.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, USAGE, error_line, exit_code
+from together_adapters.cli.command import Command, LazyGroup, Session
+from together_adapters.cli.exit_codes import SIGINT_CODE, SIGPIPE_CODE, USAGE, error_line, exit_code
+from together_adapters.cli.terminal import note, write
 
 NAME: Final = "together-adapters"
+_COMPLETE_VARIABLE: Final = "_TOGETHER_ADAPTERS_COMPLETE"
 
 COMMANDS: Final = {
     "chat.completions": ("chat:chat_completions", "Generate a chat completion."),
-    "chat.interactive": ("interactive:interactive", "Chat with a model in the terminal."),
+    "chat.interactive": ("chat:interactive", "Chat with a model in the terminal."),
     "completions": ("chat:completions", "Complete a text."),
-    "embeddings": ("embeddings:embeddings", "Create embeddings of texts."),
-    "rerank": ("rerank:rerank", "Rank documents by their relevance to a query."),
+    "embeddings": ("retrieval:embeddings", "Create embeddings of texts."),
+    "rerank": ("retrieval:rerank", "Rank documents by their relevance to a query."),
     "images": ("images:images", "Generate images."),
     "files": ("files:files", "Check, upload, list and download data files."),
     "fine-tuning": ("fine_tuning:fine_tuning", "Create and manage fine-tuning jobs."),
@@ -34,7 +36,7 @@ COMMANDS: Final = {
     "models": ("models:models", "List and upload models."),
     "endpoints": ("endpoints:endpoints", "Create and manage dedicated endpoints."),
     "emulator": ("emulator:emulator", "Run a local emulator of the Together API."),
-    "completion": ("completion:completion", "Print a shell completion script."),
+    "completion": ("app:completion", "Print a shell completion script."),
 }
 
 
@@ -49,20 +51,20 @@ class _Root(LazyGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt):
             raise
         except BrokenPipeError:
-            _discard_stdout()
-            ctx.exit(CLOSED_PIPE)
+            with suppress(OSError, ValueError):  # discards what Python still has to write
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(SIGPIPE_CODE)
         except Exception as error:
             session = ctx.ensure_object(Session)
             if session.debug:
                 _print_traceback(error, session.secrets)
-            _print_error(session.error_line(error))
+            note(session.error_line(error))
             ctx.exit(exit_code(error))
 
 
 @click.command(
     NAME,
     cls=_Root,
-    package="together_adapters.cli",
     lazy=COMMANDS,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100, "show_default": True},
 )
@@ -79,7 +81,9 @@ def cli(ctx: click.Context, /, debug: bool, **settings: Any) -> None:
     Every command takes --json, which prints one JSON document. Exit codes: 0 done, 1 invalid data, 2 wrong usage, 3 service or
     network error.
     """
-    session = ctx.obj = Session({name: value for name, value in settings.items() if value is not None}, debug)
+    session = ctx.ensure_object(Session)
+    session.settings = {name: value for name, value in settings.items() if value is not None}
+    session.debug = debug
     ctx.call_on_close(session.close)
     if debug:
         os.environ["TOGETHER_LOG"] = "debug"
@@ -91,21 +95,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # A name that the terminal's encoding cannot show must not end a command.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    warnings.showwarning = lambda message, *_: _print_error(f"warning: {message}")
+    warnings.showwarning = lambda message, *_: note(f"warning: {message}")
     secrets = _secrets_in(sys.argv[1:] if arguments is None else arguments)
     try:
-        result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False)
+        result = cli.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=Session(secrets))
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        _print_error(_usage(error, secrets))
+        note(_usage(error, secrets))
         return USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        _discard_stdout()
-        return CLOSED_PIPE
+    except click.Abort:
+        return SIGINT_CODE
 
 
 def _usage(error: click.ClickException, secrets: Sequence[str]) -> str:
@@ -116,7 +115,7 @@ def _usage(error: click.ClickException, secrets: Sequence[str]) -> str:
 
 
 def _secrets_in(arguments: Sequence[str]) -> list[str]:
-    """Returns the keys and tokens of a command line, which a usage error could repeat."""
+    """Returns the keys and tokens of a command line, which an error message could repeat."""
     secrets = [os.environ.get("TOGETHER_API_KEY", "")]
     for index, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
@@ -125,22 +124,28 @@ def _secrets_in(arguments: Sequence[str]) -> list[str]:
     return [secret for secret in secrets if secret]
 
 
-def _print_error(line: str) -> None:
-    with suppress(OSError):
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
-
-
 def _print_traceback(error: BaseException, secrets: Sequence[str]) -> None:
     import traceback
 
     text = "".join(traceback.format_exception(error))
     for secret in secrets:
         text = text.replace(secret, "***")
-    _print_error(text.rstrip())
+    note(text.rstrip())
 
 
-def _discard_stdout() -> None:
-    """Discards what Python still has to write to a closed pipe."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+@click.command("completion", cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(session: Session, shell: str) -> Any:
+    """Print a shell completion script.
+
+    \b
+    bash: eval "$(together-adapters completion bash)"       in ~/.bashrc
+    zsh:  eval "$(together-adapters completion zsh)"        in ~/.zshrc
+    fish: together-adapters completion fish | source        in ~/.config/fish/config.fish
+    """  # noqa: D301 - a backspace tells click to keep the lines
+    from together_adapters.cli.output import Result
+
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None
+    script = shell_class(cli, {}, click.get_current_context().find_root().info_name or "", _COMPLETE_VARIABLE).source()
+    return Result({"shell": shell, "script": script}, lambda _: write(f"{script}\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,8 +11,8 @@ import click
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.ft.atomic_output import write_atomically
 from together_adapters.cli.options import EXISTING_FILE, NEW_FILE, check_new, overwrite_option, wait_option, wait_options
-from together_adapters.cli.output import Column, Result, Table, format_time, note, to_json, write
-from together_adapters.cli.progress import with_bar
+from together_adapters.cli.output import Column, Result, Table, format_time, to_json
+from together_adapters.cli.terminal import note, with_bar, write
 
 _ENDPOINTS: Final = {
     "chat.completions": "/v1/chat/completions",
@@ -25,10 +26,6 @@ _POLL_INTERVAL: Final = 30.0
 @click.group("batches", cls=Group)
 def batches() -> None:
     """Create and manage batch jobs: many requests, processed within a day at a lower price."""
-
-
-batches.add_call("retrieve", "id", "batches.retrieve", "Show the details of a batch.")
-batches.add_call("cancel", "id", "batches.cancel", "Cancel a batch. Completed requests remain in its output file.")
 
 
 @batches.command("create")
@@ -53,20 +50,6 @@ def create(session: Session, /, file: str, endpoint: str, wait: bool, **options:
     return batch
 
 
-@batches.command("list")
-def list_batches(session: Session) -> Result:
-    """List the batches of the account."""
-    return Result(session.client.batches.list(), _BATCHES)
-
-
-@batches.command("wait")
-@click.argument("id")
-@wait_options(_POLL_INTERVAL)
-def wait(session: Session, id: str, poll_interval: float, wait_timeout: float | None) -> Any:
-    """Wait until a batch has ended. Exit code 3 if it failed."""
-    return with_bar("job", session.client.batches.wait, id, poll_interval=poll_interval, timeout=wait_timeout)
-
-
 @batches.command("results")
 @click.argument("id")
 @click.option("--input", "source", type=EXISTING_FILE, metavar="FILE", help="Input file. Default: it is downloaded.")
@@ -77,11 +60,12 @@ def results(session: Session, id: str, source: Path | None, output: Path | None,
     if output is not None:
         check_new(output, overwrite)
     items = session.client.batches.results(id, input=source)
-    lines = "".join(to_json(item, indent=None) + "\n" for item in items)
+    rows = [{name: value for name, value in asdict(item).items() if value is not None} for item in items]
+    lines = "".join(to_json(row, indent=None) + "\n" for row in rows)
     if errors := sum(not item.ok for item in items):
         note(f"{errors:,} of {len(items):,} requests have no response")
     if output is None:
-        return Result(items, lambda _: write(lines))
+        return Result(rows, lambda _: write(lines))
     write_atomically(output, lines.encode(), overwrite=overwrite)
     return {"filename": str(output.absolute()), "results": len(items), "failed": errors}
 
@@ -95,3 +79,8 @@ _BATCHES: Final = Table(
     Column("Output file", "output_file_id", drop=3),
     empty="No batches.",
 )
+_id = click.argument("id")
+batches.add_call("retrieve", "Show the details of a batch.", _id)
+batches.add_call("cancel", "Cancel a batch. Completed requests remain in its output file.", _id)
+batches.add_call("wait", "Wait until a batch has ended. Exit code 3 if it failed.", _id, wait_options(_POLL_INTERVAL), bar="job")
+batches.add_call("list", "List the batches of the account.", view=_BATCHES)

@@ -8,7 +8,8 @@ import threading
 import click
 
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.output import Result, write
+from together_adapters.cli.output import Result
+from together_adapters.cli.terminal import write
 
 
 @click.command("emulator", cls=Command)
@@ -27,7 +28,6 @@ def emulator(
     """
     from together_adapters.emulator import Behaviour, serve
 
-    session.hide(api_key)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -9,8 +9,8 @@ import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.options import COUNT, drop_unset, wait_option, wait_timeout_option
-from together_adapters.cli.output import Column, Result, Table, format_time, note, write
-from together_adapters.cli.progress import progress_bar
+from together_adapters.cli.output import Column, Result, Table, format_time
+from together_adapters.cli.terminal import note, progress_bar, write
 from together_adapters.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -50,7 +50,19 @@ def endpoints() -> None:
     """Create and manage dedicated endpoints, billed by the minute while they run."""
 
 
-endpoints.add_call("get", "endpoint-id", "endpoints.get", "Show the details of an endpoint.")
+_id = click.argument("endpoint-id")
+_inactive_timeout_option = click.option(
+    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never."
+)
+endpoints.add_call("get", "Show the details of an endpoint.", _id)
+endpoints.add_call(
+    "list",
+    "List endpoints: those of this account, and public ones.",
+    click.option("--type", type=click.Choice(["dedicated", "serverless"]), help="Only endpoints of this type."),
+    click.option("--mine", type=bool, metavar="BOOL", help="true: only endpoints of this account."),
+    click.option("--usage-type", type=click.Choice(["on-demand", "reserved"]), help="Only endpoints with this usage type."),
+    view=_ENDPOINTS,
+)
 
 
 @endpoints.command("create")
@@ -63,14 +75,12 @@ endpoints.add_call("get", "endpoint-id", "endpoints.get", "Show the details of a
 @click.option("--no-prompt-cache", "disable_prompt_cache", is_flag=True, help="Disable the prompt cache.")
 @click.option("--no-speculative-decoding", "disable_speculative_decoding", is_flag=True, help="Disable speculative decoding.")
 @click.option("--no-auto-start", is_flag=True, help="Create the endpoint without starting it.")
-@click.option(
-    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never."
-)
+@_inactive_timeout_option
 @click.option("--availability-zone", metavar="NAME", help="Availability zone; see availability-zones.")
 @wait_option("ready", default=True)
 @wait_timeout_option
 def create(
-    session: Session, /, gpu: str, gpu_count: int, no_auto_start: bool, wait: bool, wait_timeout: float | None, **options: Any
+    session: Session, /, gpu: str, gpu_count: int, no_auto_start: bool, wait: bool, timeout: float | None, **options: Any
 ) -> Result:
     """Create and start an endpoint. It costs money while it runs."""
     try:
@@ -82,22 +92,13 @@ def create(
             note(f"hint: together-adapters endpoints hardware --available --model {options['model']}")
         raise
     note(f"Created endpoint {endpoint.id} on {endpoint.hardware}.")
-    return _wait_for_state(session, endpoint, "STARTED" if wait and not no_auto_start else None, wait_timeout)
+    return _wait_for_state(session, endpoint, "STARTED" if wait and not no_auto_start else None, timeout)
 
 
 def hardware_id(gpu: str, count: int) -> str:
     """Returns the service's ID of hardware; a single A100 is a PCIe card."""
     name = "nvidia_a100_80gb_pcie" if (gpu, count) == ("a100", 1) else _GPUS[gpu]
     return f"{count}x_{name}"
-
-
-@endpoints.command("list")
-@click.option("--type", "type", type=click.Choice(["dedicated", "serverless"]), help="Only endpoints of this type.")
-@click.option("--mine", type=bool, metavar="BOOL", help="true: only endpoints of this account.")
-@click.option("--usage-type", type=click.Choice(["on-demand", "reserved"]), help="Only endpoints with this usage type.")
-def list_endpoints(session: Session, **options: Any) -> Result:
-    """List endpoints: those of this account, and public ones."""
-    return Result(session.client.endpoints.list(**options), _ENDPOINTS)
 
 
 @endpoints.command("hardware")
@@ -113,32 +114,12 @@ def hardware(session: Session, model: str | None, available: bool) -> Result:
     return Result(list(items), _HARDWARE)
 
 
-@endpoints.command("start")
-@click.argument("endpoint-id")
-@wait_option("ready", default=True)
-@wait_timeout_option
-def start(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | None) -> Result:
-    """Start an endpoint. It costs money while it runs."""
-    return _set_state(session, endpoint_id, "STARTED", wait, wait_timeout)
-
-
-@endpoints.command("stop")
-@click.argument("endpoint-id")
-@wait_option("stopped", default=True)
-@wait_timeout_option
-def stop(session: Session, endpoint_id: str, wait: bool, wait_timeout: float | None) -> Result:
-    """Stop an endpoint."""
-    return _set_state(session, endpoint_id, "STOPPED", wait, wait_timeout)
-
-
 @endpoints.command("update")
-@click.argument("endpoint-id")
+@_id
 @click.option("--display-name", metavar="TEXT", help="Display name.")
 @click.option("--min-replicas", type=click.IntRange(0), metavar="N", help="Minimum number of replicas.")
 @click.option("--max-replicas", type=COUNT, metavar="N", help="Maximum number of replicas.")
-@click.option(
-    "--inactive-timeout", type=click.IntRange(0), metavar="MINUTES", help="Stop after this time without requests; 0: never."
-)
+@_inactive_timeout_option
 def update(session: Session, /, endpoint_id: str, **options: Any) -> Result:
     """Update an endpoint. Settings that are not passed do not change."""
     changes = {name: value for name, value in options.items() if value is not None}
@@ -151,7 +132,7 @@ def update(session: Session, /, endpoint_id: str, **options: Any) -> Result:
 
 
 @endpoints.command("delete")
-@click.argument("endpoint-id")
+@_id
 def delete(session: Session, endpoint_id: str) -> Result:
     """Stop and delete an endpoint."""
     session.client.endpoints.delete(endpoint_id)
@@ -162,20 +143,28 @@ def delete(session: Session, endpoint_id: str) -> Result:
 @endpoints.command("availability-zones")
 def availability_zones(session: Session) -> Result:
     """List the availability zones for endpoints."""
-
-    def show(data: dict[str, list[str]]) -> None:
-        write("".join(f"{zone}\n" for zone in sorted(data["avzones"])))
-        if not data["avzones"]:
-            note("No availability zones.")
-
-    return Result({"avzones": list(session.client.endpoints.list_avzones())}, show)
+    zones = list(session.client.endpoints.list_avzones())
+    if not zones:
+        note("No availability zones.")
+    return Result({"avzones": zones}, lambda _: write("".join(f"{zone}\n" for zone in sorted(zones))))
 
 
-def _set_state(session: Session, id: str, state: str, wait: bool, timeout: float | None) -> Result:
-    endpoint = session.client.endpoints.update(id, state=state)
-    note(f"Endpoint {id} is {(endpoint.state or state).lower()}.")
-    endpoint.id = endpoint.id or id
-    return _wait_for_state(session, endpoint, state if wait else None, timeout)
+def _add_state_command(name: str, state: str, wait_state: str, help: str) -> None:
+    """Adds a command that sets the state of an endpoint."""
+
+    @endpoints.command(name, help=help)
+    @_id
+    @wait_option(wait_state, default=True)
+    @wait_timeout_option
+    def set_state(session: Session, endpoint_id: str, wait: bool, timeout: float | None) -> Result:
+        endpoint = session.client.endpoints.update(endpoint_id, state=state)
+        note(f"Endpoint {endpoint_id} is {(endpoint.state or state).lower()}.")
+        endpoint.id = endpoint.id or endpoint_id
+        return _wait_for_state(session, endpoint, state if wait else None, timeout)
+
+
+_add_state_command("start", "STARTED", "ready", "Start an endpoint. It costs money while it runs.")
+_add_state_command("stop", "STOPPED", "stopped", "Stop an endpoint.")
 
 
 def _wait_for_state(session: Session, endpoint: Endpoint, state: str | None, timeout: float | None) -> Result:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.options import read_text, wait_options
-from together_adapters.cli.output import Column, Result, Table, format_time, print_details
-from together_adapters.cli.progress import with_bar
-
-F = TypeVar("F", bound=Callable[..., Any])
+from together_adapters.cli.options import F, read_text, wait_options
+from together_adapters.cli.output import Column, Table, format_time, print_details
 
 _SOURCES: Final = ("serverless", "dedicated", "external")
 _MODELS: Final = {
@@ -48,10 +44,6 @@ def evaluation() -> None:
     """Evaluate model outputs with a judge model."""
 
 
-evaluation.add_call("retrieve", "evaluation_id", "evaluation.retrieve", "Show the details of an evaluation.")
-evaluation.add_call("status", "evaluation_id", "evaluation.status", "Show only the status and the results of an evaluation.")
-
-
 @evaluation.command("create")
 @click.option("--type", "type", type=click.Choice(["classify", "score", "compare"]), required=True, help="Kind of evaluation.")
 @click.option("--judge-model", required=True, metavar="NAME", help="Judge model.")
@@ -72,7 +64,6 @@ def create(session: Session, /, labels: str | None, pass_labels: str | None, **o
     The outputs are in a column of the file (--model-field, --model-a-field, --model-b-field), or a model generates them
     (--model-to-evaluate..., --model-a..., --model-b...).
     """
-    session.hide(*(value for name, value in options.items() if name.endswith("api_token")))
     models: dict[str, Any] = {name: _pop_model(name, options) for name in _MODELS}
     options["judge_system_template"] = read_text(options["judge_system_template"])
     return session.client.evaluation.create(labels=_split(labels), pass_labels=_split(pass_labels), **options, **models)
@@ -98,23 +89,6 @@ def _split(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-@evaluation.command("list")
-@click.option("--status", metavar="NAME", help="Only evaluations with this status.")
-@click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="Maximum number of evaluations.")
-def list_evaluations(session: Session, status: str | None, limit: int | None) -> Result:
-    """List evaluations."""
-    return Result(session.client.evaluation.list(status=status, limit=limit), _EVALUATIONS)
-
-
-@evaluation.command("wait")
-@click.argument("evaluation_id")
-@wait_options(5.0)
-def wait(session: Session, evaluation_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
-    """Wait until an evaluation has ended. Exit code 3 if it failed."""
-    job = with_bar("job", session.client.evaluation.wait, evaluation_id, poll_interval=poll_interval, timeout=wait_timeout)
-    return Result(job, partial(print_details, omit=["parameters"]))
-
-
 def _model_name(name: str, job: Any) -> object:
     model = (job.parameters or {}).get(name)
     return model.get("model") if isinstance(model, dict) else model
@@ -130,3 +104,16 @@ _EVALUATIONS: Final = Table(
     Column("Model B", partial(_model_name, "model_b")),
     empty="No evaluations.",
 )
+_id = click.argument("evaluation_id")
+evaluation.add_call("retrieve", "Show the details of an evaluation.", _id)
+evaluation.add_call("status", "Show only the status and the results of an evaluation.", _id)
+evaluation.add_call(
+    "list",
+    "List evaluations.",
+    click.option("--status", metavar="NAME", help="Only evaluations with this status."),
+    click.option("--limit", type=click.IntRange(1, 100), metavar="N", help="Maximum number of evaluations."),
+    view=_EVALUATIONS,
+)
+_print_job = partial(print_details, omit=["parameters"])
+_WAIT: Final = "Wait until an evaluation has ended. Exit code 3 if it failed."
+evaluation.add_call("wait", _WAIT, _id, wait_options(5.0), bar="job", view=_print_job)

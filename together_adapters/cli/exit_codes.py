@@ -13,8 +13,9 @@ from together_adapters.errors import ConfigurationError, DatasetError, FileTypeE
 INVALID_DATA: Final = 1
 USAGE: Final = 2
 SERVICE: Final = 3
-INTERRUPTED: Final = 130
-CLOSED_PIPE: Final = 141
+SIGINT_CODE: Final = 130
+SIGPIPE_CODE: Final = 141
+SIGTERM_CODE: Final = 143  # as shells report these signals
 
 _MAX_LENGTH: Final = 2_000
 

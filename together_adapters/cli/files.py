@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.options import EXISTING_FILE, overwrite_option, purpose_option, wait_option, wait_timeout_option
-from together_adapters.cli.output import Column, Result, Table, format_size, format_time, note, print_fields, shorten, write
-from together_adapters.cli.progress import with_bar
-
-if TYPE_CHECKING:
-    from together_adapters.finetune.reports.report import DataReport
-
-_MAX_ISSUES: Final = 20
+from together_adapters.cli.output import Column, Result, Table, format_size, format_time, shorten
+from together_adapters.cli.terminal import with_bar, write
 
 
 @click.group("files", cls=Group)
 def files() -> None:
     """Check, upload, list and download data files."""
-
-
-files.add_call("retrieve", "id", "files.retrieve", "Show the details of a file.")
-files.add_call("delete", "id", "files.delete", "Delete a file of the account.")
 
 
 @files.command("upload")
@@ -36,22 +27,8 @@ files.add_call("delete", "id", "files.delete", "Delete a file of the account.")
 @wait_option("processed by the service")
 def upload(session: Session, file: Path, purpose: str, check: bool, wait: bool) -> Any:
     """Upload a data file: .jsonl, .parquet or .csv."""
-    uploaded = with_bar("bytes", session.client.files.upload, file, purpose=purpose, check=check)
-    return with_bar("job", session.client.files.wait, uploaded.id) if wait and uploaded.id else uploaded
-
-
-@files.command("list")
-def list_files(session: Session) -> Result:
-    """List the files of the account."""
-    return Result(session.client.files.list().data, _FILES)
-
-
-@files.command("wait")
-@click.argument("id")
-@wait_timeout_option
-def wait(session: Session, id: str, wait_timeout: float | None) -> Any:
-    """Wait until the service has processed a file. Exit code 1 if the file is invalid."""
-    return with_bar("job", session.client.files.wait, id, timeout=wait_timeout)
+    response = with_bar("bytes", session.client.files.upload, file, purpose=purpose, check=check)
+    return with_bar("job", session.client.files.wait, response.id) if wait and response.id else response
 
 
 @files.command("retrieve-content")
@@ -75,22 +52,17 @@ def retrieve_content(session: Session, id: str, output: Path | None, overwrite: 
 def check(session: Session, file: Path, purpose: str, max_issues: int) -> Result:
     """Check a data file. No data is sent, and no key is needed. Exit code 1 if the file is invalid."""
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
-    from together_adapters.types.files import parse_purpose
 
-    report = with_bar("bytes", check_jsonl, file, purpose=parse_purpose(purpose), max_issues=max_issues)
-    return Result(report, lambda report: _print_report(report, file.name), 0 if report.ok else INVALID_DATA)
+    report = with_bar("bytes", check_jsonl, file, purpose=purpose, max_issues=max_issues)
 
+    def show(_: Any) -> None:
+        from together_adapters.cli.ft.tables import print_facts, print_issues, verdict
 
-def _print_report(report: DataReport, name: str) -> None:
-    verdict = "can be used" if report.ok else "cannot be used"
-    write(f"{name} {verdict}: {report.errors:,} errors, {report.warnings:,} warnings\n\n")
-    print_fields({"rows": f"{report.rows:,}", "format": report.format, "size": format_size(report.bytes)})
-    if not report.issues:
-        return
-    write("\n")
-    _ISSUES(report.issues[:_MAX_ISSUES])
-    if (more := sum(report.issue_counts.values()) - _MAX_ISSUES) > 0:
-        note(f"and {more:,} more; --json lists them")
+        write(f"{verdict(report, file.name)}\n")
+        print_facts(report)
+        print_issues(report)
+
+    return Result(report, show, 0 if report.ok else INVALID_DATA)
 
 
 def _line_count(file: Any) -> object:
@@ -114,10 +86,9 @@ _FILES: Final = Table(
     Column("Status", _status),
     empty="No files.",
 )
-_ISSUES: Final = Table(
-    Column("Line", "line", right=True),
-    Column("Severity", "severity"),
-    Column("Code", "code"),
-    Column("Path", "path"),
-    Column("Message", lambda issue: issue.message + (f" ({issue.hint})" if issue.hint else "")),
-)
+_WAIT: Final = "Wait until the service has processed a file. Exit code 1 if the file is invalid."
+_id = click.argument("id")
+files.add_call("retrieve", "Show the details of a file.", _id)
+files.add_call("delete", "Delete a file of the account.", _id)
+files.add_call("wait", _WAIT, _id, wait_timeout_option, bar="job")
+files.add_call("list", "List the files of the account.", part="data", view=_FILES)

@@ -11,9 +11,8 @@ import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.options import COUNT, EXISTING_FOLDER, overwrite_option, training_options, wait_options
-from together_adapters.cli.output import Column, Result, Table, format_time, is_terminal, note, print_details, to_plain_data
-from together_adapters.cli.progress import with_bar
-from together_adapters.cli.prompts import confirm, note_price
+from together_adapters.cli.output import Column, Result, Table, format_time, print_details, to_jsonable
+from together_adapters.cli.terminal import confirm, is_terminal, note
 
 if TYPE_CHECKING:
     from together_adapters.types.fine_tuning import FinetunePriceEstimate, FinetuneResponse
@@ -25,15 +24,13 @@ _LONG_FIELDS: Final = ("events", "lr_scheduler", "training_method", "training_ty
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _BAR_WIDTH: Final = 10
 
+_id = click.argument("fine_tune_id")
 _quiet_option = click.option("--quiet", "--confirm", "-y", "quiet", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.group("fine-tuning", cls=Group)
 def fine_tuning() -> None:
     """Create and manage fine-tuning jobs."""
-
-
-fine_tuning.add_call("model-limits", "model", "fine_tuning.model_limits", "Show the limits of fine-tuning jobs on a model.")
 
 
 @fine_tuning.command("create")
@@ -45,7 +42,6 @@ fine_tuning.add_call("model-limits", "model", "fine_tuning.model_limits", "Show 
 @click.option("--confirm", "-y", "confirms", is_flag=True, help="Start without showing the price and asking for confirmation.")
 def create(session: Session, /, confirms: bool, **options: Any) -> Result:
     """Create a job. Its price is shown first, and you are asked for confirmation."""
-    session.hide(options["wandb_api_key"], options["hf_api_token"])
     params = {name: value for name, value in options.items() if value is not None}
     _check(params)
     params.setdefault("learning_rate", _LORA_RATE if params["lora"] else _FULL_RATE)
@@ -71,6 +67,17 @@ def _check(params: dict[str, Any]) -> None:
         note("warning: --validation-file has no effect without --n-evals")
 
 
+def note_price(estimate: FinetunePriceEstimate) -> str:
+    """Writes the estimated price of a job to stderr; returns it as text."""
+    price = f"unknown ({estimate.unavailable_reason or 'the service gives no reason'})"
+    if estimate.available:
+        price = format_price(estimate.estimated_total_price or 0)
+    note(f"The estimated price of this job is {price}.")
+    if estimate.allowed_to_proceed is False:
+        note("warning: the price exceeds the spending limit of the account; the service would probably cancel the job")
+    return price
+
+
 def _confirm_price(estimate: FinetunePriceEstimate) -> None:
     note_price(estimate)
     note("The actual price depends on the model, the tokens, the epochs and the evaluations.")
@@ -84,26 +91,17 @@ def list_jobs(session: Session) -> Result:
 
 
 @fine_tuning.command("retrieve")
-@click.argument("fine_tune_id")
+@_id
 def retrieve(session: Session, fine_tune_id: str) -> Result:
     """Show the details of a job; list-events shows its events."""
     job = session.client.fine_tuning.retrieve(fine_tune_id)
-    data = {name: value for name, value in to_plain_data(job).items() if name != "events"}
+    data = {name: value for name, value in to_jsonable(job).items() if name != "events"}
     extra = {"total_price": format_price(job.price), "progress": progress_text(job)} if is_terminal(sys.stdout) else {}
     return Result(data, lambda data: print_details(data | extra))
 
 
-@fine_tuning.command("wait")
-@click.argument("fine_tune_id")
-@wait_options(10.0)
-def wait(session: Session, fine_tune_id: str, poll_interval: float, wait_timeout: float | None) -> Result:
-    """Wait until a job has ended. Exit code 3 if it failed."""
-    job = with_bar("job", session.client.fine_tuning.wait, fine_tune_id, poll_interval=poll_interval, timeout=wait_timeout)
-    return Result(job, partial(print_details, omit=_LONG_FIELDS))
-
-
 @fine_tuning.command("cancel")
-@click.argument("fine_tune_id")
+@_id
 @_quiet_option
 def cancel(session: Session, fine_tune_id: str, quiet: bool) -> Any:
     """Cancel a job. The completed training steps are billed."""
@@ -114,7 +112,7 @@ def cancel(session: Session, fine_tune_id: str, quiet: bool) -> Any:
 
 
 @fine_tuning.command("delete")
-@click.argument("fine_tune_id")
+@_id
 @click.option("--force", is_flag=True, help="Delete the job even if other objects depend on it; do not ask for confirmation.")
 @_quiet_option
 def delete(session: Session, fine_tune_id: str, force: bool, quiet: bool) -> Any:
@@ -123,54 +121,6 @@ def delete(session: Session, fine_tune_id: str, force: bool, quiet: bool) -> Any
         question = f"Do you want to delete job {fine_tune_id} and its models? This cannot be undone."
         confirm(question, default=False, flag="--quiet")
     return session.client.fine_tuning.delete(fine_tune_id, force=force)
-
-
-@fine_tuning.command("list-events")
-@click.argument("fine_tune_id")
-def list_events(session: Session, fine_tune_id: str) -> Result:
-    """List the events of a job, the oldest first."""
-    return Result(session.client.fine_tuning.list_events(fine_tune_id).data, _EVENTS)
-
-
-@fine_tuning.command("list-checkpoints")
-@click.argument("fine_tune_id")
-def list_checkpoints(session: Session, fine_tune_id: str) -> Result:
-    """List the checkpoints of a job, the newest first."""
-
-    def show(checkpoints: list[Any]) -> None:
-        _CHECKPOINTS(checkpoints)
-        if checkpoints:
-            note("To download one: together-adapters fine-tuning download NAME")
-
-    return Result(session.client.fine_tuning.list_checkpoints(fine_tune_id), show)
-
-
-@fine_tuning.command("list-metrics")
-@click.argument("fine_tune_id")
-@click.option("--resolution", type=COUNT, metavar="N", help="Number of evenly spaced points.")
-def list_metrics(session: Session, fine_tune_id: str, resolution: int | None) -> Result:
-    """List the metrics of a job, the oldest first."""
-
-    def show(points: list[dict[str, Any]]) -> None:
-        names = list(dict.fromkeys(name for point in points for name in point))
-        Table(*(Column(name, partial(_metric, name), right=True) for name in names), empty="No metrics yet.")(points)
-
-    return Result(session.client.fine_tuning.list_metrics(fine_tune_id, resolution=resolution).metrics, show)
-
-
-@fine_tuning.command("download")
-@click.argument("fine_tune_id")
-@click.option(
-    "--output_dir", "--output-dir", "-o", "output", type=EXISTING_FOLDER, metavar="FOLDER", help="Default: this folder."
-)
-@click.option("--checkpoint-step", "-s", type=int, metavar="N", help="Step of the checkpoint. Default: the final one.")
-@click.option(
-    "--checkpoint-type", type=click.Choice(["default", "merged", "adapter"]), default="default", help="The last two need LoRA."
-)
-@overwrite_option
-def download(session: Session, /, fine_tune_id: str, **options: Any) -> Any:
-    """Download a fine-tuned model as an archive. An interrupted download is resumed."""
-    return with_bar("bytes", session.client.fine_tuning.download, fine_tune_id, **options)
 
 
 def format_price(price: float | None) -> str:
@@ -220,8 +170,18 @@ def _completed_share(job: FinetuneResponse, remaining: float, now: datetime) -> 
     return elapsed / (elapsed + remaining) if elapsed >= 0 else None
 
 
-def _metric(name: str, point: dict[str, Any]) -> object:
-    value = point.get(name)
+def _print_checkpoints(checkpoints: list[Any]) -> None:
+    _CHECKPOINTS(checkpoints)
+    if checkpoints:
+        note("To download one: together-adapters fine-tuning download NAME")
+
+
+def _print_metrics(points: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for point in points for name in point))
+    Table(*(Column(name, name, _format_metric, right=True) for name in names), empty="No metrics yet.")(points)
+
+
+def _format_metric(value: object) -> object:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
@@ -246,4 +206,28 @@ _CHECKPOINTS: Final = Table(
     Column("Timestamp", "timestamp", format_time),
     Column("Name", "name", no_wrap=True),
     empty="No checkpoints.",
+)
+_TYPES: Final = click.Choice(["default", "merged", "adapter"])
+_PRINT_JOB: Final = partial(print_details, omit=_LONG_FIELDS)
+_WAIT: Final = "Wait until a job has ended. Exit code 3 if it failed."
+_resolution_option = click.option("--resolution", type=COUNT, metavar="N", help="Number of evenly spaced points.")
+
+fine_tuning.add_call("wait", _WAIT, _id, wait_options(10.0), bar="job", view=_PRINT_JOB)
+fine_tuning.add_call("list-events", "List the events of a job, the oldest first.", _id, part="data", view=_EVENTS)
+fine_tuning.add_call("list-checkpoints", "List the checkpoints of a job, the newest first.", _id, view=_print_checkpoints)
+fine_tuning.add_call(
+    "list-metrics", "List the metrics of a job, the oldest first.", _id, _resolution_option, part="metrics", view=_print_metrics
+)
+fine_tuning.add_call("model-limits", "Show the limits of fine-tuning jobs on a model.", click.argument("model"))
+fine_tuning.add_call(
+    "download",
+    "Download a fine-tuned model as an archive. An interrupted download is resumed.",
+    _id,
+    click.option(
+        "--output_dir", "--output-dir", "-o", "output", type=EXISTING_FOLDER, metavar="FOLDER", help="Default: this folder."
+    ),
+    click.option("--checkpoint-step", "-s", type=int, metavar="N", help="Step of the checkpoint. Default: the final one."),
+    click.option("--checkpoint-type", type=_TYPES, default="default", help="The last two need LoRA."),
+    overwrite_option,
+    bar="bytes",
 )

@@ -11,8 +11,8 @@ import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.options import COUNT, EXISTING_FOLDER, drop_unset, overwrite_option, read_text
-from together_adapters.cli.output import Result, is_terminal, write
-from together_adapters.cli.progress import spinner
+from together_adapters.cli.output import Result
+from together_adapters.cli.terminal import is_terminal, spinner, write
 from together_adapters.errors import APIResponseValidationError
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.output import Column, Result, Table
-from together_adapters.cli.progress import spinner
+from together_adapters.cli.terminal import spinner
 
 _MODELS: Final = Table(
     Column("ID", "id", no_wrap=True),
@@ -36,15 +36,14 @@ def list_models(session: Session, kind: str | None) -> Result:
         return Result(session.client.models.list(dedicated=kind == "dedicated"), _MODELS)
 
 
-@models.command("upload")
-@click.option("--model-name", required=True, metavar="NAME", help="Name of the model on Together AI.")
-@click.option("--model-source", required=True, metavar="SOURCE", help="Hugging Face repository, or S3 path or URL.")
-@click.option("--model-type", type=click.Choice(["model", "adapter"]), default="model", help="Kind of model.")
-@click.option("--hf-token", metavar="TOKEN", help="Hugging Face token, for a private repository.")
-@click.option("--description", metavar="TEXT", help="Description of the model.")
-@click.option("--base-model", metavar="NAME", help="Adapter: its serverless base model.")
-@click.option("--lora-model", metavar="NAME", help="Adapter: its dedicated base model.")
-def upload(session: Session, /, hf_token: str | None, **options: Any) -> Any:
-    """Upload a model or an adapter. The service downloads it from its source."""
-    session.hide(hf_token)
-    return session.client.models.upload(hf_token=hf_token, **options)
+models.add_call(
+    "upload",
+    "Upload a model or an adapter. The service downloads it from its source.",
+    click.option("--model-name", required=True, metavar="NAME", help="Name of the model on Together AI."),
+    click.option("--model-source", required=True, metavar="SOURCE", help="Hugging Face repository, or S3 path or URL."),
+    click.option("--model-type", type=click.Choice(["model", "adapter"]), default="model", help="Kind of model."),
+    click.option("--hf-token", metavar="TOKEN", help="Hugging Face token, for a private repository."),
+    click.option("--description", metavar="TEXT", help="Description of the model."),
+    click.option("--base-model", metavar="NAME", help="Adapter: its serverless base model."),
+    click.option("--lora-model", metavar="NAME", help="Adapter: its dedicated base model."),
+)

@@ -3,124 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-if TYPE_CHECKING:
-    _Type = click.ParamType[Any]
-else:
-    _Type = click.ParamType  # not generic in older versions of click
-
 EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 EXISTING_FOLDER: Final = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 COUNT: Final = click.IntRange(1)
-
-
-class JSONObject(_Type):
-    """A JSON object: as text, `@path` for a file, `-` for stdin."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        import json
-
-        if isinstance(value, Mapping):
-            return value
-        try:
-            data = json.loads(Path(value[1:]).read_text("utf-8") if value.startswith("@") else read_text(value))
-        except (ValueError, OSError) as error:
-            self.fail(f"invalid JSON: {error}", param, ctx)
-        if not isinstance(data, dict):
-            self.fail("not a JSON object", param, ctx)
-        return data
-
-
-class OrWord(_Type):
-    """A value of another type, or one word in its place."""
-
-    def __init__(self, type: _Type, word: str) -> None:
-        self.name = f"{type.name}|{word}"
-        self._type = type
-        self._word = word
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == self._word else self._type.convert(value, param, ctx)
-
-
-_SAMPLING: Final = (
-    click.option("--model", required=True, metavar="NAME", help="The model."),
-    click.option("--max-tokens", type=int, metavar="N", help="Maximum number of tokens to generate."),
-    click.option("--stop", multiple=True, metavar="TEXT", help="Stop sequence. Repeatable."),
-    click.option("--temperature", type=float, metavar="X", help="Sampling temperature, from 0."),
-    click.option("--top-p", type=float, metavar="X", help="Nucleus sampling: cumulative probability, 0 to 1."),
-    click.option("--top-k", type=int, metavar="N", help="Sample from the N most likely tokens."),
-    click.option("--repetition-penalty", type=float, metavar="X", help="Above 1 reduces repetition."),
-    click.option("--presence-penalty", type=float, metavar="X", help="Above 0 favours new topics, -2 to 2."),
-    click.option("--frequency-penalty", type=float, metavar="X", help="Above 0 penalizes frequent tokens, -2 to 2."),
-    click.option("--min-p", type=float, metavar="X", help="Minimum probability, relative to the most likely token."),
-    click.option("--safety-model", metavar="NAME", help="Moderation model that checks the output."),
-    click.option("--seed", type=int, metavar="N", help="Random seed, for models that support it."),
-    click.option("--extra-body", type=JSONObject(), metavar="JSON", help="Further fields of the request: JSON, @FILE, or -."),
-)
-_GENERATION: Final = (
-    click.option("--no-stream", is_flag=True, help="Print the complete response at the end."),
-    click.option("--logprobs", type=int, metavar="N", help="Log probabilities; printed with --json or --raw."),
-    click.option("--echo", is_flag=True, help="Include the prompt; printed with --json or --raw."),
-    click.option("--n", type=COUNT, metavar="N", help="Number of choices. More than one is not streamed."),
-    click.option("--raw", is_flag=True, help="Print each chunk as a line of JSON, or the response with --no-stream."),
-)
-
-
-def sampling_options(command: F) -> F:
-    """Adds the options of sampling."""
-    return add_options(command, _SAMPLING)
-
-
-def generation_options(command: F) -> F:
-    """Adds the options of one response: streaming, choices, log probabilities."""
-    return add_options(command, _GENERATION)
-
-
-def wait_options(poll_interval: float) -> Callable[[F], F]:
-    """Adds `--poll-interval`, with its default, and `--wait-timeout`."""
-    interval = click.option(
-        "--poll-interval",
-        type=click.FloatRange(0, min_open=True),
-        default=poll_interval,
-        metavar="SECONDS",
-        help="Time between two status requests.",
-    )
-    return lambda command: add_options(command, (interval, wait_timeout_option))
-
-
-def wait_option(state: str, *, default: bool = False) -> Callable[[F], F]:
-    """Adds `--wait/--no-wait`, which waits for a state."""
-    return click.option("--wait/--no-wait", default=default, help=f"Wait until it is {state}.")
-
-
-def add_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
-    """Adds options in their order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-wait_timeout_option = click.option(
-    "--wait-timeout", type=float, metavar="SECONDS", help="Stop waiting after this time. Default: no limit."
-)
-overwrite_option = click.option("--overwrite", "--force", is_flag=True, help="Overwrite existing files.")
-purpose_option = click.option("--purpose", default="fine-tune", metavar="NAME", help="fine-tune, eval, batch-api or calibration.")
-
-
-def drop_unset(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options that were passed: the others are not sent."""
-    return {name: value for name, value in options.items() if value is not None and value != () and value is not False}
 
 
 def read_text(argument: str) -> str:
@@ -136,12 +30,95 @@ def read_texts(arguments: Iterable[str]) -> list[str]:
     return texts
 
 
-def check_new(path: Path, overwrite: bool) -> Path:
-    """Returns the path of a file to write.
+def json_object(text: str) -> dict[str, Any]:
+    """Parses a JSON object: as text, `@path` for a file, `-` for stdin."""
+    import json
 
-    Raises:
-        FileExistsError: The file exists, and it may not be overwritten.
-    """
+    try:
+        data = json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else read_text(text))
+    except (ValueError, OSError) as error:
+        raise click.BadParameter(f"invalid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise click.BadParameter("not a JSON object")
+    return data
+
+
+def _integer_or_max(text: Any) -> Any:
+    return text if text == "max" else click.INT.convert(text, None, None)
+
+
+def _boolean_or_auto(text: Any) -> Any:
+    return text if text == "auto" else click.BOOL.convert(text, None, None)
+
+
+def _parse_purpose(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    from together_adapters.types.files import parse_purpose
+
+    return parse_purpose(value)
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Returns a decorator that adds several options, in their order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(decorators):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+sampling_options = options(
+    click.option("--model", required=True, metavar="NAME", help="The model."),
+    click.option("--max-tokens", type=int, metavar="N", help="Maximum number of tokens to generate."),
+    click.option("--stop", multiple=True, metavar="TEXT", help="Stop sequence. Repeatable."),
+    click.option("--temperature", type=float, metavar="X", help="Sampling temperature, from 0."),
+    click.option("--top-p", type=float, metavar="X", help="Nucleus sampling: cumulative probability, 0 to 1."),
+    click.option("--top-k", type=int, metavar="N", help="Sample from the N most likely tokens."),
+    click.option("--repetition-penalty", type=float, metavar="X", help="Above 1 reduces repetition."),
+    click.option("--presence-penalty", type=float, metavar="X", help="Above 0 favours new topics, -2 to 2."),
+    click.option("--frequency-penalty", type=float, metavar="X", help="Above 0 penalizes frequent tokens, -2 to 2."),
+    click.option("--min-p", type=float, metavar="X", help="Minimum probability, relative to the most likely token."),
+    click.option("--safety-model", metavar="NAME", help="Moderation model that checks the output."),
+    click.option("--seed", type=int, metavar="N", help="Random seed, for models that support it."),
+    click.option("--extra-body", type=json_object, metavar="JSON", help="Further fields of the request: JSON, @FILE, or -."),
+)
+generation_options = options(
+    click.option("--no-stream", is_flag=True, help="Print the complete response at the end."),
+    click.option("--logprobs", type=int, metavar="N", help="Log probabilities; printed with --json or --raw."),
+    click.option("--echo", is_flag=True, help="Include the prompt; printed with --json or --raw."),
+    click.option("--n", type=COUNT, metavar="N", help="Number of choices. More than one is not streamed."),
+    click.option("--raw", is_flag=True, help="Print each chunk as a line of JSON, or the response with --no-stream."),
+)
+wait_timeout_option = click.option(
+    "--wait-timeout", "timeout", type=float, metavar="SECONDS", help="Stop waiting after this time. Default: no limit."
+)
+overwrite_option = click.option("--overwrite", "--force", is_flag=True, help="Overwrite existing files.")
+purpose_option = click.option(
+    "--purpose", default="fine-tune", metavar="NAME", callback=_parse_purpose, help="fine-tune, eval, batch-api or calibration."
+)
+
+
+def wait_options(poll_interval: float) -> Callable[[F], F]:
+    """Adds `--poll-interval`, with its default, and `--wait-timeout`."""
+    positive = click.FloatRange(0, min_open=True)
+    text = "Time between two status requests."
+    interval = click.option("--poll-interval", type=positive, default=poll_interval, metavar="SECONDS", help=text)
+    return options(interval, wait_timeout_option)
+
+
+def wait_option(state: str, *, default: bool = False) -> Callable[[F], F]:
+    """Adds `--wait/--no-wait`, which waits for a state."""
+    return click.option("--wait/--no-wait", default=default, help=f"Wait until it is {state}.")
+
+
+def drop_unset(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options that were passed: the others are not sent."""
+    return {name: value for name, value in options.items() if value is not None and value != () and value is not False}
+
+
+def check_new(path: Path, overwrite: bool) -> Path:
+    """Returns the path of a file to write; raises FileExistsError if it exists and may not be overwritten."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} already exists: choose another file, or pass --overwrite")
     return path
@@ -155,7 +132,7 @@ _TRAINING: Final[tuple[tuple[str, Any, str | None, str], ...]] = (
     ("--n-epochs -ne", COUNT, "N", "Number of epochs. Default: 1."),
     ("--n-evals", click.IntRange(0), "N", "Number of evaluations on the validation file. Default: 0."),
     ("--n-checkpoints -c", click.IntRange(0), "N", "Number of checkpoints to save. Default: 1."),
-    ("--batch-size -b", OrWord(click.INT, "max"), "N|max", "Rows per step. Default: max."),
+    ("--batch-size -b", _integer_or_max, "N|max", "Rows per step. Default: max."),
     ("--lr-scheduler-type", click.Choice(["linear", "cosine"]), None, "Learning rate schedule. Default: cosine."),
     ("--min-lr-ratio", float, "X", "Final learning rate, as a ratio of the peak. Default: 0."),
     ("--scheduler-num-cycles", float, "X", "Number of cycles of the cosine schedule. Default: 0.5."),
@@ -176,7 +153,7 @@ _TRAINING: Final[tuple[tuple[str, Any, str | None, str], ...]] = (
     ("--wandb-project-name", str, "NAME", "Weights & Biases: project."),
     ("--wandb-name", str, "NAME", "Weights & Biases: run."),
     ("--wandb-entity", str, "NAME", "Weights & Biases: team."),
-    ("--train-on-inputs", OrWord(click.BOOL, "auto"), "true|false|auto", "Train on prompts too. Default: auto."),
+    ("--train-on-inputs", _boolean_or_auto, "true|false|auto", "Train on prompts too. Default: auto."),
     ("--train-vision", bool, None, "Train the vision part of the model too. Default: false."),
     ("--from-hf-model", str, "REPO", "Hugging Face repository to start from, similar to --model."),
     ("--hf-model-revision", str, "TEXT", "Branch or commit of that repository."),
@@ -190,9 +167,10 @@ _TRAINING: Final[tuple[tuple[str, Any, str | None, str], ...]] = (
 
 def training_options(*names: str) -> Callable[[F], F]:
     """Adds options of a fine-tuning job: those with these flags, or all."""
-    options = [
-        click.option(*flags.split(), type=type, metavar=metavar, default=None, help=text)
-        for flags, type, metavar, text in _TRAINING
-        if not names or flags.split()[0] in names
-    ]
-    return lambda command: add_options(command, options)
+    return options(
+        *(
+            click.option(*flags.split(), type=type, metavar=metavar, default=None, help=text)
+            for flags, type, metavar, text in _TRAINING
+            if not names or flags.split()[0] in names
+        )
+    )

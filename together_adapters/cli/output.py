@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from together_adapters.cli.terminal import dim, is_terminal, note, printable, write
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NO_LIMIT: Final = 10_000
-"""Width of a table outside a terminal: its lines are not wrapped, for `grep` and `cut`."""
-_MAX_WORD: Final = 12
-"""Longer words may be wrapped."""
+_NO_LIMIT: Final = 10_000  # width of a table outside a terminal: its lines are not wrapped, for `grep` and `cut`
+_MAX_WORD: Final = 12  # longer words may be wrapped
 
 
 def print_details(value: Any, *, omit: Sequence[str] = ()) -> None:
     """Prints the fields of one object in a terminal, and JSON into a pipe, as the `together` 1.x SDK does."""
-    data = {name: field for name, field in to_plain_data(value).items() if name not in omit}
+    data = {name: field for name, field in to_jsonable(value).items() if name not in omit}
     print_fields(data) if is_terminal(sys.stdout) else print_json(data)
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a command returns when its value alone does not say how to print it.
-
-    Attributes:
-        value: What `--json` prints.
-        view: Prints the value for people.
-        exit_code: The exit code of the command.
-    """
+    """What a command returns when its value alone does not say how to print it: `view` prints it for people."""
 
     value: Any
     view: Callable[[Any], object] = print_details
@@ -51,23 +43,14 @@ def render(result: Any, *, as_json: bool) -> int:
 
 
 class Column(NamedTuple):
-    """A column of a table.
-
-    Attributes:
-        title: The heading.
-        value: An attribute of the item, such as `pricing.input`, an index, or a function of the item.
-        format: Turns the value into text; it is not called with None.
-        right: Whether to align it at the right, as numbers are.
-        no_wrap: Whether never to wrap its text, such as an id to copy.
-        drop: In a narrow terminal the column with the highest number is left out first; 0 is never left out.
-    """
+    """A column of a table."""
 
     title: str
-    value: str | int | Callable[[Any], object]
-    format: Callable[[Any], object] | None = None
+    value: str | int | Callable[[Any], object]  # an attribute such as `pricing.input`, an index, or a function of the item
+    format: Callable[[Any], object] | None = None  # not called with None
     right: bool = False
-    no_wrap: bool = False
-    drop: int = 0
+    no_wrap: bool = False  # for an ID to copy
+    drop: int = 0  # in a narrow terminal the highest is left out first; 0 is never left out
 
     def cell(self, item: Any) -> object:
         """Returns the content for one item."""
@@ -79,12 +62,7 @@ class Column(NamedTuple):
 
 
 class Table:
-    """A view of a list of items: a row for each, fitted to the terminal; in a very narrow one, the fields of each.
-
-    Args:
-        *columns: The columns.
-        empty: A note for a list without items.
-    """
+    """A view of a list of items: a row for each, fitted to the terminal; in a very narrow one, the fields of each."""
 
     def __init__(self, *columns: Column, empty: str = "No results.") -> None:
         self._columns = columns
@@ -112,63 +90,22 @@ class Table:
             note(f"(not shown in this narrow terminal: {', '.join(hidden)})")
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Whether a stream is a terminal."""
-    try:
-        return stream.isatty()
-    except ValueError:
-        return False
+def to_jsonable(value: Any) -> Any:
+    """Returns a value as JSON types: objects without fields that are None; NaN as null."""
+    from pydantic_core import to_jsonable_python
 
-
-def to_plain_data(value: Any) -> Any:
-    """Returns a value as JSON types: models and data classes as objects, without fields that are None; NaN as null."""
-    if hasattr(value, "model_dump") and not isinstance(value, list):
-        return to_plain_data(value.model_dump(mode="json", exclude_none=True))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return to_plain_data({name: item for name, item in fields.items() if item is not None})
-    if isinstance(value, Mapping):
-        return {str(name): to_plain_data(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain_data(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return to_jsonable_python(value, exclude_none=True, inf_nan_mode="null", fallback=str)
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
     """Returns a value as JSON text in the encoding of stdout."""
     ascii_only = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "") != "utf8"
-    return json.dumps(to_plain_data(value), indent=indent, ensure_ascii=ascii_only, default=str)
+    return json.dumps(to_jsonable(value), indent=indent, ensure_ascii=ascii_only)
 
 
 def print_json(value: Any) -> None:
     """Prints one JSON document."""
     write(to_json(value) + "\n")
-
-
-def write(text: str) -> None:
-    """Writes to stdout and flushes."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def note(text: str) -> None:
-    """Writes a line to stderr, for people."""
-    with suppress(OSError):
-        sys.stderr.write(f"{printable(text)}\n")
-        sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """Returns a text without control characters, which could steer a terminal."""
-    return "".join(character for character in text if character in "\n\t" or character.isprintable())
-
-
-def dim(text: str) -> str:
-    """Returns a text in the dim style, where stdout can show it."""
-    plain = not is_terminal(sys.stdout) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return text if plain or not text else f"\x1b[2m{text}\x1b[22m"
 
 
 def print_fields(data: Mapping[str, Any]) -> None:

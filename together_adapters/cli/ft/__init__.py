@@ -10,20 +10,19 @@ from together_adapters.cli.command import LazyGroup
 from together_adapters.cli.ft.atomic_output import exit_on_sigterm
 
 COMMANDS: Final = {
-    "check": ("check:check", "Validate data files. No data is sent."),
-    "prepare": ("prepare:prepare", "Convert data of any supported format into a training file."),
-    "split": ("split:split", "Split a file into training and validation rows."),
-    "stats": ("stats:stats", "Show statistics of a file, as tables and as a plot."),
-    "diff": ("diff:diff", "Compare a check with the validation by the service, or two reports."),
-    "submit": ("submit:submit", "Check and upload data, show the price, and start a job."),
-    "watch": ("watch:watch", "Follow a job until it has ended."),
+    "check": ("ft.reports:check", "Validate data files. No data is sent."),
+    "prepare": ("ft.prepare:prepare", "Convert data of any supported format into a training file."),
+    "split": ("ft.prepare:split", "Split a file into training and validation rows."),
+    "stats": ("ft.reports:stats", "Show statistics of a file, as tables and as a plot."),
+    "diff": ("ft.reports:diff", "Compare a check with the validation by the service, or two reports."),
+    "submit": ("ft.jobs:submit", "Check and upload data, show the price, and start a job."),
+    "watch": ("ft.jobs:watch", "Follow a job until it has ended."),
 }
 
 
 @click.group(
     "ft",
     cls=LazyGroup,
-    package="together_adapters.cli.ft",
     lazy=COMMANDS,
     epilog="""\b
 From conversations to a fine-tuned model:

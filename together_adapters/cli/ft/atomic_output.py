@@ -12,12 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
+from together_adapters.cli.exit_codes import SIGTERM_CODE
 from together_adapters.cli.options import check_new
-
-_SIGTERM_CODE: Final = 143
-"""The exit code that shells report for SIGTERM."""
 
 
 def exit_on_sigterm() -> Callable[[], object]:
@@ -27,7 +25,7 @@ def exit_on_sigterm() -> Callable[[], object]:
 
     def terminate(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SystemExit(_SIGTERM_CODE)
+        raise SystemExit(SIGTERM_CODE)
 
     handler = signal.signal(signal.SIGTERM, terminate)
     return lambda: signal.signal(signal.SIGTERM, handler)

@@ -1,4 +1,4 @@
-"""`ft prepare`: data of any supported format, converted, fixed, checked and written as a training file."""
+"""`ft prepare` and `ft split`: training files, converted from data of any supported format, and their split."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_type_hints
 
 import click
 
 from together_adapters.cli.command import Command, Session
-from together_adapters.cli.ft.invalid_data import issues_on_error
-from together_adapters.cli.ft.options import parse_pairs, validation_keywords, validation_options
-from together_adapters.cli.ft.tables import count, print_counts, print_issues
+from together_adapters.cli.ft.atomic_output import local_file, publish_together
+from together_adapters.cli.ft.options import DATA_FILE, parse_pairs, validation_keywords, validation_options
+from together_adapters.cli.ft.tables import count, issues_on_error, print_counts, print_issues
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
-from together_adapters.cli.output import Result, format_size, to_plain_data, write
-from together_adapters.cli.progress import progress_bar
+from together_adapters.cli.output import Column, Result, Table, format_size, to_jsonable
+from together_adapters.cli.terminal import note, progress_bar, write
 
 if TYPE_CHECKING:
     from together_adapters.finetune.dataset import TrainingData
     from together_adapters.finetune.records import Record
     from together_adapters.finetune.writing.fixes import Fixes
     from together_adapters.finetune.writing.prepared_file import PreparedFile
+
+
+_SIDES: Final = ("train", "validation")
 
 
 @click.command("prepare", cls=Command)
@@ -58,20 +61,7 @@ if TYPE_CHECKING:
 @validation_options
 @overwrite_option
 def prepare(
-    session: Session,
-    /,
-    sources: Sequence[str],
-    output: Path,
-    schema: str,
-    columns: Sequence[str],
-    fixes: Sequence[str],
-    on_error: Literal["raise", "drop"],
-    dedupe: Literal["example", "prompt"] | None,
-    limit_rows: int | None,
-    limit_tokens: int | None,
-    max_issues: int | None,
-    overwrite: bool,
-    **options: Any,
+    session: Session, /, sources: Sequence[str], output: Path, columns: Sequence[str], fixes: Sequence[str], **options: Any
 ) -> Result:
     """Convert data of any supported format into one JSONL training file: chats, tables, examples, traces.
 
@@ -88,23 +78,83 @@ def prepare(
     from together_adapters.finetune.writing.write_jsonl import write_jsonl
 
     _check_sources(sources)
-    check_new(output, overwrite)
-    chosen_fixes = parse_fixes(fixes, on_error)
-    source_options: Any = {name: options.pop(name) for name in ("input_key", "output_key", "group", "root")}
+    check_new(output, options["overwrite"])
+    options["fixes"] = parse_fixes(fixes, options.pop("on_error"))
+    source_options = {name: options.pop(name) for name in ("schema", "input_key", "output_key", "group", "root")}
     source_options["columns"] = parse_pairs(columns, "--column", "TARGET=SOURCE") or None
-    options = validation_keywords(session, max_issues=max_issues, **options)
+    dedupe, limit_rows, limit_tokens = (options.pop(name) for name in ("dedupe", "limit_rows", "limit_tokens"))
+    max_issues = options["max_issues"]
+    options = validation_keywords(session, **options)
     with issues_on_error(session, max_issues), progress_bar("rows") as bar:
-        data = _concatenate([load(source, schema, **source_options) for source in sources])
+        data = _concatenate([load(source, **source_options) for source in sources])
         data = data.dedupe(dedupe) if dedupe else data
         if limit_rows or limit_tokens:
-            data = data.limit(limit_rows, tokens=limit_tokens, tokenizer=options["tokenizer"])
-        file = write_jsonl(data, output, fixes=chosen_fixes, overwrite=overwrite, progress=bar, **options)
-    return Result(prepared_file_data(file), lambda _: _print_file(file, max_issues))
+            data = data.limit(limit_rows, tokens=limit_tokens, tokenizer=options.get("tokenizer"))
+        file = write_jsonl(data, output, progress=bar, **options)
+    return Result(_file_data(file), lambda _: _print_file(file, max_issues))
 
 
-def prepared_file_data(file: PreparedFile) -> dict[str, Any]:
+@click.command("split", cls=Command)
+@click.argument("file", type=DATA_FILE)
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    metavar="SHARE",
+    help="Share of groups for validation.",
+)
+@click.option("--seed", type=int, default=0, metavar="N", help="Random seed of the split.")
+@click.option(
+    "--by",
+    metavar="COLUMN|group|prompt",
+    help="Keep rows together that share the value of a column, a group or a prompt. Default: the conversation of the data, or "
+    "the prompt.",
+)
+@click.option(
+    "-o", "--output", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Folder for train.jsonl and validation.jsonl.",
+)  # fmt: skip
+@overwrite_option
+def split(
+    session: Session, file: Path, validation: float, seed: int, by: str | None, folder: Path, overwrite: bool
+) -> Result:  # fmt: skip
+    """Split FILE into FOLDER/train.jsonl and FOLDER/validation.jsonl. - reads JSON lines from stdin.
+
+    The side of a row depends only on its group and the seed: it is the same in every run, and does not change when rows are
+    added. Equal rows are on the same side.
+
+    Examples:
+      together-adapters ft split data.jsonl -o data
+      together-adapters ft split data.jsonl --validation 0.1 --by conversation_id --seed 7 -o data
+    """
+    from together_adapters.finetune.loading import load
+    from together_adapters.finetune.splitting import leakage
+    from together_adapters.finetune.writing.write_jsonl import write_jsonl
+
+    paths = [check_new(folder / f"{name}.jsonl", overwrite) for name in _SIDES]
+    with issues_on_error(session), local_file(file) as path, publish_together(folder) as temporary, progress_bar("rows") as bar:
+        sides = load(path).split(validation, by=by, seed=seed)
+        parts = [write_jsonl(side, temporary / file.name, progress=bar) for side, file in zip(sides, paths, strict=True)]
+        overlap = leakage(*(load(part.path) for part in parts))._asdict()
+        parts[1].report.leakage = overlap
+        parts[1].report.save(parts[1].report_path)
+    report = parts[1].report
+
+    def show(data: dict[str, dict[str, Any]]) -> None:
+        _FILES(data.values())
+        for reason, number in report.dropped.items():
+            note(f"{count(number, 'row')} not written to either file: {reason.replace('_', ' ')}")
+        if overlap["prompt"]:
+            rows = count(overlap["prompt"], "validation row")
+            note(f"warning: the training file contains the prompts of {rows}; --by prompt prevents that")
+
+    data = {name: {**_file_data(part), "path": str(path)} for name, part, path in zip(_SIDES, parts, paths, strict=True)}
+    return Result(data, show)
+
+
+def _file_data(file: PreparedFile) -> dict[str, Any]:
     """Returns the JSON document of a file: its report and its path."""
-    return {**to_plain_data(file.report), "path": str(file.path), "written": file.written}
+    return {**to_jsonable(file.report), "path": str(file.path), "written": file.written}
 
 
 def _print_file(file: PreparedFile, max_issues: int | None) -> None:
@@ -167,3 +217,11 @@ def _fix_value(name: str, text: str | None, choices: tuple[Any, ...], default: A
     if text is None and len(others) == 1:
         return others[0]
     raise click.UsageError(f"--fix {name} needs one of {', '.join(f'{name}={choice}' for choice in choices)}")
+
+
+_FILES: Final = Table(
+    Column("File", "path"),
+    Column("Rows", "valid", "{:,}".format, right=True),
+    Column("Tokens", "tokens.total", "{:,}".format, right=True),
+    Column("Size", "bytes", format_size, right=True),
+)

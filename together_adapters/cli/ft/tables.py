@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from together_adapters.cli.output import Column, Table, format_size, note, print_fields, write
-from together_adapters.finetune.errors import first_of_each
+from together_adapters.cli.command import Session
+from together_adapters.cli.output import Column, Result, Table, format_size, print_fields
+from together_adapters.cli.terminal import note, write
+from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
+from together_adapters.finetune.errors import ConversionError, first_of_each
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.histogram import histogram, is_skewed, log_histogram
 
@@ -53,12 +58,9 @@ def verdict(report: DataReport, name: str) -> str:
 
 
 def print_issues(report: DataReport, max_issues: int | None = None, *, location: str = "line") -> None:
-    """Prints the first issues, and the number of issues of each code with a hint.
+    """Prints the first issues, None for a few of each code, and the number of issues of each code with a hint.
 
-    Args:
-        report: The report.
-        max_issues: Maximum number of issues; None for a few of each code.
-        location: `line`, or `source` where the file with that line was not written.
+    The location is `line`, or `source` where the file with that line was not written.
     """
     if not report.issue_counts:
         return
@@ -153,6 +155,23 @@ def sparkline(counts: Sequence[int]) -> str:
     return "".join(" " if not number else _LEVELS[min(7, number * 8 // (highest + 1))] for number in counts)
 
 
+@contextmanager
+def issues_on_error(session: Session, max_issues: int | None = None) -> Iterator[None]:
+    """Prints the issues of an exception, and raises a DatasetError with a message of one line in its place."""
+    try:
+        yield
+    except (ConversionError, InvalidDatasetError) as error:
+        report = error.report if error.report is not None else _report(error)
+        # Issues of a source file name its record, as `chats.csv:17`.
+        location = "source" if any(issue.source and ":" in issue.source for issue in report.issues) else "line"
+        session.show(Result(report, partial(print_issues, max_issues=max_issues, location=location)))
+        raise DatasetError(_headline(str(error))) from error
+    except RemoteValidationError as error:
+        if session.as_json:
+            session.show({"remote": error.remote, "local": error.local_report})
+        raise
+
+
 def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:
     """Returns the issues to print, in the order of the file: errors before warnings, and some of each code."""
     ranking = first_of_each(sorted(issues, key=lambda issue: issue.severity != "error"))
@@ -166,6 +185,24 @@ def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:
         ranking, max_issues = selection, _MAX_ISSUES
     identities = {id(issue) for issue in ranking[:max_issues]}
     return [issue for issue in issues if id(issue) in identities]
+
+
+def _headline(text: str) -> str:
+    """Returns the text before the list of issues."""
+    line = text.partition("\n")[0]
+    for marker in (" was not written. ", " was not uploaded. "):
+        start, match, _ = line.partition(marker)
+        if match:
+            return f"{start}{match.rstrip(' .')}"
+    return line
+
+
+def _report(error: Any) -> Any:
+    """Returns a report with the issues of an error that has none."""
+    from together_adapters.finetune.reports.report import DataReport
+
+    counts = dict(getattr(error, "issue_counts", {}))
+    return DataReport(issues=list(getattr(error, "issues", ())), issue_counts=counts, errors=sum(counts.values()) or 1)
 
 
 def _facts(report: DataReport) -> dict[str, str]:

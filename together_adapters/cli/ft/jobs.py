@@ -1,4 +1,4 @@
-"""`ft submit`: from a training file to a fine-tuning job, with its price shown first."""
+"""`ft submit`: from a training file to a fine-tuning job, with its price shown first; `ft watch`: the events of a job."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ import click
 
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import DeclinedError
-from together_adapters.cli.ft.invalid_data import issues_on_error
-from together_adapters.cli.ft.options import parse_severities, severity_option
-from together_adapters.cli.ft.tables import verdict
-from together_adapters.cli.ft.watch import follow
+from together_adapters.cli.fine_tuning import note_price
+from together_adapters.cli.ft.options import severity_option
+from together_adapters.cli.ft.tables import issues_on_error, verdict
 from together_adapters.cli.options import EXISTING_FILE, training_options, wait_options
-from together_adapters.cli.output import Result, is_terminal, note, print_fields
-from together_adapters.cli.progress import progress_bar
-from together_adapters.cli.prompts import confirm, note_price
+from together_adapters.cli.output import Result, format_time, print_fields
+from together_adapters.cli.terminal import confirm, is_terminal, note, printable, progress_bar, write
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.types.fine_tuning import FinetunePriceEstimate
+    from together_adapters.types.progress import Progress
 
 
 @click.command("submit", cls=Command)
@@ -48,13 +47,9 @@ def submit(
     /,
     train: Path,
     validation: Path | None,
-    severities: tuple[str, ...],
-    allow_secrets: bool,
     max_price: float | None,
     confirms: bool,
     watches: bool,
-    poll_interval: float,
-    wait_timeout: float | None,
     **options: Any,
 ) -> Result:
     """Fine-tune a model on TRAIN. The data is checked, its price is shown, and you are asked for confirmation.
@@ -72,8 +67,8 @@ def submit(
         raise click.UsageError("--model or --from-checkpoint is required")
     if not confirms and not is_terminal(sys.stdin):
         raise click.UsageError("the price cannot be confirmed without a terminal: pass --yes, and --max-price for a limit")
+    wait = {name: options.pop(name) for name in ("poll_interval", "timeout")}
     params: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    params |= {"severities": parse_severities(severities), "allow_secrets": allow_secrets}
     with issues_on_error(session), ExitStack() as stack:
         bar = stack.enter_context(progress_bar("bytes"))
 
@@ -90,7 +85,7 @@ def submit(
         job = start(session.client, train, validation, on_reports=on_reports, on_price=on_price, progress=bar, **params)
     if watches:
         note(f"Started {job.id}")
-        return follow(session, job.id, poll_interval, wait_timeout)
+        return _follow(session, job.id, **wait)
 
     def show(_: Any) -> None:
         print_fields({"job": job.id, "status": job.status, "model": job.model})
@@ -110,3 +105,54 @@ def _confirm_price(estimate: FinetunePriceEstimate, max_price: float | None, *, 
         confirm("Start it?", default=False, flag="--yes")
     except DeclinedError:
         raise DeclinedError("declined: no job was started; the uploaded data remains in the account") from None
+
+
+@click.command("watch", cls=Command)
+@click.argument("job_id")
+@wait_options(10.0)
+def watch(session: Session, job_id: str, **wait: Any) -> Result:
+    """Follow a job until it has ended: its events as they arrive, and the name of the model.
+
+    Exit code 3 if the job failed. Ctrl-C stops watching; it does not cancel the job.
+
+    Example:
+      together-adapters ft watch ft-0a1b2c
+    """
+    return _follow(session, job_id, **wait)
+
+
+def _follow(session: Session, job_id: str, **wait: Any) -> Result:
+    """Prints the events of a job until it has ended; raises JobFailedError if it has no model."""
+    from together_adapters.finetune.job import Job
+
+    count = 0
+    # A progress bar replaces stdout of a terminal, so that lines are printed above it.
+    file = None if is_terminal(sys.stdout) else sys.stdout
+
+    def print_events() -> None:
+        nonlocal count
+        events: list[Any] = session.client.fine_tuning.list_events(job_id).data
+        for event in events[count:]:
+            print(f"{format_time(event.created_at)}  {printable(event.message or str(event.kind))}", file=file, flush=True)
+        count = max(count, len(events))
+
+    try:
+        with progress_bar("job") as show:
+
+            def update(progress: Progress) -> None:
+                if show is not None:
+                    show(progress)
+                if not session.as_json:
+                    print_events()
+
+            job = Job(session.client, job_id).wait(progress=update, **wait)
+    except KeyboardInterrupt:
+        note(f"\nThe job continues. To follow it again: together-adapters ft watch {job_id}")
+        raise
+
+    def show_model(details: Any) -> None:
+        write("\n")
+        print_fields({"model": job.model, "job": job.id, "steps": details.steps_completed if details else None})
+        note(f"To use it: together-adapters chat.completions --model {job.model} --message user TEXT")
+
+    return Result(job.details, show_model)

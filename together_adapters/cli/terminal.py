@@ -1,0 +1,110 @@
+"""What a command shows while it runs: notes, questions, progress bars and spinners on stderr, and text on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from together_adapters.cli.exit_codes import DeclinedError
+
+if TYPE_CHECKING:
+    from together_adapters.types.progress import Progress
+
+Kind = Literal["bytes", "job", "rows"]
+T = TypeVar("T")
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal."""
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
+
+
+def write(text: str) -> None:
+    """Writes to stdout and flushes."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Writes a line to stderr, for people."""
+    with suppress(OSError):
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """Returns a text without control characters, which could steer a terminal."""
+    return "".join(character for character in text if character in "\n\t" or character.isprintable())
+
+
+def dim(text: str) -> str:
+    """Returns a text in the dim style, where stdout can show it."""
+    has_styles = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\x1b[2m{text}\x1b[22m" if has_styles and text else text
+
+
+def confirm(question: str, *, default: bool, flag: str) -> None:
+    """Asks on stderr; raises DeclinedError for no, and UsageError, which names the flag for yes, where stdin has no answer."""
+    try:
+        answer = click.confirm(question, default=default, err=True)
+    except click.Abort:
+        if is_terminal(sys.stdin):
+            raise
+        note("")
+        raise click.UsageError(f"no answer on stdin: pass {flag}") from None
+    if not is_terminal(sys.stdin):
+        note("")
+    if not answer:
+        raise DeclinedError("declined: nothing was done")
+
+
+@contextmanager
+def progress_bar(kind: Kind) -> Iterator[Callable[[Progress], None] | None]:
+    """Shows a bar for the time of a `with` block; yields a callback for `progress=`, or None where stderr is no terminal."""
+    if not is_terminal(sys.stderr):
+        yield None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns: dict[Kind, tuple[rich.ProgressColumn, ...]] = {
+        "bytes": (rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn()),
+        "job": (rich.TaskProgressColumn(), rich.TimeElapsedColumn()),
+        "rows": (rich.TextColumn("{task.completed:,.0f} rows"), rich.TimeElapsedColumn()),
+    }
+    description = rich.TextColumn("{task.description}", markup=False)
+    console = Console(stderr=True)
+    with rich.Progress(description, rich.BarColumn(bar_width=None), *columns[kind], console=console, transient=True) as bar:
+        task = bar.add_task("...", total=None)
+
+        def show(progress: Progress) -> None:
+            stage = printable(progress.stage).replace("_", " ")
+            bar.update(task, description=stage, completed=progress.done, total=progress.total)
+
+        yield show
+
+
+def with_bar(kind: Kind, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
+    """Calls a function that takes `progress=` while a bar is shown."""
+    with progress_bar(kind) as show:
+        return function(*args, progress=show, **options)
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Shows a spinner with a text for the time of a `with` block."""
+    if not is_terminal(sys.stderr):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, markup=False).status(text):
+        yield
