@@ -94,6 +94,10 @@ def to_jsonable(value: Any) -> Any:
     """Returns a value as JSON types: objects without fields that are None; NaN as null."""
     from pydantic_core import to_jsonable_python
 
+    if isinstance(value, Mapping):  # not left to pydantic, which rejects names with lone surrogates
+        return {str(name): to_jsonable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [to_jsonable(item) for item in value]
     return to_jsonable_python(value, exclude_none=True, inf_nan_mode="null", fallback=str)
 
 

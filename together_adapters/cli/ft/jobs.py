@@ -43,14 +43,7 @@ if TYPE_CHECKING:
 @click.option("--watch", "watches", is_flag=True, help="Follow the job until it has ended.")
 @wait_options(10.0)
 def submit(
-    session: Session,
-    /,
-    train: Path,
-    validation: Path | None,
-    max_price: float | None,
-    confirms: bool,
-    watches: bool,
-    **options: Any,
+    session: Session, train: Path, validation: Path | None, max_price: float | None, confirms: bool, watches: bool, **options: Any
 ) -> Result:
     """Fine-tune a model on TRAIN. The data is checked, its price is shown, and you are asked for confirmation.
 

@@ -164,7 +164,7 @@ def _print_file(file: PreparedFile, max_issues: int | None) -> None:
     write(f"{file.path}: {rows} ({report.format}), {format_size(report.bytes)}, {tokens}\n")
     print_counts("Dropped", report.dropped)
     print_counts("Changed", report.changed)
-    print_issues(report, max_issues, location="source")
+    print_issues(report, max_issues, by_line=False)
 
 
 def _check_sources(sources: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import click
 
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
+from together_adapters.cli.ft import tables
 from together_adapters.cli.ft.atomic_output import local_file, write_atomically
 from together_adapters.cli.ft.options import (
     DATA_FILE,
@@ -20,16 +21,6 @@ from together_adapters.cli.ft.options import (
     tokenizer_option,
     validation_keywords,
     validation_options,
-)
-from together_adapters.cli.ft.tables import (
-    count,
-    file_name,
-    print_counts,
-    print_facts,
-    print_issue_counts,
-    print_issues,
-    print_lengths,
-    verdict,
 )
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option, purpose_option
 from together_adapters.cli.output import Column, Result, Table, to_json, to_jsonable
@@ -86,7 +77,7 @@ def check(
     with ExitStack() as stack, progress_bar("bytes") as bar:
         for file in files:
             path = stack.enter_context(local_file(file))
-            reports.append((file_name(file), check_jsonl(path, train=train, progress=bar, **options)))
+            reports.append((tables.file_name(file), check_jsonl(path, train=train, progress=bar, **options)))
             train = path if validation is not None else None
     failures = sum(not _passes(report, fail_on) for _, report in reports)
     data = _data(reports)
@@ -96,7 +87,7 @@ def check(
     def show(_: Any) -> None:
         _print_reports(reports, max_issues)
         if len(reports) > 1:
-            write(f"\n{count(len(reports), 'file')}, {failures:,} failed\n")
+            write(f"\n{tables.count(len(reports), 'file')}, {failures:,} failed\n")
 
     return Result(data, show, INVALID_DATA if failures else 0)
 
@@ -124,8 +115,8 @@ def _print_reports(reports: Sequence[tuple[str, DataReport]], max_issues: int | 
         if index and (report.issue_counts or reports[index - 1][1].issue_counts):
             write("\n")
         leakage = report.leakage_summary()
-        write(f"{verdict(report, name)}{leakage and '; '}{leakage}\n")
-        print_issues(report, max_issues)
+        write(f"{tables.verdict(report, name)}{leakage and '; '}{leakage}\n")
+        tables.print_issues(report, max_issues)
 
 
 @click.command("stats", cls=Command)
@@ -149,11 +140,10 @@ def stats(
       together-adapters ft stats train.jsonl --picture lengths.png
       together-adapters ft stats train.jsonl --validation validation.jsonl --model NAME
     """
+    from together_adapters.finetune.reports.plot import check_picture, save_picture
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
     if picture is not None:
-        from together_adapters.finetune.reports.plot import check_picture
-
         check_picture(check_new(picture, overwrite))
     price, epochs = options.pop("price"), options.pop("epochs")
     options = validation_keywords(session, **options)
@@ -163,20 +153,18 @@ def stats(
             report.leakage = _leakage(path, validation)
     if price is not None:
         report.estimated_cost = report.cost(price, epochs)
-    name = file_name(file)
+    name = tables.file_name(file)
     if picture is not None:
-        from together_adapters.finetune.reports.plot import save_picture
-
         save_picture(report, picture, title=Path(name).name, overwrite=overwrite)
         note(f"saved the plot to {picture}")
 
     def show(report: DataReport) -> None:
-        write(f"{verdict(report, name)}\n")
-        print_facts(report)
-        print_lengths(report)
-        print_counts("Role", report.roles, "Messages")
-        print_counts("Tool", report.tools, "Calls")
-        print_issue_counts(report)
+        write(f"{tables.verdict(report, name)}\n")
+        tables.print_facts(report)
+        tables.print_lengths(report)
+        tables.print_counts("Role", report.roles, "Messages")
+        tables.print_counts("Tool", report.tools, "Calls")
+        tables.print_issue_counts(report)
 
     return Result(report, show, 0 if report.ok and report.method_ok else INVALID_DATA)
 

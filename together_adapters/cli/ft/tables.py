@@ -50,24 +50,20 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
-def verdict(report: DataReport, name: str) -> str:
-    """Returns in one line whether a file can be used."""
+def verdict(report: DataReport, name: str, *, any_method: bool = False) -> str:
+    """Returns in one line whether a file can be used, for one training method or for any."""
     issues = f"{count(report.errors, 'error')}, {count(report.warnings, 'warning')}"
-    result = "can be used" if report.ok and report.method_ok else "cannot be used"
+    result = "can be used" if report.ok and (any_method or report.method_ok) else "cannot be used"
     return f"{name} {result}: {issues} in {count(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
 
 
-def print_issues(report: DataReport, max_issues: int | None = None, *, location: str = "line") -> None:
-    """Prints the first issues, None for a few of each code, and the number of issues of each code with a hint.
-
-    The location is `line`, or `source` where the file with that line was not written.
-    """
+def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: bool = True) -> None:
+    """Prints the first issues, None for a few of each code, by line or by record of the source, and the counts with hints."""
     if not report.issue_counts:
         return
     issues = _select(report.issues, max_issues)
     if issues:
         write("\n")
-        by_line = location == "line"
         columns = [
             Column("File", "source"),
             Column("Line", "line", right=True) if by_line else Column("Row", lambda issue: issue.source or issue.line),
@@ -78,7 +74,7 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, location:
         Table(*columns if several_files else columns[1:])(issues)
     more = sum(report.issue_counts.values()) - len(issues)
     if more > 0:
-        note(f"and {more:,} more; --max-issues N lists N of them, --json up to 1000")
+        note(f"and {more:,} more; --json lists them")
     print_issue_counts(report)
 
 
@@ -119,13 +115,15 @@ def print_facts(report: DataReport) -> None:
 
 def print_lengths(report: DataReport) -> None:
     """Prints the distributions of tokens, characters and messages per row, and a histogram of the tokens."""
-    distributions = [(name, distribution) for name, distribution in report.distributions() if distribution.count]
+    distributions: list[dict[str, Any]] = [
+        {"name": name, "values": values} for name, values in report.distributions() if values.count
+    ]
     if not distributions:
         return
     write("\n")
     _LENGTHS(distributions)
-    name, distribution = distributions[0]
-    bins = _bins(distribution)
+    name = distributions[0]["name"]
+    bins = _bins(distributions[0]["values"])
     if len(bins) < 2:
         return
     highest = max(part.number for part in bins)
@@ -163,8 +161,8 @@ def issues_on_error(session: Session, max_issues: int | None = None) -> Iterator
     except (ConversionError, InvalidDatasetError) as error:
         report = error.report if error.report is not None else _report(error)
         # Issues of a source file name its record, as `chats.csv:17`.
-        location = "source" if any(issue.source and ":" in issue.source for issue in report.issues) else "line"
-        session.show(Result(report, partial(print_issues, max_issues=max_issues, location=location)))
+        by_line = not any(issue.source and ":" in issue.source for issue in report.issues)
+        session.show(Result(report, partial(print_issues, max_issues=max_issues, by_line=by_line)))
         raise DatasetError(_headline(str(error))) from error
     except RemoteValidationError as error:
         if session.as_json:
@@ -174,8 +172,7 @@ def issues_on_error(session: Session, max_issues: int | None = None) -> Iterator
 
 def _select(issues: Sequence[Issue], max_issues: int | None) -> list[Issue]:
     """Returns the issues to print, in the order of the file: errors before warnings, and some of each code."""
-    ranking = first_of_each(sorted(issues, key=lambda issue: issue.severity != "error"))
-    ranking.sort(key=lambda issue: issue.severity != "error")
+    ranking = sorted(first_of_each(issues), key=lambda issue: issue.severity != "error")
     if max_issues is None:
         per_code: Counter[str] = Counter()
         selection = []
@@ -210,7 +207,7 @@ def _facts(report: DataReport) -> dict[str, str]:
     sequences = report.packed_sequences_estimate()
     fraction = report.trained_fraction
     about = "" if report.tokens_from == "tokenizer" else "about "
-    untrained = report.rows_without_training_signal
+    no_signal = report.rows_without_training_signal
     return {
         "rows": f"{report.rows:,}" + (f", {report.valid:,} valid" if report.valid != report.rows else ""),
         "format": report.format or "",
@@ -221,7 +218,7 @@ def _facts(report: DataReport) -> dict[str, str]:
         "maximum row length": f"{length:,} tokens" if length else "",
         "longer rows": f"{about}{report.too_long:,}, truncated by the service" if report.too_long else "",
         "packed sequences": f"about {sequences:,}" if sequences else "",
-        "untrained rows": f"{untrained:,}" if untrained else "",
+        "no training signal": count(no_signal, "row") if no_signal else "",
         "duplicates": "" if report.duplicates is None else f"{report.duplicates:,}",
         "leakage": ", ".join(f"{number:,} {kind}" for kind, number in report.leakage.items()),
         "secrets": ", ".join(f"{kind} {number:,}" for kind, number in report.secrets.items()),
@@ -243,18 +240,14 @@ def _supports_blocks() -> bool:
     return (sys.stdout.encoding or "ascii").lower().replace("-", "") in ("utf8", "utf16")
 
 
-def _quantile(title: str, name: str, drop: int = 0) -> Column:
-    return Column(title, lambda item: f"{getattr(item[1], name):,}", right=True, drop=drop)
-
-
 _LENGTHS: Final = Table(
-    Column("Lengths", 0),
-    _quantile("Min", "min", drop=3),
-    _quantile("5 %", "p5", drop=2),
-    _quantile("Median", "p50"),
-    _quantile("95 %", "p95"),
-    _quantile("99 %", "p99", drop=1),
-    _quantile("Max", "max"),
-    _quantile("Sum", "total"),
-    Column("", lambda item: sparkline([part.number for part in _bins(item[1])]), no_wrap=True, drop=4),
+    Column("Lengths", "name"),
+    Column("Min", "values.min", "{:,}".format, right=True, drop=3),
+    Column("5 %", "values.p5", "{:,}".format, right=True, drop=2),
+    Column("Median", "values.p50", "{:,}".format, right=True),
+    Column("95 %", "values.p95", "{:,}".format, right=True),
+    Column("99 %", "values.p99", "{:,}".format, right=True, drop=1),
+    Column("Max", "values.max", "{:,}".format, right=True),
+    Column("Sum", "values.total", "{:,}".format, right=True),
+    Column("", "values", lambda values: sparkline([part.number for part in _bins(values)]), no_wrap=True, drop=4),
 )
