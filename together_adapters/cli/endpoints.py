@@ -11,7 +11,7 @@ from together_adapters.cli.command import Group, Session
 from together_adapters.cli.options import COUNT, drop_unset, wait_option, wait_timeout_option
 from together_adapters.cli.output import Column, Result, Table, format_time
 from together_adapters.cli.terminal import note, progress_bar, write
-from together_adapters.errors import InvalidRequestError
+from together_adapters.errors import InvalidRequestError, JobFailedError
 
 if TYPE_CHECKING:
     from together_adapters.types.endpoints import Endpoint, Hardware
@@ -169,21 +169,14 @@ _add_state_command("stop", "STOPPED", "stopped", "Stop an endpoint.")
 
 def _wait_for_state(session: Session, endpoint: Endpoint, state: str | None, timeout: float | None) -> Result:
     """Waits for a state unless it is None; raises JobFailedError if the endpoint fails."""
-    if state is not None and endpoint.id:
-        endpoint = _poll(session, endpoint.id, state, timeout)
-        note(f"Endpoint {endpoint.id} is {state.lower()}.")
-    return Result(endpoint, lambda endpoint: write(f"{endpoint.id}\n"))
-
-
-def _poll(session: Session, id: str, state: str, timeout: float | None) -> Endpoint:
-    from together_adapters.errors import JobFailedError
     from together_adapters.resources import endpoints as resource
     from together_adapters.resources.waiting import wait_for
     from together_adapters.types.progress import Progress
 
-    with progress_bar("job") as show:
-        endpoint: Endpoint = session.client.perform(
-            wait_for(
+    id = endpoint.id
+    if state is not None and id:
+        with progress_bar("job") as show:
+            wait = wait_for(
                 resource.get(id),
                 done=lambda endpoint: endpoint.state in (state, *_FAILED),
                 poll_interval=1.0,
@@ -192,7 +185,8 @@ def _poll(session: Session, id: str, state: str, timeout: float | None) -> Endpo
                 describe=lambda endpoint: Progress(float(endpoint.state == state), None, (endpoint.state or "unknown").lower()),
                 name=f"endpoint {id}",
             )
-        )
-    if endpoint.state != state:
-        raise JobFailedError(f"endpoint {id} is {endpoint.state}, not {state}", completed=endpoint)
-    return endpoint
+            endpoint = session.client.perform(wait)
+        if endpoint.state != state:
+            raise JobFailedError(f"endpoint {id} is {endpoint.state}, not {state}", completed=endpoint)
+        note(f"Endpoint {id} is {state.lower()}.")
+    return Result(endpoint, lambda endpoint: write(f"{endpoint.id}\n"))

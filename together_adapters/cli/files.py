@@ -58,7 +58,7 @@ def check(session: Session, file: Path, purpose: str, max_issues: int) -> Result
     def show(_: Any) -> None:
         from together_adapters.cli.ft.tables import print_facts, print_issues, verdict
 
-        write(f"{verdict(report, file.name)}\n")
+        write(f"{verdict(report, file.name, any_method=True)}\n")
         print_facts(report)
         print_issues(report)
 

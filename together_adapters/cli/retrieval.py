@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import click
@@ -79,13 +79,11 @@ def _document(item: Any) -> str:
     return shorten(item if isinstance(item, str) else to_json(item, indent=None), 200)
 
 
-def _read_file(file: IO[str]) -> list[Any]:
-    lines = [(number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip()]
-    return [_parse(line, number, file.name) if file.name.endswith(".jsonl") else line for number, line in lines]
-
-
-def _parse(line: str, number: int, name: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise DatasetError(f"line {number} of {name} is not JSON: {error}") from None
+def _read_file(file: IO[str]) -> Iterator[Any]:
+    """Yields the documents of a file: its lines as text, or as JSON from a .jsonl file."""
+    for number, line in enumerate(file, 1):
+        try:
+            if line.strip():
+                yield json.loads(line) if file.name.endswith(".jsonl") else line.rstrip("\n")
+        except ValueError as error:
+            raise DatasetError(f"line {number} of {file.name} is not JSON: {error}") from None
