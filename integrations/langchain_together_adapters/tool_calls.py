@@ -13,23 +13,18 @@ from typing import Any
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls
+from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls, wire_tool_call
 
 
 def wire_tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     """Return the tool calls of a message: parsed ones, invalid ones, and those that only stand in its content blocks."""
-    calls = [_wire_tool_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
-    calls += [_wire_tool_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
+    calls = [wire_tool_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+    calls += [wire_tool_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
     ids = {call["id"] for call in calls}
     for block in message.content if isinstance(message.content, list) else ():
         if isinstance(block, Mapping) and block.get("type") in ("tool_use", "tool_call") and block.get("id") not in ids:
-            calls.append(_wire_tool_call(block.get("id"), block.get("name"), block.get("input") or block.get("args") or {}))
+            calls.append(wire_tool_call(block.get("id"), block.get("name"), block.get("input") or block.get("args") or {}))
     return calls
-
-
-def _wire_tool_call(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": text}}
 
 
 def parse_tool_calls(tool_calls: Sequence[Any] | None) -> tuple[list[ToolCall], list[InvalidToolCall]]:

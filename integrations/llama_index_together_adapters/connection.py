@@ -18,9 +18,8 @@ from pydantic import SecretStr
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
 
-_SETTINGS = frozenset(
-    "api_key api_base timeout max_retries max_elapsed default_headers default_query client async_client".split()
-)
+_OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query")
+_SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_OPTIONS})
 
 
 class ServiceComponent(BaseComponent):
@@ -109,11 +108,7 @@ class ServiceComponent(BaseComponent):
             cast("AsyncTogether | None", self.async_client),
             api_key=key.get_secret_value() if isinstance(key, SecretStr) else key,
             base_url=None if shared is not None and shared.base_url == self.api_base else self.api_base,
-            timeout=self.timeout,
-            max_retries=self.max_retries,
-            max_elapsed=self.max_elapsed,
-            default_headers=self.default_headers,
-            default_query=self.default_query,
+            **{name: getattr(self, name) for name in _OPTIONS},
         )
 
     def _current_clients(self) -> ClientPair:

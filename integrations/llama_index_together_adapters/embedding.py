@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,11 +13,10 @@ from weakref import WeakKeyDictionary
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.embeddings.base import Embedding as Vector
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
-from llama_index.core.storage.kvstore.types import BaseKVStore
+from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVStore
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
 from llama_index_together_adapters.connection import ServiceComponent
-from llama_index_together_adapters.embedding_cache import NamespacedStore, namespace
 from together_adapters.errors import APIResponseValidationError, TogetherError
 from together_adapters.resources import embeddings as resource
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
@@ -34,14 +33,15 @@ def _no_span(method: F) -> F:
 
 
 @dataclass
-class Progress:
-    """The progress of a call with many batches: the embeddings by text, and the first error, which further batches raise."""
+class EmbeddingCall:
+    """A call with any number of batches: the embeddings by text, and the first error, which further batches raise."""
 
+    key_prefix: str = ""
     vectors: dict[str, Vector] = field(default_factory=dict)
     error: TogetherError | None = None
 
 
-_progress: ContextVar[Progress | None] = ContextVar("together_embedding_progress", default=None)
+_current_call: ContextVar[EmbeddingCall | None] = ContextVar("together_embedding_call", default=None)
 
 
 class TogetherEmbedding(ServiceComponent, BaseEmbedding):
@@ -114,22 +114,22 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     @_no_span
     def get_query_embedding(self, query: str) -> Vector:
-        with self._role("query"):
+        with self._call("query"):
             return super().get_query_embedding(query)
 
     @_no_span
     async def aget_query_embedding(self, query: str) -> Vector:
-        with self._role("query"):
+        with self._call("query"):
             return await super().aget_query_embedding(query)
 
     @_no_span
     def get_text_embedding(self, text: str) -> Vector:
-        with self._role("text"):
+        with self._call("text"):
             return super().get_text_embedding(text)
 
     @_no_span
     async def aget_text_embedding(self, text: str) -> Vector:
-        with self._role("text"):
+        with self._call("text"):
             return await super().aget_text_embedding(text)
 
     @_no_span
@@ -140,13 +140,13 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
             TogetherError: A request failed. `pending` holds the positions of the texts without an embedding, `completed` an
                 `EmbeddingResponse` of the others.
         """
-        with self._role("text"), _report_progress(texts):
+        with self._call("text", texts):
             return super().get_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
     @_no_span
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
         """Embed passages with concurrent requests; see `get_text_embedding_batch`."""
-        with self._role("text"), _report_progress(texts):
+        with self._call("text", texts):
             return await super().aget_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
     # The hooks of the base class
@@ -164,18 +164,16 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         return _validate(await self.asynchronous_client.perform(self._describe([text], "text")), 1)[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
-        with _Batch(texts) as batch:
-            batch.complete(self.sync_client.perform(self._describe(texts, "text")))
-        return batch.vectors
+        with _batch(texts) as complete:
+            return complete(self.sync_client.perform(self._describe(texts, "text")))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
         async with self._semaphore():
             limiter = getattr(self, "rate_limiter", None)
             if limiter is not None:
                 await limiter.async_acquire()
-            with _Batch(texts) as batch:
-                batch.complete(await self.asynchronous_client.perform(self._describe(texts, "text")))
-        return batch.vectors
+            with _batch(texts) as complete:
+                return complete(await self.asynchronous_client.perform(self._describe(texts, "text")))
 
     async def _aget_text_embeddings_rate_limited(self, texts: list[str]) -> list[Vector]:
         return await self._aget_text_embeddings(texts)  # which acquires the rate limiter itself, also for a batch with a cache
@@ -198,10 +196,23 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         return entry.query_prefix if role == "query" else entry.document_prefix
 
     @contextmanager
-    def _role(self, role: Role) -> Iterator[None]:
-        parts = (self.model_name, str(self.dimensions or ""), role, self._instruction(role))
-        with namespace("\x1f".join(parts)):
+    def _call(self, role: Role, texts: Sequence[str] = ()) -> Iterator[None]:
+        """Begin a call; an error reports the progress over all `texts`, not over those of one batch."""
+        key_parts = (self.model_name, str(self.dimensions or ""), role, self._instruction(role), "")
+        call = EmbeddingCall("\x1f".join(key_parts))
+        token = _current_call.set(call)
+        try:
             yield
+        except TogetherError as error:
+            if texts:
+                vectors = call.vectors
+                data = [Embedding(index=index, embedding=vectors[text]) for index, text in enumerate(texts) if text in vectors]
+                error.completed = EmbeddingResponse(object="list", data=data)
+                error.pending = [index for index, text in enumerate(texts) if text not in vectors]
+                error.add_note(f"{len(data)} of {len(texts)} texts were embedded: see .completed and .pending")
+            raise
+        finally:
+            _current_call.reset(token)
 
     def _semaphore(self) -> asyncio.Semaphore:
         """Return the limit on concurrent requests of the running loop; LlamaIndex has none unless `num_workers` is above 1."""
@@ -218,29 +229,25 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         return copy
 
 
-class _Batch:
-    """One batch of texts; its result or its error becomes part of the progress of the call."""
+@contextmanager
+def _batch(texts: list[str]) -> Iterator[Callable[[list[Vector]], list[Vector]]]:
+    """Yield a function that returns valid vectors; those of the batch, or its error, become part of the progress of the call."""
+    call = _current_call.get() or EmbeddingCall()
+    if call.error is not None:
+        raise call.error
 
-    def __init__(self, texts: list[str]) -> None:
-        self._texts = texts
-        self._progress = _progress.get()
-        self.vectors: list[Vector] = []
+    def complete(vectors: list[Vector]) -> list[Vector]:
+        call.vectors.update(zip(texts, _validate(vectors, len(texts)), strict=True))
+        return vectors
 
-    def __enter__(self) -> _Batch:
-        if self._progress is not None and self._progress.error is not None:
-            raise self._progress.error
-        return self
-
-    def complete(self, vectors: list[Vector]) -> None:
-        self.vectors = _validate(vectors, len(self._texts))
-        if self._progress is not None:
-            self._progress.vectors.update(zip(self._texts, vectors, strict=True))
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, TogetherError) and self._progress is not None and self._progress.error is None:
-            self._progress.error = error
+    try:
+        yield complete
+    except TogetherError as error:
+        if call.error is None:
+            call.error = error
             finished = error.completed.data if error.completed is not None else ()
-            self._progress.vectors.update({self._texts[item.index]: item.embedding for item in finished})
+            call.vectors.update({texts[item.index]: item.embedding for item in finished})
+        raise
 
 
 def _validate(vectors: list[Vector], count: int) -> list[Vector]:
@@ -249,19 +256,40 @@ def _validate(vectors: list[Vector], count: int) -> list[Vector]:
     return vectors
 
 
-@contextmanager
-def _report_progress(texts: list[str]) -> Iterator[None]:
-    """Let an error report the progress over all texts, not over those of one batch."""
-    progress = Progress()
-    token = _progress.set(progress)
-    try:
-        yield
-    except TogetherError as error:
-        vectors = progress.vectors
-        data = [Embedding(index=index, embedding=vectors[text]) for index, text in enumerate(texts) if text in vectors]
-        error.completed = EmbeddingResponse(object="list", data=data)
-        error.pending = [index for index, text in enumerate(texts) if text not in vectors]
-        error.add_note(f"{len(data)} of {len(texts)} texts were embedded: see .completed and .pending")
-        raise
-    finally:
-        _progress.reset(token)
+class NamespacedStore(BaseKVStore):
+    """A store whose keys begin with model, role and instruction of the current call.
+
+    LlamaIndex's own keys are the texts, so that queries and passages of all models get each other's vectors from a shared store.
+    """
+
+    def __init__(self, store: BaseKVStore) -> None:
+        self.store = store
+
+    def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
+        self.store.put(_full_key(key), val, collection)
+
+    async def aput(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
+        await self.store.aput(_full_key(key), val, collection)
+
+    def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        return self.store.get(_full_key(key), collection)
+
+    async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
+        return await self.store.aget(_full_key(key), collection)
+
+    def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        return self.store.get_all(collection)
+
+    async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
+        return await self.store.aget_all(collection)
+
+    def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        return self.store.delete(_full_key(key), collection)
+
+    async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
+        return await self.store.adelete(_full_key(key), collection)
+
+
+def _full_key(key: str) -> str:
+    call = _current_call.get()
+    return call.key_prefix + key if call else key

@@ -1,36 +1,28 @@
 """One call of an endpoint as a value, and one streamed call as LlamaIndex's callbacks see it.
 
-The LLM describes each endpoint once, as a `UnaryCall` or a `StreamingCall`, and a client of either flavour performs it.
+The LLM describes each endpoint once, as an `EndpointCall`, and a client of either flavour performs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
-from llama_index_together_adapters.responses import StreamParser
+from llama_index_together_adapters.responses import ResponseParser
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class UnaryCall(Generic[R]):
-    """The description of a request, and the parser of its response."""
+class EndpointCall(Generic[R]):
+    """The description of a request, and the parser of its response or of the chunks of its stream."""
 
     request: Any
-    parse: Callable[[Any], R]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamingCall(Generic[R]):
-    """The description of a request, and the parser of the chunks of its response."""
-
-    request: Any
-    parser: StreamParser[R]
+    parser: ResponseParser[R]
 
     def responses(self, stream: Any) -> Generator[R, None, None]:
         """Yield the responses of a stream."""
@@ -65,25 +57,25 @@ class StreamingSession:
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Generator[ChatResponse, None, None]:
-        return self._start(self._llm.describe_chat_stream(messages, kwargs))
+        return self._start(self._llm.describe_chat(messages, kwargs, stream=True))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:
-        return await self._astart(self._llm.describe_chat_stream(messages, kwargs))
+        return await self._astart(self._llm.describe_chat(messages, kwargs, stream=True))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Generator[CompletionResponse, None, None]:
-        return self._start(self._llm.describe_completion_stream(prompt, formatted, kwargs))
+        return self._start(self._llm.describe_completion(prompt, formatted, kwargs, stream=True))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> AsyncGenerator[CompletionResponse, None]:
-        return await self._astart(self._llm.describe_completion_stream(prompt, formatted, kwargs))
+        return await self._astart(self._llm.describe_completion(prompt, formatted, kwargs, stream=True))
 
-    def _start(self, call: StreamingCall[R]) -> Generator[R, None, None]:
+    def _start(self, call: EndpointCall[R]) -> Generator[R, None, None]:
         self._stream = self._llm.sync_client.perform(call.request)
         return call.responses(self._stream)
 
-    async def _astart(self, call: StreamingCall[R]) -> AsyncGenerator[R, None]:
+    async def _astart(self, call: EndpointCall[R]) -> AsyncGenerator[R, None]:
         self._stream = await self._llm.asynchronous_client.perform(call.request)
         return call.aresponses(self._stream)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import (
@@ -23,11 +22,19 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
-from llama_index_together_adapters import parameters, responses, tool_calls
+from llama_index_together_adapters import responses, tool_calls
 from llama_index_together_adapters.connection import ServiceComponent
-from llama_index_together_adapters.endpoint_calls import StreamingCall, StreamingSession, UnaryCall
+from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
-from llama_index_together_adapters.requests import wire_messages, wire_tool_choice, wire_tools
+from llama_index_together_adapters.requests import (
+    CHAT_PARAMS,
+    COMPLETION_PARAMS,
+    PARAM_FIELDS,
+    merge_params,
+    wire_messages,
+    wire_tool_choice,
+    wire_tools,
+)
 from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
@@ -181,13 +188,13 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
             ValueError: A message holds content that the API cannot express.
         """
         call = self.describe_chat(messages, kwargs)
-        return call.parse(self.sync_client.perform(call.request))
+        return call.parser.parse(self.sync_client.perform(call.request))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the response to a conversation; see `chat`."""
         call = self.describe_chat(messages, kwargs)
-        return call.parse(await self.asynchronous_client.perform(call.request))
+        return call.parser.parse(await self.asynchronous_client.perform(call.request))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the response to a conversation: each item holds the message so far, and what is new as `delta`.
@@ -219,13 +226,13 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
             TogetherError: The request failed.
         """
         call = self.describe_completion(prompt, formatted, kwargs)
-        return call.parse(self.sync_client.perform(call.request))
+        return call.parser.parse(self.sync_client.perform(call.request))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the completion of a prompt; see `complete`."""
         call = self.describe_completion(prompt, formatted, kwargs)
-        return call.parse(await self.asynchronous_client.perform(call.request))
+        return call.parser.parse(await self.asynchronous_client.perform(call.request))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Stream the completion of a prompt; see `complete` and `stream_chat`."""
@@ -239,84 +246,45 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     # Their descriptions
 
-    def describe_chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> UnaryCall[ChatResponse]:
+    def describe_chat(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool = False
+    ) -> EndpointCall[ChatResponse]:
         """Describe a chat call."""
         if self._is_chat:
-            return self._chat(messages, kwargs)
-        call = self._completion(self._as_prompt(messages), kwargs)
-        return UnaryCall(call.request, lambda body: responses.as_chat(call.parse(body)))
+            return self._chat(messages, kwargs, stream)
+        call = self._completion(self.messages_to_prompt(messages), kwargs, stream)  # type: ignore[misc]
+        return EndpointCall(call.request, responses.ConvertingParser(call.parser, responses.as_chat))
 
-    def describe_chat_stream(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> StreamingCall[ChatResponse]:
-        """Describe a streamed chat call."""
-        if self._is_chat:
-            return self._chat_stream(messages, kwargs)
-        call = self._completion_stream(self._as_prompt(messages), kwargs)
-        return StreamingCall(call.request, responses.ConvertingParser(call.parser, responses.as_chat))
-
-    def describe_completion(self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any]) -> UnaryCall[CompletionResponse]:
+    def describe_completion(
+        self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any], *, stream: bool = False
+    ) -> EndpointCall[CompletionResponse]:
         """Describe a completion call."""
-        prompt = self._format(prompt, is_formatted)
+        prompt = prompt if is_formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]
         if not self._is_chat:
-            return self._completion(prompt, kwargs)
-        call = self._chat([ChatMessage(prompt)], kwargs)
-        return UnaryCall(call.request, lambda body: responses.as_completion(call.parse(body)))
+            return self._completion(prompt, kwargs, stream)
+        call = self._chat([ChatMessage(prompt)], kwargs, stream)
+        return EndpointCall(call.request, responses.ConvertingParser(call.parser, responses.as_completion))
 
-    def describe_completion_stream(
-        self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any]
-    ) -> StreamingCall[CompletionResponse]:
-        """Describe a streamed completion call."""
-        prompt = self._format(prompt, is_formatted)
-        if not self._is_chat:
-            return self._completion_stream(prompt, kwargs)
-        call = self._chat_stream([ChatMessage(prompt)], kwargs)
-        return StreamingCall(call.request, responses.ConvertingParser(call.parser, responses.as_completion))
-
-    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> UnaryCall[ChatResponse]:
-        params, options = self._chat_params(messages, kwargs)
-        return UnaryCall(chat_resource.complete(**params).untyped(), partial(responses.chat_response, **options))
-
-    def _chat_stream(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> StreamingCall[ChatResponse]:
-        params, options = self._chat_params(messages, kwargs)
-        params.setdefault("stream_options", {"include_usage": True})
-        return StreamingCall(chat_resource.stream_completion(**params).untyped(), responses.ChatStreamParser(**options))
-
-    def _completion(self, prompt: str, kwargs: Mapping[str, Any]) -> UnaryCall[CompletionResponse]:
-        params = self._completion_params(prompt, kwargs)
-        return UnaryCall(completions_resource.complete(**params).untyped(), responses.completion_response)
-
-    def _completion_stream(self, prompt: str, kwargs: Mapping[str, Any]) -> StreamingCall[CompletionResponse]:
-        params = self._completion_params(prompt, kwargs)
-        params.setdefault("stream_options", {"include_usage": True})
-        return StreamingCall(completions_resource.stream_completion(**params).untyped(), responses.CompletionStreamParser())
-
-    def _chat_params(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the parameters of a request, and the options for parsing its response."""
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[ChatResponse]:
         call = {**self.additional_kwargs, **kwargs}
-        options = {
-            "parallel": call.pop("allow_parallel_tool_calls", True),
-            "tags": call.pop("reasoning_tags", self.reasoning_tags),
-        }
+        tags = call.pop("reasoning_tags", self.reasoning_tags)
+        parser = responses.ChatParser(tags, parallel=call.pop("allow_parallel_tool_calls", True))
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         if "tools" in call:
             call["tools"] = wire_tools(call["tools"])
-        params = parameters.merge(self._fields, call, parameters.CHAT)
+        params = merge_params(self._fields, call, CHAT_PARAMS)
         params["messages"] = wire_messages(messages, replay_reasoning=replay)
-        return params, options
+        return EndpointCall(_request(chat_resource, params, stream), parser)
 
-    def _completion_params(self, prompt: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        params = parameters.merge(self._fields, {**self.additional_kwargs, **kwargs}, parameters.COMPLETION)
-        return {**params, "prompt": prompt}
-
-    def _as_prompt(self, messages: Sequence[ChatMessage]) -> str:
-        return self.messages_to_prompt(messages)  # type: ignore[misc]
-
-    def _format(self, prompt: str, is_formatted: bool) -> str:
-        return prompt if is_formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]
+    def _completion(self, prompt: str, kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[CompletionResponse]:
+        params = merge_params(self._fields, {**self.additional_kwargs, **kwargs}, COMPLETION_PARAMS)
+        params["prompt"] = prompt
+        return EndpointCall(_request(completions_resource, params, stream), responses.CompletionParser())
 
     @property
     def _fields(self) -> dict[str, Any]:
         fields = self.__dict__
-        return {name: fields[name] for name in parameters.FIELDS if fields[name] is not None}
+        return {name: fields[name] for name in PARAM_FIELDS if fields[name] is not None}
 
     def _output_mode(self) -> type[OutputMode]:
         by_schema = self.should_use_structured_outputs
@@ -387,3 +355,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         from llama_index.core.agent.react.output_parser import ReActOutputParser
 
         return {"react_chat_formatter": ReActChatFormatter.from_defaults(), "output_parser": ReActOutputParser()}
+
+
+def _request(resource: Any, params: dict[str, Any], stream: bool) -> Any:
+    if not stream:
+        return resource.complete(**params).untyped()
+    params.setdefault("stream_options", {"include_usage": True})
+    return resource.stream_completion(**params).untyped()

@@ -1,4 +1,4 @@
-"""LlamaIndex's messages and tools to those of a request. Pure, except that files which a message names are read.
+"""LlamaIndex's messages, tools and parameters to those of a request. Pure, except that files which a message names are read.
 
 Content that cannot be expressed raises an error that names it. The caller's messages are never changed.
 """
@@ -24,7 +24,15 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_together_adapters.tool_calls import wire_tool_calls
+from together_adapters.types.chat import ChatParams
+from together_adapters.types.completions import CompletionParams
+from together_adapters.types.requests import RequestOptions
 
+CHAT_PARAMS = frozenset(ChatParams.__required_keys__ | ChatParams.__optional_keys__)
+COMPLETION_PARAMS = frozenset(CompletionParams.__required_keys__ | CompletionParams.__optional_keys__)
+_CALL_ONLY = {"messages", "tools", "tool_choice", "function_call", "stream_options"}
+PARAM_FIELDS = ("extra_body", *sorted(CHAT_PARAMS - RequestOptions.__optional_keys__ - _CALL_ONLY))
+"""Fields of the LLM that are request parameters of the same name."""
 _ROLES = {"developer": "system", "chatbot": "assistant", "model": "assistant"}
 _CHOICES = frozenset({"auto", "none", "required"})
 Part = dict[str, Any]
@@ -73,13 +81,13 @@ def _parts(block: Any) -> list[Part]:
         return []  # calls and reasoning have fields of their own; cache points are hints
     if isinstance(block, ImageBlock):
         url = _url(block.url) or _data_url(block, block.image, block.image_mimetype or "image/png")
-        return [{"type": "image_url", "image_url": {"url": url} | ({"detail": block.detail} if block.detail else {})}]
+        return [_media("image_url", url, **({"detail": block.detail} if block.detail else {}))]
     if isinstance(block, VideoBlock):
         url = _url(block.url) or _data_url(block, block.video, block.video_mimetype or "video/mp4")
-        return [{"type": "video_url", "video_url": {"url": url}}]
+        return [_media("video_url", url)]
     if isinstance(block, AudioBlock):
         if url := _url(block.url):
-            return [{"type": "audio_url", "audio_url": {"url": url}}]
+            return [_media("audio_url", url)]
         data = _base64(block, block.audio)
         return [{"type": "input_audio", "input_audio": {"data": data, "format": block.format or "wav"}}]
     if isinstance(block, DocumentBlock):
@@ -93,6 +101,10 @@ def _parts(block: Any) -> list[Part]:
 
 def _text(text: str) -> Part:
     return {"type": "text", "text": text}
+
+
+def _media(kind: str, url: str, **fields: str) -> Part:
+    return {"type": kind, kind: {"url": url, **fields}}
 
 
 def _url(url: Any) -> str:
@@ -117,7 +129,7 @@ def _document(block: DocumentBlock) -> list[Part]:
     """Return a document as text or as an image; the API supports no other type."""
     kind = block.document_mimetype or ""
     if kind.startswith("image/") and block.url:
-        return [{"type": "image_url", "image_url": {"url": _url(block.url)}}]
+        return [_media("image_url", _url(block.url))]
     if kind.startswith("text/") or kind in ("application/json", "application/xml"):
         text = cast("bytes", cast("Any", block.resolve_document()).read()).decode("utf-8", "replace")
         return [_text(f"{block.title}\n{text}" if block.title and block.title != "input_document" else text)]
@@ -125,7 +137,7 @@ def _document(block: DocumentBlock) -> list[Part]:
         from base64 import b64encode
 
         data = b64encode(cast("Any", block.resolve_document()).read()).decode("ascii")
-        return [{"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}}]
+        return [_media("image_url", f"data:{kind};base64,{data}")]
     raise ValueError(f"Together's API cannot express a DocumentBlock of type {kind or 'unknown'}: send its text instead")
 
 
@@ -146,3 +158,21 @@ def wire_tool_choice(choice: str | Mapping[str, Any] | None, *, required: bool =
     if isinstance(choice, str) and choice not in _CHOICES:
         return {"type": "function", "function": {"name": choice}}
     return choice
+
+
+def merge_params(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Return the parameters of one request; those without one of the endpoint's `names` are sent in `extra_body`.
+
+    The arguments of the call take precedence over the fields of the LLM, and None removes the value of a field.
+    """
+    merged = {**fields, **kwargs}
+    extra = {**(fields.get("extra_body") or {}), **(kwargs.get("extra_body") or {})}
+    merged.pop("extra_body", None)
+    merged.pop("stream", None)
+    params: dict[str, Any] = {}
+    for name, value in merged.items():
+        if value is not None:
+            (params if name in names else extra)[name] = value
+    if extra:
+        params["extra_body"] = extra
+    return params

@@ -32,49 +32,17 @@ S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class StreamParser(Protocol[R_co]):
-    """Parses the chunks of a stream; each response holds everything so far."""
+class ResponseParser(Protocol[R_co]):
+    """Parses a response or the chunks of its stream: each response holds everything so far.
 
-    def feed(self, chunk: dict[str, Any]) -> R_co:
-        """Return the response so far."""
-        ...
-
-    def end(self) -> R_co | None:
-        """Return the last response, where the end of the stream adds to it."""
-
-
-def chat_response(body: Body, tags: Tags, *, parallel: bool = True) -> ChatResponse:
-    """Return a chat response; `APIResponseValidationError` where it holds no choice.
-
-    `tags` are those around reasoning at the head of the text; without `parallel`, only the first tool call is kept.
+    `end` returns the last response where the end of the stream adds to it.
     """
-    choice = choices_of(body)[0]
-    message = choice.get("message") or {}
-    reasoning = reasoning_of(message) or ""
-    text = message.get("content") or ""
-    if tags and text:
-        block, text = split_reasoning(text, tags)
-        reasoning += block
-    usage = body.get("usage")
-    calls = parse_tool_calls(message.get("tool_calls") or _function_call(message), parallel=parallel)
-    thinking = ThinkingBlock(content=reasoning, num_tokens=_reasoning_tokens(usage)) if reasoning else None
-    return ChatResponse(
-        message=_message(text, thinking, calls),
-        raw=body,
-        logprobs=_logprobs(choice.get("logprobs")),
-        additional_kwargs=_totals(usage, choice.get("finish_reason")),
-    )
 
+    def parse(self, body: Body) -> R_co: ...
 
-def completion_response(body: Body) -> CompletionResponse:
-    """Return the completion of a plain prompt; `APIResponseValidationError` where it holds no choice."""
-    choice = choices_of(body)[0]
-    return CompletionResponse(
-        text=choice.get("text") or "",
-        raw=body,
-        logprobs=_logprobs(choice.get("logprobs")),
-        additional_kwargs=_totals(body.get("usage"), choice.get("finish_reason")),
-    )
+    def feed(self, chunk: Body) -> R_co: ...
+
+    def end(self) -> R_co | None: ...
 
 
 def as_completion(response: ChatResponse) -> CompletionResponse:
@@ -102,24 +70,30 @@ def as_chat(response: CompletionResponse) -> ChatResponse:
 class ConvertingParser(Generic[S, R]):
     """Converts the responses of another parser, as by `as_chat` or `as_completion`."""
 
-    def __init__(self, parser: StreamParser[S], convert: Callable[[S], R]) -> None:
+    def __init__(self, parser: ResponseParser[S], convert: Callable[[S], R]) -> None:
         self._parser = parser
         self._convert = convert
 
+    def parse(self, body: Body) -> R:
+        return self._convert(self._parser.parse(body))
+
     def feed(self, chunk: Body) -> R:
-        """Return the response so far."""
         return self._convert(self._parser.feed(chunk))
 
     def end(self) -> R | None:
-        """Return the last response, where the end of the stream adds to it."""
         response = self._parser.end()
         return None if response is None else self._convert(response)
 
 
-class ChatStreamParser:
-    """Parses the chunks of a streamed chat response; the arguments are those of `chat_response`."""
+class ChatParser:
+    """Parses chat responses.
+
+    `tags` are those around reasoning at the head of the text; without `parallel`, only the first tool call is kept.
+    """
 
     def __init__(self, tags: Tags, *, parallel: bool = True) -> None:
+        self._tags = tags
+        self._parallel = parallel
         self._splitter = ReasoningSplitter(tags) if tags else None
         self._tool_calls = StreamedToolCalls(parallel=parallel)
         self._text = ""
@@ -129,6 +103,25 @@ class ChatStreamParser:
         self._finish: str | None = None
         self._last: Body = {}
         self._has_blocks = False
+
+    def parse(self, body: Body) -> ChatResponse:
+        """Return a response; `APIResponseValidationError` where it holds no choice."""
+        choice = choices_of(body)[0]
+        message = choice.get("message") or {}
+        reasoning = reasoning_of(message) or ""
+        text = message.get("content") or ""
+        if self._tags and text:
+            block, text = split_reasoning(text, self._tags)
+            reasoning += block
+        usage = body.get("usage")
+        calls = parse_tool_calls(message.get("tool_calls") or _function_call(message), parallel=self._parallel)
+        thinking = ThinkingBlock(content=reasoning, num_tokens=_reasoning_tokens(usage)) if reasoning else None
+        return ChatResponse(
+            message=_message(text, thinking, calls),
+            raw=body,
+            logprobs=_logprobs(choice.get("logprobs")),
+            additional_kwargs=_totals(usage, choice.get("finish_reason")),
+        )
 
     def feed(self, chunk: Body) -> ChatResponse:
         """Return the response so far, with what this chunk adds as `delta`."""
@@ -188,13 +181,23 @@ class ChatStreamParser:
         return ChatResponse(message=message, delta=text, raw=raw, logprobs=logprobs, additional_kwargs=kwargs)
 
 
-class CompletionStreamParser:
-    """Parses the chunks of a streamed completion."""
+class CompletionParser:
+    """Parses completions of plain prompts."""
 
     def __init__(self) -> None:
         self._text = ""
         self._usage: Any = None
         self._finish: str | None = None
+
+    def parse(self, body: Body) -> CompletionResponse:
+        """Return a completion; `APIResponseValidationError` where the response holds no choice."""
+        choice = choices_of(body)[0]
+        return CompletionResponse(
+            text=choice.get("text") or "",
+            raw=body,
+            logprobs=_logprobs(choice.get("logprobs")),
+            additional_kwargs=_totals(body.get("usage"), choice.get("finish_reason")),
+        )
 
     def feed(self, chunk: Body) -> CompletionResponse:
         """Return the completion so far, with what this chunk adds as `delta`."""

@@ -16,8 +16,7 @@ from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
-from llama_index_together_adapters.output_modes import OutputMode
-from llama_index_together_adapters.partial_objects import PartialObjects
+from llama_index_together_adapters.output_modes import OutputMode, PartialObjects
 
 dispatcher = get_dispatcher(__name__)
 

@@ -6,15 +6,20 @@ those of a stream, as `together_adapters.adapters.tool_call_deltas` assembles th
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallAssembler, parse_arguments, whole_tool_calls
+from together_adapters.adapters.tool_call_deltas import (
+    AssembledToolCall,
+    ToolCallAssembler,
+    parse_arguments,
+    whole_tool_calls,
+    wire_tool_call,
+)
 
 _SHORT = 2048
 _STEP = 64
@@ -45,9 +50,9 @@ class StreamedToolCall:
         self._parsed_size = call.size
         self.is_stale = not final
         self.name = call.name
-        kwargs: Any = _final_arguments(text) if final else _partial_arguments(text)
-        self.block = ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=kwargs)
-        self.wire = _wire_tool_call(call.id, call.name, text)
+        kwargs = parse_arguments(text) if final else _partial_arguments(text)
+        self.block = ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=text if kwargs is None else kwargs)
+        self.wire = wire_tool_call(call.id, call.name, text)
 
     def mark_changed(self) -> None:
         """Take note of a delta, and update where there is enough that is new."""
@@ -114,32 +119,25 @@ def _partial_arguments(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _final_arguments(text: str) -> dict[str, Any] | str:
-    arguments = parse_arguments(text)
-    return text if arguments is None else arguments
-
-
 def wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
-    """Return the tool calls of an assistant message: those of its blocks, or else those in `additional_kwargs`."""
-    if blocks := _tool_call_blocks(message):
-        return [_wire_tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs or "{}") for block in blocks]
-    return [_wire_tool_call(call_id, name, arguments or "{}") for call_id, name, arguments in map(_fields, legacy_calls(message))]
-
-
-def _wire_tool_call(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": text}}
+    """Return the tool calls of an assistant message for a request."""
+    return [wire_tool_call(call_id, name, arguments or "{}") for call_id, name, arguments in _calls(message)]
 
 
 def tool_selections(message: ChatMessage) -> list[ToolSelection]:
     """Return the tool calls of a message as agents read them; arguments that are not a JSON object become empty."""
+    return [
+        ToolSelection(tool_id=call_id or "", tool_name=name or "", tool_kwargs=parse_arguments(arguments) or {})
+        for call_id, name, arguments in _calls(message)
+    ]
+
+
+def _calls(message: ChatMessage) -> list[tuple[str | None, str | None, Any]]:
+    """Return id, name and arguments of the tool calls in a message's blocks, or else of those in `additional_kwargs`."""
     if blocks := _tool_call_blocks(message):
-        return [_selection(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
-    return [_selection(*_fields(call)) for call in legacy_calls(message)]
-
-
-def _selection(call_id: str | None, name: str | None, arguments: Any) -> ToolSelection:
-    return ToolSelection(tool_id=call_id or "", tool_name=name or "", tool_kwargs=parse_arguments(arguments) or {})
+        return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+    calls = [(call, call.get("function") or {}) for call in legacy_calls(message)]
+    return [(call.get("id"), function.get("name"), function.get("arguments")) for call, function in calls]
 
 
 def legacy_calls(message: ChatMessage) -> list[dict[str, Any]]:
@@ -147,11 +145,6 @@ def legacy_calls(message: ChatMessage) -> list[dict[str, Any]]:
     value = message.additional_kwargs.get("tool_calls")
     calls: Sequence[Any] = value if isinstance(value, list | tuple) else ()
     return [call if isinstance(call, dict) else call.model_dump() for call in calls]
-
-
-def _fields(call: Mapping[str, Any]) -> tuple[str | None, str | None, Any]:
-    function = call.get("function") or {}
-    return call.get("id"), function.get("name"), function.get("arguments")
 
 
 def _tool_call_blocks(message: ChatMessage) -> list[ToolCallBlock]:

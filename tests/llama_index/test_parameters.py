@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
-from llama_index_together_adapters.parameters import CHAT, COMPLETION, FIELDS
+from llama_index_together_adapters.requests import CHAT_PARAMS, COMPLETION_PARAMS, PARAM_FIELDS
 
 from tests.llama_index.conformance.wire import WireServer
 
@@ -33,11 +33,11 @@ def wire() -> Any:
 
 
 def test_every_field_has_a_value_here() -> None:
-    assert set(VALUES) == set(FIELDS)
-    assert set(FIELDS) <= CHAT | COMPLETION | {"extra_body"}
+    assert set(VALUES) == set(PARAM_FIELDS)
+    assert set(PARAM_FIELDS) <= CHAT_PARAMS | COMPLETION_PARAMS | {"extra_body"}
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", PARAM_FIELDS)
 @pytest.mark.parametrize("chats", [True, False])
 def test_a_parameter(wire: WireServer, name: str, chats: bool) -> None:
     mine, override = VALUES[name]

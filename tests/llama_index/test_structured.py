@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from llama_index_together_adapters import TogetherLLM
-from llama_index_together_adapters.partial_objects import incomplete
+from llama_index_together_adapters.output_modes import incomplete
 from pydantic import BaseModel, Field
 
 from tests.llama_index.conformance.wire import Reply, Request, WireServer, always, call, schema_reply, stream_reply, text_reply

@@ -175,6 +175,12 @@ def _fields(delta: dict[str, Any]) -> tuple[Any, str | None, str | None, str | N
     return delta.get("index"), delta.get("id") or None, function.get("name") or None, arguments
 
 
+def wire_tool_call(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
+    """Return a tool call of a message in a request."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": text}}
+
+
 def parse_arguments(arguments: Any) -> dict[str, Any] | None:
     """Return complete arguments as a dict, and None where they are not a JSON object. Nothing, or null, is an empty object."""
     if arguments is None or isinstance(arguments, dict):
