@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,24 +36,15 @@ def create_app(state: State) -> ASGIApp:
     """Creates the application."""
     app = _Application(
         routes=[route for module in _LOADED_MODULES for route in module.ROUTES],
-        exception_handlers={404: _not_found, 405: _method_not_allowed, ApiError: _api_error},
+        exception_handlers=dict.fromkeys((404, 405, ApiError), _error_response),
     )
     return EmulatorMiddleware(app, state)
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
-    return _error_response(ApiError(404, f"There is nothing at {request.method} {request.scope['path']}.", code="not_found"))
-
-
-async def _method_not_allowed(request: Request, error: Exception) -> Response:
-    message = f"{request.scope['path']} does not answer {request.method}."
-    return _error_response(ApiError(405, message, code="method_not_allowed"))
-
-
-async def _api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return _error_response(error)
-
-
-def _error_response(error: ApiError) -> Response:
+async def _error_response(request: Request, error: Exception) -> Response:
+    method, path = request.method, request.scope["path"]
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        error = ApiError(404, f"There is nothing at {method} {path}.", code="not_found")
+    elif not isinstance(error, ApiError):
+        error = ApiError(405, f"{path} does not answer {method}.", code="method_not_allowed")
     return json_response(error.body(), error.status)

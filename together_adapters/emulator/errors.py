@@ -17,7 +17,6 @@ class ApiError(Exception):
     code: str | int | None = None
 
     def body(self) -> dict[str, Any]:
-        """Returns the error object."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
 from together_adapters.emulator.errors import BAD_GATEWAY_PAGE, TYPICAL, ApiError
 from together_adapters.emulator.http.behaviour import parse_bool, parse_settings
@@ -205,7 +205,6 @@ async def send_response(
 
 
 def _error(fault: Fault, status: int) -> dict[str, Any]:
-    """Returns the error object of a fault."""
     default = TYPICAL.get(status, TYPICAL[400])
     code = fault.code if fault.code is not None else default.code
     return ApiError(status, fault.message or default.message, fault.type or default.type, None, code).body()
@@ -223,7 +222,6 @@ def _headers(fault: Fault) -> list[tuple[str, str]]:
 async def _refuse(
     fault: Fault, context: FaultContext, status: int, message: str | None = None, headers: Iterable[tuple[str, str]] = ()
 ) -> None:
-    """Sends an error response."""
     body = fault.body
     if body is None:
         body = json.dumps(_error(replace(fault, message=fault.message or message), status))
@@ -325,9 +323,7 @@ STREAM_ONLY: Final = frozenset(
 )
 
 
-async def play(
-    fault: Fault, context: FaultContext, route: Callable[[Scope, Receive, Send], Awaitable[None]], receive: Receive
-) -> None:
+async def play(fault: Fault, context: FaultContext, route: Callable[[Send], Awaitable[None]]) -> None:
     """Lets a request fail: sends a response in place of `route`, or changes what it sends."""
     if fault.kind in RESPONDERS:
         return await _respond(fault, context)
@@ -346,4 +342,4 @@ async def play(
         await (_change(fault, context, message) if is_changed else context.send(message))
         context.events += _is_body(message)
 
-    await route(context.scope, receive, send)
+    await route(send)

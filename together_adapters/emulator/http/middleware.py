@@ -7,14 +7,12 @@ import json
 import re
 import socket
 import struct
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from together_adapters.emulator.errors import TYPICAL, ApiError, bad_request
-from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.faults import FaultContext, play, send_response
+from together_adapters.emulator.http.faults import Fault, FaultContext, play, send_response
 from together_adapters.emulator.http.request_log import RecordedRequest
 from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
@@ -88,7 +86,7 @@ class EmulatorMiddleware:
 
     async def _respond_while_connected(self, request: RecordedRequest, scope: Scope, receive: Receive, send: _Sender) -> None:
         """Sends a response, and stops when the client disconnects."""
-        response = asyncio.ensure_future(self._respond(request, scope, send))
+        response = asyncio.ensure_future(self._respond(request, scope, receive, send))
         disconnect = asyncio.ensure_future(_disconnect(receive))
         await asyncio.wait((response, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if disconnect.done() and not response.done() and not send.is_complete and not scope.get(_CLOSED):
@@ -99,7 +97,7 @@ class EmulatorMiddleware:
         if not response.cancelled() and (error := response.exception()) is not None:
             raise error
 
-    async def _respond(self, request: RecordedRequest, scope: Scope, send: _Sender) -> None:
+    async def _respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: _Sender) -> None:
         async def close_connection(reset: bool) -> None:
             scope[_CLOSED] = True
             transport = scope.get(TRANSPORT)
@@ -110,8 +108,20 @@ class EmulatorMiddleware:
             transport.abort() if reset else transport.close()
             await asyncio.sleep(3600)  # until `_respond_while_connected` sees the disconnect and cancels this
 
+        parsed, problem = _parse(request)
+        is_stream = isinstance(parsed, dict) and parsed.get("stream") is True
+        context = FaultContext(scope, parsed, send, close_connection, is_stream)
+
+        async def route(send: Send) -> None:
+            if not scope["path"].startswith((PUBLIC, UPLOADS)):
+                self._check_key(request.headers.get("authorization"))
+            if problem is not None:
+                raise problem
+            await self.app(scope, receive, send)
+
         try:
-            await self._route(request, scope, send, close_connection)
+            fault = self._prepare(request, context)
+            await (route(send) if fault is None else play(fault, context, route))
         except ConnectionError:
             raise
         except Exception as error:
@@ -120,40 +130,24 @@ class EmulatorMiddleware:
                 self.state.log.record_error(error)
             if send.is_started:
                 await close_connection(False)
-            context = FaultContext(scope, None, send, close_connection)
             await send_response(context, response.status, compact(response.body()), JSON_TYPE)
 
-    async def _route(
-        self, request: RecordedRequest, scope: Scope, send: Send, close_connection: Callable[[bool], Awaitable[None]]
-    ) -> None:
-        parsed, problem = _parse(request)
-        context = FaultContext(scope, parsed, send, close_connection, isinstance(parsed, dict) and parsed.get("stream") is True)
+    def _prepare(self, request: RecordedRequest, context: FaultContext) -> Fault | None:
+        """Stores in the scope what the `RequestContext` of the route needs; returns the fault of the request, if any."""
+        state, scope = self.state, context.scope
         try:
             header = request.headers.get("x-emulator-fault")
-            fault = self.state.faults.take(request.path, _input_count(parsed), context.streams, header)
-            behaviour = self._behaviour(request.headers.get("x-emulator-behaviour"))
+            fault = state.faults.take(request.path, _input_count(context.body), context.streams, header)
+            changes = request.headers.get("x-emulator-behaviour")
+            behaviour = state.behaviour if changes is None else state.behaviour.changed_by(changes)
         except ValueError as error:
             raise bad_request(str(error)) from None
         scope["path"] = normalized_path(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[CONTEXT] = {
-            "body": parsed, "content": request.body, "behaviour": behaviour, "state": self.state, "id": _id(self.state.count),
+            "body": context.body, "content": request.body, "behaviour": behaviour, "state": state, "id": _id(state.count),
         }  # fmt: skip
-
-        async def route(scope: Scope, receive: Receive, send: Send) -> None:
-            if not scope["path"].startswith((PUBLIC, UPLOADS)):
-                self._check_key(request.headers.get("authorization"))
-            if problem is not None:
-                raise problem
-            await self.app(scope, receive, send)
-
-        if fault is None:
-            await route(scope, _replay(request.body), send)
-        else:
-            await play(fault, context, route, _replay(request.body))
-
-    def _behaviour(self, header: str | None) -> Behaviour:
-        return self.state.behaviour if header is None else self.state.behaviour.changed_by(header)
+        return fault
 
     def _check_key(self, authorization: str | None) -> None:
         scheme, _, key = (authorization or "").partition(" ")
@@ -185,21 +179,6 @@ async def _disconnect(receive: Receive) -> None:
     """Waits until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _replay(body: bytes) -> Receive:
-    """Returns a `receive` for a body that has been read; afterwards it waits."""
-    is_read = False
-
-    async def receive() -> Message:
-        nonlocal is_read
-        if is_read:
-            await asyncio.sleep(3600)
-            return {"type": "http.disconnect"}
-        is_read = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
 
 
 def _recorded_request(scope: Scope, body: bytes) -> RecordedRequest:

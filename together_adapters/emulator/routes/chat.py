@@ -47,7 +47,6 @@ class ChatExchange:
 
     @property
     def seed(self) -> int:
-        """The seed that the response reports."""
         return self.params.seed_of_response(self.context.behaviour)
 
     @property

@@ -76,7 +76,6 @@ def _create(context: RequestContext) -> dict[str, Any]:
 
 
 def _autoscaling(value: dict[str, Any]) -> dict[str, Any]:
-    """Validates the numbers of replicas."""
     minimum, maximum = value.get("min_replicas"), value.get("max_replicas")
     if not all(isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= 1_000 for count in (minimum, maximum)):
         message = "autoscaling needs min_replicas and max_replicas as whole numbers up to 1000."

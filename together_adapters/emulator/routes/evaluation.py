@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -57,7 +57,7 @@ class _Model(_Judge):
     temperature: float = Field(ge=0, le=2)
 
 
-_ColumnOrModel = str | dict[str, Any] | None
+_ColumnOrModel = Annotated[str | dict[str, Any] | None, Field(min_length=1, description="a column or a model")]
 
 
 class _Parameters(RequestModel):
@@ -68,19 +68,19 @@ class _Parameters(RequestModel):
 class _Classify(_Parameters):
     labels: list[str] = Field(max_length=1_000)
     pass_labels: list[str] = Field(max_length=1_000)
-    model_to_evaluate: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+    model_to_evaluate: _ColumnOrModel = None
 
 
 class _Score(_Parameters):
     min_score: float
     max_score: float
     pass_threshold: float
-    model_to_evaluate: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+    model_to_evaluate: _ColumnOrModel = None
 
 
 class _Compare(_Parameters):
-    model_a: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
-    model_b: _ColumnOrModel = Field(None, min_length=1, description="a column or a model")
+    model_a: _ColumnOrModel = None
+    model_b: _ColumnOrModel = None
     disable_position_bias_correction: bool | None = None
 
 
@@ -159,6 +159,7 @@ def _judge(context: RequestContext, job: EmulatedEvaluation) -> tuple[str, dict[
     except RecursionError:
         return "user_error", {"error": "A row is too deeply nested to be judged."}
     lines = b"".join(compact(row) + b"\n" for row in result_rows)
+    results |= {"generation_fail_count": 0, "judge_fail_count": 0}
     results["result_file_id"] = context.stores.files.generate(f"{job.id}-results.jsonl", "eval", lines).id
     return "completed", results
 
@@ -195,8 +196,6 @@ def _classify(context: RequestContext, parameters: Mapping[str, Any], rows: Rows
     return {
         "label_counts": json.dumps(counts),
         "pass_percentage": _pass_percentage(results),
-        "generation_fail_count": 0,
-        "judge_fail_count": 0,
         "invalid_label_count": 0,
     }, results
 
@@ -213,8 +212,6 @@ def _score(context: RequestContext, parameters: Mapping[str, Any], rows: Rows) -
         "aggregated_scores": means | {"pass_percentage": _pass_percentage(results)},
         "failed_samples": 0,
         "invalid_score_count": 0,
-        "generation_fail_count": 0,
-        "judge_fail_count": 0,
     }, results
 
 
@@ -230,14 +227,7 @@ def _compare(context: RequestContext, parameters: Mapping[str, Any], rows: Rows)
         is_judged_twice = not parameters.get("disable_position_bias_correction")
         results.append(line | ({"judge_choice_flipped": choice} if is_judged_twice else {}))
     counts = Counter(row["choice"] for row in results)
-    return {
-        "A_wins": counts["A"],
-        "B_wins": counts["B"],
-        "Ties": counts["Tie"],
-        "num_samples": len(results),
-        "generation_fail_count": 0,
-        "judge_fail_count": 0,
-    }, results
+    return {"A_wins": counts["A"], "B_wins": counts["B"], "Ties": counts["Tie"], "num_samples": len(results)}, results
 
 
 def _pass_percentage(results: Rows) -> float:

@@ -276,7 +276,6 @@ def _preview(context: RequestContext) -> dict[str, Any]:
 
 
 def _download(context: RequestContext) -> Response:
-    """Returns the archive of a model, or a range of it."""
     query = context.request.query_params
     job = context.stores.jobs.find(query.get("ft_id", ""))
     step, kind = _checkpoint(job, query.get("checkpoint_step", ""), query.get("checkpoint", ""))

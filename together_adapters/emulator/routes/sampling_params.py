@@ -74,7 +74,6 @@ class SamplingRequest(RequestModel):
 
     @property
     def stop_sequences(self) -> tuple[str, ...]:
-        """The stop sequences."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
@@ -98,7 +97,6 @@ class SamplingRequest(RequestModel):
         return [{"text": prompt, "logprobs": scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}}]
 
     def has_usage(self, behaviour: Behaviour) -> bool:
-        """Returns whether a stream contains its usage."""
         position = behaviour.usage
         is_requested = bool((self.stream_options or {}).get("include_usage"))
         return position in ("finish", "separate") or (is_requested and position.startswith("asked"))

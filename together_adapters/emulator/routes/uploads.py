@@ -73,7 +73,6 @@ def _new_file(context: RequestContext, new: _NewFile) -> StoredFile | Response:
 
 
 def _put(context: RequestContext) -> Response:
-    """`PUT` to an upload URL."""
     content: StoredContent = context.request.scope[UPLOAD_CONTENT]
     try:
         slot = _slot(context)

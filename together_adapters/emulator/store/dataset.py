@@ -32,7 +32,6 @@ class DatasetFile:
 
     @property
     def is_checked(self) -> bool:
-        """Whether the service has checked it."""
         return self._file.status in (None, "COMPLETED", "INVALID_FORMAT")
 
     @property
@@ -43,7 +42,6 @@ class DatasetFile:
 
     @property
     def format(self) -> str:
-        """The format of its rows, in lower case."""
         return str((self._file.report or {}).get("dataset_format") or _format(self.rows)).lower()
 
     @cached_property
@@ -63,14 +61,12 @@ class DatasetFile:
 
     @cached_property
     def tokens(self) -> int:
-        """Its length in tokens."""
         if self.size > _MAX_COUNTED:
             return self.size // 4
         return max(1, sum(count_tokens(text_of(row)) for row in self.rows) or self.size // 4)
 
     @cached_property
     def digest(self) -> str:
-        """Its SHA-256."""
         return self._content.digest()
 
 

@@ -6,8 +6,8 @@ import hashlib
 import shutil
 import tempfile
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 _ZEROS = bytes(1 << 16)
@@ -32,13 +32,11 @@ class Folder:
             return self._path / f"{self._count:06d}"
 
     def write(self, data: bytes) -> StoredContent:
-        """Stores bytes."""
         with ContentWriter(self) as writer:
             writer.write(data)
             return writer.finish()
 
     def close(self) -> None:
-        """Removes the folder and everything in it."""
         with self._lock:
             self.closed = True
             if self._path is not None:
@@ -60,7 +58,7 @@ class ContentWriter:
         self._file = self._path.open("wb")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, *reason: object) -> None:
         self._file.close()
         if not self._is_finished:
             self._path.unlink(missing_ok=True)
@@ -82,33 +80,27 @@ class ContentWriter:
         return StoredContent([self._path], self.size, self._sha256.hexdigest(), self._md5.hexdigest())
 
 
+@dataclass(eq=False)
 class StoredContent:
-    """Content on disk, in one or several files.
+    """Content on disk, in one or several files. `sha256` is empty until it is known; object storage uses `md5` as ETag."""
 
-    Attributes:
-        size: Its length in bytes.
-        sha256: Its checksum; empty until it is known.
-        md5: Its MD5 checksum, which object storage uses as ETag.
-    """
-
-    def __init__(self, paths: list[Path], size: int, sha256: str, md5: str) -> None:
-        self.size = size
-        self.sha256 = sha256
-        self.md5 = md5
-        self._paths = paths
-        self._lock = threading.Lock()
+    paths: list[Path]
+    size: int
+    sha256: str
+    md5: str
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def join(cls, parts: list[StoredContent]) -> StoredContent:
         """Returns several contents as one, without copying."""
         md5 = hashlib.md5(b"".join(bytes.fromhex(part.md5) for part in parts), usedforsecurity=False).hexdigest()
-        paths = [path for part in parts for path in part._paths]
+        paths = [path for part in parts for path in part.paths]
         return cls(paths, sum(part.size for part in parts), "", f"{md5}-{len(parts)}")
 
     @property
     def path(self) -> Path | None:
         """The file, where there is only one."""
-        return self._paths[0] if len(self._paths) == 1 else None
+        return self.paths[0] if len(self.paths) == 1 else None
 
     def digest(self) -> str:
         """Returns the SHA-256, computed where it is not known yet."""
@@ -124,7 +116,7 @@ class StoredContent:
         blocks = []
         missing = self.size if size is None else size
         with self._lock:
-            for path in self._paths:
+            for path in self.paths:
                 length = path.stat().st_size
                 if start < length and missing > 0:
                     with path.open("rb") as file:
@@ -136,18 +128,16 @@ class StoredContent:
         return b"".join(blocks)
 
     def merge(self, target: Path) -> Path:
-        """Copies all files into one."""
         with target.open("wb") as merged:
-            for path in self._paths:
+            for path in self.paths:
                 with path.open("rb") as file:
                     shutil.copyfileobj(file, merged)
         with self._lock:
-            paths, self._paths = self._paths, [target]
+            paths, self.paths = self.paths, [target]
         for path in paths:
             path.unlink(missing_ok=True)
         return target
 
     def remove(self) -> None:
-        """Deletes the files."""
-        for path in self._paths:
+        for path in self.paths:
             path.unlink(missing_ok=True)

@@ -28,10 +28,6 @@ class _Object(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class _ClosedObject(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
 class _TextPart(_Object):
     type: Literal["text"]
     text: str
@@ -60,7 +56,7 @@ class _ToolCall(_Object):
     function: _Function
 
 
-class _Message(_ClosedObject):
+class _Message(_Object, extra="forbid"):
     role: Literal["system", "user", "assistant", "tool"]
     content: _Content | None = None
     weight: int | None = Field(None, ge=0, le=1)
@@ -118,6 +114,7 @@ def _check_answer(messages: list[_Message]) -> list[_Message]:
     return messages
 
 
+_Messages = Annotated[list[_Message], Field(min_length=1)]
 _Answer = Annotated[list[_Message], Field(min_length=1, max_length=1), AfterValidator(_check_answer)]
 
 
@@ -135,12 +132,12 @@ class _InstructionRow(_TrainingRow):
 
 
 class _ConversationRow(_TrainingRow):
-    messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_training_messages)]
+    messages: Annotated[_Messages, AfterValidator(_check_training_messages)]
     tools: list[dict[str, Any]] | None = None
 
 
-class _PreferenceInput(_ClosedObject):
-    messages: Annotated[list[_Message], Field(min_length=1), AfterValidator(_check_messages)]
+class _PreferenceInput(_Object, extra="forbid"):
+    messages: Annotated[_Messages, AfterValidator(_check_messages)]
     tools: list[dict[str, Any]] | None = None
 
 
@@ -157,7 +154,7 @@ class _PreferenceRow(_TrainingRow):
         return value
 
 
-class _BatchRow(_ClosedObject):
+class _BatchRow(_Object, extra="forbid"):
     custom_id: str = Field(min_length=1, max_length=64)
     body: dict[str, Any]
     method: Any = None
@@ -165,21 +162,11 @@ class _BatchRow(_ClosedObject):
 
 
 _FORMATS: Final[dict[str, type[_TrainingRow]]] = {
-    "CONVERSATION": _ConversationRow,
-    "PREFERENCE_OPENAI": _PreferenceRow,
-    "INSTRUCTION": _InstructionRow,
-    "GENERAL": _TextRow,
-}
+    "CONVERSATION": _ConversationRow, "PREFERENCE_OPENAI": _PreferenceRow, "INSTRUCTION": _InstructionRow, "GENERAL": _TextRow,
+}  # fmt: skip
 _REQUIRED: Final = {
     name: frozenset(field for field, info in model.model_fields.items() if info.is_required()) for name, model in _FORMATS.items()
 }
-
-
-class _InvalidRow(Exception):
-    """A row, by its line, is not valid."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(f"Line {line}: {message}")
 
 
 def check_file(path: Path, type: str, purpose: str) -> dict[str, Any]:
@@ -204,17 +191,17 @@ def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
             try:
                 if error:
                     continue
-                row = _parse_row(line, number)
+                row = _parse_row(line)
                 if purpose == "fine-tune":
-                    format = _check_training_row(row, number, format)
+                    format = _check_training_row(row, format)
                     flags = list(map(or_, flags, _flags(row)))
                 elif purpose == "batch-api":
-                    id = _validate(_BatchRow, row, number).custom_id
+                    id = _validate(_BatchRow, row).custom_id
                     if id in ids:
-                        raise _InvalidRow(number, f"`custom_id`: {id!r} is not unique")
+                        raise ValueError(f"`custom_id`: {id!r} is not unique")
                     ids.add(id)
-            except _InvalidRow as invalid:
-                error = str(invalid)
+            except ValueError as invalid:
+                error = f"Line {number}: {invalid}"
     if error or not count:
         return invalid_report(error or "The file has no rows.", nlines=count)
     return {"valid": True, "nlines": count, **(_summary(format, flags) if purpose == "fine-tune" else {})}
@@ -224,17 +211,17 @@ def _summary(format: str, flags: Iterable[bool] = ()) -> dict[str, Any]:
     return {"dataset_format": format, **dict.fromkeys(_FLAGS, False), **dict(zip(_FLAGS, flags, strict=False))}
 
 
-def _parse_row(line: bytes, number: int) -> dict[str, Any]:
+def _parse_row(line: bytes) -> dict[str, Any]:
     try:
         row = from_json(line, allow_inf_nan=False)
     except ValueError as error:
-        raise _InvalidRow(number, f"the line is not JSON: {str(error)[:200]}") from None
+        raise ValueError(f"the line is not JSON: {str(error)[:200]}") from None
     if not isinstance(row, dict):
-        raise _InvalidRow(number, "the row is not an object")
+        raise ValueError("the row is not an object")
     return row
 
 
-def _validate(model: type[M], row: dict[str, Any], number: int) -> M:
+def _validate(model: type[M], row: dict[str, Any]) -> M:
     try:
         return model.model_validate(row)
     except ValidationError as error:
@@ -242,17 +229,17 @@ def _validate(model: type[M], row: dict[str, Any], number: int) -> M:
         deepest = max(error.errors(include_url=False, include_input=False), key=lambda problem: len(problem["loc"]))
         path = [part for part in deepest["loc"] if isinstance(part, int) or (part.isidentifier() and part != "str")]
         name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-        raise _InvalidRow(number, f"`{name}`: {deepest['msg'].removeprefix('Value error, ')}") from None
+        raise ValueError(f"`{name}`: {deepest['msg'].removeprefix('Value error, ')}") from None
 
 
-def _check_training_row(row: dict[str, Any], number: int, format: str) -> str:
+def _check_training_row(row: dict[str, Any], format: str) -> str:
     """Validates a row and returns its format, which must be that of the rows before."""
     formats = [name for name, fields in _REQUIRED.items() if fields <= row.keys()]
     if len(formats) != 1:
-        raise _InvalidRow(number, f"the columns {', '.join(map(repr, list(row)[:10]))} match no format, or several")
+        raise ValueError(f"the columns {', '.join(map(repr, list(row)[:10]))} match no format, or several")
     if format not in ("", formats[0]):
-        raise _InvalidRow(number, f"the format is {formats[0]}; the rows before have {format}")
-    _validate(_FORMATS[formats[0]], row, number)
+        raise ValueError(f"the format is {formats[0]}; the rows before have {format}")
+    _validate(_FORMATS[formats[0]], row)
     return formats[0]
 
 

@@ -30,13 +30,7 @@ _Event = tuple[float, str, str, dict[str, Any]]
 
 @dataclass(slots=True)
 class FineTuneJob:
-    """One job.
-
-    Attributes:
-        parameters: The request with its defaults, without secrets.
-        fails: Whether it fails although its data is valid.
-        cancelled: `waiting` or `running`: the state in which it was cancelled.
-    """
+    """One job. `parameters` is the request with its defaults, without secrets."""
 
     id: str
     parameters: dict[str, Any]
@@ -47,9 +41,9 @@ class FineTuneJob:
     output_name: str
     batch_size: int
     price: float
-    fails: bool = False
+    fails: bool = False  # although its data is valid
     uses_wandb: bool = False
-    cancelled: str = ""
+    cancelled: str = ""  # the state in which it was cancelled: `waiting` or `running`
 
     @property
     def error(self) -> str:
@@ -59,7 +53,6 @@ class FineTuneJob:
 
     @property
     def epochs(self) -> int:
-        """The number of passes through its data."""
         return int(self.parameters.get("n_epochs", 1))
 
     @property
@@ -69,7 +62,6 @@ class FineTuneJob:
 
     @property
     def is_lora(self) -> bool:
-        """Whether it trains an adapter."""
         return bool(self.parameters["training_type"]["type"] == "Lora")
 
     @property
@@ -80,12 +72,10 @@ class FineTuneJob:
         return int((billions[0] if billions else 8.0) * 1e9)
 
     def progress(self) -> float:
-        """Returns how much of it is done, from 0 to 1."""
         progress = self.clock.progress()
         return min(progress, _FAILS_AT) if self.error else progress
 
     def status(self) -> str:
-        """Returns its state."""
         if self.cancelled:
             is_stopping = self.cancelled == "running" and self.clock.since_stop() < _CANCEL_SECONDS
             return "cancel_requested" if is_stopping else "cancelled"
@@ -100,12 +90,10 @@ class FineTuneJob:
         self.clock.stop()
 
     def progress_at(self, step: int) -> float:
-        """Returns the progress at which a step is done."""
         start, end = _TRAINING
         return start + (end - start) * step / self.steps
 
     def steps_done(self) -> int:
-        """Returns how many steps are done."""
         start, end = _TRAINING
         return max(0, min(self.steps, math.floor((self.progress() - start) / (end - start) * self.steps + 1e-9)))
 
@@ -130,7 +118,6 @@ class FineTuneJob:
         return round(0.4 + 2.2 * math.exp(-3.0 * step / self.steps) + 0.02 * noise, 4)
 
     def learning_rate(self, step: int) -> float:
-        """Returns the learning rate of the scheduler."""
         peak = float(self.parameters.get("learning_rate", 1e-5))
         scheduler = self.parameters.get("lr_scheduler") or {}
         args = scheduler.get("lr_scheduler_args") or {}
@@ -197,8 +184,7 @@ class FineTuneJob:
 
     def _timeline(self) -> Iterator[_Event]:
         """Yields the events of a job without errors: progress, type, message, and further fields."""
-        base, data, validation_data = self.base_model, self.data, self.validation_data
-        count = self.parameter_count
+        base, data, validation_data, count = self.base_model, self.data, self.validation_data, self.parameter_count
         yield 0.0, "JOB_PENDING", "The job is pending", {}
         yield 0.12, "JOB_START", "The job has started", {}
         yield 0.13, "MODEL_DOWNLOADING", f"Downloading {base}", {}
@@ -206,12 +192,12 @@ class FineTuneJob:
         yield 0.16, "TRAINING_DATA_DOWNLOADING", f"Downloading {data.id}", {}
         if self.error:
             return
-        message = f"Downloaded {data.id}, {data.tokens} tokens"
-        yield 0.17, "TRAINING_DATA_DOWNLOAD_COMPLETE", message, {"token_count": data.tokens}
+        tokens = {"token_count": data.tokens}
+        yield 0.17, "TRAINING_DATA_DOWNLOAD_COMPLETE", f"Downloaded {data.id}, {data.tokens} tokens", tokens
         if validation_data:
-            yield 0.175, "VALIDATION_DATA_DOWNLOADING", f"Downloading {validation_data.id}", {}
-            message = f"Downloaded {validation_data.id}, {validation_data.tokens} tokens"
-            yield 0.18, "VALIDATION_DATA_DOWNLOAD_COMPLETE", message, {}
+            id, count = validation_data.id, validation_data.tokens
+            yield 0.175, "VALIDATION_DATA_DOWNLOADING", f"Downloading {id}", {}
+            yield 0.18, "VALIDATION_DATA_DOWNLOAD_COMPLETE", f"Downloaded {id}, {count} tokens", {}
         if self.uses_wandb:
             yield 0.19, "WANDB_INIT", "Weights & Biases run created", {}
         yield 0.2, "TRAINING_START", f"Training started: {self.steps} steps", {"total_steps": self.steps}
@@ -232,7 +218,6 @@ class FineTuneJob:
         yield 1.0, "JOB_COMPLETE", "The job is completed", {}
 
     def summary(self) -> dict[str, Any]:
-        """Returns the job as lists show it."""
         progress = self.progress()
         summary: dict[str, Any] = {
             "id": self.id,
@@ -254,7 +239,6 @@ class FineTuneJob:
         return summary
 
     def details(self) -> dict[str, Any]:
-        """Returns the job with all its fields."""
         summary, done = self.summary(), self.steps_done()
         status = summary["status"]
         seconds_left = max(0, round(self.clock.virtual_duration * (1 - self.progress())))
@@ -268,10 +252,8 @@ class FineTuneJob:
             "evals_completed": sum(step <= done for step in self.eval_steps),
             "queue_depth": 1 if status == "queued" else 0,
             "progress": {"estimate_available": status == "running", "seconds_remaining": seconds_left},
-            "TrainingFileNumLines": len(self.data.rows),
-            "TrainingFileSize": self.data.size,
-            "trainingfile_numlines": len(self.data.rows),
-            "trainingfile_size": self.data.size,
+            **dict.fromkeys(("TrainingFileNumLines", "trainingfile_numlines"), len(self.data.rows)),
+            **dict.fromkeys(("TrainingFileSize", "trainingfile_size"), self.data.size),
             "events": self.events(),
         }
 

@@ -69,7 +69,6 @@ class InterpreterSession:
         self._process = self._folder = None
 
     def to_dict(self, id: str) -> dict[str, Any]:
-        """Returns it as the API shows it."""
         return {
             "id": id,
             "execute_count": self.count,
@@ -120,7 +119,6 @@ class InterpreterSessions(OrderedDict[str, InterpreterSession]):
             self.popitem(last=False)[1].close()
 
     def close(self) -> None:
-        """Closes all sessions."""
         while self:
             self.popitem()[1].close()
 
