@@ -20,27 +20,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
     parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
     parser.add_argument("--job-seconds", type=float, default=1.5, help="how long a fine-tune takes (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
+    behaviour = Behaviour(strict=options.pop("strict"))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with serve(
-            options.port,
-            options.host,
-            options.api_key,
-            Behaviour(strict=options.strict),
-            keep=1_000,
-            allow_code_execution=options.allow_code_execution,
-            job_seconds=options.job_seconds,
-        ) as emulator:
+        with serve(**options, behaviour=behaviour, keep=1_000) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
             sys.stdout.flush()
             stop.wait()
     except ValueError as error:
         parser.error(str(error))
     except (OSError, OverflowError) as error:
-        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {error}\n")
+        sys.stderr.write(f"cannot listen on {options['host']}:{options['port']}: {error}\n")
         return 1
     return 0
 

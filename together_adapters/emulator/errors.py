@@ -59,11 +59,3 @@ def unprocessable(message: str, param: str | None = None) -> ApiError:
 def model_not_available(model: str) -> ApiError:
     """Returns the error for a model that does not exist."""
     return ApiError(404, f"The model {model} is not available; GET /v1/models lists all.", code="model_not_available")
-
-
-def context_too_long(limit: int, prompt_tokens: int, max_tokens: int) -> ApiError:
-    """Returns the error for a prompt that is longer than the context of the model."""
-    return bad_request(
-        f"Input validation error: `inputs` tokens + `max_new_tokens` may be {limit} at most, the model's context length; "
-        f"this request has {prompt_tokens} `inputs` tokens and {max_tokens} `max_new_tokens`"
-    )

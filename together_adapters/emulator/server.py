@@ -152,11 +152,9 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
+            if (transport := getattr(connection, "transport", None)) is not None:
                 transport.abort()
-        tasks = list(self.server_state.tasks)
-        if tasks:
+        if tasks := list(self.server_state.tasks):
             _, late = await asyncio.wait(tasks, timeout=1.0)
             for task in late:
                 task.cancel()
@@ -168,11 +166,9 @@ class _Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Opens a listening socket.
-
-    asyncio disables Nagle's algorithm only for sockets with an explicit protocol number. Without that, each request on a
-    kept-alive connection waits 40 ms for a delayed acknowledgement.
-    """
+    """Opens a listening socket."""
+    # asyncio disables Nagle's algorithm only for sockets with an explicit protocol number. Without that, each request on a
+    # kept-alive connection waits 40 ms for a delayed acknowledgement.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -315,8 +315,7 @@ CHANGERS: Final = (
     "cut", "cut-after-finish", "no-done", "stream-error", "stream-error-event", "bad-json", "not-sse", "slow", "trickle",
     "hold-open", "crlf", "keepalive",
 )  # fmt: skip
-DURING_UPLOAD: Final = "drop-upload"
-"""Happens before the request is complete, so it cannot be requested by a header."""
+DURING_UPLOAD: Final = "drop-upload"  # happens before the request is complete, so it cannot be requested by a header
 KINDS: Final = (*RESPONDERS, *CHANGERS, DURING_UPLOAD)
 STREAM_ONLY: Final = frozenset(
     ("cut-after-finish", "no-done", "stream-error", "stream-error-event", "not-sse", "crlf", "keepalive")

@@ -18,8 +18,7 @@ from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
 from together_adapters.emulator.store.disk import ContentWriter
 
-TRANSPORT: Final = "together_adapters.emulator.transport"
-"""Scope key of the TCP transport, for faults that close the connection."""
+TRANSPORT: Final = "together_adapters.emulator.transport"  # scope key of the TCP transport, for faults that close the connection
 _CLOSED: Final = "together_adapters.emulator.closed"
 
 _SUCCESS_HEADERS: Final = [

@@ -28,12 +28,9 @@ from together_adapters.emulator.store.stores import Stores
 
 PUBLIC: Final = "/storage/"
 """Prefix of the URLs of generated files. They need no API key, like signed URLs of real object storage."""
-UPLOADS: Final = "/uploads/"
-"""Prefix of the URLs that take uploads. They need no API key; their bodies are streamed to disk."""
-UPLOAD_CONTENT: Final = "together_adapters.emulator.upload_content"
-"""Scope key of the stored body of a request to `UPLOADS`."""
-CONTEXT: Final = "together_adapters.emulator.context"
-"""Scope key of the fields of the `RequestContext`, without the request."""
+UPLOADS: Final = "/uploads/"  # prefix of the URLs that take uploads. They need no API key; their bodies are streamed to disk.
+UPLOAD_CONTENT: Final = "together_adapters.emulator.upload_content"  # scope key of the stored body of a request to `UPLOADS`
+CONTEXT: Final = "together_adapters.emulator.context"  # scope key of the fields of the `RequestContext`, without the request
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
@@ -136,12 +133,9 @@ class RequestModel(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, protected_namespaces=())
-    other_fields: ClassVar[frozenset[str]] = frozenset({"model"})
-    """Names that a strict emulator accepts besides the fields."""
-    lenient_only: ClassVar[frozenset[str]] = frozenset()
-    """Fields that a strict emulator does not accept."""
-    refuses_unknown: ClassVar[bool] = True
-    """Whether a strict emulator refuses other names."""
+    other_fields: ClassVar[frozenset[str]] = frozenset({"model"})  # names that a strict emulator accepts besides the fields
+    lenient_only: ClassVar[frozenset[str]] = frozenset()  # fields that a strict emulator does not accept
+    refuses_unknown: ClassVar[bool] = True  # whether a strict emulator refuses other names
 
     @classmethod
     def read(cls, context: RequestContext, body: Any = None) -> Self:

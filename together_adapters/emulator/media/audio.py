@@ -10,8 +10,6 @@ import math
 import struct
 from typing import Final
 
-ENCODINGS: Final = ("pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw")
-BIT_RATES: Final = (32_000, 64_000, 96_000, 128_000, 192_000)
 _SECONDS_PER_LETTER: Final = 0.06
 _MAX_SECONDS: Final = 30.0
 _MP3_RATES: Final = {44_100: (3, 0), 48_000: (3, 1), 32_000: (3, 2), 22_050: (2, 0), 24_000: (2, 1), 16_000: (2, 2)}

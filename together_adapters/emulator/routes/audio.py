@@ -17,14 +17,8 @@ from together_adapters.emulator.http.multipart import FormFile, form_route
 from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route
 from together_adapters.emulator.media import audio
-from together_adapters.emulator.store.catalogue import find_media_model
+from together_adapters.emulator.store.catalogue import FACTS, find_media_model
 
-VOICES: Final = {
-    "cartesia/sonic": ("friendly sidekick", "laidback woman", "storyteller lady"),
-    "cartesia/sonic-2": ("friendly sidekick", "laidback woman", "storyteller lady"),
-    "hexgrad/Kokoro-82M": ("af_alloy", "af_bella", "af_heart", "bm_george"),
-    "canopylabs/orpheus-3b-0.1-ft": ("tara", "leah", "dan"),
-}
 _MAX_FILE_SIZE: Final = 80 * 1024 * 1024
 _CHUNK: Final = 12_000
 _MEDIA_TYPES: Final = {
@@ -167,7 +161,7 @@ def _list_voices(context: RequestContext) -> dict[str, Any]:
     return {
         "data": [
             {"model": name, "voices": [{"id": voice.replace(" ", "-"), "name": voice} for voice in voices]}
-            for name, voices in VOICES.items()
+            for name, voices in FACTS["voices"].items()
             if model in (None, "", name)
         ]
     }

@@ -27,8 +27,7 @@ _HANDLERS: Final[dict[str, Callable[[RequestContext], Any]]] = {
 _Endpoint = Literal[
     "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/audio/transcriptions", "/v1/audio/translations"
 ]
-_STAGE: Final = 0.1
-"""The share of a job's time that a batch stays at least in one state, so that clients can see it."""
+_STAGE: Final = 0.1  # the share of a job's time that a batch stays at least in one state, so that clients can see it
 _MAX_REQUESTS: Final = 50_000
 
 

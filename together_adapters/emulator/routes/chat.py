@@ -22,8 +22,7 @@ from together_adapters.emulator.store.catalogue import find_model
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 from together_adapters.types.capabilities import Capabilities, capabilities
 
-_TOKENS_PER_MESSAGE: Final = 4
-"""Tokens that a chat template adds to each message."""
+_TOKENS_PER_MESSAGE: Final = 4  # tokens that a chat template adds to each message
 _TOKENS_PER_IMAGE: Final = 256
 _ARGUMENTS_CHUNK: Final = 7
 

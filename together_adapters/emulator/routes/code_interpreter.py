@@ -66,29 +66,25 @@ def _execute(context: RequestContext) -> dict[str, Any]:
 
 
 def _files(files: list[dict[str, Any]]) -> dict[str, bytes]:
-    contents = {_file_name(file, index): _file_content(file, index) for index, file in enumerate(files)}
+    contents = dict(_read_file(file, f"files[{index}]") for index, file in enumerate(files))
     if sum(map(len, contents.values())) > _MAX_BYTES:
         raise bad_request("The files are larger than 20 MB together.", param="files")
     return contents
 
 
-def _file_name(file: Mapping[str, Any], index: int) -> str:
-    name = file.get("name")
+def _read_file(file: Mapping[str, Any], path: str) -> tuple[str, bytes]:
+    """Returns the name and the content of a file."""
+    name, content, encoding = file.get("name"), file.get("content"), file.get("encoding")
     if not isinstance(name, str) or not 0 < len(name.encode("utf-8", "replace")) <= 255 or name in (".", ".."):
-        raise bad_request(f"files[{index}].name must be a file name.", param="files")
+        raise bad_request(f"{path}.name must be a file name.", param="files")
     if any(letter in "/\\\0:" or not letter.isprintable() for letter in name):
-        raise bad_request(f"files[{index}].name must be a file name without a path.", param="files")
-    return name
-
-
-def _file_content(file: Mapping[str, Any], index: int) -> bytes:
-    content, encoding = file.get("content"), file.get("encoding")
+        raise bad_request(f"{path}.name must be a file name without a path.", param="files")
     if not isinstance(content, str) or encoding not in ("string", "base64"):
-        raise bad_request(f"files[{index}] needs content as text, and the encoding string or base64.", param="files")
+        raise bad_request(f"{path} needs content as text, and the encoding string or base64.", param="files")
     try:
-        return content.encode("utf-8", "replace") if encoding == "string" else b64decode(content, validate=True)
+        return name, content.encode("utf-8", "replace") if encoding == "string" else b64decode(content, validate=True)
     except ValueError:
-        raise bad_request(f"files[{index}].content is not base64.", param="files") from None
+        raise bad_request(f"{path}.content is not base64.", param="files") from None
 
 
 def _list_sessions(context: RequestContext) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.store.catalogue import find_model
 
-_MAX_TUNED_ANSWER: Final = 1_500
-"""Characters of the answer of a fine-tuned model."""
+_MAX_TUNED_ANSWER: Final = 1_500  # characters of the answer of a fine-tuned model
 
 
 class _CompletionRequest(SamplingRequest):

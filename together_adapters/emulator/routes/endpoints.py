@@ -11,19 +11,13 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
-from together_adapters.emulator.store.catalogue import OWNER, find_model
+from together_adapters.emulator.store.catalogue import FACTS, OWNER, find_model
 from together_adapters.emulator.store.records import DedicatedEndpoint, ModelUploadJob
 from together_adapters.types.capabilities import MODELS
 
 _Zone = Literal["us-central-4b", "us-east-1a", "eu-north-2c"]
 ZONES: Final = get_args(_Zone)
-_GPUS: Final = {
-    "nvidia_h100_80gb_sxm": ("h100", "sxm", 80, 5.6),
-    "nvidia_h200_140gb_sxm": ("h200", "sxm", 140, 8.0),
-    "nvidia_a100_80gb_sxm": ("a100", "sxm", 80, 4.2),
-    "nvidia_l40s": ("l40s", "pcie", 48, 2.1),
-}
-HARDWARE: Final = {f"{count}x_{name}": (count, *facts) for name, facts in _GPUS.items() for count in (1, 2, 4, 8)}
+HARDWARE: Final = {f"{count}x_{name}": (count, *facts) for name, facts in FACTS["gpus"].items() for count in (1, 2, 4, 8)}
 
 
 class _EndpointSettings(RequestModel):

@@ -30,8 +30,7 @@ from together_adapters.emulator.store.records import EmulatedEvaluation, JobCloc
 _MAX_ROWS: Final = 2_000
 _REFERENCES: Final = ("reference", "expected", "expected_answer", "ideal", "target", "ground_truth", "answer", "label")
 _ANSWERS: Final = ("response", "completion", "output", "text")
-_MIN_QUALITY: Final = 0.3
-"""The share of the reference's words that a passing answer contains."""
+_MIN_QUALITY: Final = 0.3  # the share of the reference's words that a passing answer contains
 _VARIABLE: Final = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
 Rows = list[dict[str, Any]]
 Result = tuple[dict[str, Any], Rows]

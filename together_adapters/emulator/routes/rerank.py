@@ -13,8 +13,7 @@ from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
 from together_adapters.emulator.store.catalogue import find_model
 
-_MAX_LENGTH: Final = 4_000
-"""Characters of a text that count; no reranker reads more."""
+_MAX_LENGTH: Final = 4_000  # characters of a text that count; no reranker reads more
 
 
 class _RerankRequest(RequestModel):

@@ -16,7 +16,7 @@ from together_adapters.emulator.engine.completion import (
     top_logprobs,
 )
 from together_adapters.emulator.engine.text_features import tokenize
-from together_adapters.emulator.errors import ApiError, bad_request, context_too_long, unprocessable
+from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.routing import RequestContext, RequestModel
 from together_adapters.types.capabilities import Capabilities
@@ -70,7 +70,10 @@ class SamplingRequest(RequestModel):
             return params, max_tokens
         if params.context_length_exceeded_behavior == "truncate" and tokens_left >= 1:
             return params, tokens_left
-        raise context_too_long(facts.context_length, prompt_tokens, max_tokens or 0)
+        raise bad_request(
+            f"Input validation error: `inputs` tokens + `max_new_tokens` may be {facts.context_length} at most, the model's "
+            f"context length; this request has {prompt_tokens} `inputs` tokens and {max_tokens or 0} `max_new_tokens`"
+        )
 
     @property
     def stop_sequences(self) -> tuple[str, ...]:

@@ -20,8 +20,7 @@ from together_adapters.emulator.http.routing import UPLOAD_CONTENT, UPLOADS, Req
 from together_adapters.emulator.store.disk import StoredContent
 from together_adapters.emulator.store.file_store import FileType, PartialUpload, Purpose, StoredFile, UploadSlot
 
-SIGNATURE: Final = "X-Emulator-Signature"
-"""Query parameter with the signature of an upload URL."""
+SIGNATURE: Final = "X-Emulator-Signature"  # query parameter with the signature of an upload URL
 _MAX_PARTS: Final = 250
 
 

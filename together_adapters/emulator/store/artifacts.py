@@ -22,11 +22,9 @@ from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 
 MEDIA_TYPE: Final = "application/x-tar"
 _WEIGHTS_SIZE: Final = 256 * 1024
-_MAX_TOKENS: Final = 1_000_000
-"""Of a tokenized dataset, so that it is ready within a second."""
+_MAX_TOKENS: Final = 1_000_000  # of a tokenized dataset, so that it is ready within a second
 _IGNORE_LABEL: Final = -100
-_MAX_TOKEN_LENGTH: Final = 40
-"""Characters per token beyond which a text is not read."""
+_MAX_TOKEN_LENGTH: Final = 40  # characters per token beyond which a text is not read
 
 
 def row_preview(row: Mapping[str, Any], train_on_inputs: bool, max_length: int) -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any, Final
 
 from together_adapters.emulator.errors import bad_request, model_not_available
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 OWNER: Final = "emulated-user"
-_PRICES: Final = {"chat": 0.88, "language": 0.6, "embedding": 0.02, "rerank": 0.1}
-_LORA_MODULES: Final = ["k_proj", "o_proj", "q_proj", "v_proj", "up_proj", "gate_proj", "down_proj"]
-_MIN_LORA_ONLY: Final = 60.0
-"""Billions of weights from which on a model can only be trained with LoRA."""
+FACTS: Final = tomllib.loads(files(__package__).joinpath("facts.toml").read_text("utf-8"))
+_MIN_LORA_ONLY: Final = 60.0  # billions of weights from which on a model can only be trained with LoRA
 
 
 def find_model(body: Mapping[str, Any]) -> tuple[str, Capabilities]:
@@ -43,7 +43,7 @@ def find_media_model(body: Mapping[str, Any], noun: str) -> str:
 
 def price_of(facts: Capabilities) -> float:
     """Returns US dollars per million tokens: an example, not the service's price."""
-    return _PRICES[facts.type]
+    return float(FACTS["prices"][facts.type])
 
 
 def limits_of(model: str) -> dict[str, Any]:
@@ -51,36 +51,21 @@ def limits_of(model: str) -> dict[str, Any]:
     name, facts = find_model({"model": model})
     if facts.type in ("embedding", "rerank"):
         raise bad_request(f"The model {name} cannot be fine-tuned; it is a model for {facts.type}s.", param="model_name")
-    full = None if _billions(name) >= _MIN_LORA_ONLY else {"min_batch_size": 8, "max_batch_size": 96, "max_batch_size_dpo": 48}
+    is_full = billions(name) < _MIN_LORA_ONLY
+    limits = FACTS["fine_tuning"]
     return {
         "model_name": name,
-        "max_num_epochs": 20,
-        "max_num_evals": 100,
-        "max_num_checkpoints": 10,
-        "min_learning_rate": 1e-8,
-        "max_learning_rate": 0.1,
-        "full_training": full,
-        "lora_training": {
-            "min_batch_size": 8,
-            "max_batch_size": 128,
-            "max_batch_size_dpo": 64,
-            "max_rank": 64,
-            "default_rank": 8,
-            "target_modules": _LORA_MODULES,
-        },
+        **limits,
+        "full_training": limits["full_training"] if is_full else None,
         "supports_vision": facts.vision,
         "supports_tools": facts.tools,
         "supports_reasoning": facts.reasoning is not None,
-        "supports_full_training": full is not None,
-        "merge_output_lora": True,
-        "min_max_seq_length": 64,
-        "max_seq_length_sft": 32_768,
-        "max_seq_length_dpo": 16_384,
-        "default_gradient_accumulation_steps": 1,
+        "supports_full_training": is_full,
     }
 
 
-def _billions(model: str) -> float:
+def billions(model: str) -> float:
+    """Returns how many billions of weights a model has, as its name says; 0 where it does not."""
     return max(map(float, re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())), default=0.0)
 
 

@@ -13,10 +13,8 @@ from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.store.file_store import FileStore, StoredFile
 
-_MAX_BYTES: Final = 16 * 2**20
-"""How much of a file is read."""
-_MAX_COUNTED: Final = 2**20
-"""Size up to which tokens are counted; those of larger files are estimated."""
+_MAX_BYTES: Final = 16 * 2**20  # how much of a file is read
+_MAX_COUNTED: Final = 2**20  # size up to which tokens are counted; those of larger files are estimated
 
 
 class DatasetFile:

@@ -13,16 +13,14 @@ from zlib import crc32
 
 from together_adapters.emulator.engine.nearest_example import NearestExampleModel, TrainingExample
 from together_adapters.emulator.errors import model_not_available
-from together_adapters.emulator.store.catalogue import OWNER
+from together_adapters.emulator.store.catalogue import OWNER, billions
 from together_adapters.emulator.store.dataset import DatasetFile
 from together_adapters.emulator.store.records import JobClock, RecordStore
 
 _STAGES: Final = ((0.04, "pending"), (0.12, "queued"), (0.8, "running"), (0.9, "compressing"), (1.0, "uploading"))
-_TRAINING: Final = (0.2, 0.78)
-"""The progress at which training starts and ends."""
+_TRAINING: Final = (0.2, 0.78)  # the progress at which training starts and ends
 _MIN_STEPS_PER_EPOCH: Final = 5
-_CANCEL_SECONDS: Final = 0.2
-"""Seconds between the request to cancel and the end of a job."""
+_CANCEL_SECONDS: Final = 0.2  # seconds between the request to cancel and the end of a job
 _FAILS_AT: Final = 0.2
 _NANODOLLARS: Final = 1_000_000_000
 _Event = tuple[float, str, str, dict[str, Any]]
@@ -66,10 +64,7 @@ class FineTuneJob:
 
     @property
     def parameter_count(self) -> int:
-        """The number of weights of the model, as its name says."""
-        sizes = [part[:-1] for part in self.base_model.lower().replace("_", "-").split("-") if part.endswith("b")]
-        billions = [float(size) for size in sizes if size.replace(".", "", 1).isdigit()]
-        return int((billions[0] if billions else 8.0) * 1e9)
+        return int((billions(self.base_model) or 8.0) * 1e9)
 
     def progress(self) -> float:
         progress = self.clock.progress()

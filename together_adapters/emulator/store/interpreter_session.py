@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from together_adapters.emulator.store.records import timestamp
 
-TIME_LIMIT: Final = 4.0
-"""Seconds that one execution may take."""
+TIME_LIMIT: Final = 4.0  # seconds that one execution may take
 _LIFETIME: Final = 1800.0
 _MAX_SESSIONS: Final = 20
 _WORKER: Final = Path(__file__).with_name("interpreter_worker.py")

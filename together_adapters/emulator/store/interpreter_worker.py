@@ -16,8 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-_MAX_OUTPUT = 1_000_000
-"""Characters of output per execution."""
+_MAX_OUTPUT = 1_000_000  # characters of output per execution
 
 
 class _OutputStream(io.TextIOBase):

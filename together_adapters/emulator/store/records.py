@@ -15,8 +15,7 @@ from together_adapters.emulator.store.catalogue import OWNER
 if TYPE_CHECKING:
     from together_adapters.emulator.store.dataset import DatasetFile
 
-DEFAULT_JOB_SECONDS: Final = 1.5
-"""Seconds that a fine-tuning job takes by default."""
+DEFAULT_JOB_SECONDS: Final = 1.5  # seconds that a fine-tuning job takes by default
 _STUCK_AT: Final = 0.5
 _EVALUATION_STAGES: Final = ((0.0, "pending"), (0.1, "queued"), (0.25, "running"))
 _VIDEO_QUEUED: Final = 0.1

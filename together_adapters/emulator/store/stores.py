@@ -8,22 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from together_adapters.emulator.store import records
 from together_adapters.emulator.store.disk import Folder, StoredContent
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.fine_tune_job import JobStore
 from together_adapters.emulator.store.interpreter_session import InterpreterSessions
-from together_adapters.emulator.store.records import (
-    DedicatedEndpoint,
-    EmulatedBatch,
-    EmulatedEvaluation,
-    EmulatedVideo,
-    ModelUploadJob,
-    RecordStore,
-)
 
 _MAX_GENERATED_BYTES: Final = 64 * 1024 * 1024
-_LIMIT: Final = 1_000
-"""Records of one kind beyond which the oldest are forgotten."""
+_LIMIT: Final = 1_000  # records of one kind beyond which the oldest are forgotten
 
 
 class GeneratedFiles(OrderedDict[str, tuple[bytes, str]]):
@@ -45,13 +37,23 @@ class Stores:
     files: FileStore
     jobs: JobStore = field(default_factory=JobStore)
     archives: dict[str, StoredContent] = field(default_factory=dict)  # of fine-tuned models, by job, kind and step
-    batches: RecordStore[EmulatedBatch] = field(default_factory=lambda: RecordStore("batch", param=None))
-    evaluations: RecordStore[EmulatedEvaluation] = field(default_factory=lambda: RecordStore("evaluation"))
-    endpoints: RecordStore[DedicatedEndpoint] = field(default_factory=lambda: RecordStore("endpoint", limit=_LIMIT))
-    model_uploads: RecordStore[ModelUploadJob] = field(default_factory=lambda: RecordStore("job", limit=_LIMIT))
-    project_models: RecordStore[dict[str, Any]] = field(default_factory=lambda: RecordStore("model", limit=_LIMIT))
-    project_endpoints: RecordStore[dict[str, Any]] = field(default_factory=lambda: RecordStore("endpoint", limit=_LIMIT))
-    videos: RecordStore[EmulatedVideo] = field(default_factory=lambda: RecordStore("video", limit=_LIMIT))
+    batches: records.RecordStore[records.EmulatedBatch] = field(default_factory=lambda: records.RecordStore("batch", param=None))
+    evaluations: records.RecordStore[records.EmulatedEvaluation] = field(
+        default_factory=lambda: records.RecordStore("evaluation")
+    )
+    endpoints: records.RecordStore[records.DedicatedEndpoint] = field(
+        default_factory=lambda: records.RecordStore("endpoint", limit=_LIMIT)
+    )
+    model_uploads: records.RecordStore[records.ModelUploadJob] = field(
+        default_factory=lambda: records.RecordStore("job", limit=_LIMIT)
+    )
+    project_models: records.RecordStore[dict[str, Any]] = field(
+        default_factory=lambda: records.RecordStore("model", limit=_LIMIT)
+    )
+    project_endpoints: records.RecordStore[dict[str, Any]] = field(
+        default_factory=lambda: records.RecordStore("endpoint", limit=_LIMIT)
+    )
+    videos: records.RecordStore[records.EmulatedVideo] = field(default_factory=lambda: records.RecordStore("video", limit=_LIMIT))
     generated_files: GeneratedFiles = field(default_factory=GeneratedFiles)
     code_sessions: InterpreterSessions = field(default_factory=InterpreterSessions)
 
