@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,9 +19,17 @@ from hypothesis import settings
 
 from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
+from together_adapters.emulator.store import file_store, records
 
 settings.register_profile("no-deadline", deadline=None)  # the machine may be busy
 settings.load_profile("no-deadline")
+
+PACKAGES = {
+    "langchain": ("langchain_core", "langchain_tests"),
+    "llama_index": ("llama_index.core",),
+    "cookbook": ("langchain", "langchain_classic", "langgraph", "llama_index.core", "bm25s", "tqdm", "msgspec", "pyarrow"),
+}
+"""The packages that all tests of a folder need."""
 
 HANG = 60.0  # seconds that only a program that hangs takes
 NEVER = 3600.0  # a delay that no test waits for
@@ -40,6 +50,33 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _FolderWithoutPackages(pytest.Directory):
+    """A folder whose tests are skipped, because a package that they need is not installed."""
+
+    missing: str
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        pytest.skip(f"not installed: {self.missing}", allow_module_level=True)
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Skips folders whose packages are not installed, before any of their modules is imported."""
+    names = PACKAGES.get(path.name, ()) if path.parent == Path(__file__).parent else ()
+    missing = [name for name in names if not _is_installed(name)]
+    if not missing:
+        return None
+    folder: _FolderWithoutPackages = _FolderWithoutPackages.from_parent(parent, path=path)
+    folder.missing = ", ".join(missing)
+    return folder
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the package that contains it
+        return False
 
 
 def eventually(condition: Callable[[], object]) -> bool:
@@ -88,9 +125,19 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/openai")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_emulator() -> Iterator[None]:
+    """The emulator checks files and makes videos ten times as fast as it usually does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_store, "_STAGES", tuple((end / 10, name) for end, name in file_store._STAGES))
+        for name in ("_VIDEO_QUEUED", "_VIDEO_SECONDS"):
+            patch.setattr(records, name, getattr(records, name) / 10)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_emulator() -> Iterator[Emulator]:
-    with serve() as running:
+    with serve(job_seconds=0.5) as running:
         yield running
 
 

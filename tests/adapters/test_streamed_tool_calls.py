@@ -10,6 +10,10 @@ import httpx
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
+pytest.importorskip("langchain_core")
+pytest.importorskip("llama_index.core")
+
 from langchain_together_adapters import ChatTogether
 from langchain_together_adapters.chat_stream import EventWriter
 from langchain_together_adapters.responses import ParseOptions

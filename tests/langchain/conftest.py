@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from langchain_tests.conftest import CustomPersister, CustomSerializer
-from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
-from vcr import VCR
 
 from together_adapters.emulator import Emulator, serve
+
+if TYPE_CHECKING:
+    from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
 
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
@@ -38,21 +38,29 @@ def connect(emulator: Emulator) -> dict[str, Any]:
 
 @pytest.fixture
 def llm(connect: dict[str, Any]) -> ChatTogether:
+    from langchain_together_adapters import ChatTogether
+
     return ChatTogether(model=MODEL, **connect)
 
 
 @pytest.fixture
 def completer(connect: dict[str, Any]) -> Together:
+    from langchain_together_adapters import Together
+
     return Together(model=MODEL, **connect)
 
 
 @pytest.fixture
 def embedder(connect: dict[str, Any]) -> TogetherEmbeddings:
+    from langchain_together_adapters import TogetherEmbeddings
+
     return TogetherEmbeddings(**connect)
 
 
 @pytest.fixture
 def reranker(connect: dict[str, Any]) -> TogetherRerank:
+    from langchain_together_adapters import TogetherRerank
+
     return TogetherRerank(**connect)
 
 
@@ -76,6 +84,9 @@ def vcr(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.node.get_closest_marker("vcr") is None:
         yield None
         return
+    from langchain_tests.conftest import CustomPersister, CustomSerializer
+    from vcr import VCR
+
     recorder = VCR(record_mode="once", match_on=["method", "path", "body"], cassette_library_dir=str(tmp_path))
     recorder.register_serializer("yaml.gz", CustomSerializer())
     recorder.register_persister(CustomPersister)

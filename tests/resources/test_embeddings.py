@@ -11,13 +11,14 @@ from threading import Lock
 from typing import Any
 
 import httpx
-import numpy
 import pytest
 
 from tests.resources.response_variants import find_unreadable
 from together_adapters import APIError, APIResponseValidationError, APIStatusError, BadRequestError
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.types.embeddings import EmbeddingResponse
+
+numpy = pytest.importorskip("numpy")
 
 MODEL = "BAAI/bge-base-en-v1.5"
 NEW = {"nobody": {"knows": 1}}

@@ -143,7 +143,7 @@ def test_an_evaluation_from_its_start_to_its_file(flavour: Any, tmp_path: Path, 
     kwargs = {**CLASSIFY, "input_data_file_path": file.id, "model_to_evaluate": "answer"}
     made = flavour.run(client.evaluation.create(**kwargs))
     updates: list[Any] = []
-    job = flavour.run(client.evaluation.wait(made.workflow_id, poll_interval=0.1, timeout=HANG, progress=updates.append))
+    job = flavour.run(client.evaluation.wait(made.workflow_id, poll_interval=0.02, timeout=HANG, progress=updates.append))
     assert (updates[-1].stage, updates[-1].fraction) == ("completed", 1.0)
     assert job.label_counts == {"kind": 1, "rude": 1}
     lines = flavour.run(client.files.content(job.results["result_file_id"])).splitlines()

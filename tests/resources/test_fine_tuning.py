@@ -327,7 +327,7 @@ def data(tmp_path: Path) -> Path:
 def file_id(flavour: Any, data: Path) -> str:
     client = flavour.client()
     file = flavour.run(client.files.upload(data))
-    flavour.run(client.files.wait(file.id, poll_interval=0.1))
+    flavour.run(client.files.wait(file.id, poll_interval=0.02))
     return str(file.id)
 
 
@@ -338,7 +338,7 @@ def test_a_job_from_its_start_to_its_model(flavour: Any, file_id: str, emulator:
     with pytest.raises(APITimeoutError, match="continues"):
         flavour.run(client.fine_tuning.wait(job.id, timeout=0))
     updates: list[FinetuneProgress] = []
-    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=HANG, progress=updates.append))
+    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.02, timeout=HANG, progress=updates.append))
     assert done.status == updates[-1].stage == "completed"
     assert updates[-1].fraction == 1.0
     assert updates[-1].message
@@ -361,7 +361,7 @@ def test_a_job_from_its_start_to_its_model(flavour: Any, file_id: str, emulator:
 def test_downloads(flavour: Any, file_id: str, emulator: Emulator, tmp_path: Path) -> None:
     client = flavour.client()
     job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL))
-    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.2))
+    done = flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.02))
     merged = flavour.run(client.fine_tuning.download(job.id, output=tmp_path / "merged.tgz"))
 
     def kill(progress: Any) -> None:
@@ -399,7 +399,7 @@ def test_downloads_that_make_no_sense(kwargs: Any, kind: str, words: str, flavou
 def test_full_jobs_are_downloaded_by_their_path(flavour: Any, file_id: str, emulator: Emulator, tmp_path: Path) -> None:
     client = flavour.client()
     job = flavour.run(client.fine_tuning.create(training_file=file_id, model=MODEL, lora=False))
-    flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.2))
+    flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.02))
     flavour.run(client.fine_tuning.download(job.id, output=tmp_path))
     assert "checkpoint=model_output_path" in emulator.requests[-1].query
 
@@ -411,7 +411,7 @@ def test_a_failure_has_its_last_events(suffix: str, status: str, flavour: Any, f
     if status == "cancelled":
         assert flavour.run(client.fine_tuning.cancel(job.id)).status in ("cancelled", "cancel_requested")
     with pytest.raises(JobFailedError) as error_info:
-        flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.1, timeout=HANG))
+        flavour.run(client.fine_tuning.wait(job.id, poll_interval=0.02, timeout=HANG))
     error = error_info.value
     assert error.completed.status == status
     assert error.events[-1].message in str(error)

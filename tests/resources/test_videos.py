@@ -32,7 +32,7 @@ def test_a_video_from_start_to_end(flavour: Any, emulator: Emulator) -> None:
     client = flavour.client()
     job = start(flavour, client, width=640, height=480, seconds=2)
     assert job.status in ("queued", "in_progress")
-    done = flavour.run(client.videos.wait(job.id, poll_interval=0.2, timeout=HANG, progress=updates.append))
+    done = flavour.run(client.videos.wait(job.id, poll_interval=0.02, timeout=HANG, progress=updates.append))
     assert (done.status, done.size, done.seconds) == ("completed", "640x480", "2")
     assert updates[-1] == Progress(1.0, 1.0, "completed")
     assert [step.stage for step in updates] == list(dict.fromkeys(step.stage for step in updates))
@@ -75,7 +75,7 @@ def test_a_job_that_fails_raises_with_its_reason(prompt: str, word: str, flavour
     client = flavour.client()
     id = start(flavour, client, prompt=prompt).id
     with pytest.raises(JobFailedError, match=f"video {id} ended as {word}: The prompt asked") as error_info:
-        flavour.run(client.videos.wait(id, poll_interval=0.3))
+        flavour.run(client.videos.wait(id, poll_interval=0.02))
     assert (error_info.value.code, error_info.value.completed.status, error_info.value.body["status"]) == (
         f"video_{word}",
         word,

@@ -76,11 +76,11 @@ def test_the_states_of_a_file(http: httpx.Client, storage: httpx.Client, monkeyp
     )
     assert (file["filename"], file["bytes"], file["FileType"], file["LineCount"]) == ("train.jsonl", len(ROWS), "jsonl", 0)
     statuses = []
-    for seconds in (0.09, 0.19, 0.39):
-        now = seconds
+    for end, _ in file_store._STAGES:
+        now = end * 0.99
         statuses.append(http.get(f"/files/{file['id']}").json()["processing_status"])
     assert statuses == ["PENDING", "QUEUED", "RUNNING"]
-    now = 0.41
+    now = 1.0
     assert wait_until_checked(http, file["id"])["processing_status"] == "COMPLETED"
     done = http.get(f"/files/{file['id']}").json()
     assert done["validation_report"] == {

@@ -6,6 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+pytest.importorskip("langchain_core")
+
 from langchain_core.documents import Document
 from langchain_core.load import dumpd
 from langchain_core.messages import (

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("llama_index.core")
+
 from llama_index.core.base.llms.types import (
     AudioBlock,
     CacheControl,

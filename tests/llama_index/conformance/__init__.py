@@ -42,7 +42,7 @@ import pytest
 
 pytest.register_assert_rewrite(*(f"{__name__}.{module.name}" for module in iter_modules(__path__)))
 
-from .provider import Provider  # noqa: E402  # after its assertions are registered for rewriting
-from .wire import WireServer  # noqa: E402
+from .provider import Provider  # after its assertions are registered for rewriting
+from .wire import WireServer
 
 __all__ = ["Provider", "WireServer"]
