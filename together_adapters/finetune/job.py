@@ -28,7 +28,7 @@ from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.files import FileResponse
 from together_adapters.types.fine_tuning import FinetuneListEvents, FinetuneModelLimits, FinetunePriceEstimate, FinetuneResponse
 from together_adapters.types.progress import Progress
-from together_adapters.types.training import TRAINING_DEFAULTS, StartParams, TrainingParams
+from together_adapters.types.training import TRAINING_DEFAULTS, StartParams
 
 if TYPE_CHECKING:
     from together_adapters._integrations import ChatTogether, TogetherLLM
@@ -391,7 +391,7 @@ def _astart_with(build: Callable[P, Flow[StartedJob]]) -> Callable[Concatenate[A
 def _copy_signature(function: F, build: Callable[..., Any], returns: str) -> F:
     """Copies the docstring and parameters of a description to a function whose first parameter is a client."""
     client = next(iter(inspect.signature(function).parameters.values()))
-    signature = inspect.signature(expand_keywords(TrainingParams, defaults=TRAINING_DEFAULTS)(build))
+    signature = inspect.signature(expand_keywords(build, TRAINING_DEFAULTS))
     function.__doc__ = build.__doc__
     function.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[client, *signature.parameters.values()], return_annotation=returns

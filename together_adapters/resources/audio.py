@@ -210,7 +210,7 @@ class SpeechResource(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncAudioStream[SpeechChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any: ...
-    @expand_keywords(SpeechParams)
+    @expand_keywords
     def create(self, *, stream: bool = False, **params: Unpack[SpeechParams]) -> Any:
         """Generates speech from a text.
 
@@ -233,14 +233,14 @@ class Transcriptions(Resource[D, R]):
     """`client.audio.transcriptions`."""
 
     with_raw_response: Transcriptions[R, R]
-    create = method(transcribe, described_by=[TranscriptionParams], defaults=TRANSCRIPTION_DEFAULTS)
+    create = method(transcribe, defaults=TRANSCRIPTION_DEFAULTS)
 
 
 class Translations(Resource[D, R]):
     """`client.audio.translations`."""
 
     with_raw_response: Translations[R, R]
-    create = method(translate, described_by=[TranslationParams], defaults=TRANSCRIPTION_DEFAULTS)
+    create = method(translate, defaults=TRANSCRIPTION_DEFAULTS)
 
 
 class Voices(Resource[D, R]):

@@ -66,7 +66,7 @@ class ChatCompletions(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[ChatCompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any: ...
-    @expand_keywords(ChatParams)
+    @expand_keywords
     def create(self, *, stream: bool = False, **params: Unpack[ChatParams]) -> Any:
         """Creates a chat completion. Parameters that are not passed are not sent, so the defaults of the service apply.
 

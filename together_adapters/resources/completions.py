@@ -66,7 +66,7 @@ class Completions(Resource[D, R]):
     ) -> Coroutine[Any, Any, RawResponse[AsyncStream[CompletionChunk]]]: ...
     @overload
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any: ...
-    @expand_keywords(CompletionParams)
+    @expand_keywords
     def create(self, *, stream: bool = False, **params: Unpack[CompletionParams]) -> Any:
         """Completes a prompt. Parameters that are not passed are not sent, so the defaults of the service apply.
 

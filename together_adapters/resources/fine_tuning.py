@@ -37,7 +37,7 @@ from together_adapters.types.fine_tuning import (
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import mask_secrets, secrets_in
-from together_adapters.types.training import TRAINING_DEFAULTS, CreateParams, TrainingParams
+from together_adapters.types.training import TRAINING_DEFAULTS, CreateParams
 
 _log = logging.getLogger(__name__)
 _PATH = "/v1/fine-tunes"
@@ -452,7 +452,7 @@ class FineTuning(Resource[D, R]):
     """`client.fine_tuning`."""
 
     with_raw_response: FineTuning[R, R]
-    create = method(create, described_by=[TrainingParams], defaults=TRAINING_DEFAULTS)
+    create = method(create, defaults=TRAINING_DEFAULTS)
     list = method(list_jobs)
     retrieve = method(retrieve)
     cancel = method(cancel)

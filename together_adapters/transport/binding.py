@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
@@ -103,16 +103,9 @@ class method(Generic[P, T]):
     The method's docstring is the builder's, completed by `document`.
     """
 
-    def __init__(
-        self,
-        build: Callable[P, Call[T]] | Callable[P, Flow[T]],
-        *,
-        described_by: Sequence[type] = (),
-        defaults: Mapping[str, Any] = {},
-    ) -> None:
-        """Binds a builder; `described_by` and `defaults` are those of `expand_keywords`."""
+    def __init__(self, build: Callable[P, Call[T]] | Callable[P, Flow[T]], *, defaults: Mapping[str, Any] = {}) -> None:
+        """Binds a builder; `defaults` are those of `expand_keywords`."""
         self._build = build
-        self._docs = attribute_docs(*described_by)
         self._defaults = defaults
         self._methods: dict[str, Callable[..., Any]] = {}
 
@@ -136,7 +129,7 @@ class method(Generic[P, T]):
         """Returns the builder as a method that performs what it describes, with one flavour's signature."""
         build: Callable[..., Any] = self._build
         signature = _signature(build, returns, self._defaults)
-        document(build, signature.parameters, self._docs)
+        document(build, signature.parameters)
 
         @wraps(build)
         def perform(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -158,28 +151,26 @@ def _signature(build: Callable[..., Any], returns: str, defaults: Mapping[str, A
     )
 
 
-def expand_keywords(*described_by: type, defaults: Mapping[str, Any] = {}) -> Callable[[F], F]:
-    """Decorates a function with `**params: Unpack[...]`, so that `help` and `inspect.signature` name every keyword.
+def expand_keywords(function: F, defaults: Mapping[str, Any] = {}) -> F:
+    """Makes `help` and `inspect.signature` name every keyword of `**params: Unpack[...]`; optional ones default to None."""
+    parameters = _keywords(function, defaults)
+    function.__signature__ = inspect.signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
+    document(function, [parameter.name for parameter in parameters])
+    return function
 
-    The TypedDicts describe the keywords. The default of an optional keyword that has none is None.
-    """
 
-    def expand(function: F) -> F:
-        parameters = _keywords(function, defaults)
-        function.__signature__ = inspect.signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
-        document(function, [parameter.name for parameter in parameters], attribute_docs(*described_by))
-        return function
-
-    return expand
+def _unpacked(function: Any) -> Any:
+    """Returns the TypedDict of `**params: Unpack[...]`, or None."""
+    matches = [re.fullmatch(r"Unpack\[(\w+)\]", str(hint)) for hint in function.__annotations__.values()]
+    return next((function.__globals__[match[1]] for match in matches if match), None)
 
 
 def _keywords(function: Callable[..., Any], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
     """Returns the parameters with the keys of an unpacked TypedDict in place of `**params`: required first, per-call options last."""
     parameters = [*inspect.signature(function).parameters.values()]
-    typed_dict = re.fullmatch(r"Unpack\[(\w+)\]", str(parameters[-1].annotation)) if parameters else None
-    if typed_dict is None:
+    params = _unpacked(function)
+    if params is None or hasattr(function, "__signature__"):
         return parameters
-    params = function.__globals__[typed_dict[1]]
     required, options = params.__required_keys__, RequestOptions.__annotations__
     hints = sorted(params.__annotations__.items(), key=lambda item: (item[0] not in required, item[0] in options))
     return parameters[:-1] + [
@@ -206,7 +197,7 @@ _ERROR_DOCS = {
 }
 
 
-def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[str, str] = {}) -> None:
+def document(function: Any, parameters: Collection[str]) -> None:
     """Adds to a function's docstring the entries that methods with request options or with `poll_interval` share.
 
     `Args` gets ids, keywords of a TypedDict, and the options or those of waiting; `Raises` gets the errors of a request. What the
@@ -214,7 +205,8 @@ def document(function: Any, parameters: Collection[str], keyword_docs: Mapping[s
     """
     if not {"poll_interval", "extra_body"} & set(parameters):
         return
-    docs = {**_ID_DOCS, **keyword_docs, **_OPTION_DOCS, **(_WAIT_DOCS if "poll_interval" in parameters else {})}
+    waiting = _WAIT_DOCS if "poll_interval" in parameters else {}
+    docs = {**_ID_DOCS, **attribute_docs(_unpacked(function)), **_OPTION_DOCS, **waiting}
     arguments = {name: docs[name] for name in parameters if name in docs}
     doc = inspect.cleandoc(function.__doc__ or "")
     entries = {line.partition(":")[0].strip() for line in doc.splitlines()}

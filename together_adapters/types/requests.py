@@ -49,9 +49,9 @@ class SamplingParams(RequestOptions, total=False):
     tool_choice: Annotated[str | Mapping[str, Any] | None, "`auto`, `required`, `none`, or one function."]
 
 
-def attribute_docs(*params: type) -> dict[str, str]:
-    """Returns the descriptions of the keys of TypedDicts."""
-    return {name: doc for kind in params for name, hint in kind.__annotations__.items() if (doc := split_annotation(hint)[1])}
+def attribute_docs(params: type | None) -> dict[str, str]:
+    """Returns the descriptions of the keys of a TypedDict, if there is one."""
+    return {name: doc for name, hint in getattr(params, "__annotations__", {}).items() if (doc := split_annotation(hint)[1])}
 
 
 def split_annotation(hint: Any) -> tuple[Any, str]:
