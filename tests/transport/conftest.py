@@ -25,9 +25,9 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         pauses.append(seconds)
 
     monkeypatch.setattr(
-        "together_adapters.transport.sync_driver.time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append)
+        "together_adapters.transport.drivers.time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append)
     )
-    monkeypatch.setattr("together_adapters.transport.async_driver.anyio", _AnyioWithSleep(sleep))
+    monkeypatch.setattr("together_adapters.transport.drivers.anyio", _AnyioWithSleep(sleep))
     return pauses
 
 
