@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -16,7 +17,10 @@ def load() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 import_module(module.name)
-    for name in ("validation.check_jsonl", "validation.fast_validator", "job", "loading", "splitting", "writing.write_jsonl"):
+    names = ["validation.check_jsonl", "job", "loading", "splitting", "writing.write_jsonl"]
+    if find_spec("msgspec"):
+        names.append("validation.fast_validator")
+    for name in names:
         import_module(f"together_adapters.finetune.{name}")
     # Modules of the first request and the first table.
     for name in ("together_adapters.client", "encodings.idna", "httpcore", "rich.progress", "rich.table"):

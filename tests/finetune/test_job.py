@@ -84,6 +84,7 @@ def test_a_tuned_model_knows_its_rows(launch: Launch, flavour: Flavour, tmp_path
 
 
 def test_the_tuned_model_in_langchain(launch: Launch, flavour: Flavour, train: Path) -> None:
+    pytest.importorskip("langchain_core")
     job = flavour.run(launch(train).wait(poll_interval=0.02))
     model = job.chat_model(temperature=0)
     assert model.temperature == 0
@@ -92,6 +93,7 @@ def test_the_tuned_model_in_langchain(launch: Launch, flavour: Flavour, train: P
 
 
 def test_the_tuned_model_in_llama_index(launch: Launch, flavour: Flavour, train: Path) -> None:
+    pytest.importorskip("llama_index.core")
     base = "meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo"
     job = flavour.run(launch(train, model=base).wait(poll_interval=0.02))
     llm = job.llama_llm(temperature=0)

@@ -99,6 +99,7 @@ def test_chat_stream_with_tools(flavour: Any, client: Any) -> None:
 
 @cassette("embeddings")
 def test_embeddings(flavour: Any, client: Any) -> None:
+    pytest.importorskip("numpy")
     inputs = ["a llama", "another llama", "semantic versioning"]
     answer = flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=inputs, dimensions=8, batch_size=2))
     table = answer.to_numpy()

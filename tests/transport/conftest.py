@@ -24,9 +24,7 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(
-        "together_adapters.transport.drivers.time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append)
-    )
+    monkeypatch.setattr("together_adapters.transport.drivers.time", SimpleNamespace(**{**vars(time), "sleep": pauses.append}))
     monkeypatch.setattr("together_adapters.transport.drivers.anyio", _AnyioWithSleep(sleep))
     return pauses
 

@@ -79,6 +79,7 @@ def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, qu
 
 
 def test_other_event_loops_work_too(emulator: Emulator, question: dict[str, Any]) -> None:
+    pytest.importorskip("trio")
     client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
 
     async def send() -> Any:

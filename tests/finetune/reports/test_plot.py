@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from together_adapters.finetune.reports.histogram import Bin, histogram, is_skew
 from together_adapters.finetune.reports.plot import draw, save_picture
 
 VALUES = st.dictionaries(st.integers(0, 10**7), st.integers(1, 50), min_size=1, max_size=40)
+
+
+needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 
 
 def report(**changes: object) -> DataReport:
@@ -56,6 +60,7 @@ def test_bins_have_round_bounds() -> None:
     assert is_skewed(distribution({10: 99, 1000: 1})) and not is_skewed(distribution({10: 5, 30: 5}))
 
 
+@needs_matplotlib
 @pytest.mark.parametrize("name", ["a.png", "a.svg", "a.pdf", "a.PNG"])
 def test_a_picture_is_the_same_every_time(tmp_path: Path, name: str) -> None:
     save_picture(report(), tmp_path / name, title="data.jsonl")
@@ -67,6 +72,7 @@ def test_a_picture_is_the_same_every_time(tmp_path: Path, name: str) -> None:
         save_picture(report(), tmp_path / name, overwrite=False)
 
 
+@needs_matplotlib
 def test_contents_of_a_plot(tmp_path: Path) -> None:
     figure = draw(report(dropped={"duplicate": 2}), title="data.jsonl")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
@@ -81,11 +87,13 @@ def test_contents_of_a_plot(tmp_path: Path) -> None:
     assert names[0] == "reason_0" and names[-1] == "15 others"
 
 
+@needs_matplotlib
 @pytest.mark.parametrize("title", ["", "$x_1$ $", "数据.jsonl", "a\\frac"])
 def test_names_are_not_parsed_as_math(tmp_path: Path, title: str) -> None:
     save_picture(report(dropped={"$\\x$": 1}), tmp_path / "a.png", title=title)
 
 
+@needs_matplotlib
 def test_an_empty_report(tmp_path: Path) -> None:
     save_picture(DataReport(), tmp_path / "a.png")
     with pytest.raises(ValueError, match="ends in none of"):
