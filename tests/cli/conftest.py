@@ -41,8 +41,10 @@ Run = Callable[..., RunResult]
 
 def environment(base_url: str, **changes: str) -> dict[str, str]:
     settings = {"TOGETHER_BASE_URL": base_url, "TOGETHER_API_KEY": KEY, "TERM": "xterm-256color", "TZ": "UTC"}
-    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
-    return {**inherited, **settings, **changes}
+    process_environment = {
+        name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+    }
+    return {**process_environment, **settings, **changes}
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from together_adapters.cli.options import EXISTING_FILE, overwrite_option, purpo
 from together_adapters.cli.output import Column, Result, Table, format_size, format_time, shorten
 from together_adapters.cli.terminal import with_bar, write
 
+_MAX_ISSUES: Final = 20
+
 
 @click.group("files", cls=Group)
 def files() -> None:
@@ -60,7 +62,7 @@ def check(session: Session, file: Path, purpose: str, max_issues: int) -> Result
 
         write(f"{verdict(report, file.name, any_method=True)}\n")
         print_facts(report)
-        print_issues(report)
+        print_issues(report, _MAX_ISSUES)
 
     return Result(report, show, 0 if report.ok else INVALID_DATA)
 

@@ -74,7 +74,9 @@ def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: 
         Table(*columns if several_files else columns[1:])(issues)
     more = sum(report.issue_counts.values()) - len(issues)
     if more > 0:
-        note(f"and {more:,} more; --json lists them")
+        note(
+            f"and {more:,} more; " + ("--json lists them" if max_issues else "--max-issues N lists N of them, --json up to 1000")
+        )
     print_issue_counts(report)
 
 
