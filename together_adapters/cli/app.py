@@ -11,7 +11,6 @@ from io import TextIOWrapper
 from typing import Any, Final
 
 import click
-from click.shell_completion import get_completion_class
 
 from together_adapters._version import __version__
 from together_adapters.cli.command import Command, LazyGroup, Session
@@ -143,6 +142,8 @@ def completion(session: Session, shell: str) -> Any:
     zsh:  eval "$(together-adapters completion zsh)"        in ~/.zshrc
     fish: together-adapters completion fish | source        in ~/.config/fish/config.fish
     """  # noqa: D301 - a backspace tells click to keep the lines
+    from click.shell_completion import get_completion_class
+
     from together_adapters.cli.output import Result
 
     shell_class = get_completion_class(shell)

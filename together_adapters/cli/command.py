@@ -11,11 +11,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from together_adapters.cli.exit_codes import error_line
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from together_adapters.cli.terminal import Kind
     from together_adapters.client import Together
 
@@ -123,6 +124,8 @@ class LazyGroup(Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         items = [CompletionItem(name, help=text) for name, (_, text) in self._lazy.items() if name.startswith(incomplete)]
         return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
