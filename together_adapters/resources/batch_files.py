@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from pydantic_core import from_json
 
@@ -43,16 +41,13 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
     target = Path(path)
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists: name another file, or pass overwrite=True")
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    draft = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
-        with open(handle, "wb") as file:
+        with draft.open("xb") as file:
             file.writelines(encode_requests(requests))
-        Path(draft).chmod(0o666 & ~_umask())
-        os.replace(draft, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(draft)
-        raise
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
     return target
 
 
@@ -93,12 +88,6 @@ def _with_ids(requests: Requests) -> Iterator[tuple[Any, Any]]:
             yield item.get("custom_id"), item["body"]
         else:
             yield f"request-{number}", item
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_results(input: bytes | None, output: bytes, errors: bytes) -> list[BatchResult]:

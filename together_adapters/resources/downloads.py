@@ -249,11 +249,10 @@ class _PartialFile:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    try:
+    with suppress(OSError, ValueError):
         state = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        return state if isinstance(state, dict) else {}
+    return {}
 
 
 def total_size(response: Response) -> int | None:
@@ -274,15 +273,11 @@ def _content_range(response: Response) -> tuple[int | None, int | None]:
 
 def _digest(response: Response) -> str | None:
     """Returns the SHA-256 of the whole content, if one of the usual headers has it."""
-    for name in ("repr-digest", "digest"):
-        if digest := re.search(r"sha-256=:?([A-Za-z0-9+/]+={0,2}):?", response.headers.get(name, ""), re.IGNORECASE):
-            return _hexadecimal(digest[1])
-    return _hexadecimal(response.headers.get("x-amz-checksum-sha256", ""))
-
-
-def _hexadecimal(text: str) -> str | None:
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except ValueError:
-        return None
-    return digest.hex() if len(digest) == 32 else None
+    headers = response.headers
+    digests = re.findall(r"(?i)sha-256=:?([a-z0-9+/]+={0,2})", f"{headers.get('repr-digest')} {headers.get('digest')}")
+    for text in (*digests, headers.get("x-amz-checksum-sha256", "")):
+        with suppress(ValueError):
+            digest = base64.b64decode(text, validate=True)
+            if len(digest) == 32:
+                return digest.hex()
+    return None

@@ -86,16 +86,8 @@ def create(
     """
     training, options = split_options({**params}, CreateParams)
     extra_body = options.pop("extra_body", None)
-    job_params = with_defaults(
-        {
-            "training_file": training_file,
-            "model": model,
-            "validation_file": validation_file,
-            "suffix": suffix,
-            "training_method": training_method,
-            **training,
-        }
-    )
+    named = {"training_file": training_file, "model": model, "validation_file": validation_file, "suffix": suffix}
+    job_params = with_defaults({**named, "training_method": training_method, **training})
     model_name = source_model(job_params)
     if model_limits is None:
         limits = yield request("GET", f"{_PATH}/models/limits", _parse_limits, query={"model_name": model_name}, options=options)
@@ -119,8 +111,9 @@ def create(
 
 def _estimate_price(body: Mapping[str, Any], options: Mapping[str, Any], *, required: bool) -> Flow[FinetunePriceEstimate | None]:
     """Estimates the price of a job; a service without estimates is an error only if one is required."""
-    names = ("training_file", "validation_file", "n_epochs", "n_evals", "training_type", "training_method", "from_checkpoint")
-    params = {name: body.get(name) or None for name in names} | {
+    names = ("training_file", "validation_file", "n_epochs", "training_type", "training_method", "from_checkpoint")
+    params = {
+        **{name: body.get(name) or None for name in names},
         "model": body.get("model", ""),
         "n_evals": body.get("n_evals", 0),
     }

@@ -19,31 +19,20 @@ ReasoningStyle = Literal["reasoning", "reasoning_content", "tags"]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The capabilities of a model.
+    """The capabilities of a model."""
 
-    Attributes:
-        type: The type of model, which determines its endpoint.
-        context_length: Maximum tokens of prompt and completion together.
-        tools: Whether it supports tool calls.
-        json_schema: Whether it supports `response_format` of type `json_schema`.
-        vision: Whether it supports images.
-        reasoning: The place of its reasoning: a field of the message, or `tags` at the start of the text; None without reasoning.
-        dimensions: Length of an embedding; 0 for other models.
-        query_prefix: The prefix that its authors use for a query to embed.
-        document_prefix: The prefix that its authors use for a passage to embed.
-        max_documents: Maximum number of documents in one rerank request.
-    """
-
-    type: ModelType = "chat"
-    context_length: int = 32_768
-    tools: bool = True
-    json_schema: bool = False
-    vision: bool = False
-    reasoning: ReasoningStyle | None = None
-    dimensions: int = 0
-    query_prefix: str = ""
-    document_prefix: str = ""
-    max_documents: int = 1024
+    type: ModelType = "chat"  # determines its endpoint
+    context_length: int = 32_768  # maximum tokens of prompt and completion together
+    tools: bool = True  # whether it supports tool calls
+    json_schema: bool = False  # whether it supports `response_format` of type `json_schema`
+    vision: bool = False  # whether it supports images
+    reasoning: ReasoningStyle | None = (
+        None  # the place of its reasoning: a field of the message, or tags at the start of the text
+    )
+    dimensions: int = 0  # length of an embedding
+    query_prefix: str = ""  # that its authors use for a query to embed
+    document_prefix: str = ""  # that its authors use for a passage to embed
+    max_documents: int = 1024  # in one rerank request
 
 
 MODELS: dict[str, Capabilities] = {
