@@ -326,8 +326,8 @@ def download(
     job: FinetuneResponse = yield retrieve(id, **options)
     query = {"ft_id": id, "checkpoint_step": step, "checkpoint": _checkpoint_query(job, kind)}
     call = request("GET", "/v1/finetune/download", lambda response: None, query=query, options=options)
-    headers: Response = yield from probe(call)
-    target = _archive_path(None if output is None else Path(output), job, id, step, headers)
+    response: Response = yield from probe(call)
+    target = _archive_path(None if output is None else Path(output), job, id, step, response)
     path: Path = yield from download_file(call, target, overwrite=overwrite, progress=progress)
     return FinetuneDownloadResult(id=id, checkpoint_step=step, filename=str(path), size=path.stat().st_size)
 
@@ -362,11 +362,11 @@ def _checkpoint_query(job: FinetuneResponse, checkpoint_type: str) -> str | None
     return None if checkpoint_type == "default" else checkpoint_type
 
 
-def _archive_path(output: Path | None, job: FinetuneResponse, id: str, step: int | None, info: Response) -> Path:
+def _archive_path(output: Path | None, job: FinetuneResponse, id: str, step: int | None, response: Response) -> Path:
     """Returns the path of the archive: the output, or a name made from the model's in the output folder."""
     if output is not None and not output.is_dir():
         return output
-    suffix = ".tar.gz" if "x-tar" in info.headers.get("content-type", "") else ".tar.zst"
+    suffix = ".tar.gz" if "x-tar" in response.headers.get("content-type", "") else ".tar.zst"
     checkpoint = f"-checkpoint-{step}" if step else ""
     return (output or Path()) / f"{normalized_name(job.model_output_name or id)}{checkpoint}{suffix}"
 
