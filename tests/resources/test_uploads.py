@@ -60,7 +60,7 @@ def emulator() -> Iterator[Emulator]:
     """Returns a separate emulator: requests of a cancelled upload may arrive after its test."""
     with serve() as running:
         yield running
-        assert not running._state.stores.uploads.multipart, "an upload in parts was neither completed nor aborted"
+        assert not running._state.stores.files.partial_uploads, "an upload in parts was neither completed nor aborted"
 
 
 def request_lines(emulator: Emulator) -> list[str]:
