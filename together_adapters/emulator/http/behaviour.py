@@ -9,13 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-Reasoning = Literal["auto", "none", "reasoning", "reasoning_content", "tags"]
-UsagePosition = Literal["finish", "separate", "asked", "asked-separate", "none"]
-CachedTokens = Literal["flat", "nested"]
-Logprobs = Literal["auto", "together", "openai"]
 ToolDeltas = Literal["pieces", "whole", "one-chunk", "interleaved", "no-index", "same-index", "repeat-finish"]
-Finish = Literal["stop", "eos"]
-Overflow = Literal["error", "truncate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +41,19 @@ class Behaviour:
     """
 
     strict: bool = False
-    reasoning: Reasoning = "auto"
-    usage: UsagePosition = "finish"
-    cached_tokens: CachedTokens = "flat"
-    logprobs: Logprobs = "auto"
+    reasoning: Literal["auto", "none", "reasoning", "reasoning_content", "tags"] = "auto"
+    usage: Literal["finish", "separate", "asked", "asked-separate", "none"] = "finish"
+    cached_tokens: Literal["flat", "nested"] = "flat"
+    logprobs: Literal["auto", "together", "openai"] = "auto"
     tool_deltas: ToolDeltas = "pieces"
-    finish: Finish = "stop"
+    finish: Literal["stop", "eos"] = "stop"
     role_every_chunk: bool = True
     null_content: bool = False
     seed_above_int64: bool = True
     echo_ids: bool = True
     shuffle_embeddings: bool = False
     embedding_usage: bool = True
-    embedding_overflow: Overflow = "error"
+    embedding_overflow: Literal["error", "truncate"] = "error"
     dimensions: bool = False
     pieces: int | None = None
     chunk_tokens: int = 1

@@ -1,8 +1,4 @@
-"""Faults: everything that can go wrong on the way to a client, to be injected, or requested by a header.
-
-There are two kinds: those that send a response instead of the route, and those that change what the route sends. The latter
-get each ASGI message; each event of a stream is one message.
-"""
+"""Faults: everything that can go wrong on the way to a client, to be injected, or requested by a header."""
 
 from __future__ import annotations
 
@@ -259,7 +255,7 @@ async def _respond(fault: Fault, context: FaultContext) -> None:
 
 
 async def _change(fault: Fault, context: FaultContext, message: Message) -> None:
-    """Sends a message of the route, changed by one of the kinds `CHANGERS`."""
+    """Sends an ASGI message of the route, changed by one of the kinds `CHANGERS`; each event of a stream is one message."""
     is_body = _is_body(message)
     body = message.get("body", b"") if is_body else b""
     is_last = is_body and not message.get("more_body", False)

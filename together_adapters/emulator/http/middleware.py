@@ -9,6 +9,7 @@ import socket
 import struct
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from together_adapters.emulator.errors import TYPICAL, ApiError, bad_request
@@ -60,8 +61,10 @@ class EmulatorMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = await (self._receive_upload(scope, receive) if scope["path"].startswith(UPLOADS) else _receive_body(receive))
-        if body is None:
+        incoming = Request(scope, receive)
+        try:
+            body = await (self._receive_upload(incoming) if scope["path"].startswith(UPLOADS) else incoming.body())
+        except ClientDisconnect:
             self.state.log.count_disconnect()
             return
         request = _recorded_request(scope, body)
@@ -69,19 +72,16 @@ class EmulatorMiddleware:
         with self.state.log.watch(request):
             await self._respond_while_connected(request, scope, receive, _Sender(send, self.state.count))
 
-    async def _receive_upload(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Streams a body to disk; returns what to record instead, or None when the client disconnects before the end."""
-        faults, path = self.state.faults, scope["path"]
+    async def _receive_upload(self, incoming: Request) -> bytes:
+        """Streams a body to disk; returns what to record instead."""
         with ContentWriter(self.state.folder) as writer:
-            while (message := await receive())["type"] != "http.disconnect":
-                writer.write(message.get("body", b""))
-                if faults.interrupts(path, writer.size):
-                    scope[TRANSPORT].abort()
-                    return None
-                if not message.get("more_body", False):
-                    scope[UPLOAD_CONTENT] = writer.finish()
-                    return b""
-        return None
+            async for block in incoming.stream():
+                writer.write(block)
+                if self.state.faults.interrupts(incoming.scope["path"], writer.size):
+                    incoming.scope[TRANSPORT].abort()
+                    raise ClientDisconnect
+            incoming.scope[UPLOAD_CONTENT] = writer.finish()
+        return b""
 
     async def _respond_while_connected(self, request: RecordedRequest, scope: Scope, receive: Receive, send: _Sender) -> None:
         """Sends a response, and stops when the client disconnects."""
@@ -162,16 +162,6 @@ def normalized_path(path: str) -> str:
     path = re.sub("/{2,}", "/", path)
     path = re.sub("^/v1(/v[123](?=/))+", lambda match: match.group(1), path)
     return path.rstrip("/") or "/"
-
-
-async def _receive_body(receive: Receive) -> bytes | None:
-    """Reads a body to its end; returns None when the client disconnects before."""
-    parts = []
-    while (message := await receive())["type"] != "http.disconnect":
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
-    return None
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -36,10 +36,7 @@ class RecordedRequest:
 
 
 class RequestLog:
-    """Requests, counters, and unexpected exceptions of the emulator itself. Thread-safe.
-
-    Only the last `keep` requests are stored, so that memory stays bounded.
-    """
+    """The last `keep` requests, counters, and unexpected exceptions of the emulator itself. Thread-safe."""
 
     def __init__(self, keep: int = 20_000) -> None:
         self._lock = threading.Lock()

@@ -1,7 +1,4 @@
-"""Routes as plain functions: a handler takes a `RequestContext` and returns a JSON value or a `Response`, or raises `ApiError`.
-
-Bodies are read as pydantic models, whose errors become the service's error responses.
-"""
+"""Routes as plain functions: a handler takes a `RequestContext` and returns a JSON value or a `Response`, or raises `ApiError`."""
 
 from __future__ import annotations
 
@@ -23,6 +20,7 @@ from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, compact, json_response
 from together_adapters.emulator.store.disk import Folder
+from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 from together_adapters.emulator.store.stores import Stores
 
@@ -52,16 +50,21 @@ class State:
     count: int = 0  # of the requests so far
 
     def __post_init__(self) -> None:
-        self.stores = Stores.create(self.folder, self.log.record_error)
+        self.stores = Stores(FileStore(self.folder, self.record_error))
 
     def reset_stores(self) -> None:
-        self.stores.close()
-        self.stores = Stores.create(self.folder, self.log.record_error)
+        self.stores.code_sessions.close()
+        self.__post_init__()
 
     def close(self) -> None:
         """Ends processes and removes files."""
-        self.stores.close()
+        self.stores.code_sessions.close()
         self.folder.close()
+
+    def record_error(self, error: Exception) -> None:
+        """Records a bug in a thread, unless it is a consequence of `close`."""
+        if not self.folder.closed:
+            self.log.record_error(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +130,7 @@ def call(handler: Handler, context: RequestContext) -> Any:
 
 
 class RequestModel(BaseModel):
-    """Base of the models of request bodies. A field that is null counts as absent.
-
-    The `description` of a field completes the sentence "x must be ..." where pydantic's own message would not help.
-    """
+    """Base of the models of request bodies. A field that is null counts as absent; errors become the service's responses."""
 
     model_config = ConfigDict(strict=True, protected_namespaces=())
     other_fields: ClassVar[frozenset[str]] = frozenset({"model"})  # names that a strict emulator accepts besides the fields
@@ -176,7 +176,7 @@ def _describe(model: type[BaseModel], error: ValidationError) -> tuple[str, str]
     if first["type"] == "missing" and len(first["loc"]) == 1:
         return f"{param} is required", param
     description = model.model_fields[param].description if param in model.model_fields else None
-    if description:
+    if description:  # where pydantic's own message would not help
         return f"{param} must be {description}", param
     path = ".".join(map(str, first["loc"]))
     text = "is required" if first["type"] == "missing" else _SUBJECT.sub("must ", first["msg"])

@@ -1,8 +1,4 @@
-"""Audio files without an audio library: a tone for each word, and the text as metadata.
-
-A WAV file has the text in a comment (a LIST/INFO chunk), an MP3 file in its tag, so that the emulator can transcribe its own
-speech. MP3 files are silent: their frames have no data.
-"""
+"""Audio files without an audio library: a tone for each word, and the text as metadata, so that it can be transcribed again."""
 
 from __future__ import annotations
 

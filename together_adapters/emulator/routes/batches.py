@@ -79,8 +79,7 @@ def _run(context: RequestContext, batch: EmulatedBatch, file: StoredFile) -> Non
     except ValueError as error:
         batch.status, batch.error = "FAILED", str(error)
     except Exception as error:
-        if not context.state.folder.closed:
-            context.state.log.record_error(error)
+        context.state.record_error(error)
         batch.status, batch.error = "FAILED", "The input file cannot be read."
 
 

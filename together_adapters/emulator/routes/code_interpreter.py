@@ -1,7 +1,4 @@
-"""`POST /v1/tci/execute` and its sessions. Code runs on this machine, so only where that is allowed, and only on loopback.
-
-Otherwise the response has the same form: a session, and one output of type `error` that names the option.
-"""
+"""`POST /v1/tci/execute` and its sessions. Code runs on this machine, so only where that is allowed, and only on loopback."""
 
 from __future__ import annotations
 

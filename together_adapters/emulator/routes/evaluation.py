@@ -138,8 +138,7 @@ def _run(context: RequestContext, job: EmulatedEvaluation) -> None:
     try:
         job.outcome = _judge(context, job)
     except Exception as error:
-        if not context.state.folder.closed:
-            context.state.log.record_error(error)
+        context.state.record_error(error)
         job.outcome = "error", {"error": "The rows could not be judged."}
 
 

@@ -1,7 +1,4 @@
-"""Uploads: in one request, through a redirect to storage, or in parts.
-
-Storage acts as another host: it refuses requests that carry the API key, or whose signature is not the one of the URL.
-"""
+"""Uploads: in one request, through a redirect to storage, or in parts. Storage acts as another host, with signed URLs."""
 
 from __future__ import annotations
 

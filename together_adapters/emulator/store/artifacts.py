@@ -1,8 +1,4 @@
-"""What a fine-tuning job works on and produces: rows as its model sees them, in tokens, and archives.
-
-The same job has the same bytes, so that a download can be verified and resumed. Archives are gzipped tars, since the standard library
-has no zstd before Python 3.14. Their content type says so to clients that otherwise take an archive for `.tar.zst`.
-"""
+"""What a fine-tuning job works on and produces: rows as its model sees them, in tokens, and archives, whose bytes never change."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.store.catalogue import limits_of
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 
-MEDIA_TYPE: Final = "application/x-tar"
+MEDIA_TYPE: Final = "application/x-tar"  # of gzipped tars: the standard library has no zstd before Python 3.14
 _WEIGHTS_SIZE: Final = 256 * 1024
 _MAX_TOKENS: Final = 1_000_000  # of a tokenized dataset, so that it is ready within a second
 _IGNORE_LABEL: Final = -100

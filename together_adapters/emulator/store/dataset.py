@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.store.file_check import formats_of
 from together_adapters.emulator.store.file_store import FileStore, StoredFile
 
 _MAX_BYTES: Final = 16 * 2**20  # how much of a file is read
@@ -40,7 +41,8 @@ class DatasetFile:
 
     @property
     def format(self) -> str:
-        return str((self._file.report or {}).get("dataset_format") or _format(self.rows)).lower()
+        formats = formats_of(self.rows[0]) if self.rows else []
+        return str((self._file.report or {}).get("dataset_format") or (formats or ["GENERAL"])[0]).lower()
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -87,12 +89,3 @@ def text_of(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(map(text_of, value))
     return value if isinstance(value, str) else ""
-
-
-def _format(rows: list[dict[str, Any]]) -> str:
-    first: Mapping[str, Any] = rows[0] if rows else {}
-    if "messages" in first:
-        return "conversation"
-    if "preferred_output" in first:
-        return "preference_openai"
-    return "instruction" if "prompt" in first else "general"

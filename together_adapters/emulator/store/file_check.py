@@ -1,23 +1,14 @@
-"""What the service checks in an uploaded file. Written from its documentation, independently of `together_adapters.finetune`.
-
-It covers what the service refuses; the checker of the library finds more, and explains it better.
-"""
+"""What the service refuses in an uploaded file: written from its documentation, independently of `together_adapters.finetune`."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import from_json
 
-_FLAGS: Final = (
-    "dataset_is_multimodal", "dataset_has_message_weights", "dataset_has_sample_weights", "dataset_has_tools",
-    "dataset_has_parallel_tool_calls", "dataset_has_reasoning",
-)  # fmt: skip
 _PARQUET_COLUMNS: Final = {"input_ids", "attention_mask", "labels", "position_ids"}
 _MAX_IMAGES: Final = 10
 _IMAGES: Final = r"^data:image/(jpeg|png|webp);base64,"
@@ -182,7 +173,7 @@ def invalid_report(message: str, **fields: Any) -> dict[str, Any]:
 
 
 def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
-    error, count, ids, format, flags = "", 0, set[str](), "", [False] * len(_FLAGS)
+    error, count, ids, format, flags = "", 0, set[str](), "", _flags({})
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -194,7 +185,7 @@ def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
                 row = _parse_row(line)
                 if purpose == "fine-tune":
                     format = _check_training_row(row, format)
-                    flags = list(map(or_, flags, _flags(row)))
+                    flags = {name: flags[name] or flag for name, flag in _flags(row).items()}
                 elif purpose == "batch-api":
                     id = _validate(_BatchRow, row).custom_id
                     if id in ids:
@@ -204,11 +195,7 @@ def _check_jsonl(path: Path, purpose: str) -> dict[str, Any]:
                 error = f"Line {number}: {invalid}"
     if error or not count:
         return invalid_report(error or "The file has no rows.", nlines=count)
-    return {"valid": True, "nlines": count, **(_summary(format, flags) if purpose == "fine-tune" else {})}
-
-
-def _summary(format: str, flags: Iterable[bool] = ()) -> dict[str, Any]:
-    return {"dataset_format": format, **dict.fromkeys(_FLAGS, False), **dict(zip(_FLAGS, flags, strict=False))}
+    return {"valid": True, "nlines": count} | ({"dataset_format": format, **flags} if purpose == "fine-tune" else {})
 
 
 def _parse_row(line: bytes) -> dict[str, Any]:
@@ -232,9 +219,14 @@ def _validate(model: type[M], row: dict[str, Any]) -> M:
         raise ValueError(f"`{name}`: {deepest['msg'].removeprefix('Value error, ')}") from None
 
 
+def formats_of(row: dict[str, Any]) -> list[str]:
+    """Returns the formats whose required columns a row has."""
+    return [name for name, fields in _REQUIRED.items() if fields <= row.keys()]
+
+
 def _check_training_row(row: dict[str, Any], format: str) -> str:
     """Validates a row and returns its format, which must be that of the rows before."""
-    formats = [name for name, fields in _REQUIRED.items() if fields <= row.keys()]
+    formats = formats_of(row)
     if len(formats) != 1:
         raise ValueError(f"the columns {', '.join(map(repr, list(row)[:10]))} match no format, or several")
     if format not in ("", formats[0]):
@@ -243,20 +235,20 @@ def _check_training_row(row: dict[str, Any], format: str) -> str:
     return formats[0]
 
 
-def _flags(row: dict[str, Any]) -> list[bool]:
-    """Returns the values of `_FLAGS` for a valid row."""
+def _flags(row: dict[str, Any]) -> dict[str, bool]:
+    """Returns what the report says about the features that a valid row uses."""
     source = row.get("input", row)
     messages = [*source.get("messages", ()), *row.get("preferred_output", ()), *row.get("non_preferred_output", ())]
     calls = [message.get("tool_calls") or () for message in messages]
     parts = [part for message in messages if isinstance(message.get("content"), list) for part in message["content"]]
-    return [
-        any(part["type"] == "image_url" for part in parts),
-        any("weight" in message for message in messages),
-        "weight" in row,
-        bool(source.get("tools")) or any(calls),
-        any(len(message_calls) > 1 for message_calls in calls),
-        any(message.get("reasoning") or message.get("reasoning_content") for message in messages),
-    ]
+    return {
+        "dataset_is_multimodal": any(part["type"] == "image_url" for part in parts),
+        "dataset_has_message_weights": any("weight" in message for message in messages),
+        "dataset_has_sample_weights": "weight" in row,
+        "dataset_has_tools": bool(source.get("tools")) or any(calls),
+        "dataset_has_parallel_tool_calls": any(len(message_calls) > 1 for message_calls in calls),
+        "dataset_has_reasoning": any(message.get("reasoning") or message.get("reasoning_content") for message in messages),
+    }
 
 
 def _check_csv(path: Path) -> dict[str, Any]:
@@ -276,7 +268,7 @@ def _check_parquet(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
             return invalid_report("The file is not Parquet.")
-    report = {"valid": True, **_summary("TOKENIZED")}
+    report = {"valid": True, "dataset_format": "TOKENIZED", **_flags({})}
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:

@@ -1,7 +1,4 @@
-"""Uploaded files, and the checks of the service that run after an upload.
-
-A file goes through PENDING, QUEUED and RUNNING within half a second. As on the live service, the report has only the first error.
-"""
+"""Uploaded files, their uploads, and the checks of the service that follow, through PENDING, QUEUED and RUNNING in half a second."""
 
 from __future__ import annotations
 
@@ -85,7 +82,7 @@ class PartialUpload:
 class FileStore(RecordStore[StoredFile]):
     """The files of one emulator, and the uploads that are not complete: slots by path, and files in parts by their upload id."""
 
-    def __init__(self, folder: Folder, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, folder: Folder, on_error: Callable[[Exception], None]) -> None:
         super().__init__("file", param=None)
         self._folder = folder
         self._on_error = on_error
@@ -135,7 +132,7 @@ class FileStore(RecordStore[StoredFile]):
         try:
             report = self._report(file)
         except Exception as error:
-            if not self._folder.closed and file.id in self:
+            if file.id in self:
                 self._on_error(error)
             report = invalid_report("The file cannot be read.")
         file.report = {"file_id": file.id, **report}

@@ -1,7 +1,4 @@
-"""Fine-tuning jobs: status, events, checkpoints, metrics.
-
-Everything is computed from the progress of the job's clock; nothing runs in the background.
-"""
+"""Fine-tuning jobs: everything is computed from the progress of their clocks; nothing runs in the background."""
 
 from __future__ import annotations
 

@@ -59,10 +59,8 @@ class InterpreterSession:
         """Ends the process and removes the folder."""
         self._kill()
         if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe:
-                    pipe.close()
-            self._process.wait()
+            with self._process:  # closes its pipes, and waits for it
+                pass
         if self._folder is not None:
             self._folder.cleanup()
         self._process = self._folder = None

@@ -1,7 +1,4 @@
-"""The process that runs code for the emulator: it reads one request per line, runs it, and writes one response per line.
-
-It is started by its path, without the library, in a folder of its own, and ends with its standard input.
-"""
+"""The process that runs code for the emulator: one request per line, one response per line. It is started without the library."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 _MAX_OUTPUT = 1_000_000  # characters of output per execution
@@ -59,18 +57,15 @@ class _Runner:
 
     def run(self, code: str) -> list[dict[str, Any]]:
         self.outputs, self.chars_left = [], _MAX_OUTPUT
-        before = sys.stdout, sys.stderr, sys.stdin
-        sys.stdout, sys.stderr, sys.stdin = _OutputStream("stdout", self.emit), _OutputStream("stderr", self.emit), io.StringIO()
-        try:
-            self._execute(code)
-            self._figures()
-        except BaseException as error:
-            trace = error.__traceback__
-            user_trace = trace.tb_next.tb_next if trace and trace.tb_next else None
-            self.chars_left = max(self.chars_left, 20_000)
-            self.emit("error", "".join(traceback.format_exception(type(error), error, user_trace))[-20_000:])
-        finally:
-            sys.stdout, sys.stderr, sys.stdin = before
+        with redirect_stdout(_OutputStream("stdout", self.emit)), redirect_stderr(_OutputStream("stderr", self.emit)):
+            try:
+                self._execute(code)
+                self._figures()
+            except BaseException as error:
+                trace = error.__traceback__
+                user_trace = trace.tb_next.tb_next if trace and trace.tb_next else None
+                self.chars_left = max(self.chars_left, 20_000)
+                self.emit("error", "".join(traceback.format_exception(type(error), error, user_trace))[-20_000:])
         return self.outputs
 
     def _execute(self, code: str) -> None:

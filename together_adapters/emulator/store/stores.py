@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from together_adapters.emulator.store import records
-from together_adapters.emulator.store.disk import Folder, StoredContent
+from together_adapters.emulator.store.disk import StoredContent
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.fine_tune_job import JobStore
 from together_adapters.emulator.store.interpreter_session import InterpreterSessions
@@ -56,12 +55,3 @@ class Stores:
     videos: records.RecordStore[records.EmulatedVideo] = field(default_factory=lambda: records.RecordStore("video", limit=_LIMIT))
     generated_files: GeneratedFiles = field(default_factory=GeneratedFiles)
     code_sessions: InterpreterSessions = field(default_factory=InterpreterSessions)
-
-    @classmethod
-    def create(cls, folder: Folder, on_error: Callable[[BaseException], None]) -> Stores:
-        """Creates empty stores, whose files are in `folder`; `on_error` gets unexpected exceptions of file checks."""
-        return cls(FileStore(folder, on_error))
-
-    def close(self) -> None:
-        """Ends the processes of code sessions."""
-        self.code_sessions.close()
