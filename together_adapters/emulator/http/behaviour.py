@@ -97,10 +97,6 @@ def parse_bool(text: str) -> bool:
     return text.lower() in ("true", "1", "yes")
 
 
-def _parse_pieces(text: str) -> int | None:
-    return None if text.lower() == "none" else int(text)
-
-
 _HINTS = get_type_hints(Behaviour)
 CHOICES: Mapping[str, tuple[str, ...]] = {
     name: get_args(hint) for name, hint in _HINTS.items() if get_args(hint) and name != "pieces"
@@ -108,4 +104,4 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 _BY_TYPE: Mapping[Any, Callable[[str], Any]] = {bool: parse_bool, float: float, int: int}
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     field.name: _BY_TYPE.get(_HINTS[field.name], str) for field in fields(Behaviour)
-} | {"pieces": _parse_pieces}
+} | {"pieces": lambda text: None if text.lower() == "none" else int(text)}

@@ -256,7 +256,7 @@ async def _respond(fault: Fault, context: FaultContext) -> None:
 
 async def _change(fault: Fault, context: FaultContext, message: Message) -> None:
     """Sends an ASGI message of the route, changed by one of the kinds `CHANGERS`; each event of a stream is one message."""
-    is_body = _is_body(message)
+    is_body = message["type"] == "http.response.body"
     body = message.get("body", b"") if is_body else b""
     is_last = is_body and not message.get("more_body", False)
     is_done, is_finish = body.startswith(DONE), b'"finish_reason":"' in body.replace(b": ", b":")
@@ -302,10 +302,6 @@ async def _change(fault: Fault, context: FaultContext, message: Message) -> None
     await context.send(message)
 
 
-def _is_body(message: Message) -> bool:
-    return bool(message["type"] == "http.response.body")
-
-
 RESPONDERS: Final = (*STATUSES, "502-html", "drop", "redirect", "echo-key", "x-should-retry", "too-large", "empty-body")
 CHANGERS: Final = (
     "cut", "cut-after-finish", "no-done", "stream-error", "stream-error-event", "bad-json", "not-sse", "slow", "trickle",
@@ -313,9 +309,7 @@ CHANGERS: Final = (
 )  # fmt: skip
 DURING_UPLOAD: Final = "drop-upload"  # happens before the request is complete, so it cannot be requested by a header
 KINDS: Final = (*RESPONDERS, *CHANGERS, DURING_UPLOAD)
-STREAM_ONLY: Final = frozenset(
-    ("cut-after-finish", "no-done", "stream-error", "stream-error-event", "not-sse", "crlf", "keepalive")
-)
+STREAM_ONLY: Final = frozenset("cut-after-finish no-done stream-error stream-error-event not-sse crlf keepalive".split())
 
 
 async def play(fault: Fault, context: FaultContext, route: Callable[[Send], Awaitable[None]]) -> None:
@@ -335,6 +329,6 @@ async def play(fault: Fault, context: FaultContext, route: Callable[[Send], Awai
             context.streams = dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream")
             is_changed = context.streams or fault.kind not in STREAM_ONLY
         await (_change(fault, context, message) if is_changed else context.send(message))
-        context.events += _is_body(message)
+        context.events += message["type"] == "http.response.body"
 
     await route(send)

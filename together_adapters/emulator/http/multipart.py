@@ -61,11 +61,7 @@ def _parse_part(part: bytes) -> tuple[str, Any]:
 
 def form_route(path: str, handler: Callable[[RequestContext], Any]) -> Route:
     """Creates a POST route from a handler whose `context.body` is a form."""
-
-    def handle(context: RequestContext) -> Any:
-        return handler(replace(context, body=form_of(context)))
-
-    return json_route(path, handle, needs_object=False)
+    return json_route(path, lambda context: handler(replace(context, body=form_of(context))), needs_object=False)
 
 
 def form_of(context: RequestContext) -> dict[str, Any]:

@@ -31,6 +31,7 @@ UPLOAD_CONTENT: Final = "together_adapters.emulator.upload_content"  # scope key
 CONTEXT: Final = "together_adapters.emulator.context"  # scope key of the fields of the `RequestContext`, without the request
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
+Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
 _SUBJECT = re.compile(r"^[A-Z]\w* should ")
 

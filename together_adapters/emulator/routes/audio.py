@@ -21,9 +21,7 @@ from together_adapters.emulator.store.catalogue import FACTS, find_media_model
 
 _MAX_FILE_SIZE: Final = 80 * 1024 * 1024
 _CHUNK: Final = 12_000
-_MEDIA_TYPES: Final = {
-    "wav": "audio/wav", "mp3": "audio/mpeg", "raw": "application/octet-stream", "pcm": "application/octet-stream",
-}  # fmt: skip
+_MEDIA_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg", **dict.fromkeys(("raw", "pcm"), "application/octet-stream")}
 
 
 class _SpeechRequest(RequestModel):

@@ -251,7 +251,11 @@ def _tool_deltas(exchange: ChatExchange, generation: Generation) -> Iterator[tup
     for head, deltas in zip(heads, parts, strict=True):
         for position, delta in enumerate([head, *deltas]):
             finish = "tool_calls" if mode == "repeat-finish" and position == len(deltas) else None
-            yield [_with_index(delta, mode)], finish
+            if mode == "same-index":
+                delta["index"] = 0
+            elif mode == "no-index":
+                del delta["index"]
+            yield [delta], finish
         if mode == "repeat-finish":
             yield [], None
 
@@ -260,12 +264,6 @@ def _argument_deltas(text: str, index: int) -> list[dict[str, Any]]:
     """Returns arguments as a model streams them: a few characters per delta."""
     starts = range(0, len(text), _ARGUMENTS_CHUNK)
     return [{"index": index, "function": {"arguments": text[start : start + _ARGUMENTS_CHUNK]}} for start in starts]
-
-
-def _with_index(delta: dict[str, Any], mode: str) -> dict[str, Any]:
-    if mode == "same-index":
-        return delta | {"index": 0}
-    return {name: value for name, value in delta.items() if name != "index" or mode != "no-index"}
 
 
 ROUTES: Any = [json_route("/v1/chat/completions", complete)]

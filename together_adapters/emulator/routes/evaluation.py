@@ -20,7 +20,7 @@ from pydantic import Field
 from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.engine.text_features import coverage, stems, words
-from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route
 from together_adapters.emulator.store.catalogue import find_model, trainable_models
@@ -86,10 +86,6 @@ class _Compare(_Parameters):
 _PARAMETERS: Final[dict[str, type[_Parameters]]] = {"classify": _Classify, "score": _Score, "compare": _Compare}
 
 
-class _MissingColumn(Exception):
-    """The file does not have this column in each row."""
-
-
 def _create(context: RequestContext) -> dict[str, Any]:
     request = _EvaluationRequest.read(context)
     parameters = _PARAMETERS[request.type].read(context, request.parameters).model_dump(exclude_none=True)
@@ -152,8 +148,8 @@ def _judge(context: RequestContext, job: EmulatedEvaluation) -> tuple[str, dict[
         return "user_error", {"error": "The file has no valid rows."}
     try:
         results, result_rows = _JUDGES[job.type](context, job.parameters, rows)
-    except _MissingColumn as error:
-        return "user_error", {"error": f"The file has no column {str(error)!r} in each row."}
+    except ApiError as error:
+        return "user_error", {"error": error.message}
     except RecursionError:
         return "user_error", {"error": "A row is too deeply nested to be judged."}
     lines = b"".join(compact(row) + b"\n" for row in result_rows)
@@ -166,7 +162,7 @@ def _answers(context: RequestContext, model: Any, rows: Rows) -> list[tuple[str,
     """Returns the answer to judge in each row, with the column that contains it, if any."""
     if isinstance(model, str):
         if any(model not in row for row in rows):
-            raise _MissingColumn(model)
+            raise bad_request(f"The file has no column {model!r} in each row.")
         return [(str(row[model]), model) for row in rows]
     if isinstance(model, dict):
         return [(_generate(context, model, row), None) for row in rows]

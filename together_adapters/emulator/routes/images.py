@@ -8,17 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Seed, json_route
+from together_adapters.emulator.http.routing import Name, Prompt, RequestContext, RequestModel, Seed, json_route
 from together_adapters.emulator.media.images import jpeg, png
 from together_adapters.emulator.store.catalogue import find_media_model
 
 _Side = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
-_Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
 _Image = Annotated[str, Field(min_length=1, max_length=20_000_000)]
 
 
 class _ImageRequest(RequestModel):
-    prompt: _Prompt
+    prompt: Prompt
     n: int = Field(1, ge=1, le=4)
     steps: int | None = Field(None, ge=1, le=50)
     width: _Side | None = None
@@ -26,7 +25,7 @@ class _ImageRequest(RequestModel):
     size: str = Field("auto", description="auto, or a width and height such as 1024x768")
     aspect_ratio: Name | None = None
     seed: Seed = 0
-    negative_prompt: _Prompt | None = None
+    negative_prompt: Prompt | None = None
     guidance_scale: float | None = Field(None, ge=0, le=100)
     guidance: float | None = Field(None, ge=0, le=100)
     prompt_upsampling: bool | None = None
@@ -56,15 +55,12 @@ def _generate(context: RequestContext) -> dict[str, Any]:
     data = []
     for index in range(request.n):
         image = encode(f"{model}\n{request.prompt}\n{request.seed}\n{index}", width, height)
-        data.append({"timings": {"inference": 0.1}, "index": index, **_image_data(context, request, image)})
+        result = {"type": "b64_json", "b64_json": b64encode(image).decode()}
+        if request.response_format == "url":
+            kind = request.output_format
+            result = {"type": "url", "url": context.publish(f"image.{kind}", image, f"image/{kind}")}
+        data.append({"timings": {"inference": 0.1}, "index": index, **result})
     return {"id": context.id, "model": model, "object": "list", "data": data}
-
-
-def _image_data(context: RequestContext, request: _ImageRequest, image: bytes) -> dict[str, str]:
-    if request.response_format == "url":
-        kind = request.output_format
-        return {"type": "url", "url": context.publish(f"image.{kind}", image, f"image/{kind}")}
-    return {"type": "b64_json", "b64_json": b64encode(image).decode()}
 
 
 ROUTES: Any = [json_route("/v1/images/generations", _generate)]

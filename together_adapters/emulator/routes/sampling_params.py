@@ -7,14 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from together_adapters.emulator.engine.completion import (
-    BIG_SEED,
-    logprob,
-    openai_logprobs,
-    together_logprobs,
-    token_id,
-    top_logprobs,
-)
+from together_adapters.emulator.engine import completion
 from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
@@ -88,7 +81,7 @@ class SamplingRequest(RequestModel):
 
     def seed_of_response(self, behaviour: Behaviour) -> int:
         """Returns the seed that the response reports."""
-        return self.seed if self.seed is not None else BIG_SEED if behaviour.seed_above_int64 else 7
+        return self.seed if self.seed is not None else completion.BIG_SEED if behaviour.seed_above_int64 else 7
 
     def echoed_prompt(self, prompt: str, logprobs: int | None) -> list[dict[str, Any]]:
         """Returns the prompt as `echo` adds it to a response."""
@@ -96,7 +89,7 @@ class SamplingRequest(RequestModel):
             return []
         if logprobs is None:
             return [{"text": prompt}]
-        scores = together_logprobs(tokenize(prompt), logprobs)
+        scores = completion.together_logprobs(tokenize(prompt), logprobs)
         return [{"text": prompt, "logprobs": scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}}]
 
     def has_usage(self, behaviour: Behaviour) -> bool:
@@ -116,15 +109,15 @@ def text_deltas(
     """Yields the deltas of a streamed text, each with further fields of its choice."""
     if logprobs is None:
         for text in _chunks(tokens, behaviour.pieces, behaviour.chunk_tokens):
-            yield {"content": text, "token_id": token_id(text) if behaviour.echo_ids else None}, {}
+            yield {"content": text, "token_id": completion.token_id(text) if behaviour.echo_ids else None}, {}
         return
     for index, token in enumerate(tokens):
-        fields: dict[str, Any] = {"logprobs": logprob(token, index)}
+        fields: dict[str, Any] = {"logprobs": completion.logprob(token, index)}
         if logprobs_format == "openai":
-            fields = {"logprobs": openai_logprobs([token], logprobs, index)}
+            fields = {"logprobs": completion.openai_logprobs([token], logprobs, index)}
         elif logprobs > 1:
-            fields["top_logprobs"] = top_logprobs(token, index, logprobs)
-        yield {"content": token, "token_id": token_id(token) if behaviour.echo_ids else None}, fields
+            fields["top_logprobs"] = completion.top_logprobs(token, index, logprobs)
+        yield {"content": token, "token_id": completion.token_id(token) if behaviour.echo_ids else None}, fields
 
 
 def _chunks(tokens: list[str], max_length: int | None, count: int) -> Iterator[str]:
@@ -142,4 +135,6 @@ def logprobs_of(tokens: list[str], logprobs: int | None, logprobs_format: str) -
     """Returns the log-probabilities of a choice."""
     if logprobs is None:
         return None
-    return openai_logprobs(tokens, logprobs) if logprobs_format == "openai" else together_logprobs(tokens, logprobs)
+    if logprobs_format == "openai":
+        return completion.openai_logprobs(tokens, logprobs)
+    return completion.together_logprobs(tokens, logprobs)

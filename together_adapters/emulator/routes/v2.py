@@ -1,8 +1,4 @@
-"""`/v2`: models, endpoints and hardware as the newest SDKs request them, by project and in camel case.
-
-It covers what those SDKs need to list, create, retrieve, change and delete. The name of an endpoint can be the `model` of a chat;
-deployments, rollouts and experiments are not emulated.
-"""
+"""`/v2`: models, endpoints and hardware by project, for the newest SDKs; deployments, rollouts and experiments are not emulated."""
 
 from __future__ import annotations
 

@@ -11,17 +11,16 @@ from pydantic import Field
 
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.multipart import form_of
-from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Seed, json_route
+from together_adapters.emulator.http.routing import Name, Prompt, RequestContext, RequestModel, Seed, json_route
 from together_adapters.emulator.media.video import mp4
 from together_adapters.emulator.store.catalogue import find_media_model
 from together_adapters.emulator.store.records import EmulatedVideo
 
 _Side = Annotated[int, Field(ge=16, le=2_048)]
-_Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
 
 
 class _VideoRequest(RequestModel):
-    prompt: _Prompt = ""
+    prompt: Prompt = ""
     height: _Side | None = None
     width: _Side | None = None
     size: Name | None = None
@@ -34,7 +33,7 @@ class _VideoRequest(RequestModel):
     guidance_scale: float | None = Field(None, ge=0, le=100)
     output_format: Literal["MP4"] = "MP4"
     output_quality: int | None = Field(None, ge=1, le=100)
-    negative_prompt: _Prompt | None = None
+    negative_prompt: Prompt | None = None
     generate_audio: bool | None = None
     media: dict[str, Any] | None = None
     frame_images: list[dict[str, Any]] = Field(default=[], max_length=1_000)
