@@ -20,11 +20,10 @@ class EnvironmentKey(SecretStr):
     def __reduce__(self) -> Any:
         return _read_key, ()
 
-    def __copy__(self) -> EnvironmentKey:
+    def __copy__(self, memo: Any = None) -> EnvironmentKey:
         return self
 
-    def __deepcopy__(self, memo: Any) -> EnvironmentKey:
-        return self
+    __deepcopy__ = __copy__
 
 
 def _read_key() -> EnvironmentKey | None:

@@ -92,12 +92,7 @@ class Sampling(BaseModel):
 
 
 class LanguageModel(Connection, Sampling):
-    """The base of `ChatTogether` and `Together`.
-
-    Attributes:
-        model_name: The name of the model or of a dedicated endpoint (alias `model`).
-        stream_usage: Whether streams report usage.
-    """
+    """The base of `ChatTogether` and `Together`, which document its fields."""
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True)
 

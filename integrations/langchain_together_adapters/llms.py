@@ -96,11 +96,7 @@ class Together(LanguageModel, BaseLLM):
             return result
 
     def _stream(
-        self,
-        prompt: str,
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, prompt: str, stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
     ) -> Iterator[GenerationChunk]:
         writer = CompletionWriter()
         with model_errors(), self._clients.sync.perform(self._stream_request(prompt, stop, kwargs)) as stream:
@@ -112,11 +108,7 @@ class Together(LanguageModel, BaseLLM):
             yield writer.end()
 
     async def _astream(
-        self,
-        prompt: str,
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, prompt: str, stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
     ) -> AsyncIterator[GenerationChunk]:
         writer = CompletionWriter()
         with model_errors():

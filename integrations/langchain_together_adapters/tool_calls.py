@@ -1,8 +1,4 @@
-"""LangChain's tool calls from and to the wire. Pure.
-
-`wire_tool_calls` converts those of an `AIMessage` for a request, `parse_tool_calls` those of a response, and `tool_call_chunks`
-those of a stream, as `together_adapters.adapters.tool_call_deltas` assembles them.
-"""
+"""LangChain's tool calls from and to the wire, streamed ones as `adapters.tool_call_deltas` assembles them. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +9,17 @@ from typing import Any
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls, wire_tool_call
+from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls, wire_call
 
 
 def wire_tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     """Return the tool calls of a message: parsed ones, invalid ones, and those that only stand in its content blocks."""
-    calls = [wire_tool_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
-    calls += [wire_tool_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
+    calls = [wire_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+    calls += [wire_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
     ids = {call["id"] for call in calls}
     for block in message.content if isinstance(message.content, list) else ():
         if isinstance(block, Mapping) and block.get("type") in ("tool_use", "tool_call") and block.get("id") not in ids:
-            calls.append(wire_tool_call(block.get("id"), block.get("name"), block.get("input") or block.get("args") or {}))
+            calls.append(wire_call(block.get("id"), block.get("name"), block.get("input") or block.get("args") or {}))
     return calls
 
 

@@ -83,11 +83,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
     _semaphores: WeakKeyDictionary[Any, asyncio.Semaphore] = PrivateAttr(default_factory=WeakKeyDictionary)
 
     def __init__(
-        self,
-        model_name: str = DEFAULT_EMBEDDING_MODEL,
-        api_key: str | None = None,
-        api_base: str | None = None,
-        **kwargs: Any,
+        self, model_name: str = DEFAULT_EMBEDDING_MODEL, api_key: str | None = None, api_base: str | None = None, **kwargs: Any
     ) -> None:
         model_name = kwargs.pop("model", None) or model_name
         super().__init__(model_name=model_name, api_key=api_key, api_base=api_base, **kwargs)

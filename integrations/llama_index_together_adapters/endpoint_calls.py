@@ -1,7 +1,4 @@
-"""One call of an endpoint as a value, and one streamed call as LlamaIndex's callbacks see it.
-
-The LLM describes each endpoint once, as an `EndpointCall`, and a client of either flavour performs it.
-"""
+"""One call of an endpoint as a value, which either client performs, and one streamed call for LlamaIndex's callbacks."""
 
 from __future__ import annotations
 

@@ -22,19 +22,10 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
-from llama_index_together_adapters import responses, tool_calls
+from llama_index_together_adapters import requests, responses, tool_calls
 from llama_index_together_adapters.connection import ServiceComponent
 from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
-from llama_index_together_adapters.requests import (
-    CHAT_PARAMS,
-    COMPLETION_PARAMS,
-    PARAM_FIELDS,
-    merge_params,
-    wire_messages,
-    wire_tool_choice,
-    wire_tools,
-)
 from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
@@ -271,20 +262,20 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         parser = responses.ChatParser(tags, parallel=call.pop("allow_parallel_tool_calls", True))
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         if "tools" in call:
-            call["tools"] = wire_tools(call["tools"])
-        params = merge_params(self._fields, call, CHAT_PARAMS)
-        params["messages"] = wire_messages(messages, replay_reasoning=replay)
+            call["tools"] = requests.wire_tools(call["tools"])
+        params = requests.merge_params(self._fields, call, requests.CHAT_PARAMS)
+        params["messages"] = requests.wire_messages(messages, replay_reasoning=replay)
         return EndpointCall(_request(chat_resource, params, stream), parser)
 
     def _completion(self, prompt: str, kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[CompletionResponse]:
-        params = merge_params(self._fields, {**self.additional_kwargs, **kwargs}, COMPLETION_PARAMS)
+        params = requests.merge_params(self._fields, {**self.additional_kwargs, **kwargs}, requests.COMPLETION_PARAMS)
         params["prompt"] = prompt
         return EndpointCall(_request(completions_resource, params, stream), responses.CompletionParser())
 
     @property
     def _fields(self) -> dict[str, Any]:
         fields = self.__dict__
-        return {name: fields[name] for name in PARAM_FIELDS if fields[name] is not None}
+        return {name: fields[name] for name in requests.PARAM_FIELDS if fields[name] is not None}
 
     def _output_mode(self) -> type[OutputMode]:
         by_schema = self.should_use_structured_outputs
@@ -313,9 +304,9 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if user_msg is not None:
             messages.append(ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg)
         arguments: dict[str, Any] = {"messages": messages, **kwargs}
-        if wire := wire_tools(tools):
+        if wire := requests.wire_tools(tools):
             arguments["tools"] = wire
-            arguments["tool_choice"] = wire_tool_choice(tool_choice, required=tool_required)
+            arguments["tool_choice"] = requests.wire_tool_choice(tool_choice, required=tool_required)
             arguments["allow_parallel_tool_calls"] = allow_parallel_tool_calls
         return arguments
 

@@ -1,7 +1,4 @@
-"""Structured output by JSON schema, by a tool call, or by prompt: the request and the parsing, also of partial objects. Pure.
-
-`choose_mode` decides once, for single and streamed responses, sync and async.
-"""
+"""Structured output by JSON schema, by a tool call, or by prompt: the request and the parsing, also of partial objects. Pure."""
 
 from __future__ import annotations
 

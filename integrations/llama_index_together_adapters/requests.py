@@ -1,7 +1,4 @@
-"""LlamaIndex's messages, tools and parameters to those of a request. Pure, except that files which a message names are read.
-
-Content that cannot be expressed raises an error that names it. The caller's messages are never changed.
-"""
+"""LlamaIndex's messages, tools and parameters to those of a request, and files that messages name. Messages are never changed."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ Part = dict[str, Any]
 
 
 def wire_messages(messages: Iterable[ChatMessage], *, replay_reasoning: bool = False) -> list[dict[str, Any]]:
-    """Return the messages of a request, with the assistant's reasoning where `replay_reasoning` is set."""
+    """Return the messages of a request; content that cannot be expressed raises a `ValueError` that names it."""
     return [_message(message, replay_reasoning) for message in messages]
 
 
@@ -161,11 +158,8 @@ def wire_tool_choice(choice: str | Mapping[str, Any] | None, *, required: bool =
 
 
 def merge_params(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Return the parameters of one request; those without one of the endpoint's `names` are sent in `extra_body`.
-
-    The arguments of the call take precedence over the fields of the LLM, and None removes the value of a field.
-    """
-    merged = {**fields, **kwargs}
+    """Return the parameters of one request; those that are not in `names` are sent in `extra_body`."""
+    merged = {**fields, **kwargs}  # None removes the value of a field
     extra = {**(fields.get("extra_body") or {}), **(kwargs.get("extra_body") or {})}
     merged.pop("extra_body", None)
     merged.pop("stream", None)

@@ -115,7 +115,7 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
     def _report(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, top_n: int | None
     ) -> Iterator[tuple[Flow[Ranking], list[NodeWithScore]]]:
-        """Yield the request and the result to fill; notify LlamaIndex when ranking starts and, also after an error, when it ends."""
+        """Yield the request and the result to fill; notify LlamaIndex of the start and, also after an error, of the end."""
         if query_bundle is None:
             raise ValueError("a query is needed to rank nodes by")
         query = query_bundle.query_str

@@ -33,10 +33,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class ResponseParser(Protocol[R_co]):
-    """Parses a response or the chunks of its stream: each response holds everything so far.
-
-    `end` returns the last response where the end of the stream adds to it.
-    """
+    """Parses a response, or the chunks of its stream: `feed` returns the response so far, `end` the last if it adds anything."""
 
     def parse(self, body: Body) -> R_co: ...
 
@@ -86,10 +83,7 @@ class ConvertingParser(Generic[S, R]):
 
 
 class ChatParser:
-    """Parses chat responses.
-
-    `tags` are those around reasoning at the head of the text; without `parallel`, only the first tool call is kept.
-    """
+    """Parses chat responses: splits reasoning between `tags` from text, and keeps only the first tool call unless `parallel`."""
 
     def __init__(self, tags: Tags, *, parallel: bool = True) -> None:
         self._tags = tags

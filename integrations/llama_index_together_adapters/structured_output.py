@@ -42,11 +42,7 @@ class OutputSession:
 
 
 class StructuredOutput(LLM):
-    """The part of `TogetherLLM` for structured output.
-
-    Attributes:
-        validation_retries: How often an invalid response is sent back to the model, with its problems.
-    """
+    """The part of `TogetherLLM` for structured output, with its field `validation_retries`."""
 
     validation_retries: int = Field(default=0, ge=0)
 

@@ -1,8 +1,4 @@
-"""LlamaIndex's tool calls from and to the wire. Pure.
-
-`wire_tool_calls` converts those of a message for a request, `parse_tool_calls` those of a response, and `StreamedToolCalls`
-those of a stream, as `together_adapters.adapters.tool_call_deltas` assembles them. `tool_selections` is what agents read.
-"""
+"""LlamaIndex's tool calls from and to the wire, streamed ones as `adapters.tool_call_deltas` assembles them. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from together_adapters.adapters.tool_call_deltas import (
     ToolCallAssembler,
     parse_arguments,
     whole_tool_calls,
-    wire_tool_call,
+    wire_call,
 )
 
 _SHORT = 2048
@@ -26,20 +22,17 @@ _STEP = 64
 
 
 def has_grown(size: int, parsed_size: int) -> bool:
-    """Whether a streamed text is to be parsed again: short ones always, longer ones after a noticeable part, to keep it linear."""
+    """Whether a streamed text is to be parsed again: short ones always, long ones after a noticeable part, to keep it linear."""
     return size < _SHORT or (size - parsed_size) * _STEP >= size
 
 
 class StreamedToolCall:
-    """A tool call that is being streamed: its content block, and the dict that older consumers and tracers read.
-
-    It `is_stale` where it has changed since `update(final=True)`.
-    """
+    """A tool call that is being streamed: its content block, and the dict `wire` that older consumers and tracers read."""
 
     def __init__(self, call: AssembledToolCall) -> None:
         self._call = call
         self._parsed_size = 0
-        self.is_stale = True
+        self.is_stale = True  # it has changed since `update(final=True)`
         self.update(final=False)
 
     def update(self, *, final: bool) -> None:
@@ -52,7 +45,7 @@ class StreamedToolCall:
         self.name = call.name
         kwargs = parse_arguments(text) if final else _partial_arguments(text)
         self.block = ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=text if kwargs is None else kwargs)
-        self.wire = wire_tool_call(call.id, call.name, text)
+        self.wire = wire_call(call.id, call.name, text)
 
     def mark_changed(self) -> None:
         """Take note of a delta, and update where there is enough that is new."""
@@ -63,11 +56,7 @@ class StreamedToolCall:
 
 
 class StreamedToolCalls:
-    """The tool calls of a streamed message; with `parallel=False` only the first.
-
-    Agents read the arguments after every chunk. Long arguments are parsed again only when they have grown by a noticeable part;
-    the last chunk always has all of them.
-    """
+    """The tool calls of a streamed message; with `parallel=False` only the first. Agents read them after every chunk."""
 
     def __init__(self, *, parallel: bool = True) -> None:
         self._assembler = ToolCallAssembler()
@@ -121,7 +110,7 @@ def _partial_arguments(text: str) -> dict[str, Any]:
 
 def wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
     """Return the tool calls of an assistant message for a request."""
-    return [wire_tool_call(call_id, name, arguments or "{}") for call_id, name, arguments in _calls(message)]
+    return [wire_call(call_id, name, arguments or "{}") for call_id, name, arguments in _calls(message)]
 
 
 def tool_selections(message: ChatMessage) -> list[ToolSelection]:

@@ -175,7 +175,7 @@ def _fields(delta: dict[str, Any]) -> tuple[Any, str | None, str | None, str | N
     return delta.get("index"), delta.get("id") or None, function.get("name") or None, arguments
 
 
-def wire_tool_call(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
+def wire_call(call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
     """Return a tool call of a message in a request."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": text}}
