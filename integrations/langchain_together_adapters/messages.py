@@ -17,10 +17,7 @@ _REASONING_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "re
 
 
 def wire_messages(messages: Sequence[BaseMessage], *, replay_reasoning: bool = False) -> list[Wire]:
-    """Return the messages of a request, with the assistant's reasoning where `replay_reasoning` is set.
-
-    Content blocks that cannot be expressed raise a `ValueError`, messages without a role a `TypeError`.
-    """
+    """Return the messages of a request. Unknown content blocks raise a `ValueError`, messages without a role a `TypeError`."""
     wire: list[Wire] = []
     for message in messages:
         if isinstance(message, AIMessage):

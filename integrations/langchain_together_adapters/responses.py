@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, GenerationChunk, LLMResult
 
 from langchain_together_adapters.tool_calls import parse_tool_calls
@@ -56,7 +56,9 @@ def _generation(response: Mapping[str, Any], choice: Mapping[str, Any], options:
         response_metadata=response_metadata(response, choice, logprobs),
         **{name: value for name, value in fields.items() if value},
     )
-    info = {"finish_reason": finish_reason(choice.get("finish_reason")), **({"logprobs": logprobs} if logprobs else {})}
+    info: dict[str, Any] = {"finish_reason": finish_reason(choice.get("finish_reason"))}
+    if logprobs:
+        info["logprobs"] = logprobs
     return ChatGeneration(message=message, generation_info=info)
 
 
@@ -165,26 +167,31 @@ def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
         return None
     prompt, completion = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
     total = usage.get("total_tokens") or prompt + completion
-    input_details = {"cache_read": cached_tokens(usage), "audio": _audio_tokens(usage, "prompt_tokens_details")}
-    output_details = {"reasoning": reasoning_tokens(usage), "audio": _audio_tokens(usage, "completion_tokens_details")}
-    metadata: dict[str, Any] = {"input_tokens": prompt, "output_tokens": completion, "total_tokens": total}
-    for name, details in (("input_token_details", input_details), ("output_token_details", output_details)):
-        if counts := {detail: count for detail, count in details.items() if count is not None}:
-            metadata[name] = counts
-    return cast("UsageMetadata", metadata)
-
-
-def _audio_tokens(usage: Mapping[str, Any], details: str) -> int | None:
-    return (usage.get(details) or {}).get("audio_tokens")
+    metadata = UsageMetadata(input_tokens=prompt, output_tokens=completion, total_tokens=total)
+    input_details, output_details = InputTokenDetails(), OutputTokenDetails()
+    if (count := cached_tokens(usage)) is not None:
+        input_details["cache_read"] = count
+    if (count := (usage.get("prompt_tokens_details") or {}).get("audio_tokens")) is not None:
+        input_details["audio"] = count
+    if (count := reasoning_tokens(usage)) is not None:
+        output_details["reasoning"] = count
+    if (count := (usage.get("completion_tokens_details") or {}).get("audio_tokens")) is not None:
+        output_details["audio"] = count
+    if input_details:
+        metadata["input_token_details"] = input_details
+    if output_details:
+        metadata["output_token_details"] = output_details
+    return metadata
 
 
 def response_metadata(
     response: Mapping[str, Any], choice: Mapping[str, Any], logprobs: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the metadata of a message. Fields of the service that LangChain has no name for keep theirs."""
-    metadata: dict[str, Any] = {}
-    for fields, renamed in ((response, _RENAMED_FIELDS), (choice, _RENAMED_CHOICE_FIELDS)):
-        metadata.update({name: value for name, value in fields.items() if name not in renamed and value not in (None, [])})
+    metadata = {name: value for name, value in response.items() if name not in _RENAMED_FIELDS and value not in (None, [])}
+    for name, value in choice.items():
+        if name not in _RENAMED_CHOICE_FIELDS and value not in (None, []):
+            metadata[name] = value
     metadata["model_provider"] = PROVIDER
     if model := response.get("model"):
         metadata["model_name"] = model

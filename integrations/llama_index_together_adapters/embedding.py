@@ -253,10 +253,7 @@ def _validate(vectors: list[Vector], count: int) -> list[Vector]:
 
 
 class NamespacedStore(BaseKVStore):
-    """A store whose keys begin with model, role and instruction of the current call.
-
-    LlamaIndex's own keys are the texts, so that queries and passages of all models get each other's vectors from a shared store.
-    """
+    """A store whose keys begin with model, role and instruction of the call; LlamaIndex's own keys are the texts alone."""
 
     def __init__(self, store: BaseKVStore) -> None:
         self.store = store
