@@ -70,7 +70,8 @@ def load(
         input_key: The field of an example that holds the question, if it has several.
         output_key: The field of an example that holds the answer.
         root: The folder below which images are read by path. Without it none are.
-        fetch: Returns the bytes of an image, given its URL. Without it such images are refused.
+        fetch: Returns the bytes of an image, given its URL. Without it such images are refused; in LangSmith's records they stay
+            URLs, which validation reports.
         template: Returns the text of a prompt. For labelled_rag a `RagPrompt`, or a function of the record; for alpaca a function
             of the record.
         join: The separator between the instruction and the input of an Alpaca record.

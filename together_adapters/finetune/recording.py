@@ -148,9 +148,10 @@ class RecorderBase:
         return read_recording(self._recording.file.path, collapse_prefixes=collapse_prefixes)
 
 
-def thread_of(*metadata: Mapping[str, Any] | None) -> str | None:
+def thread_of(*metadata: Any) -> str | None:
     """Returns the id of the conversation of a call, if its metadata has one."""
-    return next((str(values[key]) for values in metadata if values for key in _THREAD_KEYS if values.get(key)), None)
+    objects = (values for values in metadata if isinstance(values, Mapping))
+    return next((str(values[key]) for values in objects for key in _THREAD_KEYS if values.get(key)), None)
 
 
 def read_recording(path: str | os.PathLike[str], *, collapse_prefixes: bool = True) -> TrainingData:

@@ -36,10 +36,6 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
 
     Calls of one run belong to one trace, as do calls with the same `thread_id` in their metadata. A recorder that is passed to
     the model alone does not see the run.
-
-    Attributes:
-        counts: How many calls were `written`, `failed`, `cancelled`, `unfinished` or `refused`.
-        refusals: Why the last hundred calls were refused.
     """
 
     run_inline = True

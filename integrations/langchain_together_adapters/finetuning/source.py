@@ -23,6 +23,7 @@ from together_adapters.finetune.formats.langsmith import dataset_examples, runs
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS, Options
 from together_adapters.finetune.formats.traces import Result
 from together_adapters.finetune.readers.fields import field
+from together_adapters.finetune.recording import thread_of
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 Schema: TypeAlias = Literal["auto", "messages", "examples", "llm_runs"]
@@ -154,7 +155,6 @@ _ROLES: Final = frozenset(
     {"human", "user", "ai", "assistant", "system", "developer", "tool", "function", "placeholder", "messages_placeholder"}
 )
 _PAIRS: Final = (("prompt", "completion"), ("input", "output"), ("prompt", "output"))
-_GROUPS: Final = ("thread_id", "conversation_id", "session_id")
 _GIVEN_UP: Final = "Agent stopped due to "
 _LANGSMITH_FIELDS: Final = ("id", "trace_id", "run_type", "status", "error", "extra", "metadata", "attachments")
 
@@ -165,9 +165,8 @@ def is_message(value: Any) -> bool:
         return True
     if isinstance(value, Mapping):
         return is_json_message(value) and ("role" in value or "lc" in value or "content" in value or "data" in value)
-    if not isinstance(value, tuple) or len(value) != 2:
-        return False
-    return isinstance(value[0], str) and value[0] in _ROLES and isinstance(value[1], str | list)
+    is_tuple = isinstance(value, tuple) and len(value) == 2
+    return is_tuple and isinstance(value[0], str) and value[0] in _ROLES and isinstance(value[1], str | list)
 
 
 def is_pair(value: Any) -> bool:
@@ -257,7 +256,7 @@ def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Co
 
 
 def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> Conversation:
-    group = next((str(record[key]) for key in _GROUPS if record.get(key)), None)
+    group = thread_of(record)
     tools = record.get("tools") or record.get("functions") or ()
     if "intermediate_steps" in record:
         return Conversation(_executor_messages(record, input_key or "input", output_key or "output"), tools, group)

@@ -21,13 +21,11 @@ def preferences(results: Iterable[Any], name: str) -> Iterator[Record]:
     for number, result in enumerate(results, 1):
         if isinstance(result, tuple):
             yield _of_comparison(*result, number=number, name=name)
-            continue
-        refusal = _refusal(result, number, name)
-        if refusal is not None:
+        elif refusal := _refusal(result, number, name):
             yield refusal
-            continue
-        score = result.score if result.score is not None else float(bool(result.passing))
-        answers_by_query.setdefault(result.query, []).append((score, result.response, number))
+        else:
+            score = result.score if result.score is not None else float(bool(result.passing))
+            answers_by_query.setdefault(result.query, []).append((score, result.response, number))
     for query, answers in answers_by_query.items():
         worst, best = min(answers, key=lambda one: one[0]), max(answers, key=lambda one: one[0])
         number = best[2]
@@ -44,8 +42,7 @@ def preferences(results: Iterable[Any], name: str) -> Iterator[Record]:
 def passing(results: Iterable[Any], name: str) -> Iterator[Record]:
     """Converts the answers that passed to conversations."""
     for number, result in enumerate(results, 1):
-        refusal = _refusal(result, number, name)
-        if refusal is not None:
+        if refusal := _refusal(result, number, name):
             yield refusal
         elif not result.passing:
             yield Refusal("pref_unpaired", "the answer did not pass", number, name, skipped=True)

@@ -96,7 +96,8 @@ def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
     content = builder.user_content(parts or "") if role == "user" else builder.text(parts, role, "\n")
     name = {"name": extras["name"]} if isinstance(extras.get("name"), str) else {}
     if role == "assistant":
-        text = "".join(reasoning) if reasoning else _reasoning_in(extras)
+        text = "".join(reasoning) if reasoning else extras.get("reasoning_content") or extras.get("reasoning")
+        text = text if isinstance(text, str) else ""
         if text and builder.options.reasoning == "drop":
             builder.change("reasoning_dropped")
             text = ""
@@ -105,12 +106,6 @@ def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
         builder.result(content, str(extras.get("tool_call_id") or ""), name.get("name"), **name)
     else:
         builder.add(role, content, **name)
-
-
-def _reasoning_in(extras: Mapping[str, Any]) -> str:
-    """Returns the reasoning of a message without thinking blocks."""
-    value = extras.get("reasoning_content") or extras.get("reasoning")
-    return value if isinstance(value, str) else ""
 
 
 def _part(block: Any, role: str, path: str) -> Row:

@@ -18,6 +18,7 @@ from together_adapters.finetune.formats.conversation import Expand
 from together_adapters.finetune.formats.framework_source import Conversation, FrameworkReader, Tools, records_of, training_data
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.rag import RagPrompt
+from together_adapters.finetune.readers.fields import field
 from together_adapters.finetune.records import Converted, Record, Row, Unconvertible
 
 Template: TypeAlias = Callable[[str, Sequence[str]], str]
@@ -159,52 +160,38 @@ def is_message(value: Any) -> bool:
 def unpack(source: Any) -> Iterator[Any] | None:
     """Returns the records of a store, a memory, a handler or a data set, or None where a source is none of these."""
     if hasattr(source, "get_finetuning_events"):
-        return _events(source.get_finetuning_events())
+        events = source.get_finetuning_events().items()
+        return ({**event, "id": key} if isinstance(event, Mapping) else event for key, event in events)
     if isinstance(source, Mapping):
         store = source.get("store")
-        return _of_store(store) if isinstance(store, Mapping) else _of_dataset(source)
+        return _of_items(store.items()) if isinstance(store, Mapping) else _of_dataset(source)
     if isinstance(getattr(source, "store", None), Mapping):  # its own export fails in some versions of LlamaIndex
-        return _of_store(source.store)
+        return _of_items(source.store.items())
     if hasattr(source, "get_keys") and hasattr(source, "get_messages"):
-        return (Conversation(source.get_messages(key), group=str(key)) for key in source.get_keys())
+        return _of_items((key, source.get_messages(key)) for key in source.get_keys())
     if hasattr(source, "chat_store") and hasattr(source, "chat_store_key"):  # `get` would cut the conversation
-        key = source.chat_store_key
-        return iter([Conversation(source.chat_store.get_messages(key), group=str(key))])
+        return _of_items([(source.chat_store_key, source.chat_store.get_messages(source.chat_store_key))])
     if hasattr(source, "get_all") and hasattr(source, "put"):
         session = getattr(source, "session_id", None)
         return iter([Conversation(source.get_all(), group=None if session is None else str(session))])
     return _of_dataset(source)
 
 
-def _of_store(store: Mapping[str, Any]) -> Iterator[Conversation]:
-    for key, messages in store.items():
-        yield Conversation(messages, group=str(key))
+def _of_items(items: Iterable[tuple[Any, Any]]) -> Iterator[Conversation]:
+    return (Conversation(messages, group=str(key)) for key, messages in items)
 
 
 def _of_dataset(source: Any) -> Iterator[Any] | None:
     """Returns the examples of an evaluation set, recognised by its fields, because its classes change between versions."""
     fields = source if isinstance(source, Mapping) else getattr(source, "__dict__", {})
     if "relevant_docs" in fields:
-        raise TypeError(
-            "an embedding data set pairs questions with documents; there is nothing in it that a chat model could learn"
-        )
+        raise TypeError("an embedding data set pairs questions with documents: there is nothing that a chat model could learn")
     examples = fields.get("examples")
     if isinstance(examples, list):
         return iter(examples)
     if isinstance(fields.get("queries"), Mapping) and isinstance(fields.get("responses"), Mapping):
-        return _queries_with_responses(fields["queries"], fields["responses"])
+        return ((query, fields["responses"].get(key) or "") for key, query in fields["queries"].items())
     return None
-
-
-def _queries_with_responses(queries: Mapping[str, str], responses: Mapping[str, str]) -> Iterator[Any]:
-    for key, query in queries.items():
-        yield (query, responses.get(key) or "")
-
-
-def _events(events: Mapping[str, Any]) -> Iterator[Any]:
-    """Yields the events of a fine-tuning handler."""
-    for key, event in events.items():
-        yield {**event, "id": key} if isinstance(event, Mapping) else event
 
 
 def read_record(record: Any) -> list[Conversation | Pair]:
@@ -219,16 +206,12 @@ def read_record(record: Any) -> list[Conversation | Pair]:
         return [_of_pair(record[0], record[1])]
     if isinstance(record, Mapping) and ("messages" in record):
         return [_of_mapping(record)]
-    if (query := _field(record, "query")) is not None and _field(record, "reference_answer") is not None:
-        return [Pair(query, _field(record, "reference_answer"), _field(record, "reference_contexts") or ())]
+    if (query := field(record, "query")) is not None and field(record, "reference_answer") is not None:
+        return [Pair(query, field(record, "reference_answer"), field(record, "reference_contexts") or ())]
     inner = unpack(record)
     if inner is not None:
         return [item for one in inner for item in read_record(one)]
     raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
-
-
-def _field(record: Any, name: str) -> Any:
-    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
 def _of_mapping(record: Mapping[str, Any]) -> Conversation:
@@ -240,7 +223,7 @@ def _of_mapping(record: Mapping[str, Any]) -> Conversation:
             messages.append(answer)
     elif "response" in record:
         raise Unconvertible("run_pending", "the call has no answer", "response", skipped=True)
-    role = _field(messages[-1], "role") if messages else None
+    role = field(messages[-1], "role") if messages else None
     if "id" in record and getattr(role, "value", role) not in ("assistant", "chatbot", "model"):
         raise Unconvertible("run_pending", "the call has no answer: its last message is a question", "messages", skipped=True)
     return Conversation(messages, record.get("tools") or record.get("functions") or ())

@@ -13,9 +13,7 @@ from together_adapters.finetune.records import Converted, Unconvertible
 
 _MARKS: Final = ("<|im_start|>", "<|start_header_id|>", "[/INST]", "<start_of_turn>", "<|eot_id|>", "<|im_end|>")
 _CHATML: Final = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
-_LLAMA3: Final = re.compile(
-    r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)(?:<\|eot_id\|>|<\|end_of_text\|>)\s*", re.DOTALL
-)
+_LLAMA3: Final = re.compile(r"(?s)<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)<\|(?:eot_id|end_of_text)\|>\s*")
 _INST: Final = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\](.*?)(?:</s>|(?=\[INST\])|\Z)\s*", re.DOTALL)
 _SYSTEM: Final = re.compile(r"\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
@@ -27,9 +25,8 @@ def has_template_marks(text: str) -> bool:
 
 def text(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a record with `text`, or a text alone, to a row with the unchanged text."""
-    if isinstance(record, str):
-        record = {"text": record}
-    content = text_of(require_record(record), "text")
+    record = require_record({"text": record} if isinstance(record, str) else record)
+    content = text_of(record, "text")
     changes: list[str] = []
     columns = extras(record, ("text",), changes) if len(record) > 1 else {}
     if has_template_marks(content):
@@ -39,9 +36,8 @@ def text(record: Any, options: Options) -> Iterator[Converted]:
 
 def conversation(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a text that was rendered with the template that the options name."""
-    if isinstance(record, str):
-        record = {"text": record}
-    text = text_of(require_record(record), "text").strip()
+    record = require_record({"text": record} if isinstance(record, str) else record)
+    text = text_of(record, "text").strip()
     template = options.text_dialect or "chatml"
     builder = ConversationBuilder(options)
     if template in ("llama2", "mistral"):

@@ -12,13 +12,14 @@ from pydantic_core import from_json
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.images import base64_url, image_part
 from together_adapters.finetune.formats.options import DEFAULTS, Options
+from together_adapters.finetune.readers.fields import require
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 Expand: TypeAlias = Literal["whole", "last_turn", "every_assistant_turn"]
 
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
-_REASONING_PARTS: Final = frozenset({"reasoning", "thinking"})
+_REASONING_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -32,16 +33,7 @@ class _OpenCall(NamedTuple):
 
 
 class ConversationBuilder:
-    """Builds the messages of a row, one after the other.
-
-    Tool calls without an id get one: `call_1`, `call_2`, ... A result without an id belongs to the first open call of its name, or
-    to the first open call, of the latest message that has one.
-
-    Attributes:
-        options: The options of the source.
-        messages: The messages so far.
-        changes: The codes of the changes, in order.
-    """
+    """Builds the messages of a row, one after the other; tool calls without an id get one: `call_1`, `call_2`, ..."""
 
     def __init__(self, options: Options = DEFAULTS) -> None:
         self.options = options
@@ -64,7 +56,7 @@ class ConversationBuilder:
 
     def add(self, role: Any, content: Any, /, **fields: Any) -> None:
         """Adds a message that is neither an answer nor a tool result."""
-        self._append({"role": role, "content": self.content(content, role), **fields})
+        self.messages.append({"role": role, "content": self.content(content, role), **fields})
 
     def answer(self, content: Any, calls: Iterable[Row] = (), reasoning: str | None = None, /, **fields: Any) -> None:
         """Adds an answer with its calls (see `call`); reasoning in the parts of its content is split off."""
@@ -80,7 +72,7 @@ class ConversationBuilder:
             message["reasoning"] = reasoning
         if tool_calls:
             message["tool_calls"] = tool_calls
-        self._append(message | fields)
+        self.messages.append(message | fields if fields else message)
 
     def result(self, content: Any, id: str | None = None, name: str | None = None, /, **fields: Any) -> None:
         """Adds a tool result; without an id it is matched with an open call, or refused."""
@@ -90,7 +82,7 @@ class ConversationBuilder:
                 raise Unconvertible("image_outside_user_message", "the result of a tool holds an image", self.path)
             value = "".join(part["text"] for part in value)
             self.change("text_parts_joined")
-        self._append({"role": "tool", "tool_call_id": self._match(id, name), "content": value, **fields})
+        self.messages.append({"role": "tool", "tool_call_id": self._match(id, name), "content": value, **fields})
 
     def content(self, value: Any, role: str) -> Any:
         """Returns a content as text, or as a list of text and image parts; other contents are refused."""
@@ -120,29 +112,21 @@ class ConversationBuilder:
             row["tools"] = declarations
         return Converted(row | extra if extra else row, group, tuple(self.changes))
 
-    def _append(self, message: Row) -> None:
-        self.messages.append(message)
-
     def _part(self, part: Any, role: str, path: str) -> Row:
         if isinstance(part, str):
             return {"type": "text", "text": part}
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in _TEXT_PARTS or (kind is None and isinstance(part, dict) and isinstance(part.get("text"), str)):
-            text = part.get("text")
-            if not isinstance(text, str):
-                raise Unconvertible(
-                    "content_part_text_not_string", f"the text of a part is {kind_of(text)}", f"{path}.text", text
-                )
-            return {"type": "text", "text": text}
+            if isinstance(text := part.get("text"), str):
+                return {"type": "text", "text": text}
+            raise Unconvertible("content_part_text_not_string", f"the text of a part is {kind_of(text)}", f"{path}.text", text)
         if kind in _IMAGE_PARTS:
             if role != "user":
                 raise Unconvertible("image_outside_user_message", f"a message of role {role} has an image", path)
             self._has_images = True
             return self._image(part, path)
-        raise Unconvertible(
-            "content_part_unsupported", f"a part of type {kind if isinstance(kind, str) else kind_of(part)!r} cannot be trained on",
-            path, part,
-        )  # fmt: skip
+        name = kind if isinstance(kind, str) else kind_of(part)
+        raise Unconvertible("content_part_unsupported", f"a part of type {name!r} cannot be trained on", path, part)
 
     def _image(self, part: Row, path: str) -> Row:
         return image_part(_image_of(part, path), self.options, path)
@@ -152,17 +136,14 @@ class ConversationBuilder:
         contents: list[Any] = []
         reasoning: list[str] = []
         for index, part in enumerate(parts):
-            if isinstance(part, dict) and part.get("type") in _REASONING_PARTS:
-                text = next((part[key] for key in ("reasoning", "thinking", "text", "content") if part.get(key)), None)
-                if not isinstance(text, str):
-                    raise Unconvertible(
-                        "reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{index}]"
-                    )  # fmt: skip
-                reasoning.append(text)
-            elif isinstance(part, dict) and part.get("type") == "redacted_thinking":
-                raise Unconvertible("reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{index}]")
-            else:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in _REASONING_PARTS:
                 contents.append(part)
+                continue
+            text = next((part[key] for key in ("reasoning", "thinking", "text", "content") if part.get(key)), None)
+            if kind == "redacted_thinking" or not isinstance(text, str):
+                raise Unconvertible("reasoning_unreadable", "the reasoning is encrypted", f"{self.path}.content[{index}]")
+            reasoning.append(text)
         return contents, "\n".join(reasoning)
 
     def _with_id(self, one: Row) -> Row:
@@ -184,16 +165,15 @@ class ConversationBuilder:
         if id:
             self._open = [call for call in self._open if call.id != id]
             return id
-        candidates = self._candidates(self._open)
-        match = next((call for call in candidates if name is None or call.name == name), None)
+        match = next((call for call in self._candidates() if name is None or call.name == name), None)
         if match is None:
             of_name = f" of {name!r}" if name else ""
             raise Unconvertible("tool_result_unmatched", f"no open call{of_name} is answered by this result", self.path)
         return self._answered_by(match)
 
-    def _candidates(self, calls: Sequence[_OpenCall]) -> list[_OpenCall]:
-        """Sorts calls by how likely a result belongs to them: the latest message first, and its calls in order."""
-        return sorted(calls, key=lambda call: -call.turn)
+    def _candidates(self) -> list[_OpenCall]:
+        """Returns the open calls, those of the latest message first: a result without an id belongs to the first of its name."""
+        return sorted(self._open, key=lambda call: -call.turn)
 
     def _answered_by(self, match: _OpenCall) -> str:
         self._open.remove(match)
@@ -213,15 +193,11 @@ class ConversationBuilder:
 
 
 class FrameworkConversationBuilder(ConversationBuilder):
-    """Builds the conversation of a framework's messages, and leaves it to validation to report what the service does not take.
-
-    Text parts of a user stay parts, an image keeps a URL that may not be fetched, and a result that answers no call keeps its
-    empty id. With the `number` of the record, generated ids are `call_{number}_0`, `call_{number}_1`, ...
-    """
+    """Builds the conversation of a framework's messages; validation reports images and results that the service does not take."""
 
     def __init__(self, options: Options = DEFAULTS, number: int | None = None) -> None:
         super().__init__(options)
-        self._number = number
+        self._number = number  # of the record; ids are then `call_{number}_0`, ...
         self._generated = count()
 
     def text(self, parts: Any, role: str, separator: str) -> Any:
@@ -253,9 +229,11 @@ class FrameworkConversationBuilder(ConversationBuilder):
         return {"type": "image_url", "image_url": {**fields, "url": url} if isinstance(fields, dict) else {"url": url}}
 
     def _match(self, id: str | None, name: str | None) -> str:
-        if id and any(call.id == id for call in self._open):
-            return super()._match(id, name)
-        candidates = [call for call in self._candidates(self._open) if call.generated or not id]
+        others = [call for call in self._open if call.id != id]
+        if id and len(others) < len(self._open):
+            self._open = others
+            return id
+        candidates = [call for call in self._candidates() if call.generated or not id]
         last = next((index for index, one in reversed([*enumerate(self.messages)]) if one["role"] != "tool"), -1)
         recent = [call for call in candidates if call.turn == last]
         if self._number is not None:
@@ -266,9 +244,8 @@ class FrameworkConversationBuilder(ConversationBuilder):
         return id or "" if match is None else self._answered_by(match)
 
     def _unify_contents(self) -> None:
-        if not any(isinstance(message.get("content"), list) for message in self.messages):
-            return
-        for message in self.messages:
+        has_parts = any(isinstance(message.get("content"), list) for message in self.messages)
+        for message in self.messages if has_parts else ():
             content = message.get("content")
             if isinstance(content, str) and (content or not message.get("tool_calls")):
                 message["content"] = [{"type": "text", "text": content}]
@@ -315,10 +292,9 @@ def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
     try:
         return from_json(value, allow_inf_nan=False)
     except ValueError as problem:
-        python = (
-            " (this looks like Python's repr: write it with json.dumps)" if value[:2] in ("[{", "{'") and "'" in value else ""
-        )
-        raise Unconvertible(code, f"the text is not JSON: {problem}{python}", path, value) from None
+        is_python = value[:2] in ("[{", "{'") and "'" in value
+        hint = " (this looks like Python's repr: write it with json.dumps)" if is_python else ""
+        raise Unconvertible(code, f"the text is not JSON: {problem}{hint}", path, value) from None
 
 
 def tools_of(tools: Any, options: Options = DEFAULTS, path: str = "tools") -> list[Row]:
@@ -326,8 +302,7 @@ def tools_of(tools: Any, options: Options = DEFAULTS, path: str = "tools") -> li
     tools = parsed(tools, path, "tools_not_list") if tools else None
     if not tools:
         return []
-    if not isinstance(tools, list | tuple):
-        raise Unconvertible("tools_not_list", f"tools must be a list, not {kind_of(tools)}", path, tools)
+    require(tools, (list, tuple), "tools_not_list", "tools must be a list", path)
     rows = [_tool(parsed(tool, f"{path}[{index}]", "tool_invalid"), f"{path}[{index}]") for index, tool in enumerate(tools)]
     return [without_nulls(tool) for tool in rows] if options.null_arguments == "drop" else rows
 
@@ -341,9 +316,9 @@ def _tool(tool: Any, path: str) -> Row:
         schema = next((function[key] for key in ("parameters", "input_schema") if function.get(key) is not None), None)
         if isinstance(function.get("name"), str):
             fields = {key: function[key] for key in ("name", "description", "strict") if function.get(key) is not None}
-            return {
-                "type": "function", "function": fields if schema is None else fields | {"parameters": parsed(schema, path)},
-            }  # fmt: skip
+            if schema is not None:
+                fields["parameters"] = parsed(schema, path)
+            return {"type": "function", "function": fields}
     raise Unconvertible("tool_invalid", "a tool has no name, or its format is not known", path, tool)
 
 

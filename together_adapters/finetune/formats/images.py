@@ -1,7 +1,4 @@
-"""Converts images to data URLs. Files are read only below `root=`, and URLs only by the user's `fetch=`.
-
-Many data sets have a column of images; `with_images` inserts them into the messages.
-"""
+"""Converts images to data URLs (files below `root=`, URLs only by the user's `fetch=`), and inserts columns of images."""
 
 from __future__ import annotations
 
@@ -93,10 +90,7 @@ def base64_type(data: str) -> str | None:
 
 
 def with_images(messages: list[Any], record: Row) -> list[Any]:
-    """Inserts the images of a column at the placeholders in the messages, or before the first question if there are none.
-
-    A placeholder is an empty part `{"type": "image"}`, or `<image>` in a user's text. There must be one for each image.
-    """
+    """Inserts a column's images at their placeholders (`<image>` or `{"type": "image"}`), or before the first question."""
     images = record.get("images", record.get("image"))
     if images is None:
         return messages

@@ -88,7 +88,6 @@ def _history(record: Row) -> Iterator[tuple[str, str]]:
     history = parsed(record.get("history") or [], "history")
     for index, turn in enumerate(history if isinstance(history, list) else [history]):
         if not isinstance(turn, list | tuple) or len(turn) != 2 or not all(isinstance(text, str) for text in turn):
-            raise Unconvertible(
-                "history_invalid", f"a turn is a question and its answer, not {kind_of(turn)}", f"history[{index}]", turn
-            )
+            text = f"a turn is a question and its answer, not {kind_of(turn)}"
+            raise Unconvertible("history_invalid", text, f"history[{index}]", turn)
         yield turn[0], turn[1]

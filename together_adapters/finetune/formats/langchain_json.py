@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
 from typing import Any, Final
 
-from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, call, openai_calls
 from together_adapters.finetune.formats.openai import read_message
+from together_adapters.finetune.readers.fields import require
 from together_adapters.finetune.records import Row, Unconvertible
 
 _CLASSES: Final = {
@@ -46,27 +45,15 @@ def is_pair(value: Any) -> bool:
     return isinstance(value[0], str) and value[0] in _ROLES and isinstance(value[1], str | list)
 
 
-def read_langchain_messages(builder: FrameworkConversationBuilder, messages: Iterable[Any]) -> None:
-    """Adds messages to a conversation, each as `read_langchain_message` takes it."""
-    for message in messages:
-        read_langchain_message(builder, message)
-
-
 def read_langchain_message(builder: FrameworkConversationBuilder, message: Any) -> None:
-    """Adds a message to a conversation.
-
-    A message is `{"lc": 1, "id": [...], "kwargs"}`, `{"type", "data"}`, `{"type", "content"}`, OpenAI's `{"role", "content"}`, a pair
-    of role and content, or a user's text.
-    """
+    """Adds a message: a constructor, `{"type", "data"}`, `{"type", "content"}`, OpenAI's, a pair, or a user's text."""
     if not isinstance(message, dict):
         if isinstance(message, str):
             message = {"type": "human", "content": message}
         elif is_pair(message):
             message = {"type": message[0], "content": message[1]}
         else:
-            raise Unconvertible(
-                "message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message
-            )
+            require(message, dict, "message_not_object", "a message must be an object", builder.path)
     if "role" in message and "lc" not in message and message.get("type") not in _KINDS:
         _read_openai_message(builder, message)
     else:
@@ -100,9 +87,8 @@ def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Row) -
     """Adds a message of kind `human`, `ai`, `system`, `developer`, `tool`, `function` or `chat`, given its fields."""
     role = _ROLES.get(str(fields.get("role")).lower() if kind == "chat" else kind)
     if role is None:
-        raise Unconvertible(
-            "role_unknown", f"there is no role {fields.get('role')!r}", f"{builder.path}.role", fields.get("role")
-        )
+        name = fields.get("role")
+        raise Unconvertible("role_unknown", f"there is no role {name!r}", f"{builder.path}.role", name)
     content, extra, name = fields.get("content"), fields.get("additional_kwargs") or {}, fields.get("name")
     names = {"name": name} if name else {}
     if role == "assistant":
@@ -112,9 +98,8 @@ def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Row) -
     elif role in ("tool", "function"):
         _read_result(builder, content, fields.get("tool_call_id"), name, fields.get("status"))
         if role == "function" and not builder.messages[-1]["tool_call_id"]:
-            raise Unconvertible(
-                "tool_result_unmatched", f"the result of the function {name!r} follows no call of it", builder.path
-            )
+            text = f"the result of the function {name!r} follows no call of it"
+            raise Unconvertible("tool_result_unmatched", text, builder.path)
     else:
         role = extra.get("__openai_role__") or role
         builder.add(role, builder.text(_parts(builder, content), role, "\n"), **names)
@@ -128,9 +113,8 @@ def _read_user(builder: FrameworkConversationBuilder, content: Any, names: Row) 
     rest = [block for block in content if _kind(block) != "tool_result"]
     for block in content:
         if _kind(block) == "tool_result":
-            _read_result(
-                builder, block.get("content") or "", block.get("tool_use_id"), None, "error" if block.get("is_error") else ""
-            )
+            status = "error" if block.get("is_error") else ""
+            _read_result(builder, block.get("content") or "", block.get("tool_use_id"), None, status)
     if rest or not content:
         builder.add("user", builder.user_content(_parts(builder, rest)), **names)
 
@@ -145,9 +129,7 @@ def _read_result(builder: FrameworkConversationBuilder, content: Any, id: Any, n
     builder.result(builder.text(_parts(builder, content), "tool", "\n"), id, name, **fields)
 
 
-def _read_answer(
-    builder: FrameworkConversationBuilder, content: Any, extra: Row, fields: Row, names: Row
-) -> None:  # fmt: skip
+def _read_answer(builder: FrameworkConversationBuilder, content: Any, extra: Row, fields: Row, names: Row) -> None:
     if extra.get("audio"):
         raise Unconvertible("content_part_unsupported", "a spoken answer cannot be trained on", builder.path, "audio")
     blocks = content if isinstance(content, list) else []
@@ -161,9 +143,7 @@ def _read_answer(
     builder.answer(text, calls, reasoning, **names)
 
 
-def _calls(
-    builder: FrameworkConversationBuilder, fields: Row, extra: Row, blocks: list[Any]
-) -> list[Row]:  # fmt: skip
+def _calls(builder: FrameworkConversationBuilder, fields: Row, extra: Row, blocks: list[Any]) -> list[Row]:
     """Returns the calls of an answer: parsed ones, those that are only in blocks, invalid ones, and legacy ones."""
     if not blocks and not extra and not fields.get("tool_calls") and not fields.get("invalid_tool_calls"):
         return []

@@ -38,7 +38,8 @@ def conversation(observation: Any, options: Options) -> Iterator[Result]:
     selected(observation, options)
     question, tools = _question(decoded(field(observation, "input"), "input"))
     group = text_or_none(field(observation, "sessionId", "session_id", "traceId", "trace_id"))
-    yield from answer_rows(lambda: question, _answers(output), _read, options, lambda: tools, group)
+    answers = [({"role": "assistant", **answer}, reason) for answer, reason in _output_messages(output)]
+    yield from answer_rows(lambda: question, answers, _read, options, lambda: tools, group)
 
 
 def _read(builder: ConversationBuilder, message: Any) -> None:
@@ -70,12 +71,8 @@ def _question(value: Any) -> tuple[list[Any], Any]:
     raise Unconvertible("messages_empty", f"the input holds no messages: it is {kind_of(value)}", "input", value)
 
 
-def _answers(output: Any) -> list[tuple[Row, Any]]:
-    """Returns the answers of an output, each with its finish reason."""
-    return [({"role": "assistant", **answer}, reason) for answer, reason in _output_messages(output)]
-
-
 def _output_messages(output: Any) -> list[tuple[Row, Any]]:
+    """Returns the messages of an output, each with its finish reason."""
     if isinstance(output, str):
         return [({"content": output}, None)]
     if isinstance(output, list) and output and isinstance(output[-1], dict):

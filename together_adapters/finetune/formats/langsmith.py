@@ -1,7 +1,4 @@
-"""LangSmith: the runs of models, and the examples of datasets, as its client gives them or exports them.
-
-This is the one decoder of both: `load` gives it the JSON of files, and `from_langchain` what it makes of LangChain's objects.
-"""
+"""LangSmith: the runs of models and the examples of datasets, as JSON; `from_langchain` converts objects to it."""
 
 from __future__ import annotations
 
@@ -10,15 +7,15 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
-from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_messages
+from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_message
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import Result, finished, selected
 from together_adapters.finetune.readers.fields import field, nested, text_or_none
+from together_adapters.finetune.recording import thread_of
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 Question: TypeAlias = "str | list[Any]"
 
-_THREADS: Final = ("thread_id", "conversation_id", "session_id")
 _MODEL_RUNS: Final = (None, "llm", "chat_model")
 _TOOLS: Final = ("tools", "functions")
 _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
@@ -41,7 +38,7 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     extra = get("extra", None)
     extra = extra if isinstance(extra, dict) else {}
     tools = _tools(extra.get("invocation_params"), inputs)
-    group = _thread(extra.get("metadata")) or text_or_none(get("trace_id", None) or get("id", None))
+    group = thread_of(extra.get("metadata")) or text_or_none(get("trace_id", None) or get("id", None))
     if conversation:
         yield _row(conversation, {"messages": []}, tools, group, options)
         return
@@ -62,10 +59,11 @@ def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
         raise Unconvertible("example_without_output", "the example has no output", "outputs")
     selected(example, options)
     inputs, metadata = inputs or {}, field(example, "metadata")
-    question = _question(_field_of(inputs, options.input_key, "input_key", ("messages",)))
+    value = _field_of(inputs, options.input_key, "input_key", ("messages",))
+    question = value if isinstance(value, str) else _messages(value, "input")
     known_names = _ANSWERS if isinstance(question, list) or outputs.keys() <= {*_ANSWERS, *_TOOLS} else ()
     candidates = _references(outputs, options.output_key, known_names)
-    tools, group = _tools(inputs, outputs, metadata), _thread(metadata)
+    tools, group = _tools(inputs, outputs, metadata), thread_of(metadata)
     for candidate in candidates:
         yield _row(question, candidate, tools, group, options, len(candidates) > 1, needs_answer=True)
 
@@ -95,9 +93,11 @@ def _row(
         if question and messages[: len(question)] == question:
             messages = messages[len(question) :]
         builder = FrameworkConversationBuilder(options)
-        read_langchain_messages(builder, question)
+        for message in question:
+            read_langchain_message(builder, message)
         length = len(builder.messages)
-        read_langchain_messages(builder, messages)
+        for message in messages:
+            read_langchain_message(builder, message)
         if needs_answer and not any(message["role"] == "assistant" for message in builder.messages[length:]):
             raise Unconvertible("answer_missing", "the example ends without an answer", "outputs")
         if several:
@@ -113,12 +113,6 @@ def _tools(*sources: Any) -> Any:
         if isinstance(source, dict) and (tools := source.get("tools") or source.get("functions")):
             return tools
     return None
-
-
-def _thread(metadata: Any) -> str | None:
-    if not isinstance(metadata, dict):
-        return None
-    return next((str(metadata[name]) for name in _THREADS if metadata.get(name)), None)
 
 
 def _finish_reason(answer: Row) -> Any:
@@ -182,13 +176,6 @@ def _field_of(fields: Row, key: str | None, option: str, known_names: tuple[str,
     if len(names) == 1 or (names and names[0] in known_names):
         return fields[names[0]]
     raise Unconvertible("columns_undeclared", f"{option}= must say which of {', '.join(map(repr, fields))} is meant", option)
-
-
-def _question(value: Any) -> Question:
-    """Returns the question of an example: a text, or messages."""
-    if isinstance(value, str):
-        return value
-    return _messages(value, "input")
 
 
 def _references(outputs: Row, key: str | None, known_names: tuple[str, ...]) -> list[Row]:

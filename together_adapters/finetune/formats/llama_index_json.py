@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, openai_calls, parsed
-from together_adapters.finetune.formats.openai import conversation_with_answer
+from together_adapters.finetune.formats.openai import conversation as openai_conversation
 from together_adapters.finetune.formats.options import Options
+from together_adapters.finetune.readers.fields import require
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _ROLES: Final = {"model": "assistant", "chatbot": "assistant", "developer": "system"}
 
 
-class StoredConversation(NamedTuple):
-    """A conversation of a chat store, with its key."""
-
-    key: str
-    messages: Any
-
-
-def stored_conversations(document: Any) -> Iterator[StoredConversation]:
-    """Yields the conversations of a chat store, or of a memory that contains one."""
+def stored_conversations(document: Any) -> Iterator[tuple[str, Any]]:
+    """Yields the conversations of a chat store, or of a memory that contains one, with their keys."""
     store = document
     while isinstance(store, dict) and isinstance(store.get("chat_store"), dict):
         store = store["chat_store"]
     conversations = store.get("store") if isinstance(store, dict) else None
     if not isinstance(conversations, dict):
         raise Unconvertible("store_invalid", "a chat store has conversations under 'store'", "store", document)
-    for key, messages in conversations.items():
-        yield StoredConversation(key, messages)
+    yield from conversations.items()
 
 
-def conversation(record: Any, options: Options) -> Iterator[Converted]:
+def conversation(record: tuple[str, Any], options: Options) -> Iterator[Converted]:
     """Converts one conversation of a store; its key is its group."""
-    messages = parsed(record.messages, "store")
-    if not isinstance(messages, list):
-        raise Unconvertible("messages_not_list", f"a conversation must be a list, not {kind_of(messages)}", f"store.{record.key}")
+    key, messages = record
+    messages = require(parsed(messages, "store"), list, "messages_not_list", "a conversation must be a list", f"store.{key}")
     builder = ConversationBuilder(options)
     for message in messages:
         read_llama(builder, message)
-    yield builder.converted(group=record.key)
+    yield builder.converted(group=key)
 
 
 def events(document: Any) -> Iterator[Any]:
@@ -58,11 +50,12 @@ def event(record: Any, options: Options) -> Iterator[Converted]:
         if isinstance(answer := record.get("response"), dict):
             record = {**record, "messages": [*record.get("messages", []), answer]}
             del record["response"]
-        yield from conversation_with_answer(record, options)
+        for converted in openai_conversation(record, options):
+            if converted.row["messages"][-1].get("role") != "assistant":
+                raise Unconvertible("answer_missing", "the conversation ends without an answer", "messages")
+            yield converted
         return
-    messages = (
-        record if isinstance(record, list) else [*record["messages"], *([record["response"]] if record.get("response") else [])]
-    )
+    messages = record if isinstance(record, list) else [*record["messages"], *filter(None, [record.get("response")])]
     builder = ConversationBuilder(options)
     for message in messages:
         read_llama(builder, message)

@@ -10,18 +10,14 @@ from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, has_nulls, parsed
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require_record
+from together_adapters.finetune.readers.fields import extras, require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _MINIMAL_KEYS: Final = frozenset({"role", "content"})
 _ROLES: Final = frozenset({"system", "user", "assistant", "developer", "tool"})
-_READ_COLUMNS: Final = frozenset(
-    {"messages", "tools", "functions", "images", "image", "parallel_tool_calls", "function_call", "tool_choice"}
-)
 _CONVERTED_COLUMNS: Final = frozenset({"tools", "functions", "images", "image", "parallel_tool_calls"})
-_READ_KEYS: Final = frozenset(
-    {"role", "content", "tool_calls", "function_call", "tool_call_id", "reasoning", "reasoning_content"}
-)  # fmt: skip
+_READ_COLUMNS: Final = _CONVERTED_COLUMNS | {"messages", "function_call", "tool_choice"}
+_READ_KEYS: Final = _MINIMAL_KEYS | {"tool_calls", "function_call", "tool_call_id", "reasoning", "reasoning_content"}
 
 
 def conversation(record: Any, options: Options) -> Iterable[Converted]:
@@ -46,14 +42,6 @@ def conversation(record: Any, options: Options) -> Iterable[Converted]:
     if options.is_table and isinstance(tools, list) and has_nulls(tools):
         builder.change("null_schemas_dropped" if options.null_arguments == "drop" else "null_schemas_kept")
     return (builder.converted(tools, extra=extras(record, _READ_COLUMNS, builder.changes)),)
-
-
-def conversation_with_answer(record: Any, options: Options) -> Iterable[Converted]:
-    """Converts a conversation that must end with an answer, as LlamaIndex's handler writes them."""
-    for converted in conversation(record, options):
-        if converted.row["messages"][-1].get("role") != "assistant":
-            raise Unconvertible("answer_missing", "the conversation ends without an answer", "messages")
-        yield converted
 
 
 def is_plain(messages: list[Any], changes: list[str]) -> bool:
@@ -109,9 +97,7 @@ def messages_in(record: Row, column: str = "messages") -> list[Any]:
     messages = parsed(record.get(column), column)
     if messages is None:
         raise Unconvertible("cell_missing", f"the column {column} is empty", column)
-    if not isinstance(messages, list | tuple):
-        raise Unconvertible("messages_not_list", f"{column} must be a list, not {kind_of(messages)}", column, messages)
-    return list(messages)
+    return list(require(messages, (list, tuple), "messages_not_list", f"{column} must be a list", column))
 
 
 def declared_tools(record: Row) -> Any:
@@ -123,9 +109,7 @@ def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
     """Adds messages of OpenAI's format to a conversation."""
     for message in messages:
         if not isinstance(message, dict):
-            raise Unconvertible(
-                "message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message
-            )
+            require(message, dict, "message_not_object", "a message must be an object", builder.path)
         read_message(builder, message)
 
 
@@ -138,9 +122,8 @@ def read_message(builder: ConversationBuilder, message: Row) -> None:
     if role == "assistant":
         reasoning = message.get("reasoning") or message.get("reasoning_content")
         if reasoning is not None and not isinstance(reasoning, str):
-            raise Unconvertible(
-                "reasoning_not_string", f"reasoning is {kind_of(reasoning)}", f"{builder.path}.reasoning", reasoning
-            )
+            path = f"{builder.path}.reasoning"
+            raise Unconvertible("reasoning_not_string", f"reasoning is {kind_of(reasoning)}", path, reasoning)
         builder.answer(content, _calls(builder, message), reasoning, **fields)
     elif role in ("tool", "function"):
         name = None if role == "tool" else message.get("name")
@@ -155,24 +138,21 @@ def read_message(builder: ConversationBuilder, message: Row) -> None:
 
 def _calls(builder: ConversationBuilder, message: Row) -> list[Row]:
     calls = message.get("tool_calls")
-    path = f"{builder.path}.tool_calls"
     if not calls and isinstance(legacy := message.get("function_call"), dict):
         builder.change("functions_converted")
         calls = [{"function": legacy}]
-    calls = parsed(calls, path, "tool_calls_not_list")
     if not calls:
         return []
-    if not isinstance(calls, list | tuple):
-        raise Unconvertible("tool_calls_not_list", f"tool_calls must be a list, not {kind_of(calls)}", path, calls)
+    path = f"{builder.path}.tool_calls"
+    calls = parsed(calls, path, "tool_calls_not_list") or []
+    require(calls, (list, tuple), "tool_calls_not_list", "tool_calls must be a list", path)
     return [_call(builder, one, f"{path}[{index}]") for index, one in enumerate(calls)]
 
 
 def _call(builder: ConversationBuilder, one: Any, path: str) -> Row:
-    if not isinstance(one, dict):
-        raise Unconvertible("tool_call_invalid", f"a call must be an object, not {kind_of(one)}", path, one)
+    require(one, dict, "tool_call_invalid", "a call must be an object", path)
     function = one.get("function")
-    if not isinstance(function, dict):
-        function = one
+    function = function if isinstance(function, dict) else one
     arguments = function.get("arguments", function.get("args"))
     if isinstance(arguments, dict):
         builder.change("arguments_to_text")

@@ -15,28 +15,7 @@ CHAT_TEMPLATES: Final = ("chatml", "llama3", "llama2", "mistral")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the records of a source are converted.
-
-    Attributes:
-        input_key: The field that holds the question, where a record has several.
-        output_key: The field that holds the answer.
-        root: The folder below which images named by path are read; None reads none.
-        fetch: Called with the URL of an image, returns its bytes; None refuses such images.
-        template: Makes the text of a prompt: from a record of Alpaca, or a question with its contexts.
-        join: The text between the instruction of an Alpaca record and its input.
-        form: Whether a question with its answer becomes a conversation or an instruction; None takes the format's own.
-        text_dialect: The chat template that rendered texts were made with.
-        pair: `best_vs_worst` makes a preference of answers that are scored or labelled.
-        select: Called with each call of a trace; False drops it.
-        collapse_prefixes: Whether to drop the calls of a trace whose conversation a longer call continues.
-        is_table: Whether the source is a table, which pads objects with nulls.
-        null_arguments: Whether nulls in arguments and schemas of tools, which tables add, are kept or dropped.
-        prompt_weights: Whether the messages of a prompt that is a chat get the weight 0.
-        reasoning: Whether the reasoning of a framework's messages is kept, or dropped and counted.
-        signed_reasoning: Whether readable reasoning that its provider signed is kept or refused.
-        tool_errors: Whether LangChain's conversations in which a tool failed are kept and counted, or dropped.
-        invalid_tool_calls: Whether calls that LangChain could not parse refuse the conversation, are kept, or dropped.
-    """
+    """How the records of a source are converted; `load` and `from_langchain` describe what users set."""
 
     input_key: str | None = None
     output_key: str | None = None
@@ -49,11 +28,11 @@ class Options:
     pair: str | None = None
     select: Callable[[Any], Any] | None = None
     collapse_prefixes: bool = True
-    is_table: bool = False
+    is_table: bool = False  # tables pad objects with nulls
     null_arguments: Literal["keep", "drop"] = "keep"
     prompt_weights: bool = True
     reasoning: Literal["keep", "drop"] = "keep"
-    signed_reasoning: Literal["keep", "refuse"] = "keep"
+    signed_reasoning: Literal["keep", "refuse"] = "keep"  # readable reasoning with a provider's signature
     tool_errors: Literal["keep", "drop_row"] = "keep"
     invalid_tool_calls: Literal["refuse", "keep", "drop"] = "refuse"
 

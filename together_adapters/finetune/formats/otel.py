@@ -1,17 +1,11 @@
-"""Spans of OpenTelemetry's conventions for generative AI: messages as JSON, as events, or as flat attributes.
-
-Before version 1.37 every message and every answer was an event of the span. The fields of a message are the event's `body`, its
-attribute `gen_ai.event.content` as JSON text, or its other attributes, depending on the exporter; some write all events to one
-attribute of the span. Still older exporters write flat attributes such as `gen_ai.prompt.0.content`.
-"""
+"""Spans of OpenTelemetry's conventions for generative AI (messages as JSON, events or flat attributes), and of OpenInference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from together_adapters.finetune.findings import kind_of
-from together_adapters.finetune.formats.conversation import ConversationBuilder, call, json_text
+from together_adapters.finetune.formats.conversation import ConversationBuilder, call, json_text, parsed
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import (
@@ -25,7 +19,7 @@ from together_adapters.finetune.formats.traces import (
     trace_of,
     tree,
 )
-from together_adapters.finetune.readers.fields import field, text_or_none
+from together_adapters.finetune.readers.fields import field, require, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
 
 PREFIXES: Final = ("gen_ai.", "error.type", "llm.request.functions.")
@@ -75,8 +69,7 @@ def _json_question(attributes: Row) -> list[Any]:
 
 def _json_answers(attributes: Row) -> list[tuple[Any, Any]]:
     answers = decoded(attributes.get(_OUTPUT), _OUTPUT) or []
-    if not isinstance(answers, list):
-        raise Unconvertible("messages_not_list", f"{_OUTPUT} must be a list, not {kind_of(answers)}", _OUTPUT, answers)
+    require(answers, list, "messages_not_list", f"{_OUTPUT} must be a list", _OUTPUT)
     return [
         ({"role": "assistant", **answer}, answer.get("finish_reason")) if isinstance(answer, dict) else (answer, None)
         for answer in answers
@@ -86,7 +79,7 @@ def _json_answers(attributes: Row) -> list[tuple[Any, Any]]:
 def _read_parts(builder: ConversationBuilder, message: Any) -> None:
     """Adds a message that is made of parts."""
     if not isinstance(message, dict):
-        raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
+        require(message, dict, "message_not_object", "a message must be an object", builder.path)
     parts = message.get("parts")
     if parts is None:
         read_message(builder, {key: value for key, value in message.items() if key != "finish_reason"})
@@ -157,7 +150,10 @@ def _event_messages(span: Any) -> tuple[list[Row], list[tuple[Any, Any]]]:
 
 
 def _events(span: Any) -> Iterator[tuple[Any, Row]]:
-    """Yields the events of a span that are messages: the name and the body of each."""
+    """Yields the name and body of each message among the events of a span, as exporters before version 1.37 write them.
+
+    The body is the event's `body`, the JSON text of an attribute, or its other attributes; some write all events to one attribute.
+    """
     in_attribute = decoded(all_of(span).get("events"), "attributes.events")
     for event in [*(field(span, "events") or ()), *(in_attribute if isinstance(in_attribute, list) else ())]:
         attributes = all_of(event)
@@ -177,9 +173,7 @@ def _event_answer(body: Row) -> Row:
 
 def _event_message(body: Row, role: str) -> Row:
     message = _message(body, _EVENT_KEYS, "content")
-    content = message.get("content")
-    if content is not None and not isinstance(content, str | list):
-        raise Unconvertible("content_wrong_type", f"a content must be text, not {kind_of(content)}", "content", content)
+    require(message.get("content", ""), (str, list), "content_wrong_type", "a content must be text", "content")
     return {**message, "role": message.get("role") or role}
 
 
@@ -213,3 +207,63 @@ def _message(fields: Row, keys: tuple[str, ...], path: str) -> Row:
     if isinstance(content, str) and content.startswith("[{") and '"type"' in content:
         message["content"] = decoded(content, path)
     return message
+
+
+_OPENINFERENCE_PREFIXES: Final = ("llm.", "openinference.", "session.")
+
+
+def openinference(span: Any, options: Options) -> Iterator[Result]:
+    """Converts a span of OpenInference, as Phoenix and Arize export it: flat dotted keys, or a table of them."""
+    attributes = tree(attributes_of(span, _OPENINFERENCE_PREFIXES))
+    kind = (attributes.get("openinference") or {}).get("span", {}).get("kind") or field(span, "span_kind")
+    llm = attributes.get("llm") or {}
+    if (kind is not None and str(kind).upper() != "LLM") or not llm:
+        raise Unconvertible("run_not_of_model", f"the span is of kind {kind}", skipped=True)
+    if failed(span):
+        raise Unconvertible("run_failed", "the call failed", skipped=True)
+    selected(span, options)
+    question, messages = (_openinference_messages(llm.get(name), name) for name in ("input_messages", "output_messages"))
+    if not messages:
+        raise Unconvertible("run_pending", "the span has no answer", skipped=True)
+    answers = [({"role": "assistant", **answer}, answer.get("finish_reason") or llm.get("finish_reason")) for answer in messages]
+    group = text_or_none((attributes.get("session") or {}).get("id")) or trace_of(span)
+    tools = [_tool(tool) for tool in decoded(llm.get("tools"), "llm.tools") or ()]
+    yield from answer_rows(lambda: question, answers, _read_openinference, options, lambda: tools, group)
+
+
+def _openinference_messages(value: Any, name: str) -> list[Row]:
+    value = decoded(value, f"llm.{name}") or []
+    items = [tree(item) if isinstance(item, dict) else item for item in value] if isinstance(value, list) else [value]
+    messages = [item.get("message", item) if isinstance(item, dict) else item for item in items]
+    if not all(isinstance(message, dict) for message in messages):
+        raise Unconvertible("message_not_object", "a message must be an object", f"llm.{name}", value)
+    return messages
+
+
+def _read_openinference(builder: ConversationBuilder, message: Row) -> None:
+    fields = {key: message[key] for key in ("role", "content", "tool_call_id", "reasoning") if message.get(key) is not None}
+    contents = message.get("contents")
+    if contents and "content" not in fields:
+        fields["content"] = [_openinference_part(part.get("message_content", part)) for part in contents]
+    if name := message.get("name"):
+        fields["name"] = name
+        if fields.get("role") == "tool":
+            del fields["name"]
+    if calls := message.get("tool_calls"):
+        fields["tool_calls"] = [one.get("tool_call", one) if isinstance(one, dict) else one for one in calls]
+    read_message(builder, fields)
+
+
+def _openinference_part(part: Row) -> Row:
+    if part.get("type") == "image":
+        image = part.get("image") or {}
+        inner = image.get("image", image) if isinstance(image, dict) else image
+        return {"type": "image", "image": inner.get("url") if isinstance(inner, dict) else inner}
+    return part
+
+
+def _tool(tool: Any) -> Any:
+    """Returns the declaration of a tool, which is JSON text in `tool.json_schema`."""
+    inner = tool.get("tool", tool) if isinstance(tool, dict) else tool
+    schema = inner.get("json_schema", inner) if isinstance(inner, dict) else inner
+    return parsed(schema, "llm.tools", "trace_json_truncated")

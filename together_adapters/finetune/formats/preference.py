@@ -8,21 +8,19 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.fingerprints import digest
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.openai import declared_tools, read_messages
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require_record
+from together_adapters.finetune.readers.fields import extras, require, require_record
 from together_adapters.finetune.readers.files import Item, SourceRecord
 from together_adapters.finetune.records import Converted, Refusal, Row, Unconvertible
 
-_READ_COLUMNS: Final = frozenset(
-    {"prompt", "chosen", "rejected", "tools", "functions", "images", "image", "input", "preferred_output", "non_preferred_output"}
-)
 _CONVERTED_COLUMNS: Final = frozenset({"tools", "functions", "images", "image"})
+_OUTPUTS: Final = ("preferred_output", "non_preferred_output")
+_READ_COLUMNS: Final = _CONVERTED_COLUMNS | {"prompt", "chosen", "rejected", "input", *_OUTPUTS}
 _ANSWER_MARK: Final = "\n\nAssistant:"
 _TURN: Final = re.compile(r"\n\n(Human|Assistant):")
 ANSWERS: Final = ("completions", "responses", "answers")
@@ -69,14 +67,11 @@ def hh(record: Any, options: Options) -> Iterator[Converted]:
     record = require_record(record)
     sides = []
     for column in ("chosen", "rejected"):
-        text = record.get(column)
-        if not isinstance(text, str):
-            raise Unconvertible("cell_not_text", f"the column {column} must hold a text, not {kind_of(text)}", column, text)
+        text = require(record.get(column), str, "cell_not_text", f"the column {column} must hold a text", column)
         question, mark, answer = text.rpartition(_ANSWER_MARK)
         if not mark:
-            raise Unconvertible(
-                "pref_text_undeclared", f"the column {column} has no answer after {_ANSWER_MARK.strip()!r}", column, text
-            )
+            message = f"the column {column} has no answer after {_ANSWER_MARK.strip()!r}"
+            raise Unconvertible("pref_text_undeclared", message, column, text)
         sides.append((question, answer.strip()))
     if sides[0][0] != sides[1][0]:
         raise Unconvertible("pref_prompts_differ", "the two texts differ before the last answer", "rejected")
@@ -117,9 +112,10 @@ def _prompt_messages(prompt: Any) -> list[Any]:
     """Returns the messages of a prompt."""
     if isinstance(prompt, str):
         return [{"role": "user", "content": prompt}] if prompt else []
-    if prompt is None or isinstance(prompt, list):
-        return prompt or []
-    raise Unconvertible("cell_not_text", f"the prompt must be a text or a chat, not {kind_of(prompt)}", "prompt", prompt)
+    messages: list[Any] = require(
+        [] if prompt is None else prompt, list, "cell_not_text", "the prompt must be a text or a chat", "prompt"
+    )
+    return messages
 
 
 def _chat(record: Row, column: str, has_prompt: bool) -> list[Any]:
@@ -131,17 +127,12 @@ def _chat(record: Row, column: str, has_prompt: bool) -> list[Any]:
         value = parsed(value, column)
     if isinstance(value, str):
         if not has_prompt:
-            raise Unconvertible(
-                "pref_text_undeclared", "a whole dialogue as text has no place where its answer begins; HH's has: schema='hh'", column, value
-            )  # fmt: skip
+            text = "a whole dialogue as text has no place where its answer begins; HH's has: schema='hh'"
+            raise Unconvertible("pref_text_undeclared", text, column, value)
         return [{"role": "assistant", "content": value}]
-    if isinstance(value, dict):
-        return [value]
-    if not isinstance(value, list):
-        raise Unconvertible(
-            "cell_not_text", f"the column {column} must hold a text or a chat, not {kind_of(value)}", column, value
-        )
-    return value
+    value = [value] if isinstance(value, dict) else value
+    chat: list[Any] = require(value, list, "cell_not_text", f"the column {column} must hold a text or a chat", column)
+    return chat
 
 
 def _without_prompt(prompt: list[Any], side: list[Any]) -> list[Any]:
@@ -171,9 +162,8 @@ def _pair(record: Row, prompt: list[Any], better: list[Any], worse: list[Any], o
 
 def _answer(question: ConversationBuilder, side: list[Any], column: str) -> list[Row]:
     if len(side) != 1:
-        raise Unconvertible(
-            "pref_output_not_exactly_one", f"{column} has {len(side)} messages where the sides differ; one answer can be trained", column
-        )  # fmt: skip
+        text = f"{column} has {len(side)} messages where the sides differ; one answer can be trained"
+        raise Unconvertible("pref_output_not_exactly_one", text, column)
     if not isinstance(side[0], dict) or side[0].get("role") != "assistant":
         raise Unconvertible("pref_output_role_not_assistant", f"{column} ends without an answer", column, side[0])
     builder = ConversationBuilder(question.options)
@@ -184,10 +174,8 @@ def _answer(question: ConversationBuilder, side: list[Any], column: str) -> list
 
 
 def _openai(record: Row, options: Options) -> Iterator[Converted]:
-    input = record.get("input")
-    if not isinstance(input, dict):
-        raise Unconvertible("pref_input_not_object", f"input must be an object, not {kind_of(input)}", "input", input)
-    better, worse = (_chat(record, column, True) for column in ("preferred_output", "non_preferred_output"))
+    input = require(record.get("input"), dict, "pref_input_not_object", "input must be an object", "input")
+    better, worse = (_chat(record, column, True) for column in _OUTPUTS)
     record = {**record, "tools": declared_tools(input) or declared_tools(record)}
     converted = _pair(record, [*input.get("messages", [])], better, worse, options)
     changes = ("parallel_tool_calls_dropped",) if input.get("parallel_tool_calls") is not None else ()
@@ -229,8 +217,7 @@ def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
         columns = {key: value for key, value in good.value.items() if key not in ("completion", "label")}
         pair = {**columns, "chosen": good.value.get("completion"), "rejected": bad.value.get("completion")}
         yield SourceRecord(item.number, item.source, pair)
-        yield Refusal(
-            "paired_with_another", "its answer is in the row of another record", other.number, other.source, skipped=True
-        )
+        text = "its answer is in the row of another record"
+        yield Refusal("paired_with_another", text, other.number, other.source, skipped=True)
     for item in (item for side in without_partner for items in side.values() for item in items):
         yield Refusal("pref_unscored", "no other answer to the prompt has the other label", item.number, item.source, "label")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
@@ -61,9 +61,8 @@ class RagPrompt:
             own_contexts = set(contexts)
             others = sorted({context for context in pool if context not in own_contexts})
             if len(others) < self.distractors:
-                raise Unconvertible(
-                    "distractors_missing", f"there are {len(others)} other contexts for {self.distractors} distractors"
-                )
+                text = f"there are {len(others)} other contexts for {self.distractors} distractors"
+                raise Unconvertible("distractors_missing", text)
             selected += random.sample(others, self.distractors)
             random.shuffle(selected)
         if not selected:
@@ -85,10 +84,7 @@ def pool_of(records: Iterator[Any]) -> list[str]:
 def rag_examples(document: Any) -> Iterator[Any]:
     """Yields the examples of a labelled RAG file."""
     examples = document.get("examples") if isinstance(document, dict) else None
-    if isinstance(examples, list):
-        yield from examples
-    else:
-        yield document
+    yield from examples if isinstance(examples, list) else [document]
 
 
 def labelled_rag(record: Any, options: Options, pool: Sequence[str] = ()) -> Iterator[Converted]:
@@ -105,33 +101,22 @@ def labelled_rag(record: Any, options: Options, pool: Sequence[str] = ()) -> Ite
     yield _pair(prompt, answer, options, extras(record, _READ_COLUMNS))
 
 
-class QueryWithResponse(NamedTuple):
-    """A query of a set with its response; each is None where it is missing."""
-
-    name: str
-    query: Any
-    response: Any
-
-
-def queries_with_responses(document: Any) -> Iterator[QueryWithResponse]:
-    """Yields the queries of a set with their responses, and responses without a query."""
+def queries_with_responses(document: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields the name, query and response of each pair of a set; a query or response that is missing is None."""
     queries, responses = (document.get(name) if isinstance(document, dict) else None for name in ("queries", "responses"))
     if not isinstance(queries, dict) or not isinstance(responses, dict):
         raise Unconvertible("store_invalid", "queries and responses are objects of texts by id", "queries", kind_of(queries))
-    for name, query in queries.items():
-        yield QueryWithResponse(name, query, responses.get(name))
-    for name, response in responses.items():
-        if name not in queries:
-            yield QueryWithResponse(name, None, response)
+    for name in queries | responses:
+        yield name, queries.get(name), responses.get(name)
 
 
-def query_response(record: Any, options: Options) -> Iterator[Converted]:
+def query_response(record: tuple[str, Any, Any], options: Options) -> Iterator[Converted]:
     """Converts a question with its answer."""
-    for column in ("query", "response"):
-        if not isinstance(getattr(record, column), str):
-            code = "answer_missing" if column == "response" else "cell_missing"
-            raise Unconvertible(code, f"there is no {column} of the id {record.name[:60]!r}", column)
-    yield _pair(record.query, record.response, options, {})
+    name, query, response = record
+    for column, code, value in (("query", "cell_missing", query), ("response", "answer_missing", response)):
+        if not isinstance(value, str):
+            raise Unconvertible(code, f"there is no {column} of the id {name[:60]!r}", column)
+    yield _pair(query, response, options, {})
 
 
 def _pair(prompt: str, answer: str, options: Options, columns: dict[str, Any]) -> Converted:

@@ -1,13 +1,6 @@
 """All data formats: their names in `load(schema=...)`, how their records are converted, and how they are detected.
 
-To add a format:
-
-1. Write a module in this folder with a function of a record and its options that yields a `Converted` for each row and raises
-   `Unconvertible` for a record that cannot become one. Build conversations with `conversation.ConversationBuilder`, which handles
-   contents, tool calls and tool declarations. `sharegpt.py` is an example for conversations, `langfuse.py` for traces.
-2. Add an entry to `DATA_FORMATS`. If columns identify the format, name them in `columns`; otherwise extend `detection.py`.
-3. Add a valid record to `GOOD` in `tests/finetune/formats/test_counts.py`, which tests that no record is lost, and the name of the
-   format to the docstring of `load`.
+CONTRIBUTING.md says how to add one; if columns do not identify it, extend `detection.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +15,6 @@ from together_adapters.finetune.formats import (
     langsmith,
     llama_index_json,
     openai,
-    openinference,
     otel,
     preference,
     rag,
@@ -36,18 +28,11 @@ Convert: TypeAlias = Callable[[Any, Options], Iterable[Converted | Unconvertible
 
 
 class DataFormat(NamedTuple):
-    """A format of training data.
+    """A format of training data; a record that has all columns of one set in `columns` is detected as this format."""
 
-    Attributes:
-        convert: Yields the rows of a record, and an `Unconvertible` for a part that cannot become one; raises it for all.
-        unpack: Yields the records in a document.
-        traces: Whether its records are calls of traces, which repeat each other.
-        columns: Sets of columns; a record that has all columns of one set is detected as this format.
-    """
-
-    convert: Convert
-    unpack: Callable[[Any], Iterable[Any]] | None = None
-    traces: bool = False
+    convert: Convert  # yields the rows of a record, and an `Unconvertible` for a part; raises it for all
+    unpack: Callable[[Any], Iterable[Any]] | None = None  # yields the records in a document
+    traces: bool = False  # its records are calls of traces, which repeat each other
     columns: tuple[tuple[str, ...], ...] = ()
 
 
@@ -70,7 +55,7 @@ DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
     "alpaca": DataFormat(instruction.alpaca, columns=(("instruction", "output"),)),
     "chatml": DataFormat(chat_template.conversation),
     "otel": DataFormat(otel.conversation, spans, traces=True),
-    "openinference": DataFormat(openinference.conversation, spans, traces=True),
+    "openinference": DataFormat(otel.openinference, spans, traces=True),
     "langfuse": DataFormat(langfuse.conversation, langfuse.observations, traces=True),
     "chat_store": DataFormat(llama_index_json.conversation, llama_index_json.stored_conversations),
     "handler": DataFormat(llama_index_json.event, llama_index_json.events),

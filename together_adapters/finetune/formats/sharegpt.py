@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, parsed
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.openai import declared_tools
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require_record
+from together_adapters.finetune.readers.fields import extras, require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 ALIASES: Final = {
@@ -78,9 +77,7 @@ def _messages(turns: list[Any]) -> list[Row]:
     messages = []
     for index, turn in enumerate(turns):
         if not isinstance(turn, dict):
-            raise Unconvertible(
-                "message_not_object", f"a turn must be an object, not {kind_of(turn)}", f"conversations[{index}]", turn
-            )
+            require(turn, dict, "message_not_object", "a turn must be an object", f"conversations[{index}]")
         name = next((turn[key] for key in ("from", "role") if turn.get(key) is not None), None)
         role = ALIASES.get("_".join(str(name).lower().replace("-", " ").replace("_", " ").split()))
         if role is None:
@@ -116,7 +113,6 @@ def _calls(builder: ConversationBuilder, content: Any) -> list[Row]:
     value = parsed(content, path, "tool_call_invalid")
     calls = []
     for one in value if isinstance(value, list) else [value]:
-        if not isinstance(one, dict):
-            raise Unconvertible("tool_call_invalid", f"a call must be an object, not {kind_of(one)}", path, one)
+        require(one, dict, "tool_call_invalid", "a call must be an object", path)
         calls.append(call(one.get("name"), one.get("arguments", one.get("parameters")), one.get("id"), builder.options, path))
     return calls

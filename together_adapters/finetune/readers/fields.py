@@ -59,8 +59,13 @@ def extras(record: Row, read: Collection[str], changes: list[str] | None = None)
     return columns
 
 
+def require(value: Any, kind: type | tuple[type, ...], code: str, text: str, path: str = "") -> Any:
+    """Returns a value; one of another type is refused."""
+    if isinstance(value, kind):
+        return value
+    raise Unconvertible(code, f"{text}, not {kind_of(value)}", path, value)
+
+
 def require_record(record: Any) -> Row:
     """Returns a record, which must be an object."""
-    if not isinstance(record, dict):
-        raise Unconvertible("line_not_object", f"a record must be an object, not {kind_of(record)}", "", record)
-    return record
+    return record if isinstance(record, dict) else require(record, dict, "line_not_object", "a record must be an object")

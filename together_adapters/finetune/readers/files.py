@@ -24,19 +24,8 @@ from together_adapters.finetune.rules import MAX_LINE_BYTES
 from together_adapters.finetune.validation.check_csv import unlimited_csv_cells
 from together_adapters.finetune.validation.jsonl_reader import BOM, parse_line
 
-SUFFIXES: Final = (
-    ".jsonl",
-    ".ndjson",
-    ".jsonl.gz",
-    ".ndjson.gz",
-    ".json",
-    ".json.gz",
-    ".csv",
-    ".tsv",
-    ".parquet",
-    ".arrow",
-    ".feather",
-)
+_TABLES: Final = (".parquet", ".arrow", ".feather")
+SUFFIXES: Final = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json", ".json.gz", ".csv", ".tsv", *_TABLES)
 
 
 class SourceRecord(NamedTuple):
@@ -51,19 +40,12 @@ Item: TypeAlias = SourceRecord | Refusal
 
 
 class Source(NamedTuple):
-    """A source of records.
-
-    Attributes:
-        name: Its name in messages.
-        read: Yields its records from the beginning.
-        read_once: Whether it can be read only once.
-        is_table: Whether it is a table, which pads objects with nulls.
-    """
+    """A source of records: its name in messages, and a function that yields its records from the beginning."""
 
     name: str
     read: Callable[[], Iterable[Item]]
     read_once: bool = False
-    is_table: bool = False
+    is_table: bool = False  # tables pad objects with nulls
 
 
 def open_path(path: str | Path) -> Source:
@@ -71,7 +53,7 @@ def open_path(path: str | Path) -> Source:
     if str(path) == "-":
         return Source("stdin", lambda: _lines(sys.stdin.buffer, "stdin"), read_once=True)
     files = _files(Path(path))
-    is_table = all(file.suffix in (".parquet", ".arrow", ".feather") for file in files)
+    is_table = all(file.suffix in _TABLES for file in files)
     if len(files) == 1:
         return Source(files[0].name, lambda: _read(files[0]), is_table=is_table)
     return Source(str(path), lambda: chain.from_iterable(map(_read, files)), is_table=is_table)
@@ -95,7 +77,7 @@ def _files(path: Path) -> list[Path]:
 
 def _read(path: Path) -> Iterator[Item]:
     name = path.name.lower()
-    if name.endswith((".parquet", ".arrow", ".feather")):
+    if name.endswith(_TABLES):
         return (SourceRecord(number, path.name, record) for number, record in enumerate(arrow_records(path), 1))
     if name.endswith((".csv", ".tsv")):
         return _csv_rows(path, "\t" if name.endswith(".tsv") else ",")
@@ -179,12 +161,10 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[Item]:
                     continue
                 number += 1
                 if len(cells) == len(header):
-                    yield SourceRecord(
-                        number, path.name, {name: cell if cell else None for name, cell in zip(header, cells, strict=True)}
-                    )
+                    row = {name: cell if cell else None for name, cell in zip(header, cells, strict=True)}
+                    yield SourceRecord(number, path.name, row)
                 else:
-                    message = f"the row has {len(cells)} cells, the header {len(header)}"
-                    yield Refusal("csv_columns", message, number, path.name)
+                    yield Refusal("csv_columns", f"the row has {len(cells)} cells, the header {len(header)}", number, path.name)
         except UnicodeDecodeError:
             yield Refusal("not_utf8", "the file is not UTF-8", reader.line_num + 1, path.name)
         except csv.Error as problem:
