@@ -126,7 +126,8 @@ def _read_result(builder: FrameworkConversationBuilder, content: Any, id: Any, n
             raise Unconvertible("tool_error", "a tool failed in this conversation", builder.path, skipped=True)
         builder.change("tool_error")
         fields["status"] = status  # no part of the row's format; `Fixes` reads and removes it
-    builder.result(builder.text(_parts(builder, content), "tool", "\n"), id, name, **fields)
+    text = content if type(content) is str else builder.text(_parts(builder, content), "tool", "\n")
+    builder.result(text, id, name, **fields)
 
 
 def _read_answer(builder: FrameworkConversationBuilder, content: Any, extra: Row, fields: Row, names: Row) -> None:
@@ -135,18 +136,17 @@ def _read_answer(builder: FrameworkConversationBuilder, content: Any, extra: Row
     blocks = content if isinstance(content, list) else []
     if blocks:
         content = [block for block in blocks if _kind(block) not in _NO_CONTENT and _kind(block) not in _REASONING_BLOCKS]
-    text = builder.text(_parts(builder, content), "assistant", "")
+    text = content if type(content) is str else builder.text(_parts(builder, content), "assistant", "")
     if not text and isinstance(extra.get("refusal"), str):
         text = extra["refusal"]
-    reasoning = _reasoning(builder, extra, blocks)
-    calls = _calls(builder, fields, extra, blocks)
+    reasoning = _reasoning(builder, extra, blocks) if extra or blocks else None
+    has_calls = extra or blocks or fields.get("tool_calls") or fields.get("invalid_tool_calls")
+    calls = _calls(builder, fields, extra, blocks) if has_calls else ()
     builder.answer(text, calls, reasoning, **names)
 
 
 def _calls(builder: FrameworkConversationBuilder, fields: Row, extra: Row, blocks: list[Any]) -> list[Row]:
     """Returns the calls of an answer: parsed ones, those that are only in blocks, invalid ones, and legacy ones."""
-    if not blocks and not extra and not fields.get("tool_calls") and not fields.get("invalid_tool_calls"):
-        return []
     options, path = builder.options, f"{builder.path}.tool_calls"
     calls = [call(one.get("name"), one.get("args"), one.get("id"), options, path) for one in fields.get("tool_calls") or ()]
     invalid = fields.get("invalid_tool_calls") or ()
