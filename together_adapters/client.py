@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import httpx
 
+from together_adapters.transport.async_driver import AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
 from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, configure_logging, resolve, root_of
 from together_adapters.transport.connections import AsyncConnections, Connections
-from together_adapters.transport.drivers import AsyncDriver, SyncDriver
 from together_adapters.transport.retry import RetryPolicy
+from together_adapters.transport.sync_driver import SyncDriver
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport

@@ -24,8 +24,8 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("together_adapters.transport.drivers.time", SimpleNamespace(**{**vars(time), "sleep": pauses.append}))
-    monkeypatch.setattr("together_adapters.transport.drivers.anyio", _AnyioWithSleep(sleep))
+    monkeypatch.setattr("together_adapters.transport.sync_driver.time", SimpleNamespace(**{**vars(time), "sleep": pauses.append}))
+    monkeypatch.setattr("together_adapters.transport.async_driver.anyio", _AnyioWithSleep(sleep))
     return pauses
 
 

@@ -1,0 +1,198 @@
+"""Performs calls and flows asynchronously: it transfers bytes, sleeps and runs steps. What to do next is decided elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Generator
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from together_adapters.transport import failures
+from together_adapters.transport.binding import Async, AsyncRaw
+from together_adapters.transport.bodies import READ_SIZE, FileRange
+from together_adapters.transport.call import (
+    AudioStreamCall,
+    Call,
+    Download,
+    Local,
+    Parallel,
+    RawResponse,
+    Response,
+    Sleep,
+    StreamCall,
+)
+from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
+from together_adapters.transport.http_driver import HTTPDriver
+from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, build_request, failure_of, is_event_stream
+from together_adapters.transport.retry import Failure
+from together_adapters.transport.streams import AsyncAudioStream, AsyncStream, read_body_async
+
+T = TypeVar("T")
+
+_CLEANUP_SECONDS = 10.0
+
+
+class AsyncDriver(HTTPDriver, Async):
+    """Performs steps one after the other, and those of a `Parallel` in tasks."""
+
+    client_name = "AsyncTogether"
+
+    @property
+    def raw(self) -> AsyncRaw:
+        return AsyncRaw(self)
+
+    async def perform_raw(self, step: Any) -> RawResponse[Any]:
+        responses = deque([Response(0, {})], maxlen=1)
+        value = await AsyncDriver(self.config, self.connections, responses.append).perform(step)
+        return RawResponse(snapshot(responses[0], responses[0].attempts), value)
+
+    async def perform(self, step: Any) -> Any:
+        if isinstance(step, Call):
+            return self._parse(step, *(await self._exchange(attempts(step, self.config), stream=False)))
+        if isinstance(step, StreamCall):
+            return await self._stream(step)
+        if isinstance(step, Download):
+            return await self._download(step)
+        if isinstance(step, Local):
+            return await anyio.to_thread.run_sync(step.work)
+        if isinstance(step, Sleep):
+            return await anyio.sleep(step.seconds)
+        if isinstance(step, Parallel):
+            return await self._parallel(step)
+        return await self._flow(step)
+
+    async def _stream(self, call: StreamCall[T]) -> AsyncStream[T]:
+        http_response, count = await self._exchange(attempts(call.call, self.config, accept="text/event-stream"), stream=True)
+        if not is_event_stream(http_response):
+            await http_response.aread()
+            raise failures.not_a_stream(snapshot(http_response, count), call.call, self.config.secrets)
+        parser = self._parser(call, http_response, count)
+        reads = read_body_async(http_response)
+        await anext(reads)
+        kind = AsyncAudioStream if isinstance(call, AudioStreamCall) else AsyncStream
+        return kind(http_response, reads, parser, self.connections)
+
+    async def _download(self, download: Download) -> Response:
+        http_response, count = await self._exchange(attempts(download.call, self.config, accept="*/*"), stream=True)
+        block = bytearray()
+        try:
+            if download.begin:
+                download.begin(snapshot(http_response, count, b""))
+            async for data in http_response.aiter_raw():
+                block += data  # a thread for each small read would cost more than the writing
+                if len(block) >= READ_SIZE:
+                    await anyio.to_thread.run_sync(download.write, bytes(block))
+                    block.clear()
+            if block:
+                await anyio.to_thread.run_sync(download.write, bytes(block))
+        except TRANSPORT_FAILURES as error:
+            if block:
+                await anyio.to_thread.run_sync(download.write, bytes(block))
+            raise failures.connection_error(failure_of(error), download.call, count) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await http_response.aclose()
+        return snapshot(http_response, count, b"")
+
+    async def _exchange(self, steps: Attempts, *, stream: bool) -> tuple[Any, int]:
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if isinstance(step, Sleep):
+                reply = None
+                await anyio.sleep(step.seconds)
+            else:
+                reply = await self._send(step, stream)
+
+    async def _send(self, attempt: Attempt, stream: bool) -> httpx.Response | Response | Failure:
+        client: httpx.AsyncClient = await self.connections.client()
+        deadline = None if attempt.seconds_left is None else time.monotonic() + attempt.seconds_left
+        with ExitStack() as files:
+            try:
+                response = await client.send(
+                    build_request(client, attempt, _read_in_thread, files),
+                    stream=stream or deadline is not None,
+                    follow_redirects=False,
+                    auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
+                )
+                if response.is_closed or (stream and response.is_success):
+                    return response
+                return await _read_until_async(response, deadline)
+            except TRANSPORT_FAILURES as error:
+                return failure_of(error)
+
+    async def _flow(self, flow: Generator[Any, Any, T]) -> T:
+        result: Any = None
+        error: BaseException | None = None
+        cancelled = False
+        try:
+            while True:
+                step = flow.send(result) if error is None else flow.throw(error)
+                result = error = None
+                try:
+                    result = await (self._clean_up(step) if cancelled else self.perform(step))
+                except GeneratorExit:
+                    raise
+                except BaseException as raised:
+                    error = raised
+                    cancelled = cancelled or not isinstance(raised, Exception)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        finally:
+            flow.close()
+
+    async def _clean_up(self, step: Any) -> Any:
+        """Performs a step with which a flow cleans up after its task was cancelled: shielded, and for a limited time."""
+        with anyio.move_on_after(_CLEANUP_SECONDS, shield=True):
+            return await self.perform(step)
+
+    async def _parallel(self, parallel: Parallel) -> list[Any]:
+        results: list[Any] = [None] * len(parallel.steps)
+        remaining = iter(enumerate(parallel.steps))
+        errors: list[Exception] = []
+
+        async def work() -> None:
+            for index, step in remaining:
+                try:
+                    results[index] = await self.perform(step)
+                except Exception as error:
+                    errors.append(error)
+                    if parallel.stop:
+                        parallel.stop()
+                    tasks.cancel_scope.cancel()
+                    return
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(parallel.limit, len(parallel.steps))):
+                tasks.start_soon(work)
+        if errors:
+            raise errors[0]
+        return results
+
+
+async def _read_in_thread(file_range: FileRange) -> AsyncIterator[bytes]:
+    """Yields the blocks of a file range, each read in a thread, so that the event loop is not blocked."""
+    blocks = iter(file_range)
+    while block := await anyio.to_thread.run_sync(next, blocks, b""):
+        yield block
+
+
+async def _read_until_async(response: httpx.Response, deadline: float | None) -> Response | Failure:
+    """Reads a body, giving up at the deadline even if it arrives slowly but steadily."""
+    body = bytearray()
+    try:
+        async for data in response.aiter_bytes():
+            body += data
+            if deadline is not None and time.monotonic() > deadline:
+                return Failure("timed out (max_elapsed)", timeout=True, fatal=True)
+    finally:
+        await response.aclose()
+    return Response(response.status_code, response.headers, bytes(body))

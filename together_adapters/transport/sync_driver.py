@@ -1,0 +1,176 @@
+"""Performs calls and flows synchronously: it transfers bytes, sleeps and runs steps. What to do next is decided elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from contextvars import copy_context
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import httpx
+
+from together_adapters.transport import failures
+from together_adapters.transport.binding import Sync, SyncRaw
+from together_adapters.transport.call import (
+    AudioStreamCall,
+    Call,
+    Download,
+    Local,
+    Parallel,
+    RawResponse,
+    Response,
+    Sleep,
+    StreamCall,
+)
+from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
+from together_adapters.transport.http_driver import HTTPDriver
+from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, build_request, failure_of, is_event_stream
+from together_adapters.transport.retry import Failure
+from together_adapters.transport.streams import AudioStream, Stream, read_body
+
+T = TypeVar("T")
+
+_MIN_ROUNDS = 2  # rounds of parallel steps from which it is worth measuring a step before starting threads
+_CPU_BOUND = 0.5  # share of its time that a step computes rather than waits, from which threads do not help
+
+
+class SyncDriver(HTTPDriver, Sync):
+    """Performs steps one after the other, and those of a `Parallel` in threads."""
+
+    client_name = "Together"
+
+    @property
+    def raw(self) -> SyncRaw:
+        return SyncRaw(self)
+
+    def perform_raw(self, step: Any) -> RawResponse[Any]:
+        responses = deque([Response(0, {})], maxlen=1)
+        value = SyncDriver(self.config, self.connections, responses.append).perform(step)
+        return RawResponse(snapshot(responses[0], responses[0].attempts), value)
+
+    def perform(self, step: Any) -> Any:
+        if isinstance(step, Call):
+            return self._parse(step, *self._exchange(attempts(step, self.config), stream=False))
+        if isinstance(step, StreamCall):
+            return self._stream(step)
+        if isinstance(step, Download):
+            return self._download(step)
+        if isinstance(step, Local):
+            return step.work()
+        if isinstance(step, Sleep):
+            return time.sleep(step.seconds)
+        if isinstance(step, Parallel):
+            return self._parallel(step)
+        return self._flow(step)
+
+    def _stream(self, call: StreamCall[T]) -> Stream[T]:
+        http_response, count = self._exchange(attempts(call.call, self.config, accept="text/event-stream"), stream=True)
+        if not is_event_stream(http_response):
+            http_response.read()
+            raise failures.not_a_stream(snapshot(http_response, count), call.call, self.config.secrets)
+        parser = self._parser(call, http_response, count)
+        reads = read_body(http_response)
+        next(reads)
+        kind = AudioStream if isinstance(call, AudioStreamCall) else Stream
+        return kind(http_response, reads, parser, self.connections)
+
+    def _download(self, download: Download) -> Response:
+        http_response, count = self._exchange(attempts(download.call, self.config, accept="*/*"), stream=True)
+        try:
+            if download.begin:
+                download.begin(snapshot(http_response, count, b""))
+            for data in http_response.iter_raw():
+                download.write(data)
+        except TRANSPORT_FAILURES as error:
+            raise failures.connection_error(failure_of(error), download.call, count) from None
+        finally:
+            http_response.close()
+        return snapshot(http_response, count, b"")
+
+    def _exchange(self, steps: Attempts, *, stream: bool) -> tuple[Any, int]:
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if isinstance(step, Sleep):
+                reply = None
+                time.sleep(step.seconds)
+            else:
+                reply = self._send(step, stream)
+
+    def _send(self, attempt: Attempt, stream: bool) -> httpx.Response | Response | Failure:
+        client: httpx.Client = self.connections.client
+        deadline = None if attempt.seconds_left is None else time.monotonic() + attempt.seconds_left
+        with ExitStack() as files:
+            try:
+                response = client.send(
+                    build_request(client, attempt, iter, files),
+                    stream=stream or deadline is not None,
+                    follow_redirects=False,
+                    auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
+                )
+                if response.is_closed or (stream and response.is_success):
+                    return response
+                return _read_until(response, deadline)
+            except TRANSPORT_FAILURES as error:
+                return failure_of(error)
+
+    def _flow(self, flow: Generator[Any, Any, T]) -> T:
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                step = flow.send(result) if error is None else flow.throw(error)
+                result = error = None
+                try:
+                    result = self.perform(step)
+                except BaseException as raised:  # KeyboardInterrupt as well: a flow may have something to clean up
+                    error = raised
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        finally:
+            flow.close()
+
+    def _parallel(self, parallel: Parallel) -> list[Any]:
+        steps = parallel.steps
+        if len(steps) < 2 or parallel.limit < 2:
+            return [self.perform(step) for step in steps]
+        results: list[Any] = []
+        while len(steps) - len(results) > _MIN_ROUNDS * parallel.limit:
+            # Threads share one interpreter: where steps compute instead of waiting for the service, threads only cost time.
+            start, cpu_start = time.monotonic(), time.thread_time()
+            results.append(self.perform(steps[len(results)]))
+            if time.thread_time() - cpu_start < _CPU_BOUND * (time.monotonic() - start):
+                break
+        return results + self._in_threads(replace(parallel, steps=steps[len(results) :]))
+
+    def _in_threads(self, parallel: Parallel) -> list[Any]:
+        with ThreadPoolExecutor(min(parallel.limit, len(parallel.steps)), "together") as threads:
+            futures = [threads.submit(copy_context().run, self.perform, step) for step in parallel.steps]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                return [future.result() for future in futures if future in done]  # raises the exception of one that failed
+            except BaseException:
+                if parallel.stop:
+                    parallel.stop()
+                threads.shutdown(cancel_futures=True)
+                raise
+
+
+def _read_until(response: httpx.Response, deadline: float | None) -> Response | Failure:
+    """Reads a body, giving up at the deadline even if it arrives slowly but steadily."""
+    body = bytearray()
+    try:
+        for data in response.iter_bytes():
+            body += data
+            if deadline is not None and time.monotonic() > deadline:
+                return Failure("timed out (max_elapsed)", timeout=True, fatal=True)
+    finally:
+        response.close()
+    return Response(response.status_code, response.headers, bytes(body))
