@@ -1,7 +1,6 @@
-"""Validates many rows at once by parsing them into the schemas of `fast_schemas`; needs msgspec (extra `finetune`).
+"""Validates many rows at once by parsing them into schemas of valid rows; needs msgspec (extra `finetune`).
 
-It accepts only rows in which `check_row` finds nothing, and counts the same facts; all other rows are left to `check_row`. A test
-compares the two.
+Rows in which `check_row` finds nothing are accepted, with the same facts; all others are left to it. A test compares the two.
 """
 
 from __future__ import annotations
@@ -12,29 +11,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from itertools import chain, repeat
 from types import NoneType
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from msgspec import UNSET, DecodeError, UnsetType
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 from msgspec.json import Decoder
 from pydantic_core import from_json
 
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.validation.check_tools import check_tools, is_json_object
-from together_adapters.finetune.validation.fast_schemas import (
-    AssistantSchema,
-    ConversationSchema,
-    GeneralSchema,
-    InstructionSchema,
-    PreferenceSchema,
-    SystemSchema,
-    TextAssistant,
-    TextConversation,
-    TextPart,
-    TextSystem,
-    TextUser,
-    ToolSchema,
-    UserSchema,
-)
 from together_adapters.finetune.validation.json_values import is_finite
 
 _LONG_LINE: Final = 32_768
@@ -42,6 +26,103 @@ _PAUSE: Final = 8
 _BYTES_PER_LONG_ROW: Final = 1024
 _MAX_DECLARATIONS: Final = 16
 _INVALID: Final = (0, 0, NoneType)
+
+
+_PositiveFloat = Annotated[float, Meta(gt=0)]
+_NonEmptyStr = Annotated[str, Meta(min_length=1)]
+_Weight = Literal[0, 1]
+
+
+# Benchmarks show that both kinds of schemas pay: without those for tools, weights, reasoning and content parts, rows with tools
+# take three times as long; without those for text only, plain chats take twice as long.
+class _Schema(Struct, forbid_unknown_fields=True, gc=False):
+    """The base of all schemas, which inherit its options."""
+
+
+class _TextSystem(_Schema, tag_field="role", tag="system"):
+    content: str
+
+
+class _TextUser(_Schema, tag_field="role", tag="user"):
+    content: str
+
+
+class _TextAssistant(_Schema, tag_field="role", tag="assistant"):
+    content: str
+
+
+class _TextConversation(_Schema):
+    messages: list[_TextSystem | _TextUser | _TextAssistant]
+
+
+class _TextPart(_Schema):
+    type: Literal["text"]  # no tag, since a tag could be missing where there is only one kind
+    text: str
+
+
+class _Function(_Schema):
+    name: _NonEmptyStr
+    arguments: str
+
+
+class _ToolCall(_Schema):
+    id: _NonEmptyStr
+    type: Literal["function"]
+    function: _Function
+
+
+class _Message(_Schema):
+    content: str | list[_TextPart]
+    weight: _Weight | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+
+
+class _System(_Message, tag_field="role", tag="system"):
+    pass
+
+
+class _User(_Message, tag_field="role", tag="user"):
+    pass
+
+
+class _Assistant(_Schema, tag_field="role", tag="assistant"):
+    content: str | list[_TextPart] | UnsetType | None = UNSET
+    tool_calls: list[_ToolCall] | UnsetType = UNSET
+    weight: _Weight | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+
+
+class _Tool(_Message, tag_field="role", tag="tool", kw_only=True):
+    tool_call_id: _NonEmptyStr
+
+
+class _Conversation(_Schema):
+    messages: list[_System | _User | _Assistant | _Tool]  # declarations of tools are parsed separately, once for many rows
+    weight: _PositiveFloat | UnsetType = UNSET
+
+
+class _Output(_Schema):
+    role: Literal["assistant"]
+    content: str
+
+
+class _Preference(_Schema):
+    input: _TextConversation
+    preferred_output: tuple[_Output]
+    non_preferred_output: tuple[_Output]
+
+
+class _General(_Schema):
+    text: str
+    weight: _PositiveFloat | UnsetType = UNSET
+
+
+class _Instruction(_Schema):
+    prompt: str
+    completion: str
+    weight: _PositiveFloat | UnsetType = UNSET
 
 
 class ValidRows(NamedTuple):
@@ -65,11 +146,7 @@ _Parse = Callable[[bytes], ValidRows | None]
 
 
 class FastValidator:
-    """Validates the rows of one file in batches; rows with more than `max_chars` are left to the other checks.
-
-    The caller divides a batch with an invalid row into small batches, and these into lines; where most of them are invalid, the
-    validator pauses for a few batches.
-    """
+    """Validates the rows of one file in batches, up to `max_chars` per row; pauses for a few batches where most lines are invalid."""
 
     def __init__(self, max_chars: Mapping[str, int]) -> None:
         self._max_chars = max_chars
@@ -124,17 +201,14 @@ class FastValidator:
 
 
 def _decode(decoder: Callable[[bytes], list[Any]], lines: bytes) -> list[Any]:
-    """Parses lines; returns the rows, or an empty list if a line does not fit the schema.
-
-    The parser ignores line feeds, so this makes sure that each stands between two rows. Rows with an escaped NUL are left to the
-    other checks.
-    """
+    """Parses lines; returns the rows, or an empty list if a line does not fit the schema or has an escaped NUL."""
     if b"u0000" in lines:
         return []
     try:
         rows = decoder(lines)
     except (DecodeError, ValueError, RecursionError):
         return []
+    # The parser ignores line feeds.
     return rows if _has_one_row_per_line(lines, len(rows)) else []
 
 
@@ -158,7 +232,7 @@ def _text_conversations(lines: bytes) -> ValidRows | None:
     for row in _decode(_decode_text_conversations, lines):
         messages = row.messages
         size, answers, last = _measure_text(messages)
-        if last is not TextAssistant:
+        if last is not _TextAssistant:
             return None
         chars.append(size)
         turns.append(len(messages))
@@ -166,21 +240,18 @@ def _text_conversations(lines: bytes) -> ValidRows | None:
     return ValidRows("conversation", chars, turns, _count_roles(turns), trained_chars)
 
 
-def _measure_text(messages: list[TextSystem | TextUser | TextAssistant]) -> tuple[int, int, type]:
-    """Returns the characters of all messages, those of assistant messages, and the type of the last message.
-
-    The type is NoneType if the order of roles or an answer is invalid.
-    """
+def _measure_text(messages: list[_TextSystem | _TextUser | _TextAssistant]) -> tuple[int, int, type]:
+    """Returns the characters of all messages, of the answers, and the type of the last message; NoneType if they are invalid."""
     chars = trained_chars = 0
     last: type = NoneType
     for message in messages:
         text = message.content
         kind = type(message)
-        if kind is TextAssistant:
-            if last is not TextUser or not text or text.isspace():
+        if kind is _TextAssistant:
+            if last is not _TextUser or not text or text.isspace():
                 return _INVALID
             trained_chars += len(text)
-        elif kind is last or (kind is TextSystem and last is not NoneType):
+        elif kind is last or (kind is _TextSystem and last is not NoneType):
             return _INVALID
         chars += len(text)
         last = kind
@@ -195,7 +266,7 @@ def _preferences(lines: bytes) -> ValidRows | None:
     for row in _decode(_decode_preferences, lines):
         messages = row.input.messages
         size, _, last = _measure_text(messages)
-        if last is not TextUser:
+        if last is not _TextUser:
             return None
         better, worse = row.preferred_output[0].content, row.non_preferred_output[0].content
         if better == worse or not better or not worse or better.isspace() or worse.isspace():
@@ -234,12 +305,12 @@ def _count_roles(turns: list[int]) -> dict[str, int]:
     return {"system": sum(turns) - 2 * pairs, "user": pairs, "assistant": pairs}
 
 
-_decode_text_conversations: Final = Decoder(TextConversation).decode_lines
-_decode_conversations: Final = Decoder(ConversationSchema).decode_lines
-_decode_preferences: Final = Decoder(PreferenceSchema).decode_lines
-_decode_general: Final = Decoder(GeneralSchema).decode_lines
-_decode_instructions: Final = Decoder(InstructionSchema).decode_lines
-_ROLES: Final[dict[type, str]] = {SystemSchema: "system", UserSchema: "user", AssistantSchema: "assistant", ToolSchema: "tool"}
+_decode_text_conversations: Final = Decoder(_TextConversation).decode_lines
+_decode_conversations: Final = Decoder(_Conversation).decode_lines
+_decode_preferences: Final = Decoder(_Preference).decode_lines
+_decode_general: Final = Decoder(_General).decode_lines
+_decode_instructions: Final = Decoder(_Instruction).decode_lines
+_ROLES: Final[dict[type, str]] = {_System: "system", _User: "user", _Assistant: "assistant", _Tool: "tool"}
 
 
 def _conversations(declarations: dict[bytes, bytes], lines: bytes) -> ValidRows | None:
@@ -274,10 +345,9 @@ def _conversations(declarations: dict[bytes, bytes], lines: bytes) -> ValidRows 
 
 
 def _cut_declarations(lines: bytes, declarations: dict[bytes, bytes]) -> tuple[bytes, list[bytes | None]]:
-    """Cuts declarations of tools out of lines, where they are first or last; elsewhere no row will fit the schema.
+    """Cuts declarations of tools out of lines where they are first or last; returns the lines and the declaration of each or None.
 
-    Most rows repeat a declaration, and comparing is much faster than searching or parsing, so those found are added to
-    `declarations` by the ends of their lines. The declaration of a row is None if it has none, as an empty one is an error.
+    Most rows repeat one, and comparing is faster than searching or parsing, so `declarations` has the latest, by the line's end.
     """
     comma, colon = (b", ", b": ") if b'"tools": ' in lines else (b",", b":")
     last, first, messages = comma + b'"tools"' + colon, b'{"tools"' + colon, comma + b'"messages"' + colon
@@ -342,18 +412,18 @@ def _measure(messages: list[Any], tools: _Tools) -> _RowFacts | None:
             has_parts = True
             for part in content:
                 size += len(part.text)
-        elif kind is not AssistantSchema or not message.tool_calls:
+        elif kind is not _Assistant or not message.tool_calls:
             return None
         if message.name is not UNSET:
             size += len(message.name)
-        if kind is ToolSchema:
+        if kind is _Tool:
             if message.tool_call_id not in open_calls:
                 return None
             open_calls.remove(message.tool_call_id)
         elif open_calls or last is kind:
             return None
-        elif kind is AssistantSchema:
-            if last is NoneType or last is SystemSchema:
+        elif kind is _Assistant:
+            if last is NoneType or last is _System:
                 return None
             if message.tool_calls:
                 for call in message.tool_calls:
@@ -375,25 +445,25 @@ def _measure(messages: list[Any], tools: _Tools) -> _RowFacts | None:
             if message.weight != 0:
                 has_target = True
                 trained_chars += size
-        elif kind is SystemSchema and last is not NoneType:
+        elif kind is _System and last is not NoneType:
             return None
         if message.weight is not UNSET:
             is_weighted = True
         chars += size
         last = kind
-    if last is not AssistantSchema or not has_target or (has_texts and has_parts):
+    if last is not _Assistant or not has_target or (has_texts and has_parts):
         return None
     return _RowFacts(chars, trained_chars, calls, tools.any or bool(calls), has_parallel_calls, has_reasoning, is_weighted)
 
 
-def _reasoning_of(message: AssistantSchema) -> str | None:
+def _reasoning_of(message: _Assistant) -> str | None:
     """Returns the reasoning of a message; None if both fields have it."""
     reasoning = message.reasoning if message.reasoning_content is UNSET else message.reasoning_content
     has_both = message.reasoning is not UNSET and message.reasoning_content is not UNSET
     return None if has_both or reasoning is UNSET else reasoning
 
 
-def _has_text(content: str | list[TextPart] | UnsetType | None) -> bool:
+def _has_text(content: str | list[_TextPart] | UnsetType | None) -> bool:
     if isinstance(content, str):
         return bool(content) and not content.isspace()
     return isinstance(content, list) and any(part.text.strip() for part in content)
