@@ -1,24 +1,21 @@
-"""The report of a check: complete counts, and issues up to a limit, the same for any number of workers.
-
-Reports add up: those of the parts of a file, or of many files, give that of the whole, in any order.
-"""
+"""The report of a check: complete counts, and issues up to a limit. Reports on parts of a file add up to that on the whole."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from itertools import chain
 from math import ceil
-from operator import add
+from operator import add, or_
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, Field, computed_field
 
 from together_adapters.errors import InvalidDatasetError
-from together_adapters.finetune.issues import Issue, file_of, issue_with_source, record_of
+from together_adapters.finetune.issues import Issue, file_of, issue_with_source, record_of, sorted_counts
 from together_adapters.finetune.reports.distribution import Distribution
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
 
@@ -163,26 +160,18 @@ class DataReport(BaseModel):
         """
         if not isinstance(other, DataReport):
             return NotImplemented
-        totals: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _SUMS}
-        counts: dict[str, Any] = {name: add_counts(getattr(self, name), getattr(other, name)) for name in _COUNTS}
-        either = {
-            name: getattr(self, name) or getattr(other, name) for name in type(self).model_fields if name.startswith("has_")
+        values: dict[str, Any] = {
+            name: _ADD_BY_TYPE[field.annotation](getattr(self, name), getattr(other, name))
+            for name, field in DataReport.model_fields.items()
+            if field.annotation in _ADD_BY_TYPE
         }
-        optional: dict[str, Any] = {
-            name: _sum(getattr(self, name), getattr(other, name)) for name in ("duplicates", "estimated_cost")
-        }
-        both: dict[str, Any] = {name: _join(getattr(self, name), getattr(other, name)) for name in _NAMES}
-        limit = max(self.max_issues, other.max_issues)
-        length = _min(self.max_seq_length, other.max_seq_length)
-        return DataReport(
-            **both, **totals, **counts, **either, **optional, tokens_from=self._tokens_from(other), max_seq_length=length,
-            max_issues=limit, issues=most_severe(sorted([*self.issues, *other.issues], key=_file_order), limit),
-        )  # fmt: skip
-
-    def _tokens_from(self, other: DataReport) -> str:
-        origins = {report.tokens_from for report in (self, other) if report.tokens.count}
-        origins = origins or {self.tokens_from, other.tokens_from}
-        return origins.pop() if len(origins) == 1 else "mixed"
+        origins = {report.tokens_from for report in (self, other) if report.tokens.count} or {self.tokens_from, other.tokens_from}
+        values["tokens_from"] = origins.pop() if len(origins) == 1 else "mixed"
+        limits = [length for length in (self.max_seq_length, other.max_seq_length) if length is not None]
+        values["max_seq_length"] = min(limits, default=None)
+        values["max_issues"] = limit = max(self.max_issues, other.max_issues)
+        values["issues"] = most_severe(sorted([*self.issues, *other.issues], key=_file_order), limit)
+        return DataReport(**values | {"sha256": None})
 
     def distributions(self) -> list[tuple[str, Distribution]]:
         """Returns the distributions of lengths, each with a title."""
@@ -196,8 +185,7 @@ class DataReport(BaseModel):
     def summary(self) -> str:
         """Returns the result as text: the number of rows and of issues by code, and the first issues."""
         issues = [issue for issue in self.issues if issue.severity == "error"] or self.issues
-        codes = {issue.code for issue in issues}
-        counts = sorted(((code, self.issue_counts[code]) for code in codes if code in self.issue_counts), key=_by_count)
+        counts = sorted_counts({code: self.issue_counts[code] for issue in issues if (code := issue.code) in self.issue_counts})
         has_files = len({file_of(issue) for issue in self.issues}) > 1
         text = f"{self.rows:,} rows ({self.format or 'unknown format'}), {self.errors:,} errors, {self.warnings:,} warnings."
         if leakage := self.leakage_summary():
@@ -238,28 +226,6 @@ class DataReport(BaseModel):
         Path(path).write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
 
 
-_SUMS = (
-    "rows",
-    "valid",
-    "errors",
-    "warnings",
-    "bytes",
-    "turns",
-    "chars",
-    "tokens",
-    "trained_chars",
-    "too_long",
-    "rows_with_message_weights",
-    "rows_without_training_signal",
-)
-_COUNTS = ("dropped", "changed", "issue_counts", "formats", "roles", "tools", "leakage", "secrets")
-_NAMES = ("purpose", "method", "rules_version", "engine")
-
-
-def _by_count(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]
-
-
 def _sum(one: Any, other: Any) -> Any:
     """Returns the sum of the values that are not None."""
     return other if one is None else one if other is None else one + other
@@ -269,14 +235,21 @@ def _join(one: str, other: str) -> str:
     return "+".join(sorted({*one.split("+"), *other.split("+")}))
 
 
-def _min(one: int | None, other: int | None) -> int | None:
-    """Returns the lower of the limits that are not None."""
-    return min((limit for limit in (one, other) if limit is not None), default=None)
-
-
 def add_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     """Returns the sum of two counts, sorted by name."""
     return {name: one.get(name, 0) + other.get(name, 0) for name in sorted(one.keys() | other.keys())}
+
+
+_ADD_BY_TYPE: Final[dict[Any, Callable[[Any, Any], Any]]] = {
+    int: add,
+    Distribution: add,
+    bool: or_,
+    str: _join,
+    int | None: _sum,
+    float | None: _sum,
+    dict[str, int]: add_counts,
+}
+"""How fields of a report add up, as far as that follows from their types."""
 
 
 def sum_reports(reports: Sequence[DataReport]) -> DataReport:
