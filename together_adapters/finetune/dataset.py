@@ -1,8 +1,4 @@
-"""Training data on its way from a source to a file: rows are read lazily, as often as needed, and dropped rows are counted.
-
-data = TrainingData.from_rows(rows).filter(lambda row: row["score"] > 3, reason="low_score").dedupe()
-train, validation = data.split(validation=0.05)
-"""
+"""Training data on its way from a source to a file: rows are read lazily, as often as needed, and dropped rows are counted."""
 
 from __future__ import annotations
 

@@ -25,18 +25,12 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class RowFindings:
-    """The findings in one row, and facts summed over all rows.
-
-    A file has millions of rows, so one object serves the whole file: `start_row` clears what belongs to the previous row. The
-    facts are named as in `DataReport`; `has_unchecked_values` tells whether this row has values that no rule checks,
-    `totals_before` are `turns` and `chars` before this row, `declarations` the latest valid declarations of tools, most of which
-    are repeated.
-    """
+    """The findings in one row, and facts summed over all rows; one object serves a file of millions of rows."""
 
     items: list[Finding] = field(default_factory=list)
     format: str | None = None
     has_message_weights: bool = False
-    has_unchecked_values: bool = False
+    has_unchecked_values: bool = False  # whether the row has values that no rule checks
     roles: dict[str, int] = field(default_factory=dict)
     tools: dict[str, int] = field(default_factory=dict)
     turns: int = 0
@@ -47,8 +41,8 @@ class RowFindings:
     has_parallel_tool_calls: bool = False
     has_reasoning: bool = False
     has_sample_weights: bool = False
-    totals_before: tuple[int, int] = (0, 0)
-    declarations: list[Any] = field(default_factory=list, compare=False)
+    totals_before: tuple[int, int] = (0, 0)  # turns and characters before this row
+    declarations: list[Any] = field(default_factory=list, compare=False)  # the latest valid declarations of tools
 
     def start_row(self) -> None:
         """Clears what belongs to the previous row."""

@@ -11,26 +11,12 @@ from pydantic_core import to_json
 
 from together_adapters.finetune.records import Row
 
-_COLUMNS: Final = (
-    "messages",
-    "tools",
-    "text",
-    "prompt",
-    "completion",
-    "input",
-    "preferred_output",
-    "non_preferred_output",
-    "weight",
-)
+_COLUMNS: Final = "messages tools text prompt completion input preferred_output non_preferred_output weight".split()
 _MESSAGE_COLUMNS: Final = frozenset({"messages", "preferred_output", "non_preferred_output"})
 
 
 def canonical(row: Row) -> bytes:
-    """Returns the same bytes for rows that train the same.
-
-    Ids of tool calls are numbered; nulls, columns that are not trained on, and the order of keys make no difference. White space
-    in texts does.
-    """
+    """Returns the same bytes for rows that train the same, with other ids of calls, nulls, extra columns or order of keys."""
     try:
         return _encode(_canonical_columns(row))
     except RecursionError:  # such a row cannot be written either
@@ -74,11 +60,9 @@ def digest(data: bytes | str, size: int = 16) -> bytes:
 
 
 class Digests:
-    """A set of digests, each with a value of `value_size` bytes. It needs little more memory than their bytes.
+    """A set of digests, each with a value of `value_size` bytes, in a third of the memory of a set of bytes."""
 
-    Digests with the same first two bytes are stored in one array, which is short enough to be searched.
-    """
-
+    # Digests with the same first two bytes are in one array, which is short enough to be searched.
     def __init__(self, value_size: int = 0) -> None:
         self._buckets: dict[bytes, bytearray] = {}
         self._value_size = value_size

@@ -1,8 +1,4 @@
-"""Fine-tuning jobs, from files of rows to a tuned model: files are validated, uploaded, validated by the service, and priced first.
-
-The steps are described once; `start` and `astart` perform them with either client. A job can be waited for, cancelled, found again
-by its id, and used as a model of either framework.
-"""
+"""Fine-tuning jobs, from files of rows to a tuned model. The steps are described once; `start` and `astart` perform them."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, Literal, NamedTuple, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, Unpack
 
 from together_adapters import _integrations
 from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
@@ -23,7 +19,7 @@ from together_adapters.finetune.validation.secret_scan import BLOCKING
 from together_adapters.resources import files, fine_tuning
 from together_adapters.resources.fine_tuning_request import job_body, source_model, with_defaults
 from together_adapters.transport.binding import expand_keywords
-from together_adapters.transport.call import Flow, Local
+from together_adapters.transport.call import Call, Flow, Local
 from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.files import FileResponse
 from together_adapters.types.fine_tuning import FinetuneListEvents, FinetuneModelLimits, FinetunePriceEstimate, FinetuneResponse
@@ -45,6 +41,8 @@ OnProgress = Callable[[Progress], None]
 
 
 class _Job(Generic[C]):
+    _client_option: ClassVar[str]
+
     def __init__(
         self,
         client: C,
@@ -87,8 +85,8 @@ class _Job(Generic[C]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, status={self.status!r}, model={self.model!r})"
 
-    def _refresh(self) -> Flow[Any]:
-        self._set_details((yield fine_tuning.retrieve(self.id)))
+    def _update(self, call: Call[FinetuneResponse]) -> Flow[Any]:
+        self._set_details((yield call))
         return self
 
     def _wait(self, poll_interval: float, timeout: float | None, progress: OnProgress | None) -> Flow[Any]:
@@ -98,10 +96,6 @@ class _Job(Generic[C]):
             self._set_details(error.completed)
             raise
         self._set_details(details)
-        return self
-
-    def _cancel(self) -> Flow[Any]:
-        self._set_details((yield fine_tuning.cancel(self.id)))
         return self
 
     def _set_details(self, details: FinetuneResponse) -> None:
@@ -130,7 +124,7 @@ class _Job(Generic[C]):
             JobFailedError: The job has not completed.
             ImportError: LangChain is not installed (`pip install "together-adapters[langchain]"`).
         """
-        return _integrations.chat_model(**{"model": self._tuned_model(), **self._client_options(), **options})
+        return _integrations.chat_model(**{"model": self._tuned_model(), self._client_option: self._client, **options})
 
     def llama_llm(self, **options: Any) -> TogetherLLM:
         """Returns the tuned model as an LLM of LlamaIndex, on the client of this job.
@@ -145,10 +139,7 @@ class _Job(Generic[C]):
         tuned_model = self._tuned_model()
         base = (self.details and self.details.model) or ""
         window = {"context_window": capabilities(base).context_length} if is_known(base) else {}
-        return _integrations.llama_llm(**{"model": tuned_model, **window, **self._client_options(), **options})
-
-    def _client_options(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return _integrations.llama_llm(**{"model": tuned_model, **window, self._client_option: self._client, **options})
 
 
 class Job(_Job["Together"]):
@@ -161,14 +152,15 @@ class Job(_Job["Together"]):
         differences: The fields in which the service's reports on these files differ.
     """
 
+    _client_option = "client"
+
     def refresh(self) -> Job:
         """Retrieves the job again.
 
         Raises:
             NotFoundError: There is no such job.
         """
-        job: Job = self._client.perform(self._refresh())
-        return job
+        return self._client.perform(self._update(fine_tuning.retrieve(self.id)))
 
     def wait(
         self, *, poll_interval: float = _POLL_INTERVAL, timeout: float | None = None, progress: OnProgress | None = None
@@ -187,58 +179,39 @@ class Job(_Job["Together"]):
             JobFailedError: The job ended without a model; `events` are its last events.
             APITimeoutError: The timeout has passed; the job continues.
         """
-        job: Job = self._client.perform(self._wait(poll_interval, timeout, progress))
-        return job
+        return self._client.perform(self._wait(poll_interval, timeout, progress))
 
     def cancel(self) -> Job:
         """Cancels the job. Its costs so far are charged."""
-        job: Job = self._client.perform(self._cancel())
-        return job
+        return self._client.perform(self._update(fine_tuning.cancel(self.id)))
 
     def events(self) -> FinetuneListEvents:
         """Returns the events of the job, oldest first."""
-        events: FinetuneListEvents = self._client.fine_tuning.list_events(self.id)
-        return events
-
-    def _client_options(self) -> dict[str, Any]:
-        return {"client": self._client}
+        return self._client.fine_tuning.list_events(self.id)
 
 
 class AsyncJob(_Job["AsyncTogether"]):
     """A fine-tuning job on the asynchronous client; see `Job`."""
 
+    _client_option = "async_client"
+
     async def refresh(self) -> AsyncJob:
         """Retrieves the job again."""
-        job: AsyncJob = await self._client.perform(self._refresh())
-        return job
+        return await self._client.perform(self._update(fine_tuning.retrieve(self.id)))
 
     async def wait(
         self, *, poll_interval: float = _POLL_INTERVAL, timeout: float | None = None, progress: OnProgress | None = None
     ) -> AsyncJob:
         """Waits until the job has completed; see `Job.wait`."""
-        job: AsyncJob = await self._client.perform(self._wait(poll_interval, timeout, progress))
-        return job
+        return await self._client.perform(self._wait(poll_interval, timeout, progress))
 
     async def cancel(self) -> AsyncJob:
         """Cancels the job. Its costs so far are charged."""
-        job: AsyncJob = await self._client.perform(self._cancel())
-        return job
+        return await self._client.perform(self._update(fine_tuning.cancel(self.id)))
 
     async def events(self) -> FinetuneListEvents:
         """Returns the events of the job, oldest first."""
-        events: FinetuneListEvents = await self._client.fine_tuning.list_events(self.id)
-        return events
-
-    def _client_options(self) -> dict[str, Any]:
-        return {"async_client": self._client}
-
-
-class StartedJob(NamedTuple):
-    """A job that was started, with the reports on its files."""
-
-    details: FinetuneResponse
-    reports: dict[str, DataReport]
-    differences: dict[str, list[Difference]]
+        return await self._client.fine_tuning.list_events(self.id)
 
 
 def describe(
@@ -257,7 +230,7 @@ def describe(
     poll_interval: float | None = None,
     timeout: float | None = None,
     **training: Unpack[StartParams],
-) -> Flow[StartedJob]:
+) -> Flow[dict[str, Any]]:
     """Starts a fine-tuning job on files of rows.
 
     The files and the arguments are first validated against the limits of the model. Then the files are uploaded, unless they
@@ -317,7 +290,7 @@ def describe(
         on_price=partial(_check_price, max_price=max_price, on_price=on_price) if max_price is not None or on_price else None,
         **params,  # type: ignore[arg-type]
     )
-    return StartedJob(details, reports, all_differences)
+    return {"id": str(details.id), "details": details, "reports": reports, "differences": all_differences}
 
 
 def _limits(params: Mapping[str, Any]) -> Flow[FinetuneModelLimits]:
@@ -372,18 +345,18 @@ def _check_price(
         raise ValueError(f"the job would cost {price:.2f} dollars, more than max_price={max_price:g}; it was not started")
 
 
-def _start_with(build: Callable[P, Flow[StartedJob]]) -> Callable[Concatenate[Together, P], Job]:
+def _start_with(build: Callable[P, Flow[dict[str, Any]]]) -> Callable[Concatenate[Together, P], Job]:
     def start(client: Together, /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        job: StartedJob = client.perform(build(*args, **kwargs))
-        return Job(client, str(job.details.id), **job._asdict())
+        return Job(client, **client.perform(build(*args, **kwargs)))
 
     return _copy_signature(start, build, "Job")
 
 
-def _astart_with(build: Callable[P, Flow[StartedJob]]) -> Callable[Concatenate[AsyncTogether, P], Coroutine[Any, Any, AsyncJob]]:
+def _astart_with(
+    build: Callable[P, Flow[dict[str, Any]]],
+) -> Callable[Concatenate[AsyncTogether, P], Coroutine[Any, Any, AsyncJob]]:
     async def astart(client: AsyncTogether, /, *args: P.args, **kwargs: P.kwargs) -> AsyncJob:
-        job: StartedJob = await client.perform(build(*args, **kwargs))
-        return AsyncJob(client, str(job.details.id), **job._asdict())
+        return AsyncJob(client, **await client.perform(build(*args, **kwargs)))
 
     return _copy_signature(astart, build, "AsyncJob")
 

@@ -1,8 +1,4 @@
-"""Loads training data from files, folders, tables and records, in any of the supported formats.
-
-data = load("conversations.json")
-for row in data: ...
-"""
+"""Loads training data from files, folders, tables and records, in any of the supported formats."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Prepares and checks files on a Ray cluster. Tasks are ranges of bytes, not rows; only paths and reports are transferred.
 
-Ray's own readers convert rows to Arrow, which guesses types and alters the arguments of tool calls; so lines are read here. Every
-range is converted to a shard, and the shards are joined in the order of the files.
+Ray's own readers convert rows to Arrow, which guesses types and alters the arguments of tool calls; so lines are read here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Files of recorded calls: one row per line, each written at once, readable by the owner only.
-
-A line is a row in the service's format with one more column, `trace_id`, that groups calls. Nothing else of a call is stored: no
-parameters, no headers, no key.
-"""
+"""Files of recorded calls, readable by the owner only: one row per line, with a column `trace_id`, and no more of the call."""
 
 from __future__ import annotations
 
@@ -32,20 +28,9 @@ class RecordingFile:
 
     The file is opened for each line and closed again, so processes may share it, and it may be moved at any time. A program that
     is killed loses at most the line it was writing; the next line starts on a new line.
-
-    Attributes:
-        path: The file.
-        counts: How many calls were `written`, and how many were not because they `failed`, were `cancelled`, did not end
-            (`unfinished`), cannot be converted to a row (`refused`) or could not be written (`lost`).
-        refusals: Why the last hundred calls were refused.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Creates the file if it does not exist.
-
-        Raises:
-            OSError: It cannot be written.
-        """
         self.path = Path(path)
         self.counts: Counter[str] = Counter()
         self.refusals: deque[Unconvertible] = deque(maxlen=100)

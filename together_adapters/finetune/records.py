@@ -1,7 +1,4 @@
-"""What a source yields: rows in the service's formats with their origin, and records that cannot be converted.
-
-A source is a stream of `Example` and `Refusal`. Its consumer counts both, so that every record of a source is accounted for.
-"""
+"""What a source yields: rows in the service's formats with their origin, and records that cannot be converted to rows."""
 
 from __future__ import annotations
 
@@ -13,44 +10,25 @@ Row: TypeAlias = dict[str, Any]
 
 
 class Example(NamedTuple):
-    """A row for training.
-
-    Attributes:
-        row: The row, in one of the service's formats.
-        number: The number of its record in the source, from 1. A record may have several rows.
-        source: The file or object it comes from.
-        group: What must stay together in a split: the id of a conversation or trace. None groups by prompt.
-        changed: The codes of changes to it, in order.
-    """
+    """A row for training, with the number of its record in the source, from 1; a record may have several rows."""
 
     row: Row
     number: int
     source: str | None = None
-    group: str | None = None
-    changed: tuple[str, ...] = ()
+    group: str | None = None  # what must stay together in a split: the id of a conversation or trace; None groups by prompt
+    changed: tuple[str, ...] = ()  # the codes of changes to the row, in order
 
 
 class Refusal(NamedTuple):
-    """A record that cannot be converted to a row.
-
-    Attributes:
-        code: A stable code, one of those in `issues.RULES`.
-        message: What is wrong.
-        number: Its number in the source, from 1.
-        source: The file or object it comes from.
-        path: The path of the value in the record, as `messages[3].content[0]`.
-        value: The value, for an excerpt.
-        skipped: Whether it is expected: a call that failed, or a span without an answer. It is then counted as dropped, and is no
-            error.
-    """
+    """A record that cannot be converted to a row, for the reason `code`, one of those in `issues.RULES`."""
 
     code: str
     message: str
     number: int
     source: str | None = None
-    path: str = ""
+    path: str = ""  # of the value in the record, as `messages[3].content[0]`
     value: Any = ""
-    skipped: bool = False
+    skipped: bool = False  # whether it is no error but dropped: a call that failed, or a span without an answer
 
 
 class Unconvertible(Exception):

@@ -1,7 +1,4 @@
-"""Splits rows into training and validation data by their groups, without leakage.
-
-The side of a group follows from its hash: it is the same in every run and on every machine, and stays the same when rows are added.
-"""
+"""Splits rows into training and validation data, without leakage: the side of a group follows from its hash, wherever it is."""
 
 from __future__ import annotations
 

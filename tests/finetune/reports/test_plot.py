@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from together_adapters.finetune import DataReport
 from together_adapters.finetune.reports.diff import Difference, report_differences
-from together_adapters.finetune.reports.distribution import distribution
-from together_adapters.finetune.reports.histogram import Bin, histogram, is_skewed, log_histogram
+from together_adapters.finetune.reports.distribution import Bin, distribution, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.plot import draw, save_picture
 
 VALUES = st.dictionaries(st.integers(0, 10**7), st.integers(1, 50), min_size=1, max_size=40)

@@ -16,12 +16,11 @@ from together_adapters.cli.terminal import note, write
 from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
 from together_adapters.finetune.errors import ConversionError, first_of_each
 from together_adapters.finetune.issues import RULES
-from together_adapters.finetune.reports.histogram import histogram, is_skewed, log_histogram
+from together_adapters.finetune.reports.distribution import histogram, is_skewed, log_histogram
 
 if TYPE_CHECKING:
     from together_adapters.finetune.issues import Issue
-    from together_adapters.finetune.reports.distribution import Distribution
-    from together_adapters.finetune.reports.histogram import Bin
+    from together_adapters.finetune.reports.distribution import Bin, Distribution
     from together_adapters.finetune.reports.report import DataReport
 
 _MAX_ISSUES: Final = 20

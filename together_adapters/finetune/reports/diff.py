@@ -1,7 +1,4 @@
-"""Compares reports on the same data: the local report with the service's own, or two local reports.
-
-Both checks count the same facts, so a difference points to a rule that only one of them has.
-"""
+"""Compares reports on the same data: the local report with the service's own, or two local reports."""
 
 from __future__ import annotations
 

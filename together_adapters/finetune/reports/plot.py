@@ -1,7 +1,4 @@
-"""Plots a report: lengths of rows, issues, and why rows were dropped. It needs no display.
-
-save_picture(check_jsonl("train.jsonl"), "lengths.png")
-"""
+"""Plots a report: lengths of rows, issues, and why rows were dropped. It needs no display."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters.finetune.issues import RULES
-from together_adapters.finetune.reports.histogram import Bin, histogram, is_skewed, log_histogram
+from together_adapters.finetune.reports.distribution import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.report import DataReport
 
 if TYPE_CHECKING:
@@ -61,12 +58,7 @@ def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = 
 
 
 def check_picture(path: Path) -> None:
-    """Raises the errors of `save_picture` before there is a report to plot.
-
-    Raises:
-        ValueError: The path does not have the extension of a picture.
-        ImportError: matplotlib is not installed.
-    """
+    """Raises the errors of `save_picture` before there is a report to plot."""
     from importlib.util import find_spec
 
     if path.suffix.lower() not in KINDS:
@@ -76,15 +68,7 @@ def check_picture(path: Path) -> None:
 
 
 def draw(report: DataReport, *, title: str = "") -> Figure:
-    """Returns a report as a figure of matplotlib, to show in a notebook or to save.
-
-    Args:
-        report: The report.
-        title: The title.
-
-    Raises:
-        ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
-    """
+    """Returns a report as a figure of matplotlib, to show in a notebook or to save; raises ImportError without it."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -171,7 +171,7 @@ class DataReport(BaseModel):
         values["max_seq_length"] = min(limits, default=None)
         values["max_issues"] = limit = max(self.max_issues, other.max_issues)
         values["issues"] = most_severe(sorted([*self.issues, *other.issues], key=_file_order), limit)
-        return DataReport(**values | {"sha256": None})
+        return DataReport(**values)
 
     def distributions(self) -> list[tuple[str, Distribution]]:
         """Returns the distributions of lengths, each with a title."""

@@ -19,15 +19,12 @@ _KEYS_OF_FUNCTION: Final = 2
 
 
 class _Declaration(NamedTuple):
-    """A valid declaration of tools, copied, since the caller may alter the row.
-
-    `types` has the path and type of each value that is neither string nor null: 1, 1.0 and true are equal but not equally long.
-    """
+    """A valid declaration of tools, copied, since the caller may alter the row."""
 
     tools: list[Any]
     names: set[str]
     chars: int
-    types: list[tuple[tuple[Any, ...], type]]
+    types: list[tuple[tuple[Any, ...], type]]  # by path, since 1, 1.0 and true are equal but not equally long
 
     def matches(self, tools: list[Any]) -> bool:
         return self.tools == tools and all(type(reduce(getitem, path, tools)) is kind for path, kind in self.types)

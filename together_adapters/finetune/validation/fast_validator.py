@@ -146,7 +146,7 @@ _Parse = Callable[[bytes], ValidRows | None]
 
 
 class FastValidator:
-    """Validates the rows of one file in batches, up to `max_chars` per row; pauses for a few batches where most lines are invalid."""
+    """Validates batches of rows of up to `max_chars`; pauses for a few batches where most lines are invalid."""
 
     def __init__(self, max_chars: Mapping[str, int]) -> None:
         self._max_chars = max_chars
@@ -345,7 +345,7 @@ def _conversations(declarations: dict[bytes, bytes], lines: bytes) -> ValidRows 
 
 
 def _cut_declarations(lines: bytes, declarations: dict[bytes, bytes]) -> tuple[bytes, list[bytes | None]]:
-    """Cuts declarations of tools out of lines where they are first or last; returns the lines and the declaration of each or None.
+    """Cuts declarations of tools out of lines where they are first or last; returns the lines and the declaration of each.
 
     Most rows repeat one, and comparing is faster than searching or parsing, so `declarations` has the latest, by the line's end.
     """

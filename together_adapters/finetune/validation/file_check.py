@@ -54,12 +54,9 @@ class CheckOptions(NamedTuple):
 
 
 class FileChecker:
-    """Validates rows and collects their findings and facts in a report.
+    """Validates rows and collects their findings and facts in a report; `first_format` is known in advance for a range of a file.
 
-    `name` is the name of the file for issues; `first_format` is the format of the first row, which all rows must have, and known
-    in advance for a range of a file. With `collect_digests`, the digests of rows are collected for the caller instead of counting
-    duplicates; without `starts_file`, the first line may not start with a byte order mark. Counts of rows are added to `report`
-    by `flush_counts`, since setting a model's attributes for each row is too slow.
+    With `collect_digests`, the digests of rows are collected for the caller instead of counting duplicates.
     """
 
     def __init__(

@@ -26,11 +26,7 @@ class TruncatedLine(bytes):
 
 
 class LineReader:
-    """Reads the lines of a file, or of a range of whole lines of it, in batches; see `split_lines`.
-
-    `size` is the number of bytes read so far. With `checksum`, `sha256` is set at the end; that takes longer than reading, and
-    with some data longer than checking.
-    """
+    """Reads the lines of a file, or of a range of whole lines, in batches; sets `sha256` at the end with `checksum`."""
 
     def __init__(
         self,

@@ -1,8 +1,4 @@
-"""Finds rows of a validation file that are also in the training file, so that measuring on them shows memory and not skill.
-
-Only digests are kept in memory, and only those of rows of the validation file, which is the smaller one. `splitting.leakage` gives
-the same counts for rows in memory.
-"""
+"""Finds rows of a validation file that are also in the training file; memory holds digests of the validation file only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Finds secrets and personal data in training data, which a model may repeat to its users.
-
-They are recognized by their form. Secrets without one, such as a password in a sentence, are not found.
-"""
+"""Finds secrets and personal data by their form; those without one, such as a password in a sentence, are not found."""
 
 from __future__ import annotations
 

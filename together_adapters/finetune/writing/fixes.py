@@ -1,6 +1,6 @@
-"""Fixes that may be applied to a row before it is written. Each is a small function, counted by its code if it changed the row.
+"""Fixes that may be applied to a row before it is written: small idempotent functions, each counted by its code if it changed it.
 
-Fixes that cannot change what is trained are on by default; those that make a choice are off. They are idempotent.
+Fixes that cannot change what is trained are on by default; those that make a choice are off.
 """
 
 from __future__ import annotations
@@ -231,12 +231,7 @@ def drop_null_arguments(row: Row) -> bool:
 
 def drop_unknown_fields(row: Row) -> bool:
     """Removes keys that are not fields of a message."""
-    has_changed = False
-    for message in messages_of(row):
-        for key in message.keys() - MESSAGE_KEYS:
-            del message[key]
-            has_changed = True
-    return has_changed
+    return sum(_remove(message, message.keys() - MESSAGE_KEYS) for message in messages_of(row)) > 0
 
 
 def drop_reasoning(row: Row) -> bool:
@@ -294,19 +289,9 @@ def with_ordered_keys(row: Row) -> Row:
 
 _JPG: Final = "data:image/jpg;base64,"
 _JPEG: Final = "data:image/jpeg;base64,"
-_ROW_KEYS: Final = (
-    "text",
-    "prompt",
-    "completion",
-    "input",
-    "messages",
-    "preferred_output",
-    "non_preferred_output",
-    "tools",
-    "weight",
-)
-_MESSAGE_KEYS: Final = ("role", "name", "tool_call_id", "reasoning", "reasoning_content", "content", "tool_calls", "weight")
-_CALL_KEYS: Final = ("id", "type", "function", "name", "arguments")
+_ROW_KEYS: Final = "text prompt completion input messages preferred_output non_preferred_output tools weight".split()
+_MESSAGE_KEYS: Final = "role name tool_call_id reasoning reasoning_content content tool_calls weight".split()
+_CALL_KEYS: Final = "id type function name arguments".split()
 
 _COLUMN_FIXES: Final = (
     Fix("functions_converted", lambda fixes: fixes.convert_functions, functions_to_tools),
@@ -388,7 +373,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _in_order(value: dict[str, Any], order: tuple[str, ...]) -> dict[str, Any]:
+def _in_order(value: dict[str, Any], order: list[str]) -> dict[str, Any]:
     result = {key: value[key] for key in order if key in value}
     if len(result) < len(value):
         result.update((key, value[key]) for key in sorted(value.keys() - result.keys()))

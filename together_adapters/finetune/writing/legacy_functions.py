@@ -9,11 +9,7 @@ from together_adapters.finetune.records import Row
 
 
 def functions_to_tools(row: Row) -> bool:
-    """Converts functions to tools, and their calls and results to those of tools; returns whether anything changed.
-
-    A result belongs to the last call of its name without one; a result without a call stays as it is. The messages are replaced,
-    not altered.
-    """
+    """Converts functions, their calls and results, in new messages; a result belongs to the last call of its name without one."""
     has_changed = False
     functions = row.get("functions")
     if "functions" in row and not row.get("tools"):

@@ -15,11 +15,7 @@ CODE: Final = "prefix_of_longer"
 
 
 def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator[Record]]:
-    """Returns a function that reads records and refuses each conversation that a longer one of its group continues.
-
-    Continued are conversations with the same text and tools; names and ids of tool calls do not count. The source is read twice,
-    and 20 bytes of memory are taken for each answer.
-    """
+    """Returns a function that reads records twice and refuses each conversation that a longer one of its group continues."""
 
     def without_prefixes() -> Iterator[Record]:
         prefixes = Digests()

@@ -1,8 +1,4 @@
-"""Writes rows to a JSONL file that trains, and reports what became of every row.
-
-prepared = write_jsonl(data, "train.jsonl")
-print(prepared.report.summary())
-"""
+"""Writes rows to a JSONL file that trains, and reports what became of every row."""
 
 from __future__ import annotations
 
