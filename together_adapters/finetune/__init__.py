@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from together_adapters.finetune.validation.check_row import check_row
     from together_adapters.finetune.validation.compat import check_file
     from together_adapters.finetune.writing.fixes import Fixes
-    from together_adapters.finetune.writing.prepared_file import PreparedFile
-    from together_adapters.finetune.writing.write_jsonl import write_jsonl
+    from together_adapters.finetune.writing.write_jsonl import PreparedFile, write_jsonl
 else:
     _NAMES = {
         "..errors": "DatasetError InvalidDatasetError RemoteValidationError",
@@ -82,7 +81,6 @@ else:
         ".validation.check_row": "check_row",
         ".validation.compat": "check_file",
         ".writing.fixes": "Fixes",
-        ".writing.prepared_file": "PreparedFile",
-        ".writing.write_jsonl": "write_jsonl",
+        ".writing.write_jsonl": "PreparedFile write_jsonl",
     }
     __getattr__, __dir__ = attach(__name__, {name: module for module, names in _NAMES.items() for name in names.split()})

@@ -29,7 +29,7 @@ from together_adapters.types.training import TRAINING_DEFAULTS, StartParams
 if TYPE_CHECKING:
     from together_adapters._integrations import ChatTogether, TogetherLLM
     from together_adapters.client import AsyncTogether, Together
-    from together_adapters.finetune.writing.prepared_file import PreparedFile
+    from together_adapters.finetune.writing.write_jsonl import PreparedFile
 
 _log = logging.getLogger(__name__)
 _POLL_INTERVAL: Final = 10.0

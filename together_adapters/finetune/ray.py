@@ -24,8 +24,7 @@ from together_adapters.finetune.validation.jsonl_reader import LineReader, parse
 from together_adapters.finetune.validation.parallel import line_ranges
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
-from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
-from together_adapters.finetune.writing.write_jsonl import refuse_existing
+from together_adapters.finetune.writing.write_jsonl import PreparedFile, refuse_existing, report_path
 
 _RANGE_BYTES: Final = 64 * 2**20
 

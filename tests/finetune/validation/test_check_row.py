@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from together_adapters.finetune import check_row
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.issues import RULES
+from together_adapters.finetune.validation.check_messages import is_text_conversation
 from together_adapters.finetune.validation.check_row import validate_row, validate_training_row
-from together_adapters.finetune.validation.fast_path import is_text_conversation
 
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import conversation
 from together_adapters.finetune import check_jsonl
-from together_adapters.finetune.validation.tokenizers import open_tokenizer
+from together_adapters.finetune.validation.token_lengths import open_tokenizer
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def validation_keywords(
         with spinner(f"requesting the limits of {model}"):
             keywords["limits"] = session.client.fine_tuning.model_limits(model)
     if tokenizer is not None:
-        from together_adapters.finetune.validation.tokenizers import open_tokenizer
+        from together_adapters.finetune.validation.token_lengths import open_tokenizer
 
         with spinner(f"opening the tokenizer {tokenizer}"):
             keywords["tokenizer"] = open_tokenizer(tokenizer)

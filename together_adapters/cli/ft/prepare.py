@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from together_adapters.finetune.dataset import TrainingData
     from together_adapters.finetune.records import Record
     from together_adapters.finetune.writing.fixes import Fixes
-    from together_adapters.finetune.writing.prepared_file import PreparedFile
+    from together_adapters.finetune.writing.write_jsonl import PreparedFile
 
 
 _SIDES: Final = ("train", "validation")

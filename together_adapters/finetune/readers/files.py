@@ -21,7 +21,7 @@ from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.arrow import arrow_records
 from together_adapters.finetune.records import Record, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
-from together_adapters.finetune.validation.check_csv import unlimited_csv_cells
+from together_adapters.finetune.validation.check_tables import unlimited_csv_cells
 from together_adapters.finetune.validation.jsonl_reader import BOM, parse_line
 
 _TABLES: Final = (".parquet", ".arrow", ".feather")

@@ -112,8 +112,7 @@ def _check_rows(
 ) -> None:
     report = checker.report
     if path.suffix != ".jsonl":
-        from together_adapters.finetune.validation.check_csv import check_csv
-        from together_adapters.finetune.validation.check_parquet import check_parquet
+        from together_adapters.finetune.validation.check_tables import check_csv, check_parquet
 
         (check_csv if path.suffix == ".csv" else check_parquet)(checker, path)
     elif workers > 1 and checker.options.purpose != "batch-api":

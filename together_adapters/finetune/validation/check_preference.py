@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from together_adapters.finetune.findings import RowFindings, kind_of
-from together_adapters.finetune.validation.check_messages import check_message, check_messages, check_role
+from together_adapters.finetune.validation.check_messages import check_message, check_messages, check_role, text_answer
 from together_adapters.finetune.validation.check_tools import ToolCallTracker, check_tools
-from together_adapters.finetune.validation.fast_path import text_answer
 
 _KEYS: Final = frozenset({"messages", "tools"})
 

@@ -14,10 +14,9 @@ from together_adapters.finetune.issues import RULES, Issue, Severity, severities
 from together_adapters.finetune.redaction import excerpt
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL
 from together_adapters.finetune.validation.check_content import check_content
-from together_adapters.finetune.validation.check_messages import check_messages
+from together_adapters.finetune.validation.check_messages import check_messages, is_text_conversation
 from together_adapters.finetune.validation.check_preference import check_preference
 from together_adapters.finetune.validation.check_tools import check_tools
-from together_adapters.finetune.validation.fast_path import is_text_conversation
 from together_adapters.finetune.validation.json_values import is_finite
 
 _MAX_WEIGHT: Final = sys.float_info.max

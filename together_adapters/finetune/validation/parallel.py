@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.fingerprints import Digests
@@ -22,14 +22,6 @@ _BLOCK: Final = 1 << 20
 _DIGEST_BYTES: Final = 16
 
 
-class RangeResult(NamedTuple):
-    """The result of checking a range of a file; its line numbers start at 1."""
-
-    lines: int
-    report: DataReport
-    digests: bytes
-
-
 def check_in_parallel(checker: FileChecker, path: Path, workers: int, progress: Callable[[Progress], object] | None) -> None:
     """Checks a file in several processes and merges their results into a checker."""
     size = path.stat().st_size
@@ -41,13 +33,13 @@ def check_in_parallel(checker: FileChecker, path: Path, workers: int, progress: 
     with ProcessPoolExecutor(min(workers, len(ranges)), mp_context=get_context("spawn")) as pool:
         count = len(ranges)
         results = pool.map(check_range, [path] * count, ranges, [checker.options] * count, [None, *[form] * (count - 1)])
-        for (start, end), result in zip(ranges, results, strict=True):
-            for issue in result.report.issues:
+        for (start, end), (lines, report, digests) in zip(ranges, results, strict=True):
+            for issue in report.issues:
                 issue.line = issue.line + line_number if issue.line is not None else None
-            line_number += result.lines
-            checker.merge(result.report)
-            for index in range(0, len(result.digests), _DIGEST_BYTES):
-                if row_digests.put(result.digests[index : index + _DIGEST_BYTES]) is not None:
+            line_number += lines
+            checker.merge(report)
+            for index in range(0, len(digests), _DIGEST_BYTES):
+                if row_digests.put(digests[index : index + _DIGEST_BYTES]) is not None:
                     checker.count_duplicate()
             position += end - start
             if progress:
@@ -55,11 +47,11 @@ def check_in_parallel(checker: FileChecker, path: Path, workers: int, progress: 
     checker.report.bytes = position
 
 
-def check_range(path: Path, bounds: tuple[int, int], options: CheckOptions, form: str | None) -> RangeResult:
-    """Checks a range of whole lines; `form` is the format of the file, None for the first range."""
+def check_range(path: Path, bounds: tuple[int, int], options: CheckOptions, form: str | None) -> tuple[int, DataReport, bytes]:
+    """Checks a range of whole lines in the format `form`, None for the first range; returns its lines, report and digests."""
     checker = FileChecker(path.name, options, form, collect_digests=True, starts_file=bounds[0] == 0)
     checker.check_lines(LineReader(path, *bounds))
-    return RangeResult(checker.line_number, checker.build_report(), bytes(checker.digests or b""))
+    return checker.line_number, checker.build_report(), bytes(checker.digests or b"")
 
 
 def line_ranges(path: Path, size: int, count: int) -> list[tuple[int, int]]:

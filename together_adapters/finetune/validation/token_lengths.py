@@ -1,17 +1,21 @@
-"""Lengths of rows in tokens, counted by a tokenizer or estimated from characters, and the limits of models."""
+"""Lengths of rows in tokens, counted by a tokenizer or estimated from characters; the limits of models; files of tokenizers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sized
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic_core import to_json
 
+from together_adapters.errors import TogetherError
 from together_adapters.finetune.records import Row
 from together_adapters.finetune.rules import METHODS
 
 CHARS_PER_TOKEN: Final = 4
 """About right for English; other scripts and code have more tokens than this estimates."""
+_TOKENIZER_FILE: Final = "tokenizer.json"
 _NOT_READ: Final = frozenset({"role", "type", "id", "tool_call_id", "url", "image_url"})
 
 
@@ -65,3 +69,46 @@ def max_tokens_by_format(limits: Any) -> dict[str, int]:
         if isinstance(limit, int):
             max_tokens |= dict.fromkeys(formats, limit)
     return max_tokens
+
+
+class TokenizerFile:
+    """Counts the tokens of a text as a model's tokenizer does, without special tokens."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str) -> int:
+        try:
+            return len(self._tokenizer.encode(text, add_special_tokens=False))
+        except (TypeError, UnicodeError):  # half of a surrogate pair: the row is refused, and this is only its length
+            return self(text.encode("utf-8", "replace").decode())
+
+
+def open_tokenizer(name: str | PathLike[str]) -> TokenizerFile:
+    """Opens a tokenizer: a `tokenizer.json`, a folder with one, or the name of a model on the Hugging Face hub, `owner/model`."""
+    try:
+        from tokenizers import Tokenizer  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError as error:
+        raise ImportError("counting tokens needs the package tokenizers: pip install tokenizers") from error
+    path = Path(name).expanduser()
+    path = path / _TOKENIZER_FILE if path.is_dir() else path
+    if path.is_file():
+        try:
+            return TokenizerFile(Tokenizer.from_file(str(path)))
+        except Exception as error:  # the package raises no narrower class
+            raise ValueError(f"{path} is not a tokenizer: {str(error)[:200]}") from error
+    if not isinstance(name, str) or not _is_model_name(name):
+        raise FileNotFoundError(
+            f"{path} does not exist; give a {_TOKENIZER_FILE}, its folder, or the name of a model, owner/model"
+        )
+    try:
+        return TokenizerFile(Tokenizer.from_pretrained(name))
+    except Exception as error:
+        raise TogetherError(f"cannot load the tokenizer {name} from the Hugging Face hub: {str(error)[:200]}") from error
+
+
+def _is_model_name(name: str) -> bool:
+    """Whether a string can be a name on the hub rather than a path."""
+    return name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not name.endswith((".json", "/"))

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
+from together_adapters.finetune.validation.check_messages import is_text_conversation
 from together_adapters.finetune.validation.check_row import validate_row
-from together_adapters.finetune.validation.fast_path import is_text_conversation
 from together_adapters.finetune.validation.jsonl_reader import parse_line
 from together_adapters.finetune.validation.token_lengths import token_counter
 from together_adapters.finetune.writing.fixes import Fixes

@@ -6,6 +6,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import file_digest
 from itertools import islice
 from multiprocessing import get_context
 from os import PathLike
@@ -24,14 +26,63 @@ from together_adapters.finetune.validation.check_jsonl import check_jsonl
 from together_adapters.finetune.validation.token_lengths import max_tokens_by_format
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.prepare_row import PreparedRow, RowPreparer
-from together_adapters.finetune.writing.prepared_file import PreparedFile, report_path
 from together_adapters.finetune.writing.write_summary import WriteSummary
 from together_adapters.types.progress import Progress
 
-__all__ = ["PreparedFile", "write_jsonl"]
-
 _BATCH_ROWS: Final = 1000
 _BATCHES_PER_WORKER: Final = 2
+_Batch = tuple[list[Record], list[PreparedRow]]
+
+
+@dataclass(frozen=True)
+class PreparedFile:
+    """A file of rows, ready for upload. It can be passed wherever a path can.
+
+    Attributes:
+        path: The file.
+        report: Its contents, what was changed and what was dropped.
+        written: False if rows are invalid and `on_error="collect"` asked for the report only: there is no such file then.
+    """
+
+    path: Path
+    report: DataReport
+    written: bool = True
+
+    @classmethod
+    def of(cls, path: str | PathLike[str]) -> PreparedFile:
+        """Returns a file with its report; if that is missing or belongs to other contents, the file is checked again.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        path = Path(path)
+        with path.open("rb") as file:
+            checksum = file_digest(file, "sha256").hexdigest()
+        try:
+            report = DataReport.model_validate_json(report_path(path).read_bytes())
+        except (OSError, ValueError):
+            report = None
+        if report is None or report.sha256 != checksum:
+            report = check_jsonl(path, checksum=True)
+        return cls(path, report)
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum of the file."""
+        return self.report.sha256
+
+    @property
+    def report_path(self) -> Path:
+        """The path of the report, next to the file."""
+        return report_path(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def report_path(path: Path) -> Path:
+    """Returns the path of a file's report: `train.report.json` for `train.jsonl`."""
+    return path.with_suffix(".report.json")
 
 
 def write_jsonl(
@@ -96,7 +147,7 @@ def write_jsonl(
     temporary = path.with_name(f".{path.stem}.{token_hex(4)}.jsonl")
     try:
         with temporary.open("xb", 1 << 20) as file:
-            size = _write(file, source, preparer, summary, workers, max_bytes, progress)
+            size = _write(file, _prepare(source.records(), preparer, workers), summary, max_bytes, progress)
             file.flush()
             os.fsync(file.fileno())
         if summary.valid and not (summary.invalid and fixes.on_error != "drop"):
@@ -131,16 +182,14 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 
 def _write(
     file: BinaryIO,
-    source: TrainingData,
-    preparer: RowPreparer,
+    batches: Iterator[_Batch],
     summary: WriteSummary,
-    workers: int,
     max_bytes: int,
     progress: Callable[[Progress], object] | None,
 ) -> int:
     """Writes all rows; returns their size in bytes, also if it is above the maximum and the rest is only counted."""
     size = 0
-    for records, rows in _prepare(source.records(), preparer, workers):
+    for records, rows in batches:
         data = b"".join(map(summary.add, records, rows))
         size += len(data)
         if size <= max_bytes:
@@ -150,7 +199,7 @@ def _write(
     return size
 
 
-def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> Iterator[tuple[list[Record], list[PreparedRow]]]:
+def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> Iterator[_Batch]:
     """Yields batches of records in their order, with the rows prepared from them."""
     if workers == 1:
         while batch := list(islice(records, _BATCH_ROWS)):
