@@ -24,9 +24,6 @@ class TrainingData:
 
     Rows are read when they are needed, and only the current row is in memory. Every pass reads the source again; a source that can
     be read only once raises an error then.
-
-    Attributes:
-        name: The name to show in messages.
     """
 
     def __init__(self, read: Callable[[], Iterable[Record]], name: str = "data") -> None:

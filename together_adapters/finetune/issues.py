@@ -40,18 +40,8 @@ class Issue(BaseModel):
         return f"{where + ': ' if where else ''}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
-def file_of(issue: Issue) -> str:
-    """Returns the file of an issue: its source without the number of a record."""
-    return _split_source(issue)[0]
-
-
-def record_of(issue: Issue) -> int:
-    """Returns the number of the record of an issue; 0 if its source has none."""
-    return _split_source(issue)[1]
-
-
-def _split_source(issue: Issue) -> tuple[str, int]:
-    """Splits a source such as `chats.csv:17`."""
+def split_source(issue: Issue) -> tuple[str, int]:
+    """Returns the file of an issue and the number of its record there, 0 if it has none: its source is such as `chats.csv:17`."""
     name, _, number = (issue.source or "").rpartition(":")
     return (name, int(number)) if number.isdecimal() and len(number) < 20 else (issue.source or "", 0)
 

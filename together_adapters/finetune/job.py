@@ -127,14 +127,10 @@ class _Job(Generic[C]):
         return _integrations.chat_model(**{"model": self._tuned_model(), self._client_option: self._client, **options})
 
     def llama_llm(self, **options: Any) -> TogetherLLM:
-        """Returns the tuned model as an LLM of LlamaIndex, on the client of this job.
+        """Returns the tuned model as an LLM of LlamaIndex (extra `llama-index`), on the client of this job; see `chat_model`.
 
         Args:
-            **options: Parameters of `TogetherLLM`; for dedicated endpoints see `chat_model`.
-
-        Raises:
-            JobFailedError: The job has not completed.
-            ImportError: LlamaIndex is not installed (`pip install "together-adapters[llama-index]"`).
+            **options: Parameters of `TogetherLLM`.
         """
         tuned_model = self._tuned_model()
         base = (self.details and self.details.model) or ""

@@ -21,12 +21,7 @@ FORMATS: Final[dict[str, frozenset[str]]] = {
 }
 """The required columns of each format."""
 
-OPTIONAL: Final[dict[str, frozenset[str]]] = {
-    "general": frozenset({"weight"}),
-    "conversation": frozenset({"weight", "tools"}),
-    "instruction": frozenset({"weight"}),
-    "preference": frozenset({"weight"}),
-}
+OPTIONAL: Final = dict.fromkeys(FORMATS, frozenset({"weight"})) | {"conversation": frozenset({"weight", "tools"})}
 
 METHODS: Final[dict[str, frozenset[str]]] = {
     "sft": frozenset({"general", "conversation", "instruction"}),

@@ -19,14 +19,9 @@ _ROUNDING: Final = 1e-9
 
 
 class Distribution(BaseModel):
-    """How often which values occur. Exact below 64; above, quantiles are at most 3.2 % too low. Adds up in any order.
+    """How often which values occur, with exact `count`, `total`, `min` and `max`. Adds up in any order.
 
-    Attributes:
-        count: The number of values.
-        total: Their sum.
-        min: The minimum; None without values. It is exact, like `max`.
-        max: The maximum.
-        hist: The number of values in each bin, by the lowest value of the bin.
+    `hist` is the number of values in each bin, by its lowest value: exact below 64; above, quantiles are at most 3.2 % too low.
     """
 
     count: int = 0

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field, computed_field
 
 from together_adapters.errors import InvalidDatasetError
-from together_adapters.finetune.issues import Issue, file_of, issue_with_source, record_of, sorted_counts
+from together_adapters.finetune.issues import Issue, issue_with_source, sorted_counts, split_source
 from together_adapters.finetune.reports.distribution import Distribution
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
 
@@ -186,7 +186,7 @@ class DataReport(BaseModel):
         """Returns the result as text: the number of rows and of issues by code, and the first issues."""
         issues = [issue for issue in self.issues if issue.severity == "error"] or self.issues
         counts = sorted_counts({code: self.issue_counts[code] for issue in issues if (code := issue.code) in self.issue_counts})
-        has_files = len({file_of(issue) for issue in self.issues}) > 1
+        has_files = len({split_source(issue)[0] for issue in self.issues}) > 1
         text = f"{self.rows:,} rows ({self.format or 'unknown format'}), {self.errors:,} errors, {self.warnings:,} warnings."
         if leakage := self.leakage_summary():
             text += f" {leakage[0].upper()}{leakage[1:]}."
@@ -263,10 +263,11 @@ def sum_reports(reports: Sequence[DataReport]) -> DataReport:
 def most_severe(issues: Iterable[Issue], limit: int) -> list[Issue]:
     """Returns as many issues as may be listed, errors before warnings and early before late, in the order of their files."""
     issues = list(issues)
-    files = {file: index for index, file in enumerate(dict.fromkeys(map(file_of, issues)))}
+    files = {file: index for index, file in enumerate(dict.fromkeys(split_source(issue)[0] for issue in issues))}
 
     def position(issue: Issue) -> tuple[Any, ...]:
-        return files[file_of(issue)], record_of(issue), issue.line or 0, issue.path, issue.code, issue.message
+        file, record = split_source(issue)
+        return files[file], record, issue.line or 0, issue.path, issue.code, issue.message
 
     in_order = sorted(issues, key=position)
     listed_ids = {id(issue) for issue in sorted(in_order, key=lambda issue: issue.severity != "error")[:limit]}

@@ -14,6 +14,7 @@ from together_adapters.finetune.validation.check_tools import ToolCallTracker
 
 _TEXT_MESSAGE_KEYS: Final = 2
 """A message with text only has a role and a content."""
+_Message = dict[str, Any]
 _STRING_FIELDS: Final = frozenset({"name", "reasoning", "reasoning_content"})
 
 
@@ -108,7 +109,7 @@ class _ConversationChecker:
         if self._for_training and weight != 0:
             self._findings.trained_chars += chars
 
-    def _count_content(self, message: dict[str, Any], path: JsonPath, content: ContentSummary) -> None:
+    def _count_content(self, message: _Message, path: JsonPath, content: ContentSummary) -> None:
         if content.images:
             self._images += content.images
             self._reported_images = self._reported_images or content.images > MAX_IMAGES
@@ -125,7 +126,7 @@ class _ConversationChecker:
             self._findings.add("content_mixed", (path, "content"), "some contents are strings, others are lists of parts")
 
 
-def check_role(findings: RowFindings, message: dict[str, Any], path: JsonPath) -> str | None:
+def check_role(findings: RowFindings, message: _Message, path: JsonPath) -> str | None:
     """Returns the role of a message, or None if it has no valid one."""
     role = message.get("role")
     if isinstance(role, str) and role in ROLES:
@@ -142,13 +143,13 @@ def check_role(findings: RowFindings, message: dict[str, Any], path: JsonPath) -
 
 def check_message(
     findings: RowFindings,
-    message: dict[str, Any],
+    message: _Message,
     path: JsonPath,
     role: str | None,
     calls: ToolCallTracker,
-    missing_code: str = "content_missing",
+    code: str = "content_missing",
 ) -> ContentSummary | None:
-    """Checks the fields of a message except its role; returns a summary of its content."""
+    """Checks the fields of a message except its role; returns a summary of its content. `code` is for a missing one."""
     is_text = len(message) == _TEXT_MESSAGE_KEYS and "role" in message and "content" in message
     has_calls = not is_text and _check_other_fields(findings, message, path, role, calls)
     if role == "tool":
@@ -157,7 +158,7 @@ def check_message(
     if content is None and has_calls:
         return None
     if content is None and "content" not in message:
-        findings.add(missing_code, path, "a message must have content" + (" or tool calls" if role == "assistant" else ""))
+        findings.add(code, path, "a message must have content" + (" or tool calls" if role == "assistant" else ""))
         return None
     summary = check_content(findings, content, (path, "content"), role or "user")
     if role == "assistant" and summary is not None and not has_calls:
@@ -169,7 +170,7 @@ def check_message(
 
 
 def _check_other_fields(
-    findings: RowFindings, message: dict[str, Any], path: JsonPath, role: str | None, calls: ToolCallTracker
+    findings: RowFindings, message: _Message, path: JsonPath, role: str | None, calls: ToolCallTracker
 ) -> bool:
     """Checks all fields but role and content; returns whether tool calls can stand in for content."""
     if not message.keys() <= MESSAGE_KEYS:
@@ -191,7 +192,7 @@ def _check_weight(findings: RowFindings, weight: Any, path: JsonPath) -> None:
         findings.add("message_weight_range", path, "weight must be 0 or 1", weight)
 
 
-def _check_string_fields(findings: RowFindings, message: dict[str, Any], path: JsonPath, role: str | None) -> None:
+def _check_string_fields(findings: RowFindings, message: _Message, path: JsonPath, role: str | None) -> None:
     """Checks name, reasoning and tool_call_id."""
     for key in ("name", "reasoning", "reasoning_content", "tool_call_id"):
         if key in message and message[key] is None and not (key == "tool_call_id" and role == "tool"):
@@ -216,9 +217,7 @@ def _check_string_fields(findings: RowFindings, message: dict[str, Any], path: J
         findings.add("reasoning_twice", path, "the message has both reasoning and reasoning_content")
 
 
-def _check_calls(
-    findings: RowFindings, message: dict[str, Any], path: JsonPath, role: str | None, calls: ToolCallTracker
-) -> bool:
+def _check_calls(findings: RowFindings, message: _Message, path: JsonPath, role: str | None, calls: ToolCallTracker) -> bool:
     """Checks tool calls; returns whether they can stand in for content."""
     tool_calls = message["tool_calls"]
     if tool_calls is None:

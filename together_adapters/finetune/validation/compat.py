@@ -42,14 +42,7 @@ def check_file(file: str | PathLike[str], purpose: str = "fine-tune") -> dict[st
         "message": "Checks passed",
         "found": exists,
         "file_size": path.stat().st_size if exists else None,
-        "utf8": None,
-        "line_type": None,
-        "text_field": None,
-        "key_value": None,
-        "has_min_samples": None,
-        "num_samples": None,
-        "load_json": None,
-        "load_csv": None,
+        **dict.fromkeys("utf8 line_type text_field key_value has_min_samples num_samples load_json load_csv".split()),
     }
     kind = path.suffix.removeprefix(".")
     if exists:

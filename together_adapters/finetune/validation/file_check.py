@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.fingerprints import Digests
-from together_adapters.finetune.issues import Issue, Severity
+from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.reports.distribution import Tally
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
 from together_adapters.finetune.rules import BATCH_MAX_BYTES, BATCH_MAX_ROWS, MAX_LINE_BYTES, METHODS
@@ -220,7 +220,9 @@ class FileChecker:
                 items.sort(key=lambda finding: (finding.path, finding.code, finding.message))
             report.issues += issues_of(items[:limit], severities, line, self._name)
         if len(report.issues) > _SPARE * limit + _SPARE:
-            report.issues = _first_of_each_severity(report.issues, limit)
+            errors = [issue for issue in report.issues if issue.severity == "error"]
+            warnings = [issue for issue in report.issues if issue.severity == "warning"]
+            report.issues = most_severe(errors, limit) + most_severe(warnings, limit)
         return all(severities[finding.code] != "error" for finding in findings)
 
     def add_finding(self, code: str, message: str, line: int | None = None, value: Any = "") -> None:
@@ -335,10 +337,8 @@ class FileChecker:
         report.tokens_from = "estimate" if self._count_tokens is None else "tokenizer"
         self.turns, self.chars, self._tokens = Tally(), Tally(CHARS_PER_TOKEN), Tally()
         report.trained_chars += findings.trained_chars
-        report.has_tools |= findings.has_tools
-        report.has_parallel_tool_calls |= findings.has_parallel_tool_calls
-        report.has_reasoning |= findings.has_reasoning
-        report.has_sample_weights |= findings.has_sample_weights
+        for name in ("has_tools", "has_parallel_tool_calls", "has_reasoning", "has_sample_weights"):
+            setattr(report, name, getattr(report, name) or getattr(findings, name))
         report.has_message_weights |= bool(report.rows_with_message_weights)
         report.has_images |= bool(findings.images)
         report.formats = add_counts(report.formats, self._formats)
@@ -355,9 +355,3 @@ class FileChecker:
         report.secrets = dict(sorted(report.secrets.items()))
         report.issues = most_severe(report.issues, report.max_issues)
         return report
-
-
-def _first_of_each_severity(issues: list[Issue], limit: int) -> list[Issue]:
-    """Returns the first errors and the first warnings, as many as may still be listed."""
-    errors = [issue for issue in issues if issue.severity == "error"]
-    return most_severe(errors, limit) + most_severe([issue for issue in issues if issue.severity != "error"], limit)

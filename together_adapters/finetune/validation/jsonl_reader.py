@@ -19,6 +19,7 @@ BOM: Final = b"\xef\xbb\xbf"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _CONSTANT: Final = re.compile(rb"\b(?:NaN|Infinity)\b")
 _BLOCK: Final = 1 << 17
+_OnBytes = Callable[[int], object]
 
 
 class TruncatedLine(bytes):
@@ -29,13 +30,7 @@ class LineReader:
     """Reads the lines of a file, or of a range of whole lines, in batches; sets `sha256` at the end with `checksum`."""
 
     def __init__(
-        self,
-        path: Path,
-        start: int = 0,
-        end: int | None = None,
-        *,
-        checksum: bool = False,
-        progress: Callable[[int], object] | None = None,
+        self, path: Path, start: int = 0, end: int | None = None, *, checksum: bool = False, progress: _OnBytes | None = None
     ) -> None:
         self.size = 0
         self.sha256: str | None = None

@@ -52,16 +52,8 @@ _CARD_START: Final = re.compile(rb"[3-6]\d{3}[ \-]?\d{4}[ \-]?\d{4}")
 _IMAGE: Final = re.compile(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]{200,}")
 
 
-class SecretMatch(NamedTuple):
-    """A secret: the index of its line, its kind, and what may be shown of it."""
-
-    line: int
-    kind: str
-    excerpt: str
-
-
-def find_secrets(lines: list[bytes]) -> Iterator[SecretMatch]:
-    """Yields the secrets in lines. All lines are searched at once first, since most have none."""
+def find_secrets(lines: list[bytes]) -> Iterator[tuple[int, str, str]]:
+    """Yields the secrets in lines: index of the line, kind, excerpt. All lines are searched at once first, as most have none."""
     data = b"\n".join(lines)
     kinds = [kind for kind in KINDS if _may_have(kind, data)]
     if not kinds:
@@ -69,7 +61,7 @@ def find_secrets(lines: list[bytes]) -> Iterator[SecretMatch]:
     for index, line in enumerate(lines):
         for kind in kinds:
             if any(hint in line for hint in kind.hints):
-                yield from (SecretMatch(index, kind.name, excerpt) for excerpt in _excerpts(kind, line))
+                yield from ((index, kind.name, excerpt) for excerpt in _excerpts(kind, line))
 
 
 def _may_have(kind: SecretKind, data: bytes) -> bool:

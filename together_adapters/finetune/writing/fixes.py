@@ -14,8 +14,7 @@ from pydantic_core import from_json, to_json
 from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS, MESSAGE_KEYS, OPTIONAL
 from together_adapters.finetune.validation.json_values import to_plain_json
-from together_adapters.finetune.writing.legacy_functions import functions_to_tools
-from together_adapters.finetune.writing.merge_messages import merge_consecutive
+from together_adapters.finetune.writing.message_fixes import functions_to_tools, merge_consecutive
 
 Message = dict[str, Any]
 
@@ -197,10 +196,7 @@ def text_to_parts(row: Row) -> bool:
 def normalize_calls(row: Row) -> bool:
     """Changes arguments to strings, and adds the type of a tool call."""
     has_changed = False
-    for call in calls_of(row):
-        function = call.get("function")
-        if not isinstance(function, dict):
-            continue
+    for call, function in _calls_with_functions(row):
         if "type" not in call:
             call["type"] = "function"
             has_changed = True
@@ -213,10 +209,9 @@ def normalize_calls(row: Row) -> bool:
 def drop_null_arguments(row: Row) -> bool:
     """Removes nulls from the arguments of tool calls."""
     has_changed = False
-    for call in calls_of(row):
-        function = call.get("function")
-        text = function.get("arguments") if isinstance(function, dict) else None
-        if not isinstance(function, dict) or not isinstance(text, str) or "null" not in text:
+    for _, function in _calls_with_functions(row):
+        text = function.get("arguments")
+        if not isinstance(text, str) or "null" not in text:
             continue
         try:
             value = from_json(text, allow_inf_nan=False)
@@ -323,6 +318,10 @@ def _conversations(row: Row) -> list[list[Any]]:
     """Returns the lists of messages of a row without the outputs of a preference."""
     outputs = row.get("preferred_output"), row.get("non_preferred_output")
     return [messages for messages in message_lists_of(row) if all(messages is not output for output in outputs)]
+
+
+def _calls_with_functions(row: Row) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [(call, function) for call in calls_of(row) if isinstance(function := call.get("function"), dict)]
 
 
 def _tools_of(row: Row) -> list[dict[str, Any]]:

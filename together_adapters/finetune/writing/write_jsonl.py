@@ -162,7 +162,7 @@ def write_jsonl(
                 issue.source = path.name
             report = summary.complete(report)
         else:
-            report = _report_without_file(summary)
+            report = summary.report()
         if not report.ok:
             if fixes.on_error == "collect":
                 return PreparedFile(path, report, written=False)
@@ -217,13 +217,6 @@ def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> 
                 yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _report_without_file(summary: WriteSummary) -> DataReport:
-    if not summary.valid and not summary.invalid:
-        summary.issue_counts["too_few_samples"] += 1
-    report = summary.report()
-    return report if report.errors else report.model_copy(update={"errors": 1, "warnings": sum(summary.issue_counts.values())})
 
 
 def _error(summary: WriteSummary, report: DataReport, name: str, path: Path) -> ConversionError | InvalidDatasetError:

@@ -61,12 +61,12 @@ class WriteSummary:
         return self._method or next((name for name, formats in METHODS.items() if self.format in formats), "sft")
 
     def report(self) -> DataReport:
-        """Returns the report if no file is written."""
+        """Returns the report if no file is written, which is at least one error."""
+        if not self.valid and not self.invalid:
+            self.issue_counts["too_few_samples"] += 1
         errors = 0 if self._drops_invalid else self.invalid
         warnings = sum(self.issue_counts.values()) - errors
-        report = DataReport(
-            method=self.method, rows=self.rows, valid=self.valid, errors=errors, warnings=warnings, max_issues=self._max_issues
-        )  # fmt: skip
+        report = DataReport(method=self.method, valid=self.valid, errors=errors or 1, max_issues=self._max_issues)
         return report.model_copy(update={**self._updates(report), "rows": self.rows, "warnings": warnings})
 
     def complete(self, report: DataReport) -> DataReport:
