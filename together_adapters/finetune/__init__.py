@@ -58,9 +58,8 @@ if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.finetune.rules import RULES_VERSION
     from together_adapters.finetune.splitting import Leakage, leakage
-    from together_adapters.finetune.validation.check_jsonl import check_jsonl
+    from together_adapters.finetune.validation.check_jsonl import check_file, check_jsonl
     from together_adapters.finetune.validation.check_row import check_row
-    from together_adapters.finetune.validation.compat import check_file
     from together_adapters.finetune.writing.fixes import Fixes
     from together_adapters.finetune.writing.write_jsonl import PreparedFile, write_jsonl
 else:
@@ -77,9 +76,8 @@ else:
         ".reports.report": "DataReport",
         ".rules": "RULES_VERSION",
         ".splitting": "Leakage leakage",
-        ".validation.check_jsonl": "check_jsonl",
+        ".validation.check_jsonl": "check_file check_jsonl",
         ".validation.check_row": "check_row",
-        ".validation.compat": "check_file",
         ".writing.fixes": "Fixes",
         ".writing.write_jsonl": "PreparedFile write_jsonl",
     }

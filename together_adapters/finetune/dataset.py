@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Final, Literal
+
+from pydantic_core import to_json
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.errors import ConversionError, issue_of, issue_summary, location_of
@@ -46,7 +49,7 @@ class TrainingData:
         """
         if isinstance(rows, TrainingData):
             return rows
-        source: Iterable[Any] = _OneTimeIterable(rows, name) if isinstance(rows, Iterator) else rows
+        source: Iterable[Any] = OneTimeIterable(rows, name) if isinstance(rows, Iterator) else rows
         return cls(lambda: _records_of(source, name), name)
 
     def records(self) -> Iterator[Record]:
@@ -163,7 +166,7 @@ def from_messages(messages: Iterable[Any], *, tools: Sequence[Any] | None = None
     """
     if isinstance(messages, Sequence) and messages and isinstance(messages[0], Mapping) and "role" in messages[0]:
         messages = [messages]
-    source: Iterable[Any] = _OneTimeIterable(messages, name) if isinstance(messages, Iterator) else messages
+    source: Iterable[Any] = OneTimeIterable(messages, name) if isinstance(messages, Iterator) else messages
 
     def convert(conversation: Any) -> Iterator[Converted]:
         if not isinstance(conversation, list | tuple):
@@ -177,7 +180,7 @@ def from_messages(messages: Iterable[Any], *, tools: Sequence[Any] | None = None
     return TrainingData(lambda: examples(source, convert, name), name)
 
 
-class _OneTimeIterable:
+class OneTimeIterable:
     """An iterator that raises an error when it is read a second time, instead of being empty."""
 
     def __init__(self, items: Iterator[Any], name: str) -> None:
@@ -187,7 +190,7 @@ class _OneTimeIterable:
     def __iter__(self) -> Iterator[Any]:
         if self._items is None:
             raise DatasetError(
-                f"{self._name} is an iterator, which can be read only once, and was already read: pass a list,"
+                f"{self._name} is an iterator, which can be read only once, and was already read: pass a list or a file,"
                 " or use TrainingData(read) with a function that returns a new iterator"
             )
         items, self._items = self._items, None
@@ -301,3 +304,50 @@ def _call(record: Example, function: Callable[[Row], Any], row: Row) -> Any:
     except Exception as error:
         error.add_note(f"at {location_of(record)}")
         raise
+
+
+def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator[Record]]:
+    """Returns a function that reads records twice and refuses each conversation that a longer one of its group continues."""
+
+    def without_prefixes() -> Iterator[Record]:
+        prefixes = Digests()
+        for record in read():
+            if isinstance(record, Example) and "messages" in record.row:
+                for digest in _prefix_digests(record)[:-1]:
+                    prefixes.put(digest)
+        for record in read():
+            if isinstance(record, Example) and "messages" in record.row and _is_prefix(record, prefixes):
+                text = "another conversation continues this one"
+                yield Refusal("prefix_of_longer", text, record.number, record.source, skipped=True)
+            else:
+                yield record
+
+    return without_prefixes
+
+
+def _is_prefix(record: Example, prefixes: Digests) -> bool:
+    digests = _prefix_digests(record)
+    return bool(digests) and digests[-1] in prefixes
+
+
+def _prefix_digests(record: Example) -> list[bytes]:
+    """Returns the digests of a conversation up to each of its answers, and as a whole."""
+    messages: list[Row] = record.row["messages"]
+    running = blake2b(_to_bytes([record.group, record.row.get("tools")]), digest_size=16)
+    digests: list[bytes] = []
+    last = len(messages) - 1
+    for index, message in enumerate(messages):
+        running.update(_to_bytes(_comparable(message)))
+        if index == last or message.get("role") == "assistant":
+            digests.append(running.digest())
+    return digests
+
+
+def _comparable(message: Row) -> Any:
+    functions = [call.get("function") for call in message.get("tool_calls") or ()]
+    reasoning = message.get("reasoning") or message.get("reasoning_content") or ""
+    return [message.get("role"), message.get("content") or "", reasoning, functions, message.get("weight")]
+
+
+def _to_bytes(value: Any) -> bytes:
+    return to_json(value, inf_nan_mode="constants", serialize_unknown=True)

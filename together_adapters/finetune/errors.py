@@ -95,7 +95,7 @@ def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
         path=refusal.path,
         message=refusal.message,
         hint=rule.hint if rule else "",
-        excerpt="" if isinstance(refusal.value, str) and not refusal.value else excerpt(refusal.value),
+        excerpt=excerpt(refusal.value),
     )
 
 

@@ -263,7 +263,9 @@ def describe(
     params = {"model": model, "training_method": method, "suffix": suffix, **training}
     paths = {"train": _path(train)} | ({"validation": _path(validation)} if validation is not None else {})
     file_params = {"training_file": "unsent", "validation_file": None if validation is None else "unsent"}
-    limits = yield from _limits({**params, **file_params})
+    request = with_defaults({**params, **file_params})
+    limits: FinetuneModelLimits = yield fine_tuning.model_limits(source_model(request))
+    job_body(request, limits)  # validates the parameters before a large file is uploaded
     reports = {}
     for name, path in paths.items():
         options: dict[str, Any] = {"method": method, "limits": limits, "severities": severities, "progress": progress}
@@ -287,14 +289,6 @@ def describe(
         **params,  # type: ignore[arg-type]
     )
     return {"id": str(details.id), "details": details, "reports": reports, "differences": all_differences}
-
-
-def _limits(params: Mapping[str, Any]) -> Flow[FinetuneModelLimits]:
-    """Retrieves the limits of the model and validates the parameters, before a large file is uploaded."""
-    params = with_defaults(params)
-    limits: FinetuneModelLimits = yield fine_tuning.model_limits(source_model(params))
-    job_body(params, limits)
-    return limits
 
 
 def _path(file: PreparedFile | str | PathLike[str]) -> Path:

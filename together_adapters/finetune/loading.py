@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, drop_prefixes
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.detection import detect, refuse
 from together_adapters.finetune.formats.options import (
@@ -26,7 +26,6 @@ from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.readers.files import Item, Source, SourceRecord, Spool, open_path
 from together_adapters.finetune.readers.tables import open_table
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 _MAX_PEEKED: Final = 100
 
@@ -155,14 +154,10 @@ class _PeekedReader:
     def __init__(self, source: Source) -> None:
         items = iter(source.read())
         self.first = list(islice(items, _MAX_PEEKED))
-        self._name = source.name
-        self._rest: Iterator[Item] | None = items
+        self._items = OneTimeIterable(chain(self.first, items), source.name)
 
     def __call__(self) -> Iterator[Item]:
-        if self._rest is None:
-            raise DatasetError(f"{self._name} can be read only once, and was already read: pass a list or a file")
-        rest, self._rest = self._rest, None
-        return chain(self.first, rest)
+        return iter(self._items)
 
 
 def _peek(source: Source, count: int) -> Iterable[Item]:

@@ -15,12 +15,13 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
+from together_adapters._lazy import require
 from together_adapters.finetune.errors import FileTooLargeError
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.records import Convert
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES
-from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_line, split_lines
+from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_lines
 from together_adapters.finetune.validation.parallel import line_ranges
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
@@ -104,11 +105,10 @@ def check(paths: Iterable[str | PathLike[str]], *, range_bytes: int = _RANGE_BYT
 
 
 def _ray() -> Any:
-    try:
-        import ray  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        import ray.data  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError as error:
-        raise ImportError('this needs Ray: pip install "together-adapters[ray]"') from error
+    require("this", "ray", "ray")
+    import ray  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    import ray.data  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
     return ray
 
 
@@ -152,12 +152,8 @@ def _convert_range(task: dict[str, Any], convert: Convert | None, fixes: Fixes |
 
 def _parse(lines: LineReader) -> Iterable[Any]:
     """Yields the values of lines; of lines that are not JSON their bytes, which are refused as rows."""
-    findings = RowFindings()
-    for batch in lines:
-        for line in split_lines(batch):
-            if line and not line.isspace():
-                parsed, value = parse_line(findings, line)
-                yield value if parsed else line[:200]
+    for _, line, parsed, value in parse_lines(lines, RowFindings()):
+        yield value if parsed else line[:200]
 
 
 def _join_shards(path: Path, shards: Iterable[Path], max_bytes: int) -> int:

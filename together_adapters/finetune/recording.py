@@ -13,9 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 TRACE: Final = "trace_id"
 _THREAD_KEYS: Final = ("thread_id", "conversation_id", "session_id")

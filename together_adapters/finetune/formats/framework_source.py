@@ -8,10 +8,9 @@ from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.dataset import TrainingData
+from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.formats.conversation import Expand, expanded
 from together_adapters.finetune.records import Converted, Example, Record, Row, Unconvertible
-from together_adapters.finetune.writing.trace_prefixes import drop_prefixes
 
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 """Tools for all rows, or a function that returns those of a record."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
+from together_adapters._lazy import require
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.distribution import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.report import DataReport
@@ -26,7 +27,6 @@ _BLUE, _PALE, _RED, _AMBER, _GREY, _INK = "#4c72b0", "#a9bcdc", "#c44e52", "#dd9
 _BINS: Final = 48
 _BARS: Final = 10
 _WIDTH: Final = 8.0
-_MISSING: Final = 'plots need matplotlib: pip install "together-adapters[plots]"'
 
 
 def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = "", overwrite: bool = True) -> None:
@@ -59,20 +59,15 @@ def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = 
 
 def check_picture(path: Path) -> None:
     """Raises the errors of `save_picture` before there is a report to plot."""
-    from importlib.util import find_spec
-
     if path.suffix.lower() not in KINDS:
         raise ValueError(f"{path.name} ends in none of {', '.join(KINDS)}")
-    if find_spec("matplotlib") is None:
-        raise ImportError(_MISSING)
+    require("plotting", "plots", "matplotlib")
 
 
 def draw(report: DataReport, *, title: str = "") -> Figure:
     """Returns a report as a figure of matplotlib, to show in a notebook or to save; raises ImportError without it."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
+    require("plotting", "plots", "matplotlib")
+    from matplotlib.figure import Figure
 
     issues, reasons = _top_counts(report.issue_counts), _top_counts(report.dropped)
     heights = [3.0 if report.tokens.count else 1.0] + [0.45 + 0.3 * len(bars) for bars in (issues, reasons) if bars]

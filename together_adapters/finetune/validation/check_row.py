@@ -61,11 +61,10 @@ def issues_of(
     for code, path, message, value in findings:
         severity = severities[code]
         if severity != "ignore":
-            shown_value = "" if isinstance(value, str) and not value else excerpt(value)
             issues.append(
                 Issue(
                     code=code, severity=severity, line=line, source=source, path=path, message=message, hint=RULES[code].hint,
-                    excerpt=shown_value,
+                    excerpt=excerpt(value),
                 )
             )  # fmt: skip
     return issues

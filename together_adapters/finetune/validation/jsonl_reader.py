@@ -125,6 +125,18 @@ def parse_line(findings: RowFindings, data: bytes, *, first: bool = False, stric
     return True, value
 
 
+def parse_lines(lines: LineReader, findings: RowFindings) -> Iterator[tuple[int, bytes, bool, Any]]:
+    """Yields the number of each line that is not blank, its bytes, whether it is JSON, and its value."""
+    number = 0
+    for batch in lines:
+        for line in split_lines(batch):
+            number += 1
+            if line and not line.isspace():
+                findings.start_row()
+                parsed, value = parse_line(findings, line, first=number == 1)
+                yield number, line, parsed and not isinstance(line, TruncatedLine), value
+
+
 def _syntax_error(data: bytes, error: str) -> tuple[str, str, str]:
     """Returns why a line is not JSON: code, path and message."""
     try:

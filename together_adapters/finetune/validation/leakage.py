@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
 from together_adapters.finetune.rules import TOKENIZED_NEEDED
-from together_adapters.finetune.validation.jsonl_reader import LineReader, TruncatedLine, parse_line, split_lines
+from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_lines
 from together_adapters.types.progress import Progress
 
 if TYPE_CHECKING:
@@ -66,18 +66,10 @@ def _digests(path: Path, progress: _OnProgress = None) -> Iterator[tuple[int, by
 
 def _jsonl_rows(path: Path, progress: _OnProgress) -> Iterator[tuple[int, Any]]:
     total = path.stat().st_size
-    findings = RowFindings()
-    number = 0
     show = None if progress is None else lambda count: progress(Progress(count, total, "leakage"))
-    for batch in LineReader(path, progress=show):
-        for line in split_lines(batch):
-            number += 1
-            if isinstance(line, TruncatedLine) or not line or line.isspace():
-                continue
-            findings.start_row()
-            parsed, row = parse_line(findings, line, first=number == 1)
-            if parsed and isinstance(row, dict):
-                yield number, row
+    for number, _, parsed, row in parse_lines(LineReader(path, progress=show), RowFindings()):
+        if parsed and isinstance(row, dict):
+            yield number, row
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:

@@ -13,7 +13,7 @@ from together_adapters.finetune.fingerprints import Digests
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.validation.check_row import validate_row
 from together_adapters.finetune.validation.file_check import CheckOptions, FileChecker
-from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_line, split_lines
+from together_adapters.finetune.validation.jsonl_reader import LineReader, parse_lines
 from together_adapters.types.progress import Progress
 
 _RANGE_BYTES: Final = 64 * 2**20
@@ -83,12 +83,9 @@ def _next_line_start(file: BinaryIO, position: int, size: int) -> int:
 def first_format(path: Path, purpose: str) -> str | None:
     """Returns the format of the first row that has one."""
     findings = RowFindings()
-    for batch_index, batch in enumerate(LineReader(path)):
-        for index, line in enumerate(split_lines(batch)):
-            findings.start_row()
-            parsed, value = parse_line(findings, line, first=batch_index == index == 0)
-            if parsed:
-                validate_row(findings, value, purpose)
-                if findings.format is not None:
-                    return findings.format
+    for _, _, parsed, value in parse_lines(LineReader(path), findings):
+        if parsed:
+            validate_row(findings, value, purpose)
+            if findings.format is not None:
+                return findings.format
     return None

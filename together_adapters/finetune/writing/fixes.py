@@ -79,7 +79,8 @@ class Fixes:
         codes = [fix.code for fix in _COLUMN_FIXES if fix.is_enabled(self) and fix.change(row)]
         row = to_plain_json(row)
         codes += [fix.code for fix in _FIXES if fix.is_enabled(self) and fix.change(row)]
-        return with_ordered_keys(row), codes
+        order_keys(row)
+        return row, codes
 
 
 _CHOICES: Final = {name: get_args(hint) for name, hint in get_type_hints(Fixes).items() if hint is not bool}
@@ -272,14 +273,17 @@ def trim_trailing(row: Row) -> bool:
     return True
 
 
-def with_ordered_keys(row: Row) -> Row:
-    """Returns a row with its keys, and those of its messages and tool calls, in a fixed order."""
-    row = _in_order(row, _ROW_KEYS)
-    if isinstance(row.get("input"), dict):
-        row["input"] = _in_order(row["input"], _ROW_KEYS)
-    for messages in message_lists_of(row):
-        messages[:] = [_message_in_order(message) if isinstance(message, dict) else message for message in messages]
-    return row
+def order_keys(row: Row) -> None:
+    """Puts the keys of a row, its messages and tool calls in a fixed order."""
+    _order(row, _ROW_KEYS)
+    if isinstance(prompt := row.get("input"), dict):
+        _order(prompt, _ROW_KEYS)
+    for message in messages_of(row):
+        _order(message, _MESSAGE_KEYS)
+    for call in calls_of(row):
+        _order(call, _CALL_KEYS)
+        if isinstance(function := call.get("function"), dict):
+            _order(function, _CALL_KEYS)
 
 
 _JPG: Final = "data:image/jpg;base64,"
@@ -352,28 +356,16 @@ def _remove(value: dict[str, Any], keys: Any) -> bool:
     return bool(keys)
 
 
-def _message_in_order(message: Message) -> Message:
-    message = _in_order(message, _MESSAGE_KEYS)
-    if isinstance(calls := message.get("tool_calls"), list):
-        message["tool_calls"] = [_call_in_order(call) if isinstance(call, dict) else call for call in calls]
-    return message
-
-
-def _call_in_order(call: dict[str, Any]) -> dict[str, Any]:
-    call = _in_order(call, _CALL_KEYS)
-    if isinstance(call.get("function"), dict):
-        call["function"] = _in_order(call["function"], _CALL_KEYS)
-    return call
-
-
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _in_order(value: dict[str, Any], order: list[str]) -> dict[str, Any]:
+def _order(value: dict[str, Any], order: list[str]) -> None:
+    """Puts keys in an order, in place; others follow by name."""
     result = {key: value[key] for key in order if key in value}
     if len(result) < len(value):
         result.update((key, value[key]) for key in sorted(value.keys() - result.keys()))
-    return result
+    value.clear()
+    value.update(result)
