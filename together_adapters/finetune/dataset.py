@@ -312,11 +312,11 @@ def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator
     def without_prefixes() -> Iterator[Record]:
         prefixes = Digests()
         for record in read():
-            if isinstance(record, Example) and "messages" in record.row:
-                for digest in _prefix_digests(record)[:-1]:
-                    prefixes.put(digest)
+            for prefix in _prefix_digests(record)[:-1]:
+                prefixes.put(prefix)
         for record in read():
-            if isinstance(record, Example) and "messages" in record.row and _is_prefix(record, prefixes):
+            digests = _prefix_digests(record)
+            if digests and digests[-1] in prefixes:
                 text = "another conversation continues this one"
                 yield Refusal("prefix_of_longer", text, record.number, record.source, skipped=True)
             else:
@@ -325,13 +325,10 @@ def drop_prefixes(read: Callable[[], Iterable[Record]]) -> Callable[[], Iterator
     return without_prefixes
 
 
-def _is_prefix(record: Example, prefixes: Digests) -> bool:
-    digests = _prefix_digests(record)
-    return bool(digests) and digests[-1] in prefixes
-
-
-def _prefix_digests(record: Example) -> list[bytes]:
-    """Returns the digests of a conversation up to each of its answers, and as a whole."""
+def _prefix_digests(record: Record) -> list[bytes]:
+    """Returns the digests of a conversation up to each of its answers, and as a whole; none of other records."""
+    if not isinstance(record, Example) or "messages" not in record.row:
+        return []
     messages: list[Row] = record.row["messages"]
     running = blake2b(_to_bytes([record.group, record.row.get("tools")]), digest_size=16)
     digests: list[bytes] = []

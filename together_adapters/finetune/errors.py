@@ -1,26 +1,23 @@
 """Errors of training data, all below `DatasetError`, which is a `ValueError`.
 
-    DatasetError
-    |-- SchemaDetectionError     no schema fits the source, or several do
-    |-- ConversionError          records of a source cannot be converted to rows
-    |-- InvalidDatasetError      rows are invalid (in `together_adapters.errors`; also a `FileTypeError`)
-    |-- FileTooLargeError        the file is larger than the service accepts
-    |-- MethodMismatchError      the data does not train with the method
-    `-- RemoteValidationError    the service found an error in an uploaded file (in `together_adapters.errors`)
-
-Their messages show the first issues with row and path, and the number of issues of each code.
+DatasetError
+|-- SchemaDetectionError     no schema fits the source, or several do
+|-- ConversionError          records of a source cannot be converted to rows
+|-- InvalidDatasetError      rows are invalid (in `together_adapters.errors`; also a `FileTypeError`)
+|-- FileTooLargeError        the file is larger than the service accepts
+|-- MethodMismatchError      the data does not train with the method
+`-- RemoteValidationError    the service found an error in an uploaded file (in `together_adapters.errors`)
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from together_adapters.errors import DatasetError, InvalidDatasetError
-from together_adapters.finetune.issues import RULES, Issue, issue_with_source, sorted_counts
+from together_adapters.finetune.issues import Issue, issue_with_source, new_issue, sorted_counts
 from together_adapters.finetune.records import Record, Refusal
-from together_adapters.finetune.redaction import excerpt
 
 MAX_ISSUES_SHOWN = 5
 
@@ -86,17 +83,8 @@ def first_of_each(issues: Iterable[Issue]) -> list[Issue]:
 
 def issue_of(refusal: Refusal, line: int | None = None) -> Issue:
     """Returns a refusal as an issue: a warning if it was expected, else an error."""
-    rule = RULES.get(refusal.code)
-    return Issue(
-        code=refusal.code,
-        severity="warning" if refusal.skipped else "error",
-        line=line,
-        source=location_of(refusal),
-        path=refusal.path,
-        message=refusal.message,
-        hint=rule.hint if rule else "",
-        excerpt=excerpt(refusal.value),
-    )
+    severity: Literal["error", "warning"] = "warning" if refusal.skipped else "error"
+    return new_issue(refusal.code, severity, refusal.message, refusal.value, refusal.path, line, location_of(refusal))
 
 
 def location_of(record: Record) -> str:

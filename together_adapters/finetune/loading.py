@@ -119,11 +119,9 @@ def _open(source: Any) -> Source:
         return Source("data", lambda: [SourceRecord(0, "data", source)])
     if not isinstance(source, Iterable):
         raise DatasetError(f"a {type(source).__name__} cannot be read: pass a path, records, or a table")
-    if isinstance(source, Iterator):
-        return Source("data", lambda: _enumerate(source), read_once=True)
     if isinstance(source, list) and source and isinstance(source[0], dict) and "role" in source[0] and "content" in source[0]:
         return Source("data", lambda: [SourceRecord(1, "data", source)])
-    return Source("data", lambda: _enumerate(source))
+    return Source("data", lambda: _enumerate(source), read_once=isinstance(source, Iterator))
 
 
 def _enumerate(records: Iterable[Any]) -> Iterator[Item]:

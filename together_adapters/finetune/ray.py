@@ -152,7 +152,7 @@ def _convert_range(task: dict[str, Any], convert: Convert | None, fixes: Fixes |
 
 def _parse(lines: LineReader) -> Iterable[Any]:
     """Yields the values of lines; of lines that are not JSON their bytes, which are refused as rows."""
-    for _, line, parsed, value in parse_lines(lines, RowFindings()):
+    for _, line, parsed, value in parse_lines(lines, RowFindings(), starts_file=False):
         yield value if parsed else line[:200]
 
 

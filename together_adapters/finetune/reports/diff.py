@@ -8,15 +8,12 @@ from typing import Any, Final, NamedTuple
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.types.files import ValidationReport
 
+_FLAGS: Final = ("tools", "parallel_tool_calls", "reasoning", "message_weights", "sample_weights")
 _FIELDS: Final = {
     "valid": "ok",
     "dataset_format": "format",
     "nlines": "rows",
-    "dataset_has_tools": "has_tools",
-    "dataset_has_parallel_tool_calls": "has_parallel_tool_calls",
-    "dataset_has_reasoning": "has_reasoning",
-    "dataset_has_message_weights": "has_message_weights",
-    "dataset_has_sample_weights": "has_sample_weights",
+    **{f"dataset_has_{name}": f"has_{name}" for name in _FLAGS},
     "dataset_is_multimodal": "has_images",
 }
 """Fields of the service's report, each with the corresponding field of a `DataReport`."""

@@ -106,15 +106,12 @@ class Distribution(BaseModel):
         """Returns the distribution of the values of both."""
         if not isinstance(other, Distribution):
             return NotImplemented
-        hist = dict(self.hist)
-        for low, count in other.hist.items():
-            hist[low] = hist.get(low, 0) + count
         return Distribution(
             count=self.count + other.count,
             total=self.total + other.total,
             min=min((low for low in (self.min, other.min) if low is not None), default=None),
             max=max((high for high in (self.max, other.max) if high is not None), default=None),
-            hist=hist,
+            hist={low: self.hist.get(low, 0) + other.hist.get(low, 0) for low in self.hist.keys() | other.hist.keys()},
         )
 
     def __str__(self) -> str:

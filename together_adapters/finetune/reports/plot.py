@@ -165,11 +165,7 @@ def _render(figure: Figure, suffix: str) -> bytes:
     """Returns the bytes of a picture, without dates and random ids."""
     import matplotlib as mpl
 
-    metadata: dict[str, dict[str, None]] = {
-        ".png": {"Software": None},
-        ".svg": {"Date": None, "Creator": None},
-        ".pdf": {"CreationDate": None},
-    }
+    metadata: Any = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None}}
     output = BytesIO()
     with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "together-adapters", "font.family": "DejaVu Sans"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font does not have

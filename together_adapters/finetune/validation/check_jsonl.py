@@ -10,7 +10,7 @@ from typing import Any, Final
 from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import MAX_FILE_BYTES, METHODS
-from together_adapters.finetune.validation.file_check import DEFAULT_METHOD, CheckOptions, FileChecker
+from together_adapters.finetune.validation.file_check import CheckOptions, FileChecker
 from together_adapters.finetune.validation.jsonl_reader import LineReader
 from together_adapters.finetune.validation.leakage import check_leakage
 from together_adapters.types.files import parse_purpose
@@ -34,7 +34,7 @@ def check_jsonl(
     path: str | PathLike[str],
     *,
     purpose: str = "fine-tune",
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     limits: Any = None,
     max_issues: int = 1000,
     severities: Mapping[str, str] | None = None,
@@ -54,8 +54,8 @@ def check_jsonl(
     Args:
         path: The file.
         purpose: What the file is for: `fine-tune`, `eval`, `batch-api` or `calibration`.
-        method: The training method, `sft` or `dpo`. If set, data that does not train with it is an error; in any case
-            `method_ok` of the report tells.
+        method: The training method, `sft` or `dpo`. If set, data that does not train with it is an error; `method_ok` of the report
+            tells in any case, for `sft` if it is not set.
         limits: The limits of the model: an object or mapping with `supports_tools`, `supports_vision`, `supports_reasoning`,
             `max_seq_length_sft` and `max_seq_length_dpo`. Rows that are too long are errors if a tokenizer counts their tokens,
             and warnings if their length is estimated.
@@ -79,7 +79,7 @@ def check_jsonl(
     Raises:
         ValueError: The method, a severity or an issue code is unknown, or `workers` is less than 1.
     """
-    if method not in METHODS:
+    if method is not None and method not in METHODS:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}")
@@ -133,8 +133,7 @@ def _check_rows(
         check_in_parallel(checker, path, workers, progress)
         checker.finish_lines()
     else:
-        total = report.bytes
-        show = None if progress is None else lambda count: progress(Progress(count, total, "check"))
+        show = None if progress is None else lambda count: progress(Progress(count, report.bytes, "check"))
         lines = LineReader(path, checksum=checksum, progress=show)
         checker.check_lines(lines)
         report.bytes, report.sha256 = lines.size, lines.sha256

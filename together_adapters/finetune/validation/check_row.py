@@ -10,8 +10,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from together_adapters.finetune.findings import Finding, RowFindings, kind_of
-from together_adapters.finetune.issues import RULES, Issue, Severity, severities_of
-from together_adapters.finetune.redaction import excerpt
+from together_adapters.finetune.issues import Issue, Severity, new_issue, severities_of
 from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL
 from together_adapters.finetune.validation.check_content import check_content
 from together_adapters.finetune.validation.check_messages import check_messages, is_text_conversation
@@ -57,17 +56,11 @@ def issues_of(
     findings: Iterable[Finding], severities: Mapping[str, Severity], line: int | None = None, source: str | None = None
 ) -> list[Issue]:
     """Returns findings as issues with severity and hint, without those to be ignored."""
-    issues = []
-    for code, path, message, value in findings:
-        severity = severities[code]
-        if severity != "ignore":
-            issues.append(
-                Issue(
-                    code=code, severity=severity, line=line, source=source, path=path, message=message, hint=RULES[code].hint,
-                    excerpt=excerpt(value),
-                )
-            )  # fmt: skip
-    return issues
+    return [
+        new_issue(code, severity, message, value, path, line, source)
+        for code, path, message, value in findings
+        if (severity := severities[code]) != "ignore"
+    ]
 
 
 def validate_row(findings: RowFindings, row: Any, purpose: str = "fine-tune") -> None:

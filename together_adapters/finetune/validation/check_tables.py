@@ -115,7 +115,7 @@ def _check_columns(checker: FileChecker, schema: Any) -> list[str]:
 
 
 def _check_parquet_rows(checker: FileChecker, batches: Iterator[Any]) -> None:
-    limit = model_limit(checker.options.limits, f"max_seq_length_{checker.options.method}")
+    limit = model_limit(checker.options.limits, f"max_seq_length_{checker.report.method}")
     lengths = Tally()
     for batch in batches:
         columns = {name: batch.column(name) for name in batch.schema.names}

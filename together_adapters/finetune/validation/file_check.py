@@ -29,21 +29,11 @@ _SMALL_BATCH: Final = 32
 _ARENA_BYTES: Final = 4 << 20
 
 
-class _DefaultMethod(str):
-    """The method if none is set: data of another method is then no error, but shows in `method_ok`."""
-
-    def __reduce__(self) -> str:
-        return "DEFAULT_METHOD"
-
-
-DEFAULT_METHOD: Final = _DefaultMethod("sft")
-
-
 class CheckOptions(NamedTuple):
     """The options of a check; see the parameters of `check_jsonl`."""
 
     purpose: str
-    method: str
+    method: str | None
     severities: Mapping[str, Severity]
     max_issues: int = 1000
     limits: Any = None
@@ -70,7 +60,7 @@ class FileChecker:
     ) -> None:
         self.options = options
         self.findings = RowFindings()
-        self.report = DataReport(purpose=options.purpose, method=str(options.method), max_issues=options.max_issues)
+        self.report = DataReport(purpose=options.purpose, method=options.method or "sft", max_issues=options.max_issues)
         self.first_format = first_format
         self.turns, self.chars, self._tokens = Tally(), Tally(CHARS_PER_TOKEN), Tally()
         self.max_tokens = max_tokens_by_format(options.limits)
@@ -252,7 +242,7 @@ class FileChecker:
         method = self.options.method
         if self.first_format is None:
             self.first_format = form
-            if method is not DEFAULT_METHOD and form not in METHODS[method]:
+            if method is not None and form not in METHODS[method]:
                 self.findings.add("method_mismatch", "", f"data of format {form} does not train with {method}")
         else:
             message = f"the row has the format {form}, the first row {self.first_format}"

@@ -125,7 +125,7 @@ def parse_line(findings: RowFindings, data: bytes, *, first: bool = False, stric
     return True, value
 
 
-def parse_lines(lines: LineReader, findings: RowFindings) -> Iterator[tuple[int, bytes, bool, Any]]:
+def parse_lines(lines: LineReader, findings: RowFindings, *, starts_file: bool = True) -> Iterator[tuple[int, bytes, bool, Any]]:
     """Yields the number of each line that is not blank, its bytes, whether it is JSON, and its value."""
     number = 0
     for batch in lines:
@@ -133,7 +133,7 @@ def parse_lines(lines: LineReader, findings: RowFindings) -> Iterator[tuple[int,
             number += 1
             if line and not line.isspace():
                 findings.start_row()
-                parsed, value = parse_line(findings, line, first=number == 1)
+                parsed, value = parse_line(findings, line, first=starts_file and number == 1)
                 yield number, line, parsed and not isinstance(line, TruncatedLine), value
 
 

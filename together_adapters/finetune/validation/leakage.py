@@ -78,8 +78,6 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
         from pyarrow import parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return
-    number = 0
-    for batch in parquet.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=[TOKENIZED_NEEDED]):
-        for tokens in batch.column(0).to_pylist():
-            number += 1
-            yield number, {TOKENIZED_NEEDED: tokens}
+    batches = parquet.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=[TOKENIZED_NEEDED])
+    rows = (tokens for batch in batches for tokens in batch.column(0).to_pylist())
+    yield from ((number, {TOKENIZED_NEEDED: tokens}) for number, tokens in enumerate(rows, 1))

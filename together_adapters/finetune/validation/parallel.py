@@ -69,15 +69,10 @@ def line_ranges(path: Path, size: int, count: int) -> list[tuple[int, int]]:
 
 def _next_line_start(file: BinaryIO, position: int, size: int) -> int:
     """Returns the start of the first line at a position or after it."""
-    if position >= size:
-        return size
     file.seek(position - 1)
-    position -= 1
-    while block := file.read(_BLOCK):
-        if (index := block.find(b"\n")) >= 0:
-            return min(size, position + index + 1)
-        position += len(block)
-    return size
+    while (part := file.readline(_BLOCK)) and not part.endswith(b"\n"):
+        continue
+    return min(file.tell(), size)
 
 
 def first_format(path: Path, purpose: str) -> str | None:

@@ -253,9 +253,7 @@ def drop_leading_answers(row: Row) -> bool:
     has_changed = False
     for messages in _conversations(row):
         roles = [_role(message) for message in messages]
-        start = 0
-        while start < len(roles) and roles[start] == "system":
-            start += 1
+        start = next((index for index, role in enumerate(roles) if role != "system"), len(roles))
         if start < len(roles) and roles[start] == "assistant" and "user" in roles:
             del messages[start : roles.index("user")]
             has_changed = True

@@ -19,7 +19,7 @@ from together_adapters.finetune.issues import severities_of
 from together_adapters.finetune.records import Convert, Converted, Unconvertible, examples
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.rules import METHODS
-from together_adapters.finetune.validation.file_check import DEFAULT_METHOD, CheckOptions, FileChecker
+from together_adapters.finetune.validation.file_check import CheckOptions, FileChecker
 from together_adapters.finetune.validation.jsonl_reader import line_batches
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.prepare_row import RowPreparer
@@ -31,7 +31,7 @@ def check_bytes(
     *,
     name: str = "data",
     purpose: str = "fine-tune",
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     limits: Any = None,
     max_issues: int = 1000,
     severities: Mapping[str, str] | None = None,
@@ -50,7 +50,7 @@ def check_bytes(
     Raises:
         ValueError: The method, a severity or an issue code is unknown.
     """
-    if method not in METHODS:
+    if method is not None and method not in METHODS:
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     options = CheckOptions(purpose, method, severities_of(severities), max_issues, limits, strict, tokenizer, duplicates, secrets)
     checker = FileChecker(name, options)
