@@ -38,7 +38,8 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     extra = get("extra", None)
     extra = extra if isinstance(extra, dict) else {}
     tools = _tools(extra.get("invocation_params"), inputs)
-    group = thread_of(extra.get("metadata")) or text_or_none(get("trace_id", None) or get("id", None))
+    metadata = extra.get("metadata")
+    group = (metadata and thread_of(metadata)) or text_or_none(get("trace_id", None) or get("id", None))
     if conversation:
         yield _row(conversation, {"messages": []}, tools, group, options)
         return
