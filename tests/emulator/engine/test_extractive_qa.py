@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.emulator.conftest import Chat
-from together_adapters.emulator.engine.sentence_splitter import sentences
+from together_adapters.emulator.engine.extractive_qa import sentences
 
 PASSAGES = """[1] Kilns
 

@@ -16,7 +16,6 @@ from typing import Final
 
 from together_adapters.emulator.engine.conversation import Conversation
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, Passage
-from together_adapters.emulator.engine.sentence_splitter import sentences
 from together_adapters.emulator.engine.text_features import STOPWORDS, bm25, rarity, stem, stems, words
 
 NOT_FOUND: Final = "I don't know: the given context does not answer this question."
@@ -31,6 +30,18 @@ _ASKS_FOR_DEFINITION: Final = re.compile(
 _DEFINITION: Final = re.compile(
     r"^(?:\W*+\w++){0,7}?\W+(?:is|are|means|denotes|refers to|describes|represents|was|were)\b", re.IGNORECASE
 )
+
+_RULE_LINE: Final = re.compile(r"^\s*([=\-*~^\"'#+_.])\1{2,}\s*$")
+_LIST_ITEM: Final = re.compile(r"^\s*(?:[*\-•]|\d{1,2}[.)]|\(\w\)|[a-z]\))\s+")
+_MARKUP_LINE: Final = re.compile(r"^\s*(?:\.\. |:[\w ]+:(?:\s|$)|>>>|\.\.\. |\||\+[-=+]+\+|#+ |```|[\w:/.]+ +::=)")
+_CODE_LINE: Final = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import |return\b|raise \w|print\(|@\w|async |await |(?:if|for|while|with|try|elif|else|except)\b.*:\s*(?:#.*)?$"
+    r"|[\w.\[\]'\", ()*]+ [-+*/|&]?= |\w+\(.*\)\s*(?:#.*)?$|# |\$ |[{}\])]+[,;]?$)"
+)
+_PROSE_LINE: Final = re.compile(r"\s*[\"(*`]?[A-Z][\w']* ")
+_END: Final = re.compile(r"(?<![.!?])[.!?]++[\"”’')\]*`]*(?=\s|$)")
+_ABBREVIATION: Final = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|Dr|Mr|Mrs|Ms|Fig|Sec|Eq|No|approx|resp|incl|St)|(?:^|\s)[A-Z])\.$")
+_START: Final = re.compile(r"[\"“‘'(\[*_`]*[A-Z0-9]|[\"“‘(\[*_`]+\w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +65,8 @@ def answer_from_messages(prompt: ParsedPrompt, conversation: Conversation) -> st
         return ""
     earlier = [message.text for message in conversation.history[-100:] if message.role == "user"]
     texts = [conversation.prompt.replace(prompt.question, ""), conversation.system, *earlier]
-    sentences = [
-        sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+", text[:20_000]) if not sentence.endswith("?")
-    ]
-    return cite(extract(prompt.question, [Passage(sentence) for sentence in sentences], 1))
+    parts = [part for text in texts for part in re.split(r"(?<=[.!?])\s+", text[:20_000]) if not part.endswith("?")]
+    return cite(extract(prompt.question, list(map(Passage, parts)), 1))
 
 
 def extract(question: str, passages: Sequence[Passage], max_sentences: int = 3) -> list[Sentence]:
@@ -203,3 +212,58 @@ def topic(text: str, max_words: int = 8) -> str:
     """What a text is about: its first words without stop words."""
     content = [word for word in re.findall(r"[\w'’.-]*\w", text[:2_000]) if word.lower() not in STOPWORDS]
     return " ".join(content[:max_words]) or " ".join(text.split())[:60] or "nothing in particular"
+
+
+@lru_cache(maxsize=4096)
+def sentences(text: str) -> tuple[str, ...]:
+    """The distinct whole sentences of technical prose, without its headings, code and fragments."""
+    return tuple(dict.fromkeys(sentence for block in _blocks(text) for sentence in _split_block(block) if _is_whole(sentence)))
+
+
+def _is_whole(sentence: str) -> bool:
+    """Whether a string reads as a sentence: a beginning, an end, some words, more letters than signs."""
+    length = sentence.count(" ") + 1
+    if not 3 <= length <= 90 or not _START.match(sentence) or not re.search(r"[.!?][\"”’')\]*`]*$", sentence):
+        return False
+    letters = sum(character.isalpha() or character == " " for character in sentence)
+    return letters >= 0.6 * len(sentence) and not sentence.endswith("...")
+
+
+def _blocks(text: str) -> list[str]:
+    """The paragraphs and list items of a text, each as one line; other lines are dropped."""
+    blocks: list[str] = []
+    current: list[str] = []
+    lines = [*text.expandtabs(4).splitlines(), ""]
+    block_indent, code_indent = 0, -1  # code is indented more than the block before it, which ends in a colon
+
+    def close() -> None:
+        nonlocal code_indent
+        if current:
+            block = " ".join(" ".join(current).split())
+            code_indent = block_indent if block.endswith(":") else -1
+            blocks.append(block)
+            current.clear()
+
+    for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
+        indent = len(line) - len(line.lstrip())
+        if not line.strip() or _RULE_LINE.match(line) or _RULE_LINE.match(next_line) or _MARKUP_LINE.match(line):
+            close()
+        elif current or not (_CODE_LINE.match(line) or (indent > code_indent >= 0 and not _PROSE_LINE.match(line))):
+            if item := _LIST_ITEM.match(line):
+                close()
+            if not current:
+                block_indent = indent
+            current.append(line[item.end() if item else 0 :])
+    close()
+    return blocks
+
+
+def _split_block(block: str) -> list[str]:
+    parts, start = [], 0
+    for end in _END.finditer(block):
+        rest = block[end.end() : end.end() + 20].lstrip()
+        if rest and (not _START.match(rest) or _ABBREVIATION.search(block[max(0, end.end() - 12) : end.end()])):
+            continue
+        parts.append(block[start : end.end()].strip())
+        start = end.end()
+    return [*parts, block[start:].strip()]

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from together_adapters.emulator.engine import schema_filler
-from together_adapters.emulator.engine.choices import rank, rank_choices
 from together_adapters.emulator.engine.conversation import Conversation, parse_arguments
 from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, cite, extract, keywords, summarize, topic
 from together_adapters.emulator.engine.fixed_replies import fixed_reply
-from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt, split_passages
+from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt, rank, rank_choices, split_passages
 from together_adapters.emulator.engine.text_features import coverage, stems
 from together_adapters.emulator.engine.tool_calls import Tool, best_tool, build_call
 from together_adapters.emulator.engine.value_extraction import one_line

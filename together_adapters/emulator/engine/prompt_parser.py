@@ -1,16 +1,19 @@
 """Finds the question in a prompt, and the passages that are to answer it.
 
 The context is recognised by what prompts of RAG applications put around it: tags, fences, labels, numbered sources.
+Numbered choices, as LlamaIndex's selectors write them, are ranked by the words that they share with the question.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from together_adapters.emulator.engine.conversation import Conversation
+from together_adapters.emulator.engine.text_features import bm25, stems
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +127,6 @@ def split_passages(context: str) -> list[Passage]:
     return passages or [Passage(part) for part in _PARAGRAPH_BREAK.split(context) if part.strip()]
 
 
-def list_items(text: str) -> list[Passage]:
-    """The items of a numbered list, `(1) ...` or `1. ...`."""
-    return [Passage(item.text.strip(), item.label) for item in _numbered_passages(_LIST_MARK, text)]
-
-
 def find_question(text: str) -> str:
     """The question of a text: the one with a label, else the last sentence with a question mark, else the last line."""
     labels = [match[1].strip() for match in _QUESTION_LABEL.finditer(text) if match[1].strip()]
@@ -139,3 +137,26 @@ def find_question(text: str) -> str:
     if questions:
         return " ".join(re.split(r"(?<=[.!:])\s+(?=[A-Z])", questions[-1])[-1].split())
     return " ".join((lines[-1] if lines else text.strip())[:600].split())
+
+
+def rank(question: str, passages: Sequence[Passage]) -> list[tuple[float, Passage]]:
+    """Scores passages for a question; the best one comes first."""
+    scores = bm25(stems(question), [stems(passage.text) for passage in passages])
+    return sorted(zip(scores, passages, strict=True), key=lambda pair: (-pair[0], int(pair[1].label or 0)))
+
+
+def rank_choices(prompt: str) -> list[tuple[float, Passage]]:
+    """Ranks the choices that a prompt lists; empty when it lists none."""
+    if "choices are given below" not in prompt:
+        return []
+    question = re.search(r"question(?: is)?:? ['\"“](.{1,300}?)['\"”]\s*$", prompt, re.MULTILINE)
+    listing = re.search(r"^-{5,}\s*$(.*?)^-{5,}\s*$", prompt, re.DOTALL | re.MULTILINE)
+    items = _numbered_passages(_LIST_MARK, listing[1] if listing else prompt)
+    choices = [Passage(item.text.strip(), item.label) for item in items]
+    return rank(question[1] if question else find_question(prompt), choices)
+
+
+def best_choice(prompt: str) -> int | None:
+    """The number of the best of the choices that a prompt lists; None when it lists none."""
+    ranking = rank_choices(prompt)
+    return int(ranking[0][1].label) if ranking else None

@@ -9,18 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from together_adapters.emulator.engine import regex_generator
-from together_adapters.emulator.engine.choices import best_choice
 from together_adapters.emulator.engine.extractive_qa import topic
-from together_adapters.emulator.engine.prompt_parser import find_question
+from together_adapters.emulator.engine.prompt_parser import best_choice, find_question
 from together_adapters.emulator.engine.text_features import coverage, stems
-from together_adapters.emulator.engine.value_extraction import (
-    CERTAIN,
-    GUESS,
-    LIKELY,
-    Confidence,
-    ValueExtractor,
-    one_line,
-)
+from together_adapters.emulator.engine.value_extraction import CERTAIN, GUESS, LIKELY, Confidence, ValueExtractor, one_line
 
 _MAX_DEPTH: Final = 24
 _MAX_VALUES: Final = 400
