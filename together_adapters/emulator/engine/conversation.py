@@ -122,12 +122,15 @@ def _message(message: Any, path: str, strict: bool) -> Message:
     if role not in ROLES:
         raise unprocessable(f"{path}.role must be one of {', '.join(ROLES)}", param=f"{path}.role")
     text, media = _content(message.get("content"), f"{path}.content", strict)
-    calls = _tool_calls(message.get("tool_calls"), f"{path}.tool_calls", strict)
+    calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        raise unprocessable(f"{path}.tool_calls must be an array", param=f"{path}.tool_calls")
+    tool_calls = tuple(_tool_call(call, f"{path}.tool_calls[{i}]", strict) for i, call in enumerate(calls or ()))
     if strict and role == "tool" and not message.get("tool_call_id"):
         raise unprocessable(f"{path}.tool_call_id is required", param=f"{path}.tool_call_id")
     if role in ("user", "system") and message.get("content") is None:
         raise unprocessable(f"{path}.content is required", param=f"{path}.content")
-    return Message(role, text, media, calls, str(message.get("tool_call_id") or ""), str(message.get("name") or ""))
+    return Message(role, text, media, tool_calls, str(message.get("tool_call_id") or ""), str(message.get("name") or ""))
 
 
 def _content(content: Any, path: str, strict: bool) -> tuple[str, tuple[str, ...]]:
@@ -152,14 +155,6 @@ def _content(content: Any, path: str, strict: bool) -> tuple[str, tuple[str, ...
         elif strict or not isinstance(kind, str) or kind == "text":
             raise unprocessable(f"{part_path} has the unsupported type {str(kind)[:40]}", param=part_path)
     return "\n".join(texts), tuple(media)
-
-
-def _tool_calls(calls: Any, path: str, strict: bool) -> tuple[ParsedToolCall, ...]:
-    if calls is None:
-        return ()
-    if not isinstance(calls, list):
-        raise unprocessable(f"{path} must be an array", param=path)
-    return tuple(_tool_call(call, f"{path}[{i}]", strict) for i, call in enumerate(calls))
 
 
 def _tool_call(call: Any, path: str, strict: bool) -> ParsedToolCall:

@@ -54,7 +54,7 @@ class Sentence:
     position: int
 
 
-def answer_from_passages(prompt: ParsedPrompt, conversation: Conversation) -> str:
+def answer_from_passages(prompt: ParsedPrompt) -> str:
     """Answers a question with sentences of the prompt's passages; empty when they do not answer it."""
     return cite(extract(prompt.question, prompt.passages))
 

@@ -21,18 +21,6 @@ _TEXT: Final = (
 )
 
 
-def _greet(match: re.Match[str]) -> str:
-    return "Hello! How can I help you today?"
-
-
-def _quote(match: re.Match[str]) -> str:
-    return match[1]
-
-
-def _repeat(match: re.Match[str]) -> str:
-    return match[1][:1].upper() + match[1][1:] + "."
-
-
 def _calculate(match: re.Match[str]) -> str:
     left, operator, right = match[1][:15], match[2].lower(), match[3][:15]
     return f"{left} {operator} {right} is {_OPERATORS[operator](float(left), float(right)):g}."
@@ -57,9 +45,11 @@ def _write(match: re.Match[str]) -> str:
 _VERBS: Final = r"(?:say|repeat(?: after me)?|reply with|respond with|answer with|output|echo)"
 _EXACTLY: Final = r"[:,]? (?:exactly |only |just |the words? |the phrase )*"
 _REPLIES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
-    (re.compile(r"^\W*(?:hi|hello|hey|good (?:morning|evening|day)|greetings)\b[^?]{0,40}(?:how are you\W*)?$", re.I), _greet),
-    (re.compile(rf"\b{_VERBS}\b{_EXACTLY}[\"“'](.{{1,500}}?)[\"”']", re.I | re.S), _quote),
-    (re.compile(rf"^\W*(?:please )?{_VERBS}{_EXACTLY}(\S[^\n]{{0,200}}?)[.!]?\s*$", re.I), _repeat),
+    (re.compile(r"^\W*(?:hi|hello|hey|good (?:morning|evening|day)|greetings)\b[^?]{0,40}(?:how are you\W*)?$", re.I),
+     lambda match: "Hello! How can I help you today?"),
+    (re.compile(rf"\b{_VERBS}\b{_EXACTLY}[\"“'](.{{1,500}}?)[\"”']", re.I | re.S), lambda match: match[1]),
+    (re.compile(rf"^\W*(?:please )?{_VERBS}{_EXACTLY}(\S[^\n]{{0,200}}?)[.!]?\s*$", re.I),
+     lambda match: match[1][:1].upper() + match[1][1:] + "."),
     (re.compile(rf"{_NUMBER}\s*(\+|-|\*|/|x|plus|minus|times|divided by|multiplied by)\s*{_NUMBER}", re.I), _calculate),
     (re.compile(r"\bcount (?:from (\d{1,4}) )?(?:up )?to (\d{1,4})\b", re.I), _count),
     (re.compile(r"\b(?:list|name|give me|suggest|tell me) (two|three|four|five|ten|\d{1,2}) ([^\n?]{2,60})", re.I), _list),

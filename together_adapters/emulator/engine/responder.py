@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -79,17 +78,20 @@ def _text(conversation: Conversation) -> str:
     """The answer of the first strategy that has one; cached, since benchmarks repeat one request."""
     if answer := answer_framework_prompt(conversation):
         return answer
-    prompt = parse_prompt(conversation)
-    answer = next(filter(None, (strategy(prompt, conversation) for strategy in _TEXT_STRATEGIES)))
-    return f"{_media_received(conversation)}{answer}".strip()
+    prompt, results = parse_prompt(conversation), _quote_tool_results(conversation)
+    answer = results if all(len(result.text) < 400 for result in conversation.tool_results) else ""
+    answer = answer or answer_from_passages(prompt) or answer_from_messages(prompt, conversation) or results
+    counts = Counter(conversation.media)
+    kinds = [kind if count == 1 else f"{count} {kind.partition(' ')[2]}s" for kind, count in counts.items()]
+    media = f"I received {' and '.join(kinds)}. " if kinds else ""
+    return f"{media}{answer or _default_answer(prompt, conversation)}".strip()
 
 
-def _quote_short_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    is_short = all(len(result.text) < 400 for result in conversation.tool_results)
-    return _quote_tool_results(prompt, conversation) if is_short else ""
+def _default_answer(prompt: ParsedPrompt, conversation: Conversation) -> str:
+    return NOT_FOUND if prompt.passages else fixed_reply(prompt.question or conversation.prompt)
 
 
-def _quote_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str:
+def _quote_tool_results(conversation: Conversation) -> str:
     names = {call.id: call.name for message in conversation.messages for call in message.tool_calls}
     quotations = []
     for result in conversation.tool_results:
@@ -100,30 +102,6 @@ def _quote_tool_results(prompt: ParsedPrompt, conversation: Conversation) -> str
         quotation = f"{name} says: {text}" if name else text
         quotations.append(quotation if quotation.endswith((".", "!", "?", "}", "]")) else f"{quotation}.")
     return " ".join(quotations)
-
-
-def _admit_ignorance(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    return NOT_FOUND if prompt.passages else ""
-
-
-def _fixed_reply(prompt: ParsedPrompt, conversation: Conversation) -> str:
-    return fixed_reply(prompt.question or conversation.prompt)
-
-
-_TEXT_STRATEGIES: Final[tuple[Callable[[ParsedPrompt, Conversation], str], ...]] = (
-    _quote_short_tool_results,
-    answer_from_passages,
-    answer_from_messages,
-    _quote_tool_results,
-    _admit_ignorance,
-    _fixed_reply,
-)
-
-
-def _media_received(conversation: Conversation) -> str:
-    counts = Counter(conversation.media)
-    kinds = [kind if count == 1 else f"{count} {kind.partition(' ')[2]}s" for kind, count in counts.items()]
-    return f"I received {' and '.join(kinds)}. " if kinds else ""
 
 
 def _formatted_text(conversation: Conversation, response_format: dict[str, Any]) -> str:
@@ -141,8 +119,7 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
     if not isinstance(schema, dict) and (schema_in_prompt := schema_filler.find_schema(full_prompt)):
         schema, text = schema_in_prompt[0], text.replace(schema_in_prompt[1], "")
     prompt = parse_prompt(conversation)
-    strategies = (answer_from_passages, _admit_ignorance, _fixed_reply)
-    answer = next(filter(None, (strategy(prompt, conversation) for strategy in strategies)))
+    answer = answer_from_passages(prompt) or _default_answer(prompt, conversation)
     if isinstance(schema, dict):
         return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
     return json.dumps(schema_filler.fill_named_keys(text, full_prompt, answer), ensure_ascii=False)
@@ -161,10 +138,12 @@ def _shorten(conversation: Conversation) -> Conversation:
     """Leaves out the middle of very long texts and of long blanks, so that no request takes long."""
     if all(len(message.text) <= _SHORT for message in conversation.messages):
         return conversation
-    return Conversation(tuple(replace(message, text=_shorten_text(message.text)) for message in conversation.messages))
-
-
-def _shorten_text(text: str) -> str:
-    if len(text) > _MAX_CHARS:
-        text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
-    return text if len(text) <= _SHORT else _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text)
+    messages = []
+    for message in conversation.messages:
+        text = message.text
+        if len(text) > _MAX_CHARS:
+            text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
+        if len(text) > _SHORT:
+            text = _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text)
+        messages.append(replace(message, text=text))
+    return Conversation(tuple(messages))

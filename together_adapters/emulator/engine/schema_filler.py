@@ -11,22 +11,20 @@ from typing import Any, Final
 from together_adapters.emulator.engine import regex_generator
 from together_adapters.emulator.engine.extractive_qa import topic
 from together_adapters.emulator.engine.prompt_parser import best_choice, find_question
-from together_adapters.emulator.engine.text_features import coverage, stems
-from together_adapters.emulator.engine.value_extraction import CERTAIN, GUESS, LIKELY, Confidence, ValueExtractor, one_line
+from together_adapters.emulator.engine.text_features import WORDS, coverage, stems
+from together_adapters.emulator.engine.value_extraction import (
+    CERTAIN,
+    GUESS,
+    LIKELY,
+    Confidence,
+    ValueExtractor,
+    field_pattern,
+    one_line,
+)
 
 _MAX_DEPTH: Final = 24
 _MAX_VALUES: Final = 400
-_FORMAT_EXAMPLES: Final = {
-    "date": "2024-01-15", "date-time": "2024-01-15T10:30:00Z", "time": "10:30:00", "email": "user@example.com",
-    "uri": "https://example.com", "url": "https://example.com", "uuid": "3f0f6a52-8b7e-4c2c-9b1e-2f6d5a4c3b21",
-    "ipv4": "192.0.2.1", "ipv6": "2001:db8::1", "hostname": "example.com", "duration": "PT1H",
-}  # fmt: skip
-_ANSWER_FIELD: Final = re.compile(
-    r"(?:^|_)(?:answer|response|reply|result|output|summary|explanation|description|reason|reasoning|rationale|analysis|thought"
-    r"|justification|evidence|quote|conclusion|comment|final_answer|steps?)(?:$|_)"
-)
-_CHOICE_FIELD: Final = re.compile(r"(?:^|_)(?:index|choice|selection)(?:$|_)")
-_NUMBER_FIELD: Final = re.compile(r"(?:^|_)(?:age|count|number|year|price|score|rating|quantity|amount|total|size)(?:$|_)")
+_ANSWER_FIELD, _CHOICE_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "choice", "number"))
 _MISSING: Final = object()
 """The value of a schema that refers to itself too often."""
 
@@ -127,27 +125,26 @@ class SchemaFiller:
         if self.open_references.get(reference, 0) >= 2:
             return _MISSING, GUESS
         self.open_references[reference] = self.open_references.get(reference, 0) + 1
-        siblings = {key: value for key, value in schema.items() if key != "$ref"}
-        result = self.fill({**self._resolve(schema), **siblings}, name, depth + 1)
+        result = self.fill(self._resolve(schema), name, depth + 1)
         self.open_references[reference] -= 1
         return result
 
     def _resolve(self, schema: Any) -> Any:
-        """Follows a local `$ref`; one that leads nowhere allows anything."""
+        """Follows a local `$ref` and keeps the keywords beside it; one that leads nowhere allows anything."""
         if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
             return schema
         target: Any = self.root
         for key in filter(None, schema["$ref"].lstrip("#").split("/")[:50]):
             target = target.get(key.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        return target if isinstance(target, dict) else {}
+        siblings = {key: value for key, value in schema.items() if key != "$ref"}
+        return {**target, **siblings} if isinstance(target, dict) else siblings
 
     def _merge(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Merges the parts of an `allOf` into one schema."""
         merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
         for part in schema["allOf"][:50]:
             resolved = self._resolve(part)
-            siblings = {key: value for key, value in part.items() if key != "$ref"} if isinstance(part, dict) else {}
-            for key, value in ({**resolved, **siblings} if isinstance(resolved, dict) else {}).items():
+            for key, value in (resolved if isinstance(resolved, dict) else {}).items():
                 if key == "properties" and isinstance(value, dict) and isinstance(merged.get(key), dict):
                     merged[key] = {**merged[key], **value}
                 elif key == "required" and isinstance(value, list) and isinstance(merged.get(key), list):
@@ -293,9 +290,9 @@ class SchemaFiller:
             return self._verdict(), CERTAIN
         format_name = schema["format"] if isinstance(schema.get("format"), str) else ""
         value, confidence = self.extractor.string(format_name or name)
-        if format_name in _FORMAT_EXAMPLES:
+        if format_name in WORDS["formats"]:
             is_valid = confidence == CERTAIN and format_name in ("email", "uri", "uuid")
-            return (value, CERTAIN) if is_valid else (_FORMAT_EXAMPLES[format_name], GUESS)
+            return (value, CERTAIN) if is_valid else (WORDS["formats"][format_name], GUESS)
         if _ANSWER_FIELD.search(name) and confidence < CERTAIN:
             return one_line(self.answer), LIKELY
         if confidence > GUESS:

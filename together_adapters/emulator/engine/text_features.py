@@ -7,40 +7,25 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from importlib.resources import files
 from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
+WORDS: Final = tomllib.loads(files("together_adapters.emulator.engine").joinpath("words.toml").read_text("utf-8"))
 _TOKEN: Final = re.compile(r"\s?[^\W_]{1,8}|\s?_{1,8}|\s?[^\w\s]{1,2}|\s+")
 _WORD: Final = re.compile(r"\w+")
 _COMPOUND: Final = re.compile(r"\w+(?:-\w+)+")
-_KEYWORDS: Final = frozenset(("with", "for", "while", "if", "not", "is", "in", "or", "and", "as", "from", "until", "when", "do"))
+_KEYWORDS: Final = frozenset(WORDS["keywords"].split())
 """Stop words that name a thing together with a noun: `with statement`, `is operator`."""
-_KEYWORD_NOUNS: Final = frozenset(
-    form for noun in ("statement", "keyword", "operator", "clause", "loop", "expression", "block") for form in (noun, noun + "s")
-)
+_KEYWORD_NOUNS: Final = frozenset(form for noun in WORDS["keyword_nouns"].split() for form in (noun, noun + "s"))
 
-STOPWORDS: Final = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between both but by
-    can could did do does doing don done down during each few for from further had has have having he her here hers him his
-    how i if in into is it its itself just let ll me more most my no nor not now of off on once only or other our out over own
-    please re s same she should so some such t tell than that the their them then there these they this those through to too
-    under until up us use used using very was we were what when where which while who whom why will with would you your
-    answer question explain describe give context information given based following purpose mean means meaning happen happens
-    work works""".split()
-)
-
-_SUFFIXES: Final = (
-    ("ational", "at"), ("ization", "iz"), ("isation", "iz"), ("fulness", "ful"), ("iveness", "iv"), ("ousness", "ous"),
-    ("ements", ""), ("ations", "at"), ("ation", "at"), ("ators", "at"), ("ator", "at"), ("ments", ""), ("ement", ""),
-    ("ment", ""), ("ness", ""), ("ingly", ""), ("edly", ""), ("ables", ""), ("able", ""), ("ibly", ""), ("ions", ""),
-    ("ally", "al"), ("ising", "iz"), ("izing", "iz"), ("ised", "iz"), ("ized", "iz"), ("ises", "iz"), ("izes", "iz"),
-    ("ise", "iz"), ("ize", "iz"), ("ing", ""), ("ies", "y"), ("ied", "y"), ("ion", ""), ("ers", ""), ("ors", ""), ("ly", ""),
-    ("ed", ""), ("es", ""), ("er", ""), ("or", ""), ("s", ""), ("e", ""),
-)  # fmt: skip
+STOPWORDS: Final = frozenset(WORDS["stopwords"].split())
+_SUFFIXES: Final = tuple(WORDS["suffixes"].items())
 
 
 _INSTRUCTION: Final = re.compile(

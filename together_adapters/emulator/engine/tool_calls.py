@@ -7,13 +7,14 @@ calls: it is split into parts, and each part that fits a tool makes one. `schema
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
 from together_adapters.emulator.engine import schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
-from together_adapters.emulator.engine.text_features import STOPWORDS, stem, words
+from together_adapters.emulator.engine.text_features import STOPWORDS, WORDS, stem, words
 from together_adapters.emulator.engine.value_extraction import ValueExtractor, one_line
 from together_adapters.emulator.errors import bad_request, unprocessable
 
@@ -23,9 +24,7 @@ _MAX_TOOLS: Final = 1024
 _MAX_CALLS: Final = 16
 _CONJUNCTION: Final = r"(?:and then|then|and also|and|also|plus|as well as)"
 _SEPARATOR: Final = re.compile(rf"(?:[.;!?\n]+\s+|,?\s+{_CONJUNCTION}\s+|,\s+)", re.IGNORECASE)
-_UNSPECIFIC: Final = frozenset(
-    "get tool function call user string value input output data return returns run make use find current number name type".split()
-)
+_UNSPECIFIC: Final = frozenset(WORDS["unspecific"].split())
 _ARITHMETIC: Final = frozenset(map(stem, ("calculate", "calculator", "compute", "arithmetic", "math", "expression", "evaluate")))
 _OPERATORS: Final = tuple(
     (re.compile(rf"\d\s*(?:{sign})\s*\d"), {stem(word) for word in names.split()} | _ARITHMETIC)
@@ -142,9 +141,8 @@ def build_call(tool: Tool, text: str, conversation: Conversation) -> ParsedToolC
 def _tool_by_name(tool_choice: dict[str, Any], tools: list[Tool]) -> Tool:
     function = tool_choice.get("function")
     name = function.get("name") if isinstance(function, dict) else tool_choice.get("name")
-    for tool in tools:
-        if tool.name == name:
-            return tool
+    if tool := next((tool for tool in tools if tool.name == name), None):
+        return tool
     raise bad_request(f"tool_choice names {str(name)[:80]}, which is not among the tools.", param="tool_choice")
 
 
@@ -175,12 +173,7 @@ def _requested_calls(conversation: Conversation, tools: list[Tool]) -> list[Pars
         requests = [(tool, prompt)] if score >= MIN_SCORE else []
     if len(requests) == 1:
         requests = [(requests[0][0], prompt)]
-    calls: list[ParsedToolCall] = []
-    for tool, part in requests:
-        call = build_call(tool, part, conversation)
-        if call not in calls:
-            calls.append(call)
-    return calls[:_MAX_CALLS]
+    return list(dict.fromkeys(build_call(tool, part, conversation) for tool, part in requests))[:_MAX_CALLS]
 
 
 def _split_request(prompt: str) -> list[str]:
@@ -220,10 +213,7 @@ def _scores(text: str, tools: list[Tool], weights: dict[str, float]) -> list[flo
 
 def _term_weights(tools: list[Tool]) -> dict[str, float]:
     """The weight of each term, between 0.5 and 1: the fewer tools have it, the higher."""
-    counts: dict[str, int] = {}
-    for tool in tools:
-        for term in tool.name_terms | tool.description_terms:
-            counts[term] = counts.get(term, 0) + 1
+    counts = Counter(term for tool in tools for term in tool.name_terms | tool.description_terms)
     return {term: 0.5 + 0.5 / count for term, count in counts.items()}
 
 

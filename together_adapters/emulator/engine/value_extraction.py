@@ -9,16 +9,20 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any, Final
 
+from together_adapters.emulator.engine.text_features import WORDS
+
 
 class Confidence(IntEnum):
     """How certain a value is."""
 
-    GUESS = 0
-    """The text offers no value; this is a default."""
-    LIKELY = 1
-    """The text has a value of this kind."""
-    CERTAIN = 2
-    """The text says that this field has this value."""
+    GUESS = 0  # the text offers no value; this is a default
+    LIKELY = 1  # the text has a value of this kind
+    CERTAIN = 2  # the text says that this field has this value
+
+
+def field_pattern(names: str) -> re.Pattern[str]:
+    """A pattern that finds one of some words in the name of a field."""
+    return re.compile(rf"(?:^|_)(?:{'|'.join(names.split())})(?:$|_)")
 
 
 GUESS, LIKELY, CERTAIN = Confidence
@@ -33,13 +37,7 @@ _NAME: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?![\d\w]*[A-Za-z_])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?=[%°a-zA-Z])")
 _DIGITS: Final = r"([-−]?\d[\d,]*(?:\.\d+)?)"
-_NOT_NAMES: Final = frozenset(
-    """I I'm A An The What What's Which Who Where When Why How Is Are Was Were Do Does Did Can Could Would Should Will Please Give Tell Show
-    Find Get Use Call Extract Return Create Make Add Write Set Book Send Translate Convert Compute Calculate Multiply Search Look List Name
-    Also And Or Then If It This That There Here My Your Our He She They We You In On At For From To With Of Schedule Remind Generate Describe
-    Summarize Answer Question Query JSON Let Now Thanks Hello Hi Hey Plan Check Play Run Open Turn Order Buy Sell Compare Explain Need Want
-    Choose Pick Select Respond Reply Output Provide Transfer Hand Ask Draft Email Weather Mr Mrs Ms Dr Magic Human User Assistant""".split()
-)
+_NOT_NAMES: Final = frozenset(WORDS["not_names"].split())
 _DAYS: Final = r"today|tomorrow|tonight|yesterday|(?:next |this |last )?(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|week|month|year)"
 _MONTHS: Final = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 _PATTERNS: Final[dict[str, re.Pattern[str]]] = {
@@ -49,19 +47,7 @@ _PATTERNS: Final[dict[str, re.Pattern[str]]] = {
     "time": re.compile(r"\b\d{1,2}:\d\d(?::\d\d)?(?: ?[ap]m)?\b|\b\d{1,2} ?[ap]m\b|\bnoon\b|\bmidnight\b", re.I),
     "expression": re.compile(r"(?<!\w)[-(]*\d[\d\s+\-*/().^%]*[\d)](?!\w)"),
 }  # fmt: skip
-_KINDS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
-    (re.compile(rf"(?:^|_)(?:{names})(?:$|_)"), kind)
-    for names, kind in (
-        ("e?mail|email_address", "email"), ("url|uri|link|website|href", "url"),
-        ("date|day|when|deadline|due|birthday|departure|arrival|start|end|on", "date"), ("time|hour", "time"),
-        ("expression|equation|formula|calculation|math", "expression"),
-        ("city|location|place|town|country|destination|origin|region|state|address|area|venue|where|source|target|from|to|capital", "location"),
-        ("name|names|author|person|people|customer|user|username|owner|recipient|sender|who|contact|title|company|organization|artist|song|movie|book"
-         "|product|team|customer_name|employee|patient|student|character|hero", "name"),
-        ("query|question|q|text|input|content|prompt|message|task|topic|subject|request|sentence|search_query|search|keywords?|note|body|instruction|statement", "request"),
-    )
-)  # fmt: skip
-_PREPOSITIONS: Final = {"origin": "from", "source": "from", "from": "from", "destination": "to", "target": "to", "to": "to"}
+_KINDS: Final = tuple((field_pattern(names), kind) for kind, names in WORDS["kinds"].items())
 
 
 @dataclass
@@ -179,7 +165,7 @@ class ValueExtractor:
     def _location(self, name: str) -> str:
         """A proper name after a preposition that suits the field's name, else the first proper name."""
         default = r"in|at|for|near|from|to|of|around|over|about|visit(?:ing)?"
-        pattern = rf"\b(?:{_PREPOSITIONS.get(name.rsplit('_', 1)[-1], default)})\s+({_NAME.pattern}(?:, [A-Z][A-Za-z]+)?)"
+        pattern = rf"\b(?:{WORDS['prepositions'].get(name.rsplit('_', 1)[-1], default)})\s+({_NAME.pattern}(?:, [A-Z][A-Za-z]+)?)"
         names = [re.sub(r"['’]s$", "", match[1]).rstrip(".,'’") for match in re.finditer(pattern, self._excerpt)]
         return self._unused([name for name in names if name.split(" ")[0] not in _NOT_NAMES]) or self._unused(self.names)
 
