@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run, conversation, one_error
 
 
 def test_statistics(run: Run, many: Path, tmp_path: Path) -> None:
     many.write_text(many.read_text("utf-8") + conversation(1), "utf-8")
     (tmp_path / "validation.jsonl").write_text(conversation(2) + conversation(100), "utf-8")
+    pytest.importorskip("matplotlib")
     result = run("ft", "stats", many, "--validation", "validation.jsonl", "--price", 5, "--epochs", 2, "--picture", "p.svg")
     assert "61 rows (conversation)" in result.out.splitlines()[0]
     facts = {line[:14].strip(): line[14:].strip() for line in result.out.splitlines()[1:13] if line}

@@ -20,6 +20,8 @@ from together_adapters.finetune.reports.plot import draw, save_picture
 VALUES = st.dictionaries(st.integers(0, 10**7), st.integers(1, 50), min_size=1, max_size=40)
 
 
+# matplotlib 3.8 with pyparsing 3.3
+pytestmark = pytest.mark.filterwarnings("ignore:'\\w+' deprecated - use:DeprecationWarning")
 needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 
 

@@ -97,25 +97,25 @@ def _file_lines(path: Path) -> Iterator[Item]:
 
 def _lines(file: Iterable[bytes], name: str) -> Iterator[Item]:
     """Reads one value from each line; blank lines are skipped."""
-    decode = _decoder()
+    decode, decode_error = _decoder()
     for number, line in enumerate(file, 1):
         if len(line) > MAX_LINE_BYTES:
             yield Refusal("line_too_long", f"the line has {len(line):,} bytes", number, name)
             continue
         try:
             yield SourceRecord(number, name, decode(line))
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, decode_error):
             if line.strip():
                 yield _parse_line(line, number, name)
 
 
-def _decoder() -> Callable[[bytes], Any]:
-    """Returns the fastest installed JSON parser."""
+def _decoder() -> tuple[Callable[[bytes], Any], type[Exception]]:
+    """Returns the fastest installed JSON parser and its error, which is no ValueError before msgspec 0.20."""
     try:
         import msgspec
     except ImportError:
-        return lambda line: from_json(line, allow_inf_nan=False)
-    return msgspec.json.Decoder().decode
+        return lambda line: from_json(line, allow_inf_nan=False), ValueError
+    return msgspec.json.Decoder().decode, msgspec.DecodeError
 
 
 def _parse_line(line: bytes, number: int, name: str) -> Item:
