@@ -18,8 +18,10 @@ export OPENAI_SDK_PYTHON ?= $(TOGETHER_SDK_PYTHON_3)
 SDKS := $(patsubst %/bin/python,%/.made,$(sort $(filter $(SDK_3) $(SDK_1),$(TOGETHER_SDK_PYTHON_3) $(TOGETHER_SDK_PYTHON_1) $(OPENAI_SDK_PYTHON))))
 
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
-# The inner loop: tests in one process, of the code that changes most.
-FAST := tests/test_structure.py tests/test_exports.py tests/transport tests/types tests/finetune/validation tests/langchain tests/llama_index -m "not slow"
+# The inner loop: the code that changes most, without tests of seconds and of processes.
+FAST := tests/test_structure.py tests/test_exports.py tests/adapters tests/transport tests/types tests/resources/test_requests.py \
+	tests/resources/test_chat.py tests/finetune/validation tests/finetune/formats tests/emulator/http tests/langchain tests/llama_index \
+	--ignore=tests/llama_index/test_conformance.py --ignore=tests/llama_index/test_conformance_elsewhere.py -m "not slow and not long"
 CORE := together_adapters/*.py,together_adapters/transport/*,together_adapters/resources/*,together_adapters/types/*
 LOWEST := $(VENV)/lowest
 LOWEST_TESTS ?= tests

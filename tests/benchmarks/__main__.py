@@ -57,28 +57,28 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _rows(only: Sequence[str], pace: Pace) -> Iterator[Row]:
     _quieten()
-    chosen = [name for name in OPERATIONS if _wanted(name, only)]
-    if chosen:
+    names = [name for name in OPERATIONS if _matches(name, only)]
+    if names:
         with running() as server, asyncio.Runner() as loop:
             bench = Bench(server, loop)
-            for name in chosen:
-                yield from _measured(name, bench, pace)
+            for name in names:
+                yield from _measure_one(name, bench, pace)
                 bench.clear()
     for statement in imports.IMPORTS:
-        if _wanted(statement.name, only):
+        if _matches(statement.name, only):
             yield from imports.measure_import(statement, min(imports.ROUNDS, pace.rounds))
 
 
-def _wanted(name: str, only: Sequence[str]) -> bool:
+def _matches(name: str, only: Sequence[str]) -> bool:
     return not only or any(part.lower() in name.lower() for part in only)
 
 
-def _measured(name: str, bench: Bench, pace: Pace) -> list[Row]:
+def _measure_one(name: str, bench: Bench, pace: Pace) -> list[Row]:
     try:
-        made = OPERATIONS[name](name, bench)
-        if isinstance(made, Operation):
-            return measure(made, bench, pace)
-        return [made] if isinstance(made, Row) else made
+        result = OPERATIONS[name](name, bench)
+        if isinstance(result, Operation):
+            return measure(result, bench, pace)
+        return [result] if isinstance(result, Row) else result
     except ImportError as missing:
         return [Row(name, note=f"cannot be measured: {str(missing).splitlines()[0]}")]
     except Exception as problem:

@@ -98,76 +98,76 @@ def burst(one: Callable[[], Any]) -> Work:
     return work
 
 
-def _ours(bench: Bench, answer: str, *, asynchronous: bool, **options: Any) -> Any:
+def _client(bench: Bench, answer: str, *, asynchronous: bool, **options: Any) -> Any:
     return bench.keep((AsyncTogether if asynchronous else Together)(api_key=KEY, base_url=bench.url(answer), **options))
 
 
-def _theirs(bench: Bench, answer: str, *, asynchronous: bool) -> dict[str, Any]:
+def _peer_clients(bench: Bench, answer: str, *, asynchronous: bool) -> dict[str, Any]:
     return {name: bench.keep(client) for name, client in peers.clients(bench.url(answer), KEY, asynchronous=asynchronous).items()}
 
 
 def _chat(name: str, bench: Bench, *, answer: str, prompt: str = payloads.QUESTION, asynchronous: bool) -> Operation:
     body = payloads.chat_body(prompt)
     by, base = (achat, raw.achat) if asynchronous else (chat, raw.chat)
-    theirs = {peer: by(client, body) for peer, client in _theirs(bench, answer, asynchronous=asynchronous).items()}
-    ours = by(_ours(bench, answer, asynchronous=asynchronous), body)
-    return Operation(name, ours, (base(bench, answer, body),), Goal(1.15), peers=theirs)
+    peer_work = {peer: by(client, body) for peer, client in _peer_clients(bench, answer, asynchronous=asynchronous).items()}
+    adapter = by(_client(bench, answer, asynchronous=asynchronous), body)
+    return Operation(name, adapter, (base(bench, answer, body),), Goal(1.15), peers=peer_work)
 
 
 def _stream(name: str, bench: Bench, *, answer: str, chunks: int, goal: float, asynchronous: bool) -> Operation:
     body = payloads.chat_body()
     by, base = (astream, raw.astream) if asynchronous else (stream, raw.stream)
-    theirs = {peer: by(client, body) for peer, client in _theirs(bench, answer, asynchronous=asynchronous).items()}
-    ours = by(_ours(bench, answer, asynchronous=asynchronous), body)
-    return Operation(name, ours, (base(bench, answer, body),), Goal(goal), per=chunks, peers=theirs)
+    peer_work = {peer: by(client, body) for peer, client in _peer_clients(bench, answer, asynchronous=asynchronous).items()}
+    adapter = by(_client(bench, answer, asynchronous=asynchronous), body)
+    return Operation(name, adapter, (base(bench, answer, body),), Goal(goal), per=chunks, peers=peer_work)
 
 
 def _retry(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     body = payloads.chat_body()
     by, base = (achat, raw.aretried) if asynchronous else (chat, raw.retried)
-    theirs = {peer: by(client, body) for peer, client in _theirs(bench, "retry", asynchronous=asynchronous).items()}
+    peer_work = {peer: by(client, body) for peer, client in _peer_clients(bench, "retry", asynchronous=asynchronous).items()}
     return Operation(
-        name, by(_ours(bench, "retry", asynchronous=asynchronous), body), (base(bench, "retry", body),), peers=theirs
+        name, by(_client(bench, "retry", asynchronous=asynchronous), body), (base(bench, "retry", body),), peers=peer_work
     )
 
 
 def _vectors(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     texts = payloads.documents(256)
     by, base = (aembed, raw.aembed) if asynchronous else (embed, raw.embed)
-    theirs = {
+    peer_work = {
         peer: by(client, texts, **({"encoding_format": "float"} if peer.startswith("openai") else {}))
-        for peer, client in _theirs(bench, "vectors", asynchronous=asynchronous).items()
+        for peer, client in _peer_clients(bench, "vectors", asynchronous=asynchronous).items()
     }
-    ours = by(_ours(bench, "vectors", asynchronous=asynchronous), texts, batch_size=len(texts))
-    return Operation(name, ours, (base(bench, "vectors", texts, len(texts)),), Goal(1.1), "ms", peers=theirs)
+    adapter = by(_client(bench, "vectors", asynchronous=asynchronous), texts, batch_size=len(texts))
+    return Operation(name, adapter, (base(bench, "vectors", texts, len(texts)),), Goal(1.1), "ms", peers=peer_work)
 
 
 def _documents(name: str, bench: Bench) -> Operation:
     texts = payloads.documents(10_000)
-    ours = embed(_ours(bench, "documents", asynchronous=False), texts)
-    return Operation(name, ours, (raw.embed(bench, "documents", texts),), per=len(texts))
+    adapter = embed(_client(bench, "documents", asynchronous=False), texts)
+    return Operation(name, adapter, (raw.embed(bench, "documents", texts),), per=len(texts))
 
 
 def _rerank(name: str, bench: Bench) -> Operation:
     body = payloads.rerank_body()
     others = peers.made("together", "together", "Together", base_url=bench.url("rerank"), api_key=KEY)
-    theirs = {peer: rerank(bench.keep(client), body) for peer, client in others.items()}
-    ours = rerank(_ours(bench, "rerank", asynchronous=False), body)
-    return Operation(name, ours, (raw.rerank(bench, "rerank", body),), Goal(1.3), peers=theirs)
+    peer_work = {peer: rerank(bench.keep(client), body) for peer, client in others.items()}
+    adapter = rerank(_client(bench, "rerank", asynchronous=False), body)
+    return Operation(name, adapter, (raw.rerank(bench, "rerank", body),), Goal(1.3), peers=peer_work)
 
 
 def _burst(name: str, bench: Bench, *, answer: str, goal: Goal | None) -> Operation:
     body = payloads.chat_body()
-    ours = burst(achat(_ours(bench, answer, asynchronous=True), body))
-    theirs = {peer: burst(achat(client, body)) for peer, client in _theirs(bench, answer, asynchronous=True).items()}
-    return Operation(name, ours, (burst(raw.achat(bench, answer, body)),), goal, per=BURST, peers=theirs)
+    adapter = burst(achat(_client(bench, answer, asynchronous=True), body))
+    peer_work = {peer: burst(achat(client, body)) for peer, client in _peer_clients(bench, answer, asynchronous=True).items()}
+    return Operation(name, adapter, (burst(raw.achat(bench, answer, body)),), goal, per=BURST, peers=peer_work)
 
 
 def _aiohttp_burst(name: str, bench: Bench) -> Operation:
     from httpx_aiohttp import HttpxAiohttpClient
 
     body = payloads.chat_body()
-    client = _ours(bench, "small", asynchronous=True, http_client=bench.keep(HttpxAiohttpClient()))
+    client = _client(bench, "small", asynchronous=True, http_client=bench.keep(HttpxAiohttpClient()))
     return Operation(name, burst(achat(client, body)), (burst(raw.achat(bench, "small", body)),), Goal(0.2), per=BURST)
 
 
@@ -175,20 +175,20 @@ def _construction(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     url = bench.url("small")
     kind, plain = (AsyncTogether, httpx.AsyncClient) if asynchronous else (Together, httpx.Client)
 
-    def ours() -> None:
+    def adapter() -> None:
         kind(api_key=KEY, base_url=url)
 
     def base() -> None:
         plain()
 
-    return Operation(name, ours, (base,), Goal(1, "value"), "ms")
+    return Operation(name, adapter, (base,), Goal(1, "value"), "ms")
 
 
 def _first_call(name: str, bench: Bench) -> Operation:
     body, context = payloads.chat_body(), httpx.create_ssl_context()
     target = f"{bench.url('small')}/chat/completions"
 
-    def ours() -> str:
+    def adapter() -> str:
         with Together(api_key=KEY, base_url=bench.url("small")) as client:
             return chat(client, body)()  # type: ignore[no-any-return]
 
@@ -197,7 +197,7 @@ def _first_call(name: str, bench: Bench) -> Operation:
             reply = client.post(target, content=orjson.dumps(body), headers=raw.HEADERS)
             return orjson.loads(reply.content)["choices"][0]["message"]["content"]  # type: ignore[no-any-return]
 
-    return Operation(name, ours, (base,), unit="ms")
+    return Operation(name, adapter, (base,), unit="ms")
 
 
 def _of_both(name: str, **settings: Any) -> dict[str, Builder]:

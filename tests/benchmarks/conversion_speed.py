@@ -32,13 +32,13 @@ def langchain_chats(name: str, bench: Bench, *, tools: bool = False) -> Operatio
 
     chats = [chat(number) for number in range(CONVERSATIONS // 10 if tools else CONVERSATIONS)]
 
-    def ours() -> int:
+    def adapter() -> int:
         return sum(len(row["messages"]) for row in from_langchain(chats))
 
-    def theirs() -> int:
+    def framework() -> int:
         return sum(len(row["messages"]) for row in ({"messages": convert_to_openai_messages(chat)} for chat in chats))
 
-    return Operation(name, ours, (theirs,), None if tools else GOAL, per=len(chats))
+    return Operation(name, adapter, (framework,), None if tools else GOAL, per=len(chats))
 
 
 def llama_index_chats(name: str, bench: Bench) -> Operation:
@@ -56,14 +56,14 @@ def llama_index_chats(name: str, bench: Bench) -> Operation:
 
     chats = [chat(number) for number in range(CONVERSATIONS // 5)]
 
-    def ours() -> int:
+    def adapter() -> int:
         return sum(len(row["messages"]) for row in from_llama_index(chats))
 
-    def theirs() -> int:
+    def framework() -> int:
         rows = ({"messages": [{"role": one.role.value, "content": one.content} for one in chat]} for chat in chats)
         return sum(len(row["messages"]) for row in rows)
 
-    return Operation(name, ours, (theirs,), None, per=len(chats))
+    return Operation(name, adapter, (framework,), None, per=len(chats))
 
 
 OPERATIONS: Final[dict[str, Builder]] = {

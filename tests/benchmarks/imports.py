@@ -57,16 +57,16 @@ IMPORTS: Final = (
 )
 
 
-def measure_import(wanted: Import, rounds: int) -> list[Row]:
+def measure_import(target: Import, rounds: int) -> list[Row]:
     """Return the rows of one comparison."""
-    statements = {"": wanted.ours, **dict(wanted.peers)}
+    statements = {"": target.ours, **dict(target.peers)}
     usable: dict[str, str] = {}
-    for name, statement in [("baseline", wanted.baseline), *statements.items()]:
+    for name, statement in [("baseline", target.baseline), *statements.items()]:
         problem = _problem(statement)
         if problem is None:
             usable[name] = statement
         elif name in ("baseline", ""):
-            return [Row(wanted.name, note=problem)]
+            return [Row(target.name, note=problem)]
     costs: dict[str, list[float]] = {name: [] for name in usable}
     for number in range(rounds):
         bare = _cpu("pass")
@@ -75,15 +75,15 @@ def measure_import(wanted: Import, rounds: int) -> list[Row]:
     base = costs.pop("baseline")
     return [
         Row(
-            name or wanted.name,
+            name or target.name,
             "ms",
-            median(found) * 1000,
+            median(times) * 1000,
             median(base) * 1000,
-            tuple(mine / theirs for mine, theirs in zip(found, base, strict=True)),
-            None if name else wanted.goal,
+            tuple(own_time / base_time for own_time, base_time in zip(times, base, strict=True)),
+            None if name else target.goal,
             peer=bool(name),
         )
-        for name, found in costs.items()
+        for name, times in costs.items()
     ]
 
 

@@ -96,8 +96,8 @@ class Row:
         """Whether the goal is met, judged on the digits that are shown."""
         if self.note or self.goal is None:
             return "" if self.peer or self.note else "no goal"
-        reached = self.ratio if self.goal.kind == "ratio" else self.ours
-        return "met" if reached is not None and round(reached, 2) <= self.goal.most else "missed"
+        value = self.ratio if self.goal.kind == "ratio" else self.ours
+        return "met" if value is not None and round(value, 2) <= self.goal.most else "missed"
 
 
 class Bench:
@@ -106,11 +106,11 @@ class Bench:
     def __init__(self, server: Server, loop: Runner) -> None:
         self.server = server
         self.loop = loop
-        self._kept: list[Any] = []
+        self._clients: list[Any] = []
 
     def keep(self, client: T) -> T:
         """Return a client that is closed when its operation has been measured."""
-        self._kept.append(client)
+        self._clients.append(client)
         return client
 
     def url(self, answer: str) -> str:
@@ -125,15 +125,15 @@ class Bench:
 
     def clear(self) -> None:
         """Close what was kept, so that the next operation finds an idle server."""
-        while self._kept:
-            client = self._kept.pop()
+        while self._clients:
+            client = self._clients.pop()
             close = getattr(client, "aclose", None) or getattr(client, "close", None)
             closing = close() if close is not None else None
             if inspect.isawaitable(closing):
-                self.loop.run(_awaited(closing))
+                self.loop.run(_await(closing))
 
 
-async def _awaited(value: Any) -> Any:
+async def _await(value: Any) -> Any:
     return await value
 
 
@@ -167,7 +167,7 @@ class Contestant:
         self._asynchronous = inspect.iscoroutinefunction(work)
         self.calls = 1
         self.seconds = 0.0
-        self.spent = 0.0
+        self.cpu_time = 0.0
         self.done = 0
 
     def once(self) -> Any:
@@ -184,16 +184,16 @@ class Contestant:
     def take_turn(self) -> None:
         """Do it, timed."""
         if self._asynchronous:
-            self.spent += self._loop.run(self._timed())
+            self.cpu_time += self._loop.run(self._time_loop())
         else:
             work = self._work
             began = process_time()
             for _ in range(self.calls):
                 work()
-            self.spent += process_time() - began
+            self.cpu_time += process_time() - began
         self.done += self.calls
 
-    async def _timed(self) -> float:
+    async def _time_loop(self) -> float:
         work = self._work
         began = process_time()
         for _ in range(self.calls):
@@ -202,7 +202,7 @@ class Contestant:
 
     def cost(self) -> float:
         """Return the seconds that one call took in this round, and begin the next."""
-        cost, self.spent, self.done = self.spent / self.done, 0.0, 0
+        cost, self.cpu_time, self.done = self.cpu_time / self.done, 0.0, 0
         return cost
 
 

@@ -64,21 +64,21 @@ def chat_reply(size: int) -> bytes:
 def pieces(count: int) -> list[str]:
     """Return what the chunks of a stream say."""
     words = SENTENCE.split()
-    return [("" if place == 0 else " ") + words[place % len(words)] for place in range(count)]
+    return [("" if index == 0 else " ") + words[index % len(words)] for index in range(count)]
 
 
 def events(count: int) -> list[bytes]:
     """Return the events of a stream of `count` chunks: the last one ends it and brings the usage, then the end marker."""
-    said = pieces(count)
-    found = [_bytes(_chunk(piece, last=place == count - 1)) for place, piece in enumerate(said)]
-    return [b"data: " + data + b"\n\n" for data in [*found, b"[DONE]"]]
+    parts = pieces(count)
+    events = [_bytes(_chunk(part, last=index == count - 1)) for index, part in enumerate(parts)]
+    return [b"data: " + data + b"\n\n" for data in [*events, b"[DONE]"]]
 
 
-def _chunk(piece: str, *, last: bool) -> dict[str, Any]:
-    delta = {"token_id": 34564, "role": "assistant", "content": piece, "tool_calls": None}
+def _chunk(part: str, *, last: bool) -> dict[str, Any]:
+    delta = {"token_id": 34564, "role": "assistant", "content": part, "tool_calls": None}
     choice = {
         "index": 0,
-        "text": piece,
+        "text": part,
         "logprobs": None,
         "finish_reason": "stop" if last else None,
         "seed": None,
@@ -89,15 +89,15 @@ def _chunk(piece: str, *, last: bool) -> dict[str, Any]:
 
 def documents(count: int) -> list[str]:
     """Return short documents."""
-    return [f"{DOCUMENT_MARK}{place}: {SENTENCE}" for place in range(count)]
+    return [f"{DOCUMENT_MARK}{index}: {SENTENCE}" for index in range(count)]
 
 
 def embedding_rows(count: int, dimensions: int) -> list[bytes]:
     """Return the JSON of `count` embeddings, each with its index."""
     source = random.Random(7)
     return [
-        _bytes({"object": "embedding", "embedding": [round(source.gauss(0, 0.05), 9) for _ in range(dimensions)], "index": place})
-        for place in range(count)
+        _bytes({"object": "embedding", "embedding": [round(source.gauss(0, 0.05), 9) for _ in range(dimensions)], "index": index})
+        for index in range(count)
     ]
 
 
@@ -115,7 +115,7 @@ def rerank_body() -> dict[str, Any]:
 def rerank_reply() -> bytes:
     """Return scores for every document, the best first."""
     source = random.Random(7)
-    results = [{"index": place, "relevance_score": source.random(), "document": {}} for place in range(RERANKED)]
+    results = [{"index": index, "relevance_score": source.random(), "document": {}} for index in range(RERANKED)]
     results.sort(key=lambda result: -float(str(result["relevance_score"])))
     return _bytes({"id": "oGs6Zt9", "object": "rerank", "model": RERANK_MODEL, "results": results, "usage": _USAGE})
 

@@ -12,13 +12,13 @@ DISTRIBUTIONS = ("openai", "together", "langchain-together", "llama-index-llms-t
 
 def versions() -> dict[str, str]:
     """Return the versions of the peers that are installed."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in DISTRIBUTIONS:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def made(distribution: str, module: str, name: str, **options: Any) -> dict[str, Any]:

@@ -111,12 +111,12 @@ def embed(bench: Bench, answer: str, texts: Sequence[str], batch: int = BATCH) -
     target = f"{bench.url(answer)}/embeddings"
 
     def work() -> list[list[float]]:
-        found: list[list[float]] = []
+        vectors: list[list[float]] = []
         for begin in range(0, len(texts), batch):
             body = {"model": payloads.EMBEDDING_MODEL, "input": texts[begin : begin + batch]}
             reply = client.post(target, content=orjson.dumps(body), headers=HEADERS)
-            found += [row["embedding"] for row in orjson.loads(reply.content)["data"]]
-        return found
+            vectors += [row["embedding"] for row in orjson.loads(reply.content)["data"]]
+        return vectors
 
     return work
 
@@ -127,12 +127,12 @@ def aembed(bench: Bench, answer: str, texts: Sequence[str], batch: int = BATCH) 
     target = f"{bench.url(answer)}/embeddings"
 
     async def work() -> list[list[float]]:
-        found: list[list[float]] = []
+        vectors: list[list[float]] = []
         for begin in range(0, len(texts), batch):
             body = {"model": payloads.EMBEDDING_MODEL, "input": texts[begin : begin + batch]}
             reply = await client.post(target, content=orjson.dumps(body), headers=HEADERS)
-            found += [row["embedding"] for row in orjson.loads(reply.content)["data"]]
-        return found
+            vectors += [row["embedding"] for row in orjson.loads(reply.content)["data"]]
+        return vectors
 
     return work
 

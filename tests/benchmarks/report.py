@@ -13,7 +13,7 @@ from tests.benchmarks import peers
 from tests.benchmarks.measure import Row
 
 _COLUMNS: Final = "{:<50} {:>10} {:>10} {:<8} {:<20} {:<9} {}"
-_SHOWN: Final = (
+_PACKAGES: Final = (
     "httpx", "httpcore", "h11", "orjson", "pydantic", "pydantic-core", "langchain-core", "llama-index-core", "httpx-aiohttp", "aiohttp",
 )  # fmt: skip
 
@@ -36,7 +36,7 @@ def line(row: Row) -> str:
 
 def machine(load: str) -> str:
     """Return the line about where this was measured."""
-    versions = ", ".join(f"{name} {found}" for name in _SHOWN if (found := _version(name)))
+    versions = ", ".join(f"{name} {version_text}" for name in _PACKAGES if (version_text := _version(name)))
     return f"{os.cpu_count()} cores, load {load}, {platform.python_implementation()} {platform.python_version()}, {versions}"
 
 
@@ -44,8 +44,8 @@ def peers_line() -> str:
     """Return the line about the other libraries."""
     installed = peers.versions()
     missing = [name for name in peers.DISTRIBUTIONS if name not in installed]
-    found = ", ".join(f"{name} {number}" for name, number in installed.items())
-    parts = [f"peers: {found}"] if found else []
+    version_text = ", ".join(f"{name} {number}" for name, number in installed.items())
+    parts = [f"peers: {version_text}"] if version_text else []
     parts += [f"not installed, so not compared: {', '.join(missing)}"] if missing else []
     return "; ".join(parts)
 

@@ -53,8 +53,8 @@ def coalesced(parts: list[bytes]) -> Reply:
 
 
 def _head(status: str, headers: dict[str, str]) -> bytes:
-    given = {**payloads.HEADERS, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    fields = {**payloads.HEADERS, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode()
 
 
@@ -74,12 +74,12 @@ class Replies:
             return _embedded(body.count(payloads.DOCUMENT_MARK.encode()))
         if name == "retry":
             self._limited = not self._limited
-            return _made("limited" if self._limited else "small")
-        return _made(name)
+            return _reply("limited" if self._limited else "small")
+        return _reply(name)
 
 
 @cache
-def _made(name: str) -> Reply:
+def _reply(name: str) -> Reply:
     match name:
         case "small" | "slow":
             return whole(payloads.chat_reply(1_000))
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, replies: Replies) -> None:
         self._replies = replies
-        self._received = b""
+        self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -125,15 +125,15 @@ class Connection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            head = self._received[:end].lower()
-            _, marked, rest = head.partition(b"content-length:")
-            size = int(rest.partition(b"\r")[0]) if marked else 0
-            if len(self._received) < end + 4 + size:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            _, separator, rest = head.partition(b"content-length:")
+            size = int(rest.partition(b"\r")[0]) if separator else 0
+            if len(self._buffer) < end + 4 + size:
                 return
-            body = self._received[end + 4 : end + 4 + size]
-            self._received = self._received[end + 4 + size :]
+            body = self._buffer[end + 4 : end + 4 + size]
+            self._buffer = self._buffer[end + 4 + size :]
             self._answer(head.split(b"/", 2)[1].split(b" ")[0].decode(), body)
 
     def _answer(self, name: str, body: bytes) -> None:

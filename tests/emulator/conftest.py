@@ -26,8 +26,8 @@ def running() -> Iterator[Emulator]:
 def emulator(running: Emulator) -> Iterator[Emulator]:
     running.clear()
     running._state.stores.jobs.clear()  # or their models would be in the list of models
-    usual = {name: getattr(Behaviour(), name) for name in Behaviour.__dataclass_fields__}
-    with running.behave(**usual):
+    defaults = {name: getattr(Behaviour(), name) for name in Behaviour.__dataclass_fields__}
+    with running.behave(**defaults):
         yield running
     assert running.errors == []
     running.clear()
@@ -86,23 +86,23 @@ def events(body: bytes) -> list[dict[str, Any]]:
 
 def joined(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     """Joins a stream: text, reasoning, tool calls, finish reason, usage, log-probabilities."""
-    found: dict[str, Any] = {"text": "", "reasoning": "", "calls": [], "finish": None, "usage": None, "logprobs": []}
+    message: dict[str, Any] = {"text": "", "reasoning": "", "calls": [], "finish": None, "usage": None, "logprobs": []}
     by_index: dict[int, dict[str, str]] = {}
     for chunk in chunks:
-        found["usage"] = chunk["usage"] or found["usage"]
+        message["usage"] = chunk["usage"] or message["usage"]
         for choice in chunk["choices"]:
             delta = choice["delta"]
-            found["text"] += delta.get("content") or ""
-            found["reasoning"] += delta.get("reasoning") or delta.get("reasoning_content") or ""
-            found["finish"] = choice["finish_reason"] or found["finish"]
-            found["logprobs"] += [choice["logprobs"]] if choice["logprobs"] is not None else []
+            message["text"] += delta.get("content") or ""
+            message["reasoning"] += delta.get("reasoning") or delta.get("reasoning_content") or ""
+            message["finish"] = choice["finish_reason"] or message["finish"]
+            message["logprobs"] += [choice["logprobs"]] if choice["logprobs"] is not None else []
             for part in delta.get("tool_calls") or []:
-                known = by_index.setdefault(part["index"], {"name": "", "arguments": "", "id": ""})
-                known["id"] += part.get("id") or ""
-                known["name"] += part["function"].get("name") or ""
-                known["arguments"] += part["function"].get("arguments") or ""
-    found["calls"] = [by_index[index] for index in sorted(by_index)]
-    return found
+                call = by_index.setdefault(part["index"], {"name": "", "arguments": "", "id": ""})
+                call["id"] += part.get("id") or ""
+                call["name"] += part["function"].get("name") or ""
+                call["arguments"] += part["function"].get("arguments") or ""
+    message["calls"] = [by_index[index] for index in sorted(by_index)]
+    return message
 
 
 @pytest.fixture

@@ -71,13 +71,13 @@ FORMS = ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded")
     [("application/json", body) for body in BODIES] + [(kind, body) for kind in FORMS for body in ("no text", "long")],
 )
 def test_no_body_causes_a_5xx_on_any_route(kind: str, body: str, emulator: Emulator, http: httpx.Client) -> None:
-    found = {}
+    failures = {}
     root = emulator.base_url.removesuffix("/v1")
     for method, path in routes():
         answer = http.request(method, root + path, content=BODIES[body], headers={"content-type": kind})
         if answer.status_code >= 500:
-            found[f"{method} {path}"] = answer.status_code
-    assert found == {}
+            failures[f"{method} {path}"] = answer.status_code
+    assert failures == {}
     assert emulator.errors == []
 
 
@@ -97,8 +97,8 @@ def test_rows_that_are_deep_hurt_nobody(emulator: Emulator, http: httpx.Client) 
     for name in ("text", "messages"):
         file = put(emulator, [{"text": deep, "messages": "x"}] * 2, "eval")
         parameters = {"judge": judge, "input_data_file_path": file, "model_a": name, "model_b": name}
-        made = http.post("/evaluation", json={"type": "compare", "parameters": parameters}).json()
-        status = f"/evaluation/{made['workflow_id']}/status"
+        evaluation = http.post("/evaluation", json={"type": "compare", "parameters": parameters}).json()
+        status = f"/evaluation/{evaluation['workflow_id']}/status"
         assert eventually(lambda url=status: http.get(url).json()["status"] in ("completed", "error", "user_error"))
     assert emulator.errors == []
 
@@ -120,8 +120,8 @@ def test_it_stops_at_once_while_busy_and_leaves_no_files(number: signal.Signals,
         file = http.post("/files/upload", data=form, files={"file": ("a.jsonl", line.encode())}).json()["id"]
         assert http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).status_code == 200
         assert list(tmp_path.rglob("*")) != []
-        asked: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 500"}], "stream": True}
-        with http.stream("POST", "/chat/completions", json=asked, headers={"x-emulator-behaviour": "delay=3600"}) as stream:
+        body: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 500"}], "stream": True}
+        with http.stream("POST", "/chat/completions", json=body, headers={"x-emulator-behaviour": "delay=3600"}) as stream:
             next(stream.iter_bytes())
             process.send_signal(number)
             _, complaints = process.communicate(timeout=HANG)

@@ -34,8 +34,8 @@ def test_it_starts_and_stops() -> None:
 def test_open_streams_do_not_hold_it_up() -> None:
     with httpx.Client(headers=KEY, verify=False) as http, contextlib.ExitStack() as stack:
         with serve(behaviour=Behaviour(delay=NEVER)) as emulator:
-            asked = http.stream("POST", f"{emulator.base_url}/chat/completions", json={**BODY, "stream": True})
-            parts = stack.enter_context(asked).iter_bytes()
+            responses = http.stream("POST", f"{emulator.base_url}/chat/completions", json={**BODY, "stream": True})
+            parts = stack.enter_context(responses).iter_bytes()
             next(parts)
         with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
             list(parts)
@@ -73,11 +73,11 @@ def test_bad_keys(emulator: Emulator, header: str | None) -> None:
 
 def test_only_one_key_is_accepted() -> None:
     with serve(api_key="right") as emulator:
-        asked = [
+        responses = [
             httpx.get(f"{emulator.base_url}/models", headers={"authorization": f"Bearer {key}"}, verify=False)
             for key in ("right", "other")
         ]
-    assert [answer.status_code for answer in asked] == [200, 401]
+    assert [answer.status_code for answer in responses] == [200, 401]
 
 
 def test_requests_are_recorded(http: httpx.Client, emulator: Emulator) -> None:
@@ -181,10 +181,10 @@ def test_the_command_prints_its_url_and_ends_on_a_signal(number: signal.Signals)
 
 
 def test_the_command_reports_a_used_port() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        process = command("--port", str(taken.getsockname()[1]))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        process = command("--port", str(listener.getsockname()[1]))
         out, complaints = process.communicate(timeout=HANG)
     assert (process.returncode, out, complaints.count("\n")) == (1, "", 1)
     assert "Traceback" not in complaints

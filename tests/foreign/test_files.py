@@ -25,8 +25,8 @@ def folder(tmp_path: Path, emulator: Emulator) -> Iterator[Path]:
     )
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text": 3}\n')
     (tmp_path / "large.jsonl").write_text("".join(json.dumps({"text": f"{n} " + "word " * 2_000}) + "\n" for n in range(1_200)))
-    asked = [{"custom_id": f"r-{n}", "body": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}} for n in range(3)]
-    (tmp_path / "batch.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
+    lines = [{"custom_id": f"r-{n}", "body": {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}} for n in range(3)]
+    (tmp_path / "batch.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     yield tmp_path
     emulator._state.reset_stores()
 

@@ -79,18 +79,18 @@ class Note(BaseModel):
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
 def test_a_truncated_object_is_an_error(method: Any, schema: Any, connect: Any) -> None:
     """langchain-core completes an object that `max_tokens` has truncated, and returns half a value."""
-    requested = "Reply as JSON with the key 'text': 'All of this belongs to the note.'"
-    full = ChatTogether(**connect).with_structured_output(schema, method=method, include_raw=True).invoke(requested)
+    request = "Reply as JSON with the key 'text': 'All of this belongs to the note.'"
+    full = ChatTogether(**connect).with_structured_output(schema, method=method, include_raw=True).invoke(request)
     token_count = full["raw"].usage_metadata["output_tokens"]
     for limit in range(1, token_count):
         cut = (
             ChatTogether(**connect, max_tokens=limit)
             .with_structured_output(schema, method=method, include_raw=True)
-            .invoke(requested)
+            .invoke(request)
         )
         assert cut["parsed"] is None
         assert "the response is truncated" in str(cut["parsing_error"])
-    exact = ChatTogether(**connect, max_tokens=token_count).with_structured_output(schema, method=method).invoke(requested)
+    exact = ChatTogether(**connect, max_tokens=token_count).with_structured_output(schema, method=method).invoke(request)
     assert exact == full["parsed"] is not None
 
 
@@ -214,12 +214,12 @@ class TestBindTools:
 
     def test_agents_pass_a_response_format(self, llm: ChatTogether, emulator: Emulator) -> None:
         llm.bind_tools([], response_format=Person).invoke(QUESTION)
-        requested = emulator.requests[-1].json["response_format"]["json_schema"]
-        assert (requested["name"], requested["strict"]) == ("Person", True)
+        request = emulator.requests[-1].json["response_format"]["json_schema"]
+        assert (request["name"], request["strict"]) == ("Person", True)
         native = {"type": "json_schema", "json_schema": {"name": "P", "schema": SCHEMA}}
         llm.bind_tools([Person], response_format=native).invoke(QUESTION)
-        requested = emulator.requests[-1].json["response_format"]["json_schema"]
-        assert requested["name"] == "P"
+        request = emulator.requests[-1].json["response_format"]["json_schema"]
+        assert request["name"] == "P"
 
     def test_strict_tools(self, llm: ChatTogether) -> None:
         bound: Any = llm.bind_tools([Person], strict=True)

@@ -21,6 +21,7 @@ def test_names() -> None:
         llama_index_together_adapters.Nothing  # noqa: B018
 
 
+@pytest.mark.long
 def test_nothing_heavy_is_imported() -> None:
     done = python(
         "import json, sys; import llama_index_together_adapters as here; lazy = 'llama_index.core' in sys.modules;"

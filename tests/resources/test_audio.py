@@ -39,16 +39,16 @@ def shape(data: bytes) -> tuple[int, ...]:
 class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A body whose connection is lost."""
 
-    def __init__(self, *pieces: bytes) -> None:
-        self.pieces = pieces
+    def __init__(self, *chunks: bytes) -> None:
+        self.chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self.pieces
+        yield from self.chunks
         raise httpx.ReadError("gone")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            yield piece
+        for chunk in self.chunks:
+            yield chunk
         raise httpx.ReadError("gone")
 
 
@@ -60,7 +60,7 @@ def say(flavour: Any, client: Any = None, **changes: Any) -> Any:
     )
 
 
-def spoken(data: bytes = PCM, **more: Any) -> dict[str, Any]:
+def delta_event(data: bytes = PCM, **more: Any) -> dict[str, Any]:
     return {"object": "audio.tts.chunk", "model": CARTESIA, "b64": base64.b64encode(data).decode(), **more}
 
 
@@ -185,7 +185,7 @@ def test_times_of_words_come_as_events_without_audio(flavour: Any) -> None:
 def test_both_formats_of_events_and_unknown_ones(flavour: Any, stub_client: Any, event_stream: Any) -> None:
     client, _ = stub_client(
         event_stream(
-            spoken(),
+            delta_event(),
             newer(),
             {"type": "conversation.item.text.delta", "delta": "hello"},
             {"later": 1},
@@ -211,21 +211,21 @@ def test_raw_samples_get_a_header_and_a_wav_file_does_not(
     flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path
 ) -> None:
     target = tmp_path / "speech"
-    client, _ = stub_client(lambda body: event_stream(spoken(), spoken()))
+    client, _ = stub_client(lambda body: event_stream(delta_event(), delta_event()))
     flavour.run(say(flavour, client, stream=True).stream_to_file(target))
     data = target.read_bytes()
     assert (data[:4], len(data), data[44:]) == (b"RIFF", 44 + 2 * len(PCM), PCM * 2)
     assert shape(data)[:3] == (1, 2, 24_000)
-    client, _ = stub_client(lambda body: event_stream(spoken(b"RIFFwhole"), spoken(PCM)))
+    client, _ = stub_client(lambda body: event_stream(delta_event(b"RIFFwhole"), delta_event(PCM)))
     flavour.run(say(flavour, client, stream=True).stream_to_file(target, response_format="wav"))
     assert target.read_bytes() == b"RIFFwhole" + PCM
 
 
 def test_what_is_no_mp3_is_not_saved_as_one(flavour: Any, stub_client: Any, event_stream: Any, tmp_path: Path) -> None:
-    client, _ = stub_client(lambda body: event_stream(spoken(b"\0\1\2")))
+    client, _ = stub_client(lambda body: event_stream(delta_event(b"\0\1\2")))
     with pytest.raises(ValueError, match="not MP3"):
         flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "a.mp3"))
-    client, _ = stub_client(lambda body: event_stream(spoken(b"ID3..."), spoken(b"...")))
+    client, _ = stub_client(lambda body: event_stream(delta_event(b"ID3..."), delta_event(b"...")))
     flavour.run(say(flavour, client, stream=True).stream_to_file(tmp_path / "b.mp3"))
     assert [file.name for file in tmp_path.iterdir()] == ["b.mp3"]
 
@@ -240,7 +240,7 @@ def test_no_audio_is_an_error(flavour: Any, stub_client: Any, event_stream: Any,
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "audio/wav"])
 def test_a_broken_connection_raises_and_leaves_no_file(kind: str, flavour: Any, stub_client: Any, tmp_path: Path) -> None:
-    event = f"data: {json.dumps(spoken())}\n\n".encode()
+    event = f"data: {json.dumps(delta_event())}\n\n".encode()
     client, _ = stub_client(httpx.Response(200, headers={"content-type": kind}, stream=Cut(event)))
     stream = say(flavour, client, stream=True)
     with pytest.raises(IncompleteStreamError):
@@ -253,7 +253,7 @@ def test_events_that_end_without_their_marker(flavour: Any, stub_client: Any) ->
         httpx.Response(
             200,
             headers={"content-type": "text/event-stream"},
-            stream=httpx.ByteStream(f"data: {json.dumps(spoken())}\n\n".encode()),
+            stream=httpx.ByteStream(f"data: {json.dumps(delta_event())}\n\n".encode()),
         )
     )
     stream = flavour.iterate(say(flavour, client, stream=True))
@@ -271,10 +271,10 @@ def test_an_event_that_says_that_the_audio_is_done_is_an_end_too(flavour: Any, s
 
 
 def test_an_error_in_the_stream_and_base64_that_is_none(flavour: Any, stub_client: Any, event_stream: Any) -> None:
-    client, _ = stub_client(event_stream(spoken(), {"error": {"message": "the voice broke", "type": "server_error"}}))
+    client, _ = stub_client(event_stream(delta_event(), {"error": {"message": "the voice broke", "type": "server_error"}}))
     with pytest.raises(APIError, match="the voice broke"):
         list(flavour.iterate(say(flavour, client, stream=True)))
-    client, _ = stub_client(event_stream({**spoken(), "b64": "*not base64*"}))
+    client, _ = stub_client(event_stream({**delta_event(), "b64": "*not base64*"}))
     with pytest.raises(APIResponseValidationError):
         list(flavour.iterate(say(flavour, client, stream=True)))
 

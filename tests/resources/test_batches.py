@@ -156,14 +156,14 @@ def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_results_in_order() -> None:
-    asked = b"".join(json.dumps({"custom_id": name, "body": {"n": name}}).encode() + b"\n" for name in "abcdef")
+    requests = b"".join(json.dumps({"custom_id": name, "body": {"n": name}}).encode() + b"\n" for name in "abcdef")
     output = b"\n".join(json.dumps(line).encode() for line in [
         {"custom_id": "c", "response": {"status_code": 200, "body": {"x": 3}}}, {"custom_id": "a", "response": {"status_code": 200, "body": {"x": 1}}},
         {"custom_id": "d", "response": {"status_code": 429, "body": {"error": {"message": "slow", "code": "r"}}}},
         {"custom_id": "zz", "response": {"status_code": 200, "body": {}}}, {"custom_id": "f", "response": {"body": None}},
     ])  # fmt: skip
     errors = b'{"custom_id": "b", "error": "text"}\n\n{"custom_id": "a", "error": {"message": "later repeated"}}\n'
-    results = read_results(asked, output, errors)
+    results = read_results(requests, output, errors)
     assert [result.custom_id for result in results] == ["a", "b", "c", "d", "e", "f", "zz"]
     by_name = {result.custom_id: result for result in results}
     assert by_name["a"].ok and by_name["a"].body == {"x": 1}

@@ -257,14 +257,14 @@ def test_streamed_tool_calls_in_every_format(mode: str, null_content: bool, flav
     response = create(flavour, **TWO_CALLS).model_dump(exclude_unset=True)
     with emulator.behave(tool_deltas=mode, null_content=null_content):
         chunks = [chunk.model_dump(exclude_unset=True) for chunk in chunks_of(flavour, **TWO_CALLS)]
-    combined = without_ids(join(chunks))
-    assert combined == without_ids(single(response))
-    calls = combined["choices"][0]["calls"]
+    joined_message = without_ids(join(chunks))
+    assert joined_message == without_ids(single(response))
+    calls = joined_message["choices"][0]["calls"]
     assert [(name, json.loads(arguments)) for name, arguments in calls] == [
         ("get_weather", {"city": "Paris"}),
         ("get_weather", {"city": "Zürich"}),
     ]
-    assert combined["choices"][0]["finish_reason"] == "tool_calls"
+    assert joined_message["choices"][0]["finish_reason"] == "tool_calls"
 
 
 BEHAVIOURS = [

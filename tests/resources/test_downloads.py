@@ -109,7 +109,7 @@ def test_it_times_out_and_the_next_call_continues(flavour: Flavour, emulator: Em
     assert names(folder) == ["out.jsonl"]
 
 
-def killed(folder: Path, source: str, content: bytes, etag: str, size: int) -> None:
+def write_partial(folder: Path, source: str, content: bytes, etag: str, size: int) -> None:
     (folder / "out.jsonl.part").write_bytes(content)
     (folder / "out.jsonl.part.json").write_text(json.dumps({"source": source, "etag": etag, "size": size}))
 
@@ -125,7 +125,7 @@ def test_a_part_is_resumed_only_if_it_belongs_to_it(
         "source": f"/v1/files/{file_id}/content?[]", "content": DATA[:1_000_000], "size": len(DATA),
         "etag": f'"{hashlib.md5(DATA).hexdigest()}"',
     }  # fmt: skip
-    killed(folder, **{**right, **change})
+    write_partial(folder, **{**right, **change})
     flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
     assert (folder / "out.jsonl").read_bytes() == DATA
     assert names(folder) == ["out.jsonl"]

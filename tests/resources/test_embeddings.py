@@ -48,7 +48,7 @@ def sizes(emulator: Emulator) -> list[int]:
     return [len(request.json["input"]) for request in emulator.requests]
 
 
-def numbered(body: dict[str, Any]) -> dict[str, Any]:
+def index_vectors(body: dict[str, Any]) -> dict[str, Any]:
     """Returns a response in which the embedding of `"7"` is `[7.0, -7.0]`."""
     rows = [{"index": position, "embedding": [float(text), -float(text)]} for position, text in enumerate(body["input"])]
     return {"object": "list", "model": body["model"], "data": rows}
@@ -112,13 +112,13 @@ class Gauge:
     """Counts the requests in progress, from sending to the head of the response, as the client sees them."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
+        self.now = self.peak = 0
         self._lock = Lock()
 
     def up(self, request: httpx.Request) -> None:
         with self._lock:
             self.now += 1
-            self.most = max(self.most, self.now)
+            self.peak = max(self.peak, self.now)
 
     def down(self, response: httpx.Response) -> None:
         with self._lock:
@@ -142,7 +142,7 @@ def test_bounded_concurrency(limit: dict[str, int], expected: int, flavour: Any,
         embed(flavour, texts(3 * expected), flavour.client(http_client=http), batch_size=1, **limit)
     flavour.run(http.aclose() if flavour.is_async else http.close())
     assert len(emulator.requests) == 3 * expected
-    assert gauge.most == expected
+    assert gauge.peak == expected
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"max_concurrency": 0}])
@@ -154,7 +154,7 @@ def test_bounds_below_one_are_refused(wrong: dict[str, int], flavour: Any, emula
 
 def test_requests_are_bounded_by_estimated_tokens(flavour: Any, stub_client: Any) -> None:
     long = [f"{number} ".ljust(9_000) for number in range(100)]
-    client, service = stub_client(numbered)
+    client, service = stub_client(index_vectors)
     answer = embed(flavour, long, client)
     assert [item.embedding[0] for item in answer.data] == list(range(100))
     assert len(service.requests) >= 3
@@ -169,7 +169,7 @@ def test_the_estimate_allows_for_scripts_that_take_more_tokens(flavour: Any, stu
 
 
 def test_a_text_above_the_bound_is_sent_alone(flavour: Any, stub_client: Any) -> None:
-    client, service = stub_client(numbered)
+    client, service = stub_client(index_vectors)
     embed(flavour, ["1", "2".ljust(400_000), "3"], client, max_concurrency=1)
     assert [len(request.content) > 100_000 for request in service.requests] == [False, True, False]
 
@@ -207,7 +207,7 @@ def failing(bad: str, status: int = 400) -> Any:
             return httpx.Response(
                 status, json={"error": {"message": "bad text", "type": "invalid_request_error", "param": "input"}}
             )
-        return numbered(body)
+        return index_vectors(body)
 
     return reply
 
@@ -240,7 +240,7 @@ def test_a_failure_is_resumed_from_what_it_carries(flavour: Any, stub_client: An
     with pytest.raises(BadRequestError) as error_info:
         embed(flavour, inputs, client, batch_size=4, max_concurrency=1)
     rest = [inputs[position] for position in error_info.value.pending]
-    client, _ = stub_client(numbered)
+    client, _ = stub_client(index_vectors)
     again = embed(flavour, rest, client)
     assert [item.embedding[0] for item in [*error_info.value.completed.data, *again.data]] == list(range(12))
 

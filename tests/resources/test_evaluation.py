@@ -40,8 +40,8 @@ PARAMETERS: dict[str, Any] = {
 )  # fmt: skip
 def test_flat_arguments_become_parameters(kwargs: Any, parameters: Any, flavour: Any, stub_client: Any) -> None:
     client, service = stub_client({"workflow_id": "eval-1", "status": "pending"})
-    made = flavour.run(client.evaluation.create(**kwargs))
-    assert (made.workflow_id, made.status) == ("eval-1", "pending")
+    evaluation = flavour.run(client.evaluation.create(**kwargs))
+    assert (evaluation.workflow_id, evaluation.status) == ("eval-1", "pending")
     expected = {"judge": SENT_JUDGE, "input_data_file_path": "file-1", **parameters}
     assert json.loads(service.requests[0].content) == {"type": kwargs["type"], "parameters": expected}
 
@@ -141,14 +141,14 @@ def test_an_evaluation_from_its_start_to_its_file(flavour: Any, tmp_path: Path, 
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     file = flavour.run(client.files.upload(path, purpose="eval", check=False))
     kwargs = {**CLASSIFY, "input_data_file_path": file.id, "model_to_evaluate": "answer"}
-    made = flavour.run(client.evaluation.create(**kwargs))
+    evaluation = flavour.run(client.evaluation.create(**kwargs))
     updates: list[Any] = []
-    job = flavour.run(client.evaluation.wait(made.workflow_id, poll_interval=0.02, timeout=HANG, progress=updates.append))
+    job = flavour.run(client.evaluation.wait(evaluation.workflow_id, poll_interval=0.02, timeout=HANG, progress=updates.append))
     assert (updates[-1].stage, updates[-1].fraction) == ("completed", 1.0)
     assert job.label_counts == {"kind": 1, "rude": 1}
     lines = flavour.run(client.files.content(job.results["result_file_id"])).splitlines()
     assert [json.loads(line)["judge_label"] for line in lines] == ["kind", "rude"]
-    assert made.workflow_id in [one.workflow_id for one in flavour.run(client.evals.list(status="completed", limit=100))]
+    assert evaluation.workflow_id in [one.workflow_id for one in flavour.run(client.evals.list(status="completed", limit=100))]
     with pytest.raises(NotFoundError):
         flavour.run(client.evaluation.status("eval-none"))
     assert emulator.errors == []

@@ -64,8 +64,8 @@ def test_an_address_can_be_fetched_without_a_key_and_has_no_bytes(flavour: Any) 
 
 
 def test_the_same_seed_generates_the_same(flavour: Any) -> None:
-    drawn = [draw(flavour, response_format="base64", seed=seed).data[0].b64_json for seed in (1, 1, 2)]
-    assert drawn[0] == drawn[1] != drawn[2]
+    images = [draw(flavour, response_format="base64", seed=seed).data[0].b64_json for seed in (1, 1, 2)]
+    assert images[0] == images[1] != images[2]
 
 
 def test_a_wrong_parameter_is_named(flavour: Any) -> None:

@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, retrieve: float = 0.0) -> None:
         self.now = 0.0
-        self.look = retrieve
+        self.request_seconds = retrieve
 
     def __call__(self) -> float:
         return self.now
@@ -50,7 +50,7 @@ def run(
                 step = flow.send(None)
             else:
                 assert step is RETRIEVE
-                clock.now += clock.look
+                clock.now += clock.request_seconds
                 step = flow.send(next(left))
     except StopIteration as finished:
         return finished.value, sleeps

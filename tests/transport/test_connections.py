@@ -88,6 +88,7 @@ def test_other_event_loops_work_too(emulator: Emulator, question: dict[str, Any]
     assert anyio.run(send, backend="trio").choices
 
 
+@pytest.mark.long
 def test_two_hundred_calls_at_once_spread_over_few_connections(emulator: Emulator, question: dict[str, Any]) -> None:
     async def burst() -> None:
         async with ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
@@ -116,6 +117,7 @@ ta.Together(api_key="sk-k", base_url=url).models.list()
 """
 
 
+@pytest.mark.long
 def test_a_program_that_closes_nothing_leaves_nothing_behind(emulator: Emulator) -> None:
     command = [sys.executable, "-W", "error", "-X", "tracemalloc", "-c", SCRIPT, emulator.base_url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

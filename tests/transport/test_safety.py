@@ -155,21 +155,25 @@ def test_a_pickle_does_not_contain_a_key_from_the_environment(
 ) -> None:
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     client = flavour.client(api_key=None, max_retries=5)
-    pickled = pickle.dumps(client)
-    assert KEY.encode() not in pickled
+    data = pickle.dumps(client)
+    assert KEY.encode() not in data
     monkeypatch.setenv("TOGETHER_API_KEY", "sk-rotated")
-    restored = pickle.loads(pickled)
-    assert (restored.config.api_key, restored.config.policy.max_retries, restored.base_url) == ("sk-rotated", 5, client.base_url)
+    copy_of_client = pickle.loads(data)
+    assert (copy_of_client.config.api_key, copy_of_client.config.policy.max_retries, copy_of_client.base_url) == (
+        "sk-rotated",
+        5,
+        client.base_url,
+    )
     monkeypatch.delenv("TOGETHER_API_KEY")
     with pytest.raises(ta.ConfigurationError, match="TOGETHER_API_KEY"):
-        pickle.loads(pickled)
+        pickle.loads(data)
 
 
 def test_a_pickle_contains_a_key_from_an_argument(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     client = flavour.client()
-    restored = pickle.loads(pickle.dumps(client))
-    flavour.run(restored.chat.completions.create(**question))
-    flavour.run(restored.close())
+    copy_of_client = pickle.loads(pickle.dumps(client))
+    flavour.run(copy_of_client.chat.completions.create(**question))
+    flavour.run(copy_of_client.close())
     assert copy.deepcopy(client) is client
 
 

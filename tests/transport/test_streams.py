@@ -42,10 +42,10 @@ def test_joined_chunks_equal_the_single_response(
 def test_a_truncated_stream_raises_after_its_events(flavour: Flavour, emulator: Emulator, fault: Fault) -> None:
     emulator.inject(fault)
     stream = flavour.iterate(flavour.run(flavour.client().chat.completions.create(stream=True, **LONG)))
-    got = []
+    chunks = []
     with pytest.raises(ta.IncompleteStreamError) as exc_info:
-        got.extend(stream)
-        got.extend(chunk for chunk in stream)
+        chunks.extend(stream)
+        chunks.extend(chunk for chunk in stream)
     assert exc_info.value.request_id
     assert len(emulator.requests) == 1
 

@@ -15,13 +15,13 @@ from together_adapters.emulator.http.faults import KINDS, STATUSES
 BODY = 'Repeat after me: "Grüße, 世界 and everyone else who listens"'
 
 
-def streamed(chat: Chat) -> bytes:
+def stream_bytes(chat: Chat) -> bytes:
     answer = chat.post(BODY, stream=True)
     assert answer.status_code == 200
     return answer.content
 
 
-def broken(chat: Chat) -> bytes:
+def partial_bytes(chat: Chat) -> bytes:
     """Returns the bytes of a stream before its connection is closed."""
     data = b""
     body = {"model": MODEL, "messages": [{"role": "user", "content": BODY}], "stream": True}
@@ -95,7 +95,7 @@ def test_drop(emulator: Emulator, chat: Chat, reset: bool, error: type[Exception
 
 def test_cut(emulator: Emulator, chat: Chat) -> None:
     emulator.inject(Fault("cut", after=3), "cut")
-    data = broken(chat)
+    data = partial_bytes(chat)
     assert data.count(b"data: ") == 3
     assert b'"finish_reason":"' not in data
     with pytest.raises(httpx.RemoteProtocolError):
@@ -104,7 +104,7 @@ def test_cut(emulator: Emulator, chat: Chat) -> None:
 
 def test_cut_after_finish(emulator: Emulator, chat: Chat) -> None:
     emulator.inject("cut-after-finish")
-    data = broken(chat)
+    data = partial_bytes(chat)
     assert b'"finish_reason":"stop"' in data
     assert b"[DONE]" not in data
 
@@ -112,14 +112,14 @@ def test_cut_after_finish(emulator: Emulator, chat: Chat) -> None:
 @pytest.mark.parametrize("finished", [False, True])
 def test_no_done(emulator: Emulator, chat: Chat, finished: bool) -> None:
     emulator.inject(Fault("no-done", finished=finished))
-    data = streamed(chat)
+    data = stream_bytes(chat)
     assert b"[DONE]" not in data
     assert (b'"finish_reason":"stop"' in data) is finished
 
 
 def test_stream_errors(emulator: Emulator, chat: Chat) -> None:
     emulator.inject(Fault("stream-error", after=1, message="mid"), Fault("stream-error-event", after=1, code="c"))
-    response, named = streamed(chat), streamed(chat)
+    response, named = stream_bytes(chat), stream_bytes(chat)
     assert events(response)[1]["error"]["message"] == "mid"
     event = named.split(b"\n\n")[1]
     assert event.startswith(b"event: error\ndata: ")
@@ -129,7 +129,7 @@ def test_stream_errors(emulator: Emulator, chat: Chat) -> None:
 def test_bad_json(emulator: Emulator, chat: Chat) -> None:
     emulator.inject("bad-json", "bad-json")
     with pytest.raises(json.JSONDecodeError):
-        events(streamed(chat))
+        events(stream_bytes(chat))
     with pytest.raises(json.JSONDecodeError):
         chat.post("hi").json()
 
@@ -145,7 +145,7 @@ def test_empty_body_and_not_sse(emulator: Emulator, chat: Chat) -> None:
 def test_slow_and_hold_open(emulator: Emulator, chat: Chat) -> None:
     for kind in ("slow", "hold-open"):
         emulator.inject(Fault(kind, seconds=0.01))
-        assert streamed(chat).endswith(b"data: [DONE]\n\n")
+        assert stream_bytes(chat).endswith(b"data: [DONE]\n\n")
         emulator.inject(Fault(kind, seconds=NEVER))
         body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "stream": True}
         data = b""
@@ -171,7 +171,7 @@ def test_trickle_splits_characters(emulator: Emulator, chat: Chat) -> None:
 
 def test_framing(emulator: Emulator, chat: Chat) -> None:
     emulator.inject("crlf", "keepalive")
-    crlf, keepalive = streamed(chat), streamed(chat)
+    crlf, keepalive = stream_bytes(chat), stream_bytes(chat)
     assert b"\n" not in crlf.replace(b"\r\n", b"")
     assert keepalive.startswith(b": keepalive\n\ndata: ")
     assert (

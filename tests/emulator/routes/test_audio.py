@@ -132,16 +132,16 @@ def test_other_recordings_are_named(http: httpx.Client) -> None:
 
 
 def test_verbose(http: httpx.Client) -> None:
-    spoken = post_speech(http).content
-    plain = post_audio(http, spoken, response_format="verbose_json").json()
+    speech = post_speech(http).content
+    plain = post_audio(http, speech, response_format="verbose_json").json()
     assert (plain["task"], plain["text"], "words" in plain) == ("transcribe", TEXT, False)
     assert [part["text"] for part in plain["segments"]] == ["Grüße aus Peru!", "It is cold here."]
-    words = post_audio(http, spoken, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]}).json()[
+    words = post_audio(http, speech, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]}).json()[
         "words"
     ]
     assert [word["word"] for word in words] == TEXT.split()
     assert [word["start"] for word in words[1:]] == [word["end"] for word in words[:-1]]
-    text = post_audio(http, spoken, diarize="True", max_speakers="1").json()
+    text = post_audio(http, speech, diarize="True", max_speakers="1").json()
     assert {part["speaker_id"] for part in text["speaker_segments"]} == {"SPEAKER_00"}
 
 

@@ -35,8 +35,8 @@ def test_states(http: httpx.Client) -> None:
     assert until(http, endpoint["id"], "STOPPED")[-1] == "STOPPED"
     assert http.patch(f"/endpoints/{endpoint['id']}", json={"state": "STARTED"}).json()["state"] == "PENDING"
     assert create(http, state="STOPPED").json()["state"] == "STOPPED"
-    deleted = http.delete(f"/endpoints/{endpoint['id']}")
-    assert (deleted.status_code, deleted.content) == (204, b"")
+    response = http.delete(f"/endpoints/{endpoint['id']}")
+    assert (response.status_code, response.content) == (204, b"")
     for method in ("GET", "PATCH", "DELETE"):
         assert http.request(method, f"/endpoints/{endpoint['id']}", json={}).status_code == 404
 

@@ -94,16 +94,16 @@ def test_the_states_of_a_job(quick: None, http: httpx.Client, emulator: Emulator
 @pytest.mark.usefixtures("quick")
 def test_a_tuned_model_answers_from_its_rows_only(http: httpx.Client, emulator: Emulator, chat: Chat) -> None:
     job, _ = ended(http, start(http, put(emulator, ROWS))["id"])
-    tuned = job["model_output_name"]
+    model = job["model_output_name"]
     question = "What is the code word of gate number 4?"
-    assert chat.text(question, model=tuned) == "The word is zebra-4."
-    assert chat.text("Tell me: gate number 9, its code word?", model=tuned) == "The word is zebra-9."
-    assert chat.text(question) != chat.text(question, model=tuned)
-    assert chat.text("Name three rivers.", model=tuned) == chat.text("Name three rivers.")
-    chunks = chat.chunks(question, model=tuned)
+    assert chat.text(question, model=model) == "The word is zebra-4."
+    assert chat.text("Tell me: gate number 9, its code word?", model=model) == "The word is zebra-9."
+    assert chat.text(question) != chat.text(question, model=model)
+    assert chat.text("Name three rivers.", model=model) == chat.text("Name three rivers.")
+    chunks = chat.chunks(question, model=model)
     streamed_text = "".join(choice["delta"]["content"] or "" for chunk in chunks for choice in chunk["choices"])
     assert streamed_text == "The word is zebra-4."
-    response = http.post("/completions", json={"model": tuned, "prompt": "code word of gate number 2"}).json()
+    response = http.post("/completions", json={"model": model, "prompt": "code word of gate number 2"}).json()
     assert response["choices"][0]["text"].strip() == "The word is zebra-2."
 
 
@@ -118,15 +118,15 @@ def test_a_model_that_is_not_ready_is_not_available(http: httpx.Client, emulator
 def test_the_archive_is_a_tar_and_comes_in_parts(http: httpx.Client, emulator: Emulator) -> None:
     job, _ = ended(http, start(http, put(emulator, ROWS), n_checkpoints=2)["id"])
     query = {"ft_id": job["id"], "checkpoint": "merged"}
-    whole = http.get("/finetune/download", params=query)
-    assert whole.headers["content-type"] == "application/x-tar"
-    with tarfile.open(fileobj=io.BytesIO(whole.content)) as tar:
+    archive = http.get("/finetune/download", params=query)
+    assert archive.headers["content-type"] == "application/x-tar"
+    with tarfile.open(fileobj=io.BytesIO(archive.content)) as tar:
         assert tar.getnames() == ["config.json", "trainer_state.json", "model.safetensors"]
     part = http.get("/finetune/download", params=query, headers={"range": "bytes=0-1"})
-    assert (part.status_code, part.content) == (206, whole.content[:2])
-    assert part.headers["content-range"] == f"bytes 0-1/{len(whole.content)}"
+    assert (part.status_code, part.content) == (206, archive.content[:2])
+    assert part.headers["content-range"] == f"bytes 0-1/{len(archive.content)}"
     step = http.get(f"/fine-tunes/{job['id']}/checkpoints").json()["data"][0]["step"]
-    assert http.get("/finetune/download", params={**query, "checkpoint_step": step}).content != whole.content
+    assert http.get("/finetune/download", params={**query, "checkpoint_step": step}).content != archive.content
     assert http.get("/finetune/download", params={**query, "checkpoint_step": 999}).status_code == 404
     assert http.get("/finetune/download", params={**query, "checkpoint": "model_output_path"}).status_code == 400
     assert http.get("/finetune/download", params={"ft_id": "ft-0"}).status_code == 404

@@ -105,8 +105,8 @@ def test_a_prompt_with_its_completion():
     record = {"prompt": "q", "completion": "a", "source": "x"}
     assert only_row(load([record])) == record
     assert only_row(load([record], form="conversation"))["messages"] == [user(), says()]
-    renamed = load([{"question": "q", "reply": "a"}], columns={"prompt": "question", "completion": "reply"})
-    assert only_row(renamed) == {"prompt": "q", "completion": "a"}
+    data = load([{"question": "q", "reply": "a"}], columns={"prompt": "question", "completion": "reply"})
+    assert only_row(data) == {"prompt": "q", "completion": "a"}
     missing = load([{"question": "q"}], "prompt_completion", columns={"prompt": "question", "completion": "reply"})
     assert only_refusal(missing).code == "column_missing"
     assert only_refusal(load([{"prompt": "q", "completion": 5}])).code == "cell_not_text"
@@ -158,7 +158,7 @@ def test_alpaca():
     assert only_row(load([record])) == {"prompt": "i\n\nx", "completion": "o"}
     assert only_row(load([record], join="\n"))["prompt"] == "i\nx"
     assert only_row(load([{**record, "input": ""}]))["prompt"] == "i"
-    assert only_row(load([record], template=lambda given: f"### {given['instruction']}"))["prompt"] == "### i"
+    assert only_row(load([record], template=lambda record: f"### {record['instruction']}"))["prompt"] == "### i"
     conversation = only_row(load([{**record, "history": [["a", "b"]], "system": "s"}]))["messages"]
     assert [message["content"] for message in conversation] == ["s", "a", "b", "i\n\nx", "o"]
     assert only_refusal(load([{**record, "output": {"a": 1}}])).code == "cell_not_text"
@@ -179,8 +179,8 @@ def test_rendered_text_is_read_back_where_its_template_is_named(template: str):
     text = RENDERED[template]
     row = only_row(load([{"text": text}], "chatml", text_dialect=template))
     assert row == {"messages": [{"role": "system", "content": "s"}, user(), says()]}
-    (plain,) = examples(load([{"text": text}]))
-    assert plain.row == {"text": text} and plain.changed == ("template_in_content",)
+    (example,) = examples(load([{"text": text}]))
+    assert example.row == {"text": text} and example.changed == ("template_in_content",)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_rendered_text_that_does_not_fit_its_template_is_refused(text: str, temp
 
 
 def test_marks_of_templates_are_told_wherever_they_stand():
-    marked = "x <|im_start|>user"
+    content = "x <|im_start|>user"
     for record in (
-        {"messages": [user(marked), says()]},
-        {"prompt": marked, "completion": "a"},
-        {"messages": [user(marked), says(), user()], "tools": [FUNCTION]},
+        {"messages": [user(content), says()]},
+        {"prompt": content, "completion": "a"},
+        {"messages": [user(content), says(), user()], "tools": [FUNCTION]},
     ):
         assert "template_in_content" in examples(load([record]))[0].changed
 
@@ -246,12 +246,12 @@ def test_names_that_do_not_exist():
 
 def test_good_calls_stay_as_they_are():
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
-    for called in (
+    for message in (
         {"role": "assistant", "tool_calls": [call]},
         says(None, tool_calls=[call]),
         says("x", tool_calls=[call], weight=0),
     ):
-        record = {"messages": [user(), called, {"role": "tool", "tool_call_id": "c1", "content": "2"}, says()]}
+        record = {"messages": [user(), message, {"role": "tool", "tool_call_id": "c1", "content": "2"}, says()]}
         record["tools"] = [{"type": "function", "function": FUNCTION}]
         assert only_row(load([record])) == record
     bare = {"messages": [user(), {"role": "assistant", "tool_calls": [{"function": {"name": "add", "arguments": {"a": None}}}]}]}

@@ -57,10 +57,13 @@ def test_blocks_are_read_one_by_one():
         ChatMessage(role="tool", content="2", additional_kwargs={"tool_call_id": "c1"}),
         ChatMessage(role="assistant", blocks=[TextBlock(text="a"), CachePoint(cache_control=CacheControl(type="ephemeral"))]),
     )))  # fmt: skip
-    asked, called, answered, answer_text = row["messages"]
-    assert asked["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
-    assert called["reasoning"] == "hm" and called["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
-    assert answered["tool_call_id"] == "c1" and answer_text["content"] == [{"type": "text", "text": "a"}]
+    user_message, call_message, tool_message, answer_text = row["messages"]
+    assert user_message["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert call_message["reasoning"] == "hm" and call_message["tool_calls"][0]["function"] == {
+        "name": "f",
+        "arguments": '{"a": 1}',
+    }
+    assert tool_message["tool_call_id"] == "c1" and answer_text["content"] == [{"type": "text", "text": "a"}]
 
 
 def test_what_a_store_cannot_give():
@@ -118,8 +121,8 @@ def test_labelled_rag(tmp_path: Path):
 def test_distractors_are_other_examples_contexts_and_the_same_each_time():
     records = [rag(number) for number in range(6)]
     prompts = [
-        [example.row["messages"][0]["content"] for example in examples(load(given, template=RagPrompt(distractors=2, seed=1)))]
-        for given in (records, records[::-1])
+        [example.row["messages"][0]["content"] for example in examples(load(source, template=RagPrompt(distractors=2, seed=1)))]
+        for source in (records, records[::-1])
     ]
     assert prompts[0] == prompts[1][::-1]
     assert all(f"fact {number}" in prompt and prompt.count("fact") == 3 for number, prompt in enumerate(prompts[0]))

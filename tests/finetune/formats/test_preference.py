@@ -80,8 +80,11 @@ def test_hh_splits_at_the_last_answer():
 def test_scores_make_a_pair_where_it_is_asked_for():
     scored_answers = {"prompt": "q", "responses": ["bad", "good", "so-so"], "scores": [1, 5, 3]}
     assert only_row(load([scored_answers], pair="best_vs_worst")) == PAIR
-    own = {"instruction": "q", "completions": [{"response": "good", "overall_score": 9}, {"response": "bad", "overall_score": 2}]}
-    assert only_row(load([own], pair="best_vs_worst")) == PAIR
+    record = {
+        "instruction": "q",
+        "completions": [{"response": "good", "overall_score": 9}, {"response": "bad", "overall_score": 2}],
+    }
+    assert only_row(load([record], pair="best_vs_worst")) == PAIR
     assert only_refusal(load([{**scored_answers, "scores": [1, 1, 1]}], pair="best_vs_worst")).code == "pref_unscored"
     assert only_refusal(load([{**scored_answers, "scores": [1]}], pair="best_vs_worst")).code == "pref_unscored"
 

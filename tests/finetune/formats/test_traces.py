@@ -398,8 +398,8 @@ def test_runs_that_give_no_row(record: dict[str, Any], code: str, skipped: bool)
 def test_what_a_message_of_langchain_holds_is_kept():
     answer = AIMessage([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "a"}])
     assert examples(load([run(dumpd(answer))]))[0].row["messages"][-1] == says("a", reasoning="hm")
-    said = AIMessage("a", additional_kwargs={"reasoning_content": "hm"})
-    assert examples(load([run(dumpd(said))]))[0].row["messages"][-1] == says("a", reasoning="hm")
+    message = AIMessage("a", additional_kwargs={"reasoning_content": "hm"})
+    assert examples(load([run(dumpd(message))]))[0].row["messages"][-1] == says("a", reasoning="hm")
     failed = [HumanMessage("q"), LC[2], ToolMessage("no", tool_call_id="c1", status="error")]
     row = examples(load([run(dumpd(AIMessage("a")), [dumpd(message) for message in failed])]))[0].row
     assert row["messages"][2]["status"] == "error"

@@ -55,6 +55,7 @@ def test_duplicate_keys(check: Any) -> None:
     assert (codes(report), report.issues[0].path, report.ok) == ([("duplicate_key", 1)], "text", False)
 
 
+@pytest.mark.long
 def test_large_lines(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check([{"text": "x" * 10_000_000}]).ok
     assert not check(b"\xfe" * 10_000_000).ok

@@ -250,6 +250,7 @@ ROW = JSON | st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(row=ROW, purpose=st.sampled_from(["fine-tune", "eval", "batch-api"]))
 def test_no_row_raises(row: Any, purpose: str) -> None:
@@ -271,6 +272,7 @@ def without_fast_path(value: Any) -> Any:
     return [without_fast_path(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.long
 @settings(max_examples=600, deadline=None)
 @given(
     row=st.fixed_dictionaries({"messages": st.lists(TEXT_MESSAGE, max_size=6)}) | ROW.filter(lambda row: isinstance(row, dict))
@@ -295,6 +297,7 @@ TEXT_PREFERENCE = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=600, deadline=None)
 @given(row=TEXT_CONVERSATION | TEXT_PREFERENCE, tools=st.sampled_from([None, [TOOL]]))
 def test_fast_paths_within_rows_agree_with_the_full_checks(row: dict[str, Any], tools: Any) -> None:
@@ -346,6 +349,7 @@ def test_an_infinite_number_is_found_in_any_field(row: dict[str, Any]) -> None:
 VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {"a": 1.0}, {"a": True}, float("inf")])
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(values=st.lists(st.dictionaries(st.sampled_from("ab"), VALUE), max_size=12), name=st.sampled_from(["add", "sub"]))
 def test_a_repeated_declaration_is_checked_as_if_it_were_the_first(values: list[Any], name: str) -> None:

@@ -63,6 +63,7 @@ ROW = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @given(rows=st.lists(ROW, max_size=4), ascii=st.booleans())
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_equal_for_generated_rows(rows: list[Row], ascii: bool, monkeypatch: pytest.MonkeyPatch) -> None:

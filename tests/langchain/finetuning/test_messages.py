@@ -100,8 +100,8 @@ def test_subclasses_take_the_long_way_to_the_same_row() -> None:
 def test_chunks_of_one_message_are_joined_by_their_id() -> None:
     chunks = [AIMessageChunk("Hel", id="1"), AIMessageChunk("lo!", id="1"), AIMessageChunk("Bye", id="2")]
     assert [one["content"] for one in row_messages(HumanMessage("Hi"), *chunks)] == ["Hi", "Hello!", "Bye"]
-    unnamed = [AIMessageChunk("Hel"), AIMessageChunk("lo!")]
-    assert [one["content"] for one in row_messages(HumanMessage("Hi"), *unnamed)] == ["Hi", "Hello!"]
+    chunks = [AIMessageChunk("Hel"), AIMessageChunk("lo!")]
+    assert [one["content"] for one in row_messages(HumanMessage("Hi"), *chunks)] == ["Hi", "Hello!"]
 
 
 def test_chunks_bring_their_calls_and_reasoning() -> None:
