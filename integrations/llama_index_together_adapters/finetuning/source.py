@@ -18,7 +18,6 @@ from together_adapters.finetune.formats.conversation import Expand
 from together_adapters.finetune.formats.framework_source import Conversation, FrameworkReader, Tools, records_of, training_data
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.rag import RagPrompt
-from together_adapters.finetune.readers.fields import field
 from together_adapters.finetune.records import Converted, Record, Row, Unconvertible
 
 Template: TypeAlias = Callable[[str, Sequence[str]], str]
@@ -206,12 +205,16 @@ def read_record(record: Any) -> list[Conversation | Pair]:
         return [_of_pair(record[0], record[1])]
     if isinstance(record, Mapping) and ("messages" in record):
         return [_of_mapping(record)]
-    if (query := field(record, "query")) is not None and field(record, "reference_answer") is not None:
-        return [Pair(query, field(record, "reference_answer"), field(record, "reference_contexts") or ())]
+    if (query := _field(record, "query")) is not None and (answer := _field(record, "reference_answer")) is not None:
+        return [Pair(query, answer, _field(record, "reference_contexts") or ())]
     inner = unpack(record)
     if inner is not None:
         return [item for one in inner for item in read_record(one)]
     raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
+
+
+def _field(record: Any, name: str) -> Any:
+    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
 def _of_mapping(record: Mapping[str, Any]) -> Conversation:
@@ -223,7 +226,7 @@ def _of_mapping(record: Mapping[str, Any]) -> Conversation:
             messages.append(answer)
     elif "response" in record:
         raise Unconvertible("run_pending", "the call has no answer", "response", skipped=True)
-    role = field(messages[-1], "role") if messages else None
+    role = _field(messages[-1], "role") if messages else None
     if "id" in record and getattr(role, "value", role) not in ("assistant", "chatbot", "model"):
         raise Unconvertible("run_pending", "the call has no answer: its last message is a question", "messages", skipped=True)
     return Conversation(messages, record.get("tools") or record.get("functions") or ())

@@ -71,6 +71,7 @@ def test_what_the_check_must_judge_stays_in_the_message():
         ),
         ([user([{"type": "image_url", "image_url": "https://example.com/a.png"}]), says()], "image_remote"),
         ([user(), says(tool_calls="zzz")], "tool_calls_not_list"),
+        ([user(), says(tool_calls="")], "tool_calls_not_list"),
         ([user(), says(None, tool_calls=[{"function": {"name": "f", "arguments": [1]}}])], "tool_arguments_not_object"),
         ([user(), {"role": "function", "name": "f", "content": "x"}], "tool_result_unmatched"),
         ([user(), says(reasoning=3)], "reasoning_not_string"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,6 +124,8 @@ def test_rag_data_sets() -> None:
     rows = list(from_llama_index(SimpleNamespace(examples=examples), template=RagPrompt(distractors=2)))
     assert len(rows) == 4
     assert sum(f"c{n}" in rows[0]["messages"][0]["content"] for n in range(4)) == 3
+    mapping = MappingProxyType({"query": "q", "reference_contexts": ["c"], "reference_answer": "a"})
+    assert only([mapping], template=lambda query, contexts: f"{contexts} {query}").row["messages"][0]["content"] == "['c'] q"
     responses = SimpleNamespace(queries={"1": "Hi"}, responses={"1": "Hello!"})
     assert only(responses).row == {"messages": ROWS}
     with pytest.raises(TypeError, match="embedding"):

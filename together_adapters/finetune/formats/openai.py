@@ -141,7 +141,7 @@ def _calls(builder: ConversationBuilder, message: Row) -> list[Row]:
     if not calls and isinstance(legacy := message.get("function_call"), dict):
         builder.change("functions_converted")
         calls = [{"function": legacy}]
-    if not calls:
+    if not calls and not isinstance(calls, str):
         return []
     path = f"{builder.path}.tool_calls"
     calls = parsed(calls, path, "tool_calls_not_list") or []

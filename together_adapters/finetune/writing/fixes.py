@@ -5,7 +5,7 @@ Fixes that cannot change what is trained are on by default; those that make a ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
@@ -286,9 +286,11 @@ def order_keys(row: Row) -> None:
 
 _JPG: Final = "data:image/jpg;base64,"
 _JPEG: Final = "data:image/jpeg;base64,"
-_ROW_KEYS: Final = "text prompt completion input messages preferred_output non_preferred_output tools weight".split()
-_MESSAGE_KEYS: Final = "role name tool_call_id reasoning reasoning_content content tool_calls weight".split()
-_CALL_KEYS: Final = "id type function name arguments".split()
+_ROW_KEYS: Final[Sequence[str]] = (
+    "text prompt completion input messages preferred_output non_preferred_output tools weight".split()
+)
+_MESSAGE_KEYS: Final[Sequence[str]] = "role name tool_call_id reasoning reasoning_content content tool_calls weight".split()
+_CALL_KEYS: Final[Sequence[str]] = "id type function name arguments".split()
 
 _COLUMN_FIXES: Final = (
     Fix("functions_converted", lambda fixes: fixes.convert_functions, functions_to_tools),
@@ -360,7 +362,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _order(value: dict[str, Any], order: list[str]) -> None:
+def _order(value: dict[str, Any], order: Sequence[str]) -> None:
     """Puts keys in an order, in place; others follow by name."""
     result = {key: value[key] for key in order if key in value}
     if len(result) < len(value):
