@@ -142,13 +142,12 @@ def _content(content: Any, path: str, strict: bool) -> tuple[str, tuple[str, ...
     media: list[str] = []
     for i, part in enumerate(content):
         part_path = f"{path}[{i}]"
+        if not isinstance(part, dict | str):
+            raise unprocessable(f"{part_path} must be an object", param=part_path)
+        kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(part, str):
             texts.append(part)
-            continue
-        if not isinstance(part, dict):
-            raise unprocessable(f"{part_path} must be an object", param=part_path)
-        kind = part.get("type")
-        if kind == "text" and isinstance(part.get("text"), str):
+        elif kind == "text" and isinstance(part.get("text"), str):
             texts.append(part["text"])
         elif isinstance(kind, str) and kind in _MEDIA and not (strict and kind in _LENIENT_ONLY):
             media.append(_MEDIA[kind])

@@ -163,7 +163,8 @@ def _select(
     for i in ranking[:40]:
         if len(selection) >= max_sentences or (selection and scores[i] < 0.55 * scores[ranking[0]]):
             break
-        if i in selection or any(_is_similar(documents[i], documents[other]) for other in selection):
+        overlaps = ((set(documents[i]), set(documents[other])) for other in selection)
+        if i in selection or any(len(a & b) > 0.6 * max(min(len(a), len(b)), 1) for a, b in overlaps):
             continue
         group = [j for j in dict.fromkeys((_antecedent(i, candidates), i)) if j not in selection]
         if len(selection) + len(group) > max_sentences:
@@ -174,11 +175,6 @@ def _select(
     first_passage = candidates[ranking[0]].passage
     # Sentences of one passage read best in their own order.
     return sorted((candidates[i] for i in selection), key=lambda s: (s.passage != first_passage, s.passage, s.position))
-
-
-def _is_similar(first: Sequence[str], second: Sequence[str]) -> bool:
-    a, b = set(first), set(second)
-    return len(a & b) > 0.6 * max(min(len(a), len(b)), 1)
 
 
 def cite(answer: Iterable[Sentence]) -> str:

@@ -146,7 +146,7 @@ def rank(question: str, passages: Sequence[Passage]) -> list[tuple[float, Passag
 
 
 def rank_choices(prompt: str) -> list[tuple[float, Passage]]:
-    """Ranks the choices that a prompt lists; empty when it lists none."""
+    """Ranks the choices that a prompt lists, the best one first; empty when it lists none."""
     if "choices are given below" not in prompt:
         return []
     question = re.search(r"question(?: is)?:? ['\"“](.{1,300}?)['\"”]\s*$", prompt, re.MULTILINE)
@@ -154,9 +154,3 @@ def rank_choices(prompt: str) -> list[tuple[float, Passage]]:
     items = _numbered_passages(_LIST_MARK, listing[1] if listing else prompt)
     choices = [Passage(item.text.strip(), item.label) for item in items]
     return rank(question[1] if question else find_question(prompt), choices)
-
-
-def best_choice(prompt: str) -> int | None:
-    """The number of the best of the choices that a prompt lists; None when it lists none."""
-    ranking = rank_choices(prompt)
-    return int(ranking[0][1].label) if ranking else None

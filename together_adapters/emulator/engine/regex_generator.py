@@ -51,34 +51,27 @@ def _node(operator: str, argument: Any, text: str, groups: dict[int, str]) -> st
         case "IN":
             return _character(argument)
         case "BRANCH":
-            return _alternative(argument[1], text, groups)
+            options = [_sequence(branch, text, groups) for branch in argument[1][:200]]
+            mentions = [(text.find(option.lower()), option) for option in options if option and option.lower() in text]
+            return min(mentions)[1] if mentions else options[0]
         case "SUBPATTERN":
             group = _sequence(argument[3], text, groups)
             if argument[0] is not None:
                 groups[argument[0]] = group
             return group
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            return _repeat(_sequence(argument[2], text, groups), int(argument[0]), int(argument[1]))
+            unit = _sequence(argument[2], text, groups)
+            # Optional repetitions are made nevertheless: an empty string is a poor example of `.*`.
+            count = int(argument[0]) or min(int(argument[1]), 1 if len(unit) != 1 else 5)
+            if count * len(unit) > _MAX_LENGTH:
+                raise ValueError("the pattern requires too long a text")
+            return unit * count
         case "ATOMIC_GROUP":
             return _sequence(argument, text, groups)
         case "GROUPREF":
             return groups[argument]
         case _:  # anchors and look-around match no characters
             return ""
-
-
-def _repeat(unit: str, min_count: int, max_count: int) -> str:
-    # Optional repetitions are made nevertheless: an empty string is a poor example of `.*`.
-    count = min_count or min(max_count, 1 if len(unit) != 1 else 5)
-    if count * len(unit) > _MAX_LENGTH:
-        raise ValueError("the pattern requires too long a text")
-    return unit * count
-
-
-def _alternative(branches: list[Any], text: str, groups: dict[int, str]) -> str:
-    options = [_sequence(branch, text, groups) for branch in branches[:200]]
-    mentions = [(text.find(option.lower()), option) for option in options if option and option.lower() in text]
-    return min(mentions)[1] if mentions else options[0]
 
 
 def _character(members: list[Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from together_adapters.emulator.engine import regex_generator
 from together_adapters.emulator.engine.extractive_qa import topic
-from together_adapters.emulator.engine.prompt_parser import best_choice, find_question
+from together_adapters.emulator.engine.prompt_parser import find_question, rank_choices
 from together_adapters.emulator.engine.text_features import WORDS, coverage, stems
 from together_adapters.emulator.engine.value_extraction import (
     CERTAIN,
@@ -254,8 +254,8 @@ class SchemaFiller:
         return unused or list(self.extractor.names)
 
     def _number(self, schema: dict[str, Any], name: str, integer: bool) -> tuple[Any, Confidence]:
-        if _CHOICE_FIELD.search(name) and (choice := best_choice(self.full_prompt)):
-            return choice, CERTAIN
+        if _CHOICE_FIELD.search(name) and (ranking := rank_choices(self.full_prompt)):
+            return int(ranking[0][1].label), CERTAIN
         value, confidence = self.extractor.number(name, integer)
         if confidence == GUESS:
             value = 1 if integer else 1.0

@@ -23,11 +23,8 @@ _COMPOUND: Final = re.compile(r"\w+(?:-\w+)+")
 _KEYWORDS: Final = frozenset(WORDS["keywords"].split())
 """Stop words that name a thing together with a noun: `with statement`, `is operator`."""
 _KEYWORD_NOUNS: Final = frozenset(form for noun in WORDS["keyword_nouns"].split() for form in (noun, noun + "s"))
-
 STOPWORDS: Final = frozenset(WORDS["stopwords"].split())
-_SUFFIXES: Final = tuple(WORDS["suffixes"].items())
-
-
+_SUFFIXES: Final[tuple[tuple[str, str], ...]] = tuple(WORDS["suffixes"].items())
 _INSTRUCTION: Final = re.compile(
     r"\s*(?:Instruct: .{0,400}?\nQuery: ?|Represent this sentence for searching relevant passages: ?|(?:query|passage): )",
     re.DOTALL,
@@ -43,9 +40,7 @@ def tokenize(text: str) -> list[str]:
 @lru_cache(maxsize=256)
 def count_tokens(text: str) -> int:
     """Counts tokens; estimates them by length for very long texts."""
-    if len(text) > 200_000:
-        return len(text) // 4
-    return len(_TOKEN.findall(text))
+    return len(_TOKEN.findall(text)) if len(text) <= 200_000 else len(text) // 4
 
 
 @lru_cache(maxsize=65_536)

@@ -162,7 +162,10 @@ def _requested_calls(conversation: Conversation, tools: list[Tool]) -> list[Pars
         scores = _scores(part, tools, weights)
         tool = tools[scores.index(max(scores))]
         previous = requests[-1] if requests else None
-        if max(scores) >= MIN_SCORE and not (previous and previous[0] is tool and not _has_values(previous[1])):
+        # A request without a name, quoted text or a number may be completed by the next part.
+        values = ValueExtractor(previous[1] if previous else "")
+        is_open = previous and previous[0] is tool and not (values.names or values.quotations or values.numbers)
+        if max(scores) >= MIN_SCORE and not is_open:
             requests.append((tool, part))
         elif previous and (repetition := _repeat_request(previous[1], part)):
             requests.append((previous[0], repetition))
@@ -215,12 +218,6 @@ def _term_weights(tools: list[Tool]) -> dict[str, float]:
     """The weight of each term, between 0.5 and 1: the fewer tools have it, the higher."""
     counts = Counter(term for tool in tools for term in tool.name_terms | tool.description_terms)
     return {term: 0.5 + 0.5 / count for term, count in counts.items()}
-
-
-def _has_values(part: str) -> bool:
-    """Whether a part has a name, quoted text or a number: if not, the next part may complete its request."""
-    extractor = ValueExtractor(part)
-    return bool(extractor.names or extractor.quotations or extractor.numbers)
 
 
 def _repeat_request(request: str, part: str) -> str:

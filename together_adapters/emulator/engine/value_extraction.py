@@ -84,7 +84,7 @@ class ValueExtractor:
         return list(dict.fromkeys(names))
 
     @cached_property
-    def numbers(self) -> list[tuple[str, float]]:
+    def numbers(self) -> list[tuple[str, float | int]]:
         """Numbers in the order of the text: a key for `used`, and the value."""
         return [(f"{match.start()}:{match[0]}", _to_number(match[0])) for match in _NUMBER.finditer(self._excerpt)]
 
@@ -116,11 +116,12 @@ class ValueExtractor:
             if match := re.search(pattern, self._excerpt, re.IGNORECASE):
                 group = 1 if match[1] else 2
                 self.used.add(f"{match.start(group)}:{match[group]}")
-                return _convert(_to_number(match[group]), integer), CERTAIN
+                value = _to_number(match[group])
+                return int(value) if integer else value, CERTAIN
         for key, value in self.numbers:
             if key not in self.used and (not integer or value == int(value)):
                 self.used.add(key)
-                return _convert(value, integer), LIKELY
+                return int(value) if integer else value, LIKELY
         return 0, GUESS
 
     def boolean(self, name: str) -> tuple[bool, Confidence]:
@@ -188,9 +189,6 @@ def one_line(text: str) -> str:
     return " ".join(text[:4_000].split())[:1_000]
 
 
-def _to_number(digits: str) -> float:
-    return float(digits.replace("−", "-").replace(",", "").rstrip(".")[:300])
-
-
-def _convert(value: float, integer: bool) -> float | int:
-    return int(value) if integer or value == int(value) else value
+def _to_number(digits: str) -> float | int:
+    value = float(digits.replace("−", "-").replace(",", "").rstrip(".")[:300])
+    return int(value) if value == int(value) else value
