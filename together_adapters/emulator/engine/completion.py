@@ -62,14 +62,13 @@ def top_logprobs(token: str, position: int, count: int) -> dict[str, float]:
 
 def together_logprobs(tokens: Sequence[str], count: int) -> dict[str, Any]:
     """Log-probabilities in the format of Together's own engines: parallel arrays."""
-    result: dict[str, Any] = {
+    tops = [top_logprobs(token, position, count) for position, token in enumerate(tokens)] if count > 1 else []
+    return {
         "tokens": list(tokens),
         "token_logprobs": [logprob(token, position) for position, token in enumerate(tokens)],
         "token_ids": [token_id(token) for token in tokens],
+        **({"top_logprobs": tops} if count > 1 else {}),
     }
-    if count > 1:
-        result["top_logprobs"] = [top_logprobs(token, position, count) for position, token in enumerate(tokens)]
-    return result
 
 
 def openai_logprobs(tokens: Sequence[str], count: int, start: int = 0) -> dict[str, Any]:

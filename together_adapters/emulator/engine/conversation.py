@@ -93,12 +93,10 @@ class Conversation:
 
 def parse_messages(messages: Any, strict: bool = False) -> Conversation:
     """Parses the `messages` of a request; raises `ApiError` where they are missing or invalid."""
-    if messages is None:
-        raise bad_request("Input required: messages is missing.", param="messages")
+    if messages is None or messages == []:
+        raise bad_request(f"Input required: messages is {'missing' if messages is None else 'empty'}.", param="messages")
     if not isinstance(messages, list):
         raise bad_request("Invalid JSON data: messages must be an array.", param="messages")
-    if not messages:
-        raise bad_request("Input required: messages is empty.", param="messages")
     if len(messages) > MAX_MESSAGES:
         raise bad_request(
             f"messages may have at most {MAX_MESSAGES} entries; this request has {len(messages)}.", param="messages"

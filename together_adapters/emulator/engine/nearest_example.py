@@ -37,19 +37,19 @@ class NearestExampleModel:
     def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
         self.examples = list(islice((example for row in rows for example in parse_examples(row)), _MAX_EXAMPLES))
         # Of examples with the same prompt, the first one answers.
-        self._by_prompt = {(_normalize(example.prompt), example.images): example for example in reversed(self.examples)}
+        self._by_prompt = {(tuple(words(example.prompt)), example.images): example for example in reversed(self.examples)}
         self._by_images = {example.images: example for example in reversed(self.examples) if example.images}
         self._prompts = [_terms(example.prompt) for example in self.examples]
-        self._last_paragraphs = [_terms(_last_paragraph(example.prompt)) for example in self.examples]
+        self._last_paragraphs = [_terms(example.prompt.rpartition("\n\n")[2]) for example in self.examples]
 
     def nearest(self, question: str, images: tuple[str, ...] = ()) -> TrainingExample | None:
         """Returns the example nearest to a question and the URLs of its images, or None when none is near enough."""
-        example = self._by_prompt.get((_normalize(question), images)) or self._by_images.get(images)
+        example = self._by_prompt.get((tuple(words(question)), images)) or self._by_images.get(images)
         if example is not None:
             return example
         terms = _terms(question)
         scores = bm25(terms, self._prompts)
-        last_terms = _terms(_last_paragraph(question)) if "\n\n" in question else []
+        last_terms = _terms(question.rpartition("\n\n")[2]) if "\n\n" in question else []
         best = max(range(len(scores)), key=lambda i: (coverage(last_terms, self._last_paragraphs[i]), scores[i]), default=None)
         if best is None or coverage(terms, self._prompts[best]) < _MIN_COVERAGE:
             return None
@@ -102,14 +102,6 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text")
     return content if isinstance(content, str) else ""
-
-
-def _normalize(text: str) -> str:
-    return " ".join(words(text))
-
-
-def _last_paragraph(text: str) -> str:
-    return text.rpartition("\n\n")[2]
 
 
 def _terms(text: str) -> list[str]:

@@ -15,9 +15,8 @@ from typing import Any, Final
 from together_adapters.emulator.engine import regex_generator, schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
 from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, answer_from_passages, topic
-from together_adapters.emulator.engine.fixed_replies import fixed_reply
-from together_adapters.emulator.engine.framework_prompts import answer_framework_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
+from together_adapters.emulator.engine.prompt_patterns import answer_framework_prompt, fixed_reply
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
 from together_adapters.emulator.errors import bad_request, unprocessable
 
@@ -108,7 +107,13 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
     """The answer in the format that `response_format` requires."""
     kind = response_format.get("type")
     if kind == "regex":
-        return _matching_text(conversation, response_format.get("pattern"))
+        pattern = response_format.get("pattern")
+        if not isinstance(pattern, str) or not pattern:
+            raise bad_request("response_format of type regex needs a pattern.", param="response_format")
+        try:
+            return regex_generator.generate_match(pattern, conversation.prompt)
+        except ValueError as error:
+            raise bad_request(f"Input validation error: grammar is not valid: {error}", param="response_format") from None
     if kind not in ("json_object", "json_schema"):
         raise unprocessable(f"response_format.type {str(kind)[:40]} is not known", param="response_format")
     inner = response_format.get("json_schema")
@@ -123,15 +128,6 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
     if isinstance(schema, dict):
         return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
     return json.dumps(schema_filler.fill_named_keys(text, full_prompt, answer), ensure_ascii=False)
-
-
-def _matching_text(conversation: Conversation, pattern: Any) -> str:
-    if not isinstance(pattern, str) or not pattern:
-        raise bad_request("response_format of type regex needs a pattern.", param="response_format")
-    try:
-        return regex_generator.generate_match(pattern, conversation.prompt)
-    except ValueError as error:
-        raise bad_request(f"Input validation error: grammar is not valid: {error}", param="response_format") from None
 
 
 def _shorten(conversation: Conversation) -> Conversation:

@@ -220,10 +220,8 @@ class SchemaFiller:
                 return self._records(items, name, depth)
             case "string" if "format" not in target:
                 return self._strings(name)
-            case "integer":
-                return [int(number) for _, number in self.extractor.numbers if number == int(number)]
-            case "number":
-                return [number for _, number in self.extractor.numbers]
+            case "integer" | "number" as kind:
+                return [number for _, number in self.extractor.numbers if kind == "number" or isinstance(number, int)]
             case _:
                 return []
 

@@ -1,7 +1,7 @@
-"""Prompts that LangChain and LlamaIndex send for their own purposes, and their answers in the format that the framework parses.
+"""Prompts that a pattern recognises. Each table has a row for one kind: the pattern, and the function that answers it.
 
-Examples are condensing a question, choosing among choices, refining an answer and ReAct. `_RECOGNISERS` has one row for each:
-a pattern that marks the prompt, and the function that answers it or returns an empty string.
+`_RECOGNISERS` has the prompts that LangChain and LlamaIndex send for their own purposes, such as condensing a question or ReAct;
+answers have the format that the framework parses. `_FIXED_REPLIES` has prompts without a context: greetings, sums and the like.
 """
 
 # ruff: noqa: RUF001  (typographic quotes are what these patterns look for)
@@ -16,7 +16,6 @@ from typing import Final
 from together_adapters.emulator.engine import schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, parse_arguments
 from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, cite, extract, keywords, summarize, topic
-from together_adapters.emulator.engine.fixed_replies import fixed_reply
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt, rank, rank_choices, split_passages
 from together_adapters.emulator.engine.text_features import coverage, stems
 from together_adapters.emulator.engine.tool_calls import Tool, best_tool, build_call
@@ -134,8 +133,7 @@ def _judge(request: _Request) -> str:
 
 def _write_queries(request: _Request) -> str:
     number = re.search(r"(?i)generate (?:up to )?(\d{1,2}|two|three|four|five)", request.text)
-    numerals = {"two": 2, "three": 3, "four": 4, "five": 5}
-    count = (numerals.get(number[1].lower()) or int(number[1])) if number else 3
+    count = (_NUMERALS.get(number[1].lower()) or int(number[1])) if number else 3
     question = (_section(request.text, "original question", "question", "query") or request.parsed.question).rstrip("?. ")
     forms = ("{} explained", "{} example", "{} in detail", "background of {}")
     variants = [forms[i % len(forms)].format(topic(question, 10)) for i in range(min(count, 20) - 1)]
@@ -203,3 +201,66 @@ _RECOGNISERS: Final[tuple[tuple[re.Pattern[str], Callable[[_Request], str]], ...
         (r"\b(?:write|give|provide|create)\b.{0,20}\b(?:concise |short |brief )?summary\b|^[^\w\n]*summari[sz]e\b|\bsummari[sz]e the (?:following|text|above)", _summarize),
     )
 )  # fmt: skip
+
+_NUMBER: Final = r"(-?\d+(?:\.\d+)?)"
+_OPERATORS: Final[dict[str, Callable[[float, float], float]]] = {
+    **dict.fromkeys(("+", "plus"), lambda a, b: a + b),
+    **dict.fromkeys(("-", "minus"), lambda a, b: a - b),
+    **dict.fromkeys(("*", "x", "times", "multiplied by"), lambda a, b: a * b),
+    **dict.fromkeys(("/", "divided by"), lambda a, b: a / b if b else float("nan")),
+}
+_NUMERALS: Final = {"two": 2, "three": 3, "four": 4, "five": 5, "ten": 10}
+_SAMPLE_TEXT: Final = (
+    "This text is about {}. It comes from a local emulator, which is not a language model. A real model would continue with thoughts"
+    " of its own on {}. This text only makes sure that there are enough tokens to stream, to count and to cut. It ends here."
+)
+
+
+def _calculate(match: re.Match[str]) -> str:
+    left, operator, right = match[1][:15], match[2].lower(), match[3][:15]
+    return f"{left} {operator} {right} is {_OPERATORS[operator](float(left), float(right)):g}."
+
+
+def _count(match: re.Match[str]) -> str:
+    first, last = int(match[1] or 1), int(match[2])
+    return ", ".join(map(str, range(first, min(last, first + 2_000) + 1)))
+
+
+def _list(match: re.Match[str]) -> str:
+    count = _NUMERALS.get(match[1].lower()) or int(match[1])
+    subject = match[2].strip(" .!?:")
+    return "\n".join(f"{i}. {subject[:1].upper()}{subject[1:]}, number {i}" for i in range(1, min(count, 50) + 1))
+
+
+def _write(match: re.Match[str]) -> str:
+    subject = re.split(r"[.,;!?\n]", match[0].partition(" about ")[2])[0].strip()[:60] or topic(match[0], 6)
+    return _SAMPLE_TEXT.format(subject, subject)
+
+
+_REPEAT: Final = r"(?:say|repeat(?: after me)?|reply with|respond with|answer with|output|echo)"
+_EXACTLY: Final = r"[:,]? (?:exactly |only |just |the words? |the phrase )*"
+_FIXED_REPLIES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"^\W*(?:hi|hello|hey|good (?:morning|evening|day)|greetings)\b[^?]{0,40}(?:how are you\W*)?$", re.I),
+     lambda match: "Hello! How can I help you today?"),
+    (re.compile(rf"\b{_REPEAT}\b{_EXACTLY}[\"“'](.{{1,500}}?)[\"”']", re.I | re.S), lambda match: match[1]),
+    (re.compile(rf"^\W*(?:please )?{_REPEAT}{_EXACTLY}(\S[^\n]{{0,200}}?)[.!]?\s*$", re.I),
+     lambda match: match[1][:1].upper() + match[1][1:] + "."),
+    (re.compile(rf"{_NUMBER}\s*(\+|-|\*|/|x|plus|minus|times|divided by|multiplied by)\s*{_NUMBER}", re.I), _calculate),
+    (re.compile(r"\bcount (?:from (\d{1,4}) )?(?:up )?to (\d{1,4})\b", re.I), _count),
+    (re.compile(r"\b(?:list|name|give me|suggest|tell me) (two|three|four|five|ten|\d{1,2}) ([^\n?]{2,60})", re.I), _list),
+    (re.compile(r"\b(?:write|compose|tell)\b[^\n]{0,60}\b(?:story|poem|haiku|essay|paragraphs?|letter|song|article|text|email|words)\b"
+                r"[^\n]{0,200}", re.I), _write),
+)  # fmt: skip
+
+
+def fixed_reply(text: str) -> str:
+    """The reply of the first pattern that matches a text, or a sentence that quotes the text."""
+    text = text.strip()[:4_000]
+    for pattern, reply in _FIXED_REPLIES:
+        if match := pattern.search(text):
+            return reply(match)
+    quotation = " ".join(text.split())[:200]
+    if not re.search(r"\w", quotation):
+        return "There is nothing to answer in this message."
+    verb = "You asked" if quotation.endswith("?") else "You wrote"
+    return f'{verb}: "{quotation}" This is a local emulator: it answers only from the content of a request.'
