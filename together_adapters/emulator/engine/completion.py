@@ -10,8 +10,7 @@ from zlib import crc32
 from together_adapters.emulator.engine.conversation import ParsedToolCall
 from together_adapters.emulator.engine.text_features import tokenize
 
-BIG_SEED: Final = 15_924_764_223_251_450_000
-"""A seed of the live service, which exceeds a signed 64-bit integer."""
+BIG_SEED: Final = 15_924_764_223_251_450_000  # a seed of the live service, which exceeds a signed 64-bit integer
 _NEIGHBOURS: Final = (" the", " a", "\n", ".", ",", *map(str, range(20)))
 
 

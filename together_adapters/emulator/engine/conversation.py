@@ -15,8 +15,7 @@ _MEDIA: Final = {
     "image_url": "an image", "image": "an image", "video_url": "a video", "audio_url": "an audio clip",
     "input_audio": "an audio clip", "file": "a file", "document": "a file",
 }  # fmt: skip
-_LENIENT_ONLY: Final = ("image", "file", "document")
-"""Content parts that only the lenient mode of the emulator accepts."""
+_LENIENT_ONLY: Final = ("image", "file", "document")  # content parts that only the lenient mode of the emulator accepts
 
 
 @dataclass(frozen=True, slots=True)

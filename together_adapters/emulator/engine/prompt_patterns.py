@@ -21,8 +21,7 @@ from together_adapters.emulator.engine.text_features import coverage, stems
 from together_adapters.emulator.engine.tool_calls import Tool, best_tool, build_call
 from together_adapters.emulator.engine.value_extraction import one_line
 
-_MIN_COVERAGE: Final = 0.4
-"""The share of a claim's words that a context must contain to support it."""
+_MIN_COVERAGE: Final = 0.4  # the share of a claim's words that a context must contain to support it
 _REFERENCE: Final = re.compile(
     r"\b(?:it|its|that|this|they|them|their|those|these|he|she|his|her|one|ones|there)\b", re.IGNORECASE
 )

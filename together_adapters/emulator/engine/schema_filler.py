@@ -25,8 +25,7 @@ from together_adapters.emulator.engine.value_extraction import (
 _MAX_DEPTH: Final = 24
 _MAX_VALUES: Final = 400
 _ANSWER_FIELD, _CHOICE_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "choice", "number"))
-_MISSING: Final = object()
-"""The value of a schema that refers to itself too often."""
+_MISSING: Final = object()  # the value of a schema that refers to itself too often
 
 
 def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any:
@@ -41,12 +40,10 @@ def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any
 
 def fill_named_keys(prompt: str, full_prompt: str, answer: str) -> dict[str, Any]:
     """Returns an object with the keys that a prompt names, for a request that wants JSON and gives no schema."""
-    keys = _named_keys(prompt) or _named_keys(full_prompt) or ["answer"]
-    keys = keys[:50]
+    keys = (_named_keys(prompt) or _named_keys(full_prompt) or ["answer"])[:50]
     properties = {key: {"type": "integer" if _NUMBER_FIELD.search(key) else "string"} for key in keys}
     text = re.sub(rf"['\"`“]({'|'.join(keys)})['\"`”]", r"\1", prompt)  # a key in quotation marks is not a value
-    value: dict[str, Any] = fill({"type": "object", "properties": properties, "required": keys}, text, answer)
-    return value
+    return dict(fill({"type": "object", "properties": properties, "required": keys}, text, answer))
 
 
 def find_schema(text: str) -> tuple[dict[str, Any], str] | None:

@@ -26,8 +26,7 @@ def field_pattern(names: str) -> re.Pattern[str]:
 
 
 GUESS, LIKELY, CERTAIN = Confidence
-_MAX_CHARS: Final = 20_000
-"""Characters of a text that are searched: its two ends."""
+_MAX_CHARS: Final = 20_000  # characters of a text that are searched: its two ends
 
 _QUOTATION: Final = re.compile(
     r"\"([^\"\n]{1,500})\"|(?<!\w)'([^'\n]{1,500})'(?!\w)|“([^”\n]{1,500})”|‘([^’\n]{1,500})’|「([^」\n]{1,500})」|『([^』\n]{1,500})』|«([^»\n]{1,500})»|`([^`\n]{1,500})`"
