@@ -26,10 +26,10 @@ from together_adapters.finetune.formats.openai import is_plain
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.records import Row, Unconvertible
 
-_KINDS: Final = (
-    (AIMessage, "ai"), (HumanMessage, "human"), (ToolMessage, "tool"), (SystemMessage, "system"), (FunctionMessage, "function"),
-    (ChatMessage, "chat"),
-)  # fmt: skip
+_KINDS: Final[dict[type, str]] = {
+    AIMessage: "ai", HumanMessage: "human", ToolMessage: "tool", SystemMessage: "system", FunctionMessage: "function",
+    ChatMessage: "chat",
+}  # fmt: skip
 
 
 def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
@@ -112,12 +112,13 @@ def convert_messages(messages: Iterable[Any], options: Options, number: int) -> 
 
 def read_message(builder: FrameworkConversationBuilder, message: Any) -> None:
     """Adds a message (an object, a dict, a pair of role and content, or a user's text) to a conversation."""
-    if not isinstance(message, BaseMessage):
+    kind = _KINDS.get(type(message))  # `isinstance` is slow for the classes of messages
+    if kind is None and not isinstance(message, BaseMessage):
         if not isinstance(message, str) and not is_pair(message) and not is_message(message):
             raise Unconvertible("message_kind_unknown", f"a {type(message).__name__} is no message", builder.path)
         read_langchain_message(builder, message)
         return
-    kind = next((kind for base, kind in _KINDS if isinstance(message, base)), None)
+    kind = kind or next((kind for base, kind in _KINDS.items() if isinstance(message, base)), None)
     if kind is None:
         name = type(message).__name__
         raise Unconvertible("message_kind_unknown", f"a {name} is no part of a conversation", builder.path, name)
@@ -131,7 +132,7 @@ def _merge_chunks(messages: Iterable[Any]) -> Iterator[Any]:
         if chunks and not (type(message) is type(chunks[0]) and _is_same_message(chunks[0], message)):
             yield _merged(chunks)
             chunks = []
-        if isinstance(message, BaseMessageChunk):
+        if type(message) not in _KINDS and isinstance(message, BaseMessageChunk):
             chunks.append(message)
         else:
             yield message

@@ -26,6 +26,7 @@ _KINDS: Final = frozenset({*_ROLES, "chat"})
 _CALL_BLOCKS: Final = frozenset({"tool_use", "tool_call", "function_call"})
 _NO_CONTENT: Final = _CALL_BLOCKS | {"tool_call_chunk", "input_json_delta", "invalid_tool_call"}
 _REASONING_BLOCKS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
+_NO_TEXT: Final = _NO_CONTENT | _REASONING_BLOCKS
 
 
 def is_message(value: Any) -> bool:
@@ -134,13 +135,17 @@ def _read_answer(builder: FrameworkConversationBuilder, content: Any, extra: Row
     if extra.get("audio"):
         raise Unconvertible("content_part_unsupported", "a spoken answer cannot be trained on", builder.path, "audio")
     blocks = content if isinstance(content, list) else []
+    has_calls = fields.get("tool_calls") or fields.get("invalid_tool_calls")
+    if extra and not has_calls:
+        has_calls = extra.get("tool_calls") or extra.get("function_call")
     if blocks:
-        content = [block for block in blocks if _kind(block) not in _NO_CONTENT and _kind(block) not in _REASONING_BLOCKS]
+        kinds = [_kind(block) for block in blocks]
+        content = [block for block, kind in zip(blocks, kinds, strict=True) if kind not in _NO_TEXT]
+        has_calls = has_calls or not _CALL_BLOCKS.isdisjoint(kinds)
     text = content if type(content) is str else builder.text(_parts(builder, content), "assistant", "")
     if not text and isinstance(extra.get("refusal"), str):
         text = extra["refusal"]
     reasoning = _reasoning(builder, extra, blocks) if extra or blocks else None
-    has_calls = extra or blocks or fields.get("tool_calls") or fields.get("invalid_tool_calls")
     calls = _calls(builder, fields, extra, blocks) if has_calls else ()
     builder.answer(text, calls, reasoning, **names)
 

@@ -97,11 +97,9 @@ def _inner(value: Any) -> Any:
     return [tree(item) if isinstance(item, dict) else item for item in value] if isinstance(value, list) else value
 
 
-def _with_lists(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    inner = {key: _with_lists(item) for key, item in value.items()}
-    if inner and all(key.isdecimal() for key in inner):
+def _with_lists(value: dict[str, Any]) -> Any:
+    inner = {key: _with_lists(item) if isinstance(item, dict) else item for key, item in value.items()}
+    if inner and all(map(str.isdecimal, inner)):
         return [inner[key] for key in sorted(inner, key=int)]
     return inner
 
