@@ -179,7 +179,10 @@ class SchemaFiller:
         for key, inner in list(properties.items())[:_MAX_VALUES]:
             used = set(self.extractor.used)
             value, certainty = self.fill(inner, str(key), depth + 1)
-            if key not in required_keys and (value is _MISSING or not _is_included(inner, certainty)):
+            # An optional field is filled where its value is certain, or is likely and not just any string.
+            is_specific = isinstance(inner, dict) and inner.get("type") != "string" and "default" not in inner
+            is_included = value is not _MISSING and certainty >= (LIKELY if is_specific else CERTAIN)
+            if key not in required_keys and not is_included:
                 self.extractor.used = used
                 continue
             result[key] = _default(inner) if value is _MISSING else value
@@ -300,12 +303,6 @@ class SchemaFiller:
         question = find_question(self.full_prompt[-20_000:])
         context = self.full_prompt.replace(question, " ")[:200_000]
         return "yes" if coverage(stems(question), stems(context)) >= 0.4 else "no"
-
-
-def _is_included(schema: Any, confidence: Confidence) -> bool:
-    """Whether an optional field is filled: where its value is certain, or is likely and not just any string."""
-    is_specific = isinstance(schema, dict) and schema.get("type") != "string" and "default" not in schema
-    return confidence == CERTAIN or (confidence == LIKELY and is_specific)
 
 
 def _named_keys(text: str) -> list[str]:

@@ -103,7 +103,11 @@ def choose_tool_calls(
     if tool_choice == "none" or (not tools and tool_choice in (None, "auto")):
         return []
     if isinstance(tool_choice, dict):
-        return [build_call(_tool_by_name(tool_choice, tools), conversation.prompt, conversation)]
+        function = tool_choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else tool_choice.get("name")
+        if named_tool := next((tool for tool in tools if tool.name == name), None):
+            return [build_call(named_tool, conversation.prompt, conversation)]
+        raise bad_request(f"tool_choice names {str(name)[:80]}, which is not among the tools.", param="tool_choice")
     if tool_choice in ("required", "any"):
         if not tools:
             raise bad_request("tool_choice is required, but there are no tools.", param="tool_choice")
@@ -136,14 +140,6 @@ def build_call(tool: Tool, text: str, conversation: Conversation) -> ParsedToolC
     text = text[-20_000:]
     arguments = schema_filler.fill(tool.parameters or {"type": "object"}, text, text, conversation.full_prompt)
     return ParsedToolCall(tool.name, arguments if isinstance(arguments, dict) else {})
-
-
-def _tool_by_name(tool_choice: dict[str, Any], tools: list[Tool]) -> Tool:
-    function = tool_choice.get("function")
-    name = function.get("name") if isinstance(function, dict) else tool_choice.get("name")
-    if tool := next((tool for tool in tools if tool.name == name), None):
-        return tool
-    raise bad_request(f"tool_choice names {str(name)[:80]}, which is not among the tools.", param="tool_choice")
 
 
 def _request(conversation: Conversation) -> str:
