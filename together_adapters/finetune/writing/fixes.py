@@ -96,10 +96,13 @@ class Fix(NamedTuple):
 
 def message_lists_of(row: Row) -> list[list[Message]]:
     """Returns the lists of messages of a row: one, or the input and the two outputs of a preference."""
+    messages = row.get("messages")
+    if "input" not in row and "preferred_output" not in row and "non_preferred_output" not in row:
+        return [messages] if isinstance(messages, list) else []
     prompt = row.get("input")
-    values = [row.get("messages"), prompt.get("messages") if isinstance(prompt, dict) else None]
-    values += [row.get("preferred_output"), row.get("non_preferred_output")]
-    return [messages for messages in values if isinstance(messages, list)]
+    question = prompt.get("messages") if isinstance(prompt, dict) else None
+    values = (messages, question, row.get("preferred_output"), row.get("non_preferred_output"))
+    return [value for value in values if isinstance(value, list)]
 
 
 def messages_of(row: Row) -> list[Message]:
@@ -109,7 +112,11 @@ def messages_of(row: Row) -> list[Message]:
 
 def calls_of(row: Row) -> list[dict[str, Any]]:
     """Returns all tool calls of a row that are objects."""
-    call_lists = [message.get("tool_calls") for message in messages_of(row)]
+    return _calls_in(messages_of(row))
+
+
+def _calls_in(messages: list[Message]) -> list[dict[str, Any]]:
+    call_lists = [message["tool_calls"] for message in messages if "tool_calls" in message]
     return [call for calls in call_lists if isinstance(calls, list) for call in calls if isinstance(call, dict)]
 
 
@@ -276,9 +283,10 @@ def order_keys(row: Row) -> None:
     _order(row, _ROW_KEYS)
     if isinstance(prompt := row.get("input"), dict):
         _order(prompt, _ROW_KEYS)
-    for message in messages_of(row):
+    messages = messages_of(row)
+    for message in messages:
         _order(message, _MESSAGE_KEYS)
-    for call in calls_of(row):
+    for call in _calls_in(messages):
         _order(call, _CALL_KEYS)
         if isinstance(function := call.get("function"), dict):
             _order(function, _CALL_KEYS)
@@ -364,8 +372,10 @@ def _without_nulls(value: Any) -> Any:
 
 def _order(value: dict[str, Any], order: Sequence[str]) -> None:
     """Puts keys in an order, in place; others follow by name."""
-    result = {key: value[key] for key in order if key in value}
-    if len(result) < len(value):
-        result.update((key, value[key]) for key in sorted(value.keys() - result.keys()))
-    value.clear()
-    value.update(result)
+    keys = [key for key in order if key in value]
+    if len(keys) < len(value):
+        keys += sorted(value.keys() - keys)
+    if keys != list(value):
+        result = {key: value[key] for key in keys}
+        value.clear()
+        value.update(result)
