@@ -198,6 +198,9 @@ def test_limits_and_prices(http: httpx.Client, emulator: Emulator) -> None:
     price = http.post("/fine-tunes/estimate-price", json={"training_file": put(emulator, ROWS), "model": MODEL}).json()
     assert price["estimation_available"] is True
     assert price["estimated_train_token_count"] > 0
+    # The vendor's SDK sends an empty model when a checkpoint is continued.
+    empty = http.post("/fine-tunes/estimate-price", json={"training_file": put(emulator, ROWS), "model": ""}).json()
+    assert empty["estimation_available"]
     preview = http.post("/fine-tunes/preview", json={"training_file": put(emulator, ROWS), "model": MODEL, "top_k": 2}).json()
     assert len(preview["rows"]) == 2
     assert preview["dataset_format"] == "conversation"

@@ -41,6 +41,7 @@ class _JobData(RequestModel):
 
 class _PriceRequest(_JobData):
     refuses_unknown = False
+    model: str | None = None  # the vendor's SDK sends an empty one for a checkpoint
 
 
 class _JobRequest(_JobData):
