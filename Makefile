@@ -52,9 +52,8 @@ test: $(VENV)/.dev $(SDKS)
 test-fast: $(VENV)/.dev
 	$(PYTEST) $(FAST)
 
-test-slow: $(VENV)/.dev $(SDKS)
-	$(PYTEST) -m slow
-	$(BIN)/python -m tests.large
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.made
 	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(LOWEST_TESTS)

@@ -57,6 +57,7 @@ def fake_model(tokens: list[str]) -> LLM:
 
             return answer()
 
+        # Both are abstract in `LLM`; the benchmark only chats.
         def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
             raise NotImplementedError
 

@@ -36,6 +36,11 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     assert not [name for name in names if "conformance" in name or name.rpartition("/")[2].startswith("test_")]
     wheel_files = {str(file.relative_to(ROOT)).removeprefix("integrations/") for file in sources()}
     assert wheel_files <= names
+    assert {name for name in names if name.endswith((".json", ".toml"))} >= {
+        "together_adapters/types/capabilities.json",
+        "together_adapters/emulator/store/facts.toml",
+        "together_adapters/emulator/engine/words.toml",
+    }
     assert any(name.endswith("/LICENSE") for name in names)
 
 

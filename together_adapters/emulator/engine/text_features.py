@@ -11,12 +11,12 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-WORDS: Final = tomllib.loads(files("together_adapters.emulator.engine").joinpath("words.toml").read_text("utf-8"))
+WORDS: Final = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
 _TOKEN: Final = re.compile(r"\s?[^\W_]{1,8}|\s?_{1,8}|\s?[^\w\s]{1,2}|\s+")
 _WORD: Final = re.compile(r"\w+")
 _COMPOUND: Final = re.compile(r"\w+(?:-\w+)+")

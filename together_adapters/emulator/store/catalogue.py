@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from together_adapters.emulator.errors import bad_request, model_not_available
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 OWNER: Final = "emulated-user"
-FACTS: Final = tomllib.loads(files("together_adapters.emulator.store").joinpath("facts.toml").read_text("utf-8"))
+FACTS: Final = tomllib.loads(Path(__file__).with_name("facts.toml").read_text("utf-8"))
 _MIN_LORA_ONLY: Final = 60.0  # billions of weights from which on a model can only be trained with LoRA
 
 

@@ -1,38 +1,18 @@
-"""Verifies uploads and downloads with real sizes: `python -m tests.large`. Takes minutes, and little disk (files are sparse).
-
-A file of 6 GB is uploaded in parts within 200 MB of memory; a download is killed twice and still completes. Both run on both
-clients, each in a separate process, so that its memory is measured without the emulator's.
-"""
+"""Uploads and downloads of large, sparse files, each in a separate process, so that its memory is measured without the emulator's."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from together_adapters.emulator import serve
 
 MAX_MEMORY = 200 * 2**20
-
-
-def main() -> int:
-    """Runs both operations on both clients; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="tests.large", description=__doc__)
-    parser.add_argument("--gigabytes", type=float, default=6.0, help="size of the upload")
-    parser.add_argument("--download-gigabytes", type=float, default=1.0, help="size of the download")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for flavour in ("sync", "async"):
-            upload(folder, flavour, int(options.gigabytes * 1e9))
-            download(folder, flavour, int(options.download_gigabytes * 1e9))
-    return 0
 
 
 def sparse(path: Path, size: int) -> str:
@@ -51,7 +31,6 @@ def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX
     path = folder / f"up-{flavour}.jsonl"
     checksum = sparse(path, size)
     with serve() as emulator:
-        began = time.monotonic()
         command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path), *more]
         message = json.loads(subprocess.check_output(command))
         parts = sum(request.path.startswith("/uploads/") for request in emulator.requests)
@@ -61,7 +40,6 @@ def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX
         assert parts > 1
         assert message["memory"] < maximum, f"{message['memory'] / 2**20:.0f} MiB of memory"
     path.unlink()
-    report(f"upload, {flavour}", size, began, f"{parts} parts, {message['memory'] / 2**20:.0f} MiB of memory")
 
 
 def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX_MEMORY) -> None:
@@ -86,7 +64,7 @@ def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = M
             str(target),
             *more,
         ]
-        began, part, kills = time.monotonic(), target.with_name(target.name + ".part"), 0
+        part, kills = target.with_name(target.name + ".part"), 0
         for fraction in (0.2, 0.6):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             while process.poll() is None and not (part.exists() and part.stat().st_size > fraction * size):
@@ -104,14 +82,3 @@ def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = M
     assert sorted(path.name for path in folder.iterdir()) == [target.name, source.name] or not part.exists()
     source.unlink()
     target.unlink()
-    report(f"download, {flavour}", size, began, f"killed twice, resumed at {', '.join(str(text) for text in ranges[1:])}")
-
-
-def report(what: str, size: int, began: float, more: str) -> None:
-    """Prints a result."""
-    sys.stdout.write(f"{what}: {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s, {more}\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
