@@ -17,7 +17,13 @@ from langchain_together_adapters.finetuning.messages import convert_messages, pl
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
-from together_adapters.finetune.formats.framework_source import Conversation, FrameworkReader, Tools, records_of, training_data
+from together_adapters.finetune.formats.framework_source import (
+    FrameworkConversation,
+    FrameworkReader,
+    Tools,
+    records_of,
+    training_data,
+)
 from together_adapters.finetune.formats.langchain_json import is_message as is_json_message
 from together_adapters.finetune.formats.langsmith import dataset_examples, runs
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS, Options
@@ -80,7 +86,7 @@ def from_langchain(
         input_key=input_key, output_key=output_key, form=form, reasoning=reasoning, tool_errors=tool_errors,
         invalid_tool_calls=invalid_tool_calls,
     )  # fmt: skip
-    reader = _Reader(options, schema, tools, name)
+    reader = _LangChainReader(options, schema, tools, name)
     records, first = _records(source)
     collapse = schema == "llm_runs" or is_run(first) if collapse_prefixes is None else collapse_prefixes
     return training_data(lambda: reader.read(records()), name, expand=expand, collapse_prefixes=collapse)
@@ -109,7 +115,7 @@ def _is_record(source: Any) -> bool:
     )
 
 
-class _Reader(FrameworkReader):
+class _LangChainReader(FrameworkReader):
     """Converts LangChain's records to rows."""
 
     plain_rows = staticmethod(plain_rows)
@@ -138,7 +144,7 @@ class _Reader(FrameworkReader):
             raise Unconvertible("record_unreadable", text) from None
         return (self.with_tools(one, record) if isinstance(one, Converted) else one for one in results)
 
-    def _row(self, conversation: Conversation, number: int) -> Converted:
+    def _row(self, conversation: FrameworkConversation, number: int) -> Converted:
         messages = conversation.messages
         if conversation.answer is not None:
             if self._options.form != "conversation":
@@ -228,22 +234,22 @@ def _unwrap(value: Any) -> Any:
     return getattr(value, "message", value)
 
 
-def conversation_of(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
+def conversation_of(record: Any, input_key: str | None, output_key: str | None) -> FrameworkConversation:
     """Returns the conversation in a record. The keys name the question and the answer in a dict."""
     if is_message(record):
-        return Conversation([record])
+        return FrameworkConversation([record])
     if isinstance(record, PromptValue):
-        return Conversation(record.to_messages())
+        return FrameworkConversation(record.to_messages())
     if is_pair(record):
         return _of_pair(record[0], record[1])
     if isinstance(record, Mapping):
         return _of_mapping(record, input_key, output_key)
     if isinstance(record, list | tuple) and not hasattr(record, "values"):
-        return Conversation(record)
+        return FrameworkConversation(record)
     return _of_object(record, input_key, output_key)
 
 
-def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Conversation:
+def _of_object(record: Any, input_key: str | None, output_key: str | None) -> FrameworkConversation:
     values = getattr(record, "values", None)
     if isinstance(values, Mapping):  # a snapshot of a graph's state
         config = getattr(record, "config", None) or {}
@@ -251,20 +257,20 @@ def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Co
         return _of_mapping(values, input_key, output_key)._replace(group=None if thread is None else str(thread))
     messages = getattr(record, "messages", None)
     if isinstance(messages, list):  # a state that is a model or a dataclass, a history
-        return Conversation(messages, getattr(record, "tools", None) or ())
+        return FrameworkConversation(messages, getattr(record, "tools", None) or ())
     raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
 
 
-def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> Conversation:
+def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> FrameworkConversation:
     group = thread_of(record)
     tools = record.get("tools") or record.get("functions") or ()
     if "intermediate_steps" in record:
-        return Conversation(_executor_messages(record, input_key or "input", output_key or "output"), tools, group)
+        return FrameworkConversation(_executor_messages(record, input_key or "input", output_key or "output"), tools, group)
     if "messages" in record and input_key is None:
         messages = record["messages"]
         if not isinstance(messages, Sequence) or isinstance(messages, str):
             raise Unconvertible("messages_not_list", "messages must be a list", "messages", type(messages).__name__)
-        return Conversation(messages, tools, group, is_chat=True)
+        return FrameworkConversation(messages, tools, group, is_chat=True)
     question, answer = _keys(record, input_key, output_key)
     return _of_pair(record[question], record[answer])._replace(tools=tools, group=group)
 
@@ -279,7 +285,7 @@ def _keys(record: Mapping[str, Any], input_key: str | None, output_key: str | No
     return pair
 
 
-def _of_pair(prompt: Any, output: Any) -> Conversation:
+def _of_pair(prompt: Any, output: Any) -> FrameworkConversation:
     """Returns a prompt with its output: two texts, or a conversation."""
     question, answer = _unwrap(prompt), _unwrap(output)
     if isinstance(answer, BaseModel) and not isinstance(answer, BaseMessage):
@@ -287,11 +293,11 @@ def _of_pair(prompt: Any, output: Any) -> Conversation:
     if isinstance(question, Mapping) and "messages" in question:
         question = question["messages"]
     if isinstance(question, str) and isinstance(answer, str):
-        return Conversation(question, answer=answer)
+        return FrameworkConversation(question, answer=answer)
     messages = answer if isinstance(answer, list) else [answer]
     if not isinstance(answer, str) and not (messages and all(isinstance(one, BaseMessage) for one in messages)):
         raise Unconvertible("record_unknown", f"a {type(answer).__name__} is no answer", value=type(answer).__name__)
-    return Conversation([*_messages(question, HumanMessage, "prompt"), *_messages(answer, AIMessage, "answer")])
+    return FrameworkConversation([*_messages(question, HumanMessage, "prompt"), *_messages(answer, AIMessage, "answer")])
 
 
 def _messages(value: Any, kind: type[BaseMessage], name: str) -> Sequence[Any]:

@@ -15,7 +15,13 @@ from llama_index_together_adapters.finetuning import evaluations
 from llama_index_together_adapters.finetuning.messages import convert_messages, plain_rows
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
-from together_adapters.finetune.formats.framework_source import Conversation, FrameworkReader, Tools, records_of, training_data
+from together_adapters.finetune.formats.framework_source import (
+    FrameworkConversation,
+    FrameworkReader,
+    Tools,
+    records_of,
+    training_data,
+)
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.rag import RagPrompt
 from together_adapters.finetune.records import Converted, Record, Row, Unconvertible
@@ -67,7 +73,7 @@ def from_llama_index(
     prompt = template or RagPrompt()
 
     def read() -> Iterator[Record]:
-        reader = _Reader(Options(reasoning=reasoning, form=form), tools, _with_pool(prompt, records), evaluated, name)
+        reader = _LlamaIndexReader(Options(reasoning=reasoning, form=form), tools, _with_pool(prompt, records), evaluated, name)
         return reader.read(records())
 
     is_handler = hasattr(source, "get_finetuning_events")
@@ -105,7 +111,7 @@ def wire_tools(tools: Sequence[Any]) -> list[Row]:
     return [tool if "function" in tool else {"type": "function", "function": tool} for tool in requests.wire_tools(tools) or ()]
 
 
-class _Reader(FrameworkReader):
+class _LlamaIndexReader(FrameworkReader):
     """Converts LlamaIndex's records to rows."""
 
     plain_rows = staticmethod(plain_rows)
@@ -138,7 +144,7 @@ class _Reader(FrameworkReader):
             return Converted({"prompt": prompt, "completion": pair.answer})
         return Converted({"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": pair.answer}]})
 
-    def _of_conversation(self, conversation: Conversation, record: Any, number: int) -> Converted:
+    def _of_conversation(self, conversation: FrameworkConversation, record: Any, number: int) -> Converted:
         messages, changes = convert_messages(conversation.messages, self._options, number)
         return self.with_tools(Converted({"messages": messages}, conversation.group, changes), record, conversation.tools)
 
@@ -172,12 +178,12 @@ def unpack(source: Any) -> Iterator[Any] | None:
         return _of_items([(source.chat_store_key, source.chat_store.get_messages(source.chat_store_key))])
     if hasattr(source, "get_all") and hasattr(source, "put"):
         session = getattr(source, "session_id", None)
-        return iter([Conversation(source.get_all(), group=None if session is None else str(session))])
+        return iter([FrameworkConversation(source.get_all(), group=None if session is None else str(session))])
     return _of_dataset(source)
 
 
-def _of_items(items: Iterable[tuple[Any, Any]]) -> Iterator[Conversation]:
-    return (Conversation(messages, group=str(key)) for key, messages in items)
+def _of_items(items: Iterable[tuple[Any, Any]]) -> Iterator[FrameworkConversation]:
+    return (FrameworkConversation(messages, group=str(key)) for key, messages in items)
 
 
 def _of_dataset(source: Any) -> Iterator[Any] | None:
@@ -193,14 +199,14 @@ def _of_dataset(source: Any) -> Iterator[Any] | None:
     return None
 
 
-def read_record(record: Any) -> list[Conversation | Pair]:
+def read_record(record: Any) -> list[FrameworkConversation | Pair]:
     """Returns the conversations or the question in a record; raises `Unconvertible` where there is none."""
-    if isinstance(record, Conversation):
+    if isinstance(record, FrameworkConversation):
         return [record]
     if isinstance(record, list) and any(_is_event(one) for one in record):
         return list(_of_run(record))
     if isinstance(record, list) or is_message(record):
-        return [Conversation([record] if is_message(record) else record)]
+        return [FrameworkConversation([record] if is_message(record) else record)]
     if isinstance(record, tuple) and len(record) == 2:
         return [_of_pair(record[0], record[1])]
     if isinstance(record, Mapping) and ("messages" in record):
@@ -217,7 +223,7 @@ def _field(record: Any, name: str) -> Any:
     return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
-def _of_mapping(record: Mapping[str, Any]) -> Conversation:
+def _of_mapping(record: Mapping[str, Any]) -> FrameworkConversation:
     messages = list(record["messages"])
     if record.get("response") is not None:
         answer = record["response"]
@@ -229,10 +235,10 @@ def _of_mapping(record: Mapping[str, Any]) -> Conversation:
     role = _field(messages[-1], "role") if messages else None
     if "id" in record and getattr(role, "value", role) not in ("assistant", "chatbot", "model"):
         raise Unconvertible("run_pending", "the call has no answer: its last message is a question", "messages", skipped=True)
-    return Conversation(messages, record.get("tools") or record.get("functions") or ())
+    return FrameworkConversation(messages, record.get("tools") or record.get("functions") or ())
 
 
-def _of_pair(question: Any, output: Any) -> Conversation | Pair:
+def _of_pair(question: Any, output: Any) -> FrameworkConversation | Pair:
     """Returns a question with its answer, which is text, a message, or the response of an engine or a model."""
     contexts = [node.get_content() for node in getattr(output, "source_nodes", None) or ()]
     answer = getattr(output, "message", output)
@@ -244,14 +250,16 @@ def _of_pair(question: Any, output: Any) -> Conversation | Pair:
     messages = (
         [ChatMessage(role="user", content=query)] if isinstance(query, str) else [query] if is_message(query) else list(query)
     )
-    return Conversation([*messages, answer if not isinstance(answer, str) else ChatMessage(role="assistant", content=answer)])
+    return FrameworkConversation(
+        [*messages, answer if not isinstance(answer, str) else ChatMessage(role="assistant", content=answer)]
+    )
 
 
 def _is_event(value: Any) -> bool:
     return type(value).__name__ in ("AgentInput", "AgentOutput", "AgentSetup", "AgentStream", "ToolCall", "ToolCallResult")
 
 
-def _of_run(events: Sequence[Any]) -> Iterator[Conversation]:
+def _of_run(events: Sequence[Any]) -> Iterator[FrameworkConversation]:
     """Yields the conversation of each agent in a run: its last input, which holds the history, and its last answer."""
     inputs: dict[str, Sequence[ChatMessage]] = {}
     conversations: dict[str, list[Any]] = {}
@@ -263,4 +271,4 @@ def _of_run(events: Sequence[Any]) -> Iterator[Conversation]:
             conversations[name] = [*inputs[name], event.response]
     if not conversations:
         raise Unconvertible("record_unknown", "these events hold no AgentInput with its AgentOutput")
-    yield from (Conversation(messages) for messages in conversations.values())
+    yield from (FrameworkConversation(messages) for messages in conversations.values())

@@ -16,7 +16,7 @@ Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 """Tools for all rows, or a function that returns those of a record."""
 
 
-class Conversation(NamedTuple):
+class FrameworkConversation(NamedTuple):
     """The messages of a record, or a prompt with its completion `answer`; in a chat, possibly no message is the model's."""
 
     messages: Any
