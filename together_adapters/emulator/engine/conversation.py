@@ -79,6 +79,11 @@ class Conversation:
         return tuple(message for message in self.messages[self.last_user + 1 :] if message.role in ("tool", "function"))
 
     @cached_property
+    def prompt_with_results(self) -> str:
+        """The prompt, and after it what tools returned."""
+        return "\n".join([self.prompt, *(result.text for result in self.tool_results)])
+
+    @cached_property
     def previous_calls(self) -> tuple[ParsedToolCall, ...]:
         """The tool calls after the last user message."""
         return tuple(call for message in self.messages[self.last_user + 1 :] for call in message.tool_calls)

@@ -111,7 +111,7 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
         if not isinstance(pattern, str) or not pattern:
             raise bad_request("response_format of type regex needs a pattern.", param="response_format")
         try:
-            return regex_generator.generate_match(pattern, conversation.prompt)
+            return regex_generator.generate_match(pattern, conversation.prompt_with_results)
         except ValueError as error:
             raise bad_request(f"Input validation error: grammar is not valid: {error}", param="response_format") from None
     if kind not in ("json_object", "json_schema"):
@@ -120,11 +120,11 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
     schema = inner.get("schema") if isinstance(inner, dict) and "schema" in inner else response_format.get("schema")
     if kind == "json_schema" and not isinstance(schema, dict):
         raise bad_request("response_format needs a schema.", param="response_format")
-    text, full_prompt = conversation.prompt, conversation.full_prompt
+    text, full_prompt = conversation.prompt_with_results, conversation.full_prompt
     if not isinstance(schema, dict) and (schema_in_prompt := schema_filler.find_schema(full_prompt)):
         schema, text = schema_in_prompt[0], text.replace(schema_in_prompt[1], "")
     prompt = parse_prompt(conversation)
-    answer = answer_from_passages(prompt) or _default_answer(prompt, conversation)
+    answer = _quote_tool_results(conversation) or answer_from_passages(prompt) or _default_answer(prompt, conversation)
     if isinstance(schema, dict):
         return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
     return json.dumps(schema_filler.fill_named_keys(text, full_prompt, answer), ensure_ascii=False)

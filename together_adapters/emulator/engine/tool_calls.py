@@ -35,6 +35,8 @@ _OPERATORS: Final = tuple(
         (r"/|divided by|over", "divide division quotient"),
     )
 )
+_OUTPUT_TOOL: Final = re.compile(r"[A-Z]\w*|final_\w+")
+"""Names of the tools by which agents return objects: those of classes, and `final_result`. Others come before them."""
 _AGENT: Final = re.compile(r"(['\"])([\w -]+)\1\s*:\s*(['\"])(.*?)\3\s*(?=[,}])")
 
 
@@ -111,14 +113,9 @@ def choose_tool_calls(
     if tool_choice in ("required", "any"):
         if not tools:
             raise bad_request("tool_choice is required, but there are no tools.", param="tool_choice")
-        calls = _requested_calls(conversation, tools)
-        if not calls:
-            tool, _ = best_tool(_request(conversation), tools)
-            calls = [build_call(tool, conversation.prompt, conversation)]
+        calls = _new_calls(conversation, tools) or [_required_call(conversation, tools)]
     elif tool_choice in (None, "auto"):
-        # A tool is called once; when its result is there, it is time to answer.
-        previous = {call.name for call in conversation.previous_calls}
-        calls = [call for call in _requested_calls(conversation, tools) if call.name not in previous]
+        calls = _new_calls(conversation, tools)
     else:
         raise unprocessable("tool_choice must be auto, required, none or a function", param="tool_choice")
     return calls if parallel else calls[:1]
@@ -140,6 +137,30 @@ def build_call(tool: Tool, text: str, conversation: Conversation) -> ParsedToolC
     text = text[-20_000:]
     arguments = schema_filler.fill(tool.parameters or {"type": "object"}, text, text, conversation.full_prompt)
     return ParsedToolCall(tool.name, arguments if isinstance(arguments, dict) else {})
+
+
+def _new_calls(conversation: Conversation, tools: list[Tool]) -> list[ParsedToolCall]:
+    """The requested calls of tools that were not called before; where a result is there, it is time to answer."""
+    previous = {call.name for call in conversation.previous_calls}
+    functions = [tool for tool in tools if not _OUTPUT_TOOL.fullmatch(tool.name)]
+    calls = (_requested_calls(conversation, functions) if functions else []) or _requested_calls(conversation, tools)
+    return [call for call in calls if call.name not in previous]
+
+
+def _required_call(conversation: Conversation, tools: list[Tool]) -> ParsedToolCall:
+    """The call where the user requests none, but one is required: an output tool where there is one, so that agents end.
+
+    After a result it is the last tool that was not called yet: frameworks add their output tools behind the others.
+    """
+    previous = [call.name for call in conversation.previous_calls]
+    new_tools = [tool for tool in tools if tool.name not in previous]
+    if not new_tools:
+        tool = next((tool for tool in tools if tool.name == previous[-1]), tools[-1])
+    elif previous or _OUTPUT_TOOL.fullmatch(new_tools[-1].name):
+        tool = new_tools[-1]
+    else:
+        tool, _ = best_tool(_request(conversation), tools)
+    return build_call(tool, conversation.prompt_with_results, conversation)
 
 
 def _request(conversation: Conversation) -> str:
