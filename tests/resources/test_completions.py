@@ -72,7 +72,7 @@ def test_any_field_may_be_null_or_missing(flavour: Any, stub_client: Any) -> Non
         service.reply = sample
         return go_on(flavour, client).model_dump(exclude_unset=True)
 
-    assert find_unreadable(RESPONSE, read) == {}
+    assert find_unreadable(RESPONSE, read, but=("choices",)) == {}
 
 
 def test_any_field_of_a_chunk_may_be_null_or_missing(flavour: Any, stub_client: Any, event_stream: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from together_adapters import types
-from together_adapters.transport.call import event_parser
+from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.response import ResponseModel
 
 NEW = "a-word-of-tomorrow"
@@ -23,8 +23,12 @@ REQUIRED = {
     "MultipartUpload": {"upload_id": "u", "file_id": "f"},
     "Embedding": {"embedding": [0.5]},
     "RerankResult": {"index": 0, "relevance_score": 0.5},
+    "RerankResponse": {"results": []},
+    "ChatChoice": {"message": {}},
+    "ChatCompletion": {"choices": [{"message": {}}]},
+    "Completion": {"choices": [{}]},
 }
-"""Required fields: the address of an upload, the numbers of an embedding, the index and score of a document."""
+"""Required fields: the address of an upload, the numbers of an embedding, the index and score of a document, the answer itself."""
 
 
 def answers() -> list[type[ResponseModel]]:
@@ -45,7 +49,7 @@ def required(kind: type[ResponseModel]) -> dict[str, Any]:
 
 def read(kind: type[ResponseModel], request_body: Any) -> ResponseModel:
     """Reads a response as the client does."""
-    return event_parser(kind)(json.dumps(request_body).encode())
+    return ModelParser(kind).parse(json.dumps(request_body).encode())
 
 
 def words(hint: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from together_adapters.errors import APIResponseValidationError
 from together_adapters.resources.rerank import create
 from together_adapters.transport.call import Flow, Parallel
 
@@ -27,23 +26,11 @@ def rank(
     starts = range(0, len(documents), batch_size)
     batches = [documents[start : start + batch_size] for start in starts]
     calls = [
-        create(
-            model=model, query=query, documents=batch, top_n=top_n and min(top_n, len(batch)), rank_fields=rank_fields
-        ).untyped()
+        create(model=model, query=query, documents=batch, top_n=top_n and min(top_n, len(batch)), rank_fields=rank_fields)
         for batch in batches
     ]
     responses = (yield Parallel(calls, CONCURRENCY)) if len(calls) != 1 else [(yield calls[0])]
     ranking: Ranking = []
-    for start, batch, response in zip(starts, batches, responses, strict=True):
-        ranking += [(start + index, score) for index, score in _scores(response, len(batch))]
+    for start, response in zip(starts, responses, strict=True):
+        ranking += [(start + result.index, result.relevance_score) for result in response.results]
     return sorted(ranking, key=lambda result: (-result[1], result[0]))[:top_n]
-
-
-def _scores(response: Any, count: int) -> Ranking:
-    try:
-        scores = [(result["index"], float(result["relevance_score"])) for result in response["results"] or ()]
-    except (KeyError, TypeError) as error:
-        raise APIResponseValidationError(f"the rerank response holds no ranking: {error!r}", body=response) from None
-    if not all(0 <= index < count for index, _ in scores):
-        raise APIResponseValidationError("the rerank response ranks documents that were not sent", body=response)
-    return scores

@@ -17,11 +17,10 @@ from together_adapters.transport.call import (
     Local,
     RawResponse,
     Response,
-    event_parser,
     request,
-    response_parser,
     split_options,
 )
+from together_adapters.transport.model_parser import ModelParser, ResponseParser
 from together_adapters.types.audio import (
     AudioSource,
     Speech,
@@ -39,9 +38,9 @@ if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncAudioStream, AudioStream
 
 TRANSCRIPTION_DEFAULTS = {"model": "openai/whisper-large-v3"}
-_parse_chunk = event_parser(SpeechChunk)
-_parse_voices = response_parser(VoiceList)
-_parse_transcription = response_parser(Transcription)
+_parse_chunk = ModelParser(SpeechChunk).parse
+_parse_voices = ResponseParser(VoiceList)
+_parse_transcription = ResponseParser(Transcription)
 _CONTENT_TYPES = {f".{name}": f"audio/{name}" for name in ("wav", "webm", "flac", "ogg", "opus", "aac")}
 _CONTENT_TYPES |= {".mp3": "audio/mpeg", ".m4a": "audio/mp4"}
 

@@ -12,13 +12,14 @@ from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.resources.files import content
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, Local, Response, request, segment
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.batches import BatchCreateResponse, BatchJob, BatchList, BatchResult
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 
 CHAT = "/v1/chat/completions"
-_parse = response_parser(BatchJob)
+_parse = ResponseParser(BatchJob)
 
 
 def create(

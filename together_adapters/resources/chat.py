@@ -6,14 +6,16 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
-from together_adapters.transport.call import Call, RawResponse, StreamCall, request, response_parser, split_options, stream_call
-from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams
+from together_adapters.transport.call import Call, RawResponse, StreamCall, request, split_options, stream_call
+from together_adapters.transport.model_parser import ModelParser, ResponseParser
+from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams, is_plain_chunk
 
 if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncStream, Stream
 
 PATH = "/v1/chat/completions"
-_parse = response_parser(ChatCompletion)
+_parse = ResponseParser(ChatCompletion)
+_parse_chunk = ModelParser(ChatCompletionChunk, is_plain_chunk)
 
 
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
@@ -24,7 +26,7 @@ def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
 
 def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:
     """Describes a streamed chat completion."""
-    return stream_call(complete(**params), ChatCompletionChunk)
+    return stream_call(complete(**params), _parse_chunk)
 
 
 class ChatCompletions(Resource[D, R]):

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from together_adapters.errors import APIError
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Response, request, response_parser
+from together_adapters.transport.call import Call, Response, request
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.code_interpreter import CodeFile, ExecuteResponse, SessionListResponse
 from together_adapters.types.requests import RequestOptions
 
@@ -68,7 +69,7 @@ def _check_file(file: CodeFile, index: int) -> CodeFile:
 
 def _read(model: type[M]) -> Callable[[Response], M]:
     """Returns a parser that raises for responses with status 200 and a list of errors."""
-    read = response_parser(model)
+    read = ResponseParser(model)
 
     def parse(response: Response) -> M:
         result = read(response)

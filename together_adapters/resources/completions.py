@@ -6,14 +6,16 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
-from together_adapters.transport.call import Call, RawResponse, StreamCall, request, response_parser, split_options, stream_call
-from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams
+from together_adapters.transport.call import Call, RawResponse, StreamCall, request, split_options, stream_call
+from together_adapters.transport.model_parser import ModelParser, ResponseParser
+from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams, is_plain_completion_chunk
 
 if TYPE_CHECKING:
     from together_adapters.transport.streams import AsyncStream, Stream
 
 PATH = "/v1/completions"
-_parse = response_parser(Completion)
+_parse = ResponseParser(Completion)
+_parse_chunk = ModelParser(CompletionChunk, is_plain_completion_chunk)
 
 
 def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
@@ -24,7 +26,7 @@ def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
 
 def stream_completion(**params: Unpack[CompletionParams]) -> StreamCall[CompletionChunk]:
     """Describes a streamed completion."""
-    return stream_call(complete(**params), CompletionChunk)
+    return stream_call(complete(**params), _parse_chunk)
 
 
 class Completions(Resource[D, R]):

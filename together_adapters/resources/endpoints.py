@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, Response, request, segment
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.endpoints import Autoscaling, Endpoint, Hardware, Zones
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import ResponseList, ResponseModel
 
 M = TypeVar("M", bound=ResponseModel)
 _PATH = "/v1/endpoints"
-_parse = response_parser(Endpoint)
+_parse = ResponseParser(Endpoint)
 
 
 def create(

@@ -9,14 +9,15 @@ from typing import Any, Literal, Unpack
 from together_adapters.errors import JobFailedError, NotFoundError
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, Response, request, segment
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.evaluation import EvaluationCreateResponse, EvaluationJob, EvaluationList, EvaluationStatusResponse
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import secrets_in
 
 _PATH = "/v1/evaluation"
-_parse = response_parser(EvaluationJob)
+_parse = ResponseParser(EvaluationJob)
 _NAMES = {
     "classify": ("labels", "pass_labels", "model_to_evaluate"),
     "score": ("min_score", "max_score", "pass_threshold", "model_to_evaluate"),
@@ -79,7 +80,7 @@ def create(
     """
     arguments = {name: value for name, value in locals().items() if name not in ("options", "parameters")}
     body = {"type": type, "parameters": _parameters(arguments, parameters)}
-    call = request("POST", _PATH, response_parser(EvaluationCreateResponse), body, billable="evaluation.list()", options=options)
+    call = request("POST", _PATH, ResponseParser(EvaluationCreateResponse), body, billable="evaluation.list()", options=options)
     return replace(call, secrets=secrets_in(call.body))
 
 
@@ -182,7 +183,7 @@ def status(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[Evalua
         evaluation_id: The `workflow_id` from `create`.
     """
     path = f"{_PATH}/{segment(evaluation_id, 'evaluation_id')}/status"
-    return request("GET", path, response_parser(EvaluationStatusResponse), options=options)
+    return request("GET", path, ResponseParser(EvaluationStatusResponse), options=options)
 
 
 def wait(

@@ -12,7 +12,8 @@ from together_adapters.resources.downloads import download_file, normalized_name
 from together_adapters.resources.uploads import MULTIPART_THRESHOLD, PART_SIZE, UploadSource, upload_file
 from together_adapters.resources.waiting import wait_for
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Local, Response, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, Local, Response, request, segment
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.files import (
     FINAL_STATUSES,
     FileDeleteResponse,
@@ -28,8 +29,8 @@ from together_adapters.types.requests import RequestOptions
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
 
-_parse = response_parser(FileResponse)
-_parse_list = response_parser(FileList)
+_parse = ResponseParser(FileResponse)
+_parse_list = ResponseParser(FileList)
 
 load_checker: Callable[[], Callable[..., DataReport]] | None = None
 """Imports the function that checks a file on this machine. The clients set it: resources do not know `finetune`."""
@@ -112,7 +113,7 @@ def retrieve(id: str, **options: Unpack[RequestOptions]) -> Call[FileResponse]:
 
 def delete(id: str, **options: Unpack[RequestOptions]) -> Call[FileDeleteResponse]:
     """Deletes a file."""
-    return request("DELETE", f"/v1/files/{segment(id, 'id')}", response_parser(FileDeleteResponse), options=options)
+    return request("DELETE", f"/v1/files/{segment(id, 'id')}", ResponseParser(FileDeleteResponse), options=options)
 
 
 def wait(

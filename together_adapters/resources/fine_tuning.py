@@ -16,7 +16,8 @@ from together_adapters.resources.downloads import download_file, normalized_name
 from together_adapters.resources.fine_tuning_request import job_body, source_model, with_defaults
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, request, response_parser, segment, split_options
+from together_adapters.transport.call import Call, Flow, Response, request, segment, split_options
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.fine_tuning import (
     FinetuneCheckpoint,
     FinetuneCheckpoints,
@@ -44,11 +45,11 @@ _PATH = "/v1/fine-tunes"
 _EVENTS_IN_ERROR = 5
 _CHECKPOINT_TYPES = ("default", "merged", "adapter")
 _CHECKPOINT = re.compile(r"(ft-[\da-f-]+):(\d+)")
-_parse = response_parser(FinetuneResponse)
-_parse_list = response_parser(FinetuneList)
-_parse_events = response_parser(FinetuneListEvents)
-_parse_limits = response_parser(FinetuneModelLimits)
-_parse_price = response_parser(FinetunePriceEstimate)
+_parse = ResponseParser(FinetuneResponse)
+_parse_list = ResponseParser(FinetuneList)
+_parse_events = ResponseParser(FinetuneListEvents)
+_parse_limits = ResponseParser(FinetuneModelLimits)
+_parse_price = ResponseParser(FinetunePriceEstimate)
 
 
 def create(
@@ -148,7 +149,7 @@ def delete(id: str, force: bool = False, **options: Unpack[RequestOptions]) -> C
         id: The job's id.
         force: Whether to delete it although it is in use. Newer versions of the service ignore this.
     """
-    return request("DELETE", _job_path(id), response_parser(FinetuneDeleteResponse), query={"force": force}, options=options)
+    return request("DELETE", _job_path(id), ResponseParser(FinetuneDeleteResponse), query={"force": force}, options=options)
 
 
 def list_events(id: str, **options: Unpack[RequestOptions]) -> Call[FinetuneListEvents]:
@@ -183,7 +184,7 @@ def list_metrics(
     """
     arguments = {name: value for name, value in locals().items() if name not in ("id", "options")}
     query = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in arguments.items()}
-    return request("GET", f"{_job_path(id)}/metrics", response_parser(FinetuneMetrics), query=query, options=options)
+    return request("GET", f"{_job_path(id)}/metrics", ResponseParser(FinetuneMetrics), query=query, options=options)
 
 
 def model_limits(
@@ -279,17 +280,17 @@ def preview(
         training_method: Only `sft` so far.
     """
     params = {name: value for name, value in locals().items() if name != "options"}
-    return request("POST", f"{_PATH}/preview", response_parser(FinetunePreview), params, options=options)
+    return request("POST", f"{_PATH}/preview", ResponseParser(FinetunePreview), params, options=options)
 
 
 def retrieve_tokenized_dataset(id: str, **options: Unpack[RequestOptions]) -> Call[TokenizedDataset]:
     """Retrieves a temporary address, which needs no key, of a job's training data as tokens."""
-    return request("GET", f"{_job_path(id)}/download-tokenized-dataset", response_parser(TokenizedDataset), options=options)
+    return request("GET", f"{_job_path(id)}/download-tokenized-dataset", ResponseParser(TokenizedDataset), options=options)
 
 
 def list_supported_models(**options: Unpack[RequestOptions]) -> Call[TrainableModels]:
     """Lists the names of the models that can be fine-tuned, in `models`."""
-    return request("GET", f"{_PATH}/models/supported", response_parser(TrainableModels), options=options)
+    return request("GET", f"{_PATH}/models/supported", ResponseParser(TrainableModels), options=options)
 
 
 def download(

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Literal, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, request, response_parser
+from together_adapters.transport.call import Call, request
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.images import ImageLora, ImageResponse
 from together_adapters.types.requests import RequestOptions
 
-_parse = response_parser(ImageResponse)
+_parse = ResponseParser(ImageResponse)
 
 
 def generate(

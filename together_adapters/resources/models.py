@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Literal, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, request, response_parser
+from together_adapters.transport.call import Call, Flow, Response, request
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.models import ModelList, ModelObject, ModelUpload
 from together_adapters.types.requests import RequestOptions
 
-_parse_upload = response_parser(ModelUpload)
+_parse_upload = ResponseParser(ModelUpload)
 
 
 def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -> Flow[ModelList]:

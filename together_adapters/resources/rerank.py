@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, request, response_parser
+from together_adapters.transport.call import Call, Response, request
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.rerank import RerankResponse
 
-_parse = response_parser(RerankResponse)
+_parse = ResponseParser(RerankResponse)
 
 
 def create(
@@ -34,11 +36,12 @@ def create(
         rank_fields: Fields of object documents to rank by; None for all.
 
     Returns:
-        Results sorted by descending score; `index` is the position in `documents`.
+        Results sorted by descending score; `index` is the position in `documents`, and comes once.
 
     Raises:
         APIError: The service refused the request; most rerank models need a dedicated endpoint.
     """
+    documents = list(documents)
     params = {
         "model": model,
         "query": query,
@@ -47,7 +50,18 @@ def create(
         "return_documents": return_documents,
         "rank_fields": rank_fields,
     }
-    return request("POST", "/v1/rerank", _parse, params, options=options)
+    return request("POST", "/v1/rerank", partial(_read, count=len(documents)), params, options=options)
+
+
+def _read(response: Response, count: int) -> RerankResponse:
+    """Reads the ranking of `count` documents. Some engines return it in the order of the documents."""
+    ranking = _parse(response)
+    if any(result.index >= count for result in ranking.results):
+        raise ValueError(f"results: an index is not one of the {count} documents that were sent")
+    if count and not ranking.results:
+        raise ValueError("results: no document is ranked")
+    ranking.results.sort(key=lambda result: -result.relevance_score)
+    return ranking
 
 
 class Rerank(Resource[D, R]):

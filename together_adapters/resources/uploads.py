@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from together_adapters.errors import ConflictError, FileChangedError, FileTypeError, MissingFileError, TogetherError
 from together_adapters.transport.bodies import READ_SIZE, FileRange, Form
-from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, Step, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, Step, request, segment
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.files import FileResponse, MultipartUpload, PartTarget, UploadTarget, detect_file_type
 from together_adapters.types.progress import Progress
 
@@ -31,8 +32,8 @@ MAX_PARTS: Final = 250
 CONCURRENCY: Final = 4
 _UNDO_TIMEOUT: Final = 10.0
 _FILE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_parse_file = response_parser(FileResponse)
-_parse_multipart = response_parser(MultipartUpload)
+_parse_file = ResponseParser(FileResponse)
+_parse_multipart = ResponseParser(MultipartUpload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from typing import Any, Literal, Unpack
 from together_adapters.errors import JobFailedError
 from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, request, response_parser, segment
+from together_adapters.transport.call import Call, Flow, request, segment
+from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.videos import FrameImage, VideoJob, VideoMedia
 
 _PATH = "/v2/videos"
-_parse = response_parser(VideoJob)
+_parse = ResponseParser(VideoJob)
 
 
 def create(

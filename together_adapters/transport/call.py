@@ -16,10 +16,12 @@ from os import PathLike
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from together_adapters.transport.bodies import Body
+from together_adapters.transport.model_parser import ModelParser
+from together_adapters.transport.surrogates import lenient_json
 from together_adapters.types.requests import RequestOptions
 
 T = TypeVar("T")
@@ -48,7 +50,10 @@ class Response:
 
     def json(self) -> Any:
         """The body as parsed JSON; a ValueError if it is not JSON."""
-        return from_json(self.content)
+        try:
+            return from_json(self.content)
+        except ValueError:
+            return from_json(lenient_json(self.content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,9 @@ class Call(Generic[T_co]):
         return self.path.partition("?")[0]
 
     def untyped(self) -> Call[Any]:
-        """Returns the same call with parsed JSON as its result instead of a model."""
+        """Returns the same call with parsed JSON, in the form of its model, as its result."""
         untyped: Any = self
-        return replace(untyped, parse=json_object)
+        return replace(untyped, parse=untyped.parse.dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +95,12 @@ class StreamCall(Generic[T_co]):
     call: Call[Any]
     parse: Callable[[bytes], T_co]  # of the data of one event
     track_finish: Callable[[Any, dict[Any, bool]], None]  # updates, from an event, which choices have finished
+    parse_dict: Callable[[bytes], dict[str, Any]] | None = field(default=None, kw_only=True)
 
     def untyped(self) -> StreamCall[dict[str, Any]]:
-        """Returns the same call with parsed JSON as its events instead of models."""
-        return StreamCall(self.call, _parse_object, track_dict_finish)
+        """Returns the same call with parsed JSON, in the form of its model, as its events."""
+        assert self.parse_dict is not None
+        return StreamCall(self.call, self.parse_dict, track_dict_finish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,55 +177,9 @@ class RawResponse(Generic[T]):
         return self.parsed
 
 
-def response_parser(model: type[M]) -> Callable[[Response], M]:
-    """Returns a parser of responses whose body is a model."""
-    parse = event_parser(model)
-    return lambda response: parse(response.content)
-
-
-def event_parser(model: type[M]) -> Callable[[bytes], M]:
-    """Returns a parser of JSON that is a model."""
-    validate: Callable[[bytes], M] | None = None
-
-    def parse(data: bytes) -> M:
-        nonlocal validate
-        if validate is None:
-            # Models are built when they are first needed; the method is looked up once, because streams call it often.
-            model.model_rebuild()
-            validate = model.__pydantic_validator__.validate_json
-        try:
-            return validate(data)
-        except ValidationError as error:
-            return _parse_without_nulls(model, data, error)
-
-    return parse
-
-
-def _parse_without_nulls(model: type[M], data: bytes, error: ValidationError) -> M:
-    """Parses again with null as a missing field where the model does not allow null. Rare, so it may be slow."""
-    nulls = [detail["loc"] for detail in error.errors() if detail["input"] is None]
-    if not nulls:
-        raise error
-    document = from_json(data)
-    for *path, name in nulls:
-        value = document
-        for step in path:
-            if isinstance(value, dict):
-                value = value.get(step, value)  # a step can also name a branch of a union
-            elif isinstance(value, list) and isinstance(step, int):
-                value = value[step]
-        if isinstance(value, dict):
-            value.pop(name, None)
-    return model.model_validate(document)
-
-
 def json_object(response: Response) -> dict[str, Any]:
     """Parses a response that is a JSON object; any other is a ValueError."""
-    return _parse_object(response.content)
-
-
-def _parse_object(data: bytes) -> dict[str, Any]:
-    value = from_json(data)
+    value = response.json()
     if type(value) is not dict:
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
     return value
@@ -288,12 +249,13 @@ def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], d
     return params, options
 
 
-def stream_call(call: Call[Any], model: type[M]) -> StreamCall[M]:
-    """Returns the streaming form of a call whose events are a model. The service refuses `n` > 1 in a stream: a ValueError."""
+def stream_call(call: Call[Any], parser: ModelParser[M]) -> StreamCall[M]:
+    """Returns the streaming form of a call. The service refuses `n` > 1 in a stream: a ValueError."""
     body = call.body if isinstance(call.body, Mapping) else {}
     if (body.get("n") or 1) > 1:
         raise ValueError("n > 1 does not go with stream=True: set stream=False, or send several requests")
-    return StreamCall(replace(call, body={**body, "stream": True}), event_parser(model), track_model_finish)
+    call = replace(call, body={**body, "stream": True})
+    return StreamCall(call, parser.parse, track_model_finish, parse_dict=parser.parse_dict)
 
 
 def _unknown(names: Iterable[str]) -> TypeError:

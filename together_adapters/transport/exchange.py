@@ -89,12 +89,15 @@ def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None
     return Response(response.status_code, headers, response.content if content is None else content, attempts)
 
 
-def parse_response(call: Call[T], response: Response) -> T:
-    """Returns the result of a call."""
+def parse_response(call: Call[T], response: Response, secrets: tuple[str, ...] = ()) -> T:
+    """Returns the result of a call. A body that reports an error, in spite of its status, is that error."""
     try:
         return call.parse(response)
-    except ValueError as problem:
-        raise failures.invalid_response(problem, snapshot(response, response.attempts), call) from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as problem:
+        response = snapshot(response, response.attempts)
+        if error := failures.event_error(response.content, is_error_event=False):
+            raise failures.reported_error(error, response, call, (*secrets, *call.secrets)) from None
+        raise failures.invalid_response(problem, response, call, (*secrets, *call.secrets)) from None
 
 
 def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:

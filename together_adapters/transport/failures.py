@@ -97,15 +97,24 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
 
 def stream_error(body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
     """Returns the error for an event that reports one in the middle of a stream."""
+    return reported_error(body, response, call, secrets, place="stream of")
+
+
+def reported_error(
+    body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = (), *, place: str = "answer to"
+) -> APIError:
+    """Returns the error that a body reports although its status is no error."""
     details = parse_error(body)
     message = details.message or _NO_MESSAGE
     for secret in filter(None, secrets):
         message = message.replace(secret, "[redacted]")
-    message = f"error in the stream of {call.method} {call.safe_path}: {message}"
+    message = f"error in the {place} {call.method} {call.safe_path}: {message}"
     return _response_error(APIError, message, response, call, details, body=body)
 
 
-def invalid_response(problem: Exception | str, response: Response, call: Call[Any]) -> errors.APIResponseValidationError:
+def invalid_response(
+    problem: Exception | str, response: Response, call: Call[Any], secrets: Iterable[str] = ()
+) -> errors.APIResponseValidationError:
     """Returns the error for a response that cannot be parsed."""
     lines = [line.strip() for line in str(problem).splitlines()]
     detail = "; ".join(lines) if isinstance(problem, str) else f"{type(problem).__name__}: {' '.join(lines[:3])}"
@@ -138,8 +147,11 @@ def event_error(data: bytes, is_error_event: bool) -> Any:
         body = from_json(data)
     except ValueError:
         return data.decode("utf-8", "replace") if is_error_event else None
-    if isinstance(body, Mapping) and body.get("error"):
-        return body
+    if isinstance(body, Mapping):
+        choices = body.get("choices")
+        for part in (body, *(choices if isinstance(choices, list) else ())):
+            if isinstance(part, Mapping) and part.get("error"):
+                return part
     return (body or "unnamed error") if is_error_event else None
 
 

@@ -9,12 +9,14 @@ from together_adapters.errors import IncompleteStreamError, TogetherError
 from together_adapters.transport import failures
 from together_adapters.transport.call import AudioStreamCall, Response, StreamCall
 from together_adapters.transport.retry import Failure
+from together_adapters.transport.surrogates import ends_in_half, join_halves, lenient_json
 
 T = TypeVar("T")
 Event = tuple[bytes, bytes]
 """The data and the name of an event; the name may be empty. A tuple, because a stream has thousands."""
 
 _BOM = b"\xef\xbb\xbf"
+_KEEPALIVE = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"})
 
 
 class Decoder:
@@ -105,6 +107,11 @@ def _parse(block: bytes) -> list[Event]:
     return [(b"\n".join(data), name)] if data else []
 
 
+def _is_keepalive(data: bytes, name: bytes) -> bool:
+    """Whether an event that is no JSON only keeps the connection open, as relays send it: empty, or named so."""
+    return not data.strip() or name.strip().lower() in _KEEPALIVE or data.strip().lower() in _KEEPALIVE
+
+
 class EventParser(Generic[T]):
     """Parses one stream of server-sent events."""
 
@@ -116,6 +123,7 @@ class EventParser(Generic[T]):
         self._secrets = tuple(secrets)
         self._decoder = Decoder()
         self._finished: dict[Any, bool] = {}
+        self._cut = b""  # an event that ends within a character
 
     def feed(self, data: bytes) -> list[T]:
         """Returns the events that `data` completes, up to the end marker or an error."""
@@ -124,6 +132,8 @@ class EventParser(Generic[T]):
     def end(self, failure: Failure | None = None) -> list[T]:
         """Returns the events that the end of the body, or a failure of the connection, completes; sets `error` if incomplete."""
         events = self._parse(self._decoder.end(), truncated=True)
+        if self._cut:
+            self._rejoin(b"", events)
         complete = self.ended or (bool(self._finished) and all(self._finished.values()))
         self.ended = True
         if not complete:
@@ -138,24 +148,48 @@ class EventParser(Generic[T]):
     def _parse(self, events: list[tuple[bytes, bytes]], *, truncated: bool) -> list[T]:
         parse, track_finish, finished = self.call.parse, self.call.track_finish, self._finished
         chunks: list[T] = []
-        for data, name in events:
+        for raw, name in events:
+            data = self._rejoin(raw, chunks) if self._cut else raw
             if len(data) < 16 and is_done(data):
                 self.ended = True
-                break
-            if name == b"error" or b'"error"' in data:
+            elif name == b"error" or b'"error"' in data:
                 body = failures.event_error(data, is_error_event=name == b"error")
                 if body is not None:
                     self._fail(failures.stream_error(body, self.response, self.call.call, self._secrets))
-                    break
+            if self.ended:
+                break
             try:
                 chunk = parse(data)
                 track_finish(chunk, finished)
             except (ValueError, TypeError, AttributeError) as problem:
+                if _is_keepalive(data, name) or self._recover(data, chunks):
+                    continue
                 if not truncated:
-                    self._fail(failures.invalid_response(problem, self.response, self.call.call))
+                    self._fail(failures.invalid_response(problem, self.response, self.call.call, self._secrets))
                 break
             chunks.append(chunk)
         return chunks
+
+    def _recover(self, data: bytes, chunks: list[T]) -> bool:
+        """Adds an event that is no strict JSON, or holds it if it ends within a character; False if it is broken."""
+        if ends_in_half(data):
+            self._cut = data
+            return True
+        try:
+            chunk = self.call.parse(lenient_json(data))
+            self.call.track_finish(chunk, self._finished)
+        except (ValueError, TypeError, AttributeError):
+            return False
+        chunks.append(chunk)
+        return True
+
+    def _rejoin(self, data: bytes, chunks: list[T]) -> bytes:
+        """Adds the event that was held, and returns the next with the whole character."""
+        cut, data = join_halves(self._cut, data)
+        self._cut = b""
+        if not self._recover(lenient_json(cut), chunks):
+            self._fail(failures.invalid_response("an event is no JSON", self.response, self.call.call, self._secrets))
+        return data
 
     def _fail(self, error: TogetherError) -> None:
         self.error = error

@@ -5,11 +5,11 @@ chunks of a tool call carry an index and arguments alone; `seed` exceeds 64 bits
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Required, TypedDict
+from typing import Annotated, Any, Literal, Required, Self, TypedDict
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from together_adapters.types.logprobs import TokenLogprobs
+from together_adapters.types.logprobs import ChunkLogprobs, LogprobEntry, TokenLogprobs
 from together_adapters.types.requests import SamplingParams
 from together_adapters.types.response import ResponseModel, Usage
 
@@ -81,6 +81,8 @@ class ChatMessage(ResponseModel):
     tool_calls: list[ToolCall] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
+    refusal: str | None = None
+    function_call: Function | None = None
 
     @property
     def thinking(self) -> str | None:
@@ -103,18 +105,32 @@ class Choice(ResponseModel):
     seed: int | float | None = None
 
 
+def reject_error(choice: Choice) -> None:
+    """Raises a ValueError for a choice that reports an error."""
+    if (choice.model_extra or {}).get("error"):
+        raise ValueError("the choice reports an error")
+
+
 class ChatChoice(Choice):
     """One of the requested chat completions."""
 
     message: ChatMessage | None = None
-    logprobs: TokenLogprobs | None = None
+    logprobs: TokenLogprobs | list[LogprobEntry] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        reject_error(self)
+        if self.message is None and self.text is None:
+            raise ValueError("a choice must have a message or a text")
+        return self
 
 
 class ChatChunkChoice(Choice):
     """The part of one chat completion in a chunk. `logprobs` is a number on classic engines."""
 
     delta: ChatDelta = Field(default_factory=ChatDelta)
-    logprobs: Any = None
+    logprobs: ChunkLogprobs = None
+    top_logprobs: dict[str, float | None] | None = None
 
 
 class GeneratedText(ResponseModel):
@@ -128,9 +144,9 @@ class GeneratedText(ResponseModel):
 
 
 class ChatCompletion(GeneratedText):
-    """The response to a chat request."""
+    """The response to a chat request; it has at least one choice."""
 
-    choices: list[ChatChoice] = []
+    choices: list[ChatChoice] = Field(min_length=1)
     prompt: Any = None
     system_fingerprint: str | None = None
     warnings: Any = None
@@ -140,3 +156,37 @@ class ChatCompletionChunk(GeneratedText):
     """One event of a stream. Usage is in the last one, or in an event without choices."""
 
     choices: list[ChatChunkChoice] = []
+
+
+_TEXT = frozenset({str, type(None)})
+_COUNT = frozenset({int, type(None)})
+_NO_DELTA: dict[str, Any] = {}
+
+
+def is_plain_chunk(chunk: Any) -> bool:
+    """Whether parsed JSON is a chunk that adds text alone and has the types of its model.
+
+    Most chunks are, and pydantic takes longer to say so.
+    """
+    try:
+        (choice,) = chunk["choices"]
+        delta = choice.get("delta", _NO_DELTA)
+        whole, part, added = chunk.get, choice.get, delta.get
+        return (
+            whole("usage") is part("finish_reason") is part("logprobs") is part("seed") is added("tool_calls") is None
+            and type(added("content")) in _TEXT
+            and type(added("reasoning")) in _TEXT
+            and type(added("reasoning_content")) in _TEXT
+            and type(added("role")) in _TEXT
+            and type(added("token_id")) in _COUNT
+            and type(part("text")) in _TEXT
+            and type(part("index")) in _COUNT
+            and type(whole("id")) in _TEXT
+            and type(whole("model")) in _TEXT
+            and type(whole("object")) in _TEXT
+            and type(whole("created")) in _COUNT
+            and "function_call" not in delta
+            and "refusal" not in delta
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False

@@ -1,9 +1,12 @@
 """Completions of a plain prompt. Chunks have both `text` and `delta.content`."""
 
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Required, Self
 
-from together_adapters.types.chat import ChatDelta, Choice, GeneratedText
-from together_adapters.types.logprobs import TokenLogprobs
+from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import TypedDict
+
+from together_adapters.types.chat import ChatDelta, Choice, GeneratedText, is_plain_chunk, reject_error
+from together_adapters.types.logprobs import ChunkLogprobs, LogprobEntry, TokenLogprobs
 from together_adapters.types.requests import SamplingParams
 
 
@@ -18,26 +21,49 @@ class CompletionParams(SamplingParams, total=False):
 class CompletionChoice(Choice):
     """One of the requested completions."""
 
-    logprobs: TokenLogprobs | None = None
+    logprobs: TokenLogprobs | list[LogprobEntry] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        reject_error(self)
+        return self
 
 
 class CompletionChunkChoice(Choice):
     """The part of one completion in a chunk."""
 
     delta: ChatDelta | None = None
-    logprobs: Any = None
+    logprobs: ChunkLogprobs = None
+    top_logprobs: dict[str, float | None] | None = None
 
 
 class Completion(GeneratedText):
-    """The response to a completion request."""
+    """The response to a completion request; it has at least one choice."""
 
-    choices: list[CompletionChoice] = []
+    choices: list[CompletionChoice] = Field(min_length=1)
     prompt: Any = None
+
+
+class Token(TypedDict, total=False):
+    """The token of a chunk, as classic engines send it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    id: int | None
+    text: str | None
 
 
 class CompletionChunk(GeneratedText):
     """One event of a streamed completion."""
 
     choices: list[CompletionChunkChoice] = []
-    token: Any = None
+    token: Token | None = None
     finish_reason: str | None = None
+
+
+def is_plain_completion_chunk(chunk: Any) -> bool:
+    """Whether parsed JSON is a chunk that adds text alone and has the types of `CompletionChunk`."""
+    if not is_plain_chunk(chunk) or chunk.get("finish_reason") is not None:
+        return False
+    token = chunk.get("token")
+    return token is None or (type(token) is dict and type(token.get("id")) is int and type(token.get("text")) is str)

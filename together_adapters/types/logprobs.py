@@ -9,7 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
 from together_adapters.types.response import ResponseModel
+
+
+class TopLogprob(TypedDict, total=False):
+    """A token with its log probability."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", coerce_numbers_to_str=True)  # type: ignore[misc]
+
+    token: str | None
+    logprob: float | None
+    bytes: list[int] | None
+
+
+class LogprobEntry(TopLogprob, total=False):
+    """A token of the response, with the alternatives to it."""
+
+    top_logprobs: list[TopLogprob] | None
 
 
 class TokenLogprobs(ResponseModel):
@@ -19,7 +38,23 @@ class TokenLogprobs(ResponseModel):
     token_logprobs: list[float | None] | None = None
     token_ids: list[int | None] | None = None
     top_logprobs: list[dict[str, float | None] | None] | dict[str, float | None] | None = None
-    content: list[Any] | None = None
+    content: list[LogprobEntry] | None = None
+
+
+class LogprobsDict(TypedDict, total=False):
+    """`TokenLogprobs` as a plain dict, as chunks have it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", coerce_numbers_to_str=True)  # type: ignore[misc]
+
+    tokens: list[str | None] | None
+    token_logprobs: list[float | None] | None
+    token_ids: list[int | None] | None
+    top_logprobs: list[dict[str, float | None] | None] | dict[str, float | None] | None
+    content: list[LogprobEntry] | None
+
+
+ChunkLogprobs = float | LogprobsDict | list[LogprobEntry] | None
+"""Log probabilities of a chunk: a number on classic engines."""
 
 
 def content_logprobs(logprobs: Any, *, token: str = "", top: Any = None) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from together_adapters.types.response import ResponseModel, Usage
 
@@ -10,8 +12,8 @@ from together_adapters.types.response import ResponseModel, Usage
 class RerankResult(ResponseModel):
     """One document's score. `index` is its position in the request."""
 
-    index: int
-    relevance_score: float
+    index: Annotated[int, Field(strict=True, ge=0)]
+    relevance_score: Annotated[float, Field(strict=True, allow_inf_nan=False)]
     document: dict[str, Any] | str | None = None
 
 
@@ -21,5 +23,11 @@ class RerankResponse(ResponseModel):
     object: str | None = None
     id: str | None = None
     model: str | None = None
-    results: list[RerankResult] = []
+    results: list[RerankResult]
     usage: Usage | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({result.index for result in self.results}) < len(self.results):
+            raise ValueError("results: an index comes twice")
+        return self

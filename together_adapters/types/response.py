@@ -91,12 +91,14 @@ class PromptTokensDetails(ResponseModel):
     """Details of the prompt tokens."""
 
     cached_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class CompletionTokensDetails(ResponseModel):
     """Details of the completion tokens."""
 
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class Usage(ResponseModel):
@@ -106,5 +108,6 @@ class Usage(ResponseModel):
     completion_tokens: int | None = None
     total_tokens: int | None = None
     cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
