@@ -51,7 +51,9 @@ def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = M
     checksum = sparse(source, size)
     with serve() as emulator:
         file = StoredFile("large.jsonl", "batch-api", "jsonl")
-        file.content = StoredContent([source], size, checksum, hashlib.md5(checksum.encode(), usedforsecurity=False).hexdigest())
+        file.content = StoredContent(
+            emulator._state.folder, [source], size, checksum, hashlib.md5(checksum.encode(), usedforsecurity=False).hexdigest()
+        )
         emulator._state.stores.files.put(file)
         command = [
             sys.executable,

@@ -18,13 +18,24 @@ from together_adapters.cli.terminal import write
 @click.option("--strict", is_flag=True, help="Reject unknown parameters with status 422.")
 @click.option("--api-key", metavar="KEY", help="The only accepted key. Default: any key but `invalid` and `bad...`.")
 @click.option("--allow-code-execution", is_flag=True, help="Let the code interpreter run code on this machine.")
+@click.option(
+    "--allowed-host", "allowed_hosts", multiple=True, metavar="HOST", help="Answer requests to this host too; can be repeated."
+)
 @click.option("--job-seconds", type=click.FloatRange(0), default=1.5, metavar="SECONDS", help="Duration of a fine-tuning job.")
 def emulator(
-    session: Session, host: str, port: int, strict: bool, api_key: str | None, allow_code_execution: bool, job_seconds: float
+    session: Session,
+    host: str,
+    port: int,
+    strict: bool,
+    api_key: str | None,
+    allow_code_execution: bool,
+    allowed_hosts: tuple[str, ...],
+    job_seconds: float,
 ) -> None:
     """Run a local emulator of the Together API until Ctrl-C. The first line of stdout is its base URL.
 
-    It needs no key and no network. It is not a language model. Commands in another shell use it through TOGETHER_BASE_URL.
+    It accepts any key and needs no network. It is not a language model. Commands in another shell use it through
+    TOGETHER_BASE_URL. With --allow-code-execution, the second line is the random key that clients need.
     """
     from together_adapters.emulator import Behaviour, serve
 
@@ -32,10 +43,13 @@ def emulator(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     behaviour = Behaviour(strict=strict)
-    options = {"allow_code_execution": allow_code_execution, "job_seconds": job_seconds}
+    options = {"allow_code_execution": allow_code_execution, "job_seconds": job_seconds, "allowed_hosts": allowed_hosts}
     try:
         with serve(port, host, api_key, behaviour, keep=1_000, **options) as server:  # type: ignore[arg-type]
-            session.show(Result({"base_url": server.base_url}, lambda _: write(f"{server.base_url}\n")))
+            is_random = allow_code_execution and api_key is None
+            started = {"base_url": server.base_url} | ({"api_key": server.api_key} if is_random else {})
+            key_line = f"TOGETHER_API_KEY={server.api_key}\n" if is_random else ""
+            session.show(Result(started, lambda _: write(f"{server.base_url}\n{key_line}")))
             stop.wait()
     except BrokenPipeError:
         raise

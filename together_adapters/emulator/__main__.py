@@ -1,4 +1,7 @@
-"""`python -m together_adapters.emulator`: runs the emulator until a signal. The first line of stdout is the base URL."""
+"""`python -m together_adapters.emulator`: runs the emulator until a signal. The first line of stdout is the base URL.
+
+With `--allow-code-execution`, the second is the random key that clients need.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="refuse unknown parameters with a 422")
     parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
     parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
+    parser.add_argument(
+        "--allowed-host", dest="allowed_hosts", action="append", default=[], metavar="HOST",
+        help="answer requests to this host too, such as emulator or *.example.com; can be repeated",
+    )  # fmt: skip
     parser.add_argument("--job-seconds", type=float, default=1.5, help="how long a fine-tune takes (default: %(default)s)")
     options = vars(parser.parse_args(arguments))
     behaviour = Behaviour(strict=options.pop("strict"))
@@ -28,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with serve(**options, behaviour=behaviour, keep=1_000) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
+            if options["allow_code_execution"] and options["api_key"] is None:
+                sys.stdout.write(f"TOGETHER_API_KEY={emulator.api_key}\n")
             sys.stdout.flush()
             stop.wait()
     except ValueError as error:

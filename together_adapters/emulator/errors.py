@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -20,7 +20,7 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
-TYPICAL: dict[int, ApiError] = {
+_TYPICAL: dict[int, ApiError] = {
     error.status: error
     for error in (
         ApiError(400, "The request could not be understood; check its parameters."),
@@ -44,6 +44,11 @@ BAD_GATEWAY_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>502 Bad gateway</title></head>"
     b"<body><h1>Bad gateway</h1><p>The origin server sent no valid response.</p></body></html>\n"
 )
+
+
+def typical(status: int) -> ApiError:
+    """Returns the usual error of a status. It is a new one each time: an exception keeps the frames that have raised it."""
+    return replace(_TYPICAL.get(status, _TYPICAL[400]))
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:

@@ -31,5 +31,5 @@ def together_emulator(together_emulator_options: dict[str, Any], monkeypatch: py
         pytest.fail(str(error), pytrace=False)
     with serve(**together_emulator_options) as emulator:
         monkeypatch.setenv("TOGETHER_BASE_URL", emulator.base_url)
-        monkeypatch.setenv("TOGETHER_API_KEY", together_emulator_options.get("api_key") or "emulator")
+        monkeypatch.setenv("TOGETHER_API_KEY", emulator.api_key)
         yield emulator

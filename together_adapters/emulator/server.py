@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,10 +18,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from together_adapters.emulator.app import create_app
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import Fault, FaultQueue
+from together_adapters.emulator.http.hosts import AllowedHosts, is_loopback
 from together_adapters.emulator.http.middleware import TRANSPORT
-from together_adapters.emulator.http.request_log import RecordedRequest, RequestLog
+from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
-from together_adapters.emulator.routes.code_interpreter import is_loopback
+from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 
 
@@ -38,9 +40,19 @@ class Emulator:
         return f"http://{self.host}:{self.port}/v1"
 
     @property
+    def api_key(self) -> str:
+        """A key that it accepts: the only one where `serve` was given one, or code execution is allowed."""
+        return self._state.api_key or "emulator"
+
+    @property
     def requests(self) -> list[RecordedRequest]:
-        """A copy of the list of requests, oldest first."""
+        """A copy of the list of requests, oldest first. Old bodies, then old requests are dropped: see `keep` and `dropped`."""
         return self._state.log.requests
+
+    @property
+    def dropped(self) -> int:
+        """The number of requests that are no longer in `requests`."""
+        return self._state.log.dropped
 
     @property
     def errors(self) -> list[str]:
@@ -190,33 +202,46 @@ def serve(
     keep: int = 20_000,
     allow_code_execution: bool = False,
     job_seconds: float = DEFAULT_JOB_SECONDS,
+    allowed_hosts: Sequence[str] = (),
+    keep_bytes: int = DEFAULT_KEEP_BYTES,
+    max_stored_bytes: int = DEFAULT_MAX_STORED,
 ) -> Iterator[Emulator]:
     """Runs an emulator during a `with` block.
 
     Args:
         port: Port to listen on; 0 for a free one.
         host: Address to listen on.
-        api_key: The only key it accepts. None accepts any but `invalid` and those that begin with `bad`.
+        api_key: The only key it accepts. None accepts any but `invalid` and those that begin with `bad`; with
+            `allow_code_execution`, it is a random key, `Emulator.api_key`.
         behaviour: How it responds; see `Behaviour`.
         faults: Faults to inject at the start.
-        keep: How many requests it records.
+        keep: How many requests it records; `Emulator.dropped` counts those before them.
         allow_code_execution: Let the code interpreter run code on this machine; only on loopback.
         job_seconds: Seconds that a fine-tuning job takes. Evaluations take half of that, batches a fifth and the time of
             their requests. Timestamps of jobs span half an hour all the same.
+        allowed_hosts: Names by which requests, and web pages, may address it besides loopback and `host`, such as `emulator` or
+            `*.example.com`. Others get a 403.
+        keep_bytes: Bytes of recorded requests that it keeps. The oldest bodies are dropped first; reading them is a LookupError.
+        max_stored_bytes: Bytes of all files that it stores, uploads and results of batches among them; more is refused with a 413.
 
     Yields:
         The running emulator; clients need its `base_url`.
 
     Raises:
         OSError: The port is in use.
-        ValueError: Code execution is allowed on loopback only, or `job_seconds` is negative.
+        ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, or an allowed host is not a host.
     """
     if allow_code_execution and not is_loopback(host):
         raise ValueError(f"code execution is only allowed on loopback, and {host} is not a loopback address")
     if not job_seconds >= 0:
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
+    hosts = AllowedHosts([host, *([allowed_hosts] if isinstance(allowed_hosts, str) else allowed_hosts)])
+    if allow_code_execution and api_key is None:
+        api_key = secrets.token_urlsafe(24)
+    log = RequestLog(keep, keep_bytes)
+    folder = Folder(max_stored_bytes)
     listener = listen(host, port)
-    state = State(behaviour or Behaviour(), FaultQueue(faults), RequestLog(keep), api_key, allow_code_execution, job_seconds)
+    state = State(behaviour or Behaviour(), FaultQueue(faults), log, api_key, allow_code_execution, job_seconds, hosts, folder)
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()
@@ -226,6 +251,7 @@ def serve(
         yield Emulator(state, host, listener.getsockname()[1])
     finally:
         server.stop()
+        state.stores.close()  # requests that wait for code end now
         thread.join(5)
         listener.close()
         state.close()

@@ -55,10 +55,12 @@ def test_null_counts_as_absent(http: httpx.Client) -> None:
     assert http.post("/chat/completions", json={**CHAT, "n": None, "stop": None, "stream": None}).status_code == 200
 
 
-def test_lone_surrogates_become_question_marks(http: httpx.Client) -> None:
+def test_half_of_a_surrogate_pair_is_refused(http: httpx.Client) -> None:
     headers = {"content-type": "application/json"}
-    body = rb'{"model": "BAAI/bge-base-en-v1.5", "input": "\ud800"}'
-    assert http.post("/embeddings", content=body, headers=headers).status_code == 200
+    for text, status in ((rb"\ud800", 400), (rb"\ude00\ud83d", 400), (rb"\ud83d\ude00", 200), (rb"\\ud800", 200)):
+        answer = http.post("/embeddings", content=b'{"model": "a/b", "input": "%b"}' % text, headers=headers)
+        assert answer.status_code == status
+        assert status == 200 or "surrogate" in answer.json()["error"]["message"]
 
 
 def test_strict_mode_knows_the_fields(http: httpx.Client, emulator: Emulator) -> None:

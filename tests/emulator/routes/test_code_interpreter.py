@@ -16,8 +16,6 @@ from tests.conftest import HANG
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.store import interpreter_session
 
-KEY = {"authorization": "Bearer k-123"}
-
 
 @pytest.fixture(scope="module")
 def allowed() -> Iterator[Emulator]:
@@ -28,8 +26,13 @@ def allowed() -> Iterator[Emulator]:
 
 @pytest.fixture
 def code(allowed: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=allowed.base_url, headers=KEY, timeout=HANG, verify=False) as client:
+    with client_of(allowed) as client:
         yield client
+
+
+def client_of(emulator: Emulator) -> httpx.Client:
+    headers = {"authorization": f"Bearer {emulator.api_key}"}
+    return httpx.Client(base_url=emulator.base_url, headers=headers, timeout=HANG, verify=False)
 
 
 def run(http: httpx.Client, code: str, **more: Any) -> Any:
@@ -79,7 +82,7 @@ def test_an_exception_is_an_output(code: httpx.Client) -> None:
         "raise KeyboardInterrupt",
         "input()",
         "def f(): f()\nf()",
-        "'\ud800'.encode()",
+        "'\\ud800'.encode()",
         "(" * 5_000,
         "print('\\ud800'); 1 / 0",
     ],
@@ -170,10 +173,7 @@ def test_other_hosts_cannot_run_code() -> None:
 
 
 def test_processes_end_with_the_emulator() -> None:
-    with (
-        serve(allow_code_execution=True) as emulator,
-        httpx.Client(base_url=emulator.base_url, headers=KEY, timeout=HANG, verify=False) as http,
-    ):
+    with serve(allow_code_execution=True) as emulator, client_of(emulator) as http:
         folder, process = outputs(http, "import os; print(os.getcwd(), os.getpid())")[0][1].split()
         assert Path(folder).is_dir()
     assert not Path(folder).exists()

@@ -10,13 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 from together_adapters.emulator.engine.conversation import Conversation
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, Passage
-from together_adapters.emulator.engine.text_features import STOPWORDS, bm25, rarity, stem, stems, words
+from together_adapters.emulator.engine.text_features import STOPWORDS, bm25, cache_short_texts, rarity, stem, stems, words
 
 NOT_FOUND: Final = "I don't know: the given context does not answer this question."
 _MAX_PASSAGES: Final = 2_000
@@ -87,7 +86,7 @@ def extract(question: str, passages: Sequence[Passage], max_sentences: int = 3) 
     return _select(ranking, scores, candidates, documents, max_sentences) if scores[ranking[0]] > 0 else []
 
 
-@lru_cache(maxsize=8_192)
+@cache_short_texts(8_192)
 def _terms(text: str) -> tuple[str, ...]:
     """Stems of a text; cached, since the same passages come with many requests."""
     return tuple(stems(text))
@@ -210,7 +209,7 @@ def topic(text: str, max_words: int = 8) -> str:
     return " ".join(content[:max_words]) or " ".join(text.split())[:60] or "nothing in particular"
 
 
-@lru_cache(maxsize=4096)
+@cache_short_texts(4_096)
 def sentences(text: str) -> tuple[str, ...]:
     """The distinct whole sentences of technical prose, without its headings, code and fragments."""
     return tuple(dict.fromkeys(sentence for block in _blocks(text) for sentence in _split_block(block) if _is_whole(sentence)))

@@ -62,7 +62,7 @@ _LIST_MARK: Final = re.compile(r"^[ \t]*\(?(\d+)[.)][ \t]+", re.MULTILINE)
 _PARAGRAPH_BREAK: Final = re.compile(r"\n[ \t]*\n")
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def parse_prompt(conversation: Conversation) -> ParsedPrompt:
     """Parses the last user message. The context is in it, or else in the instructions; results of tools are context too."""
     text = conversation.prompt

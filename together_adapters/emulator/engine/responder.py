@@ -72,7 +72,7 @@ def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelR
     return ModelReply(_text(conversation))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=8)
 def _text(conversation: Conversation) -> str:
     """The answer of the first strategy that has one; cached, since benchmarks repeat one request."""
     if answer := answer_framework_prompt(conversation):

@@ -9,11 +9,11 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from zlib import crc32
 
 WORDS: Final = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
@@ -30,6 +30,24 @@ _INSTRUCTION: Final = re.compile(
     re.DOTALL,
 )
 _MAX_EMBEDDING_CHARS: Final = 40_000
+_MAX_CACHED_CHARS: Final = 8_000
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def cache_short_texts(maxsize: int) -> Callable[[Callable[Concatenate[str, P], R]], Callable[Concatenate[str, P], R]]:
+    """`lru_cache` of a function of a text: long texts are not kept, so that memory stays bounded."""
+
+    def decorate(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
+        cached: Any = lru_cache(maxsize)(function)
+
+        def call(text: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            chosen: Callable[Concatenate[str, P], R] = cached if len(text) <= _MAX_CACHED_CHARS else function
+            return chosen(text, *args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def tokenize(text: str) -> list[str]:
@@ -37,7 +55,7 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-@lru_cache(maxsize=256)
+@cache_short_texts(256)
 def count_tokens(text: str) -> int:
     """Counts tokens; estimates them by length for very long texts."""
     return len(_TOKEN.findall(text)) if len(text) <= 200_000 else len(text) // 4

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.types import Message, Scope, Send
 
-from together_adapters.emulator.errors import BAD_GATEWAY_PAGE, TYPICAL, ApiError
+from together_adapters.emulator.errors import BAD_GATEWAY_PAGE, ApiError, typical
 from together_adapters.emulator.http.behaviour import parse_bool, parse_settings
 from together_adapters.emulator.http.responses import DONE, JSON_TYPE, SSE_TYPE, sse
 
@@ -201,7 +201,7 @@ async def send_response(
 
 
 def _error(fault: Fault, status: int) -> dict[str, Any]:
-    default = TYPICAL.get(status, TYPICAL[400])
+    default = typical(status)
     code = fault.code if fault.code is not None else default.code
     return ApiError(status, fault.message or default.message, fault.type or default.type, None, code).body()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import socket
 import struct
 from typing import Any, Final
@@ -12,15 +13,17 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from together_adapters.emulator.errors import TYPICAL, ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request, typical
 from together_adapters.emulator.http.faults import Fault, FaultContext, play, send_response
-from together_adapters.emulator.http.request_log import RecordedRequest
-from together_adapters.emulator.http.responses import JSON_TYPE, compact
+from together_adapters.emulator.http.request_log import RecordedRequest, header_value
+from together_adapters.emulator.http.responses import JSON_TYPE, compact, json_response
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
 from together_adapters.emulator.store.disk import ContentWriter
 
 TRANSPORT: Final = "together_adapters.emulator.transport"  # scope key of the TCP transport, for faults that close the connection
 _CLOSED: Final = "together_adapters.emulator.closed"
+_MAX_BODY: Final = 256 * 2**20
+_HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _SUCCESS_HEADERS: Final = [
     # The live service sends these with successful responses: a client must not wait because of them.
@@ -62,15 +65,20 @@ class EmulatorMiddleware:
         if scope["type"] != "http":
             return
         incoming = Request(scope, receive)
+        self.state.count += 1
+        sender = _Sender(send, self.state.count)
         try:
-            body = await (self._receive_upload(incoming) if scope["path"].startswith(UPLOADS) else incoming.body())
+            self.state.hosts.check(scope)
+            body = await (self._receive_upload(incoming) if scope["path"].startswith(UPLOADS) else _receive(incoming))
         except ClientDisconnect:
             self.state.log.count_disconnect()
             return
+        except ApiError as error:
+            await json_response(error.body(), error.status)(scope, receive, sender)
+            return
         request = _recorded_request(scope, body)
-        self.state.count += 1
         with self.state.log.watch(request):
-            await self._respond_while_connected(request, scope, receive, _Sender(send, self.state.count))
+            await self._respond_while_connected(request, scope, receive, sender)
 
     async def _receive_upload(self, incoming: Request) -> bytes:
         """Streams a body to disk; returns what to record instead."""
@@ -153,8 +161,9 @@ class EmulatorMiddleware:
         key = key.strip()
         expected = self.state.api_key
         is_bad = not key or key == "invalid" or key.startswith("bad")
-        if scheme.lower() != "bearer" or (is_bad if expected is None else key != expected):
-            raise TYPICAL[401]
+        is_wrong = is_bad if expected is None else not secrets.compare_digest(key.encode(), expected.encode())
+        if scheme.lower() != "bearer" or is_wrong:
+            raise typical(401)
 
 
 def normalized_path(path: str) -> str:
@@ -162,6 +171,17 @@ def normalized_path(path: str) -> str:
     path = re.sub("/{2,}", "/", path)
     path = re.sub("^/v1(/v[123](?=/))+", lambda match: match.group(1), path)
     return path.rstrip("/") or "/"
+
+
+async def _receive(incoming: Request) -> bytes:
+    """Reads a body up to a limit; raises `ApiError` beyond it."""
+    blocks, size = [], 0
+    async for block in incoming.stream():
+        size += len(block)
+        if size > _MAX_BODY:
+            raise ApiError(413, f"The body is larger than {_MAX_BODY >> 20} MiB.", code="request_too_large")
+        blocks.append(block)
+    return b"".join(blocks)
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -172,11 +192,12 @@ async def _disconnect(receive: Receive) -> None:
 
 def _recorded_request(scope: Scope, body: bytes) -> RecordedRequest:
     client = scope.get("client") or ("", 0)
+    headers = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
     return RecordedRequest(
         method=scope["method"],
         path=scope["path"],
         query=scope.get("query_string", b"").decode("latin-1"),
-        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+        headers={name: header_value(name, value) for name, value in headers},
         body=body,
         connection=f"{client[0]}:{client[1]}",
         http_version=scope.get("http_version", "1.1"),
@@ -185,11 +206,19 @@ def _recorded_request(scope: Scope, body: bytes) -> RecordedRequest:
 
 def _parse(request: RecordedRequest) -> tuple[Any, ApiError | None]:
     """Parses a JSON body strictly; returns None for a form or an empty body, without an error."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if request.body and encoding.lower() != "identity":
+        return None, bad_request(f"The body is compressed ({encoding[:20]}), which is not supported: send it as it is.")
     content_type = request.headers.get("content-type", "application/json")
     if not request.body or "json" not in content_type:
         return None, None
     try:
-        return json.loads(request.body.decode("utf-8"), parse_constant=_refuse_constant), None
+        value = json.loads(request.body.decode("utf-8"), parse_constant=_refuse_constant)
+        if _HALF_PAIR.search(request.body):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value, None
+    except UnicodeEncodeError:
+        return None, bad_request("Invalid JSON data: a string contains half of a surrogate pair.")
     except UnicodeDecodeError:
         return None, bad_request("Invalid JSON data: the body is not UTF-8.")
     except RecursionError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +16,10 @@ from starlette.routing import Route
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import FaultQueue
+from together_adapters.emulator.http.hosts import AllowedHosts
 from together_adapters.emulator.http.request_log import RequestLog
-from together_adapters.emulator.http.responses import EventStream, compact, json_response
+from together_adapters.emulator.http.responses import EventStream, json_response
+from together_adapters.emulator.store.background import BackgroundThreads
 from together_adapters.emulator.store.disk import Folder
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
@@ -33,6 +34,7 @@ Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
+_MAX_KEPT: Final = 256 * 1024
 _SUBJECT = re.compile(r"^[A-Z]\w* should ")
 
 
@@ -43,28 +45,31 @@ class State:
     behaviour: Behaviour
     faults: FaultQueue
     log: RequestLog
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     allow_code_execution: bool = False
     job_seconds: float = DEFAULT_JOB_SECONDS
+    hosts: AllowedHosts = field(default_factory=AllowedHosts)
     folder: Folder = field(default_factory=Folder)
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
 
     def __post_init__(self) -> None:
-        self.stores = Stores(FileStore(self.folder, self.record_error))
+        threads = BackgroundThreads()
+        self.stores = Stores(FileStore(self.folder, threads, self.record_error), threads)
 
     def reset_stores(self) -> None:
-        self.stores.code_sessions.close()
+        self.stores.close()
+        self.folder.clear()
         self.__post_init__()
 
     def close(self) -> None:
-        """Ends processes and removes files."""
-        self.stores.code_sessions.close()
+        """Ends processes and threads, and removes files."""
+        self.stores.close()
         self.folder.close()
 
     def record_error(self, error: Exception) -> None:
         """Records a bug in a thread, unless it is a consequence of `close`."""
-        if not self.folder.closed:
+        if not self.stores.threads.closed:
             self.log.record_error(error)
 
 
@@ -130,6 +135,12 @@ def call(handler: Handler, context: RequestContext) -> Any:
         raise bad_request("The request could not be understood.") from None
 
 
+def refuse_long_body(context: RequestContext) -> None:
+    """Refuses a body that is too long to be kept with what it creates; raises `ApiError`."""
+    if len(context.content) > _MAX_KEPT:
+        raise ApiError(413, f"The body is larger than {_MAX_KEPT} bytes.", code="request_too_large")
+
+
 class RequestModel(BaseModel):
     """Base of the models of request bodies. A field that is null counts as absent; errors become the service's responses."""
 
@@ -145,7 +156,7 @@ class RequestModel(BaseModel):
         if not isinstance(body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
         try:
-            model = cls._validate(body)
+            model = cls.model_validate({name: value for name, value in body.items() if value is not None})
         except ValidationError as error:
             raise cls.api_error(*_describe(cls, error)) from None
         if context.behaviour.strict and cls.refuses_unknown:
@@ -153,16 +164,6 @@ class RequestModel(BaseModel):
             if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.other_fields):
                 raise unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0])
         return model
-
-    @classmethod
-    def _validate(cls, body: dict[str, Any]) -> Self:
-        values = {name: value for name, value in body.items() if value is not None}
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            if all(problem["type"] != "string_unicode" for problem in error.errors()):
-                raise
-            return cls.model_validate(json.loads(compact(values)))  # with question marks for lone surrogates
 
     @staticmethod
     def api_error(message: str, param: str) -> ApiError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact
-from together_adapters.emulator.http.routing import RequestContext, RequestModel, call, json_route
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, call, json_route
 from together_adapters.emulator.routes import chat, completions, embeddings
 from together_adapters.emulator.store.file_store import StoredFile
 from together_adapters.emulator.store.records import EmulatedBatch, batch_timestamp
@@ -29,13 +28,14 @@ _Endpoint = Literal[
 ]
 _STAGE: Final = 0.1  # the share of a job's time that a batch stays at least in one state, so that clients can see it
 _MAX_REQUESTS: Final = 50_000
+_MAX_BYTES: Final = 100 * 2**20
 
 
 class _BatchRequest(RequestModel):
     refuses_unknown = False
-    input_file_id: str = Field(min_length=1)
+    input_file_id: Name
     endpoint: _Endpoint = Field(description=f"one of {', '.join(get_args(_Endpoint))}")
-    model_id: Any = None
+    model_id: Name | None = None
 
 
 def _create(context: RequestContext) -> dict[str, Any]:
@@ -43,11 +43,10 @@ def _create(context: RequestContext) -> dict[str, Any]:
     file = context.stores.files.find(request.input_file_id)
     if file.purpose != "batch-api" or file.content is None:
         raise bad_request("The file is not one that was uploaded for batch-api.", param="input_file_id")
-    model = request.model_id if isinstance(request.model_id, str) else None
-    batch = EmulatedBatch(file.id, file.content.size, request.endpoint, model)
+    batch = EmulatedBatch(file.id, file.content.size, request.endpoint, request.model_id)
     context.stores.batches.add(batch.id, batch)
     response = {"job": batch.to_dict()}
-    threading.Thread(target=_run, args=(context, batch, file), name="together-emulator-batch", daemon=True).start()
+    context.stores.threads.start(_run, context, batch, file)
     return response
 
 
@@ -76,8 +75,10 @@ def _run(context: RequestContext, batch: EmulatedBatch, file: StoredFile) -> Non
         batch.completed_at = batch_timestamp()
         if not batch.is_cancelled:
             batch.status, batch.progress = "COMPLETED", 100.0
-    except ValueError as error:
-        batch.status, batch.error = "FAILED", str(error)
+    except (ValueError, FileNotFoundError) as error:  # invalid, or deleted meanwhile
+        batch.status, batch.error = "FAILED", str(error) if isinstance(error, ValueError) else "The input file was deleted."
+    except ApiError as error:
+        batch.status, batch.error = "FAILED", error.message
     except Exception as error:
         context.state.record_error(error)
         batch.status, batch.error = "FAILED", "The input file cannot be read."
@@ -86,13 +87,15 @@ def _run(context: RequestContext, batch: EmulatedBatch, file: StoredFile) -> Non
 def _wait(context: RequestContext, batch: EmulatedBatch, seconds: float) -> None:
     """Waits, but not beyond the end of the batch or of the emulator."""
     deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0 and not batch.is_cancelled and not context.state.folder.closed:
+    while (left := deadline - time.monotonic()) > 0 and not batch.is_cancelled and not context.stores.threads.closed:
         time.sleep(min(left, 0.05))
 
 
 def _requests(file: StoredFile) -> dict[str, dict[str, Any]]:
     """Returns the requests of a file by `custom_id`, or raises `ValueError`."""
     assert file.content is not None
+    if file.content.size > _MAX_BYTES:
+        raise ValueError(f"A batch has {_MAX_BYTES >> 20} MiB at most; this file has {file.content.size} bytes.")
     requests: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(file.content.read().split(b"\n"), 1):
         if not line.strip():
@@ -115,6 +118,8 @@ def _requests(file: StoredFile) -> dict[str, dict[str, Any]]:
 def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, dict[str, Any]]) -> None:
     outputs, errors = [], []
     for number, (id, body) in enumerate(requests.items()):
+        if context.stores.threads.closed:
+            return
         if batch.is_cancelled:
             break
         parameters = {**({"model": batch.model_id} if batch.model_id else {}), **body, "stream": False}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from base64 import b64decode
 from collections.abc import Mapping
-from ipaddress import ip_address
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.http.hosts import is_loopback
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
 from together_adapters.emulator.store import interpreter_session
 
@@ -21,26 +21,11 @@ _FORBIDDEN: Final = (
 )
 
 
-def _check_code(value: Any) -> Any:
-    # A `str` of pydantic could not contain lone surrogates, about which the interpreter is to complain.
-    if not isinstance(value, str) or not 1 <= len(value) <= 1_000_000:
-        raise ValueError("not code")
-    return value
-
-
 class _Execution(RequestModel):
-    code: Annotated[Any, AfterValidator(_check_code)] = Field(description="a string of 1 to 1000000 characters")
+    code: str = Field(min_length=1, max_length=1_000_000)
     language: Literal["python"]
     session_id: Name | None = None
     files: list[dict[str, Any]] = Field(default=[], max_length=1_000)
-
-
-def is_loopback(host: str) -> bool:
-    """Returns whether only this machine can reach a host."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _execute(context: RequestContext) -> dict[str, Any]:

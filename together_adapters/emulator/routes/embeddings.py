@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.engine.text_features import count_tokens, vector
+from together_adapters.emulator.engine.text_features import cache_short_texts, count_tokens, vector
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
@@ -77,13 +77,13 @@ def _format(size: int) -> str:
     return "[" + ",".join(["%.7g"] * size) + "]"
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
+@cache_short_texts(_CACHE_SIZE)
 def _floats(text: str, size: int) -> bytes:
     """Encodes a vector as JSON in one formatting step: a general encoder takes longer than the embedding itself."""
     return (_format(size) % tuple(vector(text, size))).encode()
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
+@cache_short_texts(_CACHE_SIZE)
 def _base64(text: str, size: int) -> bytes:
     return b'"' + base64.b64encode(struct.pack(f"<{size}f", *vector(text, size))) + b'"'
 

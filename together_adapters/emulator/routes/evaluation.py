@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import statistics
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.engine.text_features import coverage, stems, words
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact
-from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route, refuse_long_body
 from together_adapters.emulator.store.catalogue import find_model, trainable_models
 from together_adapters.emulator.store.dataset import open_dataset, text_of
 from together_adapters.emulator.store.records import EmulatedEvaluation, JobClock
@@ -87,6 +86,7 @@ _PARAMETERS: Final[dict[str, type[_Parameters]]] = {"classify": _Classify, "scor
 
 
 def _create(context: RequestContext) -> dict[str, Any]:
+    refuse_long_body(context)
     request = _EvaluationRequest.read(context)
     parameters = _PARAMETERS[request.type].read(context, request.parameters).model_dump(exclude_none=True)
     parameters["judge"] = _read_model(context, _Judge, parameters["judge"], "judge")
@@ -99,8 +99,9 @@ def _create(context: RequestContext) -> dict[str, Any]:
         raise bad_request("compare needs model_a and model_b.", param="model_a")
     data = open_dataset(context.stores.files, parameters["input_data_file_path"], "eval", "input_data_file_path")
     job = EmulatedEvaluation(request.type, parameters, JobClock(context.state.job_seconds / 2, 300.0), data)
+    data.retain()
     context.stores.evaluations.add(job.id, job)
-    threading.Thread(target=_run, args=(context, job), name="together-emulator-judge", daemon=True).start()
+    context.stores.threads.start(_run, context, job)
     return {"workflow_id": job.id, "status": "pending"}
 
 
@@ -133,17 +134,21 @@ def _run(context: RequestContext, job: EmulatedEvaluation) -> None:
     """Judges in a thread: models may have to answer thousands of rows."""
     try:
         job.outcome = _judge(context, job)
+    except ApiError as error:
+        job.outcome = "error", {"error": error.message}
     except Exception as error:
         context.state.record_error(error)
         job.outcome = "error", {"error": "The rows could not be judged."}
+    finally:
+        job.data.release()
 
 
 def _judge(context: RequestContext, job: EmulatedEvaluation) -> tuple[str, dict[str, Any]]:
-    while not job.data.is_checked:
+    while not job.data.is_checked and not context.stores.threads.closed:
         time.sleep(0.02)
     if job.data.error:
         return "user_error", {"error": job.data.error}
-    rows = job.data.rows[:_MAX_ROWS]
+    rows = job.data.rows()[:_MAX_ROWS]
     if not rows:
         return "user_error", {"error": "The file has no valid rows."}
     try:

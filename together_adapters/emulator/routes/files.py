@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from together_adapters.emulator.errors import TYPICAL, bad_request
+from together_adapters.emulator.errors import bad_request, typical
 from together_adapters.emulator.http.responses import content_response
 from together_adapters.emulator.http.routing import PUBLIC, RequestContext, json_route
 from together_adapters.emulator.store.file_store import MEDIA_TYPES
@@ -32,7 +32,7 @@ def _fetch(context: RequestContext) -> Response:
     """Returns a file that `RequestContext.publish` has stored."""
     file = context.stores.generated_files.get(context.request.scope["path"])
     if file is None:
-        raise TYPICAL[404]
+        raise typical(404)
     return Response(file[0], media_type=file[1])
 
 

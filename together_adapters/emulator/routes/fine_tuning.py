@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import content_response
-from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
+from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route, refuse_long_body
 from together_adapters.emulator.store.artifacts import MEDIA_TYPE, model_archive, row_preview, tokenized_archive
 from together_adapters.emulator.store.catalogue import OWNER, limits_of, trainable_models
 from together_adapters.emulator.store.dataset import DatasetFile, open_dataset
@@ -81,6 +81,7 @@ class _PreviewRequest(RequestModel):
 
 
 def _create(context: RequestContext) -> dict[str, Any]:
+    refuse_long_body(context)
     request = _JobRequest.read(context)
     base_model, limits = _base_model(context, request)
     training_type = _training_type(context, request, limits)
@@ -105,6 +106,8 @@ def _create(context: RequestContext) -> dict[str, Any]:
         fails="[fail]" in suffix,
         uses_wandb=bool(request.wandb_key or request.wandb_api_key),
     )
+    for file in filter(None, (data, validation_data)):
+        file.retain()
     return context.stores.jobs.add(job.id, job).summary()
 
 
@@ -222,7 +225,7 @@ def _cancel(context: RequestContext) -> dict[str, Any]:
 
 def _delete(context: RequestContext) -> dict[str, Any]:
     job = _job(context)
-    del context.stores.jobs[job.id]
+    context.stores.jobs.discard(job.id)
     return {"message": f"The job {job.id} is deleted."}
 
 
@@ -272,7 +275,7 @@ def _preview(context: RequestContext) -> dict[str, Any]:
         "dataset_format": data.format,
         "max_seq_length": max_length,
         "train_on_inputs": request.train_on_inputs,
-        "rows": [row_preview(row, request.train_on_inputs, max_length) for row in data.rows[: request.top_k]],
+        "rows": [row_preview(row, request.train_on_inputs, max_length) for row in data.rows()[: request.top_k]],
     }
 
 

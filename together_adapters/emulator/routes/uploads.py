@@ -23,10 +23,10 @@ _MAX_PARTS: Final = 250
 
 class _NewFile(RequestModel):
     refuses_unknown = False
-    file_name: str = Field(min_length=1)
+    file_name: str = Field(min_length=1, max_length=1_000)
     purpose: Purpose
     file_type: FileType
-    checksum: str = ""
+    checksum: str = Field("", max_length=200)
 
 
 class _NewPartialUpload(_NewFile):

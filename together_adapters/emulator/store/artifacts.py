@@ -84,7 +84,7 @@ def tokenized_archive(job: FineTuneJob) -> bytes:
     max_length = limits_of(job.base_model)["max_seq_length_sft"]
     on_inputs = job.parameters["training_method"].get("train_on_inputs") is True
     lines, tokens_left = [], _MAX_TOKENS
-    for row in job.data.rows:
+    for row in job.data.rows():
         preview = row_preview(row, on_inputs, max_length)
         lines.append(json.dumps({"input_ids": preview["input_ids"], "labels": preview["labels"]}) + "\n")
         tokens_left -= preview["num_tokens"]

@@ -19,7 +19,7 @@ _MAX_COUNTED: Final = 2**20  # size up to which tokens are counted; those of lar
 
 
 class DatasetFile:
-    """The rows of an uploaded file, and the result of the service's check."""
+    """The rows of an uploaded file, read from disk whenever they are needed, and the result of the service's check."""
 
     def __init__(self, file: StoredFile) -> None:
         assert file.content is not None
@@ -27,7 +27,13 @@ class DatasetFile:
         self.size = file.content.size
         self._file = file
         self._content = file.content
-        self._data = file.content.read(0, min(self.size, _MAX_BYTES))
+
+    def retain(self) -> None:
+        """Keeps the content, even if the file is deleted, until `release`."""
+        self._content.retain()
+
+    def release(self) -> None:
+        self._content.remove()
 
     @property
     def is_checked(self) -> bool:
@@ -41,16 +47,24 @@ class DatasetFile:
 
     @property
     def format(self) -> str:
-        formats = formats_of(self.rows[0]) if self.rows else []
+        formats = self._formats
         return str((self._file.report or {}).get("dataset_format") or (formats or ["GENERAL"])[0]).lower()
 
     @cached_property
+    def _formats(self) -> list[str]:
+        return formats_of(rows[0]) if (rows := self.rows()) else []
+
+    @cached_property
+    def row_count(self) -> int:
+        return len(self.rows())
+
     def rows(self) -> list[dict[str, Any]]:
         """Its rows, without lines that are not JSON objects."""
+        data = self._content.read(0, min(self.size, _MAX_BYTES))
         if self._file.type == "csv":
-            return [dict(row) for row in csv.DictReader(io.StringIO(self._data.decode("utf-8-sig", "replace")))]
+            return [dict(row) for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")))]
         rows = []
-        for line in self._data.split(b"\n") if self._file.type == "jsonl" else ():
+        for line in data.split(b"\n") if self._file.type == "jsonl" else ():
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
@@ -63,7 +77,7 @@ class DatasetFile:
     def tokens(self) -> int:
         if self.size > _MAX_COUNTED:
             return self.size // 4
-        return max(1, sum(count_tokens(text_of(row)) for row in self.rows) or self.size // 4)
+        return max(1, sum(count_tokens(text_of(row)) for row in self.rows()) or self.size // 4)
 
     @cached_property
     def digest(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from together_adapters.emulator.store.background import BackgroundThreads
 from together_adapters.emulator.store.disk import Folder, StoredContent
 from together_adapters.emulator.store.file_check import check_file, invalid_report
 from together_adapters.emulator.store.records import RecordStore
@@ -82,9 +83,10 @@ class PartialUpload:
 class FileStore(RecordStore[StoredFile]):
     """The files of one emulator, and the uploads that are not complete: slots by path, and files in parts by their upload id."""
 
-    def __init__(self, folder: Folder, on_error: Callable[[Exception], None]) -> None:
+    def __init__(self, folder: Folder, threads: BackgroundThreads, on_error: Callable[[Exception], None]) -> None:
         super().__init__("file", param=None)
         self._folder = folder
+        self._threads = threads
         self._on_error = on_error
         self._lock = threading.Lock()
         self.slots: dict[str, UploadSlot] = {}
@@ -126,7 +128,7 @@ class FileStore(RecordStore[StoredFile]):
     def start_check(self, file: StoredFile) -> None:
         """Checks a file in a thread."""
         file.checked_since = time.monotonic()
-        threading.Thread(target=self._check, args=(file,), name="together-emulator-check", daemon=True).start()
+        self._threads.start(self._check, file)
 
     def _check(self, file: StoredFile) -> None:
         try:

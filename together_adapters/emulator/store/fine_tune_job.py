@@ -12,13 +12,14 @@ from together_adapters.emulator.engine.nearest_example import NearestExampleMode
 from together_adapters.emulator.errors import model_not_available
 from together_adapters.emulator.store.catalogue import OWNER, billions
 from together_adapters.emulator.store.dataset import DatasetFile
-from together_adapters.emulator.store.records import JobClock, RecordStore
+from together_adapters.emulator.store.records import MAX_RECORDS, JobClock, RecordStore
 
 _STAGES: Final = ((0.04, "pending"), (0.12, "queued"), (0.8, "running"), (0.9, "compressing"), (1.0, "uploading"))
 _TRAINING: Final = (0.2, 0.78)  # the progress at which training starts and ends
 _MIN_STEPS_PER_EPOCH: Final = 5
 _CANCEL_SECONDS: Final = 0.2  # seconds between the request to cancel and the end of a job
 _FAILS_AT: Final = 0.2
+_MAX_MODELS: Final = 8  # that are kept in memory
 _NANODOLLARS: Final = 1_000_000_000
 _Event = tuple[float, str, str, dict[str, Any]]
 
@@ -53,7 +54,7 @@ class FineTuneJob:
     @property
     def steps(self) -> int:
         """The number of its steps: a few for each epoch even of the smallest file, so that progress is visible."""
-        return max(_MIN_STEPS_PER_EPOCH, math.ceil(len(self.data.rows) / max(self.batch_size, 1))) * self.epochs
+        return max(_MIN_STEPS_PER_EPOCH, math.ceil(self.data.row_count / max(self.batch_size, 1))) * self.epochs
 
     @property
     def is_lora(self) -> bool:
@@ -244,7 +245,7 @@ class FineTuneJob:
             "evals_completed": sum(step <= done for step in self.eval_steps),
             "queue_depth": 1 if status == "queued" else 0,
             "progress": {"estimate_available": status == "running", "seconds_remaining": seconds_left},
-            **dict.fromkeys(("TrainingFileNumLines", "trainingfile_numlines"), len(self.data.rows)),
+            **dict.fromkeys(("TrainingFileNumLines", "trainingfile_numlines"), self.data.row_count),
             **dict.fromkeys(("TrainingFileSize", "trainingfile_size"), self.data.size),
             "events": self.events(),
         }
@@ -254,8 +255,14 @@ class JobStore(RecordStore[FineTuneJob]):
     """The fine-tuning jobs of one emulator, and their models: each answers as the nearest example of its training file does."""
 
     def __init__(self) -> None:
-        super().__init__("fine-tuning job")
+        super().__init__("fine-tuning job", limit=MAX_RECORDS)
         self._models: dict[str, NearestExampleModel] = {}
+
+    def discard(self, id: str) -> None:
+        job = self.pop(id)
+        self._models.pop(id, None)
+        for data in filter(None, (job.data, job.validation_data)):
+            data.release()
 
     def completed(self) -> list[FineTuneJob]:
         """Returns the jobs whose models can be used."""
@@ -276,7 +283,9 @@ class JobStore(RecordStore[FineTuneJob]):
     def nearest_example(self, job: FineTuneJob, question: str, images: tuple[str, ...] = ()) -> TrainingExample | None:
         """Returns the example that answers a question, or None."""
         if job.id not in self._models:
-            self._models[job.id] = NearestExampleModel(job.data.rows)
+            if len(self._models) == _MAX_MODELS:
+                del self._models[next(iter(self._models))]
+            self._models[job.id] = NearestExampleModel(job.data.rows())
         return self._models[job.id].nearest(question, images)
 
     def answer(self, model: str, question: str) -> str | None:

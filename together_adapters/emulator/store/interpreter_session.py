@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +20,8 @@ from together_adapters.emulator.store.records import timestamp
 TIME_LIMIT: Final = 4.0  # seconds that one execution may take
 _LIFETIME: Final = 1800.0
 _MAX_SESSIONS: Final = 20
+_MAX_RESPONSE: Final = 64 * 2**20
+_END_SECONDS: Final = 5.0  # that a worker may take to end what its code has started
 _WORKER: Final = Path(__file__).with_name("interpreter_worker.py")
 
 
@@ -29,41 +31,50 @@ class InterpreterSession:
     def __init__(self) -> None:
         self.count = 0
         self.started_at = self.last_used_at = time.time()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def run(self, code: str, files: dict[str, bytes]) -> list[dict[str, Any]] | None:
         """Runs code and returns its outputs, or None when it exceeds the time limit or ends its process."""
         with self._lock:
             process = self._process or self._start()
+            if self._is_closed:
+                self.close()
+                return None
             assert self._folder
             assert process.stdin
             assert process.stdout
             for name, content in files.items():
-                (Path(self._folder.name) / name).write_bytes(content)
-            timer = threading.Timer(TIME_LIMIT, self._kill)
+                (self._folder / name).write_bytes(content)
+            timer = threading.Timer(TIME_LIMIT, process.terminate)
             timer.start()
             try:
                 process.stdin.write(json.dumps({"code": code}).encode() + b"\n")
                 process.stdin.flush()
-                line = process.stdout.readline()
+                line = process.stdout.readline(_MAX_RESPONSE)
             except OSError:
                 line = b""
             finally:
                 timer.cancel()
-            outputs: list[dict[str, Any]] | None = json.loads(line) if line else None
+            outputs: list[dict[str, Any]] | None = json.loads(line) if line.endswith(b"\n") else None
             return outputs
 
     def close(self) -> None:
-        """Ends the process and removes the folder."""
-        self._kill()
-        if self._process is not None:
-            with self._process:  # closes its pipes, and waits for it
+        """Ends the process, with all that its code has started, and removes the folder."""
+        self._is_closed = True
+        process, folder, self._process, self._folder = self._process, self._folder, None, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            with process:  # closes its pipes, and waits for it
                 pass
-        if self._folder is not None:
-            self._folder.cleanup()
-        self._process = self._folder = None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def to_dict(self, id: str) -> dict[str, Any]:
         return {
@@ -75,7 +86,7 @@ class InterpreterSession:
         }
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._folder = tempfile.TemporaryDirectory(prefix="together-code-", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="together-code-"))
         # The code gets none of the environment of this process, which may contain API keys.
         environment = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
         self._process = subprocess.Popen(  # noqa: S603
@@ -83,20 +94,11 @@ class InterpreterSession:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=self._folder.name,
-            env={**environment, "HOME": self._folder.name, "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"},
+            cwd=self._folder,
+            env={**environment, "HOME": str(self._folder), "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"},
             start_new_session=True,
         )
         return self._process
-
-    def _kill(self) -> None:
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError, PermissionError):
-            process.kill()
 
 
 class InterpreterSessions(OrderedDict[str, InterpreterSession]):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from together_adapters.emulator.store.dataset import DatasetFile
 
 DEFAULT_JOB_SECONDS: Final = 1.5  # seconds that a fine-tuning job takes by default
+MAX_RECORDS: Final = 1_000  # of one kind, beyond which the oldest are forgotten
 _STUCK_AT: Final = 0.5
 _EVALUATION_STAGES: Final = ((0.0, "pending"), (0.1, "queued"), (0.25, "running"))
 _VIDEO_QUEUED: Final = 0.1
@@ -42,9 +43,12 @@ class RecordStore(dict[str, T]):
     def add(self, id: str, record: T) -> T:
         """Stores a record; a full store forgets its oldest."""
         if self._limit is not None and len(self) >= self._limit:
-            del self[next(iter(self))]
+            self.discard(next(iter(self)))
         self[id] = record
         return record
+
+    def discard(self, id: str) -> None:
+        del self[id]
 
     def newest_first(self) -> list[T]:
         return list(reversed(self.values()))

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from together_adapters.emulator.store import records
+from together_adapters.emulator.store.background import BackgroundThreads
 from together_adapters.emulator.store.disk import StoredContent
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.fine_tune_job import JobStore
 from together_adapters.emulator.store.interpreter_session import InterpreterSessions
 
 _MAX_GENERATED_BYTES: Final = 64 * 1024 * 1024
-_LIMIT: Final = 1_000  # records of one kind beyond which the oldest are forgotten
 
 
 class GeneratedFiles(OrderedDict[str, tuple[bytes, str]]):
@@ -34,24 +34,35 @@ class Stores:
     """The data of one emulator; `Emulator.reset` replaces it by an empty one."""
 
     files: FileStore
+    threads: BackgroundThreads
     jobs: JobStore = field(default_factory=JobStore)
     archives: dict[str, StoredContent] = field(default_factory=dict)  # of fine-tuned models, by job, kind and step
-    batches: records.RecordStore[records.EmulatedBatch] = field(default_factory=lambda: records.RecordStore("batch", param=None))
+    batches: records.RecordStore[records.EmulatedBatch] = field(
+        default_factory=lambda: records.RecordStore("batch", param=None, limit=records.MAX_RECORDS)
+    )
     evaluations: records.RecordStore[records.EmulatedEvaluation] = field(
-        default_factory=lambda: records.RecordStore("evaluation")
+        default_factory=lambda: records.RecordStore("evaluation", limit=records.MAX_RECORDS)
     )
     endpoints: records.RecordStore[records.DedicatedEndpoint] = field(
-        default_factory=lambda: records.RecordStore("endpoint", limit=_LIMIT)
+        default_factory=lambda: records.RecordStore("endpoint", limit=records.MAX_RECORDS)
     )
     model_uploads: records.RecordStore[records.ModelUploadJob] = field(
-        default_factory=lambda: records.RecordStore("job", limit=_LIMIT)
+        default_factory=lambda: records.RecordStore("job", limit=records.MAX_RECORDS)
     )
     project_models: records.RecordStore[dict[str, Any]] = field(
-        default_factory=lambda: records.RecordStore("model", limit=_LIMIT)
+        default_factory=lambda: records.RecordStore("model", limit=records.MAX_RECORDS)
     )
     project_endpoints: records.RecordStore[dict[str, Any]] = field(
-        default_factory=lambda: records.RecordStore("endpoint", limit=_LIMIT)
+        default_factory=lambda: records.RecordStore("endpoint", limit=records.MAX_RECORDS)
     )
-    videos: records.RecordStore[records.EmulatedVideo] = field(default_factory=lambda: records.RecordStore("video", limit=_LIMIT))
+    videos: records.RecordStore[records.EmulatedVideo] = field(
+        default_factory=lambda: records.RecordStore("video", limit=records.MAX_RECORDS)
+    )
     generated_files: GeneratedFiles = field(default_factory=GeneratedFiles)
     code_sessions: InterpreterSessions = field(default_factory=InterpreterSessions)
+
+    def close(self) -> None:
+        """Ends processes and threads."""
+        self.threads.closed = True
+        self.code_sessions.close()
+        self.threads.close()
