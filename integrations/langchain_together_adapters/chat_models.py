@@ -22,9 +22,9 @@ from langchain_together_adapters.tools import (
     RELAX_TOOL_CHOICE,
     is_about_tool_choice,
     wire_response_format,
-    wire_tool_choice,
     wire_tools,
 )
+from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.errors import BadRequestError, UnprocessableEntityError
 from together_adapters.resources.chat import complete, stream_completion
 from together_adapters.transport.call import Flow
@@ -99,12 +99,12 @@ class ChatTogether(LanguageModel, BaseChatModel):
         call = dict(kwargs)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         params = self._request_params(stop, call, stream=stream)
-        if params.get("tools"):
-            params["tools"] = wire_tools(params["tools"])
-            params["tool_choice"] = wire_tool_choice(params.get("tool_choice"), params["tools"])
+        if params.get("tools") is not None:
+            params |= tool_params(wire_tools(params.pop("tools")), params.pop("tool_choice", None))
         if params.get("response_format") is not None:
             params["response_format"] = wire_response_format(params["response_format"])
-        params["messages"] = wire_messages(messages, replay_reasoning=replay)
+        sees = capabilities(params["model"]).vision
+        params["messages"] = wire_messages(messages, replay_reasoning=replay, takes_images=sees)
         relax = params.pop(RELAX_TOOL_CHOICE, False)
         describe = stream_completion if stream else complete
         try:
@@ -247,20 +247,20 @@ class ChatTogether(LanguageModel, BaseChatModel):
         """Return the model with tools that it may call.
 
         Args:
-            tools: Functions, pydantic classes, LangChain tools, or their schemas.
-            tool_choice: `any`, `required` or True to force a call, `auto`, `none`, or the name of the tool to call.
+            tools: Functions, pydantic classes, LangChain tools, or their schemas, also in the layout of another provider or of
+                MCP. Without tools, neither tools nor a choice are sent.
+            tool_choice: `any`, `required` or True to force a call, `auto`, `none`, or the name of the tool to call; also in the
+                layout of another provider.
             strict: Whether arguments must match the tools' schemas; not sent when None.
             parallel_tool_calls: Whether the model may make several calls at once; not sent when None.
             response_format: A schema or a response format for the final response.
             **kwargs: Further parameters of the request.
 
         Raises:
-            ValueError: `tool_choice` names none of the tools.
+            ValueError: `tool_choice` names none of the tools, or a tool is one that another provider runs itself.
         """
-        params: dict[str, Any] = {"tools": wire_tools(tools, strict=strict), **kwargs}
-        if (choice := wire_tool_choice(tool_choice, params["tools"])) is not None:
-            params["tool_choice"] = choice
-        if parallel_tool_calls is not None:
+        params: dict[str, Any] = {**tool_params(wire_tools(tools, strict=strict), tool_choice), **kwargs}
+        if parallel_tool_calls is not None and "tools" in params:
             params["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
             # LangChain's agents set `strict` for OpenAI's classes alone.
@@ -310,8 +310,8 @@ def _profile(model: str) -> ModelProfile:
     profile = {
         "max_input_tokens": entry.context_length,
         **dict.fromkeys(("text_inputs", "text_outputs", "temperature"), True),
-        **dict.fromkeys(("image_inputs", "image_url_inputs"), entry.vision),
-        **dict.fromkeys(("pdf_inputs", "pdf_tool_message", "image_tool_message"), False),
+        **dict.fromkeys(("image_inputs", "image_url_inputs", "image_tool_message"), entry.vision),
+        **dict.fromkeys(("pdf_inputs", "pdf_tool_message"), False),
         **dict.fromkeys(("image_outputs", "audio_outputs", "video_outputs"), False),
         **dict.fromkeys(("tool_calling", "tool_choice", "tool_call_streaming"), entry.tools),
         "reasoning_output": entry.reasoning is not None,

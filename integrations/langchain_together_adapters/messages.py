@@ -1,215 +1,171 @@
-"""LangChain's messages to the messages of a request. Pure; content that cannot be expressed raises an error that names it."""
+"""LangChain's messages to the messages of a request. Pure; see `adapters.foreign_blocks` for what is refused and what is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, FunctionMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
 from langchain_together_adapters.tool_calls import wire_tool_calls
+from together_adapters.adapters.content_blocks import content_parts
+from together_adapters.adapters.foreign_blocks import History, reasoning_text
+from together_adapters.adapters.tool_arguments import json_arguments, result_fields
 
 Wire = dict[str, Any]
 
-_AUDIO_FORMATS = {"mpeg": "mp3", "mp3": "mp3", "wav": "wav", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
-_TOOL_CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call"})
-_REASONING_BLOCKS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
+_ROLES = {"developer": "system", "human": "user", "ai": "assistant", "model": "assistant", "chatbot": "assistant"}
+_ROLES_OF_HISTORY = frozenset({"assistant", "tool", "function"})
+_TOOL_OUTPUTS = ("tool_outputs", "executed_tools")
+"""Where ChatOpenAI and ChatGroq put what the provider's own tools did."""
 
 
-def wire_messages(messages: Sequence[BaseMessage], *, replay_reasoning: bool = False) -> list[Wire]:
-    """Return the messages of a request. Unknown content blocks raise a `ValueError`, messages without a role a `TypeError`."""
+def wire_messages(messages: Iterable[BaseMessage], *, replay_reasoning: bool = False, takes_images: bool = False) -> list[Wire]:
+    """Return the messages of a request; `takes_images` is whether the model does.
+
+    A block of a user or system message that cannot be expressed is a `ValueError`, a message without a role a `TypeError`.
+    """
     wire: list[Wire] = []
+    history = History(takes_images=takes_images)
     for message in messages:
+        if not isinstance(message, ToolMessage):
+            wire += history.moved_images()
         if isinstance(message, AIMessage):
-            wire.append(_assistant(message, replay_reasoning))
+            wire.append(_assistant(message, replay_reasoning, history))
         elif isinstance(message, HumanMessage):
-            wire.extend(_user(message))
+            wire.extend(_user(message, history))
+        elif isinstance(message, RemoveMessage):
+            history.note("RemoveMessage", "history")
         else:
-            wire.append(_other(message))
-    return wire
+            wire.append(_other(message, history))
+    history.warn()
+    return wire + history.moved_images()
 
 
-def _other(message: BaseMessage) -> Wire:
+def _other(message: BaseMessage, history: History) -> Wire:
     if isinstance(message, SystemMessage):
         return _with_name({"role": "system", "content": _text(message.content, "system")}, message)
     if isinstance(message, ToolMessage):
-        wire = {"role": "tool", "content": _tool_content(message.content), "tool_call_id": message.tool_call_id}
-        return _with_name(wire, message)
+        content = history.text(message.content, "tool") or _structured_content(message.artifact)
+        return _with_name({"role": "tool", "content": content, "tool_call_id": message.tool_call_id or ""}, message)
     if isinstance(message, FunctionMessage):
-        return {"role": "function", "name": message.name, "content": _text(message.content, "function")}
+        return {"role": "function", "name": message.name, "content": history.text(message.content, "function")}
     if isinstance(message, ChatMessage):
-        content = message.content if isinstance(message.content, str) else _parts(message.content, message.role)
-        return _with_name({"role": message.role, "content": content}, message)
+        role = _ROLES.get(message.role, message.role)
+        wire = _with_name({"role": role, "content": _chat_content(message.content, role, history)}, message)
+        return {**wire, "tool_call_id": str(message.additional_kwargs.get("tool_call_id") or "")} if role == "tool" else wire
     raise TypeError(f"a {type(message).__name__} cannot be sent: it has no role")
+
+
+def _chat_content(content: Any, role: str, history: History) -> str | list[Wire]:
+    if role in _ROLES_OF_HISTORY:
+        return history.text(content, role)
+    if role == "system":
+        return _text(content, role)
+    return content if isinstance(content, str) else _parts(content, role)
+
+
+def _structured_content(artifact: Any) -> str:
+    """Return the result of an MCP tool that has no content but this."""
+    content = artifact.get("structured_content") if isinstance(artifact, Mapping) else None
+    return "" if content is None else json.dumps(content, ensure_ascii=False, default=str)
 
 
 def _with_name(wire: Wire, message: BaseMessage) -> Wire:
     return {**wire, "name": message.name} if message.name else wire
 
 
-def _user(message: HumanMessage) -> Iterable[Wire]:
+def _user(message: HumanMessage, history: History) -> Iterable[Wire]:
     """Return a user's message; tool results inside it, which is Anthropic's way, become messages of their own."""
     if isinstance(message.content, str):
         return [_with_name({"role": "user", "content": message.content}, message)]
-    results = [block for block in message.content if _kind(block) == "tool_result"]
-    blocks = [block for block in message.content if _kind(block) != "tool_result"]
-    wire = [_tool_result(block) for block in results]
-    if blocks or not results:
+    results = [(block, result_fields(block)) for block in message.content]
+    wire = [_tool_result(*result, history) for _, result in results if result is not None]
+    blocks = [block for block, result in results if result is None]
+    wire += history.moved_images()
+    if blocks or not wire:
         wire.append(_with_name({"role": "user", "content": _parts(blocks, "user")}, message))
     return wire
 
 
-def _tool_result(block: Any) -> Wire:
-    return {"role": "tool", "content": _tool_content(block.get("content") or ""), "tool_call_id": block.get("tool_use_id") or ""}
+def _tool_result(call_id: str, content: Any, history: History) -> Wire:
+    return {"role": "tool", "content": history.text(content, "tool"), "tool_call_id": call_id}
 
 
-def _assistant(message: AIMessage, replay_reasoning: bool) -> Wire:
-    content: Any = message.content
-    if not isinstance(content, str):
-        content = [block for block in content if _kind(block) not in _TOOL_CALL_BLOCKS | _REASONING_BLOCKS]
-    calls = wire_tool_calls(message)
-    wire = _with_name({"role": "assistant", "content": _text(content, "assistant", "") or (None if calls else "")}, message)
+def _assistant(message: AIMessage, replay_reasoning: bool, history: History) -> Wire:
+    calls, extra = wire_tool_calls(message), message.additional_kwargs
+    text = history.text(message.content, "assistant", "")
+    if extra:
+        text = _with_outputs(text, extra, history)
+    wire = _with_name({"role": "assistant", "content": text or (None if calls else "")}, message)
     if calls:
         wire["tool_calls"] = calls
-    elif function_call := message.additional_kwargs.get("function_call"):
-        wire["function_call"] = function_call
+    elif isinstance(function := extra.get("function_call"), Mapping):
+        wire["function_call"] = {
+            "name": str(function.get("name") or ""),
+            "arguments": json_arguments(function.get("arguments")),
+        }
     if replay_reasoning and (reasoning := reasoning_of(message)):
         wire["reasoning"] = reasoning
     return wire
 
 
+def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
+    """Return a text with what other integrations of LangChain keep beside the content of a message."""
+    outputs = [output for name in _TOOL_OUTPUTS if isinstance(extra.get(name), list) for output in extra[name]]
+    audio = extra.get("audio")
+    spoken = extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None)
+    pieces = [history.text(outputs, "assistant"), text or (spoken if isinstance(spoken, str) else "")]
+    return "\n".join(filter(None, pieces))
+
+
 def reasoning_of(message: AIMessage) -> str:
     """Return a message's reasoning, which LangChain keeps in `additional_kwargs` or in content blocks."""
-    reasoning = message.additional_kwargs.get("reasoning_content")
-    if isinstance(reasoning, str) and reasoning:
+    extra = message.additional_kwargs
+    if isinstance(reasoning := extra.get("reasoning_content"), str) and reasoning:
         return reasoning
-    if isinstance(message.content, str):
-        return ""
-    blocks = [block for block in message.content if isinstance(block, Mapping) and _kind(block) in _REASONING_BLOCKS]
-    return "".join(str(block.get("reasoning") or block.get("thinking") or "") for block in blocks)
+    if isinstance(reasoning := extra.get("reasoning"), Mapping):  # of ChatOpenAI
+        return reasoning_text([{"type": "reasoning", **reasoning}])
+    return "" if isinstance(message.content, str) else reasoning_text(message.content or ())
 
 
-def _kind(block: Any) -> str | None:
-    return block.get("type") if isinstance(block, Mapping) else None
+def _parts(content: Any, role: str) -> list[Wire]:
+    return [part for block in content or () for part in _parts_of(block, role)]
 
 
-def _parts(content: Iterable[Any], role: str) -> list[Wire]:
-    return [_part(block, role) for block in content]
+def _parts_of(block: Any, role: str) -> list[Wire]:
+    """Return the content parts of a string or a block."""
+    try:
+        return content_parts(block)
+    except ValueError as error:
+        raise _block_error(block, role, str(error)) from None
 
 
-def _part(block: Any, role: str) -> Wire:
-    """Return the content part of a string or a block."""
-    if isinstance(block, str):
-        return {"type": "text", "text": block}
-    kind = block.get("type") if isinstance(block, Mapping) else None
-    convert = _CONVERTERS.get(kind) if isinstance(kind, str) else None
-    if kind is None and isinstance(block, Mapping) and isinstance(block.get("text"), str):
-        convert = _CONVERTERS["text"]
-    if convert is None:
-        raise _block_error(block, role, "the service has no such part")
-    return convert(block, role)
-
-
-def _text(content: str | Iterable[Any], role: str, separator: str = "\n") -> str:
+def _text(content: str | Sequence[Any], role: str) -> str:
     """Return content that must be text as one string."""
     if isinstance(content, str):
         return content
-    wire = _parts(content, role)
-    for item in wire:
-        if item["type"] != "text":
-            raise _block_error(item, role, "it can hold text alone")
-    return separator.join(item["text"] for item in wire)
-
-
-def _tool_content(content: str | Iterable[Any]) -> str | list[Wire]:
-    """Return the result of a tool: a string where it is text alone, which every model reads."""
-    if isinstance(content, str):
-        return content
-    wire = _parts(content, "tool")
-    return "\n".join(item["text"] for item in wire) if all(item["type"] == "text" for item in wire) else wire
-
-
-def _text_field(field: str) -> Callable[[Mapping[str, Any], str], Wire]:
-    return lambda block, role: {"type": "text", "text": block.get(field) or ""}
-
-
-def _url_part(kind: str) -> Callable[[Mapping[str, Any], str], Wire]:
-    """Return a converter of blocks that hold `kind` as a URL or as an object with a URL."""
-
-    def convert(block: Mapping[str, Any], role: str) -> Wire:
-        value = block.get(kind)
-        if isinstance(value, str):
-            value = {"url": value}
-        if not isinstance(value, Mapping) or not isinstance(value.get("url"), str):
-            raise _block_error(block, role, "it has no url")
-        return {"type": kind, kind: dict(value)}
-
-    return convert
-
-
-def _media(kind: str, mime_type: str) -> Callable[[Mapping[str, Any], str], Wire]:
-    """Return a converter of LangChain's media blocks into parts of `kind`, with a default media type."""
-
-    def convert(block: Mapping[str, Any], role: str) -> Wire:
-        url, data, mime = _source(block)
-        if url is None and data is None:
-            raise _block_error(block, role, "it has neither a url nor base64 data")
-        return {"type": kind, kind: {"url": url or f"data:{mime or mime_type};base64,{data}"}}
-
-    return convert
-
-
-def _audio(block: Mapping[str, Any], role: str) -> Wire:
-    _url, data, mime = _source(block)
-    if data is None:
-        return _media("audio_url", "audio/wav")(block, role)
-    subtype = (mime or "audio/wav").partition("/")[2].partition(";")[0].lower()
-    return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)}}
-
-
-def _input_audio(block: Mapping[str, Any], role: str) -> Wire:
-    value = block.get("input_audio")
-    if not isinstance(value, Mapping):
-        raise _block_error(block, role, "it has no data")
-    return {"type": "input_audio", "input_audio": dict(value)}
-
-
-def _source(block: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """Return URL, base64 data and media type of a block, in LangChain's or Anthropic's spelling."""
-    source = block.get("source")
-    if isinstance(source, Mapping):
-        url = source.get("url")
-        return url, None if url else source.get("data"), source.get("media_type")
-    data = block.get("base64")
-    if data is None and block.get("source_type") == "base64":
-        data = block.get("data")
-    return block.get("url"), data, block.get("mime_type")
-
-
-def _plain_text(block: Mapping[str, Any], role: str) -> Wire:
-    if not isinstance(block.get("text"), str):
-        raise _block_error(block, role, "it has no text")
-    return {"type": "text", "text": block["text"]}
+    parts = _parts(content, role)
+    for part in parts:
+        if part["type"] != "text":
+            raise _block_error(part, role, "it can hold text alone")
+    return "\n".join(part["text"] for part in parts)
 
 
 def _block_error(block: Any, role: str, reason: str) -> ValueError:
-    kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
+    kind = type(block).__name__
+    if isinstance(block, Mapping):
+        kind = block.get("type") or ", ".join(map(str, block))
     mime = block.get("mime_type") if isinstance(block, Mapping) else None
     label = f"{kind!r} ({mime})" if mime else repr(kind)
     return ValueError(f"a content block of type {label} in a {role} message cannot be sent: {reason}")
-
-
-_CONVERTERS: dict[str, Callable[[Mapping[str, Any], str], Wire]] = {
-    "text": _text_field("text"),
-    "input_text": _text_field("text"),
-    "output_text": _text_field("text"),
-    "refusal": _text_field("refusal"),
-    "text-plain": _plain_text,
-    "image_url": _url_part("image_url"),
-    "video_url": _url_part("video_url"),
-    "audio_url": _url_part("audio_url"),
-    "input_audio": _input_audio,
-    "image": _media("image_url", "image/jpeg"),
-    "video": _media("video_url", "video/mp4"),
-    "audio": _audio,
-}

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 
-from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls, wire_call
+from together_adapters.adapters.tool_arguments import call_fields, request_call
+from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls
 
 
 def wire_tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     """Return the tool calls of a message: parsed ones, invalid ones, and those that only stand in its content blocks."""
-    calls = [wire_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
-    calls += [wire_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
+    parsed = [*message.tool_calls, *message.invalid_tool_calls]
+    calls = [request_call(call.get("id"), call.get("name"), call.get("args")) for call in parsed]
     ids = {call["id"] for call in calls}
     for block in message.content if isinstance(message.content, list) else ():
-        if isinstance(block, Mapping) and block.get("type") in ("tool_use", "tool_call") and block.get("id") not in ids:
-            calls.append(wire_call(block.get("id"), block.get("name"), block.get("input") or block.get("args") or {}))
+        fields = call_fields(block)
+        if fields is not None and (not parsed or (fields[0] and fields[0] not in ids)):
+            calls.append(request_call(*fields))
     return calls
 
 

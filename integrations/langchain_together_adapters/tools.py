@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
+from together_adapters.adapters.tool_definitions import read_tools
 from together_adapters.errors import BadRequestError, ContextLengthError, UnprocessableEntityError
 
 if TYPE_CHECKING:
@@ -20,28 +21,19 @@ RELAX_TOOL_CHOICE = "relax_tool_choice"
 _INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def wire_tools(tools: Sequence[Tool], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Return the tools of a request."""
-    return [_wire_tool(tool, strict) for tool in tools]
+def wire_tools(tools: Iterable[Tool], *, strict: bool | None = None) -> list[dict[str, Any]]:
+    """Return the tools of a request; a built-in tool of another provider is a `ValueError` that names it."""
+    return [wire for tool in tools for wire in _wire_tools(tool, strict)]
 
 
-def _wire_tool(tool: Any, strict: bool | None) -> dict[str, Any]:
-    is_wire = isinstance(tool, Mapping) and tool.get("type") == "function" and "function" in tool
-    return dict(tool) if is_wire and strict is None else convert_to_openai_tool(tool, strict=strict)
-
-
-def wire_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the tool choice of a request, None where there is none; `ValueError` where no tool has the chosen name."""
-    if choice is None or choice is False:
-        return None
-    if choice is True or choice in ("any", "required"):
-        return "required"
-    if choice in ("auto", "none") or isinstance(choice, Mapping):
-        return choice
-    names = [tool["function"]["name"] for tool in tools if "function" in tool]
-    if choice not in names:
-        raise ValueError(f"tool_choice {choice!r} is none of the tools: {', '.join(names) or 'there are none'}")
-    return {"type": "function", "function": {"name": choice}}
+def _wire_tools(tool: Any, strict: bool | None) -> list[dict[str, Any]]:
+    wire = read_tools(tool)
+    if wire is None:
+        converted = convert_to_openai_tool(tool, strict=strict)
+        return [{**converted, **each} for each in read_tools(converted) or ()]
+    if strict is None:
+        return wire
+    return [each if "strict" in each["function"] else convert_to_openai_tool(each["function"], strict=strict) for each in wire]
 
 
 def is_about_tool_choice(error: BadRequestError | UnprocessableEntityError, choice: Any) -> bool:
@@ -74,4 +66,6 @@ def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """Return a pydantic class, a TypedDict, a tool or a JSON schema as a JSON schema with a title."""
     if isinstance(schema, Mapping) and "properties" in schema and "title" not in schema and "name" not in schema:
         return {"title": "answer", **schema}
+    if isinstance(schema, Mapping) and (wire := read_tools(schema)):
+        schema = wire[0]
     return convert_to_json_schema(cast("Any", schema), strict=strict)

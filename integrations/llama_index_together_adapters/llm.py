@@ -27,6 +27,7 @@ from llama_index_together_adapters.connection import ServiceComponent
 from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
 from llama_index_together_adapters.structured_output import StructuredOutput
+from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
@@ -262,9 +263,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         parser = responses.ChatParser(tags, parallel=call.pop("allow_parallel_tool_calls", True))
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         if "tools" in call:
-            call["tools"] = requests.wire_tools(call["tools"])
+            call |= tool_params(requests.wire_tools(call.pop("tools")), call.pop("tool_choice", None))
         params = requests.merge_params(self._fields, call, requests.CHAT_PARAMS)
-        params["messages"] = requests.wire_messages(messages, replay_reasoning=replay)
+        sees = capabilities(params["model"]).vision
+        params["messages"] = requests.wire_messages(messages, replay_reasoning=replay, takes_images=sees)
         return EndpointCall(_request(chat_resource, params, stream), parser)
 
     def _completion(self, prompt: str, kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[CompletionResponse]:
@@ -304,9 +306,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if user_msg is not None:
             messages.append(ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg)
         arguments: dict[str, Any] = {"messages": messages, **kwargs}
-        if wire := requests.wire_tools(tools):
-            arguments["tools"] = wire
-            arguments["tool_choice"] = requests.wire_tool_choice(tool_choice, required=tool_required)
+        if params := requests.tool_arguments(tools, tool_choice, required=tool_required):
+            arguments |= params
             arguments["allow_parallel_tool_calls"] = allow_parallel_tool_calls
         return arguments
 

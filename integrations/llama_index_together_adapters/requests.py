@@ -19,8 +19,12 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.tools.types import ToolMetadata
+from pydantic import BaseModel
 
 from llama_index_together_adapters.tool_calls import wire_tool_calls
+from together_adapters.adapters.foreign_blocks import History
+from together_adapters.adapters.tool_definitions import read_tools, tool_params
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.completions import CompletionParams
 from together_adapters.types.requests import RequestOptions
@@ -31,33 +35,94 @@ _CALL_ONLY = {"messages", "tools", "tool_choice", "function_call", "stream_optio
 PARAM_FIELDS = ("extra_body", *sorted(CHAT_PARAMS - RequestOptions.__optional_keys__ - _CALL_ONLY))
 """Fields of the LLM that are request parameters of the same name."""
 _ROLES = {"developer": "system", "chatbot": "assistant", "model": "assistant"}
-_CHOICES = frozenset({"auto", "none", "required"})
+_NO_TITLE = "input_document"  # LlamaIndex's default
+_ROLES_OF_HISTORY = frozenset({"assistant", "tool", "function"})
 Part = dict[str, Any]
 
 
-def wire_messages(messages: Iterable[ChatMessage], *, replay_reasoning: bool = False) -> list[dict[str, Any]]:
-    """Return the messages of a request; content that cannot be expressed raises a `ValueError` that names it."""
-    return [_message(message, replay_reasoning) for message in messages]
+def wire_messages(
+    messages: Iterable[ChatMessage], *, replay_reasoning: bool = False, takes_images: bool = False
+) -> list[dict[str, Any]]:
+    """Return the messages of a request; a block of a user or system message that cannot be expressed is a `ValueError`.
+
+    `takes_images` is whether the model does. What the other messages may hold is told: see `adapters.foreign_blocks`.
+    """
+    wire: list[dict[str, Any]] = []
+    history = History(takes_images=takes_images)
+    for message in messages:
+        converted = _message(message, replay_reasoning, history)
+        if converted["role"] != "tool":
+            wire += history.moved_images()
+        wire.append(converted)
+    history.warn()
+    return wire + history.moved_images()
 
 
-def _message(message: ChatMessage, replay_reasoning: bool) -> dict[str, Any]:
-    role = _ROLES.get(message.role.value, message.role.value)
-    blocks = message.blocks
-    if len(blocks) == 1 and type(blocks[0]) is TextBlock and role in ("user", "system") and not message.additional_kwargs:
+def _message(message: ChatMessage, replay_reasoning: bool, history: History) -> dict[str, Any]:
+    role = getattr(message.role, "value", message.role)
+    role = _ROLES.get(role, role)
+    blocks, extra = message.blocks, message.additional_kwargs
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock and role in ("user", "system") and not extra:
         return {"role": role, "content": blocks[0].text}
-    content = _content(blocks, role)
+    content = _told(blocks, role, history) if role in _ROLES_OF_HISTORY else _content(blocks, role)
     wire: dict[str, Any] = {"role": role, "content": content}
-    if name := message.additional_kwargs.get("name"):
+    if name := extra.get("name"):
         wire["name"] = name
+    elif role == "function":
+        wire["name"] = "unknown_tool"
     if role == "tool":
-        wire["tool_call_id"] = message.additional_kwargs.get("tool_call_id") or ""
+        wire["tool_call_id"] = str(extra.get("tool_call_id") or "")
     if role == "assistant":
+        if extra:
+            wire["content"] = content = _with_outputs(str(content), extra, history)
         if replay_reasoning and (reasoning := _reasoning(message)):
             wire["reasoning"] = reasoning
         if calls := wire_tool_calls(message):
             wire["tool_calls"] = calls
             wire["content"] = content or None
     return wire
+
+
+def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
+    """Return a text with what LlamaIndex's class for the Responses API keeps beside the blocks."""
+    outputs = extra.get("built_in_tool_calls")
+    dumped = [item.model_dump() if hasattr(item, "model_dump") else item for item in outputs] if isinstance(outputs, list) else []
+    refusal = extra.get("refusal")
+    return "\n".join(filter(None, (history.text(dumped, "assistant"), text or (refusal if isinstance(refusal, str) else ""))))
+
+
+def _told(blocks: Iterable[Any], role: str, history: History) -> str:
+    return history.text([piece for block in blocks for piece in _pieces(block, role, history)], role)
+
+
+def _pieces(block: Any, role: str, history: History) -> list[Any]:
+    """Return a block of the history as pieces that `History` tells: texts, and what it reads itself. Nothing is fetched."""
+    if isinstance(block, TextBlock):
+        return [block.text]
+    if isinstance(block, CitableBlock | CitationBlock):
+        inner = block.content if isinstance(block, CitableBlock) else [block.cited_content]
+        heads = [f"{block.title} ({block.source})"] if isinstance(block, CitableBlock) else []
+        return [*heads, *(piece for each in inner for piece in _pieces(each, role, history))]
+    if isinstance(block, ImageBlock | VideoBlock | AudioBlock | DocumentBlock):
+        return [_told_media(block, role, history)]
+    if isinstance(block, BaseModel) and not isinstance(block, ToolCallBlock | ThinkingBlock | CachePoint):
+        fields = block.model_dump()
+        return [{"type": fields.pop("block_type", type(block).__name__), **fields}]
+    return [] if isinstance(block, BaseModel) else [block]
+
+
+def _told_media(block: Any, role: str, history: History) -> str:
+    url = getattr(block, "url", None)
+    try:
+        if url is None or isinstance(block, ImageBlock):
+            return "\n".join(history.tell_part(part, role) for part in _parts(block))
+    except (OSError, ValueError):  # a file that is no longer there, or of a type that the service does not take
+        pass
+    kind = str(block.block_type)
+    media_type = getattr(block, f"{kind}_mimetype", None) or getattr(block, "format", None)
+    title = getattr(block, "title", None)
+    place = url or getattr(block, "path", None) or (title if title != _NO_TITLE else None)
+    return history.placeholder(kind, media_type, str(place) if place else None, role)
 
 
 def _content(blocks: Sequence[Any], role: str) -> str | list[Part]:
@@ -129,7 +194,7 @@ def _document(block: DocumentBlock) -> list[Part]:
         return [_media("image_url", _url(block.url))]
     if kind.startswith("text/") or kind in ("application/json", "application/xml"):
         text = cast("bytes", cast("Any", block.resolve_document()).read()).decode("utf-8", "replace")
-        return [_text(f"{block.title}\n{text}" if block.title and block.title != "input_document" else text)]
+        return [_text(f"{block.title}\n{text}" if block.title and block.title != _NO_TITLE else text)]
     if kind.startswith("image/"):
         from base64 import b64encode
 
@@ -142,19 +207,27 @@ def _reasoning(message: ChatMessage) -> str:
     return "".join(block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock))
 
 
-def wire_tools(tools: Iterable[Any] | None) -> list[dict[str, Any]] | None:
-    """Return the tools of a request, or None where there are none; dicts are not converted."""
-    wire = [tool if isinstance(tool, dict) else tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools or ()]
-    return wire or None
+def wire_tools(tools: Iterable[Any] | None) -> list[dict[str, Any]]:
+    """Return the tools of a request; a built-in tool of another provider is a `ValueError` that names it."""
+    return [wire for tool in tools or () for wire in _wire_tools(tool)]
 
 
-def wire_tool_choice(choice: str | Mapping[str, Any] | None, *, required: bool = False) -> str | Mapping[str, Any]:
-    """Return the tool choice of a request; a name selects that function."""
-    if choice is None:
-        return "required" if required else "auto"
-    if isinstance(choice, str) and choice not in _CHOICES:
-        return {"type": "function", "function": {"name": choice}}
-    return choice
+def _wire_tools(tool: Any) -> list[dict[str, Any]]:
+    metadata = getattr(tool, "metadata", None)
+    if not isinstance(metadata, ToolMetadata):
+        wire = read_tools(tool)
+        if wire is None:
+            raise ValueError(f"a {type(tool).__name__} is no tool: {tool!r:.200}")
+        return wire
+    wire_tool = metadata.to_openai_tool(skip_length_check=True)
+    if "properties" not in wire_tool["function"]["parameters"]:  # LlamaIndex omits the reference at the top of a schema
+        wire_tool["function"]["parameters"] = metadata.fn_schema
+    return read_tools(wire_tool) or []
+
+
+def tool_arguments(tools: Iterable[Any] | None, choice: Any, *, required: bool = False) -> dict[str, Any]:
+    """Return `tools` and `tool_choice` of a request, nothing where there are no tools; without a choice the model has it."""
+    return tool_params(wire_tools(tools), choice or ("required" if required else "auto"))
 
 
 def merge_params(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

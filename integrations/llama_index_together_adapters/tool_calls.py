@@ -9,6 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
+from together_adapters.adapters.tool_arguments import legacy_call_fields, request_call
 from together_adapters.adapters.tool_call_deltas import (
     AssembledToolCall,
     ToolCallAssembler,
@@ -110,7 +111,11 @@ def _partial_arguments(text: str) -> dict[str, Any]:
 
 def wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
     """Return the tool calls of an assistant message for a request."""
-    return [wire_call(call_id, name, arguments or "{}") for call_id, name, arguments in _calls(message)]
+    if blocks := _tool_call_blocks(message):
+        return [request_call(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+    older = message.additional_kwargs.get("tool_calls")
+    fields = [legacy_call_fields(call) for call in older] if isinstance(older, list | tuple) else []
+    return [request_call(*each) for each in fields if each is not None]
 
 
 def tool_selections(message: ChatMessage) -> list[ToolSelection]:

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from llama_index.core.base.llms.types import (
     AudioBlock,
+    BaseContentBlock,
     ChatMessage,
     CitationBlock,
     DocumentBlock,
     ImageBlock,
+    MessageRole,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
     VideoBlock,
 )
-from llama_index_together_adapters.requests import wire_messages, wire_tool_choice
+from llama_index_together_adapters.requests import tool_arguments, wire_messages
+
+from together_adapters.adapters.foreign_blocks import HistoryWarning
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 
@@ -69,10 +73,58 @@ def test_citations_go_out_as_text() -> None:
     assert wire(block)["content"] == "words"
 
 
-@pytest.mark.parametrize("role", ["system", "assistant", "tool"])
-def test_images_where_the_api_takes_none(role: str) -> None:
-    with pytest.raises(ValueError, match=f"{role}.*image_url"):
-        wire(ImageBlock(url="http://x.test/a.png"), role=role)
+def test_images_where_the_api_takes_none() -> None:
+    picture = ImageBlock(url="http://x.test/a.png")
+    with pytest.raises(ValueError, match="system.*image_url"):
+        wire(picture, role="system")
+    for role in ("assistant", "tool"):
+        with pytest.warns(HistoryWarning, match=f"1 x image in an? {role} message"):
+            assert wire(picture, role=role)["content"] == "[image, http://x.test/a.png]"
+
+
+def test_the_image_of_a_tool_is_moved_where_the_model_sees() -> None:
+    result = ChatMessage(role="tool", blocks=[ImageBlock(url="http://x.test/a.png")], additional_kwargs={"tool_call_id": "1"})
+    told, moved = wire_messages([result], takes_images=True)
+    assert told["content"] == "[image 1 of the next message]"
+    assert moved["content"][1] == {"type": "image_url", "image_url": {"url": "http://x.test/a.png"}}
+
+
+def test_what_tools_return_is_told(tmp_path: Path) -> None:
+    text = DocumentBlock(data=b"some words", document_mimetype="text/plain", title="notes.txt")
+    assert wire(text, role="tool")["content"] == "notes.txt\nsome words"
+    lost = tmp_path / "lost.png"
+    lost.write_bytes(PNG)
+    blocks = [ImageBlock(path=lost), VideoBlock(url="http://x.test/a.mp4"), AudioBlock(audio=b"RIFF....WAVE", format="wav")]
+    blocks += [DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf", title="a.pdf")]
+    lost.unlink()
+    with pytest.warns(HistoryWarning) as caught:
+        told = wire(*blocks, role="tool")["content"]
+    assert len(caught) == 1
+    assert all(word in told for word in ("lost.png", "a.mp4", "[audio", "application/pdf, a.pdf"))
+
+
+class Hologram(BaseContentBlock):
+    """A block that a later LlamaIndex may have."""
+
+    block_type: str = "hologram"
+    caption: str = "a llama"
+
+
+def test_blocks_that_are_not_known() -> None:
+    message = ChatMessage(role="assistant")
+    message.blocks.append(Hologram())  # type: ignore[arg-type]
+    with pytest.warns(HistoryWarning, match="1 x hologram in an assistant message"):
+        assert wire_messages([message])[0]["content"] == "[hologram]\ncaption: a llama"
+    message.role = MessageRole.USER
+    with pytest.raises(ValueError, match="Hologram"):
+        wire_messages([message])
+
+
+def test_what_the_class_for_the_responses_api_keeps() -> None:
+    item = {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "llamas"}, "status": "completed"}
+    told = wire(role="assistant", built_in_tool_calls=[item], refusal="I would rather not.")["content"]
+    assert "query: llamas" in told
+    assert "I would rather not." in told
 
 
 def test_reasoning_is_not_replayed_by_default() -> None:
@@ -98,8 +150,23 @@ def test_names_are_sent() -> None:
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "t", "function": {"name": "f", "arguments": '{"a": 1}'}},
+        {"id": "t", "type": "tool_use", "name": "f", "input": {"a": 1}},
+        {"toolUseId": "t", "name": "f", "input": {"a": 1}},
+        {"id": "t", "name": "f", "args": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_older_calls_of_other_classes(call: Any) -> None:
+    message = wire(role="assistant", tool_calls=[call, None, "x"])
+    assert message["tool_calls"] == [{"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
+
+
+@pytest.mark.parametrize(
     ("choice", "wire_value"),
-    [(None, "auto"), ("none", "none"), ("f", {"type": "function", "function": {"name": "f"}}), ({"x": 1}, {"x": 1})],
+    [(None, "auto"), ("none", "none"), ("any", "required"), ("f", {"type": "function", "function": {"name": "f"}})],
 )
 def test_tool_choice(choice: Any, wire_value: Any) -> None:
-    assert wire_tool_choice(choice) == wire_value
+    assert tool_arguments([{"name": "f"}], choice)["tool_choice"] == wire_value

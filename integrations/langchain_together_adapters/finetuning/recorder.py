@@ -116,9 +116,10 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
         messages, _ = convert_messages([*call.messages, answer], self._options, number)
         for message in messages:
             message.pop("status", None)
-        tools = wire_tools(call.tools)
-        if any("function" not in tool for tool in tools):
-            raise Unconvertible("tool_invalid", "a tool that the provider runs itself cannot be trained on", "tools")
+        try:
+            tools = wire_tools(call.tools)
+        except ValueError as error:
+            raise Unconvertible("tool_invalid", str(error), "tools") from None
         return {"messages": messages, "tools": tools} if tools else {"messages": messages}
 
 

@@ -23,7 +23,7 @@ from llama_index_together_adapters.finetuning.source import wire_tools
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import UNFINISHED_REASONS
 from together_adapters.finetune.recording import CallRecording, OpenCall, RecorderBase, thread_of
-from together_adapters.finetune.records import Row
+from together_adapters.finetune.records import Row, Unconvertible
 
 
 class FinetuneRecorder(RecorderBase, BaseEventHandler):
@@ -114,7 +114,10 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
         # A handler that collects calls may have put the answer behind the question by now.
         question = [message for message in call.messages if message is not answer]
         messages, _ = convert_messages([*question, answer], self._options, number)
-        tools = wire_tools(call.tools)
+        try:
+            tools = wire_tools(call.tools)
+        except ValueError as error:
+            raise Unconvertible("tool_invalid", str(error), "tools") from None
         return {"messages": messages, "tools": tools} if tools else {"messages": messages}
 
 

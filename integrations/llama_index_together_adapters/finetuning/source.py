@@ -108,7 +108,7 @@ def _is_part(first: Any) -> bool:
 
 def wire_tools(tools: Sequence[Any]) -> list[Row]:
     """Returns tools as a row declares them."""
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in requests.wire_tools(tools) or ()]
+    return requests.wire_tools(tools)
 
 
 class _LlamaIndexReader(FrameworkReader):

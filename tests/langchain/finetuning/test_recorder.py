@@ -175,7 +175,8 @@ def test_any_model_is_recorded(recorder: FinetuneRecorder, config: Any) -> None:
     [row] = recorder.data()
     assert row["messages"][1]["reasoning"] == "Hm."
     assert [one["id"] for one in row["messages"][1]["tool_calls"]] == ["call_1_0", "call_1_1"]
-    assert row["tools"][0]["function"] == {"name": "weather", "description": "d", "parameters": {"type": "object"}}
+    parameters = {"type": "object", "properties": {}}
+    assert row["tools"][0]["function"] == {"name": "weather", "description": "d", "parameters": parameters}
     assert not [issue for issue in check_row(row) if issue.severity == "error"]
 
 
