@@ -31,7 +31,7 @@ def test_retryable_statuses(status: int) -> None:
     assert delay((status, {})) == 1.0
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 415, 422, 302])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 415, 422, 302, 501])
 def test_final_statuses(status: int) -> None:
     assert delay((status, {})) is None
 

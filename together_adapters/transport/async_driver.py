@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -28,7 +28,16 @@ from together_adapters.transport.call import (
 )
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
 from together_adapters.transport.http_driver import HTTPDriver
-from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, build_request, failure_of, is_event_stream
+from together_adapters.transport.httpx_requests import (
+    BodyBuffer,
+    always,
+    build_request,
+    failure_of,
+    is_event_stream,
+    late,
+    never,
+    open_body,
+)
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AsyncAudioStream, AsyncStream, read_body_async
 
@@ -53,7 +62,7 @@ class AsyncDriver(HTTPDriver, Async):
 
     async def perform(self, step: Any) -> Any:
         if isinstance(step, Call):
-            return self._parse(step, *(await self._exchange(attempts(step, self.config), stream=False)))
+            return self._parse(step, *(await self._exchange(attempts(step, self.config))))
         if isinstance(step, StreamCall):
             return await self._stream(step)
         if isinstance(step, Download):
@@ -67,9 +76,9 @@ class AsyncDriver(HTTPDriver, Async):
         return await self._flow(step)
 
     async def _stream(self, call: StreamCall[T]) -> AsyncStream[T]:
-        http_response, count = await self._exchange(attempts(call.call, self.config, accept="text/event-stream"), stream=True)
-        if not is_event_stream(http_response):
-            await http_response.aread()
+        steps = attempts(call.call, self.config, accept="text/event-stream")
+        http_response, count = await self._exchange(steps, keep_open=is_event_stream)
+        if isinstance(http_response, Response):
             raise failures.not_a_stream(snapshot(http_response, count), call.call, self.config.secrets)
         parser = self._parser(call, http_response, count)
         reads = read_body_async(http_response)
@@ -78,28 +87,35 @@ class AsyncDriver(HTTPDriver, Async):
         return kind(http_response, reads, parser, self.connections)
 
     async def _download(self, download: Download) -> Response:
-        http_response, count = await self._exchange(attempts(download.call, self.config, accept="*/*"), stream=True)
-        block = bytearray()
+        http_response, count = await self._exchange(attempts(download.call, self.config, accept="*/*"), keep_open=always)
         try:
             if download.begin:
                 download.begin(snapshot(http_response, count, b""))
-            async for data in http_response.aiter_raw():
-                block += data  # a thread for each small read would cost more than the writing
-                if len(block) >= READ_SIZE:
-                    await anyio.to_thread.run_sync(download.write, bytes(block))
-                    block.clear()
-            if block:
-                await anyio.to_thread.run_sync(download.write, bytes(block))
-        except TRANSPORT_FAILURES as error:
-            if block:
-                await anyio.to_thread.run_sync(download.write, bytes(block))
-            raise failures.connection_error(failure_of(error), download.call, count) from None
+            async for block in self._blocks(http_response, download.call, count):
+                await anyio.to_thread.run_sync(download.write, block)
         finally:
             with anyio.CancelScope(shield=True):
                 await http_response.aclose()
         return snapshot(http_response, count, b"")
 
-    async def _exchange(self, steps: Attempts, *, stream: bool) -> tuple[Any, int]:
+    async def _blocks(self, http_response: httpx.Response, call: Call[Any], count: int) -> AsyncIterator[bytes]:
+        """Yields the reads of a body joined to blocks: a thread for each small read would cost more than the writing."""
+        block = bytearray()
+        failure: Failure | None = None
+        try:
+            async for data in http_response.aiter_raw():
+                block += data
+                if len(block) >= READ_SIZE:
+                    yield bytes(block)
+                    block.clear()
+        except Exception as error:
+            failure = failure_of(error, str(http_response.request.url))
+        if block:
+            yield bytes(block)
+        if failure:
+            raise failures.connection_error(failure, call, count)
+
+    async def _exchange(self, steps: Attempts, *, keep_open: Callable[[httpx.Response], bool] = never) -> tuple[Any, int]:
         reply: Any = None
         while True:
             try:
@@ -110,24 +126,32 @@ class AsyncDriver(HTTPDriver, Async):
                 reply = None
                 await anyio.sleep(step.seconds)
             else:
-                reply = await self._send(step, stream)
+                reply = await self._send(step, keep_open)
 
-    async def _send(self, attempt: Attempt, stream: bool) -> httpx.Response | Response | Failure:
+    async def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
+        if attempt.deadline is None:
+            return await self._transfer(attempt, keep_open)
+        with anyio.move_on_after(attempt.deadline - time.monotonic()):
+            return await self._transfer(attempt, keep_open)
+        return late(attempt.url)
+
+    async def _transfer(
+        self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]
+    ) -> httpx.Response | Response | Failure:
         client: httpx.AsyncClient = await self.connections.client()
-        deadline = None if attempt.seconds_left is None else time.monotonic() + attempt.seconds_left
         with ExitStack() as files:
             try:
                 response = await client.send(
                     build_request(client, attempt, _read_in_thread, files),
-                    stream=stream or deadline is not None,
+                    stream=True,
                     follow_redirects=False,
                     auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
                 )
-                if response.is_closed or (stream and response.is_success):
-                    return response
-                return await _read_until_async(response, deadline)
-            except TRANSPORT_FAILURES as error:
-                return failure_of(error)
+                keep = response.is_success and keep_open(response)
+                open_body(response, attempt, keep=keep)
+                return response if keep else await _read(response)
+            except Exception as error:
+                return failure_of(error, attempt.url, attempt.deadline)
 
     async def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None
@@ -185,14 +209,14 @@ async def _read_in_thread(file_range: FileRange) -> AsyncIterator[bytes]:
         yield block
 
 
-async def _read_until_async(response: httpx.Response, deadline: float | None) -> Response | Failure:
-    """Reads a body, giving up at the deadline even if it arrives slowly but steadily."""
-    body = bytearray()
+async def _read(response: httpx.Response) -> Response:
+    """Reads a body."""
+    body = BodyBuffer(response)
     try:
         async for data in response.aiter_bytes():
-            body += data
-            if deadline is not None and time.monotonic() > deadline:
-                return Failure("timed out (max_elapsed)", timeout=True, fatal=True)
+            if body.is_full(data):
+                break
     finally:
-        await response.aclose()
-    return Response(response.status_code, response.headers, bytes(body))
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+    return body.response()

@@ -10,6 +10,7 @@ Resources build descriptions, drivers perform them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -79,8 +80,9 @@ class Call(Generic[T_co]):
 
     @property
     def safe_path(self) -> str:
-        """The path as logs and errors show it: without its query, which can hold credentials."""
-        return self.path.partition("?")[0]
+        """The path as logs and errors show it: without query and user, which can be credentials."""
+        path = self.path.partition("?")[0]
+        return re.sub(r"//[^/]*@", "//", path) if self.external else path
 
     def untyped(self) -> Call[Any]:
         """Returns the same call with parsed JSON, in the form of its model, as its result."""

@@ -22,6 +22,7 @@ import anyio
 import httpx
 
 from together_adapters.errors import ConfigurationError
+from together_adapters.transport.network import watch
 
 T = TypeVar("T")
 H = TypeVar("H", httpx.Client, httpx.AsyncClient)
@@ -173,7 +174,9 @@ def _running_loop() -> Any:
 def _new_client(kind: Callable[..., H], transport: Callable[[], Any]) -> H:
     """Returns an httpx client without cookies. If the environment names a proxy, httpx chooses the transports itself."""
     if getproxies():
-        client = kind(verify=ssl_context(), limits=_PROXY_LIMITS)
+        client: H = kind(verify=ssl_context(), limits=_PROXY_LIMITS)
+        for proxied in filter(None, (client._transport, *client._mounts.values())):
+            watch(proxied)
     else:
         client = kind(transport=transport())
     client._cookies = _NoCookies()  # its public setter copies the value into a jar of its own
@@ -218,7 +221,7 @@ class Shards(Generic[T]):
         with self._lock:
             shard = next((shard for shard in self.all if shard.in_use < shard.opened), None)
             if shard is None and len(self.all) < _MAX_SHARDS:
-                shard = Shard(self._transport())
+                shard = Shard(watch(self._transport()))
                 self.all.append(shard)
             shard = shard or min(self.all, key=lambda shard: shard.in_use)
             shard.in_use += 1

@@ -10,24 +10,22 @@ import random
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 from together_adapters.errors import HTTPResponse
 from together_adapters.transport import failures
 from together_adapters.transport.bodies import Body, FileRange, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
+from together_adapters.transport.redirects import redirect
 from together_adapters.transport.retry import Failure
 
 T = TypeVar("T")
 
 logger = logging.getLogger("together_adapters")
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_FORWARDED_HEADERS = frozenset({"accept", "accept-encoding", "range", "if-range"})
+_MAX_STALE = 10  # more than a pool keeps idle; a fresh connection cannot be stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Attempt:
     content: Body | None
     timeout: Any
     anonymous: bool  # goes to another host, with nothing of the client but these headers
-    seconds_left: float | None  # for the request and its response, if the call has a limit
+    deadline: float | None  # of the monotonic clock, for the request and its response, if the call has a limit
 
 
 Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]
@@ -52,17 +50,20 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
     request = _first_request(call, config, accept)
     policy = config.policy
     start = time.monotonic()
-    count = redirects = 0
+    deadline = None if policy.max_elapsed is None else start + policy.max_elapsed
+    count = redirects = stale = 0
     while True:
-        seconds_left = None if policy.max_elapsed is None else max(policy.max_elapsed - (time.monotonic() - start), 0.001)
-        reply: HTTPResponse | Failure = yield Attempt(**request, seconds_left=seconds_left)
+        reply: HTTPResponse | Failure = yield Attempt(**request, deadline=deadline)
+        if isinstance(reply, Failure) and stale < _MAX_STALE and _is_unserved(reply, call):
+            stale += 1
+            continue
         count += 1
         if not isinstance(reply, Failure):
             status = reply.status_code
             if 200 <= status < 300 or status in call.accepts:
                 _log(call, count, status, start)
                 return reply, count
-            if redirects < _MAX_REDIRECTS and (target := _redirect(call, request, reply)):
+            if redirects < _MAX_REDIRECTS and (target := redirect(request, status, reply.headers.get("location"))):
                 request, redirects, count = target, redirects + 1, count - 1
                 continue
         outcome = reply if isinstance(reply, Failure) else (reply.status_code, reply.headers)
@@ -100,6 +101,15 @@ def parse_response(call: Call[T], response: Response, secrets: tuple[str, ...] =
         raise failures.invalid_response(problem, response, call, (*secrets, *call.secrets)) from None
 
 
+def _is_unserved(failure: Failure, call: Call[Any]) -> bool:
+    """Whether a request goes again at once, uncounted: its connection died idle, before a byte of a response.
+
+    Browsers and curl do so with every request, because a server that has the request does not close without a byte unless it
+    crashed. For paid work that is not certain enough: it goes again only if not even its head was sent.
+    """
+    return failure.stale and not (call.billable and failure.maybe_received)
+
+
 def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, Any]:
     content: Any = call.body
     headers = {"accept": "*/*"} if call.external else config.base_headers
@@ -125,37 +135,6 @@ def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, An
         "timeout": call.timeout if call.has_timeout else config.timeout,
         "anonymous": call.external,
     }
-
-
-def _redirect(call: Call[Any], request: dict[str, Any], response: HTTPResponse) -> dict[str, Any] | None:
-    """Returns the request that a redirect leads to, or None if following it would disclose something.
-
-    Another origin gets no key, headers or query of the client, and no body unless it is a file for a storage provider.
-    """
-    location = response.headers.get("location")
-    if response.status_code not in _REDIRECTS or not location:
-        return None
-    target = urljoin(request["url"], location)
-    origin, destination = urlsplit(request["url"]), urlsplit(target)
-    if destination.scheme not in {origin.scheme, "https"} & {"http", "https"} or _is_link_local(destination.hostname):
-        return None
-    redirect = {**request, "url": target, "query": {}}
-    if call.external:
-        return redirect
-    same_host = (origin.hostname, origin.port) == (destination.hostname, destination.port)
-    if request["content"] is not None and (not same_host or response.status_code not in (307, 308)):
-        return None
-    if same_host:
-        return redirect
-    headers = {name: value for name, value in request["headers"].items() if name in _FORWARDED_HEADERS}
-    return {**redirect, "headers": headers, "anonymous": True}
-
-
-def _is_link_local(host: str | None) -> bool:
-    try:
-        return ip_address(host or "").is_link_local
-    except ValueError:
-        return False
 
 
 def _log(call: Call[Any], count: int, outcome: object, start: float, delay: float | None = None) -> None:

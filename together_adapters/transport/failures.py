@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from together_adapters import errors
 from together_adapters.errors import APIError, APIStatusError, TogetherError
 from together_adapters.transport.call import Call, Response
+from together_adapters.transport.redirects import host_of
 from together_adapters.transport.retry import Failure
 
 E = TypeVar("E", bound=TogetherError)
@@ -81,7 +82,7 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
         body = response.text
     details = parse_error(body)
     if 300 <= response.status_code < 400:
-        location = urlsplit(response.headers.get("location", "")).netloc or "nowhere"
+        location = host_of(response.headers.get("location", "")) or "nowhere"
         details = ErrorDetails(f"a redirect to {location} was not followed")
     return _response_error(
         _status_class(response.status_code, details),
@@ -137,8 +138,17 @@ def connection_error(
     """Returns the error for a call without a response, or with an incomplete one."""
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
-    message = f"{call.method} {call.safe_path} failed{tries}: {failure.reason}"
+    place = f" at {place}" if (place := _place(failure.url, call)) else ""
+    message = f"{call.method} {call.safe_path}{place} failed{tries}: {failure.reason}"
     return kind(message + _billable_warning(call, failure.maybe_received), attempts=attempts)
+
+
+def _place(url: str, call: Call[Any]) -> str:
+    """Returns host, port and a gateway's path prefix of the URL of a call; the path of any other URL may hold credentials."""
+    if call.external or not url:
+        return ""
+    host, path = host_of(url), urlsplit(url).path
+    return host + path.removesuffix(call.safe_path) if host and path.endswith(call.safe_path) else host
 
 
 def event_error(data: bytes, is_error_event: bool) -> Any:

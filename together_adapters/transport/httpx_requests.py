@@ -1,8 +1,10 @@
-"""From an attempt to a request of httpx, and from an exception of httpx to a `Failure`: what both drivers share."""
+"""From an attempt to a request of httpx, and from its response or exception to a `Response` or `Failure`: what both drivers share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -10,15 +12,26 @@ from typing import Any
 
 import httpx
 
+from together_adapters.errors import ConfigurationError
 from together_adapters.transport.bodies import FileRange, Form
+from together_adapters.transport.call import Response
 from together_adapters.transport.exchange import Attempt
+from together_adapters.transport.network import StaleConnection, begin_body, until
 from together_adapters.transport.retry import Failure
 
 CONNECT_TIMEOUT = 15.0
-TRANSPORT_FAILURES = (httpx.TransportError, httpx.DecodingError, httpx.InvalidURL)
+MAX_ERROR_BODY = 1 << 20  # bytes; more is not read
+_UNSUSPICIOUS = 64 << 20  # bytes that a compressed body may always unpack to
+_MAX_RATIO = 100  # beyond that
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_FATAL = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.DecodingError, httpx.InvalidURL)
+_INVALID = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.StreamError, UnicodeError)
+_MISUSE = re.compile("client has been closed|event loop", re.IGNORECASE)
+_LIBRARIES = frozenset({"httpx_aiohttp", "aiohttp", "httpcore", "h11", "h2", "anyio", "trio", "ssl", "socksio"})
+
+
+class SuspiciousBody(httpx.DecodingError):
+    """A body that unpacks to far more than was received."""
 
 
 def build_request(
@@ -53,12 +66,75 @@ def _timeout_of_seconds(seconds: float | None) -> httpx.Timeout:
 
 
 def _timeout(attempt: Attempt) -> httpx.Timeout:
-    """Returns the time limits of an attempt, none longer than the time that is left for the call."""
-    timeout = attempt.timeout if isinstance(attempt.timeout, httpx.Timeout) else _timeout_of_seconds(attempt.timeout)
-    left = attempt.seconds_left
-    if left is None:
+    """Returns the time limits of an attempt, none beyond the deadline of the call."""
+    timeout = _timeout_of(attempt)
+    if attempt.deadline is None:
         return timeout
-    return httpx.Timeout(**{name: left if limit is None else min(limit, left) for name, limit in timeout.as_dict().items()})
+    return httpx.Timeout(**{name: until(limit, attempt.deadline) for name, limit in timeout.as_dict().items()})
+
+
+def _timeout_of(attempt: Attempt) -> httpx.Timeout:
+    return attempt.timeout if isinstance(attempt.timeout, httpx.Timeout) else _timeout_of_seconds(attempt.timeout)
+
+
+def open_body(response: httpx.Response, attempt: Attempt, *, keep: bool) -> None:
+    """Prepares the reading of a body. The deadline of the call does not apply to a body that is kept open, as of a stream."""
+    read_timeout = _timeout_of(attempt).read
+    begin_body(response, read_timeout if keep or attempt.deadline is None else until(read_timeout, attempt.deadline))
+    if encoding := response.headers.get("content-encoding"):
+        response.stream = _Slices(response.stream, encoding)
+
+
+class BodyBuffer:
+    """Collects the decoded body of a response, bounded: that of an error is cut, and one that unpacks to too much is refused."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def is_full(self, data: bytes) -> bool:
+        """Adds data; returns whether to stop reading."""
+        self._parts.append(data)
+        self._size += len(data)
+        if not self._response.is_success:
+            return self._size >= MAX_ERROR_BODY
+        if self._size > _UNSUSPICIOUS and self._size > _MAX_RATIO * self._response.num_bytes_downloaded:
+            raise SuspiciousBody(f"a compressed response of {self._response.num_bytes_downloaded} bytes unpacks to {self._size}")
+        return False
+
+    def response(self) -> Response:
+        """Returns the response with its body."""
+        content = b"".join(self._parts)
+        return Response(
+            self._response.status_code,
+            self._response.headers,
+            content if self._response.is_success else content[:MAX_ERROR_BODY],
+        )
+
+
+class _Slices(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A compressed body in slices that do not unpack to more than a few megabytes each: httpx unpacks a read as a whole."""
+
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream = stream
+        self._size = 4096 if encoding in ("gzip", "deflate") else 16
+
+    def __iter__(self) -> Iterator[bytes]:
+        for data in self._stream:
+            for start in range(0, len(data), self._size):
+                yield data[start : start + self._size]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for data in self._stream:
+            for start in range(0, len(data), self._size):
+                yield data[start : start + self._size]
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _form(form: Form, stack: ExitStack) -> dict[str, Any]:
@@ -73,19 +149,64 @@ def _form(form: Form, stack: ExitStack) -> dict[str, Any]:
     return {"data": fields, "files": files} if files else {"files": [(n, (None, t)) for n, t in form.fields]}
 
 
-def failure_of(error: Exception) -> Failure:
-    """Returns the failure that an exception of httpx means. Its request, which holds the key, is not kept."""
+def failure_of(error: Exception, url: str, deadline: float | None = None) -> Failure:
+    """Returns the failure that an exception of the transfer means; raises any other. Its request, which holds the key, is not kept.
+
+    The libraries beneath httpx raise some exceptions that httpx does not translate.
+    """
+    if isinstance(error, RuntimeError) and _MISUSE.search(str(error)):
+        raise ConfigurationError(f"the http_client cannot be used: {error}") from None
+    if not isinstance(error, (httpx.RequestError, *_INVALID)) and type(error).__module__.partition(".")[0] not in _LIBRARIES:
+        raise error
     timeout = isinstance(error, httpx.TimeoutException)
-    if isinstance(error, httpx.LocalProtocolError):
-        reason = "the request could not be written: a header or the URL holds characters that HTTP forbids"
+    is_late = timeout and deadline is not None and time.monotonic() >= deadline
+    invalid = isinstance(error, _INVALID) or type(error).__name__ == "LocalProtocolError"
+    if invalid:
+        reason = _invalid_request(error)
     elif timeout:
-        reason = f"timed out ({type(error).__name__.removesuffix('Timeout').lower()})"
+        reason = f"timed out ({'max_elapsed' if is_late else type(error).__name__.removesuffix('Timeout').lower()})"
     else:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Failure(reason, not isinstance(error, _NOT_SENT + _FATAL), timeout, isinstance(error, _FATAL))
+    return Failure(
+        reason,
+        maybe_received=not (invalid or isinstance(error, _NOT_SENT) or (isinstance(error, StaleConnection) and error.unsent)),
+        timeout=timeout,
+        fatal=invalid or is_late or isinstance(error, SuspiciousBody),
+        stale=isinstance(error, StaleConnection),
+        url=url,
+    )
+
+
+def late(url: str) -> Failure:
+    """Returns the failure of an attempt that was ended at the deadline of its call."""
+    return Failure("timed out (max_elapsed)", timeout=True, fatal=True, url=url)
+
+
+def _invalid_request(error: Exception) -> str:
+    if isinstance(error, httpx.StreamError):
+        return f"{type(error).__name__}: {error}"
+    # The text of the others can quote the header, which may be the key.
+    detail = f": {error}" if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)) else ""
+    return f"the request could not be written: a header or the URL holds characters that HTTP forbids{detail}"
+
+
+def check_deadline(deadline: float | None) -> None:
+    """Raises a timeout if the deadline of a call has passed."""
+    if deadline is not None and time.monotonic() >= deadline:
+        raise httpx.ReadTimeout("max_elapsed")
+
+
+def never(response: httpx.Response) -> bool:
+    """The responses of a call: each is read before it is returned."""
+    return False
+
+
+def always(response: httpx.Response) -> bool:
+    """The responses of a download: its body is read as it arrives, whatever it is."""
+    return True
 
 
 def is_event_stream(response: httpx.Response) -> bool:
-    """Whether a response can be a stream of events. Gateways may give it an odd content type, but not JSON or HTML."""
+    """Whether a response can be a stream of events. Gateways may give it an odd content type, but not JSON, HTML or XML."""
     content_type = response.headers.get("content-type", "").lower()
-    return "json" not in content_type and "html" not in content_type
+    return not any(kind in content_type for kind in ("json", "html", "xml"))

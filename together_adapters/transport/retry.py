@@ -26,6 +26,8 @@ class Failure:
     maybe_received: bool = True  # by the service
     timeout: bool = False
     fatal: bool = False  # another attempt would fail in the same way
+    stale: bool = False  # the connection had served another request and was closed since
+    url: str = ""  # where the request went
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def _is_retryable(outcome: Failure | tuple[int, Mapping[str, str]], billable: bo
         return False
     if billable:
         return status == 429
-    return should_retry == "true" or status in (408, 429) or status >= 500
+    return should_retry == "true" or status in (408, 429) or (status >= 500 and status != 501)
 
 
 def hint(status: int, headers: Mapping[str, str], *, now: float) -> float | None:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 Event = tuple[bytes, bytes]
 """The data and the name of an event; the name may be empty. A tuple, because a stream has thousands."""
 
+MAX_EVENT = 64 << 20
 _BOM = b"\xef\xbb\xbf"
 _KEEPALIVE = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat"})
 
@@ -29,6 +30,7 @@ class Decoder:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._last = b""
+        self._size = 0  # of the parts
         self._after_cr = False
         self._head: bytes | None = b""
 
@@ -45,11 +47,14 @@ class Decoder:
         if b"\n\n" not in self._last + data:
             self._parts.append(data)
             self._last = data[-1:]
+            self._size += len(data)
+            if self._size > MAX_EVENT:
+                raise ValueError(f"an event has more than {MAX_EVENT >> 20} MB")
             return []
         text = b"".join([*self._parts, data]) if self._parts else data
         end = text.rfind(b"\n\n")
         rest = text[end + 2 :]
-        self._parts, self._last = ([rest], rest[-1:]) if rest else ([], b"")
+        self._parts, self._last, self._size = ([rest], rest[-1:], len(rest)) if rest else ([], b"", 0)
         events: list[Event] = []
         for block in text[:end].split(b"\n\n"):
             # Most events are one line; the others are parsed line by line.
@@ -127,7 +132,12 @@ class EventParser(Generic[T]):
 
     def feed(self, data: bytes) -> list[T]:
         """Returns the events that `data` completes, up to the end marker or an error."""
-        return self._parse(self._decoder.feed(data), truncated=False)
+        try:
+            events = self._decoder.feed(data)
+        except ValueError as problem:
+            self._fail(failures.invalid_response(problem, self.response, self.call.call))
+            return []
+        return self._parse(events, truncated=False)
 
     def end(self, failure: Failure | None = None) -> list[T]:
         """Returns the events that the end of the body, or a failure of the connection, completes; sets `error` if incomplete."""

@@ -13,7 +13,8 @@ import anyio.to_thread
 import httpx
 
 from together_adapters.transport.call import AudioStreamCall
-from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, failure_of
+from together_adapters.transport.httpx_requests import failure_of
+from together_adapters.transport.network import begin_body, until
 from together_adapters.transport.sse import EventParser
 
 T = TypeVar("T")
@@ -67,11 +68,12 @@ class Stream(_OpenStream[T]):
 
     def _read(self) -> list[T]:
         try:
-            return self._parser.feed(next(self._reads))
+            data = next(self._reads)
         except StopIteration:
             return self._parser.end()
-        except TRANSPORT_FAILURES as error:
-            return self._parser.end(failure_of(error))
+        except Exception as error:
+            return self._parser.end(failure_of(error, str(self._http_response.request.url)))
+        return self._parser.feed(data)
 
     def _finish(self) -> None:
         if self._closed:
@@ -118,11 +120,12 @@ class AsyncStream(_OpenStream[T]):
 
     async def _read(self) -> list[T]:
         try:
-            return self._parser.feed(await anext(self._reads))
+            data = await anext(self._reads)
         except StopAsyncIteration:
             return self._parser.end()
-        except TRANSPORT_FAILURES as error:
-            return self._parser.end(failure_of(error))
+        except Exception as error:
+            return self._parser.end(failure_of(error, str(self._http_response.request.url)))
+        return self._parser.feed(data)
 
     async def _finish(self) -> None:
         if self._closed:
@@ -190,9 +193,9 @@ def _drain(http_response: httpx.Response) -> None:
     """
     if http_response.is_closed or "network_stream" not in http_response.extensions:
         return
-    http_response.request.extensions["timeout"]["read"] = DRAIN_SECONDS
     deadline = time.monotonic() + DRAIN_SECONDS
-    with suppress(*TRANSPORT_FAILURES):
+    begin_body(http_response, until(None, deadline))
+    with suppress(Exception):  # the stream is complete
         for _ in http_response.stream:  # type: ignore[union-attr]
             if time.monotonic() > deadline:
                 return
@@ -200,6 +203,6 @@ def _drain(http_response: httpx.Response) -> None:
 
 async def _drain_async(reads: AsyncGenerator[bytes]) -> None:
     """Reads what follows the end marker, so that the connection can be reused, unless the server keeps the response open."""
-    with anyio.move_on_after(DRAIN_SECONDS), suppress(*TRANSPORT_FAILURES):
+    with anyio.move_on_after(DRAIN_SECONDS), suppress(Exception):  # the stream is complete
         async for _ in reads:
             pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
@@ -28,7 +28,16 @@ from together_adapters.transport.call import (
 )
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
 from together_adapters.transport.http_driver import HTTPDriver
-from together_adapters.transport.httpx_requests import TRANSPORT_FAILURES, build_request, failure_of, is_event_stream
+from together_adapters.transport.httpx_requests import (
+    BodyBuffer,
+    always,
+    build_request,
+    check_deadline,
+    failure_of,
+    is_event_stream,
+    never,
+    open_body,
+)
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AudioStream, Stream, read_body
 
@@ -54,7 +63,7 @@ class SyncDriver(HTTPDriver, Sync):
 
     def perform(self, step: Any) -> Any:
         if isinstance(step, Call):
-            return self._parse(step, *self._exchange(attempts(step, self.config), stream=False))
+            return self._parse(step, *self._exchange(attempts(step, self.config)))
         if isinstance(step, StreamCall):
             return self._stream(step)
         if isinstance(step, Download):
@@ -68,9 +77,9 @@ class SyncDriver(HTTPDriver, Sync):
         return self._flow(step)
 
     def _stream(self, call: StreamCall[T]) -> Stream[T]:
-        http_response, count = self._exchange(attempts(call.call, self.config, accept="text/event-stream"), stream=True)
-        if not is_event_stream(http_response):
-            http_response.read()
+        steps = attempts(call.call, self.config, accept="text/event-stream")
+        http_response, count = self._exchange(steps, keep_open=is_event_stream)
+        if isinstance(http_response, Response):
             raise failures.not_a_stream(snapshot(http_response, count), call.call, self.config.secrets)
         parser = self._parser(call, http_response, count)
         reads = read_body(http_response)
@@ -79,19 +88,24 @@ class SyncDriver(HTTPDriver, Sync):
         return kind(http_response, reads, parser, self.connections)
 
     def _download(self, download: Download) -> Response:
-        http_response, count = self._exchange(attempts(download.call, self.config, accept="*/*"), stream=True)
+        http_response, count = self._exchange(attempts(download.call, self.config, accept="*/*"), keep_open=always)
         try:
             if download.begin:
                 download.begin(snapshot(http_response, count, b""))
-            for data in http_response.iter_raw():
+            for data in self._reads(http_response, download.call, count):
                 download.write(data)
-        except TRANSPORT_FAILURES as error:
-            raise failures.connection_error(failure_of(error), download.call, count) from None
         finally:
             http_response.close()
         return snapshot(http_response, count, b"")
 
-    def _exchange(self, steps: Attempts, *, stream: bool) -> tuple[Any, int]:
+    def _reads(self, http_response: httpx.Response, call: Call[Any], count: int) -> Iterator[bytes]:
+        """Yields the reads of a body. Apart from what is done with them, whose exceptions are no failures of the connection."""
+        try:
+            yield from http_response.iter_raw()
+        except Exception as error:
+            raise failures.connection_error(failure_of(error, str(http_response.request.url)), call, count) from None
+
+    def _exchange(self, steps: Attempts, *, keep_open: Callable[[httpx.Response], bool] = never) -> tuple[Any, int]:
         reply: Any = None
         while True:
             try:
@@ -102,24 +116,23 @@ class SyncDriver(HTTPDriver, Sync):
                 reply = None
                 time.sleep(step.seconds)
             else:
-                reply = self._send(step, stream)
+                reply = self._send(step, keep_open)
 
-    def _send(self, attempt: Attempt, stream: bool) -> httpx.Response | Response | Failure:
+    def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
         client: httpx.Client = self.connections.client
-        deadline = None if attempt.seconds_left is None else time.monotonic() + attempt.seconds_left
         with ExitStack() as files:
             try:
                 response = client.send(
                     build_request(client, attempt, iter, files),
-                    stream=stream or deadline is not None,
+                    stream=True,
                     follow_redirects=False,
                     auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
                 )
-                if response.is_closed or (stream and response.is_success):
-                    return response
-                return _read_until(response, deadline)
-            except TRANSPORT_FAILURES as error:
-                return failure_of(error)
+                keep = response.is_success and keep_open(response)
+                open_body(response, attempt, keep=keep)
+                return response if keep else _read(response, attempt.deadline)
+            except Exception as error:
+                return failure_of(error, attempt.url, attempt.deadline)
 
     def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None
@@ -163,14 +176,14 @@ class SyncDriver(HTTPDriver, Sync):
                 raise
 
 
-def _read_until(response: httpx.Response, deadline: float | None) -> Response | Failure:
-    """Reads a body, giving up at the deadline even if it arrives slowly but steadily."""
-    body = bytearray()
+def _read(response: httpx.Response, deadline: float | None) -> Response:
+    """Reads a body. The deadline is checked here as well, for connections that do not keep it themselves."""
+    body = BodyBuffer(response)
     try:
         for data in response.iter_bytes():
-            body += data
-            if deadline is not None and time.monotonic() > deadline:
-                return Failure("timed out (max_elapsed)", timeout=True, fatal=True)
+            if body.is_full(data):
+                break
+            check_deadline(deadline)
     finally:
         response.close()
-    return Response(response.status_code, response.headers, bytes(body))
+    return body.response()

@@ -1,1 +1,0 @@
-"""Many calls against a server that breaks HTTP in every way: `python -m tests.soak`."""

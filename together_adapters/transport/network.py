@@ -1,0 +1,195 @@
+"""Network streams beneath httpx: limits that httpx does not keep, and connections that died while they were idle.
+
+httpx limits each read, so a server that sends a byte now and then holds a call for ever; and it reports a connection that the
+server had closed after the last response like one that failed with the request. Both flavours side by side. Connections of an
+HTTP client that the caller supplies do not have this: there a limit is checked between parts of the body.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpcore
+import httpx
+
+MAX_HEAD = 256 * 1024  # bytes before the body; only a server that sends informational responses without end gets there
+_WRITE_SIZE = 16 * 1024
+
+
+class Until(float):
+    """Seconds that one read or write may take, but not beyond a deadline. To other code it is a number."""
+
+    deadline: float
+
+    def left(self) -> float:
+        """Returns the seconds that are left now; a timeout if there are none."""
+        return _positive(min(self, self.deadline - time.monotonic()))
+
+
+def until(seconds: float | None, deadline: float) -> Until:
+    """Returns a limit of so many seconds that ends at a time of the monotonic clock."""
+    left = max(deadline - time.monotonic(), 0.001)
+    limit = Until(left if seconds is None else min(seconds, left))
+    limit.deadline = deadline
+    return limit
+
+
+class StaleConnection(httpx.RemoteProtocolError):
+    """A connection that has served a request before died without a byte of a response to this one."""
+
+    unsent = False  # the server cannot have the request: not even its head went out
+
+
+def begin_body(response: httpx.Response, read_timeout: float | None) -> None:
+    """Ends the head of a response: a limit for each read holds from here on, which an `Until` makes one for all."""
+    timeouts = response.request.extensions.get("timeout")
+    if timeouts is not None:
+        timeouts["read"] = read_timeout
+    stream = response.extensions.get("network_stream")
+    if isinstance(stream, _Stream):
+        stream.reused = stream.in_body = True
+        if type(read_timeout) is not Until:
+            vars(stream)["read"] = stream.inner.read  # so that a chunk of a stream costs nothing
+
+
+def watch(transport: Any) -> Any:
+    """Returns an httpx transport, of either flavour, whose connections will have streams of this module."""
+    pool = transport._pool
+    backend = AsyncBackend if isinstance(transport, httpx.AsyncBaseTransport) else Backend
+    pool._network_backend = backend(pool._network_backend)
+    return transport
+
+
+class _Stream:
+    """What the streams of both flavours know of the response that is being read."""
+
+    def __init__(self, stream: Any) -> None:
+        self.inner = stream
+        self.reused = False  # a response has arrived on this connection
+        self.in_body = False
+        self._received = 0  # bytes of the head
+        self._deadline: float | None = None  # for the head
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)
+
+    def _begin_request(self) -> bool:
+        """Called before every write; returns whether it is the first one of a request."""
+        if not self._received:
+            return False
+        self._received, self._deadline, self.in_body = 0, None, False
+        vars(self).pop("read", None)
+        return True
+
+    def _limit(self, timeout: float | None) -> float | None:
+        """Returns the limit of a read of the head, of which all reads together may take as long as one."""
+        if self._received > MAX_HEAD:
+            raise httpx.RemoteProtocolError(f"the response has more than {MAX_HEAD // 1024} KB before its body")
+        if timeout is None:
+            return None
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + _seconds(timeout)  # type: ignore[operator]
+        return _positive(self._deadline - now)
+
+    def _count(self, data: bytes) -> bytes:
+        """Counts bytes of the head."""
+        if not data and self.reused and not self._received:
+            raise StaleConnection("the server had closed the connection")
+        self._received += len(data)
+        return data
+
+    def _failure(self, error: Exception, *, unsent: bool = False) -> Exception:
+        """Returns the error to raise for one of a read of the head, or of the first write."""
+        if not self.reused or self._received:
+            return error
+        stale = StaleConnection("the server had closed the connection")
+        stale.unsent = unsent
+        return stale
+
+
+class Stream(_Stream):
+    """A synchronous network stream."""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self.in_body:
+            return self.inner.read(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
+        try:
+            data = self.inner.read(max_bytes, self._limit(timeout))
+        except httpcore.ReadError as error:
+            raise self._failure(error) from None
+        return self._count(data)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        first = self._begin_request()
+        try:
+            if type(timeout) is not Until or len(buffer) <= _WRITE_SIZE:
+                self.inner.write(buffer, _seconds(timeout))
+            else:
+                for start in range(0, len(buffer), _WRITE_SIZE):
+                    self.inner.write(buffer[start : start + _WRITE_SIZE], timeout.left())
+        except httpcore.WriteError as error:
+            raise (self._failure(error, unsent=True) if first else error) from None
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
+        return Stream(self.inner.start_tls(ssl_context, server_hostname, _seconds(timeout)))
+
+
+class AsyncStream(_Stream):
+    """An asynchronous network stream."""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self.in_body:
+            return await self.inner.read(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
+        try:
+            data = await self.inner.read(max_bytes, self._limit(timeout))
+        except httpcore.ReadError as error:
+            raise self._failure(error) from None
+        return self._count(data)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        first = self._begin_request()
+        try:
+            await self.inner.write(buffer, _seconds(timeout))
+        except httpcore.WriteError as error:
+            raise (self._failure(error, unsent=True) if first else error) from None
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> AsyncStream:
+        return AsyncStream(await self.inner.start_tls(ssl_context, server_hostname, _seconds(timeout)))
+
+
+class Backend(httpcore.NetworkBackend):
+    """Opens synchronous streams."""
+
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
+        return Stream(self._backend.connect_tcp(host, port, _seconds(timeout), *args, **options))
+
+
+class AsyncBackend(httpcore.AsyncNetworkBackend):
+    """Opens asynchronous streams."""
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
+        return AsyncStream(await self._backend.connect_tcp(host, port, _seconds(timeout), *args, **options))
+
+
+def _seconds(timeout: float | None) -> float | None:
+    return timeout.left() if type(timeout) is Until else timeout
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise httpx.ReadTimeout("no time is left")
+    return seconds
