@@ -114,7 +114,7 @@ RULES: Final[Mapping[str, Rule]] = {
         _E, "a row has text; or messages; or prompt and completion; or input, preferred_output and non_preferred_output"
     ),
     "multiple_formats": Rule(_E, "keep the columns of one format"),
-    "extra_column": Rule(_W, "it is not trained on; remove it to upload less"),
+    "extra_column": Rule(_W, "it is left out in training; remove it to upload less"),
     "sample_weight_invalid": Rule(_E, "the weight of a row must be a number of 0 or more"),
     "sample_weight_zero": Rule(_W, "a row with weight 0 trains nothing; remove it"),
     # messages
@@ -186,6 +186,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "secret": Rule(_W, "remove and revoke it: whoever trains or queries the model can read it"),
     "personal_data": Rule(_W, "make sure that the model may learn it"),
     # writing rows
+    "column_left_out": Rule(
+        _W, "it is not known what it holds; --leave-out NAME, or Fixes(leave_out=[NAME]), says that it may go"
+    ),
+    "meaning_left_out": Rule(_E, "--leave-out NAME, or Fixes(leave_out=[NAME]), trains without it"),
     "map_not_row": Rule(_E, "the function for map must return the row; with reason=, None drops it"),
     "not_json": Rule(_E, "a row consists of strings, numbers, true, false, null, lists, and objects with strings as keys"),
     "row_too_long": Rule(_E, "shorten it; too_long='drop' drops such rows, too_long='keep' lets the service truncate them"),

@@ -13,6 +13,7 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, drop_prefixes
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.detection import detect, refuse
+from together_adapters.finetune.formats.instruction import needs_conversation
 from together_adapters.finetune.formats.options import (
     CHAT_TEMPLATES,
     CONVERSION_ERRORS,
@@ -20,14 +21,16 @@ from together_adapters.finetune.formats.options import (
     UserCallbackError,
     user_callback,
 )
-from together_adapters.finetune.formats.preference import pair_labelled
+from together_adapters.finetune.formats.preference import PAIRED_COLUMNS, pair_labelled
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
+from together_adapters.finetune.readers.fields import with_extras
 from together_adapters.finetune.readers.files import Item, Source, SourceRecord, Spool, open_path
 from together_adapters.finetune.readers.tables import open_table
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
 
 _MAX_PEEKED: Final = 100
+_INSTRUCTIONS: Final = ("prompt_completion", "alpaca")
 
 
 def load(
@@ -107,6 +110,8 @@ def load(
     if opened.is_table:
         options = replace(options, is_table=True, null_arguments=null_arguments)
     schema = _schema_of(opened, schema, options)
+    if form is None and schema in _INSTRUCTIONS and any(map(needs_conversation, _first_records(opened))):
+        options = replace(options, form="conversation")
     return TrainingData(_row_reader(opened, DATA_FORMATS[schema], schema, options, group), name or opened.name)
 
 
@@ -163,9 +168,13 @@ def _peek(source: Source, count: int) -> Iterable[Item]:
     return source.read.first if isinstance(source.read, _PeekedReader) else islice(source.read(), count)
 
 
+def _first_records(source: Source) -> list[Any]:
+    return [item.value for item in _peek(source, _MAX_PEEKED) if isinstance(item, SourceRecord)]
+
+
 def _schema_of(source: Source, schema: str, options: Options) -> str:
     """Detects the schema, or checks that the one given is possible."""
-    records = [item.value for item in _peek(source, _MAX_PEEKED) if isinstance(item, SourceRecord)]
+    records = _first_records(source)
     if schema != "auto":
         for record in records[:1]:
             refuse(record, options.pair)
@@ -188,11 +197,13 @@ def _row_reader(
         pool = pool_of(item.value for item in _unpack(source.read(), data_format) if isinstance(item, SourceRecord))
         data_format = data_format._replace(convert=lambda record, options: labelled_rag(record, options, pool))
 
+    reads = _columns_read(data_format, options, group)
+
     def read() -> Iterator[Record]:
         items = _unpack(source.read(), data_format)
         if options.pair and _has_labels(source):
             items = pair_labelled(items)
-        return _convert(items, data_format, options, group)
+        return _convert(items, data_format, reads, options, group)
 
     if data_format.traces and options.collapse_prefixes:
         return drop_prefixes(Spool(read) if source.read_once else read)
@@ -223,23 +234,36 @@ def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
             yield _unreadable(error, item)
 
 
-def _convert(items: Iterable[Item], data_format: DataFormat, options: Options, group: str | None) -> Iterator[Record]:
-    """Yields the rows or the refusal of each record."""
+def _columns_read(data_format: DataFormat, options: Options, group: str | None) -> frozenset[str] | None:
+    """Returns the columns that a format reads with these options; None if a function of the user may read any."""
+    if data_format.reads is None or (options.template is not None and not isinstance(options.template, RagPrompt)):
+        return None
+    paired = PAIRED_COLUMNS if options.pair else frozenset()
+    return data_format.reads | paired | ({group} if group is not None else set())
+
+
+def _convert(
+    items: Iterable[Item], data_format: DataFormat, reads: frozenset[str] | None, options: Options, group: str | None
+) -> Iterator[Record]:
+    """Yields the rows or the refusal of each record, with the columns that the format does not read."""
     convert = data_format.convert
     for item in items:
         if isinstance(item, Refusal):
             yield item
             continue
         number, source, record = item
+        has_more = reads is not None and type(record) is dict and not record.keys() <= reads
         try:
             for result in convert(record, options):
                 if isinstance(result, Unconvertible):
                     yield result.refusal(number or 1, source)
                     continue
-                row, key, changes = result
+                row, key, changes, left_out = result
+                if has_more:
+                    row, left_out = with_extras(row, left_out, record, reads, keep=not data_format.traces)  # type: ignore[arg-type]
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
-                yield Example(row, number, source, key, changes)
+                yield Example(row, number, source, key, changes, left_out)
         except Unconvertible as error:
             yield error.refusal(number or 1, source)
         except UserCallbackError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
+NOTHING: Final[Mapping[str, Any]] = {}
 Row: TypeAlias = dict[str, Any]
 """A row in one of the service's formats, as JSON values."""
 
@@ -17,6 +18,7 @@ class Example(NamedTuple):
     source: str | None = None
     group: str | None = None  # what must stay together in a split: the id of a conversation or trace; None groups by prompt
     changed: tuple[str, ...] = ()  # the codes of changes to the row, in order
+    left_out: Mapping[str, Any] = NOTHING  # what its format did not read, by name; see `accounting`
 
 
 class Refusal(NamedTuple):
@@ -49,6 +51,7 @@ class Converted(NamedTuple):
     row: Row
     group: str | None = None
     changed: tuple[str, ...] = ()
+    left_out: Mapping[str, Any] = NOTHING
 
 
 Record: TypeAlias = Example | Refusal
@@ -60,7 +63,7 @@ def examples(records: Iterable[Any], convert: Convert, source: str | None = None
     """Yields the rows or the refusal of each record, with numbers from `start`."""
     for number, record in enumerate(records, start):
         try:
-            for row, group, changes in convert(record):
-                yield Example(row, number, source, group, changes)
+            for row, group, changes, left_out in convert(record):
+                yield Example(row, number, source, group, changes, left_out)
         except Unconvertible as error:
             yield error.refusal(number, source)

@@ -19,7 +19,7 @@ def test_messages_stay_as_they_are_and_bring_their_columns():
     conversation = [user(), says()]
     (result,) = examples(load([{"messages": conversation, "conversation_id": "c1", "prompt": "q"}]))
     assert result.row == {"messages": conversation, "conversation_id": "c1"}
-    assert result.changed == ("columns_stripped",)
+    assert result.left_out == {"prompt": "q"}
     assert examples(load([{"messages": conversation, "id": "c1"}], group="id"))[0].group == "c1"
     assert only_row(
         load(

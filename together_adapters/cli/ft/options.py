@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from together_adapters.cli.command import Session
 from together_adapters.cli.options import COUNT, options
 from together_adapters.cli.terminal import spinner
+
+if TYPE_CHECKING:
+    from together_adapters.finetune.reports.report import DataReport
 
 _MAX_ISSUES: Final = 1000
 
@@ -43,6 +46,9 @@ def _parse_severities(ctx: click.Context, parameter: click.Parameter, texts: Seq
     return severities or None
 
 
+fail_on_option = click.option(
+    "--fail-on", type=click.Choice(["error", "warning"]), default="error", help="Severity for exit code 1."
+)
 method_option = click.option(
     "--method", type=click.Choice(["sft", "dpo"]), help="Training method: dpo is for preferences. Default: by the data."
 )
@@ -68,6 +74,11 @@ validation_options = options(
     tokenizer_option,
     click.option("--workers", type=COUNT, default=1, metavar="N", help="Number of processes, for large files."),
 )
+
+
+def passes(report: DataReport, fail_on: str) -> bool:
+    """Whether a file can be used, and has no warnings if these fail too."""
+    return report.ok and report.method_ok and not (fail_on == "warning" and report.warnings)
 
 
 def validation_keywords(

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_type_hints
 import click
 
 from together_adapters.cli.command import Command, Session
+from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.ft.atomic_output import local_file, publish_together
-from together_adapters.cli.ft.options import DATA_FILE, parse_pairs, validation_keywords, validation_options
+from together_adapters.cli.ft.options import (
+    DATA_FILE,
+    fail_on_option,
+    parse_pairs,
+    passes,
+    validation_keywords,
+    validation_options,
+)
 from together_adapters.cli.ft.tables import count, issues_on_error, print_counts, print_issues
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
 from together_adapters.cli.output import Column, Result, Table, format_size, to_jsonable
@@ -41,6 +49,8 @@ _SIDES: Final = ("train", "validation")
 @click.option("--input-key", metavar="NAME", help="Field of an example with the input.")
 @click.option("--output-key", metavar="NAME", help="Field of an example with the output.")
 @click.option("--group", metavar="COLUMN", help="Column with the group of a row, such as the ID of its conversation.")
+@click.option("--form", type=click.Choice(["conversation", "instruction"]), help="What questions with answers become.")
+@click.option("--pair", type=click.Choice(["best_vs_worst"]), help="Make preferences of answers with scores or labels.")
 @click.option("--root", type=click.Path(exists=True, file_okay=False), metavar="FOLDER", help="Folder of images named by path.")
 @click.option(
     "--fix",
@@ -55,6 +65,8 @@ _SIDES: Final = ("train", "validation")
     default="raise",
     help="raise: write nothing if a row is invalid; drop: leave invalid rows out, and count them.",
 )
+@click.option("--leave-out", multiple=True, metavar="NAME", help="Column or key that training may leave out. Repeatable.")
+@fail_on_option
 @click.option("--dedupe", type=click.Choice(["example", "prompt"]), help="Leave out rows with an equal example or prompt.")
 @click.option("--limit-rows", type=COUNT, metavar="N", help="Maximum number of rows.")
 @click.option("--limit-tokens", type=COUNT, metavar="N", help="Maximum number of tokens of all rows.")
@@ -79,8 +91,9 @@ def prepare(
 
     _check_sources(sources)
     check_new(output, options["overwrite"])
-    options["fixes"] = parse_fixes(fixes, options.pop("on_error"))
-    source_options = {name: options.pop(name) for name in ("schema", "input_key", "output_key", "group", "root")}
+    options["fixes"] = parse_fixes(fixes, options.pop("on_error"), options.pop("leave_out"))
+    source_options = {name: options.pop(name) for name in ("schema", "input_key", "output_key", "group", "root", "form", "pair")}
+    fail_on = options.pop("fail_on")
     source_options["columns"] = parse_pairs(columns, "--column", "TARGET=SOURCE") or None
     dedupe, limit_rows, limit_tokens = (options.pop(name) for name in ("dedupe", "limit_rows", "limit_tokens"))
     max_issues = options["max_issues"]
@@ -91,7 +104,8 @@ def prepare(
         if limit_rows or limit_tokens:
             data = data.limit(limit_rows, tokens=limit_tokens, tokenizer=options.get("tokenizer"))
         file = write_jsonl(data, output, progress=bar, **options)
-    return Result(_file_data(file), lambda _: _print_file(file, max_issues))
+    code = 0 if passes(file.report, fail_on) else INVALID_DATA
+    return Result(_file_data(file), lambda _: _print_file(file, max_issues), code)
 
 
 @click.command("split", cls=Command)
@@ -164,6 +178,7 @@ def _print_file(file: PreparedFile, max_issues: int | None) -> None:
     write(f"{file.path}: {rows} ({report.format}), {format_size(report.bytes)}, {tokens}\n")
     print_counts("Dropped", report.dropped)
     print_counts("Changed", report.changed)
+    print_counts("Left out in training", report.left_out)
     print_issues(report, max_issues, by_line=False)
 
 
@@ -185,11 +200,11 @@ def _concatenate(sources: Sequence[TrainingData]) -> TrainingData:
     return sources[0] if len(sources) == 1 else TrainingData(read, f"{len(sources)} sources")
 
 
-def parse_fixes(texts: Sequence[str], on_error: Literal["raise", "drop"]) -> Fixes:
+def parse_fixes(texts: Sequence[str], on_error: Literal["raise", "drop"], leave_out: Sequence[str] = ()) -> Fixes:
     """Parses `--fix` options; raises UsageError for an unknown name or value."""
     from together_adapters.finetune.writing.fixes import Fixes
 
-    choices = {name: get_args(kind) for name, kind in get_type_hints(Fixes).items() if name != "on_error"}
+    choices = {name: get_args(kind) for name, kind in get_type_hints(Fixes).items() if name not in ("on_error", "leave_out")}
     defaults = {field.name: field.default for field in dataclasses.fields(Fixes)}
     fixes: dict[str, Any] = {}
     for text in texts:
@@ -200,7 +215,7 @@ def parse_fixes(texts: Sequence[str], on_error: Literal["raise", "drop"]) -> Fix
                      for fix, values in choices.items()]  # fmt: skip
             raise click.UsageError(f"unknown fix {name!r}; the fixes are {', '.join(names)}")
         fixes[name] = _fix_value(name, value.strip() if equals else None, choices[name], defaults[name])
-    return Fixes(on_error=on_error, **fixes)
+    return Fixes(on_error=on_error, leave_out=leave_out, **fixes)
 
 
 def _fix_value(name: str, text: str | None, choices: tuple[Any, ...], default: Any) -> Any:

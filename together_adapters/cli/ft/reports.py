@@ -16,8 +16,10 @@ from together_adapters.cli.ft import tables
 from together_adapters.cli.ft.atomic_output import local_file, write_atomically
 from together_adapters.cli.ft.options import (
     DATA_FILE,
+    fail_on_option,
     method_option,
     model_option,
+    passes,
     tokenizer_option,
     validation_keywords,
     validation_options,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 @click.command("check", cls=Command)
 @click.argument("files", nargs=-1, required=True, type=DATA_FILE, metavar="FILE...")
 @purpose_option
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", help="Severity for exit code 1.")
+@fail_on_option
 @click.option("--validation", type=DATA_FILE, metavar="FILE", help="Validation file to check too, also for leakage.")
 @click.option("--strict", is_flag=True, help="Report duplicate keys of an object as errors.")
 @click.option("--secrets", is_flag=True, help="Scan for keys, tokens and personal data.")
@@ -79,7 +81,7 @@ def check(
             path = stack.enter_context(local_file(file))
             reports.append((tables.file_name(file), check_jsonl(path, train=train, progress=bar, **options)))
             train = path if validation is not None else None
-    failures = sum(not _passes(report, fail_on) for _, report in reports)
+    failures = sum(not passes(report, fail_on) for _, report in reports)
     data = _data(reports)
     if report_file is not None:
         write_atomically(report_file, f"{to_json(data)}\n".encode(), overwrite=overwrite)
@@ -90,10 +92,6 @@ def check(
             write(f"\n{tables.count(len(reports), 'file')}, {failures:,} failed\n")
 
     return Result(data, show, INVALID_DATA if failures else 0)
-
-
-def _passes(report: DataReport, fail_on: str) -> bool:
-    return report.ok and report.method_ok and not (fail_on == "warning" and report.warnings)
 
 
 def _data(reports: Sequence[tuple[str, DataReport]]) -> Any:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from together_adapters.finetune.formats.conversation import ConversationBuilder
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require_record, text_of
+from together_adapters.finetune.readers.fields import require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
 
+COLUMNS: Final = frozenset({"text"})
 _MARKS: Final = ("<|im_start|>", "<|start_header_id|>", "[/INST]", "<start_of_turn>", "<|eot_id|>", "<|im_end|>")
 _CHATML: Final = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
 _LLAMA3: Final = re.compile(r"(?s)<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)<\|(?:eot_id|end_of_text)\|>\s*")
@@ -28,10 +29,9 @@ def text(record: Any, options: Options) -> Iterator[Converted]:
     record = require_record({"text": record} if isinstance(record, str) else record)
     content = text_of(record, "text")
     changes: list[str] = []
-    columns = extras(record, ("text",), changes) if len(record) > 1 else {}
     if has_template_marks(content):
         changes.append("template_in_content")
-    yield Converted({"text": content, **columns}, None, tuple(changes))
+    yield Converted({"text": content}, None, tuple(changes))
 
 
 def conversation(record: Any, options: Options) -> Iterator[Converted]:
@@ -45,7 +45,7 @@ def conversation(record: Any, options: Options) -> Iterator[Converted]:
     else:
         _read_tagged(builder, text, _CHATML if template == "chatml" else _LLAMA3, template)
     builder.change("template_removed")
-    yield builder.converted(extra=extras(record, ("text",), builder.changes))
+    yield builder.converted()
 
 
 def _read_tagged(builder: ConversationBuilder, text: str, pattern: re.Pattern[str], template: str) -> None:

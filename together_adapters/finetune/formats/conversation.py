@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from pydantic_core import from_json
 
+from together_adapters.finetune.accounting import unread
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.images import base64_url, image_part
 from together_adapters.finetune.formats.options import DEFAULTS, Options
 from together_adapters.finetune.readers.fields import require
-from together_adapters.finetune.records import Converted, Row, Unconvertible
+from together_adapters.finetune.records import NOTHING, Converted, Row, Unconvertible
 
 Expand: TypeAlias = Literal["whole", "last_turn", "every_assistant_turn"]
 
+_TEXT_KEYS: Final = frozenset({"type", "text"})
+_TOOL_KEYS: Final = frozenset({"type", "function", "name", "description", "strict", "parameters", "input_schema"})
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _REASONING_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
@@ -39,6 +42,7 @@ class ConversationBuilder:
         self.options = options
         self.messages: list[Row] = []
         self.changes: list[str] = []
+        self.left_out: Row = {}
         self._open: list[_OpenCall] = []
         self._call_ids: set[str] = set()
         self._has_images = False
@@ -53,6 +57,16 @@ class ConversationBuilder:
         """Records the code of a change."""
         if code not in self.changes:
             self.changes.append(code)
+
+    def leave_out(self, name: str, value: Any) -> None:
+        """Records a key that is not read, by its name: a path without indices."""
+        self.left_out.setdefault(name, value)
+
+    def account(self, fields: Row, read: frozenset[str], parent: str = "") -> None:
+        """Records the keys of an object that are not read."""
+        if not fields.keys() <= read:
+            for name, value in unread(fields, read, parent).items():
+                self.leave_out(name, value)
 
     def add(self, role: Any, content: Any, /, **fields: Any) -> None:
         """Adds a message that is neither an answer nor a tool result."""
@@ -94,23 +108,23 @@ class ConversationBuilder:
             raise Unconvertible("content_wrong_type", f"content is {kind_of(value)}", f"{self.path}.content", value)
         parts = [
             {"type": "text", "text": part["text"]}
-            if type(part) is dict and part.get("type") == "text" and type(part.get("text")) is str
+            if type(part) is dict and len(part) == 2 and part.get("type") == "text" and type(part.get("text")) is str
             else self._part(part, role, f"{self.path}.content[{index}]")
             for index, part in enumerate(value)
         ]
         self._has_parts = True
         return parts
 
-    def converted(self, tools: Any = None, group: str | None = None, extra: Row | None = None) -> Converted:
-        """Returns the row of the conversation, with the tools (see `tools_of`), the group and further columns."""
+    def converted(self, tools: Any = None, group: str | None = None) -> Converted:
+        """Returns the row of the conversation, with the tools (see `tools_of`) and the group."""
         if not self.messages:
             raise Unconvertible("messages_empty", "there is no message")
         if self._has_parts:
             self._unify_contents()
         row: Row = {"messages": self.messages}
-        if tools and (declarations := tools_of(tools, self.options)):
+        if tools and (declarations := tools_of(tools, self.options, account=self.account)):
             row["tools"] = declarations
-        return Converted(row | extra if extra else row, group, tuple(self.changes))
+        return Converted(row, group, tuple(self.changes), self.left_out or NOTHING)
 
     def _part(self, part: Any, role: str, path: str) -> Row:
         if isinstance(part, str):
@@ -118,6 +132,7 @@ class ConversationBuilder:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in _TEXT_PARTS or (kind is None and isinstance(part, dict) and isinstance(part.get("text"), str)):
             if isinstance(text := part.get("text"), str):
+                self.account(part, _TEXT_KEYS, "messages[].content[]")
                 return {"type": "text", "text": text}
             raise Unconvertible("content_part_text_not_string", f"the text of a part is {kind_of(text)}", f"{path}.text", text)
         if kind in _IMAGE_PARTS:
@@ -297,13 +312,27 @@ def parsed(value: Any, path: str, code: str = "column_not_json") -> Any:
         raise Unconvertible(code, f"the text is not JSON: {problem}{hint}", path, value) from None
 
 
-def tools_of(tools: Any, options: Options = DEFAULTS, path: str = "tools") -> list[Row]:
-    """Converts OpenAI's tools, legacy functions and Anthropic's tools, or their JSON text, to the service's tools."""
+def tools_of(
+    tools: Any,
+    options: Options = DEFAULTS,
+    path: str = "tools",
+    account: Callable[[Row, frozenset[str], str], None] | None = None,
+) -> list[Row]:
+    """Converts OpenAI's tools, legacy functions and Anthropic's tools, or their JSON text, to the service's tools.
+
+    `account` is called with what is read of each, as `ConversationBuilder.account`.
+    """
     tools = parsed(tools, path, "tools_not_list") if tools else None
     if not tools:
         return []
     require(tools, (list, tuple), "tools_not_list", "tools must be a list", path)
-    rows = [_tool(parsed(tool, f"{path}[{index}]", "tool_invalid"), f"{path}[{index}]") for index, tool in enumerate(tools)]
+    tools = [parsed(tool, f"{path}[{index}]", "tool_invalid") for index, tool in enumerate(tools)]
+    rows = [_tool(tool, f"{path}[{index}]") for index, tool in enumerate(tools)]
+    for tool, row in zip(tools, rows, strict=True) if account else ():
+        if tool is not row:
+            is_nested = isinstance(tool.get("function"), dict)
+            account(tool, _TOOL_KEYS, "tools[]")  # type: ignore[misc]
+            account(tool["function"] if is_nested else {}, _TOOL_KEYS, "tools[].function")  # type: ignore[misc]
     return [without_nulls(tool) for tool in rows] if options.null_arguments == "drop" else rows
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
-from together_adapters.finetune.formats.preference import ANSWERS
+from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.formats.traces import attributes_of, spans
 from together_adapters.finetune.readers.fields import field
@@ -56,6 +56,8 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
         names.append("sharegpt")
         if "chosen" in columns and "preference" in names:
             names.remove("preference")
+    if "messages" in names and any(map(columns.issuperset, BESIDE_MESSAGES)):
+        names.remove("messages")
     if "preference" in names and _is_text_pair(record):
         raise _error(
             "whole dialogues as text, without a prompt, have no place where the answer begins; for HH's say schema='hh'", "hh"

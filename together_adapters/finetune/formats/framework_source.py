@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.formats.conversation import Expand, expanded
-from together_adapters.finetune.records import Converted, Example, Record, Row, Unconvertible
+from together_adapters.finetune.records import NOTHING, Converted, Example, Record, Row, Unconvertible
 
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 """Tools for all rows, or a function that returns those of a record."""
@@ -79,13 +79,13 @@ class FrameworkReader(ABC):
                     messages = plain_rows(record)
                     if messages:
                         row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                        yield make(Example, (row, number, name, None, ()))
+                        yield make(Example, (row, number, name, None, (), NOTHING))
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
                         yield result.refusal(number, name)
                     else:
-                        yield Example(result.row, number, name, result.group, result.changed)
+                        yield Example(result.row, number, name, result.group, result.changed, result.left_out)
             except Unconvertible as error:
                 yield error.refusal(number, name)
 

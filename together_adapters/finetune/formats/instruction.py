@@ -5,42 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import has_value, leaving
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
-from together_adapters.finetune.formats.images import with_images
-from together_adapters.finetune.formats.openai import declared_tools, read_messages
+from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require_record, text_of
+from together_adapters.finetune.readers.fields import require_record, text_of
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
-_PAIR_COLUMNS: Final = frozenset({"prompt", "completion"})
-_READ_COLUMNS: Final = _PAIR_COLUMNS | {"tools", "functions", "images", "image"}
-_ALPACA_COLUMNS: Final = frozenset({"instruction", "input", "output", "history", "system"})
+COLUMNS: Final = CHAT_COLUMNS | {"prompt", "completion"}
+_CONVERSATION_COLUMNS: Final = CHAT_COLUMNS | {"history"}
+ALPACA_COLUMNS: Final = _CONVERSATION_COLUMNS | {"instruction", "input", "output"}
+
+
+def needs_conversation(record: Any) -> bool:
+    """Whether a record has what an instruction cannot hold: a system prompt, images, tools, a history."""
+    return isinstance(record, dict) and any(has_value(record.get(column)) for column in _CONVERSATION_COLUMNS)
+
+
+def _instruction(prompt: str, completion: str, record: Row) -> Converted:
+    """Returns an instruction; what needs a conversation is left out."""
+    changes = ("template_in_content",) if has_template_marks(prompt) or has_template_marks(completion) else ()
+    return leaving(Converted({"prompt": prompt, "completion": completion}, None, changes), record, _CONVERSATION_COLUMNS)
 
 
 def prompt_completion(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a record with `prompt` and `completion`; chats become a conversation in which only the completion is trained on."""
     record = require_record(record)
     prompt, completion = record.get("prompt"), record.get("completion")
-    if type(prompt) is str and type(completion) is str and not record.get("tools") and options.form != "conversation":
-        changes = ["template_in_content"] if has_template_marks(prompt) or has_template_marks(completion) else []
-        columns = extras(record, _READ_COLUMNS, changes) if len(record) > 2 else {}
-        yield Converted({"prompt": prompt, "completion": completion, **columns}, None, tuple(changes))
+    if type(prompt) is str and type(completion) is str and options.form != "conversation":
+        yield _instruction(prompt, completion, record)
         return
     chats = isinstance(prompt, list) or isinstance(completion, list | dict)
     question, answer = (_chat(record, column, role) for column, role in (("prompt", "user"), ("completion", "assistant")))
     if any(not isinstance(message, dict) or message.get("role") == "user" for message in answer):
         raise Unconvertible("completion_not_answer", "a completion that is a chat holds answers and results alone", "completion")
     builder = ConversationBuilder(options)
-    read_messages(builder, with_images(question, record))
+    read_messages(builder, with_columns(question, record))
     length = len(builder.messages)
     read_messages(builder, answer)
     if chats and options.prompt_weights:
         for index, message in enumerate(builder.messages):
             message["weight"] = int(index >= length and message["role"] == "assistant")
         builder.change("prompt_weighted")
-    yield builder.converted(declared_tools(record), extra=extras(record, _READ_COLUMNS, builder.changes))
+    yield builder.converted(declared_tools(record))
 
 
 def _chat(record: Row, column: str, role: str) -> list[Any]:
@@ -56,25 +65,21 @@ def _chat(record: Row, column: str, role: str) -> list[Any]:
 
 
 def alpaca(record: Any, options: Options) -> Iterator[Converted]:
-    """Converts a record with `instruction`, `input` and `output`; with `system` or `history` it becomes a conversation."""
+    """Converts a record with `instruction`, `input` and `output`, to a conversation if that is asked for."""
     record = require_record(record)
     prompt = options.template(record) if options.template is not None else _prompt(record, options)
     output = text_of(record, "output")
-    changes = ["template_in_content"] if has_template_marks(prompt) or has_template_marks(output) else []
-    columns = extras(record, _ALPACA_COLUMNS, changes) if len(record) > 3 else {}
-    if options.form != "conversation" and "system" not in record and "history" not in record:
-        yield Converted({"prompt": prompt, "completion": output, **columns}, None, tuple(changes))
+    if options.form != "conversation":
+        yield _instruction(prompt, output, record)
         return
     builder = ConversationBuilder(options)
-    builder.changes += changes
-    if record.get("system"):
-        builder.add("system", text_of(record, "system"))
-    for question, answer in _history(record):
-        builder.add("user", question)
-        builder.answer(answer)
-    builder.add("user", prompt)
-    builder.answer(output)
-    yield builder.converted(extra=columns)
+    messages = [
+        {"role": role, "content": text}
+        for turn in (*_history(record), (prompt, output))
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
+    read_messages(builder, with_columns(messages, record))
+    yield builder.converted(declared_tools(record))
 
 
 def _prompt(record: Row, options: Options) -> str:

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import has_value, meaning_of
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, has_nulls, parsed
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require, require_record
+from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
+from together_adapters.finetune.rules import MESSAGE_KEYS
 
 _MINIMAL_KEYS: Final = frozenset({"role", "content"})
 _ROLES: Final = frozenset({"system", "user", "assistant", "developer", "tool"})
-_CONVERTED_COLUMNS: Final = frozenset({"tools", "functions", "images", "image", "parallel_tool_calls"})
-_READ_COLUMNS: Final = _CONVERTED_COLUMNS | {"messages", "function_call", "tool_choice"}
+SYSTEM_COLUMNS: Final = ("system", "system_prompt", "system_message")
+CHAT_COLUMNS: Final = frozenset({"tools", "functions", "images", "image", *SYSTEM_COLUMNS})
+"""What a conversation can hold beside its messages, and other rows cannot."""
+_CONVERTED_COLUMNS: Final = CHAT_COLUMNS | {"parallel_tool_calls"}
+COLUMNS: Final = _CONVERTED_COLUMNS | {"messages", "function_call", "tool_choice"}
 _READ_KEYS: Final = _MINIMAL_KEYS | {"tool_calls", "function_call", "tool_call_id", "reasoning", "reasoning_content"}
+_CALL_KEYS: Final = frozenset({"id", "type", "function", "name", "arguments", "args", "index"})
+_FUNCTION_KEYS: Final = frozenset({"name", "arguments", "args"})
 
 
 def conversation(record: Any, options: Options) -> Iterable[Converted]:
@@ -30,18 +37,18 @@ def conversation(record: Any, options: Options) -> Iterable[Converted]:
         if len(record) == 1:
             return (Converted({"messages": messages}, None, tuple(changes)),)
         if _CONVERTED_COLUMNS.isdisjoint(record):
-            return (Converted({"messages": messages} | extras(record, _READ_COLUMNS, changes), None, tuple(changes)),)
+            return (Converted({"messages": messages}, None, tuple(changes)),)
         tools = record.get("tools")
         if len(record) == 2 and type(tools) is list and not options.is_table and all(map(_is_plain_tool, tools)):
             return (Converted({"messages": messages, "tools": tools}, None, tuple(changes)),)
     builder = ConversationBuilder(options)
-    read_messages(builder, with_images(messages_in(record), record))
+    read_messages(builder, with_columns(messages_in(record), record))
     tools = declared_tools(record)
     if record.get("parallel_tool_calls") is not None:
         builder.change("parallel_tool_calls_dropped")
     if options.is_table and isinstance(tools, list) and has_nulls(tools):
         builder.change("null_schemas_dropped" if options.null_arguments == "drop" else "null_schemas_kept")
-    return (builder.converted(tools, extra=extras(record, _READ_COLUMNS, builder.changes)),)
+    return (builder.converted(tools),)
 
 
 def is_plain(messages: list[Any], changes: list[str]) -> bool:
@@ -100,6 +107,24 @@ def messages_in(record: Row, column: str = "messages") -> list[Any]:
     return list(require(messages, (list, tuple), "messages_not_list", f"{column} must be a list", column))
 
 
+def with_columns(messages: list[Any], record: Row) -> list[Any]:
+    """Returns messages with the system prompt and the images that stand beside them."""
+    return with_system(with_images(messages, record), record)
+
+
+def with_system(messages: list[Any], record: Row) -> list[Any]:
+    """Returns messages with the system prompt of a record before them; one that differs from a message's is refused."""
+    prompts = {column: record[column] for column in SYSTEM_COLUMNS if record.get(column)}
+    for column, prompt in prompts.items():
+        require(prompt, (str, list), "content_wrong_type", f"the column {column} must hold a text", column)
+        first = messages[0] if messages and isinstance(messages[0], dict) else {}
+        if first.get("role") not in ("system", "developer"):
+            messages = [{"role": "system", "content": prompt}, *messages]
+        elif first.get("content") != prompt:
+            raise Unconvertible("system_not_first", f"the column {column} is a second, different system prompt", column, prompt)
+    return messages
+
+
 def declared_tools(record: Row) -> Any:
     """Returns the `tools` or `functions` of a record."""
     return record.get("tools") or record.get("functions")
@@ -114,9 +139,12 @@ def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
 
 
 def read_message(builder: ConversationBuilder, message: Row) -> None:
-    """Adds a message to a conversation. Unknown keys are kept, and validation reports them."""
+    """Adds a message to a conversation. Harmless keys are left out; others that are unknown are kept, and validation reports them."""
     role, content = message.get("role"), message.get("content")
-    fields = {key: value for key, value in message.items() if key not in _READ_KEYS and value is not None}
+    fields = {key: value for key, value in message.items() if key not in _READ_KEYS and has_value(value)}
+    for key in fields.keys() - MESSAGE_KEYS if fields else ():
+        if meaning_of(f"messages[].{key}") is True:
+            builder.leave_out(f"messages[].{key}", fields.pop(key))
     if isinstance(content, str) and has_template_marks(content):
         builder.change("template_in_content")
     if role == "assistant":
@@ -153,6 +181,9 @@ def _call(builder: ConversationBuilder, one: Any, path: str) -> Row:
     require(one, dict, "tool_call_invalid", "a call must be an object", path)
     function = one.get("function")
     function = function if isinstance(function, dict) else one
+    builder.account(one, _CALL_KEYS, "messages[].tool_calls[]")
+    if function is not one:
+        builder.account(function, _FUNCTION_KEYS, "messages[].tool_calls[].function")
     arguments = function.get("arguments", function.get("args"))
     if isinstance(arguments, dict):
         builder.change("arguments_to_text")

@@ -8,23 +8,29 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
+from together_adapters.finetune.accounting import has_value, leaving, unread
 from together_adapters.finetune.fingerprints import digest
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
-from together_adapters.finetune.formats.images import with_images
-from together_adapters.finetune.formats.openai import declared_tools, read_messages
+from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, messages_in, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require, require_record
+from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.readers.files import Item, SourceRecord
 from together_adapters.finetune.records import Converted, Refusal, Row, Unconvertible
 
-_CONVERTED_COLUMNS: Final = frozenset({"tools", "functions", "images", "image"})
 _OUTPUTS: Final = ("preferred_output", "non_preferred_output")
-_READ_COLUMNS: Final = _CONVERTED_COLUMNS | {"prompt", "chosen", "rejected", "input", *_OUTPUTS}
+OPENAI_COLUMNS: Final = frozenset({"input", *_OUTPUTS})
+_PAIR_COLUMNS: Final = frozenset({"prompt", "chosen", "rejected"})
+_REJECTED: Final = ("rejected_response", "rejected_messages")
+BESIDE_MESSAGES: Final = tuple(("messages", column) for column in _REJECTED)
+"""Messages that end with the better answer, beside the worse one, or messages that end with it."""
+COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, OPENAI_COLUMNS, _REJECTED, ("messages",))
+_INPUT_KEYS: Final = frozenset({"messages", "tools", "parallel_tool_calls"})
 _ANSWER_MARK: Final = "\n\nAssistant:"
 _TURN: Final = re.compile(r"\n\n(Human|Assistant):")
 ANSWERS: Final = ("completions", "responses", "answers")
 _SCORES: Final = ("scores", "ratings", "score", "rating")
+PAIRED_COLUMNS: Final = frozenset({"instruction", *ANSWERS, *_SCORES})
 _SCORE_KEYS: Final = ("score", "overall_score", "rating")
 
 
@@ -32,24 +38,38 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a record with `chosen` and `rejected`, with or without `prompt`, or in OpenAI's format."""
     record = require_record(record)
     if "preferred_output" in record and "chosen" not in record:
-        yield from _openai(record, options)
+        yield leaving(_openai(record, options), record, _PAIR_COLUMNS)
         return
     if "chosen" not in record and options.pair == "best_vs_worst":
         record = best_vs_worst(record)
-    if (converted := _of_texts(record)) is not None:
-        yield converted
-        return
+    columns = [column for column in _REJECTED if has_value(record.get(column))]
+    if columns and "chosen" not in record and "messages" in record:
+        converted = _beside_messages(record, columns[0], options)
+        yield leaving(converted, record, (OPENAI_COLUMNS | _PAIR_COLUMNS).union(columns[1:]))
+    else:
+        converted = _of_texts(record) or _of_chats(record, options)
+        yield leaving(converted, record, OPENAI_COLUMNS.union(_REJECTED, ("messages",)))
+
+
+def _beside_messages(record: Row, column: str, options: Options) -> Converted:
+    """Converts messages that end with the better answer, beside the worse one or messages that end with it."""
+    messages, worse = messages_in(record), _chat(record, column, True)
+    has_question = any(isinstance(message, dict) and message.get("role") == "user" for message in worse)
+    return _pair(record, [], messages, worse if has_question else [*messages[:-1], *worse], options)
+
+
+def _of_chats(record: Row, options: Options) -> Converted:
     prompt = _prompt_messages(record.get("prompt"))
     better, worse = (_chat(record, column, bool(prompt)) for column in ("chosen", "rejected"))
     if prompt:
         better, worse = _without_prompt(prompt, better), _without_prompt(prompt, worse)
-    yield _pair(record, prompt, better, worse, options)
+    return _pair(record, prompt, better, worse, options)
 
 
 def _of_texts(record: Row) -> Converted | None:
     """Converts a record of three texts, or returns None for others."""
     texts = prompt, better, worse = record.get("prompt"), record.get("chosen"), record.get("rejected")
-    if not all(type(text) is str for text in texts) or not prompt or better == worse or not _CONVERTED_COLUMNS.isdisjoint(record):
+    if not all(type(text) is str for text in texts) or not prompt or better == worse or not CHAT_COLUMNS.isdisjoint(record):
         return None
     if better[:2] == "[{" or worse[:2] == "[{":  # type: ignore[index]
         return None
@@ -59,7 +79,7 @@ def _of_texts(record: Row) -> Converted | None:
         "preferred_output": [{"role": "assistant", "content": better}],
         "non_preferred_output": [{"role": "assistant", "content": worse}],
     }
-    return Converted(row | extras(record, _READ_COLUMNS, changes) if len(record) > 3 else row, None, tuple(changes))
+    return Converted(row, None, tuple(changes))
 
 
 def hh(record: Any, options: Options) -> Iterator[Converted]:
@@ -151,13 +171,13 @@ def _pair(record: Row, prompt: list[Any], better: list[Any], worse: list[Any], o
     if not question:
         raise Unconvertible("pref_prompts_differ", "the two sides have no question in common", "chosen")
     builder = ConversationBuilder(options)
-    read_messages(builder, with_images(question, record))
+    read_messages(builder, with_columns(question, record))
     outputs = [_answer(builder, side[common:], column) for side, column in ((better, "chosen"), (worse, "rejected"))]
     input: Row = {"messages": builder.messages}
     if tools := builder.converted(declared_tools(record)).row.get("tools"):
         input["tools"] = tools
     row = {"input": input, "preferred_output": outputs[0], "non_preferred_output": outputs[1]}
-    return Converted(row | extras(record, _READ_COLUMNS, builder.changes), None, tuple(builder.changes))
+    return Converted(row, None, tuple(builder.changes), builder.left_out)
 
 
 def _answer(question: ConversationBuilder, side: list[Any], column: str) -> list[Row]:
@@ -170,16 +190,18 @@ def _answer(question: ConversationBuilder, side: list[Any], column: str) -> list
     read_messages(builder, side)
     for code in builder.changes:
         question.change(code)
+    question.left_out.update(builder.left_out)
     return builder.messages
 
 
-def _openai(record: Row, options: Options) -> Iterator[Converted]:
+def _openai(record: Row, options: Options) -> Converted:
     input = require(record.get("input"), dict, "pref_input_not_object", "input must be an object", "input")
     better, worse = (_chat(record, column, True) for column in _OUTPUTS)
     record = {**record, "tools": declared_tools(input) or declared_tools(record)}
     converted = _pair(record, [*input.get("messages", [])], better, worse, options)
     changes = ("parallel_tool_calls_dropped",) if input.get("parallel_tool_calls") is not None else ()
-    yield converted._replace(changed=converted.changed + changes)
+    left_out = unread(input, _INPUT_KEYS, "input")
+    return converted._replace(changed=converted.changed + changes, left_out={**converted.left_out, **left_out})
 
 
 def _turns(text: str) -> list[Row]:

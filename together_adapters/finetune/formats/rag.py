@@ -10,10 +10,10 @@ from typing import Any, Final
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require_record, text_of
+from together_adapters.finetune.readers.fields import require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
 
-_READ_COLUMNS: Final = frozenset(
+COLUMNS: Final = frozenset(
     {"query", "reference_contexts", "reference_answer", "query_by", "reference_answer_by", "class_name"}
 )  # fmt: skip
 _POOL_SIZE: Final = 20_000
@@ -98,7 +98,7 @@ def labelled_rag(record: Any, options: Options, pool: Sequence[str] = ()) -> Ite
         raise Unconvertible("answer_missing", "the reference answer is empty", "reference_answer")
     template = options.template or RagPrompt()
     prompt = template(text_of(record, "query"), contexts, pool) if isinstance(template, RagPrompt) else template(record)
-    yield _pair(prompt, answer, options, extras(record, _READ_COLUMNS))
+    yield _pair(prompt, answer, options)
 
 
 def queries_with_responses(document: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -116,13 +116,13 @@ def query_response(record: tuple[str, Any, Any], options: Options) -> Iterator[C
     for column, code, value in (("query", "cell_missing", query), ("response", "answer_missing", response)):
         if not isinstance(value, str):
             raise Unconvertible(code, f"there is no {column} of the id {name[:60]!r}", column)
-    yield _pair(query, response, options, {})
+    yield _pair(query, response, options)
 
 
-def _pair(prompt: str, answer: str, options: Options, columns: dict[str, Any]) -> Converted:
+def _pair(prompt: str, answer: str, options: Options) -> Converted:
     if options.form == "instruction":
-        return Converted({"prompt": prompt, "completion": answer, **columns})
+        return Converted({"prompt": prompt, "completion": answer})
     builder = ConversationBuilder(options)
     builder.add("user", prompt)
     builder.answer(answer)
-    return builder.converted(extra=columns)
+    return builder.converted()

@@ -34,6 +34,7 @@ class DataFormat(NamedTuple):
     unpack: Callable[[Any], Iterable[Any]] | None = None  # yields the records in a document
     traces: bool = False  # its records are calls of traces, which repeat each other
     columns: tuple[tuple[str, ...], ...] = ()
+    reads: frozenset[str] | None = None  # the columns that it converts; None if its records are no objects of columns
 
 
 def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvertible]:
@@ -43,23 +44,27 @@ def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvert
 
 
 DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
-    "messages": DataFormat(openai.conversation, columns=(("messages",),)),
-    "openai": DataFormat(openai_line),
-    "prompt_completion": DataFormat(instruction.prompt_completion, columns=(("prompt", "completion"),)),
-    "text": DataFormat(chat_template.text, columns=(("text",),)),
-    "preference": DataFormat(
-        preference.preference, columns=(("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
+    "messages": DataFormat(openai.conversation, columns=(("messages",),), reads=openai.COLUMNS),
+    "openai": DataFormat(openai_line, reads=openai.COLUMNS | preference.OPENAI_COLUMNS),
+    "prompt_completion": DataFormat(
+        instruction.prompt_completion, columns=(("prompt", "completion"),), reads=instruction.COLUMNS
     ),
-    "hh": DataFormat(preference.hh),
-    "sharegpt": DataFormat(sharegpt.sharegpt),
-    "alpaca": DataFormat(instruction.alpaca, columns=(("instruction", "output"),)),
-    "chatml": DataFormat(chat_template.conversation),
+    "text": DataFormat(chat_template.text, columns=(("text",),), reads=chat_template.COLUMNS),
+    "preference": DataFormat(
+        preference.preference,
+        columns=(("chosen", "rejected"), ("preferred_output", "non_preferred_output"), *preference.BESIDE_MESSAGES),
+        reads=preference.COLUMNS,
+    ),
+    "hh": DataFormat(preference.hh, reads=openai.CHAT_COLUMNS | {"chosen", "rejected"}),
+    "sharegpt": DataFormat(sharegpt.sharegpt, reads=sharegpt.COLUMNS),
+    "alpaca": DataFormat(instruction.alpaca, columns=(("instruction", "output"),), reads=instruction.ALPACA_COLUMNS),
+    "chatml": DataFormat(chat_template.conversation, reads=chat_template.COLUMNS),
     "otel": DataFormat(otel.conversation, spans, traces=True),
     "openinference": DataFormat(otel.openinference, spans, traces=True),
     "langfuse": DataFormat(langfuse.conversation, langfuse.observations, traces=True),
     "chat_store": DataFormat(llama_index_json.conversation, llama_index_json.stored_conversations),
     "handler": DataFormat(llama_index_json.event, llama_index_json.events),
-    "labelled_rag": DataFormat(rag.labelled_rag, rag.rag_examples, columns=(("query", "reference_answer"),)),
+    "labelled_rag": DataFormat(rag.labelled_rag, rag.rag_examples, columns=(("query", "reference_answer"),), reads=rag.COLUMNS),
     "query_response": DataFormat(rag.query_response, rag.queries_with_responses, columns=(("queries", "responses"),)),
     "llm_runs": DataFormat(langsmith.runs, traces=True, columns=(("run_type", "inputs"),)),
     "examples": DataFormat(langsmith.dataset_examples),

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, parsed
-from together_adapters.finetune.formats.images import with_images
-from together_adapters.finetune.formats.openai import declared_tools
+from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_message, with_columns
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.readers.fields import extras, require, require_record
+from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 ALIASES: Final = {
@@ -24,9 +24,13 @@ ALIASES: Final = {
 """The role of each speaker, by its name in lower case with underscores; `calls` for one that calls tools."""
 
 _COMMON_NAMES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-_READ_COLUMNS: Final = frozenset(
-    {"conversations", "conversation", "system", "tools", "functions", "images", "image", "chosen", "rejected"}
-)  # fmt: skip
+COLUMNS: Final = CHAT_COLUMNS | {"conversations", "conversation", "chosen", "rejected"}
+_OTHER_COLUMNS: Final = COLUMNS - {"conversations"}
+_SPEAKER_KEYS: Final = ("from", "role")
+_TEXT_KEYS: Final = ("value", "content")
+_REASONING_KEYS: Final = ("reasoning", "reasoning_content", "thinking", "thought", "rationale")
+_MESSAGE_KEYS: Final = ("name", "tool_calls", "function_call", "tool_call_id")
+_READ_KEYS: Final = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_REASONING_KEYS, *_MESSAGE_KEYS, "weight", "loss"})
 
 
 def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
@@ -35,27 +39,26 @@ def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
     turns = parsed(record.get("conversations") or record.get("conversation"), "conversations")
     if not isinstance(turns, list) or not turns:
         raise Unconvertible("messages_empty", "there is no conversation", "conversations", turns)
-    if len(record) == 1 and (messages := _common_messages(turns)) is not None:
+    if _OTHER_COLUMNS.isdisjoint(record) and (messages := _common_messages(turns)) is not None:
         yield Converted({"messages": messages})
         return
     builder = ConversationBuilder(options)
-    if isinstance(system := record.get("system"), str) and system:
-        builder.add("system", system)
-    _read(builder, with_images(_messages(turns), record))
-    columns = extras(record, _READ_COLUMNS, builder.changes)
+    _read(builder, with_columns(_messages(builder, turns), record))
     if record.get("chosen") is None or record.get("rejected") is None:
-        yield builder.converted(declared_tools(record), extra=columns)
+        builder.account({column: record.get(column) for column in ("chosen", "rejected")}, frozenset())
+        yield builder.converted(declared_tools(record))
         return
     row = builder.converted(declared_tools(record)).row
     outputs = {}
     for column, name in (("chosen", "preferred_output"), ("rejected", "non_preferred_output")):
         side = ConversationBuilder(options)
         turns = record[column]
-        _read(side, _messages(turns if isinstance(turns, list) else [turns]))
+        _read(side, _messages(builder, turns if isinstance(turns, list) else [turns]))
         if len(side.messages) != 1 or side.messages[0]["role"] != "assistant":
             raise Unconvertible("pref_output_not_exactly_one", f"{column} must be one answer", column)
         outputs[name] = side.messages
-    yield Converted({"input": row, **outputs, **columns}, None, tuple(builder.changes))
+        builder.left_out.update(side.left_out)
+    yield Converted({"input": row, **outputs}, None, tuple(builder.changes), builder.left_out)
 
 
 def _common_messages(turns: list[Any]) -> list[Row] | None:
@@ -71,20 +74,23 @@ def _common_messages(turns: list[Any]) -> list[Row] | None:
     return messages
 
 
-def _messages(turns: list[Any]) -> list[Row]:
+def _messages(builder: ConversationBuilder, turns: list[Any]) -> list[Row]:
     """Converts turns to messages; those that call tools have the role `calls`."""
     unknown: Counter[str] = Counter()
     messages = []
     for index, turn in enumerate(turns):
         if not isinstance(turn, dict):
             require(turn, dict, "message_not_object", "a turn must be an object", f"conversations[{index}]")
-        name = next((turn[key] for key in ("from", "role") if turn.get(key) is not None), None)
+        name = next((turn[key] for key in _SPEAKER_KEYS if turn.get(key) is not None), None)
         role = ALIASES.get("_".join(str(name).lower().replace("-", " ").replace("_", " ").split()))
         if role is None:
             unknown[str(name)[:60]] += 1
             continue
-        value = next((turn[key] for key in ("value", "content") if turn.get(key) is not None), None)
-        message = {"role": role, "content": value}
+        value = _first(builder, turn, _TEXT_KEYS)
+        message = {"role": role, "content": value} | {key: turn[key] for key in _MESSAGE_KEYS if has_value(turn.get(key))}
+        if reasoning := _first(builder, turn, _REASONING_KEYS):
+            message["reasoning"] = reasoning
+        builder.account(turn, _READ_KEYS, "conversations[]")
         if (weight := turn.get("weight", turn.get("loss"))) is not None:
             message["weight"] = int(weight) if isinstance(weight, bool) else weight
         messages.append(message)
@@ -94,18 +100,26 @@ def _messages(turns: list[Any]) -> list[Row]:
     return messages
 
 
+def _first(builder: ConversationBuilder, turn: Row, keys: tuple[str, ...]) -> Any:
+    """Returns the first of some keys of a turn; another with a different value is left out."""
+    values = {key: turn[key] for key in keys if turn.get(key) is not None}
+    first = next(iter(values.values()), None)
+    for key, value in values.items() if len(values) > 1 else ():
+        if value and value != first:
+            builder.leave_out(f"conversations[].{key}", value)
+    return first
+
+
 def _read(builder: ConversationBuilder, messages: list[Row]) -> None:
     for message in messages:
         role, content = message["role"], message["content"]
-        fields = {"weight": message["weight"]} if "weight" in message else {}
         if role == "calls":
-            builder.answer(None, _calls(builder, content), **fields)
-        elif role == "assistant":
-            builder.answer(content, **fields)
+            fields = {"weight": message["weight"]} if "weight" in message else {}
+            builder.answer(None, _calls(builder, content), message.get("reasoning"), **fields)
         elif role == "tool":
-            builder.result(content if isinstance(content, str | list) else str(content), **fields)
+            read_message(builder, {**message, "content": content if isinstance(content, str | list) else str(content)})
         else:
-            builder.add(role, content, **fields)
+            read_message(builder, message)
 
 
 def _calls(builder: ConversationBuilder, content: Any) -> list[Row]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS
 
 FORMAT_COLUMNS: Final = frozenset().union(*FORMATS.values()) | {"tools", "functions"}
-_COLUMNS_STRIPPED: Final = "columns_stripped"
 
 
 def field(record: Any, *names: str) -> Any:
@@ -46,17 +46,18 @@ def text_of(record: Row, column: str) -> str:
     raise Unconvertible("cell_not_text", f"the column {column} must hold a text, not {kind_of(value)}", column, value)
 
 
-def extras(record: Row, read: Collection[str], changes: list[str] | None = None) -> Row:
-    """Returns the columns that a format does not read, without those of the service's formats, which `changes` then records."""
-    columns = {}
+def with_extras(
+    row: Row, left_out: Mapping[str, Any], record: Row, read: Collection[str], *, keep: bool
+) -> tuple[Row, Mapping[str, Any]]:  # fmt: skip
+    """Adds the columns that a format does not read to the row, so that users can filter by them, or else to what is left out."""
+    extra, others = {}, {}
     for key, value in record.items():
-        if key in read or (key == "weight" and value is None):
-            continue
-        if key not in FORMAT_COLUMNS:
-            columns[key] = value
-        elif value is not None and changes is not None and _COLUMNS_STRIPPED not in changes:
-            changes.append(_COLUMNS_STRIPPED)
-    return columns
+        if key not in read:
+            if keep and key not in FORMAT_COLUMNS and key not in row:
+                extra[key] = value
+            elif has_value(value):
+                others[str(key)[:80]] = value
+    return {**row, **extra} if extra else row, {**left_out, **others} if others else left_out
 
 
 def require(value: Any, kind: type | tuple[type, ...], code: str, text: str, path: str = "") -> Any:

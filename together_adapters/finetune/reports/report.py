@@ -34,6 +34,7 @@ class DataReport(BaseModel):
             holds, and `invalid` is 0 for a file that was written.
         dropped: The number of dropped rows by reason. A check drops none.
         changed: The number of rows that each fix changed. A check changes none.
+        left_out: The number of rows in which training leaves out a column or a key, by its name. A check leaves out none.
         errors: The number of errors.
         warnings: The number of warnings.
         issues: The issues, errors before warnings, up to `max_issues`, in the order of the file.
@@ -69,6 +70,7 @@ class DataReport(BaseModel):
     valid: int = 0
     dropped: dict[str, int] = Field(default_factory=dict)
     changed: dict[str, int] = Field(default_factory=dict)
+    left_out: dict[str, int] = Field(default_factory=dict)
     errors: int = 0
     warnings: int = 0
     issues: list[Issue] = Field(default_factory=list)

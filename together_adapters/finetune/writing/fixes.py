@@ -5,9 +5,9 @@ Fixes that cannot change what is trained are on by default; those that make a ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, get_args, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic_core import from_json, to_json
 
@@ -41,6 +41,7 @@ class Fixes:
         unknown_fields: `drop` removes keys that are not fields of a message.
         tool_errors: `drop_row` drops rows in which a tool call failed, if the source tells.
         null_arguments: `drop` removes nulls from the arguments of tool calls. Tables add them, but a model may also have meant them.
+        leave_out: Names of columns and keys that training may leave out though they carry meaning, such as `score`.
         too_long: `drop` drops rows that are longer than the model trains on, if its limits are known; `error` refuses them; `keep`
             leaves them to the service, which truncates them.
     """
@@ -62,12 +63,15 @@ class Fixes:
     tool_errors: Literal["keep", "drop_row"] = "keep"
     null_arguments: Literal["keep", "drop"] = "keep"
     too_long: Literal["error", "drop", "keep"] = "error"
+    leave_out: Collection[str] = ()
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")
+        if isinstance(self.leave_out, str):
+            raise ValueError(f"leave_out is a list of names: [{self.leave_out!r}]")
 
     def apply(self, row: Row) -> tuple[Row, list[str]]:
         """Returns a fixed copy of a row, and the codes of the fixes that changed it.
@@ -83,7 +87,7 @@ class Fixes:
         return row, codes
 
 
-_CHOICES: Final = {name: get_args(hint) for name, hint in get_type_hints(Fixes).items() if hint is not bool}
+_CHOICES: Final = {name: get_args(hint) for name, hint in get_type_hints(Fixes).items() if get_origin(hint) is Literal}
 
 
 class Fix(NamedTuple):

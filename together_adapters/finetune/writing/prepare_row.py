@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
+from together_adapters.finetune.accounting import NO_ACCOUNTS, UNKNOWN_CODE, Accounts, accounts_of
 from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
@@ -28,6 +29,7 @@ class PreparedRow(NamedTuple):
     findings: tuple[Finding, ...] = ()
     fixes: tuple[str, ...] = ()
     drop_reason: str | None = None
+    accounts: Accounts = NO_ACCOUNTS
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,13 @@ class RowPreparer:
         ]
 
     def _prepare_example(self, record: Example, findings: RowFindings, count: Callable[[Row], int] | None) -> PreparedRow:
-        row, fixes = record.row, record.changed
+        row, fixes, accounts = record.row, record.changed, NO_ACCOUNTS
         findings.start_row()
-        if not (type(row) is dict and is_text_conversation(findings, row) and _is_ordered(row)):
+        if record.left_out or not (type(row) is dict and is_text_conversation(findings, row) and _is_ordered(row)):
+            if type(row) is dict:
+                accounts = accounts_of(
+                    row, record.left_out, self.fixes.leave_out, drops_fields=self.fixes.unknown_fields == "drop"
+                )
             try:
                 row, codes = self.fixes.apply(row)
             except Unconvertible as error:
@@ -61,13 +67,17 @@ class RowPreparer:
             fixes = (*fixes, *codes)
             findings.start_row()
             validate_row(findings, row)
+            if accounts.names:
+                findings.items += accounts.findings
+                if self.severities[UNKNOWN_CODE] == "error":
+                    findings.items += [Finding(UNKNOWN_CODE, name, f"{name!r} is not known", "") for name in accounts.unknown]
         if count is not None and (reason := self._check_length(row, findings, count)):
             return PreparedRow(None, findings.format, (), fixes, reason)
         if findings.items and any(self.severities[finding.code] == "error" for finding in findings.items):
             return PreparedRow(None, findings.format, tuple(findings.items), fixes)
-        return self._encode(row, findings, fixes)
+        return self._encode(row, findings, fixes, accounts)
 
-    def _encode(self, row: Row, findings: RowFindings, fixes: tuple[str, ...]) -> PreparedRow:
+    def _encode(self, row: Row, findings: RowFindings, fixes: tuple[str, ...], accounts: Accounts) -> PreparedRow:
         try:
             line = to_json(row)
         except ValueError as error:
@@ -76,7 +86,7 @@ class RowPreparer:
             return PreparedRow(None, findings.format, (*findings.items, Finding(code, "", message, "")), fixes)
         if _ESCAPED_NUL in line:
             parse_line(findings, line)
-        return PreparedRow(line + b"\n", findings.format, tuple(findings.items), fixes)
+        return PreparedRow(line + b"\n", findings.format, tuple(findings.items), fixes, None, accounts)
 
     def _check_length(self, row: Row, findings: RowFindings, count: Callable[[Row], int]) -> str | None:
         """Adds a finding if a row is too long, or returns the reason to drop it."""

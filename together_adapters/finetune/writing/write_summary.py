@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from together_adapters.finetune.accounting import UNKNOWN_CODE, Accounts
 from together_adapters.finetune.errors import MethodMismatchError, issue_of, location_of
 from together_adapters.finetune.findings import Finding
 from together_adapters.finetune.issues import Issue, Severity
@@ -14,6 +15,13 @@ from together_adapters.finetune.reports.report import DataReport, add_counts, mo
 from together_adapters.finetune.rules import METHODS
 from together_adapters.finetune.validation.check_row import issues_of
 from together_adapters.finetune.writing.prepare_row import PreparedRow
+
+_MAX_NAMES: Final = 1000
+_OTHERS: Final = "(other names)"
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row" if number == 1 else f"{number:,} rows"
 
 
 class WriteSummary:
@@ -25,6 +33,8 @@ class WriteSummary:
         self.drop_counts: Counter[str] = Counter()
         self.fix_counts: Counter[str] = Counter()
         self.issue_counts: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+        self._unknown: dict[str, str] = {}  # unknown columns, each with the location of its first row
         self._issues: list[Issue] = []
         self._listed_by_severity: Counter[str] = Counter()
         self._severities = severities
@@ -35,13 +45,17 @@ class WriteSummary:
     def add(self, record: Record, row: PreparedRow) -> bytes:
         """Counts a record; returns what to write of it."""
         self.rows += 1
-        line, form, findings, fixes, drop_reason = row
+        line, form, findings, fixes, drop_reason, accounts = row
         if line is not None and form != self.format:
             findings = self._check_format(record, form, findings)
             if any(finding.code == "mixed_formats_across_lines" and self._is_error(finding) for finding in findings):
                 line = None
         if line is not None:
             self.valid += 1
+            if accounts.names:
+                self._account(record, accounts)
+                listed = issues_of(accounts.findings, self._severities)
+                self.issue_counts.update(issue.code for issue in listed)  # the check of the file does not find them
             if fixes:
                 self.fix_counts.update(fixes)
             if findings:
@@ -62,6 +76,7 @@ class WriteSummary:
 
     def report(self) -> DataReport:
         """Returns the report if no file is written, which is at least one error."""
+        self._list_unknown()
         if not self.valid and not self.invalid:
             self.issue_counts["too_few_samples"] += 1
         errors = 0 if self._drops_invalid else self.invalid
@@ -71,7 +86,28 @@ class WriteSummary:
 
     def complete(self, report: DataReport) -> DataReport:
         """Returns the report on the file that was written, completed by what was not written."""
+        self._list_unknown()
         return report.model_copy(update=self._updates(report))
+
+    def _account(self, record: Record, accounts: Accounts) -> None:
+        """Counts what training leaves out of a row; the names of many are counted together."""
+        counts = self.left_out
+        for name in accounts.names:
+            counts[name if name in counts or len(counts) < _MAX_NAMES else _OTHERS] += 1
+        for name in accounts.unknown:
+            if name not in self._unknown and len(self._unknown) < _MAX_NAMES:
+                self._unknown[name] = location_of(record)
+
+    def _list_unknown(self) -> None:
+        """Adds an issue for each unknown column."""
+        findings = [
+            (Finding(UNKNOWN_CODE, name, f"{name!r} is left out in training, in {_rows(self.left_out[name])}", ""), source)
+            for name, source in self._unknown.items()
+        ]
+        issues = [issue for finding, source in findings for issue in issues_of([finding], self._severities, None, source)]
+        self.issue_counts.update(issue.code for issue in issues)
+        self._list(issues)
+        self._unknown = {}
 
     def _updates(self, report: DataReport) -> dict[str, Any]:
         known_keys = {(issue.line, issue.code, issue.path) for issue in self._issues}
@@ -80,6 +116,7 @@ class WriteSummary:
             "rows": report.rows + sum(self.drop_counts.values()),
             "dropped": dict(sorted(self.drop_counts.items())),
             "changed": dict(sorted(self.fix_counts.items())),
+            "left_out": dict(sorted(self.left_out.items())),
             "issues": most_severe([*self._issues, *other_issues], self._max_issues),
             "issue_counts": add_counts(report.issue_counts, self.issue_counts),
             "warnings": report.warnings + sum(self.issue_counts.values()),

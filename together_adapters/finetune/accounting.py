@@ -1,0 +1,228 @@
+"""Accounts for every column and key of a record: what no format reads is left out in training, by name, or refused.
+
+A name is a path without indices, such as `score` or `conversations[].thought`. The words of its last part say whether it is
+harmless, carries meaning that training would lose, or is unknown; a value can also show by its layout that it carries meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
+
+from together_adapters.finetune.findings import Finding
+from together_adapters.finetune.records import Converted, Row
+from together_adapters.finetune.rules import FORMATS, MESSAGE_KEYS, OPTIONAL
+
+MEANING_CODE: Final = "meaning_left_out"
+UNKNOWN_CODE: Final = "column_left_out"
+
+
+class Meaning(NamedTuple):
+    """What names of a kind carry, and what a user can do about it."""
+
+    text: str
+    way_on: str = ""
+
+
+_PAIRING: Final = "pair='best_vs_worst' (--pair best_vs_worst) makes preferences of good and bad answers to the same question"
+_FORM: Final = "form='conversation' (--form conversation) makes conversations, which can hold it"
+_MEANINGS: Final[Mapping[Meaning, str]] = {
+    Meaning("labels an answer good or bad (KTO), for which there is no method here", _PAIRING): "label kto",
+    Meaning("judges an answer, and all answers would be trained as good", _PAIRING): (
+        "score rating rank ranking grade vote upvote downvote thumb feedback correct correctness desirable undesirable verdict"
+        " judgement judgment winner accepted good bad"
+    ),
+    Meaning("is an answer of a preference", "schema='preference' (--schema preference) needs a better and a worse answer"): (
+        "chosen rejected reject preferred dispreferred"
+    ),
+    Meaning("is a system prompt", _FORM): "system sysprompt systemprompt",
+    Meaning("is an image", _FORM): "image img picture photo pixel",
+    Meaning("is audio, which cannot be trained on"): "audio speech sound voice wav waveform",
+    Meaning("is video, which cannot be trained on"): "video clip",
+    Meaning("declares or calls tools", _FORM): "tool function",
+    Meaning("is reasoning", "it is trained as the reasoning of an assistant message"): (
+        "reasoning thinking thought think rationale cot scratchpad"
+    ),
+    Meaning("is context of the question", "template= or your own code can put it into the prompt"): (
+        "context history choice option document passage evidence background knowledge persona"
+    ),
+    Meaning("says how much to train on", "message weights are 0 or 1, in `weight` of a message"): "weight loss mask",
+    Meaning("is an answer", "columns= (--column completion=NAME) names the column of the answer"): (
+        "answer refusal response output completion reply replies solution target"
+    ),
+    Meaning("is a question", "columns= (--column prompt=NAME) names the column of the question"): (
+        "prompt question query queries instruction input message conversation dialogue dialog turn"
+    ),
+}
+_BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for word in words.split()}
+_LABEL, _JUDGEMENT, _CHOSEN, *_ = _MEANINGS
+_CLASS: Final = Meaning("is the class of a text, which would be trained without it")
+_INPUT_KEYS: Final = frozenset({"messages", "tools"})
+_LAYOUT: Final = Meaning("holds messages or media", "columns= (--column) names the columns of the format")
+
+_MEASURES: Final = frozenset(
+    """id uuid guid index idx number num count length len size width height hash md5 sha1 sha256 checksum fingerprint model token
+    type kind lang language locale date time timestamp format version source origin author category reason effort budget usage
+    latency duration cost price status level""".split()
+)
+"""A name that ends so describes what the rest of it names: `response_id`, `image_width`, `chosen_model`."""
+_HARMLESS: Final = _MEASURES | frozenset(
+    """key url uri link website license licence copyright domain subject topic task subset split fold dataset corpus file filename
+    path line page row metadata meta info tag annotator worker reviewer session thread run trace span parent created updated
+    modified published at seed temperature provider engine generator revision commit hash difficulty complexity perplexity ppl
+    similarity toxicity quality confidence probability prob logprob logprobs embedding vector dedup duplicate cluster annotation
+    control stop object event finish environment release project bookmarked public version deleted""".split()
+)
+_AMOUNTS: Final = frozenset("n num number count total max min avg mean has len".split())
+_PROVENANCE: Final = frozenset(
+    "quality similarity toxicity language lang edu perplexity difficulty dedup safety moderation".split()
+)
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORDS: Final = re.compile(r"[^\W\d_]+")
+
+
+class Accounts(NamedTuple):
+    """What training leaves out of one row: all names, those that are unknown, and the findings of those that carry meaning."""
+
+    names: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+NO_ACCOUNTS: Final = Accounts()
+_EMPTY_KINDS: Final = (str, list, tuple, dict)
+
+
+def has_value(value: Any) -> bool:
+    """Whether a value carries anything: null, and empty texts, lists and objects do not."""
+    return value is not None and (not isinstance(value, _EMPTY_KINDS) or len(value) > 0)
+
+
+def unread(fields: Any, read: frozenset[str], parent: str = "") -> Row:
+    """Returns the fields with a value that are not read, by their names below `parent`, such as `conversations[]`."""
+    if not isinstance(fields, dict) or fields.keys() <= read:
+        return {}
+    at = f"{parent}." if parent else ""
+    return {f"{at}{str(key)[:80]}": value for key, value in fields.items() if key not in read and has_value(value)}
+
+
+def leaving(converted: Converted, record: Row, columns: frozenset[str]) -> Converted:
+    """Returns a row that leaves out some columns of its record, which the format reads only for other rows."""
+    if columns.isdisjoint(record):
+        return converted
+    left_out = unread({key: value for key, value in record.items() if key in columns}, frozenset())
+    return converted._replace(left_out={**converted.left_out, **left_out})
+
+
+@lru_cache(10_000)
+def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[True] | None:
+    """Returns the meaning of a name; True if it is harmless, None if it is unknown."""
+    last = name.rpartition("].")[2].removeprefix("input.")
+    words = [_singular(word) for word in _WORDS.findall(_CAMEL.sub("_", last).lower())]
+    if not words:
+        return None
+    meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
+    if in_preference and not {_JUDGEMENT, _CHOSEN}.isdisjoint(meanings) and _LABEL not in meanings:
+        return True  # how the two answers were judged
+    if _LABEL in meanings:
+        return _LABEL
+    is_amount = words[0] in _AMOUNTS and _JUDGEMENT not in meanings
+    if words[-1] in _MEASURES or is_amount or not _PROVENANCE.isdisjoint(words):
+        return True
+    is_harmless = not _HARMLESS.isdisjoint((words[0], words[-1]))
+    return meanings[0] if meanings else is_harmless or None
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+@lru_cache(10_000)
+def extra_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the columns that are not trained on; none where they do not make one format."""
+    formats = [name for name, required in FORMATS.items() if required.issubset(columns)]
+    if len(formats) != 1:
+        return ()
+    known = FORMATS[formats[0]] | OPTIONAL[formats[0]]
+    return tuple(column for column in columns if column not in known)
+
+
+def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str], *, drops_fields: bool = False) -> Accounts:
+    """Returns what training leaves out of a row: `left_out` by its format, and what the row has beyond its own format.
+
+    `allowed` are names that may be left out; `drops_fields` says that unknown fields of messages are removed.
+    """
+    columns = extra_columns(tuple(row))
+    is_preference = "preferred_output" in row
+    if not columns and not left_out and not is_preference and not drops_fields:
+        return NO_ACCOUNTS
+    fields = [(key, value) for key in columns if has_value(value := row[key]) and not _is_converted(row, key)]
+    fields += left_out.items()
+    if is_preference:
+        fields += unread(row.get("input"), _INPUT_KEYS, "input").items()
+    dropped = _unknown_fields(row) if drops_fields else ()
+    findings, unknown = [], [*dropped]
+    for name, value in fields:
+        meaning = meaning_of(name, is_preference)
+        if meaning is True or name in allowed:
+            continue
+        meaning = meaning or (_LAYOUT if _has_layout(value) else None)
+        if meaning is None:
+            unknown.append(name)
+        elif not _is_repeated(value, row):
+            findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning))
+    return Accounts((*[name for name, _ in fields], *dropped), tuple(unknown), tuple(findings))
+
+
+def _finding(name: str, value: Any, meaning: Meaning) -> Finding:
+    way_on = f"; {meaning.way_on}" if meaning.way_on else ""
+    return Finding(MEANING_CODE, name, f"{name!r} {meaning.text}{way_on}", value)
+
+
+def _is_converted(row: Row, column: str) -> bool:
+    """Whether a fix converts a column: `functions` become tools."""
+    return column == "functions" and "messages" in row and not row.get("tools")
+
+
+def _unknown_fields(row: Row) -> Row:
+    """Returns the fields of messages that the service does not know."""
+    prompt = row.get("input")
+    lists = [row.get("messages"), prompt.get("messages") if isinstance(prompt, dict) else None]
+    lists += [row.get("preferred_output"), row.get("non_preferred_output")]
+    fields: Row = {}
+    for message in _items(lists):
+        if isinstance(message, dict):
+            fields |= unread(message, MESSAGE_KEYS, "messages[]")
+    return fields
+
+
+def _items(lists: Iterable[Any]) -> Iterator[Any]:
+    return (item for one in lists if isinstance(one, list) for item in one)
+
+
+def _has_layout(value: Any) -> bool:
+    """Whether a value is laid out as messages, or as media."""
+    if isinstance(value, str):
+        return value.startswith(("data:image/", "data:audio/", "data:video/")) or (value.startswith("[{") and '"role"' in value)
+    if isinstance(value, dict):
+        return {"array", "sampling_rate"} <= value.keys() or ("bytes" in value and "path" in value) or "role" in value
+    if isinstance(value, list | tuple) and value:
+        first = value[0]
+        return isinstance(first, dict) and ({"role", "content"} <= first.keys() or {"from", "value"} <= first.keys())
+    return isinstance(value, bytes)
+
+
+def _is_repeated(value: Any, row: Row) -> bool:
+    """Whether a text, or messages, stand in the row as well."""
+    messages = row.get("messages")
+    if isinstance(value, list) and value and isinstance(messages, list):
+        return messages[: len(value)] == value or messages[-len(value) :] == value
+    if not isinstance(value, str) or len(value) < 2:
+        return False
+    texts = [row.get(key) for key in ("prompt", "completion", "text")]
+    prompt = row.get("input")
+    lists = [messages, prompt.get("messages") if isinstance(prompt, dict) else None, row.get("preferred_output")]
+    texts += [message.get("content") for message in _items(lists) if isinstance(message, dict)]
+    return value in texts
