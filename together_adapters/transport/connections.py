@@ -175,8 +175,8 @@ def _new_client(kind: Callable[..., H], transport: Callable[[], Any]) -> H:
     """Returns an httpx client without cookies. If the environment names a proxy, httpx chooses the transports itself."""
     if getproxies():
         client: H = kind(verify=ssl_context(), limits=_PROXY_LIMITS)
-        for proxied in filter(None, (client._transport, *client._mounts.values())):
-            watch(proxied)
+        for used in filter(None, (client._transport, *client._mounts.values())):
+            watch(used)
     else:
         client = kind(transport=transport())
     client._cookies = _NoCookies()  # its public setter copies the value into a jar of its own

@@ -138,12 +138,12 @@ def connection_error(
     """Returns the error for a call without a response, or with an incomplete one."""
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
-    place = f" at {place}" if (place := _place(failure.url, call)) else ""
-    message = f"{call.method} {call.safe_path}{place} failed{tries}: {failure.reason}"
+    address = f" at {address}" if (address := _address(failure.url, call)) else ""
+    message = f"{call.method} {call.safe_path}{address} failed{tries}: {failure.reason}"
     return kind(message + _billable_warning(call, failure.maybe_received), attempts=attempts)
 
 
-def _place(url: str, call: Call[Any]) -> str:
+def _address(url: str, call: Call[Any]) -> str:
     """Returns host, port and a gateway's path prefix of the URL of a call; the path of any other URL may hold credentials."""
     if call.external or not url:
         return ""

@@ -48,7 +48,7 @@ def begin_body(response: httpx.Response, read_timeout: float | None) -> None:
         timeouts["read"] = read_timeout
     stream = response.extensions.get("network_stream")
     if isinstance(stream, _Stream):
-        stream.reused = stream.in_body = True
+        stream.has_served = stream.in_body = True
         if type(read_timeout) is not Until:
             vars(stream)["read"] = stream.inner.read  # so that a chunk of a stream costs nothing
 
@@ -66,9 +66,9 @@ class _Stream:
 
     def __init__(self, stream: Any) -> None:
         self.inner = stream
-        self.reused = False  # a response has arrived on this connection
+        self.has_served = False  # a response has arrived on this connection
         self.in_body = False
-        self._received = 0  # bytes of the head
+        self._head_size = 0  # bytes of the head
         self._deadline: float | None = None  # for the head
 
     def get_extra_info(self, info: str) -> Any:
@@ -76,15 +76,15 @@ class _Stream:
 
     def _begin_request(self) -> bool:
         """Called before every write; returns whether it is the first one of a request."""
-        if not self._received:
+        if not self._head_size:
             return False
-        self._received, self._deadline, self.in_body = 0, None, False
+        self._head_size, self._deadline, self.in_body = 0, None, False
         vars(self).pop("read", None)
         return True
 
     def _limit(self, timeout: float | None) -> float | None:
         """Returns the limit of a read of the head, of which all reads together may take as long as one."""
-        if self._received > MAX_HEAD:
+        if self._head_size > MAX_HEAD:
             raise httpx.RemoteProtocolError(f"the response has more than {MAX_HEAD // 1024} KB before its body")
         if timeout is None:
             return None
@@ -95,14 +95,14 @@ class _Stream:
 
     def _count(self, data: bytes) -> bytes:
         """Counts bytes of the head."""
-        if not data and self.reused and not self._received:
+        if not data and self.has_served and not self._head_size:
             raise StaleConnection("the server had closed the connection")
-        self._received += len(data)
+        self._head_size += len(data)
         return data
 
     def _failure(self, error: Exception, *, unsent: bool = False) -> Exception:
         """Returns the error to raise for one of a read of the head, or of the first write."""
-        if not self.reused or self._received:
+        if not self.has_served or self._head_size:
             return error
         stale = StaleConnection("the server had closed the connection")
         stale.unsent = unsent

@@ -21,16 +21,16 @@ def redirect(request: Mapping[str, Any], status: int, location: str | None) -> d
     origin, target = urlsplit(request["url"]), _split(request["url"], location)
     if target is None or target.scheme not in {origin.scheme, "https"} & {"http", "https"} or _is_link_local(target.hostname):
         return None
-    followed = {**request, "url": urljoin(request["url"], location), "query": {}}
+    next_request = {**request, "url": urljoin(request["url"], location), "query": {}}
     if request["anonymous"]:
-        return followed
+        return next_request
     same_host = (origin.hostname, origin.port) == (target.hostname, target.port)
     if request["content"] is not None and (not same_host or status not in (307, 308)):
         return None
     if same_host:
-        return followed
+        return next_request
     headers = {name: value for name, value in request["headers"].items() if name in _FORWARDED_HEADERS}
-    return {**followed, "headers": headers, "anonymous": True}
+    return {**next_request, "headers": headers, "anonymous": True}
 
 
 def host_of(url: str) -> str:
