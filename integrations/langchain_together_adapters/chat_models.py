@@ -90,7 +90,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
 
     @property
     def _parse_options(self) -> ParseOptions:
-        return ParseOptions(self.reasoning_tags, self.output_version == "v1")
+        return ParseOptions(self.reasoning_tags, self.output_version == "v1", capabilities(self.model_name).reasoning)
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False

@@ -18,11 +18,10 @@ from langchain_together_adapters.responses import (
     PROVIDER,
     ParseOptions,
     chunk_logprobs,
-    join_parts,
     response_metadata,
     usage_metadata,
 )
-from langchain_together_adapters.tool_calls import generated_ids, parse_tool_call, tool_call_chunks
+from langchain_together_adapters.tool_calls import final_chunks, parse_tool_call, tool_call_chunks
 from together_adapters.adapters.tool_call_deltas import ToolCallAssembler
 from together_adapters.types.reasoning import ReasoningSplitter
 
@@ -50,7 +49,8 @@ class StreamParser:
         self.response: dict[str, Any] = {}
         self._tool_calls = ToolCallAssembler()
         self._choice: dict[str, Any] = {}
-        self._splitter = ReasoningSplitter(options.reasoning_tags) if options.reasoning_tags else None
+        tags, is_open = options.reasoning_tags, options.reasoning_style == "tags"
+        self._splitter = ReasoningSplitter(tags, is_open=is_open) if tags else None
 
     @property
     def usage(self) -> Mapping[str, Any] | None:
@@ -79,21 +79,21 @@ class StreamParser:
             reasoning = delta.get("reasoning_content")
         tool_calls = delta.get("tool_calls")
         special = reasoning or tool_calls or self._splitter or choice.get("logprobs") is not None
-        if content and not special and "refusal" not in delta and isinstance(content, str):
+        if content and not special and "refusal" not in delta:
             return [("text", content, None)]
         return self._parse(choice, delta, content, reasoning, tool_calls)
 
     def end(self) -> list[Part]:
-        """Return what is only known at the end of the stream: pending text, and ids of tool calls that came without one."""
+        """Return what is only known at the end of the stream: pending text, and what completes or breaks off tool calls."""
         parts = self._pending_text()
-        if ids := generated_ids(self._tool_calls.calls):
-            parts.append(("tool_calls", ids, None))
+        if chunks := final_chunks(self._tool_calls.calls):
+            parts.append(("tool_calls", chunks, None))
         return parts
 
     def _parse(self, choice: Any, delta: Any, content: Any, reasoning: Any, tool_calls: Any) -> list[Part]:
-        if not isinstance(content, str):
-            content = join_parts(content)
         parts: list[Part] = [("reasoning", reasoning, None)] if reasoning else []
+        if reasoning and self._splitter:
+            parts += [(kind, text, None) for kind, text in self._splitter.close()]
         parts += self._split(content)
         if tool_calls:
             parts += self._pending_text()

@@ -10,7 +10,8 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, GenerationChunk, LLMResult
 
 from langchain_together_adapters.tool_calls import parse_tool_calls
-from together_adapters.adapters.response_fields import cached_tokens, choices_of, finish_reason, reasoning_of, reasoning_tokens
+from together_adapters.adapters.response_fields import cached_tokens, finish_reason, reasoning_of, reasoning_tokens
+from together_adapters.types.capabilities import ReasoningStyle
 from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import split_reasoning
 
@@ -22,15 +23,16 @@ EXTRA_FIELDS = ("refusal", "function_call")
 
 
 class ParseOptions(NamedTuple):
-    """The tags around reasoning at the head of a text, and whether content is a list of blocks (`output_version="v1"`)."""
+    """The tags around reasoning at the head of a text, whether content is blocks (`output_version="v1"`), and the model's style."""
 
     reasoning_tags: tuple[str, str] | None
     content_blocks: bool
+    reasoning_style: ReasoningStyle | None = None
 
 
 def chat_result(response: Mapping[str, Any], options: ParseOptions) -> ChatResult:
-    """Return a generation for each choice of a response; `APIResponseValidationError` where there is none."""
-    choices = choices_of(response)
+    """Return a generation for each choice of a response."""
+    choices = response["choices"]
     usage = response.get("usage")
     # Usage counts all choices together, so only the first has it.
     generations = [_generation(response, choice, options, None if n else usage) for n, choice in enumerate(choices)]
@@ -39,7 +41,7 @@ def chat_result(response: Mapping[str, Any], options: ParseOptions) -> ChatResul
 
 def _generation(response: Mapping[str, Any], choice: Mapping[str, Any], options: ParseOptions, usage: Any) -> ChatGeneration:
     source = choice.get("message") or {}
-    text, reasoning = _text_and_reasoning(source, choice, options.reasoning_tags)
+    text, reasoning = _text_and_reasoning(source, choice, options)
     calls, invalid = parse_tool_calls(source.get("tool_calls"))
     logprobs = full_logprobs(choice.get("logprobs"))
     extras: dict[str, Any] = {name: source[name] for name in EXTRA_FIELDS if source.get(name) is not None}
@@ -62,27 +64,21 @@ def _generation(response: Mapping[str, Any], choice: Mapping[str, Any], options:
     return ChatGeneration(message=message, generation_info=info)
 
 
-def _text_and_reasoning(
-    message: Mapping[str, Any], choice: Mapping[str, Any], tags: tuple[str, str] | None
-) -> tuple[str, str | None]:
+def _text_and_reasoning(message: Mapping[str, Any], choice: Mapping[str, Any], options: ParseOptions) -> tuple[str, str | None]:
     """Return a message's text and its reasoning, which has a field of its own or stands between tags in the text."""
     content = message.get("content")
-    text = content if isinstance(content, str) else choice.get("text") or "" if content is None else join_parts(content)
+    text = (choice.get("text") or "") if content is None else content
     reasoning = reasoning_of(message)
-    if tags and text:
-        block, text = split_reasoning(text, tags)
+    if options.reasoning_tags and text:
+        is_open = options.reasoning_style is not None and not reasoning
+        block, text = split_reasoning(text, options.reasoning_tags, is_open=is_open)
         if block:
             reasoning = (reasoning or "") + block
     return text, reasoning
 
 
-def join_parts(content: Any) -> str:
-    """Return the text of content that is a list of parts."""
-    return "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
-
-
 def llm_result(responses: Sequence[Mapping[str, Any]]) -> LLMResult:
-    """Return the result of several prompts; `APIResponseValidationError` where a response holds no choice."""
+    """Return the result of several prompts."""
     outputs = [{"token_usage": response.get("usage"), "model_name": response.get("model")} for response in responses]
     return _result([_generations(response) for response in responses], outputs)
 
@@ -99,7 +95,7 @@ def _result(generations: list[list[Generation]], outputs: list[Any]) -> LLMResul
 
 def _generations(response: Mapping[str, Any]) -> list[Generation]:
     generations = []
-    for number, choice in enumerate(choices_of(response)):
+    for number, choice in enumerate(response["choices"]):
         info = response_metadata(response, choice, full_logprobs(choice.get("logprobs")))
         if number == 0:
             info["token_usage"] = response.get("usage") or {}

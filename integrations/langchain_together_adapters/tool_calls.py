@@ -8,9 +8,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.utils.json import parse_partial_json
 
 from together_adapters.adapters.tool_arguments import call_fields, request_call
-from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, whole_tool_calls
+from together_adapters.adapters.tool_call_deltas import AssembledToolCall, ToolCallUpdate, parse_arguments, whole_tool_calls
 
 
 def wire_tool_calls(message: AIMessage) -> list[dict[str, Any]]:
@@ -69,6 +70,38 @@ def _merge(chunks: list[ToolCallChunk]) -> list[ToolCallChunk]:
     return list(merged.values())
 
 
-def generated_ids(calls: Iterable[AssembledToolCall]) -> list[ToolCallChunk]:
-    """Return the chunks that give an id to the calls which ended without one; engines may send ids late."""
-    return [tool_call_chunk(name=None, args="", id=call.id, index=call.position) for call in calls if call.service_id is None]
+def final_chunks(calls: Iterable[AssembledToolCall]) -> list[ToolCallChunk]:
+    """Return the chunks that end calls: with an id for those without one, as engines may send it late, and a break for broken ones."""
+    return [
+        tool_call_chunk(name=None, args=rest, id=call.id if call.service_id is None else None, index=call.position)
+        for call in calls
+        for rest in (_break(call.arguments),)
+        if rest or call.service_id is None
+    ]
+
+
+def _break(arguments: str) -> str:
+    """Return what makes arguments that are not JSON invalid for LangChain too, which completes an object that was cut off.
+
+    The tool would be called with other arguments than the model's. It is a closing bracket that fits nothing.
+    """
+    if parse_arguments(arguments) is not None or not _is_completed(arguments):
+        return ""
+    brackets, is_inside_string, is_escaped = [""], False, False
+    for character in arguments:
+        if character == '"' and not is_escaped:
+            is_inside_string = not is_inside_string
+        elif not is_inside_string and character in "{[":
+            brackets.append(character)
+        elif not is_inside_string and character in "}]":
+            brackets[1:] = brackets[1:-1]
+        is_escaped = is_inside_string and character == "\\" and not is_escaped
+    return "\\" * is_escaped + '"' * is_inside_string + ("]" if brackets[-1] == "{" else "}")
+
+
+def _is_completed(arguments: str) -> bool:
+    """Whether LangChain reads arguments as an object."""
+    try:
+        return isinstance(parse_partial_json(arguments), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -260,7 +260,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[ChatResponse]:
         call = {**self.additional_kwargs, **kwargs}
         tags = call.pop("reasoning_tags", self.reasoning_tags)
-        parser = responses.ChatParser(tags, parallel=call.pop("allow_parallel_tool_calls", True))
+        parallel = call.pop("allow_parallel_tool_calls", True)
+        parser = responses.ChatParser(tags, parallel=parallel, style=self.capabilities.reasoning)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         if "tools" in call:
             call |= tool_params(requests.wire_tools(call.pop("tools")), call.pop("tool_choice", None))

@@ -20,7 +20,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_together_adapters.tool_calls import StreamedToolCall, StreamedToolCalls, parse_tool_calls
-from together_adapters.adapters.response_fields import cached_tokens, choices_of, finish_reason, reasoning_of, reasoning_tokens
+from together_adapters.adapters.response_fields import cached_tokens, finish_reason, reasoning_of, reasoning_tokens
+from together_adapters.types.capabilities import ReasoningStyle
 from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import ReasoningSplitter, split_reasoning
 
@@ -83,12 +84,16 @@ class ConvertingParser(Generic[S, R]):
 
 
 class ChatParser:
-    """Parses chat responses: splits reasoning between `tags` from text, and keeps only the first tool call unless `parallel`."""
+    """Parses chat responses: splits reasoning between `tags` from text, and keeps only the first tool call unless `parallel`.
 
-    def __init__(self, tags: Tags, *, parallel: bool = True) -> None:
+    `style` is where the model has its reasoning.
+    """
+
+    def __init__(self, tags: Tags, *, parallel: bool = True, style: ReasoningStyle | None = None) -> None:
         self._tags = tags
         self._parallel = parallel
-        self._splitter = ReasoningSplitter(tags) if tags else None
+        self._style = style
+        self._splitter = ReasoningSplitter(tags, is_open=style == "tags") if tags else None
         self._tool_calls = StreamedToolCalls(parallel=parallel)
         self._text = ""
         self._reasoning = ""
@@ -99,13 +104,14 @@ class ChatParser:
         self._has_blocks = False
 
     def parse(self, body: Body) -> ChatResponse:
-        """Return a response; `APIResponseValidationError` where it holds no choice."""
-        choice = choices_of(body)[0]
+        """Return a response."""
+        choice = body["choices"][0]
         message = choice.get("message") or {}
         reasoning = reasoning_of(message) or ""
-        text = message.get("content") or ""
+        content = message.get("content")
+        text = (choice.get("text") or "") if content is None else content
         if self._tags and text:
-            block, text = split_reasoning(text, self._tags)
+            block, text = split_reasoning(text, self._tags, is_open=self._style is not None and not reasoning)
             reasoning += block
         usage = body.get("usage")
         calls = parse_tool_calls(message.get("tool_calls") or _function_call(message), parallel=self._parallel)
@@ -126,9 +132,13 @@ class ChatParser:
         if not choices:
             return self._response("", "", None, final=True)
         choice = choices[0]
-        delta = choice.get("delta") or {}
+        delta = choice.get("delta")
+        if delta is None:
+            delta = {"content": choice.get("text")}
         reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
         content = text = delta.get("content") or ""
+        if reasoning and self._splitter is not None:
+            text = self._split(self._splitter.close())[1] + text
         if text and self._splitter is not None:
             block, text = self._split(self._splitter.feed(text))
             reasoning += block
@@ -184,8 +194,8 @@ class CompletionParser:
         self._finish: str | None = None
 
     def parse(self, body: Body) -> CompletionResponse:
-        """Return a completion; `APIResponseValidationError` where the response holds no choice."""
-        choice = choices_of(body)[0]
+        """Return a completion."""
+        choice = body["choices"][0]
         return CompletionResponse(
             text=choice.get("text") or "",
             raw=body,
@@ -247,8 +257,7 @@ def _totals(usage: Any, reason: str | None) -> dict[str, Any]:
 
 
 def _reasoning_tokens(usage: Any) -> int | None:
-    count = reasoning_tokens(usage) if isinstance(usage, Mapping) else None
-    return count if isinstance(count, int) else None
+    return reasoning_tokens(usage) if usage else None
 
 
 def _logprobs(logprobs: Any, token: str = "", top: Any = None) -> list[list[LogProb]] | None:
@@ -256,10 +265,14 @@ def _logprobs(logprobs: Any, token: str = "", top: Any = None) -> list[list[LogP
     if logprobs is None:
         return None
     return [
-        [_logprob(entry), *(_logprob(other) for other in entry.get("top_logprobs") or () if other["token"] != entry["token"])]
+        [_logprob(entry), *(_logprob(other) for other in entry.get("top_logprobs") or () if _is_alternative(other, entry))]
         for entry in content_logprobs(logprobs, token=token, top=top)
         if entry.get("logprob") is not None
     ] or None
+
+
+def _is_alternative(other: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    return other.get("logprob") is not None and other.get("token") != entry.get("token")
 
 
 def _logprob(entry: Mapping[str, Any]) -> LogProb:

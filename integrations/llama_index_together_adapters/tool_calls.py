@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from together_adapters.adapters.tool_arguments import legacy_call_fields, request_call
+from together_adapters.adapters.tool_arguments import UNREADABLE, legacy_call_fields, request_call
 from together_adapters.adapters.tool_call_deltas import (
     AssembledToolCall,
     ToolCallAssembler,
@@ -119,11 +119,19 @@ def wire_tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
 
 
 def tool_selections(message: ChatMessage) -> list[ToolSelection]:
-    """Return the tool calls of a message as agents read them; arguments that are not a JSON object become empty."""
+    """Return the tool calls of a message as agents read them.
+
+    Arguments that are not a JSON object stand as text under a name that no tool has, so that the call fails and the model is told.
+    """
     return [
-        ToolSelection(tool_id=call_id or "", tool_name=name or "", tool_kwargs=parse_arguments(arguments) or {})
+        ToolSelection(tool_id=call_id or "", tool_name=name or "", tool_kwargs=_selected_arguments(arguments))
         for call_id, name, arguments in _calls(message)
     ]
+
+
+def _selected_arguments(arguments: Any) -> dict[str, Any]:
+    kwargs = parse_arguments(arguments)
+    return {UNREADABLE: arguments} if kwargs is None else kwargs
 
 
 def _calls(message: ChatMessage) -> list[tuple[str | None, str | None, Any]]:

@@ -199,10 +199,3 @@ def test_a_failed_run_is_traced_with_its_response(emulator: Emulator, connect: A
     assert metadata["request_id"] == metadata["headers"]["x-request-id"]
     assert metadata["body"]["error"]["code"] == "rate_limit_exceeded"
     assert "sk-test" not in str(metadata)
-
-
-def test_a_response_without_a_choice(connect: Any) -> None:
-    from langchain_together_adapters.responses import ParseOptions, chat_result
-
-    with pytest.raises(together_adapters.APIResponseValidationError, match="no choice"):
-        chat_result({"choices": []}, ParseOptions(None, content_blocks=False))

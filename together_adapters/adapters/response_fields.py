@@ -5,15 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from together_adapters.errors import APIResponseValidationError
-
-
-def choices_of(response: Mapping[str, Any]) -> list[Any]:
-    """Return the choices of a response; none is an APIResponseValidationError."""
-    if choices := response.get("choices"):
-        return choices  # type: ignore[no-any-return]
-    raise APIResponseValidationError("the response holds no choices", body=response)
-
 
 def finish_reason(reason: str | None) -> str | None:
     """Return a finish reason as frameworks know it: `eos` of classic engines is `stop`."""

@@ -27,12 +27,13 @@ _CLOSING = frozenset('}"')
 class AssembledToolCall:
     """A tool call as far as it has been streamed."""
 
-    __slots__ = ("_fragments", "_generated_id", "index", "name", "position", "service_id", "size")
+    __slots__ = ("_fragments", "_generated_id", "id_is_taken", "index", "name", "position", "service_id", "size")
 
     def __init__(self, position: int, index: int | None) -> None:
         self.position = position  # among the calls of the message
         self.index = index  # on the wire
         self.service_id: str | None = None  # the id on the wire
+        self.id_is_taken = False  # another call has it
         self.name = ""
         self.size = 0  # of the arguments
         self._fragments: list[str] = []
@@ -40,8 +41,8 @@ class AssembledToolCall:
 
     @property
     def id(self) -> str:
-        """The id on the wire, or a generated one."""
-        if self.service_id is not None:
+        """The id on the wire, or a generated one where there is none, or another call has it."""
+        if self.service_id is not None and not self.id_is_taken:
             return self.service_id
         if self._generated_id is None:
             self._generated_id = f"call_{uuid4().hex[:24]}"
@@ -61,11 +62,11 @@ class AssembledToolCall:
         return last in _CLOSING and parse_arguments(self.arguments) is not None
 
     def set_id(self, call_id: str | None) -> str | None:
-        """Set the id on the wire, and return it where it is the first."""
+        """Set the id on the wire, and return the id of the call where it is the first."""
         if call_id is None or self.service_id is not None:
             return None
         self.service_id = call_id
-        return call_id
+        return self.id
 
     def append_name(self, name: str | None) -> str | None:
         """Append to the name, and return what was appended: nothing where the name is repeated."""
@@ -76,8 +77,8 @@ class AssembledToolCall:
 
     def append(self, text: str) -> str:
         """Append to the arguments, and return what was appended: an empty object for null."""
-        if not self.size and text.strip() == "null":
-            text = "{}"
+        if not self.size:
+            text = "{}" if text.strip() == "null" else text.lstrip()
         self._fragments.append(text)
         self.size += len(text)
         return text
@@ -123,6 +124,7 @@ class ToolCallAssembler:
             call.index = index
             self._by_index[index] = call
         if call_id is not None and call.service_id is None:
+            call.id_is_taken = call_id in self._by_id
             self._by_id[call_id] = call
         return call
 
@@ -158,6 +160,7 @@ def whole_tool_calls(tool_calls: Iterable[Any] | None) -> list[AssembledToolCall
     for index, call_id, name, arguments in (_fields(item) for item in tool_calls or () if isinstance(item, dict)):
         call = AssembledToolCall(len(calls), index)
         call.service_id = call_id
+        call.id_is_taken = any(call_id == other.service_id for other in calls)
         call.name = name or ""
         call.append(arguments or "")
         calls.append(call)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import isfinite
 from typing import Any, Literal, Unpack
 
 from together_adapters.errors import APIStatusError, TogetherError
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Parallel, Response, json_object, request
+from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
@@ -20,6 +22,7 @@ _BYTES_PER_TOKEN = 3
 _MAX_TOKENS_PER_CHAR = 4 / _BYTES_PER_TOKEN + 1
 """Maximum estimate for one character."""
 _TOO_LARGE = (413, 422)
+_parser = ModelParser(EmbeddingResponse)
 
 Span = tuple[int, int]
 Batches = dict[int, dict[str, Any]]
@@ -147,7 +150,7 @@ def _batch(texts: list[str], span: Span, shared: dict[str, Any], options: Any, f
 def _read(response: Response, span: Span) -> dict[str, Any]:
     """Reads a response, sorts it by index, and renumbers it within the whole input; a service may return any order."""
     body = json_object(response)
-    rows = body["data"] = _rows(body)
+    rows = _rows(body)
     begin, end = span
     indices = [index if row.get("index") is None else row["index"] for index, row in enumerate(rows)]
     expected = list(range(end - begin))
@@ -155,19 +158,35 @@ def _read(response: Response, span: Span) -> dict[str, Any]:
         if sorted(indices) != expected:
             expectation = f"{end - begin} embeddings were requested (inputs {begin} to {end - 1})"
             raise ValueError(f"{expectation}, but the response has the indices {indices[:20]}")
-        body["data"] = rows = [rows[indices.index(index)] for index in expected]
+        rows = [rows[indices.index(index)] for index in expected]
     if not has_only_floats(response.content, body):
         for row in rows:
             row["embedding"] = parse_vector(row["embedding"])
+    _check_vectors([row["embedding"] for row in rows], begin)
     for index, row in enumerate(rows, begin):
         row["index"] = index
-    return body
+    fields = _parser.parse_document({**body, "data": []}).model_dump(exclude_unset=True)
+    return {**fields, "data": rows}
+
+
+def _check_vectors(vectors: list[list[float]], begin: int) -> None:
+    """Raises a ValueError for vectors that are empty, of different lengths, or have values that are no numbers."""
+    for index, vector in enumerate(vectors, begin):
+        if not vector or len(vector) != len(vectors[0]):
+            raise ValueError(
+                f"the embedding of input {index} has {len(vector)} dimensions, that of input {begin} {len(vectors[0])}"
+            )
+        if not isfinite(sum(vector)) and not all(map(isfinite, vector)):  # the sum is faster
+            raise ValueError(f"the embedding of input {index} has NaN or infinity")
 
 
 def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
     rows: Any = body.get("data") or []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "embedding" in row for row in rows):
-        raise ValueError("an entry of data is not an embedding")
+    if not isinstance(rows, list):
+        raise ValueError("data is not a list")
+    for position, row in enumerate(rows):
+        if type(row) is not dict or "embedding" not in row or not isinstance(row.get("object"), str | None):
+            raise ValueError(f"data[{position}] is not an embedding")
     return rows
 
 

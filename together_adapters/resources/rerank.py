@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Response, request
@@ -41,7 +41,7 @@ def create(
     Raises:
         APIError: The service refused the request; most rerank models need a dedicated endpoint.
     """
-    documents = list(documents)
+    documents = cast(Sequence[str], list(documents))
     params = {
         "model": model,
         "query": query,

@@ -184,6 +184,8 @@ def json_object(response: Response) -> dict[str, Any]:
     value = response.json()
     if type(value) is not dict:
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")
+    if value.get("error"):
+        raise ValueError("the body reports an error")
     return value
 
 

@@ -38,7 +38,7 @@ class ModelParser(Generic[M]):
         try:
             return self._validate(data)
         except ValidationError:
-            return self._repaired(from_json(data))
+            return self.parse_document(from_json(data))
 
     def parse_dict(self, data: bytes) -> dict[str, Any]:
         """Returns parsed JSON that has the form of the model. Fields that the model does not know may be anything."""
@@ -48,16 +48,11 @@ class ModelParser(Generic[M]):
         try:
             self._model.__pydantic_validator__.validate_python(document, strict=True)
         except ValidationError:
-            return self._repaired(document).model_dump(exclude_unset=True, warnings=False)
+            return self.parse_document(document).model_dump(exclude_unset=True, warnings=False)
         return document  # type: ignore[no-any-return]
 
-    def _build_and_validate(self, data: bytes) -> M:
-        """Validates for the first time. The method is looked up once, because streams call it often."""
-        self._model.model_rebuild()
-        self._validate = self._model.__pydantic_validator__.validate_json
-        return self._validate(data)
-
-    def _repaired(self, document: Any) -> M:
+    def parse_document(self, document: Any) -> M:
+        """Returns the model of parsed JSON, which is changed where it is repaired."""
         for _ in range(_ROUNDS):
             try:
                 return self._model.model_validate(document)
@@ -65,6 +60,12 @@ class ModelParser(Generic[M]):
                 if error.error_count() > _MAX_REPAIRS or not _repair(document, error):
                     raise
         return self._model.model_validate(document)
+
+    def _build_and_validate(self, data: bytes) -> M:
+        """Validates for the first time. The method is looked up once, because streams call it often."""
+        self._model.model_rebuild()
+        self._validate = self._model.__pydantic_validator__.validate_json
+        return self._validate(data)
 
 
 class ResponseParser(ModelParser[M]):
@@ -104,11 +105,11 @@ def _find(document: Any, location: tuple[int | str, ...]) -> tuple[list[Any], li
     """Returns the containers of a value, the innermost last, and the key of the value in each. A location may also name branches of a union."""
     containers: list[Any] = []
     keys: list[Any] = []
-    value = document
+    value: Any = document
+    step: Any
     for step in location:
-        if (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        ):
+        is_key = step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value))
+        if is_key:
             containers.append(value)
             keys.append(step)
             value = value[step]

@@ -13,7 +13,8 @@ class ReasoningSplitter:
     r"""Splits a text into reasoning and response, also when a tag is split over several chunks.
 
     Only a block at the very start counts, possibly after white space; without its closing tag the whole text is reasoning.
-    Reasoning is kept verbatim; white space after the closing tag is removed.
+    Reasoning is kept verbatim; white space after the closing tag is removed. With `is_open`, a text that does not start with the
+    opening tag is buffered until a closing tag says that it was reasoning: some chat templates open the block themselves.
 
     Example:
         >>> splitter = ReasoningSplitter()
@@ -21,9 +22,10 @@ class ReasoningSplitter:
         [('reasoning', '2+2'), ('text', '4')]
     """
 
-    def __init__(self, tags: tuple[str, str] | None = THINK_TAGS) -> None:
+    def __init__(self, tags: tuple[str, str] | None = THINK_TAGS, *, is_open: bool = False) -> None:
         self._opening, self._closing = tags or ("", "")
-        self._state: Literal["head", "reasoning", "gap", "text"] = "head" if tags else "text"
+        self._state: Literal["head", "open", "reasoning", "gap", "text"] = "head" if tags else "text"
+        self._is_open = is_open
         self._buffer = ""
 
     def feed(self, text: str) -> list[Part]:
@@ -34,6 +36,8 @@ class ReasoningSplitter:
         self._buffer += text
         if self._state == "head":
             self._read_head()
+        if self._state == "open" and self._closing in self._buffer:
+            self._state = "reasoning"
         if self._state == "reasoning":
             parts += self._read_reasoning()
         if self._state == "gap" and (answer := self._buffer.lstrip()):
@@ -43,6 +47,14 @@ class ReasoningSplitter:
             parts.append(("text", self._buffer))
             self._buffer = ""
         return parts
+
+    def close(self) -> list[Part]:
+        """Returns text that is buffered for a closing tag: the reasoning has come in another field."""
+        self._is_open = False
+        if self._state != "open":
+            return []
+        self._state = "text"
+        return self.end()
 
     def end(self) -> list[Part]:
         """Returns the buffered text at the end of the response."""
@@ -57,7 +69,7 @@ class ReasoningSplitter:
             self._buffer = head[len(self._opening) :]
             self._state = "reasoning"
         elif not self._opening.startswith(head):
-            self._state = "text"
+            self._state = "open" if self._is_open else "text"
 
     def _read_reasoning(self) -> list[Part]:
         inside, tag, rest = self._buffer.partition(self._closing)
@@ -70,9 +82,9 @@ class ReasoningSplitter:
         return [("reasoning", inside)] if inside else []
 
 
-def split_reasoning(text: str, tags: tuple[str, str] | None = THINK_TAGS) -> tuple[str, str]:
+def split_reasoning(text: str, tags: tuple[str, str] | None = THINK_TAGS, *, is_open: bool = False) -> tuple[str, str]:
     """Returns the reasoning at the start of a complete text, and the rest."""
-    splitter = ReasoningSplitter(tags)
+    splitter = ReasoningSplitter(tags, is_open=is_open)
     parts = [*splitter.feed(text), *splitter.end()]
     return (
         "".join(text for kind, text in parts if kind == "reasoning"),
