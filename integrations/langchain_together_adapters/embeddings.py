@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
-from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, vectors
+from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, texts_of, vectors
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
 
 
@@ -58,11 +58,11 @@ class TogetherEmbeddings(Connection, Embeddings):
     show_progress_bar: Any = Field(default=None, exclude=True, repr=False)
     """The last four are accepted for compatibility with `langchain-together`, and have no effect there either."""
 
-    def embed_documents(self, texts: Sequence[str], chunk_size: int | None = None) -> list[list[float]]:
+    def embed_documents(self, texts: Iterable[str], chunk_size: int | None = None) -> list[list[float]]:
         """Embed documents.
 
         Args:
-            texts: The documents. Without documents no request is sent.
+            texts: The documents; one text is one document. Without documents no request is sent.
             chunk_size: Maximum number of texts in one request; the field's value when None.
 
         Returns:
@@ -70,14 +70,17 @@ class TogetherEmbeddings(Connection, Embeddings):
 
         Raises:
             TogetherError: A request failed; `completed` holds the results of the others.
+            TypeError: A document is not a text.
         """
+        texts = texts_of(texts)
         inputs = self._documents(texts)
         with model_errors():
             embeddings = self._clients.sync.perform(vectors(**self._request(inputs, chunk_size)))
         return self._insert_zeros(texts, embeddings)
 
-    async def aembed_documents(self, texts: Sequence[str], chunk_size: int | None = None) -> list[list[float]]:
+    async def aembed_documents(self, texts: Iterable[str], chunk_size: int | None = None) -> list[list[float]]:
         """Embed documents; see `embed_documents`."""
+        texts = texts_of(texts)
         inputs = self._documents(texts)
         with model_errors():
             embeddings = await self._clients.asynchronous.perform(vectors(**self._request(inputs, chunk_size)))
@@ -112,12 +115,12 @@ class TogetherEmbeddings(Connection, Embeddings):
         prefix = capabilities(self.model).query_prefix if self.query_prefix == "auto" else self.query_prefix
         return f"{prefix}{text}" if prefix else text
 
-    def _documents(self, texts: Sequence[str]) -> list[str]:
-        inputs = [text for text in texts if text.strip()] if self.skip_empty else list(texts)
+    def _documents(self, texts: list[str]) -> list[str]:
+        inputs = [text for text in texts if text.strip()] if self.skip_empty else texts
         prefix = capabilities(self.model).document_prefix if self.document_prefix == "auto" else self.document_prefix
         return [f"{prefix}{text}" for text in inputs] if prefix else inputs
 
-    def _insert_zeros(self, texts: Sequence[str], embeddings: list[list[float]]) -> list[list[float]]:
+    def _insert_zeros(self, texts: list[str], embeddings: list[list[float]]) -> list[list[float]]:
         """Insert an embedding of zeros for each empty text that was not sent."""
         if len(embeddings) == len(texts):
             return embeddings

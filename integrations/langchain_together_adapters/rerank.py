@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
 from together_adapters.adapters.ranking import rank
+from together_adapters.resources.rerank import documents_of
 from together_adapters.transport.call import Flow
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL, capabilities
 
@@ -67,16 +68,19 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
 
         Raises:
             TogetherError: The request failed.
+            TypeError: `documents` is one document.
         """
+        documents = documents_of(documents)
         return _with_scores(documents, self.rerank(documents, query))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """Return the most relevant documents; see `compress_documents`."""
+        documents = documents_of(documents)
         return _with_scores(documents, await self.arerank(documents, query))
 
-    def rerank(self, documents: Sequence[Rankable], query: str, **options: Any) -> list[Result]:
+    def rerank(self, documents: Iterable[Rankable], query: str, **options: Any) -> list[Result]:
         """Return scores, the best first.
 
         Args:
@@ -90,12 +94,13 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
 
         Raises:
             TogetherError: The request failed.
+            TypeError: `documents` is one document.
         """
         with model_errors():
             results: list[Result] = self._clients.sync.perform(self._rank(documents, query, **options))
             return results
 
-    async def arerank(self, documents: Sequence[Rankable], query: str, **options: Any) -> list[Result]:
+    async def arerank(self, documents: Iterable[Rankable], query: str, **options: Any) -> list[Result]:
         """Return scores, the best first; see `rerank`."""
         with model_errors():
             results: list[Result] = await self._clients.asynchronous.perform(self._rank(documents, query, **options))
@@ -115,7 +120,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
 
     def _rank(
         self,
-        documents: Sequence[Rankable],
+        documents: Iterable[Rankable],
         query: str,
         *,
         model: str | None = None,
@@ -124,6 +129,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         score_threshold: float | None = None,
         return_documents: bool = False,
     ) -> Flow[list[Result]]:
+        documents = documents_of(documents)
         if not documents:
             return []
         model, rank_fields = model or self.model, rank_fields or self.rank_fields

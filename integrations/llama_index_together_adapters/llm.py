@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from llama_index.core.base.llms.types import (
@@ -167,9 +167,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     # The eight endpoints
 
-    @llm_chat_callback()
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    def chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the response to a conversation.
+
+        What assistant and tool messages hold that the API cannot express is told as text, or named in a `HistoryWarning`.
 
         Args:
             messages: The conversation.
@@ -177,18 +178,27 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
         Raises:
             TogetherError: The request failed.
-            ValueError: A message holds content that the API cannot express.
+            ValueError: A message of the user or the system holds content that the API cannot express.
         """
+        response: ChatResponse = self._chat_with_events(list(messages), **kwargs)  # the events read the messages, too
+        return response
+
+    async def achat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the response to a conversation; see `chat`."""
+        response: ChatResponse = await self._achat_with_events(list(messages), **kwargs)
+        return response
+
+    @llm_chat_callback()
+    def _chat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
         call = self.describe_chat(messages, kwargs)
         return call.parser.parse(self.sync_client.perform(call.request))
 
     @llm_chat_callback()
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """Return the response to a conversation; see `chat`."""
+    async def _achat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
         call = self.describe_chat(messages, kwargs)
         return call.parser.parse(await self.asynchronous_client.perform(call.request))
 
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+    def stream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the response to a conversation: each item holds the message so far, and what is new as `delta`.
 
         Closing the generator closes the HTTP response.
@@ -198,12 +208,12 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
             ValueError: As `chat`, and for `n` above 1.
         """
         session = StreamingSession(self)
-        return session.until_closed(session.chat(messages, **kwargs))
+        return session.until_closed(session.chat(list(messages), **kwargs))
 
-    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+    async def astream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Stream the response to a conversation; see `stream_chat`."""
         session = StreamingSession(self)
-        return session.auntil_closed(await session.achat(messages, **kwargs))
+        return session.auntil_closed(await session.achat(list(messages), **kwargs))
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:

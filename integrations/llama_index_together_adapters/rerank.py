@@ -15,6 +15,7 @@ from llama_index_instrumentation import get_dispatcher
 
 from llama_index_together_adapters.connection import ServiceComponent
 from together_adapters.adapters.ranking import Ranking, rank
+from together_adapters.resources.rerank import documents_of
 from together_adapters.transport.call import Flow
 from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL, capabilities
 
@@ -80,9 +81,10 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
 
         Raises:
             ValueError: There is no query, or there are two.
+            TypeError: `nodes` is one node.
             TogetherError: The request failed.
         """
-        return self._postprocess_nodes(nodes, _query(query_bundle, query_str), top_n)
+        return self._postprocess_nodes(documents_of(nodes, "nodes"), _query(query_bundle, query_str), top_n)
 
     async def apostprocess_nodes(
         self,
@@ -93,7 +95,7 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
         top_n: int | None = None,
     ) -> list[NodeWithScore]:
         """Return new nodes in the order of their relevance; see `postprocess_nodes`."""
-        return await self._apostprocess_nodes(nodes, _query(query_bundle, query_str), top_n)
+        return await self._apostprocess_nodes(documents_of(nodes, "nodes"), _query(query_bundle, query_str), top_n)
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None, top_n: int | None = None

@@ -84,7 +84,7 @@ def _embed(
     options: Any,
 ) -> Flow[list[dict[str, Any]]]:
     """Embeds texts, and returns the responses of all requests in the order of the texts."""
-    texts = _texts(input)
+    texts = texts_of(input)
     if batch_size < 1 or max_concurrency < 1:
         raise ValueError("batch_size and max_concurrency must be at least 1")
     shared: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
@@ -100,7 +100,8 @@ def _embed(
     return _in_order(finished)
 
 
-def _texts(input: Any) -> list[str]:
+def texts_of(input: Any) -> list[str]:
+    """Returns one text, or those of any iterable, as a list; what is no text is a TypeError."""
     texts = [input] if isinstance(input, str) else list(input)
     if set(map(type, texts)) <= {str}:
         return texts

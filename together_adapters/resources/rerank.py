@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Response, request
@@ -40,8 +40,9 @@ def create(
 
     Raises:
         APIError: The service refused the request; most rerank models need a dedicated endpoint.
+        TypeError: `documents` is one document.
     """
-    documents = cast(Sequence[str], list(documents))
+    documents = documents_of(documents)
     params = {
         "model": model,
         "query": query,
@@ -62,6 +63,13 @@ def _read(response: Response, count: int) -> RerankResponse:
         raise ValueError("results: no document is ranked")
     ranking.results.sort(key=lambda result: -result.relevance_score)
     return ranking
+
+
+def documents_of(documents: Any, name: str = "documents") -> list[Any]:
+    """Returns the documents of any iterable; one document, which is iterable itself, is a TypeError."""
+    if isinstance(documents, str | bytes | Mapping) or hasattr(documents, "model_dump"):
+        raise TypeError(f"{name} must be a list, not one {type(documents).__name__}: put it in a list")
+    return list(documents)
 
 
 class Rerank(Resource[D, R]):

@@ -1,0 +1,120 @@
+"""Every argument that takes a list takes any iterable, which is read once; one item is embedded as one, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("langchain_core")
+pytest.importorskip("llama_index.core")
+
+from langchain_core.documents import Document
+from langchain_core.messages import HumanMessage
+from langchain_together_adapters import ChatTogether, TogetherEmbeddings
+from langchain_together_adapters import TogetherRerank as Compressor
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index_together_adapters import TogetherEmbedding, TogetherLLM
+from llama_index_together_adapters import TogetherRerank as Postprocessor
+
+from tests.conftest import KEY
+from together_adapters.emulator import Emulator
+
+EMBEDDER = "intfloat/multilingual-e5-large-instruct"
+MODEL = "Salesforce/Llama-Rank-V1"
+TEXTS = ["Llamas live in Peru.", "Pandas eat bamboo."]
+NODES = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+DOCUMENTS = [Document(text) for text in TEXTS]
+
+
+@pytest.fixture
+def call(flavour: Any, emulator: Emulator) -> Callable[..., Any]:
+    """Calls a method of an adapter or a client in the flavour of the test."""
+    langchain: dict[str, Any] = {"api_key": KEY, "base_url": emulator.base_url}
+    llama_index: dict[str, Any] = {"api_key": KEY, "api_base": emulator.base_url}
+    adapters = {
+        "langchain": TogetherEmbeddings(**langchain),
+        "compressor": Compressor(**langchain),
+        "chat": ChatTogether(**langchain),
+        "llama_index": TogetherEmbedding(**llama_index),
+        "postprocessor": Postprocessor(**llama_index),
+        "llm": TogetherLLM(**llama_index),
+    }
+
+    def run(name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        method = f"a{method}" if flavour.is_async else method
+        return flavour.run(getattr(adapters[name], method)(*args, **kwargs))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "collect", [iter, tuple, lambda items: (item for item in items), lambda items: dict.fromkeys(items).keys()]
+)
+def test_iterables_of_texts(collect: Any, call: Any, flavour: Any, emulator: Emulator) -> None:
+    client = flavour.client()
+    flavour.run(client.rerank.create(model=MODEL, query="q", documents=collect(TEXTS)))
+    flavour.run(client.embeddings.create(model=EMBEDDER, input=collect(TEXTS)))
+    call("langchain", "embed_documents", collect(TEXTS))
+    call("llama_index", "get_text_embedding_batch", collect(TEXTS))
+    assert all((request.json.get("documents") or request.json["input"]) == TEXTS for request in emulator.requests)
+
+
+@pytest.mark.parametrize("collect", [iter, tuple, lambda items: (item for item in items)])
+def test_iterables_of_documents(collect: Any, call: Any, emulator: Emulator) -> None:
+    ranked = call("compressor", "compress_documents", collect(DOCUMENTS), "q")
+    nodes = call("postprocessor", "postprocess_nodes", collect(NODES), query_str="q")
+    results = call("compressor", "rerank", collect(DOCUMENTS), "q", return_documents=True)
+    assert (len(ranked), len(nodes), len(results)) == (2, 2, 2)
+    assert [request.json["documents"] for request in emulator.requests] == [TEXTS] * 3
+
+
+@pytest.mark.parametrize("one", ["text", b"text", {"text": "a"}, Document("a"), NODES[0]], ids=lambda one: type(one).__name__)
+def test_one_document_is_refused(one: Any, call: Any, flavour: Any, emulator: Emulator) -> None:
+    with pytest.raises(TypeError, match="documents must be a list, not one"):
+        flavour.run(flavour.client().rerank.create(model=MODEL, query="q", documents=one))
+    for name, method, listed in (
+        ("compressor", "rerank", "documents"),
+        ("compressor", "compress_documents", "documents"),
+        ("postprocessor", "postprocess_nodes", "nodes"),
+    ):
+        with pytest.raises(TypeError, match=f"{listed} must be a list, not one"):
+            call(name, method, one, **({"query_str": "q"} if listed == "nodes" else {"query": "q"}))
+    assert emulator.requests == []
+
+
+def test_one_text_is_embedded_as_one(call: Any, flavour: Any, emulator: Emulator) -> None:
+    assert len(flavour.run(flavour.client().embeddings.create(model=EMBEDDER, input="text")).data) == 1
+    assert len(call("langchain", "embed_documents", "text")) == 1
+    assert len(call("llama_index", "get_text_embedding_batch", "text")) == 1
+    assert [request.json["input"] for request in emulator.requests] == ["text", ["text"], ["text"]]
+
+
+def test_what_is_no_text_is_refused(call: Any, emulator: Emulator) -> None:
+    for name, method in (("langchain", "embed_documents"), ("llama_index", "get_text_embedding_batch")):
+        with pytest.raises(TypeError, match=r"input\[1\] must be a string"):
+            call(name, method, ["a", Document("b")])
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("collect", [str, list, tuple, set, iter])
+def test_stop(collect: Any, call: Any, emulator: Emulator) -> None:
+    call("chat", "generate", [[HumanMessage("hi")]], stop=collect("a"))
+    call("llm", "chat", [ChatMessage("hi")], stop=collect("a"))
+    expected = "a" if collect is str else ["a"]
+    assert [request.json["stop"] for request in emulator.requests] == [expected, expected]
+
+
+def test_messages_are_any_iterable(call: Any, flavour: Any, emulator: Emulator) -> None:
+    messages = [ChatMessage(role="system", content="Be kind."), ChatMessage("hi")]
+    call("llm", "chat", iter(messages))
+    stream = call("llm", "stream_chat", iter(messages))
+    list(flavour.iterate(stream))
+    flavour.run(
+        flavour.client().chat.completions.create(
+            model="openai/gpt-oss-20b", messages=({"role": "user", "content": "hi"} for _ in [1])
+        )
+    )
+    assert [len(request.json["messages"]) for request in emulator.requests] == [2, 2, 1]
