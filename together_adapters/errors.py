@@ -7,7 +7,7 @@
     |   `-- IncompleteStreamError     a stream ended before its finish reason
     |-- APIError                      the service answered with an error, also inside a stream
     |   |-- APIStatusError            ... with an HTTP status
-    |   |   |-- BadRequestError 400   ContextLengthError (400, 403, 413, 422)
+    |   |   |-- BadRequestError 400   ContextLengthError (any status)
     |   |   |-- AuthenticationError 401, PaymentRequiredError 402, PermissionDeniedError 403
     |   |   |-- NotFoundError 404, ConflictError 409, UnprocessableEntityError 422, RateLimitError 429
     |   |   `-- InternalServerError 5xx   ServiceUnavailableError 503
@@ -18,6 +18,7 @@
     |-- DownloadError
     `-- JobFailedError                a fine-tune, batch, evaluation, video or check failed
 
+Errors keep what the service said, without the secrets of the client and of the call, and never more than 65,536 characters of it.
 `ModelNotAvailableError` is mixed into the class of its status. The names of the `together` 1.x SDK are aliases at the end.
 """
 
@@ -48,7 +49,7 @@ class TogetherError(Exception):
         request_id: The id that the service gave the request; support asks for it.
         code: The service's error code, such as `model_not_available`.
         param: The request field that is wrong.
-        body: The parsed error body, or its text.
+        body: The parsed error body, or its text; of a long one the first 65,536 characters.
         headers: The response headers, with names in lower case and without cookies.
         attempts: The number of requests that were sent for this call.
         completed: What a call of several requests completed (for embeddings, an `EmbeddingResponse`).
@@ -110,15 +111,15 @@ class BadRequestError(InvalidRequestError):
 
 
 class ContextLengthError(BadRequestError):
-    """Prompt and completion do not fit the context of the model, whichever status reports it."""
+    """Prompt and completion do not fit the context of the model, whichever status, or event of a stream, reports it."""
 
 
 class AuthenticationError(APIStatusError):
-    """401: the API key is missing, wrong or revoked."""
+    """401, or the code `invalid_api_key`: the API key is missing, wrong or revoked."""
 
 
 class PaymentRequiredError(APIStatusError):
-    """402: the account's spending limit is reached. Never retried."""
+    """402, never retried, or the code `insufficient_quota`: the account's spending limit is reached."""
 
 
 class PermissionDeniedError(InvalidRequestError):
@@ -154,7 +155,7 @@ class ModelNotAvailableError(APIStatusError):
 
 
 class ModelNotFoundError(ModelNotAvailableError, NotFoundError):
-    """404 with the code of an unavailable model."""
+    """404 with the code of an unavailable model, or 400 with the code `model_not_found`."""
 
 
 class ModelNotServerlessError(ModelNotAvailableError, BadRequestError):

@@ -11,10 +11,10 @@ from typing import Any
 from langchain_core import exceptions as core
 
 from together_adapters import errors
-from together_adapters.errors import APIError, TogetherError
+from together_adapters.errors import APIError, ContextLengthError, TogetherError
 
 
-class StreamedContextLengthError(APIError):
+class StreamedContextLengthError(ContextLengthError):
     """The service reported an exceeded context length in the middle of a stream."""
 
     is_retryable = False
@@ -30,7 +30,7 @@ _COUNTERPARTS: tuple[tuple[type[TogetherError], tuple[type[Exception], ...]], ..
     # The oldest supported langchain-core has no ModelRefusalError.
     (RefusedError, (getattr(core, "ModelRefusalError", core.ModelError),)),
     (StreamedContextLengthError, (core.ContextOverflowError, core.ModelAPIError)),
-    (errors.ContextLengthError, (core.ContextOverflowError, core.ModelInvalidRequestError)),
+    (ContextLengthError, (core.ContextOverflowError, core.ModelInvalidRequestError)),
     (errors.AuthenticationError, (core.ModelAuthenticationError,)),
     (errors.PermissionDeniedError, (core.ModelPermissionDeniedError,)),
     (errors.NotFoundError, (core.ModelNotFoundError,)),
@@ -59,8 +59,8 @@ class model_errors:
 
 
 def _class_of(error: TogetherError) -> type[TogetherError]:
-    """Return the class of an error; in a stream only code and message tell an exceeded context length."""
-    if type(error) is APIError and (error.code == "context_length_exceeded" or "context length" in error.message.lower()):
+    """Return the class of an error; an exceeded context length without a status was reported in a stream."""
+    if type(error) is ContextLengthError and error.status_code is None:
         return StreamedContextLengthError
     return type(error)
 

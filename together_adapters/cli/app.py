@@ -126,10 +126,9 @@ def _secrets_in(arguments: Sequence[str]) -> list[str]:
 def _print_traceback(error: BaseException, secrets: Sequence[str]) -> None:
     import traceback
 
-    text = "".join(traceback.format_exception(error))
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    note(text.rstrip())
+    from together_adapters.transport.redaction import Redactor
+
+    note(Redactor(secrets, "***")("".join(traceback.format_exception(error))).rstrip())
 
 
 @click.command("completion", cls=Command)

@@ -37,6 +37,8 @@ def exit_code(error: BaseException) -> int:
 
 def error_line(error: BaseException, secrets: Iterable[str], command: click.Command | None = None) -> str:
     """Returns the message of an error in one line, without secrets and with the flags of its command."""
+    from together_adapters.transport.redaction import Redactor  # only errors need it
+
     if isinstance(error, click.ClickException):
         text = error.format_message()
     elif isinstance(error, InvalidDatasetError):
@@ -49,8 +51,7 @@ def error_line(error: BaseException, secrets: Iterable[str], command: click.Comm
         text = f"{type(error).__name__}: {error}: this is a bug in together-adapters; --debug shows the traceback"
     if command is not None:
         text = with_flags(text, command)
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    text = Redactor(secrets, "***")(text)
     line = "".join(character if character.isprintable() else " " for character in _join_lines(text))
     return f"error: {line if len(line) <= _MAX_LENGTH else line[:_MAX_LENGTH] + '...'}"
 

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from together_adapters.errors import TogetherError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Async, AsyncRaw
 from together_adapters.transport.bodies import READ_SIZE, FileRange
@@ -113,7 +114,7 @@ class AsyncDriver(HTTPDriver, Async):
         if block:
             yield bytes(block)
         if failure:
-            raise failures.connection_error(failure, call, count)
+            raise failures.connection_error(failure, call, count, secrets=self.config.secrets)
 
     async def _exchange(self, steps: Attempts, *, keep_open: Callable[[httpx.Response], bool] = never) -> tuple[Any, int]:
         reply: Any = None
@@ -170,6 +171,9 @@ class AsyncDriver(HTTPDriver, Async):
                     cancelled = cancelled or not isinstance(raised, Exception)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except TogetherError as failure:
+            failures.redact_error(failure, self.config.secrets)
+            raise
         finally:
             flow.close()
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from together_adapters._version import __version__
 from together_adapters.errors import ConfigurationError
+from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
 from together_adapters.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Config:
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Texts that no error and no log may show."""
-        return (self.api_key, *(value for value in self.headers.values() if len(value) >= 8))
+        return (self.api_key, *secret_headers(self.headers), *secret_parameters(self.query), *proxy_secrets())
 
     @property
     def base_url(self) -> str:

@@ -61,7 +61,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
         if not isinstance(reply, Failure):
             status = reply.status_code
             if 200 <= status < 300 or status in call.accepts:
-                _log(call, count, status, start)
+                _log(call, config, count, status, start)
                 return reply, count
             if redirects < _MAX_REDIRECTS and (target := redirect(request, status, reply.headers.get("location"))):
                 request, redirects, count = target, redirects + 1, count - 1
@@ -75,13 +75,13 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
             jitter=random.random(),
             billable=bool(call.billable),
         )
-        _log(call, count, outcome.reason if isinstance(outcome, Failure) else outcome[0], start, delay)
+        _log(call, config, count, outcome.reason if isinstance(outcome, Failure) else outcome[0], start, delay)
         if delay is not None:
             yield Sleep(delay)
         elif isinstance(reply, Failure):
-            raise failures.connection_error(reply, call, count)
+            raise failures.connection_error(reply, call, count, secrets=config.secrets)
         else:
-            raise failures.status_error(snapshot(reply, count), call, (*config.secrets, *call.secrets))
+            raise failures.status_error(snapshot(reply, count), call, config.secrets)
 
 
 def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None) -> Response:
@@ -90,15 +90,17 @@ def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None
     return Response(response.status_code, headers, response.content if content is None else content, attempts)
 
 
-def parse_response(call: Call[T], response: Response, secrets: tuple[str, ...] = ()) -> T:
+def parse_response(call: Call[T], response: Response, config: Config) -> T:
     """Returns the result of a call. A body that reports an error, in spite of its status, is that error."""
     try:
         return call.parse(response)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as problem:
-        response = snapshot(response, response.attempts)
-        if error := failures.event_error(response.content, is_error_event=False):
-            raise failures.reported_error(error, response, call, (*secrets, *call.secrets)) from None
-        raise failures.invalid_response(problem, response, call, (*secrets, *call.secrets)) from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        problem = error
+    # Raised here, the error does not refer to one of pydantic, which has the values of the response.
+    response = snapshot(response, response.attempts)
+    if error_body := failures.event_error(response.content, is_error_event=False):
+        raise failures.reported_error(error_body, response, call, config.secrets)
+    raise failures.invalid_response(problem, response, call, config.secrets)
 
 
 def _is_unserved(failure: Failure, call: Call[Any]) -> bool:
@@ -137,9 +139,12 @@ def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, An
     }
 
 
-def _log(call: Call[Any], count: int, outcome: object, start: float, delay: float | None = None) -> None:
-    """Logs an attempt: never a body, a query or a header."""
+def _log(call: Call[Any], config: Config, count: int, outcome: object, start: float, delay: float | None = None) -> None:
+    """Logs an attempt: never a body, a query, a header or a secret in what the connection says."""
     if logger.isEnabledFor(logging.INFO):
         retry = "" if delay is None else f", again in {delay:.2f} s"
         elapsed = time.monotonic() - start
-        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, call.safe_path, count, outcome, elapsed, retry)
+        redact = failures.redactor_of(call, config.secrets)
+        logger.info(
+            "%s %s: attempt %d: %s after %.3f s%s", call.method, redact(call.safe_path), count, redact(outcome), elapsed, retry
+        )

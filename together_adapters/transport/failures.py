@@ -1,31 +1,75 @@
-"""From an error response, or a missing one, to the exception that says what happened and what to do. Pure."""
+"""From an error response, or a missing one, to the exception that says what happened and what to do. Pure.
+
+A body is classified as it came; what the exception keeps of it is cut and without secrets.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from pydantic_core import from_json
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from together_adapters import errors
 from together_adapters.errors import APIError, APIStatusError, TogetherError
 from together_adapters.transport.call import Call, Response
+from together_adapters.transport.redaction import (
+    MAX_LENGTH,
+    Redactor,
+    redactor,
+    secret_headers,
+    secret_parameters,
+    secrets_of_url,
+)
 from together_adapters.transport.redirects import host_of
 from together_adapters.transport.retry import Failure
+from together_adapters.transport.surrogates import lenient_json
 
 E = TypeVar("E", bound=TogetherError)
 
-_CONTEXT_MESSAGE = re.compile(
-    r"context[ _](length|window)|longer than the model|max_new_tokens`? must be|maximum sequence length|too many input tokens",
+_MAX_MESSAGE = 2_000
+_MAX_NESTING = 8  # of messages in messages
+_MAX_LISTED = 10
+_MESSAGE_NAMES = ("message", "Message", "detail", "msg", "error_description", "error_message", "reason")
+_NO_MESSAGE = "no explanation was given"
+
+_CONTEXT_CODE = re.compile(
+    r"context_?(length|window|size)_?(is_?)?(exceed|overflow)|exceed_?context_?(length|window|size)|(prompt|input)_?(is_?)?too_?long",
     re.IGNORECASE,
 )
+_CONTEXT_MESSAGE = re.compile(
+    r"context_length_exceeded|ContextWindowExceeded|exceed_context_size"
+    r"|(maximum|max|model's) (context|sequence|prompt|model|input) (length|window|limit|size)|max_(input|model|seq)_len\b"
+    r"|(exceed(s|ed|ing)?|(greater|longer|larger) than|beyond|reached)\b[^.;]{0,60}\bcontext[ _](length|window|size|limit)"
+    r"|context[ _](length|window|size|limit)\b[^.;]{0,40}\bexceed|context (the )?overflow"
+    r"|longer than the (maximum )?model|too large for model with|but the configured context size is"
+    r"|max_new_tokens`? must be|`?inputs?`? must have (less|fewer) than \d+ tokens|maximum allowed (input )?length"
+    r"|(prompt|input|conversation) (is )?too long|too many (input |prompt )?tokens|input token count[^.;]{0,40} exceeds"
+    r"|exceeded model token limit|range of input length should be|tokens exceed the configured limit"
+    r"|reduce the length of (the |your )?(messages|prompt|input)|token count of \d+ exceeds the limit",
+    re.IGNORECASE,
+)  # the words of Together, OpenAI, Anthropic, Mistral, Groq, xAI, Gemini, vLLM, SGLang, TGI, llama.cpp, Ollama, LM Studio, LiteLLM
+_CONTEXT_WITH_500 = "Context size has been exceeded"  # llama.cpp, while it generates
 _CONTEXT_STATUSES = frozenset({400, 403, 413, 422})
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_GENERAL_WORDS = frozenset(
+    "an api argument arguments bad client content engine entity error exception failed failure fault general http input inputs "
+    "internal invalid large litellm long none null openai param parameter parameters params payload precondition processing "
+    "provider request runtime server service size specified status too type unknown unprocessable upstream validation value".split()
+)
 _UNAVAILABLE_CODES = frozenset({"model_not_available", "model_not_found", "dedicated_endpoint_not_running"})
-_NO_MESSAGE = "no explanation was given"
-_TAGS = re.compile(r"<(script|style|head)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_BY_CODE: dict[str, type[APIStatusError]] = {
+    "invalid_api_key": errors.AuthenticationError,
+    "insufficient_quota": errors.PaymentRequiredError,
+}
+_TAG = re.compile(r"<(/?[a-z!?][^<>]*)>", re.IGNORECASE)
+_INVISIBLE = frozenset({"script", "style", "svg", "noscript", "template"})
+_FOREIGN = ("httpx", "httpcore", "h11", "pydantic")
 
 _HINTS: tuple[tuple[type[TogetherError], str], ...] = (
     (errors.ContextLengthError, "Shorten the prompt, lower max_tokens, or choose a model with a longer context."),
@@ -53,40 +97,124 @@ class ErrorDetails(NamedTuple):
     code: str | None = None
 
 
-def parse_error(body: Any) -> ErrorDetails:
+def parse_error(body: Any, nesting: int = 0) -> ErrorDetails:
     """Parses an error body: nested, flat, a bare string, a list of errors, HTML, plain text, or nothing."""
+    if nesting > _MAX_NESTING:
+        return ErrorDetails("")
     if isinstance(body, str):
-        return ErrorDetails(" ".join(_TAGS.sub(" ", body).split())[:500])
+        return _parse_text(body, nesting)
     if isinstance(body, list):
-        return parse_error(body[0]) if body else ErrorDetails("")
+        parts = [parse_error(item, nesting + 1) for item in body[:_MAX_LISTED]]
+        first = next((part for part in parts if part.message), ErrorDetails(""))
+        return first._replace(message="; ".join(filter(None, (part.message for part in parts))))
     if not isinstance(body, Mapping):
         return ErrorDetails("")
-    if inner := body.get("error") or body.get("errors"):
-        details = parse_error(inner)
-        return details if details.message else ErrorDetails(str(inner)[:500], *details[1:])
-    message = body.get("message") or body.get("detail") or ""
+    inner = body.get("error") or body.get("errors")
+    details = parse_error(inner, nesting + 1) if isinstance(inner, str | list | Mapping) else ErrorDetails("")
+    if isinstance(inner, Mapping) and not details.message:
+        details = details._replace(message=_fields(inner, nesting))
+    text = _own_message(body, nesting)
+    texts = (details.message, text) if isinstance(inner, str) else (text, details.message)
+    message = details.message if text in details.message else ": ".join(filter(None, texts))
+    kind = body.get("type") or body.get("__type") or (body.get("status") if isinstance(body.get("status"), str) else None)
     return ErrorDetails(
-        message if isinstance(message, str) else str(message)[:500],
-        _text(body.get("type")),
-        _text(body.get("param")),
-        _text(body.get("code") or body.get("error_type")),
+        message,
+        details.type or _text(kind),
+        details.param or _text(body.get("param")),
+        details.code or _text(body.get("code") or body.get("error_type") or body.get("error_code")),
     )
+
+
+def _own_message(body: Mapping[str, Any], nesting: int) -> str:
+    """Returns the text of an object: a message, a problem with title and detail, or a complaint about a field."""
+    value = next(filter(None, map(body.get, _MESSAGE_NAMES)), None)
+    message = parse_error(value, nesting + 1).message or _text(value) or ""
+    where, title = body.get("loc"), body.get("title")
+    if isinstance(where, list) and where:
+        return f"{'.'.join(_text(part) or '' for part in where)}: {message}"
+    if isinstance(title, str) and title not in message:
+        return ": ".join(filter(None, (title, message)))
+    return message
+
+
+def _fields(errors_of: Mapping[str, Any], nesting: int) -> str:
+    """Returns complaints by field, such as `{"name": ["is required"]}`; any other object as it is."""
+    if all(isinstance(complaints, list) for complaints in errors_of.values()):
+        return "; ".join(f"{name}: {parse_error(complaints, nesting + 1).message}" for name, complaints in errors_of.items())
+    return _text(errors_of) or ""
+
+
+def _parse_text(text: str, nesting: int) -> ErrorDetails:
+    """Parses text: an error body that a gateway passed on as text, HTML, or a sentence."""
+    text = text.strip()
+    if text[:1] in ("{", "[") and isinstance(body := _json(text), Mapping | list):
+        details = parse_error(body, nesting + 1)
+        return details if details.message else ErrorDetails(" ".join(text.split()))
+    return ErrorDetails(" ".join((_text_of_html(text) if text[:1] == "<" else text).split()))
+
+
+def _text_of_html(html: str) -> str:
+    """Returns the title and the visible text of HTML or XML."""
+    from html import unescape  # its tables are large, and few errors need them
+
+    title, texts, hidden, inside = "", [], "", ""
+    for index, part in enumerate(_TAG.split(html[:MAX_LENGTH])):
+        if index % 2:
+            name = part.split(None, 1)[0].lower()
+            inside = name
+            if not hidden and name in _INVISIBLE and not part.endswith("/"):
+                hidden = "/" + name
+            elif name == hidden:
+                hidden = ""
+        elif not hidden and inside == "title":
+            title = part.strip()
+        elif not hidden:
+            texts.append(part)
+    text = " ".join(" ".join(texts).split())
+    text = text if not title or text.startswith(title) else f"{title}: {text}".rstrip(": ")
+    return unescape(text[: 2 * _MAX_MESSAGE])
+
+
+def read_error_body(content: bytes) -> Any:
+    """Returns an error body as JSON, or else as text. Of a long one it reads the beginning."""
+    text = _decoded(content)
+    parsed = _json(text, is_cut=len(text) > MAX_LENGTH)
+    return text if parsed is None else parsed
+
+
+def _decoded(content: bytes) -> str:
+    """Returns the text of a body; one character more than an error keeps says that it is cut."""
+    return content[: 4 * (MAX_LENGTH + 1)].decode(json.detect_encoding(content[:4]), "replace")[: MAX_LENGTH + 1]
+
+
+def _json(text: str, *, is_cut: bool = False) -> Any:
+    """Returns JSON, also with control characters or half a surrogate pair in strings; None if it is not JSON."""
+    data = lenient_json(text.encode("utf-8", "replace"))
+    try:
+        return from_json(data, allow_partial=is_cut)
+    except ValueError:
+        pass
+    try:
+        return json.loads(data, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIStatusError:
     """Returns the error for an error status, without the secrets, should the service repeat them."""
-    response = _redacted(response, secrets)
-    try:
-        body = response.json()
-    except ValueError:
-        body = response.text
+    body = read_error_body(response.content)
     details = parse_error(body)
+    kind = _status_class(response.status_code, details)
+    redact = redactor_of(call, secrets)
+    response, body = _safe_response(response, body, redact), _safe_body(body, redact)
+    details = _safe_details(body, redact)
     if 300 <= response.status_code < 400:
         location = host_of(response.headers.get("location", "")) or "nowhere"
         details = ErrorDetails(f"a redirect to {location} was not followed")
+    message = details.message or redact(unquote(response.headers.get("grpc-message", ""))) or _NO_MESSAGE
     return _response_error(
-        _status_class(response.status_code, details),
-        f"{response.status_code} from {call.method} {call.safe_path}: {details.message or _NO_MESSAGE}",
+        kind,
+        f"{response.status_code} from {call.method} {redact(call.safe_path)}: {message}",
         response,
         call,
         details,
@@ -106,22 +234,23 @@ def reported_error(
 ) -> APIError:
     """Returns the error that a body reports although its status is no error."""
     details = parse_error(body)
-    message = details.message or _NO_MESSAGE
-    for secret in filter(None, secrets):
-        message = message.replace(secret, "[redacted]")
-    message = f"error in the {place} {call.method} {call.safe_path}: {message}"
-    return _response_error(APIError, message, response, call, details, body=body)
+    kind = errors.ContextLengthError if _is_context_overflow(details, by_message=True) else APIError
+    redact = redactor_of(call, secrets)
+    response, body = _safe_response(response, body, redact), _safe_body(body, redact)
+    details = _safe_details(body, redact)
+    message = f"error in the {place} {call.method} {redact(call.safe_path)}: {details.message or _NO_MESSAGE}"
+    return _response_error(kind, message, response, call, details, body=body)
 
 
 def invalid_response(
     problem: Exception | str, response: Response, call: Call[Any], secrets: Iterable[str] = ()
 ) -> errors.APIResponseValidationError:
     """Returns the error for a response that cannot be parsed."""
-    lines = [line.strip() for line in str(problem).splitlines()]
-    detail = "; ".join(lines) if isinstance(problem, str) else f"{type(problem).__name__}: {' '.join(lines[:3])}"
-    message = f"the response to {call.method} {call.safe_path} cannot be parsed: {detail[:500]}"
+    redact = redactor_of(call, secrets)
+    response = _safe_response(response, read_error_body(response.content), redact)
+    message = f"the response to {call.method} {redact(call.safe_path)} cannot be parsed: {redact(_problem(problem))[:500]}"
     kind = errors.APIResponseValidationError
-    return _response_error(kind, message, response, call, status_code=response.status_code, body=response.text[:2000])
+    return _response_error(kind, message, response, call, status_code=response.status_code, body=response.text[:_MAX_MESSAGE])
 
 
 def not_a_stream(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
@@ -129,17 +258,22 @@ def not_a_stream(response: Response, call: Call[Any], secrets: Iterable[str] = (
     if error := event_error(response.content, is_error_event=False):
         return stream_error(error, response, call, secrets)
     content_type = response.headers.get("content-type", "nothing")
-    return invalid_response(f"an event stream was expected, but {content_type} came", response, call)
+    return invalid_response(f"an event stream was expected, but {content_type} came", response, call, secrets)
 
 
 def connection_error(
-    failure: Failure, call: Call[Any], attempts: int, kind: type[errors.APIConnectionError] | None = None
+    failure: Failure,
+    call: Call[Any],
+    attempts: int,
+    kind: type[errors.APIConnectionError] | None = None,
+    secrets: Iterable[str] = (),
 ) -> errors.APIConnectionError:
     """Returns the error for a call without a response, or with an incomplete one."""
+    redact = redactor_of(call, secrets)
     kind = kind or (errors.APITimeoutError if failure.timeout else errors.APIConnectionError)
     tries = f" after {attempts} attempts" if attempts > 1 else ""
-    address = f" at {address}" if (address := _address(failure.url, call)) else ""
-    message = f"{call.method} {call.safe_path}{address} failed{tries}: {failure.reason}"
+    address = f" at {redact(address)}" if (address := _address(failure.url, call)) else ""
+    message = f"{call.method} {redact(call.safe_path)}{address} failed{tries}: {redact(failure.reason)[:_MAX_MESSAGE]}"
     return kind(message + _billable_warning(call, failure.maybe_received), attempts=attempts)
 
 
@@ -154,25 +288,67 @@ def _address(url: str, call: Call[Any]) -> str:
 def event_error(data: bytes, is_error_event: bool) -> Any:
     """Returns the error that an event reports, or None. A key `error` with an empty value is no error."""
     try:
-        body = from_json(data)
+        body = read_error_body(data) if is_error_event else from_json(data)
     except ValueError:
-        return data.decode("utf-8", "replace") if is_error_event else None
+        return None
     if isinstance(body, Mapping):
         choices = body.get("choices")
         for part in (body, *(choices if isinstance(choices, list) else ())):
             if isinstance(part, Mapping) and part.get("error"):
-                return part
+                return part if len(data) <= MAX_LENGTH else read_error_body(to_json(part))
     return (body or "unnamed error") if is_error_event else None
 
 
+def redactor_of(call: Call[Any], secrets: Iterable[str]) -> Redactor:
+    """Returns the redactor for the secrets of a client and those of a call."""
+    of_call = (*secret_headers(call.headers), *secret_parameters(call.query), *secrets_of_url(call.path))
+    return redactor((*secrets, *call.secrets, *of_call))
+
+
+def redact_error(error: BaseException | None, secrets: Iterable[str]) -> None:
+    """Removes the secrets from an exception that a flow made of what the service said, and from those that led to it."""
+    redact = redactor(tuple(secrets))
+    ids: set[int] = set()
+    while error is not None and id(error) not in ids:
+        ids.add(id(error))
+        if isinstance(error, TogetherError):
+            error.args = tuple(redact(error.args))
+            vars(error).update({name: redact(value) for name, value in vars(error).items()})
+        # An exception of httpx has the request with its headers, one of pydantic the values of the response.
+        if type(error.__cause__).__module__.startswith(_FOREIGN):
+            error.__cause__ = None
+        if type(error.__context__).__module__.startswith(_FOREIGN):
+            error.__context__ = None
+        error = error.__cause__ or error.__context__
+
+
 def _status_class(status: int, details: ErrorDetails) -> type[APIStatusError]:
-    if status in _CONTEXT_STATUSES and (details.code == "context_length_exceeded" or _CONTEXT_MESSAGE.search(details.message)):
+    if status >= 400 and _is_context_overflow(
+        details, by_message=status in _CONTEXT_STATUSES or details.message.startswith(_CONTEXT_WITH_500)
+    ):
         return errors.ContextLengthError
     if details.code in _UNAVAILABLE_CODES and status in (400, 404):
-        return errors.ModelNotFoundError if status == 404 else errors.ModelNotServerlessError
+        is_missing = status == 404 or details.code == "model_not_found"
+        return errors.ModelNotFoundError if is_missing else errors.ModelNotServerlessError
+    if status >= 400 and (kind := _BY_CODE.get(details.code or "")):
+        return kind
     if kind := errors.BY_STATUS.get(status):
         return kind
     return errors.InternalServerError if status >= 500 else errors.APIStatusError
+
+
+def _is_context_overflow(details: ErrorDetails, *, by_message: bool) -> bool:
+    """Whether an error is about the length of the context: by its code or type, or by its message if these give no other reason."""
+    reasons = [reason for reason in (details.code, details.type) if reason]
+    if any(_CONTEXT_CODE.search(reason[:100]) for reason in reasons):
+        return True
+    is_general = all(_is_general(reason[:100]) for reason in reasons)
+    return by_message and is_general and bool(_CONTEXT_MESSAGE.search(details.message[: 2 * _MAX_MESSAGE]))
+
+
+def _is_general(reason: str) -> bool:
+    """Whether a code or type, such as `400`, `BadRequestError` or a URL, leaves it to the message to say what is wrong."""
+    return ":" in reason or all(word.lower() in _GENERAL_WORDS for word in _WORD.findall(reason))
 
 
 def _response_error(
@@ -198,12 +374,38 @@ def _billable_warning(call: Call[Any], maybe_accepted: bool) -> str:
     return f" It was not retried, because the service may have accepted it: check {call.billable} before you send it again."
 
 
-def _redacted(response: Response, secrets: Iterable[str]) -> Response:
-    content = response.content
-    for secret in filter(None, secrets):
-        content = content.replace(secret.encode(), b"[redacted]")
-    return replace(response, content=content)
+def _safe_response(response: Response, body: Any, redact: Redactor) -> Response:
+    """Returns a response without secrets and with as much of its body as an error keeps; `body` is that body, parsed."""
+    headers = {redact(name): redact(value) for name, value in response.headers.items()}
+    content, text = response.content, _decoded(response.content)
+    safe_body, safe_text = _safe_body(body, redact), redact.cut(text)
+    if safe_body != body or safe_text != text:
+        content = safe_text.encode() if isinstance(body, str) else to_json(safe_body, inf_nan_mode="constants")
+    return replace(response, headers=headers, content=content)
+
+
+def _safe_body(body: Any, redact: Redactor) -> Any:
+    return redact.cut(body) if isinstance(body, str) else redact(body)
+
+
+def _safe_details(body: Any, redact: Redactor) -> ErrorDetails:
+    """Returns the content of a body that has no secrets, nor gets them when its escapes are resolved."""
+    message, *others = (text and redact(text)[:_MAX_MESSAGE] for text in parse_error(body))
+    return ErrorDetails(message or "", *others)
+
+
+def _problem(problem: Exception | str) -> str:
+    """Returns what is wrong with a response, without its values: pydantic cuts them, so that a secret is not recognised in them."""
+    if isinstance(problem, ValidationError):
+        problems = problem.errors(include_url=False, include_context=False, include_input=False)[:3]
+        texts = [": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in problems]
+        return f"{problem.error_count()} invalid in {problem.title}: {'; '.join(texts)}"
+    lines = [line.strip() for line in str(problem).splitlines()]
+    return "; ".join(lines) if isinstance(problem, str) else f"{type(problem).__name__}: {' '.join(lines[:3])}"
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    try:
+        return None if value is None else str(value)[:MAX_LENGTH]
+    except (ValueError, RecursionError):  # a number of many digits; many levels
+        return None

@@ -35,7 +35,7 @@ class HTTPDriver(Driver):
         response = Response(http_response.status_code, http_response.headers, http_response.content, count)
         if self._on_response:
             self._on_response(response)
-        return parse_response(call, response, self.config.secrets)
+        return parse_response(call, response, self.config)
 
     def _parser(self, call: StreamCall[T], http_response: Any, count: int) -> EventParser[T]:
         response = snapshot(http_response, count, b"")

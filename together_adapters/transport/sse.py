@@ -152,8 +152,8 @@ class EventParser(Generic[T]):
 
     def _set_incomplete(self, failure: Failure) -> None:
         kind = None if failure.timeout else IncompleteStreamError
-        self.error = failures.connection_error(failure, self.call.call, self.response.attempts, kind)
-        self.error.request_id = self.response.request_id
+        self.error = failures.connection_error(failure, self.call.call, self.response.attempts, kind, self._secrets)
+        self.error.request_id = failures.redactor_of(self.call.call, self._secrets)(self.response.request_id)
 
     def _parse(self, events: list[tuple[bytes, bytes]], *, truncated: bool) -> list[T]:
         parse, track_finish, finished = self.call.parse, self.call.track_finish, self._finished

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from together_adapters.errors import TogetherError
 from together_adapters.transport import failures
 from together_adapters.transport.binding import Sync, SyncRaw
 from together_adapters.transport.call import (
@@ -103,7 +104,9 @@ class SyncDriver(HTTPDriver, Sync):
         try:
             yield from http_response.iter_raw()
         except Exception as error:
-            raise failures.connection_error(failure_of(error, str(http_response.request.url)), call, count) from None
+            raise failures.connection_error(
+                failure_of(error, str(http_response.request.url)), call, count, secrets=self.config.secrets
+            ) from None
 
     def _exchange(self, steps: Attempts, *, keep_open: Callable[[httpx.Response], bool] = never) -> tuple[Any, int]:
         reply: Any = None
@@ -147,6 +150,9 @@ class SyncDriver(HTTPDriver, Sync):
                     error = raised
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        except TogetherError as failure:
+            failures.redact_error(failure, self.config.secrets)
+            raise
         finally:
             flow.close()
 
