@@ -7,6 +7,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 SHARED := $(abspath ../shared)
 export TOGETHER_RECORDINGS ?= $(wildcard $(SHARED)/recorded)
 export TOGETHER_FINETUNE_CASES ?= $(wildcard $(SHARED)/finetune-cases)
+export TOGETHER_DATA_FORMS ?= $(wildcard $(SHARED)/data-forms)
 export TOGETHER_OPENAPI ?= $(wildcard $(SHARED)/openapi.yaml)
 
 # The SDKs that drive the emulator in tests/foreign. Two versions of one package cannot live together, so each has a Python of its own.

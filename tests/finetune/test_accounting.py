@@ -83,7 +83,7 @@ def test_a_column_that_carries_meaning_is_converted_or_refused(schema: str, name
 
 @pytest.mark.parametrize("name", ["zonk", "thought", "rejected", "mask", "id"])
 @pytest.mark.parametrize(
-    ("schema", "place"),
+    ("schema", "template"),
     [
         ("sharegpt", {"conversations": [{"from": "human", "value": "q", "NAME": "mark"}, {"from": "gpt", "value": "a"}]}),
         ("sharegpt", {"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "NAME": "mark"}]}),
@@ -97,8 +97,8 @@ def test_a_column_that_carries_meaning_is_converted_or_refused(schema: str, name
         ("prompt_completion", {"prompt": [user()], "completion": [says(NAME="mark")]}),
     ],
 )  # fmt: skip
-def test_a_key_at_any_depth_is_accounted_for(schema: str, place: Any, name: str, tmp_path: Path) -> None:
-    record = json.loads(json.dumps(place).replace("NAME", name))
+def test_a_key_at_any_depth_is_accounted_for(schema: str, template: Any, name: str, tmp_path: Path) -> None:
+    record = json.loads(json.dumps(template).replace("NAME", name))
     report, text = outcome([record] * 3, schema, tmp_path / "a.jsonl")
     if report is None:
         assert name in text

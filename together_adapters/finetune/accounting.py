@@ -26,7 +26,8 @@ class Meaning(NamedTuple):
     way_on: str = ""
 
 
-_PAIRING: Final = "pair='best_vs_worst' (--pair best_vs_worst) makes preferences of good and bad answers to the same question"
+PAIRING: Final = "pair='best_vs_worst' (--pair best_vs_worst)"
+_PAIRING: Final = f"{PAIRING} makes preferences of good and bad answers to the same question"
 _FORM: Final = "form='conversation' (--form conversation) makes conversations, which can hold it"
 _MEANINGS: Final[Mapping[Meaning, str]] = {
     Meaning("labels an answer good or bad (KTO), for which there is no method here", _PAIRING): "label kto",
@@ -57,7 +58,7 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
     ),
 }
 _BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for word in words.split()}
-_LABEL, _JUDGEMENT, _CHOSEN, *_ = _MEANINGS
+_LABEL, _JUDGEMENT, _PREFERENCE, *_ = _MEANINGS
 _CLASS: Final = Meaning("is the class of a text, which would be trained without it")
 _INPUT_KEYS: Final = frozenset({"messages", "tools"})
 _LAYOUT: Final = Meaning("holds messages or media", "columns= (--column) names the columns of the format")
@@ -124,7 +125,7 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     if not words:
         return None
     meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
-    if in_preference and not {_JUDGEMENT, _CHOSEN}.isdisjoint(meanings) and _LABEL not in meanings:
+    if in_preference and not {_JUDGEMENT, _PREFERENCE}.isdisjoint(meanings) and _LABEL not in meanings:
         return True  # how the two answers were judged
     if _LABEL in meanings:
         return _LABEL
@@ -145,8 +146,8 @@ def extra_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     formats = [name for name, required in FORMATS.items() if required.issubset(columns)]
     if len(formats) != 1:
         return ()
-    known = FORMATS[formats[0]] | OPTIONAL[formats[0]]
-    return tuple(column for column in columns if column not in known)
+    columns_of_format = FORMATS[formats[0]] | OPTIONAL[formats[0]]
+    return tuple(column for column in columns if column not in columns_of_format)
 
 
 def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str], *, drops_fields: bool = False) -> Accounts:
@@ -162,8 +163,8 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
     fields += left_out.items()
     if is_preference:
         fields += unread(row.get("input"), _INPUT_KEYS, "input").items()
-    dropped = _unknown_fields(row) if drops_fields else ()
-    findings, unknown = [], [*dropped]
+    fields_dropped = _unknown_fields(row) if drops_fields else ()
+    findings, unknown = [], [*fields_dropped]
     for name, value in fields:
         meaning = meaning_of(name, is_preference)
         if meaning is True or name in allowed:
@@ -173,7 +174,7 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
             unknown.append(name)
         elif not _is_repeated(value, row):
             findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning))
-    return Accounts((*[name for name, _ in fields], *dropped), tuple(unknown), tuple(findings))
+    return Accounts((*[name for name, _ in fields], *fields_dropped), tuple(unknown), tuple(findings))
 
 
 def _finding(name: str, value: Any, meaning: Meaning) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-NOTHING: Final[Mapping[str, Any]] = {}
+NO_FIELDS: Final[Mapping[str, Any]] = {}
 Row: TypeAlias = dict[str, Any]
 """A row in one of the service's formats, as JSON values."""
 
@@ -18,7 +18,7 @@ class Example(NamedTuple):
     source: str | None = None
     group: str | None = None  # what must stay together in a split: the id of a conversation or trace; None groups by prompt
     changed: tuple[str, ...] = ()  # the codes of changes to the row, in order
-    left_out: Mapping[str, Any] = NOTHING  # what its format did not read, by name; see `accounting`
+    left_out: Mapping[str, Any] = NO_FIELDS  # what its format did not read, by name; see `accounting`
 
 
 class Refusal(NamedTuple):
@@ -51,7 +51,7 @@ class Converted(NamedTuple):
     row: Row
     group: str | None = None
     changed: tuple[str, ...] = ()
-    left_out: Mapping[str, Any] = NOTHING
+    left_out: Mapping[str, Any] = NO_FIELDS
 
 
 Record: TypeAlias = Example | Refusal

@@ -14,7 +14,7 @@ from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.images import base64_url, image_part
 from together_adapters.finetune.formats.options import DEFAULTS, Options
 from together_adapters.finetune.readers.fields import require
-from together_adapters.finetune.records import NOTHING, Converted, Row, Unconvertible
+from together_adapters.finetune.records import NO_FIELDS, Converted, Row, Unconvertible
 
 Expand: TypeAlias = Literal["whole", "last_turn", "every_assistant_turn"]
 
@@ -124,7 +124,7 @@ class ConversationBuilder:
         row: Row = {"messages": self.messages}
         if tools and (declarations := tools_of(tools, self.options, account=self.account)):
             row["tools"] = declarations
-        return Converted(row, group, tuple(self.changes), self.left_out or NOTHING)
+        return Converted(row, group, tuple(self.changes), self.left_out or NO_FIELDS)
 
     def _part(self, part: Any, role: str, path: str) -> Row:
         if isinstance(part, str):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import PAIRING
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
 from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
@@ -79,11 +80,9 @@ def refuse(record: Any, pair: str | None = None) -> None:
     if any(all(name in record for name in names) for names in _RETRIEVAL):
         raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
     if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
-        raise _error(
-            "answers with a label (KTO) have no method here; pair='best_vs_worst' makes pairs of those to the same prompt"
-        )
+        raise _error(f"answers with a label (KTO) have no method here; {PAIRING} makes pairs of those to the same prompt")
     if any(isinstance(record.get(name), list) for name in ANSWERS) and "chosen" not in record and pair is None:
-        raise _error("answers with scores have no method here; pair='best_vs_worst' makes a pair of the best and the worst")
+        raise _error(f"answers with scores have no method here; {PAIRING} makes a pair of the best and the worst")
 
 
 def _is_sharegpt(record: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.formats.conversation import Expand, expanded
-from together_adapters.finetune.records import NOTHING, Converted, Example, Record, Row, Unconvertible
+from together_adapters.finetune.records import NO_FIELDS, Converted, Example, Record, Row, Unconvertible
 
 Tools: TypeAlias = "Sequence[Any] | Callable[[Any], Sequence[Any]]"
 """Tools for all rows, or a function that returns those of a record."""
@@ -79,7 +79,7 @@ class FrameworkReader(ABC):
                     messages = plain_rows(record)
                     if messages:
                         row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                        yield make(Example, (row, number, name, None, (), NOTHING))
+                        yield make(Example, (row, number, name, None, (), NO_FIELDS))
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
