@@ -118,7 +118,7 @@ def test_it_stops_at_once_while_busy_and_leaves_no_files(number: signal.Signals,
     with httpx.Client(base_url=url, headers=KEY, verify=False, timeout=HANG) as http:
         form = {"file_name": "a.jsonl", "purpose": "batch-api", "file_type": "jsonl"}
         file = http.post("/files/upload", data=form, files={"file": ("a.jsonl", line.encode())}).json()["id"]
-        assert http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).status_code == 200
+        assert http.post("/batches", json={"input_file_id": file, "endpoint": "/v1/chat/completions"}).status_code == 201
         assert list(tmp_path.rglob("*")) != []
         body: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 500"}], "stream": True}
         with http.stream("POST", "/chat/completions", json=body, headers={"x-emulator-behaviour": "delay=3600"}) as stream:

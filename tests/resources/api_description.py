@@ -62,7 +62,7 @@ def description() -> dict[str, Any]:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
     pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     with open(DESCRIPTION) as file:
-        return _opened(yaml.safe_load(file))  # type: ignore[no-any-return]
+        return _opened(yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # type: ignore[no-any-return]
 
 
 def _opened(value: Any) -> Any:

@@ -53,7 +53,7 @@ def test_lines_are_answered_like_single_requests(http: httpx.Client) -> None:
         {"custom_id": "c", "body": chat_body("hi", stream=True)},
         {"custom_id": "d", "body": {"model": MODEL, "messages": "odd"}},
     )
-    assert (started.status_code, started.json()["job"]["status"]) == (200, "VALIDATING")
+    assert (started.status_code, started.json()["job"]["status"]) == (201, "VALIDATING")
     batch = ended(http, started)
     assert (batch["status"], batch["progress"], batch["error"]) == ("COMPLETED", 100.0, None)
     assert batch["completed_at"].endswith("Z")

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request
-from together_adapters.emulator.http.responses import compact
+from together_adapters.emulator.http.responses import compact, json_response
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, call, json_route
 from together_adapters.emulator.routes import chat, completions, embeddings
 from together_adapters.emulator.store.file_store import StoredFile
@@ -38,14 +38,14 @@ class _BatchRequest(RequestModel):
     model_id: Name | None = None
 
 
-def _create(context: RequestContext) -> dict[str, Any]:
+def _create(context: RequestContext) -> Response:
     request = _BatchRequest.read(context)
     file = context.stores.files.find(request.input_file_id)
     if file.purpose != "batch-api" or file.content is None:
         raise bad_request("The file is not one that was uploaded for batch-api.", param="input_file_id")
     batch = EmulatedBatch(file.id, file.content.size, request.endpoint, request.model_id)
     context.stores.batches.add(batch.id, batch)
-    response = {"job": batch.to_dict()}
+    response = json_response({"job": batch.to_dict()}, 201)
     context.stores.threads.start(_run, context, batch, file)
     return response
 

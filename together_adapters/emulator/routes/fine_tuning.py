@@ -36,7 +36,7 @@ class _JobData(RequestModel):
     validation_file: Any = ""
     n_epochs: int = Field(1, ge=1, le=1_000)
     n_evals: int = Field(0, ge=0, le=1_000)
-    training_type: Any = None
+    training_type: dict[str, Any] | None = None
 
 
 class _PriceRequest(_JobData):
@@ -52,7 +52,6 @@ class _JobRequest(_JobData):
     warmup_ratio: float = Field(0.0, ge=0, le=1)
     max_grad_norm: float = Field(1.0, ge=0, le=1e9)
     weight_decay: float = Field(0.0, ge=0, le=1e9)
-    training_type: dict[str, Any] | None = None
     training_method: dict[str, Any] = {"method": "sft", "train_on_inputs": "auto"}
     multimodal_params: dict[str, Any] | None = None
     suffix: str | None = Field(None, min_length=1, max_length=40)

@@ -21,6 +21,11 @@ _CANCEL_SECONDS: Final = 0.2  # seconds between the request to cancel and the en
 _FAILS_AT: Final = 0.2
 _MAX_MODELS: Final = 8  # that are kept in memory
 _NANODOLLARS: Final = 1_000_000_000
+_EVENT_FIELDS: Final = {
+    **dict.fromkeys(("param_count", "token_count", "total_steps", "step", "training_offset"), 0),
+    **dict.fromkeys(("wandb_url", "checkpoint_path", "model_path"), ""),
+}
+"""What every event has: without a value of its own, it is 0 or empty."""
 _Event = tuple[float, str, str, dict[str, Any]]
 
 
@@ -140,12 +145,15 @@ class FineTuneJob:
             checkpoints += [self._checkpoint(self.steps, label, kind) for label, kind in kinds]
         return checkpoints
 
+    def _path(self, step: int, kind: str) -> str:
+        return f"s3://emulated/{self.id}/{kind}/step-{step}"
+
     def _checkpoint(self, step: int, label: str, kind: str) -> dict[str, Any]:
         is_final = step == self.steps
         return {
             "step": step,
             "created_at": self.clock.at(1.0 if is_final else self.progress_at(step)),
-            "path": f"s3://emulated/{self.id}/{kind}/step-{step}",
+            "path": self._path(step, kind),
             "checkpoint_type": label if is_final else f"{label} (step {step})",
             "checkpoint": kind,
             "object_name": self.output_name if is_final else f"{self.output_name}:{step}",
@@ -165,7 +173,7 @@ class FineTuneJob:
         return events
 
     def _event(self, progress: float, type: str, message: str, level: str = "info", **fields: Any) -> dict[str, Any]:
-        return {
+        return _EVENT_FIELDS | {
             "object": "fine-tune-event",
             "created_at": self.clock.at(progress),
             "level": level,
@@ -192,7 +200,7 @@ class FineTuneJob:
             yield 0.175, "VALIDATION_DATA_DOWNLOADING", f"Downloading {id}", {}
             yield 0.18, "VALIDATION_DATA_DOWNLOAD_COMPLETE", f"Downloaded {id}, {count} tokens", {}
         if self.uses_wandb:
-            yield 0.19, "WANDB_INIT", "Weights & Biases run created", {}
+            yield 0.19, "WANDB_INIT", "Weights & Biases run created", {"wandb_url": f"https://wandb.invalid/{self.id}"}
         yield 0.2, "TRAINING_START", f"Training started: {self.steps} steps", {"total_steps": self.steps}
         for step in self.eval_steps:
             message = f"Evaluation loss after step {step}: {self.loss(step) + 0.05:.4f}"
@@ -201,7 +209,8 @@ class FineTuneJob:
             at = self.progress_at(self.steps * epoch // self.epochs)
             yield at, "EPOCH_COMPLETE", f"Epoch {epoch} of {self.epochs} completed", {}
         for step in self.checkpoint_steps:
-            yield self.progress_at(step) + 0.001, "CHECKPOINT_SAVE", f"Checkpoint saved after step {step}", {"step": step}
+            saved = {"step": step, "checkpoint_path": self._path(step, "model")}
+            yield self.progress_at(step) + 0.001, "CHECKPOINT_SAVE", f"Checkpoint saved after step {step}", saved
         yield 0.79, "TRAINING_COMPLETE", "Training completed", {}
         yield 0.8, "COMPRESSING_MODEL", "Compressing the model", {}
         yield 0.89, "MODEL_COMPRESSION_COMPLETE", "Model compressed", {}

@@ -19,7 +19,6 @@ DEFAULT_JOB_SECONDS: Final = 1.5  # seconds that a fine-tuning job takes by defa
 MAX_RECORDS: Final = 1_000  # of one kind, beyond which the oldest are forgotten
 _STUCK_AT: Final = 0.5
 _EVALUATION_STAGES: Final = ((0.0, "pending"), (0.1, "queued"), (0.25, "running"))
-_VIDEO_QUEUED: Final = 0.1
 _VIDEO_SECONDS: Final = 1.0
 T = TypeVar("T")
 
@@ -158,7 +157,7 @@ class EmulatedEvaluation:
 
 @dataclass(slots=True)
 class EmulatedVideo:
-    """One job. A prompt with `[fail]` or `[cancel]` ends it that way; with `[slow]` it never ends."""
+    """One job: in progress, then completed or failed. A prompt with `[fail]` lets it fail; with `[slow]` it never ends."""
 
     id: str
     model: str
@@ -170,27 +169,24 @@ class EmulatedVideo:
     url: str | None = None
 
     def status(self) -> str:
-        age = time.time() - self.created_at
-        if age < _VIDEO_QUEUED:
-            return "queued"
-        if age < _VIDEO_SECONDS or "[slow]" in self.prompt:
+        if time.time() - self.created_at < _VIDEO_SECONDS or "[slow]" in self.prompt:
             return "in_progress"
-        return "failed" if "[fail]" in self.prompt else "cancelled" if "[cancel]" in self.prompt else "completed"
+        return "failed" if "[fail]" in self.prompt else "completed"
 
     def to_dict(self) -> dict[str, Any]:
         status = self.status()
-        error = {"code": f"video_{status}", "message": f"The prompt asked for a video that is {status}."}
+        error = {"code": "video_failed", "message": "The prompt asked for a video that fails."}
         return {
             "id": self.id,
             "object": "video",
             "model": self.model,
             "status": status,
             "created_at": int(self.created_at),
-            "completed_at": int(self.created_at + _VIDEO_SECONDS) if status not in ("queued", "in_progress") else None,
+            "completed_at": int(self.created_at + _VIDEO_SECONDS) if status != "in_progress" else None,
             "size": f"{self.width}x{self.height}",
             "seconds": self.seconds,
             "outputs": {"cost": 1, "video_url": self.url} if self.url else None,
-            "error": error if status in ("failed", "cancelled") else None,
+            "error": error if status == "failed" else None,
         }
 
 
@@ -213,7 +209,7 @@ class ModelUploadJob:
             "job_id": self.id,
             "status": status,
             "status_updates": [{"status": status, "message": f"The upload is {status.lower()}.", "timestamp": self.created_at}],
-            "args": {"description": self.description, "modelName": self.name, "modelSource": self.source},
+            "args": {"description": self.description or "", "modelName": self.name, "modelSource": self.source},
             "created_at": self.created_at,
             "updated_at": self.created_at,
         }
