@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socketserver
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -150,6 +152,35 @@ def test_a_closed_client_raises(flavour: Flavour, question: dict[str, Any]) -> N
     flavour.run(client.close())
     with pytest.raises(ta.ConfigurationError, match="closed"):
         flavour.run(client.chat.completions.create(**question))
+
+
+def head(size: int, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("status", ["200 OK", "304 Not Modified", "204 No Content"])
+@pytest.mark.parametrize("rest", [b"rubbish", head(12) + b'[{"id":"x"}]'])
+def test_bytes_after_a_response_are_not_the_next_response(flavour: Flavour, status: str, rest: bytes) -> None:
+    """As when a gateway sends a body that is longer than it said: the answer of one call must not reach another."""
+
+    class Gateway(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                if line == b"\r\n":
+                    self.wfile.write(head(2) + b"[]" if self.server.started else head(0, status) + rest)  # type: ignore[attr-defined]
+                    self.server.started = True  # type: ignore[attr-defined]
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Gateway) as server:
+        server.daemon_threads, server.started = True, False  # type: ignore[attr-defined]
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        client = flavour.client(base_url=f"http://127.0.0.1:{server.server_address[1]}", max_retries=0)
+        try:
+            with suppress(ta.APIError):
+                flavour.run(client.models.list())
+            assert flavour.run(client.models.list()) == []
+        finally:
+            flavour.run(client.close())
+            server.shutdown()
 
 
 def test_a_supplied_http_client_is_used_and_left_open(emulator: Emulator, question: dict[str, Any]) -> None:

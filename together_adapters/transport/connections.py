@@ -292,12 +292,17 @@ class _ShardStream(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def close(self) -> None:
         try:
+            if connection := _desynchronized(self._stream):
+                connection.close()
             self._stream.close()
         finally:
             self._release()
 
     async def aclose(self) -> None:
         try:
+            if connection := _desynchronized(self._stream):
+                with anyio.CancelScope(shield=True):
+                    await connection.aclose()
             await self._stream.aclose()
         finally:
             self._release()
@@ -306,3 +311,15 @@ class _ShardStream(httpx.SyncByteStream, httpx.AsyncByteStream):
         shard, self._shard = self._shard, None
         if shard is not None:
             self._shards.release(shard)
+
+
+def _desynchronized(stream: Any) -> Any:
+    """Returns the connection of a response if more bytes follow it, or None. httpcore would take them for the next response.
+
+    There is no public way to know; a test fails if these names change.
+    """
+    try:
+        connection = stream._httpcore_stream._stream._connection
+        return connection if connection._h11_state.trailing_data[0] else None
+    except AttributeError:
+        return None
