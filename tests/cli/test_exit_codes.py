@@ -58,6 +58,11 @@ def test_message_in_one_line_without_secrets() -> None:
     assert error_line(error, ["sk-secret-1"]) == "error: it failed; its last events: one:  [31mred; two: ***"
 
 
+def test_a_short_key_blots_out_no_words_and_escapes_hide_no_key() -> None:
+    assert error_line(JobFailedError("the index is not next"), ["x"]) == "error: the index is not next"
+    assert error_line(JobFailedError("no: \\u0073k-secret-1 %73k-secret-1"), ["sk-secret-1"]) == "error: no: *** ***"
+
+
 def test_message_with_flags_of_the_command() -> None:
     command = click.Command(
         "x", params=[click.Option(["--lora-r"]), click.Option(["--lora/--full"]), click.Option(["--model", "-m"])]

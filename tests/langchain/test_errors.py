@@ -73,6 +73,19 @@ async def test_both_sides_catch(
             assert error.request_id in str(error)
 
 
+@pytest.mark.parametrize("fault", ["400", "stream-error"])
+async def test_neither_side_shows_the_key(fault: str, emulator: Emulator, connect: Any) -> None:
+    key = connect["api_key"]
+    for call in (await ways(ChatTogether(**connect, max_retries=0)))[fault != "400" :: 2 if fault != "400" else 1]:
+        emulator.inject(Fault(fault, message=f"bad key {key}", code=key, type=f"t-{key}", headers={"x-echo": key}))
+        with pytest.raises(core.ModelError) as error_info:
+            await call()
+        error: Any = error_info.value
+        assert key.encode() not in pickle.dumps(error)
+        assert key not in f"{error!r} {vars(error)} {error.response.text} {error.response.headers}"
+        assert "[redacted]" in error.code
+
+
 @pytest.mark.parametrize("status", ["400", "403", "413", "422"])
 async def test_context_overflow_at_any_status(status: str, emulator: Emulator, connect: Any) -> None:
     for call in await ways(ChatTogether(**connect, max_retries=0)):

@@ -64,12 +64,21 @@ def test_a_key_that_cannot_be_a_header_is_rejected_and_not_shown(key: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x", "api.together.xyz", "http://", "https://user:pw@x.example", "https://x.example/v1?key=1", "http://x:99999"]
+    "url",
+    [
+        "ftp://x",
+        "api.together.xyz",
+        "http://",
+        "https://user:pw@x.example",
+        "https://x.example/v1?key=1",
+        "http://x:99999",
+        "http://u:pw#x@h",
+    ],
 )
 def test_an_invalid_base_url_is_rejected(url: str) -> None:
     with pytest.raises(ta.ConfigurationError, match="base_url") as exc_info:
         ta.Together(api_key=KEY, base_url=url)
-    assert "pw" not in str(exc_info.value)
+    assert "pw" not in everything(exc_info.value)
 
 
 @pytest.mark.parametrize("options", [{"max_retries": -1}, {"max_retries": 1.5}])

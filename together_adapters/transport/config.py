@@ -92,10 +92,12 @@ def root_of(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         host = parts.hostname if parts.port != 0 else None
-    except ValueError as problem:
-        raise ConfigurationError(f"base_url must be an http or https URL: {problem}") from None
+    except ValueError:  # whose text may have a part of a password
+        parts, host = urlsplit("invalid:"), None
     if not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(f"base_url must be an http or https URL with a host, not {parts.scheme or 'this'!r}")
+        raise ConfigurationError(
+            f"base_url must be an http or https URL with a host and a valid port, not {parts.scheme or 'this'!r}"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError("base_url must not contain credentials or a query: use default_headers or default_query")
     if parts.scheme == "http" and not _is_loopback(host):
