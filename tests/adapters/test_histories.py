@@ -110,7 +110,7 @@ NOTED: list[tuple[Any, str, str]] = [
     ({"type": "video", "url": "https://x/a.mp4"}, "video", "https://x/a.mp4"),
     (
         {"type": "file", "url": "https://x/a.pdf", "mime_type": "application/pdf"},
-        "application (application/pdf)",
+        "file (application/pdf)",
         "https://x/a.pdf",
     ),
     ({"type": "file", "file": {"file_id": "f", "filename": "a.pdf"}}, "file", "[file, a.pdf]"),
@@ -120,7 +120,7 @@ NOTED: list[tuple[Any, str, str]] = [
     (
         {"document": {"format": "pdf", "name": "a", "source": {"bytes": b"%PDF"}}},
         "application/pdf",
-        "[application, application/pdf, a]",
+        "[file, application/pdf, a]",
     ),
     ({"type": "media", "mime_type": "image/png", "file_uri": "gs://b/a.png"}, "image (image/png)", "gs://b/a.png"),
     ({"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "t"}]}, "mcp_list_tools", ""),

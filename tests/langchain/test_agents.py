@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelFallbackMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import InjectedToolArg, tool
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_together_adapters import ChatTogether, TogetherEmbeddings, TogetherRerank
 from pydantic import BaseModel
@@ -124,3 +127,74 @@ async def test_a_retriever_that_reranks(flavour: str, embedder: TogetherEmbeddin
     assert [request.path for request in emulator.requests] == ["/v1/embeddings", "/v1/rerank"]
     assert emulator.requests[-1].json["top_n"] == 2
     assert len(emulator.requests[-1].json["documents"]) == 4
+
+
+PNG = "iVBORw0KGgo="
+MCP_RESULTS: list[tuple[Any, str]] = [
+    ([{"type": "text", "text": "It rains in Paris."}], "It rains in Paris."),
+    ([{"type": "text", "text": "It rains"}, {"type": "text", "text": "in Paris."}], "It rains\nin Paris."),
+    ([{"type": "image", "base64": PNG, "mime_type": "image/png"}], "[image, image/png]"),
+    ([{"type": "image", "url": "https://x/a.png", "mime_type": "image/png"}], "[image, https://x/a.png]"),
+    ([{"type": "file", "url": "https://x/a.pdf", "mime_type": "application/pdf"}], "https://x/a.pdf"),
+    ([{"type": "file", "url": "https://x/a"}], "[file, https://x/a]"),
+    ([{"type": "file", "base64": "JVBE", "mime_type": "application/pdf"}], "[file, application/pdf]"),
+    ([{"type": "file", "base64": "SXQgcmFpbnM=", "mime_type": "text/plain"}], "It rains"),
+    ([], '{"rain": true}'),
+]
+"""What tools of MCP return in LangChain, and what the model reads."""
+
+
+@pytest.mark.filterwarnings("ignore::together_adapters.adapters.foreign_blocks.HistoryWarning")
+@pytest.mark.parametrize("flavour", FLAVOURS)
+async def test_no_result_of_a_tool_ends_an_agent(flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
+    for result, told in MCP_RESULTS:
+
+        @tool(response_format="content_and_artifact")
+        def weather(city: str, result: Annotated[Any, InjectedToolArg] = result) -> Any:
+            """Get the weather in a city."""
+            return result, {"structured_content": {"rain": True}}
+
+        state = {"messages": [("user", "What is the weather in Paris?")]}
+        done = await run(create_agent(llm, [weather]), state, flavour)
+        assert isinstance(done["messages"][-1], AIMessage)
+        [sent] = [message for message in emulator.requests[-1].json["messages"] if message["role"] == "tool"]
+        assert told in sent["content"]
+
+
+class Elsewhere(GenericFakeChatModel):
+    """A model of another provider, which uses tools of its own, and then fails."""
+
+    def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(message, AIMessage) for message in messages):
+            raise ConnectionError("overloaded")
+        return super()._generate(messages, *args, **kwargs)
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+async def test_a_fallback_continues_the_conversation_of_another_model(
+    flavour: str, llm: ChatTogether, emulator: Emulator
+) -> None:
+    answer = AIMessage(
+        [
+            {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "Paris"}},
+            {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"title": "Paris", "encrypted_content": "x"}]},
+            {"type": "text", "text": "I look at the weather.", "citations": [{"url": "https://x"}]},
+            {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Paris"}},
+        ],
+        tool_calls=[{"name": "weather", "args": {"city": "Paris"}, "id": "toolu_1"}],
+    )
+    agent = create_agent(Elsewhere(messages=iter([answer])), [weather], middleware=[ModelFallbackMiddleware(llm)])
+    done = await run(agent, {"messages": [("user", "What is the weather in Paris?")]}, flavour)
+    assert "It rains in Paris." in done["messages"][-1].text
+    _, assistant, result = emulator.requests[-1].json["messages"]
+    assert assistant["content"] == "[server_tool_use web_search]\ninput:\n  query: Paris\n" + (
+        "[web_search_tool_result]\ncontent:\n  - title: Paris\nI look at the weather."
+    )
+    assert [call["id"] for call in assistant["tool_calls"]] == ["toolu_1"]
+    assert result == {"role": "tool", "content": "It rains in Paris.", "tool_call_id": "toolu_1", "name": "weather"}
+    chain = Elsewhere(messages=iter([])).with_fallbacks([llm])
+    assert await run(chain, [("user", "Hi"), answer, *done["messages"][2:3], ("user", "And now?")], flavour)

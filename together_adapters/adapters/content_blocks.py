@@ -170,6 +170,11 @@ class Media:
         self.text = self._text(block)
         self.missing = "it has no url" if kind.endswith("_url") else "it has neither a url nor base64 data"
 
+    @property
+    def kind(self) -> str:
+        """What it is in one word."""
+        return self.family if self.family in _DEFAULT_TYPES else "file"
+
     def _media_type(self, family: str) -> str:
         if media_type := self._first(_MEDIA_TYPES):
             return str(media_type).lower()

@@ -103,7 +103,10 @@ class History:
         """Warn of what the model does not see."""
         if self._untold:
             listing = ", ".join(f"{count} x {label}" for label, count in self._untold.items())
-            message = f"the service takes text alone from earlier messages, so the model gets a note or nothing of: {listing}"
+            message = (
+                "the service takes only text from the assistant and tools, and only a note of the following is sent, or nothing "
+                f"(what the model must see belongs in a user message): {listing}"
+            )
             warnings.warn(message, HistoryWarning, stacklevel=2)
 
     def _tell(self, block: Any, role: str) -> str:
@@ -135,7 +138,7 @@ class History:
             return "\n".join([*headings, *(self.tell_part(part, role) for part in parts)])
         if kind in _FILE_KINDS:
             media = Media(block)
-            return self.placeholder(media.family or kind, media.media_type, media.url or media.name, role)
+            return self.placeholder(media.kind, media.media_type, media.url or media.name, role)
         if kind not in _TOLD_KINDS:
             self.note(kind or "object", role)
         if kind == "json" and "json" in block:
@@ -156,7 +159,7 @@ class History:
         media = Media(plain_block(part))
         url = media.url if media.url and not media.url.startswith("data:") else None
         media_type = media.media_type or (media.url or "")[5:].partition(";")[0] if not url else ""
-        return self.placeholder(media.family, media_type, url, role)
+        return self.placeholder(media.kind, media_type, url, role)
 
     def placeholder(self, kind: str, media_type: str | None, place: str | None, role: str) -> str:
         """Return the note that stands for a picture or the like."""
@@ -175,8 +178,8 @@ class History:
                 yield f"{indent}{label} {self._tell_block(inner, role)}"
             elif isinstance(inner, Mapping | list | tuple | set | frozenset):
                 if lines := list(self._lines(inner, f"{indent}  ", role)):
-                    yield f"{indent}{label}"
-                    yield from lines
+                    first = [f"{indent}{label}"] if is_mapping else [f"{indent}- {lines.pop(0).lstrip()}"]
+                    yield from (*first, *lines)
             else:
                 yield f"{indent}{label} {self._scalar(inner, role)}"
 
