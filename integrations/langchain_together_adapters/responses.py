@@ -10,7 +10,13 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, GenerationChunk, LLMResult
 
 from langchain_together_adapters.tool_calls import parse_tool_calls
-from together_adapters.adapters.response_fields import cached_tokens, finish_reason, reasoning_of, reasoning_tokens
+from together_adapters.adapters.response_fields import (
+    cached_tokens,
+    completion_delta,
+    finish_reason,
+    reasoning_of,
+    reasoning_tokens,
+)
 from together_adapters.types.capabilities import ReasoningStyle
 from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import split_reasoning
@@ -117,9 +123,8 @@ class CompletionWriter:
         if not choice or choice.get("finish_reason") or chunk.get("usage") or not self._response:
             self._response.update({name: value for name, value in chunk.items() if value is not None and name != "choices"})
             self._choice.update({name: value for name, value in choice.items() if value is not None})
-        delta = choice.get("delta") or {}
-        text = delta.get("content") or choice.get("text") or (chunk.get("token") or {}).get("text") or ""
-        logprobs = chunk_logprobs(choice, text, delta.get("token_id"))
+        text = completion_delta(chunk, choice)
+        logprobs = chunk_logprobs(choice, text, (choice.get("delta") or {}).get("token_id"))
         if not text and logprobs is None:
             return []
         return [GenerationChunk(text=text, generation_info=None if logprobs is None else {"logprobs": logprobs})]
@@ -218,5 +223,5 @@ def chunk_logprobs(choice: Mapping[str, Any], token: str, token_id: Any = None) 
     if token_id is not None:
         logprobs["token_ids"] = [token_id]
     if isinstance(top, Mapping):
-        logprobs["top_logprobs"] = [{text: float(value) for text, value in top.items()}]
+        logprobs["top_logprobs"] = [{text: None if value is None else float(value) for text, value in top.items()}]
     return {**logprobs, "content": content_logprobs(raw, token=token, top=top)}

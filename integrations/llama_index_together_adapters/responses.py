@@ -20,7 +20,13 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama_index_together_adapters.tool_calls import StreamedToolCall, StreamedToolCalls, parse_tool_calls
-from together_adapters.adapters.response_fields import cached_tokens, finish_reason, reasoning_of, reasoning_tokens
+from together_adapters.adapters.response_fields import (
+    cached_tokens,
+    completion_delta,
+    finish_reason,
+    reasoning_of,
+    reasoning_tokens,
+)
 from together_adapters.types.capabilities import ReasoningStyle
 from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import ReasoningSplitter, split_reasoning
@@ -208,7 +214,7 @@ class CompletionParser:
         if usage := chunk.get("usage"):
             self._usage = usage
         choice = (chunk.get("choices") or [{}])[0]
-        text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+        text = completion_delta(chunk, choice)
         self._text += text
         self._finish = choice.get("finish_reason") or self._finish
         return CompletionResponse(

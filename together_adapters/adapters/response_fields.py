@@ -11,6 +11,12 @@ def finish_reason(reason: str | None) -> str | None:
     return "stop" if reason == "eos" else reason
 
 
+def completion_delta(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
+    """Return what a chunk adds to a completion; engines place it in one to three fields."""
+    text: str | None = choice.get("text") or (choice.get("delta") or {}).get("content")
+    return text or (chunk.get("token") or {}).get("text") or ""
+
+
 def reasoning_of(message: Mapping[str, Any]) -> str | None:
     """Return the reasoning of a message or a delta, under either of its names."""
     reasoning = message.get("reasoning")

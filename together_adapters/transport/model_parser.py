@@ -48,7 +48,7 @@ class ModelParser(Generic[M]):
         try:
             self._model.__pydantic_validator__.validate_python(document, strict=True)
         except ValidationError:
-            return self.parse_document(document).model_dump(exclude_unset=True, warnings=False)
+            return self.parse(data).model_dump(exclude_unset=True, warnings=False)
         return document  # type: ignore[no-any-return]
 
     def parse_document(self, document: Any) -> M:

@@ -162,6 +162,8 @@ class EventParser(Generic[T]):
             data = self._rejoin(raw, chunks) if self._cut else raw
             if len(data) < 16 and is_done(data):
                 self.ended = True
+                if not finished and not isinstance(self.call, AudioStreamCall):
+                    self._set_incomplete(Failure("the stream ended without an answer"))
             elif name == b"error" or b'"error"' in data:
                 body = failures.event_error(data, is_error_event=name == b"error")
                 if body is not None:

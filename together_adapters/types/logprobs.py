@@ -66,6 +66,8 @@ def content_logprobs(logprobs: Any, *, token: str = "", top: Any = None) -> list
         return []
     if isinstance(logprobs, int | float):
         return [_entry(token, float(logprobs), top)]
+    if isinstance(logprobs, list):
+        return logprobs
     if content := logprobs.get("content"):
         return list(content)
     tokens = logprobs.get("tokens") or []
