@@ -31,7 +31,7 @@ _PAIRING: Final = f"{PAIRING} makes preferences of good and bad answers to the s
 _FORM: Final = "form='conversation' (--form conversation) makes conversations, which can hold it"
 _MEANINGS: Final[Mapping[Meaning, str]] = {
     Meaning("labels an answer good or bad (KTO), for which there is no method here", _PAIRING): "label kto",
-    Meaning("judges an answer, and all answers would be trained as good", _PAIRING): (
+    Meaning("judges an answer, and all answers would be trained as good", "data.filter() can choose the good ones"): (
         "score rating rank ranking grade vote upvote downvote thumb feedback correct correctness desirable undesirable verdict"
         " judgement judgment winner accepted good bad"
     ),
@@ -61,6 +61,7 @@ _BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for wor
 _LABEL, _JUDGEMENT, _PREFERENCE, *_ = _MEANINGS
 _CLASS: Final = Meaning("is the class of a text, which would be trained without it")
 _INPUT_KEYS: Final = frozenset({"messages", "tools"})
+_JUDGEMENTS: Final = (_LABEL, _JUDGEMENT)
 _LAYOUT: Final = Meaning("holds messages or media", "columns= (--column) names the columns of the format")
 
 _MEASURES: Final = frozenset(
@@ -136,6 +137,11 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     return meanings[0] if meanings else is_harmless or None
 
 
+def is_judgement(name: str) -> bool:
+    """Whether a column of this name judges an answer."""
+    return meaning_of(name) in _JUDGEMENTS
+
+
 def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
@@ -172,7 +178,7 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
         meaning = meaning or (_LAYOUT if _has_layout(value) else None)
         if meaning is None:
             unknown.append(name)
-        elif not _is_repeated(value, row):
+        elif meaning in _JUDGEMENTS or not _is_repeated(value, row):
             findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning))
     return Accounts((*[name for name, _ in fields], *fields_dropped), tuple(unknown), tuple(findings))
 

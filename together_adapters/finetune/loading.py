@@ -21,9 +21,10 @@ from together_adapters.finetune.formats.options import (
     UserCallbackError,
     user_callback,
 )
-from together_adapters.finetune.formats.preference import PAIRED_COLUMNS, pair_labelled
+from together_adapters.finetune.formats.preference import ANSWERS, PAIRED_COLUMNS
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
+from together_adapters.finetune.pairing import label_of, pair_labelled
 from together_adapters.finetune.readers.fields import with_extras
 from together_adapters.finetune.readers.files import Item, Source, SourceRecord, Spool, open_path
 from together_adapters.finetune.readers.tables import open_table
@@ -109,7 +110,7 @@ def load(
         opened = opened._replace(read=_PeekedReader(opened))
     if opened.is_table:
         options = replace(options, is_table=True, null_arguments=null_arguments)
-    schema = _schema_of(opened, schema, options)
+    schema = _schema_of(opened, "auto" if schema == "preference" and pair and _has_labels(opened) else schema, options)
     if form is None and schema in _INSTRUCTIONS and any(map(needs_conversation, _first_records(opened))):
         options = replace(options, form="conversation")
     return TrainingData(_row_reader(opened, DATA_FORMATS[schema], schema, options, group), name or opened.name)
@@ -197,13 +198,12 @@ def _row_reader(
         pool = pool_of(item.value for item in _unpack(source.read(), data_format) if isinstance(item, SourceRecord))
         data_format = data_format._replace(convert=lambda record, options: labelled_rag(record, options, pool))
 
-    reads = _columns_read(data_format, options, group)
+    is_labelled = options.pair is not None and _has_labels(source)
+    reads = _columns_read(data_format, options, group, is_paired=options.pair is not None and not is_labelled)
 
     def read() -> Iterator[Record]:
-        items = _unpack(source.read(), data_format)
-        if options.pair and _has_labels(source):
-            items = pair_labelled(items)
-        return _convert(items, data_format, reads, options, group)
+        records = _convert(_unpack(source.read(), data_format), data_format, reads, options, group)
+        return pair_labelled(records) if is_labelled else records
 
     if data_format.traces and options.collapse_prefixes:
         return drop_prefixes(Spool(read) if source.read_once else read)
@@ -211,8 +211,9 @@ def _row_reader(
 
 
 def _has_labels(source: Source) -> bool:
-    items = _peek(source, 1)
-    return any(isinstance(item, SourceRecord) and isinstance(item.value, dict) and "label" in item.value for item in items)
+    """Whether the first records are answers that are labelled good or bad, one in each."""
+    records = [record for record in _first_records(source) if isinstance(record, dict)]
+    return any(label_of(record, record) and not any(isinstance(record.get(name), list) for name in ANSWERS) for record in records)
 
 
 def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
@@ -234,11 +235,11 @@ def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
             yield _unreadable(error, item)
 
 
-def _columns_read(data_format: DataFormat, options: Options, group: str | None) -> frozenset[str] | None:
+def _columns_read(data_format: DataFormat, options: Options, group: str | None, *, is_paired: bool) -> frozenset[str] | None:
     """Returns the columns that a format reads with these options; None if a function of the user may read any."""
     if data_format.reads is None or (options.template is not None and not isinstance(options.template, RagPrompt)):
         return None
-    paired = PAIRED_COLUMNS if options.pair else frozenset()
+    paired = PAIRED_COLUMNS if is_paired else frozenset()
     return data_format.reads | paired | ({group} if group is not None else set())
 
 

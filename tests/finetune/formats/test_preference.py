@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.finetune.formats.reading import examples, only_refusal, only_row, refusals, says, user
-from together_adapters.finetune import load
+from together_adapters.errors import DatasetError
+from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.errors import SchemaDetectionError
 
 PAIR = {"input": {"messages": [user()]}, "preferred_output": [says("good")], "non_preferred_output": [says("bad")]}
@@ -100,3 +102,45 @@ def test_labels_make_pairs_of_answers_to_the_same_prompt():
     assert sorted((refusal.code, refusal.number) for refusal in refusals(data)) == [
         ("paired_with_another", 1), ("pref_unscored", 2), ("pref_unscored", 4),
     ]  # fmt: skip
+
+
+GOOD_WORDS = (True, 1, 1.0, "1", "good", "Desirable", "thumbs_up", "thumbs up", "positive", "yes", "true", "+1")
+BAD_WORDS = (False, 0, -1, "-1", "bad", "undesirable", "thumbs_down", "thumbs-down", "negative", "no", "FALSE", "0")
+
+LABELS = ("label", "kto_tag", "ktoTag", "feedback", "is_good", "rating")
+
+
+@pytest.mark.parametrize(("good", "bad", "column"), list(zip(GOOD_WORDS, BAD_WORDS, LABELS * 2, strict=True)))
+def test_labels_in_any_spelling_pair_or_are_refused(good: Any, bad: Any, column: str, tmp_path: Path):
+    layouts: list[Any] = [
+        lambda answer: {"prompt": "q", "completion": answer},
+        lambda answer: {"messages": [user(), says(answer)]},
+        lambda answer: {"instruction": "q", "input": "", "output": answer},
+        lambda answer: {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": answer}]},
+    ]
+    for layout in layouts:
+        records = [{**layout("bad"), column: bad}, {**layout("good"), column: good, "id": 7}]
+        data = load(records, pair="best_vs_worst")
+        (paired,) = examples(data)
+        assert paired.row == {**PAIR, "id": 7} and [refusal.number for refusal in refusals(data)] == [1]
+        with pytest.raises(DatasetError, match=rf"\b{column}\b|a label \(KTO\)"):
+            write_jsonl(load(records), tmp_path / "a.jsonl")
+
+
+def test_a_score_is_never_trained_as_good(tmp_path: Path):
+    for column in ("score", "rating", "overall_score", "rank", "reward_score", "scores"):
+        with pytest.raises(DatasetError, match=f"'{column}' judges an answer"):
+            write_jsonl(load([{"prompt": "q", "completion": "a", column: 0.3}]), tmp_path / "a.jsonl")
+    data = load([{"prompt": "q", "completion": "a", "label": word} for word in (True, "so-so", 0.5)], pair="best_vs_worst")
+    assert [refusal.code for refusal in refusals(data)] == ["pref_unscored"] * 3 and not examples(data)
+
+
+@pytest.mark.parametrize("worse", ["bad", says("bad"), [says("bad")], [user(), says("bad")]])
+@pytest.mark.parametrize("column", ["rejected_response", "rejected_messages"])
+def test_a_worse_answer_beside_messages_makes_a_preference(column: str, worse: Any):
+    assert only_row(load([{"messages": [user(), says("good")], column: worse}])) == PAIR
+
+
+def test_a_preference_has_the_system_prompt_beside_it():
+    row = only_row(load([{"prompt": "q", "chosen": "good", "rejected": "bad", "system": "s"}]))
+    assert row["input"]["messages"] == [{"role": "system", "content": "s"}, user()]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from together_adapters.finetune.accounting import has_value, leaving, unread
-from together_adapters.finetune.fingerprints import digest
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, messages_in, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
-from together_adapters.finetune.readers.files import Item, SourceRecord
-from together_adapters.finetune.records import Converted, Refusal, Row, Unconvertible
+from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _OUTPUTS: Final = ("preferred_output", "non_preferred_output")
 OPENAI_COLUMNS: Final = frozenset({"input", *_OUTPUTS})
@@ -210,36 +206,3 @@ def _turns(text: str) -> list[Row]:
         raise Unconvertible("pref_text_undeclared", "the text does not begin with 'Human:'", "chosen", text[:80])
     roles = {"Human": "user", "Assistant": "assistant"}
     return [{"role": roles[who], "content": text.strip()} for who, text in zip(parts[::2], parts[1::2], strict=True)]
-
-
-ByPrompt = dict[bytes, list[SourceRecord]]
-
-
-def pair_labelled(items: Iterable[Item]) -> Iterator[Item]:
-    """Pairs each good answer with a bad one to the same prompt, in the order of the source; refuses the others."""
-    without_partner: tuple[ByPrompt, ByPrompt] = ({}, {})
-    for item in items:
-        if isinstance(item, Refusal):
-            yield item
-            continue
-        record = item.value
-        if not isinstance(record, dict) or not isinstance(record.get("label"), bool):
-            yield Refusal("pref_unscored", "the record has no label", item.number, item.source, "label", record)
-            continue
-        key = digest(to_json(record.get("prompt"), serialize_unknown=True))
-        label = record["label"]
-        others = without_partner[not label].get(key)
-        if not others:
-            without_partner[label].setdefault(key, []).append(item)
-            continue
-        other = others.pop(0)
-        if not others:
-            del without_partner[not label][key]
-        good, bad = (item, other) if label else (other, item)
-        columns = {key: value for key, value in good.value.items() if key not in ("completion", "label")}
-        pair = {**columns, "chosen": good.value.get("completion"), "rejected": bad.value.get("completion")}
-        yield SourceRecord(item.number, item.source, pair)
-        text = "its answer is in the row of another record"
-        yield Refusal("paired_with_another", text, other.number, other.source, skipped=True)
-    for item in (item for side in without_partner for items in side.values() for item in items):
-        yield Refusal("pref_unscored", "no other answer to the prompt has the other label", item.number, item.source, "label")
