@@ -1,0 +1,1 @@
+"""Many calls against a server that breaks HTTP in every way: `python -m tests.soak`."""
