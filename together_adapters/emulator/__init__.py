@@ -33,5 +33,5 @@ else:
             "RecordedRequest": ".http.request_log",
             "serve": ".server",
         },
-        before_import=partial(require, "the emulator", "emulator", "starlette", "uvicorn"),
+        before_import=partial(require, "the emulator", "emulator", "starlette", "uvicorn", "jsonschema"),
     )

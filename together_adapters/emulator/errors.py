@@ -20,6 +20,13 @@ class ApiError(Exception):
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
+class Unsatisfiable(ValueError):
+    """No value was found for a JSON schema; the message names the keyword and its field."""
+
+    def __init__(self, keyword: str, field: str = "") -> None:
+        super().__init__(f"`{keyword}`" + (f" of `{field}`" if field else ""))
+
+
 _TYPICAL: dict[int, ApiError] = {
     error.status: error
     for error in (
@@ -59,6 +66,11 @@ def bad_request(message: str, param: str | None = None, code: str | None = None)
 def unprocessable(message: str, param: str | None = None) -> ApiError:
     """Returns a 422 error."""
     return ApiError(422, f"Input validation error: {message}", param=param)
+
+
+def unsatisfiable_schema(error: Unsatisfiable, param: str) -> ApiError:
+    """Returns the error for a schema that no value satisfies, with the keyword that `error` names."""
+    return bad_request(f"Input validation error: grammar is not valid: no value satisfies {error}", param=param)
 
 
 def model_not_available(model: str) -> ApiError:

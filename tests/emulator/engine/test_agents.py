@@ -109,3 +109,27 @@ def test_pydantic_ai_agent_with_an_output_tool(emulator: Emulator) -> None:
             return (await agent.run(QUESTION)).output
 
     assert asyncio.run(run()) == WeatherReport(city="Oslo", temperature=7)
+
+
+def test_langchain_selects_tools(emulator: Emulator) -> None:
+    agents = pytest.importorskip("langchain.agents")
+    from langchain.agents.middleware import LLMToolSelectorMiddleware
+    from langchain_together_adapters import ChatTogether
+
+    model = ChatTogether(model=MODEL, base_url=emulator.base_url, api_key="k")  # type: ignore[call-arg]
+    agent = agents.create_agent(model, tools=[add, get_weather], middleware=[LLMToolSelectorMiddleware(max_tools=1)])
+    state = agent.invoke({"messages": [("user", "What's the weather in Oslo?")]})
+    assert [tool["function"]["name"] for tool in (emulator.requests[1].json or {})["tools"]] == ["get_weather"]
+    assert "7 degrees" in state["messages"][-1].content
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # of the framework itself
+def test_llama_index_agent_with_an_output_class(emulator: Emulator) -> None:
+    workflow = pytest.importorskip("llama_index.core.agent.workflow")
+    from llama_index_together_adapters import TogetherLLM
+
+    async def run() -> Any:
+        model = TogetherLLM(model=MODEL, base_url=emulator.base_url, api_key="k")
+        return await workflow.FunctionAgent(tools=[get_weather, add], llm=model, output_cls=WeatherReport).run(QUESTION)
+
+    assert asyncio.run(run()).structured_response == {"city": "Oslo", "temperature": 7}

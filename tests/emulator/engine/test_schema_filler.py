@@ -6,9 +6,16 @@ import json
 import re
 from typing import Any
 
+import jsonschema
 import pytest
+from hypothesis import given, settings, strategies
 
-from tests.emulator.conftest import INTEGER, STRING, Chat
+from tests.emulator.conftest import INTEGER, STRING, Chat, joined, tool
+from tests.emulator.engine.random_schemas import RandomSchemas
+from together_adapters.emulator.engine.regex_generator import generate_match
+from together_adapters.emulator.engine.regex_matcher import Regex
+from together_adapters.emulator.engine.schema_filler import fill
+from together_adapters.emulator.errors import Unsatisfiable
 
 PERSON = {
     "type": "object",
@@ -104,8 +111,6 @@ def test_recursive_schemas(chat: Chat) -> None:
     }
     value = fill_schema(chat, "A tree of 'words'", node)
     assert value["value"] == "words"
-    endless = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
-    fill_schema(chat, "hi", endless)
 
 
 def test_verdict_depends_on_the_context(chat: Chat) -> None:
@@ -164,3 +169,150 @@ def test_invalid_response_formats(chat: Chat, form: dict[str, Any]) -> None:
     answer = chat.post("hi", response_format=form, stream=True)
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]["type"] == "invalid_request_error"  # JSON, although the request was for a stream
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"type": "integer", "minimum": 5, "maximum": 3}, "minimum"),
+        ({"type": "string", "pattern": "["}, "pattern"),
+        ({"type": "string", "pattern": r"^\p{L}+$"}, "pattern"),
+        ({"type": "string", "minLength": 10**9}, "minLength"),
+        ({"type": "array", "minItems": 10**9}, "minItems"),
+        ({"type": "text"}, "type"),
+        ({"enum": "x"}, "enum"),
+        ({"enum": []}, "enum"),
+        ({"type": "object", "properties": {"a": False}, "required": ["a"]}, "false"),
+        ({"not": {}}, "not"),
+        ({"$ref": "#/$defs/missing"}, "$ref"),
+        ({"$ref": "http://127.0.0.1:1/schema.json"}, "$ref"),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}, "$ref"),
+        ({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}, "$ref"),
+    ],
+)
+def test_a_schema_without_an_answer_is_refused(chat: Chat, schema: dict[str, Any], keyword: str) -> None:
+    nested = {"type": "object", "properties": {"field": schema}, "required": ["field"]}
+    for body in (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
+        {"response_format": {"type": "json_object", "schema": schema}},
+        {"tools": [tool("f", **nested["properties"])], "tool_choice": "required"},
+    ):
+        answer = chat.post("hi", **body)
+        assert answer.status_code == 400
+        assert f"`{keyword}`" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "array", "items": {"const": "beta"}}, ["beta"]),
+        ({"type": "array", "items": {"anyOf": [{"const": "alpha"}, {"const": "beta"}, {"const": "gamma"}]}}, ["beta", "gamma"]),
+        ({"anyOf": [{"const": "alpha"}, {"const": "gamma"}]}, "gamma"),
+        (
+            {"anyOf": [{"const": "one", "description": "Books a flight"}, {"const": "two", "description": "Reads a letter"}]},
+            "two",
+        ),
+        (
+            {"type": "array", "items": {"type": "object", "properties": {"kind": {"const": 3}}, "required": ["kind"]}},
+            [{"kind": 3}],
+        ),
+    ],
+)
+def test_constants(chat: Chat, schema: dict[str, Any], expected: Any) -> None:
+    wrapped = {"type": "object", "properties": {"field": schema}, "required": ["field"]}
+    assert fill_schema(chat, "a letter with beta, then gamma", wrapped) == {"field": expected}
+
+
+def test_quoted_values_follow_formats_and_patterns(chat: Chat) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"day": {"type": "string", "format": "date"}, "code": {"type": "string", "pattern": "^[A-Z]{3}-[0-9]{2}$"}},
+        "required": ["day", "code"],
+    }
+    assert fill_schema(chat, "order ABC-12 of 2025-03-04.", schema) == {"day": "2025-03-04", "code": "ABC-12"}
+
+
+def check_random_schemas(seeds: range) -> None:
+    """Every value is valid, and no schema is refused that one of some simple values satisfies."""
+    values = RandomSchemas(-1)
+    pool = [values.value() for _ in range(100)]
+    for seed in seeds:
+        schema = RandomSchemas(seed).root()
+        validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+        try:
+            value = fill(schema, "Ada Berg, aged 44, lives in Oslo. She likes 'red' and 12.5 things.")
+        except Unsatisfiable:
+            assert not any(map(validator.is_valid, pool)), seed
+        else:
+            validator.validate(value)
+
+
+def test_values_are_valid_under_random_schemas() -> None:
+    check_random_schemas(range(300))
+
+
+@pytest.mark.slow
+def test_values_are_valid_under_many_random_schemas() -> None:
+    check_random_schemas(range(300, 3_300))
+
+
+def test_streamed_answers_under_a_schema_are_the_same(chat: Chat) -> None:
+    for seed in range(15):
+        schema = RandomSchemas(seed).root()
+        for body in (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
+            {"tools": [tool("f", field=schema)], "tool_choice": "required"},
+        ):
+            whole = chat.post("Ada Berg, aged 44", **body)
+            if whole.status_code == 400:
+                assert chat.post("Ada Berg, aged 44", stream=True, **body).json() == whole.json()
+                continue
+            message, stream = whole.json()["choices"][0]["message"], joined(chat.chunks("Ada Berg, aged 44", **body))
+            assert stream["text"] == (message["content"] or "")
+            calls = [call["function"] for call in message["tool_calls"]]
+            assert [{key: call[key] for key in ("name", "arguments")} for call in stream["calls"]] == calls
+
+
+ATOMS = strategies.sampled_from(
+    ("a", "b", "1", r"\d", r"\w", "[a-c]", "[^a]", ".", r"\s", r"\.", r"\D", r"\W", r"\S", "^", "$", r"\b")
+)
+FORMS = (
+    "{0}{1}",
+    "(?:{0}|{1})",
+    "(?:{0})*",
+    "(?:{0})+?",
+    "(?:{0}){{2}}",
+    "({0})",
+    "(?={0}){1}",
+    "(?!{0}){1}",
+    "(?i:{0})",
+    r"(?:({0})\1)",
+)
+
+
+@settings(max_examples=150, database=None)
+@given(
+    strategies.recursive(
+        ATOMS, lambda inner: strategies.builds(str.format, strategies.sampled_from(FORMS), inner, inner), max_leaves=8
+    ),
+    strategies.text("ab1 .-\nAB", max_size=5),
+)
+def test_texts_match_random_patterns(pattern: str, text: str) -> None:
+    try:
+        compiled = re.compile(pattern)
+        assert Regex(pattern).matches(text) == bool(compiled.fullmatch(text))
+        assert Regex(pattern).is_found(text) == bool(compiled.search(text))
+        assert compiled.fullmatch(generate_match(pattern))
+    except (re.error, ValueError):  # such as `a^`, which matches nothing
+        return
+
+
+@pytest.mark.parametrize("pattern", ["(x+x+)+y", "(a|a)*b", "(.*)*(.*)*(.*)*z", r"^(?=.*[A-Z])(?=.*\d).{8,}$"])
+def test_patterns_that_backtrack(chat: Chat, pattern: str) -> None:
+    prompt = "a" * 50 + "1 " + "x" * 50 + "1"
+    assert re.fullmatch(pattern, chat.text(prompt, response_format={"type": "regex", "pattern": pattern}))
+
+
+@pytest.mark.parametrize("pattern", ["a(?!a)a", "(?>a)b", "x^"])
+def test_patterns_without_a_match_are_refused(chat: Chat, pattern: str) -> None:
+    assert chat.post("hi", response_format={"type": "regex", "pattern": pattern}).status_code == 400

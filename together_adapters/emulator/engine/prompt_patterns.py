@@ -20,6 +20,7 @@ from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_
 from together_adapters.emulator.engine.text_features import coverage, stems
 from together_adapters.emulator.engine.tool_calls import Tool, best_tool, build_call
 from together_adapters.emulator.engine.value_extraction import one_line
+from together_adapters.emulator.errors import Unsatisfiable
 
 _MIN_COVERAGE: Final = 0.4  # the share of a claim's words that a context must contain to support it
 _REFERENCE: Final = re.compile(
@@ -64,7 +65,10 @@ def _section(text: str, *labels: str) -> str:
 def _answer_with_schema(request: _Request) -> str:
     schema = schema_filler.find_schema(request.text)
     prompt = request.conversation.prompt
-    return json.dumps(schema_filler.fill(schema[0], prompt.partition("{")[0] or prompt), ensure_ascii=False) if schema else ""
+    try:
+        return json.dumps(schema_filler.fill(schema[0], prompt.partition("{")[0] or prompt), ensure_ascii=False) if schema else ""
+    except Unsatisfiable:
+        return ""
 
 
 def _condense_question(request: _Request) -> str:

@@ -18,7 +18,7 @@ from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_fr
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
 from together_adapters.emulator.engine.prompt_patterns import answer_framework_prompt, fixed_reply
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
-from together_adapters.emulator.errors import bad_request, unprocessable
+from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
 
 _MAX_CHARS: Final = 300_000
 _SHORT: Final = 4_000
@@ -121,12 +121,17 @@ def _formatted_text(conversation: Conversation, response_format: dict[str, Any])
     if kind == "json_schema" and not isinstance(schema, dict):
         raise bad_request("response_format needs a schema.", param="response_format")
     text, full_prompt = conversation.prompt_with_results, conversation.full_prompt
-    if not isinstance(schema, dict) and (schema_in_prompt := schema_filler.find_schema(full_prompt)):
+    is_required = isinstance(schema, dict)
+    if not is_required and (schema_in_prompt := schema_filler.find_schema(full_prompt)):
         schema, text = schema_in_prompt[0], text.replace(schema_in_prompt[1], "")
     prompt = parse_prompt(conversation)
     answer = _quote_tool_results(conversation) or answer_from_passages(prompt) or _default_answer(prompt, conversation)
     if isinstance(schema, dict):
-        return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
+        try:
+            return json.dumps(schema_filler.fill(schema, text, answer, full_prompt), ensure_ascii=False)
+        except Unsatisfiable as error:
+            if is_required:
+                raise unsatisfiable_schema(error, "response_format") from None
     return json.dumps(schema_filler.fill_named_keys(text, full_prompt, answer), ensure_ascii=False)
 
 

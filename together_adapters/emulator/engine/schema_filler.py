@@ -1,16 +1,25 @@
-"""JSON that fits a schema: values from the prompt where it offers them, defaults elsewhere."""
+"""JSON that is valid under a schema: values from the prompt where it offers them, others elsewhere.
+
+A schema has branches (`json_schema`), and a branch has candidates, the preferred one first; the validator accepts the first valid one.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from fractions import Fraction
+from itertools import islice
 from typing import Any, Final
 
-from together_adapters.emulator.engine import regex_generator
 from together_adapters.emulator.engine.extractive_qa import topic
+from together_adapters.emulator.engine.json_schema import TYPES, JsonSchema, Part, References
 from together_adapters.emulator.engine.prompt_parser import find_question, rank_choices
+from together_adapters.emulator.engine.regex_generator import generate_matches
+from together_adapters.emulator.engine.regex_matcher import Regex, compile_regex
 from together_adapters.emulator.engine.text_features import WORDS, coverage, stems
 from together_adapters.emulator.engine.value_extraction import (
     CERTAIN,
@@ -21,21 +30,39 @@ from together_adapters.emulator.engine.value_extraction import (
     field_pattern,
     one_line,
 )
+from together_adapters.emulator.errors import Unsatisfiable
 
-_MAX_DEPTH: Final = 24
-_MAX_VALUES: Final = 400
+_MAX_VALUES: Final = 5_000
+_MAX_RECORD_VALUES: Final = 2_000  # values of the records that a text may have; others are not looked for
+_MAX_BRANCHES: Final = 100
+_MAX_LENGTH: Final = 100_000
+_MAX_ITEMS: Final = 1_000
 _ANSWER_FIELD, _CHOICE_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "choice", "number"))
-_MISSING: Final = object()  # the value of a schema that refers to itself too often
+_IMPLIED_TYPES: Final = {
+    keyword: kind
+    for kind, keywords in {
+        "object": "properties required additionalProperties patternProperties minProperties maxProperties propertyNames dependentRequired",
+        "array": "items prefixItems contains minItems maxItems uniqueItems",
+        "number": "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf",
+    }.items()
+    for keyword in keywords.split()
+}
+"""The type that a keyword suggests where the schema names none."""
+Candidates = Iterator[tuple[Any, Confidence]]
 
 
 def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any:
-    """Returns a value that fits a schema.
+    """Returns a value that is valid under a schema; raises `Unsatisfiable` if none is found.
 
     Values come from `text`, usually the last user message; fields such as `summary` get `answer`, the answer in prose; choices and
     verdicts depend on `full_prompt`, with its context.
     """
-    value, _ = SchemaFiller(schema, ValueExtractor(text), answer or text, full_prompt or text).fill(schema)
-    return _default(schema) if value is _MISSING else value
+    json_schema = JsonSchema(schema)
+    filler = SchemaFiller(json_schema, ValueExtractor(text), answer or text, full_prompt or text)
+    try:
+        return filler.fill(json_schema.root)[0]
+    except RecursionError:
+        raise Unsatisfiable("$ref") from None
 
 
 def fill_named_keys(prompt: str, full_prompt: str, answer: str) -> dict[str, Any]:
@@ -69,171 +96,284 @@ def find_schema(text: str) -> tuple[dict[str, Any], str] | None:
 
 @dataclass
 class SchemaFiller:
-    """Fills one schema. Each method returns a value and how certain it is."""
+    """Fills one schema. Each method returns a value, or yields candidates, with how certain they are."""
 
-    root: Any
+    json_schema: JsonSchema
     extractor: ValueExtractor
     answer: str
     full_prompt: str
-    value_count: int = 0
-    open_references: dict[str, int] = field(default_factory=dict)
+    budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_VALUES)))
+    record_budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_RECORD_VALUES)))
 
-    def fill(self, schema: Any, name: str = "", depth: int = 0) -> tuple[Any, Confidence]:
-        """Fills a schema for the field `name`."""
-        self.value_count += 1
-        if not isinstance(schema, dict) or depth > _MAX_DEPTH or self.value_count > _MAX_VALUES:
-            return (one_line(self.answer)[:200] if schema is True else _default(schema)), GUESS
-        if "const" in schema:
-            return schema["const"], LIKELY
-        if isinstance(schema.get("enum"), list) and schema["enum"]:
-            return self._enum(schema["enum"])
-        if isinstance(schema.get("$ref"), str):
-            return self._reference(schema, name, depth)
-        for keyword in ("anyOf", "oneOf"):
-            if isinstance(schema.get(keyword), list) and schema[keyword]:
-                return self._union(schema, schema[keyword], name, depth)
-        if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            return self.fill(self._merge(schema), name, depth + 1)
-        if isinstance(schema.get("type"), list):
-            return self._union(schema, [{**schema, "type": option} for option in schema["type"]], name, depth)
-        match _type_of(schema):
-            case "object":
-                return self._object(schema, depth)
-            case "array":
-                return self._array(schema, name, depth)
-            case "integer" | "number" as kind:
-                return self._number(schema, name, kind == "integer")
-            case "boolean":
-                return self.extractor.boolean(name)
-            case "null":
-                return None, GUESS
-            case _:
-                return self._string(schema, name)
-
-    def _enum(self, options: list[Any]) -> tuple[Any, Confidence]:
-        self.value_count += min(len(options), 500) // 10
-        if {str(option).lower() for option in options} == {"yes", "no"}:
-            verdict = self._verdict()
-            return next(option for option in options if str(option).lower() == verdict), CERTAIN
-        return self.extractor.member(options)
-
-    def _reference(self, schema: dict[str, Any], name: str, depth: int) -> tuple[Any, Confidence]:
-        reference = schema["$ref"]
-        if self.open_references.get(reference, 0) >= 2:
-            return _MISSING, GUESS
-        self.open_references[reference] = self.open_references.get(reference, 0) + 1
-        result = self.fill(self._resolve(schema), name, depth + 1)
-        self.open_references[reference] -= 1
-        return result
-
-    def _resolve(self, schema: Any) -> Any:
-        """Follows a local `$ref` and keeps the keywords beside it; one that leads nowhere allows anything."""
-        if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
-            return schema
-        target: Any = self.root
-        for key in filter(None, schema["$ref"].lstrip("#").split("/")[:50]):
-            target = target.get(key.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
-        siblings = {key: value for key, value in schema.items() if key != "$ref"}
-        return {**target, **siblings} if isinstance(target, dict) else siblings
-
-    def _merge(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Merges the parts of an `allOf` into one schema."""
-        merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
-        for part in schema["allOf"][:50]:
-            resolved = self._resolve(part)
-            for key, value in (resolved if isinstance(resolved, dict) else {}).items():
-                if key == "properties" and isinstance(value, dict) and isinstance(merged.get(key), dict):
-                    merged[key] = {**merged[key], **value}
-                elif key == "required" and isinstance(value, list) and isinstance(merged.get(key), list):
-                    merged[key] = [*merged[key], *value]
-                else:
-                    merged.setdefault(key, value)
-        return merged
-
-    def _union(self, schema: dict[str, Any], options: list[Any], name: str, depth: int) -> tuple[Any, Confidence]:
-        """The option that the text supports best; `null` only where it supports none."""
-        shared = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf", "type")}
-        nullable = any(isinstance(option, dict) and option.get("type") == "null" for option in options)
-        best: tuple[Any, int] = (_MISSING, -1)
-        for option in options[:50]:
-            if isinstance(option, dict) and option.get("type") == "null":
+    def fill(
+        self, schema: Any, name: str = "", references: References = (), excluded: tuple[Any, ...] = ()
+    ) -> tuple[Any, Confidence]:
+        """The value of the branch that the text supports best; `null` only where it supports none."""
+        keywords = schema if isinstance(schema, dict) else {}
+        failure = Unsatisfiable(
+            next((key for key in ("$ref", "oneOf", "anyOf", "allOf", "not") if key in keywords), "false"), name
+        )
+        if next(self.budget, None) is None:
+            raise failure
+        if options := self._options(schema, references):
+            return self._first_valid(schema, self._choices(options), name, excluded)
+        best: tuple[float, Any, Confidence, set[str]] | None = None
+        used = self.extractor.used
+        for parts, inner_references in islice(self.json_schema.branches(schema, references), _MAX_BRANCHES):
+            self.extractor.used = set(used)
+            try:
+                candidates = self._candidates(parts, name, inner_references, excluded)
+                value, confidence = self._first_valid(schema, candidates, name, excluded)
+            except Unsatisfiable as error:
+                failure = error
                 continue
-            used = set(self.extractor.used)
-            value, confidence = self.fill({**shared, **option} if isinstance(option, dict) else option, name, depth + 1)
-            if value is not _MISSING and confidence > best[1]:
-                best = value, confidence
-            else:
-                self.extractor.used = used
-            if best[1] == CERTAIN:
+            rank = 0.5 if value is None else float(confidence)
+            if best is None or rank > best[0]:
+                best = rank, value, confidence, self.extractor.used
+            if confidence == CERTAIN:
                 break
-        if best[0] is _MISSING or (nullable and best[1] == GUESS):
-            return (None if nullable else "text"), GUESS
-        return best[0], Confidence(best[1])
+        self.extractor.used = best[3] if best else used
+        if best is None:
+            raise failure
+        return best[1], best[2]
 
-    def _object(self, schema: dict[str, Any], depth: int) -> tuple[Any, Confidence]:
-        properties, required = schema.get("properties"), schema.get("required")
-        if not isinstance(properties, dict):
-            return {}, GUESS
-        required_keys = set(map(str, required)) if isinstance(required, list) else set()
-        result, confidence = {}, GUESS
-        for key, inner in list(properties.items())[:_MAX_VALUES]:
-            used = set(self.extractor.used)
-            value, certainty = self.fill(inner, str(key), depth + 1)
+    def _first_valid(self, schema: Any, candidates: Candidates, name: str, excluded: tuple[Any, ...]) -> tuple[Any, Confidence]:
+        keyword = "type"
+        for value, confidence in candidates:
+            if any(_is_same(value, other) for other in excluded):
+                keyword = "uniqueItems"
+            elif not (keyword := self.json_schema.failed_keyword(value, schema)):
+                return value, confidence
+        raise Unsatisfiable(keyword, name)
+
+    def _candidates(self, parts: list[Part], name: str, references: References, excluded: tuple[Any, ...]) -> Candidates:
+        """Yields values for a branch. Defaults and examples come before those that the text does not offer."""
+        if options := _part_options(parts):
+            yield from self._choices(options)
+            return
+        defaults = [(value, GUESS) for part in parts for value in (*_list(part, "default"), *_list(part, "examples"))]
+        failure = None
+        for kind in _types(parts):
+            try:
+                for value, confidence in self._candidates_of_type(kind, parts, name, references, excluded):
+                    if confidence == GUESS:
+                        yield from defaults
+                        defaults = []
+                    yield value, confidence
+            except Unsatisfiable as error:
+                failure = failure or error
+        if failure:
+            raise failure
+
+    def _candidates_of_type(
+        self, kind: str, parts: list[Part], name: str, references: References, excluded: tuple[Any, ...]
+    ) -> Candidates:
+        match kind:
+            case "object":
+                return self._objects(parts, references, excluded)
+            case "array":
+                return self._arrays(parts, name, references, excluded)
+            case "integer" | "number":
+                return self._numbers(parts, name, kind == "integer", len(excluded))
+            case "boolean":
+                value, confidence = self.extractor.boolean(name)
+                return iter([(value, confidence), (not value, GUESS)])
+            case "null":
+                return iter([(None, GUESS)])
+            case _:
+                return self._texts(parts, name, len(excluded))
+
+    def _options(self, schema: Any, references: References) -> list[Option]:
+        """The values of a schema that consists of constants; empty for others."""
+        options = []
+        for parts, _ in islice(self.json_schema.branches(schema, references), _MAX_BRANCHES * 5):
+            if not (part_options := _part_options(parts)):
+                return []
+            options += part_options
+        return options
+
+    def _choices(self, options: list[Option]) -> Candidates:
+        """Yields constants: first the one that the text mentions, or else has the most words of."""
+        values = [option.value for option in options]
+        for _ in range(len(options) // 10):
+            next(self.budget, None)
+        if {str(value).lower() for value in values} == {"yes", "no"}:
+            verdict = self._verdict()
+            value, confidence = next(value for value in values if str(value).lower() == verdict), CERTAIN
+        else:
+            value, confidence = self.extractor.member(values)
+            if confidence == GUESS and len(values) > 1:
+                terms = set(stems(self.extractor.text[:20_000]))
+                value = max(
+                    options, key=lambda option: len(terms & set(stems(f"{option.value} {option.description}"[:2_000])))
+                ).value
+            elif confidence == GUESS and options[0].is_constant:
+                confidence = LIKELY
+        yield value, confidence
+        yield from ((value, GUESS) for value in values)
+
+    def _objects(self, parts: list[Part], references: References, excluded: tuple[Any, ...]) -> Candidates:
+        """Yields objects: with the optional fields that the text has values for, with none, with all, with one."""
+        required = list(dict.fromkeys(key for part in parts for key in part.get("required", ())))
+        fields: dict[str, tuple[Any, Confidence]] = {}
+        chosen = []
+        for key in dict.fromkeys([*(key for part in parts for key in part.get("properties", ())), *required]):
+            inner, used = _property_schema(parts, key), set(self.extractor.used)
+            try:
+                fields[key] = self.fill(inner, key, references)
+            except Unsatisfiable:
+                if key in required:
+                    raise
+                continue
             # An optional field is filled where its value is certain, or is likely and not just any string.
             is_specific = isinstance(inner, dict) and inner.get("type") != "string" and "default" not in inner
-            is_included = value is not _MISSING and certainty >= (LIKELY if is_specific else CERTAIN)
-            if key not in required_keys and not is_included:
+            if key in required or fields[key][1] >= (LIKELY if is_specific else CERTAIN):
+                chosen.append(key)
+            else:
                 self.extractor.used = used
+        optional = [key for key in fields if key not in required]
+        for keys in (chosen, required, list(fields), *([*required, key] for key in optional[:20])):
+            complete = self._complete_keys(parts, keys, required, fields, references)
+            value = {key: fields[key][0] for key in fields if key in complete}
+            yield value, max((fields[key][1] for key in value), default=GUESS)
+        for key in [*required, *optional][:20] if excluded else ():
+            others = tuple(other[key] for other in excluded if isinstance(other, dict) and key in other)
+            try:
+                variant = self.fill(_property_schema(parts, key), key, references, others)[0]
+            except Unsatisfiable:
                 continue
-            result[key] = _default(inner) if value is _MISSING else value
-            confidence = max(confidence, certainty)
-        for key in sorted(required_keys - set(properties))[:_MAX_VALUES]:
-            result[key] = one_line(self.answer)[:200]
-        return result, confidence
+            yield {**{name: fields[name][0] for name in required}, key: variant}, GUESS
 
-    def _array(self, schema: dict[str, Any], name: str, depth: int) -> tuple[Any, Confidence]:
-        if isinstance(schema.get("prefixItems"), list):
-            values = [(self.fill(item, name, depth + 1)[0], item) for item in schema["prefixItems"][:100]]
-            return [_default(item) if value is _MISSING else value for value, item in values], LIKELY
-        items = schema.get("items", {"type": "string"})
-        min_items, max_items = _size(schema.get("minItems"), 0), _size(schema.get("maxItems"), 20)
-        result = self._items(items, name, depth)
-        confidence = CERTAIN if result else GUESS
-        while len(result) < max(min_items, 1) and len(result) < 200:
-            item = self.fill(items, name, depth + 1)[0]
-            if item is _MISSING:
+    def _complete_keys(
+        self,
+        parts: list[Part],
+        keys: list[str],
+        required: list[str],
+        fields: dict[str, tuple[Any, Confidence]],
+        references: References,
+    ) -> set[str]:
+        """Adds the keys that others depend on, and as many as the object needs; leaves out those that are too many."""
+        result = dict.fromkeys(keys)
+        maximum = min((part["maxProperties"] for part in parts if "maxProperties" in part), default=len(result) + _MAX_ITEMS)
+        for key in [key for key in reversed(result) if key not in required][: max(0, len(result) - int(maximum))]:
+            del result[key]
+        dependencies = [
+            (key, names)
+            for part in parts
+            for keyword in ("dependentRequired", "dependencies")
+            for key, names in part.get(keyword, {}).items()
+            if isinstance(names, list)
+        ]
+        for _ in dependencies:
+            result |= dict.fromkeys(name for key, names in dependencies if key in result for name in names)
+        minimum = int(max((part.get("minProperties", 0) for part in parts), default=0))
+        if minimum > _MAX_ITEMS:
+            raise Unsatisfiable("minProperties")
+        new_names = self._new_names(parts, references, minimum) if minimum > len(result) else iter(())
+        for key in (key for names in (list(result), list(fields), new_names) for key in names):
+            if key in result and key in fields:
+                continue
+            if key not in result and len(result) >= minimum:
                 break
-            if item in result and schema.get("uniqueItems") and isinstance(item, str | int | float):
-                item = f"{item} {len(result) + 1}" if isinstance(item, str) else item + len(result)
-            result.append(item)
-        return result[: max(max_items, min_items)], confidence
+            if key not in fields:
+                try:
+                    fields[key] = self.fill(_property_schema(parts, key), key, references)
+                except Unsatisfiable:
+                    continue
+            result[key] = None
+        return set(result)
 
-    def _items(self, items: Any, name: str, depth: int) -> list[Any]:
+    def _new_names(self, parts: list[Part], references: References, minimum: int) -> Iterator[str]:
+        """Yields names for further properties."""
+        if rules := [part["propertyNames"] for part in parts if "propertyNames" in part]:
+            names: tuple[str, ...] = ()
+            while len(names) < minimum + 20:
+                names += (self.fill({"type": "string", "allOf": rules}, "", references, names)[0],)
+                yield names[-1]
+            return
+        for pattern in (pattern for part in parts for pattern in part.get("patternProperties", ())):
+            yield from generate_matches(_regex(pattern))
+        yield from (f"field{number}" for number in range(1, minimum + 20))
+
+    def _arrays(self, parts: list[Part], name: str, references: References, excluded: tuple[Any, ...]) -> Candidates:
+        """Yields lists: of what the text offers, the shortest one, the longest one, and the empty one."""
+        minimum = int(max((part.get("minItems", 0) for part in parts), default=0))
+        maximum = int(min((part["maxItems"] for part in parts if "maxItems" in part), default=max(20, minimum)))
+        if minimum > _MAX_ITEMS:
+            raise Unsatisfiable("minItems", name)
+        prefix = max((len(_prefix(part)) for part in parts), default=0)
+        is_unique = any(part.get("uniqueItems") for part in parts)
+        contained = [part for part in parts if "contains" in part]
+
+        offered = [] if prefix else self._offered_items(_item_schema(parts, 0), name, references)
+        confidence = CERTAIN if offered else LIKELY if prefix else GUESS
+
+        def build(offered: list[Any], size: int, rule: Any) -> list[Any]:
+            values: list[Any] = []
+
+            def add(rule: Any) -> None:
+                schema = _all_of([_item_schema(parts, len(values)), rule])
+                values.append(self.fill(schema, name, references, tuple(values) if is_unique else ())[0])
+
+            for part in contained:
+                present = sum(not self.json_schema.failed_keyword(value, part["contains"]) for value in offered[:maximum])
+                for _ in range(int(part.get("minContains", 1)) - present):
+                    add(part["contains"])
+            for value in offered:
+                is_new = not (is_unique and any(_is_same(value, other) for other in values))
+                if (
+                    is_new
+                    and len(values) < maximum
+                    and not self.json_schema.failed_keyword(value, _item_schema(parts, len(values)))
+                ):
+                    values.append(value)
+            while len(values) < min(size, maximum):
+                try:
+                    add(rule)
+                except Unsatisfiable:
+                    if len(values) < minimum:
+                        raise
+                    break
+            return values
+
+        sizes = range(minimum, min(maximum, minimum + len(excluded) + 2) + 1)
+        not_contained = {"not": {"anyOf": [part["contains"] for part in contained]}} if contained else True
+        plans: list[tuple[list[Any], int, Any]] = [(offered, max(minimum, prefix or 1), True), ([], minimum, not_contained)]
+        failure = None
+        for values, size, rule in (*plans, *(([], size, True) for size in sizes)):
+            try:
+                yield build(values, size, rule), confidence if values is offered else GUESS
+            except Unsatisfiable as error:
+                failure = failure or error
+        if failure:
+            raise failure
+
+    def _offered_items(self, schema: Any, name: str, references: References) -> list[Any]:
         """The items of a list that the text offers."""
-        target = self._resolve(items)
-        if not isinstance(target, dict):
-            return []
-        if isinstance(target.get("enum"), list):
-            return [option for option in target["enum"] if self.extractor.member([option])[1] == CERTAIN]
-        match _type_of(target):
+        if options := self._options(schema, references):
+            return [option.value for option in options if self.extractor.member([option.value])[1] == CERTAIN]
+        parts, _ = next(self.json_schema.branches(schema, references), ([], references))
+        match next(_types(parts), ""):
             case "object":
-                return self._records(items, name, depth)
-            case "string" if "format" not in target:
-                return self._strings(name)
+                return self._records(schema, name, references)
+            case "string" if not any(part.keys() & {"format", "pattern"} for part in parts):
+                return list(self._strings(name))
             case "integer" | "number" as kind:
                 return [number for _, number in self.extractor.numbers if kind == "number" or isinstance(number, int)]
             case _:
                 return []
 
-    def _records(self, items: Any, name: str, depth: int) -> list[Any]:
+    def _records(self, schema: Any, name: str, references: References) -> list[Any]:
         """Objects: one for each part of the text that has values for one."""
         for separator in (r"\n+", r";\s*", r"(?<=[.!?])\s+", r",? and |, (?=[A-Z])"):
             records = []
             for part in re.split(separator, self.extractor.text[:20_000])[:60]:
-                references = dict(self.open_references)
-                filler = SchemaFiller(self.root, ValueExtractor(part), one_line(part), part, self.value_count, references)
-                record, confidence = filler.fill(items, name, depth + 1)
-                self.value_count = filler.value_count
+                extractor = ValueExtractor(part)
+                filler = replace(self, extractor=extractor, answer=one_line(part), full_prompt=part, budget=self.record_budget)
+                try:
+                    record, confidence = filler.fill(schema, name, references)
+                except Unsatisfiable:
+                    continue
                 if confidence >= LIKELY and isinstance(record, dict):
                     records.append(record)
             if len(records) > 1:
@@ -251,58 +391,87 @@ class SchemaFiller:
         unused = [quotation for quotation in self.extractor.quotations if quotation not in self.extractor.used]
         return unused or list(self.extractor.names)
 
-    def _number(self, schema: dict[str, Any], name: str, integer: bool) -> tuple[Any, Confidence]:
+    def _numbers(self, parts: list[Part], name: str, is_integer: bool, variants: int) -> Candidates:
+        """Yields numbers: the one of the text within the bounds, then those beside it and at the bounds."""
         if _CHOICE_FIELD.search(name) and (ranking := rank_choices(self.full_prompt)):
-            return int(ranking[0][1].label), CERTAIN
-        value, confidence = self.extractor.number(name, integer)
+            yield int(ranking[0][1].label), CERTAIN
+        number, confidence = self.extractor.number(name, is_integer)
         if confidence == GUESS:
-            value = 1 if integer else 1.0
-        step = 1 if integer else 0.5
-        if (minimum := _bound(schema.get("minimum"))) is not None:
-            value = max(value, math.ceil(minimum) if integer else minimum)
-        if (above := _bound(schema.get("exclusiveMinimum"))) is not None and value <= above:
-            value = (math.floor(above) if integer else above) + step
-        if (maximum := _bound(schema.get("maximum"))) is not None:
-            value = min(value, math.floor(maximum) if integer else maximum)
-        if (below := _bound(schema.get("exclusiveMaximum"))) is not None and value >= below:
-            value = (math.ceil(below) if integer else below) - step
-        if (multiple := _bound(schema.get("multipleOf"))) and value % multiple:
-            value = math.ceil(value / multiple) * multiple
-        return (int(value) if integer else value), confidence
+            number = 1 if is_integer else 1.0
+        low, high, step = _number_range(parts, is_integer)
+        unit = step or Fraction(1, 2)
+        wanted = Fraction(number)
+        nearest = min(max(wanted, low), high)
+        yield number, confidence
+        starts = [nearest, low, high, Fraction(0), (low + high) / 2]
+        for start in starts:
+            first = math.ceil(start / unit) * unit if step else start
+            for distance in range(variants + 3):
+                for value in (first + distance * unit, first - distance * unit):
+                    yield _to_number(value, is_integer), confidence if start == nearest and distance < 2 else GUESS
 
-    def _string(self, schema: dict[str, Any], name: str) -> tuple[Any, Confidence]:
-        value, confidence = self._text(schema, name)
-        min_length, max_length = _size(schema.get("minLength"), 1), _size(schema.get("maxLength"), 100_000)
-        if len(value) < min_length:
-            filling = self.answer or "text "
-            value = f"{value} {filling * (min_length // len(filling) + 1)}"[:min_length].ljust(min_length, ".")
-        return value[:max_length], confidence
+    def _texts(self, parts: list[Part], name: str, variants: int) -> Candidates:
+        """Yields strings: what the text has, then examples of the format or pattern, then any of the right length."""
+        minimum = int(max((part.get("minLength", 0) for part in parts), default=0))
+        maximum = int(min((part["maxLength"] for part in parts if "maxLength" in part), default=_MAX_LENGTH))
+        if minimum > _MAX_LENGTH:
+            raise Unsatisfiable("minLength", name)
+        value, confidence = self._text(parts, name)
+        patterns = [str(part["pattern"]) for part in parts if "pattern" in part]
+        if value and (confidence > GUESS or not patterns):
+            yield value[:maximum] if len(value) >= max(minimum, 1) else self._pad(value, minimum)[:maximum], confidence
+        for pattern in patterns:
+            for match in generate_matches(_regex(pattern), self.extractor.text):
+                yield match, LIKELY
+                if len(match) < minimum:
+                    yield match + match[-1:] * (minimum - len(match)), LIKELY
+                    yield match[:1] * (minimum - len(match)) + match, LIKELY
+        for part in parts:
+            for example in WORDS["examples"].get(part.get("format"), "").split():
+                padding = "a" * (minimum - len(example))
+                yield from ((text, GUESS) for text in (padding + example, example + padding))
+        base = value or "text"
+        for text in (
+            base,
+            *(f"{base} {number}" for number in range(2, variants + 4)),
+            *"abcdefghijklmnopqrstuvwxyz0123456789",
+            "",
+            " ",
+        ):
+            yield (text if len(text) >= minimum else text.ljust(minimum, "a"))[: maximum if len(text) < 20 else None], GUESS
+        yield from (("".join(chr(97 + int(digit)) for digit in str(number))[:maximum], GUESS) for number in range(variants + 1))
 
-    def _text(self, schema: dict[str, Any], name: str) -> tuple[str, Confidence]:
-        if isinstance(schema.get("pattern"), str):
-            try:
-                return regex_generator.generate_match(schema["pattern"], self.extractor.text), LIKELY
-            except ValueError:
-                pass
-        if re.search(r"['\"]yes['\"] or ['\"]no['\"]", f"{schema.get('description')} {schema.get('title')}", re.IGNORECASE):
+    def _pad(self, value: str, length: int) -> str:
+        filling = self.answer or "text "
+        return f"{value} {filling * (length // len(filling) + 1)}"[:length].ljust(length, ".")
+
+    def _text(self, parts: list[Part], name: str) -> tuple[str, Confidence]:
+        texts = " ".join(f"{part.get('description')} {part.get('title')}" for part in parts)
+        if re.search(r"['\"]yes['\"] or ['\"]no['\"]", texts, re.IGNORECASE):
             return self._verdict(), CERTAIN
-        format_name = schema["format"] if isinstance(schema.get("format"), str) else ""
-        value, confidence = self.extractor.string(format_name or name)
-        if format_name in WORDS["formats"]:
-            is_valid = confidence == CERTAIN and format_name in ("email", "uri", "uuid")
-            return (value, CERTAIN) if is_valid else (WORDS["formats"][format_name], GUESS)
+        format = next((part["format"] for part in parts if "format" in part), "")
+        value, confidence = self.extractor.string(format or name)
+        if examples := WORDS["examples"].get(format):
+            is_valid = confidence == CERTAIN and (format in ("email", "uri", "uuid") or _is_date(format, value))
+            return (value, CERTAIN) if is_valid else (examples.split()[0], GUESS)
         if _ANSWER_FIELD.search(name) and confidence < CERTAIN:
             return one_line(self.answer), LIKELY
-        if confidence > GUESS:
-            return value, confidence
-        default = schema.get("default")
-        return (default if isinstance(default, str) and default else topic(self.extractor.text, 4)), GUESS
+        return (value, confidence) if confidence > GUESS else (topic(self.extractor.text, 4), GUESS)
 
     def _verdict(self) -> str:
         """Whether the context of the prompt contains the words of its question: `yes` or `no`."""
         question = find_question(self.full_prompt[-20_000:])
         context = self.full_prompt.replace(question, " ")[:200_000]
         return "yes" if coverage(stems(question), stems(context)) >= 0.4 else "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A constant of a schema with its description."""
+
+    value: Any
+    description: str
+    is_constant: bool
 
 
 def _named_keys(text: str) -> list[str]:
@@ -312,23 +481,114 @@ def _named_keys(text: str) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def _type_of(schema: dict[str, Any]) -> str:
-    if isinstance(schema.get("type"), str):
-        return str(schema["type"])
-    return "object" if "properties" in schema else "array" if "items" in schema or "prefixItems" in schema else "string"
+def _part_options(parts: list[Part]) -> list[Option]:
+    """The constants of the first part that has some."""
+    for part in parts:
+        if "const" in part:
+            return [Option(part["const"], " ".join(str(each.get("description") or "") for each in parts), True)]
+        if "enum" in part:
+            return [Option(value, "", False) for value in part["enum"]]
+    return []
 
 
-def _default(schema: Any) -> Any:
-    """The simplest value of a schema's type."""
-    kind = schema.get("type") if isinstance(schema, dict) else None
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    defaults = {"object": {}, "array": [], "integer": 0, "number": 0, "boolean": False, "string": "text"}
-    return defaults.get(kind) if isinstance(kind, str) else ({} if isinstance(schema, dict) and "properties" in schema else None)
+def _types(parts: list[Part]) -> Iterator[str]:
+    """Yields the types that all parts allow; without any, the one that their keywords suggest comes first."""
+    allowed = [part["type"] for part in parts if "type" in part]
+    if not allowed:
+        yield (kind := next((_IMPLIED_TYPES[key] for part in parts for key in part if key in _IMPLIED_TYPES), "string"))
+        yield from (other for other in TYPES if other != kind)
+    elif len(types := set(allowed)) == 1:
+        yield allowed[0]
+    elif types == {"integer", "number"}:
+        yield "integer"
 
 
-def _size(value: Any, default: int) -> int:
-    return min(value, 10_000) if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
+def _property_schema(parts: list[Part], key: str) -> Any:
+    """What all parts demand of a property."""
+    schemas = []
+    for part in parts:
+        own = [part["properties"][key]] if key in part.get("properties", {}) else []
+        own += [schema for pattern, schema in part.get("patternProperties", {}).items() if _regex(pattern).is_found(key)]
+        schemas += own or [part.get("additionalProperties", True)]
+    return _all_of(schemas)
 
 
-def _bound(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 else None
+def _item_schema(parts: list[Part], index: int) -> Any:
+    """What all parts demand of an item."""
+    schemas = []
+    for part in parts:
+        prefix = _prefix(part)
+        others = part.get("additionalItems" if isinstance(part.get("items"), list) else "items", True)
+        schemas.append(prefix[index] if index < len(prefix) else others)
+    return _all_of(schemas)
+
+
+def _prefix(part: Part) -> list[Any]:
+    """The schemas of the first items: `prefixItems`, or `items` in old drafts."""
+    items = part.get("items")
+    return items if isinstance(items, list) else list(part.get("prefixItems", ()))
+
+
+def _all_of(schemas: list[Any]) -> Any:
+    schemas = [schema for schema in schemas if schema is not True]
+    return schemas[0] if len(schemas) == 1 else {"allOf": schemas} if schemas else True
+
+
+def _number_range(parts: list[Part], is_integer: bool) -> tuple[Fraction, Fraction, Fraction | None]:
+    """The bounds of numbers, and the step between them."""
+    step = Fraction(1) if is_integer else None
+    for part in parts:
+        if "multipleOf" in part:
+            multiple = Fraction(str(part["multipleOf"]))
+            step = multiple if step is None else _common_multiple(step, multiple)
+    lows = [
+        Fraction(part[key])
+        for part in parts
+        for key in ("minimum", "exclusiveMinimum")
+        if not isinstance(part.get(key, True), bool)
+    ]
+    highs = [
+        Fraction(part[key])
+        for part in parts
+        for key in ("maximum", "exclusiveMaximum")
+        if not isinstance(part.get(key, True), bool)
+    ]
+    low = max(lows, default=None)
+    high = min(highs, default=None)
+    margin = 1_000_000
+    return (
+        low if low is not None else min(high or Fraction(0), Fraction(0)) - margin,
+        high if high is not None else max(low or Fraction(0), Fraction(0)) + margin,
+        step,
+    )
+
+
+def _common_multiple(a: Fraction, b: Fraction) -> Fraction:
+    return Fraction(math.lcm(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
+
+
+def _to_number(value: Fraction, is_integer: bool) -> float | int:
+    return int(value) if is_integer or value.denominator == 1 else float(value)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return bool(a == b) and isinstance(a, bool) is isinstance(b, bool)
+
+
+def _is_date(format: str, value: str) -> bool:
+    try:
+        return format == "date" and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def _list(part: Part, key: str) -> list[Any]:
+    value = part.get(key, [])
+    return value if key == "examples" and isinstance(value, list) else [value] if key in part else []
+
+
+def _regex(pattern: str) -> Regex:
+    try:
+        return compile_regex(pattern)
+    except ValueError:
+        raise Unsatisfiable("pattern", pattern[:100]) from None

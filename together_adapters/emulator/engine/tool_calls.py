@@ -16,7 +16,7 @@ from together_adapters.emulator.engine import schema_filler
 from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine.text_features import STOPWORDS, WORDS, stem, words
 from together_adapters.emulator.engine.value_extraction import ValueExtractor, one_line
-from together_adapters.emulator.errors import bad_request, unprocessable
+from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
 
 MIN_SCORE: Final = 2.0
 """Score from which a tool is called without being required: one word of its name, or two of its description."""
@@ -135,8 +135,11 @@ def build_call(tool: Tool, text: str, conversation: Conversation) -> ParsedToolC
         agent = max(tool.agents, key=lambda name: len(terms & tool.agents[name]))
         return ParsedToolCall(tool.name, {"to_agent": agent, "reason": f"The request is for {agent}: {one_line(text)[:120]}"})
     text = text[-20_000:]
-    arguments = schema_filler.fill(tool.parameters or {"type": "object"}, text, text, conversation.full_prompt)
-    return ParsedToolCall(tool.name, arguments if isinstance(arguments, dict) else {})
+    try:
+        arguments = schema_filler.fill({"type": "object", **tool.parameters}, text, text, conversation.full_prompt)
+    except Unsatisfiable as error:
+        raise unsatisfiable_schema(error, f"tools: {tool.name[:80]}") from None
+    return ParsedToolCall(tool.name, arguments)
 
 
 def _new_calls(conversation: Conversation, tools: list[Tool]) -> list[ParsedToolCall]:
