@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import httpx
 
+from together_adapters.errors import ConfigurationError
 from together_adapters.transport.async_driver import AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
-from together_adapters.transport.config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, Config, configure_logging, resolve, root_of
+from together_adapters.transport.config import (
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_TIMEOUT,
+    Config,
+    checked_headers,
+    checked_key,
+    checked_query,
+    configure_logging,
+    resolve,
+    root_of,
+)
 from together_adapters.transport.connections import AsyncConnections, Connections
+from together_adapters.transport.environment import check_environment
 from together_adapters.transport.retry import RetryPolicy
 from together_adapters.transport.sync_driver import SyncDriver
 
@@ -72,6 +84,7 @@ class _Client(Generic[D, R, H]):
 
     _connect: ClassVar[Any]  # class of the connections
     _drive: ClassVar[Any]  # class of the driver
+    _http_client: ClassVar[type]  # class of a supplied HTTP client
     _driver: Any
 
     chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
@@ -126,8 +139,12 @@ class _Client(Generic[D, R, H]):
             ConfigurationError: The key is missing, or a setting is invalid.
         """
         configure_logging()
-        headers = {**(supplied_headers or {}), **(default_headers or {})}
+        headers = {**checked_headers(supplied_headers or {}, "supplied_headers"), **checked_headers(default_headers or {})}
         config = resolve(api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {})
+        if http_client is None:
+            check_environment(config.root)
+        elif isinstance(http_client, httpx.Client | httpx.AsyncClient) and not isinstance(http_client, self._http_client):
+            raise ConfigurationError(f"http_client must be an httpx.{self._http_client.__name__} for {type(self).__name__}")
         self._start(config, self._connect(http_client), owner=True)
 
     def _start(self, config: Config, connections: Any, *, owner: bool) -> None:
@@ -208,6 +225,7 @@ class Together(_Client[Sync, SyncRaw, httpx.Client]):
     Close it, or use it as a context manager.
     """
 
+    _http_client = httpx.Client
     _connect = Connections
     _drive = SyncDriver
 
@@ -233,6 +251,7 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
     Close it, or use it as an asynchronous context manager; connections left open close with their event loop.
     """
 
+    _http_client = httpx.AsyncClient
     _connect = AsyncConnections
     _drive = AsyncDriver
 
@@ -256,16 +275,17 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
 
 def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
     policy = config.policy
+    headers = [checked_headers(options.get(name) or {}, name) for name in ("supplied_headers", "default_headers")]
     fields: dict[str, Any] = {
         "policy": RetryPolicy(options.get("max_retries", policy.max_retries), options.get("max_elapsed", policy.max_elapsed)),
         "timeout": options.get("timeout", config.timeout),
-        "headers": {**config.headers, **options.get("supplied_headers", {}), **options.get("default_headers", {})},
-        "query": {**config.query, **options.get("default_query", {})},
+        "headers": {**config.headers, **headers[0], **headers[1]},
+        "query": {**config.query, **checked_query(options.get("default_query") or {})},
     }
     if "base_url" in options:
         fields["root"] = root_of(options["base_url"])
     if "api_key" in options:
-        fields |= {"api_key": options["api_key"], "key_from_environment": False}
+        fields |= {"api_key": checked_key(options["api_key"]), "key_from_environment": False}
     return replace(config, **fields)
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
+import socket
 import socketserver
 import subprocess
 import sys
+import time
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +25,7 @@ import httpx
 import pytest
 
 import together_adapters as ta
-from tests.conftest import KEY, Flavour, count_function_calls
+from tests.conftest import KEY, NEVER, Flavour, count_function_calls, eventually
 from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.transport.call import Call, Flow, Parallel, Sleep, request
 from together_adapters.transport.connections import ssl_context
@@ -78,6 +83,120 @@ def test_one_async_client_serves_loops_in_several_threads(emulator: Emulator, qu
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda _: asyncio.run(several()), range(8))) == [4] * 8
     gc.collect()
+
+
+def test_a_client_for_each_request_of_a_server_leaves_nothing(emulator: Emulator) -> None:
+    async def serve_requests() -> None:
+        loop = asyncio.get_running_loop()
+        close, descriptors = loop.close, _descriptors()
+        for number in range(200):
+            client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+            await client.models.list()
+            if number % 2:
+                await client.aclose()
+            del client
+            if number == 0:
+                hook = loop.close
+        assert (loop.close, close == hook) == (hook, False)
+        del hook
+        gc.collect()
+        await asyncio.sleep(0.1)
+        assert len(asyncio.all_tasks()) == 1
+        assert _descriptors() <= descriptors + 10  # of the server, which is in this process
+
+    asyncio.run(serve_requests())
+    loop = asyncio.new_event_loop()
+    client = ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url)
+    loop.run_until_complete(client.models.list())
+    loop.close()
+    gc.collect()
+
+
+def _descriptors() -> int:
+    folder = "/proc/self/fd"
+    return len(os.listdir(folder)) if os.path.isdir(folder) else 0
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize("pause", [0, 0.1])
+def test_closing_ends_the_calls_of_tasks(silent_server: str, pause: float) -> None:
+    async def close_in_flight() -> list[Any]:
+        client = ta.AsyncTogether(api_key=KEY, base_url=silent_server)
+        calls = [asyncio.create_task(client.models.list()) for _ in range(100)]
+        await asyncio.sleep(pause)  # without a pause, connections are being opened
+        await client.aclose()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    descriptors = _descriptors()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        errors = asyncio.run(close_in_flight())
+        gc.collect()
+    assert {type(error) for error in errors} <= {ta.APIConnectionError, ta.ConfigurationError}
+    assert all("closed" in str(error) for error in errors)
+    assert not caught
+    assert _descriptors() <= descriptors
+
+
+def test_closing_ends_the_calls_of_threads(silent_server: str) -> None:
+    client = ta.Together(api_key=KEY, base_url=silent_server)
+    descriptors = _descriptors()
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(client.models.list) for _ in range(8)]
+        assert eventually(lambda: len(client._driver.connections.client._transport._routes._direct.all) == 8)
+        start = time.monotonic()
+        client.close()
+        for call in calls:
+            with pytest.raises(ta.TogetherError, match="closed"):
+                call.result()
+    assert time.monotonic() - start < 30
+    gc.collect()
+    assert _descriptors() <= descriptors
+
+
+def test_a_loop_that_is_closed_with_calls_in_flight_leaves_no_sockets(silent_server: str) -> None:
+    async def leave() -> list[asyncio.Task[Any]]:
+        client = ta.AsyncTogether(api_key=KEY, base_url=silent_server, max_retries=0)
+        calls = [asyncio.create_task(client.models.list()) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        return calls
+
+    descriptors = _descriptors()
+    loop = asyncio.new_event_loop()
+    calls = loop.run_until_complete(leave())
+    loop.close()
+    assert all(isinstance(call.exception(), ta.APIConnectionError) for call in calls)
+    del calls, loop
+    gc.collect()
+    assert _descriptors() <= descriptors
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time, together_adapters as ta
+client = ta.Together(api_key="sk-k", base_url=sys.argv[1], timeout=600)
+threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+client.embeddings.create(model="m/x", input=["a"] * 8, batch_size=1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
+def test_ctrl_c_does_not_wait_for_parallel_requests(silent_server: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED, silent_server]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_failure_does_not_wait_for_parallel_requests(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("400", path="/embeddings"), Fault("slow", path="/embeddings", seconds=NEVER, times=None))
+    with pytest.raises(ta.BadRequestError):
+        flavour.run(flavour.client().embeddings.create(model="m/x", input=["a"] * 4, batch_size=1))
 
 
 def test_other_event_loops_work_too(emulator: Emulator, question: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from together_adapters.transport.bodies import Body
+from together_adapters.transport.config import check_timeout, checked_headers
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.transport.surrogates import lenient_json
 from together_adapters.types.requests import RequestOptions
@@ -228,13 +229,16 @@ def request(
     body = None if params is None else {name: value for name, value in params.items() if value is not None}
     if extra := options.get("extra_body"):
         body = {**(body or {}), **extra}
+    headers = options.get("extra_headers") or {}
+    if "timeout" in options:
+        check_timeout(options["timeout"])
     return Call(
         method,
         path,
         parse,
         body,
         query={**(query or {}), **(options.get("extra_query") or {})},
-        headers=options.get("extra_headers") or {},
+        headers=checked_headers(headers, "extra_headers") if headers else {},
         timeout=options.get("timeout"),
         has_timeout="timeout" in options,
         billable=billable,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
+from numbers import Real
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,6 +29,12 @@ DEFAULT_TIMEOUT = 600.0
 DEFAULT_MAX_RETRIES = 2
 KEY_VARIABLE = "TOGETHER_API_KEY"
 URL_VARIABLES = ("TOGETHER_BASE_URL", "TOGETHER_API_BASE")
+_ENDPOINT = re.compile(
+    r"(/v1/(models|files|fine-tunes|batches))$"
+    r"|((/v1)?/(chat/completions|completions|embeddings|rerank|images/generations|audio/(speech|transcriptions|translations)))$"
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version()}"
 
 
@@ -40,6 +49,14 @@ class Config:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # for every request; those of the call replace them
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
     key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
+
+    def __post_init__(self) -> None:
+        retries = self.policy.max_retries
+        if not isinstance(retries, int) or retries < 0:
+            raise ConfigurationError(f"max_retries must be an integer from 0, not {retries!r}")
+        if self.policy.max_elapsed is not None:
+            check_seconds("max_elapsed", self.policy.max_elapsed)
+        check_timeout(self.timeout)
 
     @cached_property
     def base_headers(self) -> dict[str, str]:
@@ -73,37 +90,59 @@ def resolve(
         raise ConfigurationError(
             f"no API key: pass api_key=... or set {KEY_VARIABLE} (keys: https://api.together.ai/settings/api-keys)"
         )
-    if not isinstance(max_retries, int) or max_retries < 0:
-        raise ConfigurationError(f"max_retries must be an integer from 0, not {max_retries!r}")
     url = base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
     return Config(
-        api_key=_header_safe(key),
-        root=root_of(str(url)),
+        api_key=checked_key(key),
+        root=root_of(url),
         timeout=timeout,
         policy=RetryPolicy(max_retries, max_elapsed),
-        headers=_strings(headers),
-        query=dict(query),
+        headers=checked_headers(headers),
+        query=checked_query(query),
         key_from_environment=not api_key,
     )
 
 
-def root_of(url: str) -> str:
+def root_of(url: Any) -> str:
     """Returns a base URL without its version, with a gateway's path prefix; an invalid one is a ConfigurationError."""
+    url = str(url).strip()
+    # An adapter reads the variable itself, and passes it as an argument.
+    variable = next((name for name in URL_VARIABLES if os.environ.get(name, "").strip() == url), None)
+    name = f"base_url ({variable})" if variable else "base_url"
     try:
-        parts = urlsplit(url.strip())
-        host = parts.hostname if parts.port != 0 else None
+        return _root_of(url)
+    except ValueError as problem:
+        raise ConfigurationError(f"{name} must be an http or https URL such as {DEFAULT_BASE_URL}: {problem}") from None
+
+
+@lru_cache(maxsize=64)
+def _root_of(url: str) -> str:
+    if not url.isprintable() or any(character in ' <>"{}|\\^`' for character in url):
+        raise ValueError("it contains characters that no URL has")
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
     except ValueError:  # whose text may have a part of a password
-        parts, host = urlsplit("invalid:"), None
-    if not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(
-            f"base_url must be an http or https URL with a host and a valid port, not {parts.scheme or 'this'!r}"
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError("base_url must not contain credentials or a query: use default_headers or default_query")
+        parts, usable = urlsplit(f"{url.partition(':')[0]}:"), False
+    if parts.scheme not in ("http", "https"):
+        advice = "begin it with https://" if "://" not in url else f"its scheme is {parts.scheme[:20]!r}"
+        raise ValueError(advice)
+    host = parts.hostname or ""
+    if not usable:
+        raise ValueError("it has no usable host and port")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it contains credentials; pass api_key, or default_headers for a gateway")
+    if parts.query or parts.fragment:
+        raise ValueError("it contains a query or a fragment; use default_query")
+    path = parts.path.rstrip("/")
+    if endpoint := _ENDPOINT.search(path):
+        raise ValueError(f"it ends in {endpoint[0].removeprefix('/v1')}, which the library adds: leave that out")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"{host[:60]!r} is no host name") from None
     if parts.scheme == "http" and not _is_loopback(host):
         _warn_unencrypted(host)
-    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v1').rstrip('/')}"
 
 
 @lru_cache
@@ -119,18 +158,51 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _header_safe(key: str) -> str:
-    key = key.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"the API key contains characters that no key has: check {KEY_VARIABLE} or api_key")
-    return key
+def checked_key(key: Any) -> str:
+    """Returns an API key without the white space around it; one that no header can hold is a ConfigurationError."""
+    text = key.strip() if isinstance(key, str) else ""
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        reason = "contains characters that no key has" if isinstance(key, str) else f"is a {type(key).__name__}, not a string"
+        raise ConfigurationError(f"the API key {reason}: check {KEY_VARIABLE} or api_key")
+    return text
 
 
-def _strings(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"headers must map str to str; {name!r} does not")
-    return dict(headers)
+def checked_headers(headers: Any, name: str = "default_headers") -> dict[str, str]:
+    """Returns headers that can be sent; others are a ConfigurationError that shows no value."""
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"{name} must map names to values, but is a {type(headers).__name__}")
+    for key, value in headers.items():
+        if not isinstance(key, str) or not _HEADER_NAME.fullmatch(key):
+            raise ConfigurationError(
+                f"{name}: {key!r} is no name of a header; names consist of ASCII letters, digits and hyphens"
+            )
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name}: the value of {key!r} is a {type(value).__name__}; headers are strings: use str()")
+        if not _HEADER_VALUE.fullmatch(value):
+            reason = "line breaks or other control characters" if value.isascii() else "characters outside ASCII: encode them"
+            raise ConfigurationError(f"{name}: the value of {key!r} cannot be sent, for it contains {reason}")
+    return {key: value.strip() for key, value in headers.items()}
+
+
+def checked_query(query: Any, name: str = "default_query") -> dict[str, Any]:
+    """Returns query parameters as a dict; what is no mapping of strings is a ConfigurationError."""
+    if not isinstance(query, Mapping) or not all(isinstance(key, str) for key in query):
+        raise ConfigurationError(f"{name} must map names, which are strings, to values")
+    return dict(query)
+
+
+def check_timeout(timeout: Any) -> None:
+    """Raises a ConfigurationError for a timeout that is neither seconds nor an `httpx.Timeout` nor None."""
+    parts = timeout.as_dict() if hasattr(timeout, "as_dict") else {"": timeout}
+    for part, seconds in parts.items():
+        if seconds is not None:
+            check_seconds(f"timeout.{part}".rstrip("."), seconds)
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Raises a ConfigurationError for what is no positive number of seconds that a system can wait."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) <= TIMEOUT_MAX:
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}"[:200])
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
+import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
+from socket import SHUT_RDWR
 from threading import Lock
 from typing import Any, Generic, TypeVar
 from urllib.request import getproxies
@@ -21,7 +22,8 @@ from urllib.request import getproxies
 import anyio
 import httpx
 
-from together_adapters.errors import ConfigurationError
+from together_adapters.errors import APIConnectionError, ConfigurationError
+from together_adapters.transport.environment import proxy_for, ssl_context
 from together_adapters.transport.network import watch
 
 T = TypeVar("T")
@@ -29,8 +31,10 @@ H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 _MAX_SHARDS = 32
 _SHARD_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=30.0)
-_PROXY_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
 _CLOSED = "this client is closed: make a new one"
+_CLOSED_IN_FLIGHT = "the client was closed while this call was in flight"
+_CLOSE_SECONDS = 2.0  # that closing waits for requests whose connection is still being opened
+_CLOSE_INTERVAL = 0.005
 
 
 class Connections:
@@ -70,8 +74,9 @@ class Connections:
             if self._closed:
                 raise ConfigurationError(_CLOSED)
             if self._client is None:
-                self._client = _new_client(httpx.Client, ShardedTransport)
-                self._finalizer = weakref.finalize(self, self._client.close)
+                transport = ShardedTransport()
+                self._finalizer = weakref.finalize(self, transport.close)
+                self._client = _new_client(httpx.Client, transport)
             return self._client
 
 
@@ -110,8 +115,9 @@ class AsyncConnections:
             return pool[0]
         if self._closed:
             raise ConfigurationError(_CLOSED)
-        client = _new_client(httpx.AsyncClient, AsyncShardedTransport)
-        closer = _close_with_generator(client)
+        transport = AsyncShardedTransport()
+        client = _new_client(httpx.AsyncClient, transport)
+        closer = _close_with_generator(transport)
         await anext(closer)
         _close_before_loop(loop, closer)
         with self._lock:
@@ -131,8 +137,8 @@ class AsyncConnections:
             await pool[1].aclose()
 
 
-async def _close_with_generator(client: httpx.AsyncClient) -> AsyncGenerator[None]:
-    """Yields once, and closes a client when the generator is closed."""
+async def _close_with_generator(transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None]:
+    """Yields once, and closes a transport when the generator is closed."""
     try:
         yield
     finally:
@@ -141,25 +147,37 @@ async def _close_with_generator(client: httpx.AsyncClient) -> AsyncGenerator[Non
             # cancellation twice: let that happen before there is anything to lose.
             with suppress(asyncio.CancelledError, GeneratorExit):
                 await anyio.sleep(0)
-            await client.aclose()
+            await transport.aclose()
+
+
+class _CloseWithPools:
+    """The `close` of an event loop that has pools, which it closes first: some frameworks close a loop, but not its generators."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._close = loop.close
+        self.closers: weakref.WeakSet[AsyncGenerator[None]] = weakref.WeakSet()
+
+    def __call__(self) -> None:
+        loop = self._loop
+        if not (loop.is_closed() or loop.is_running() or asyncio._get_running_loop()):
+            for closer in list(self.closers):
+                with suppress(RuntimeError):  # a task that will never end is closing this one
+                    loop.run_until_complete(closer.aclose())
+        self._close()
 
 
 def _close_before_loop(loop: Any, closer: AsyncGenerator[None]) -> None:
-    """Closes a pool before its loop, also where code closes the loop but not its generators, as frameworks do."""
-    close = getattr(loop, "close", None)
-    if close is None:
+    """Closes a pool before its loop. A loop has one hook, however many pools it sees."""
+    hook = getattr(loop, "close", None)
+    if hook is None:
         return
-    reference = weakref.ref(closer)
-
-    def close_pool_first() -> None:
-        pool = reference()
-        if pool is not None and not (loop.is_closed() or loop.is_running() or asyncio._get_running_loop()):
-            loop.run_until_complete(pool.aclose())
-        close()
-
-    with suppress(AttributeError):
-        # Loops that are written in C accept no attribute; their pools close with the generator alone.
-        loop.close = close_pool_first
+    if not isinstance(hook, _CloseWithPools):
+        hook = _CloseWithPools(loop)
+        with suppress(AttributeError):
+            # Loops that are written in C accept no attribute; their pools close with the generator alone.
+            loop.close = hook
+    hook.closers.add(closer)
 
 
 def _running_loop() -> Any:
@@ -171,14 +189,9 @@ def _running_loop() -> Any:
         return current_trio_token()
 
 
-def _new_client(kind: Callable[..., H], transport: Callable[[], Any]) -> H:
-    """Returns an httpx client without cookies. If the environment names a proxy, httpx chooses the transports itself."""
-    if getproxies():
-        client: H = kind(verify=ssl_context(), limits=_PROXY_LIMITS)
-        for used in filter(None, (client._transport, *client._mounts.values())):
-            watch(used)
-    else:
-        client = kind(transport=transport())
+def _new_client(kind: Callable[..., H], transport: Any) -> H:
+    """Returns an httpx client without cookies. It stays open: its transport tells calls that it is closed."""
+    client = kind(transport=transport)
     client._cookies = _NoCookies()  # its public setter copies the value into a jar of its own
     return client
 
@@ -187,16 +200,6 @@ class _NoCookies(httpx.Cookies):
     """The API has no cookies, and looking for them in every response takes a twentieth of a call."""
 
     def extract_cookies(self, response: httpx.Response) -> None: ...
-
-
-def ssl_context() -> ssl.SSLContext:
-    """Returns the TLS context for the certificates that the environment names: loading them takes 27 ms, so it is done once."""
-    return _ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@lru_cache
-def _ssl_context(file: str | None, directory: str | None) -> ssl.SSLContext:
-    return httpx.create_ssl_context()
 
 
 class Shard(Generic[T]):
@@ -211,8 +214,8 @@ class Shard(Generic[T]):
 class Shards(Generic[T]):
     """The small pools. The first with an idle connection serves a request, so that successive calls share one; then a new one."""
 
-    def __init__(self, transport: Callable[..., T]) -> None:
-        self._transport = partial(transport, verify=ssl_context(), limits=_SHARD_LIMITS)
+    def __init__(self, transport: Callable[..., T], proxy: httpx.Proxy | None = None) -> None:
+        self._transport = partial(transport, verify=ssl_context(), limits=_SHARD_LIMITS, proxy=proxy)
         self._lock = Lock()
         self.all: list[Shard[T]] = []
 
@@ -234,46 +237,140 @@ class Shards(Generic[T]):
             shard.in_use -= 1
 
 
+class _Routes(Generic[T]):
+    """The shards of both transports: those of direct connections, and those of each origin that a proxy of the environment serves."""
+
+    def __init__(self, transport: Callable[..., T]) -> None:
+        self._new_shards = partial(Shards, transport)
+        self._has_proxies = bool(getproxies())
+        self._direct: Shards[T] = self._new_shards()
+        self._by_origin: dict[tuple[str, str, int | None], Shards[T]] = {}
+        self.closed = False
+        self.pending: set[httpx.Request] = set()  # without a response so far
+
+    def shards(self, url: httpx.URL) -> Shards[T]:
+        """Returns the shards for a request; a ConfigurationError once they are closed."""
+        if self.closed:
+            raise ConfigurationError(_CLOSED)
+        return self._shards_by_proxy(url) if self._has_proxies else self._direct
+
+    def _shards_by_proxy(self, url: httpx.URL) -> Shards[T]:
+        origin = url.scheme, url.host, url.port
+        if origin not in self._by_origin:
+            proxy = proxy_for(url)
+            self._by_origin[origin] = self._new_shards(proxy) if proxy else self._direct
+        return self._by_origin[origin]
+
+    def transports(self) -> list[T]:
+        """Returns the transports of all shards."""
+        return [shard.transport for shards in {self._direct, *self._by_origin.values()} for shard in shards.all]
+
+    def open_connections(self) -> Iterator[list[Any]]:
+        """Takes no more requests, and yields all open connections, until no request waits for a response.
+
+        httpcore forgets its connections when it is closed. Those that are being opened would then stay open, and a request that
+        meets a closed one opens another.
+        """
+        self.closed = True
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        known: dict[int, Any] = {}
+        while True:
+            known |= {id(connection): connection for transport in self.transports() for connection in _connections_of(transport)}
+            yield [connection for connection in known.values() if not connection.is_closed()]
+            if not self.pending or time.monotonic() > deadline:
+                return
+
+    def check_failure(self, error: BaseException) -> None:
+        """Raises the error of a request that failed because the client was closed meanwhile."""
+        if self.closed and isinstance(error, Exception):
+            raise APIConnectionError(_CLOSED_IN_FLIGHT) from None
+
+
+def _connections_of(transport: Any) -> list[Any]:
+    pool = getattr(transport, "_pool", None)
+    return list(getattr(pool, "connections", ()))
+
+
+def _end_transfers(connection: Any) -> None:
+    """Ends what another thread reads or writes: closing the socket would not wake it."""
+    while (inner := getattr(connection, "_connection", None)) is not None:
+        connection = inner
+    stream = getattr(connection, "_network_stream", None)
+    with suppress(OSError, AttributeError):
+        stream.get_extra_info("socket").shutdown(SHUT_RDWR)  # type: ignore[union-attr]
+
+
 class ShardedTransport(httpx.BaseTransport):
     """Spreads the requests of threads over shards."""
 
     def __init__(self) -> None:
-        self._shards = Shards(httpx.HTTPTransport)
+        self._routes = _Routes(httpx.HTTPTransport)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        shard = self._shards.acquire()
+        routes = self._routes
+        shards = routes.shards(request.url)
+        shard = shards.acquire()
+        routes.pending.add(request)
         try:
             response = shard.transport.handle_request(request)
-        except BaseException:
-            self._shards.release(shard)
+        except BaseException as error:
+            shards.release(shard)
+            routes.check_failure(error)
             raise
-        response.stream = _ShardStream(response.stream, self._shards, shard)
+        finally:
+            routes.pending.discard(request)
+        response.stream = _ShardStream(response.stream, shards, shard)
+        if routes.closed:  # the connection was opened too late to be closed with the others
+            response.close()
+            response.extensions["network_stream"].close()
+            raise APIConnectionError(_CLOSED_IN_FLIGHT)
         return response
 
     def close(self) -> None:
-        for shard in self._shards.all:
-            shard.transport.close()
+        for connections in self._routes.open_connections():
+            for connection in connections:
+                if not connection.is_idle():
+                    _end_transfers(connection)
+                connection.close()
+            for transport in self._routes.transports():
+                transport.close()
+            if self._routes.pending:
+                time.sleep(_CLOSE_INTERVAL)
 
 
 class AsyncShardedTransport(httpx.AsyncBaseTransport):
     """Spreads the requests of tasks over shards."""
 
     def __init__(self) -> None:
-        self._shards = Shards(httpx.AsyncHTTPTransport)
+        self._routes = _Routes(httpx.AsyncHTTPTransport)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        shard = self._shards.acquire()
+        routes = self._routes
+        shards = routes.shards(request.url)
+        shard = shards.acquire()
+        routes.pending.add(request)
         try:
             response = await shard.transport.handle_async_request(request)
-        except BaseException:
-            self._shards.release(shard)
+        except BaseException as error:
+            shards.release(shard)
+            routes.check_failure(error)
             raise
-        response.stream = _ShardStream(response.stream, self._shards, shard)
+        finally:
+            routes.pending.discard(request)
+        response.stream = _ShardStream(response.stream, shards, shard)
+        if routes.closed:  # the connection was opened too late to be closed with the others
+            await response.aclose()
+            await response.extensions["network_stream"].aclose()
+            raise APIConnectionError(_CLOSED_IN_FLIGHT)
         return response
 
     async def aclose(self) -> None:
-        for shard in self._shards.all:
-            await shard.transport.aclose()
+        for connections in self._routes.open_connections():
+            for connection in connections:
+                await connection.aclose()
+            for transport in self._routes.transports():
+                await transport.aclose()
+            await anyio.sleep(_CLOSE_INTERVAL if self._routes.pending else 0)
 
 
 class _ShardStream(httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
+from threading import Thread
 from typing import Any, TypeVar
 
 import httpx
@@ -170,16 +171,45 @@ class SyncDriver(HTTPDriver, Sync):
         return results + self._in_threads(replace(parallel, steps=steps[len(results) :]))
 
     def _in_threads(self, parallel: Parallel) -> list[Any]:
-        with ThreadPoolExecutor(min(parallel.limit, len(parallel.steps)), "together") as threads:
-            futures = [threads.submit(copy_context().run, self.perform, step) for step in parallel.steps]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                return [future.result() for future in futures if future in done]  # raises the exception of one that failed
-            except BaseException:
-                if parallel.stop:
-                    parallel.stop()
-                threads.shutdown(cancel_futures=True)
-                raise
+        """Performs steps in threads. Nobody waits for those that are on the way when one fails or the user interrupts."""
+        worker = _Worker(self.config, self.connections, self._on_response)
+        futures: list[Future[Any]] = [Future() for _ in parallel.steps]
+        remaining = iter([(future, copy_context(), step) for future, step in zip(futures, parallel.steps, strict=True)])
+
+        def work() -> None:
+            for future, context, step in remaining:
+                try:
+                    future.set_result(context.run(worker.perform, step))
+                except BaseException as error:
+                    future.set_exception(error)
+                    return
+
+        # Threads of an executor would be waited for when the interpreter exits.
+        for _ in range(min(parallel.limit, len(futures))):
+            Thread(target=work, name="together", daemon=True).start()
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures if future in done]  # raises the exception of one that failed
+        except BaseException:
+            worker.stopped = True
+            if parallel.stop:
+                parallel.stop()
+            raise
+
+
+class _Stopped(Exception):
+    """Another step has failed, so that nobody waits for this one."""
+
+
+class _Worker(SyncDriver):
+    """The driver of parallel steps, which sends nothing once it is stopped."""
+
+    stopped = False
+
+    def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
+        if self.stopped:
+            raise _Stopped
+        return super()._send(attempt, keep_open)
 
 
 def _read(response: httpx.Response, deadline: float | None) -> Response:
