@@ -99,11 +99,11 @@ class JsonSchema:
         for key, value in schema.items():
             match key:
                 case "type":
-                    excluded = {value} if isinstance(value, str) else set(value)
+                    other_types = {value} if isinstance(value, str) else set(value)
                     yield from (
                         {"type": kind}
                         for kind in TYPES
-                        if kind not in excluded and not (kind == "integer" and "number" in excluded)
+                        if kind not in other_types and not (kind == "integer" and "number" in other_types)
                     )
                 case "required":
                     yield from ({"type": "object", "properties": {name: False}} for name in value)

@@ -118,8 +118,8 @@ class _Attempt:
 
 def _characters(members: list[Any]) -> str:
     if str(members[0][0]) == "NEGATE":
-        excluded = {character for member in members[1:] for character in _members(member)}
-        return "".join(character for character in _CANDIDATES if character not in excluded)[:64]
+        unwanted = {character for member in members[1:] for character in _members(member)}
+        return "".join(character for character in _CANDIDATES if character not in unwanted)[:64]
     return "".join(map(_members, members))
 
 

@@ -106,7 +106,7 @@ class SchemaFiller:
     record_budget: Iterator[int] = field(default_factory=lambda: iter(range(_MAX_RECORD_VALUES)))
 
     def fill(
-        self, schema: Any, name: str = "", references: References = (), excluded: tuple[Any, ...] = ()
+        self, schema: Any, name: str = "", references: References = (), others: tuple[Any, ...] = ()
     ) -> tuple[Any, Confidence]:
         """The value of the branch that the text supports best; `null` only where it supports none."""
         keywords = schema if isinstance(schema, dict) else {}
@@ -116,14 +116,14 @@ class SchemaFiller:
         if next(self.budget, None) is None:
             raise failure
         if options := self._options(schema, references):
-            return self._first_valid(schema, self._choices(options), name, excluded)
+            return self._first_valid(schema, self._choices(options), name, others)
         best: tuple[float, Any, Confidence, set[str]] | None = None
         used = self.extractor.used
         for parts, inner_references in islice(self.json_schema.branches(schema, references), _MAX_BRANCHES):
             self.extractor.used = set(used)
             try:
-                candidates = self._candidates(parts, name, inner_references, excluded)
-                value, confidence = self._first_valid(schema, candidates, name, excluded)
+                candidates = self._candidates(parts, name, inner_references, others)
+                value, confidence = self._first_valid(schema, candidates, name, others)
             except Unsatisfiable as error:
                 failure = error
                 continue
@@ -137,16 +137,16 @@ class SchemaFiller:
             raise failure
         return best[1], best[2]
 
-    def _first_valid(self, schema: Any, candidates: Candidates, name: str, excluded: tuple[Any, ...]) -> tuple[Any, Confidence]:
+    def _first_valid(self, schema: Any, candidates: Candidates, name: str, others: tuple[Any, ...]) -> tuple[Any, Confidence]:
         keyword = "type"
         for value, confidence in candidates:
-            if any(_is_same(value, other) for other in excluded):
+            if any(_is_same(value, other) for other in others):
                 keyword = "uniqueItems"
             elif not (keyword := self.json_schema.failed_keyword(value, schema)):
                 return value, confidence
         raise Unsatisfiable(keyword, name)
 
-    def _candidates(self, parts: list[Part], name: str, references: References, excluded: tuple[Any, ...]) -> Candidates:
+    def _candidates(self, parts: list[Part], name: str, references: References, others: tuple[Any, ...]) -> Candidates:
         """Yields values for a branch. Defaults and examples come before those that the text does not offer."""
         if options := _part_options(parts):
             yield from self._choices(options)
@@ -155,7 +155,7 @@ class SchemaFiller:
         failure = None
         for kind in _types(parts):
             try:
-                for value, confidence in self._candidates_of_type(kind, parts, name, references, excluded):
+                for value, confidence in self._candidates_of_type(kind, parts, name, references, others):
                     if confidence == GUESS:
                         yield from defaults
                         defaults = []
@@ -166,22 +166,22 @@ class SchemaFiller:
             raise failure
 
     def _candidates_of_type(
-        self, kind: str, parts: list[Part], name: str, references: References, excluded: tuple[Any, ...]
+        self, kind: str, parts: list[Part], name: str, references: References, others: tuple[Any, ...]
     ) -> Candidates:
         match kind:
             case "object":
-                return self._objects(parts, references, excluded)
+                return self._objects(parts, references, others)
             case "array":
-                return self._arrays(parts, name, references, excluded)
+                return self._arrays(parts, name, references, others)
             case "integer" | "number":
-                return self._numbers(parts, name, kind == "integer", len(excluded))
+                return self._numbers(parts, name, kind == "integer", len(others))
             case "boolean":
                 value, confidence = self.extractor.boolean(name)
                 return iter([(value, confidence), (not value, GUESS)])
             case "null":
                 return iter([(None, GUESS)])
             case _:
-                return self._texts(parts, name, len(excluded))
+                return self._texts(parts, name, len(others))
 
     def _options(self, schema: Any, references: References) -> list[Option]:
         """The values of a schema that consists of constants; empty for others."""
@@ -212,11 +212,11 @@ class SchemaFiller:
         yield value, confidence
         yield from ((value, GUESS) for value in values)
 
-    def _objects(self, parts: list[Part], references: References, excluded: tuple[Any, ...]) -> Candidates:
+    def _objects(self, parts: list[Part], references: References, others: tuple[Any, ...]) -> Candidates:
         """Yields objects: with the optional fields that the text has values for, with none, with all, with one."""
         required = list(dict.fromkeys(key for part in parts for key in part.get("required", ())))
         fields: dict[str, tuple[Any, Confidence]] = {}
-        chosen = []
+        likely = []
         for key in dict.fromkeys([*(key for part in parts for key in part.get("properties", ())), *required]):
             inner, used = _property_schema(parts, key), set(self.extractor.used)
             try:
@@ -228,18 +228,18 @@ class SchemaFiller:
             # An optional field is filled where its value is certain, or is likely and not just any string.
             is_specific = isinstance(inner, dict) and inner.get("type") != "string" and "default" not in inner
             if key in required or fields[key][1] >= (LIKELY if is_specific else CERTAIN):
-                chosen.append(key)
+                likely.append(key)
             else:
                 self.extractor.used = used
         optional = [key for key in fields if key not in required]
-        for keys in (chosen, required, list(fields), *([*required, key] for key in optional[:20])):
+        for keys in (likely, required, list(fields), *([*required, key] for key in optional[:20])):
             complete = self._complete_keys(parts, keys, required, fields, references)
             value = {key: fields[key][0] for key in fields if key in complete}
             yield value, max((fields[key][1] for key in value), default=GUESS)
-        for key in [*required, *optional][:20] if excluded else ():
-            others = tuple(other[key] for other in excluded if isinstance(other, dict) and key in other)
+        for key in [*required, *optional][:20] if others else ():
+            values = tuple(other[key] for other in others if isinstance(other, dict) and key in other)
             try:
-                variant = self.fill(_property_schema(parts, key), key, references, others)[0]
+                variant = self.fill(_property_schema(parts, key), key, references, values)[0]
             except Unsatisfiable:
                 continue
             yield {**{name: fields[name][0] for name in required}, key: variant}, GUESS
@@ -295,7 +295,7 @@ class SchemaFiller:
             yield from generate_matches(_regex(pattern))
         yield from (f"field{number}" for number in range(1, minimum + 20))
 
-    def _arrays(self, parts: list[Part], name: str, references: References, excluded: tuple[Any, ...]) -> Candidates:
+    def _arrays(self, parts: list[Part], name: str, references: References, others: tuple[Any, ...]) -> Candidates:
         """Yields lists: of what the text offers, the shortest one, the longest one, and the empty one."""
         minimum = int(max((part.get("minItems", 0) for part in parts), default=0))
         maximum = int(min((part["maxItems"] for part in parts if "maxItems" in part), default=max(20, minimum)))
@@ -303,23 +303,23 @@ class SchemaFiller:
             raise Unsatisfiable("minItems", name)
         prefix = max((len(_prefix(part)) for part in parts), default=0)
         is_unique = any(part.get("uniqueItems") for part in parts)
-        contained = [part for part in parts if "contains" in part]
+        with_contains = [part for part in parts if "contains" in part]
 
-        offered = [] if prefix else self._offered_items(_item_schema(parts, 0), name, references)
-        confidence = CERTAIN if offered else LIKELY if prefix else GUESS
+        text_items = [] if prefix else self._items_of_text(_item_schema(parts, 0), name, references)
+        confidence = CERTAIN if text_items else LIKELY if prefix else GUESS
 
-        def build(offered: list[Any], size: int, rule: Any) -> list[Any]:
+        def build(text_items: list[Any], size: int, rule: Any) -> list[Any]:
             values: list[Any] = []
 
             def add(rule: Any) -> None:
                 schema = _all_of([_item_schema(parts, len(values)), rule])
                 values.append(self.fill(schema, name, references, tuple(values) if is_unique else ())[0])
 
-            for part in contained:
-                present = sum(not self.json_schema.failed_keyword(value, part["contains"]) for value in offered[:maximum])
+            for part in with_contains:
+                present = sum(not self.json_schema.failed_keyword(value, part["contains"]) for value in text_items[:maximum])
                 for _ in range(int(part.get("minContains", 1)) - present):
                     add(part["contains"])
-            for value in offered:
+            for value in text_items:
                 is_new = not (is_unique and any(_is_same(value, other) for other in values))
                 if (
                     is_new
@@ -336,19 +336,19 @@ class SchemaFiller:
                     break
             return values
 
-        sizes = range(minimum, min(maximum, minimum + len(excluded) + 2) + 1)
-        not_contained = {"not": {"anyOf": [part["contains"] for part in contained]}} if contained else True
-        plans: list[tuple[list[Any], int, Any]] = [(offered, max(minimum, prefix or 1), True), ([], minimum, not_contained)]
+        sizes = range(minimum, min(maximum, minimum + len(others) + 2) + 1)
+        not_contains = {"not": {"anyOf": [part["contains"] for part in with_contains]}} if with_contains else True
+        plans: list[tuple[list[Any], int, Any]] = [(text_items, max(minimum, prefix or 1), True), ([], minimum, not_contains)]
         failure = None
         for values, size, rule in (*plans, *(([], size, True) for size in sizes)):
             try:
-                yield build(values, size, rule), confidence if values is offered else GUESS
+                yield build(values, size, rule), confidence if values is text_items else GUESS
             except Unsatisfiable as error:
                 failure = failure or error
         if failure:
             raise failure
 
-    def _offered_items(self, schema: Any, name: str, references: References) -> list[Any]:
+    def _items_of_text(self, schema: Any, name: str, references: References) -> list[Any]:
         """The items of a list that the text offers."""
         if options := self._options(schema, references):
             return [option.value for option in options if self.extractor.member([option.value])[1] == CERTAIN]
@@ -400,8 +400,8 @@ class SchemaFiller:
             number = 1 if is_integer else 1.0
         low, high, step = _number_range(parts, is_integer)
         unit = step or Fraction(1, 2)
-        wanted = Fraction(number)
-        nearest = min(max(wanted, low), high)
+        target = Fraction(number)
+        nearest = min(max(target, low), high)
         yield number, confidence
         starts = [nearest, low, high, Fraction(0), (low + high) / 2]
         for start in starts:
@@ -507,9 +507,11 @@ def _property_schema(parts: list[Part], key: str) -> Any:
     """What all parts demand of a property."""
     schemas = []
     for part in parts:
-        own = [part["properties"][key]] if key in part.get("properties", {}) else []
-        own += [schema for pattern, schema in part.get("patternProperties", {}).items() if _regex(pattern).is_found(key)]
-        schemas += own or [part.get("additionalProperties", True)]
+        schemas_of_part = [part["properties"][key]] if key in part.get("properties", {}) else []
+        schemas_of_part += [
+            schema for pattern, schema in part.get("patternProperties", {}).items() if _regex(pattern).is_found(key)
+        ]
+        schemas += schemas_of_part or [part.get("additionalProperties", True)]
     return _all_of(schemas)
 
 

@@ -47,9 +47,9 @@ class SchemaValidator:
 
 def _dialect(root: Any) -> Any:
     """The draft that a schema declares, else the newest one that it follows."""
-    declared = str(root.get("$schema", "")).rstrip("#") if isinstance(root, dict) else ""
+    own_dialect = str(root.get("$schema", "")).rstrip("#") if isinstance(root, dict) else ""
     failures = []
-    for dialect in sorted(_DIALECTS, key=lambda dialect: str(dialect.META_SCHEMA["$schema"]).rstrip("#") != declared):
+    for dialect in sorted(_DIALECTS, key=lambda dialect: str(dialect.META_SCHEMA["$schema"]).rstrip("#") != own_dialect):
         try:
             error = exceptions.best_match(dialect(dialect.META_SCHEMA).iter_errors(root))
         except RecursionError:
