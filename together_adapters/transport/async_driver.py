@@ -221,6 +221,7 @@ async def _read(response: httpx.Response) -> Response:
             if body.is_full(data):
                 break
     finally:
-        with anyio.CancelScope(shield=True):
-            await response.aclose()
+        if not response.is_closed:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
     return body.response()

@@ -81,8 +81,8 @@ def open_body(response: httpx.Response, attempt: Attempt, *, keep: bool) -> None
     """Prepares the reading of a body. The deadline of the call does not apply to a body that is kept open, as of a stream."""
     read_timeout = _timeout_of(attempt).read
     begin_body(response, read_timeout if keep or attempt.deadline is None else until(read_timeout, attempt.deadline))
-    if encoding := response.headers.get("content-encoding"):
-        response.stream = _Slices(response.stream, encoding)
+    if "content-encoding" in response.headers:
+        response.stream = _Slices(response.stream, response.headers["content-encoding"])
 
 
 class BodyBuffer:
@@ -90,6 +90,7 @@ class BodyBuffer:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
+        self._is_success = response.is_success
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -97,7 +98,7 @@ class BodyBuffer:
         """Adds data; returns whether to stop reading."""
         self._parts.append(data)
         self._size += len(data)
-        if not self._response.is_success:
+        if not self._is_success:
             return self._size >= MAX_ERROR_BODY
         if self._size > _UNSUSPICIOUS and self._size > _MAX_RATIO * self._response.num_bytes_downloaded:
             raise SuspiciousBody(f"a compressed response of {self._response.num_bytes_downloaded} bytes unpacks to {self._size}")
@@ -106,11 +107,9 @@ class BodyBuffer:
     def response(self) -> Response:
         """Returns the response with its body."""
         content = b"".join(self._parts)
-        return Response(
-            self._response.status_code,
-            self._response.headers,
-            content if self._response.is_success else content[:MAX_ERROR_BODY],
-        )
+        if not self._is_success:
+            content = content[:MAX_ERROR_BODY]
+        return Response(self._response.status_code, self._response.headers, content)
 
 
 class _Slices(httpx.SyncByteStream, httpx.AsyncByteStream):

@@ -221,5 +221,6 @@ def _read(response: httpx.Response, deadline: float | None) -> Response:
                 break
             check_deadline(deadline)
     finally:
-        response.close()
+        if not response.is_closed:
+            response.close()
     return body.response()
