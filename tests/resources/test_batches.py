@@ -118,9 +118,10 @@ def test_unexpected_responses(flavour: Flavour, stub_client: Any) -> None:
     client, _ = stub_client({"job": {"id": "b", "status": "VALIDATING"}, "warning": "slow today"})
     batch = flavour.run(client.batches.create("file-1", model_id="m", priority=2))
     assert (batch.id, batch.warning) == ("b", "slow today")
-    client, _ = stub_client(["no", "batch"])
-    with pytest.raises(APIResponseValidationError):
-        flavour.run(client.batches.create("file-1"))
+    for body in (["no", "batch"], {"error": "overloaded"}, {"job": {"status": "VALIDATING"}}):
+        client, _ = stub_client(body)
+        with pytest.raises(APIResponseValidationError):
+            flavour.run(client.batches.create("file-1"))
 
 
 def lines(path: Path) -> list[Any]:

@@ -192,6 +192,7 @@ def test_the_first_error_is_raised_when_undoing_fails_too(flavour: Flavour, emul
 @pytest.mark.parametrize("headers", [{}, {"location": "http://127.0.0.1:1/x"}, {"x-together-file-id": "file-1"},
                                      {"x-together-file-id": "../x", "location": "http://127.0.0.1:1/x"},
                                      {"x-together-file-id": "file-1", "location": "file:///etc/passwd"},
+                                     {"x-together-file-id": "file-1", "location": "http://127.0.0.1:99999/x"},
                                      {"x-together-file-id": "file-1", "location": "http://169.254.169.254/latest"},
                                      {"x-together-file-id": "file-1", "location": "http://metadata.google.internal/x"}])  # fmt: skip
 def test_an_unexpected_response_to_the_start(flavour: Flavour, emulator: Emulator, train: Path, headers: dict[str, str]) -> None:

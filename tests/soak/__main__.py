@@ -43,6 +43,8 @@ def print_report(soak: Soak, seconds: float) -> None:
     requests, answers = sum(row.requests for row in rows), sum(row.answers for row in rows)
     calls = f"{soak.calls:,} calls ({soak.adapter_calls:,} through the adapters)"
     print(f"\n{len(soak.rows)} kinds, {calls}, {answers:,} right answers, {requests:,} requests, {seconds:.0f} s")
+    if soak.unsent:
+        print(f"{soak.unsent} calls of paid work met a connection that had died, and were not sent again")
     print(f"\n{'after calls':>12} {'RSS MB':>8} {'descriptors':>12} {'threads':>8} {'objects':>10}")
     for sample in soak.samples:
         print(f"{sample.calls:12,} {sample.megabytes:8.1f} {sample.descriptors:12} {sample.threads:8} {sample.objects:10,}")

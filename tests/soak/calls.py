@@ -60,7 +60,7 @@ class Script:
         most = kind.max_requests or (min(self.faults, tolerated) + 1 if kind.error else 1)
         if kind.error and self.faults <= tolerated:
             results = [ANSWER] if is_retried or kind.hops else [*results, ANSWER]
-        is_exact = is_retried is not None and not kind.max_requests and not self.call.startswith("cancel")
+        is_exact = is_retried is not None and not (kind.max_requests or kind.is_timed or self.call.startswith("cancel"))
         return results, range(most if is_exact else 0, most + 1)
 
 
@@ -216,6 +216,11 @@ def upload(context: Context) -> Steps:
     context.pieces.append(file.filename or "")
 
 
+def upload_parts(context: Context) -> Steps:
+    file = yield context.client.files.upload(upload_file(), purpose="batch-api", check=False, multipart_threshold=0)
+    context.pieces.append(file.filename or "")
+
+
 def download(context: Context) -> Steps:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "file.jsonl")
@@ -246,6 +251,7 @@ CALLS: Final[dict[str, Callable[[Context], Steps]]] = {
     "llama-embed": llama_embed,
     "llama-rerank": llama_rerank,
     "upload": upload,
+    "upload-parts": upload_parts,
     "download": download,
 }
 
@@ -415,6 +421,6 @@ def _shorten_pauses() -> None:
     async def sleep(seconds: float) -> None:
         await anyio.sleep(note(seconds))
 
-    sync_driver.time = _WithSleep(time, lambda seconds: time.sleep(note(seconds)))
-    async_driver.anyio = _WithSleep(anyio, sleep)
+    setattr(sync_driver, "time", _WithSleep(time, lambda seconds: time.sleep(note(seconds))))
+    setattr(async_driver, "anyio", _WithSleep(anyio, sleep))
     streams.DRAIN_SECONDS = 0.05

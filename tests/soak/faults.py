@@ -96,6 +96,15 @@ class Kind:
         names = self.error(number) if callable(self.error) else self.error
         return names.split("|") if names else [ANSWER]
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether a limit of time ends the call: a busy machine may not get as far as the fault."""
+        return bool(self.options)
+
+    def is_open(self, number: int) -> bool:
+        """Whether a right answer and an error are both right."""
+        return len(names := self.errors(number)) > 1 and ANSWER in names
+
     def is_retried(self, number: int, call: str) -> bool | None:
         if call in PAID:
             return self.retried_paid
@@ -140,6 +149,8 @@ def right(request: Request) -> Reply:
         return [http(b"", target, f"x-together-file-id: file-{number}", status="302 Found")]
     if path.endswith("/content"):
         return [file_reply(request)]
+    if path == "/storage":
+        return [http(b"", 'etag: "part"')]
     return [json_reply(right_value(request))]
 
 
@@ -160,6 +171,9 @@ def right_value(request: Request) -> Any:
             return [{"id": right_text(number), "object": "model", "type": "chat"}]
         case "/v1/batches":
             return {"job": {"id": right_text(number), "status": "VALIDATING"}}
+        case "/v1/files/multipart/initiate":
+            part = {"PartNumber": 1, "URL": f"{request.url}/storage", "Headers": {}}
+            return {"upload_id": "u", "file_id": f"file-{number}", "parts": [part]}
         case _:
             return {"id": f"file-{number}", "filename": right_text(number), "object": "file", "processed": True}
 

@@ -355,10 +355,10 @@ FRAMES: Final = [
     Kind(name="deflate", fault=encoded("deflate", zlib.compress), calls=JSON_CALLS),
     Kind(name="raw-deflate", fault=encoded("deflate", raw_deflate), calls=JSON_CALLS),
     Kind(name="unknown-encoding", fault=encoded("x-odd", bytes), calls=JSON_CALLS),
-    Kind(name="broken-gzip", fault=encoded("gzip", lambda data: b"\x1f\x8b" + data), **UNREADABLE),
-    Kind(name="no-gzip", fault=encoded("gzip", bytes), **UNREADABLE),
+    Kind(name="broken-gzip", fault=encoded("gzip", lambda data: b"\x1f\x8b" + data), calls=JSON_CALLS, **BROKEN),
+    Kind(name="no-gzip", fault=encoded("gzip", bytes), calls=JSON_CALLS, **BROKEN),
     Kind(name="cut-gzip", fault=encoded("gzip", lambda data: gzip.compress(data)[:-12]), **UNREADABLE),
-    Kind(name="broken-deflate", fault=encoded("deflate", lambda data: b"\x00" + data), **UNREADABLE),
+    Kind(name="broken-deflate", fault=encoded("deflate", lambda data: b"\x00" + data), calls=JSON_CALLS, **BROKEN),
     Kind(
         name="broken-brotli",
         fault=encoded("br", bytes),

@@ -142,7 +142,7 @@ EVENTS: Final = [
     events_kind("finish-twice", lambda request, events: [*events[:3], event(delta(finish="stop")), DONE]),
     events_kind("event-of-1-mb", lambda request, events: [event({**delta(""), "padding": "x" * 1_000_000}), *events], weight=0.3),
     events_kind("surrogates-in-halves", halves),
-    events_kind("only-done", lambda request, events: [DONE], DOCUMENTED, text=lambda number: ""),
+    events_kind("only-done", lambda request, events: [DONE], INCOMPLETE),
     events_kind("neither-finish-nor-done", lambda request, events: events[:2], INCOMPLETE),
     events_kind("nothing", lambda request, events: [], INCOMPLETE),
     events_kind("only-comments", lambda request, events: [b": x\n\n"], INCOMPLETE),
@@ -219,7 +219,8 @@ EVENTS: Final = [
     Kind(
         name="broken-gzip-for-stream",
         fault=lambda request: [http(b"\x1f\x8bno", "content-encoding: gzip")],
-        error="APIConnectionError|APIResponseValidationError",
+        error="APIConnectionError",
+        retried=True,
         calls=STREAMS,
     ),
     Kind(
@@ -252,10 +253,18 @@ ENDS: Final = [
     open_kind("cut-after-done", End.CLOSE, pieces=4, error=""),
     open_kind("reset-after-done", 0.01, End.RESET, pieces=4, error=""),
     open_kind("hangs-after-done", End.HANG, pieces=4, error="", weight=0.3),
-    open_kind("hangs-in-stream", End.HANG, error="APITimeoutError", options={"timeout": TIMEOUT}, weight=0.2),
-    open_kind("hangs-before-events", End.HANG, error="APITimeoutError", options={"timeout": TIMEOUT}, pieces=0, weight=0.2),
+    open_kind("hangs-in-stream", End.HANG, error="APITimeoutError", options={"timeout": TIMEOUT}, retried=None, weight=0.2),
     open_kind(
-        "hangs-in-event", chunk(b'data: {"cho'), End.HANG, error="APITimeoutError", options={"timeout": TIMEOUT}, weight=0.2
+        "hangs-before-events", End.HANG, error="APITimeoutError", options={"timeout": TIMEOUT}, retried=None, pieces=0, weight=0.2
+    ),
+    open_kind(
+        "hangs-in-event",
+        chunk(b'data: {"cho'),
+        End.HANG,
+        error="APITimeoutError",
+        options={"timeout": TIMEOUT},
+        retried=None,
+        weight=0.2,
     ),
 ]
 
@@ -501,4 +510,31 @@ FILES: Final = [
     ),
 ]
 
-KINDS: Final = [*EVENTS, *ENDS, *DELTAS, *LEAVING, *FILES]
+
+def part_kind(name: str, method: str, path: str, fault: Callable[[Request], Reply], error: str, most: int) -> Kind:
+    """Returns a kind that meets one of the requests of an upload in parts."""
+    return put_kind(name, method, path, fault, error, calls=["upload-parts"], max_requests=most)
+
+
+def parts_reply(*parts: Any) -> Callable[[Request], Reply]:
+    return lambda request: [json_reply({"upload_id": "u", "file_id": "f", "parts": parts})]
+
+
+INITIATE: Final = "/v1/files/multipart/initiate"
+PARTS: Final = [
+    part_kind("parts", "GET", "/", right, "", 3),
+    part_kind("parts-missing", "POST", INITIATE, parts_reply(), "TogetherError", 2),
+    part_kind("parts-null", "POST", INITIATE, parts_reply(None), INVALID, 1),
+    part_kind("part-without-address", "POST", INITIATE, parts_reply({"PartNumber": 1, "URL": ""}), "TogetherError", 2),
+    part_kind(
+        "part-bad-port", "POST", INITIATE, parts_reply({"PartNumber": 1, "URL": "http://127.0.0.1:99999/"}), "TogetherError", 2
+    ),
+    part_kind(
+        "part-of-number-2", "POST", INITIATE, parts_reply({"PartNumber": 2, "URL": "http://127.0.0.1/"}), "TogetherError", 2
+    ),
+    part_kind("part-without-etag", "PUT", "/storage", lambda request: [http(b"")], INVALID, 3),
+    part_kind("part-refused", "PUT", "/storage", lambda request: [http(b"", status="403 No")], "PermissionDeniedError", 3),
+    part_kind("parts-not-completed", "POST", "/v1/files/multipart/complete", lambda request: [http(b"null")], INVALID, 4),
+]
+
+KINDS: Final = [*EVENTS, *ENDS, *DELTAS, *LEAVING, *FILES, *PARTS]

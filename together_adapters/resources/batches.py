@@ -150,7 +150,10 @@ def _read_created(response: Response) -> BatchCreateResponse:
     if not isinstance(body, dict):
         raise ValueError("an object was expected")
     job = body.get("job")
-    return BatchCreateResponse.model_validate({**(job if isinstance(job, dict) else body), "warning": body.get("warning")})
+    created = BatchCreateResponse.model_validate({**(job if isinstance(job, dict) else body), "warning": body.get("warning")})
+    if not created.id:
+        raise ValueError(f"it has no id of a batch{f', but an error: {created.error}' if created.error else ''}")
+    return created
 
 
 class Batches(Resource[D, R]):

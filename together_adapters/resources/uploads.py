@@ -175,7 +175,10 @@ def _upload_parts(
         numbers = [part.number for part in targets]
         if numbers != list(range(1, count + 1)):
             raise TogetherError(f"{count} parts were announced, but the service returned addresses for {numbers[:20]}")
-        return Parallel([_put_part(source, part, length, meter) for part in targets], CONCURRENCY, meter.stop)
+        try:
+            return Parallel([_put_part(source, part, length, meter) for part in targets], CONCURRENCY, meter.stop)
+        except ValueError as problem:
+            raise TogetherError(f"the service returned no usable address for a part of {source.path.name}: {problem}") from None
 
     def complete(parts: list[dict[str, Any]]) -> Call[FileResponse]:
         body = {**ids, "parts": parts}
@@ -234,7 +237,7 @@ def _check_storage_url(url: str) -> str:
     """Returns a storage address; refuses those that a file must not be sent to, such as a cloud's metadata service."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or parts.port == 0:  # a port out of range is a ValueError
         raise ValueError("it has no address for the file" if url else "the header Location is missing")
     if host.rstrip(".") == "metadata.google.internal" or host.startswith(("169.254.", "fe80:")):
         raise ValueError(f"it names {host}, which is not a storage service")
