@@ -114,7 +114,8 @@ def _parse(block: bytes) -> list[Event]:
 
 def _is_keepalive(data: bytes, name: bytes) -> bool:
     """Whether an event that is no JSON only keeps the connection open, as relays send it: empty, or named so."""
-    return not data.strip() or name.strip().lower() in _KEEPALIVE or data.strip().lower() in _KEEPALIVE
+    text = data.strip(b" \t\n:").lower()
+    return not text or text in _KEEPALIVE or name.strip().lower() in _KEEPALIVE
 
 
 class EventParser(Generic[T]):
