@@ -8,6 +8,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from tests.cli.conftest import COMMAND, MODEL, Run, one_error
 from tests.conftest import HANG
 
@@ -28,6 +30,21 @@ def test_emulator_runs_until_ctrl_c(tmp_path: Path, run: Run) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=HANG)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_code_execution_prints_a_random_key(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "emulator", "--allow-code-execution", "--allowed-host", "emulator"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ},
+    )  # fmt: skip
+    assert process.stdout
+    url, line = process.stdout.readline().strip(), process.stdout.readline().strip()
+    key = line.removeprefix("TOGETHER_API_KEY=")
+    for sent, host, status in ((key, "emulator", 200), ("any", "emulator", 401), (key, "other", 403)):
+        headers = {"authorization": f"Bearer {sent}", "host": host}
+        assert httpx.get(f"{url}/models", headers=headers, verify=False).status_code == status
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=HANG) == ("", "")
 
 
 def test_code_execution_needs_a_loopback_address(run: Run) -> None:

@@ -27,6 +27,7 @@ from tests.emulator.routes.test_fine_tuning import MODEL as TUNABLE
 from tests.emulator.routes.test_fine_tuning import put
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.app import create_app
+from together_adapters.emulator.http import middleware
 
 
 def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
@@ -101,6 +102,41 @@ def test_rows_that_are_deep_hurt_nobody(emulator: Emulator, http: httpx.Client) 
         status = f"/evaluation/{evaluation['workflow_id']}/status"
         assert eventually(lambda url=status: http.get(url).json()["status"] in ("completed", "error", "user_error"))
     assert emulator.errors == []
+
+
+def test_files_are_bounded_in_bytes() -> None:
+    with (
+        serve(max_stored_bytes=300_000, job_seconds=0) as emulator,
+        httpx.Client(base_url=emulator.base_url, headers=KEY) as http,
+    ):
+        form = {"file_name": "a.jsonl", "purpose": "batch-api", "file_type": "jsonl"}
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "Repeat: " + "word " * 20_000}], "max_tokens": 100}
+        line = json.dumps({"custom_id": "a", "body": {**body, "echo": True, "logprobs": 1}}).encode()
+
+        def upload(content: bytes) -> httpx.Response:
+            return http.post("/files/upload", data=form, files={"file": ("a.jsonl", content)})
+
+        first, second, third = upload(line), upload(line + b" "), upload(line + b"  ")
+        assert [first.status_code, second.status_code, third.status_code] == [200, 200, 413]
+        assert third.json()["error"]["code"] == "storage_full"
+        assert "max_stored_bytes" in third.json()["error"]["message"]
+        batch = http.post("/batches", json={"input_file_id": first.json()["id"], "endpoint": "/v1/chat/completions"}).json()[
+            "job"
+        ]
+        assert eventually(lambda: http.get(f"/batches/{batch['id']}").json()["status"] == "FAILED")
+        assert "max_stored_bytes" in http.get(f"/batches/{batch['id']}").json()["error"]
+        assert http.delete(f"/files/{first.json()['id']}").is_success
+        assert upload(line + b"  ").status_code == 200
+        assert http.put(f"{emulator.base_url[:-3]}/uploads/x/y", content=b"x" * 400_000).status_code == 413
+        assert emulator.errors == []
+
+
+def test_a_body_is_bounded(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, http: httpx.Client) -> None:
+    monkeypatch.setattr(middleware, "_MAX_BODY", 1_000_000)
+    for content in (b"x" * 2_000_000, iter([b"x" * 100_000] * 20)):
+        answer = http.post("/chat/completions", content=content)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    assert http.get("/models").status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -178,3 +178,25 @@ def test_processes_end_with_the_emulator() -> None:
         assert Path(folder).is_dir()
     assert not Path(folder).exists()
     assert not Path(f"/proc/{process}").exists()
+
+
+def test_a_random_key_is_demanded(allowed: Emulator) -> None:
+    with serve(allow_code_execution=True) as other:
+        assert len(other.api_key) > 20
+        assert other.api_key != allowed.api_key
+        for key, status in ((other.api_key, 200), (allowed.api_key, 401), ("k-123", 401), ("ключ", 401)):
+            headers = {"authorization": f"Bearer {key}".encode()}
+            answer = httpx.post(
+                f"{other.base_url}/tci/execute", json={"code": "1", "language": "python"}, headers=headers, verify=False
+            )
+            assert answer.status_code == status
+            assert other.api_key not in answer.text
+        assert httpx.get(f"{other.base_url}/models", headers={"authorization": "Bearer any"}, verify=False).status_code == 401
+        assert other.api_key not in repr(other.requests) + repr(other._state)
+    with serve() as anyone, serve(allow_code_execution=True, api_key="mine") as mine:
+        assert (anyone.api_key, mine.api_key) == ("emulator", "mine")
+
+
+def test_what_is_displayed_is_bounded(code: httpx.Client) -> None:
+    shown = outputs(code, "for _ in range(30): display('x' * 1_000_000)")
+    assert sum(len(data["text/plain"]) for _, data in shown) <= 20_000_000
