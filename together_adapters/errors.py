@@ -220,6 +220,10 @@ class JobFailedError(TogetherError):
     events: Sequence[Any] = ()
 
 
+class HistoryWarning(UserWarning):
+    """Assistant or tool messages hold content that the service takes from users only; the model gets a note of it, or nothing."""
+
+
 BY_STATUS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,

@@ -38,7 +38,7 @@ def wire_messages(messages: Iterable[BaseMessage], *, replay_reasoning: bool = F
     wire: list[Wire] = []
     history = History(takes_images=takes_images)
     for message in messages:
-        if not isinstance(message, ToolMessage):
+        if history.images and not isinstance(message, ToolMessage):
             wire += history.moved_images()
         if isinstance(message, AIMessage):
             wire.append(_assistant(message, replay_reasoning, history))
@@ -48,8 +48,9 @@ def wire_messages(messages: Iterable[BaseMessage], *, replay_reasoning: bool = F
             history.note("RemoveMessage", "history")
         else:
             wire.append(_other(message, history))
-    history.warn()
-    return wire + history.moved_images()
+    if history.untold:
+        history.warn()
+    return wire + history.moved_images() if history.images else wire
 
 
 def _other(message: BaseMessage, history: History) -> Wire:

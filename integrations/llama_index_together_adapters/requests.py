@@ -51,15 +51,16 @@ def wire_messages(
     history = History(takes_images=takes_images)
     for message in messages:
         converted = _message(message, replay_reasoning, history)
-        if converted["role"] != "tool":
+        if history.images and converted["role"] != "tool":
             wire += history.moved_images()
         wire.append(converted)
-    history.warn()
-    return wire + history.moved_images()
+    if history.untold:
+        history.warn()
+    return wire + history.moved_images() if history.images else wire
 
 
 def _message(message: ChatMessage, replay_reasoning: bool, history: History) -> dict[str, Any]:
-    role = getattr(message.role, "value", message.role)
+    role = message.role.value
     role = _ROLES.get(role, role)
     blocks, extra = message.blocks, message.additional_kwargs
     if len(blocks) == 1 and type(blocks[0]) is TextBlock and role in ("user", "system") and not extra:
@@ -91,7 +92,9 @@ def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
     return "\n".join(filter(None, (history.text(dumped, "assistant"), text or (refusal if isinstance(refusal, str) else ""))))
 
 
-def _told(blocks: Iterable[Any], role: str, history: History) -> str:
+def _told(blocks: Sequence[Any], role: str, history: History) -> str:
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock:
+        return history.text(blocks[0].text, role)
     return history.text([piece for block in blocks for piece in _pieces(block, role, history)], role)
 
 

@@ -19,8 +19,9 @@ from langchain_together_adapters.messages import wire_messages as langchain_mess
 from llama_index.core.base.llms.types import BaseContentBlock, ChatMessage, ToolCallBlock
 from llama_index_together_adapters.requests import wire_messages as llama_index_messages
 
-from together_adapters.adapters.foreign_blocks import History, HistoryWarning
+from together_adapters.adapters.foreign_blocks import History
 from together_adapters.adapters.tool_arguments import UNREADABLE, json_arguments
+from together_adapters.errors import HistoryWarning
 
 BINARY = "iVBORw0KGgo" * 40
 

@@ -144,7 +144,7 @@ MCP_RESULTS: list[tuple[Any, str]] = [
 """What tools of MCP return in LangChain, and what the model reads."""
 
 
-@pytest.mark.filterwarnings("ignore::together_adapters.adapters.foreign_blocks.HistoryWarning")
+@pytest.mark.filterwarnings("ignore::together_adapters.errors.HistoryWarning")
 @pytest.mark.parametrize("flavour", FLAVOURS)
 async def test_no_result_of_a_tool_ends_an_agent(flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
     for result, told in MCP_RESULTS:

@@ -19,8 +19,8 @@ from langchain_core.messages import (
 from langchain_together_adapters import ChatTogether
 from langchain_together_adapters.messages import wire_messages
 
-from together_adapters.adapters.foreign_blocks import HistoryWarning
 from together_adapters.emulator import Emulator
+from together_adapters.errors import HistoryWarning
 
 PNG = "iVBORw0KGgo="
 NOTES = b64encode(b"notes").decode()

@@ -38,7 +38,7 @@ RESULTS: list[tuple[Any, str]] = [
     (DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf", title="a.pdf"), "[document, application/pdf, a.pdf]"),
     (DocumentBlock(url="https://x/a.txt", document_mimetype="text/plain"), "[document, text/plain, https://x/a.txt]"),
 ]
-pytestmark = pytest.mark.filterwarnings("ignore::together_adapters.adapters.foreign_blocks.HistoryWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::together_adapters.errors.HistoryWarning")
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -23,7 +23,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index_together_adapters.requests import tool_arguments, wire_messages
 
-from together_adapters.adapters.foreign_blocks import HistoryWarning
+from together_adapters.errors import HistoryWarning
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 

@@ -26,11 +26,7 @@ from together_adapters.adapters.content_blocks import (
     plain_block,
     unwrap,
 )
-
-
-class HistoryWarning(UserWarning):
-    """Assistant and tool messages hold content that the service has no part for; the model gets a note, or nothing."""
-
+from together_adapters.errors import HistoryWarning
 
 REASONING_KINDS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 """Blocks of reasoning, which are sent on request only."""
@@ -66,24 +62,23 @@ _BINARY = re.compile(r"(?:data:[^,\s]{0,200},)?[A-Za-z0-9+/_=-]{256,}\s*")
 class History:
     """Tells the foreign blocks of the assistant and tool messages of one request."""
 
-    __slots__ = ("_images", "_takes_images", "_untold")
+    __slots__ = ("_takes_images", "images", "untold")
 
     def __init__(self, *, takes_images: bool = False) -> None:
-        self._untold: Counter[str] | None = None
+        self.untold: Counter[str] | None = None  # what to warn of
+        self.images: list[Part] | None = None  # those of the tool messages so far
         self._takes_images = takes_images
-        self._images: list[Part] = []
 
     def moved_images(self) -> list[dict[str, Any]]:
         """Return the images of the tool messages so far as a user's message, which models that see take; or nothing."""
-        if not self._images:
-            return []
-        parts, self._images = [{"type": "text", "text": "The images of the tool results above:"}, *self._images], []
-        return [{"role": "user", "content": parts}]
+        images, self.images = self.images, None
+        heading = {"type": "text", "text": "The images of the tool results above:"}
+        return [{"role": "user", "content": [heading, *images]}] if images else []
 
     def text(self, content: Any, role: str, separator: str = "\n") -> str:
         """Return the content of a message as text: texts joined by `separator`, and notes on lines of their own."""
         if isinstance(content, str):
-            return whole_characters(content)
+            return content if content.isascii() else whole_characters(content)
         text, is_note = "", False
         for block in _flat(content):
             piece, was_note = self._tell(block, role), is_note
@@ -95,14 +90,14 @@ class History:
 
     def note(self, label: str, role: str) -> None:
         """Count a block that the model does not see, or not in full."""
-        self._untold = self._untold or Counter()
+        self.untold = self.untold or Counter()
         article = "an" if role[:1] in "aeiou" else "a"
-        self._untold[f"{label} in {article} {role} message"] += 1
+        self.untold[f"{label} in {article} {role} message"] += 1
 
     def warn(self) -> None:
         """Warn of what the model does not see."""
-        if self._untold:
-            listing = ", ".join(f"{count} x {label}" for label, count in self._untold.items())
+        if self.untold:
+            listing = ", ".join(f"{count} x {label}" for label, count in self.untold.items())
             message = (
                 "the service takes only text from the assistant and tools, and only a note of the following is sent, or nothing "
                 f"(what the model must see belongs in a user message): {listing}"
@@ -154,8 +149,8 @@ class History:
         if part["type"] == "text":
             return str(part["text"])
         if part["type"] == "image_url" and role == "tool" and self._takes_images:
-            self._images.append(part)
-            return f"[image {len(self._images)} of the next message]"
+            self.images = [*(self.images or ()), part]
+            return f"[image {len(self.images)} of the next message]"
         media = Media(plain_block(part))
         url = media.url if media.url and not media.url.startswith("data:") else None
         media_type = media.media_type or (media.url or "")[5:].partition(";")[0] if not url else ""

@@ -23,21 +23,24 @@ _MAX_LITERAL = 100_000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _UNKNOWN_ESCAPE = re.compile(r"\\[^\\'\"abfnrtvxuUN0-7\n]")
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
 CallFields = tuple[str, str, Any]
 """Id, name and arguments of a tool call."""
 
 
 def request_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
     """Return a tool call of a message in a request: id and name are text, and arguments always a JSON object."""
-    function = {"name": str(name or "unknown_tool"), "arguments": json_arguments(arguments)}
-    return {"id": str(call_id or ""), "type": "function", "function": function}
+    call_id, name = call_id or "", name or "unknown_tool"
+    function = {"name": name if type(name) is str else str(name), "arguments": json_arguments(arguments)}
+    return {"id": call_id if type(call_id) is str else str(call_id), "type": "function", "function": function}
 
 
 def json_arguments(value: Any) -> str:
     """Return arguments as the text of a JSON object; those that are none are kept as text in an object."""
     try:
         if type(value) is dict:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            text = _encode(value)
             return text if text.isascii() else whole_characters(text)
         if isinstance(value, bytes | bytearray):
             value = value.decode("utf-8", "replace")
@@ -97,7 +100,7 @@ def _lenient(text: str) -> Any:
 
 def _dump(value: Any) -> str:
     try:
-        return whole_characters(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+        return whole_characters(_encode(_plain(value)))
     except (TypeError, ValueError, RecursionError):
         return json.dumps({UNREADABLE: _representation(value)})
 

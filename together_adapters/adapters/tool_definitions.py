@@ -37,7 +37,7 @@ def read_tools(tool: Any) -> list[Tool] | None:
         if kind == "custom" and _schema(tool) is None:
             _refuse(tool)
         return [_tool(tool)]
-    if kind in _JSON_TYPES or (kind is None and tool.keys() & {"title", "properties", "$ref"}):
+    if str(kind) in _JSON_TYPES or (kind is None and tool.keys() & {"title", "properties", "$ref"}):
         return None  # a JSON schema
     return _refuse(tool)
 
