@@ -47,9 +47,9 @@ def emulator(
     try:
         with serve(port, host, api_key, behaviour, keep=1_000, **options) as server:  # type: ignore[arg-type]
             is_random = allow_code_execution and api_key is None
-            started = {"base_url": server.base_url} | ({"api_key": server.api_key} if is_random else {})
+            result = {"base_url": server.base_url} | ({"api_key": server.api_key} if is_random else {})
             key_line = f"TOGETHER_API_KEY={server.api_key}\n" if is_random else ""
-            session.show(Result(started, lambda _: write(f"{server.base_url}\n{key_line}")))
+            session.show(Result(result, lambda _: write(f"{server.base_url}\n{key_line}")))
             stop.wait()
     except BrokenPipeError:
         raise

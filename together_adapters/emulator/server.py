@@ -46,13 +46,13 @@ class Emulator:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """A copy of the list of requests, oldest first. Old bodies, then old requests are dropped: see `keep` and `dropped`."""
+        """A copy of the list of requests, oldest first. Old bodies, then old requests are dropped: see `keep` and `drop_count`."""
         return self._state.log.requests
 
     @property
-    def dropped(self) -> int:
+    def drop_count(self) -> int:
         """The number of requests that are no longer in `requests`."""
-        return self._state.log.dropped
+        return self._state.log.drop_count
 
     @property
     def errors(self) -> list[str]:
@@ -215,7 +215,7 @@ def serve(
             `allow_code_execution`, it is a random key, `Emulator.api_key`.
         behaviour: How it responds; see `Behaviour`.
         faults: Faults to inject at the start.
-        keep: How many requests it records; `Emulator.dropped` counts those before them.
+        keep: How many requests it records; `Emulator.drop_count` counts those before them.
         allow_code_execution: Let the code interpreter run code on this machine; only on loopback.
         job_seconds: Seconds that a fine-tuning job takes. Evaluations take half of that, batches a fifth and the time of
             their requests. Timestamps of jobs span half an hour all the same.

@@ -29,7 +29,7 @@ def test_a_thousand_bodies_of_a_megabyte() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 67 * MIB
-    assert (len(log.requests), log.dropped) == (1_000, 0)
+    assert (len(log.requests), log.drop_count) == (1_000, 0)
     assert sum(request.has_body for request in log.requests) == 63
 
 
@@ -58,15 +58,15 @@ def test_requests_without_bodies_are_bounded_too() -> None:
     with serve(keep_bytes=10_000, keep=100) as emulator, httpx.Client(base_url=emulator.base_url, verify=False) as http:
         for number in range(20):
             http.get("/models", headers={"x-long": "y" * 1_500, "x-number": str(number)})
-        assert len(emulator.requests) + emulator.dropped == 20
+        assert len(emulator.requests) + emulator.drop_count == 20
         assert 4 <= len(emulator.requests) <= 6
         assert emulator.requests[-1].headers["x-number"] == "19"
         emulator.clear()
-        assert (emulator.requests, emulator.dropped) == ([], 0)
+        assert (emulator.requests, emulator.drop_count) == ([], 0)
     with serve(keep=3) as emulator, httpx.Client(base_url=emulator.base_url, verify=False) as http:
         for _ in range(5):
             http.post("/rerank", json={})
-        assert (len(emulator.requests), emulator.dropped) == (3, 2)
+        assert (len(emulator.requests), emulator.drop_count) == (3, 2)
         assert all(request.json == {} for request in emulator.requests)
 
 

@@ -30,10 +30,10 @@ class AllowedHosts:
     """Loopback, the address of the server, and the hosts that a user has added; `*.example.com` and `*` are patterns."""
 
     def __init__(self, hosts: Sequence[str] = ()) -> None:
-        added = [_name(host) for host in hosts]
-        if "" in added:
+        names = [_name(host) for host in hosts]
+        if "" in names:
             raise ValueError(f"{list(hosts)!r}: an allowed host is a name such as emulator, or *.example.com")
-        self._names = frozenset(added)
+        self._names = frozenset(names)
 
     def check(self, scope: Scope) -> None:
         """Raises `ApiError` for a request to a host that is not allowed, or from a page of such a host."""

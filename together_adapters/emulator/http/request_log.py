@@ -87,7 +87,7 @@ class RequestLog:
         self._size = 0
         self._count = 0
         self._errors: deque[str] = deque(maxlen=100)
-        self.dropped = 0
+        self.drop_count = 0
         self.disconnects = 0
         self.in_flight = 0
         self.most_in_flight = 0
@@ -110,7 +110,7 @@ class RequestLog:
             self._requests.clear()
             self._with_body.clear()
             self._errors.clear()
-            self._size = self.dropped = self.disconnects = 0
+            self._size = self.drop_count = self.disconnects = 0
             self.most_in_flight = self.in_flight
 
     @contextmanager
@@ -140,7 +140,7 @@ class RequestLog:
         while len(self._requests) > self._keep or self._size > self._keep_bytes:
             number = next(iter(self._requests))
             self._size -= _size(self._requests.pop(number))
-            self.dropped += 1
+            self.drop_count += 1
             if self._with_body and self._with_body[0] == number:
                 self._with_body.popleft()
 
