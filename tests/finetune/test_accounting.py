@@ -16,8 +16,10 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune import DataReport, Fixes, load, write_jsonl
 from together_adapters.finetune.accounting import Meaning, meaning_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS
+from together_adapters.finetune.records import Example
 
-FORMS = [name for name, data_format in DATA_FORMATS.items() if data_format.reads is not None]
+FORMS = [name for name, data_format in DATA_FORMATS.items() if data_format.reads is not None and not data_format.traces]
+TRACES = [name for name, data_format in DATA_FORMATS.items() if data_format.traces]
 ROWS = 12
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR4nGP8z4AdMOEQH6QSAM1BAQ/oQeJvAAAAAElFTkSuQmCC"
 TOOLS = [{"type": "function", "function": {"name": "mark", "parameters": {"type": "object", "properties": {}}}}]
@@ -81,6 +83,22 @@ def test_a_column_that_carries_meaning_is_converted_or_refused(schema: str, name
     assert is_accounted(name, value, first, report, text)
 
 
+@pytest.mark.parametrize("schema", TRACES)
+def test_columns_around_a_traced_call_are_named(schema: str, tmp_path: Path) -> None:
+    rows = [{**GOOD[schema], "promptName": "x", "zonk": 1}]
+    report, _ = outcome(rows, schema, tmp_path / "a.jsonl")
+    assert report is not None and report.left_out == {"trace.promptName": 1, "trace.zonk": 1}
+    assert [issue.path for issue in report.issues if issue.code == "column_left_out"] == ["trace.zonk"]
+
+
+def test_fields_beside_the_question_of_an_example_are_accounted_for(tmp_path: Path) -> None:
+    rows = [{"inputs": {"question": "q", "context": "c"}, "outputs": {"answer": "a", "zonk": 1}}]
+    (record,) = load(rows, input_key="question", output_key="answer").records()
+    assert isinstance(record, Example) and record.left_out == {"inputs.context": "c", "outputs.zonk": 1}
+    with pytest.raises(DatasetError, match=r"'inputs\.context' is context"):
+        write_jsonl(load(rows, input_key="question", output_key="answer"), tmp_path / "a.jsonl")
+
+
 @pytest.mark.parametrize("name", ["zonk", "thought", "rejected", "mask", "id"])
 @pytest.mark.parametrize(
     ("schema", "template"),
@@ -116,8 +134,8 @@ def test_what_is_left_out_is_named_and_what_is_unknown_is_a_warning(tmp_path: Pa
     assert (issue.code, issue.severity, issue.path, issue.source) == ("column_left_out", "warning", "zonk", "data:2")
     assert issue.message == "'zonk' is left out in training, in 4 rows"
     assert report.issue_counts == {"column_left_out": 1} and report.warnings == 1
-    saved = json.loads((tmp_path / "a.report.json").read_text("utf-8"))
-    assert saved["left_out"] == {"id": 5, "zonk": 4}
+    report_file = json.loads((tmp_path / "a.report.json").read_text("utf-8"))
+    assert report_file["left_out"] == {"id": 5, "zonk": 4}
     assert (report + report).left_out == {"id": 10, "zonk": 8}
 
 
@@ -169,8 +187,8 @@ def test_empty_values_and_repetitions_carry_nothing(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_names_by_their_words(names: str, kind: Any) -> None:
-    found = {name: meaning_of(name) for name in names.split()}
-    assert all(isinstance(meaning, Meaning) if kind is Meaning else meaning is kind for meaning in found.values()), found
+    meanings = {name: meaning_of(name) for name in names.split()}
+    assert all(isinstance(meaning, Meaning) if kind is Meaning else meaning is kind for meaning in meanings.values()), meanings
 
 
 def test_scores_of_a_preference_are_its_provenance() -> None:

@@ -81,6 +81,9 @@ _AMOUNTS: Final = frozenset("n num number count total max min avg mean has len".
 _PROVENANCE: Final = frozenset(
     "quality similarity toxicity language lang edu perplexity difficulty dedup safety moderation".split()
 )
+TRACE: Final = "trace."
+"""What the names of columns around the input and the output of a traced call begin with."""
+_PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS: Final = re.compile(r"[^\W\d_]+")
 
@@ -121,11 +124,14 @@ def leaving(converted: Converted, record: Row, columns: frozenset[str]) -> Conve
 @lru_cache(10_000)
 def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[True] | None:
     """Returns the meaning of a name; True if it is harmless, None if it is unknown."""
-    last = name.rpartition("].")[2].removeprefix("input.")
+    last = _PARENTS.sub("", name)
     words = [_singular(word) for word in _WORDS.findall(_CAMEL.sub("_", last).lower())]
     if not words:
         return None
     meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
+    if name.startswith(TRACE):
+        is_harmless = bool(meanings) or not (_HARMLESS | _AMOUNTS | _PROVENANCE).isdisjoint(words)
+        return is_harmless or None  # it describes the input and the output of a call
     if in_preference and not {_JUDGEMENT, _PREFERENCE}.isdisjoint(meanings) and _LABEL not in meanings:
         return True  # how the two answers were judged
     if _LABEL in meanings:

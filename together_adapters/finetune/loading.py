@@ -239,8 +239,8 @@ def _columns_read(data_format: DataFormat, options: Options, group: str | None, 
     """Returns the columns that a format reads with these options; None if a function of the user may read any."""
     if data_format.reads is None or (options.template is not None and not isinstance(options.template, RagPrompt)):
         return None
-    paired = PAIRED_COLUMNS if is_paired else frozenset()
-    return data_format.reads | paired | ({group} if group is not None else set())
+    pair_columns = PAIRED_COLUMNS if is_paired else frozenset()
+    return data_format.reads | pair_columns | ({group} if group is not None else set())
 
 
 def _convert(

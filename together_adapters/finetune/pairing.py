@@ -81,5 +81,5 @@ def _pair(latest: Example, good: Example, bad: Example) -> Example:
         columns = extra_columns(tuple(one))
         label = label_of(one, columns)
         row |= {name: one[name] for name in columns if label is None or name != label[0]}
-    changed = tuple(dict.fromkeys((*good.changed, *bad.changed)))
-    return latest._replace(row=row, group=good.group, changed=changed, left_out={**bad.left_out, **good.left_out})
+    changes = tuple(dict.fromkeys((*good.changed, *bad.changed)))
+    return latest._replace(row=row, group=good.group, changed=changes, left_out={**bad.left_out, **good.left_out})

@@ -24,7 +24,7 @@ from together_adapters.finetune.formats.conversation import FrameworkConversatio
 from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_fields, read_langchain_message
 from together_adapters.finetune.formats.openai import is_plain
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.records import Row, Unconvertible
+from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _KINDS: Final[dict[type, str]] = {
     AIMessage: "ai", HumanMessage: "human", ToolMessage: "tool", SystemMessage: "system", FunctionMessage: "function",
@@ -41,6 +41,8 @@ def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
             fields = message.__dict__
             content = fields["content"]
             row = {"role": "user", "content": content}
+            if fields["additional_kwargs"]:
+                return None
         elif kind is AIMessage:
             fields = message.__dict__
             content = fields["content"]
@@ -61,7 +63,7 @@ def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
             fields = message.__dict__
             content = fields["content"]
             row = {"role": "tool", "content": content, "tool_call_id": fields["tool_call_id"]}
-            if fields["status"] == "error" or not fields["tool_call_id"]:
+            if fields["additional_kwargs"] or fields["status"] == "error" or not fields["tool_call_id"]:
                 return None
         else:
             return None
@@ -97,17 +99,16 @@ def _plain_calls(row: Row, calls: Iterable[Any]) -> bool:
     return True
 
 
-def convert_messages(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Converts a conversation; returns the messages of the row and the codes of the changes. `number` is the record's."""
+def convert_messages(messages: Iterable[Any], options: Options, number: int) -> Converted:
+    """Converts a conversation to a row with its messages. `number` is the record's."""
     messages = list(messages)
     changes: list[str] = []
     if all(type(message) is dict for message in messages) and is_plain(messages, changes):
-        return [dict(message) for message in messages], tuple(changes)
+        return Converted({"messages": [dict(message) for message in messages]}, None, tuple(changes))
     builder = FrameworkConversationBuilder(options, number)
     for message in _merge_chunks(messages):
         read_message(builder, message)
-    converted = builder.converted()
-    return converted.row["messages"], converted.changed
+    return builder.converted()
 
 
 def read_message(builder: FrameworkConversationBuilder, message: Any) -> None:

@@ -113,7 +113,7 @@ class FinetuneRecorder(RecorderBase, BaseCallbackHandler):
         return run_id if parent is None else self._roots.get(parent, parent)
 
     def _row(self, call: OpenCall, answer: BaseMessage, number: int) -> Row:
-        messages, _ = convert_messages([*call.messages, answer], self._options, number)
+        messages = convert_messages([*call.messages, answer], self._options, number).row["messages"]
         for message in messages:
             message.pop("status", None)
         try:

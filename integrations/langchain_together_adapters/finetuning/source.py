@@ -21,6 +21,7 @@ from together_adapters.finetune.formats.framework_source import (
     FrameworkConversation,
     FrameworkReader,
     Tools,
+    fields_left_out,
     records_of,
     training_data,
 )
@@ -148,19 +149,22 @@ class _LangChainReader(FrameworkReader):
         messages = conversation.messages
         if conversation.answer is not None:
             if self._options.form != "conversation":
-                return Converted({"prompt": messages, "completion": conversation.answer}, conversation.group)
+                row = {"prompt": messages, "completion": conversation.answer}
+                return Converted(row, conversation.group, (), conversation.left_out)
             messages = [HumanMessage(messages), AIMessage(conversation.answer)]
-        rows, changes = convert_messages(messages, self._message_options, number)
-        if conversation.is_chat and not any(message["role"] == "assistant" for message in rows):
+        converted = convert_messages(messages, self._message_options, number)
+        if conversation.is_chat and not any(message["role"] == "assistant" for message in converted.row["messages"]):
             text = "no message is the model's: map_ai_messages(sessions, sender=...) says who it is"
             raise Unconvertible("no_assistant_message", text, "messages")
-        return Converted({"messages": rows}, conversation.group, changes)
+        left_out = {**converted.left_out, **conversation.left_out} if conversation.left_out else converted.left_out
+        return converted._replace(group=conversation.group, left_out=left_out)
 
 
 _ROLES: Final = frozenset(
     {"human", "user", "ai", "assistant", "system", "developer", "tool", "function", "placeholder", "messages_placeholder"}
 )
 _PAIRS: Final = (("prompt", "completion"), ("input", "output"), ("prompt", "output"))
+_TOOL_KEYS: Final = ("tools", "functions")
 _GIVEN_UP: Final = "Agent stopped due to "
 _LANGSMITH_FIELDS: Final = ("id", "trace_id", "run_type", "status", "error", "extra", "metadata", "attachments")
 
@@ -257,7 +261,8 @@ def _of_object(record: Any, input_key: str | None, output_key: str | None) -> Fr
         return _of_mapping(values, input_key, output_key)._replace(group=None if thread is None else str(thread))
     messages = getattr(record, "messages", None)
     if isinstance(messages, list):  # a state that is a model or a dataclass, a history
-        return FrameworkConversation(messages, getattr(record, "tools", None) or ())
+        left_out = fields_left_out(record, "messages", "tools")
+        return FrameworkConversation(messages, getattr(record, "tools", None) or (), left_out=left_out)
     raise Unconvertible("record_unknown", f"a {type(record).__name__} is no conversation", value=type(record).__name__)
 
 
@@ -265,14 +270,19 @@ def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: st
     group = thread_of(record)
     tools = record.get("tools") or record.get("functions") or ()
     if "intermediate_steps" in record:
-        return FrameworkConversation(_executor_messages(record, input_key or "input", output_key or "output"), tools, group)
+        keys = input_key or "input", output_key or "output"
+        left_out = fields_left_out(record, *keys, *_TOOL_KEYS, "intermediate_steps", "chat_history")
+        return FrameworkConversation(_executor_messages(record, *keys), tools, group, left_out=left_out)
     if "messages" in record and input_key is None:
         messages = record["messages"]
         if not isinstance(messages, Sequence) or isinstance(messages, str):
             raise Unconvertible("messages_not_list", "messages must be a list", "messages", type(messages).__name__)
-        return FrameworkConversation(messages, tools, group, is_chat=True)
+        return FrameworkConversation(
+            messages, tools, group, is_chat=True, left_out=fields_left_out(record, "messages", *_TOOL_KEYS)
+        )
     question, answer = _keys(record, input_key, output_key)
-    return _of_pair(record[question], record[answer])._replace(tools=tools, group=group)
+    left_out = fields_left_out(record, question, answer, *_TOOL_KEYS)
+    return _of_pair(record[question], record[answer])._replace(tools=tools, group=group, left_out=left_out)
 
 
 def _keys(record: Mapping[str, Any], input_key: str | None, output_key: str | None) -> tuple[str, str]:

@@ -19,9 +19,10 @@ from llama_index_together_adapters.tool_calls import legacy_calls
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, call, openai_calls
 from together_adapters.finetune.formats.images import base64_type, base64_url
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.records import Row, Unconvertible
+from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _ROLES: Final[dict[str, str]] = {"chatbot": "assistant", "model": "assistant", "function": "tool"}
+_EXTRA_KEYS: Final = frozenset({"name", "tool_call_id", "tool_calls", "function_call", "reasoning", "reasoning_content"})
 _USER: Final = MessageRole.USER
 _ASSISTANT: Final = MessageRole.ASSISTANT
 _SYSTEM: Final = MessageRole.SYSTEM
@@ -43,13 +44,12 @@ def plain_rows(messages: Iterable[Any]) -> list[Row] | None:
     return rows
 
 
-def convert_messages(messages: Iterable[Any], options: Options, number: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Converts a conversation; returns the messages of the row and the codes of the changes. `number` is the record's."""
+def convert_messages(messages: Iterable[Any], options: Options, number: int) -> Converted:
+    """Converts a conversation to a row with its messages. `number` is the record's."""
     builder = FrameworkConversationBuilder(options, number)
     for message in messages:
         _read(builder, _message(message, builder.path))
-    converted = builder.converted()
-    return converted.row["messages"], converted.changed
+    return builder.converted()
 
 
 def _message(value: Any, path: str) -> ChatMessage:
@@ -95,6 +95,7 @@ def _read(builder: FrameworkConversationBuilder, message: ChatMessage) -> None:
             parts.append(_part(block, role, path))
     content = builder.user_content(parts or "") if role == "user" else builder.text(parts, role, "\n")
     name = {"name": extras["name"]} if isinstance(extras.get("name"), str) else {}
+    builder.account(extras, _EXTRA_KEYS, "messages[].additional_kwargs")
     if role == "assistant":
         text = "".join(reasoning) if reasoning else extras.get("reasoning_content") or extras.get("reasoning")
         text = text if isinstance(text, str) else ""

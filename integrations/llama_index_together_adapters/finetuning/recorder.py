@@ -113,7 +113,7 @@ class FinetuneRecorder(RecorderBase, BaseEventHandler):
     def _row(self, call: OpenCall, answer: ChatMessage, number: int) -> Row:
         # A handler that collects calls may have put the answer behind the question by now.
         question = [message for message in call.messages if message is not answer]
-        messages, _ = convert_messages([*question, answer], self._options, number)
+        messages = convert_messages([*question, answer], self._options, number).row["messages"]
         try:
             tools = wire_tools(call.tools)
         except ValueError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from os import PathLike
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from llama_index.core.base.llms.types import ChatMessage
 
@@ -19,13 +19,15 @@ from together_adapters.finetune.formats.framework_source import (
     FrameworkConversation,
     FrameworkReader,
     Tools,
+    fields_left_out,
     records_of,
     training_data,
 )
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.rag import RagPrompt
-from together_adapters.finetune.records import Converted, Record, Row, Unconvertible
+from together_adapters.finetune.records import NO_FIELDS, Converted, Record, Row, Unconvertible
 
+_RAG_FIELDS: Final = ("query", "reference_answer", "reference_contexts", "query_by", "reference_answer_by")
 Template: TypeAlias = Callable[[str, Sequence[str]], str]
 
 
@@ -141,12 +143,14 @@ class _LlamaIndexReader(FrameworkReader):
             raise Unconvertible("content_missing", "there is no answer to this question", "reference_answer", pair.query)
         prompt = self._template(pair.query, pair.contexts) if pair.contexts else pair.query
         if self._options.form == "instruction":
-            return Converted({"prompt": prompt, "completion": pair.answer})
-        return Converted({"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": pair.answer}]})
+            return Converted({"prompt": prompt, "completion": pair.answer}, left_out=pair.left_out)
+        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": pair.answer}]
+        return Converted({"messages": messages}, left_out=pair.left_out)
 
     def _of_conversation(self, conversation: FrameworkConversation, record: Any, number: int) -> Converted:
-        messages, changes = convert_messages(conversation.messages, self._options, number)
-        return self.with_tools(Converted({"messages": messages}, conversation.group, changes), record, conversation.tools)
+        converted = convert_messages(conversation.messages, self._options, number)
+        left_out = {**converted.left_out, **conversation.left_out} if conversation.left_out else converted.left_out
+        return self.with_tools(converted._replace(group=conversation.group, left_out=left_out), record, conversation.tools)
 
 
 class Pair(NamedTuple):
@@ -155,6 +159,7 @@ class Pair(NamedTuple):
     query: str
     answer: str
     contexts: Sequence[str] = ()
+    left_out: Mapping[str, Any] = NO_FIELDS
 
 
 def is_message(value: Any) -> bool:
@@ -212,7 +217,7 @@ def read_record(record: Any) -> list[FrameworkConversation | Pair]:
     if isinstance(record, Mapping) and ("messages" in record):
         return [_of_mapping(record)]
     if (query := _field(record, "query")) is not None and (answer := _field(record, "reference_answer")) is not None:
-        return [Pair(query, answer, _field(record, "reference_contexts") or ())]
+        return [Pair(query, answer, _field(record, "reference_contexts") or (), fields_left_out(record, *_RAG_FIELDS))]
     inner = unpack(record)
     if inner is not None:
         return [item for one in inner for item in read_record(one)]
@@ -235,7 +240,8 @@ def _of_mapping(record: Mapping[str, Any]) -> FrameworkConversation:
     role = _field(messages[-1], "role") if messages else None
     if "id" in record and getattr(role, "value", role) not in ("assistant", "chatbot", "model"):
         raise Unconvertible("run_pending", "the call has no answer: its last message is a question", "messages", skipped=True)
-    return FrameworkConversation(messages, record.get("tools") or record.get("functions") or ())
+    left_out = fields_left_out(record, "messages", "response", "tools", "functions", "id")
+    return FrameworkConversation(messages, record.get("tools") or record.get("functions") or (), left_out=left_out)
 
 
 def _of_pair(question: Any, output: Any) -> FrameworkConversation | Pair:

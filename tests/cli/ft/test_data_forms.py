@@ -78,20 +78,20 @@ def normalized(row: Any) -> Any:
     return row
 
 
-def matches(value: Any, wanted: Any) -> bool:
-    """Whether a value is the one that is wanted, which may be a choice, a pattern, or anything."""
-    if wanted == "$free":
+def matches(value: Any, expected: Any) -> bool:
+    """Whether a value is the one that is expected, which may be a choice, a pattern, or anything."""
+    if expected == "$free":
         return True
-    if isinstance(wanted, dict) and "$any" in wanted:
-        return any(matches(value, one) for one in wanted["$any"])
-    if isinstance(wanted, dict) and "$re" in wanted:
-        return isinstance(value, str) and re.fullmatch(wanted["$re"], value, re.DOTALL) is not None
-    if isinstance(wanted, dict):
-        keys = wanted.keys() | (value.keys() if isinstance(value, dict) else set())
-        return isinstance(value, dict) and all(matches(value.get(key), wanted.get(key)) for key in keys)
-    if isinstance(wanted, list):
-        return isinstance(value, list) and len(value) == len(wanted) and all(map(matches, value, wanted))
-    return bool(value == wanted)
+    if isinstance(expected, dict) and "$any" in expected:
+        return any(matches(value, one) for one in expected["$any"])
+    if isinstance(expected, dict) and "$re" in expected:
+        return isinstance(value, str) and re.fullmatch(expected["$re"], value, re.DOTALL) is not None
+    if isinstance(expected, dict):
+        keys = expected.keys() | (value.keys() if isinstance(value, dict) else set())
+        return isinstance(value, dict) and all(matches(value.get(key), expected.get(key)) for key in keys)
+    if isinstance(expected, list):
+        return isinstance(value, list) and len(value) == len(expected) and all(map(matches, value, expected))
+    return bool(value == expected)
 
 
 def is_one_of(rows: list[Any], choices: list[Any]) -> bool:
@@ -102,7 +102,7 @@ def flags_in(text: str, is_python: bool) -> list[tuple[str, str]]:
     """The flags that a message names; in Python also its arguments."""
     flags = FLAG.findall(text)
     if is_python and not flags:
-        columns = [pair for found in COLUMNS.findall(text) for pair in literal_eval(found).items()]
+        columns = [pair for columns in COLUMNS.findall(text) for pair in literal_eval(columns).items()]
         flags = ARGUMENT.findall(text) + [("column", "=".join(pair)) for pair in columns]
     return list(dict.fromkeys(flags))
 
@@ -125,7 +125,7 @@ def is_right(outcome: Outcome, want: dict[str, Any], retry: Callable[[str], Outc
     return warn is not None and is_one_of(outcome.rows, [warn["rows"]]) and re.search(warn["names"], outcome.text) is not None
 
 
-def told(report: dict[str, Any]) -> str:
+def text_of(report: dict[str, Any]) -> str:
     """What a report tells people: what is left out, and its issues."""
     return "\n".join(
         [*report["left_out"], *(f"{issue['path']}: {issue['message']} {issue['hint']}" for issue in report["issues"])]
@@ -153,20 +153,20 @@ def prepare(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Out
     out = tmp_path / "out.jsonl"
 
     def by_load(name: str, options: dict[str, Any], flags: list[tuple[str, str]]) -> Outcome:
-        given = {key: value for key, value in options.items() if key != "cli"} | dict(keywords(flags))
+        arguments = {key: value for key, value in options.items() if key != "cli"} | dict(keywords(flags))
         try:
-            file = write_jsonl(load(Path(FOLDER) / name, **given), out)
+            file = write_jsonl(load(Path(FOLDER) / name, **arguments), out)
         except DatasetError as error:
             return Outcome(None, without_name(str(error), name))
-        return Outcome(read_rows(out), told(file.report.model_dump()))
+        return Outcome(read_rows(out), text_of(file.report.model_dump()))
 
     def by_command(name: str, options: dict[str, Any], flags: list[tuple[str, str]]) -> Outcome:
-        given = [*options.get("cli", ()), *(text for flag, value in flags for text in (f"--{flag}", value))]
+        arguments = [*options.get("cli", ()), *(text for flag, value in flags for text in (f"--{flag}", value))]
         warm: ForkServer = request.getfixturevalue("warm")
-        arguments = ["ft", "prepare", str(Path(FOLDER) / name), "-o", str(out), "--json", *given]
+        arguments = ["ft", "prepare", str(Path(FOLDER) / name), "-o", str(out), "--json", *arguments]
         ended = warm.run(arguments, tmp_path, environment("http://127.0.0.1:1"), "")
         assert ended.returncode in (0, 1), ended.stderr
-        report = told(json.loads(ended.stdout)) if ended.stdout else ""
+        report = text_of(json.loads(ended.stdout)) if ended.stdout else ""
         return Outcome(None if ended.returncode else read_rows(out), without_name(f"{report}\n{ended.stderr}", name))
 
     return by_load if request.param == "load" else by_command

@@ -121,8 +121,8 @@ def test_labels_in_any_spelling_pair_or_are_refused(good: Any, bad: Any, column:
     for layout in layouts:
         records = [{**layout("bad"), column: bad}, {**layout("good"), column: good, "id": 7}]
         data = load(records, pair="best_vs_worst")
-        (paired,) = examples(data)
-        assert paired.row == {**PAIR, "id": 7} and [refusal.number for refusal in refusals(data)] == [1]
+        (preference,) = examples(data)
+        assert preference.row == {**PAIR, "id": 7} and [refusal.number for refusal in refusals(data)] == [1]
         with pytest.raises(DatasetError, match=rf"\b{column}\b|a label \(KTO\)"):
             write_jsonl(load(records), tmp_path / "a.jsonl")
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeAlias
 
+from pydantic import BaseModel
+
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.accounting import unread
 from together_adapters.finetune.dataset import TrainingData, drop_prefixes
 from together_adapters.finetune.formats.conversation import Expand, expanded
 from together_adapters.finetune.records import NO_FIELDS, Converted, Example, Record, Row, Unconvertible
@@ -24,6 +28,14 @@ class FrameworkConversation(NamedTuple):
     group: str | None = None
     answer: str | None = None
     is_chat: bool = False
+    left_out: Mapping[str, Any] = NO_FIELDS  # what is not read of the record
+
+
+def fields_left_out(record: Any, *read: str) -> Row:
+    """Returns the fields of a record (a mapping, a model or a data class) that are not read."""
+    if isinstance(record, BaseModel) or is_dataclass(record):
+        record = vars(record)
+    return unread(dict(record), frozenset(read)) if isinstance(record, Mapping) else {}
 
 
 class ReadOnce:

@@ -23,6 +23,14 @@ _ROLES: Final = {
     "tool": "tool", "function": "function",
 }  # fmt: skip
 _KINDS: Final = frozenset({*_ROLES, "chat"})
+_FIELDS: Final = frozenset(
+    """type data content id name role tool_calls invalid_tool_calls tool_call_chunks additional_kwargs response_metadata
+    usage_metadata example artifact status tool_call_id chunk_position""".split()
+)
+_EXTRA_KEYS: Final = frozenset(
+    """tool_calls function_call reasoning reasoning_content refusal audio __openai_role__
+    __openai_function_call_ids__""".split()
+)
 _CALL_BLOCKS: Final = frozenset({"tool_use", "tool_call", "function_call"})
 _NO_CONTENT: Final = _CALL_BLOCKS | {"tool_call_chunk", "input_json_delta", "invalid_tool_call"}
 _REASONING_BLOCKS: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
@@ -58,7 +66,9 @@ def read_langchain_message(builder: FrameworkConversationBuilder, message: Any) 
     if "role" in message and "lc" not in message and message.get("type") not in _KINDS:
         _read_openai_message(builder, message)
     else:
-        read_fields(builder, *_kind_and_fields(builder, message))
+        kind, fields = _kind_and_fields(builder, message)
+        builder.account(fields, _FIELDS, "messages[]")
+        read_fields(builder, kind, fields)
 
 
 def _kind_and_fields(builder: FrameworkConversationBuilder, message: Row) -> tuple[str, Row]:
@@ -91,6 +101,8 @@ def read_fields(builder: FrameworkConversationBuilder, kind: str, fields: Row) -
         name = fields.get("role")
         raise Unconvertible("role_unknown", f"there is no role {name!r}", f"{builder.path}.role", name)
     content, extra, name = fields.get("content"), fields.get("additional_kwargs") or {}, fields.get("name")
+    if extra:
+        builder.account(extra, _EXTRA_KEYS, "messages[].additional_kwargs")
     names = {"name": name} if name else {}
     if role == "assistant":
         _read_answer(builder, content, extra, fields, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.conversation import ConversationBuilder
@@ -12,6 +12,8 @@ from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import Result, answer_rows, decoded, selected
 from together_adapters.finetune.readers.fields import field, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
+
+COLUMNS: Final = frozenset({"type", "level", "input", "output", "traceId", "trace_id", "sessionId", "session_id", "scores"})
 
 
 def observations(document: Any) -> Iterator[Any]:

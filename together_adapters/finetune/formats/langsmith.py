@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from together_adapters.finetune.accounting import has_value, unread
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
 from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_message
 from together_adapters.finetune.formats.options import Options
@@ -16,6 +17,10 @@ from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 Question: TypeAlias = "str | list[Any]"
 
+COLUMNS: Final = frozenset(
+    "run_type inputs outputs error status extra id trace_id serialized events tags child_runs attachments".split()
+)
+EXAMPLE_COLUMNS: Final = frozenset({"inputs", "outputs", "metadata", "attachments"})
 _MODEL_RUNS: Final = (None, "llm", "chat_model")
 _TOOLS: Final = ("tools", "functions")
 _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
@@ -65,8 +70,14 @@ def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
     known_names = _ANSWERS if isinstance(question, list) or outputs.keys() <= {*_ANSWERS, *_TOOLS} else ()
     candidates = _references(outputs, options.output_key, known_names)
     tools, group = _tools(inputs, outputs, metadata), thread_of(metadata)
+    left_out = {
+        f"inputs.{name}": one for name, one in inputs.items() if one is not value and name not in _TOOLS and has_value(one)
+    }
+    if options.output_key is not None:
+        left_out |= unread(outputs, frozenset({options.output_key, *_TOOLS}), "outputs")
     for candidate in candidates:
-        yield _row(question, candidate, tools, group, options, len(candidates) > 1, needs_answer=True)
+        row = _row(question, candidate, tools, group, options, len(candidates) > 1, needs_answer=True)
+        yield row._replace(left_out={**row.left_out, **left_out}) if left_out and isinstance(row, Converted) else row
 
 
 def _row(

@@ -22,6 +22,10 @@ from together_adapters.finetune.formats.traces import (
 from together_adapters.finetune.readers.fields import field, require, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
 
+COLUMNS: Final = frozenset(
+    """attributes events name kind status status_code context traceId trace_id spanId span_id parentSpanId parent_id resource scope
+    instrumentationScope links flags traceState trace_state""".split()
+)
 PREFIXES: Final = ("gen_ai.", "error.type", "llm.request.functions.")
 _INPUT: Final = "gen_ai.input.messages"
 _OUTPUT: Final = "gen_ai.output.messages"

@@ -17,10 +17,10 @@ from together_adapters.finetune.records import Converted, Row, Unconvertible
 _OUTPUTS: Final = ("preferred_output", "non_preferred_output")
 OPENAI_COLUMNS: Final = frozenset({"input", *_OUTPUTS})
 _PAIR_COLUMNS: Final = frozenset({"prompt", "chosen", "rejected"})
-_REJECTED: Final = ("rejected_response", "rejected_messages")
-BESIDE_MESSAGES: Final = tuple(("messages", column) for column in _REJECTED)
+_WORSE_ANSWERS: Final = ("rejected_response", "rejected_messages")
+BESIDE_MESSAGES: Final = tuple(("messages", column) for column in _WORSE_ANSWERS)
 """Messages that end with the better answer, beside the worse one, or messages that end with it."""
-COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, OPENAI_COLUMNS, _REJECTED, ("messages",))
+COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, OPENAI_COLUMNS, _WORSE_ANSWERS, ("messages",))
 _INPUT_KEYS: Final = frozenset({"messages", "tools", "parallel_tool_calls"})
 _ANSWER_MARK: Final = "\n\nAssistant:"
 _TURN: Final = re.compile(r"\n\n(Human|Assistant):")
@@ -38,13 +38,13 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
         return
     if "chosen" not in record and options.pair == "best_vs_worst":
         record = best_vs_worst(record)
-    columns = [column for column in _REJECTED if has_value(record.get(column))]
+    columns = [column for column in _WORSE_ANSWERS if has_value(record.get(column))]
     if columns and "chosen" not in record and "messages" in record:
         converted = _beside_messages(record, columns[0], options)
         yield leaving(converted, record, (OPENAI_COLUMNS | _PAIR_COLUMNS).union(columns[1:]))
     else:
         converted = _of_texts(record) or _of_chats(record, options)
-        yield leaving(converted, record, OPENAI_COLUMNS.union(_REJECTED, ("messages",)))
+        yield leaving(converted, record, OPENAI_COLUMNS.union(_WORSE_ANSWERS, ("messages",)))
 
 
 def _beside_messages(record: Row, column: str, options: Options) -> Converted:

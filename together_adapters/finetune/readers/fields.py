@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from together_adapters.finetune.accounting import has_value
+from together_adapters.finetune.accounting import TRACE, has_value
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS
@@ -49,14 +49,17 @@ def text_of(record: Row, column: str) -> str:
 def with_extras(
     row: Row, left_out: Mapping[str, Any], record: Row, read: Collection[str], *, keep: bool
 ) -> tuple[Row, Mapping[str, Any]]:  # fmt: skip
-    """Adds the columns that a format does not read to the row, so that users can filter by them, or else to what is left out."""
+    """Adds the columns that a format does not read to the row, so that users can filter by them, or else to what is left out.
+
+    `keep` is False for traces: what stands around their input and output is left out.
+    """
     extra, others = {}, {}
     for key, value in record.items():
         if key not in read:
             if keep and key not in FORMAT_COLUMNS and key not in row:
                 extra[key] = value
-            elif has_value(value):
-                others[str(key)[:80]] = value
+            elif has_value(value) and (keep or "." not in str(key)):  # a dot is in the name of a span's attribute
+                others[str(key)[:80] if keep else f"{TRACE}{key}"[:80]] = value
     return {**row, **extra} if extra else row, {**left_out, **others} if others else left_out
 
 

@@ -54,8 +54,8 @@ class WriteSummary:
             self.valid += 1
             if accounts.names:
                 self._account(record, accounts)
-                listed = issues_of(accounts.findings, self._severities)
-                self.issue_counts.update(issue.code for issue in listed)  # the check of the file does not find them
+                issues = issues_of(accounts.findings, self._severities)
+                self.issue_counts.update(issue.code for issue in issues)  # the check of the file does not find them
             if fixes:
                 self.fix_counts.update(fixes)
             if findings:
