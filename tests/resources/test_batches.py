@@ -12,7 +12,14 @@ import pytest
 
 from tests.conftest import Flavour
 from together_adapters.emulator import Emulator, Fault
-from together_adapters.errors import APIConnectionError, APIError, APIResponseValidationError, DatasetError, JobFailedError, NotFoundError
+from together_adapters.errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    DatasetError,
+    JobFailedError,
+    NotFoundError,
+)
 from together_adapters.resources import batch_files
 from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.types.batches import BatchJob

@@ -74,10 +74,10 @@ def violations(script: Script, outcome: Outcome, received: int, dropped: int) ->
     limit = kind.options.get("max_elapsed")
     if outcome.seconds > (limit or HANG) + SLACK:
         yield f"took {outcome.seconds:.1f} s"
-    if script.call in PAID and received > requests[-1]:
-        yield f"{received} requests of paid work instead of {requests[-1]}"
-    elif kind.port == "port" and received - dropped not in requests:
-        yield f"{received - dropped} requests instead of {_numbers(requests)}"
+    # Paid work that was dropped is not sent again; other calls are, without counting.
+    sent = received if script.call in PAID else received - dropped
+    if kind.port == "port" and sent not in requests:
+        yield f"{sent} requests instead of {_numbers(requests)}"
     if outcome.attempts and not kind.hops and outcome.attempts not in requests:
         yield f"{outcome.attempts} attempts in the error instead of {_numbers(requests)}"
     if kind.pause and outcome.pauses and not kind.pause[0] <= outcome.pauses[0] <= kind.pause[1]:
