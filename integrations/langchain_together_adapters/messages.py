@@ -125,9 +125,9 @@ def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
     """Return a text with what other integrations of LangChain keep beside the content of a message."""
     outputs = [output for name in _TOOL_OUTPUTS if isinstance(extra.get(name), list) for output in extra[name]]
     audio = extra.get("audio")
-    spoken = extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None)
-    pieces = [history.text(outputs, "assistant"), text or (spoken if isinstance(spoken, str) else "")]
-    return "\n".join(filter(None, pieces))
+    refusal = extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None)
+    texts = [history.text(outputs, "assistant"), text or (refusal if isinstance(refusal, str) else "")]
+    return "\n".join(filter(None, texts))
 
 
 def reasoning_of(message: AIMessage) -> str:

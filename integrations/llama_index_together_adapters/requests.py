@@ -65,7 +65,7 @@ def _message(message: ChatMessage, replay_reasoning: bool, history: History) -> 
     blocks, extra = message.blocks, message.additional_kwargs
     if len(blocks) == 1 and type(blocks[0]) is TextBlock and role in ("user", "system") and not extra:
         return {"role": role, "content": blocks[0].text}
-    content = _told(blocks, role, history) if role in _ROLES_OF_HISTORY else _content(blocks, role)
+    content = _history_text(blocks, role, history) if role in _ROLES_OF_HISTORY else _content(blocks, role)
     wire: dict[str, Any] = {"role": role, "content": content}
     if name := extra.get("name"):
         wire["name"] = name
@@ -87,34 +87,34 @@ def _message(message: ChatMessage, replay_reasoning: bool, history: History) -> 
 def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
     """Return a text with what LlamaIndex's class for the Responses API keeps beside the blocks."""
     outputs = extra.get("built_in_tool_calls")
-    dumped = [item.model_dump() if hasattr(item, "model_dump") else item for item in outputs] if isinstance(outputs, list) else []
+    dicts = [item.model_dump() if hasattr(item, "model_dump") else item for item in outputs] if isinstance(outputs, list) else []
     refusal = extra.get("refusal")
-    return "\n".join(filter(None, (history.text(dumped, "assistant"), text or (refusal if isinstance(refusal, str) else ""))))
+    return "\n".join(filter(None, (history.text(dicts, "assistant"), text or (refusal if isinstance(refusal, str) else ""))))
 
 
-def _told(blocks: Sequence[Any], role: str, history: History) -> str:
+def _history_text(blocks: Sequence[Any], role: str, history: History) -> str:
     if len(blocks) == 1 and type(blocks[0]) is TextBlock:
         return history.text(blocks[0].text, role)
-    return history.text([piece for block in blocks for piece in _pieces(block, role, history)], role)
+    return history.text([item for block in blocks for item in _readable(block, role, history)], role)
 
 
-def _pieces(block: Any, role: str, history: History) -> list[Any]:
-    """Return a block of the history as pieces that `History` tells: texts, and what it reads itself. Nothing is fetched."""
+def _readable(block: Any, role: str, history: History) -> list[Any]:
+    """Return a block of the history as items that `History` tells: texts, and what it reads itself. Nothing is fetched."""
     if isinstance(block, TextBlock):
         return [block.text]
     if isinstance(block, CitableBlock | CitationBlock):
         inner = block.content if isinstance(block, CitableBlock) else [block.cited_content]
         heads = [f"{block.title} ({block.source})"] if isinstance(block, CitableBlock) else []
-        return [*heads, *(piece for each in inner for piece in _pieces(each, role, history))]
+        return [*heads, *(item for each in inner for item in _readable(each, role, history))]
     if isinstance(block, ImageBlock | VideoBlock | AudioBlock | DocumentBlock):
-        return [_told_media(block, role, history)]
+        return [_media_text(block, role, history)]
     if isinstance(block, BaseModel) and not isinstance(block, ToolCallBlock | ThinkingBlock | CachePoint):
         fields = block.model_dump()
         return [{"type": fields.pop("block_type", type(block).__name__), **fields}]
     return [] if isinstance(block, BaseModel) else [block]
 
 
-def _told_media(block: Any, role: str, history: History) -> str:
+def _media_text(block: Any, role: str, history: History) -> str:
     url = getattr(block, "url", None)
     try:
         if url is None or isinstance(block, ImageBlock):
@@ -124,8 +124,8 @@ def _told_media(block: Any, role: str, history: History) -> str:
     kind = str(block.block_type)
     media_type = getattr(block, f"{kind}_mimetype", None) or getattr(block, "format", None)
     title = getattr(block, "title", None)
-    place = url or getattr(block, "path", None) or (title if title != _NO_TITLE else None)
-    return history.placeholder(kind, media_type, str(place) if place else None, role)
+    location = url or getattr(block, "path", None) or (title if title != _NO_TITLE else None)
+    return history.placeholder(kind, media_type, str(location) if location else None, role)
 
 
 def _content(blocks: Sequence[Any], role: str) -> str | list[Part]:

@@ -154,7 +154,7 @@ class Media:
 
     def __init__(self, block: Mapping[str, Any]) -> None:
         kind = block["type"]
-        self._places: list[Mapping[str, Any]] = [block, *(value for value in block.values() if isinstance(value, Mapping))]
+        self._mappings: list[Mapping[str, Any]] = [block, *(value for value in block.values() if isinstance(value, Mapping))]
         named = next((family for family in _DEFAULT_TYPES if family in kind), "")
         self.media_type = self._media_type(named)
         self.url, self.data = _string(self._first(_URLS)), _string(self._first(_DATA))
@@ -206,7 +206,7 @@ class Media:
         return self.family == "text" or subtype in _TEXT_SUBTYPES
 
     def _first(self, names: tuple[str, ...]) -> Any:
-        values = (place.get(name) for place in self._places for name in names)
+        values = (mapping.get(name) for mapping in self._mappings for name in names)
         return next((value for value in values if value and not isinstance(value, Mapping)), None)
 
     def part(self) -> Part:

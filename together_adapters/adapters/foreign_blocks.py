@@ -81,11 +81,11 @@ class History:
             return content if content.isascii() else whole_characters(content)
         text, is_note = "", False
         for block in _flat(content):
-            piece, was_note = self._tell(block, role), is_note
+            part, was_note = self._block_text(block, role), is_note
             is_note = not (isinstance(block, str) or kind_of(block) in _TEXT_KINDS)
-            if piece:
+            if part:
                 needs_line = (is_note or was_note) and not text.endswith("\n")
-                text += (("\n" if needs_line else separator) if text else "") + piece
+                text += (("\n" if needs_line else separator) if text else "") + part
         return whole_characters(text)
 
     def note(self, label: str, role: str) -> None:
@@ -104,7 +104,7 @@ class History:
             )
             warnings.warn(message, HistoryWarning, stacklevel=2)
 
-    def _tell(self, block: Any, role: str) -> str:
+    def _block_text(self, block: Any, role: str) -> str:
         """Return a block as text."""
         if isinstance(block, str):
             return block
@@ -113,14 +113,14 @@ class History:
         block = unwrap(block)
         try:
             if isinstance(block, Mapping):
-                return self._tell_block(block, role)
+                return self._known_block(block, role)
             self.note(type(block).__name__, role)
             return block if isinstance(block, str) else "" if isinstance(block, bytes | bytearray) else str(block)
         except Exception:  # an object that cannot be read, or is nested without end
             self.note(kind_of(block) or type(block).__name__, role)
             return ""
 
-    def _tell_block(self, original: Mapping[str, Any], role: str) -> str:
+    def _known_block(self, original: Mapping[str, Any], role: str) -> str:
         block = plain_block(original)
         kind = block["type"] if isinstance(original.get("type"), str) or has_one_field(original) else ""
         if kind in REASONING_KINDS or kind in TOOL_CALL_KINDS:
@@ -156,11 +156,11 @@ class History:
         media_type = media.media_type or (media.url or "")[5:].partition(";")[0] if not url else ""
         return self.placeholder(media.kind, media_type, url, role)
 
-    def placeholder(self, kind: str, media_type: str | None, place: str | None, role: str) -> str:
+    def placeholder(self, kind: str, media_type: str | None, location: str | None, role: str) -> str:
         """Return the note that stands for a picture or the like."""
         self.note(f"{kind} ({media_type})" if media_type else kind, role)
-        place = None if place and _BINARY.fullmatch(place) else place
-        return f"[{', '.join(filter(None, (kind, media_type, place)))}]"
+        location = None if location and _BINARY.fullmatch(location) else location
+        return f"[{', '.join(filter(None, (kind, media_type, location)))}]"
 
     def _lines(self, value: Any, indent: str, role: str) -> Iterator[str]:
         """Yield the fields of a block, or the items of a list, as lines."""
@@ -170,7 +170,7 @@ class History:
                 continue
             label = f"{key}:" if is_mapping else "-"
             if isinstance(inner, Mapping) and inner.get("type") in _NESTED_KINDS:
-                yield f"{indent}{label} {self._tell_block(inner, role)}"
+                yield f"{indent}{label} {self._known_block(inner, role)}"
             elif isinstance(inner, Mapping | list | tuple | set | frozenset):
                 if lines := list(self._lines(inner, f"{indent}  ", role)):
                     first = [f"{indent}{label}"] if is_mapping else [f"{indent}- {lines.pop(0).lstrip()}"]
@@ -223,17 +223,15 @@ def _reasoning(block: Mapping[str, Any]) -> str:
     if block["type"] not in REASONING_KINDS:
         return ""
     return next(
-        filter(
-            None, (_joined(block.get(key)) for key in ("reasoning", "thinking", "text", "reasoningText", "summary", "content"))
-        ),
+        filter(None, (_join(block.get(key)) for key in ("reasoning", "thinking", "text", "reasoningText", "summary", "content"))),
         "",
     )
 
 
-def _joined(value: Any) -> str:
+def _join(value: Any) -> str:
     """Return a text, or those of a list of blocks."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return _joined(value.get("text"))
-    return "".join(map(_joined, value)) if isinstance(value, list | tuple) else ""
+        return _join(value.get("text"))
+    return "".join(map(_join, value)) if isinstance(value, list | tuple) else ""

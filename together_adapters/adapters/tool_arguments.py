@@ -50,7 +50,7 @@ def json_arguments(value: Any) -> str:
             return "{}"
         if hasattr(value, "model_dump"):
             value = value.model_dump()
-        return _dump(value if isinstance(value, Mapping) else {UNREADABLE: json.dumps(_plain(value), ensure_ascii=False)})
+        return _dump(value if isinstance(value, Mapping) else {UNREADABLE: json.dumps(_json_value(value), ensure_ascii=False)})
     except (TypeError, ValueError, RecursionError):
         return _dump(value if isinstance(value, Mapping) else {UNREADABLE: _representation(value)})
 
@@ -100,7 +100,7 @@ def _lenient(text: str) -> Any:
 
 def _dump(value: Any) -> str:
     try:
-        return whole_characters(_encode(_plain(value)))
+        return whole_characters(_encode(_json_value(value)))
     except (TypeError, ValueError, RecursionError):
         return json.dumps({UNREADABLE: _representation(value)})
 
@@ -112,16 +112,16 @@ def _representation(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return a value as JSON can express it: what is no number and foreign objects become text."""
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): _plain(inner) for key, inner in value.items()}
+        return {key if isinstance(key, str) else str(key): _json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in value]
+        return [_json_value(inner) for inner in value]
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     if hasattr(value, "model_dump"):
-        return _plain(value.model_dump())
+        return _json_value(value.model_dump())
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 

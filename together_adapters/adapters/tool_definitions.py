@@ -27,8 +27,8 @@ def read_tools(tool: Any) -> list[Tool] | None:
     function, kind = tool.get("function"), tool.get("type")
     if isinstance(function, Mapping) and kind in (None, "function"):
         return [tool if _is_complete(tool, function) else _tool(function, tool.get("strict"))]
-    if isinstance(declared := next((tool[key] for key in _DECLARATIONS if isinstance(tool.get(key), list)), None), list):
-        return [each for inner in declared for each in read_tools(inner) or _refuse(inner)]
+    if isinstance(declarations := next((tool[key] for key in _DECLARATIONS if isinstance(tool.get(key), list)), None), list):
+        return [each for inner in declarations for each in read_tools(inner) or _refuse(inner)]
     if isinstance(spec := tool.get("toolSpec"), Mapping):
         return [_tool(spec)]
     if tool.keys() & {"cachePoint", "cache_point"}:
@@ -111,9 +111,9 @@ def complete_schema(schema: Any, name: str = "") -> dict[str, Any]:
 
 def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema whose top is no reference: the definition stands there, beside the others."""
-    seen = set()
-    while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
-        seen.add(reference)
+    visited = set()
+    while isinstance(reference := schema.get("$ref"), str) and reference not in visited:
+        visited.add(reference)
         target: Any = schema
         for key in reference.removeprefix("#/").split("/"):
             target = target.get(key.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
