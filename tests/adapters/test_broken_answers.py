@@ -66,7 +66,7 @@ def test_a_call_that_is_cut_off_is_no_call(arguments: str) -> None:
         assert selection.tool_kwargs == {"raw_arguments": arguments}
 
 
-@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")  # of llama-index-core
+@pytest.mark.filterwarnings("ignore")  # of llama-index-core
 @pytest.mark.parametrize("arguments", CUT)
 async def test_a_tool_never_runs_with_other_arguments(arguments: str) -> None:
     ran: list[Any] = []

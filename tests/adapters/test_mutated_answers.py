@@ -196,7 +196,7 @@ def of_llama_index(response: Any) -> Any:
     return response.message.content or "", reasoning, calls
 
 
-def joined(chunks: Any) -> Any:
+def merge(chunks: Any) -> Any:
     first, *others = chunks
     return of_langchain(first + others)
 
@@ -228,7 +228,7 @@ async def streamed_chat(service: Service, value: Any) -> list[Outcome]:
     service.stream(value)
 
     async def astream() -> Any:
-        return joined([chunk async for chunk in service.chat.astream("Hi")])
+        return merge([chunk async for chunk in service.chat.astream("Hi")])
 
     async def astream_chat() -> Any:
         return of_llama_index([part async for part in await service.llm.astream_chat([ChatMessage("Hi")])][-1])
@@ -237,7 +237,7 @@ async def streamed_chat(service: Service, value: Any) -> list[Outcome]:
         return [chunk async for chunk in await service.asynchronous.chat.completions.create(stream=True, **QUESTION)] and None
 
     outcomes = [
-        outcome(lambda: joined(list(service.chat.stream("Hi")))),
+        outcome(lambda: merge(list(service.chat.stream("Hi")))),
         outcome(lambda: of_llama_index(list(service.llm.stream_chat([ChatMessage("Hi")]))[-1])),
         await outcome_async(astream),
         await outcome_async(astream_chat),
@@ -295,17 +295,17 @@ async def ranking(service: Service, value: Any) -> list[Outcome]:
     return [
         outcome(lambda: [(one.index, one.relevance_score) for one in client.create(**RANKED).results]),
         outcome(lambda: [(one["index"], one["relevance_score"]) for one in service.compressor.rerank(["a", "b"], "q")]),
-        outcome(lambda: [_place(node) for node in service.postprocessor.postprocess_nodes(NODES, query_str="q")]),
-        await outcome_async(lambda: _then(service.compressor.acompress_documents(DOCUMENTS, "q"), _places)),
+        outcome(lambda: [_rank(node) for node in service.postprocessor.postprocess_nodes(NODES, query_str="q")]),
+        await outcome_async(lambda: _then(service.compressor.acompress_documents(DOCUMENTS, "q"), _document_ranks)),
         await outcome_async(lambda: _then(service.asynchronous.rerank.create(**RANKED), _ranks)),
     ]
 
 
-def _place(node: Any) -> Any:
+def _rank(node: Any) -> Any:
     return "ab".index(node.node.text), node.score
 
 
-def _places(documents: Any) -> Any:
+def _document_ranks(documents: Any) -> Any:
     return [("ab".index(document.page_content), document.metadata["relevance_score"]) for document in documents]
 
 

@@ -75,7 +75,7 @@ def test_arguments_that_are_an_object_become_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "place"),
+    ("body", "field"),
     [
         ({**message(content="a"), "usage": "x"}, "usage"),
         (message(content=[{"type": "image_url", "image_url": {"url": "u"}}]), "content"),
@@ -86,18 +86,18 @@ def test_arguments_that_are_an_object_become_text() -> None:
         ([], "ChatCompletion"),
     ],
 )
-def test_what_is_unclear_is_refused_by_name(body: Any, place: str) -> None:
+def test_what_is_unclear_is_refused_by_name(body: Any, field: str) -> None:
     for parse in (ModelParser(ChatCompletion).parse, ModelParser(ChatCompletion).parse_dict):
-        with pytest.raises(ValueError, match=place):
+        with pytest.raises(ValueError, match=field):
             parse(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
     "error", [{"message": "No capacity", "code": 503}, "No capacity", {"error": {"message": "No capacity"}}], ids=str
 )
-@pytest.mark.parametrize("place", ["body", "choice"])
-def test_an_error_with_status_200_is_an_error(error: Any, place: str, flavour: Any, stub_client: Any) -> None:
-    body = {"error": error} if place == "body" else {"choices": [{"message": {"content": "half"}, "error": error}]}
+@pytest.mark.parametrize("field", ["body", "choice"])
+def test_an_error_with_status_200_is_an_error(error: Any, field: str, flavour: Any, stub_client: Any) -> None:
+    body = {"error": error} if field == "body" else {"choices": [{"message": {"content": "half"}, "error": error}]}
     client, service = stub_client(body)
     calls = [
         lambda: client.chat.completions.create(**QUESTION),
@@ -106,10 +106,10 @@ def test_an_error_with_status_200_is_an_error(error: Any, place: str, flavour: A
         lambda: client.models.list(),
         lambda: client.fine_tuning.retrieve("ft-1"),
     ]
-    for call in calls if place == "body" else calls[:1]:
+    for call in calls if field == "body" else calls[:1]:
         with pytest.raises(APIError, match="No capacity"):
             flavour.run(call())
-    assert len(service.requests) == len(calls if place == "body" else calls[:1]), "an answer is not asked for again"
+    assert len(service.requests) == len(calls if field == "body" else calls[:1]), "an answer is not asked for again"
 
 
 @pytest.mark.parametrize(
@@ -181,19 +181,19 @@ def test_a_keepalive_does_not_end_a_stream(keepalive: str, flavour: Any, stub_cl
 def test_a_character_cut_between_events_is_whole(text: str, data: st.DataObject) -> None:
     units = text.encode("utf-16-le", "surrogatepass")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(units) // 2), max_size=4)))
-    pieces = [
+    parts = [
         units[2 * a : 2 * b].decode("utf-16-le", "surrogatepass")
         for a, b in zip([0, *cuts], [*cuts, len(units) // 2], strict=True)
     ]
-    read = [json.dumps(piece).encode() for piece in pieces if piece]
+    read = [json.dumps(part).encode() for part in parts if part]
     for index in range(len(read) - 1):
         read[index], read[index + 1] = join_halves(read[index], read[index + 1])
-    joined = "".join(json.loads(lenient_json(piece)) for piece in read)
-    assert joined == text
+    result = "".join(json.loads(lenient_json(part)) for part in read)
+    assert result == text
 
 
 @pytest.mark.parametrize(
-    ("pieces", "text"),
+    ("parts", "text"),
     [
         (["a\ud83d", "\ude00b"], "a😀b"),
         (["\ud83d", "\ude00\ud83e", "\udd99"], "😀🦙"),
@@ -203,10 +203,10 @@ def test_a_character_cut_between_events_is_whole(text: str, data: st.DataObject)
         (["a\ud83db"], "a�b"),
     ],
 )
-def test_halves_of_characters_in_a_stream(pieces: list[str], text: str, flavour: Any, stub_client: Any) -> None:
-    client, _ = stub_client(sse(*map(chunk, pieces), LAST, "[DONE]"))
+def test_halves_of_characters_in_a_stream(parts: list[str], text: str, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(sse(*map(chunk, parts), LAST, "[DONE]"))
     assert text_of(flavour, client) == text
-    client, _ = stub_client(sse(LAST, *map(chunk, pieces)))
+    client, _ = stub_client(sse(LAST, *map(chunk, parts)))
     assert text_of(flavour, client) == text
 
 

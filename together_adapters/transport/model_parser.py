@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _MAX_REPAIRS = 1000
 _ROUNDS = 8  # a repair can lead to a field that was not checked before
-_SKIPPED_NULLS = frozenset({"choices", "tool_calls"})  # lists that lose nothing with a null
+_LISTS_WITH_NULLS = frozenset({"choices", "tool_calls"})  # lists that lose nothing with a null
 _TEXT_KEYS = ("text", "content", "thinking", "reasoning", "summary")
 _REASONING_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "reasoning.summary"})
 
@@ -122,7 +122,7 @@ def _repair_value(containers: list[Any], keys: list[Any], detail: Any) -> bool:
     container, key = containers[-1], keys[-1]
     value = container[key]
     if isinstance(container, list):
-        if value is not None or len(keys) < 2 or keys[-2] not in _SKIPPED_NULLS:
+        if value is not None or len(keys) < 2 or keys[-2] not in _LISTS_WITH_NULLS:
             return False
         del container[key]
         return True
@@ -144,26 +144,26 @@ def _repair_text(container: dict[str, Any], key: str, value: Any) -> bool:
     """Joins a text that comes in parts; parts that are reasoning go to its field."""
     parts = value if isinstance(value, list) else [value]
     thoughts = [part for part in parts if isinstance(part, dict) and part.get("type") in _REASONING_TYPES]
-    text = _joined([part for part in parts if part not in thoughts])
-    reasoning = _joined(thoughts)
+    text = _text_of([part for part in parts if part not in thoughts])
+    reasoning = _text_of(thoughts)
     if text is None or reasoning is None:
         return False
     if thoughts and key == "content":
         container[key] = text
         container["reasoning"] = (container.get("reasoning") or "") + reasoning
     else:
-        container[key] = _joined(parts)
+        container[key] = _text_of(parts)
     return True
 
 
-def _joined(parts: Any) -> str | None:
+def _text_of(parts: Any) -> str | None:
     """Returns the text of parts, or None if there is anything but text."""
     if isinstance(parts, str):
         return parts
     if isinstance(parts, dict):
         texts = [parts[name] for name in _TEXT_KEYS if parts.get(name) is not None]
-        return _joined(texts[0]) if len(texts) == 1 else None
+        return _text_of(texts[0]) if len(texts) == 1 else None
     if not isinstance(parts, list):
         return None
-    texts = [_joined(part) for part in parts if part is not None]
+    texts = [_text_of(part) for part in parts if part is not None]
     return None if None in texts else "".join(texts)
