@@ -226,11 +226,11 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
 
 def stream_error(body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIError:
     """Returns the error for an event that reports one in the middle of a stream."""
-    return reported_error(body, response, call, secrets, place="stream of")
+    return reported_error(body, response, call, secrets, where="stream of")
 
 
 def reported_error(
-    body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = (), *, place: str = "answer to"
+    body: Any, response: Response, call: Call[Any], secrets: Iterable[str] = (), *, where: str = "answer to"
 ) -> APIError:
     """Returns the error that a body reports although its status is no error."""
     details = parse_error(body)
@@ -238,7 +238,7 @@ def reported_error(
     redact = redactor_of(call, secrets)
     response, body = _safe_response(response, body, redact), _safe_body(body, redact)
     details = _safe_details(body, redact)
-    message = f"error in the {place} {call.method} {redact(call.safe_path)}: {details.message or _NO_MESSAGE}"
+    message = f"error in the {where} {call.method} {redact(call.safe_path)}: {details.message or _NO_MESSAGE}"
     return _response_error(kind, message, response, call, details, body=body)
 
 

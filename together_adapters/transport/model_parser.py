@@ -143,12 +143,12 @@ def _repair_value(containers: list[Any], keys: list[Any], detail: Any) -> bool:
 def _repair_text(container: dict[str, Any], key: str, value: Any) -> bool:
     """Joins a text that comes in parts; parts that are reasoning go to its field."""
     parts = value if isinstance(value, list) else [value]
-    thoughts = [part for part in parts if isinstance(part, dict) and part.get("type") in _REASONING_TYPES]
-    text = _text_of([part for part in parts if part not in thoughts])
-    reasoning = _text_of(thoughts)
+    reasoning_parts = [part for part in parts if isinstance(part, dict) and part.get("type") in _REASONING_TYPES]
+    text = _text_of([part for part in parts if part not in reasoning_parts])
+    reasoning = _text_of(reasoning_parts)
     if text is None or reasoning is None:
         return False
-    if thoughts and key == "content":
+    if reasoning_parts and key == "content":
         container[key] = text
         container["reasoning"] = (container.get("reasoning") or "") + reasoning
     else:

@@ -171,20 +171,25 @@ def is_plain_chunk(chunk: Any) -> bool:
     try:
         (choice,) = chunk["choices"]
         delta = choice.get("delta", _NO_DELTA)
-        whole, part, added = chunk.get, choice.get, delta.get
+        chunk_field, choice_field, delta_field = chunk.get, choice.get, delta.get
         return (
-            whole("usage") is part("finish_reason") is part("logprobs") is part("seed") is added("tool_calls") is None
-            and type(added("content")) in _TEXT
-            and type(added("reasoning")) in _TEXT
-            and type(added("reasoning_content")) in _TEXT
-            and type(added("role")) in _TEXT
-            and type(added("token_id")) in _COUNT
-            and type(part("text")) in _TEXT
-            and type(part("index")) in _COUNT
-            and type(whole("id")) in _TEXT
-            and type(whole("model")) in _TEXT
-            and type(whole("object")) in _TEXT
-            and type(whole("created")) in _COUNT
+            chunk_field("usage")
+            is choice_field("finish_reason")
+            is choice_field("logprobs")
+            is choice_field("seed")
+            is delta_field("tool_calls")
+            is None
+            and type(delta_field("content")) in _TEXT
+            and type(delta_field("reasoning")) in _TEXT
+            and type(delta_field("reasoning_content")) in _TEXT
+            and type(delta_field("role")) in _TEXT
+            and type(delta_field("token_id")) in _COUNT
+            and type(choice_field("text")) in _TEXT
+            and type(choice_field("index")) in _COUNT
+            and type(chunk_field("id")) in _TEXT
+            and type(chunk_field("model")) in _TEXT
+            and type(chunk_field("object")) in _TEXT
+            and type(chunk_field("created")) in _COUNT
             and "function_call" not in delta
             and "refusal" not in delta
         )

@@ -82,7 +82,9 @@ class _Match:
             case "ASSERT" | "ASSERT_NOT":
                 return {state for state in states if self._is_around(argument, state, flags) is (operator == "ASSERT")}
             case "GROUPREF":
-                return {(end, groups) for position, groups in states for end in self._repeated(argument, position, groups, flags)}
+                return {
+                    (end, groups) for position, groups in states for end in self._repetition(argument, position, groups, flags)
+                }
             case "FAILURE":
                 return set()
         raise ValueError(f"{operator.lower()} is not supported in patterns")
@@ -141,7 +143,7 @@ class _Match:
         start = state[0] - nodes.getwidth()[0]
         return start >= 0 and any(end == state[0] for end, _ in self.sequence(nodes, {(start, state[1])}, flags))
 
-    def _repeated(self, number: int, position: int, groups: tuple[tuple[int, int, int], ...], flags: int) -> list[int]:
+    def _repetition(self, number: int, position: int, groups: tuple[tuple[int, int, int], ...], flags: int) -> list[int]:
         """Where the repetition of a group ends: nowhere, if the text does not repeat it."""
         for group, start, end in groups:
             content = self.text[start:end]
