@@ -344,6 +344,18 @@ def test_a_malformed_location_is_an_error_of_ours(
     assert len(str(exc_info.value)) < 2000
 
 
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:x/", "http://[zz]/", "http://a..invalid/", "http://u:p%40w@127.0.0.1:99999/"]
+)
+def test_a_malformed_redirect_is_not_asked_for_again(client: Callable[..., Client], raw_server: RawServer, location: str) -> None:
+    raw_server.answer(head("302 Found", content_length=0, location=location))
+    used = client()
+    with pytest.raises((ta.APIStatusError, ta.APIConnectionError), match="redirect|location") as exc_info:
+        used.flavour.run(used.client.models.list())
+    assert len(raw_server.requests) == 1
+    assert "p%40w" not in str(exc_info.value)
+
+
 # Sizes.
 
 

@@ -26,6 +26,7 @@ _MAX_RATIO = 100  # beyond that
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _INVALID = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.StreamError, UnicodeError)
+_BAD_REDIRECT = "Invalid URL in location header"  # httpx parses it, although the redirect is not for httpx to follow
 _MISUSE = re.compile("client has been closed|event loop", re.IGNORECASE)
 _LIBRARIES = frozenset({"httpx_aiohttp", "aiohttp", "httpcore", "h11", "h2", "anyio", "trio", "ssl", "socksio"})
 
@@ -170,7 +171,7 @@ def failure_of(error: Exception, url: str, deadline: float | None = None) -> Fai
         reason,
         maybe_received=not (invalid or isinstance(error, _NOT_SENT) or (isinstance(error, StaleConnection) and error.unsent)),
         timeout=timeout,
-        fatal=invalid or is_late or isinstance(error, SuspiciousBody),
+        fatal=invalid or is_late or isinstance(error, SuspiciousBody) or str(error).startswith(_BAD_REDIRECT),
         stale=isinstance(error, StaleConnection),
         url=url,
     )
