@@ -17,12 +17,12 @@ from together_adapters.transport.config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_TIMEOUT,
     Config,
-    checked_headers,
-    checked_key,
-    checked_query,
     configure_logging,
     resolve,
     root_of,
+    valid_headers,
+    valid_key,
+    valid_query,
 )
 from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.environment import check_environment
@@ -140,7 +140,7 @@ class _Client(Generic[D, R, H]):
             ConfigurationError: The key is missing, or a setting is invalid.
         """
         configure_logging()
-        headers = {**checked_headers(supplied_headers or {}, "supplied_headers"), **checked_headers(default_headers or {})}
+        headers = {**valid_headers(supplied_headers or {}, "supplied_headers"), **valid_headers(default_headers or {})}
         config = resolve(api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {})
         if http_client is None:
             check_environment(config.root)
@@ -276,17 +276,17 @@ class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
 
 def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
     policy = config.policy
-    headers = [checked_headers(options.get(name) or {}, name) for name in ("supplied_headers", "default_headers")]
+    headers = [valid_headers(options.get(name) or {}, name) for name in ("supplied_headers", "default_headers")]
     fields: dict[str, Any] = {
         "policy": RetryPolicy(options.get("max_retries", policy.max_retries), options.get("max_elapsed", policy.max_elapsed)),
         "timeout": options.get("timeout", config.timeout),
         "headers": {**config.headers, **headers[0], **headers[1]},
-        "query": {**config.query, **checked_query(options.get("default_query") or {})},
+        "query": {**config.query, **valid_query(options.get("default_query") or {})},
     }
     if "base_url" in options:
         fields["root"] = root_of(options["base_url"])
     if "api_key" in options:
-        fields |= {"api_key": checked_key(options["api_key"]), "key_from_environment": False}
+        fields |= {"api_key": valid_key(options["api_key"]), "key_from_environment": False}
     return replace(config, **fields)
 
 

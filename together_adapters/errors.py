@@ -15,7 +15,7 @@
     |-- DatasetError                  training data (its tree is in `together_adapters.finetune`)
     |-- FileTypeError                 a file does not fit its purpose: InvalidDatasetError, MissingFileError
     |-- FileChangedError              a file changed while it was sent
-    |-- DownloadError
+    |-- DownloadError                 a download is incomplete: DownloadPathError, where something is in its way
     `-- JobFailedError                a fine-tune, batch, evaluation, video or check failed
 
 Errors keep what the service said, without the secrets of the client and of the call, and never more than 65,536 characters of it.
@@ -206,6 +206,10 @@ class FileChangedError(TogetherError, OSError):
 
 class DownloadError(TogetherError):
     """A download is incomplete."""
+
+
+class DownloadPathError(DownloadError, FileExistsError):
+    """A link, or a file of someone else, is where a download keeps its files."""
 
 
 class JobFailedError(TogetherError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from filelock import FileLock
 
 from tests.conftest import Flavour
 from together_adapters.emulator import Emulator, Fault
-from together_adapters.errors import APIConnectionError, DownloadError, InternalServerError, NotFoundError
+from together_adapters.errors import APIConnectionError, DownloadError, DownloadPathError, InternalServerError, NotFoundError
 from together_adapters.resources import downloads
 from together_adapters.resources.downloads import download_file, normalized_name, probe, safe_name, total_size
 from together_adapters.transport.call import request
@@ -184,7 +185,7 @@ def test_a_full_disk_keeps_what_can_be_resumed(flavour: Flavour, emulator: Emula
         if progress.done > 2_000_000:
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space.*out\.jsonl\.part"):
         flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl", progress=full))
     assert names(folder) == ["out.jsonl.part", "out.jsonl.part.json"]
     flavour.run(flavour.client().files.retrieve_content(file_id, "out.jsonl"))
@@ -319,6 +320,106 @@ def test_the_checksum_in_the_headers(flavour: Flavour, server_client: ServerClie
         download(flavour, client)
     assert names(folder) == []
     assert download(flavour, client).size == 3
+
+
+def ranged(content_range: str, data: bytes = b"0123456789", **headers: str) -> httpx.Response:
+    headers = {"content-length": str(len(data)), "content-range": content_range, **headers}
+    return httpx.Response(206, headers={k: v for k, v in headers.items() if v}, stream=Breaking(data, breaks=False))
+
+
+RANGES = [
+    "bytes 5-14/15",
+    "bytes 5-9/10",
+    "items 0-9/10",
+    "",
+    "bytes 0-99/10",
+    f"bytes 0-9/{'9' * 5000}",
+    "bytes */10",
+    "bytes 9-0/10",
+]
+
+
+@pytest.mark.parametrize("content_range", RANGES)
+def test_a_foreign_range_ends_the_download(
+    flavour: Flavour, server_client: ServerClient, folder: Path, content_range: str
+) -> None:
+    client, requests = server_client(*(ranged(content_range) for _ in range(50)))
+    with pytest.raises(DownloadError):
+        download(flavour, client)
+    assert len(requests) == 1
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("content_range", RANGES)
+def test_foreign_ranges_after_interruptions_end_the_download(
+    flavour: Flavour, server_client: ServerClient, folder: Path, content_range: str
+) -> None:
+    answers = (first(b"0", 10) if number % 2 == 0 else ranged(content_range, etag='"2"') for number in range(50))
+    client, requests = server_client(*answers)
+    with pytest.raises((DownloadError, APIConnectionError)):
+        download(flavour, client)
+    assert len(requests) <= 6
+
+
+def test_a_byte_for_each_request_ends_the_download(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    answers = [httpx.Response(206, headers={"content-range": f"bytes {n}-99/100", "content-length": str(100 - n)}, stream=Breaking(b"x"))
+               for n in range(100)]  # fmt: skip
+    client, requests = server_client(*answers)
+    with pytest.raises(APIConnectionError):
+        download(flavour, client)
+    assert len(requests) == 6
+
+
+def test_a_range_that_nobody_asked_for_is_fine_if_it_is_all(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, _ = server_client(ranged("bytes 0-9/10", etag='"1"'))
+    assert download(flavour, client).size == 10
+
+
+def test_a_short_range_of_unknown_size_is_incomplete(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    client, _ = server_client(ranged("bytes 0-9/*", b"01234"))
+    with pytest.raises(DownloadError, match="should have 10 bytes, but 5"):
+        download(flavour, client)
+
+
+@pytest.mark.parametrize("status", [204, 205, 201])
+def test_a_status_without_content_is_no_file(flavour: Flavour, server_client: ServerClient, folder: Path, status: int) -> None:
+    client, _ = server_client(httpx.Response(status))
+    with pytest.raises(DownloadError, match=str(status)):
+        download(flavour, client)
+    assert names(folder) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes of other systems")
+@pytest.mark.parametrize("name", ["out.jsonl.part", "out.jsonl.part.json", "out.jsonl.lock"])
+@pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "pipe", "folder"])
+def test_nothing_is_written_through_what_is_in_the_way(
+    flavour: Flavour, server_client: ServerClient, folder: Path, name: str, kind: str
+) -> None:
+    mine = folder / "mine"
+    mine.write_text("mine")
+    path = folder / name
+    {
+        "symlink": lambda: path.symlink_to(mine),
+        "dangling": lambda: path.symlink_to(folder / "new"),
+        "hard link": lambda: path.hardlink_to(mine),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": lambda: path.mkdir(),
+    }[kind]()
+    client, requests = server_client(first(b"0123456789", 10))
+    with pytest.raises(DownloadPathError, match=f"{name} .*remove it"):
+        download(flavour, client)
+    assert requests == []
+    assert mine.read_text() == "mine"
+    assert {"mine", name} == set(names(folder))
+
+
+def test_a_folder_or_device_is_not_replaced(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:
+    pipe = folder / "out.jsonl"
+    os.mkfifo(pipe) if hasattr(os, "mkfifo") else pipe.mkdir()
+    client, requests = server_client(first(b"0123456789", 10))
+    with pytest.raises(FileExistsError, match="no regular file"):
+        download(flavour, client, overwrite=True)
+    assert requests == []
 
 
 def test_more_than_announced(flavour: Flavour, server_client: ServerClient, folder: Path) -> None:

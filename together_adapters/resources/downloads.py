@@ -1,7 +1,8 @@
 """Downloads to a file: resumed when the connection is lost, verified, and moved into place when complete.
 
 The bytes received are in `<target>.part`; `<target>.part.json` says which response they belong to. An interrupted download
-is resumed, also by another process, if the service still has the same file: same size, same ETag.
+is resumed, also by another process, if the service still has the same file: same size, same ETag. A response that does not
+continue the file counts like an interruption, so that the number of requests is limited, whatever the server does.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +20,7 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Final
 
-from together_adapters.errors import APIConnectionError, APIStatusError, DownloadError
+from together_adapters.errors import APIConnectionError, APIStatusError, DownloadError, DownloadPathError, TogetherError
 from together_adapters.transport.call import Call, Download, Flow, Local, Response, Sleep
 from together_adapters.types.progress import Progress
 
@@ -26,6 +28,8 @@ MAX_RESUMES: Final = 5
 FIRST_DELAY: Final = 1.0
 MAX_DELAY: Final = 30.0
 _LOCK_INTERVAL: Final = 0.1
+_SIZE: Final = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 """File names that Windows reserves."""
 
@@ -49,7 +53,7 @@ class _HeadersOnly(Exception):
 
 
 class _ContentMismatch(Exception):
-    """The service has another content than the one the partial file is from."""
+    """The service has another content than the one the partial file is from, or sent another range."""
 
 
 def probe(call: Call[Any]) -> Flow[Response]:
@@ -81,12 +85,18 @@ def download_file(
     target = Path(os.path.abspath(target))
     lock = yield from _lock(target)
     try:
-        if target.exists() and not overwrite:
+        if os.path.lexists(target) and not overwrite:
             raise FileExistsError(f"{target} exists: name another file, or pass overwrite=True")
+        if target.exists() and not target.is_file():
+            raise FileExistsError(f"{target} is no regular file: name another file")
         partial = _PartialFile(target, f"{call.path}?{sorted(call.query.items())}", sha256, progress)
         try:
             yield from _complete(call, partial)
             yield Local(partial.finish)
+        except OSError as error:
+            if error.errno and not error.filename:  # as of a full disk
+                error.filename = str(partial.path)
+            raise
         finally:
             partial.close()
         return target
@@ -102,6 +112,7 @@ def _lock(target: Path) -> Flow[Any]:
 
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent}")
+    _check_own_file(Path(f"{target}.lock"), empty=True)
     lock = FileLock(f"{target}.lock", thread_local=False)
     while True:
         try:
@@ -117,28 +128,42 @@ def _complete(call: Call[Any], partial: _PartialFile) -> Flow[None]:
     interruptions = 0
     while True:
         partial.has_response = False
+        is_resumed = partial.size > 0
+        error: TogetherError
         try:
             yield Download(_with_headers(call, partial.request_headers()), partial.write, partial.begin)
             partial.check_length()
             return
-        except _ContentMismatch:
+        except _ContentMismatch as problem:
+            if not is_resumed:
+                raise DownloadError(f"the service did not send what was asked for: {problem}") from None
             partial.restart()
-        except APIStatusError as error:
-            if error.status_code != 416 or not partial.size:
-                if error.status_code in (404, 410):
+            error = DownloadError(f"the content changed {interruptions + 1} times during the download: {problem}")
+        except APIStatusError as problem:
+            if problem.status_code != 416 or not partial.size:
+                if problem.status_code in (404, 410):
                     partial.restart()
                 raise
-            if partial.is_complete(error.headers):
+            if partial.is_complete(problem.headers):
                 return
             partial.restart()
-        except APIConnectionError as error:
+            error = problem
+        except APIConnectionError as problem:
             # Without a response the request was retried already; only a body that broke off is resumed here.
-            interruptions += 1
-            if not partial.has_response or interruptions > MAX_RESUMES:
-                if interruptions > 1:
-                    error.add_note(f"the download was resumed {interruptions - 1} times; {partial.size} bytes were received")
+            if not partial.has_response:
+                _note_resumes(problem, interruptions, partial)
                 raise
-            yield Sleep(min(FIRST_DELAY * 2 ** (interruptions - 1), MAX_DELAY))
+            error = problem
+        interruptions += 1
+        if interruptions > MAX_RESUMES:
+            _note_resumes(error, interruptions - 1, partial)
+            raise error
+        yield Sleep(min(FIRST_DELAY * 2 ** (interruptions - 1), MAX_DELAY))
+
+
+def _note_resumes(error: TogetherError, resumes: int, partial: _PartialFile) -> None:
+    if resumes:
+        error.add_note(f"the download was resumed {resumes} times; {partial.size} bytes were received")
 
 
 def _with_headers(call: Call[Any], headers: dict[str, str]) -> Call[Any]:
@@ -158,15 +183,19 @@ class _PartialFile:
         self._sha256 = sha256
         self._progress = progress
         self._total: int | None = None
+        self._end: int | None = None  # of the range that is being received
         self._etag = ""
         self._file: BufferedRandom | None = None
         self._is_finished = False
 
     def open(self) -> None:
         """Opens the file of an earlier download if its source is known to be the same."""
+        for path in (self.path, self._state_path):
+            _check_own_file(path)
         state = _read_state(self._state_path)
         resumable = state.get("source") == self._source and state.get("etag") and isinstance(state.get("size"), int)
-        self._file = self.path.open("r+b" if resumable and self.path.is_file() else "w+b")
+        mode = "r+b" if resumable and self.path.is_file() else "w+b"
+        self._file = open(self.path, mode, opener=_open_own_file)  # noqa: SIM115 - closed by `close`
         self.size = self._file.seek(0, os.SEEK_END)
         if resumable and self.size:
             self._etag, self._total = str(state["etag"]), state["size"]
@@ -187,15 +216,23 @@ class _PartialFile:
         if encoding not in ("", "identity"):
             raise DownloadError(f"the download is {encoding}-encoded, so its size cannot be checked")
         etag, total = response.headers.get("etag", ""), total_size(response)
+        self._end = None
         if response.status_code == 206:
-            if _content_range(response)[0] != self.size or self._total not in (None, total) or etag != self._etag:
-                raise _ContentMismatch
-        else:
+            start, self._end = _range(response)
+            if start != self.size or self._end is None or (total is not None and self._end > total):
+                sent = response.headers.get("content-range", "nothing")[:100]
+                raise _ContentMismatch(f"the range from {self.size} was requested, and {sent!r} came")
+            if self.size and (self._total not in (None, total) or etag != self._etag):
+                raise _ContentMismatch("its size or its ETag is another")
+        elif response.status_code in (200, 203):
             self.restart()
+        else:
+            raise DownloadError(f"the status of the download is {response.status_code}, which has no content")
         self._etag, self._total = etag, total if total is not None else self._total
         self._sha256 = self._sha256 or _digest(response)
         if etag and self._total:
-            self._state_path.write_text(json.dumps({"source": self._source, "etag": etag, "size": self._total}), "utf-8")
+            with open(self._state_path, "w", encoding="utf-8", opener=_open_own_file) as file:
+                json.dump({"source": self._source, "etag": etag, "size": self._total}, file)
 
     def write(self, chunk: bytes) -> None:
         """Appends bytes."""
@@ -216,9 +253,10 @@ class _PartialFile:
 
     def check_length(self) -> None:
         """Raises if the length is not the one in the headers."""
-        if self._total is not None and self.size != self._total:
+        expected = self._end if self._total is None else self._total
+        if expected is not None and self.size != expected:
             self._etag = ""  # so that it is not resumed
-            raise DownloadError(f"the download should have {self._total} bytes, but {self.size} were received")
+            raise DownloadError(f"the download should have {expected} bytes, but {self.size} were received")
 
     def is_complete(self, headers: Any) -> bool:
         """Whether the headers of a 416 say that the service has no more bytes than the file."""
@@ -240,7 +278,9 @@ class _PartialFile:
 
     def close(self) -> None:
         """Closes the file, and deletes what cannot be resumed."""
-        if self._file is not None:
+        if self._file is None:
+            return  # what is there is not ours
+        with suppress(OSError):  # of a full disk
             self._file.close()
         if self._is_finished or not (self.size and self._etag and self._total):
             for path in (self._state_path, self.path):
@@ -255,20 +295,34 @@ def _read_state(path: Path) -> dict[str, Any]:
     return {}
 
 
+def _check_own_file(path: Path, *, empty: bool = False) -> None:
+    """Raises if a path leads to something else than a file of ours: a link, a device, a file with a second name."""
+    with suppress(FileNotFoundError):
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or (empty and found.st_size):
+            raise DownloadPathError(
+                f"{path} would be overwritten, but is no file of a download: remove it, or name another target"
+            )
+
+
+def _open_own_file(path: str, flags: int) -> int:
+    """Opens a file, and no link that was put there meanwhile."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 def total_size(response: Response) -> int | None:
     """Returns the size of the whole content, from the headers of a full or a partial response."""
     if response.status_code == 206:
-        return _content_range(response)[1]
+        content_range = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", "").strip())
+        return None if content_range is None or content_range[3] == "*" else int(content_range[3])
     length = response.headers.get("content-length", "")
-    return int(length) if length.isdigit() else None
+    return int(length) if _SIZE.fullmatch(length) else None
 
 
-def _content_range(response: Response) -> tuple[int | None, int | None]:
-    """Returns the start and the total size of a partial response, as far as they are known."""
-    content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", "").strip())
-    if content_range is None:
-        return None, None
-    return int(content_range[1]), None if content_range[2] == "*" else int(content_range[2])
+def _range(response: Response) -> tuple[int | None, int | None]:
+    """Returns the start and the end, which is excluded, of a partial response, as far as they are known."""
+    content_range = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", "").strip())
+    return (None, None) if content_range is None else (int(content_range[1]), int(content_range[2]) + 1)
 
 
 def _digest(response: Response) -> str | None:

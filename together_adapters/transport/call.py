@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from together_adapters.transport.bodies import Body
-from together_adapters.transport.config import check_timeout, checked_headers
+from together_adapters.transport.config import check_timeout, valid_headers
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.transport.surrogates import lenient_json
 from together_adapters.types.requests import RequestOptions
@@ -238,7 +238,7 @@ def request(
         parse,
         body,
         query={**(query or {}), **(options.get("extra_query") or {})},
-        headers=checked_headers(headers, "extra_headers") if headers else {},
+        headers=valid_headers(headers, "extra_headers") if headers else {},
         timeout=options.get("timeout"),
         has_timeout="timeout" in options,
         billable=billable,

@@ -92,12 +92,12 @@ def resolve(
         )
     url = base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
     return Config(
-        api_key=checked_key(key),
+        api_key=valid_key(key),
         root=root_of(url),
         timeout=timeout,
         policy=RetryPolicy(max_retries, max_elapsed),
-        headers=checked_headers(headers),
-        query=checked_query(query),
+        headers=valid_headers(headers),
+        query=valid_query(query),
         key_from_environment=not api_key,
     )
 
@@ -158,7 +158,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def checked_key(key: Any) -> str:
+def valid_key(key: Any) -> str:
     """Returns an API key without the white space around it; one that no header can hold is a ConfigurationError."""
     text = key.strip() if isinstance(key, str) else ""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
@@ -167,7 +167,7 @@ def checked_key(key: Any) -> str:
     return text
 
 
-def checked_headers(headers: Any, name: str = "default_headers") -> dict[str, str]:
+def valid_headers(headers: Any, name: str = "default_headers") -> dict[str, str]:
     """Returns headers that can be sent; others are a ConfigurationError that shows no value."""
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"{name} must map names to values, but is a {type(headers).__name__}")
@@ -184,7 +184,7 @@ def checked_headers(headers: Any, name: str = "default_headers") -> dict[str, st
     return {key: value.strip() for key, value in headers.items()}
 
 
-def checked_query(query: Any, name: str = "default_query") -> dict[str, Any]:
+def valid_query(query: Any, name: str = "default_query") -> dict[str, Any]:
     """Returns query parameters as a dict; what is no mapping of strings is a ConfigurationError."""
     if not isinstance(query, Mapping) or not all(isinstance(key, str) for key in query):
         raise ConfigurationError(f"{name} must map names, which are strings, to values")

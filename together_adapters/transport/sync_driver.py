@@ -191,24 +191,24 @@ class SyncDriver(HTTPDriver, Sync):
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future in done]  # raises the exception of one that failed
         except BaseException:
-            worker.stopped = True
+            worker.halt = True
             if parallel.stop:
                 parallel.stop()
             raise
 
 
-class _Stopped(Exception):
+class _Halt(Exception):
     """Another step has failed, so that nobody waits for this one."""
 
 
 class _Worker(SyncDriver):
     """The driver of parallel steps, which sends nothing once it is stopped."""
 
-    stopped = False
+    halt = False
 
     def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
-        if self.stopped:
-            raise _Stopped
+        if self.halt:
+            raise _Halt
         return super()._send(attempt, keep_open)
 
 
