@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 from urllib.parse import urlsplit
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer, field_validator
 from llama_index.core.schema import BaseComponent
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
 
 _OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query")
 _SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_OPTIONS})
+
+
+def _validate_if_possible(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Return what the type makes of a value, or the value itself: the client refuses it in its own words."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return value
+
+
+_BY_CLIENT = WrapValidator(_validate_if_possible)
 
 
 class ServiceComponent(BaseComponent):
@@ -40,10 +51,10 @@ class ServiceComponent(BaseComponent):
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     api_base: str | None = Field(default=None)
     timeout: Any = Field(default=None)
-    max_retries: int | None = Field(default=None, ge=0)
-    max_elapsed: float | None = Field(default=None, gt=0)
-    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    default_query: Mapping[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    max_retries: Annotated[int | None, _BY_CLIENT] = Field(default=None)
+    max_elapsed: Annotated[float | None, _BY_CLIENT] = Field(default=None)
+    default_headers: Annotated[Mapping[str, str] | None, _BY_CLIENT] = Field(default=None, exclude=True, repr=False)
+    default_query: Annotated[Mapping[str, Any] | None, _BY_CLIENT] = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
 

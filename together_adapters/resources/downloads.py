@@ -16,9 +16,8 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from io import BufferedRandom
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 from together_adapters.errors import APIConnectionError, APIStatusError, DownloadError, DownloadPathError, TogetherError
 from together_adapters.transport.call import Call, Download, Flow, Local, Response, Sleep
@@ -185,7 +184,7 @@ class _PartialFile:
         self._total: int | None = None
         self._end: int | None = None  # of the range that is being received
         self._etag = ""
-        self._file: BufferedRandom | None = None
+        self._file: BinaryIO | None = None
         self._is_finished = False
 
     def open(self) -> None:
@@ -195,8 +194,8 @@ class _PartialFile:
         state = _read_state(self._state_path)
         resumable = state.get("source") == self._source and state.get("etag") and isinstance(state.get("size"), int)
         mode = "r+b" if resumable and self.path.is_file() else "w+b"
-        self._file = open(self.path, mode, opener=_open_own_file)  # noqa: SIM115 - closed by `close`
-        self.size = self._file.seek(0, os.SEEK_END)
+        self._file = file = cast(BinaryIO, open(self.path, mode, opener=_open_own_file))  # noqa: SIM115 - closed by `close`
+        self.size = file.seek(0, os.SEEK_END)
         if resumable and self.size:
             self._etag, self._total = str(state["etag"]), state["size"]
 
@@ -268,7 +267,7 @@ class _PartialFile:
         assert self._file is not None
         self._file.flush()
         self._file.seek(0)
-        if self._sha256 and (actual := hashlib.file_digest(self._file, "sha256").hexdigest()) != self._sha256.lower():
+        if self._sha256 and (actual := hashlib.file_digest(cast(Any, self._file), "sha256").hexdigest()) != self._sha256.lower():
             self._etag = ""
             raise DownloadError(f"the download should have the SHA-256 {self._sha256.lower()}, but has {actual}")
         os.fsync(self._file.fileno())
