@@ -126,7 +126,7 @@ def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
     outputs = [output for name in _TOOL_OUTPUTS if isinstance(extra.get(name), list) for output in extra[name]]
     audio = extra.get("audio")
     refusal = extra.get("refusal") or (audio.get("transcript") if isinstance(audio, Mapping) else None)
-    texts = [history.text(outputs, "assistant"), text or (refusal if isinstance(refusal, str) else "")]
+    texts = [history.text(outputs, "assistant"), text, refusal if isinstance(refusal, str) and refusal not in text else ""]
     return "\n".join(filter(None, texts))
 
 

@@ -89,7 +89,8 @@ def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
     outputs = extra.get("built_in_tool_calls")
     dicts = [item.model_dump() if hasattr(item, "model_dump") else item for item in outputs] if isinstance(outputs, list) else []
     refusal = extra.get("refusal")
-    return "\n".join(filter(None, (history.text(dicts, "assistant"), text or (refusal if isinstance(refusal, str) else ""))))
+    texts = [history.text(dicts, "assistant"), text, refusal if isinstance(refusal, str) and refusal not in text else ""]
+    return "\n".join(filter(None, texts))
 
 
 def _history_text(blocks: Sequence[Any], role: str, history: History) -> str:

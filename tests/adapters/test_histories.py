@@ -16,8 +16,9 @@ pytest.importorskip("llama_index.core")
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_together_adapters.messages import wire_messages as langchain_messages
-from llama_index.core.base.llms.types import BaseContentBlock, ChatMessage, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index_together_adapters.requests import wire_messages as llama_index_messages
+from pydantic import BaseModel
 
 from together_adapters.adapters.foreign_blocks import History
 from together_adapters.adapters.tool_arguments import UNREADABLE, json_arguments
@@ -147,7 +148,7 @@ def told_to_langchain(block: Any, role: str) -> Iterator[dict[str, Any]]:
     return iter(langchain_messages([message]))
 
 
-class _Foreign(BaseContentBlock):
+class _Foreign(BaseModel):
     """A block that LlamaIndex does not have yet."""
 
     model_config = {"extra": "allow"}
@@ -337,6 +338,7 @@ def test_what_other_integrations_keep_beside_the_content() -> None:
     assert message["content"].endswith("So.")
     for extra in ({"refusal": "No."}, {"audio": {"id": "a", "data": BINARY, "transcript": "No."}}):
         assert langchain_messages([AIMessage("", additional_kwargs=extra)])[0]["content"] == "No."
+        assert langchain_messages([AIMessage("So.", additional_kwargs=extra)])[0]["content"] == "So.\nNo."
     legacy = AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{'a': 1}"}})
     assert langchain_messages([legacy])[0]["function_call"] == {"name": "f", "arguments": '{"a": 1}'}
 

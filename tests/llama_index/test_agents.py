@@ -15,7 +15,6 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
-    VideoBlock,
 )
 from llama_index.core.tools import FunctionTool
 from llama_index_together_adapters import TogetherLLM
@@ -33,7 +32,6 @@ RESULTS: list[tuple[Any, str]] = [
     (ImageBlock(image=PNG), "[image, image/png]"),
     ([TextBlock(text="It rains."), ImageBlock(url="https://x/a.png")], "It rains.\n[image, https://x/a.png]"),
     (AudioBlock(audio=b"RIFF....WAVE", format="wav"), "[audio, audio/wav]"),
-    (VideoBlock(url="https://x/a.mp4"), "[video, video/mp4, https://x/a.mp4]"),
     (DocumentBlock(data=b"It rains.", document_mimetype="text/plain"), "It rains."),
     (DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf", title="a.pdf"), "[document, application/pdf, a.pdf]"),
     (DocumentBlock(url="https://x/a.txt", document_mimetype="text/plain"), "[document, text/plain, https://x/a.txt]"),

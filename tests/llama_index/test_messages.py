@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from llama_index.core.base.llms.types import (
     AudioBlock,
-    BaseContentBlock,
     ChatMessage,
     CitationBlock,
     DocumentBlock,
@@ -22,6 +21,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 from llama_index_together_adapters.requests import tool_arguments, wire_messages
+from pydantic import BaseModel
 
 from together_adapters.errors import HistoryWarning
 
@@ -103,7 +103,7 @@ def test_what_tools_return_is_told(tmp_path: Path) -> None:
     assert all(word in told for word in ("lost.png", "a.mp4", "[audio", "application/pdf, a.pdf"))
 
 
-class Hologram(BaseContentBlock):
+class Hologram(BaseModel):
     """A block that a later LlamaIndex may have."""
 
     block_type: str = "hologram"
