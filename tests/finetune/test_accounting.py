@@ -194,3 +194,43 @@ def test_names_by_their_words(names: str, kind: Any) -> None:
 def test_scores_of_a_preference_are_its_provenance() -> None:
     assert meaning_of("score_chosen", True) is True
     assert isinstance(meaning_of("label", True), Meaning)
+
+
+def test_a_template_answers_for_the_columns_that_it_reads(tmp_path: Path) -> None:
+    rows = [{"instruction": "q", "output": "a", "context": "c", "zonk": 1}]
+    report = write_jsonl(
+        load(rows, template=lambda row: f"{row['instruction']} {row.get('context')}"), tmp_path / "a.jsonl"
+    ).report
+    assert report.left_out == {"zonk": 1} and '"q c"' in (tmp_path / "a.jsonl").read_text("utf-8")
+    with pytest.raises(DatasetError, match="'context' is context"):
+        write_jsonl(load(rows, template=lambda row: row["instruction"]), tmp_path / "b.jsonl")
+    report = write_jsonl(load(rows, template="{instruction} {context} {zonk}".format_map), tmp_path / "c.jsonl").report
+    assert report.left_out == {}
+
+
+def test_a_column_whose_place_another_takes_is_named(tmp_path: Path) -> None:
+    rows = [{"prompt": "raw", "question": "q", "completion": "a"}]
+    report = write_jsonl(load(rows, columns={"prompt": "question"}), tmp_path / "a.jsonl").report
+    assert report.left_out == {"replaced.prompt": 1} and not report.warnings
+
+
+@pytest.mark.parametrize(
+    ("schema", "columns"),
+    [
+        ("messages", {"image": PNG, "images": [PNG]}),
+        ("messages", {"tools": TOOLS, "functions": [{"name": "f"}]}),
+        ("messages", {"system": "mark", "system_prompt": "other"}),
+        ("sharegpt", {"conversation": [{"from": "human", "value": "mark"}]}),
+        ("preference", {"input": {"messages": [user("mark")]}}),
+        ("openai", {"input": {"messages": [user("mark")]}}),
+    ],
+)
+def test_two_columns_for_one_place_are_refused(schema: str, columns: dict[str, Any], tmp_path: Path) -> None:
+    report, text = outcome([{**GOOD[schema], **columns}], schema, tmp_path / "a.jsonl")
+    assert report is None and list(columns)[-1] in text
+
+
+def test_settings_of_requests_are_harmless(tmp_path: Path) -> None:
+    rows = [{**GOOD["messages"], "tool_choice": "auto", "parallel_tool_calls": True}]
+    report = write_jsonl(load(rows), tmp_path / "a.jsonl").report
+    assert report.left_out == {"tool_choice": 1} and not report.warnings

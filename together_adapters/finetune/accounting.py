@@ -83,6 +83,9 @@ _PROVENANCE: Final = frozenset(
 )
 TRACE: Final = "trace."
 """What the names of columns around the input and the output of a traced call begin with."""
+REPLACED: Final = "replaced."
+"""What the names of columns begin with whose place another column takes, because the user says so."""
+_SETTINGS: Final = frozenset({"tool_choice", "function_call", "parallel_tool_calls"})  # of requests
 _PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS: Final = re.compile(r"[^\W\d_]+")
@@ -129,6 +132,8 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     if not words:
         return None
     meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
+    if last in _SETTINGS or name.startswith(REPLACED):
+        return True
     if name.startswith(TRACE):
         is_harmless = bool(meanings) or not (_HARMLESS | _AMOUNTS | _PROVENANCE).isdisjoint(words)
         return is_harmless or None  # it describes the input and the output of a call

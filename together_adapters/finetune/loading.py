@@ -7,9 +7,10 @@ from dataclasses import replace
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.accounting import REPLACED
 from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, drop_prefixes
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.detection import detect, refuse
@@ -18,6 +19,7 @@ from together_adapters.finetune.formats.options import (
     CHAT_TEMPLATES,
     CONVERSION_ERRORS,
     Options,
+    Template,
     UserCallbackError,
     user_callback,
 )
@@ -99,7 +101,7 @@ def load(
         raise ValueError(f"there is no text_dialect {text_dialect!r}; there are {', '.join(CHAT_TEMPLATES)}")
     options = Options(
         input_key=input_key, output_key=output_key, root=None if root is None else Path(root),
-        fetch=user_callback(fetch), template=template if isinstance(template, RagPrompt) else user_callback(template),
+        fetch=user_callback(fetch), template=_template_of(template),
         join=join, form=form, text_dialect=text_dialect, pair=pair, select=user_callback(select), collapse_prefixes=collapse_prefixes,
         prompt_weights=prompt_weights,
     )  # fmt: skip
@@ -114,6 +116,11 @@ def load(
     if form is None and schema in _INSTRUCTIONS and any(map(needs_conversation, _first_records(opened))):
         options = replace(options, form="conversation")
     return TrainingData(_row_reader(opened, DATA_FORMATS[schema], schema, options, group), name or opened.name)
+
+
+def _template_of(template: Callable[..., str] | None) -> Any:
+    is_function = template is not None and not isinstance(template, RagPrompt)
+    return Template(cast("Callable[[Any], str]", user_callback(template))) if is_function else template
 
 
 def _open(source: Any) -> Source:
@@ -137,6 +144,7 @@ def _enumerate(records: Iterable[Any]) -> Iterator[Item]:
 def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, str]) -> Callable[[], Iterator[Item]]:
     """Renames the columns of a source to those of a schema."""
     names = set(columns.values()) | set(columns)
+    replaced = set(columns) - set(columns.values())
 
     def read_renamed() -> Iterator[Item]:
         for item in read():
@@ -147,7 +155,10 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
                 yield Refusal("column_missing", message, item.number, item.source, missing[0])
             else:
                 row = {target: record[column] for target, column in columns.items()}
-                yield item._replace(value=row | {key: value for key, value in record.items() if key not in names})
+                others = {
+                    f"{REPLACED}{key}" if key in replaced else key: record[key] for key in record if key not in names - replaced
+                }
+                yield item._replace(value=row | others)
 
     return read_renamed
 
@@ -236,8 +247,8 @@ def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
 
 
 def _columns_read(data_format: DataFormat, options: Options, group: str | None, *, is_paired: bool) -> frozenset[str] | None:
-    """Returns the columns that a format reads with these options; None if a function of the user may read any."""
-    if data_format.reads is None or (options.template is not None and not isinstance(options.template, RagPrompt)):
+    """Returns the columns that a format reads with these options; None if its records have no columns."""
+    if data_format.reads is None:
         return None
     pair_columns = PAIRED_COLUMNS if is_paired else frozenset()
     return data_format.reads | pair_columns | ({group} if group is not None else set())
@@ -247,7 +258,7 @@ def _convert(
     items: Iterable[Item], data_format: DataFormat, reads: frozenset[str] | None, options: Options, group: str | None
 ) -> Iterator[Record]:
     """Yields the rows or the refusal of each record, with the columns that the format does not read."""
-    convert = data_format.convert
+    convert, template = data_format.convert, options.template if isinstance(options.template, Template) else None
     for item in items:
         if isinstance(item, Refusal):
             yield item
@@ -261,7 +272,8 @@ def _convert(
                     continue
                 row, key, changes, left_out = result
                 if has_more:
-                    row, left_out = with_extras(row, left_out, record, reads, keep=not data_format.traces)  # type: ignore[arg-type]
+                    read = reads | template.columns if template else reads  # type: ignore[operator]
+                    row, left_out = with_extras(row, left_out, record, read, keep=not data_format.traces)  # type: ignore[arg-type]
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
                 yield Example(row, number, source, key, changes, left_out)

@@ -68,3 +68,37 @@ def test_wrong_method(run: Run, train: Path, tmp_path: Path) -> None:
     result = run("ft", "prepare", train, "-o", "out.jsonl", "--method", "dpo", code=1)
     assert "does not train with dpo" in result.err
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_columns_left_out_are_shown_and_can_fail(run: Run, tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{number}", "completion": "a", "id": number, "zonk": "x"} for number in range(3)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    result = run("ft", "prepare", "in.jsonl", "-o", "out.jsonl")
+    assert "Left out in training" in result.out and "'zonk' is left out in training, in 3 rows" in result.out
+    report = report_of(
+        run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--overwrite", "--json", "--fail-on", "warning", code=1)
+    )
+    assert (report["left_out"], report["written"]) == ({"id": 3, "zonk": 3}, True)
+    allowed = ("--leave-out", "zonk", "--fail-on", "warning", "--overwrite")
+    assert run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--json", *allowed).json["warnings"] == 0
+
+
+def test_labels_are_refused_or_paired(run: Run, tmp_path: Path) -> None:
+    rows = [{"instruction": "q", "output": answer, "kto_tag": answer == "good"} for answer in ("good", "bad")]
+    (tmp_path / "in.json").write_text(json.dumps(rows), "utf-8")
+    result = run("ft", "prepare", "in.json", "-o", "out.jsonl", code=1)
+    assert "kto_tag" in result.out and "--pair best_vs_worst" in " ".join(result.out.split()) and "in.json:1" in result.out
+    report = run("ft", "prepare", "in.json", "-o", "out.jsonl", "--pair", "best_vs_worst", "--json").json
+    assert (report["format"], report["dropped"], report["left_out"]) == ("preference", {"paired_with_another": 1}, {})
+    report = run("ft", "prepare", "in.json", "-o", "all.jsonl", "--leave-out", "kto_tag", "--json").json
+    assert (report["valid"], report["left_out"]) == (2, {"kto_tag": 2})
+
+
+def test_a_system_prompt_needs_conversations(run: Run, tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{number}", "completion": "a"} for number in range(120)] + [
+        {"prompt": "q", "completion": "a", "system": "s"}
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    result = run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", code=1)
+    assert "in.jsonl:121" in result.out and "--form conversation" in " ".join(result.out.split())
+    assert run("ft", "prepare", "in.jsonl", "-o", "out.jsonl", "--form", "conversation", "--json").json["valid"] == 121

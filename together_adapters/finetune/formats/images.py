@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.records import Row, Unconvertible
 
@@ -91,7 +92,10 @@ def base64_type(data: str) -> str | None:
 
 def with_images(messages: list[Any], record: Row) -> list[Any]:
     """Inserts a column's images at their placeholders (`<image>` or `{"type": "image"}`), or before the first question."""
-    images = record.get("images", record.get("image"))
+    images, image = record.get("images"), record.get("image")
+    if has_value(images) and has_value(image):
+        raise Unconvertible("image_count", "both images and image hold images: only one can be read", "image")
+    images = image if images is None or has_value(image) else images
     if images is None:
         return messages
     images = list(images) if isinstance(images, list | tuple) else [images]

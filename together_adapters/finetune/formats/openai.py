@@ -21,7 +21,7 @@ SYSTEM_COLUMNS: Final = ("system", "system_prompt", "system_message")
 CHAT_COLUMNS: Final = frozenset({"tools", "functions", "images", "image", *SYSTEM_COLUMNS})
 """What a conversation can hold beside its messages, and other rows cannot."""
 _CONVERTED_COLUMNS: Final = CHAT_COLUMNS | {"parallel_tool_calls"}
-COLUMNS: Final = _CONVERTED_COLUMNS | {"messages", "function_call", "tool_choice"}
+COLUMNS: Final = _CONVERTED_COLUMNS | {"messages"}
 _READ_KEYS: Final = _MINIMAL_KEYS | {"tool_calls", "function_call", "tool_call_id", "reasoning", "reasoning_content"}
 _CALL_KEYS: Final = frozenset({"id", "type", "function", "name", "arguments", "args", "index"})
 _FUNCTION_KEYS: Final = frozenset({"name", "arguments", "args"})
@@ -126,8 +126,13 @@ def with_system(messages: list[Any], record: Row) -> list[Any]:
 
 
 def declared_tools(record: Row) -> Any:
-    """Returns the `tools` or `functions` of a record."""
-    return record.get("tools") or record.get("functions")
+    """Returns the `tools` or `functions` of a record; those of both are refused."""
+    tools, functions = record.get("tools"), record.get("functions")
+    if tools and functions:
+        raise Unconvertible(
+            "tool_invalid", "both tools and functions declare tools: only one can be read", "functions", functions
+        )
+    return tools or functions
 
 
 def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:

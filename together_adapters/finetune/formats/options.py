@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
-
-Template = Callable[[Mapping[str, Any]], str]
 
 CHAT_TEMPLATES: Final = ("chatml", "llama3", "llama2", "mistral")
 
@@ -52,6 +50,45 @@ class UserCallbackError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class Template:
+    """A user's function of a record that makes a prompt; it notes the columns that the function reads."""
+
+    def __init__(self, function: Callable[[Mapping[str, Any]], str]) -> None:
+        self._function = function
+        self.columns: set[str] = set()
+
+    def __call__(self, record: dict[str, Any]) -> str:
+        return self._function(_WatchedRecord(record, self.columns))
+
+
+class _WatchedRecord(dict[str, Any]):
+    """A record that adds the columns that are read of it to a set."""
+
+    def __init__(self, record: dict[str, Any], columns: set[str]) -> None:
+        super().__init__(record)
+        self._columns = columns
+
+    def __getitem__(self, key: str) -> Any:
+        self._columns.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._columns.add(key)
+        return super().get(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self._columns.update(self.keys())
+        return super().__iter__()
+
+    def items(self) -> Any:
+        self._columns.update(self.keys())
+        return super().items()
+
+    def values(self) -> Any:
+        self._columns.update(self.keys())
+        return super().values()
 
 
 def user_callback(function: F | None) -> F | None:

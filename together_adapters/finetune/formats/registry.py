@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from together_adapters.finetune.accounting import leaving
 from together_adapters.finetune.formats import (
     chat_template,
     instruction,
@@ -39,8 +40,11 @@ class DataFormat(NamedTuple):
 
 def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvertible]:
     """Converts a line of a file for OpenAI's fine-tuning: a conversation, or a preference."""
-    is_preference = isinstance(record, dict) and "preferred_output" in record
-    return preference.preference(record, options) if is_preference else openai.conversation(record, options)
+    if not isinstance(record, dict):
+        return openai.conversation(record, options)
+    if "preferred_output" in record:
+        return preference.preference(record, options)
+    return [leaving(converted, record, preference.OPENAI_COLUMNS) for converted in openai.conversation(record, options)]
 
 
 DATA_FORMATS: Final[Mapping[str, DataFormat]] = {

@@ -43,6 +43,8 @@ def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
         yield Converted({"messages": messages})
         return
     builder = ConversationBuilder(options)
+    if record.get("conversations"):
+        builder.account({"conversation": record.get("conversation")}, frozenset())
     _read(builder, with_columns(_messages(builder, turns), record))
     if record.get("chosen") is None or record.get("rejected") is None:
         builder.account({column: record.get(column) for column in ("chosen", "rejected")}, frozenset())
