@@ -118,11 +118,11 @@ def _json_value(value: Any) -> Any:
         return {key if isinstance(key, str) else str(key): _json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_json_value(inner) for inner in value]
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
     if hasattr(value, "model_dump"):
         return _json_value(value.model_dump())
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def call_fields(block: Any) -> CallFields | None:

@@ -7,7 +7,7 @@ itself, such as a web search, is a `ValueError` that names it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 Tool = dict[str, Any]
 
@@ -26,7 +26,7 @@ def read_tools(tool: Any) -> list[Tool] | None:
         tool = {"name": tool.name, "description": getattr(tool, "description", None), "inputSchema": tool.inputSchema}
     function, kind = tool.get("function"), tool.get("type")
     if isinstance(function, Mapping) and kind in (None, "function"):
-        return [tool if _is_complete(tool, function) else _tool(function, tool.get("strict"))]
+        return [cast(Tool, tool) if _is_complete(tool, function) else _tool(function, tool.get("strict"))]
     if isinstance(declarations := next((tool[key] for key in _DECLARATIONS if isinstance(tool.get(key), list)), None), list):
         return [each for inner in declarations for each in read_tools(inner) or _refuse(inner)]
     if isinstance(spec := tool.get("toolSpec"), Mapping):
