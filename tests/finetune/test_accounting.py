@@ -230,6 +230,13 @@ def test_two_columns_for_one_place_are_refused(schema: str, columns: dict[str, A
     assert report is None and list(columns)[-1] in text
 
 
+@pytest.mark.parametrize("schema", ["messages", "prompt_completion", "alpaca", "sharegpt", "preference"])
+def test_a_text_beside_another_format_is_its_rendering(schema: str, tmp_path: Path) -> None:
+    report = write_jsonl(load([{**GOOD[schema], "text": "### q ### a"}] * 2), tmp_path / "a.jsonl").report
+    assert report.left_out == {"text": 2} and report.issue_counts == {"column_left_out": 1}
+    assert (tmp_path / "a.jsonl").read_text("utf-8").count("###") == 0
+
+
 def test_settings_of_requests_are_harmless(tmp_path: Path) -> None:
     rows = [{**GOOD["messages"], "tool_choice": "auto", "parallel_tool_calls": True}]
     report = write_jsonl(load(rows), tmp_path / "a.jsonl").report

@@ -68,6 +68,8 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
     names += _of_documents(record) + _of_traces(record, columns)
     if {"inputs", "outputs"} <= columns and "llm_runs" not in names:
         names.append("examples")
+    if "text" in names and len(names) > 1:
+        names.remove("text")  # the rendering of what stands beside it
     return list(dict.fromkeys(names))
 
 
