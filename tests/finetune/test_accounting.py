@@ -181,9 +181,9 @@ def test_empty_values_and_repetitions_carry_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "kind"),
     [
-        ("id promptId response_id created_at source url num_turns n_tokens image_width chosen_model quality_score event.name", True),
+        ("id promptId response_id created_at source url num_turns n_tokens image_width chosen_model quality_score event.name status message_ids categories", True),
         ("zonk q1 käse", None),
-        ("label kto_tag Score overall_rating systemPrompt audio_path image_url choices thoughts is_good label_id loss_mask", Meaning),
+        ("label kto_tag replies Score overall_rating systemPrompt audio_path image_url choices thoughts is_good label_id loss_mask", Meaning),
     ],
 )  # fmt: skip
 def test_names_by_their_words(names: str, kind: Any) -> None:

@@ -51,7 +51,7 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
     ),
     Meaning("says how much to train on", "message weights are 0 or 1, in `weight` of a message"): "weight loss mask",
     Meaning("is an answer", "columns= (--column completion=NAME) names the column of the answer"): (
-        "answer refusal response output completion reply replies solution target"
+        "answer refusal response output completion reply solution target"
     ),
     Meaning("is a question", "columns= (--column prompt=NAME) names the column of the question"): (
         "prompt question query queries instruction input message conversation dialogue dialog turn"
@@ -154,7 +154,9 @@ def is_judgement(name: str) -> bool:
 
 
 def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    if len(word) < 3 or not word.endswith("s") or word.endswith("ss") or word in _BY_WORD or word in _HARMLESS | _AMOUNTS:
+        return word
+    return f"{word[:-3]}y" if word.endswith("ies") else word[:-1]
 
 
 @lru_cache(10_000)
