@@ -45,9 +45,11 @@ def print_report(soak: Soak, seconds: float) -> None:
     print(f"\n{len(soak.rows)} kinds, {calls}, {answers:,} right answers, {requests:,} requests, {seconds:.0f} s")
     if soak.unsent:
         print(f"{soak.unsent} calls of paid work met a connection that had died, and were not sent again")
-    print(f"\n{'after calls':>12} {'RSS MB':>8} {'descriptors':>12} {'threads':>8} {'objects':>10}")
+    print(f"\n{'after calls':>12} {'RSS MB':>8} {'trimmed':>8} {'descriptors':>12} {'threads':>8} {'objects':>10}")
     for sample in soak.samples:
-        print(f"{sample.calls:12,} {sample.megabytes:8.1f} {sample.descriptors:12} {sample.threads:8} {sample.objects:10,}")
+        print(
+            f"{sample.calls:12,} {sample.megabytes:8.1f} {sample.trimmed:8.1f} {sample.descriptors:12} {sample.threads:8} {sample.objects:10,}"
+        )
     if (growth := soak.growth()) is not None:
         print(f"RSS per 10,000 calls, over the second half: {growth:+.2f} MB")
     for key, count in soak.violations.most_common():

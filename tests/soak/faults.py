@@ -81,7 +81,7 @@ class Kind:
     fault: Callable[[Request], Reply]
     error: str | Callable[[int], str] = ""
     retried: bool | Callable[[int], bool] | None = False  # None where it does not matter
-    retried_paid: bool | None = False  # also where the work costs money: nothing can have been accepted
+    retried_paid: bool | Callable[[int], bool] | None = False  # also where the work costs money: nothing can have been accepted
     calls: Sequence[str] = ANY
     hops: int = 0  # faults that are overcome with further requests that are no attempts: redirects, resumed downloads
     always: bool = False  # every request of a call meets it
@@ -106,9 +106,8 @@ class Kind:
         return len(names := self.errors(number)) > 1 and ANSWER in names
 
     def is_retried(self, number: int, call: str) -> bool | None:
-        if call in PAID:
-            return self.retried_paid
-        return self.retried(number) if callable(self.retried) else self.retried
+        retried = self.retried_paid if call in PAID else self.retried
+        return retried(number) if callable(retried) else retried
 
 
 def right_text(number: int) -> str:

@@ -86,7 +86,14 @@ def status_kind(name: str, body: bytes, *headers: str, content_type: str = "appl
     def fault(request: Request) -> Reply:
         return [http(body, *headers, status=f"{status_of(request.number)} Odd", content_type=content_type)]
 
-    return Kind(name=name, fault=fault, error=error_of, retried=is_retried, calls=STATUS_CALLS)
+    return Kind(
+        name=name,
+        fault=fault,
+        error=error_of,
+        retried=is_retried,
+        retried_paid=lambda number: status_of(number) == 429,
+        calls=STATUS_CALLS,
+    )
 
 
 def limited(name: str, pause: tuple[float, float], *headers: str, status: str = "429 Too Many Requests") -> Kind:

@@ -406,7 +406,7 @@ def ignored_range(request: Request) -> Reply:
 
 
 FETCH: Final[dict[str, Any]] = {"calls": ["download"]}
-LOST: Final = "APIConnectionError|DownloadError|APIResponseValidationError"
+LOST: Final = "APIConnectionError|DownloadError|APIResponseValidationError|APIStatusError"
 
 
 def put_kind(name: str, method: str, path: str, fault: Callable[[Request], Reply], error: str, **options: Any) -> Kind:
