@@ -15,8 +15,8 @@ from together_adapters.adapters.foreign_blocks import TOOL_CALL_KINDS, whole_cha
 UNREADABLE = "raw_arguments"
 """The key of arguments that are no JSON object, and are kept as text."""
 _RESULT_KINDS = frozenset({"tool_result", "function_response", "function_call_output", "custom_tool_call_output"})
-_IDS = ("call_id", "callId", "tool_use_id", "toolUseId", "tool_call_id", "id")
-_NAMES = ("name", "tool_name")
+_IDS = ("call_id", "callId", "tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "id")
+_NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "tool_kwargs", "partial_json")
 _CONTENTS = ("content", "output", "response", "result")
 _MAX_LITERAL = 100_000

@@ -75,7 +75,8 @@ _HARMLESS: Final = _MEASURES | frozenset(
     path line page row metadata meta info tag annotator worker reviewer session thread run trace span parent created updated
     modified published at seed temperature provider engine generator revision commit hash difficulty complexity perplexity ppl
     similarity toxicity quality confidence probability prob logprob logprobs embedding vector dedup duplicate cluster annotation
-    control stop object event finish environment release project bookmarked public version deleted""".split()
+    control stop object event finish environment release project bookmarked public version deleted
+    stream prefix penalty config setting sequence top bias tier store beta anthropic""".split()
 )
 _AMOUNTS: Final = frozenset("n num number count total max min avg mean has len".split())
 _PROVENANCE: Final = frozenset(

@@ -10,7 +10,7 @@ import pytest
 from tests.finetune.formats.reading import examples, only_refusal, only_row, says, user
 from together_adapters.finetune import load
 from together_adapters.finetune.errors import SchemaDetectionError
-from together_adapters.finetune.formats.sharegpt import ALIASES
+from together_adapters.finetune.formats.layouts.provider_messages import ROLES
 
 FUNCTION = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 
@@ -114,9 +114,9 @@ def test_a_prompt_with_its_completion():
     assert only_refusal(load([{"prompt": None, "completion": "a"}], "prompt_completion")).code == "cell_missing"
 
 
-@pytest.mark.parametrize("name", [*ALIASES, "Human", "GPT ", "Function Call", "FUNCTION-CALL", "ChatGPT"])
+@pytest.mark.parametrize("name", [*ROLES, "Human", "GPT ", "Function Call", "FUNCTION-CALL", "ChatGPT"])
 def test_every_name_of_a_speaker(name: str):
-    role = ALIASES["_".join(name.lower().replace("-", " ").split())]
+    role = ROLES["_".join(name.lower().replace("-", " ").split())]
     value = '{"name": "f", "arguments": {}}' if role == "calls" else "x"
     first = [{"from": "gpt", "value": "a"}, {"from": "function_call", "value": '{"name": "f"}'}] if role == "tool" else []
     conversation = [{"from": "human", "value": "q"}, *first, {"from": name, "value": value}]

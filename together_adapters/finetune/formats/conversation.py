@@ -12,6 +12,12 @@ from pydantic_core import from_json
 from together_adapters.finetune.accounting import unread
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.images import base64_url, image_part
+from together_adapters.finetune.formats.layouts.tool_declarations import (
+    declarations,
+    foreign_tools,
+    has_python_types,
+    json_schema,
+)
 from together_adapters.finetune.formats.options import DEFAULTS, Options
 from together_adapters.finetune.readers.fields import require
 from together_adapters.finetune.records import NO_FIELDS, Converted, Row, Unconvertible
@@ -20,6 +26,7 @@ Expand: TypeAlias = Literal["whole", "last_turn", "every_assistant_turn"]
 
 _TEXT_KEYS: Final = frozenset({"type", "text"})
 _TOOL_KEYS: Final = frozenset({"type", "function", "name", "description", "strict", "parameters", "input_schema"})
+_OTHER_SCHEMAS: Final = frozenset({"inputSchema", "parameters_json_schema", "parametersJsonSchema", "parameter_definitions"})
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _REASONING_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
@@ -186,6 +193,10 @@ class ConversationBuilder:
             raise Unconvertible("tool_result_unmatched", f"no open call{of_name} is answered by this result", self.path)
         return self._answered_by(match)
 
+    def has_open_call(self, name: Any) -> bool:
+        """Whether a call of this name has no result."""
+        return any(call.name == name for call in self._open)
+
     def _candidates(self) -> list[_OpenCall]:
         """Returns the open calls, those of the latest message first: a result without an id belongs to the first of its name."""
         return sorted(self._open, key=lambda call: -call.turn)
@@ -318,37 +329,43 @@ def tools_of(
     path: str = "tools",
     account: Callable[[Row, frozenset[str], str], None] | None = None,
 ) -> list[Row]:
-    """Converts OpenAI's tools, legacy functions and Anthropic's tools, or their JSON text, to the service's tools.
+    """Converts tools of any provider's layout, legacy functions, or their JSON text, to the service's tools.
 
     `account` is called with what is read of each, as `ConversationBuilder.account`.
     """
     tools = parsed(tools, path, "tools_not_list") if tools else None
     if not tools:
         return []
-    require(tools, (list, tuple), "tools_not_list", "tools must be a list", path)
-    tools = [parsed(tool, f"{path}[{index}]", "tool_invalid") for index, tool in enumerate(tools)]
-    rows = [_tool(tool, f"{path}[{index}]") for index, tool in enumerate(tools)]
-    for tool, row in zip(tools, rows, strict=True) if account else ():
-        if tool is not row:
+    require(tools, (list, tuple, dict), "tools_not_list", "tools must be a list", path)
+    tools = [parsed(tool, f"{path}[{index}]", "tool_invalid") for index, tool in enumerate(declarations(tools))]
+    rows = [_tools(tool, f"{path}[{index}]") for index, tool in enumerate(tools)]
+    for tool, converted in zip(tools, rows, strict=True) if account else ():
+        if len(converted) == 1 and tool is not converted[0] and isinstance(tool.get("function", tool.get("name")), dict | str):
             is_nested = isinstance(tool.get("function"), dict)
             account(tool, _TOOL_KEYS, "tools[]")  # type: ignore[misc]
             account(tool["function"] if is_nested else {}, _TOOL_KEYS, "tools[].function")  # type: ignore[misc]
-    return [without_nulls(tool) for tool in rows] if options.null_arguments == "drop" else rows
+    all_tools = [row for converted in rows for row in converted]
+    return [without_nulls(tool) for tool in all_tools] if options.null_arguments == "drop" else all_tools
 
 
-def _tool(tool: Any, path: str) -> Row:
+def _tools(tool: Any, path: str) -> list[Row]:
+    """Returns the tools that an object declares."""
     if isinstance(tool, dict):
         function = tool.get("function")
-        if tool.get("type") == "function" and isinstance(function, dict):
-            return tool
-        function = function if isinstance(function, dict) else tool
-        schema = next((function[key] for key in ("parameters", "input_schema") if function.get(key) is not None), None)
-        if isinstance(function.get("name"), str):
-            fields = {key: function[key] for key in ("name", "description", "strict") if function.get(key) is not None}
-            if schema is not None:
-                fields["parameters"] = parsed(schema, path)
-            return {"type": "function", "function": fields}
-    raise Unconvertible("tool_invalid", "a tool has no name, or its format is not known", path, tool)
+        is_nested = isinstance(function, dict)
+        fields = function if isinstance(function, dict) else tool
+        schema = next((fields[key] for key in ("parameters", "input_schema") if fields.get(key) is not None), None)
+        schema = parsed(schema, path) if schema is not None else None
+        if tool.get("type") == "function" and is_nested and not has_python_types(schema):
+            return [tool]
+        if (
+            isinstance(fields.get("name"), str)
+            and tool.get("type") in (None, "function", "custom")
+            and not _OTHER_SCHEMAS & fields.keys()
+        ):
+            declared = {key: fields[key] for key in ("name", "description", "strict") if fields.get(key) is not None}
+            return [{"type": "function", "function": declared | ({} if schema is None else {"parameters": json_schema(schema)})}]
+    return foreign_tools(tool, path)
 
 
 def without_nulls(value: Any) -> Any:

@@ -52,7 +52,7 @@ def _read(builder: ConversationBuilder, message: Any) -> None:
 
 def decoded_output(output: Any) -> Any:
     """Returns an output; the JSON text of a message or of calls is decoded, other text is the answer."""
-    if isinstance(output, str) and output.lstrip().startswith("{") and ('"tool_calls"' in output or '"role"' in output):
+    if isinstance(output, str) and output.lstrip().startswith(("{", "[{")) and ('"tool_calls"' in output or '"role"' in output):
         return decoded(output, "output")
     return output
 

@@ -10,6 +10,7 @@ from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, has_nulls, parsed
 from together_adapters.finetune.formats.images import with_images
+from together_adapters.finetune.formats.layouts.provider_messages import is_foreign, openai_messages, role_of
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
@@ -18,13 +19,16 @@ from together_adapters.finetune.rules import MESSAGE_KEYS
 _MINIMAL_KEYS: Final = frozenset({"role", "content"})
 _ROLES: Final = frozenset({"system", "user", "assistant", "developer", "tool"})
 SYSTEM_COLUMNS: Final = ("system", "system_prompt", "system_message")
-CHAT_COLUMNS: Final = frozenset({"tools", "functions", "images", "image", *SYSTEM_COLUMNS})
+CHAT_COLUMNS: Final = frozenset({"tools", "functions", "toolConfig", "images", "image", *SYSTEM_COLUMNS})
 """What a conversation can hold beside its messages, and other rows cannot."""
 _CONVERTED_COLUMNS: Final = CHAT_COLUMNS | {"parallel_tool_calls"}
 COLUMNS: Final = _CONVERTED_COLUMNS | {"messages"}
-_READ_KEYS: Final = _MINIMAL_KEYS | {"tool_calls", "function_call", "tool_call_id", "reasoning", "reasoning_content"}
-_CALL_KEYS: Final = frozenset({"id", "type", "function", "name", "arguments", "args", "index"})
-_FUNCTION_KEYS: Final = frozenset({"name", "arguments", "args"})
+_KNOWN_ROLES: Final = frozenset({*_ROLES, "function", "calls"})
+_REASONING_KEYS: Final = ("reasoning", "reasoning_content", "thinking", "tool_plan")
+_READ_KEYS: Final = _MINIMAL_KEYS.union(("tool_calls", "function_call", "tool_call_id", "tool_name"), _REASONING_KEYS)
+_ARGUMENTS: Final = ("arguments", "args", "parameters", "input")
+_FUNCTION_KEYS: Final = frozenset({"name", *_ARGUMENTS})
+_CALL_KEYS: Final = _FUNCTION_KEYS | {"id", "type", "function", "index"}
 
 
 def conversation(record: Any, options: Options) -> Iterable[Converted]:
@@ -118,7 +122,7 @@ def with_system(messages: list[Any], record: Row) -> list[Any]:
     for column, prompt in prompts.items():
         require(prompt, (str, list), "content_wrong_type", f"the column {column} must hold a text", column)
         first = messages[0] if messages and isinstance(messages[0], dict) else {}
-        if first.get("role") not in ("system", "developer"):
+        if role_of(first.get("role")) != "system":
             messages = [{"role": "system", "content": prompt}, *messages]
         elif first.get("content") != prompt:
             raise Unconvertible("system_not_first", f"the column {column} is a second, different system prompt", column, prompt)
@@ -132,7 +136,8 @@ def declared_tools(record: Row) -> Any:
         raise Unconvertible(
             "tool_invalid", "both tools and functions declare tools: only one can be read", "functions", functions
         )
-    return tools or functions
+    config = record.get("toolConfig")  # of Bedrock
+    return tools or functions or (config if isinstance(config, dict) and config.get("tools") else None)
 
 
 def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
@@ -144,7 +149,17 @@ def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
 
 
 def read_message(builder: ConversationBuilder, message: Row) -> None:
-    """Adds a message to a conversation. Harmless keys are left out; others that are unknown are kept, and validation reports them."""
+    """Adds a message of any provider to a conversation."""
+    role = message.get("role")
+    if role not in _KNOWN_ROLES and (known := role_of(role)):
+        builder.change("role_renamed")
+        message = {**message, "role": known}
+    for one in openai_messages(builder, message) if is_foreign(message) else (message,):
+        _read(builder, one)
+
+
+def _read(builder: ConversationBuilder, message: Row) -> None:
+    """Adds a message. Harmless keys are left out; others that are unknown are kept, and validation reports them."""
     role, content = message.get("role"), message.get("content")
     fields = {key: value for key, value in message.items() if key not in _READ_KEYS and has_value(value)}
     for key in fields.keys() - MESSAGE_KEYS if fields else ():
@@ -152,21 +167,39 @@ def read_message(builder: ConversationBuilder, message: Row) -> None:
             builder.leave_out(f"messages[].{key}", fields.pop(key))
     if isinstance(content, str) and has_template_marks(content):
         builder.change("template_in_content")
-    if role == "assistant":
-        reasoning = message.get("reasoning") or message.get("reasoning_content")
+    if role == "calls":
+        builder.answer(None, calls_in(builder, content), message.get("reasoning"), **fields)
+    elif role == "assistant":
+        reasoning = next((message[key] for key in _REASONING_KEYS if message.get(key)), None)
         if reasoning is not None and not isinstance(reasoning, str):
             path = f"{builder.path}.reasoning"
             raise Unconvertible("reasoning_not_string", f"reasoning is {kind_of(reasoning)}", path, reasoning)
         builder.answer(content, _calls(builder, message), reasoning, **fields)
     elif role in ("tool", "function"):
-        name = None if role == "tool" else message.get("name")
-        if role == "function":
-            fields.pop("name", None)
-            builder.change("functions_converted")
-        builder.result(content, message.get("tool_call_id"), name, **fields)
+        _read_result(builder, message, fields)
     else:
         fields |= {key: message[key] for key in ("tool_calls", "tool_call_id", "reasoning") if message.get(key)}
         builder.add(role, content, **fields)
+
+
+def _read_result(builder: ConversationBuilder, message: Row, fields: Row) -> None:
+    content, name = message.get("content"), message.get("name") or message.get("tool_name")
+    if message["role"] == "function":
+        fields.pop("name", None)
+        builder.change("functions_converted")
+    elif not builder.has_open_call(name):
+        name = None
+    if message.get("status") == "error":
+        builder.change("tool_error")
+        fields["status"] = "error"  # no part of the row's format; `Fixes` reads and removes it
+    builder.result(content, message.get("tool_call_id"), name, **fields)
+
+
+def calls_in(builder: ConversationBuilder, content: Any) -> list[Row]:
+    """Returns the calls of a message that holds them, or their JSON text, as its content."""
+    path = f"{builder.path}.content"
+    value = parsed(content, path, "tool_call_invalid")
+    return [_call(builder, one, path) for one in (value if isinstance(value, list) else [value])]
 
 
 def _calls(builder: ConversationBuilder, message: Row) -> list[Row]:
@@ -189,7 +222,7 @@ def _call(builder: ConversationBuilder, one: Any, path: str) -> Row:
     builder.account(one, _CALL_KEYS, "messages[].tool_calls[]")
     if function is not one:
         builder.account(function, _FUNCTION_KEYS, "messages[].tool_calls[].function")
-    arguments = function.get("arguments", function.get("args"))
+    arguments = next((function[key] for key in _ARGUMENTS if key in function), None)
     if isinstance(arguments, dict):
         builder.change("arguments_to_text")
         if builder.options.is_table and has_nulls(arguments):

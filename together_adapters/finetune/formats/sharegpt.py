@@ -7,21 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from together_adapters.finetune.accounting import has_value
-from together_adapters.finetune.formats.conversation import ConversationBuilder, call, parsed
+from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
+from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_message, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
-
-ALIASES: Final = {
-    "system": "system", "developer": "system",
-    "human": "user", "user": "user", "prompter": "user",
-    "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "assistant": "assistant",
-    "model": "assistant", "bot": "assistant", "ai": "assistant",
-    "tool": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
-    "function_call": "calls", "tool_call": "calls",
-}  # fmt: skip
-"""The role of each speaker, by its name in lower case with underscores; `calls` for one that calls tools."""
 
 _COMMON_NAMES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 COLUMNS: Final = CHAT_COLUMNS | {"conversations", "conversation", "chosen", "rejected"}
@@ -84,7 +75,7 @@ def _messages(builder: ConversationBuilder, turns: list[Any]) -> list[Row]:
         if not isinstance(turn, dict):
             require(turn, dict, "message_not_object", "a turn must be an object", f"conversations[{index}]")
         name = next((turn[key] for key in _SPEAKER_KEYS if turn.get(key) is not None), None)
-        role = ALIASES.get("_".join(str(name).lower().replace("-", " ").replace("_", " ").split()))
+        role = role_of(name)
         if role is None:
             unknown[str(name)[:60]] += 1
             continue
@@ -115,20 +106,7 @@ def _first(builder: ConversationBuilder, turn: Row, keys: tuple[str, ...]) -> An
 def _read(builder: ConversationBuilder, messages: list[Row]) -> None:
     for message in messages:
         role, content = message["role"], message["content"]
-        if role == "calls":
-            fields = {"weight": message["weight"]} if "weight" in message else {}
-            builder.answer(None, _calls(builder, content), message.get("reasoning"), **fields)
-        elif role == "tool":
+        if role == "tool":
             read_message(builder, {**message, "content": content if isinstance(content, str | list) else str(content)})
         else:
             read_message(builder, message)
-
-
-def _calls(builder: ConversationBuilder, content: Any) -> list[Row]:
-    path = f"{builder.path}.content"
-    value = parsed(content, path, "tool_call_invalid")
-    calls = []
-    for one in value if isinstance(value, list) else [value]:
-        require(one, dict, "tool_call_invalid", "a call must be an object", path)
-        calls.append(call(one.get("name"), one.get("arguments", one.get("parameters")), one.get("id"), builder.options, path))
-    return calls
