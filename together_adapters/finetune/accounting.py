@@ -60,6 +60,9 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
 _BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for word in words.split()}
 _LABEL, _JUDGEMENT, _PREFERENCE, *_ = _MEANINGS
 _CLASS: Final = Meaning("is the class of a text, which would be trained without it")
+_TEXT: Final = Meaning(
+    "is more than a rendering of the rest", "columns= (--column) names the column that it is, as in --column input=text"
+)
 _INPUT_KEYS: Final = frozenset({"messages", "tools"})
 _JUDGEMENTS: Final = (_LABEL, _JUDGEMENT)
 _LAYOUT: Final = Meaning("holds messages or media", "columns= (--column) names the columns of the format")
@@ -90,6 +93,12 @@ _SETTINGS: Final = frozenset({"tool_choice", "function_call", "parallel_tool_cal
 _PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS: Final = re.compile(r"[^\W\d_]+")
+
+
+class Unchosen(NamedTuple):
+    """The value of a question or an answer beside those that the user has named: it is left out, and a warning says so."""
+
+    value: Any
 
 
 class Accounts(NamedTuple):
@@ -189,6 +198,11 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
         meaning = meaning_of(name, is_preference)
         if meaning is True or name in allowed:
             continue
+        if isinstance(value, Unchosen):
+            unknown.append(name)
+            continue
+        if name == "text":
+            meaning = None if _is_rendering(value, row) else _TEXT
         meaning = meaning or (_LAYOUT if _has_layout(value) else None)
         if meaning is None:
             unknown.append(name)
@@ -233,6 +247,13 @@ def _has_layout(value: Any) -> bool:
         first = value[0]
         return isinstance(first, dict) and ({"role", "content"} <= first.keys() or {"from", "value"} <= first.keys())
     return isinstance(value, bytes)
+
+
+def _is_rendering(value: Any, row: Row) -> bool:
+    """Whether a text contains all texts of a row."""
+    texts = [row.get(key) for key in ("prompt", "completion")]
+    texts += [message.get("content") for message in _items([row.get("messages"), row.get("preferred_output")])]
+    return isinstance(value, str) and all(line in value for text in texts if isinstance(text, str) for line in text.split("\n\n"))
 
 
 def _is_repeated(value: Any, row: Row) -> bool:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.accounting import REPLACED
+from together_adapters.finetune.accounting import REPLACED, Unchosen, extra_columns, has_value
 from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, drop_prefixes
 from together_adapters.finetune.errors import SchemaDetectionError
-from together_adapters.finetune.formats.detection import detect, refuse
+from together_adapters.finetune.formats.column_names import Reading, is_question_or_answer
+from together_adapters.finetune.formats.detection import MIXED, detect, readings_of, refuse
 from together_adapters.finetune.formats.instruction import needs_conversation
 from together_adapters.finetune.formats.options import (
     CHAT_TEMPLATES,
@@ -33,7 +34,7 @@ from together_adapters.finetune.readers.tables import open_table
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
 
 _MAX_PEEKED: Final = 100
-_INSTRUCTIONS: Final = ("prompt_completion", "alpaca")
+_INSTRUCTIONS: Final = frozenset({"prompt_completion", "alpaca", "question_answers"})
 
 
 def load(
@@ -65,7 +66,7 @@ def load(
         source: A path (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`, `.arrow`; JSON also as `.gz`), a folder, a pattern such as
             `logs/*.jsonl`, or `-` for standard input; a list or other iterable of records; a pandas or Polars frame, an Arrow
             table, a Hugging Face `Dataset` or `IterableDataset`.
-        schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, chatml, otel,
+        schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, question_answers, chatml, otel,
             openinference, langfuse, chat_store, handler, labelled_rag, query_response, llm_runs, examples.
         columns: The source's column for each column of the schema, as `{"prompt": "question", "completion": "reply"}`.
         input_key: The field of an example that holds the question, if it has several.
@@ -112,10 +113,23 @@ def load(
         opened = opened._replace(read=_PeekedReader(opened))
     if opened.is_table:
         options = replace(options, is_table=True, null_arguments=null_arguments)
-    schema = _schema_of(opened, "auto" if schema == "preference" and pair and _has_labels(opened) else schema, options)
-    if form is None and schema in _INSTRUCTIONS and any(map(needs_conversation, _first_records(opened))):
+    readings = _readings_of(opened, "auto" if schema == "preference" and pair and _has_labels(opened) else schema, options)
+    schemas = {reading.schema for reading in readings}
+    if (
+        form is None
+        and not schemas.isdisjoint(_INSTRUCTIONS)
+        and (not schemas <= _INSTRUCTIONS or any(map(needs_conversation, _first_records(opened))))
+    ):
         options = replace(options, form="conversation")
-    return TrainingData(_row_reader(opened, DATA_FORMATS[schema], schema, options, group), name or opened.name)
+    if len(readings) > 1:
+        return TrainingData(_mixed_reader(opened, options, group), name or opened.name)
+    schema, named_columns = readings[0]
+    if named_columns:
+        opened = opened._replace(read=_rename_columns(opened.read, dict(named_columns)))
+    read = _row_reader(opened, DATA_FORMATS[schema], schema, options, group)
+    if columns or named_columns:
+        read = _name_columns(read, dict(named_columns) | dict(columns or {}), is_chosen=bool(columns))
+    return TrainingData(read, name or opened.name)
 
 
 def _template_of(template: Callable[..., str] | None) -> Any:
@@ -184,17 +198,65 @@ def _first_records(source: Source) -> list[Any]:
     return [item.value for item in _peek(source, _MAX_PEEKED) if isinstance(item, SourceRecord)]
 
 
-def _schema_of(source: Source, schema: str, options: Options) -> str:
-    """Detects the schema, or checks that the one given is possible."""
+def _readings_of(source: Source, schema: str, options: Options) -> tuple[Reading, ...]:
+    """Detects how the records are read, or checks that the schema given is possible."""
     records = _first_records(source)
     if schema != "auto":
         for record in records[:1]:
             refuse(record, options.pair)
-        return schema
+        return (Reading(schema),)
     if not records and not source.read_once:
         refusal = next((item for item in islice(source.read(), 1) if isinstance(item, Refusal)), None)
         raise SchemaDetectionError(f"{source.name}: {refusal.message if refusal else 'there is no record'}")
     return detect(records, pair=options.pair)
+
+
+def _mixed_reader(source: Source, options: Options, group: str | None) -> Callable[[], Iterator[Record]]:
+    """Returns a function that reads the rows of records of several formats, each in its own."""
+
+    def read() -> Iterator[Record]:
+        for item in source.read():
+            if isinstance(item, Refusal):
+                yield item
+                continue
+            record = item.value
+            columns = tuple(key for key, value in record.items() if has_value(value)) if isinstance(record, dict) else ()
+            readings = readings_of(record, columns)
+            if len(readings) != 1 or readings[0].schema not in MIXED:
+                yield Refusal("record_unreadable", "the record has none of the formats of the others", item.number, item.source)
+                continue
+            schema, renamed = readings[0]
+            items = _rename_columns(lambda one=item: [one], dict(renamed))() if renamed else [item]  # type: ignore[misc]
+            data_format = DATA_FORMATS[schema]
+            reads = _columns_read(data_format, options, group, is_paired=False)
+            yield from _convert(items, data_format, reads, options, group)
+
+    return read
+
+
+def _name_columns(
+    read: Callable[[], Iterable[Record]], columns: Mapping[str, str], *, is_chosen: bool
+) -> Callable[[], Iterator[Record]]:
+    """Returns a function that reads records whose refusals name columns as the source has them.
+
+    If the user has chosen the columns, other questions and answers are left out.
+    """
+
+    def read_named() -> Iterator[Record]:
+        for record in read():
+            if isinstance(record, Refusal):
+                column = columns.get(record.path, record.path)
+                text = record.message.replace(f"column {record.path}", f"column {column}") if record.path else record.message
+                yield record._replace(path=column, message=text)
+                continue
+            others = [name for name in extra_columns(tuple(record.row)) if is_question_or_answer(name)] if is_chosen else []
+            if others:
+                unchosen = {name: Unchosen(record.row.pop(name)) for name in others}
+                yield record._replace(left_out={**record.left_out, **unchosen})
+            else:
+                yield record
+
+    return read_named
 
 
 def _row_reader(

@@ -41,6 +41,7 @@ GOOD: dict[str, Any] = {
     "hh": {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
     "sharegpt": {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
     "alpaca": {"instruction": "q", "input": "", "output": "a"},
+    "question_answers": {"question": "q", "answers": ["a"]},
     "chatml": {"text": "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>"},
     "otel": {"attributes": {"gen_ai.input.messages": [user()], "gen_ai.output.messages": [says()]}},
     "openinference": {"attributes": {"llm.input_messages": [{"message": user()}], "llm.output_messages": [{"message": says()}]}},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from together_adapters.finetune.accounting import PAIRING
+from together_adapters.finetune.accounting import PAIRING, has_value, meaning_of
 from together_adapters.finetune.errors import SchemaDetectionError
+from together_adapters.finetune.formats.column_names import ANSWERS as ANSWER_NAMES
+from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, way_on
+from together_adapters.finetune.formats.instruction import answer_texts
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
 from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
 from together_adapters.finetune.formats.registry import DATA_FORMATS
@@ -21,28 +24,71 @@ _RETRIEVAL: Final = (
 )  # fmt: skip
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
+MIXED: Final = frozenset({"messages", "sharegpt", "prompt_completion", "alpaca"})
+"""Formats whose records may stand in one source: all can become conversations."""
 
 
-def detect(records: Iterable[Any], *, pair: str | None = None) -> str:
-    """Returns the format of some records; raises `SchemaDetectionError` if none or several fit."""
-    names: dict[str, None] = {}
-    columns: list[str] = []
+def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading, ...]:
+    """Returns how some records are read: one reading, or several of which each record has one and all make conversations.
+
+    Raises `SchemaDetectionError` if no format fits, or several do.
+    """
+    readings: dict[Reading, None] = {}
+    several = False
+    columns = _columns_with_values(records)
     for record in records:
         refuse(record, pair)
         try:
-            names |= dict.fromkeys(candidates(record, pair))
+            found = readings_of(record, columns.get(tuple(record), ()) if isinstance(record, dict) else (), pair)
         except SchemaDetectionError:
             raise
         except (Unconvertible, *CONVERSION_ERRORS):
             continue
-        if isinstance(record, dict) and not columns:
-            columns = [str(key) for key in record][:20]
-    if len(names) == 1:
-        return next(iter(names))
+        several = several or len(found) > 1
+        readings |= dict.fromkeys(found)
+    names = list(dict.fromkeys(reading.schema for reading in readings))
+    if len(readings) == 1 or (readings and not several and MIXED.issuperset(names)):
+        return tuple(readings)
     if names:
-        raise _error(f"several formats fit: {', '.join(names)}; name one with schema=, or name the columns with columns=", *names)
-    with_columns = f" with the columns {', '.join(columns)}" if columns else ""
-    raise _error(f"no format fits records{with_columns}; name it with schema=, or name the columns with columns=")
+        raise _error(
+            f"several formats fit: {', '.join(names)}; name one with schema= (--schema), or columns with columns=", *names
+        )
+    record = next((record for record in records if isinstance(record, dict)), {})
+    raise _unknown(columns.get(tuple(record), ()), record)
+
+
+def readings_of(record: Any, columns: tuple[str, ...], pair: str | None = None) -> list[Reading]:
+    """Returns how a record may be read; `columns` are those with a value, in this record or in others with the same columns."""
+    reading = reading_of(columns) if isinstance(record, dict) else None
+    if reading is not None and reading.schema == "preference" and reading.columns:
+        return [reading]
+    if {"chosen", "rejected"}.issubset(columns) and "prompt" not in columns and not QUESTIONS.isdisjoint(columns):
+        raise _unknown(columns, record)
+    names = candidates(record, pair)
+    if reading is not None and names in ([], ["text"]):
+        return [reading]
+    if names == ["text"] and not ANSWER_NAMES.isdisjoint(columns):
+        raise _unknown(columns, record)
+    return [Reading(name) for name in names]
+
+
+def _columns_with_values(records: Iterable[Any]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Returns for each order of columns those that have a value in some record."""
+    columns: dict[tuple[str, ...], dict[str, None]] = {}
+    for record in records:
+        if isinstance(record, dict):
+            values = columns.setdefault(tuple(record), {})
+            values |= dict.fromkeys(str(key) for key, value in record.items() if has_value(value))
+    return {key: tuple(name for name in map(str, key) if name in values) for key, values in columns.items()}
+
+
+def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionError:
+    """Returns the error for records of which no format is known, with the way on."""
+    with_columns = f" with the columns {', '.join(columns[:20])}" if columns else ""
+    texts = [column for column in columns if isinstance(record.get(column), str) and meaning_of(column) is not True]
+    named = way_on(texts)
+    example = f"; {named} reads two of them as question and answer" if named else ""
+    return _error(f"no format fits records{with_columns}; name it with schema= (--schema), or columns with columns={example}")
 
 
 def candidates(record: Any, pair: str | None = None) -> list[str]:
@@ -83,7 +129,8 @@ def refuse(record: Any, pair: str | None = None) -> None:
         raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
     if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
         raise _error(f"answers with a label (KTO) have no method here; {PAIRING} makes pairs of those to the same prompt")
-    if any(isinstance(record.get(name), list) for name in ANSWERS) and "chosen" not in record and pair is None:
+    lists = [name for name in ANSWERS if isinstance(record.get(name), list)]
+    if lists and "chosen" not in record and pair is None and (lists != ["answers"] or answer_texts(record["answers"]) is None):
         raise _error(f"answers with scores have no method here; {PAIRING} makes a pair of the best and the worst")
 
 
@@ -102,6 +149,9 @@ def _of_documents(record: dict[str, Any]) -> list[str]:
     examples = record.get("examples")
     if isinstance(examples, list) and examples and isinstance(examples[0], dict) and "reference_answer" in examples[0]:
         return ["labelled_rag"]
+    data = record.get("data")
+    if isinstance(data, list) and data and isinstance(data[0], dict) and "paragraphs" in data[0]:
+        return ["question_answers"]
     if isinstance(record.get("store"), dict) or isinstance(record.get("chat_store"), dict):
         return ["chat_store"]
     values = list(record.values())

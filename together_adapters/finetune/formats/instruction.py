@@ -17,6 +17,8 @@ from together_adapters.finetune.records import Converted, Row, Unconvertible
 COLUMNS: Final = CHAT_COLUMNS | {"prompt", "completion"}
 _CONVERSATION_COLUMNS: Final = CHAT_COLUMNS | {"history"}
 ALPACA_COLUMNS: Final = _CONVERSATION_COLUMNS | {"instruction", "input", "output"}
+QUESTION_ANSWERS_COLUMNS: Final = _CONVERSATION_COLUMNS | {"question", "context", "answers", "answer_start"}
+_ANSWER_KEYS: Final = frozenset({"text", "answer_start"})
 
 
 def needs_conversation(record: Any) -> bool:
@@ -80,6 +82,44 @@ def alpaca(record: Any, options: Options) -> Iterator[Converted]:
     ]
     read_messages(builder, with_columns(messages, record))
     yield builder.converted(declared_tools(record))
+
+
+def question_answers(record: Any, options: Options) -> Iterator[Converted]:
+    """Converts a record with `question`, `context` and a list of `answers`, as SQuAD's: a row for each different answer."""
+    record = require_record(record)
+    texts = answer_texts(parsed(record.get("answers"), "answers"))
+    if texts is None:
+        raise Unconvertible("cell_not_text", "answers must be a list of texts", "answers", record.get("answers"))
+    if not texts:
+        raise Unconvertible("answer_missing", "the question has no answer", "answers")
+    columns = {column: value for column, value in record.items() if column in _CONVERSATION_COLUMNS}
+    question = {**columns, "instruction": record.get("question"), "input": record.get("context")}
+    for text in texts:
+        for converted in alpaca({**question, "output": text}, options):
+            changes = ("one_of_several_answers",) if len(texts) > 1 else ()
+            yield converted._replace(changed=(*converted.changed, *changes))
+
+
+def answer_texts(answers: Any) -> list[str] | None:
+    """Returns the different texts of answers without scores, or None for other values."""
+    if isinstance(answers, dict):
+        answers = answers.get("text")
+    if not isinstance(answers, list | tuple):
+        return None
+    items = [one.get("text") if isinstance(one, dict) and one.keys() <= _ANSWER_KEYS else one for one in answers]
+    texts = [item for item in items if isinstance(item, str)]
+    return list(dict.fromkeys(texts)) if len(texts) == len(items) else None
+
+
+def articles(document: Any) -> Iterator[Any]:
+    """Yields the questions of SQuAD's file, each with its context, or the document itself if it is a question."""
+    if not isinstance(document, dict) or not isinstance(document.get("data"), list):
+        yield document
+        return
+    for article in document["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                yield {"context": paragraph["context"], **question}
 
 
 def _prompt(record: Row, options: Options) -> str:

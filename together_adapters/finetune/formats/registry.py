@@ -62,6 +62,9 @@ DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
     "hh": DataFormat(preference.hh, reads=openai.CHAT_COLUMNS | {"chosen", "rejected"}),
     "sharegpt": DataFormat(sharegpt.sharegpt, reads=sharegpt.COLUMNS),
     "alpaca": DataFormat(instruction.alpaca, columns=(("instruction", "output"),), reads=instruction.ALPACA_COLUMNS),
+    "question_answers": DataFormat(
+        instruction.question_answers, instruction.articles, reads=instruction.QUESTION_ANSWERS_COLUMNS
+    ),
     "chatml": DataFormat(chat_template.conversation, reads=chat_template.COLUMNS),
     "otel": DataFormat(otel.conversation, spans, traces=True, reads=otel.COLUMNS),
     "openinference": DataFormat(otel.openinference, spans, traces=True, reads=otel.COLUMNS),

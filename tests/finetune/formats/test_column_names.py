@@ -1,0 +1,111 @@
+"""Columns with the names that people give them: read where one reading makes sense, else refused with the names to give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.finetune.formats.reading import only_refusal, only_row, says, user
+from together_adapters.errors import DatasetError
+from together_adapters.finetune import load, write_jsonl
+from together_adapters.finetune.formats.column_names import ANSWERS, CONTEXTS, QUESTIONS, reading_of
+
+Q, A, C, S = "How high is it?", "Nine metres.", "The tower of Ely.", "Be brief."
+ONE_QUESTION = {"prompt": Q, "completion": A}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": Q, "answer": A, "source": "wiki", "id": 3},
+        {"Question": Q, "Answer": A},
+        {"query": Q, "response": A},
+        {"input_text": Q, "target_text": A},
+        {"userMessage": Q, "assistant response": A},
+        {"human": Q, "assistant": A},
+        {"source": Q, "target": A},
+        {"instruction": Q, "response": A},
+        {"instruction": Q, "completion": A, "input": None},
+        {"instruction": Q, "output": A, "text": f"### Instruction:\n{Q}\n### Response:\n{A}"},
+        {"question": Q, "answers": {"text": [A, A], "answer_start": [0, 7]}},
+    ],
+)
+def test_one_question_and_one_answer_are_known(record: dict[str, Any]):
+    row = only_row(load([record]))
+    assert {key: row[key] for key in ONE_QUESTION} == ONE_QUESTION
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"instruction": Q, "context": C, "response": A, "category": "open_qa"},
+        {"question": Q, "passage": C, "answer": A},
+        {"question": Q, "context": C, "answers": {"text": [A], "answer_start": [0]}, "title": "Ely"},
+        {"data": [{"title": "Ely", "paragraphs": [{"context": C, "qas": [{"question": Q, "answers": [{"text": A}]}]}]}]},
+    ],
+)
+def test_a_context_is_in_the_prompt(record: dict[str, Any]):
+    row = only_row(load([record]))
+    assert (row["prompt"], row["completion"]) == (f"{Q}\n\n{C}", A)
+
+
+def test_each_different_answer_has_a_row_and_none_is_refused():
+    record = {"question": Q, "answers": {"text": [A, "9 m", A]}}
+    assert [row["completion"] for row in load([record])] == [A, "9 m"]
+    assert only_refusal(load([record | {"answers": {"text": []}}])).code == "answer_missing"
+
+
+@pytest.mark.parametrize(
+    "names", [("prompt", "completion"), ("question", "answer"), ("query", "response"), ("instruction", "output")]
+)
+def test_a_system_prompt_beside_a_question_is_the_first_message(names: tuple[str, str]):
+    messages = [{"role": "system", "content": S}, user(Q), says(A)]
+    assert only_row(load([{"system": S, names[0]: Q, names[1]: A}])) == {"messages": messages}
+    only = only_row(load([{"history": [["Hello", "Hi"]], "system_prompt": S, names[0]: Q, names[1]: A}]))["messages"]
+    assert only == [messages[0], user("Hello"), says("Hi"), *messages[1:]] or names[1] == "completion"
+
+
+@pytest.mark.parametrize("names", [("question", "chosen", "rejected"), ("query", "chosen_response", "rejected_response")])
+def test_a_preference_of_other_names(names: tuple[str, str, str]):
+    row = only_row(load([{"system": S, **dict(zip(names, (Q, A, "Go."), strict=True))}]))
+    assert row["input"]["messages"] == [{"role": "system", "content": S}, user(Q)]
+    assert (row["preferred_output"], row["non_preferred_output"]) == ([says(A)], [says("Go.")])
+
+
+def test_a_text_that_is_no_rendering_is_not_lost(tmp_path: Path):
+    record = {"instruction": "Sum up.", "output": A, "text": C}
+    with pytest.raises(DatasetError, match="input=text"):
+        write_jsonl(load([record]), tmp_path / "out.jsonl")
+    assert only_row(load([record], columns={"input": "text"})) == {"prompt": f"Sum up.\n\n{C}", "completion": A}
+
+
+def test_mixed_records_become_conversations():
+    records = [{"question": Q, "answer": A}, {"messages": [user("u"), says("v")]}, {"instruction": Q, "input": C, "output": A}]
+    assert list(load(records)) == [
+        {"messages": [user(Q), says(A)]}, {"messages": [user("u"), says("v")]}, {"messages": [user(f"{Q}\n\n{C}"), says(A)]}
+    ]  # fmt: skip
+
+
+def test_a_refusal_names_the_column_of_the_source():
+    refusal = only_refusal(load([{"question": Q, "answer": 9}]))
+    assert refusal.path == "answer"
+    assert "completion" not in refusal.message
+
+
+@given(
+    st.lists(st.sampled_from(sorted(QUESTIONS | ANSWERS | CONTEXTS | {"id", "topic", "system"})), unique=True, max_size=6).map(
+        tuple
+    )
+)
+def test_a_reading_names_each_column_once_and_needs_one_question_and_answer(columns: tuple[str, ...]):
+    reading = reading_of(columns)
+    if reading is not None and reading.columns:
+        sources = [column for _, column in reading.columns]
+        assert len(set(sources)) == len(sources)
+        assert set(sources) <= set(columns)
+        assert len(ANSWERS.intersection(columns)) == 1
+        assert len((QUESTIONS - {"input"}).intersection(columns)) <= 1

@@ -1,0 +1,106 @@
+"""Names that people give to columns of questions and answers: which names mean what, where exactly one reading makes sense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from shlex import quote
+from typing import Final, NamedTuple
+
+QUESTIONS: Final = frozenset(
+    "prompt question query instruction input user human problem request user_message user_prompt user_input user_query".split()
+)
+ANSWERS: Final = frozenset(
+    """completion answer response output assistant reply target solution bot gpt assistant_response assistant_message assistant_reply
+    model_response bot_response bot_reply expected_output expected_answer ground_truth""".split()
+)
+CONTEXTS: Final = frozenset("context passage document paragraph background knowledge".split())
+_PAIRS: Final = (("source", "target"), ("src", "tgt"))
+"""Names that are a question and an answer only beside each other: `source` alone says where a record is from."""
+_CHOICES: Final = (
+    ("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_chosen", "response_rejected"),
+    ("preferred", "rejected"), ("preferred", "dispreferred"), ("accepted", "rejected"), ("better", "worse"), ("winner", "loser"),
+)  # fmt: skip
+_SYSTEM: Final = frozenset({"system", "system_prompt", "system_message"})
+_GAP: Final = re.compile(r"[\s-]+|(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Reading(NamedTuple):
+    """A format; and each of its columns with that of the source, where the names differ."""
+
+    schema: str
+    columns: tuple[tuple[str, str], ...] = ()
+
+
+def _reading(schema: str, **columns: str) -> Reading:
+    renamed = any(target != column for target, column in columns.items())
+    return Reading(schema, tuple(columns.items()) if renamed else ())
+
+
+@lru_cache(10_000)
+def reading_of(columns: tuple[str, ...], /) -> Reading | None:
+    """Returns how columns are read; None where no reading, or more than one, makes sense."""
+    names = {_plain(column): column for column in columns}
+    questions, answers, contexts = ([names[name] for name in names if name in known] for known in (QUESTIONS, ANSWERS, CONTEXTS))
+    if len(names) < len(columns):
+        return None  # two columns have one name
+    choices = _choices(names)
+    if choices is not None:
+        question = {"prompt": questions[0]} if questions else {}
+        one_question = len(questions) < 2 and not answers
+        return _reading("preference", **question, chosen=choices[0], rejected=choices[1]) if one_question else None
+    for question_name, answer_name in _PAIRS:
+        if question_name in names and answer_name in names and not questions and answers in ([], [names[answer_name]]):
+            return _reading("prompt_completion", prompt=names[question_name], completion=names[answer_name])
+    context = {"input": contexts[0]} if contexts else {}
+    if len(questions) == 2 and "instruction" in names and "input" in names and not contexts:
+        questions, context = [names["instruction"]], {"input": names["input"]}
+    if len(questions) != 1 or len(contexts) > 1:
+        return None
+    if not answers and "answers" in names:
+        context = {"context": contexts[0]} if contexts else {}
+        return _reading("question_answers", question=questions[0], **context, answers=names["answers"])
+    if len(answers) != 1:
+        return None
+    if context or "history" in names or questions == [names.get("instruction")]:
+        return _reading("alpaca", instruction=questions[0], **context, output=answers[0])
+    return _reading("prompt_completion", prompt=questions[0], completion=answers[0])
+
+
+def _choices(names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Returns the columns of the better and the worse answer."""
+    return next(((names[better], names[worse]) for better, worse in _CHOICES if better in names and worse in names), None)
+
+
+def way_on(columns: Sequence[str]) -> str:
+    """Returns how to name the columns of records that have more than one reading, or none; empty without two columns."""
+    names = {_plain(column): column for column in columns}
+    questions, answers = ([names[name] for name in names if name in known] for known in (QUESTIONS, ANSWERS))
+    others = [column for name, column in names.items() if name not in _SYSTEM and column not in (*questions, *answers)]
+    question = next(iter(questions or others), None)
+    choices = _choices(names)
+    if choices is not None and question is not None:
+        return in_words({"prompt": question, "chosen": choices[0], "rejected": choices[1]})
+    answer = next((column for column in (*answers, *reversed(others)) if column != question), None)
+    return in_words({"prompt": question, "completion": answer}) if question is not None and answer is not None else ""
+
+
+def is_question_or_answer(column: str) -> bool:
+    """Whether a column has the name of a question or an answer."""
+    return _plain(column) in QUESTIONS | ANSWERS
+
+
+def in_words(columns: Mapping[str, str]) -> str:
+    """Returns the argument that names columns, and the options of the command line."""
+    return f"columns={dict(columns)!r} ({' '.join(options_of(columns.items()))})"
+
+
+def options_of(columns: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Yields the options of the command line that name columns."""
+    return (f"--column {quote(f'{target}={column}')}" for target, column in columns)
+
+
+def _plain(column: str) -> str:
+    """Returns a name in lower case with underscores, without `_text`."""
+    return _GAP.sub("_", str(column).strip()).lower().removesuffix("_text")
