@@ -7,7 +7,9 @@ piece by piece, so that what came before an error is known.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import hashlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -278,7 +280,9 @@ def user_message() -> list[Any]:
 
 @cache
 def upload_file() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="soak-"), "rows.jsonl")
+    folder = tempfile.mkdtemp(prefix="soak-")
+    atexit.register(shutil.rmtree, folder)
+    path = Path(folder, "rows.jsonl")
     path.write_text('{"custom_id": "1"}\n' * 20)
     return path
 
