@@ -171,6 +171,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "tool_call_invalid": Rule(
         _E, "a tool call must be {'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
     ),
+    "calls_in_text": Rule(_E, "a call in a text is JSON with name and arguments, closed as it was opened"),
     "tool_call_id_duplicate": Rule(_E, "tool calls that are open at the same time must have different ids"),
     "tool_call_id_outside_tool": Rule(_W, "only tool messages have a tool_call_id"),
     "tool_arguments_not_string": Rule(_E, "write the arguments as a JSON string, as json.dumps does"),

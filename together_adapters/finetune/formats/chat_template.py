@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from together_adapters.finetune.formats.conversation import ConversationBuilder
+from together_adapters.finetune.formats.conversation import ConversationBuilder, openai_calls
+from together_adapters.finetune.formats.layouts.text_calls import Result, calls_in, results_in
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require_record, text_of
 from together_adapters.finetune.records import Converted, Unconvertible
@@ -59,15 +60,27 @@ def _read_tagged(builder: ConversationBuilder, text: str, pattern: re.Pattern[st
         _require_blank(text[end : match.start()], template)
         end = match.end()
         role, content = match[1], match[2]
-        if role not in ("system", "user", "assistant"):
+        role = "tool" if role == "ipython" else role
+        if role not in ("system", "user", "assistant", "tool"):
             raise Unconvertible("role_unknown", f"the role {role!r} cannot be read back from a rendered text", builder.path, role)
         if has_template_marks(content):
             raise Unconvertible("template_broken", f"a mark of {template} stands inside a message", builder.path, content)
         if role == "assistant":
-            builder.answer(content)
+            _read_answer(builder, content)
+        elif role == "tool" or (role == "user" and builder.open_calls and content.lstrip().startswith("<tool_response>")):
+            for result in (results_in(content, builder.open_calls) or ([Result(content)], ""))[0]:
+                builder.result(result.content)
         else:
             builder.add(role, content)
     _require_blank(text[end:], template)
+
+
+def _read_answer(builder: ConversationBuilder, content: str) -> None:
+    text, calls = calls_in(content, builder.is_tool) or (content, [])
+    if calls:
+        builder.change("calls_read_from_text")
+        builder.has_text_calls = True
+    builder.answer(text, openai_calls(calls, builder.options, builder.path))
 
 
 def _read_inst(builder: ConversationBuilder, text: str) -> None:

@@ -12,6 +12,8 @@ from pydantic_core import from_json
 from together_adapters.finetune.accounting import unread
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.images import base64_url, image_part
+from together_adapters.finetune.formats.layouts.provider_messages import role_of
+from together_adapters.finetune.formats.layouts.text_calls import declared_in, tools_in
 from together_adapters.finetune.formats.layouts.tool_declarations import (
     declarations,
     foreign_tools,
@@ -27,6 +29,7 @@ Expand: TypeAlias = Literal["whole", "last_turn", "every_assistant_turn"]
 _TEXT_KEYS: Final = frozenset({"type", "text"})
 _TOOL_KEYS: Final = frozenset({"type", "function", "name", "description", "strict", "parameters", "input_schema"})
 _OTHER_SCHEMAS: Final = frozenset({"inputSchema", "parameters_json_schema", "parametersJsonSchema", "parameter_definitions"})
+_SYSTEM: Final = ("system", "developer")
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _REASONING_PARTS: Final = frozenset({"reasoning", "thinking", "redacted_thinking"})
@@ -50,6 +53,9 @@ class ConversationBuilder:
         self.messages: list[Row] = []
         self.changes: list[str] = []
         self.left_out: Row = {}
+        self.tools: Any = None  # those that the record declares
+        self.upcoming: Sequence[Any] = ()  # the messages that are read
+        self.has_text_calls = False
         self._open: list[_OpenCall] = []
         self._call_ids: set[str] = set()
         self._has_images = False
@@ -129,6 +135,7 @@ class ConversationBuilder:
         if self._has_parts:
             self._unify_contents()
         row: Row = {"messages": self.messages}
+        tools = tools or self.tools or (self._tools_in_prompt() if self.has_text_calls else None)
         if tools and (declarations := tools_of(tools, self.options, account=self.account)):
             row["tools"] = declarations
         return Converted(row, group, tuple(self.changes), self.left_out or NO_FIELDS)
@@ -192,6 +199,49 @@ class ConversationBuilder:
             of_name = f" of {name!r}" if name else ""
             raise Unconvertible("tool_result_unmatched", f"no open call{of_name} is answered by this result", self.path)
         return self._answered_by(match)
+
+    def is_tool(self, name: str) -> bool:
+        """Whether a call in a text is one: the conversation knows its tool; if not, the text is left as it is, and counted."""
+        known = self._knows_tool(name)
+        if not known:
+            self.change("calls_in_text")
+        return known
+
+    def _knows_tool(self, name: str) -> bool:
+        """Whether the record declares a tool of this name, a prompt tells of it, or there are results of tools."""
+        texts = [json_text(self.tools)] if self.tools else []
+        texts += self._prompts()
+        return any(name in text for text in texts) or any(
+            isinstance(message, dict) and role_of(message.get("role")) == "tool" for message in self.upcoming
+        )
+
+    def _prompts(self) -> list[str]:
+        """Returns the prompts that may declare tools."""
+        contents = [(message["role"], message.get("content")) for message in self.messages]
+        return [
+            text
+            for role, text in contents
+            if isinstance(text, str) and (role in _SYSTEM or (role == "user" and '"name"' in text))
+        ]
+
+    def _tools_in_prompt(self) -> list[Row] | None:
+        """Returns the tools that a prompt declares as text, if all that are called are among them."""
+        prompts = self._prompts()
+        try:
+            tools = tools_of([one for text in prompts for one in declared_in(text) or tools_in(text)])
+        except Unconvertible:
+            return None
+        by_name = {tool["function"]["name"]: tool for tool in tools}
+        calls = [one for message in self.messages for one in message.get("tool_calls", ())]
+        if not by_name or any(one["function"]["name"] not in by_name for one in calls):
+            return None
+        self.change("tools_read_from_text")
+        return [*by_name.values()]
+
+    @property
+    def open_calls(self) -> int:
+        """The number of calls without a result."""
+        return len(self._open)
 
     def has_open_call(self, name: Any) -> bool:
         """Whether a call of this name has no result."""

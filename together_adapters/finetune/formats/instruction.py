@@ -9,6 +9,8 @@ from together_adapters.finetune.accounting import has_value, leaving
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
+from together_adapters.finetune.formats.layouts.text_calls import CODE as CALLS_IN_TEXT
+from together_adapters.finetune.formats.layouts.text_calls import has_tagged_calls
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require_record, text_of
@@ -22,12 +24,18 @@ _ANSWER_KEYS: Final = frozenset({"text", "answer_start"})
 
 
 def needs_conversation(record: Any) -> bool:
-    """Whether a record has what an instruction cannot hold: a system prompt, images, tools, a history."""
-    return isinstance(record, dict) and any(has_value(record.get(column)) for column in _CONVERSATION_COLUMNS)
+    """Whether a record has what an instruction cannot hold: a system prompt, images, tools and their calls, a history."""
+    if not isinstance(record, dict):
+        return False
+    has_calls = has_tagged_calls(record.get("completion")) or has_tagged_calls(record.get("output"))
+    return has_calls or any(has_value(record.get(column)) for column in _CONVERSATION_COLUMNS)
 
 
 def _instruction(prompt: str, completion: str, record: Row) -> Converted:
     """Returns an instruction; what needs a conversation is left out."""
+    if has_tagged_calls(completion):
+        text = "the answer calls tools, in a text: form='conversation' (--form conversation) reads the calls"
+        raise Unconvertible(CALLS_IN_TEXT, text, "completion", completion)
     changes = ("template_in_content",) if has_template_marks(prompt) or has_template_marks(completion) else ()
     return leaving(Converted({"prompt": prompt, "completion": completion}, None, changes), record, _CONVERSATION_COLUMNS)
 
@@ -44,6 +52,7 @@ def prompt_completion(record: Any, options: Options) -> Iterator[Converted]:
     if any(not isinstance(message, dict) or message.get("role") == "user" for message in answer):
         raise Unconvertible("completion_not_answer", "a completion that is a chat holds answers and results alone", "completion")
     builder = ConversationBuilder(options)
+    builder.tools = declared_tools(record)
     read_messages(builder, with_columns(question, record))
     length = len(builder.messages)
     read_messages(builder, answer)

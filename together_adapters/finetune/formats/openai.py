@@ -10,7 +10,9 @@ from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, has_nulls, parsed
 from together_adapters.finetune.formats.images import with_images
+from together_adapters.finetune.formats.layouts import text_calls
 from together_adapters.finetune.formats.layouts.provider_messages import is_foreign, openai_messages, role_of
+from together_adapters.finetune.formats.layouts.text_calls import may_hold_calls
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
@@ -46,8 +48,8 @@ def conversation(record: Any, options: Options) -> Iterable[Converted]:
         if len(record) == 2 and type(tools) is list and not options.is_table and all(map(_is_plain_tool, tools)):
             return (Converted({"messages": messages, "tools": tools}, None, tuple(changes)),)
     builder = ConversationBuilder(options)
+    builder.tools = tools = declared_tools(record)
     read_messages(builder, with_columns(messages_in(record), record))
-    tools = declared_tools(record)
     if record.get("parallel_tool_calls") is not None:
         builder.change("parallel_tool_calls_dropped")
     if options.is_table and isinstance(tools, list) and has_nulls(tools):
@@ -72,7 +74,10 @@ def is_plain(messages: list[Any], changes: list[str]) -> bool:
             if content is not None or not message.get("tool_calls"):
                 return False
             continue
-        has_marks = has_marks or (("<" in content or "[" in content) and has_template_marks(content))
+        if "<" in content or "[" in content or content[:1] == "{":
+            if may_hold_calls(content):
+                return False
+            has_marks = has_marks or has_template_marks(content)
     if has_marks:
         changes.append("template_in_content")
     return bool(messages)
@@ -141,7 +146,8 @@ def declared_tools(record: Row) -> Any:
 
 
 def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
-    """Adds messages of OpenAI's format to a conversation."""
+    """Adds messages to a conversation."""
+    builder.upcoming = messages
     for message in messages:
         if not isinstance(message, dict):
             require(message, dict, "message_not_object", "a message must be an object", builder.path)
@@ -155,7 +161,43 @@ def read_message(builder: ConversationBuilder, message: Row) -> None:
         builder.change("role_renamed")
         message = {**message, "role": known}
     for one in openai_messages(builder, message) if is_foreign(message) else (message,):
-        _read(builder, one)
+        text = text_of_content(one.get("content"))
+        for each in _with_calls(builder, one, text) if text else (one,):
+            _read(builder, each)
+
+
+def text_of_content(content: Any) -> str:
+    """Returns the text of a content, empty if it has other parts than one text."""
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict) and content[0].get("type") == "text":
+        content = content[0].get("text")
+    return content if isinstance(content, str) else ""
+
+
+def _with_calls(builder: ConversationBuilder, message: Row, text: str) -> list[Row]:
+    """Returns a message with the calls that stand in its text, or the results in it and what is left of it."""
+    role = message.get("role")
+    if role == "assistant" and not message.get("tool_calls"):
+        try:
+            found = text_calls.calls_in(text, builder.is_tool)
+        except Unconvertible as problem:
+            raise Unconvertible(problem.code, problem.message, f"{builder.path}.content", problem.value) from None
+        if found:
+            builder.change("calls_read_from_text")
+            builder.has_text_calls = True
+            return [{**message, "content": found[0], "tool_calls": found[1]}]
+        if text_calls.has_marks(text):
+            builder.change("calls_in_text")
+    elif role in ("tool", "function") or (role == "user" and builder.open_calls):
+        results, rest = text_calls.results_in(text, builder.open_calls) or ((), text)
+        if results:
+            builder.change("results_read_from_text")
+            tools = [
+                {**message, "role": "tool", "content": one.content} | ({"name": one.name} if one.name else {}) for one in results
+            ]
+            return [*tools, *([{**message, "content": rest}] if rest and role == "user" else ())]
+    elif role in ("system", "developer"):
+        builder.has_text_calls = builder.has_text_calls or bool(text_calls.declared_in(text))
+    return [message]
 
 
 def _read(builder: ConversationBuilder, message: Row) -> None:
@@ -168,7 +210,7 @@ def _read(builder: ConversationBuilder, message: Row) -> None:
     if isinstance(content, str) and has_template_marks(content):
         builder.change("template_in_content")
     if role == "calls":
-        builder.answer(None, calls_in(builder, content), message.get("reasoning"), **fields)
+        builder.answer(None, _calls_of_content(builder, content), message.get("reasoning"), **fields)
     elif role == "assistant":
         reasoning = next((message[key] for key in _REASONING_KEYS if message.get(key)), None)
         if reasoning is not None and not isinstance(reasoning, str):
@@ -195,7 +237,7 @@ def _read_result(builder: ConversationBuilder, message: Row, fields: Row) -> Non
     builder.result(content, message.get("tool_call_id"), name, **fields)
 
 
-def calls_in(builder: ConversationBuilder, content: Any) -> list[Row]:
+def _calls_of_content(builder: ConversationBuilder, content: Any) -> list[Row]:
     """Returns the calls of a message that holds them, or their JSON text, as its content."""
     path = f"{builder.path}.content"
     value = parsed(content, path, "tool_call_invalid")

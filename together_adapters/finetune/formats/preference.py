@@ -9,6 +9,7 @@ from typing import Any, Final
 from together_adapters.finetune.accounting import has_value, leaving, unread
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
+from together_adapters.finetune.formats.layouts.text_calls import has_tagged_calls
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, messages_in, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
@@ -66,6 +67,8 @@ def _of_texts(record: Row) -> Converted | None:
     """Converts a record of three texts, or returns None for others."""
     texts = prompt, better, worse = record.get("prompt"), record.get("chosen"), record.get("rejected")
     if not all(type(text) is str for text in texts) or not prompt or better == worse or not CHAT_COLUMNS.isdisjoint(record):
+        return None
+    if has_tagged_calls(better) or has_tagged_calls(worse):
         return None
     if better[:2] == "[{" or worse[:2] == "[{":  # type: ignore[index]
         return None

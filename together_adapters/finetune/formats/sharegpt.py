@@ -9,6 +9,7 @@ from typing import Any, Final
 from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.layouts.provider_messages import role_of
+from together_adapters.finetune.formats.layouts.text_calls import may_hold_calls
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_message, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
@@ -34,6 +35,7 @@ def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
         yield Converted({"messages": messages})
         return
     builder = ConversationBuilder(options)
+    builder.tools = declared_tools(record)
     if record.get("conversations"):
         builder.account({"conversation": record.get("conversation")}, frozenset())
     _read(builder, with_columns(_messages(builder, turns), record))
@@ -62,6 +64,8 @@ def _common_messages(turns: list[Any]) -> list[Row] | None:
             return None
         role, value = _COMMON_NAMES.get(turn.get("from", "")), turn.get("value")
         if role is None or type(value) is not str:
+            return None
+        if ("<" in value or "[" in value or value[:1] == "{") and may_hold_calls(value):
             return None
         messages.append({"role": role, "content": value})
     return messages
@@ -104,6 +108,7 @@ def _first(builder: ConversationBuilder, turn: Row, keys: tuple[str, ...]) -> An
 
 
 def _read(builder: ConversationBuilder, messages: list[Row]) -> None:
+    builder.upcoming = messages
     for message in messages:
         role, content = message["role"], message["content"]
         if role == "tool":

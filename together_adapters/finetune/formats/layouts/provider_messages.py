@@ -49,7 +49,7 @@ _RESULT_KEYS: Final = _CALL_KEYS | {
     "content", "output", "response", "result", "is_error", "isError", "error", "errorText", "scheduling", "preliminary", "args",
 }  # fmt: skip
 _FINISHED: Final = frozenset({"result", "output-available", "output-error"})
-_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+json_of = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _ERROR_OUTPUTS: Final = frozenset({"error-text", "error-json"})
 
 
@@ -236,14 +236,14 @@ class _Turn:
             return value
         if isinstance(value, list) and value and all(isinstance(one, str) or (kind_of(one) is not None) for one in value):
             return _texts_or_parts([part for one in value for part in self._parts(one, kind_of(one) or "text")])
-        return _encode_json(value)
+        return json_of(value)
 
     def _parts(self, block: Any, kind: str) -> list[Row]:
         if isinstance(block, dict) and kind == "json":
-            return [{"type": "text", "text": _encode_json(block["json"])}]
+            return [{"type": "text", "text": json_of(block["json"])}]
         data = block["document"].get("data") if isinstance(block, dict) and isinstance(block.get("document"), dict) else None
         if isinstance(data, str | dict):  # Cohere's
-            return [{"type": "text", "text": data if isinstance(data, str) else _encode_json(data)}]
+            return [{"type": "text", "text": data if isinstance(data, str) else json_of(data)}]
         try:
             parts = content_parts(block)
         except ValueError as problem:
