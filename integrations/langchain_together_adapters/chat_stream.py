@@ -93,7 +93,7 @@ class StreamParser:
     def _parse(self, choice: Any, delta: Any, content: Any, reasoning: Any, tool_calls: Any) -> list[Part]:
         parts: list[Part] = [("reasoning", reasoning, None)] if reasoning else []
         if reasoning and self._splitter:
-            parts += [(kind, text, None) for kind, text in self._splitter.close()]
+            parts += [("text", text, None) for _, text in self._splitter.close()]
         parts += self._split(content)
         if tool_calls:
             parts += self._pending_text()

@@ -165,5 +165,5 @@ def _text_of(parts: Any) -> str | None:
         return _text_of(texts[0]) if len(texts) == 1 else None
     if not isinstance(parts, list):
         return None
-    texts = [_text_of(part) for part in parts if part is not None]
-    return None if None in texts else "".join(texts)
+    texts = [text for part in parts if part is not None and (text := _text_of(part)) is not None]
+    return "".join(texts) if len(texts) == len(parts) - parts.count(None) else None

@@ -113,7 +113,7 @@ class FileStore(RecordStore[StoredFile]):
         if file.content:
             file.content.remove()
 
-    def discard(self, upload_id: str) -> None:
+    def discard_upload(self, upload_id: str) -> None:
         """Removes an upload with the parts that have arrived."""
         for path in self.partial_uploads.pop(upload_id).paths:
             if (slot := self.slots.pop(path)).content:
