@@ -137,7 +137,7 @@ def _root_of(url: str) -> str:
     if endpoint := _ENDPOINT.search(path):
         raise ValueError(f"it ends in {endpoint[0].removeprefix('/v1')}, which the library adds: leave that out")
     try:
-        host.encode("idna")
+        _ = (host.isascii() and all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))) or host.encode("idna")
     except UnicodeError:
         raise ValueError(f"{host[:60]!r} is no host name") from None
     if parts.scheme == "http" and not _is_loopback(host):

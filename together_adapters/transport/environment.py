@@ -8,6 +8,7 @@ import ssl
 from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,10 +24,21 @@ _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 
 def check_environment(root: str) -> None:
     """Raises if a client of this URL could not use a proxy or the certificates that the environment names. Cheap if it names none."""
-    if any(map(os.environ.get, _TLS_VARIABLES)):
+    if any(map(os.environ.get, _TLS_VARIABLES)) and not _looks_usable(*map(os.environ.get, _TLS_VARIABLES)):
         ssl_context()
     if any(map(os.environ.get, _PROXY_VARIABLES)):
         proxy_for(httpx.URL(root))
+
+
+@lru_cache
+def _looks_usable(file: str | None, directory: str | None, key_log: str | None) -> bool:
+    """Whether certificates can be loaded, as far as this can be seen without loading them."""
+    try:
+        if file:
+            return b"CERTIFICATE-----" in Path(file).read_bytes() and not key_log
+        return any(map(_HASHED_NAME.fullmatch, os.listdir(directory or "."))) and not key_log
+    except OSError:
+        return False
 
 
 def ssl_context() -> ssl.SSLContext:

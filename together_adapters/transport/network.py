@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import httpcore
 import httpx
 
 MAX_HEAD = 256 * 1024  # bytes before the body; only a server that sends informational responses without end gets there
@@ -102,7 +101,9 @@ class _Stream:
 
     def _failure(self, error: Exception, *, unsent: bool = False) -> Exception:
         """Returns the error to raise for one of a read of the head, or of the first write."""
-        if not self.has_served or self._head_size:
+        import httpcore  # late, because it imports trio, and not everyone who makes a client sends a request
+
+        if not self.has_served or self._head_size or not isinstance(error, httpcore.ReadError | httpcore.WriteError):
             return error
         stale = StaleConnection("the server had closed the connection")
         stale.unsent = unsent
@@ -117,7 +118,7 @@ class Stream(_Stream):
             return self.inner.read(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
         try:
             data = self.inner.read(max_bytes, self._limit(timeout))
-        except httpcore.ReadError as error:
+        except Exception as error:
             raise self._failure(error) from None
         return self._count(data)
 
@@ -129,7 +130,7 @@ class Stream(_Stream):
             else:
                 for start in range(0, len(buffer), _WRITE_SIZE):
                     self.inner.write(buffer[start : start + _WRITE_SIZE], timeout.left())
-        except httpcore.WriteError as error:
+        except Exception as error:
             raise (self._failure(error, unsent=True) if first else error) from None
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ class AsyncStream(_Stream):
             return await self.inner.read(max_bytes, _seconds(timeout))  # type: ignore[no-any-return]
         try:
             data = await self.inner.read(max_bytes, self._limit(timeout))
-        except httpcore.ReadError as error:
+        except Exception as error:
             raise self._failure(error) from None
         return self._count(data)
 
@@ -155,7 +156,7 @@ class AsyncStream(_Stream):
         first = self._begin_request()
         try:
             await self.inner.write(buffer, _seconds(timeout))
-        except httpcore.WriteError as error:
+        except Exception as error:
             raise (self._failure(error, unsent=True) if first else error) from None
 
     async def aclose(self) -> None:
@@ -165,21 +166,25 @@ class AsyncStream(_Stream):
         return AsyncStream(await self.inner.start_tls(ssl_context, server_hostname, _seconds(timeout)))
 
 
-class Backend(httpcore.NetworkBackend):
-    """Opens synchronous streams."""
+class _Backend:
+    """What opens streams, but for the streams."""
 
-    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+    def __init__(self, backend: Any) -> None:
         self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+class Backend(_Backend):
+    """Opens synchronous streams."""
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
         return Stream(self._backend.connect_tcp(host, port, _seconds(timeout), *args, **options))
 
 
-class AsyncBackend(httpcore.AsyncNetworkBackend):
+class AsyncBackend(_Backend):
     """Opens asynchronous streams."""
-
-    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
-        self._backend = backend
 
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
         return AsyncStream(await self._backend.connect_tcp(host, port, _seconds(timeout), *args, **options))
