@@ -1,4 +1,4 @@
-"""Files of recorded calls: complete lines, readable by the owner only, even if a program is killed."""
+"""Files of recorded calls: complete lines, created for the owner only, even if a program is killed."""
 
 from __future__ import annotations
 
@@ -49,11 +49,22 @@ def test_other_tools_are_another_conversation(tmp_path: Path) -> None:
     assert len(list(read_recording(file.path))) == 2
 
 
-def test_other_users_lose_access_to_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.touch(0o644)
-    RecordingFile(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+def test_what_is_there_keeps_its_permissions(tmp_path: Path) -> None:
+    path, pipe = tmp_path / "a.jsonl", tmp_path / "pipe"
+    path.touch()
+    path.chmod(0o664)
+    os.mkfifo(pipe, 0o622)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    mode = pipe.stat().st_mode
+    for target in (path, pipe, Path("/dev/null")):
+        RecordingFile(target).write({"messages": CHAT}, "t1")
+    assert os.read(reader, 4096) == path.read_bytes() != b""
+    os.close(reader)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    assert pipe.stat().st_mode == mode
+    assert stat.S_IMODE(Path("/dev/null").stat().st_mode) == 0o666
+    with pytest.raises(OSError, match="No such device"):
+        RecordingFile(pipe).write({"messages": CHAT}, "t1")  # nobody reads it
 
 
 def test_an_incomplete_line_affects_no_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from together_adapters.cli.command import Group, Session
+from together_adapters.cli.ft.atomic_output import write_atomically
 from together_adapters.cli.options import COUNT, EXISTING_FOLDER, drop_unset, overwrite_option, read_text
 from together_adapters.cli.output import Result
 from together_adapters.cli.terminal import is_terminal, spinner, write
@@ -87,8 +88,7 @@ def _content(session: Session, image: ImageData) -> bytes:
 def _save(content: bytes, folder: Path, name: str, overwrite: bool) -> Path:
     suffix = next((suffix for magic, suffix in _SUFFIXES.items() if content.startswith(magic)), ".png")
     path = folder / f"{name}{suffix}"
-    with path.open("wb" if overwrite else "xb") as file:
-        file.write(content)
+    write_atomically(path, content, overwrite=overwrite)
     return path
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from together_adapters.atomic_files import is_stream
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXISTING_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -119,7 +121,7 @@ def drop_unset(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_new(path: Path, overwrite: bool) -> Path:
     """Returns the path of a file to write; raises FileExistsError if it exists and may not be overwritten."""
-    if path.exists() and not overwrite:
+    if path.exists() and not (overwrite or is_stream(path)):
         raise FileExistsError(f"{path} already exists: choose another file, or pass --overwrite")
     return path
 

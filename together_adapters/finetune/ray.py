@@ -16,6 +16,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from together_adapters._lazy import require
+from together_adapters.atomic_files import new_files, refuse_existing
 from together_adapters.finetune.errors import FileTooLargeError
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.records import Convert
@@ -25,7 +26,7 @@ from together_adapters.finetune.validation.jsonl_reader import LineReader, parse
 from together_adapters.finetune.validation.parallel import line_ranges
 from together_adapters.finetune.writing.fixes import Fixes
 from together_adapters.finetune.writing.in_memory import check_bytes, convert_batch
-from together_adapters.finetune.writing.write_jsonl import PreparedFile, refuse_existing, report_path
+from together_adapters.finetune.writing.write_jsonl import PreparedFile, refuse_foreign_report, report_path
 
 _RANGE_BYTES: Final = 64 * 2**20
 
@@ -70,6 +71,7 @@ def prepare(
     if out.suffix != ".jsonl":
         raise ValueError(f"{out.name} must end in .jsonl: the service accepts no other extension")
     refuse_existing(out, overwrite)
+    refuse_foreign_report(report_path(out))
     files = [Path(paths)] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
     shards = out.with_name(f".{out.stem}.{token_hex(4)}.shards")
     shards.mkdir()
@@ -77,12 +79,10 @@ def prepare(
         tasks = _tasks(files, range_bytes, shards)
         report = _run(ray, tasks, _convert_range, (convert, fixes, options))
         report.raise_for_issues()
-        temporary = shards / "joined.jsonl"
-        size = _join_shards(temporary, [Path(task["shard"]) for task in tasks], max_bytes)
-        refuse_existing(out, overwrite)
-        report = report.model_copy(update={"bytes": size})
-        temporary.replace(out)
-        report.save(report_path(out))
+        with new_files({out: overwrite, report_path(out): True}) as (draft, draft_report):
+            size = _join_shards(draft, [Path(task["shard"]) for task in tasks], max_bytes)
+            report = report.model_copy(update={"bytes": size})
+            report.save(draft_report)
     finally:
         shutil.rmtree(shards, ignore_errors=True)
     return PreparedFile(out, report)

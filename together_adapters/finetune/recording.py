@@ -1,4 +1,4 @@
-"""Files of recorded calls, readable by the owner only: one row per line, with a column `trace_id`, and no more of the call."""
+"""Files of recorded calls, created for the owner only: one row per line, with a column `trace_id`, and no more of the call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -34,7 +35,8 @@ class RecordingFile:
         self.counts: Counter[str] = Counter()
         self.refusals: deque[Unconvertible] = deque(maxlen=100)
         self._lock = Lock()
-        os.close(self._open())
+        if not self.path.is_fifo():  # which may have no reader yet
+            os.close(self._open())
 
     def write(self, row: Row, trace: str | None) -> None:
         """Writes a row; raises OSError if it could not be written, ValueError if it is not JSON."""
@@ -65,11 +67,12 @@ class RecordingFile:
             raise
 
     def _open(self) -> int:
+        if self.path.is_fifo():
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)  # an error if there is no reader, instead of waiting
+            os.set_blocking(descriptor, True)
+            return descriptor
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(self.path, flags, _MODE)
-        if hasattr(os, "fchmod"):
-            os.fchmod(descriptor, _MODE)
-        return descriptor
+        return os.open(self.path, flags, _MODE)  # the mode of a new file
 
 
 class OpenCall(NamedTuple):
@@ -174,7 +177,7 @@ def _write(descriptor: int, line: bytes) -> None:
 
 def _ends_within_line(descriptor: int) -> bool:
     """Whether the last line is incomplete: its program was killed, or is writing it now, which leaves a blank line."""
-    if not os.lseek(descriptor, 0, os.SEEK_END):
+    if not S_ISREG(os.fstat(descriptor).st_mode) or not os.lseek(descriptor, 0, os.SEEK_END):
         return False
     os.lseek(descriptor, -1, os.SEEK_END)
     return os.read(descriptor, 1) != b"\n"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from pydantic_core import from_json
 
+from together_adapters.atomic_files import new_files
 from together_adapters.errors import DatasetError
 from together_adapters.transport.bodies import encode_json
 from together_adapters.types.batches import BatchResult
@@ -39,15 +39,8 @@ def write_input(requests: Requests, path: str | PathLike[str], *, overwrite: boo
         FileExistsError: The file exists.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists: name another file, or pass overwrite=True")
-    draft = target.with_name(f".{target.name}.{uuid4().hex}")
-    try:
-        with draft.open("xb") as file:
-            file.writelines(encode_requests(requests))
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with new_files({target: overwrite}) as (draft,), draft.open("xb") as file:
+        file.writelines(encode_requests(requests))
     return target
 
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
+from together_adapters.atomic_files import publish
 from together_adapters.errors import APIConnectionError, APIStatusError, DownloadError, DownloadPathError, TogetherError
 from together_adapters.transport.call import Call, Download, Flow, Local, Response, Sleep
 from together_adapters.types.progress import Progress
@@ -88,7 +89,7 @@ def download_file(
             raise FileExistsError(f"{target} exists: name another file, or pass overwrite=True")
         if target.exists() and not target.is_file():
             raise FileExistsError(f"{target} is no regular file: name another file")
-        partial = _PartialFile(target, f"{call.path}?{sorted(call.query.items())}", sha256, progress)
+        partial = _PartialFile(target, f"{call.path}?{sorted(call.query.items())}", sha256, progress, overwrite=overwrite)
         try:
             yield from _complete(call, partial)
             yield Local(partial.finish)
@@ -172,8 +173,11 @@ def _with_headers(call: Call[Any], headers: dict[str, str]) -> Call[Any]:
 class _PartialFile:
     """The bytes received of a download, and what identifies the content that they are from."""
 
-    def __init__(self, target: Path, source: str, sha256: str | None, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, target: Path, source: str, sha256: str | None, progress: Callable[[Progress], None] | None, *, overwrite: bool
+    ) -> None:
         self.target = target
+        self._overwrite = overwrite
         self.path = target.with_name(target.name + ".part")
         self.size = 0
         self.has_response = False
@@ -272,7 +276,10 @@ class _PartialFile:
             raise DownloadError(f"the download should have the SHA-256 {self._sha256.lower()}, but has {actual}")
         os.fsync(self._file.fileno())
         self._file.close()
-        os.replace(self.path, self.target)
+        if self._overwrite:
+            os.replace(self.path, self.target)  # never through a link
+        else:
+            publish(self.path, self.target, overwrite=False)
         self._is_finished = True
 
     def close(self) -> None:

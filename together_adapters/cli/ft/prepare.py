@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_type_hints
 
 import click
 
+from together_adapters.atomic_files import new_files
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
-from together_adapters.cli.ft.atomic_output import local_file, publish_together
+from together_adapters.cli.ft.atomic_output import local_file, new_folders
 from together_adapters.cli.ft.options import (
     DATA_FILE,
     fail_on_option,
@@ -143,12 +144,19 @@ def split(
     """
     from together_adapters.finetune.loading import load
     from together_adapters.finetune.splitting import leakage
-    from together_adapters.finetune.writing.write_jsonl import write_jsonl
+    from together_adapters.finetune.writing.write_jsonl import refuse_foreign_report, report_path, write_jsonl
 
     paths = [check_new(folder / f"{name}.jsonl", overwrite) for name in _SIDES]
-    with issues_on_error(session), local_file(file) as path, publish_together(folder) as temporary, progress_bar("rows") as bar:
+    reports = [report_path(path) for path in paths]
+    for path in reports:
+        refuse_foreign_report(path)
+    targets = dict.fromkeys(paths, overwrite) | dict.fromkeys(reports, True)
+    with (
+        issues_on_error(session), local_file(file) as path, new_folders(folder), new_files(targets) as drafts,
+        progress_bar("rows") as bar,
+    ):  # fmt: skip
         sides = load(path).split(validation, by=by, seed=seed)
-        parts = [write_jsonl(side, temporary / file.name, progress=bar) for side, file in zip(sides, paths, strict=True)]
+        parts = [write_jsonl(side, draft, progress=bar) for side, draft in zip(sides, drafts[:2], strict=True)]
         overlap = leakage(*(load(part.path) for part in parts))._asdict()
         parts[1].report.leakage = overlap
         parts[1].report.save(parts[1].report_path)

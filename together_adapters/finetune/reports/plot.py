@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from together_adapters._lazy import require
+from together_adapters.atomic_files import new_files
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.distribution import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.report import DataReport
@@ -47,14 +47,8 @@ def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = 
     check_picture(path)
     figure = draw(report, title=title)
     content = _render(figure, path.suffix.lower())
-    temporary = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
-    try:
-        temporary.write_bytes(content)
-        if not overwrite and path.exists():
-            raise FileExistsError(f"{path} exists")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with new_files({path: overwrite}) as (draft,):
+        draft.write_bytes(content)
 
 
 def check_picture(path: Path) -> None:

@@ -12,9 +12,11 @@ from itertools import islice
 from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, BinaryIO, Final
 
+from pydantic_core import from_json
+
+from together_adapters.atomic_files import is_stream, new_files
 from together_adapters.errors import InvalidDatasetError
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.errors import ConversionError, FileTooLargeError, issue_summary
@@ -139,14 +141,14 @@ def write_jsonl(
         raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers}")
-    refuse_existing(path, overwrite)
+    targets = {path: overwrite, report_path(path): True}
+    refuse_foreign_report(report_path(path))
     all_severities = severities_of(severities)
     preparer = RowPreparer(fixes, all_severities, max_tokens_by_format(limits), tokenizer)
     summary = WriteSummary(all_severities, method, max_issues, drops_invalid=fixes.on_error == "drop")
     source = TrainingData.from_rows(data)
-    temporary = path.with_name(f".{path.stem}.{token_hex(4)}.jsonl")
-    try:
-        with temporary.open("xb", 1 << 20) as file:
+    with new_files(targets) as (draft, draft_report):
+        with draft.open("xb", 1 << 20) as file:
             size = _write(file, _prepare(source.records(), preparer, workers), summary, max_bytes, progress)
             file.flush()
             os.fsync(file.fileno())
@@ -155,29 +157,34 @@ def write_jsonl(
                 raise _too_large(path, size, max_bytes)
             long_rows = {"row_too_long": "warning"} if fixes.too_long == "keep" else {}
             report = check_jsonl(
-                temporary, method=summary.method, limits=limits, severities={**long_rows, **(severities or {})},
+                draft, method=summary.method, limits=limits, severities={**long_rows, **(severities or {})},
                 max_issues=max_issues, tokenizer=tokenizer, checksum=True,
             )  # fmt: skip
-            for issue in report.issues:
-                issue.source = path.name
             report = summary.complete(report)
         else:
             report = summary.report()
         if not report.ok:
             if fixes.on_error == "collect":
+                draft.unlink()
                 return PreparedFile(path, report, written=False)
             raise _error(summary, report, source.name, path)
-        refuse_existing(path, overwrite)
-        _publish(temporary, path, report)
-    finally:
-        temporary.unlink(missing_ok=True)
+        refuse_foreign_report(report_path(path))
+        draft_report.write_bytes(report.model_dump_json(indent=2).encode() + b"\n")
     return PreparedFile(path, report)
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises FileExistsError for a file that may not be replaced."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; overwrite=True replaces it")
+def refuse_foreign_report(path: Path) -> None:
+    """Raises FileExistsError for a file that is no report of a data file: it is the user's, and never replaced."""
+    if not path.exists() or is_stream(path):
+        return
+    try:
+        report = from_json(path.read_bytes())
+    except ValueError:
+        report = None
+    if not (isinstance(report, dict) and report.keys() >= {"rows", "rules_version"}):
+        raise FileExistsError(
+            f"{path} is no report of this library, whose report would take its place: move it, or name another file"
+        )
 
 
 def _write(
@@ -242,17 +249,3 @@ def _too_large(path: Path, size: int, limit: int) -> FileTooLargeError:
         size=size,
         limit=limit,
     )
-
-
-def _publish(temporary: Path, path: Path, report: DataReport) -> None:
-    """Moves the file and its report to their final paths, each atomically."""
-    temporary_report = temporary.with_suffix(".report.json")
-    try:
-        with temporary_report.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(report.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        temporary_report.replace(report_path(path))
-    finally:
-        temporary_report.unlink(missing_ok=True)
