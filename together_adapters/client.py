@@ -128,7 +128,8 @@ class _Client(Generic[D, R, H]):
             api_key: The API key; by default `TOGETHER_API_KEY`. A pickle of the client contains the argument, not the variable.
             base_url: The base URL, with or without a trailing `/v1`; by default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
             timeout: Seconds, or an `httpx.Timeout`, for each attempt: to connect, and between two reads. None for no limit.
-            max_retries: Requests after the first, on transport failures, 408, 429 and 5xx except 501.
+            max_retries: Requests after the first, on transport failures, 408, 429 and 5xx except 501; not if
+                the body says that credit is used up or the prompt is too long.
             max_elapsed: Seconds that a call may take with all its retries; for a stream or a download, until its body begins. None
                 for no limit.
             supplied_headers: Headers for every request, as the `together` 1.x SDK names them.

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.transport.conftest import raw_server  # noqa: F401  a fixture
+
 
 class Service:
     """Responds with a function of the parsed body, or with one fixed value, through the client's own `http_client`."""

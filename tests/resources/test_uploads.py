@@ -352,7 +352,7 @@ def test_an_interrupt_undoes_the_upload(emulator: Emulator, large: Path) -> None
     threading.Thread(target=interrupt, daemon=True).start()
     with Together(api_key=KEY, base_url=emulator.base_url) as client, pytest.raises(KeyboardInterrupt):
         client.files.upload(large, multipart_threshold=MIB, part_size=5 * MIB)
-    assert request_lines(emulator)[-1] == "POST /v1/files/multipart/abort"
+    assert request_lines(emulator).count("POST /v1/files/multipart/abort") == 1  # parts on their way may arrive later
 
 
 def test_a_network_that_is_gone(flavour: Flavour, train: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from together_adapters import APITimeoutError
 from together_adapters.resources.waiting import wait_for
-from together_adapters.transport.call import Sleep, request
+from together_adapters.transport.call import Call, Sleep, request
 from together_adapters.types.progress import Progress
 
 RETRIEVE = request("GET", "/v1/jobs/1", lambda response: response.text)
@@ -49,7 +50,9 @@ def run(
                 clock.now += step.seconds
                 step = flow.send(None)
             else:
-                assert step is RETRIEVE
+                assert isinstance(step, Call) and replace(step, max_elapsed=None) == RETRIEVE
+                timeout = settings["timeout"]
+                assert step.max_elapsed == (None if timeout in (None, float("inf")) else max(timeout - clock.now, 2))
                 clock.now += clock.request_seconds
                 step = flow.send(next(left))
     except StopIteration as finished:
@@ -94,10 +97,18 @@ def test_slow_requests_count_too() -> None:
         run(["a", "a", "done"], Clock(retrieve=4), timeout=5)
 
 
-@pytest.mark.parametrize("interval", [0, -1])
-def test_an_interval_must_be_positive(interval: float) -> None:
-    with pytest.raises(ValueError, match="poll_interval"):
-        run(["done"], Clock(), poll_interval=interval)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in ("poll_interval", "timeout") for value in (-1, -0.1, float("nan"), "x", "5", True, [1], 1j)]
+    + [("poll_interval", 0), ("poll_interval", float("inf")), ("poll_interval", 1e12)],
+)
+def test_what_is_no_number_of_seconds_is_refused_before_anything_is_sent(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a number of seconds"):
+        run([], Clock(), **{name: value})
+
+
+def test_an_endless_timeout_is_none() -> None:
+    assert run(["a", "done"], Clock(), timeout=float("inf")) == ("done", [2.0])
 
 
 def test_progress_knows_its_share() -> None:

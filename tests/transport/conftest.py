@@ -85,6 +85,10 @@ class RawServer:
                 if self.close_after:
                     return
 
+    def hang(self, connection: socket.socket) -> None:
+        """An answer that never comes."""
+        self.stopped.wait(60)
+
     def drip(self, head: bytes, part: bytes, seconds: float = 0.02) -> Answer:
         """An answer that begins and then repeats a part without end."""
 

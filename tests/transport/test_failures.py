@@ -163,7 +163,7 @@ OVERFLOWS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("details", OVERFLOWS)
 def test_a_context_length_error_is_recognised_at_any_status_and_in_a_stream(details: dict[str, Any]) -> None:
-    for status in (400, 403, 413, 422):
+    for status in (400, 403, 413, 422, 500):
         error = error_of(status, {"error": details})
         assert type(error) is ta.ContextLengthError
         assert error.status_code == status
@@ -171,7 +171,7 @@ def test_a_context_length_error_is_recognised_at_any_status_and_in_a_stream(deta
     in_stream = stream_error({"error": details}, Response(200, {}), CALL)
     assert type(in_stream) is ta.ContextLengthError
     assert in_stream.status_code is None
-    for status in (401, 404, 429, 500, 503):
+    for status in (401, 404, 429, 502, 503):
         by_code = "context" in (str(details.get("code")) + str(details.get("type"))).lower()
         assert (type(error_of(status, {"error": details})) is ta.ContextLengthError) is by_code
 
@@ -195,6 +195,7 @@ def test_an_echoed_text_is_not_taken_for_an_exceeded_context(code: str) -> None:
         (400, "invalid_api_key", ta.AuthenticationError),
         (403, "invalid_api_key", ta.AuthenticationError),
         (429, "insufficient_quota", ta.PaymentRequiredError),
+        (403, "billing_not_active", ta.PaymentRequiredError),
         (429, "rate_limit_exceeded", ta.RateLimitError),
         (400, "model_not_found", errors.ModelNotFoundError),
         (302, "invalid_api_key", ta.APIStatusError),

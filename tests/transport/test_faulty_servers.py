@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import struct
 import time
@@ -436,6 +437,31 @@ def test_max_elapsed_with_a_supplied_client(flavour: Flavour, raw_server: RawSer
     with pytest.raises(ta.APITimeoutError, match="max_elapsed"):
         getattr(Client(flavour, raw_server, tmp_path, http_client=http, max_elapsed=LIMIT), use)()
     flavour.run(http.aclose() if flavour.is_async else http.close())
+
+
+FINAL_BODIES: list[tuple[str, dict[str, Any], type[ta.TogetherError]]] = [
+    ("429 Too Many Requests", {"message": "no", "code": "insufficient_quota"}, ta.PaymentRequiredError),
+    ("429 Too Many Requests", {"message": "no", "type": "insufficient_quota", "code": None}, ta.PaymentRequiredError),
+    ("503 Unavailable", {"message": "no", "code": "billing_hard_limit_reached"}, ta.PaymentRequiredError),
+    ("500 Failed", {"message": "no", "code": "context_length_exceeded"}, ta.ContextLengthError),
+    ("500 Failed", {"message": "This model's maximum context length is 8 tokens", "code": 500}, ta.ContextLengthError),
+    ("429 Too Many Requests", {"message": "no", "type": "ContextWindowExceededError"}, ta.ContextLengthError),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_body_can_say_that_another_attempt_would_fail(client: Callable[..., Client], raw_server: RawServer, use: str) -> None:
+    used = client(max_retries=2)
+    for status, details, kind in FINAL_BODIES:
+        raw_server.answer(whole(json.dumps({"error": details}).encode(), status, retry_after=0)).requests.clear()
+        with pytest.raises(kind):
+            getattr(used, use)()
+        assert len(raw_server.requests) == 1
+    for status, code in (("429 Too Many Requests", "rate_limit_exceeded"), ("500 Failed", "server_error")):
+        raw_server.answer(whole(b'{"error": {"message": "no", "code": "%s"}}' % code.encode(), status)).requests.clear()
+        with pytest.raises(ta.APIStatusError):
+            getattr(used, use)()
+        assert len(raw_server.requests) == 3
 
 
 def test_501_is_not_retried(client: Callable[..., Client], raw_server: RawServer) -> None:

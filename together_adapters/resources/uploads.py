@@ -21,6 +21,7 @@ from together_adapters.errors import ConflictError, FileChangedError, FileTypeEr
 from together_adapters.transport.bodies import READ_SIZE, FileRange, Form
 from together_adapters.transport.call import Call, Flow, Local, Parallel, Response, Step, request, segment
 from together_adapters.transport.model_parser import ResponseParser
+from together_adapters.transport.redirects import host_of
 from together_adapters.types.files import FileResponse, MultipartUpload, PartTarget, UploadTarget, detect_file_type
 from together_adapters.types.progress import Progress
 
@@ -30,7 +31,7 @@ PART_SIZE: Final = 250 * 2**20
 MIN_PART_SIZE: Final = 5 * 2**20
 MAX_PARTS: Final = 250
 CONCURRENCY: Final = 4
-_UNDO_TIMEOUT: Final = 10.0
+_UNDO_SECONDS: Final = 10.0  # with its retries
 _FILE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _parse_file = ResponseParser(FileResponse)
 _parse_multipart = ResponseParser(MultipartUpload)
@@ -210,7 +211,7 @@ def _send(
         raise
     except BaseException as problem:
         try:
-            yield replace(undo, timeout=_UNDO_TIMEOUT, has_timeout=True)
+            yield replace(undo, max_elapsed=_UNDO_SECONDS)
         except TogetherError as error:
             problem.add_note(f"the upload could not be undone: {error}")
         raise
@@ -235,10 +236,14 @@ def _read_target(response: Response) -> UploadTarget:
 
 def _check_storage_url(url: str) -> str:
     """Returns a storage address; refuses those that a file must not be sent to, such as a cloud's metadata service."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    if parts.scheme not in ("http", "https") or not host or parts.port == 0:  # a port out of range is a ValueError
-        raise ValueError("it has no address for the file" if url else "the header Location is missing")
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        usable = parts.scheme in ("http", "https") and host and parts.port != 0
+    except ValueError:  # a port out of range
+        usable = False
+    if not usable:
+        raise ValueError(f"{host_of(url) or 'it'} is no address for the file" if url else "the header Location is missing")
     if host.rstrip(".") == "metadata.google.internal" or host.startswith(("169.254.", "fe80:")):
         raise ValueError(f"it names {host}, which is not a storage service")
     return url

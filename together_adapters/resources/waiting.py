@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from dataclasses import replace
+from numbers import Real
+from threading import TIMEOUT_MAX
+from typing import Any, Final, TypeVar
 
 from together_adapters.errors import APITimeoutError
 from together_adapters.transport.call import Call, Flow, Sleep
@@ -15,7 +19,10 @@ T = TypeVar("T")
 _FIRST_INTERVAL: Final = 0.5
 _GROWTH: Final = 1.5
 _MAX_INTERVAL: Final = 5.0
-
+_MIN_REQUEST: Final = 2.0  # seconds that a request may take, however little time is left
+_NOT_ENDED: Final = (
+    "{} had not ended after {:g} seconds ({}). It continues and is not cancelled: wait again, with a longer timeout if necessary"
+)
 
 J = TypeVar("J", bound=HasStatus)
 
@@ -37,34 +44,42 @@ def wait_for(
         retrieve: The call that returns the job.
         done: Whether a job has ended.
         poll_interval: Seconds between two requests; None starts at 0.5 and grows to 5.
-        timeout: Seconds until waiting ends; None waits without limit. The job is retrieved at least once, and again at the end.
+        timeout: Seconds until waiting ends; None waits without limit. The job is retrieved at least once, and again at the end, where
+            a request may take two seconds more.
         progress: Called whenever the result of `describe` has changed, and at the end.
         describe: Returns the progress of a job.
         name: The job's name in the message of a timeout, which has the job as last retrieved in `completed`.
         clock: Counts seconds.
     """
-    if poll_interval is not None and poll_interval <= 0:
-        raise ValueError("poll_interval must be more than 0 seconds")
+    if poll_interval is not None and not (_is_seconds(poll_interval) and 0 < poll_interval <= TIMEOUT_MAX):
+        raise ValueError(f"poll_interval must be a number of seconds above 0, not {poll_interval!r}"[:200])
+    if timeout is not None and not _is_seconds(timeout):
+        raise ValueError(f"timeout must be a number of seconds from 0, or None to wait without limit, not {timeout!r}"[:200])
     interval, growth, max_interval = (
         (_FIRST_INTERVAL, _GROWTH, _MAX_INTERVAL) if poll_interval is None else (poll_interval, 1.0, poll_interval)
     )
-    start = clock()
+    seconds = math.inf if timeout is None else timeout
+    end = clock() + seconds
+    job: Any = None
     previous: Progress | None = None
     while True:
-        job: T = yield retrieve
+        remaining = end - clock()
+        try:
+            job = yield retrieve if remaining > TIMEOUT_MAX else replace(retrieve, max_elapsed=max(remaining, _MIN_REQUEST))
+        except APITimeoutError as error:
+            if clock() < end:
+                raise
+            status = f"its status was last {describe(job).stage!r}" if job else "its status is not known"
+            raise APITimeoutError(_NOT_ENDED.format(name, seconds, f"{status}: {error}"), completed=job) from None
         current = describe(job)
         if progress and current != previous:
             progress(current)
         previous = current
         if done(job):
             return job
-        remaining = interval if timeout is None else timeout - (clock() - start)
+        remaining = end - clock()
         if remaining <= 0:
-            raise APITimeoutError(
-                f"{name} had not ended after {timeout:g} seconds (its status is {current.stage!r}). It continues and is not "
-                "cancelled: wait again, with a longer timeout if necessary",
-                completed=job,
-            )
+            raise APITimeoutError(_NOT_ENDED.format(name, seconds, f"its status is {current.stage!r}"), completed=job)
         yield Sleep(min(interval, remaining))
         interval = min(interval * growth, max_interval)
 
@@ -92,3 +107,7 @@ def wait_for_job(
         describe=describe or describe_status,
         name=name,
     )
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0

@@ -75,6 +75,7 @@ class Call(Generic[T_co]):
     timeout: Any = None  # applies if `has_timeout`
     has_timeout: bool = False
     billable: str | None = None
+    max_elapsed: float | None = None  # seconds that the call may take with its retries, besides the limit of the client
     external: bool = False  # to a storage provider, without the client's key, headers and query
     accepts: frozenset[int] = frozenset()  # statuses that are no error, besides 2xx
     secrets: tuple[str, ...] = field(default=(), repr=False)  # texts in the body that no error may show

@@ -48,7 +48,7 @@ Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]
 def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
     """Yields the attempts of a call and its pauses; returns the driver's response and the number of requests, or raises."""
     request = _first_request(call, config, accept)
-    policy = config.policy
+    policy = config.policy if call.max_elapsed is None else config.policy.within(call.max_elapsed)
     start = time.monotonic()
     deadline = None if policy.max_elapsed is None else start + policy.max_elapsed
     count = redirects = stale = 0
@@ -75,6 +75,8 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
             jitter=random.random(),
             billable=bool(call.billable),
         )
+        if delay is not None and not isinstance(reply, Failure) and failures.is_final(reply):
+            delay = None
         _log(call, config, count, outcome.reason if isinstance(outcome, Failure) else outcome[0], start, delay)
         if delay is not None:
             yield Sleep(delay)

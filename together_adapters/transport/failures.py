@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from together_adapters import errors
-from together_adapters.errors import APIError, APIStatusError, TogetherError
+from together_adapters.errors import APIError, APIStatusError, HTTPResponse, TogetherError
 from together_adapters.transport.call import Call, Response
 from together_adapters.transport.redaction import (
     MAX_LENGTH,
@@ -54,8 +54,7 @@ _CONTEXT_MESSAGE = re.compile(
     r"|reduce the length of (the |your )?(messages|prompt|input)|token count of \d+ exceeds the limit",
     re.IGNORECASE,
 )  # the words of Together, OpenAI, Anthropic, Mistral, Groq, xAI, Gemini, vLLM, SGLang, TGI, llama.cpp, Ollama, LM Studio, LiteLLM
-_CONTEXT_WITH_500 = "Context size has been exceeded"  # llama.cpp, while it generates
-_CONTEXT_STATUSES = frozenset({400, 403, 413, 422})
+_CONTEXT_STATUSES = frozenset({400, 403, 413, 422, 500})  # 500: llama.cpp, and gateways that wrap the error of an engine
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _GENERAL_WORDS = frozenset(
     "an api argument arguments bad client content engine entity error exception failed failure fault general http input inputs "
@@ -65,8 +64,13 @@ _GENERAL_WORDS = frozenset(
 _UNAVAILABLE_CODES = frozenset({"model_not_available", "model_not_found", "dedicated_endpoint_not_running"})
 _BY_CODE: dict[str, type[APIStatusError]] = {
     "invalid_api_key": errors.AuthenticationError,
-    "insufficient_quota": errors.PaymentRequiredError,
-}
+    **dict.fromkeys(
+        ("insufficient_quota", "insufficient_credits", "insufficient_balance", "exceeded_current_quota_error",
+         "billing_hard_limit_reached", "billing_not_active"),
+        errors.PaymentRequiredError,
+    ),
+}  # fmt: skip
+_FINAL = (errors.ContextLengthError, errors.PaymentRequiredError)
 _TAG = re.compile(r"<(/?[a-z!?][^<>]*)>", re.IGNORECASE)
 _INVISIBLE = frozenset({"script", "style", "svg", "noscript", "template"})
 _FOREIGN = ("httpx", "httpcore", "h11", "pydantic")
@@ -200,6 +204,11 @@ def _json(text: str, *, is_cut: bool = False) -> Any:
         return None
 
 
+def is_final(response: HTTPResponse) -> bool:
+    """Whether the body of an error response says, whatever its status, that another attempt would fail in the same way."""
+    return issubclass(_status_class(response.status_code, parse_error(read_error_body(response.content))), _FINAL)
+
+
 def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIStatusError:
     """Returns the error for an error status, without the secrets, should the service repeat them."""
     body = read_error_body(response.content)
@@ -323,14 +332,12 @@ def redact_error(error: BaseException | None, secrets: Iterable[str]) -> None:
 
 
 def _status_class(status: int, details: ErrorDetails) -> type[APIStatusError]:
-    if status >= 400 and _is_context_overflow(
-        details, by_message=status in _CONTEXT_STATUSES or details.message.startswith(_CONTEXT_WITH_500)
-    ):
+    if status >= 400 and _is_context_overflow(details, by_message=status in _CONTEXT_STATUSES):
         return errors.ContextLengthError
     if details.code in _UNAVAILABLE_CODES and status in (400, 404):
         is_missing = status == 404 or details.code == "model_not_found"
         return errors.ModelNotFoundError if is_missing else errors.ModelNotServerlessError
-    if status >= 400 and (kind := _BY_CODE.get(details.code or "")):
+    if status >= 400 and (kind := _BY_CODE.get(details.code or "") or _BY_CODE.get(details.type or "")):
         return kind
     if kind := errors.BY_STATUS.get(status):
         return kind

@@ -7,7 +7,7 @@ only, because the live service sends `retry-after: 2` on success and on other er
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
@@ -36,6 +36,12 @@ class RetryPolicy:
 
     max_retries: int = 2
     max_elapsed: float | None = None  # seconds that a call may take with its retries
+
+    def within(self, seconds: float | None) -> RetryPolicy:
+        """Returns the policy of a call that may take so many seconds."""
+        if seconds is None or (self.max_elapsed is not None and self.max_elapsed <= seconds):
+            return self
+        return replace(self, max_elapsed=seconds)
 
     def next_delay(
         self,
