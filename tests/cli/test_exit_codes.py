@@ -13,7 +13,8 @@ import pytest
 
 from tests.cli.conftest import COMMAND, KEY, Run, environment, one_error
 from tests.conftest import HANG
-from together_adapters.cli.exit_codes import error_line, exit_code, with_flags
+from together_adapters.cli.exit_codes import error_line, exit_code
+from together_adapters.cli.flags import with_flags
 from together_adapters.emulator import Emulator
 from together_adapters.errors import (
     APIConnectionError,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from together_adapters.cli.exit_codes import error_line
+from together_adapters.cli.flags import commands_of, with_flags
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -29,7 +30,7 @@ class Session:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the global options, as keywords of `Together`
     debug: bool = False
     as_json: bool = False
-    command: click.Command | None = None  # its flags are in error messages
+    context: click.Context | None = field(default=None, repr=False)  # of the command, whose flags are in messages
 
     @cached_property
     def client(self) -> Together:
@@ -46,7 +47,11 @@ class Session:
 
     def error_line(self, error: BaseException) -> str:
         """Returns the message of an error in one line."""
-        return error_line(error, self.secrets, self.command)
+        return error_line(error, self.secrets, *commands_of(self.context))
+
+    def with_flags(self, text: str) -> str:
+        """Returns a message of the library with the flags of the command."""
+        return with_flags(text, *commands_of(self.context))
 
     def close(self) -> None:
         """Closes the client, if there is one."""
@@ -67,7 +72,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> int:
         assert self.callback is not None
         session = ctx.ensure_object(Session)
-        session.command = self
+        session.context = ctx
         session.as_json = ctx.params.pop("json")
         return session.show(ctx.invoke(self.callback, session, **ctx.params))
 

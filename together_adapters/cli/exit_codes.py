@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
 import click
 
+from together_adapters.cli.flags import with_flags
 from together_adapters.errors import ConfigurationError, DatasetError, FileTypeError, InvalidDatasetError, TogetherError
 
 INVALID_DATA: Final = 1
@@ -35,8 +35,8 @@ def exit_code(error: BaseException) -> int:
     return USAGE if isinstance(error, ValueError | ImportError) else SERVICE
 
 
-def error_line(error: BaseException, secrets: Iterable[str], command: click.Command | None = None) -> str:
-    """Returns the message of an error in one line, without secrets and with the flags of its command."""
+def error_line(error: BaseException, secrets: Iterable[str], *commands: click.Command) -> str:
+    """Returns the message of an error in one line, without secrets and with the flags of the command, the first of `commands`."""
     from together_adapters.transport.redaction import Redactor  # only errors need it
 
     if isinstance(error, click.ClickException):
@@ -49,26 +49,10 @@ def error_line(error: BaseException, secrets: Iterable[str], command: click.Comm
         text = str(error) or type(error).__name__
     else:
         text = f"{type(error).__name__}: {error}: this is a bug in together-adapters; --debug shows the traceback"
-    if command is not None:
-        text = with_flags(text, command)
+    text = with_flags(text, *commands)
     text = Redactor(secrets, "***")(text)
     line = "".join(character if character.isprintable() else " " for character in _join_lines(text))
     return f"error: {line if len(line) <= _MAX_LENGTH else line[:_MAX_LENGTH] + '...'}"
-
-
-def with_flags(text: str, command: click.Command) -> str:
-    """Returns a message of the library with flags for Python arguments: `--lora-r 8` for `lora_r=8`."""
-    for option in command.params:
-        if not isinstance(option, click.Option) or option.name is None:
-            continue
-        argument = rf"(?<![\w.?&-]){re.escape(option.name)}="
-        flag = max(option.opts, key=len)
-        text = re.sub(rf"{argument}True\b", flag, text)
-        if option.secondary_opts:
-            text = re.sub(rf"{argument}False\b", option.secondary_opts[0], text)
-        text = re.sub(rf"{argument}(?=[\w'\"\[{{.-])", f"{flag} ", text)
-        text = re.sub(rf"{argument}(?=\W|$)", flag, text)
-    return text
 
 
 def _join_lines(text: str) -> str:

@@ -53,9 +53,10 @@ def retrieve_content(session: Session, id: str, output: Path | None, overwrite: 
 @click.option("--max-issues", type=click.IntRange(0), default=1000, metavar="N", help="Issues in the report.")
 def check(session: Session, file: Path, purpose: str, max_issues: int) -> Result:
     """Check a data file. No data is sent, and no key is needed. Exit code 1 if the file is invalid."""
+    from together_adapters.cli.ft.tables import in_flags
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
 
-    report = with_bar("bytes", check_jsonl, file, purpose=purpose, max_issues=max_issues)
+    report = in_flags(with_bar("bytes", check_jsonl, file, purpose=purpose, max_issues=max_issues))
 
     def show(_: Any) -> None:
         from together_adapters.cli.ft.tables import print_facts, print_issues, verdict

@@ -26,16 +26,16 @@ class Meaning(NamedTuple):
     way_on: str = ""
 
 
-PAIRING: Final = "pair='best_vs_worst' (--pair best_vs_worst)"
+PAIRING: Final = "pair='best_vs_worst'"
 _PAIRING: Final = f"{PAIRING} makes preferences of good and bad answers to the same question"
-_FORM: Final = "form='conversation' (--form conversation) makes conversations, which can hold it"
+_FORM: Final = "form='conversation' makes conversations, which can hold it"
 _MEANINGS: Final[Mapping[Meaning, str]] = {
     Meaning("labels an answer good or bad (KTO), for which there is no method here", _PAIRING): "label kto",
-    Meaning("judges an answer, and all answers would be trained as good", "data.filter() can choose the good ones"): (
+    Meaning("judges an answer, and all answers would be trained as good", "the good ones can be chosen before"): (
         "score rating rank ranking grade vote upvote downvote thumb feedback correct correctness desirable undesirable verdict"
         " judgement judgment winner accepted good bad"
     ),
-    Meaning("is an answer of a preference", "schema='preference' (--schema preference) needs a better and a worse answer"): (
+    Meaning("is an answer of a preference", "schema='preference' needs a better and a worse answer"): (
         "chosen rejected reject preferred dispreferred"
     ),
     Meaning("is a system prompt", _FORM): "system sysprompt systemprompt",
@@ -46,14 +46,14 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
     Meaning("is reasoning", "it is trained as the reasoning of an assistant message"): (
         "reasoning thinking thought think rationale cot scratchpad"
     ),
-    Meaning("is context of the question", "template= or your own code can put it into the prompt"): (
+    Meaning("is context of the question", "it can be put into the column of the question before"): (
         "context history choice option document passage evidence background knowledge persona"
     ),
     Meaning("says how much to train on", "message weights are 0 or 1, in `weight` of a message"): "weight loss mask",
-    Meaning("is an answer", "columns= (--column completion=NAME) names the column of the answer"): (
+    Meaning("is an answer", "columns={'completion': NAME} makes it the answer"): (
         "answer refusal response output completion reply solution target"
     ),
-    Meaning("is a question", "columns= (--column prompt=NAME) names the column of the question"): (
+    Meaning("is a question", "columns={'prompt': NAME} makes it the question"): (
         "prompt question query queries instruction input message conversation dialogue dialog turn"
     ),
 }
@@ -65,7 +65,7 @@ _TEXT: Final = Meaning(
 )
 _INPUT_KEYS: Final = frozenset({"messages", "tools"})
 _JUDGEMENTS: Final = (_LABEL, _JUDGEMENT)
-_LAYOUT: Final = Meaning("holds messages or media", "columns= (--column) names the columns of the format")
+_LAYOUT: Final = Meaning("holds messages or media", "columns={'messages': NAME} makes it the conversation")
 
 _MEASURES: Final = frozenset(
     """id uuid guid index idx number num count length len size width height hash md5 sha1 sha256 checksum fingerprint model token

@@ -122,17 +122,21 @@ RULES: Final[Mapping[str, Rule]] = {
     "messages_empty": Rule(_E),
     "message_not_object": Rule(_E),
     "unknown_message_key": Rule(
-        _E, "the fields of a message are role, content, weight, name, tool_calls, tool_call_id and reasoning"
+        _E,
+        "the fields of a message are role, content, weight, name, tool_calls, tool_call_id and reasoning;"
+        " fixes=Fixes(unknown_fields='drop') removes others",
     ),
     "null_field": Rule(_W, "remove the key"),
     "role_missing": Rule(_E),
     "role_not_string": Rule(_E),
     "role_unknown": Rule(_E, "a role is system, user, assistant or tool, in lower case"),
-    "roles_do_not_alternate": Rule(_E, "merge the two messages into one"),
-    "leading_assistant": Rule(_E, "start with a system or a user message"),
+    "roles_do_not_alternate": Rule(_E, "fixes=Fixes(merge_consecutive=True) merges the messages"),
+    "leading_assistant": Rule(
+        _E, "start with a system or a user message; fixes=Fixes(leading_assistant='drop') removes earlier answers"
+    ),
     "system_not_first": Rule(_E, "only the first message may be a system message"),
     "no_assistant_message": Rule(_E, "there is nothing to train on without an answer"),
-    "ends_with_user": Rule(_W, "messages after the last answer are not trained on; remove them"),
+    "ends_with_user": Rule(_W, "messages after the last answer are not trained on; fixes=Fixes(trim_trailing=True) removes them"),
     "ends_with_tool": Rule(_W, "the answer after the tool message is missing"),
     "name_not_string": Rule(_E),
     "message_weight_not_int": Rule(_E, "the weight of a message must be the integer 0 or 1; the default is 1"),
@@ -187,23 +191,24 @@ RULES: Final[Mapping[str, Rule]] = {
     "secret": Rule(_W, "remove and revoke it: whoever trains or queries the model can read it"),
     "personal_data": Rule(_W, "make sure that the model may learn it"),
     # writing rows
-    "column_left_out": Rule(
-        _W, "it is not known what it holds; --leave-out NAME, or Fixes(leave_out=[NAME]), says that it may go"
-    ),
-    "meaning_left_out": Rule(_E, "--leave-out NAME, or Fixes(leave_out=[NAME]), trains without it"),
+    "column_left_out": Rule(_W, "it is not known what it holds; fixes=Fixes(leave_out=[NAME]) says that it may go"),
+    "meaning_left_out": Rule(_E, "fixes=Fixes(leave_out=[NAME]) trains without it"),
     "map_not_row": Rule(_E, "the function for map must return the row; with reason=, None drops it"),
     "not_json": Rule(_E, "a row consists of strings, numbers, true, false, null, lists, and objects with strings as keys"),
-    "row_too_long": Rule(_E, "shorten it; too_long='drop' drops such rows, too_long='keep' lets the service truncate them"),
+    "row_too_long": Rule(
+        _E,
+        "shorten it; fixes=Fixes(too_long='drop') drops such rows, fixes=Fixes(too_long='keep') lets the service truncate them",
+    ),
     "duplicate": Rule(_I),
     "conflicting_answers": Rule(_W, "different answers to the same prompt contradict each other; keep the right one"),
     "prompt_in_training": Rule(_I),
     # data of frameworks
     "message_kind_unknown": Rule(_E, "supported are messages of users, assistants, tools and systems"),
     "record_unknown": Rule(_E, "supported are conversations: messages, prompts with answers, sessions, runs, examples"),
-    "columns_undeclared": Rule(_E, "name them with input_key= and output_key="),
+    "columns_undeclared": Rule(_E, "input_key='COLUMN' names the input, output_key='COLUMN' the output"),
     "attachments_unsupported": Rule(_E, "only text and images within messages are supported"),
     "example_without_output": Rule(_E, "remove the example, or add its answer"),
-    "tool_error": Rule(_W, "tool_errors='drop_row' drops such conversations"),
+    "tool_error": Rule(_W, "fixes=Fixes(tool_errors='drop_row') drops such rows"),
     "answer_unfinished": Rule(_W, "a truncated answer teaches the model to stop early"),
     "run_failed": Rule(_W),
     "run_pending": Rule(_W),
@@ -214,19 +219,19 @@ RULES: Final[Mapping[str, Rule]] = {
     # loading data
     "cell_missing": Rule(_E, "the column has no value in this row"),
     "cell_not_text": Rule(_E),
-    "column_missing": Rule(_E, "columns= maps the columns of the schema to those of the source"),
+    "column_missing": Rule(_E, "columns={'prompt': 'COLUMN'} takes another column"),
     "column_not_json": Rule(_E, "a column of messages or tools must be lists or JSON strings of lists"),
     "completion_not_answer": Rule(_E, "messages of the user must be in the prompt"),
     "content_part_unsupported": Rule(_E, "only text and images can be trained on; remove the record"),
     "history_invalid": Rule(_E, "history must be a list of questions with their answers"),
     "answer_missing": Rule(_E, "a row needs an answer to train on"),
     "image_count": Rule(_E, "the messages must have one placeholder per image"),
-    "image_outside_root": Rule(_E, "images are read only below the folder root="),
-    "image_remote": Rule(_E, "embed the image, or pass a function as fetch="),
+    "image_outside_root": Rule(_E, "images are read only below a folder that root='FOLDER' names"),
+    "image_remote": Rule(_E, "embed the image as a data URL; in Python, fetch= can download it"),
     "image_type_unsupported": Rule(_E, "convert it to JPEG, PNG or WebP"),
     "image_unreadable": Rule(_E),
     "reasoning_unreadable": Rule(_E, "reasoning that is encrypted or signed cannot be trained on"),
-    "template_broken": Rule(_E, "set text_dialect= to the chat template of the text"),
+    "template_broken": Rule(_E, "text_dialect='llama3' and others name the chat template of the text"),
     "pref_prompts_differ": Rule(_E, "both outputs must answer the same prompt"),
     "pref_text_undeclared": Rule(_E, "put the prompt into its own column; for dialogues of HH use schema='hh'"),
     "pref_unscored": Rule(_E, "pairing needs several answers with scores, or a good and a bad one, to the same prompt"),
@@ -279,7 +284,7 @@ def new_issue(
     code: str, severity: Literal["error", "warning"], message: str, value: Any, path: str, line: int | None, source: str | None
 ) -> Issue:
     """Returns an issue with the hint of its rule and an excerpt of the value."""
-    hint = RULES[code].hint if code in RULES else ""
+    hint = RULES[code].hint.replace("NAME", repr(path)) if code in RULES else ""
     return Issue(
         code=code, severity=severity, line=line, source=source, path=path, message=message, hint=hint, excerpt=excerpt(value)
     )  # fmt: skip

@@ -22,7 +22,7 @@ from together_adapters.cli.ft.options import (
     validation_keywords,
     validation_options,
 )
-from together_adapters.cli.ft.tables import count, issues_on_error, print_counts, print_issues
+from together_adapters.cli.ft.tables import count, in_flags, issues_on_error, print_counts, print_issues
 from together_adapters.cli.options import COUNT, NEW_FILE, check_new, overwrite_option
 from together_adapters.cli.output import Column, Result, Table, format_size, to_jsonable
 from together_adapters.cli.terminal import note, progress_bar, write
@@ -176,7 +176,7 @@ def split(
 
 def _file_data(file: PreparedFile) -> dict[str, Any]:
     """Returns the JSON document of a file: its report and its path."""
-    return {**to_jsonable(file.report), "path": str(file.path), "written": file.written}
+    return {**to_jsonable(in_flags(file.report)), "path": str(file.path), "written": file.written}
 
 
 def _print_file(file: PreparedFile, max_issues: int | None) -> None:

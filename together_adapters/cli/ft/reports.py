@@ -79,7 +79,8 @@ def check(
     with ExitStack() as stack, progress_bar("bytes") as bar:
         for file in files:
             path = stack.enter_context(local_file(file))
-            reports.append((tables.file_name(file), check_jsonl(path, train=train, progress=bar, **options)))
+            report = tables.in_flags(check_jsonl(path, train=train, progress=bar, **options))
+            reports.append((tables.file_name(file), report))
             train = path if validation is not None else None
     failures = sum(not passes(report, fail_on) for _, report in reports)
     data = _data(reports)
@@ -146,7 +147,7 @@ def stats(
     price, epochs = options.pop("price"), options.pop("epochs")
     options = validation_keywords(session, **options)
     with local_file(file) as path:
-        report = with_bar("bytes", check_jsonl, path, duplicates=True, secrets=True, **options)
+        report = tables.in_flags(with_bar("bytes", check_jsonl, path, duplicates=True, secrets=True, **options))
         if validation is not None:
             report.leakage = _leakage(path, validation)
     if price is not None:

@@ -10,7 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import click
+
 from together_adapters.cli.command import Session
+from together_adapters.cli.flags import commands_of, with_flags
 from together_adapters.cli.output import Column, Result, Table, format_size, print_fields
 from together_adapters.cli.terminal import note, write
 from together_adapters.errors import DatasetError, InvalidDatasetError, RemoteValidationError
@@ -56,6 +59,17 @@ def verdict(report: DataReport, name: str, *, any_method: bool = False) -> str:
     return f"{name} {result}: {issues} in {count(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
 
 
+def in_flags(report: DataReport) -> DataReport:
+    """Returns a report whose issues name flags of the command line in place of arguments."""
+    for issue in report.issues:
+        issue.message, issue.hint = _with_flags(issue.message), _with_flags(issue.hint)
+    return report
+
+
+def _with_flags(text: str) -> str:
+    return with_flags(text, *commands_of(click.get_current_context(silent=True)))
+
+
 def print_issues(report: DataReport, max_issues: int | None = None, *, by_line: bool = True) -> None:
     """Prints the first issues, None for a few of each code, by line or by record of the source, and the counts with hints."""
     if not report.issue_counts:
@@ -90,7 +104,7 @@ def print_issue_counts(report: DataReport) -> None:
         Column("Count", 1, "{:,}".format, right=True),
         Column("Code", 0),
         Column("Severity", 0, lambda code: severities.get(code, "error")),
-        Column("Hint", 0, lambda code: RULES[code].hint if code in RULES else ""),
+        Column("Hint", 0, lambda code: _with_flags(RULES[code].hint) if code in RULES else ""),
     )(counts)
 
 
@@ -160,7 +174,7 @@ def issues_on_error(session: Session, max_issues: int | None = None) -> Iterator
     try:
         yield
     except (ConversionError, InvalidDatasetError) as error:
-        report = error.report if error.report is not None else _report(error)
+        report = in_flags(error.report if error.report is not None else _report(error))
         # Issues of a source file name its record, as `chats.csv:17`.
         by_line = not any(issue.source and ":" in issue.source for issue in report.issues)
         session.show(Result(report, partial(print_issues, max_issues=max_issues, by_line=by_line)))
