@@ -60,9 +60,7 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
 _BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for word in words.split()}
 _LABEL, _JUDGEMENT, _PREFERENCE, *_ = _MEANINGS
 _CLASS: Final = Meaning("is the class of a text, which would be trained without it")
-_TEXT: Final = Meaning(
-    "is more than a rendering of the rest", "columns= (--column) names the column that it is, as in --column input=text"
-)
+_TEXT: Final = Meaning("is more than a rendering of the rest", "columns={'input': NAME} makes it the input beside an instruction")
 _INPUT_KEYS: Final = frozenset({"messages", "tools"})
 _JUDGEMENTS: Final = (_LABEL, _JUDGEMENT)
 _LAYOUT: Final = Meaning("holds messages or media", "columns={'messages': NAME} makes it the conversation")
@@ -212,8 +210,9 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
 
 
 def _finding(name: str, value: Any, meaning: Meaning) -> Finding:
-    way_on = f"; {meaning.way_on}" if meaning.way_on else ""
-    return Finding(MEANING_CODE, name, f"{name!r} {meaning.text}{way_on}", value)
+    way_on = meaning.way_on if _PARENTS.sub("", name) == name else meaning.way_on.partition("columns=")[0]  # keys are no columns
+    text = f"{name!r} {meaning.text}; {way_on}" if way_on else f"{name!r} {meaning.text}"
+    return Finding(MEANING_CODE, name, text.replace("NAME", repr(name)), value)
 
 
 def _is_converted(row: Row, column: str) -> bool:

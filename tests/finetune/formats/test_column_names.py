@@ -78,7 +78,7 @@ def test_a_preference_of_other_names(names: tuple[str, str, str]):
 
 def test_a_text_that_is_no_rendering_is_not_lost(tmp_path: Path):
     record = {"instruction": "Sum up.", "output": A, "text": C}
-    with pytest.raises(DatasetError, match="input=text"):
+    with pytest.raises(DatasetError, match="'input': 'text'"):
         write_jsonl(load([record]), tmp_path / "out.jsonl")
     assert only_row(load([record], columns={"input": "text"})) == {"prompt": f"Sum up.\n\n{C}", "completion": A}
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 
 _SIDES: Final = ("train", "validation")
+_SOURCE_OPTIONS: Final = (
+    "schema", "input_key", "output_key", "group", "root", "form", "pair", "text_dialect", "collapse_prefixes",
+)  # fmt: skip
 
 
 @click.command("prepare", cls=Command)
@@ -52,6 +55,12 @@ _SIDES: Final = ("train", "validation")
 @click.option("--group", metavar="COLUMN", help="Column with the group of a row, such as the ID of its conversation.")
 @click.option("--form", type=click.Choice(["conversation", "instruction"]), help="What questions with answers become.")
 @click.option("--pair", type=click.Choice(["best_vs_worst"]), help="Make preferences of answers with scores or labels.")
+@click.option(
+    "--text-dialect", metavar="NAME", default="chatml", help="Chat template of text: chatml, llama3, llama2 or mistral."
+)
+@click.option(
+    "--collapse-prefixes/--no-collapse-prefixes", default=True, help="Drop calls of traces that a longer call continues."
+)
 @click.option("--root", type=click.Path(exists=True, file_okay=False), metavar="FOLDER", help="Folder of images named by path.")
 @click.option(
     "--fix",
@@ -93,7 +102,7 @@ def prepare(
     _check_sources(sources)
     check_new(output, options["overwrite"])
     options["fixes"] = parse_fixes(fixes, options.pop("on_error"), options.pop("leave_out"))
-    source_options = {name: options.pop(name) for name in ("schema", "input_key", "output_key", "group", "root", "form", "pair")}
+    source_options = {name: options.pop(name) for name in _SOURCE_OPTIONS}
     fail_on = options.pop("fail_on")
     source_options["columns"] = parse_pairs(columns, "--column", "TARGET=SOURCE") or None
     dedupe, limit_rows, limit_tokens = (options.pop(name) for name in ("dedupe", "limit_rows", "limit_tokens"))

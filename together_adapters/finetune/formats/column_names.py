@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from shlex import quote
 from typing import Final, NamedTuple
 
 QUESTIONS: Final = frozenset(
@@ -81,24 +80,18 @@ def way_on(columns: Sequence[str]) -> str:
     question = next(iter(questions or others), None)
     choices = _choices(names)
     if choices is not None and question is not None:
-        return in_words({"prompt": question, "chosen": choices[0], "rejected": choices[1]})
+        return _argument(prompt=question, chosen=choices[0], rejected=choices[1])
     answer = next((column for column in (*answers, *reversed(others)) if column != question), None)
-    return in_words({"prompt": question, "completion": answer}) if question is not None and answer is not None else ""
+    return _argument(prompt=question, completion=answer) if question is not None and answer is not None else ""
+
+
+def _argument(**columns: str) -> str:
+    return f"columns={columns!r}"
 
 
 def is_question_or_answer(column: str) -> bool:
     """Whether a column has the name of a question or an answer."""
     return _plain(column) in QUESTIONS | ANSWERS
-
-
-def in_words(columns: Mapping[str, str]) -> str:
-    """Returns the argument that names columns, and the options of the command line."""
-    return f"columns={dict(columns)!r} ({' '.join(options_of(columns.items()))})"
-
-
-def options_of(columns: Iterable[tuple[str, str]]) -> Iterable[str]:
-    """Yields the options of the command line that name columns."""
-    return (f"--column {quote(f'{target}={column}')}" for target, column in columns)
 
 
 def _plain(column: str) -> str:

@@ -50,9 +50,8 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
     if len(readings) == 1 or (readings and not several and MIXED.issuperset(names)):
         return tuple(readings)
     if names:
-        raise _error(
-            f"several formats fit: {', '.join(names)}; name one with schema= (--schema), or columns with columns=", *names
-        )
+        ways = " or ".join(f"schema={name!r}" for name in names)
+        raise _error(f"several formats fit: {', '.join(names)}; {ways} says which", *names)
     record = next((record for record in records if isinstance(record, dict)), {})
     raise _unknown(columns.get(tuple(record), ()), record)
 
@@ -87,8 +86,8 @@ def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionE
     with_columns = f" with the columns {', '.join(columns[:20])}" if columns else ""
     texts = [column for column in columns if isinstance(record.get(column), str) and meaning_of(column) is not True]
     named = way_on(texts)
-    example = f"; {named} reads two of them as question and answer" if named else ""
-    return _error(f"no format fits records{with_columns}; name it with schema= (--schema), or columns with columns={example}")
+    named = named or "columns={'prompt': 'COLUMN', 'completion': 'COLUMN'}"
+    return _error(f"no format fits records{with_columns}; {named} says which columns are the question and the answer")
 
 
 def candidates(record: Any, pair: str | None = None) -> list[str]:

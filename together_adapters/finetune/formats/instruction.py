@@ -34,7 +34,7 @@ def needs_conversation(record: Any) -> bool:
 def _instruction(prompt: str, completion: str, record: Row) -> Converted:
     """Returns an instruction; what needs a conversation is left out."""
     if has_tagged_calls(completion):
-        text = "the answer calls tools, in a text: form='conversation' (--form conversation) reads the calls"
+        text = "the answer calls tools, in a text: form='conversation' reads the calls"
         raise Unconvertible(CALLS_IN_TEXT, text, "completion", completion)
     changes = ("template_in_content",) if has_template_marks(prompt) or has_template_marks(completion) else ()
     return leaving(Converted({"prompt": prompt, "completion": completion}, None, changes), record, _CONVERSATION_COLUMNS)
