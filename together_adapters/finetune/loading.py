@@ -15,6 +15,8 @@ from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, dr
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import Reading, is_question_or_answer
 from together_adapters.finetune.formats.detection import MIXED, detect, readings_of, refuse
+from together_adapters.finetune.formats.exports.langchain_files import is_snapshot
+from together_adapters.finetune.formats.exports.message_trees import is_table, trees
 from together_adapters.finetune.formats.instruction import needs_conversation
 from together_adapters.finetune.formats.options import (
     CHAT_TEMPLATES,
@@ -28,7 +30,7 @@ from together_adapters.finetune.formats.preference import ANSWERS, PAIRED_COLUMN
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.pairing import label_of, pair_labelled
-from together_adapters.finetune.readers.fields import with_extras
+from together_adapters.finetune.readers.fields import is_stored_message, with_extras
 from together_adapters.finetune.readers.files import Item, Source, SourceRecord, Spool, open_path
 from together_adapters.finetune.readers.tables import open_table
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
@@ -67,7 +69,7 @@ def load(
             `logs/*.jsonl`, or `-` for standard input; a list or other iterable of records; a pandas or Polars frame, an Arrow
             table, a Hugging Face `Dataset` or `IterableDataset`.
         schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, question_answers, chatml, otel,
-            openinference, langfuse, chat_store, handler, labelled_rag, query_response, llm_runs, examples.
+            openinference, langfuse, langchain, chatgpt, claude, oasst, chat_store, handler, labelled_rag, query_response, llm_runs, examples.
         columns: The source's column for each column of the schema, as `{"prompt": "question", "completion": "reply"}`.
         input_key: The field of an example that holds the question, if it has several.
         output_key: The field of an example that holds the answer.
@@ -124,6 +126,8 @@ def load(
     if len(readings) > 1:
         return TrainingData(_mixed_reader(opened, options, group), name or opened.name)
     schema, named_columns = readings[0]
+    if schema == "oasst" and any(map(is_table, _first_records(opened))):
+        opened = opened._replace(read=_trees(opened.read))
     if named_columns:
         opened = opened._replace(read=_rename_columns(opened.read, dict(named_columns)))
     read = _row_reader(opened, DATA_FORMATS[schema], schema, options, group)
@@ -146,7 +150,7 @@ def _open(source: Any) -> Source:
         return Source("data", lambda: [SourceRecord(0, "data", source)])
     if not isinstance(source, Iterable):
         raise DatasetError(f"a {type(source).__name__} cannot be read: pass a path, records, or a table")
-    if isinstance(source, list) and source and isinstance(source[0], dict) and "role" in source[0] and "content" in source[0]:
+    if isinstance(source, list) and source and is_stored_message(source[0]):
         return Source("data", lambda: [SourceRecord(1, "data", source)])
     return Source("data", lambda: _enumerate(source), read_once=isinstance(source, Iterator))
 
@@ -175,6 +179,20 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
                 yield item._replace(value=row | others)
 
     return read_renamed
+
+
+def _trees(read: Callable[[], Iterable[Item]]) -> Callable[[], Iterator[Item]]:
+    """Joins the messages of a table, which name their parents, to trees."""
+
+    def read_trees() -> Iterator[Item]:
+        items = list(read())
+        yield from (item for item in items if isinstance(item, Refusal) or not is_table(item.value))
+        source = items[0].source or "" if items else ""
+        messages = ((item.number, item.value) for item in items if isinstance(item, SourceRecord) and is_table(item.value))
+        for number, tree in trees(messages):
+            yield tree.refusal(number, source) if isinstance(tree, Unconvertible) else SourceRecord(number, source, tree)
+
+    return read_trees
 
 
 class _PeekedReader:
@@ -278,7 +296,7 @@ def _row_reader(
         records = _convert(_unpack(source.read(), data_format), data_format, reads, options, group)
         return pair_labelled(records) if is_labelled else records
 
-    if data_format.traces and options.collapse_prefixes:
+    if options.collapse_prefixes and (data_format.traces or any(map(is_snapshot, _first_records(source)))):
         return drop_prefixes(Spool(read) if source.read_once else read)
     return read
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final, Literal, TypeAlias
 
 from langchain_core.documents import Document
@@ -17,6 +18,7 @@ from langchain_together_adapters.finetuning.messages import convert_messages, pl
 from langchain_together_adapters.tools import wire_tools
 from together_adapters.finetune.dataset import TrainingData
 from together_adapters.finetune.formats.conversation import Expand
+from together_adapters.finetune.formats.exports.langchain_files import state_of
 from together_adapters.finetune.formats.framework_source import (
     FrameworkConversation,
     FrameworkReader,
@@ -273,6 +275,10 @@ def _of_mapping(record: Mapping[str, Any], input_key: str | None, output_key: st
         keys = input_key or "input", output_key or "output"
         left_out = fields_left_out(record, *keys, *_TOOL_KEYS, "intermediate_steps", "chat_history")
         return FrameworkConversation(_executor_messages(record, *keys), tools, group, left_out=left_out)
+    state = None if input_key is not None or output_key is not None else state_of(record)
+    if state is not None and state is not record:  # a snapshot, a checkpoint or a thread, as JSON
+        group = group or thread_of((record.get("config") or {}).get("configurable"))
+        return _of_mapping(state, None, None)._replace(group=group)
     if "messages" in record and input_key is None:
         messages = record["messages"]
         if not isinstance(messages, Sequence) or isinstance(messages, str):
@@ -340,6 +346,8 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
             text = "a step must be a pair of an action and its observation"
             raise Unconvertible("message_kind_unknown", text, f"intermediate_steps[{index}]", type(step).__name__)
         action, observation = step
+        if isinstance(action, Mapping):
+            action = SimpleNamespace(**action)
         log = getattr(action, "message_log", None)
         if log:  # each action of a parallel call logs the same messages
             yield from (message for message in log if id(message) not in logged_ids)
@@ -352,7 +360,10 @@ def _executor_messages(result: Mapping[str, Any], input_key: str, output_key: st
 
 
 def _is_step(value: Any) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2 and hasattr(value[0], "tool")
+    is_pair = isinstance(value, Sequence) and len(value) == 2
+    return is_pair and (
+        hasattr(value[0], "tool") or (isinstance(value[0], Mapping) and {"tool", "tool_input"} <= value[0].keys())
+    )
 
 
 def _call_message(action: Any, id: str) -> AIMessage:

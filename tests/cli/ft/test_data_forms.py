@@ -24,10 +24,15 @@ from together_adapters.finetune import load, write_jsonl
 FOLDER = os.environ.get("TOGETHER_DATA_FORMS", "")
 CASES: dict[str, Any] = json.loads((Path(FOLDER) / "expect.json").read_text("utf-8")) if FOLDER else {}
 NOT_YET = frozenset(
-    """gemini_contents.jsonl langchain_file_history.json langfuse_autogen_text.json langgraph_thread_state.json
-    oasst_tree.jsonl xlam_query_answers_tools.json xtuner_input_output_turns.json
-    openai_batch_output.jsonl array_in.jsonl pretty_objects.jsonl nan_in_other_column.jsonl semicolons.csv truncated.jsonl.gz
-    lfs_pointer.jsonl""".split()
+    """array_in.jsonl
+    gemini_contents.jsonl
+    langfuse_autogen_text.json
+    lfs_pointer.jsonl
+    nan_in_other_column.jsonl
+    pretty_objects.jsonl
+    semicolons.csv
+    truncated.jsonl.gz
+    xlam_query_answers_tools.json""".split()
 )
 """Files that are not read as they should be."""
 FLAG = re.compile(r"--(column|schema|pair|form|fix)[ =]([\w.=-]+)")

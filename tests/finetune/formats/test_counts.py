@@ -46,6 +46,16 @@ GOOD: dict[str, Any] = {
     "otel": {"attributes": {"gen_ai.input.messages": [user()], "gen_ai.output.messages": [says()]}},
     "openinference": {"attributes": {"llm.input_messages": [{"message": user()}], "llm.output_messages": [{"message": says()}]}},
     "langfuse": {"type": "GENERATION", "traceId": "t", "input": [user()], "output": says()},
+    "langchain": {"messages": [{"type": "human", "content": "q"}, {"type": "ai", "content": "a"}]},
+    "chatgpt": {
+        "mapping": {
+            "1": {"message": {"author": {"role": "user"}, "content": {"parts": ["q"]}}},
+            "2": {"message": {"author": {"role": "assistant"}, "content": {"parts": ["a"]}}, "parent": "1"},
+        },
+        "current_node": "2",
+    },
+    "claude": {"chat_messages": [{"sender": "human", "text": "q"}, {"sender": "assistant", "text": "a"}]},
+    "oasst": {"prompt": {"role": "prompter", "text": "q", "replies": [{"role": "assistant", "text": "a"}]}},
     "chat_store": {"store": {"k": [user(), says()]}},
     "handler": {"messages": [user(), says()]},
     "labelled_rag": {"query": "q", "reference_contexts": ["c"], "reference_answer": "a"},

@@ -10,12 +10,16 @@ from together_adapters.finetune.accounting import PAIRING, has_value, meaning_of
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import ANSWERS as ANSWER_NAMES
 from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, way_on
+from together_adapters.finetune.formats.exports.langchain_files import is_langchain
+from together_adapters.finetune.formats.exports.message_trees import is_table
 from together_adapters.finetune.formats.instruction import answer_texts
+from together_adapters.finetune.formats.langchain_json import is_message
+from together_adapters.finetune.formats.layouts.turns import turn_column
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
 from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.formats.traces import attributes_of, spans
-from together_adapters.finetune.readers.fields import field
+from together_adapters.finetune.readers.fields import field, nested
 from together_adapters.finetune.records import Unconvertible
 
 _RETRIEVAL: Final = (
@@ -93,12 +97,16 @@ def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionE
 def candidates(record: Any, pair: str | None = None) -> list[str]:
     """Returns the formats that a record may have."""
     if isinstance(record, list):
-        return ["messages"] if record and isinstance(record[0], dict) and "role" in record[0] else []
+        names = ["messages"] if record and isinstance(record[0], dict) and "role" in record[0] else []
+        return names or (["langchain"] if is_langchain(record) else [])
     if not isinstance(record, dict):
         return _of_object(record)
     columns = {key for key, value in record.items() if value is not None}
     names = [name for name, format in DATA_FORMATS.items() if any(map(columns.issuperset, format.columns))]
-    if _is_sharegpt(record):
+    if is_langchain(record):
+        return ["langchain"]
+    if turn_column(record):
+        names = [name for name in names if name != "messages" or turn_column(record) != "messages"]
         names.append("sharegpt")
         if "chosen" in columns and "preference" in names:
             names.remove("preference")
@@ -122,6 +130,13 @@ def refuse(record: Any, pair: str | None = None) -> None:
     """Raises `SchemaDetectionError` for data that no job trains on."""
     if not isinstance(record, dict):
         return
+    if "docstore/data" in record:
+        raise _error("this is a LlamaIndex document store: it holds documents, and no questions and answers to train on")
+    if _is_single_message(record):
+        raise _error(
+            "each record is a single message: put the messages of a conversation in one list, [[message, ...], ...] in a .json file;"
+            " from_langchain and load read it"
+        )
     if "input_ids" in record:
         raise _error("the data is tokenized already: it stays Parquet; check it with check_jsonl and give its path to start")
     if any(all(name in record for name in names) for names in _RETRIEVAL):
@@ -133,9 +148,15 @@ def refuse(record: Any, pair: str | None = None) -> None:
         raise _error(f"answers with scores have no method here; {PAIRING} makes a pair of the best and the worst")
 
 
-def _is_sharegpt(record: dict[str, Any]) -> bool:
-    turns = record.get("conversations") or record.get("conversation")
-    return isinstance(turns, list) or (isinstance(turns, str) and turns.startswith("[{"))
+def _is_single_message(record: dict[str, Any]) -> bool:
+    kind = record.get("type")
+    is_stored = isinstance(record.get("data"), dict) and "content" in record["data"]
+    is_plain = "role" in record and "content" in record and record.keys().isdisjoint(("messages", "prompt", "conversations"))
+    return (
+        (is_stored and kind in ("human", "ai", "system", "tool"))
+        or (record.get("lc") == 1 and is_message(record) and not is_langchain(record))
+        or is_plain
+    )
 
 
 def _is_text_pair(record: dict[str, Any]) -> bool:
@@ -151,9 +172,19 @@ def _of_documents(record: dict[str, Any]) -> list[str]:
     data = record.get("data")
     if isinstance(data, list) and data and isinstance(data[0], dict) and "paragraphs" in data[0]:
         return ["question_answers"]
-    if isinstance(record.get("store"), dict) or isinstance(record.get("chat_store"), dict):
+    if (
+        isinstance(record.get("store"), dict)
+        or isinstance(record.get("chat_store"), dict)
+        or str(record.get("chat_store")).startswith('{"')
+    ):
         return ["chat_store"]
+    if is_table(record) or isinstance(record.get("replies"), list) or isinstance(nested(record, "prompt", "replies"), list):
+        return ["oasst"]
+    if "mapping" in record and isinstance(record["mapping"], dict) and "message" in next(iter(record["mapping"].values()), {}):
+        return ["chatgpt"]
     values = list(record.values())
+    if values and all(isinstance(value, list) and is_langchain(value) for value in values):
+        return ["langchain"]
     if values and all(isinstance(value, dict) and {"messages", "response"} <= value.keys() for value in values):
         return ["handler"]
     return []

@@ -18,8 +18,8 @@ _ROLES: Final = {"model": "assistant", "chatbot": "assistant", "developer": "sys
 def stored_conversations(document: Any) -> Iterator[tuple[str, Any]]:
     """Yields the conversations of a chat store, or of a memory that contains one, with their keys."""
     store = document
-    while isinstance(store, dict) and isinstance(store.get("chat_store"), dict):
-        store = store["chat_store"]
+    while isinstance(store, dict) and store.get("chat_store"):
+        store = parsed(store["chat_store"], "chat_store")  # which some memories hold as JSON text
     conversations = store.get("store") if isinstance(store, dict) else None
     if not isinstance(conversations, dict):
         raise Unconvertible("store_invalid", "a chat store has conversations under 'store'", "store", document)

@@ -21,6 +21,7 @@ from together_adapters.finetune.formats import (
     rag,
     sharegpt,
 )
+from together_adapters.finetune.formats.exports import chat_apps, langchain_files, message_trees
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import spans
 from together_adapters.finetune.records import Converted, Unconvertible
@@ -69,6 +70,10 @@ DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
     "otel": DataFormat(otel.conversation, spans, traces=True, reads=otel.COLUMNS),
     "openinference": DataFormat(otel.openinference, spans, traces=True, reads=otel.COLUMNS),
     "langfuse": DataFormat(langfuse.conversation, langfuse.observations, traces=True, reads=langfuse.COLUMNS),
+    "langchain": DataFormat(langchain_files.conversation, langchain_files.sessions, reads=langchain_files.COLUMNS),
+    "chatgpt": DataFormat(chat_apps.chatgpt, columns=(("mapping", "current_node"),), reads=chat_apps.CHATGPT_COLUMNS),
+    "claude": DataFormat(chat_apps.claude, columns=(("chat_messages",),), reads=chat_apps.CLAUDE_COLUMNS),
+    "oasst": DataFormat(message_trees.conversation),
     "chat_store": DataFormat(llama_index_json.conversation, llama_index_json.stored_conversations),
     "handler": DataFormat(llama_index_json.event, llama_index_json.events, reads=openai.COLUMNS | {"response"}),
     "labelled_rag": DataFormat(rag.labelled_rag, rag.rag_examples, columns=(("query", "reference_answer"),), reads=rag.COLUMNS),

@@ -10,13 +10,15 @@ from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.layouts.text_calls import may_hold_calls
+from together_adapters.finetune.formats.layouts.turns import COLUMNS as TURN_COLUMNS
+from together_adapters.finetune.formats.layouts.turns import turn_column, with_roles
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_message, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _COMMON_NAMES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-COLUMNS: Final = CHAT_COLUMNS | {"conversations", "conversation", "chosen", "rejected"}
+COLUMNS: Final = CHAT_COLUMNS.union(TURN_COLUMNS, ("chosen", "rejected"))
 _OTHER_COLUMNS: Final = COLUMNS - {"conversations"}
 _SPEAKER_KEYS: Final = ("from", "role")
 _TEXT_KEYS: Final = ("value", "content")
@@ -28,17 +30,17 @@ _READ_KEYS: Final = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_REASONING_KEYS, *_
 def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a record; with `chosen` and `rejected` it becomes a preference."""
     record = require_record(record)
-    turns = parsed(record.get("conversations") or record.get("conversation"), "conversations")
+    column = turn_column(record) or "conversations"
+    turns = parsed(record.get(column), column)
     if not isinstance(turns, list) or not turns:
-        raise Unconvertible("messages_empty", "there is no conversation", "conversations", turns)
+        raise Unconvertible("messages_empty", "there is no conversation", column, turns)
     if _OTHER_COLUMNS.isdisjoint(record) and (messages := _common_messages(turns)) is not None:
         yield Converted({"messages": messages})
         return
     builder = ConversationBuilder(options)
     builder.tools = declared_tools(record)
-    if record.get("conversations"):
-        builder.account({"conversation": record.get("conversation")}, frozenset())
-    _read(builder, with_columns(_messages(builder, turns), record))
+    builder.account({other: record.get(other) for other in TURN_COLUMNS if other != column}, frozenset())
+    _read(builder, with_columns(_messages(builder, with_roles(turns, column)), record))
     if record.get("chosen") is None or record.get("rejected") is None:
         builder.account({column: record.get(column) for column in ("chosen", "rejected")}, frozenset())
         yield builder.converted(declared_tools(record))

@@ -10,6 +10,7 @@ from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.records import Row, Unconvertible
 from together_adapters.finetune.rules import FORMATS
 
+_MESSAGE_TYPES: Final = ("human", "ai", "system", "tool", "function", "chat")
 FORMAT_COLUMNS: Final = frozenset().union(*FORMATS.values()) | {"tools", "functions"}
 
 
@@ -29,6 +30,16 @@ def nested(record: Any, *path: str) -> Any:
         if record is None:
             return None
     return record
+
+
+def is_stored_message(value: Any) -> bool:
+    """Whether a value is one message, of OpenAI's format or as LangChain stores it."""
+    if not isinstance(value, dict):
+        return False
+    if value.get("lc") == 1:
+        return str((value.get("id") or [""])[-1]).removesuffix("Chunk").endswith("Message")
+    is_stored = value.get("type") in _MESSAGE_TYPES and (isinstance(value.get("data"), dict) or "content" in value)
+    return is_stored or ("role" in value and "replies" not in value and "parent_id" not in value)
 
 
 def text_or_none(value: Any) -> str | None:

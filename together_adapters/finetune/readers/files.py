@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.arrow import arrow_records
+from together_adapters.finetune.readers.fields import is_stored_message
 from together_adapters.finetune.records import Record, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
 from together_adapters.finetune.validation.check_tables import unlimited_csv_cells
@@ -142,7 +143,9 @@ def _document(path: Path) -> Iterator[Item]:
         else:
             yield _parse_line(data, 1, path.name)
         return
-    if isinstance(document, list) and not (document and isinstance(document[0], dict) and "role" in document[0]):
+    if isinstance(document, str) and document[:1] in ("{", "["):
+        document = from_json(document, allow_inf_nan=False)  # JSON inside JSON, as LlamaIndex persists its stores
+    if isinstance(document, list) and not (document and is_stored_message(document[0])):
         for number, record in enumerate(document, 1):
             yield SourceRecord(number, path.name, record)
     else:

@@ -1,0 +1,1 @@
+"""Files that chat applications and frameworks write, as records."""
