@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,16 @@ from tests.conftest import HANG, KEY, Flavour
 from together_adapters import AsyncTogether, JobFailedError, NotFoundError, Together
 from together_adapters.emulator import Emulator, serve
 from together_adapters.errors import APITimeoutError, InvalidDatasetError
-from together_adapters.finetune import AsyncJob, Job, RemoteValidationError, astart, start, write_jsonl
+from together_adapters.finetune import (
+    AsyncJob,
+    Job,
+    MethodMismatchError,
+    RemoteValidationError,
+    astart,
+    check_jsonl,
+    start,
+    write_jsonl,
+)
 from together_adapters.types.capabilities import capabilities
 from together_adapters.types.progress import Progress
 
@@ -262,3 +272,23 @@ def test_the_signatures_show_every_parameter() -> None:
     other_params = client_params - job_params
     assert other_params == {"training_file", "validation_file", "training_method", "model_limits", "verbose"}
     assert AsyncTogether.__name__
+
+
+@pytest.mark.parametrize(("rows", "method", "kind"), [("chats", "dpo", "conversations"), ("pairs", "sft", "preferences")])
+def test_a_method_that_does_not_fit_says_why(
+    rows: str, method: str, kind: str, launch: Launch, emulator: Emulator, tmp_path: Path
+) -> None:
+    answer = {"role": "assistant", "content": "a"}
+    question = [{"role": "user", "content": "q"}]
+    pair = {"input": {"messages": question}, "preferred_output": [answer], "non_preferred_output": [{**answer, "content": "b"}]}
+    row = pair if rows == "pairs" else {"messages": [*question, answer]}
+    path = write_rows(tmp_path / "rows.jsonl", [row])
+    with pytest.raises(
+        MethodMismatchError, match=f"rows.jsonl was not uploaded: .* the rows are {kind}, and {method} trains"
+    ) as caught:
+        launch(path, method=method)
+    fitting = re.search(r"method='(\w+)' fits", str(caught.value))
+    assert fitting and check_jsonl(path, method=fitting[1]).method_ok
+    assert changes(emulator) == []
+    with pytest.raises(MethodMismatchError, match=kind):
+        check_jsonl(path, method=method).raise_for_issues()

@@ -42,7 +42,7 @@ def error_line(error: BaseException, secrets: Iterable[str], *commands: click.Co
     if isinstance(error, click.ClickException):
         text = error.format_message()
     elif isinstance(error, InvalidDatasetError):
-        text = f"{str(error).partition(chr(10))[0]} (`together-adapters ft check FILE` shows all)"
+        text = f"{error} (`together-adapters ft check FILE` shows all)"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif isinstance(error, TogetherError | ValueError | DeclinedError | ImportError | OSError) or type(error) is Exception:

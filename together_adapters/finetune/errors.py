@@ -18,6 +18,7 @@ from typing import Any, Literal
 from together_adapters.errors import DatasetError, InvalidDatasetError
 from together_adapters.finetune.issues import Issue, issue_with_source, new_issue, sorted_counts
 from together_adapters.finetune.records import Record, Refusal
+from together_adapters.finetune.rules import FORMATS, method_mismatch
 
 MAX_ISSUES_SHOWN = 5
 
@@ -60,6 +61,13 @@ class FileTooLargeError(DatasetError):
 
 class MethodMismatchError(InvalidDatasetError):
     """The data does not train with the method: preferences need `dpo`, all other formats `sft`."""
+
+
+def refuse_method(report: Any, begin: str = "") -> None:
+    """Raises MethodMismatchError if the rows of a report are of one format and do not train with its method."""
+    if not report.method_ok and report.format in FORMATS:
+        reason = method_mismatch(report.format, report.method)
+        raise MethodMismatchError(f"{begin}data of format {report.format} {reason}", report=report)
 
 
 def issue_summary(issues: Iterable[Issue], counts: Mapping[str, int]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, Li
 
 from together_adapters import _integrations
 from together_adapters.errors import InvalidDatasetError, JobFailedError, RemoteValidationError
+from together_adapters.finetune.errors import refuse_method
 from together_adapters.finetune.reports.diff import Difference, differences
 from together_adapters.finetune.reports.report import DataReport
 from together_adapters.finetune.validation.check_jsonl import check_jsonl
@@ -255,6 +256,7 @@ def describe(
 
     Raises:
         InvalidDatasetError: A file is invalid or has secrets; see `report`. Nothing was uploaded.
+        MethodMismatchError: The rows do not train with `method`. Nothing was uploaded.
         RemoteValidationError: The service found an error in a file; `local_report` is the local report.
         ValueError: An argument is outside the limits of the model, or the price is too high. No job was started.
         JobFailedError: The service could not validate a file.
@@ -297,6 +299,7 @@ def _path(file: PreparedFile | str | PathLike[str]) -> Path:
 
 def _check(path: Path, options: Mapping[str, Any]) -> DataReport:
     report = check_jsonl(path, **options)
+    refuse_method(report, f"{path.name} was not uploaded: ")
     if not report.ok or not report.method_ok:
         raise InvalidDatasetError(f"{path.name} was not uploaded. {report.summary()}", report=report)
     secrets = sorted(report.secrets.keys() & BLOCKING)

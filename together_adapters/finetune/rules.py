@@ -29,6 +29,17 @@ METHODS: Final[dict[str, frozenset[str]]] = {
 }
 """The formats that train with each method."""
 
+_KINDS: Final = {"general": "text", "conversation": "conversations", "instruction": "instructions", "preference": "preferences"}
+
+
+def method_mismatch(form: str, method: str) -> str:
+    """Returns why rows of a format do not train with a method, and which method fits."""
+    kinds = [kind for name, kind in _KINDS.items() if name in METHODS[method]]
+    fitting = next(name for name, formats in METHODS.items() if form in formats)
+    trained = " and ".join(part for part in (", ".join(kinds[:-1]), kinds[-1]) if part)
+    return f"does not train with {method}: the rows are {_KINDS[form]}, and {method} trains {trained}; method={fitting!r} fits"
+
+
 ROLES: Final = ("system", "user", "assistant", "tool")
 MESSAGE_KEYS: Final = frozenset(
     {"role", "content", "weight", "name", "tool_calls", "tool_call_id", "reasoning", "reasoning_content"}

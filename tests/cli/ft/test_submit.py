@@ -58,7 +58,8 @@ def test_invalid_data_and_secrets_are_not_uploaded(run: Run, faulty: Path, tmp_p
     assert "--allow-secrets" in secret.err
     assert TOKEN not in secret.out + secret.err
     (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n", "utf-8")
-    run("ft", "submit", "pairs.jsonl", "--model", TRAINABLE, "--yes", code=1)
+    error = run("ft", "submit", "pairs.jsonl", "--model", TRAINABLE, "--yes", code=1).err
+    assert "the rows are preferences, and sft trains text, conversations and instructions; --method dpo fits" in error
     assert not [request for request in emulator.requests if request.method != "GET"]
     assert run("ft", "submit", "pairs.jsonl", "--method", "dpo", "--model", TRAINABLE, "--yes", "--json").json["id"]
 

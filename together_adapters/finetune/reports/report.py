@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, Field, computed_field
 
 from together_adapters.errors import InvalidDatasetError
+from together_adapters.finetune.errors import refuse_method
 from together_adapters.finetune.issues import Issue, issue_with_source, sorted_counts, split_source
 from together_adapters.finetune.reports.distribution import Distribution
 from together_adapters.finetune.rules import METHODS, RULES_VERSION
@@ -215,12 +216,12 @@ class DataReport(BaseModel):
             max_warnings: The maximum number of warnings; None for any number.
 
         Raises:
-            InvalidDatasetError: There is an error, the method does not fit, or there are too many warnings.
+            InvalidDatasetError: There is an error, or there are too many warnings.
+            MethodMismatchError: The rows do not train with `method`.
         """
+        refuse_method(self)
         if not self.ok or (max_warnings is not None and self.warnings > max_warnings):
             raise InvalidDatasetError(self.summary(), report=self)
-        if not self.method_ok:
-            raise InvalidDatasetError(f"data of format {self.format} does not train with {self.method}", report=self)
         return self
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from together_adapters.finetune.findings import Finding, RowFindings, kind_of
 from together_adapters.finetune.issues import Issue, Severity, new_issue, severities_of
-from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL
+from together_adapters.finetune.rules import BATCH_MAX_ID, FORMATS, METHODS, OPTIONAL, method_mismatch
 from together_adapters.finetune.validation.check_content import check_content
 from together_adapters.finetune.validation.check_messages import check_messages, is_text_conversation
 from together_adapters.finetune.validation.check_preference import check_preference
@@ -48,7 +48,7 @@ def check_row(
     if _is_json(findings, row):
         validate_row(findings, row, purpose)
     if method is not None and findings.format is not None and findings.format not in METHODS[method]:
-        findings.add("method_mismatch", "", f"a row of format {findings.format} does not train with {method}")
+        findings.add("method_mismatch", "", f"a row of format {findings.format} {method_mismatch(findings.format, method)}")
     return issues_of(findings.items, severities_of(severities), line, source)
 
 

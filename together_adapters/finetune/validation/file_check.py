@@ -12,7 +12,7 @@ from together_adapters.finetune.fingerprints import Digests
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.reports.distribution import Tally
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
-from together_adapters.finetune.rules import BATCH_MAX_BYTES, BATCH_MAX_ROWS, MAX_LINE_BYTES, METHODS
+from together_adapters.finetune.rules import BATCH_MAX_BYTES, BATCH_MAX_ROWS, MAX_LINE_BYTES, METHODS, method_mismatch
 from together_adapters.finetune.validation.check_row import issues_of, validate_row
 from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, parse_line, split_lines
 from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN, max_tokens_by_format, model_limit, token_counter
@@ -243,7 +243,7 @@ class FileChecker:
         if self.first_format is None:
             self.first_format = form
             if method is not None and form not in METHODS[method]:
-                self.findings.add("method_mismatch", "", f"data of format {form} does not train with {method}")
+                self.findings.add("method_mismatch", "", f"data of format {form} {method_mismatch(form, method)}")
         else:
             message = f"the row has the format {form}, the first row {self.first_format}"
             self.findings.add("mixed_formats_across_lines", "", message)

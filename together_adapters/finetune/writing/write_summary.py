@@ -12,7 +12,7 @@ from together_adapters.finetune.findings import Finding
 from together_adapters.finetune.issues import Issue, Severity
 from together_adapters.finetune.records import Example, Record, Refusal
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
-from together_adapters.finetune.rules import METHODS
+from together_adapters.finetune.rules import METHODS, method_mismatch
 from together_adapters.finetune.validation.check_row import issues_of
 from together_adapters.finetune.writing.prepare_row import PreparedRow
 
@@ -127,7 +127,8 @@ class WriteSummary:
             message = f"the row has the format {form}, the first row {self.format}"
             return (*findings, Finding("mixed_formats_across_lines", "", message, ""))
         if self._method is not None and form not in METHODS[self._method]:
-            raise MethodMismatchError(f"{location_of(record)} is of format {form}, which does not train with {self._method}")
+            reason = method_mismatch(str(form), self._method)
+            raise MethodMismatchError(f"{location_of(record)} is of format {form}, which {reason}")
         self.format = form
         return findings
 
