@@ -57,11 +57,16 @@ def create(
 def _read(response: Response, count: int) -> RerankResponse:
     """Reads the ranking of `count` documents. Some engines return it in the order of the documents."""
     ranking = _parse(response)
-    if any(result.index >= count for result in ranking.results):
-        raise ValueError(f"results: an index is not one of the {count} documents that were sent")
-    if count and not ranking.results:
+    indices = [result.index for result in ranking.results]
+    scores = [result.relevance_score for result in ranking.results]
+    if count and not indices:
         raise ValueError("results: no document is ranked")
-    ranking.results.sort(key=lambda result: -result.relevance_score)
+    if max(indices, default=0) >= max(count, 1):
+        raise ValueError(f"results: index {max(indices)} is not one of the {count} documents that were sent")
+    if len(set(indices)) < len(indices):
+        raise ValueError("results: an index comes twice")
+    if scores != sorted(scores, reverse=True):
+        ranking.results.sort(key=lambda result: -result.relevance_score)
     return ranking
 
 

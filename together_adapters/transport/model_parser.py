@@ -21,6 +21,7 @@ T = TypeVar("T")
 _MAX_REPAIRS = 1000
 _ROUNDS = 8  # a repair can lead to a field that was not checked before
 _LISTS_WITH_NULLS = frozenset({"choices", "tool_calls"})  # lists that lose nothing with a null
+_ERROR_ALONE = {"error"}  # also of models that have such a field
 _TEXT_KEYS = ("text", "content", "thinking", "reasoning", "summary")
 _REASONING_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "reasoning.summary"})
 
@@ -73,8 +74,8 @@ class ResponseParser(ModelParser[M]):
 
     def __call__(self, response: Any) -> M:
         value: Any = _parse_body(self.parse, response.content)
-        error = getattr(value, "error", None)
-        if error and ("error" not in self._model.model_fields or value.model_fields_set == {"error"}):
+        extra, fields = value.__pydantic_extra__, value.__pydantic_fields_set__
+        if (extra and extra.get("error")) or (fields == _ERROR_ALONE and value.error):
             raise ValueError("the body reports an error")
         return value  # type: ignore[no-any-return]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from together_adapters.types.response import ResponseModel, Usage
 
@@ -25,9 +25,3 @@ class RerankResponse(ResponseModel):
     model: str | None = None
     results: list[RerankResult]
     usage: Usage | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if len({result.index for result in self.results}) < len(self.results):
-            raise ValueError("results: an index comes twice")
-        return self
