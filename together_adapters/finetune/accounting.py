@@ -77,7 +77,7 @@ _HARMLESS: Final = _MEASURES | frozenset(
     modified published at seed temperature provider engine generator revision commit hash difficulty complexity perplexity ppl
     similarity toxicity quality confidence probability prob logprob logprobs embedding vector dedup duplicate cluster annotation
     control stop object event finish environment release project bookmarked public version deleted
-    stream prefix penalty config setting sequence top bias tier store beta anthropic""".split()
+    stream prefix penalty config setting sequence top bias tier store beta anthropic done""".split()
 )
 _AMOUNTS: Final = frozenset("n num number count total max min avg mean has len".split())
 _PROVENANCE: Final = frozenset(
@@ -88,7 +88,7 @@ TRACE: Final = "trace."
 REPLACED: Final = "replaced."
 """What the names of columns begin with whose place another column takes, because the user says so."""
 _SETTINGS: Final = frozenset({"tool_choice", "function_call", "parallel_tool_calls"})  # of requests
-_PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.)")
+_PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.|request\.|response\.)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORDS: Final = re.compile(r"[^\W\d_]+")
 

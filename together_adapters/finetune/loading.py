@@ -68,8 +68,9 @@ def load(
         source: A path (`.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet`, `.arrow`; JSON also as `.gz`), a folder, a pattern such as
             `logs/*.jsonl`, or `-` for standard input; a list or other iterable of records; a pandas or Polars frame, an Arrow
             table, a Hugging Face `Dataset` or `IterableDataset`.
-        schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, question_answers, chatml, otel,
-            openinference, langfuse, langchain, chatgpt, claude, oasst, chat_store, handler, labelled_rag, query_response, llm_runs, examples.
+        schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, requests, xlam,
+            glaive, question_answers, chatml, otel, openinference, langfuse, langchain, chatgpt, claude, oasst, chat_store,
+            handler, labelled_rag, query_response, llm_runs, examples.
         columns: The source's column for each column of the schema, as `{"prompt": "question", "completion": "reply"}`.
         input_key: The field of an example that holds the question, if it has several.
         output_key: The field of an example that holds the answer.

@@ -25,14 +25,12 @@ FOLDER = os.environ.get("TOGETHER_DATA_FORMS", "")
 CASES: dict[str, Any] = json.loads((Path(FOLDER) / "expect.json").read_text("utf-8")) if FOLDER else {}
 NOT_YET = frozenset(
     """array_in.jsonl
-    gemini_contents.jsonl
     langfuse_autogen_text.json
     lfs_pointer.jsonl
     nan_in_other_column.jsonl
     pretty_objects.jsonl
     semicolons.csv
-    truncated.jsonl.gz
-    xlam_query_answers_tools.json""".split()
+    truncated.jsonl.gz""".split()
 )
 """Files that are not read as they should be."""
 FLAG = re.compile(r"--(column|schema|pair|form|fix)[ =]([\w.=-]+)")

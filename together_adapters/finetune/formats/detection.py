@@ -12,12 +12,14 @@ from together_adapters.finetune.formats.column_names import ANSWERS as ANSWER_NA
 from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, way_on
 from together_adapters.finetune.formats.exports.langchain_files import is_langchain
 from together_adapters.finetune.formats.exports.message_trees import is_table
+from together_adapters.finetune.formats.function_calling import is_calls, is_chat_text
 from together_adapters.finetune.formats.instruction import answer_texts
 from together_adapters.finetune.formats.langchain_json import is_message
 from together_adapters.finetune.formats.layouts.turns import turn_column
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
 from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
 from together_adapters.finetune.formats.registry import DATA_FORMATS
+from together_adapters.finetune.formats.requests import is_exchange
 from together_adapters.finetune.formats.traces import attributes_of, spans
 from together_adapters.finetune.readers.fields import field, nested
 from together_adapters.finetune.records import Unconvertible
@@ -26,8 +28,19 @@ _RETRIEVAL: Final = (
     ("queries", "corpus", "relevant_docs"), ("anchor", "positive"), ("query", "positive"), ("query", "pos"),
     ("sentence1", "sentence2"), ("query", "passages"),
 )  # fmt: skip
+_BATCH: Final = {
+    "body": "these are the requests of a batch, which have no answers: join them with its output file, by custom_id, into records"
+    " with `messages` that end with the answer",
+    "params": "these are the requests of a batch, which have no answers: join them with its results, by custom_id, into records"
+    " with `messages` that end with the answer",
+    "response": "these are the responses of a batch: the questions are in its input file; join both, by custom_id, into records with"
+    " `messages` that end with the answer",
+    "result": "these are the results of a batch: the questions are in its input file; join both, by custom_id, into records with"
+    " `messages` that end with the answer",
+}
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
+_OF_REQUESTS: Final = ("messages", "prompt_completion", "text")
 MIXED: Final = frozenset({"messages", "sharegpt", "prompt_completion", "alpaca"})
 """Formats whose records may stand in one source: all can become conversations."""
 
@@ -119,6 +132,10 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
     if pair and any(isinstance(record.get(name), list) for name in ANSWERS):
         names.append("preference")
     names += _of_documents(record) + _of_traces(record, columns)
+    if is_chat_text(record.get("chat")):
+        names.append("glaive")
+    if is_exchange(record) and "langfuse" not in names:
+        names = [name for name in names if name not in _OF_REQUESTS] + ["requests"]
     if {"inputs", "outputs"} <= columns and "llm_runs" not in names:
         names.append("examples")
     if "text" in names and len(names) > 1:
@@ -143,6 +160,10 @@ def refuse(record: Any, pair: str | None = None) -> None:
         raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
     if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
         raise _error(f"answers with a label (KTO) have no method here; {PAIRING} makes pairs of those to the same prompt")
+    if "custom_id" in record and (side := next((name for name in _BATCH if name in record), None)):
+        raise _error(_BATCH[side])
+    if is_calls(record.get("answers")):
+        return
     lists = [name for name in ANSWERS if isinstance(record.get(name), list)]
     if lists and "chosen" not in record and pair is None and (lists != ["answers"] or answer_texts(record["answers"]) is None):
         raise _error(f"answers with scores have no method here; {PAIRING} makes a pair of the best and the worst")

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from together_adapters.finetune.accounting import leaving
 from together_adapters.finetune.formats import (
     chat_template,
+    function_calling,
     instruction,
     langfuse,
     langsmith,
@@ -19,6 +20,7 @@ from together_adapters.finetune.formats import (
     otel,
     preference,
     rag,
+    requests,
     sharegpt,
 )
 from together_adapters.finetune.formats.exports import chat_apps, langchain_files, message_trees
@@ -66,6 +68,9 @@ DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
     "question_answers": DataFormat(
         instruction.question_answers, instruction.articles, reads=instruction.QUESTION_ANSWERS_COLUMNS
     ),
+    "requests": DataFormat(requests.requests, reads=requests.COLUMNS),
+    "xlam": DataFormat(function_calling.xlam, columns=(("query", "answers", "tools"),), reads=function_calling.XLAM_COLUMNS),
+    "glaive": DataFormat(function_calling.glaive, reads=function_calling.GLAIVE_COLUMNS),
     "chatml": DataFormat(chat_template.conversation, reads=chat_template.COLUMNS),
     "otel": DataFormat(otel.conversation, spans, traces=True, reads=otel.COLUMNS),
     "openinference": DataFormat(otel.openinference, spans, traces=True, reads=otel.COLUMNS),

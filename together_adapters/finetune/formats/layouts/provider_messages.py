@@ -213,7 +213,7 @@ class _Turn:
                 one if isinstance(one, str) else str(one.get("text") or "") for one in value if isinstance(one, str | dict)
             )
         if kind == "redacted_thinking" or not isinstance(value, str) or not value:
-            if kind == "reasoning" and not fields.keys() & {"encrypted_content", "encryptedContent"}:
+            if kind == "reasoning" and not any(fields.get(key) for key in ("encrypted_content", "encryptedContent")):
                 return ""  # the service gave no summary
             raise Unconvertible("reasoning_unreadable", "the reasoning is encrypted", f"{self._builder.path}.content", block)
         return value

@@ -61,7 +61,7 @@ def json_schema(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     if schema and _SCHEMA_KEYS.isdisjoint(schema) and all(isinstance(value, Mapping) for value in schema.values()):
-        required = [name for name, value in schema.items() if _is_required(value)]
+        required = [name for name, value in schema.items() if value.get("required") is True]
         properties = {name: _property(value) for name, value in schema.items()}
         return {"type": "object", "properties": properties, **({"required": required} if required else {})}
     return _property(schema)
@@ -70,12 +70,6 @@ def json_schema(schema: Any) -> Any:
 def has_python_types(schema: Any) -> bool:
     """Whether a schema has a type that JSON Schema does not know, or is parameters by name."""
     return bool(json_schema(schema) != schema)
-
-
-def _is_required(value: Mapping[str, Any]) -> bool:
-    if isinstance(value.get("required"), bool):
-        return bool(value["required"])
-    return "default" not in value and "optional" not in str(value.get("type")).lower()
 
 
 def _property(schema: Mapping[str, Any]) -> dict[str, Any]:
