@@ -237,6 +237,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "pref_unscored": Rule(_E, "pairing needs several answers with scores, or a good and a bad one, to the same prompt"),
     "paired_with_another": Rule(_I),
     "distractors_missing": Rule(_E, "reduce the number of distractors"),
+    "transcript_unclear": Rule(_E, "trace the messages themselves; on_error='drop' leaves such records out"),
     "record_unreadable": Rule(_E, "check that the record has the format of the schema"),
     "store_invalid": Rule(_E),
     "foreign_class": Rule(_E, "only messages are loaded from a file, no other objects"),

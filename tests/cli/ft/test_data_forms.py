@@ -25,7 +25,6 @@ FOLDER = os.environ.get("TOGETHER_DATA_FORMS", "")
 CASES: dict[str, Any] = json.loads((Path(FOLDER) / "expect.json").read_text("utf-8")) if FOLDER else {}
 NOT_YET = frozenset(
     """array_in.jsonl
-    langfuse_autogen_text.json
     lfs_pointer.jsonl
     nan_in_other_column.jsonl
     pretty_objects.jsonl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 from together_adapters.finetune.formats.conversation import ConversationBuilder, openai_calls
@@ -17,12 +18,31 @@ _MARKS: Final = ("<|im_start|>", "<|start_header_id|>", "[/INST]", "<start_of_tu
 _CHATML: Final = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\s*", re.DOTALL)
 _LLAMA3: Final = re.compile(r"(?s)<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)<\|(?:eot_id|end_of_text)\|>\s*")
 _INST: Final = re.compile(r"(?:<s>)?\s*\[INST\](.*?)\[/INST\](.*?)(?:</s>|(?=\[INST\])|\Z)\s*", re.DOTALL)
+_ROLE_NAMES: Final = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant"}
+_ROLE: Final = re.compile(rf"(?im)^({'|'.join(_ROLE_NAMES)})[ \t]*:[ \t]*")
 _SYSTEM: Final = re.compile(r"\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
 
 def has_template_marks(text: str) -> bool:
     """Whether a text has the marks of a chat template, which training would apply a second time."""
     return ("<" in text or "[" in text) and any(mark in text for mark in _MARKS)
+
+
+def transcript_of(text: str) -> list[dict[str, str]] | None:
+    """Returns the messages of a text that begins every turn with its role, as `user: Hello`; None for other texts.
+
+    A transcript whose turns cannot be told apart is refused.
+    """
+    if not _ROLE.match(text):
+        return None
+    _, *parts = _ROLE.split(text)
+    names = [_ROLE_NAMES[name.lower()] for name in parts[::2]]
+    if len(set(names)) < 2:
+        return None
+    if any(a == b for a, b in pairwise(names)) or "system" in names[1:] or names[-1] != "user":
+        message = "the input is a rendered transcript, and where its turns begin is not certain"
+        raise Unconvertible("transcript_unclear", message, "input", text)
+    return [{"role": role, "content": part.strip()} for role, part in zip(names, parts[1::2], strict=True)]
 
 
 def text(record: Any, options: Options) -> Iterator[Converted]:
