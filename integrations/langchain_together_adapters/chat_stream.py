@@ -72,10 +72,10 @@ class StreamParser:
             self._update(chunk, choice)
         delta = choice.get("delta")
         if delta is None:
-            delta = {"content": choice.get("text")}
+            delta = choice.get("message") or {"content": choice.get("text")}
         content = delta.get("content") or ""
         reasoning = delta.get("reasoning")
-        if reasoning is None:
+        if not reasoning:
             reasoning = delta.get("reasoning_content")
         tool_calls = delta.get("tool_calls")
         special = reasoning or tool_calls or self._splitter or choice.get("logprobs") is not None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
 
 Method = Literal["function_calling", "json_schema", "json_mode", "regex"]
+_DECODER = json.JSONDecoder(strict=False)  # models put raw line breaks into strings
 OutputMethod = tuple[dict[str, Any], Runnable[Any, Any]]
 """The parameters that request structured output, and the parser of the message."""
 
@@ -67,8 +68,8 @@ def _function_calling(schema: Any, strict: bool | None, tool_choice: Any, bind_t
     bound = bind_tools([schema], tool_choice=name if tool_choice is None else tool_choice, strict=strict)
     params = {**bound.kwargs, RELAX_TOOL_CHOICE: True, **_trace_params("function_calling", strict, schema)}
     if _is_model(schema):
-        return params, PydanticToolsParser(tools=[schema], first_tool_only=True)
-    return params, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        return params, _CalledModelParser(tools=[schema], first_tool_only=True)
+    return params, _CalledObjectParser(key_name=name, first_tool_only=True)
 
 
 def _regex(schema: Any) -> OutputMethod:
@@ -111,20 +112,52 @@ class _ModelParser(PydanticOutputParser[Any]):
         return super().parse_result(result, partial=partial)
 
 
+class _CalledModelParser(PydanticToolsParser):
+    """Parses the arguments of a tool call as an instance of a pydantic class; None without a call."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        return _check_call(result, super().parse_result(result, partial=partial), partial)
+
+
+class _CalledObjectParser(JsonOutputKeyToolsParser):
+    """Parses the arguments of a tool call as a dict; None without a call."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        return _check_call(result, super().parse_result(result, partial=partial), partial)
+
+
+def _check_call(result: list[Generation], parsed: Any, partial: bool) -> Any:
+    """Return what was parsed; raise where nothing was, because the call is broken or of another tool."""
+    message = getattr(result[0], "message", None) if result else None
+    if parsed is not None or partial or not isinstance(message, AIMessage):
+        return parsed
+    for call in (*message.invalid_tool_calls, *message.tool_calls):
+        problem = call.get("error") or "there is no such tool"
+        text = f"the model's call of {call['name']!r} is invalid: {problem}; its arguments are {call['args']!r:.400}"
+        raise OutputParserException(text, llm_output=str(call["args"]))
+    return None
+
+
 def _check_completion(result: list[Generation], partial: bool) -> None:
-    """Raise where the model refused, or where `max_tokens` truncated an object, which langchain-core would complete."""
+    """Raise where the model refused, or where the JSON is cut off, which langchain-core would complete."""
     message = getattr(result[0], "message", None) if result else None
     if not isinstance(message, AIMessage):
         return
     text = result[0].text
     if not text and (refusal := message.additional_kwargs.get("refusal")):
         raise as_model_error(RefusedError)(str(refusal))
-    if partial or message.response_metadata.get("finish_reason") != "length":
+    if partial:
         return
     try:
-        parse_json_markdown(text, parser=json.loads)
-    except ValueError:
-        raise OutputParserException(f"the response is truncated, max_tokens is too low: {text!r}", llm_output=text) from None
+        parse_json_markdown(text, parser=_first_value)
+    except (ValueError, RecursionError):
+        is_long = message.response_metadata.get("finish_reason") == "length"
+        problem = "is truncated, max_tokens is too low" if is_long else "is no complete JSON"
+        raise OutputParserException(f"the response {problem}: {text!r}", llm_output=text) from None
+
+
+def _first_value(text: str) -> Any:
+    return _DECODER.raw_decode(text.strip())[0]
 
 
 def _message_parser(schema: Any) -> Runnable[Any, Any]:

@@ -41,14 +41,15 @@ def parse_tool_calls(tool_calls: Sequence[Any] | None) -> tuple[list[ToolCall], 
 
 def parse_tool_call(call_id: str, name: str, arguments: str) -> ToolCall | InvalidToolCall:
     """Return one tool call: an invalid one, instead of an exception, where its arguments are not a JSON object."""
+    value = parse_arguments(arguments)
+    if value is not None:
+        return tool_call(name=name, args=value, id=call_id)
     try:
-        # Engines put raw line breaks into strings, which strict parsing would refuse.
-        value = json.loads(arguments, strict=False) if arguments.strip() else None
+        json.loads(arguments, strict=False)
+        problem = "the arguments are JSON, but not an object"
     except (ValueError, RecursionError) as error:
-        return invalid_tool_call(name=name, args=arguments, id=call_id, error=f"the arguments are not JSON: {error}")
-    if value is not None and not isinstance(value, dict):
-        return invalid_tool_call(name=name, args=arguments, id=call_id, error="the arguments are JSON, but not an object")
-    return tool_call(name=name, args=value or {}, id=call_id)
+        problem = f"the arguments are not JSON: {error}"
+    return invalid_tool_call(name=name, args=arguments, id=call_id, error=problem)
 
 
 def tool_call_chunks(updates: Sequence[ToolCallUpdate]) -> list[ToolCallChunk]:
@@ -71,13 +72,18 @@ def _merge(chunks: list[ToolCallChunk]) -> list[ToolCallChunk]:
 
 
 def final_chunks(calls: Iterable[AssembledToolCall]) -> list[ToolCallChunk]:
-    """Return the chunks that end calls: with an id for those without one, as engines may send it late, and a break for broken ones."""
+    """Return the chunks that end calls: an id that never came, arguments that were quoted, and a break for broken ones."""
     return [
         tool_call_chunk(name=None, args=rest, id=call.id if call.service_id is None else None, index=call.position)
         for call in calls
-        for rest in (_break(call.arguments),)
+        for rest in (_unquoted(call.arguments) if call.is_quoted else _break(call.arguments),)
         if rest or call.service_id is None
     ]
+
+
+def _unquoted(arguments: str) -> str:
+    value = parse_arguments(arguments)
+    return arguments if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _break(arguments: str) -> str:

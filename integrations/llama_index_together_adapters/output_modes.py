@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from types import UnionType
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import from_json
 
 from llama_index_together_adapters.tool_calls import has_grown
+from together_adapters.adapters.tool_call_deltas import parse_arguments
 
 _MAX_PROBLEMS = 5
 
@@ -47,7 +49,7 @@ class OutputMode:
         """Return the object of a complete response; `ValueError` where it holds none."""
         text = self.text(response)
         try:
-            return self.output_cls.model_validate_json(_json_object(text))
+            return self._validate(text)
         except ValidationError as error:
             excerpt = text if len(text) < 400 else f"{text[:400]}..."
             first = error.errors()[0]
@@ -55,6 +57,17 @@ class OutputMode:
                 f"the response is not a {self.output_cls.__name__}: {error.error_count()} problems, the first: "
                 f"{first['msg']} at {_path(first['loc'])}; the response is {excerpt!r}"
             ) from error
+
+    def _validate(self, text: str) -> BaseModel:
+        json_text = _json_object(text)
+        try:
+            return self.output_cls.model_validate_json(json_text)
+        except ValidationError as error:
+            # Models put raw line breaks into strings, and encode arguments twice.
+            value = error.errors()[0]["type"] == "json_invalid" and (parse_arguments(json_text) or parse_arguments(text))
+            if not value:
+                raise
+            return self.output_cls.model_validate_json(json.dumps(value))
 
 
 class SchemaMode(OutputMode):

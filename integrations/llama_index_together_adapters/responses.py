@@ -140,7 +140,7 @@ class ChatParser:
         choice = choices[0]
         delta = choice.get("delta")
         if delta is None:
-            delta = {"content": choice.get("text")}
+            delta = choice.get("message") or {"content": choice.get("text")}
         reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
         content = text = delta.get("content") or ""
         if reasoning and self._splitter is not None:
@@ -253,8 +253,9 @@ def _message(text: str, thinking: ThinkingBlock | None, calls: Sequence[Streamed
 def _totals(usage: Any, reason: str | None) -> dict[str, Any]:
     """Return token counts and finish reason under the names that LlamaIndex reads."""
     totals: dict[str, Any] = {"finish_reason": finish_reason(reason)} if reason else {}
-    if isinstance(usage, Mapping):
+    if usage:
         totals |= {name: usage.get(name) or 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+        totals["total_tokens"] = totals["total_tokens"] or totals["prompt_tokens"] + totals["completion_tokens"]
         if (count := cached_tokens(usage)) is not None:
             totals["cached_tokens"] = count
         if (count := _reasoning_tokens(usage)) is not None:

@@ -43,7 +43,7 @@ class StreamedToolCall:
         call, text = self._call, self._call.arguments
         self._parsed_size = call.size
         self.is_stale = not final
-        self.name = call.name
+        self.is_call = bool(call.name or (final and call.size))
         kwargs = parse_arguments(text) if final else _partial_arguments(text)
         self.block = ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=text if kwargs is None else kwargs)
         self.wire = wire_call(call.id, call.name, text)
@@ -71,8 +71,8 @@ class StreamedToolCalls:
 
     @property
     def calls(self) -> list[StreamedToolCall]:
-        """The calls that have a name."""
-        calls = [call for call in self._calls if call.name]
+        """The calls that have a name; at the end also those with arguments alone, so that an agent tells the model."""
+        calls = [call for call in self._calls if call.is_call]
         return calls if self._parallel else calls[:1]
 
     def add(self, deltas: Iterable[Any]) -> None:
@@ -94,7 +94,7 @@ class StreamedToolCalls:
 
 def parse_tool_calls(tool_calls: Any, *, parallel: bool = True) -> list[StreamedToolCall]:
     """Return the tool calls of a response; with `parallel=False` only the first."""
-    calls = [StreamedToolCall(call) for call in whole_tool_calls(tool_calls) if call.name]
+    calls = [StreamedToolCall(call) for call in whole_tool_calls(tool_calls) if call.name or call.size]
     for call in calls:
         call.update(final=True)
     return calls if parallel else calls[:1]

@@ -191,7 +191,7 @@ def of_langchain(message: AIMessage) -> Any:
 
 def of_llama_index(response: Any) -> Any:
     blocks = response.message.blocks
-    calls = [block.tool_name for block in blocks if isinstance(block, ToolCallBlock)]
+    calls = [block.tool_name for block in blocks if isinstance(block, ToolCallBlock) and block.tool_name]
     reasoning = "".join(block.content or "" for block in blocks if block.block_type == "thinking")
     return response.message.content or "", reasoning, calls
 

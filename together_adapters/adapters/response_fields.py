@@ -20,7 +20,8 @@ def completion_delta(chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str
 def reasoning_of(message: Mapping[str, Any]) -> str | None:
     """Return the reasoning of a message or a delta, under either of its names."""
     reasoning = message.get("reasoning")
-    return message.get("reasoning_content") if reasoning is None else reasoning
+    other = None if reasoning else message.get("reasoning_content")
+    return reasoning if other is None else other
 
 
 def cached_tokens(usage: Mapping[str, Any]) -> int | None:

@@ -20,14 +20,18 @@ from uuid import uuid4
 
 from pydantic_core import from_json
 
+from together_adapters.transport.surrogates import lenient_json
+
 _CLOSING = frozenset('}"')
 """The last characters of an object, and of one that was encoded twice."""
+_ARGUMENTS = ("arguments", "args", "parameters", "input")
+"""Names of the arguments in the formats of engines and of other providers."""
 
 
 class AssembledToolCall:
     """A tool call as far as it has been streamed."""
 
-    __slots__ = ("_fragments", "_generated_id", "id_is_taken", "index", "name", "position", "service_id", "size")
+    __slots__ = ("_fragments", "_generated_id", "id_is_taken", "index", "is_quoted", "name", "position", "service_id", "size")
 
     def __init__(self, position: int, index: int | None) -> None:
         self.position = position  # among the calls of the message
@@ -36,6 +40,7 @@ class AssembledToolCall:
         self.id_is_taken = False  # another call has it
         self.name = ""
         self.size = 0  # of the arguments
+        self.is_quoted = False  # the arguments are a JSON string, whose text is an object
         self._fragments: list[str] = []
         self._generated_id: str | None = None
 
@@ -76,12 +81,13 @@ class AssembledToolCall:
         return name
 
     def append(self, text: str) -> str:
-        """Append to the arguments, and return what was appended: an empty object for null."""
+        """Append to the arguments, and return what was appended: an empty object for null, and nothing while they are quoted."""
         if not self.size:
             text = "{}" if text.strip() == "null" else text.lstrip()
+            self.is_quoted = text.startswith('"')
         self._fragments.append(text)
         self.size += len(text)
-        return text
+        return "" if self.is_quoted else text
 
 
 ToolCallUpdate = tuple[AssembledToolCall, str | None, str | None, str]
@@ -171,10 +177,13 @@ def _fields(delta: dict[str, Any]) -> tuple[Any, str | None, str | None, str | N
     """Return index, id, name and arguments. Empty ids and names are None; arguments are None where there is no function."""
     function = delta.get("function")
     if not function:
-        return delta.get("index"), delta.get("id") or None, None, None
+        function = delta.get("custom") or delta  # a tool of free text, or a call in the format of Ollama
+        if not isinstance(function, dict) or not (function.get("name") or any(name in function for name in _ARGUMENTS)):
+            return delta.get("index"), delta.get("id") or None, None, None
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
-        arguments = "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+        value = next((function[name] for name in _ARGUMENTS if function.get(name) is not None), "")
+        arguments = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return delta.get("index"), delta.get("id") or None, function.get("name") or None, arguments
 
 
@@ -201,4 +210,5 @@ def _parse(text: str) -> Any:
     try:
         return from_json(text)
     except ValueError:
-        return json.loads(text, strict=False)  # engines put raw line breaks into strings
+        # Engines put raw line breaks into strings, and cut characters in two.
+        return json.loads(lenient_json(text.encode("utf-8", "replace")), strict=False)

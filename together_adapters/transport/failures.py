@@ -303,7 +303,7 @@ def event_error(data: bytes, is_error_event: bool) -> Any:
     if isinstance(body, Mapping):
         choices = body.get("choices")
         for part in (body, *(choices if isinstance(choices, list) else ())):
-            if isinstance(part, Mapping) and part.get("error"):
+            if isinstance(part, Mapping) and (part.get("error") or part.get("object") == "error"):
                 return part if len(data) <= MAX_LENGTH else read_error_body(to_json(part))
     return (body or "unnamed error") if is_error_event else None
 

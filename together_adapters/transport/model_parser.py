@@ -163,6 +163,8 @@ def _text_of(parts: Any) -> str | None:
         return parts
     if isinstance(parts, dict):
         texts = [parts[name] for name in _TEXT_KEYS if parts.get(name) is not None]
+        if not texts and not parts.keys().isdisjoint(_TEXT_KEYS):
+            return ""  # a text that is null
         return _text_of(texts[0]) if len(texts) == 1 else None
     if not isinstance(parts, list):
         return None

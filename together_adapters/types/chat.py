@@ -7,7 +7,7 @@ chunks of a tool call carry an index and arguments alone; `seed` exceeds 64 bits
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Required, Self, TypedDict
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from together_adapters.types.logprobs import ChunkLogprobs, LogprobEntry, TokenLogprobs
 from together_adapters.types.requests import SamplingParams
@@ -128,7 +128,7 @@ class ChatChoice(Choice):
 class ChatChunkChoice(Choice):
     """The part of one chat completion in a chunk. `logprobs` is a number on classic engines."""
 
-    delta: ChatDelta = Field(default_factory=ChatDelta)
+    delta: ChatDelta = Field(default_factory=ChatDelta, validation_alias=AliasChoices("delta", "message"))
     logprobs: ChunkLogprobs = None
     top_logprobs: dict[str, float | None] | None = None
 
@@ -192,6 +192,7 @@ def is_plain_chunk(chunk: Any) -> bool:
             and type(chunk_field("created")) in _COUNT
             and "function_call" not in delta
             and "refusal" not in delta
+            and "message" not in choice
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return False

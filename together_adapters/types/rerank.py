@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from together_adapters.types.response import ResponseModel, Usage
 
@@ -13,7 +13,9 @@ class RerankResult(ResponseModel):
     """One document's score. `index` is its position in the request."""
 
     index: Annotated[int, Field(strict=True, ge=0)]
-    relevance_score: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    relevance_score: Annotated[
+        float, Field(strict=True, allow_inf_nan=False, validation_alias=AliasChoices("relevance_score", "score"))
+    ]
     document: dict[str, Any] | str | None = None
 
 
@@ -23,5 +25,5 @@ class RerankResponse(ResponseModel):
     object: str | None = None
     id: str | None = None
     model: str | None = None
-    results: list[RerankResult]
+    results: list[RerankResult] = Field(validation_alias=AliasChoices("results", "data"))
     usage: Usage | None = None
