@@ -231,4 +231,9 @@ def test_plain_chunks_have_the_types_of_the_model() -> None:
     plain = [text for text in plain if "\\ud" not in text]
     assert len(plain) > 80
     for text in plain:
-        assert parser.parse(text.encode()).model_dump(exclude_unset=True) == json.loads(text)
+        chunk, answer = parser.parse(text.encode()), json.loads(text)
+        (choice,) = answer["choices"]
+        assert (chunk.id, chunk.model, chunk.choices[0].index) == (answer["id"], answer["model"], choice["index"])
+        delta = choice["delta"]
+        assert chunk.choices[0].delta.content == delta["content"]
+        assert chunk.choices[0].delta.thinking == delta.get("reasoning", delta.get("reasoning_content"))

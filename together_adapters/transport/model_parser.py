@@ -23,6 +23,7 @@ _ROUNDS = 8  # a repair can lead to a field that was not checked before
 _LISTS_WITH_NULLS = frozenset({"choices", "tool_calls"})  # lists that lose nothing with a null
 _ERROR_ALONE = {"error"}  # also of models that have such a field
 _TEXT_KEYS = ("text", "content", "thinking", "reasoning", "summary")
+_METADATA = frozenset({"created", "object", "role", "token_id", "seed", "system_fingerprint"})
 _REASONING_TYPES = frozenset({"thinking", "reasoning", "reasoning.text", "reasoning.summary"})
 
 
@@ -127,11 +128,11 @@ def _repair_value(containers: list[Any], keys: list[Any], detail: Any) -> bool:
             return False
         del container[key]
         return True
-    if value is None or value in ([], {}, ""):
-        del container[key]  # nothing, in another type
-        return True
-    if detail["type"] == "int_from_float":
+    if detail["type"] == "int_from_float" and key != "index":
         container[key] = int(value)
+        return True
+    if value is None or value in ([], {}, "") or key in _METADATA:
+        del container[key]  # nothing, in another type, or nothing of the answer
         return True
     if detail["type"] != "string_type":
         return False

@@ -158,38 +158,22 @@ class ChatCompletionChunk(GeneratedText):
     choices: list[ChatChunkChoice] = []
 
 
-_TEXT = frozenset({str, type(None)})
-_COUNT = frozenset({int, type(None)})
-_NO_DELTA: dict[str, Any] = {}
-
-
 def is_plain_chunk(chunk: Any) -> bool:
-    """Whether parsed JSON is a chunk that adds text alone and has the types of its model.
+    """Whether parsed JSON is a chunk that adds text alone, with the types of its model where an adapter reads it.
 
     Most chunks are, and pydantic takes longer to say so.
     """
     try:
         (choice,) = chunk["choices"]
-        delta = choice.get("delta", _NO_DELTA)
-        chunk_field, choice_field, delta_field = chunk.get, choice.get, delta.get
+        delta = choice["delta"]
+        reasoning, other_reasoning = delta.get("reasoning"), delta.get("reasoning_content")
         return (
-            chunk_field("usage")
-            is choice_field("finish_reason")
-            is choice_field("logprobs")
-            is choice_field("seed")
-            is delta_field("tool_calls")
-            is None
-            and type(delta_field("content")) in _TEXT
-            and type(delta_field("reasoning")) in _TEXT
-            and type(delta_field("reasoning_content")) in _TEXT
-            and type(delta_field("role")) in _TEXT
-            and type(delta_field("token_id")) in _COUNT
-            and type(choice_field("text")) in _TEXT
-            and type(choice_field("index")) in _COUNT
-            and type(chunk_field("id")) in _TEXT
-            and type(chunk_field("model")) in _TEXT
-            and type(chunk_field("object")) in _TEXT
-            and type(chunk_field("created")) in _COUNT
+            type(delta["content"]) is str
+            and delta.get("tool_calls") is choice.get("finish_reason") is choice.get("logprobs") is chunk.get("usage") is None
+            and type(choice["index"]) is int
+            and type(chunk["id"]) is type(chunk["model"]) is type(choice.get("text", "")) is str
+            and (reasoning is None or type(reasoning) is str)
+            and (other_reasoning is None or type(other_reasoning) is str)
             and "function_call" not in delta
             and "refusal" not in delta
             and "message" not in choice

@@ -49,7 +49,7 @@ class Token(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
-    id: int | None
+    id: Any
     text: str | None
 
 
@@ -62,8 +62,15 @@ class CompletionChunk(GeneratedText):
 
 
 def is_plain_completion_chunk(chunk: Any) -> bool:
-    """Whether parsed JSON is a chunk that adds text alone and has the types of `CompletionChunk`."""
-    if not is_plain_chunk(chunk) or chunk.get("finish_reason") is not None:
+    """Whether parsed JSON is a chunk that adds text alone, with the types of its model where an adapter reads it."""
+    try:
+        (choice,) = chunk["choices"]
+        return (
+            type(choice["text"]) is type(chunk["id"]) is type(chunk["model"]) is str
+            and choice.get("finish_reason") is choice.get("logprobs") is chunk.get("usage") is chunk.get("finish_reason") is None
+            and type(choice["index"]) is int
+            and ("delta" not in choice or is_plain_chunk(chunk))
+            and ("token" not in chunk or type(chunk["token"]["text"]) is str)
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
         return False
-    token = chunk.get("token")
-    return token is None or (type(token) is dict and type(token.get("id")) is int and type(token.get("text")) is str)
