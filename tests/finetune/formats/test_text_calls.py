@@ -133,7 +133,7 @@ def test_calls_in_completions_and_preferences() -> None:
     row = only_row(load([{"prompt": "Bake!", "completion": ANSWERS["hermes"]}]))
     assert calls_of(row["messages"][1]) == [("bake", {"what": 'rye, "dark"'})]
     refusal = only_refusal(load([{"prompt": "Bake!", "completion": ANSWERS["hermes"]}], form="instruction"))
-    assert "--form conversation" in refusal.message
+    assert "form='conversation'" in refusal.message
     (example,) = examples(load([{"prompt": "Bake!", "chosen": ANSWERS["hermes"], "rejected": "No."}]))
     assert calls_of(example.row["preferred_output"][0]) == [("bake", {"what": 'rye, "dark"'})]
 

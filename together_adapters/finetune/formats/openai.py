@@ -12,7 +12,7 @@ from together_adapters.finetune.formats.conversation import ConversationBuilder,
 from together_adapters.finetune.formats.images import with_images
 from together_adapters.finetune.formats.layouts import text_calls
 from together_adapters.finetune.formats.layouts.provider_messages import is_foreign, openai_messages, role_of
-from together_adapters.finetune.formats.layouts.text_calls import may_hold_calls
+from together_adapters.finetune.formats.layouts.text_calls import may_be_marked, may_hold_calls
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
@@ -74,7 +74,7 @@ def is_plain(messages: list[Any], changes: list[str]) -> bool:
             if content is not None or not message.get("tool_calls"):
                 return False
             continue
-        if "<" in content or "[" in content or content[:1] == "{":
+        if ("<" in content or "[" in content or "{" in content) and may_be_marked(content):
             if may_hold_calls(content):
                 return False
             has_marks = has_marks or has_template_marks(content)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from together_adapters.finetune.accounting import has_value
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.layouts.provider_messages import role_of
-from together_adapters.finetune.formats.layouts.text_calls import may_hold_calls
+from together_adapters.finetune.formats.layouts.text_calls import may_be_marked, may_hold_calls
 from together_adapters.finetune.formats.layouts.turns import COLUMNS as TURN_COLUMNS
 from together_adapters.finetune.formats.layouts.turns import turn_column, with_roles
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_message, with_columns
@@ -30,13 +30,14 @@ _READ_KEYS: Final = frozenset({*_SPEAKER_KEYS, *_TEXT_KEYS, *_REASONING_KEYS, *_
 def sharegpt(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a record; with `chosen` and `rejected` it becomes a preference."""
     record = require_record(record)
+    turns = record.get("conversations")
+    if type(turns) is list and turns and _OTHER_COLUMNS.isdisjoint(record) and (messages := _common_messages(turns)) is not None:
+        yield Converted({"messages": messages})
+        return
     column = turn_column(record) or "conversations"
     turns = parsed(record.get(column), column)
     if not isinstance(turns, list) or not turns:
         raise Unconvertible("messages_empty", "there is no conversation", column, turns)
-    if _OTHER_COLUMNS.isdisjoint(record) and (messages := _common_messages(turns)) is not None:
-        yield Converted({"messages": messages})
-        return
     builder = ConversationBuilder(options)
     builder.tools = declared_tools(record)
     builder.account({other: record.get(other) for other in TURN_COLUMNS if other != column}, frozenset())
@@ -67,7 +68,7 @@ def _common_messages(turns: list[Any]) -> list[Row] | None:
         role, value = _COMMON_NAMES.get(turn.get("from", "")), turn.get("value")
         if role is None or type(value) is not str:
             return None
-        if ("<" in value or "[" in value or value[:1] == "{") and may_hold_calls(value):
+        if ("<" in value or "[" in value or "{" in value) and may_be_marked(value) and may_hold_calls(value):
             return None
         messages.append({"role": role, "content": value})
     return messages

@@ -19,7 +19,7 @@ from together_adapters.finetune.records import Row, Unconvertible
 CODE: Final = "calls_in_text"
 _MARKS: Final = (
     "<tool_call", "<functioncall>", "<function", "<|python_tag|>", "<|tool_call", "<tool_response>", "<tools>", "<\uff5ctool",
-    "<invoke ", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[AVAILABLE_TOOLS]",
+    "[TOOL_CALLS]", "[TOOL_RESULTS]", "[AVAILABLE_TOOLS]",
 )  # fmt: skip
 _RESPONSE: Final = re.compile(r"\s*FUNCTION RESPONSE:\s*")
 _END_MARKS: Final = re.compile(r"(?:</s>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|im_end\|>)\s*\Z")
@@ -71,27 +71,31 @@ class Result(NamedTuple):
     name: str | None = None
 
 
+def may_be_marked(text: str) -> bool:
+    """Whether a text that has `<`, `[` or `{` may hold calls, their results or tools, or marks of a chat template; in few steps."""
+    if "<" in text and ("<|" in text or "<tool" in text or "<func" in text or "<\uff5c" in text or "<start_of" in text):
+        return True
+    if "[" in text and (text[0] == "[" or "[TOOL_" in text or "[/INST]" in text or "[AVAILABLE_" in text):
+        return True
+    return text[0] == "{" and '"name"' in text
+
+
 def may_hold_calls(text: str) -> bool:
-    """Whether a text that has `<` or `[`, or begins with `{`, may hold calls, results or declarations of tools."""
+    """Whether a text may hold calls, results or declarations of tools."""
     first = text[:1]
     if first == "[" and (text.rstrip().endswith(")]") or ("name" in text[:60] and text.startswith("[{"))):
         return True
-    if first == "{" and '"name"' in text:
-        return True
-    return has_marks(text)
+    return (first == "{" and '"name"' in text) or has_marks(text)
 
 
 def has_marks(text: str) -> bool:
     """Whether a text has a mark of calls, results or declarations of tools."""
-    for mark in _MARKS:  # noqa: SIM110 - faster than any()
-        if mark in text:
-            return True
-    return False
+    return any(mark in text for mark in _MARKS)
 
 
 def has_tagged_calls(text: Any) -> bool:
     """Whether calls stand between marks in a text."""
-    if not isinstance(text, str) or ("<" not in text and "[TOOL_" not in text) or not has_marks(text):
+    if not isinstance(text, str) or ("<" not in text and "[" not in text) or not may_be_marked(text):
         return False
     return any(_is_data(match[1]) for pattern in _TAGS for match in pattern.finditer(text))
 
