@@ -202,7 +202,7 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
         if name == "text":
             meaning = None if _is_rendering(value, row) else _TEXT
         meaning = meaning or (_LAYOUT if _has_layout(value) else None)
-        if meaning is None:
+        if meaning is None or (isinstance(value, int | float) and meaning not in _JUDGEMENTS and not is_preference):
             unknown.append(name)
         elif meaning in _JUDGEMENTS or not _is_repeated(value, row):
             findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning))

@@ -109,3 +109,30 @@ def test_a_reading_names_each_column_once_and_needs_one_question_and_answer(colu
         assert set(sources) <= set(columns)
         assert len(ANSWERS.intersection(columns)) == 1
         assert len((QUESTIONS - {"input"}).intersection(columns)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("record", "messages"),
+    [
+        ({"input": {"messages": [user(Q)]}, "output": {"messages": [says(A)]}}, [user(Q), says(A)]),
+        ({"messages": [user(Q)], "completion": A}, [user(Q), says(A)]),
+        ({"history": [user("Hello"), says("Hi")], "instruction": Q, "output": A}, [user("Hello"), says("Hi"), user(Q), says(A)]),
+    ],
+)
+def test_questions_and_answers_may_be_messages(record: dict[str, Any], messages: list[Any]):
+    rows = load([record], form="conversation", prompt_weights=False)
+    assert only_row(rows) == {"messages": messages}
+
+
+def test_ranked_answers_are_paired():
+    record = {"prompt": Q, "answers": [{"answer": "Go.", "rank": 2.0}, {"answer": A, "rank": 1.0}]}
+    with pytest.raises(DatasetError, match="pair='best_vs_worst'"):
+        load([record])
+    row = only_row(load([record], pair="best_vs_worst"))
+    assert (row["preferred_output"], row["non_preferred_output"]) == ([says(A)], [says("Go.")])
+
+
+def test_a_number_beside_a_conversation_is_no_question(tmp_path: Path):
+    report = write_jsonl(load([{"messages": [user(Q), says(A)], "turn": 1}]), tmp_path / "out.jsonl").report
+    assert report.left_out == {"turn": 1}
+    assert report.issue_counts == {"column_left_out": 1}

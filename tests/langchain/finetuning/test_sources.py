@@ -19,6 +19,7 @@ from langsmith.schemas import Example as SmithExample
 from pydantic import BaseModel
 
 from together_adapters.errors import DatasetError
+from together_adapters.finetune import load
 from together_adapters.finetune.records import Example, Refusal
 
 
@@ -206,3 +207,34 @@ def test_what_is_no_source() -> None:
     with pytest.raises(ValueError, match="schema"):
         from_langchain([], schema="other")  # type: ignore[arg-type]
     assert isinstance(only([3]), Refusal)
+
+
+SAVED = [{"type": "human", "content": "q"}, {"type": "ai", "content": "a", "tool_calls": []}]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [{"type": message["type"], "data": message} for message in SAVED],
+        {"values": {"messages": SAVED}, "next": [], "config": {"configurable": {"thread_id": "t"}}},
+        {"checkpoint": {"channel_values": {"messages": SAVED}}, "metadata": {}},
+        {"chat_memory": {"messages": SAVED}},
+    ],
+)
+def test_saved_states_are_read_by_both_readers(source: Any):
+    rows = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}]
+    assert list(from_langchain(source)) == rows
+    assert list(load(source)) == rows
+
+
+@pytest.mark.parametrize("source", [[HumanMessage("q")], [[HumanMessage("q")]], [{"messages": [HumanMessage("q")]}]])
+def test_load_names_the_reader_of_objects(source: Any):
+    with pytest.raises(DatasetError, match=r"langchain_together_adapters\.finetuning\.from_langchain"):
+        load(source)
+
+
+def test_steps_of_an_agent_as_json():
+    result = {"input": "q", "output": "a", "intermediate_steps": [[{"tool": "t", "tool_input": {"x": 1}, "log": ""}, "r"]]}
+    (row,) = from_langchain([result])
+    assert [message["role"] for message in row["messages"]] == ["user", "assistant", "tool", "assistant"]
+    assert [row] == list(load([result]))

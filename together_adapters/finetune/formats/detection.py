@@ -15,6 +15,7 @@ from together_adapters.finetune.formats.exports.message_trees import is_table
 from together_adapters.finetune.formats.function_calling import is_calls, is_chat_text
 from together_adapters.finetune.formats.instruction import answer_texts
 from together_adapters.finetune.formats.langchain_json import is_message
+from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.layouts.turns import turn_column
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
 from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
@@ -41,6 +42,13 @@ _BATCH: Final = {
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
 _OF_REQUESTS: Final = ("messages", "prompt_completion", "text")
+_ADAPTERS: Final = {
+    **dict.fromkeys(
+        ("langchain", "langchain_core", "langgraph", "langsmith"), "langchain_together_adapters.finetuning.from_langchain"
+    ),
+    "llama_index": "llama_index_together_adapters.finetuning.from_llama_index",
+}
+"""The functions that read the objects of a package."""
 MIXED: Final = frozenset({"messages", "sharegpt", "prompt_completion", "alpaca"})
 """Formats whose records may stand in one source: all can become conversations."""
 
@@ -83,9 +91,20 @@ def readings_of(record: Any, columns: tuple[str, ...], pair: str | None = None) 
     names = candidates(record, pair)
     if reading is not None and names in ([], ["text"]):
         return [reading]
+    if names == ["messages"] and (answer := _answer_beside(record, columns)):
+        return [Reading("prompt_completion", (("prompt", "messages"), ("completion", answer)))]
     if names == ["text"] and not ANSWER_NAMES.isdisjoint(columns):
         raise _unknown(columns, record)
     return [Reading(name) for name in names]
+
+
+def _answer_beside(record: Any, columns: tuple[str, ...]) -> str | None:
+    """Returns the one column with the answer to messages that end with a question."""
+    messages = record.get("messages") if isinstance(record, dict) else None
+    answers = [column for column in columns if column in ANSWER_NAMES]
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    ends_with_question = isinstance(last, dict) and role_of(last.get("role")) in ("user", "tool")
+    return answers[0] if ends_with_question and len(answers) == 1 and answers[0] != "response" else None
 
 
 def _columns_with_values(records: Iterable[Any]) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -144,7 +163,11 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
 
 
 def refuse(record: Any, pair: str | None = None) -> None:
-    """Raises `SchemaDetectionError` for data that no job trains on."""
+    """Raises `SchemaDetectionError` for data that no job trains on, or that an integration reads."""
+    values = record.get("messages", record) if isinstance(record, dict) else record
+    first = values[0] if isinstance(values, list | tuple) and values else values
+    if adapter := _ADAPTERS.get(type(first).__module__.partition(".")[0]):
+        raise _error(f"a {type(first).__name__} is an object of a framework: {adapter}(records) reads it")
     if not isinstance(record, dict):
         return
     if "docstore/data" in record:

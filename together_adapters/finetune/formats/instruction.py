@@ -68,7 +68,8 @@ def _chat(record: Row, column: str, role: str) -> list[Any]:
     if isinstance(value, str):
         return [{"role": role, "content": value}]
     if isinstance(value, dict):
-        return [value]
+        messages = value.get("messages")
+        return messages if isinstance(messages, list) and len(value) == 1 else [value]
     if isinstance(value, list) and value:
         return value
     text_of(record, column)
@@ -84,11 +85,7 @@ def alpaca(record: Any, options: Options) -> Iterator[Converted]:
         yield _instruction(prompt, output, record)
         return
     builder = ConversationBuilder(options)
-    messages = [
-        {"role": role, "content": text}
-        for turn in (*_history(record), (prompt, output))
-        for role, text in zip(("user", "assistant"), turn, strict=True)
-    ]
+    messages = [*_history(record), {"role": "user", "content": prompt}, {"role": "assistant", "content": output}]
     read_messages(builder, with_columns(messages, record))
     yield builder.converted(declared_tools(record))
 
@@ -96,7 +93,9 @@ def alpaca(record: Any, options: Options) -> Iterator[Converted]:
 def question_answers(record: Any, options: Options) -> Iterator[Converted]:
     """Converts a record with `question`, `context` and a list of `answers`, as SQuAD's: a row for each different answer."""
     record = require_record(record)
-    texts = answer_texts(parsed(record.get("answers"), "answers"))
+    answers = record.get("answers")
+    is_text = isinstance(answers, str) and answers.lstrip()[:1] not in ("[", "{")
+    texts = [answers] if is_text else answer_texts(parsed(answers, "answers"))
     if texts is None:
         raise Unconvertible("cell_not_text", "answers must be a list of texts", "answers", record.get("answers"))
     if not texts:
@@ -138,10 +137,15 @@ def _prompt(record: Row, options: Options) -> str:
     return f"{instruction}{options.join}{text_of(record, 'input')}" if has_input else instruction
 
 
-def _history(record: Row) -> Iterator[tuple[str, str]]:
+def _history(record: Row) -> Iterator[Row]:
+    """Yields the messages of a history: questions with their answers, or messages."""
     history = parsed(record.get("history") or [], "history")
     for index, turn in enumerate(history if isinstance(history, list) else [history]):
-        if not isinstance(turn, list | tuple) or len(turn) != 2 or not all(isinstance(text, str) for text in turn):
+        if isinstance(turn, dict) and isinstance(turn.get("role"), str):
+            yield turn
+        elif isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
+            yield {"role": "user", "content": turn[0]}
+            yield {"role": "assistant", "content": turn[1]}
+        else:
             text = f"a turn is a question and its answer, not {kind_of(turn)}"
             raise Unconvertible("history_invalid", text, f"history[{index}]", turn)
-        yield turn[0], turn[1]

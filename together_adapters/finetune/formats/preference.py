@@ -29,6 +29,7 @@ ANSWERS: Final = ("completions", "responses", "answers")
 _SCORES: Final = ("scores", "ratings", "score", "rating")
 PAIRED_COLUMNS: Final = frozenset({"instruction", *ANSWERS, *_SCORES})
 _SCORE_KEYS: Final = ("score", "overall_score", "rating")
+_SCORE_KEY_SET: Final = frozenset(_SCORE_KEYS)
 
 
 def preference(record: Any, options: Options) -> Iterator[Converted]:
@@ -118,12 +119,15 @@ def best_vs_worst(record: Row) -> Row:
 
 
 def _score(answer: Any) -> Any:
+    """Returns the score of an answer; the first rank is the best."""
+    if isinstance(answer, dict) and isinstance(rank := answer.get("rank"), int | float) and _SCORE_KEY_SET.isdisjoint(answer):
+        return -rank
     return next((answer[key] for key in _SCORE_KEYS if key in answer), None) if isinstance(answer, dict) else None
 
 
 def _text(answer: Any) -> Any:
     if isinstance(answer, dict) and "role" not in answer:
-        return next((answer[key] for key in ("response", "completion", "content", "text") if key in answer), answer)
+        return next((answer[key] for key in ("response", "completion", "content", "text", "answer") if key in answer), answer)
     return answer
 
 
