@@ -220,3 +220,39 @@ def test_no_text_of_a_block_is_lost(blocks: list[Any]) -> None:
     text = json.dumps(example.row)
     assert all(mark in text for mark in marks)
     assert len(example.row["messages"][1].get("tool_calls", ())) == [kind for kind, _ in blocks].count("call")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (says(None, refusal="I may not."), says("I may not.")),
+        (says("a", reasoning="r", reasoning_details=[{"type": "reasoning.text", "text": "r"}]), says("a", reasoning="r")),
+        (says("a", reasoning_details=[{"text": "r"}, {"summary": "s"}]), says("a", reasoning="rs")),
+        (says("a", reasoning_content="r", refusal=None, annotations=[], audio=None, tool_calls=None), says("a", reasoning="r")),
+        (
+            {"role": "model", "parts": [{"type": "source-url", "sourceId": "1", "url": "https://x.invalid"}, {"text": "a"}]},
+            says("a"),
+        ),
+    ],
+)
+def test_what_stands_under_other_names(answer: Any, expected: Any) -> None:
+    assert only_row(load([{"messages": [user(), answer]}]))["messages"][1] == expected
+
+
+def test_images_beside_the_text_of_a_question() -> None:
+    row = only_row(load([{"messages": [user("Which?", images=[PNG]), says()]}]))
+    assert row["messages"][0]["content"][0]["image_url"]["url"] == f"data:image/png;base64,{PNG}"
+
+
+def test_results_that_are_objects_become_text() -> None:
+    result = {"role": "tool", "tool_call_id": "t1", "name": "recipe", "content": {"leek": 2}}
+    row = only_row(load([{"messages": [*ANTHROPIC[:2], result, says()]}]))
+    assert row["messages"][2]["content"] == '{"leek": 2}'
+
+
+def test_items_without_a_role_stand_among_messages() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "recipe", "arguments": "{}"}
+    row = only_row(
+        load([{"messages": [user(), call, {"type": "function_call_output", "call_id": "c1", "output": "Leek"}, says()]}])
+    )
+    assert [message["role"] for message in row["messages"]] == ["user", "assistant", "tool", "assistant"]

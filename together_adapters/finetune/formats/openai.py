@@ -9,9 +9,16 @@ from together_adapters.finetune.accounting import has_value, meaning_of
 from together_adapters.finetune.findings import kind_of
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, has_nulls, parsed
-from together_adapters.finetune.formats.images import with_images
+from together_adapters.finetune.formats.images import base64_type, base64_url, with_images
 from together_adapters.finetune.formats.layouts import text_calls
-from together_adapters.finetune.formats.layouts.provider_messages import is_foreign, openai_messages, role_of
+from together_adapters.finetune.formats.layouts.provider_messages import (
+    has_items,
+    is_foreign,
+    messages_of_items,
+    openai_messages,
+    reasoning_in_details,
+    role_of,
+)
 from together_adapters.finetune.formats.layouts.text_calls import may_be_marked, may_hold_calls
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require, require_record
@@ -49,7 +56,8 @@ def conversation(record: Any, options: Options) -> Iterable[Converted]:
             return (Converted({"messages": messages, "tools": tools}, None, tuple(changes)),)
     builder = ConversationBuilder(options)
     builder.tools = tools = declared_tools(record)
-    read_messages(builder, with_columns(messages_in(record), record))
+    items = messages_in(record)
+    read_messages(builder, with_columns(messages_of_items(items) if has_items(items) else items, record))
     if record.get("parallel_tool_calls") is not None:
         builder.change("parallel_tool_calls_dropped")
     if options.is_table and isinstance(tools, list) and has_nulls(tools):
@@ -160,10 +168,20 @@ def read_message(builder: ConversationBuilder, message: Row) -> None:
     if role not in _KNOWN_ROLES and (known := role_of(role)):
         builder.change("role_renamed")
         message = {**message, "role": known}
+    if message.get("images") and role_of(role) == "user":
+        message = _with_own_images(message)
     for one in openai_messages(builder, message) if is_foreign(message) else (message,):
         text = text_of_content(one.get("content"))
         for each in _with_calls(builder, one, text) if text else (one,):
             _read(builder, each)
+
+
+def _with_own_images(message: Row) -> Row:
+    """Returns a question with the images that stand beside its text, such as Ollama's in base64."""
+    images = message["images"] if isinstance(message["images"], list) else [message["images"]]
+    urls = [base64_url(one) if isinstance(one, str) and base64_type(one) else one for one in images]
+    question = {key: value for key, value in message.items() if key != "images"}
+    return dict(with_images([question], {"images": urls})[0])
 
 
 def text_of_content(content: Any) -> str:
@@ -204,6 +222,9 @@ def _read(builder: ConversationBuilder, message: Row) -> None:
     """Adds a message. Harmless keys are left out; others that are unknown are kept, and validation reports them."""
     role, content = message.get("role"), message.get("content")
     fields = {key: value for key, value in message.items() if key not in _READ_KEYS and has_value(value)}
+    if fields and role in ("assistant", "tool"):
+        message = _with_own_names(builder, message, fields)
+        content = message.get("content")
     for key in fields.keys() - MESSAGE_KEYS if fields else ():
         if meaning_of(f"messages[].{key}") is True:
             builder.leave_out(f"messages[].{key}", fields.pop(key))
@@ -222,6 +243,21 @@ def _read(builder: ConversationBuilder, message: Row) -> None:
     else:
         fields |= {key: message[key] for key in ("tool_calls", "tool_call_id", "reasoning") if message.get(key)}
         builder.add(role, content, **fields)
+
+
+def _with_own_names(builder: ConversationBuilder, message: Row, fields: Row) -> Row:
+    """Returns a message with what stands under names of its provider under the usual ones; takes these from `fields`."""
+    details = reasoning_in_details(message) if "reasoning_details" in fields else ""
+    reasoning = next((message[key] for key in _REASONING_KEYS if message.get(key)), None)
+    if details and (reasoning is None or reasoning == details):
+        del fields["reasoning_details"]
+        message = {**message, "reasoning": details}
+    if not message.get("content") and not message.get("tool_calls") and isinstance(fields.get("refusal"), str):
+        message = {**message, "content": fields.pop("refusal")}
+        builder.change("refusal_is_content")
+    if message["role"] == "tool" and fields.get("status") == "error":
+        del fields["status"]
+    return message
 
 
 def _read_result(builder: ConversationBuilder, message: Row, fields: Row) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from together_adapters.finetune.accounting import TRACE, has_value, leaving, unread
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
-from together_adapters.finetune.formats.layouts.provider_messages import role_of
+from together_adapters.finetune.formats.layouts.provider_messages import messages_of_items, role_of
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, read_message, with_columns
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.formats.traces import Result, answer_rows
@@ -79,6 +79,8 @@ def is_exchange(record: Row) -> bool:
         return True
     if "input" in record and isinstance(items, list) and items and isinstance(items[0], dict) and _is_item(items[0]):
         return True
+    if isinstance(record.get("contents"), str) and has_value(record.get("response")):
+        return True
     inputs = record.get("input")
     if isinstance(inputs, list) and any(
         isinstance(one, dict) and one.get("type") in ("function_call", "reasoning") for one in inputs
@@ -138,7 +140,9 @@ def _messages_of(request: Row, used: set[str]) -> list[Any]:
     key = next((key for key in _QUESTIONS if has_value(request.get(key))), None)
     if key is None:
         raise Unconvertible("messages_empty", "the request has no messages", "request")
-    value = parsed(request[key], key) if key in ("messages", "contents") else request[key]
+    value = request[key]
+    if key in ("messages", "contents") and isinstance(value, str) and value.lstrip().startswith("["):
+        value = parsed(value, key)
     used.add(key)
     if key == "chat_history":
         used.add("message")
@@ -179,25 +183,6 @@ def _cohere_message(message: Any) -> Any:
         for one in results
     ]
     return {"role": "tool", "content": blocks}
-
-
-def messages_of_items(items: Any) -> list[Any]:
-    """Returns the items of OpenAI's Responses as messages: what the model adds before the next result or question is one answer."""
-    if isinstance(items, str):
-        return [{"role": "user", "content": items}]
-    messages: list[Row] = []
-    for item in items:
-        if not isinstance(item, dict):
-            raise Unconvertible("message_not_object", "an item must be an object", f"input[{len(messages)}]", item)
-        kind = item.get("type") or "message"
-        content = item.get("content")
-        blocks = (content if isinstance(content, list) else [{"type": "text", "text": content}]) if kind == "message" else [item]
-        role = item.get("role") if kind == "message" else "tool" if kind.endswith("_output") else "assistant"
-        if role == "assistant" and messages and messages[-1]["role"] == role:
-            messages[-1]["content"] = [*messages[-1]["content"], *blocks]
-        else:
-            messages.append({"role": role, "content": blocks})
-    return messages
 
 
 def _answers_of(response: Any, used: set[str], of: Row) -> list[tuple[Any, Any]]:

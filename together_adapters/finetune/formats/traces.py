@@ -154,11 +154,12 @@ def answer_rows(
         try:
             finished(reason)
             builder = ConversationBuilder(options)
+            builder.tools = tools()
             for message in question():
                 read(builder, message)
             read(builder, answer)
             if len(answers) > 1:
                 builder.change("one_of_several_answers")
-            yield builder.converted(tools(), group)
+            yield builder.converted(None, group)
         except Unconvertible as refusal:
             yield refusal

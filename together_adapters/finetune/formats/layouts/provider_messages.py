@@ -33,6 +33,8 @@ ROLES: Final = {
 _OWN_KINDS: Final = frozenset({"text", "input_text", "output_text", "image_url", "input_image", "image", "reasoning", "thinking"})
 _IMAGE_PAYLOADS: Final = frozenset({"image_url", "image", "url", "path", "base64", "data", "source", "file_id"})
 _RESPONSE: Final = "tool_call_response"  # OpenTelemetry's name of a result
+_ITEMS: Final = frozenset({"function_call", "function_call_output", "reasoning", "custom_tool_call", "custom_tool_call_output"})
+_SOURCES: Final = frozenset({"source_url"})
 _STEPS: Final = frozenset({"step_start"})
 _BLOCK_LISTS: Final = ("content", "parts")
 _INVOCATIONS: Final = "toolInvocations"
@@ -51,6 +53,15 @@ _RESULT_KEYS: Final = _CALL_KEYS | {
 _FINISHED: Final = frozenset({"result", "output-available", "output-error"})
 json_of = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _ERROR_OUTPUTS: Final = frozenset({"error-text", "error-json"})
+
+
+def reasoning_in_details(message: Row) -> str:
+    """Returns the reasoning that stands in the details of a message alone, as gateways write it."""
+    details = message.get("reasoning_details")
+    texts = (
+        [one.get("text") or one.get("summary") for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    )
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def role_of(name: Any) -> str | None:
@@ -85,6 +96,10 @@ def _is_foreign_block(block: Any) -> bool:
 
 def openai_messages(builder: ConversationBuilder, message: Row) -> list[Row]:
     """Returns a foreign message as messages of OpenAI's format: an answer is followed by the results that it holds."""
+    content, role = message.get("content"), message.get("role")
+    if role in ("tool", "function") and isinstance(content, list | dict) and not _has_blocks(content):
+        builder.change("result_to_text")
+        return [{**message, "content": json_of(content)}]
     builder.change("blocks_converted")
     rest = {key: value for key, value in message.items() if key not in _READ}
     turn = _Turn(builder, rest)
@@ -92,6 +107,10 @@ def openai_messages(builder: ConversationBuilder, message: Row) -> list[Row]:
         turn.add(block)
     turn.close()
     return turn.messages
+
+
+def _has_blocks(content: Any) -> bool:
+    return all(isinstance(one, str) or kind_of(one) is not None for one in (content if isinstance(content, list) else [content]))
 
 
 def _blocks_of(builder: ConversationBuilder, message: Row) -> list[Any]:
@@ -115,6 +134,30 @@ def text_of(block: Any) -> str:
         return block
     text = block.get("text") if isinstance(block, dict) and block.get("type") in (None, "text") else None
     return text if isinstance(text, str) else ""
+
+
+def messages_of_items(items: Any) -> list[Any]:
+    """Returns the items of OpenAI's Responses as messages: what the model adds before the next result or question is one answer."""
+    if isinstance(items, str):
+        return [{"role": "user", "content": items}]
+    messages: list[Row] = []
+    for item in items:
+        if not isinstance(item, dict):
+            raise Unconvertible("message_not_object", "an item must be an object", f"input[{len(messages)}]", item)
+        kind = item.get("type") or "message"
+        content = item.get("content")
+        blocks = (content if isinstance(content, list) else [{"type": "text", "text": content}]) if kind == "message" else [item]
+        role = item.get("role") if kind == "message" else "tool" if kind.endswith("_output") else "assistant"
+        if role == "assistant" and messages and messages[-1]["role"] == role:
+            messages[-1]["content"] = [*messages[-1]["content"], *blocks]
+        else:
+            messages.append({"role": role, "content": blocks})
+    return messages
+
+
+def has_items(messages: list[Any]) -> bool:
+    """Whether items of OpenAI's Responses stand among messages: calls and results without a role."""
+    return any(isinstance(one, dict) and "role" not in one and str(one.get("type")) in _ITEMS for one in messages)
 
 
 class _Turn:
@@ -141,6 +184,9 @@ class _Turn:
         if kind == "text" and "text" not in block and isinstance(block.get("content"), str):  # OpenTelemetry's
             block = {"text" if key == "content" else key: value for key, value in block.items()}
         if kind in _STEPS or (is_empty(block) and kind != "redacted_thinking"):
+            return
+        if kind in _SOURCES:
+            self._builder.leave_out(f"messages[].content[].{kind}", block)
             return
         if kind in REASONING_KINDS or (kind == "text" and block.get("thought") is True):
             self._account(block, _REASONING_KEYS)
