@@ -30,7 +30,7 @@ def new_files(targets: Mapping[Path, bool]) -> Iterator[list[Path]]:
         drafts = [folder / target.name for target in targets]
         try:
             yield drafts
-            with _locked(folder.parent):
+            with _lock_folder(folder.parent):
                 _publish_all(folder, [(draft, *target) for draft, target in zip(drafts, targets.items(), strict=True)])
         except OSError as error:
             if error.errno and (error.filename is None or Path(str(error.filename)).parent == folder):
@@ -139,7 +139,7 @@ def _draft_folder(target: Path) -> Iterator[Path]:
     name = f".{target.name[:_NAME_LENGTH]}"
     draft = target.with_name(f"{name}.{token_hex(4)}.draft")
     try:
-        with _locked(target.parent):
+        with _lock_folder(target.parent):
             for other in target.parent.glob(f"{escape(name)}.????????.draft"):
                 _delete_abandoned(other)
             draft.mkdir(mode=0o700)
@@ -164,7 +164,7 @@ def _delete_abandoned(draft: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     """Keeps other processes that write to a folder waiting, where the system can lock folders."""
     lock = _lock(folder, wait=True)
     try:

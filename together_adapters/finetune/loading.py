@@ -31,7 +31,8 @@ from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.pairing import label_of, pair_labelled
 from together_adapters.finetune.readers.fields import is_stored_message, with_extras
-from together_adapters.finetune.readers.files import Item, Source, SourceRecord, Spool, open_path
+from together_adapters.finetune.readers.files import Source, Spool, open_path
+from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
 from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
 
@@ -320,7 +321,7 @@ def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
             continue
         try:
             for number, record in enumerate(unpack(item.value), 1):
-                yield SourceRecord(item.number or number, item.source, record)
+                yield SourceRecord(item.number or number, item.source, record, item.size)
         except Unconvertible as error:
             yield error.refusal(item.number or 1, item.source)
         except CONVERSION_ERRORS as error:
@@ -344,7 +345,7 @@ def _convert(
         if isinstance(item, Refusal):
             yield item
             continue
-        number, source, record = item
+        number, source, record, size = item
         has_more = reads is not None and type(record) is dict and not record.keys() <= reads
         try:
             for result in convert(record, options):
@@ -357,7 +358,7 @@ def _convert(
                     row, left_out = with_extras(row, left_out, record, read, keep=not data_format.traces)  # type: ignore[arg-type]
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
-                yield Example(row, number, source, key, changes, left_out)
+                yield Example(row, number, source, key, changes, left_out, size)
         except Unconvertible as error:
             yield error.refusal(number or 1, source)
         except UserCallbackError as error:

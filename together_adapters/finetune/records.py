@@ -19,6 +19,7 @@ class Example(NamedTuple):
     group: str | None = None  # what must stay together in a split: the id of a conversation or trace; None groups by prompt
     changed: tuple[str, ...] = ()  # the codes of changes to the row, in order
     left_out: Mapping[str, Any] = NO_FIELDS  # what its format did not read, by name; see `accounting`
+    size: int = 0  # of its record in bytes, 0 if it is not known
 
 
 class Refusal(NamedTuple):
@@ -31,6 +32,7 @@ class Refusal(NamedTuple):
     path: str = ""  # of the value in the record, as `messages[3].content[0]`
     value: Any = ""
     skipped: bool = False  # whether it is no error but dropped: a call that failed, or a span without an answer
+    size: int = 0
 
 
 class Unconvertible(Exception):

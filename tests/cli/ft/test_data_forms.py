@@ -23,14 +23,7 @@ from together_adapters.finetune import load, write_jsonl
 
 FOLDER = os.environ.get("TOGETHER_DATA_FORMS", "")
 CASES: dict[str, Any] = json.loads((Path(FOLDER) / "expect.json").read_text("utf-8")) if FOLDER else {}
-NOT_YET = frozenset(
-    """array_in.jsonl
-    lfs_pointer.jsonl
-    nan_in_other_column.jsonl
-    pretty_objects.jsonl
-    semicolons.csv
-    truncated.jsonl.gz""".split()
-)
+NOT_YET: frozenset[str] = frozenset()
 """Files that are not read as they should be."""
 FLAG = re.compile(r"--(column|schema|pair|form|fix)[ =]([\w.=-]+)")
 ARGUMENT = re.compile(r"\b(schema|pair|form)=['\"](\w+)['\"]")

@@ -21,7 +21,9 @@ def arrow_records(path: Path) -> Iterator[dict[str, Any]]:
     except ImportError:
         raise ImportError(f'{path.name} needs pyarrow: pip install "together-adapters[finetune]"') from None
     try:
-        if path.suffix == ".parquet":
+        with path.open("rb", 0) as head:
+            is_parquet = head.read(4) == b"PAR1" or path.suffix.lower() == ".parquet"
+        if is_parquet:
             with parquet.ParquetFile(path) as file:
                 yield from batch_records(file.iter_batches(ROWS))
             return

@@ -7,7 +7,8 @@ from typing import Any
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.arrow import ROWS, batch_records
-from together_adapters.finetune.readers.files import Source, SourceRecord
+from together_adapters.finetune.readers.files import Source
+from together_adapters.finetune.readers.json_values import SourceRecord
 
 
 def open_table(source: Any) -> Source | None:

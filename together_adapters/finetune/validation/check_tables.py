@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from together_adapters.finetune.validation.token_lengths import model_limit
 _BATCH_ROWS: Final = 64
 """A row may have a hundred thousand tokens."""
 _IGNORED_LABEL: Final = -100
+_MAX_CELL: Final = 1 << 24
 
 
 def check_csv(checker: FileChecker, path: Path) -> None:
@@ -26,7 +26,7 @@ def check_csv(checker: FileChecker, path: Path) -> None:
         code = "csv_not_for_finetune" if purpose == "fine-tune" else "csv_not_for_purpose"
         checker.add_finding(code, f"CSV files cannot be used for {purpose}")
         return
-    with path.open(encoding="utf-8", newline="") as file, unlimited_csv_cells():
+    with path.open(encoding="utf-8", newline="") as file, long_csv_cells():
         reader = csv.reader(file, strict=True)
         try:
             _check_csv_rows(checker, reader)
@@ -55,9 +55,9 @@ def _check_csv_rows(checker: FileChecker, reader: Any) -> None:
 
 
 @contextmanager
-def unlimited_csv_cells() -> Iterator[None]:
-    """Lifts the limit on the length of cells; it belongs to the whole process, so it is restored."""
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+def long_csv_cells() -> Iterator[None]:
+    """Lifts the limit on the length of cells to one image; it belongs to the whole process, so it is restored."""
+    limit = csv.field_size_limit(_MAX_CELL)
     try:
         yield
     finally:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import file_digest
-from itertools import islice
 from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
@@ -32,6 +31,7 @@ from together_adapters.finetune.writing.write_summary import WriteSummary
 from together_adapters.types.progress import Progress
 
 _BATCH_ROWS: Final = 1000
+_BATCH_BYTES: Final = 8 << 20
 _BATCHES_PER_WORKER: Final = 2
 _Batch = tuple[list[Record], list[PreparedRow]]
 
@@ -209,13 +209,13 @@ def _write(
 def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> Iterator[_Batch]:
     """Yields batches of records in their order, with the rows prepared from them."""
     if workers == 1:
-        while batch := list(islice(records, _BATCH_ROWS)):
+        for batch in _batches(records):
             yield batch, preparer.prepare(batch)
         return
     pending: deque[tuple[list[Record], Future[list[PreparedRow]]]] = deque()
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         try:
-            while batch := list(islice(records, _BATCH_ROWS)):
+            for batch in _batches(records):
                 pending.append((batch, pool.submit(preparer.prepare, batch)))
                 if len(pending) > workers * _BATCHES_PER_WORKER:
                     first, future = pending.popleft()
@@ -224,6 +224,20 @@ def _prepare(records: Iterator[Record], preparer: RowPreparer, workers: int) -> 
                 yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yields batches of a thousand records, or fewer long ones."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += record.size
+        if len(batch) == _BATCH_ROWS or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _error(summary: WriteSummary, report: DataReport, name: str, path: Path) -> ConversionError | InvalidDatasetError:

@@ -1,0 +1,248 @@
+"""JSON values of a text: one in each line, spread over lines, one after another, or in an array. Memory and time are bounded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from itertools import chain
+from typing import Any, Final, Literal, NamedTuple
+
+from pydantic_core import from_json
+
+from together_adapters.errors import DatasetError
+from together_adapters.finetune.findings import RowFindings
+from together_adapters.finetune.readers.containers import BLOCK
+from together_adapters.finetune.readers.fields import is_stored_message
+from together_adapters.finetune.records import Refusal
+from together_adapters.finetune.rules import MAX_LINE_BYTES
+from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, parse_line
+
+_HEAD: Final = 1 << 18
+_DOCUMENT: Final = 1 << 22
+_MAX_LINE: Final = 1 << 30
+_MAX_VALUE: Final = 80 << 20  # values that are no lines are copied once more
+_MAX_READ: Final = 16 << 20
+_MAX_DEPTH: Final = 1000
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}"]', re.DOTALL)
+_MESSAGES: Final = re.compile(rb'\s*\[\s*\{[^{}\[\]]{0,200}"role"\s*:')
+
+
+class SourceRecord(NamedTuple):
+    """A record with its number and the name of its source. The number 0 marks a document, which may hold many records."""
+
+    number: int
+    source: str
+    value: Any
+    size: int = 0  # in bytes, 0 if it is not known
+
+
+Item = SourceRecord | Refusal
+
+
+def json_items(file: BufferedReader, name: str, *, is_document: bool = False, is_packed: bool = False) -> Iterator[Item]:
+    """Reads the records of a text, whatever holds them; a document may be one object that holds many."""
+    size = _DOCUMENT if is_document else _HEAD
+    head = file.read(size)
+    is_whole = len(head) < size
+    if is_document and is_whole and (items := _document(head, name)) is not None:
+        return iter(items)
+    layout = _layout(head, is_whole=is_whole)
+    if layout == "values":
+        return _values(head, file, name)
+    if layout == "lines" or not is_document:
+        return _lines(head, file, name)
+    if not is_whole:
+        return _large_document(head, file, name, is_packed=is_packed)
+    items = list(_lines(head, file, name))
+    return iter(items if any(isinstance(item, SourceRecord) for item in items) else [_record(head, 1, name)])
+
+
+def _document(data: bytes, name: str) -> list[Item] | None:
+    try:
+        document = from_json(data, allow_inf_nan=False)
+    except ValueError:
+        return None
+    if isinstance(document, str) and document[:1] in ("{", "["):
+        document = from_json(document, allow_inf_nan=False)  # JSON inside JSON, as LlamaIndex persists its stores
+    if isinstance(document, list) and not (document and is_stored_message(document[0])):
+        return [SourceRecord(number, name, record) for number, record in enumerate(document, 1)]
+    return [SourceRecord(0, name, document)]
+
+
+def _large_document(head: bytes, file: BufferedReader, name: str, *, is_packed: bool) -> Iterator[Item]:
+    """Reads a document that cannot be divided; what a packed one grows to is bounded."""
+    data = head + (file.read(_MAX_VALUE) if is_packed else file.read())
+    if is_packed and len(data) > _MAX_VALUE:
+        raise DatasetError(f"{name} holds one JSON object of more than {_MAX_VALUE >> 20} MiB: unpack the file first")
+    yield from _document(data, name) or _lines(data, file, name)
+
+
+def _layout(head: bytes, *, is_whole: bool) -> Literal["lines", "values", "one"]:
+    """Tells by the first value whether each line has one, or values stand in an array or without line breaks, or there is one."""
+    text = head.lstrip()
+    if text[:1] not in (b"{", b"["):
+        return "one" if text[:1] == b'"' else "lines"
+    is_array = text[:1] == b"[" and not _is_conversation(text)
+    line, line_end, rest = text.partition(b"\n")
+    if line_end or is_whole:
+        try:
+            value = from_json(line)
+            return "values" if is_array and isinstance(value, list) and not rest.strip() else "lines"
+        except ValueError:
+            pass
+    return "values" if is_array or _first_value(text) else "one"
+
+
+def _is_conversation(text: bytes) -> bool:
+    """Whether a text starts with a list of messages, which is one record."""
+    first = next(split_values(_reader(text), ""), b"") if text.lstrip()[:1] == b"[" else b""
+    try:
+        return is_stored_message(from_json(first))
+    except ValueError:
+        return _MESSAGES.match(text) is not None
+
+
+def _reader(text: bytes) -> Callable[[int], bytes]:
+    chunks = iter([text])
+    return lambda _: next(chunks, b"")
+
+
+def _first_value(text: bytes) -> bool:
+    """Whether a text starts with a whole object or list, however it is spread."""
+    try:
+        value = next(split_values(_reader(text), "", arrays=False), None)
+        return value is not None and isinstance(from_json(value), dict | list)
+    except ValueError:
+        return False
+
+
+def _values(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
+    chunks = iter([head])
+    texts = split_values(lambda size: next(chunks, b"") or file.read(size), name, arrays=not _is_conversation(head))
+    return (_record(text, number, name) for number, text in enumerate(texts, 1))
+
+
+def split_values(read: Callable[[int], bytes], name: str, *, arrays: bool = True) -> Iterator[bytes]:
+    """Yields the values of a text one by one, those of arrays too; what stands between them alone, which is no JSON."""
+    data, start, position, depth, base, number = b"", 0, 0, 0, 0, 1
+    while more := read(min(max(BLOCK, len(data) - start), _MAX_READ)):
+        data, position, start = data[start:] + more, position - start, 0
+        for match in _TOKEN.finditer(data, position):
+            token, position = match[0], match.end()
+            if token == b'"':
+                position = match.start()
+                break
+            if token in b"[{":
+                if depth == base:
+                    if between := data[start : match.start()].strip(b", \t\r\n"):
+                        yield between
+                    start = match.start()
+                    if arrays and not depth and token == b"[":
+                        base, start = 1, match.end()
+                depth += 1
+                if depth > _MAX_DEPTH:
+                    raise DatasetError(f"{name}: record {number} is nested too deeply")
+            elif token in b"]}":
+                depth -= 1
+                if depth < base:
+                    if between := data[start : match.start()].strip(b", \t\r\n"):
+                        yield between
+                    base, start, depth = 0, match.end(), 0
+                elif depth == base:
+                    yield data[start : match.end()]
+                    number, start = number + 1, match.end()
+        if len(data) - start > _MAX_VALUE:
+            raise DatasetError(f"{name}: record {number} has more than {_MAX_VALUE >> 20} MiB")
+    if rest := data[start:].strip(b", \t\r\n"):
+        yield rest
+    elif base:
+        raise DatasetError(f"{name} is cut off: its array does not end")
+
+
+def line_batches(head: bytes, file: BufferedReader, name: str) -> Iterator[list[bytes]]:
+    """Yields lists of lines; a line that is too long alone, as a `TruncatedLine`."""
+    rest: list[bytes] = []
+    size = number = 0
+    for block in chain([head] if head else (), iter(lambda: file.read1(BLOCK), b"")):
+        lines = block.split(b"\n")
+        if len(lines) == 1:
+            rest.append(block)
+            size += len(block)
+            if size > MAX_LINE_BYTES:
+                rest = [rest[0][:80]]
+            if size > _MAX_LINE:
+                raise DatasetError(f"{name}: line {number + 1} has more than {_MAX_LINE >> 30} GiB")
+            continue
+        if size > MAX_LINE_BYTES:
+            yield [TruncatedLine(rest[0])]
+            del lines[0]
+            number += 1
+        elif rest:
+            lines[0] = b"".join((*rest, lines[0]))
+        last = lines.pop()
+        number += len(lines)
+        rest, size = [last] if last else [], len(last)
+        if lines:
+            yield lines
+    if size:
+        yield [TruncatedLine(rest[0]) if size > MAX_LINE_BYTES else b"".join(rest)]
+
+
+def _lines(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
+    """Reads one value from each line; blank lines are skipped."""
+    decode, decode_error = _decoder()
+    number = 0
+    for lines in line_batches(head, file, name):
+        if type(lines[0]) is TruncatedLine:
+            number += 1
+            yield Refusal("line_too_long", f"the line has more than {MAX_LINE_BYTES >> 20} MiB", number, name)
+            continue
+        for line in lines:
+            number += 1
+            if not line:
+                continue
+            try:
+                yield SourceRecord(number, name, decode(line), len(line))
+            except (ValueError, RecursionError, decode_error):
+                if not line.isspace():
+                    yield _record(line, number, name)
+
+
+def _decoder() -> tuple[Callable[[bytes], Any], type[Exception]]:
+    """Returns the fastest installed JSON parser and its error, which is no ValueError before msgspec 0.20."""
+    try:
+        import msgspec
+    except ImportError:
+        return lambda line: from_json(line, allow_inf_nan=False), ValueError
+    return msgspec.json.Decoder().decode, msgspec.DecodeError
+
+
+def _record(text: bytes, number: int, name: str) -> Item:
+    """Parses a value; reports what is wrong with one that is no JSON."""
+    findings = RowFindings()
+    is_valid, value = parse_line(findings, text)
+    if is_valid:
+        return SourceRecord(number, name, value, len(text))
+    finding = findings.items[0]
+    path = ""
+    if "NaN" in finding.message:
+        value = from_json(text)
+        if isinstance(value, dict):
+            value = {key: None if cell != cell else cell for key, cell in value.items()}  # noqa: PLR0124 -- as in tables
+        path = _path_of_constant(value)
+        if not path and isinstance(value, dict):
+            return SourceRecord(number, name, value, len(text))
+    return Refusal(finding.code, finding.message, number, name, path, text[:200].decode("utf-8", "replace"))
+
+
+def _path_of_constant(value: Any, path: str = "") -> str:
+    """Returns the path of the first number that JSON does not have."""
+    if isinstance(value, float):
+        return path if value - value else ""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        inner = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else str(key)
+        if inner_path := _path_of_constant(item, inner):
+            return inner_path
+    return ""
