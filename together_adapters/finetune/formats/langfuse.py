@@ -61,6 +61,7 @@ _RESPONSE_KEYS: Final = (
 _ANSWER_KEYS: Final = frozenset(
     {*_REASONS, "index", "choices", "candidates", "generations", "replies", "usage", "message", "model"}
 )
+_PLAIN_KEYS: Final = frozenset({"role", "content"})
 COLUMNS: Final = frozenset({"type", "level", "input", "output", "traceId", "trace_id", "sessionId", "session_id", "scores"})
 
 
@@ -105,6 +106,9 @@ def _left_out(input: Any) -> Row:
 
 def _read(builder: ConversationBuilder, message: Any) -> None:
     """Adds a message as an integration writes it, without the exporter's own keys."""
+    if type(message) is dict and message.keys() == _PLAIN_KEYS:
+        read_message(builder, message)
+        return
     if isinstance(message, str):
         message = {"content": message}
     if not isinstance(message, dict):
@@ -198,8 +202,9 @@ def _question(value: Any) -> tuple[list[Any], Any]:
     if isinstance(value, list):
         while len(value) == 1 and isinstance(value[0], list):
             value = value[0]
-        declared = [one["content"] for one in value if _is_declaration(one)]
-        return [one for one in value if not _is_declaration(one)], declared or None
+        declared = [one for one in value if _is_declaration(one)]
+        messages = [one for one in value if one not in declared] if declared else value
+        return messages, [one["content"] for one in declared] or None
     if isinstance(value, dict):
         return _question_in(value)
     raise Unconvertible("messages_empty", f"the input holds no messages: it is {kind_of(value)}", "input", value)
@@ -242,6 +247,8 @@ def _output_messages(output: Any) -> list[tuple[Row, Any]]:
         return _outputs_in(output)
     if not isinstance(output, dict):
         raise Unconvertible("answer_missing", "the output holds no answer", "output", output)
+    if output.keys() == _PLAIN_KEYS and isinstance(output["content"], str):
+        return [(output, None)]
     reason = next((output[key] for key in _REASONS if isinstance(output.get(key), str)), None)
     for key in ("choices", "candidates", "generations", "replies"):
         if isinstance(many := output.get(key), list) and many:
