@@ -87,6 +87,7 @@ TRACE: Final = "trace."
 """What the names of columns around the input and the output of a traced call begin with."""
 REPLACED: Final = "replaced."
 """What the names of columns begin with whose place another column takes, because the user says so."""
+_SETTING_KEYS: Final = frozenset({"type", "budget_tokens", "effort", "summary", "format", "verbosity"})  # of reasoning and text
 _SETTINGS: Final = frozenset({"tool_choice", "function_call", "parallel_tool_calls"})  # of requests
 _PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.|request\.|response\.)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -194,7 +195,7 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
     findings, unknown = [], [*fields_dropped]
     for name, value in fields:
         meaning = meaning_of(name, is_preference)
-        if meaning is True or name in allowed:
+        if meaning is True or name in allowed or (isinstance(value, dict) and value and value.keys() <= _SETTING_KEYS):
             continue
         if isinstance(value, Unchosen):
             unknown.append(name)

@@ -109,7 +109,12 @@ def test_tools_are_read_from_prompts(prompt: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<tool_call>{'name': bake</tool_call>", '<tool_call>{"name": "bake", "arguments": [1]}</tool_call>']
+    "text",
+    [
+        "<tool_call>{'name': bake</tool_call>",
+        "<tool_call>bake\n<arg_key>what</arg_key></tool_call>",
+        '<tool_call>{"name": "bake", "arguments": [1]}</tool_call>',
+    ],
 )
 def test_broken_calls_are_refused(text: str) -> None:
     refusal = only_refusal(load([{"messages": [SYSTEM, user(), says(text)]}]))
@@ -164,3 +169,15 @@ def test_any_arguments_are_read(arguments: dict[str, Any]) -> None:
         if "</tool_call>" not in in_json:
             row = only_row(load([{"messages": [SYSTEM, user(), says(text)]}]))
             assert calls_of(row["messages"][2]) == [("bake", arguments)]
+
+
+def test_broken_calls_in_brackets_are_refused_where_their_tool_is_known() -> None:
+    turns = [SYSTEM, user(), says("[bake(what=rye bread)]"), {"role": "tool", "content": "Done"}, says()]
+    refusal = only_refusal(load([{"messages": turns}]))
+    assert (refusal.code, "[bake(...)]" in refusal.message) == ("calls_in_text", True)
+
+
+@pytest.mark.parametrize("columns", [("instruction", "output"), ("prompt", "completion"), ("question", "answer")])
+def test_json_calls_of_declared_tools_in_answers(columns: tuple[str, str]) -> None:
+    row = only_row(load([{columns[0]: "Bake!", columns[1]: JSON, "tools": json.dumps([TOOL])}]))
+    assert calls_of(row["messages"][1]) == [("bake", {"what": 'rye, "dark"'})]

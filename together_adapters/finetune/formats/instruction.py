@@ -86,6 +86,7 @@ def alpaca(record: Any, options: Options) -> Iterator[Converted]:
         return
     builder = ConversationBuilder(options)
     messages = [*_history(record), {"role": "user", "content": prompt}, {"role": "assistant", "content": output}]
+    builder.tools = declared_tools(record)
     read_messages(builder, with_columns(messages, record))
     yield builder.converted(declared_tools(record))
 

@@ -174,6 +174,7 @@ def _pair(record: Row, prompt: list[Any], better: list[Any], worse: list[Any], o
     if not question:
         raise Unconvertible("pref_prompts_differ", "the two sides have no question in common", "chosen")
     builder = ConversationBuilder(options)
+    builder.tools = declared_tools(record)
     read_messages(builder, with_columns(question, record))
     outputs = [_answer(builder, side[common:], column) for side, column in ((better, "chosen"), (worse, "rejected"))]
     input: Row = {"messages": builder.messages}
@@ -190,6 +191,7 @@ def _answer(question: ConversationBuilder, side: list[Any], column: str) -> list
     if not isinstance(side[0], dict) or side[0].get("role") != "assistant":
         raise Unconvertible("pref_output_role_not_assistant", f"{column} ends without an answer", column, side[0])
     builder = ConversationBuilder(question.options)
+    builder.tools = question.tools
     read_messages(builder, side)
     for code in builder.changes:
         question.change(code)

@@ -21,6 +21,15 @@ _MARKS: Final = (
     "<tool_call", "<functioncall>", "<function", "<|python_tag|>", "<|tool_call", "<tool_response>", "<tools>", "<\uff5ctool",
     "[TOOL_CALLS]", "[TOOL_RESULTS]", "[AVAILABLE_TOOLS]",
 )  # fmt: skip
+_CALL_MARKS: Final = (
+    "<tool_call",
+    "<|tool_call",
+    "<functioncall>",
+    "<function=",
+    "<function_calls>",
+    "<|python_tag|>",
+    "[TOOL_CALLS]",
+)
 _RESPONSE: Final = re.compile(r"\s*FUNCTION RESPONSE:\s*")
 _END_MARKS: Final = re.compile(r"(?:</s>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|im_end\|>)\s*\Z")
 _TAGS: Final = tuple(
@@ -110,11 +119,15 @@ def calls_in(text: str, is_tool: Callable[[str], bool]) -> tuple[str, list[Row]]
         if matches:
             calls = [call for match in matches for call in _in_tag(match)]
             return _without(text, matches), calls
+    if text.lstrip().startswith(_CALL_MARKS) or "<arg_key>" in text:
+        raise _unreadable(text.lstrip()[:20], text)
     if has_marks(text):
         return None  # the text speaks of calls
     body = text.strip()
     if body[:1] == "[" and body.endswith(")]"):
         calls = _in_brackets(body) or []
+        if not calls and (name := _CALL_NAME.match(body[1:])) and is_tool(name[1]):
+            raise _unreadable(f"[{name[1]}(...)]", text)
         return ("", calls) if calls and all(is_tool(call["function"]["name"]) for call in calls) else None
     if body[:1] in ("[", "{"):
         calls = _in_json(body) or []
@@ -149,9 +162,13 @@ def _in_tag(match: re.Match[str]) -> list[Row]:
         calls = [_call(named[1], arguments[0])]
     if not calls or any(not isinstance(call["function"]["arguments"], dict | str) for call in calls):
         mark = match[0][: match.start(1) - match.start()].strip() or match[0][:20]
-        message = f"calls stand as text here ({mark}), and this one cannot be read: correct it, or write it into tool_calls"
-        raise Unconvertible(CODE, message, "", match[0])
+        raise _unreadable(mark, match[0])
     return calls
+
+
+def _unreadable(mark: str, text: str) -> Unconvertible:
+    message = f"calls stand as text here ({mark}), and this one cannot be read: correct it, or write it into tool_calls"
+    return Unconvertible(CODE, message, "", text)
 
 
 def _parameters(body: str, pattern: re.Pattern[str]) -> Any:
