@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,14 @@ def test_check_file(tmp_path: Path) -> None:
 def test_limits_of_the_service() -> None:
     assert rules.MAX_IMAGE_URL == 13_981_036
     assert round(rules.MAX_FILE_BYTES / 2**30, 3) == 50.1
+
+
+@pytest.mark.parametrize("severity", ["warning", "error", "ignore"])
+def test_blank_lines_take_linear_time(tmp_path: Path, severity: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "a"}\n' + b"\n" * 10_000_000 + b'{"text": "b"}\n')
+    begin = time.process_time()
+    report = check_jsonl(path, severities={"blank_line": severity}, max_issues=10)
+    assert time.process_time() - begin < 8
+    assert (report.rows, report.issue_counts.get("blank_line", 0)) == (2, 0 if severity == "ignore" else 10_000_000)
+    assert [issue.line for issue in report.issues] == ([] if severity == "ignore" else list(range(2, 12)))

@@ -104,6 +104,9 @@ class FileChecker:
                     self._find_duplicates(lines)
                 if options.secrets:
                     self._find_secrets(lines)
+            if not batch or batch.isspace():
+                self._add_blank_lines(batch.count(b"\n") + 1)
+                continue
             rows = None
             if fast and self.first_format and not isinstance(batch, TruncatedLine):
                 rows = fast.validate(self.first_format, batch)
@@ -111,6 +114,21 @@ class FileChecker:
                 self.line_number += self._add_valid_rows(rows)
             else:
                 self._check_small_batches(split_lines(batch))
+
+    def _add_blank_lines(self, count: int) -> None:
+        """Adds blank lines; those after the limit are counted at once."""
+        report, severity = self.report, self.options.severities["blank_line"]
+        for index in range(count):
+            if severity == "ignore" or (report.warnings if severity == "warning" else report.errors) >= self.options.max_issues:
+                break
+            self.add_finding("blank_line", "the line is blank", self.line_number + index + 1)
+        else:
+            index = count
+        self.line_number += count
+        if severity != "ignore":
+            self._counts["blank_line"] += count - index
+            name = f"{severity}s"
+            setattr(report, name, getattr(report, name) + count - index)
 
     def _check_small_batches(self, lines: list[bytes]) -> None:
         """Validates lines of which not all are valid, or that are long."""
