@@ -26,6 +26,7 @@ AMBIGUOUS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"problem": Q, "solution": A, "answer": "9"}, ONE_QUESTION),
     ({"question": Q, "prompt": "Answer this.", "answer": A}, ONE_QUESTION),
     ({"text": Q, "response": A}, ONE_QUESTION),
+    ({"prompt": Q, "text": A}, ONE_QUESTION),
     ({"My Ask": Q, "what's said": A}, ONE_QUESTION),
     ({"question": Q, "chosen": A, "rejected": "Go.", "answer": "9"}, {"input": {"messages": [user(Q)]}}),
 ]

@@ -28,6 +28,7 @@ ONE_QUESTION = {"prompt": Q, "completion": A}
         {"userMessage": Q, "assistant response": A},
         {"human": Q, "assistant": A},
         {"source": Q, "target": A},
+        {"Q": Q, "A": A},
         {"instruction": Q, "response": A},
         {"instruction": Q, "completion": A, "input": None},
         {"instruction": Q, "output": A, "text": f"### Instruction:\n{Q}\n### Response:\n{A}"},

@@ -107,6 +107,8 @@ FILES: dict[str, tuple[str, Any, list[Any]]] = {
     "pairs": ("jsonl", [{"conversations": [["Is it open?", "Until six."], ["And today?", "Closed."]]}], [LONGER]),
     "pairs with roles": ("jsonl", [{"dialog": [["user", "Is it open?"], ["assistant", "Until six."]]}], [TALK]),
     "speakers": ("jsonl", [{"dialogue": [{"speaker": "User", "text": "Is it open?"}, {"speaker": "Bot", "text": "Until six."}]}], [TALK]),
+    "roles with texts": ("jsonl", [{"conversation": [{"role": "user", "text": "Is it open?"}, {"role": "bot", "text": "Until six."}]}], [TALK]),
+    "another name of a system prompt": ("jsonl", [{"systemPrompt": "Be brief.", "messages": TALK}], [[SYSTEM, *TALK]]),
     "turns in messages": ("jsonl", [{"system": "Be brief.", "messages": [
         {"from": "human", "value": "Is it open?"}, {"from": "gpt", "value": "Until six."}
     ]}], [[SYSTEM, *TALK]]),

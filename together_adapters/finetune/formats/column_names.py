@@ -15,7 +15,7 @@ ANSWERS: Final = frozenset(
     model_response bot_response bot_reply expected_output expected_answer ground_truth""".split()
 )
 CONTEXTS: Final = frozenset("context passage document paragraph background knowledge".split())
-_PAIRS: Final = (("source", "target"), ("src", "tgt"))
+_PAIRS: Final = (("source", "target"), ("src", "tgt"), ("q", "a"))
 """Names that are a question and an answer only beside each other: `source` alone says where a record is from."""
 _CHOICES: Final = (
     ("chosen", "rejected"), ("chosen_response", "rejected_response"), ("response_chosen", "response_rejected"),

@@ -93,7 +93,7 @@ def readings_of(record: Any, columns: tuple[str, ...], pair: str | None = None) 
         return [reading]
     if names == ["messages"] and (answer := _answer_beside(record, columns)):
         return [Reading("prompt_completion", (("prompt", "messages"), ("completion", answer)))]
-    if names == ["text"] and not ANSWER_NAMES.isdisjoint(columns):
+    if names == ["text"] and not (ANSWER_NAMES | QUESTIONS).isdisjoint(columns):
         raise _unknown(columns, record)
     return [Reading(name) for name in names]
 

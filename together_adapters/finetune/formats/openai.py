@@ -27,7 +27,7 @@ from together_adapters.finetune.rules import MESSAGE_KEYS
 
 _MINIMAL_KEYS: Final = frozenset({"role", "content"})
 _ROLES: Final = frozenset({"system", "user", "assistant", "developer", "tool"})
-SYSTEM_COLUMNS: Final = ("system", "system_prompt", "system_message")
+SYSTEM_COLUMNS: Final = ("system", "system_prompt", "system_message", "systemPrompt", "systemMessage", "sys_prompt")
 CHAT_COLUMNS: Final = frozenset({"tools", "functions", "toolConfig", "images", "image", *SYSTEM_COLUMNS})
 """What a conversation can hold beside its messages, and other rows cannot."""
 _CONVERTED_COLUMNS: Final = CHAT_COLUMNS | {"parallel_tool_calls"}

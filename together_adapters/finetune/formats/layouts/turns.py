@@ -35,7 +35,7 @@ def _is_turn(turn: Any) -> bool:
 
 def with_roles(turns: list[Any], column: str) -> list[Any]:
     """Returns turns, each with one speaker: a question with its answer, or a pair in a list, becomes two."""
-    if all(isinstance(turn, dict) and ("from" in turn or "role" in turn) for turn in turns):
+    if all(isinstance(turn, dict) and ("from" in turn or "role" in turn) and "text" not in turn for turn in turns):
         return turns
     lists = [turn for turn in turns if isinstance(turn, list | tuple)]
     are_roles = bool(lists) and all(len(turn) == 2 and role_of(turn[0]) is not None for turn in lists)
@@ -53,7 +53,8 @@ def with_roles(turns: list[Any], column: str) -> list[Any]:
 
 
 def _of_object(turn: Row) -> list[Row]:
-    if "from" in turn or "role" in turn:
+    has_text = isinstance(turn.get("text"), str) and turn.keys().isdisjoint(("value", "content", "parts"))
+    if ("from" in turn or "role" in turn) and not has_text:
         return [turn]
     speaker, text = (next((key for key in keys if isinstance(turn.get(key), str)), None) for keys in (_SPEAKERS, _TEXTS))
     if speaker is not None and text is not None:
