@@ -88,6 +88,9 @@ TRACE: Final = "trace."
 REPLACED: Final = "replaced."
 """What the names of columns begin with whose place another column takes, because the user says so."""
 _SETTING_KEYS: Final = frozenset({"type", "budget_tokens", "effort", "summary", "format", "verbosity"})  # of reasoning and text
+_TELEMETRY: Final = re.compile(
+    r"^trace\.(?:events\[\]\.)?(?:gen_ai|llm|openinference|resource|scope|extra|server|network|http|otel)\."
+)
 _SETTINGS: Final = frozenset({"tool_choice", "function_call", "parallel_tool_calls"})  # of requests
 _PARENTS: Final = re.compile(r"^(?:.*\]\.|inputs?\.|outputs?\.|trace\.|request\.|response\.)")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -141,7 +144,7 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     if not words:
         return None
     meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
-    if last in _SETTINGS or name.startswith(REPLACED):
+    if last in _SETTINGS or name.startswith(REPLACED) or _TELEMETRY.match(name):
         return True
     if name.startswith(TRACE):
         is_harmless = bool(meanings) or not (_HARMLESS | _AMOUNTS | _PROVENANCE).isdisjoint(words)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.accounting import REPLACED, Unchosen, extra_columns, has_value
+from together_adapters.finetune.accounting import REPLACED, TRACE, Unchosen, extra_columns, has_value, unread
 from together_adapters.finetune.dataset import OneTimeIterable, TrainingData, drop_prefixes
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import Reading, is_question_or_answer
@@ -34,7 +34,7 @@ from together_adapters.finetune.readers.fields import is_stored_message, with_ex
 from together_adapters.finetune.readers.files import Source, Spool, open_path
 from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
-from together_adapters.finetune.records import Example, Record, Refusal, Unconvertible
+from together_adapters.finetune.records import NO_FIELDS, Example, Record, Refusal, Unconvertible
 
 _MAX_PEEKED: Final = 100
 _INSTRUCTIONS: Final = frozenset({"prompt_completion", "alpaca", "question_answers"})
@@ -320,12 +320,21 @@ def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
             yield item if item.number else item._replace(number=1)
             continue
         try:
+            left_out = _left_out_of_document(item.value, data_format)
             for number, record in enumerate(unpack(item.value), 1):
-                yield SourceRecord(item.number or number, item.source, record, item.size)
+                others = NO_FIELDS if record is item.value else left_out
+                yield SourceRecord(item.number or number, item.source, record, item.size, others)
         except Unconvertible as error:
             yield error.refusal(item.number or 1, item.source)
         except CONVERSION_ERRORS as error:
             yield _unreadable(error, item)
+
+
+def _left_out_of_document(document: Any, data_format: DataFormat) -> Mapping[str, Any]:
+    """Returns what a document has beside its records."""
+    if data_format.document is None:
+        return NO_FIELDS
+    return unread(document, data_format.document, TRACE.rstrip(".") if data_format.traces else "")
 
 
 def _columns_read(data_format: DataFormat, options: Options, group: str | None, *, is_paired: bool) -> frozenset[str] | None:
@@ -345,7 +354,7 @@ def _convert(
         if isinstance(item, Refusal):
             yield item
             continue
-        number, source, record, size = item
+        number, source, record, size, others = item
         has_more = reads is not None and type(record) is dict and not record.keys() <= reads
         try:
             for result in convert(record, options):
@@ -358,6 +367,7 @@ def _convert(
                     row, left_out = with_extras(row, left_out, record, read, keep=not data_format.traces)  # type: ignore[arg-type]
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
+                left_out = {**others, **left_out} if others else left_out
                 yield Example(row, number, source, key, changes, left_out, size)
         except Unconvertible as error:
             yield error.refusal(number or 1, source)

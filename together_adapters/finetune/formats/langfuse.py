@@ -65,6 +65,9 @@ _PLAIN_KEYS: Final = frozenset({"role", "content"})
 COLUMNS: Final = frozenset({"type", "level", "input", "output", "traceId", "trace_id", "sessionId", "session_id", "scores"})
 
 
+DOCUMENT_KEYS: Final = frozenset({"observations", "id", "sessionId", "scores"})
+
+
 def observations(document: Any) -> Iterator[Any]:
     """Yields the observations of a trace, each with the trace's session and scores, or the document itself if it is one."""
     items = document.get("observations") if isinstance(document, dict) else None

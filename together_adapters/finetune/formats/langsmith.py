@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from together_adapters.finetune.accounting import has_value, unread
+from together_adapters.finetune.accounting import TRACE, has_value, unread
 from together_adapters.finetune.formats.conversation import FrameworkConversationBuilder, parsed
 from together_adapters.finetune.formats.langchain_json import is_message, is_pair, read_langchain_message
 from together_adapters.finetune.formats.options import Options
@@ -21,6 +21,14 @@ COLUMNS: Final = frozenset(
     "run_type inputs outputs error status extra id trace_id serialized events tags child_runs attachments".split()
 )
 EXAMPLE_COLUMNS: Final = frozenset({"inputs", "outputs", "metadata", "attachments"})
+_QUESTION_KEYS: Final = frozenset({"messages", "prompts", "prompt", "tools", "functions"})
+_ANSWER_KEYS: Final = frozenset(
+    {"message", "messages", "generations", "choices", "output", "tools", "functions", "type", "lc", "id"}
+)
+_GENERATION_KEYS: Final = frozenset(
+    {"message", "messages", "text", "type", "finish_reason", "generation_info", "index", "lc", "id"}
+)
+_EXTRA_KEYS: Final = frozenset({"invocation_params", "tools", "functions"})
 _MODEL_RUNS: Final = (None, "llm", "chat_model")
 _TOOLS: Final = ("tools", "functions")
 _ANSWERS: Final = ("message", "messages", "generations", "choices", "output")
@@ -48,12 +56,18 @@ def runs(run: Any, options: Options) -> Iterator[Result]:
     if conversation:
         yield _row(conversation, {"messages": []}, tools, group, options)
         return
+    left_out = unread(inputs, _QUESTION_KEYS, f"{TRACE}inputs")
+    for settings in (extra, extra.get("invocation_params")):
+        left_out |= unread(settings, _EXTRA_KEYS, f"{TRACE}extra")
+    if not is_message(outputs):
+        left_out |= unread(outputs, _ANSWER_KEYS, f"{TRACE}outputs")
     questions, answers = _questions(inputs), _answers(outputs)
     if len(questions) != len(answers):
         raise Unconvertible("batch_uneven", f"{len(questions)} questions have {len(answers)} lists of answers", "outputs")
     for question, candidates in zip(questions, answers, strict=True):
         for candidate in candidates:
-            yield _row(question, candidate, tools, group, options, len(candidates) > 1)
+            row = _row(question, candidate, tools, group, options, len(candidates) > 1)
+            yield _leaving(row, left_out | _unread_of_generation(candidate))
 
 
 def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
@@ -73,11 +87,40 @@ def dataset_examples(example: Any, options: Options) -> Iterator[Result]:
     left_out = {
         f"inputs.{name}": one for name, one in inputs.items() if one is not value and name not in _TOOLS and has_value(one)
     }
+    left_out |= unread({"metadata": metadata}, frozenset())
     if options.output_key is not None:
         left_out |= unread(outputs, frozenset({options.output_key, *_TOOLS}), "outputs")
+    elif not is_message(outputs):
+        is_result = not {"generations", "choices"}.isdisjoint(outputs)
+        left_out |= (
+            unread(outputs, _ANSWER_KEYS | {*outputs} - {*_ANSWERS}, "outputs")
+            if not known_names
+            else unread(outputs, _ANSWER_KEYS, f"{TRACE}outputs" if is_result else "outputs")
+        )
     for candidate in candidates:
         row = _row(question, candidate, tools, group, options, len(candidates) > 1, needs_answer=True)
-        yield row._replace(left_out={**row.left_out, **left_out}) if left_out and isinstance(row, Converted) else row
+        yield _leaving(row, left_out | _unread_of_generation(candidate))
+
+
+def _leaving(row: Result, left_out: Row) -> Result:
+    """Returns a row that leaves out fields around its question and answer."""
+    return row._replace(left_out={**left_out, **row.left_out}) if left_out and isinstance(row, Converted) else row
+
+
+def _unread_of_generation(answer: Row) -> Row:
+    """Returns the fields of a generation that are not read; the text beside a message repeats it, or is left out."""
+    left_out = unread(answer, _GENERATION_KEYS, f"{TRACE}outputs.generations[]")
+    message, text = answer.get("message"), answer.get("text")
+    if isinstance(message, dict) and isinstance(text, str) and text.strip() and text not in _texts(message):
+        left_out[f"{TRACE}outputs.generations[].text"] = text
+    return left_out
+
+
+def _texts(message: Row) -> list[Any]:
+    fields = message.get("kwargs") or message.get("data") or message
+    content = fields.get("content")
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content] if isinstance(content, list) else []
+    return [content, *parts, "".join(part for part in parts if isinstance(part, str))]
 
 
 def _row(

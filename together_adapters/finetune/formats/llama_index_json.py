@@ -12,6 +12,12 @@ from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import require
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
+DOCUMENT_KEYS: Final = frozenset({"store", "chat_store", "chat_store_key", "class_name", "token_limit"})
+_MESSAGE_KEYS: Final = frozenset({"role", "content", "blocks", "additional_kwargs"})
+_EXTRA_KEYS: Final = frozenset({"tool_calls", "tool_call_id", "name", "reasoning_content"})
+_BLOCK_KEYS: Final = frozenset(
+    "block_type text content tool_name tool_kwargs tool_call_id image image_mimetype url path detail cache_control".split()
+)
 _ROLES: Final = {"model": "assistant", "chatbot": "assistant", "developer": "system"}
 
 
@@ -75,6 +81,8 @@ def read_llama(builder: ConversationBuilder, message: Any) -> None:
         raise Unconvertible("message_not_object", f"a message must be an object, not {kind_of(message)}", builder.path, message)
     role = _ROLES.get(str(message.get("role")), message.get("role"))
     extra = message.get("additional_kwargs") or {}
+    builder.account(message, _MESSAGE_KEYS, "messages[]")
+    builder.account(extra, _EXTRA_KEYS, "messages[].additional_kwargs")
     parts, calls, reasoning = _blocks(builder, message)
     if not calls:
         calls = openai_calls(extra.get("tool_calls"), builder.options, builder.path)
@@ -103,6 +111,8 @@ def _blocks(builder: ConversationBuilder, message: Row) -> tuple[list[Any], list
     for index, block in enumerate(blocks):
         path = f"{builder.path}.blocks[{index}]"
         kind = block.get("block_type") if isinstance(block, dict) else None
+        if isinstance(block, dict):
+            builder.account(block, _BLOCK_KEYS, "messages[].blocks[]")
         if kind == "text":
             parts.append(block.get("text") or "")
         elif kind == "thinking":

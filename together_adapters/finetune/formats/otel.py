@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import TRACE, unread
 from together_adapters.finetune.formats.conversation import ConversationBuilder, call, json_text, parsed
 from together_adapters.finetune.formats.openai import read_message
 from together_adapters.finetune.formats.options import Options
@@ -18,8 +19,9 @@ from together_adapters.finetune.formats.traces import (
     selected,
     trace_of,
     tree,
+    unread_attributes,
 )
-from together_adapters.finetune.readers.fields import field, require, text_or_none
+from together_adapters.finetune.readers.fields import field, nested, require, text_or_none
 from together_adapters.finetune.records import Row, Unconvertible
 
 COLUMNS: Final = frozenset(
@@ -31,6 +33,24 @@ _INPUT: Final = "gen_ai.input.messages"
 _OUTPUT: Final = "gen_ai.output.messages"
 _INSTRUCTIONS: Final = "gen_ai.system_instructions"
 _TOOLS: Final = "gen_ai.tool.definitions"
+_READ: Final = ("error.type", "gen_ai.conversation.id", _TOOLS)
+_READ_JSON: Final = (*_READ, _INPUT, _OUTPUT, _INSTRUCTIONS)
+_READ_INDEXED: Final = (
+    *_READ,
+    "gen_ai.prompt.",
+    "gen_ai.completion.",
+    "gen_ai.response.finish_reasons",
+    "llm.request.functions.",
+)
+_READ_EVENTS: Final = (*_READ, "events", "event.name", "gen_ai.event.content", "content", "role", "message", "finish_reason")
+_READ_OPENINFERENCE: Final = (
+    "llm.input_messages",
+    "llm.output_messages",
+    "llm.tools",
+    "llm.finish_reason",
+    "openinference.",
+    "session.",
+)
 _EVENT_ROLES: Final = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
 _CHOICE: Final = "gen_ai.choice"
 _CONTENT: Final = "gen_ai.event.content"
@@ -60,7 +80,8 @@ def conversation(span: Any, options: Options) -> Iterator[Result]:
         raise Unconvertible("run_pending", "the span has no answer", skipped=True)
     group = text_or_none(attributes.get("gen_ai.conversation.id")) or trace_of(span)
     messages = (lambda: _json_question(attributes)) if is_json else (lambda: question)
-    yield from answer_rows(messages, answers, read, options, lambda: decoded(tools, _TOOLS), group)
+    left_out = unread_attributes(span, _READ_INDEXED if is_indexed else _READ_JSON if is_json else _READ_EVENTS)
+    yield from answer_rows(messages, answers, read, options, lambda: decoded(tools, _TOOLS), group, left_out)
 
 
 def _json_question(attributes: Row) -> list[Any]:
@@ -213,6 +234,9 @@ def _message(fields: Row, keys: tuple[str, ...], path: str) -> Row:
     return message
 
 
+_OPENINFERENCE_KEYS: Final = frozenset(
+    {"role", "content", "contents", "name", "tool_calls", "tool_call_id", "reasoning", "finish_reason"}
+)
 _OPENINFERENCE_PREFIXES: Final = ("llm.", "openinference.", "session.")
 
 
@@ -232,7 +256,12 @@ def openinference(span: Any, options: Options) -> Iterator[Result]:
     answers = [({"role": "assistant", **answer}, answer.get("finish_reason") or llm.get("finish_reason")) for answer in messages]
     group = text_or_none((attributes.get("session") or {}).get("id")) or trace_of(span)
     tools = [_tool(tool) for tool in decoded(llm.get("tools"), "llm.tools") or ()]
-    yield from answer_rows(lambda: question, answers, _read_openinference, options, lambda: tools, group)
+    left_out = unread_attributes(span, _READ_OPENINFERENCE)
+    for name in ("input_messages", "output_messages"):
+        items = decoded(llm.get(name), f"llm.{name}")
+        for item in items if isinstance(items, list) else ():
+            left_out |= unread(item, frozenset({"message"}), f"{TRACE}llm.{name}[]") if nested(item, "message") else {}
+    yield from answer_rows(lambda: question, answers, _read_openinference, options, lambda: tools, group, left_out)
 
 
 def _openinference_messages(value: Any, name: str) -> list[Row]:
@@ -246,6 +275,7 @@ def _openinference_messages(value: Any, name: str) -> list[Row]:
 
 def _read_openinference(builder: ConversationBuilder, message: Row) -> None:
     fields = {key: message[key] for key in ("role", "content", "tool_call_id", "reasoning") if message.get(key) is not None}
+    builder.account(message, _OPENINFERENCE_KEYS, "messages[]")
     contents = message.get("contents")
     if contents and "content" not in fields:
         fields["content"] = [_openinference_part(part.get("message_content", part)) for part in contents]

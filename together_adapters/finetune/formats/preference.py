@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from together_adapters.finetune.accounting import has_value, leaving, unread
+from together_adapters.finetune.accounting import REPLACED, TRACE, has_value, leaving, unread
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.layouts.text_calls import has_tagged_calls
@@ -30,6 +30,7 @@ _SCORES: Final = ("scores", "ratings", "score", "rating")
 PAIRED_COLUMNS: Final = frozenset({"instruction", *ANSWERS, *_SCORES})
 _SCORE_KEYS: Final = ("score", "overall_score", "rating")
 _SCORE_KEY_SET: Final = frozenset(_SCORE_KEYS)
+_ANSWER_KEYS: Final = frozenset({"response", "completion", "content", "text", "answer", "rank", "role", *_SCORE_KEYS})
 
 
 def preference(record: Any, options: Options) -> Iterator[Converted]:
@@ -38,14 +39,16 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
     if "preferred_output" in record and "chosen" not in record:
         yield leaving(_openai(record, options), record, _PAIR_COLUMNS)
         return
+    others: Row = {}
     if "chosen" not in record and options.pair == "best_vs_worst":
-        record = best_vs_worst(record)
+        record, others = best_vs_worst(record)
     columns = [column for column in _WORSE_ANSWERS if has_value(record.get(column))]
     if columns and "chosen" not in record and "messages" in record:
         converted = _beside_messages(record, columns[0], options)
         yield leaving(converted, record, (OPENAI_COLUMNS | _PAIR_COLUMNS).union(columns[1:]))
     else:
         converted = _of_texts(record) or _of_chats(record, options)
+        converted = converted._replace(left_out={**others, **converted.left_out}) if others else converted
         yield leaving(converted, record, OPENAI_COLUMNS.union(_WORSE_ANSWERS, ("messages",)))
 
 
@@ -100,8 +103,11 @@ def hh(record: Any, options: Options) -> Iterator[Converted]:
     yield _pair(record, turns, answers[0], answers[1], options)
 
 
-def best_vs_worst(record: Row) -> Row:
-    """Converts a record of scored answers to a pair of the best and the worst; equal or missing scores are refused."""
+def best_vs_worst(record: Row) -> tuple[Row, Row]:
+    """Converts a record of scored answers to a pair of the best and the worst; equal or missing scores are refused.
+
+    Returns the pair, and what it leaves out: the answers between the two, and what stands beside an answer.
+    """
     column = next((name for name in ANSWERS if isinstance(record.get(name), list)), None)
     if column is None:
         raise Unconvertible("pref_unscored", "the record has neither a pair nor a list of answers", "", list(record))
@@ -115,7 +121,15 @@ def best_vs_worst(record: Row) -> Row:
         raise Unconvertible("pref_unscored", "all answers have the same score", column, scores)
     columns = {key: value for key, value in record.items() if key not in (*ANSWERS, *_SCORES)}
     prompt = columns.pop("instruction", None)
-    return {"prompt": prompt, **columns, "chosen": _text(answers[best]), "rejected": _text(answers[worst])}
+    left_out = unread(
+        {key: record[key] for key in (*ANSWERS, *_SCORES, "rejected") if key in record and record[key] not in (answers, scores)},
+        frozenset(),
+    )
+    for index, answer in enumerate(answers):
+        if index not in (best, worst):
+            left_out[f"{REPLACED}{column}[]"] = answer
+        left_out |= unread(answer, _ANSWER_KEYS, f"{TRACE}{column}[]")
+    return {"prompt": prompt, **columns, "chosen": _text(answers[best]), "rejected": _text(answers[worst])}, left_out
 
 
 def _score(answer: Any) -> Any:

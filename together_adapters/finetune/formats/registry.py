@@ -25,7 +25,7 @@ from together_adapters.finetune.formats import (
 )
 from together_adapters.finetune.formats.exports import chat_apps, langchain_files, message_trees
 from together_adapters.finetune.formats.options import Options
-from together_adapters.finetune.formats.traces import spans
+from together_adapters.finetune.formats.traces import OTLP_KEYS, spans
 from together_adapters.finetune.records import Converted, Unconvertible
 
 Convert: TypeAlias = Callable[[Any, Options], Iterable[Converted | Unconvertible]]
@@ -39,6 +39,7 @@ class DataFormat(NamedTuple):
     traces: bool = False  # its records are calls of traces, which repeat each other
     columns: tuple[tuple[str, ...], ...] = ()
     reads: frozenset[str] | None = None  # the columns that it converts; None if its records are no objects of columns
+    document: frozenset[str] | None = None  # the keys of a document that `unpack` reads, if what it yields are not the document's
 
 
 def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvertible]:
@@ -72,17 +73,34 @@ DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
     "xlam": DataFormat(function_calling.xlam, columns=(("query", "answers", "tools"),), reads=function_calling.XLAM_COLUMNS),
     "glaive": DataFormat(function_calling.glaive, reads=function_calling.GLAIVE_COLUMNS),
     "chatml": DataFormat(chat_template.conversation, reads=chat_template.COLUMNS),
-    "otel": DataFormat(otel.conversation, spans, traces=True, reads=otel.COLUMNS),
-    "openinference": DataFormat(otel.openinference, spans, traces=True, reads=otel.COLUMNS),
-    "langfuse": DataFormat(langfuse.conversation, langfuse.observations, traces=True, reads=langfuse.COLUMNS),
+    "otel": DataFormat(otel.conversation, spans, traces=True, reads=otel.COLUMNS, document=OTLP_KEYS),
+    "openinference": DataFormat(otel.openinference, spans, traces=True, reads=otel.COLUMNS, document=OTLP_KEYS),
+    "langfuse": DataFormat(
+        langfuse.conversation, langfuse.observations, traces=True, reads=langfuse.COLUMNS, document=langfuse.DOCUMENT_KEYS
+    ),
     "langchain": DataFormat(langchain_files.conversation, langchain_files.sessions, reads=langchain_files.COLUMNS),
     "chatgpt": DataFormat(chat_apps.chatgpt, columns=(("mapping", "current_node"),), reads=chat_apps.CHATGPT_COLUMNS),
     "claude": DataFormat(chat_apps.claude, columns=(("chat_messages",),), reads=chat_apps.CLAUDE_COLUMNS),
     "oasst": DataFormat(message_trees.conversation),
-    "chat_store": DataFormat(llama_index_json.conversation, llama_index_json.stored_conversations),
+    "chat_store": DataFormat(
+        llama_index_json.conversation,
+        llama_index_json.stored_conversations,
+        document=llama_index_json.DOCUMENT_KEYS,
+    ),
     "handler": DataFormat(llama_index_json.event, llama_index_json.events, reads=openai.COLUMNS | {"response"}),
-    "labelled_rag": DataFormat(rag.labelled_rag, rag.rag_examples, columns=(("query", "reference_answer"),), reads=rag.COLUMNS),
-    "query_response": DataFormat(rag.query_response, rag.queries_with_responses, columns=(("queries", "responses"),)),
+    "labelled_rag": DataFormat(
+        rag.labelled_rag,
+        rag.rag_examples,
+        columns=(("query", "reference_answer"),),
+        reads=rag.COLUMNS,
+        document=frozenset({"examples"}),
+    ),
+    "query_response": DataFormat(
+        rag.query_response,
+        rag.queries_with_responses,
+        columns=(("queries", "responses"),),
+        document=frozenset({"queries", "responses"}),
+    ),
     "llm_runs": DataFormat(langsmith.runs, traces=True, columns=(("run_type", "inputs"),), reads=langsmith.COLUMNS),
     "examples": DataFormat(langsmith.dataset_examples, reads=langsmith.EXAMPLE_COLUMNS),
 }

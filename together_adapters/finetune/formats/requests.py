@@ -26,6 +26,10 @@ _WRAPPERS: Final = ("body", "json", "data")
 _SETTINGS: Final = ("reasoning", "thinking", "text", "tool_config", "toolConfig")
 """Parameters that are objects, and have the names of data."""
 COLUMNS: Final = CHAT_COLUMNS.union(_REQUESTS, _RESPONSES, _INSTRUCTIONS, _QUESTIONS, _ANSWERS, _SETTINGS)
+_KEYS_OF_ANSWERS: Final = {
+    "choices": frozenset({"message", "text", "finish_reason", "index"}),
+    "candidates": frozenset({"content", "finishReason", "index"}),
+}
 _REASONS: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
@@ -53,6 +57,10 @@ def requests(record: Any, options: Options) -> Iterator[Result]:
         used = {*_REQUESTS, *_RESPONSES}
     if isinstance(response, dict) and response is not record:
         left_out |= unread(response, frozenset(used_of_response), "response")
+    for key, read in _KEYS_OF_ANSWERS.items():
+        values = response.get(key) if isinstance(response, dict) else None
+        for value in values if isinstance(values, list) else ():
+            left_out |= unread(value, read, f"{TRACE}{key}[]")
     for row in rows:
         yield _accounted(row, record, frozenset(COLUMNS - used), left_out) if isinstance(row, Converted) else row
 

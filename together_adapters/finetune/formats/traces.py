@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from together_adapters.finetune.accounting import TRACE, has_value, unread
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
 from together_adapters.finetune.formats.options import Options
 from together_adapters.finetune.readers.fields import field, nested, text_or_none
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
+_EVENT_KEYS: Final = frozenset("attributes name event_name event.name timestamp timeUnixNano body".split())
+OTLP_KEYS: Final = frozenset({"resourceSpans", "resource_spans"})
+_SCOPE_SPANS: Final = frozenset({"scopeSpans", "scope_spans"})
 _FAILED: Final = ("ERROR", "STATUSCODE.ERROR", "STATUS_CODE_ERROR", "2")
 
 
@@ -21,7 +25,13 @@ def spans(document: Any) -> Iterator[Any]:
         return
     for resource in resources:
         for scope in resource.get("scopeSpans") or resource.get("scope_spans") or ():
-            yield from scope.get("spans") or ()
+            around = {"resource": _without(resource, _SCOPE_SPANS), "scope": _without(scope, frozenset({"spans"}))}
+            for span in scope.get("spans") or ():
+                yield {**around, **span} if isinstance(span, dict) else span
+
+
+def _without(fields: Row, keys: frozenset[str]) -> Row:
+    return {key: value for key, value in fields.items() if key not in keys}
 
 
 def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
@@ -31,6 +41,21 @@ def attributes_of(span: Any, prefixes: tuple[str, ...]) -> Row:
         for key, item in _flat(field(event, "attributes") or {}, prefixes).items():
             attributes.setdefault(key, item)
     return attributes
+
+
+def unread_attributes(span: Any, read: tuple[str, ...]) -> Row:
+    """Returns what no attribute whose name begins so holds: other attributes, those of events, and what is known of the exporter."""
+    own = field(span, "attributes") is not None
+    values = {key: value for key, value in all_of(span).items() if (own or "." in key) and not key.startswith(read)}
+    for event in field(span, "events") or ():
+        fields = all_of(event) if field(event, "attributes") is not None else {}
+        values |= {f"events[].{key}": value for key, value in fields.items() if not key.startswith(read)}
+        values |= unread(event, _EVENT_KEYS, "events[]")
+    for name in ("resource", "scope"):
+        fields = field(span, name)
+        values |= unread(fields, frozenset({"attributes"}), name)
+        values |= {f"{name}.{key}": value for key, value in all_of(fields).items() if field(fields, "attributes") is not None}
+    return {f"{TRACE}{key}"[:80]: value for key, value in values.items() if has_value(value)}
 
 
 def all_of(record: Any) -> Row:
@@ -148,6 +173,7 @@ def answer_rows(
     options: Options,
     tools: Callable[[], Any],
     group: str | None,
+    left_out: Row | None = None,
 ) -> Iterator[Result]:
     """Yields the row, or the reason for its refusal, of each answer (a message with its finish reason) to a question."""
     for answer, reason in answers:
@@ -160,6 +186,7 @@ def answer_rows(
             read(builder, answer)
             if len(answers) > 1:
                 builder.change("one_of_several_answers")
-            yield builder.converted(None, group)
+            converted = builder.converted(None, group)
+            yield converted._replace(left_out={**left_out, **converted.left_out}) if left_out else converted
         except Unconvertible as refusal:
             yield refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import BufferedReader
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
@@ -14,7 +14,7 @@ from together_adapters.errors import DatasetError
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.containers import BLOCK
 from together_adapters.finetune.readers.fields import is_stored_message
-from together_adapters.finetune.records import Refusal
+from together_adapters.finetune.records import NO_FIELDS, Refusal
 from together_adapters.finetune.rules import MAX_LINE_BYTES
 from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, parse_line
 
@@ -35,6 +35,7 @@ class SourceRecord(NamedTuple):
     source: str
     value: Any
     size: int = 0  # in bytes, 0 if it is not known
+    left_out: Mapping[str, Any] = NO_FIELDS  # of its document
 
 
 Item = SourceRecord | Refusal

@@ -21,6 +21,19 @@ CHATGPT_COLUMNS: Final = frozenset(
 CLAUDE_COLUMNS: Final = frozenset(
     "chat_messages uuid name summary model settings is_starred created_at updated_at account project current_leaf_message_uuid".split()
 )
+_CLAUDE_KEYS: Final = frozenset(
+    """uuid sender text content attachments files files_v2 index created_at updated_at parent_message_uuid truncated
+    stop_reason""".split()
+)
+_NODE_KEYS: Final = frozenset({"id", "message", "parent", "children"})
+_MESSAGE_KEYS: Final = frozenset(
+    "id author create_time update_time content status end_turn weight metadata recipient channel".split()
+)
+_AUTHOR_KEYS: Final = frozenset({"role", "name", "metadata"})
+_CONTENT_KEYS: Final = frozenset(
+    """content_type parts text result thoughts content source_analysis_msg_id language response_format_name user_profile
+    user_instructions""".split()
+)
 _SPEECH: Final = ("all", "", None)
 _TIMES: Final = ("start_timestamp", "stop_timestamp", "flags")
 
@@ -34,7 +47,9 @@ def chatgpt(record: Any, options: Options) -> Iterator[Converted]:
     reasoning: list[str] = []
     for node in path:
         message = nodes[node].get("message")
+        builder.account(nodes[node], _NODE_KEYS, "mapping[]")
         if isinstance(message, dict):
+            _account_chatgpt(builder, message)
             _read_chatgpt(builder, message, reasoning)
     others = [node for node in nodes if node not in path and nested(nodes[node], "message", "content", "parts")]
     if others:
@@ -56,6 +71,13 @@ def _path(nodes: Row, current: Any) -> list[str]:
     return [*reversed(path)]
 
 
+def _account_chatgpt(builder: ConversationBuilder, message: Row) -> None:
+    builder.account(message, _MESSAGE_KEYS, "mapping[].message")
+    for name, keys in (("author", _AUTHOR_KEYS), ("content", _CONTENT_KEYS)):
+        if isinstance(fields := message.get(name), dict):
+            builder.account(fields, keys, f"mapping[].message.{name}")
+
+
 def _read_chatgpt(builder: ConversationBuilder, message: Row, reasoning: list[str]) -> None:
     """Adds a message; its reasoning stands in messages before it."""
     content = message.get("content") or {}
@@ -75,7 +97,7 @@ def _read_chatgpt(builder: ConversationBuilder, message: Row, reasoning: list[st
         return
     if role == "tool" or message.get("recipient") not in _SPEECH:
         name = nested(message, "author", "name") if role == "tool" else message.get("recipient")
-        text = f"the tool {str(name)!r} of ChatGPT is used, whose calls cannot be trained on; on_error='drop' leaves it out"
+        text = f"the tool {str(name)!r} of ChatGPT is used, whose calls cannot be trained on; fixes=Fixes(on_error='drop') leaves it out"
         raise Unconvertible("content_part_unsupported", text, f"{builder.path}.recipient", name)
     if any(not isinstance(part, str) for part in parts):
         other = next(part for part in parts if not isinstance(part, str))
@@ -109,9 +131,12 @@ def claude(record: Any, options: Options) -> Iterator[Converted]:
     builder = ConversationBuilder(options)
     for index, message in enumerate(messages):
         require(message, dict, "message_not_object", "a message must be an object", f"chat_messages[{index}]")
+        builder.account(message, _CLAUDE_KEYS, "chat_messages[]")
         files = message.get("files") or message.get("files_v2")
         if files:
-            text = "files are not in the export and cannot be trained on; on_error='drop' leaves such conversations out"
+            text = (
+                "files are not in the export and cannot be trained on; fixes=Fixes(on_error='drop') leaves such conversations out"
+            )
             raise Unconvertible("attachments_unsupported", text, f"chat_messages[{index}].files", files)
         content: Any = message.get("content") or message.get("text") or ""
         if isinstance(content, list):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from together_adapters.finetune.accounting import unread
 from together_adapters.finetune.formats.conversation import ConversationBuilder
 from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.options import Options
@@ -27,7 +28,7 @@ def conversation(record: Any, options: Options) -> Iterator[Converted | Unconver
     if not isinstance(root, dict):
         root = record
     paths: dict[tuple[int, ...], list[Row]] = {}
-    others: Row = {}
+    others: Row = {} if root is record else unread(record, COLUMNS)
     for path in _paths(root, others):
         while path and _role(path[-1]) != "assistant":
             path.pop()
