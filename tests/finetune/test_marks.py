@@ -23,7 +23,7 @@ TEXTS: Final = re.compile(r"(?<![\w|\\])[a-dqt](?!\w)")
 KEYS_OF_IDS: Final = frozenset({"traceId", "trace_id", "current_node", "parent", "key"})
 ABOUT: Final = {
     "llm_runs": {"id"}, "langchain": {"id", "name"}, "chatgpt": {"id", "name", "metadata"}, "claude": {"created_at", "id"}, "oasst": {"model_name"},
-    "otel": {"context"},
+    "otel": {"context"}, "langfuse": {"id", "created_at"},
 }  # fmt: skip
 """Fields that the formats themselves know: ids, which name a trace or a message, and what an export tells of each message."""
 NAMES: Final = (
