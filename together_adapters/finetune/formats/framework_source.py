@@ -91,7 +91,7 @@ class FrameworkReader(ABC):
                     messages = plain_rows(record)
                     if messages:
                         row: Row = {"messages": messages, "tools": tools} if tools else {"messages": messages}
-                        yield make(Example, (row, number, name, None, (), NO_FIELDS))
+                        yield make(Example, (row, number, name, None, (), NO_FIELDS, 0))
                         continue
                 for result in self.convert(record, number):
                     if isinstance(result, Unconvertible):
