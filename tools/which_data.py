@@ -1,0 +1,51 @@
+"""Writes `docs/which-data.md` from the forms that the library declares: `python tools/which_data.py`; a test compares them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from together_adapters.cli.flags import with_flags
+from together_adapters.cli.ft.prepare import prepare
+from together_adapters.finetune.forms import FORMS, Form
+
+PAGE = Path(__file__).parent.parent / "docs" / "which-data.md"
+HEAD = """# Which data do I have?
+
+<!-- Written by tools/which_data.py -->
+
+Find the row that looks like the first record of your data. The command writes a file that trains, `train.jsonl`, and a report next to it;
+in Python, `load("data.jsonl")` takes the arguments of the last column. Without a flag, the form is recognized.
+
+| data | looks like | command | in Python |
+|---|---|---|---|
+"""
+FOOT = """
+`data.jsonl` may also be `.json`, `.csv`, `.tsv`, `.parquet` or `.arrow`, a folder, or a compressed file. A system prompt, tools or images may
+stand in columns beside any conversation.
+
+- Another name for a column: `--column prompt=NAME`, in Python `columns={"prompt": "NAME"}`.
+- A column that the command refuses to lose, such as a score: `--leave-out NAME` trains without it.
+- Rows that are invalid: `--on-error drop` leaves them out, `--fix NAME` mends them; a wrong name lists all fixes.
+- What was left out is in the table after the command, and in `train.report.json`. With `--fail-on warning` it ends with exit code 1.
+"""
+
+
+def command(form: Form) -> str:
+    """The command that reads a form."""
+    flags = with_flags(" ".join(f"{name}={value!r}" for name, value in form.arguments.items()), prepare)
+    return f"together-adapters ft prepare data.jsonl -o train.jsonl {flags}".rstrip()
+
+
+def page() -> str:
+    """The whole page."""
+    lines = []
+    for form in FORMS:
+        looks = "<br>".join(f"`{json.dumps(row, ensure_ascii=False)}`" for row in form.rows).replace("|", "\\|")
+        arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in form.arguments.items())
+        lines.append(f"| {form.about} | {looks} | `{command(form)}` | {f'`{arguments}`' if arguments else ''} |\n")
+    return HEAD + "".join(lines) + FOOT
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
