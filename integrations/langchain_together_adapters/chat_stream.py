@@ -91,9 +91,11 @@ class StreamParser:
         return parts
 
     def _parse(self, choice: Any, delta: Any, content: Any, reasoning: Any, tool_calls: Any) -> list[Part]:
-        parts: list[Part] = [("reasoning", reasoning, None)] if reasoning else []
+        parts: list[Part] = []
+        if reasoning:
+            parts.append(("reasoning", reasoning, None))
         if reasoning and self._splitter:
-            parts += [("text", text, None) for _, text in self._splitter.close()]
+            parts.extend(("text", text, None) for _, text in self._splitter.close())
         parts += self._split(content)
         if tool_calls:
             parts += self._pending_text()

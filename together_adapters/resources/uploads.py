@@ -236,6 +236,7 @@ def _read_target(response: Response) -> UploadTarget:
 
 def _check_storage_url(url: str) -> str:
     """Returns a storage address; refuses those that a file must not be sent to, such as a cloud's metadata service."""
+    host = ""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()

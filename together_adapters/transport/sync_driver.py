@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 import httpx
@@ -74,7 +74,7 @@ class SyncDriver(HTTPDriver, Sync):
         if isinstance(step, Local):
             return step.work()
         if isinstance(step, Sleep):
-            return time.sleep(step.seconds)
+            return self._sleep(step.seconds)
         if isinstance(step, Parallel):
             return self._parallel(step)
         return self._flow(step)
@@ -119,9 +119,12 @@ class SyncDriver(HTTPDriver, Sync):
                 return stop.value  # type: ignore[no-any-return]
             if isinstance(step, Sleep):
                 reply = None
-                time.sleep(step.seconds)
+                self._sleep(step.seconds)
             else:
                 reply = self._send(step, keep_open)
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
         client: httpx.Client = self.connections.client
@@ -193,7 +196,7 @@ class SyncDriver(HTTPDriver, Sync):
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future in done]  # raises the exception of one that failed
         except BaseException:
-            worker.halt = True
+            worker.halt.set()
             if parallel.stop:
                 parallel.stop()
             raise
@@ -206,12 +209,18 @@ class _Halt(Exception):
 class _Worker(SyncDriver):
     """The driver of parallel steps, which sends nothing once it is stopped."""
 
-    halt = False
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.halt = Event()
 
     def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
-        if self.halt:
+        if self.halt.is_set():
             raise _Halt
         return super()._send(attempt, keep_open)
+
+    def _sleep(self, seconds: float) -> None:
+        if self.halt.wait(seconds):
+            raise _Halt
 
 
 def _read(response: httpx.Response, deadline: float | None) -> Response:

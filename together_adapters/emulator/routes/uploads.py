@@ -139,7 +139,7 @@ def _complete(context: RequestContext) -> dict[str, Any]:
         raise bad_request("The size of all parts is not the announced size.", code="EntityTooSmall")
     for slot in slots:
         slot.content = None
-    files.discard(context.body["upload_id"])
+    files.discard_upload(context.body["upload_id"])
     upload.file.content = StoredContent.join(contents)
     files.start_check(files.put(upload.file))
     return {"file": upload.file.to_dict()}
@@ -147,7 +147,7 @@ def _complete(context: RequestContext) -> dict[str, Any]:
 
 def _abort(context: RequestContext) -> dict[str, Any]:
     _partial_upload(context)
-    context.stores.files.discard(context.body["upload_id"])
+    context.stores.files.discard_upload(context.body["upload_id"])
     return {"upload_id": context.body["upload_id"], "aborted": True}
 
 
