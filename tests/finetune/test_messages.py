@@ -117,6 +117,13 @@ def arguments_in(message: str) -> dict[str, Any]:
     [
         ([{"riddle": "q", "lösung": "a"}], {"prompt": "q", "completion": "a"}),
         ([{"a question": "q", "zonk": "a", "id": 3}], {"prompt": "q", "completion": "a"}),
+        ([{"text": "q", "outputs": "a"}], {"prompt": "q", "completion": "a"}),
+        ([{"text": "q", "label": "a"}], {"prompt": "q", "completion": "a"}),
+        ([{"text": "a", "the query": "q"}], {"prompt": "q", "completion": "a"}),
+        (
+            [{"traj": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "task": 3}],
+            {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+        ),
         ([{"prompt": "q", "completion": "a", "score": 3}], {"prompt": "q", "completion": "a"}),
         ([{"prompt": "q", "completion": "a", "score of it": 3}], {"prompt": "q", "completion": "a"}),
         (
@@ -149,5 +156,6 @@ def test_the_arguments_that_an_error_names_give_the_rows(rows: list[Any], expect
     arguments = arguments_in(str(caught.value))
     assert arguments, caught.value
     fixes = arguments.pop("fixes", None)
+    fixes = None if arguments else fixes  # one way on is tried, the more exact one
     file = write_jsonl(load(rows, **arguments), tmp_path / "a.jsonl", fixes=fixes)
     assert [*load(file.path)] == [expected]

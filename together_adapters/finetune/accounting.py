@@ -50,20 +50,25 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
         "context history choice option document passage evidence background knowledge persona"
     ),
     Meaning("says how much to train on", "message weights are 0 or 1, in `weight` of a message"): "weight loss mask",
-    Meaning("is an answer", "columns={'completion': NAME} makes it the answer"): (
+    Meaning("is an answer", "columns={'prompt': 'text', 'completion': NAME} makes it the answer to the text"): (
         "answer refusal response output completion reply solution target"
     ),
-    Meaning("is a question", "columns={'prompt': NAME} makes it the question"): (
+    Meaning("is a question", "columns={'prompt': NAME, 'completion': 'text'} makes the text its answer"): (
         "prompt question query queries instruction input message conversation dialogue dialog turn"
     ),
 }
 _BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for word in words.split()}
 _LABEL, _JUDGEMENT, _PREFERENCE, *_ = _MEANINGS
-_CLASS: Final = Meaning("is the class of a text, which would be trained without it")
+_CLASS: Final = Meaning(
+    "is the class of a text, which would be trained without it",
+    "columns={'prompt': 'text', 'completion': NAME} makes it the answer to the text",
+)
 _TEXT: Final = Meaning("is more than a rendering of the rest", "columns={'input': NAME} makes it the input beside an instruction")
 _INPUT_KEYS: Final = frozenset({"messages", "tools"})
 _JUDGEMENTS: Final = (_LABEL, _JUDGEMENT)
-_LAYOUT: Final = Meaning("holds messages or media", "columns={'messages': NAME} makes it the conversation")
+_LAYOUT: Final = Meaning(
+    "holds messages or media", "schema='messages' with columns={'messages': NAME} makes messages the conversation"
+)
 
 _MEASURES: Final = frozenset(
     """id uuid guid index idx number num count length len size width height hash md5 sha1 sha256 checksum fingerprint model token
@@ -209,12 +214,16 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
         if meaning is None or (isinstance(value, int | float) and meaning not in _JUDGEMENTS and not is_preference):
             unknown.append(name)
         elif meaning in _JUDGEMENTS or not _is_repeated(value, row):
-            findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning))
+            findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning, row))
     return Accounts((*[name for name, _ in fields], *fields_dropped), tuple(unknown), tuple(findings))
 
 
-def _finding(name: str, value: Any, meaning: Meaning) -> Finding:
-    way_on = meaning.way_on if _PARENTS.sub("", name) == name else meaning.way_on.partition("columns=")[0]  # keys are no columns
+def _finding(name: str, value: Any, meaning: Meaning, row: Row) -> Finding:
+    way_on = meaning.way_on
+    if "columns=" in way_on and meaning is not _TEXT:
+        is_column = _PARENTS.sub("", name) == name
+        fits = is_messages(value) if meaning is _LAYOUT else "text" in row and isinstance(value, str)
+        way_on = way_on if is_column and fits else ""
     text = f"{name!r} {meaning.text}; {way_on}" if way_on else f"{name!r} {meaning.text}"
     return Finding(MEANING_CODE, name, text.replace("NAME", repr(name)), value)
 
@@ -238,6 +247,11 @@ def _unknown_fields(row: Row) -> Row:
 
 def _items(lists: Iterable[Any]) -> Iterator[Any]:
     return (item for one in lists if isinstance(one, list) for item in one)
+
+
+def is_messages(value: Any) -> bool:
+    """Whether a value is a list of messages with roles."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and {"role", "content"} <= value[0].keys()
 
 
 def _has_layout(value: Any) -> bool:

@@ -99,12 +99,21 @@ def print_issue_counts(report: DataReport) -> None:
     counts = sorted(report.issue_counts.items(), key=lambda item: (severities.get(item[0]) != "error", -item[1], item[0]))
     if not counts:
         return
+    hints: dict[str, set[str]] = {}
+    for issue in report.issues:
+        hints.setdefault(issue.code, set()).add(issue.hint)
+
+    def hint(code: str) -> str:
+        """Returns the hint that all issues of a code have, or that of its rule."""
+        own = hints.get(code, set())
+        return own.pop() if len(own) == 1 else _with_flags(RULES[code].hint) if code in RULES else ""
+
     write("\n")
     Table(
         Column("Count", 1, "{:,}".format, right=True),
         Column("Code", 0),
         Column("Severity", 0, lambda code: severities.get(code, "error")),
-        Column("Hint", 0, lambda code: _with_flags(RULES[code].hint) if code in RULES else ""),
+        Column("Hint", 0, hint),
     )(counts)
 
 

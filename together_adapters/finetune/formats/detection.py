@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from together_adapters.finetune.accounting import PAIRING, has_value, meaning_of
+from together_adapters.finetune.accounting import PAIRING, has_value, is_messages, meaning_of
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import ANSWERS as ANSWER_NAMES
 from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, way_on
@@ -120,6 +120,9 @@ def _columns_with_values(records: Iterable[Any]) -> dict[tuple[str, ...], tuple[
 def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionError:
     """Returns the error for records of which no format is known, with the way on."""
     with_columns = f" with the columns {', '.join(columns[:20])}" if columns else ""
+    chat = next((column for column in columns if is_messages(record.get(column))), None)
+    if chat is not None:
+        return _error(f"no format fits records{with_columns}; columns={ {'messages': chat}!r} reads the messages in {chat!r}")
     texts = [column for column in columns if isinstance(record.get(column), str) and meaning_of(column) is not True]
     named = way_on(texts)
     named = named or "columns={'prompt': 'COLUMN', 'completion': 'COLUMN'}"
