@@ -92,7 +92,7 @@ def test_dead_server(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys
         with pytest.raises(SystemExit) as exit_info:
             recipe.main()
     assert exit_info.value.code == 3
-    assert re.fullmatch(r"error: POST /v1/embeddings failed after 3 attempts: .*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: POST /v1/embeddings at 127\.0\.0\.1:\d+ failed after 3 attempts: .*\n", capsys.readouterr().err)
 
 
 def test_no_key(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

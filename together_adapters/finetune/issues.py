@@ -175,7 +175,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "tool_call_invalid": Rule(
         _E, "a tool call must be {'id': ..., 'type': 'function', 'function': {'name': ..., 'arguments': '{...}'}}"
     ),
-    "calls_in_text": Rule(_E, "a call in a text is JSON with name and arguments, closed as it was opened"),
     "tool_call_id_duplicate": Rule(_E, "tool calls that are open at the same time must have different ids"),
     "tool_call_id_outside_tool": Rule(_W, "only tool messages have a tool_call_id"),
     "tool_arguments_not_string": Rule(_E, "write the arguments as a JSON string, as json.dumps does"),
@@ -191,6 +190,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "secret": Rule(_W, "remove and revoke it: whoever trains or queries the model can read it"),
     "personal_data": Rule(_W, "make sure that the model may learn it"),
     # writing rows
+    "calls_in_text": Rule(_E, "a call in a text is JSON with name and arguments, closed as it was opened"),
     "column_left_out": Rule(_W, "it is not known what it holds; fixes=Fixes(leave_out=[NAME]) says that it may go"),
     "meaning_left_out": Rule(_E, "fixes=Fixes(leave_out=[NAME]) trains without it"),
     "map_not_row": Rule(_E, "the function for map must return the row; with reason=, None drops it"),

@@ -16,12 +16,12 @@ from together_adapters.finetune.readers.fields import require, require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
 _OUTPUTS: Final = ("preferred_output", "non_preferred_output")
-OPENAI_COLUMNS: Final = frozenset({"input", *_OUTPUTS})
+COLUMNS_OF_OPENAI: Final = frozenset({"input", *_OUTPUTS})
 _PAIR_COLUMNS: Final = frozenset({"prompt", "chosen", "rejected"})
 _WORSE_ANSWERS: Final = ("rejected_response", "rejected_messages")
 BESIDE_MESSAGES: Final = tuple(("messages", column) for column in _WORSE_ANSWERS)
 """Messages that end with the better answer, beside the worse one, or messages that end with it."""
-COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, OPENAI_COLUMNS, _WORSE_ANSWERS, ("messages",))
+COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, COLUMNS_OF_OPENAI, _WORSE_ANSWERS, ("messages",))
 _INPUT_KEYS: Final = frozenset({"messages", "tools", "parallel_tool_calls"})
 _ANSWER_MARK: Final = "\n\nAssistant:"
 _TURN: Final = re.compile(r"\n\n(Human|Assistant):")
@@ -45,11 +45,11 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
     columns = [column for column in _WORSE_ANSWERS if has_value(record.get(column))]
     if columns and "chosen" not in record and "messages" in record:
         converted = _beside_messages(record, columns[0], options)
-        yield leaving(converted, record, (OPENAI_COLUMNS | _PAIR_COLUMNS).union(columns[1:]))
+        yield leaving(converted, record, (COLUMNS_OF_OPENAI | _PAIR_COLUMNS).union(columns[1:]))
     else:
         converted = _of_texts(record) or _of_chats(record, options)
         converted = converted._replace(left_out={**others, **converted.left_out}) if others else converted
-        yield leaving(converted, record, OPENAI_COLUMNS.union(_WORSE_ANSWERS, ("messages",)))
+        yield leaving(converted, record, COLUMNS_OF_OPENAI.union(_WORSE_ANSWERS, ("messages",)))
 
 
 def _beside_messages(record: Row, column: str, options: Options) -> Converted:

@@ -48,12 +48,12 @@ def openai_line(record: Any, options: Options) -> Iterable[Converted | Unconvert
         return openai.conversation(record, options)
     if "preferred_output" in record:
         return preference.preference(record, options)
-    return [leaving(converted, record, preference.OPENAI_COLUMNS) for converted in openai.conversation(record, options)]
+    return [leaving(converted, record, preference.COLUMNS_OF_OPENAI) for converted in openai.conversation(record, options)]
 
 
 DATA_FORMATS: Final[Mapping[str, DataFormat]] = {
     "messages": DataFormat(openai.conversation, columns=(("messages",),), reads=openai.COLUMNS),
-    "openai": DataFormat(openai_line, reads=openai.COLUMNS | preference.OPENAI_COLUMNS),
+    "openai": DataFormat(openai_line, reads=openai.COLUMNS | preference.COLUMNS_OF_OPENAI),
     "prompt_completion": DataFormat(
         instruction.prompt_completion, columns=(("prompt", "completion"),), reads=instruction.COLUMNS
     ),
