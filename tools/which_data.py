@@ -25,7 +25,7 @@ FOOT = """
 stand in columns beside any conversation.
 
 - Another name for a column: `--column prompt=NAME`, in Python `columns={"prompt": "NAME"}`.
-- A column that the command refuses to lose, such as a score: `--leave-out NAME` trains without it.
+- A column that the command refuses to lose, such as a score: `--leave-out NAME` trains on all rows without it.
 - Rows that are invalid: `--on-error drop` leaves them out, `--fix NAME` mends them; a wrong name lists all fixes.
 - What was left out is in the table after the command, and in `train.report.json`. With `--fail-on warning` it ends with exit code 1.
 """
