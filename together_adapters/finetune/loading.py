@@ -125,7 +125,7 @@ def load(
         and (not schemas <= _INSTRUCTIONS or any(map(needs_conversation, _first_records(opened))))
     ):
         options = replace(options, form="conversation")
-    if len(readings) > 1:
+    if len(readings) != 1:
         return TrainingData(_mixed_reader(opened, options, group), name or opened.name)
     schema, named_columns = readings[0]
     if schema == "oasst" and any(map(is_table, _first_records(opened))):

@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -29,7 +30,6 @@ from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.records import Example, Refusal
 
 ROWS = [{"prompt": f"Frage {n}\u2028\x85 «ß» 𝄞", "completion": 'a "b" [c] {d}\\\n, e'} for n in range(5)]
-zstandard = pytest.importorskip("zstandard")
 
 
 def zip_of(data: bytes, *more: str) -> bytes:
@@ -290,3 +290,12 @@ def test_memory_is_bounded(
     *said, memory = ended.stdout.splitlines()
     assert words in " ".join(said)
     assert int(memory) < 300 * 1024
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in ("zstandard", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, module, None)
+    path = tmp_path / "chats.jsonl.zst"
+    path.write_bytes(zstandard.compress(b"{}"))
+    with pytest.raises(ImportError, match=r'chats\.jsonl\.zst .*pip install "together-adapters\[finetune\]"'):
+        load(path)

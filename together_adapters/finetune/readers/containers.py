@@ -167,7 +167,9 @@ class _ZstdFile:
         try:
             import zstandard  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
-            message = f'{name} is compressed with Zstandard: pip install zstandard, or unpack it with "zstd -d"'
+            message = (
+                f'{name} is compressed with Zstandard: pip install "together-adapters[finetune]", or unpack it with `zstd -d`'
+            )
             raise ImportError(message) from None
         self._file = file
         self._error = zstandard.ZstdError

@@ -91,8 +91,7 @@ def _read_chatgpt(builder: ConversationBuilder, message: Row, reasoning: list[st
         text = "\n\n".join(str(content[key]) for key in ("user_profile", "user_instructions") if content.get(key))
         _add_system(builder, text)
         return
-    parts = content.get("parts")
-    parts = [content.get("text")] if parts is None else parts
+    parts: list[Any] = [content.get("text")] if content.get("parts") is None else content["parts"]
     if not any(parts) and not content.get("result"):
         return
     if role == "tool" or message.get("recipient") not in _SPEECH:
