@@ -25,6 +25,8 @@ _SYSTEM: Final = re.compile(r"\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
 def has_template_marks(text: str) -> bool:
     """Whether a text has the marks of a chat template, which training would apply a second time."""
+    if "<" not in text and "[" not in text:
+        return False
     may_have = "<|" in text or "[/INST]" in text or "<start_of_turn>" in text
     return may_have and any(mark in text for mark in _MARKS)
 

@@ -26,6 +26,7 @@ from together_adapters.finetune.records import Converted, Row, Unconvertible
 from together_adapters.finetune.rules import MESSAGE_KEYS
 
 _MINIMAL_KEYS: Final = frozenset({"role", "content"})
+_TEXT_ROLES: Final = ("user", "assistant", "system", "developer")
 _ROLES: Final = frozenset({"system", "user", "assistant", "developer", "tool"})
 SYSTEM_COLUMNS: Final = ("system", "system_prompt", "system_message", "systemPrompt", "systemMessage", "sys_prompt")
 CHAT_COLUMNS: Final = frozenset({"tools", "functions", "toolConfig", "images", "image", *SYSTEM_COLUMNS})
@@ -164,7 +165,11 @@ def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
 
 def read_message(builder: ConversationBuilder, message: Row) -> None:
     """Adds a message of any provider to a conversation."""
-    role = message.get("role")
+    role, text = message.get("role"), message.get("content")
+    is_text = len(message) == 2 and type(text) is str and role in _TEXT_ROLES and not (role == "user" and builder.open_calls)
+    if is_text and "<" not in text and "[" not in text and "{" not in text:
+        builder.messages.append({"role": role, "content": text})
+        return
     if role not in _KNOWN_ROLES and (known := role_of(role)):
         builder.change("role_renamed")
         message = {**message, "role": known}

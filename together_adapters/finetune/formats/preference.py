@@ -21,6 +21,8 @@ _PAIR_COLUMNS: Final = frozenset({"prompt", "chosen", "rejected"})
 _WORSE_ANSWERS: Final = ("rejected_response", "rejected_messages")
 BESIDE_MESSAGES: Final = tuple(("messages", column) for column in _WORSE_ANSWERS)
 """Messages that end with the better answer, beside the worse one, or messages that end with it."""
+_WORSE_KEYS: Final = frozenset(_WORSE_ANSWERS)
+_NOT_IN_PAIRS: Final = COLUMNS_OF_OPENAI | _WORSE_KEYS | {"messages"}
 COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, COLUMNS_OF_OPENAI, _WORSE_ANSWERS, ("messages",))
 _INPUT_KEYS: Final = frozenset({"messages", "tools", "parallel_tool_calls"})
 _ANSWER_MARK: Final = "\n\nAssistant:"
@@ -42,14 +44,15 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
     others: Row = {}
     if "chosen" not in record and options.pair == "best_vs_worst":
         record, others = best_vs_worst(record)
-    columns = [column for column in _WORSE_ANSWERS if has_value(record.get(column))]
+    is_usual = _WORSE_KEYS.isdisjoint(record)
+    columns = [] if is_usual else [column for column in _WORSE_ANSWERS if has_value(record.get(column))]
     if columns and "chosen" not in record and "messages" in record:
         converted = _beside_messages(record, columns[0], options)
         yield leaving(converted, record, (COLUMNS_OF_OPENAI | _PAIR_COLUMNS).union(columns[1:]))
     else:
         converted = _of_texts(record) or _of_chats(record, options)
         converted = converted._replace(left_out={**others, **converted.left_out}) if others else converted
-        yield leaving(converted, record, COLUMNS_OF_OPENAI.union(_WORSE_ANSWERS, ("messages",)))
+        yield leaving(converted, record, _NOT_IN_PAIRS)
 
 
 def _beside_messages(record: Row, column: str, options: Options) -> Converted:
@@ -69,20 +72,22 @@ def _of_chats(record: Row, options: Options) -> Converted:
 
 def _of_texts(record: Row) -> Converted | None:
     """Converts a record of three texts, or returns None for others."""
-    texts = prompt, better, worse = record.get("prompt"), record.get("chosen"), record.get("rejected")
-    if not all(type(text) is str for text in texts) or not prompt or better == worse or not CHAT_COLUMNS.isdisjoint(record):
+    prompt, better, worse = record.get("prompt"), record.get("chosen"), record.get("rejected")
+    if type(prompt) is not str or type(better) is not str or type(worse) is not str:
+        return None
+    if not prompt or better == worse or not CHAT_COLUMNS.isdisjoint(record):
         return None
     if has_tagged_calls(better) or has_tagged_calls(worse):
         return None
-    if better[:2] == "[{" or worse[:2] == "[{":  # type: ignore[index]
+    if better[:2] == "[{" or worse[:2] == "[{":
         return None
-    changes = ["template_in_content"] if any(has_template_marks(text) for text in texts) else []  # type: ignore[arg-type]
+    is_marked = has_template_marks(prompt) or has_template_marks(better) or has_template_marks(worse)
     row = {
         "input": {"messages": [{"role": "user", "content": prompt}]},
         "preferred_output": [{"role": "assistant", "content": better}],
         "non_preferred_output": [{"role": "assistant", "content": worse}],
     }
-    return Converted(row, None, tuple(changes))
+    return Converted(row, None, ("template_in_content",) if is_marked else ())
 
 
 def hh(record: Any, options: Options) -> Iterator[Converted]:

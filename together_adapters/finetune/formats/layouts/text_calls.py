@@ -99,7 +99,7 @@ def may_hold_calls(text: str) -> bool:
 
 def has_marks(text: str) -> bool:
     """Whether a text has a mark of calls, results or declarations of tools."""
-    return any(mark in text for mark in _MARKS)
+    return ("<" in text or "[" in text) and any(mark in text for mark in _MARKS)
 
 
 def has_tagged_calls(text: Any) -> bool:
@@ -114,15 +114,16 @@ def calls_in(text: str, is_tool: Callable[[str], bool]) -> tuple[str, list[Row]]
 
     `is_tool` says whether the conversation knows a tool of a name.
     """
-    for pattern in _TAGS:
-        matches = [match for match in pattern.finditer(text) if _is_data(match[1])]
-        if matches:
-            calls = [call for match in matches for call in _in_tag(match)]
-            return _without(text, matches), calls
-    if text.lstrip().startswith(_CALL_MARKS) or "<arg_key>" in text:
-        raise _unreadable(text.lstrip()[:20], text)
-    if has_marks(text):
-        return None  # the text speaks of calls
+    if (text and may_be_marked(text)) or "<arg_key>" in text:
+        for pattern in _TAGS:
+            matches = [match for match in pattern.finditer(text) if _is_data(match[1])]
+            if matches:
+                calls = [call for match in matches for call in _in_tag(match)]
+                return _without(text, matches), calls
+        if text.lstrip().startswith(_CALL_MARKS) or "<arg_key>" in text:
+            raise _unreadable(text.lstrip()[:20], text)
+        if has_marks(text):
+            return None  # the text speaks of calls
     body = text.strip()
     if body[:1] == "[" and body.endswith(")]"):
         calls = _in_brackets(body) or []
@@ -132,7 +133,7 @@ def calls_in(text: str, is_tool: Callable[[str], bool]) -> tuple[str, list[Row]]
     if body[:1] in ("[", "{"):
         calls = _in_json(body) or []
         return ("", calls) if calls and all(is_tool(call["function"]["name"]) for call in calls) else None
-    if (match := _ACTION.fullmatch(text)) and is_tool(match[2]):
+    if "Action Input:" in text and (match := _ACTION.fullmatch(text)) and is_tool(match[2]):
         arguments = _values(match[3])
         return (match[1].strip(), [_call(match[2], arguments[0])]) if arguments else None
     return None
@@ -335,6 +336,8 @@ def _text(value: Any) -> str:
 
 def declared_in(text: str) -> list[Any]:
     """Returns the tools that a prompt declares between tags."""
+    if "<tools>" not in text and "[AVAILABLE_TOOLS]" not in text:
+        return []
     return [tool for match in _TOOLS.finditer(text) for tool in tools_in(match[1] or match[2] or "")]
 
 
