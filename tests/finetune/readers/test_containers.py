@@ -277,9 +277,9 @@ print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])
         ("a.json.gz", '{"text": "', "x", '"}', 200, "more than 80 MiB"),
         ("a.json.gz", '[{"text": "', "x", '"}]', 200, "more than 80 MiB"),
         ("a.csv.gz", "prompt,completion\nq,", "x", "\n", 200, "more than 160 MiB"),
-        ("a.csv.gz", 'prompt,completion\nq,"', "x\n", '"\n', 50, "field larger than"),
-        ("a.jsonl.gz", "", '{"text": "' + "x" * 100_000 + '"}\n', "", 400, "4000"),
-        ("a.json.gz", '[{"text": "a"}', ",{}", "]", 1, "rows"),
+        pytest.param("a.csv.gz", 'prompt,completion\nq,"', "x\n", '"\n', 50, "field larger than", marks=pytest.mark.slow),
+        pytest.param("a.jsonl.gz", "", '{"text": "' + "x" * 100_000 + '"}\n', "", 400, "4000", marks=pytest.mark.slow),
+        pytest.param("a.json.gz", '[{"text": "a"}', ",{}", "]", 1, "rows", marks=pytest.mark.slow),
     ],
 )
 def test_memory_is_bounded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from together_adapters.finetune.findings import Finding, RowFindings
@@ -14,7 +15,7 @@ from together_adapters.finetune.reports.distribution import Tally
 from together_adapters.finetune.reports.report import DataReport, add_counts, most_severe
 from together_adapters.finetune.rules import BATCH_MAX_BYTES, BATCH_MAX_ROWS, MAX_LINE_BYTES, METHODS, method_mismatch
 from together_adapters.finetune.validation.check_row import issues_of, validate_row
-from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, parse_line, split_lines
+from together_adapters.finetune.validation.jsonl_reader import TruncatedLine, is_blank, parse_line, split_lines
 from together_adapters.finetune.validation.token_lengths import CHARS_PER_TOKEN, max_tokens_by_format, model_limit, token_counter
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class FileChecker:
                     self._find_duplicates(lines)
                 if options.secrets:
                     self._find_secrets(lines)
-            if not batch or batch.isspace():
+            if is_blank(batch):
                 self._add_blank_lines(batch.count(b"\n") + 1)
                 continue
             rows = None
@@ -132,15 +133,20 @@ class FileChecker:
 
     def _check_small_batches(self, lines: list[bytes]) -> None:
         """Validates lines of which not all are valid, or that are long."""
-        for start in range(0, len(lines), _SMALL_BATCH):
-            batch = lines[start : start + _SMALL_BATCH]
-            if self._are_valid(batch):
-                self.line_number += len(batch)
+        for are_blank, group in groupby(lines, is_blank):
+            run = list(group)
+            if are_blank:
+                self._add_blank_lines(len(run))
                 continue
-            for line in batch:
-                self.line_number += 1
-                if not self._are_valid([line]):
-                    self._check_line(line)
+            for start in range(0, len(run), _SMALL_BATCH):
+                batch = run[start : start + _SMALL_BATCH]
+                if self._are_valid(batch):
+                    self.line_number += len(batch)
+                    continue
+                for line in batch:
+                    self.line_number += 1
+                    if not self._are_valid([line]):
+                        self._check_line(line)
 
     def _are_valid(self, lines: list[bytes]) -> bool:
         """Whether the fast validator accepts all lines; counts them if so."""
@@ -151,9 +157,6 @@ class FileChecker:
 
     def _check_line(self, data: bytes) -> None:
         findings, options = self.findings, self.options
-        if not data or data.isspace():
-            self.add_finding("blank_line", "the line is blank", self.line_number)
-            return
         findings.start_row()
         value: Any = None
         if isinstance(data, TruncatedLine):

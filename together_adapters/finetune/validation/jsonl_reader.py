@@ -84,6 +84,11 @@ class LineReader:
                     self._progress(self.size)
 
 
+def is_blank(line: bytes) -> bool:
+    """Whether a line, or each of several, is blank; of one that is too long only the start is known."""
+    return not line or (line.isspace() and not isinstance(line, TruncatedLine))
+
+
 def split_lines(lines: bytes) -> list[bytes]:
     """Splits a batch of a `LineReader` into lines."""
     return [lines] if isinstance(lines, TruncatedLine) else lines.split(b"\n")
@@ -131,7 +136,7 @@ def parse_lines(lines: LineReader, findings: RowFindings, *, starts_file: bool =
     for batch in lines:
         for line in split_lines(batch):
             number += 1
-            if line and not line.isspace():
+            if not is_blank(line):
                 findings.start_row()
                 parsed, value = parse_line(findings, line, first=starts_file and number == 1)
                 yield number, line, parsed and not isinstance(line, TruncatedLine), value
