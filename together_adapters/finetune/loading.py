@@ -117,18 +117,19 @@ def load(
         opened = opened._replace(read=_PeekedReader(opened))
     if opened.is_table:
         options = replace(options, is_table=True, null_arguments=null_arguments)
-    readings = _readings_of(opened, "auto" if schema == "preference" and pair and _has_labels(opened) else schema, options)
+    first = _first_records(opened)
+    readings = _readings_of(opened, first, "auto" if schema == "preference" and pair and _has_labels(first) else schema, options)
     schemas = {reading.schema for reading in readings}
     if (
         form is None
         and not schemas.isdisjoint(_INSTRUCTIONS)
-        and (not schemas <= _INSTRUCTIONS or any(map(needs_conversation, _first_records(opened))))
+        and (not schemas <= _INSTRUCTIONS or any(map(needs_conversation, first)))
     ):
         options = replace(options, form="conversation")
     if len(readings) != 1:
         return TrainingData(_mixed_reader(opened, options, group), name or opened.name)
     schema, named_columns = readings[0]
-    if schema == "oasst" and any(map(is_table, _first_records(opened))):
+    if schema == "oasst" and any(map(is_table, first)):
         opened = opened._replace(read=_trees(opened.read))
     if named_columns:
         opened = opened._replace(read=_rename_columns(opened.read, dict(named_columns)))
@@ -218,9 +219,8 @@ def _first_records(source: Source) -> list[Any]:
     return [item.value for item in _peek(source, _MAX_PEEKED) if isinstance(item, SourceRecord)]
 
 
-def _readings_of(source: Source, schema: str, options: Options) -> tuple[Reading, ...]:
-    """Detects how the records are read, or checks that the schema given is possible."""
-    records = _first_records(source)
+def _readings_of(source: Source, records: list[Any], schema: str, options: Options) -> tuple[Reading, ...]:
+    """Detects how records, the first of a source, are read; or checks that the schema given is possible."""
     if schema != "auto":
         for record in records[:1]:
             refuse(record, options.pair)
@@ -291,21 +291,22 @@ def _row_reader(
         pool = pool_of(item.value for item in _unpack(source.read(), data_format) if isinstance(item, SourceRecord))
         data_format = data_format._replace(convert=lambda record, options: labelled_rag(record, options, pool))
 
-    is_labelled = options.pair is not None and _has_labels(source)
+    is_labelled = options.pair is not None and _has_labels(_first_records(source))
     reads = _columns_read(data_format, options, group, is_paired=options.pair is not None and not is_labelled)
 
     def read() -> Iterator[Record]:
         records = _convert(_unpack(source.read(), data_format), data_format, reads, options, group)
         return pair_labelled(records) if is_labelled else records
 
-    if options.collapse_prefixes and (data_format.traces or any(map(is_snapshot, _first_records(source)))):
+    has_snapshots = schema == "langchain" and any(map(is_snapshot, _first_records(source)))
+    if options.collapse_prefixes and (data_format.traces or has_snapshots):
         return drop_prefixes(Spool(read) if source.read_once else read)
     return read
 
 
-def _has_labels(source: Source) -> bool:
+def _has_labels(first: list[Any]) -> bool:
     """Whether the first records are answers that are labelled good or bad, one in each."""
-    records = [record for record in _first_records(source) if isinstance(record, dict)]
+    records = [record for record in first if isinstance(record, dict)]
     return any(label_of(record, record) and not any(isinstance(record.get(name), list) for name in ANSWERS) for record in records)
 
 
@@ -320,9 +321,12 @@ def _unpack(items: Iterable[Item], data_format: DataFormat) -> Iterator[Item]:
             yield item if item.number else item._replace(number=1)
             continue
         try:
-            left_out = _left_out_of_document(item.value, data_format)
+            left_out = None
             for number, record in enumerate(unpack(item.value), 1):
-                others = NO_FIELDS if record is item.value else left_out
+                if record is item.value:
+                    others = NO_FIELDS
+                else:
+                    others = left_out = _left_out_of_document(item.value, data_format) if left_out is None else left_out
                 yield SourceRecord(item.number or number, item.source, record, item.size, others)
         except Unconvertible as error:
             yield error.refusal(item.number or 1, item.source)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, Final
 
 from together_adapters.finetune.accounting import PAIRING, has_value, is_messages, meaning_of
@@ -29,6 +31,7 @@ _RETRIEVAL: Final = (
     ("queries", "corpus", "relevant_docs"), ("anchor", "positive"), ("query", "positive"), ("query", "pos"),
     ("sentence1", "sentence2"), ("query", "passages"),
 )  # fmt: skip
+_RETRIEVAL_COLUMNS: Final = frozenset(chain.from_iterable(_RETRIEVAL))
 _BATCH: Final = {
     "body": "these are the requests of a batch, which have no answers: join them with its output file, by custom_id, into records"
     " with `messages` that end with the answer",
@@ -61,7 +64,12 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
     readings: dict[Reading, None] = {}
     several = False
     columns = _columns_with_values(records)
+    seen: set[tuple[tuple[str, bool], ...]] = set()
     for record in records:
+        if texts := _texts_in(record):
+            if texts in seen:
+                continue
+            seen.add(texts)
         refuse(record, pair)
         try:
             found = readings_of(record, columns.get(tuple(record), ()) if isinstance(record, dict) else (), pair)
@@ -98,6 +106,16 @@ def readings_of(record: Any, columns: tuple[str, ...], pair: str | None = None) 
     return [Reading(name) for name in names]
 
 
+def _texts_in(record: Any) -> tuple[tuple[str, bool], ...]:
+    """Returns the columns of a record of plain texts, which alone say how it is read, and which have a value; none for others."""
+    if type(record) is not dict or "type" in record or "chat" in record:
+        return ()
+    for value in record.values():
+        if type(value) is not str or value[:1] in ("{", "[") or value[:1].isspace():
+            return ()
+    return tuple((column, value != "") for column, value in record.items())
+
+
 def _answer_beside(record: Any, columns: tuple[str, ...]) -> str | None:
     """Returns the one column with the answer to messages that end with a question."""
     messages = record.get("messages") if isinstance(record, dict) else None
@@ -113,7 +131,8 @@ def _columns_with_values(records: Iterable[Any]) -> dict[tuple[str, ...], tuple[
     for record in records:
         if isinstance(record, dict):
             values = columns.setdefault(tuple(record), {})
-            values |= dict.fromkeys(str(key) for key, value in record.items() if has_value(value))
+            if len(values) < len(record):
+                values |= dict.fromkeys(str(key) for key, value in record.items() if has_value(value))
     return {key: tuple(name for name in map(str, key) if name in values) for key, values in columns.items()}
 
 
@@ -136,8 +155,8 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
         return names or (["langchain"] if is_langchain(record) else [])
     if not isinstance(record, dict):
         return _of_object(record)
-    columns = {key for key, value in record.items() if value is not None}
-    names = [name for name, format in DATA_FORMATS.items() if any(map(columns.issuperset, format.columns))]
+    columns = frozenset(key for key, value in record.items() if value is not None)
+    names = [*_formats_with(columns)]
     if is_langchain(record):
         return ["langchain"]
     if turn_column(record):
@@ -165,6 +184,11 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+@lru_cache(1000)
+def _formats_with(columns: frozenset[str]) -> list[str]:
+    return [name for name, format in DATA_FORMATS.items() if any(map(columns.issuperset, format.columns))]
+
+
 def refuse(record: Any, pair: str | None = None) -> None:
     """Raises `SchemaDetectionError` for data that no job trains on, or that an integration reads."""
     values = record.get("messages", record) if isinstance(record, dict) else record
@@ -182,7 +206,7 @@ def refuse(record: Any, pair: str | None = None) -> None:
         )
     if "input_ids" in record:
         raise _error("the data is tokenized already: it stays Parquet; check it with check_jsonl and give its path to start")
-    if any(all(name in record for name in names) for names in _RETRIEVAL):
+    if not _RETRIEVAL_COLUMNS.isdisjoint(record) and any(all(name in record for name in names) for names in _RETRIEVAL):
         raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
     if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
         raise _error(f"answers with a label (KTO) have no method here; {PAIRING} makes pairs of those to the same prompt")
@@ -237,7 +261,7 @@ def _of_documents(record: dict[str, Any]) -> list[str]:
     return []
 
 
-def _of_traces(record: dict[str, Any], columns: set[str]) -> list[str]:
+def _of_traces(record: dict[str, Any], columns: AbstractSet[str]) -> list[str]:
     if "observations" in columns or ({"type", "input", "output"} <= columns and columns & {"traceId", "trace_id"}):
         return ["langfuse"]
     if columns & {"attributes", "resourceSpans", "resource_spans"} or any("." in str(key) for key in record):

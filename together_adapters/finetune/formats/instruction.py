@@ -27,8 +27,9 @@ def needs_conversation(record: Any) -> bool:
     """Whether a record has what an instruction cannot hold: a system prompt, images, tools and their calls, a history."""
     if not isinstance(record, dict):
         return False
-    has_calls = has_tagged_calls(record.get("completion")) or has_tagged_calls(record.get("output"))
-    return has_calls or any(has_value(record.get(column)) for column in _CONVERSATION_COLUMNS)
+    if has_tagged_calls(record.get("completion")) or has_tagged_calls(record.get("output")):
+        return True
+    return not _CONVERSATION_COLUMNS.isdisjoint(record) and any(has_value(record.get(column)) for column in _CONVERSATION_COLUMNS)
 
 
 def _instruction(prompt: str, completion: str, record: Row) -> Converted:

@@ -165,7 +165,8 @@ def read_messages(builder: ConversationBuilder, messages: list[Any]) -> None:
 
 def read_message(builder: ConversationBuilder, message: Row) -> None:
     """Adds a message of any provider to a conversation."""
-    role, text = message.get("role"), message.get("content")
+    role = message.get("role")
+    text: Any = message.get("content")
     is_text = len(message) == 2 and type(text) is str and role in _TEXT_ROLES and not (role == "user" and builder.open_calls)
     if is_text and "<" not in text and "[" not in text and "{" not in text:
         builder.messages.append({"role": role, "content": text})

@@ -23,6 +23,8 @@ _INSTRUCTIONS: Final = ("systemInstruction", "system_instruction", "instructions
 _QUESTIONS: Final = ("messages", "contents", "input", "chat_history", "message", "prompt")
 _ANSWERS: Final = ("choices", "candidates", "output", "content", "message", "text", "response", "completion")
 _WRAPPERS: Final = ("body", "json", "data")
+_SIDES: Final = frozenset({"contents", "chat_history", "input", "output", "choices", "candidates", *_REQUESTS, *_RESPONSES})
+"""A record without these is no request with its response."""
 _SETTINGS: Final = ("reasoning", "thinking", "text", "tool_config", "toolConfig")
 """Parameters that are objects, and have the names of data."""
 COLUMNS: Final = CHAT_COLUMNS.union(_REQUESTS, _RESPONSES, _INSTRUCTIONS, _QUESTIONS, _ANSWERS, _SETTINGS)
@@ -80,6 +82,8 @@ def _row(messages: list[Any], tools: Any, options: Options) -> Iterator[Converte
 
 def is_exchange(record: Row) -> bool:
     """Whether a record is a request with its response, or one in a layout of its own."""
+    if _SIDES.isdisjoint(record):
+        return False
     contents, history, items = record.get("contents"), record.get("chat_history"), record.get("output")
     if isinstance(contents, list) and contents and isinstance(contents[0], dict) and "parts" in contents[0]:
         return True

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
-from together_adapters.finetune.accounting import NO_ACCOUNTS, UNKNOWN_CODE, Accounts, accounts_of
+from together_adapters.finetune.accounting import NO_ACCOUNTS, UNKNOWN_CODE, Accounts, accounts_of, harmless_accounts
 from together_adapters.finetune.findings import Finding, RowFindings
 from together_adapters.finetune.issues import Severity
 from together_adapters.finetune.records import Example, Record, Refusal, Row, Unconvertible
@@ -53,7 +53,10 @@ class RowPreparer:
     def _prepare_example(self, record: Example, findings: RowFindings, count: Callable[[Row], int] | None) -> PreparedRow:
         row, fixes, accounts = record.row, record.changed, NO_ACCOUNTS
         findings.start_row()
-        if record.left_out or not (type(row) is dict and is_text_conversation(findings, row) and _is_ordered(row)):
+        is_plain = type(row) is dict and is_text_conversation(findings, row) and _is_ordered(row)
+        if is_plain and record.left_out and (harmless := harmless_accounts(tuple(record.left_out))):
+            accounts = harmless
+        elif record.left_out or not is_plain:
             if type(row) is dict:
                 accounts = accounts_of(
                     row, record.left_out, self.fixes.leave_out, drops_fields=self.fixes.unknown_fields == "drop"

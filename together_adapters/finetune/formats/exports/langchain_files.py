@@ -26,6 +26,7 @@ COLUMNS: Final = _ABOUT.union(
     SYSTEM_COLUMNS, _RESULT,
 )  # fmt: skip
 _PARENTS: Final = ("values", "channel_values", "checkpoint", "state", "chat_memory", "kwargs")
+_PARENT_NAMES: Final = frozenset(_PARENTS)
 _READ: Final = frozenset({"messages", "tools", "functions", "remaining_steps", "is_last_step", *SYSTEM_COLUMNS})
 
 
@@ -36,6 +37,8 @@ def state_of(record: Any) -> Mapping[str, Any] | None:
             return None
         if "messages" in record:
             return record
+        if _PARENT_NAMES.isdisjoint(record):
+            return None
         record = next((record[name] for name in _PARENTS if isinstance(record.get(name), Mapping)), None)
     return None
 
