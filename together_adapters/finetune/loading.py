@@ -354,6 +354,7 @@ def _convert(
 ) -> Iterator[Record]:
     """Yields the rows or the refusal of each record, with the columns that the format does not read."""
     convert, template = data_format.convert, options.template if isinstance(options.template, Template) else None
+    new = tuple.__new__  # twice as fast as the class
     for item in items:
         if isinstance(item, Refusal):
             yield item
@@ -371,8 +372,9 @@ def _convert(
                     row, left_out = with_extras(row, left_out, record, read, keep=not data_format.traces)  # type: ignore[arg-type]
                 if group is not None and isinstance(record, dict) and record.get(group) is not None:
                     key = str(record[group])
-                left_out = {**others, **left_out} if others else left_out
-                yield Example(row, number, source, key, changes, left_out, size)
+                if others:
+                    left_out = {**others, **left_out}
+                yield new(Example, (row, number, source, key, changes, left_out, size))
         except Unconvertible as error:
             yield error.refusal(number or 1, source)
         except UserCallbackError as error:

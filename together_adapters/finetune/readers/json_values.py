@@ -193,6 +193,7 @@ def line_batches(head: bytes, file: BufferedReader, name: str) -> Iterator[list[
 def _lines(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
     """Reads one value from each line; blank lines are skipped."""
     decode, decode_error = _decoder()
+    new = tuple.__new__  # twice as fast as the class
     number = 0
     for lines in line_batches(head, file, name):
         if type(lines[0]) is TruncatedLine:
@@ -204,7 +205,7 @@ def _lines(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
             if not line:
                 continue
             try:
-                yield SourceRecord(number, name, decode(line), len(line))
+                yield new(SourceRecord, (number, name, decode(line), len(line), NO_FIELDS))
             except (ValueError, RecursionError, decode_error):
                 if not line.isspace():
                     yield _record(line, number, name)
