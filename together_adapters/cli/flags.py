@@ -15,6 +15,8 @@ import click
 
 _METHODS: Final = {"data.limit(tokens=...)": "limit_tokens=", "data.dedupe()": "dedupe='example'"}
 """Methods of `TrainingData` that are options of a command."""
+_TEXT: Final = r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+_CONVERSION: Final = re.compile(rf"write_jsonl\(load\({_TEXT}\), {_TEXT}\)")
 _DATA_GROUPS: Final = ("ft", "files")
 _ARGUMENT: Final = re.compile(r"(?<![\w.?&'\"-])([a-z]\w*)=(?!=)")
 _TOKEN: Final = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[\[({]|[\])}]|[\w.-]*\w|\.\.\.|[:,=\s]+")
@@ -39,10 +41,17 @@ def with_flags(text: str, *commands: click.Command) -> str:
 
     What only a later command has is named with that command: `ft prepare --pair best_vs_worst`.
     """
+    if commands:
+        text = _CONVERSION.sub(_prepare, text)
     for index, command in enumerate(commands):
         options = {option.name: option for option in command.params if isinstance(option, click.Option) and option.name}
         text = _replace(text, options, f"ft {command.name} " if index else "")
     return text
+
+
+def _prepare(match: re.Match[str]) -> str:
+    source, new = (_quoted(ast.literal_eval(name)) for name in match.groups())
+    return f"`together-adapters ft prepare {source} -o {new}`"
 
 
 def _replace(text: str, options: Mapping[str, click.Option], prefix: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,14 +37,15 @@ def write_atomically(path: Path, content: bytes, *, overwrite: bool = False) -> 
 
 @contextmanager
 def local_file(path: Path) -> Iterator[Path]:
-    """Yields a path that can be read repeatedly: for `-` that of a copy of stdin, for the time of a `with` block."""
-    if str(path) != "-":
+    """Yields a path that can be read repeatedly: for `-` and pipes that of a copy, for the time of a `with` block."""
+    if str(path) != "-" and (path.is_file() or path.is_dir()):
         yield path
         return
     with TemporaryDirectory(prefix="together-adapters-") as folder:
         copy = Path(folder, "stdin.jsonl")
-        with copy.open("wb") as file:
-            while data := os.read(sys.stdin.fileno(), 1 << 20):  # returns what is there: signals are handled between reads
+        with copy.open("wb") as file, ExitStack() as stack:
+            source = sys.stdin if str(path) == "-" else stack.enter_context(path.open("rb", 0))
+            while data := os.read(source.fileno(), 1 << 20):  # returns what is there: signals are handled between reads
                 file.write(data)
         yield copy
 

@@ -79,7 +79,7 @@ def check(
     with ExitStack() as stack, progress_bar("bytes") as bar:
         for file in files:
             path = stack.enter_context(local_file(file))
-            report = tables.in_flags(check_jsonl(path, train=train, progress=bar, **options))
+            report = tables.in_flags(check_jsonl(path, train=train, progress=bar, **options), path, file)
             reports.append((tables.file_name(file), report))
             train = path if validation is not None else None
     failures = sum(not passes(report, fail_on) for _, report in reports)
@@ -147,7 +147,7 @@ def stats(
     price, epochs = options.pop("price"), options.pop("epochs")
     options = validation_keywords(session, **options)
     with local_file(file) as path:
-        report = tables.in_flags(with_bar("bytes", check_jsonl, path, duplicates=True, secrets=True, **options))
+        report = tables.in_flags(with_bar("bytes", check_jsonl, path, duplicates=True, secrets=True, **options), path, file)
         if validation is not None:
             report.leakage = _leakage(path, validation)
     if price is not None:
@@ -163,7 +163,7 @@ def stats(
         tables.print_lengths(report)
         tables.print_counts("Role", report.roles, "Messages")
         tables.print_counts("Tool", report.tools, "Calls")
-        tables.print_issue_counts(report)
+        (tables.print_issue_counts if report.rows else tables.print_issues)(report)
 
     return Result(report, show, 0 if report.ok and report.method_ok else INVALID_DATA)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,9 +60,11 @@ def verdict(report: DataReport, name: str, *, any_method: bool = False) -> str:
     return f"{name} {result}: {issues} in {count(report.rows, 'row')}" + (f" ({report.format})" if report.format else "")
 
 
-def in_flags(report: DataReport) -> DataReport:
-    """Returns a report whose issues name flags of the command line in place of arguments."""
+def in_flags(report: DataReport, copy: Path | None = None, file: Path | None = None) -> DataReport:
+    """Returns a report whose issues name flags of the command line in place of arguments, and a file in place of a copy of it."""
     for issue in report.issues:
+        if copy != file:
+            issue.message = issue.message.replace(str(copy), str(file)).replace(f"{copy.parent if copy else ''}{os.sep}", "")
         issue.message, issue.hint = _with_flags(issue.message), _with_flags(issue.hint)
     return report
 

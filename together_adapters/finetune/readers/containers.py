@@ -14,41 +14,14 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.validation.file_kind import EXCEL, encoding_of, foreign_kind
+from together_adapters.finetune.validation.jsonl_reader import BOM
 
 BLOCK: Final = 1 << 17
 PACKED_SUFFIXES: Final = (".gz", ".zst", ".zstd", ".bz2", ".xz", ".zip")
-TABLE_MAGIC: Final = (b"PAR1", b"ARROW1", b"FEA1")
 _HEAD: Final = 1024
 _MAX_LAYERS: Final = 3
 _ZSTD_INPUT: Final = 1 << 10  # four bytes may become 128 KiB
-_BOM: Final = b"\xef\xbb\xbf"
-_ENCODINGS: Final = {
-    b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
-    b"{\0\0\0": "utf-32-le", b"\0\0\0{": "utf-32-be", b"{\0": "utf-16-le", b"\0{": "utf-16-be", b"[\0": "utf-16-le",
-    b"\0[": "utf-16-be",
-}  # fmt: skip
-_LFS: Final = "a Git LFS pointer, not the data itself: run `git lfs pull`"
-_EXCEL: Final = "an Excel file: save the sheet as CSV (UTF-8), or pass pandas.read_excel(...) to load"
-_FOREIGN: Final = {
-    b"version https://git-lfs": _LFS,
-    b"/annex/objects/": "a git-annex pointer, not the data itself: run `git annex get`",
-    b"<!doctype html": "an HTML page, not the data itself: download the file that the page shows",
-    b"<html": "an HTML page, not the data itself: download the file that the page shows",
-    b"<?xml": "an XML document: convert it to JSON lines, one object per line",
-    b"\xd0\xcf\x11\xe0": _EXCEL,
-    b"%pdf": "a PDF document: training data is JSON lines, CSV or Parquet",
-    b"sqlite format 3": "an SQLite database: pass pandas.read_sql(...) to load, or export the table as CSV",
-    b"\x93numpy": "a NumPy array: training data is JSON lines, CSV or Parquet",
-    b"\x89hdf": "an HDF5 file: pass pandas.read_hdf(...) to load, or save it as Parquet",
-    b"obj\x01": "an Avro file: convert it to Parquet or JSON lines",
-    b"orc": "an ORC file: convert it to Parquet",
-    b"7z\xbc\xaf": "a 7z archive: unpack it first",
-    b"rar!": "a RAR archive: unpack it first",
-    b"\x04\x22\x4d\x18": "compressed with LZ4: unpack it first",
-    b"\xff\x06\0\0snappy": "compressed with Snappy: unpack it first",
-    b"\x80\x04\x95": "a Python pickle, which is not read because it can run code: save the data as JSON lines",
-    b"\x80\x05\x95": "a Python pickle, which is not read because it can run code: save the data as JSON lines",
-}
 _ERRORS: Final = (zlib.error, lzma.LZMAError, BadZipFile, RuntimeError, NotImplementedError, ValueError)
 
 
@@ -101,29 +74,9 @@ def open_content(file: BinaryIO, name: str) -> Content:
             content = unpack(stream, name)
         is_packed = True
         stream = BufferedReader(_Chunks(_chunks_of(content, name)), BLOCK)
-    refuse_foreign(stream.peek(_HEAD), name)
-    return Content(_as_utf8(stream, name), suffix, is_packed)
-
-
-def compression_of(head: bytes) -> str | None:
-    """Returns what a file that starts with some bytes is compressed with."""
-    names = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "Zstandard", b"PK\x03\x04": "ZIP"}
-    return next((name for magic, name in names.items() if head.startswith(magic)), None)
-
-
-def encoding_of(head: bytes) -> str | None:
-    """Returns the encoding of a text that starts with some bytes, if it is known and not UTF-8."""
-    return next((encoding for start, encoding in _ENCODINGS.items() if head.startswith(start)), None)
-
-
-def refuse_foreign(head: bytes, name: str) -> None:
-    """Raises `DatasetError` for files of other kinds, told by their first bytes."""
-    start = head.removeprefix(_BOM).lstrip()[:64].lower()
-    what = next((words for magic, words in _FOREIGN.items() if start.startswith(magic)), None)
-    if what is None and head[257:262] == b"ustar":
-        what = "a tar archive: unpack it first"
-    if what is not None:
+    if what := foreign_kind(stream.peek(_HEAD)):
         raise DatasetError(f"{name} is {what}")
+    return Content(_as_utf8(stream, name), suffix, is_packed)
 
 
 def _chunks_of(file: Any, name: str) -> Iterator[bytes]:
@@ -148,7 +101,7 @@ def _zip_member(file: BufferedReader, name: str) -> tuple[Any, str]:
         archive = ZipFile(file)
         names = archive.namelist()
         if "[Content_Types].xml" in names:
-            raise DatasetError(f"{name} is {_EXCEL if any(one.startswith('xl/') for one in names) else 'an Office document'}")
+            raise DatasetError(f"{name} is {EXCEL if any(one.startswith('xl/') for one in names) else 'an Office document'}")
         members = [one for one in names if not one.endswith("/") and not one.startswith("__MACOSX/") and ".DS_Store" not in one]
         if len(members) != 1:
             names_in_zip = ", ".join(members[:10]) + (" and more" if len(members) > 10 else "")
@@ -217,8 +170,8 @@ def _as_utf8(file: BufferedReader, name: str) -> BufferedReader:
     encoding = encoding_of(head)
     if encoding is not None:
         return BufferedReader(_Chunks(_utf8_chunks(file, encoding, name)), BLOCK)
-    if head.startswith(_BOM):
-        file.read(len(_BOM))
+    if head.startswith(BOM):
+        file.read(len(BOM))
     return file
 
 

@@ -14,10 +14,11 @@ from weakref import finalize
 
 from together_adapters.errors import DatasetError
 from together_adapters.finetune.readers.arrow import arrow_records
-from together_adapters.finetune.readers.containers import BLOCK, PACKED_SUFFIXES, TABLE_MAGIC, open_content
+from together_adapters.finetune.readers.containers import BLOCK, PACKED_SUFFIXES, open_content
 from together_adapters.finetune.readers.csv_rows import csv_rows
 from together_adapters.finetune.readers.json_values import Item, SourceRecord, json_items
 from together_adapters.finetune.records import Record
+from together_adapters.finetune.validation.file_kind import TABLE_MAGIC
 
 _TABLES: Final = (".parquet", ".arrow", ".feather")
 _TEXTS: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")

@@ -19,12 +19,12 @@ _IGNORED_LABEL: Final = -100
 _MAX_CELL: Final = 1 << 24
 
 
-def check_csv(checker: FileChecker, path: Path) -> None:
+def check_csv(checker: FileChecker, path: Path, way_on: str) -> None:
     """Checks that a CSV file has a header, and as many cells in every row."""
     purpose = checker.options.purpose
     if purpose != "eval":
         code = "csv_not_for_finetune" if purpose == "fine-tune" else "csv_not_for_purpose"
-        checker.add_finding(code, f"CSV files cannot be used for {purpose}")
+        checker.add_finding(code, f"CSV files cannot be used for {purpose}{way_on}")
         return
     with path.open(encoding="utf-8", newline="") as file, long_csv_cells():
         reader = csv.reader(file, strict=True)
