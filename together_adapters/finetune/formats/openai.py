@@ -83,7 +83,7 @@ def is_plain(messages: list[Any], changes: list[str]) -> bool:
             if content is not None or not message.get("tool_calls"):
                 return False
             continue
-        if ("<" in content or "[" in content or content[:1] == "{") and may_be_marked(content):
+        if ("<" in content or "[" in content or "{" in content) and may_be_marked(content):
             if may_hold_calls(content):
                 return False
             has_marks = has_marks or has_template_marks(content)

@@ -68,7 +68,7 @@ def _common_messages(turns: list[Any]) -> list[Row] | None:
         role, value = _COMMON_NAMES.get(turn.get("from", "")), turn.get("value")
         if role is None or type(value) is not str:
             return None
-        if ("<" in value or "[" in value or value[:1] == "{") and may_be_marked(value) and may_hold_calls(value):
+        if ("<" in value or "[" in value or "{" in value) and may_be_marked(value) and may_hold_calls(value):
             return None
         messages.append({"role": role, "content": value})
     return messages

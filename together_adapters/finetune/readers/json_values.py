@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from io import BufferedReader
+from functools import partial
+from io import BufferedReader, BytesIO
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple
 
@@ -194,21 +195,34 @@ def _lines(head: bytes, file: BufferedReader, name: str) -> Iterator[Item]:
     """Reads one value from each line; blank lines are skipped."""
     decode, decode_error = _decoder()
     new = tuple.__new__  # twice as fast as the class
-    number = 0
-    for lines in line_batches(head, file, name):
-        if type(lines[0]) is TruncatedLine:
-            number += 1
+    first = [*BytesIO(head)]
+    if first and first[-1][-1:] != b"\n":
+        first[-1] += file.readline(BLOCK)
+    for number, start in enumerate(chain(first, iter(partial(file.readline, BLOCK), b"")), 1):
+        line = start
+        if len(start) >= BLOCK and start[-1:] != b"\n" and not (line := _whole_line(start, file, number, name)):
             yield Refusal("line_too_long", f"the line has more than {MAX_LINE_BYTES >> 20} MiB", number, name)
             continue
-        for line in lines:
-            number += 1
-            if not line:
-                continue
-            try:
-                yield new(SourceRecord, (number, name, decode(line), len(line), NO_FIELDS))
-            except (ValueError, RecursionError, decode_error):
-                if not line.isspace():
-                    yield _record(line, number, name)
+        try:
+            yield new(SourceRecord, (number, name, decode(line), len(line), NO_FIELDS))
+        except (ValueError, RecursionError, decode_error):
+            if line and not line.isspace():
+                yield _record(line.removesuffix(b"\n"), number, name)
+
+
+def _whole_line(start: bytes, file: BufferedReader, number: int, name: str) -> bytes:
+    """Reads the rest of a line; returns nothing of one that is too long."""
+    parts, size = [start], len(start)
+    while part := file.readline(BLOCK):
+        size += len(part)
+        parts.append(part)
+        if size > MAX_LINE_BYTES:
+            parts.clear()
+        if size > _MAX_LINE:
+            raise DatasetError(f"{name}: line {number} has more than {_MAX_LINE >> 30} GiB")
+        if part[-1:] == b"\n":
+            break
+    return b"".join(parts)
 
 
 def _decoder() -> tuple[Callable[[bytes], Any], type[Exception]]:
