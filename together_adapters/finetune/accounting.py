@@ -54,7 +54,7 @@ _MEANINGS: Final[Mapping[Meaning, str]] = {
         "answer refusal response output completion reply solution target"
     ),
     Meaning("is a question", "columns={'prompt': NAME, 'completion': 'text'} makes the text its answer"): (
-        "prompt question query queries instruction input message conversation dialogue dialog turn"
+        "prompt question query queries instruction definition input message conversation dialogue dialog turn"
     ),
 }
 _BY_WORD: Final = {word: meaning for meaning, words in _MEANINGS.items() for word in words.split()}

@@ -137,3 +137,52 @@ def test_a_number_beside_a_conversation_is_no_question(tmp_path: Path):
     report = write_jsonl(load([{"messages": [user(Q), says(A)], "turn": 1}]), tmp_path / "out.jsonl").report
     assert report.left_out == {"turn": 1}
     assert report.issue_counts == {"column_left_out": 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "columns"),
+    [
+        ({"label": A, "message": Q}, {"prompt": "message", "completion": "label"}),
+        ({"from": "ann", "subject": S, "body": Q, "reply": A}, {"prompt": "body", "completion": "reply"}),
+        ({"Customer Question": Q, "Agent Reply": A, "CSAT": "5"}, {"prompt": "Customer Question", "completion": "Agent Reply"}),
+        ({"question": Q, "correct_answer": A, "support": C}, {"prompt": "question", "completion": "correct_answer"}),
+        ({"input": [user(Q)], "ideal": A}, {"prompt": "input", "completion": "ideal"}),
+        ({"en": Q, "fr": A}, {"prompt": "en", "completion": "fr"}),
+    ],
+)
+def test_an_advice_names_the_question_and_the_answer(record: dict[str, Any], columns: dict[str, str]):
+    with pytest.raises(DatasetError) as problem:
+        load([record])
+    assert f"columns={columns!r}" in str(problem.value)
+    messages = only_row(load([record], columns=columns, form="conversation", prompt_weights=False))["messages"]
+    assert messages == [user(Q), says(A)]
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"prompt": Q, "response_a": A, "response_b": "Go.", "winner": "b"}, "'response_a' and 'response_b' answer one question"),
+        ({"goal": Q, "sol1": A, "sol2": "Go.", "label": 1}, "'sol1' and 'sol2' answer one question"),
+        ({"conversation_a": [user(), says()], "conversation_b": [user(), says("b")]}, "'conversation_a' and 'conversation_b'"),
+        ({"prompt": [user(Q)], "ability": "maths"}, "'prompt' ends without an answer"),
+        ({"How tall is it?": Q, "Nine metres": A}, "is the line with names"),
+        ({"text": Q, "tokens": [], "answer": "accept"}, "'COLUMN'"),
+        ({"prompt": Q, "text": A, "audience": "all"}, "'COLUMN'"),
+    ],
+)
+def test_an_advice_guesses_no_column(record: dict[str, Any], words: str):
+    with pytest.raises(DatasetError) as problem:
+        load([record])
+    assert words in str(problem.value)
+    assert "prompt" in str(problem.value)
+
+
+def test_preferences_of_an_instruction_keep_its_input():
+    row = only_row(load([{"instruction": "Translate.", "input": Q, "chosen": A, "rejected": "Go."}]))
+    assert row["input"]["messages"] == [user(f"Translate.\n\n{Q}")]
+
+
+@pytest.mark.parametrize("names", [("chosen_conversations", "rejected_conversations"), ("chosen_messages", "rejected_messages")])
+def test_a_preference_of_two_chats_of_other_names(names: tuple[str, str]):
+    row = only_row(load([dict(zip(names, ([user(Q), says(A)], [user(Q), says("Go.")]), strict=True))]))
+    assert (row["input"]["messages"], row["preferred_output"]) == ([user(Q)], [says(A)])

@@ -11,7 +11,7 @@ from typing import Any, Final
 from together_adapters.finetune.accounting import PAIRING, has_value, is_messages, meaning_of
 from together_adapters.finetune.errors import SchemaDetectionError
 from together_adapters.finetune.formats.column_names import ANSWERS as ANSWER_NAMES
-from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, way_on
+from together_adapters.finetune.formats.column_names import QUESTIONS, Reading, reading_of, sides_of, way_on
 from together_adapters.finetune.formats.exports.langchain_files import is_langchain
 from together_adapters.finetune.formats.exports.message_trees import is_table
 from together_adapters.finetune.formats.function_calling import is_calls, is_chat_text
@@ -42,6 +42,8 @@ _BATCH: Final = {
     "result": "these are the results of a batch: the questions are in its input file; join both, by custom_id, into records with"
     " `messages` that end with the answer",
 }
+_DECISIONS: Final = ("accept", "reject", "ignore")
+"""What Prodigy's `answer` says of an annotation."""
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
 _OF_REQUESTS: Final = ("messages", "prompt_completion", "text")
@@ -139,11 +141,30 @@ def _columns_with_values(records: Iterable[Any]) -> dict[tuple[str, ...], tuple[
 def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionError:
     """Returns the error for records of which no format is known, with the way on."""
     with_columns = f" with the columns {', '.join(columns[:20])}" if columns else ""
-    chat = next((column for column in columns if is_messages(record.get(column))), None)
-    if chat is not None:
-        return _error(f"no format fits records{with_columns}; columns={ {'messages': chat}!r} reads the messages in {chat!r}")
-    texts = [column for column in columns if isinstance(record.get(column), str) and meaning_of(column) is not True]
-    named = way_on(texts)
+    if sides := sides_of(columns):
+        names = " and ".join(map(repr, sides))
+        text = f"no format fits records{with_columns}; {names} answer one question: put the better answer into a column `chosen`"
+        return _error(f"{text}, the worse one into `rejected`, and the question into `prompt`")
+    if any(str(column).rstrip()[-1:] in (".", "?", "!") for column in columns):
+        return _error(
+            f"no format fits records{with_columns}; these look like values: is the line with names, prompt,completion, missing?"
+        )
+    chats = [column for column in columns if is_messages(record.get(column))]
+    if len(chats) == 1 and role_of(record[chats[0]][-1].get("role")) not in ("user", "system"):
+        return _error(
+            f"no format fits records{with_columns}; columns={ {'messages': chats[0]}!r} reads the messages in {chats[0]!r}"
+        )
+    others = [column for column in columns if meaning_of(column) is not True]
+    texts = [column for column in others if isinstance(record.get(column), str) and record[column] not in _DECISIONS]
+    if chats:
+        named = way_on([*texts, "prompt"], is_all=False)
+        if "'completion'" not in named:
+            return _error(
+                f"no format fits records{with_columns}; {chats[0]!r} ends without an answer, so there is nothing to train on"
+            )
+        named = named.replace("'prompt': 'prompt'", f"'prompt': {chats[0]!r}")
+    else:
+        named = way_on(texts, is_all=len(texts) == len(others))
     named = named or "columns={'prompt': 'COLUMN', 'completion': 'COLUMN'}"
     return _error(f"no format fits records{with_columns}; {named} says which columns are the question and the answer")
 

@@ -44,6 +44,8 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
     others: Row = {}
     if "chosen" not in record and options.pair == "best_vs_worst":
         record, others = best_vs_worst(record)
+    if "input" in record and isinstance(record["input"], str) and isinstance(record.get("prompt"), str):
+        record = _with_input(record, options)
     is_usual = _WORSE_KEYS.isdisjoint(record)
     columns = [] if is_usual else [column for column in _WORSE_ANSWERS if has_value(record.get(column))]
     if columns and "chosen" not in record and "messages" in record:
@@ -53,6 +55,12 @@ def preference(record: Any, options: Options) -> Iterator[Converted]:
         converted = _of_texts(record) or _of_chats(record, options)
         converted = converted._replace(left_out={**others, **converted.left_out}) if others else converted
         yield leaving(converted, record, _NOT_IN_PAIRS)
+
+
+def _with_input(record: Row, options: Options) -> Row:
+    """Returns a record whose prompt is an instruction with its input."""
+    columns = {key: value for key, value in record.items() if key != "input"}
+    return {**columns, "prompt": f"{record['prompt']}{options.join}{record['input']}"} if record["input"] else columns
 
 
 def _beside_messages(record: Row, column: str, options: Options) -> Converted:
