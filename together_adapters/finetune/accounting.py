@@ -32,7 +32,7 @@ _FORM: Final = "form='conversation' makes conversations, which can hold it"
 _MEANINGS: Final[Mapping[Meaning, str]] = {
     Meaning("labels an answer good or bad (KTO), for which there is no method here", _PAIRING): "label kto",
     Meaning("judges an answer, and all answers would be trained as good", "the good ones can be chosen before"): (
-        "score rating rank ranking grade vote upvote downvote thumb feedback correct correctness desirable undesirable verdict"
+        "score rating rank ranking grade vote upvote downvote thumb feedback correct incorrect correctness desirable undesirable verdict"
         " judgement judgment winner accepted good bad"
     ),
     Meaning("is an answer of a preference", "schema='preference' needs a better and a worse answer"): (
@@ -156,6 +156,8 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
         return is_harmless or None  # it describes the input and the output of a call
     if in_preference and not {_JUDGEMENT, _PREFERENCE}.isdisjoint(meanings) and _LABEL not in meanings:
         return True  # how the two answers were judged
+    if in_preference and "rationale" in words:
+        return True  # and why
     if _LABEL in meanings:
         return _LABEL
     is_amount = words[0] in _AMOUNTS and _JUDGEMENT not in meanings
@@ -211,7 +213,7 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
         if name == "text":
             meaning = None if _is_rendering(value, row) else _TEXT
         meaning = meaning or (_LAYOUT if _has_layout(value) else None)
-        if meaning is None or (isinstance(value, int | float) and meaning not in _JUDGEMENTS and not is_preference):
+        if meaning is None or (isinstance(value, int | float) and meaning not in _JUDGEMENTS):
             unknown.append(name)
         elif meaning in _JUDGEMENTS or not _is_repeated(value, row):
             findings.append(_finding(name, value, _CLASS if meaning is _LABEL and "text" in row else meaning, row))
@@ -282,6 +284,8 @@ def _is_rendering(value: Any, row: Row) -> bool:
 def _is_repeated(value: Any, row: Row) -> bool:
     """Whether a text, or messages, stand in the row as well."""
     messages = row.get("messages")
+    if isinstance(value, list) and isinstance(row.get("preferred_output"), list) and isinstance(row.get("input"), dict):
+        messages = [*(row["input"].get("messages") or ()), *row["preferred_output"]]
     if isinstance(value, list) and value and isinstance(messages, list):
         return messages[: len(value)] == value or messages[-len(value) :] == value
     if not isinstance(value, str) or len(value) < 2:

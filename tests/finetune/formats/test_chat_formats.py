@@ -257,3 +257,9 @@ def test_good_calls_stay_as_they_are():
         assert only_row(load([record])) == record
     bare = {"messages": [user(), {"role": "assistant", "tool_calls": [{"function": {"name": "add", "arguments": {"a": None}}}]}]}
     assert only_row(load([bare]))["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"a": null}'
+
+
+@pytest.mark.parametrize("mark", ["loss", "train", "trainable"])
+def test_a_mark_of_a_trainer_is_the_weight_of_a_message(mark: str) -> None:
+    messages = [user("q"), says("a", **{mark: False}), user("r"), says("b", **{mark: True})]
+    assert [message.get("weight") for message in only_row(load([{"messages": messages}]))["messages"]] == [None, 0, None, 1]

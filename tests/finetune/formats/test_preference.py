@@ -144,3 +144,39 @@ def test_a_worse_answer_beside_messages_makes_a_preference(column: str, worse: A
 def test_a_preference_has_the_system_prompt_beside_it():
     row = only_row(load([{"prompt": "q", "chosen": "good", "rejected": "bad", "system": "s"}]))
     assert row["input"]["messages"] == [{"role": "system", "content": "s"}, user()]
+
+
+CHATS = {"chosen": [user("q"), says("good")], "rejected": [user("q"), says("bad")]}
+
+
+@pytest.mark.parametrize(
+    "beside", [{"messages": CHATS["chosen"]}, {"conversation": [{"input": "q", "output": "good"}], "original_response": "good"}]
+)
+def test_a_chat_beside_the_pair_that_holds_it_is_no_format_of_its_own(beside: dict[str, Any]) -> None:
+    row = only_row(load([CHATS | beside]))
+    assert (row["input"]["messages"], row["non_preferred_output"]) == ([user("q")], [says("bad")])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"contents": [{"role": "user", "parts": [{"text": "q"}]}],
+         "completions": [{"score": score, "completion": {"role": "model", "parts": [{"text": text}]}} for text, score in (("bad", 0), ("good", 1))]},
+        {"context": [user("q")], "completions": [{"rank": rank, "completion": [says(text)]} for rank, text in ((1, "bad"), (0, "good"))]},
+        {"instruction": "q", "generations": ["bad", "good"], "ratings": [1, 5], "rationales": ["poor", "fine"]},
+        {"prompt": "q", "answers": [{"answer": "bad", "rank": 2}, {"answer": "good", "rank": 1}], "turns": 1},
+    ],
+)  # fmt: skip
+def test_scored_answers_of_any_layout_are_paired(record: dict[str, Any]) -> None:
+    with pytest.raises(DatasetError, match="pair='best_vs_worst'"):
+        load([record])
+    data = load([record], pair="best_vs_worst")
+    row = only_row(data)
+    assert (row["input"]["messages"], row["preferred_output"], row["non_preferred_output"]) == (
+        [user("q")], [says("good")], [says("bad")]
+    )  # fmt: skip
+
+
+def test_answers_without_scores_are_not_said_to_have_some() -> None:
+    with pytest.raises(DatasetError, match="'responses' holds several answers, and no score"):
+        load([{"prompt": "q", "responses": ["one", "two"]}])

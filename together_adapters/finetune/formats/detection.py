@@ -20,7 +20,7 @@ from together_adapters.finetune.formats.langchain_json import is_message
 from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.layouts.turns import turn_column
 from together_adapters.finetune.formats.options import CONVERSION_ERRORS
-from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES
+from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAGES, has_scores
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.formats.requests import is_exchange
 from together_adapters.finetune.formats.traces import attributes_of, spans
@@ -44,6 +44,8 @@ _BATCH: Final = {
 }
 _DECISIONS: Final = ("accept", "reject", "ignore")
 """What Prodigy's `answer` says of an annotation."""
+_BESIDE_ANSWERS: Final = frozenset({"chosen", "messages"})
+"""Columns beside which a list of answers is no data of its own."""
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
 _OF_REQUESTS: Final = ("messages", "prompt_completion", "text")
@@ -183,8 +185,12 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
     if turn_column(record):
         names = [name for name in names if name != "messages" or turn_column(record) != "messages"]
         names.append("sharegpt")
-        if "chosen" in columns and "preference" in names:
+        if "preference" in names and not _is_chat(record["chosen"]):
             names.remove("preference")
+        elif "preference" in names:
+            names.remove("sharegpt")  # the chat stands in both answers
+    if "preference" in names and "messages" in names and record["messages"] == record.get("chosen"):
+        names.remove("messages")
     if "messages" in names and any(map(columns.issuperset, BESIDE_MESSAGES)):
         names.remove("messages")
     if "preference" in names and _is_text_pair(record):
@@ -192,7 +198,7 @@ def candidates(record: Any, pair: str | None = None) -> list[str]:
             "whole dialogues as text, without a prompt, have no place where the answer begins; for HH's say schema='hh'", "hh"
         )
     if pair and any(isinstance(record.get(name), list) for name in ANSWERS):
-        names.append("preference")
+        return ["preference"]
     names += _of_documents(record) + _of_traces(record, columns)
     if is_chat_text(record.get("chat")):
         names.append("glaive")
@@ -236,8 +242,17 @@ def refuse(record: Any, pair: str | None = None) -> None:
     if is_calls(record.get("answers")):
         return
     lists = [name for name in ANSWERS if isinstance(record.get(name), list)]
-    if lists and "chosen" not in record and pair is None and (lists != ["answers"] or answer_texts(record["answers"]) is None):
+    if not lists or pair is not None or not _BESIDE_ANSWERS.isdisjoint(record):
+        return
+    if lists != ["answers"] or answer_texts(record["answers"]) is None:
+        if not has_scores(record, lists[0]):
+            text = f"{lists[0]!r} holds several answers, and no score says which is good"
+            raise _error(f"{text}: write a record for each that is to be trained, with `prompt` and `completion`")
         raise _error(f"answers with scores have no method here; {PAIRING} makes a pair of the best and the worst")
+
+
+def _is_chat(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict) and role_of(value[0].get("role")) == "user"
 
 
 def _is_single_message(record: dict[str, Any]) -> bool:

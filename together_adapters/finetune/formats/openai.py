@@ -36,6 +36,8 @@ COLUMNS: Final = _CONVERTED_COLUMNS | {"messages"}
 _KNOWN_ROLES: Final = frozenset({*_ROLES, "function", "calls"})
 _REASONING_KEYS: Final = ("reasoning", "reasoning_content", "thinking", "tool_plan")
 _READ_KEYS: Final = _MINIMAL_KEYS.union(("tool_calls", "function_call", "tool_call_id", "tool_name"), _REASONING_KEYS)
+_WEIGHTS: Final = ("loss", "train", "trainable")
+"""What trainers call the weight of a message."""
 _ARGUMENTS: Final = ("arguments", "args", "parameters", "input")
 _FUNCTION_KEYS: Final = frozenset({"name", *_ARGUMENTS})
 _CALL_KEYS: Final = _FUNCTION_KEYS | {"id", "type", "function", "index"}
@@ -231,6 +233,10 @@ def _read(builder: ConversationBuilder, message: Row) -> None:
     if fields and role in ("assistant", "tool"):
         message = _with_own_names(builder, message, fields)
         content = message.get("content")
+    mark = next((key for key in _WEIGHTS if key in fields), None) if fields else None
+    if mark is not None and "weight" not in fields and fields[mark] in (0, 1):
+        fields["weight"] = int(fields.pop(mark))
+        builder.change("mark_is_weight")
     for key in fields.keys() - MESSAGE_KEYS if fields else ():
         if meaning_of(f"messages[].{key}") is True:
             builder.leave_out(f"messages[].{key}", fields.pop(key))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from together_adapters.finetune.accounting import REPLACED, TRACE, has_value, leaving, unread
 from together_adapters.finetune.formats.chat_template import has_template_marks
 from together_adapters.finetune.formats.conversation import ConversationBuilder, parsed
+from together_adapters.finetune.formats.layouts.provider_messages import role_of
 from together_adapters.finetune.formats.layouts.text_calls import has_tagged_calls
 from together_adapters.finetune.formats.openai import CHAT_COLUMNS, declared_tools, messages_in, read_messages, with_columns
 from together_adapters.finetune.formats.options import Options
@@ -27,9 +28,10 @@ COLUMNS: Final = CHAT_COLUMNS.union(_PAIR_COLUMNS, COLUMNS_OF_OPENAI, _WORSE_ANS
 _INPUT_KEYS: Final = frozenset({"messages", "tools", "parallel_tool_calls"})
 _ANSWER_MARK: Final = "\n\nAssistant:"
 _TURN: Final = re.compile(r"\n\n(Human|Assistant):")
-ANSWERS: Final = ("completions", "responses", "answers")
+ANSWERS: Final = ("completions", "responses", "answers", "generations")
 _SCORES: Final = ("scores", "ratings", "score", "rating")
-PAIRED_COLUMNS: Final = frozenset({"instruction", *ANSWERS, *_SCORES})
+_PROMPTS: Final = ("prompt", "instruction", "contents", "context")
+PAIRED_COLUMNS: Final = frozenset({*_PROMPTS, *ANSWERS, *_SCORES})
 _SCORE_KEYS: Final = ("score", "overall_score", "rating")
 _SCORE_KEY_SET: Final = frozenset(_SCORE_KEYS)
 _ANSWER_KEYS: Final = frozenset({"response", "completion", "content", "text", "answer", "rank", "role", *_SCORE_KEYS})
@@ -133,7 +135,8 @@ def best_vs_worst(record: Row) -> tuple[Row, Row]:
     if not scores or scores[best] == scores[worst]:
         raise Unconvertible("pref_unscored", "all answers have the same score", column, scores)
     columns = {key: value for key, value in record.items() if key not in (*ANSWERS, *_SCORES)}
-    prompt = columns.pop("instruction", None)
+    name = next((name for name in _PROMPTS if has_value(columns.get(name))), "prompt")
+    prompt = columns.pop(name, None)
     left_out = unread(
         {key: record[key] for key in (*ANSWERS, *_SCORES, "rejected") if key in record and record[key] not in (answers, scores)},
         frozenset(),
@@ -142,7 +145,12 @@ def best_vs_worst(record: Row) -> tuple[Row, Row]:
         if index not in (best, worst):
             left_out[f"{REPLACED}{column}[]"] = answer
         left_out |= unread(answer, _ANSWER_KEYS, f"{TRACE}{column}[]")
-    return {"prompt": prompt, **columns, "chosen": _text(answers[best]), "rejected": _text(answers[worst])}, left_out
+    return {**columns, "prompt": prompt, "chosen": _text(answers[best]), "rejected": _text(answers[worst])}, left_out
+
+
+def has_scores(record: Row, column: str) -> bool:
+    """Whether a score stands in or beside some of the answers in a column."""
+    return any(name in record for name in (*_SCORES, "label")) or any(_score(answer) is not None for answer in record[column])
 
 
 def _score(answer: Any) -> Any:
@@ -215,7 +223,7 @@ def _answer(question: ConversationBuilder, side: list[Any], column: str) -> list
     if len(side) != 1:
         text = f"{column} has {len(side)} messages where the sides differ; one answer can be trained"
         raise Unconvertible("pref_output_not_exactly_one", text, column)
-    if not isinstance(side[0], dict) or side[0].get("role") != "assistant":
+    if not isinstance(side[0], dict) or role_of(side[0].get("role")) != "assistant":
         raise Unconvertible("pref_output_role_not_assistant", f"{column} ends without an answer", column, side[0])
     builder = ConversationBuilder(question.options)
     builder.tools = question.tools
