@@ -20,6 +20,8 @@ from llama_index_together_adapters import TogetherRerank as NodeRerank
 
 from together_adapters import AsyncTogether, Together, TogetherError
 
+pytestmark = pytest.mark.long
+
 MODEL = "acme/chat"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}
 LOGPROBS = {"content": [{"token": "Hi", "logprob": -0.5, "bytes": [72], "top_logprobs": [{"token": "Ho", "logprob": -1.5}]}]}

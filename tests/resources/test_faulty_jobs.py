@@ -170,7 +170,7 @@ def test_a_faulty_upload_in_parts_ends_soon_in_our_error(
     assert time.monotonic() - start < SOON
     assert len(raw_server.requests) <= 3 + 3 * 2 * 6
     if fault not in ("no numbers", "no parts"):
-        assert b"/abort" in raw_server.requests[-1]
+        assert any(b"/abort" in request for request in raw_server.requests)  # parts under way may arrive after it
 
 
 def test_a_list_is_one_request_whatever_it_says_of_more(flavour: Flavour, raw_server: RawServer) -> None:

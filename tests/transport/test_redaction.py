@@ -28,6 +28,8 @@ from together_adapters.transport.call import Call, Response
 from together_adapters.transport.redaction import MAX_LENGTH, Redactor, secret_headers, secrets_of_url
 from together_adapters.transport.retry import Failure
 
+pytestmark = pytest.mark.long
+
 KEY = "sk-Ab/9+d2c3b5a69788796a5b4c3d2e1f0=="
 TOKEN = "wandb-token-31415926"
 CALL: Call[Any] = Call("POST", "/v1/chat/completions", Response.json, headers={"x-api-key": TOKEN})
