@@ -29,7 +29,7 @@ from together_adapters.transport.config import resolve
 from together_adapters.transport.exchange import Attempt, attempts
 from together_adapters.transport.retry import Failure
 
-pytestmark = pytest.mark.usefixtures("quick_retries")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_retries")]
 
 CHAT: dict[str, Any] = {"model": "m/x", "messages": [{"role": "user", "content": "hi"}]}
 LIMIT = 0.2  # `max_elapsed` of the calls that would not end
