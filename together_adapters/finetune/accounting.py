@@ -149,6 +149,8 @@ def meaning_of(name: str, in_preference: bool = False, /) -> Meaning | Literal[T
     if not words:
         return None
     meanings = [_BY_WORD[word] for word in words if word in _BY_WORD]
+    if "cot" in last.lower().split("_"):
+        meanings.append(_BY_WORD["cot"])  # `CoT` is one word
     if last in _SETTINGS or name.startswith(REPLACED) or _TELEMETRY.match(name):
         return True
     if name.startswith(TRACE):

@@ -263,3 +263,11 @@ def test_good_calls_stay_as_they_are():
 def test_a_mark_of_a_trainer_is_the_weight_of_a_message(mark: str) -> None:
     messages = [user("q"), says("a", **{mark: False}), user("r"), says("b", **{mark: True})]
     assert [message.get("weight") for message in only_row(load([{"messages": messages}]))["messages"]] == [None, 0, None, 1]
+
+
+@pytest.mark.parametrize(("speaker", "text"), [("author", "content"), ("sender", "text"), ("from", "text")])
+def test_messages_that_name_their_speaker_otherwise(speaker: str, text: str) -> None:
+    turns = [{speaker: "user", text: "q"}, {speaker: "assistant", text: "a"}]
+    assert only_row(load([{"messages": turns}])) == {"messages": [user("q"), says("a")]}
+    strangers = [{speaker: "Ann", text: "q"}, {speaker: "Bob", text: "a"}]
+    assert "unknown speakers: 'Ann' (1), 'Bob' (1)" in only_refusal(load([{"messages": strangers}])).message

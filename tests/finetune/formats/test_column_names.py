@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.finetune.formats.reading import only_refusal, only_row, says, user
+from tests.finetune.formats.reading import only_refusal, only_row, refusals, says, user
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.formats.column_names import ANSWERS, CONTEXTS, QUESTIONS, reading_of
@@ -186,3 +186,35 @@ def test_preferences_of_an_instruction_keep_its_input():
 def test_a_preference_of_two_chats_of_other_names(names: tuple[str, str]):
     row = only_row(load([dict(zip(names, ([user(Q), says(A)], [user(Q), says("Go.")]), strict=True))]))
     assert (row["input"]["messages"], row["preferred_output"]) == ([user(Q)], [says(A)])
+
+
+def test_an_answer_that_is_a_list_of_texts_has_a_row_for_each() -> None:
+    assert [row["completion"] for row in load([{"question": Q, "answer": [A, "9 m"]}])] == [A, "9 m"]
+    records = [{"query": Q, "context": C, "response": A}, {"query": Q, "context": C, "response": [A, "9 m"]}]
+    assert [row["prompt"] for row in load(records)] == [f"{Q}\n\n{C}"] * 3
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("question", {"raw": Q, "aliases": [A]}, "the keys raw, aliases"),
+        ("answer", {"raw": Q, "aliases": [A]}, "the keys raw, aliases"),
+        ("question", [Q], "a list of texts"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_its_own_words(column: str, value: Any, words: str) -> None:
+    data = load([{"question": Q, "answer": A}, {"question": Q, "answer": A, column: value}])
+    (refusal,) = refusals(data)
+    assert (refusal.path, refusal.code) == (column, "cell_not_text")
+    assert words in refusal.message
+
+
+def test_reasoning_is_known_by_its_short_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="'Complex_CoT' is reasoning"):
+        write_jsonl(load([{"Question": Q, "Complex_CoT": "It is high.", "Response": A}]), tmp_path / "out.jsonl")
+
+
+def test_numbers_that_json_lacks_are_counted_where_they_are_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"prompt": "a", "completion": "b", "zipf": NaN}\n{"prompt": "c", "completion": "d", "zipf": 1.5}\n')
+    assert write_jsonl(load(source), tmp_path / "out.jsonl").report.left_out == {"zipf": 2}

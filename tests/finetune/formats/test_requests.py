@@ -158,3 +158,15 @@ def test_toolbench() -> None:
         "Finish",
     ]
     assert row["messages"][2]["content"] == "Thought: Ask."
+
+
+def test_a_batch_whose_sides_are_joined_is_read() -> None:
+    response = {"status_code": 200, "body": {"choices": [{"message": says()}]}}
+    record = {
+        "custom_id": "1",
+        "url": "/v1/chat/completions",
+        "body": {"messages": [user()]},
+        "response": response,
+        "error": None,
+    }
+    assert only_row(load([record]))["messages"] == [user(), says()]

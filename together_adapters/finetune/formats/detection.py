@@ -46,6 +46,7 @@ _DECISIONS: Final = ("accept", "reject", "ignore")
 """What Prodigy's `answer` says of an annotation."""
 _BESIDE_ANSWERS: Final = frozenset({"chosen", "messages"})
 """Columns beside which a list of answers is no data of its own."""
+_PARTS: Final = (("prompt", "instruction"), ("input", "context"), ("completion", "output"))
 _OPENINFERENCE: Final = ("llm.input_messages", "llm.output_messages", "openinference.")
 _OTEL: Final = ("gen_ai.",)
 _OF_REQUESTS: Final = ("messages", "prompt_completion", "text")
@@ -83,6 +84,9 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
             continue
         several = several or len(found) > 1
         readings |= dict.fromkeys(found)
+    for reading in [reading for reading in readings if reading.schema == "question_answers"]:  # some of its answers are lists
+        same = {column for _, column in reading.columns}
+        readings = {one: None for one in readings if one == reading or {column for _, column in one.columns} != same}
     names = list(dict.fromkeys(reading.schema for reading in readings))
     if len(readings) == 1 or (readings and not several and MIXED.issuperset(names)):
         return tuple(readings)
@@ -102,7 +106,7 @@ def readings_of(record: Any, columns: tuple[str, ...], pair: str | None = None) 
         raise _unknown(columns, record)
     names = candidates(record, pair)
     if reading is not None and names in ([], ["text"]):
-        return [reading]
+        return [_with_answers(reading, record)]
     if names == ["messages"] and (answer := _answer_beside(record, columns)):
         return [Reading("prompt_completion", (("prompt", "messages"), ("completion", answer)))]
     if names == ["text"] and not (ANSWER_NAMES | QUESTIONS).isdisjoint(columns):
@@ -118,6 +122,16 @@ def _texts_in(record: Any) -> tuple[tuple[str, bool], ...]:
         if type(value) is not str or value[:1] in ("{", "[") or value[:1].isspace():
             return ()
     return tuple((column, value != "") for column, value in record.items())
+
+
+def _with_answers(reading: Reading, record: dict[str, Any]) -> Reading:
+    """Returns a reading whose answer is a list of texts as one of several answers."""
+    columns = dict(reading.columns)
+    question, context, answer = (columns.get(a, columns.get(b)) for a, b in _PARTS)
+    if question is None or answer is None or not isinstance(record.get(answer), list) or not answer_texts(record[answer]):
+        return reading
+    others = () if context is None else (("context", context),)
+    return Reading("question_answers", (("question", question), *others, ("answers", answer)))
 
 
 def _answer_beside(record: Any, columns: tuple[str, ...]) -> str | None:
@@ -237,7 +251,8 @@ def refuse(record: Any, pair: str | None = None) -> None:
         raise _error("these are pairs for retrieval: they train embedding models and rerankers, and Together tunes none of them")
     if {"prompt", "completion", "label"} <= record.keys() and isinstance(record["label"], bool) and pair is None:
         raise _error(f"answers with a label (KTO) have no method here; {PAIRING} makes pairs of those to the same prompt")
-    if "custom_id" in record and (side := next((name for name in _BATCH if name in record), None)):
+    is_joined = isinstance(record.get("body"), dict) and has_value(record.get("response"))
+    if "custom_id" in record and not is_joined and (side := next((name for name in _BATCH if name in record), None)):
         raise _error(_BATCH[side])
     if is_calls(record.get("answers")):
         return
@@ -285,7 +300,7 @@ def _of_documents(record: dict[str, Any]) -> list[str]:
         or str(record.get("chat_store")).startswith('{"')
     ):
         return ["chat_store"]
-    if is_table(record) or isinstance(record.get("replies"), list) or isinstance(nested(record, "prompt", "replies"), list):
+    if is_table(record) or _is_chat_tree(record.get("replies")) or isinstance(nested(record, "prompt", "replies"), list):
         return ["oasst"]
     if "mapping" in record and isinstance(record["mapping"], dict) and "message" in next(iter(record["mapping"].values()), {}):
         return ["chatgpt"]
@@ -295,6 +310,10 @@ def _of_documents(record: dict[str, Any]) -> list[str]:
     if values and all(isinstance(value, dict) and {"messages", "response"} <= value.keys() for value in values):
         return ["handler"]
     return []
+
+
+def _is_chat_tree(replies: Any) -> bool:
+    return isinstance(replies, list) and (not replies or isinstance(replies[0], dict))
 
 
 def _of_traces(record: dict[str, Any], columns: AbstractSet[str]) -> list[str]:

@@ -20,6 +20,7 @@ COLUMNS: Final = CHAT_COLUMNS | {"prompt", "completion"}
 _CONVERSATION_COLUMNS: Final = CHAT_COLUMNS | {"history"}
 ALPACA_COLUMNS: Final = _CONVERSATION_COLUMNS | {"instruction", "input", "output"}
 QUESTION_ANSWERS_COLUMNS: Final = _CONVERSATION_COLUMNS | {"question", "context", "answers", "answer_start"}
+_MESSAGE_KEYS: Final = frozenset("role content parts tool_calls function_call messages text lc kwargs data".split())
 _ANSWER_KEYS: Final = frozenset({"text", "answer_start"})
 
 
@@ -69,9 +70,15 @@ def _chat(record: Row, column: str, role: str) -> list[Any]:
     if isinstance(value, str):
         return [{"role": role, "content": value}]
     if isinstance(value, dict):
+        if _MESSAGE_KEYS.isdisjoint(value):
+            keys = ", ".join(map(str, value))[:200]
+            text = f"the column {column} must hold a text or messages, not an object with the keys {keys}"
+            raise Unconvertible("cell_not_text", text, column, value)
         messages = value.get("messages")
         return messages if isinstance(messages, list) and len(value) == 1 else [value]
     if isinstance(value, list) and value:
+        if isinstance(value[0], str):
+            raise Unconvertible("cell_not_text", f"the column {column} must hold a text, not a list of texts", column, value)
         return value
     text_of(record, column)
     raise AssertionError(column)

@@ -17,7 +17,7 @@ from together_adapters.finetune.formats.traces import Result, answer_rows
 from together_adapters.finetune.readers.fields import require_record
 from together_adapters.finetune.records import Converted, Row, Unconvertible
 
-_REQUESTS: Final = ("request", "request_body", "requestBody")
+_REQUESTS: Final = ("request", "request_body", "requestBody", "body")
 _RESPONSES: Final = ("response", "response_body", "responseBody")
 _INSTRUCTIONS: Final = ("systemInstruction", "system_instruction", "instructions", "preamble")
 _QUESTIONS: Final = ("messages", "contents", "input", "chat_history", "message", "prompt")

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic_core import from_json
 
 from together_adapters.errors import DatasetError
+from together_adapters.finetune.accounting import Meaning, meaning_of
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.containers import BLOCK
 from together_adapters.finetune.readers.fields import is_stored_message
@@ -244,11 +245,13 @@ def _record(text: bytes, number: int, name: str) -> Item:
     path = ""
     if "NaN" in finding.message:
         value = from_json(text)
+        left_out = {}
         if isinstance(value, dict):
+            left_out = {key: cell for key, cell in value.items() if cell != cell and not isinstance(meaning_of(key), Meaning)}  # noqa: PLR0124 -- NaN alone
             value = {key: None if cell != cell else cell for key, cell in value.items()}  # noqa: PLR0124 -- as in tables
         path = _path_of_constant(value)
         if not path and isinstance(value, dict):
-            return SourceRecord(number, name, value, len(text))
+            return SourceRecord(number, name, value, len(text), left_out)
     return Refusal(finding.code, finding.message, number, name, path, text[:200].decode("utf-8", "replace"))
 
 

@@ -30,7 +30,17 @@ def _is_turn(turn: Any) -> bool:
     """Whether an item of `messages` is a turn of another layout than that of a message."""
     if isinstance(turn, list | tuple):
         return len(turn) == 2
-    return isinstance(turn, dict) and "role" not in turn and (_pair_of(turn) is not None or {"from", "value"} <= turn.keys())
+    if not isinstance(turn, dict) or "role" in turn:
+        return False
+    return (
+        _pair_of(turn) is not None
+        or {"from", "value"} <= turn.keys()
+        or None not in (_text_key(turn, _SPEAKERS), _text_key(turn, _TEXTS))
+    )
+
+
+def _text_key(turn: Row, keys: tuple[str, ...]) -> str | None:
+    return next((key for key in keys if isinstance(turn.get(key), str)), None)
 
 
 def with_roles(turns: list[Any], column: str) -> list[Any]:
@@ -56,7 +66,7 @@ def _of_object(turn: Row) -> list[Row]:
     has_text = isinstance(turn.get("text"), str) and turn.keys().isdisjoint(("value", "content", "parts"))
     if ("from" in turn or "role" in turn) and not has_text:
         return [turn]
-    speaker, text = (next((key for key in keys if isinstance(turn.get(key), str)), None) for keys in (_SPEAKERS, _TEXTS))
+    speaker, text = (_text_key(turn, keys) for keys in (_SPEAKERS, _TEXTS))
     if speaker is not None and text is not None:
         return [{("role" if key == speaker else "content" if key == text else key): value for key, value in turn.items()}]
     pair = _pair_of(turn)
