@@ -193,7 +193,7 @@ RULES: Final[Mapping[str, Rule]] = {
     # writing rows
     "calls_in_text": Rule(_E, "a call in a text is JSON with name and arguments, closed as it was opened"),
     "column_left_out": Rule(_W, "it is not known what it holds; fixes=Fixes(leave_out=[NAME]) says that it may go"),
-    "meaning_left_out": Rule(_E, "fixes=Fixes(leave_out=[NAME]) trains on all rows without it"),
+    "meaning_left_out": Rule(_E, "fixes=Fixes(leave_out=[NAME]) trains on all rows as if the column were not there"),
     "map_not_row": Rule(_E, "the function for map must return the row; with reason=, None drops it"),
     "not_json": Rule(_E, "a row consists of strings, numbers, true, false, null, lists, and objects with strings as keys"),
     "row_too_long": Rule(
