@@ -30,7 +30,7 @@ from together_adapters.finetune.formats.preference import ANSWERS, PAIRED_COLUMN
 from together_adapters.finetune.formats.rag import RagPrompt, labelled_rag, pool_of
 from together_adapters.finetune.formats.registry import DATA_FORMATS, DataFormat
 from together_adapters.finetune.pairing import label_of, pair_labelled
-from together_adapters.finetune.readers.fields import is_stored_message, with_extras
+from together_adapters.finetune.readers.fields import flat, is_stored_message, with_extras
 from together_adapters.finetune.readers.files import Source, Spool, open_path
 from together_adapters.finetune.readers.json_values import Item, SourceRecord
 from together_adapters.finetune.readers.tables import open_table
@@ -74,7 +74,8 @@ def load(
         schema: `auto`, or one of messages, openai, prompt_completion, text, preference, hh, sharegpt, alpaca, requests, xlam,
             glaive, question_answers, chatml, otel, openinference, langfuse, langchain, chatgpt, claude, oasst, chat_store,
             handler, labelled_rag, query_response, llm_runs, examples.
-        columns: The source's column for each column of the schema, as `{"prompt": "question", "completion": "reply"}`.
+        columns: The source's column for each column of the schema, as `{"prompt": "question", "completion": "reply"}`; a field of an
+            object by its path, as `translation.en`.
         input_key: The field of an example that holds the question, if it has several.
         output_key: The field of an example that holds the answer.
         root: The folder below which images are read by path. Without it none are.
@@ -168,12 +169,16 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
     """Renames the columns of a source to those of a schema."""
     names = set(columns.values()) | set(columns)
     replaced = set(columns) - set(columns.values())
+    paths = [column for column in columns.values() if "." in column]
 
     def read_renamed() -> Iterator[Item]:
         for item in read():
             if isinstance(item, Refusal) or not isinstance(record := item.value, dict):
                 yield item
-            elif missing := [column for column in columns.values() if column not in record]:
+                continue
+            if paths:
+                record = _with_paths(record, paths)
+            if missing := [column for column in columns.values() if column not in record]:
                 message = f"there is no column {missing[0]!r}; the columns are {', '.join(map(str, record))}"
                 yield Refusal("column_missing", message, item.number, item.source, missing[0])
             else:
@@ -184,6 +189,15 @@ def _rename_columns(read: Callable[[], Iterable[Item]], columns: Mapping[str, st
                 yield item._replace(value=row | others)
 
     return read_renamed
+
+
+def _with_paths(record: dict[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Returns a record in which the fields of an object have columns of their own, as far as paths such as `fields.text` need it."""
+    for path in paths:
+        for end in (index for index, letter in enumerate(path) if letter == "."):
+            if path not in record and isinstance(record.get(path[:end]), dict):
+                record = flat(record, path[:end])
+    return record
 
 
 def _trees(read: Callable[[], Iterable[Item]]) -> Callable[[], Iterator[Item]]:

@@ -218,3 +218,26 @@ def test_numbers_that_json_lacks_are_counted_where_they_are_left_out(tmp_path: P
     source = tmp_path / "in.jsonl"
     source.write_text('{"prompt": "a", "completion": "b", "zipf": NaN}\n{"prompt": "c", "completion": "d", "zipf": 1.5}\n')
     assert write_jsonl(load(source), tmp_path / "out.jsonl").report.left_out == {"zipf": 2}
+
+
+@pytest.mark.parametrize(
+    ("record", "columns"),
+    [
+        ({"translation": {"en": Q, "de": A}}, {"prompt": "translation.en", "completion": "translation.de"}),
+        ({"input": {"question": Q}, "expected": A}, {"prompt": "input.question", "completion": "expected"}),
+        ({"fields": {"instruction": Q, "response": A}}, {"prompt": "fields.instruction", "completion": "fields.response"}),
+        ({"id": "1", "chat": {"messages": [user(Q), says(A)]}}, {"messages": "chat.messages"}),
+    ],
+)
+def test_the_fields_of_an_object_are_named_by_their_paths(record: dict[str, Any], columns: dict[str, str]) -> None:
+    with pytest.raises(DatasetError) as problem:
+        load([record])
+    assert f"columns={columns!r}" in str(problem.value)
+    messages = only_row(load([record], columns=columns, form="conversation"))["messages"]
+    assert messages == [user(Q), says(A)]
+
+
+def test_what_stands_beside_a_named_field_is_left_out_by_its_path(tmp_path: Path) -> None:
+    record = {"translation": {"en": Q, "de": A, "dialect": "north"}}
+    data = load([record], columns={"prompt": "translation.en", "completion": "translation.de"})
+    assert write_jsonl(data, tmp_path / "out.jsonl").report.left_out == {"translation.dialect": 1}

@@ -86,7 +86,8 @@ def way_on(columns: Sequence[str], *, is_all: bool = True) -> str:
 
     `is_all` says that no other column of the records carries meaning.
     """
-    names = {_plain(column): column for column in columns if _plain(column) not in _SYSTEM}
+    names = {_plain(column).rpartition(".")[2]: column for column in columns}
+    names = {name: column for name, column in names.items() if name not in _SYSTEM}
     questions, answers = (
         _likely(names, exact, last) for exact, last in ((QUESTIONS, _LIKELY_QUESTIONS), (ANSWERS, _LIKELY_ANSWERS))
     )

@@ -24,7 +24,7 @@ from together_adapters.finetune.formats.preference import ANSWERS, BESIDE_MESSAG
 from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.formats.requests import is_exchange
 from together_adapters.finetune.formats.traces import attributes_of, spans
-from together_adapters.finetune.readers.fields import field, nested
+from together_adapters.finetune.readers.fields import field, flat, nested
 from together_adapters.finetune.records import Unconvertible
 
 _RETRIEVAL: Final = (
@@ -166,23 +166,30 @@ def _unknown(columns: Sequence[str], record: dict[str, Any]) -> SchemaDetectionE
             f"no format fits records{with_columns}; these look like values: is the line with names, prompt,completion, missing?"
         )
     chats = [column for column in columns if is_messages(record.get(column))]
+    advice = _advice(columns, record)
+    if not advice and len(chats) == 1:
+        answer = f"columns={ {'prompt': chats[0], 'completion': 'COLUMN'}!r} says which column is the answer"
+        return _error(f"no format fits records{with_columns}; {chats[0]!r} ends without an answer; {answer}")
+    if not advice:
+        fields = flat(record, *(column for column in columns if isinstance(record.get(column), dict)))
+        advice = _advice([column for column in fields if has_value(fields[column])], fields)
+    advice = advice or "columns={'prompt': 'COLUMN', 'completion': 'COLUMN'} says which columns are the question and the answer"
+    return _error(f"no format fits records{with_columns}; {advice}")
+
+
+def _advice(columns: Sequence[str], record: dict[str, Any]) -> str:
+    """Returns which columns are to be named, and how; empty where a guess may be wrong."""
+    chats = [column for column in columns if is_messages(record.get(column))]
     if len(chats) == 1 and role_of(record[chats[0]][-1].get("role")) not in ("user", "system"):
-        return _error(
-            f"no format fits records{with_columns}; columns={ {'messages': chats[0]}!r} reads the messages in {chats[0]!r}"
-        )
+        return f"columns={ {'messages': chats[0]}!r} reads the messages in {chats[0]!r}"
     others = [column for column in columns if meaning_of(column) is not True]
     texts = [column for column in others if isinstance(record.get(column), str) and record[column] not in _DECISIONS]
     if chats:
         named = way_on([*texts, "prompt"], is_all=False)
-        if "'completion'" not in named:
-            return _error(
-                f"no format fits records{with_columns}; {chats[0]!r} ends without an answer, so there is nothing to train on"
-            )
-        named = named.replace("'prompt': 'prompt'", f"'prompt': {chats[0]!r}")
+        named = named.replace("'prompt': 'prompt'", f"'prompt': {chats[0]!r}") if "'completion'" in named else ""
     else:
         named = way_on(texts, is_all=len(texts) == len(others))
-    named = named or "columns={'prompt': 'COLUMN', 'completion': 'COLUMN'}"
-    return _error(f"no format fits records{with_columns}; {named} says which columns are the question and the answer")
+    return f"{named} says which columns are the question and the answer" if named else ""
 
 
 def candidates(record: Any, pair: str | None = None) -> list[str]:

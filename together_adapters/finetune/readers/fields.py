@@ -32,6 +32,12 @@ def nested(record: Any, *path: str) -> Any:
     return record
 
 
+def flat(record: Row, *columns: str) -> Row:
+    """Returns a record with a column for each field of the objects in some columns."""
+    fields = {f"{column}.{key}": value for column in columns for key, value in record[column].items()}
+    return {**{key: value for key, value in record.items() if key not in columns}, **fields}
+
+
 def is_stored_message(value: Any) -> bool:
     """Whether a value is one message, of OpenAI's format or as LangChain stores it."""
     if not isinstance(value, dict):
