@@ -214,6 +214,8 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
             continue
         if name == "text":
             meaning = None if _is_rendering(value, row) else _TEXT
+        elif name == "prompt" and _is_rendering(value, row):
+            meaning = None
         meaning = meaning or (_LAYOUT if _has_layout(value) else None)
         if meaning is None or (isinstance(value, int | float) and meaning not in _JUDGEMENTS):
             unknown.append(name)

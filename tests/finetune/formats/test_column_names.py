@@ -241,3 +241,20 @@ def test_what_stands_beside_a_named_field_is_left_out_by_its_path(tmp_path: Path
     record = {"translation": {"en": Q, "de": A, "dialect": "north"}}
     data = load([record], columns={"prompt": "translation.en", "completion": "translation.de"})
     assert write_jsonl(data, tmp_path / "out.jsonl").report.left_out == {"translation.dialect": 1}
+
+
+def test_a_prompt_that_renders_the_whole_instruction_is_left_out_by_name(tmp_path: Path) -> None:
+    record = {
+        "instruction": Q,
+        "input": C,
+        "output": A,
+        "prompt": f"### Instruction:\n{Q}\n\n### Input:\n{C}\n\n### Output:\n{A}",
+    }
+    assert write_jsonl(load([record]), tmp_path / "out.jsonl").report.left_out == {"prompt": 1}
+    with pytest.raises(DatasetError, match="'prompt' is a question"):
+        write_jsonl(load([record | {"prompt": "Something else?"}]), tmp_path / "other.jsonl")
+
+
+def test_a_log_of_messages_is_no_question_with_an_answer() -> None:
+    with pytest.raises(DatasetError, match="each record is a single message"):
+        load([{"type": "user", "message": user(Q), "uuid": "1"}, {"type": "assistant", "message": says(A), "uuid": "2"}])

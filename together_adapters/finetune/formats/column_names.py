@@ -24,7 +24,7 @@ _CHOICES: Final = (
     *((f"chosen_{what}", f"rejected_{what}") for what in ("answer", "completion", "output", "messages", "conversation", "conversations")),
 )  # fmt: skip
 _LIKELY_QUESTIONS: Final = QUESTIONS | set("article document source sentence body message post text".split())
-_LIKELY_ANSWERS: Final = ANSWERS | set("answers summary highlights generation ideal label class sql code".split())
+_LIKELY_ANSWERS: Final = ANSWERS | set("answers summary highlights generation ideal label class sql".split())
 """Last words of names that are likely a question, or an answer: good for an advice, not for a reading."""
 _SIDE: Final = re.compile(r"_?(?:[abjk]|\d)$")
 _OF_SIDES: Final = frozenset("response answer completion output solution sol ref conversation summary reply".split())

@@ -281,10 +281,12 @@ def _is_single_message(record: dict[str, Any]) -> bool:
     kind = record.get("type")
     is_stored = isinstance(record.get("data"), dict) and "content" in record["data"]
     is_plain = "role" in record and "content" in record and record.keys().isdisjoint(("messages", "prompt", "conversations"))
+    is_logged = kind in ("user", "assistant", "system") and isinstance(record.get("message"), dict)
     return (
         (is_stored and kind in ("human", "ai", "system", "tool"))
         or (record.get("lc") == 1 and is_message(record) and not is_langchain(record))
         or is_plain
+        or is_logged
     )
 
 
