@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
+from math import isnan
 from typing import Any, Final, Literal, NamedTuple
 
 from together_adapters.finetune.findings import Finding
@@ -209,7 +210,7 @@ def accounts_of(row: Row, left_out: Mapping[str, Any], allowed: Collection[str],
         meaning = meaning_of(name, is_preference)
         if meaning is True or name in allowed or (isinstance(value, dict) and value and value.keys() <= _SETTING_KEYS):
             continue
-        if isinstance(value, Unchosen):
+        if isinstance(value, Unchosen) or (isinstance(value, float) and isnan(value)):
             unknown.append(name)
             continue
         if name == "text":

@@ -214,10 +214,11 @@ def test_reasoning_is_known_by_its_short_name(tmp_path: Path) -> None:
         write_jsonl(load([{"Question": Q, "Complex_CoT": "It is high.", "Response": A}]), tmp_path / "out.jsonl")
 
 
-def test_numbers_that_json_lacks_are_counted_where_they_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["zipf", "score"])
+def test_numbers_that_json_lacks_are_counted_where_they_are_left_out(tmp_path: Path, name: str) -> None:
     source = tmp_path / "in.jsonl"
-    source.write_text('{"prompt": "a", "completion": "b", "zipf": NaN}\n{"prompt": "c", "completion": "d", "zipf": 1.5}\n')
-    assert write_jsonl(load(source), tmp_path / "out.jsonl").report.left_out == {"zipf": 2}
+    source.write_text(f'{{"prompt": "a", "completion": "b", "{name}": NaN}}\n{{"prompt": "c", "completion": "d"}}\n')
+    assert write_jsonl(load(source), tmp_path / "out.jsonl").report.left_out == {name: 1}
 
 
 @pytest.mark.parametrize(

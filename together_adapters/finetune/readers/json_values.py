@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic_core import from_json
 
 from together_adapters.errors import DatasetError
-from together_adapters.finetune.accounting import Meaning, meaning_of
+from together_adapters.finetune.accounting import Meaning, is_judgement, meaning_of
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.readers.containers import BLOCK
 from together_adapters.finetune.readers.fields import is_stored_message
@@ -247,7 +247,8 @@ def _record(text: bytes, number: int, name: str) -> Item:
         value = from_json(text)
         left_out = {}
         if isinstance(value, dict):
-            left_out = {key: cell for key, cell in value.items() if cell != cell and not isinstance(meaning_of(key), Meaning)}  # noqa: PLR0124 -- NaN alone
+            cells = {key: cell for key, cell in value.items() if cell != cell}  # noqa: PLR0124 -- NaN alone differs from itself
+            left_out = {key: cells[key] for key in cells if is_judgement(key) or not isinstance(meaning_of(key), Meaning)}
             value = {key: None if cell != cell else cell for key, cell in value.items()}  # noqa: PLR0124 -- as in tables
         path = _path_of_constant(value)
         if not path and isinstance(value, dict):
