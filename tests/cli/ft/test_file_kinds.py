@@ -72,7 +72,7 @@ def test_the_call_that_is_named_makes_a_training_file(tmp_path: Path, words: str
     path = tmp_path / "it's.jsonl"
     path.write_bytes(READABLE[words]())
     (issue,) = check_jsonl(path).issues
-    assert (words in issue.message, issue.line) == (True, 1 if issue.code == "not_utf8" else None)
+    assert (words in issue.message, issue.line) == (True, None if issue.code == "not_json_lines" else 1)
     eval(re.findall(r"write_jsonl\(.*\)", issue.message)[0], {"load": load, "write_jsonl": write_jsonl})
     assert (tmp_path / "it's.train.jsonl").read_text("utf-8").count("\n") == len(ROWS)
     assert "load(" not in check_jsonl(path, purpose="batch-api").issues[0].message
@@ -94,7 +94,7 @@ def test_lines_are_checked_one_by_one(tmp_path: Path, content: bytes) -> None:
 
 
 def test_stdin_and_pipes(run: Run, tmp_path: Path) -> None:
-    assert "not_json_lines" in run("ft", "check", "-", input=json.dumps(ROWS), code=1).out
+    assert "line_not_object" in run("ft", "check", "-", input=json.dumps(ROWS), code=1).out
     (issue,) = report_of(run("ft", "check", "-", "--json", input=json.dumps(ROWS), code=1))["issues"]
     assert "ft prepare - -o stdin.train.jsonl`" in issue["message"]
     os.mkfifo(pipe := tmp_path / "pipe.jsonl")

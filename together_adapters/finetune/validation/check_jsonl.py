@@ -118,7 +118,7 @@ def _can_be_read(checker: FileChecker, path: Path) -> bool:
     size = checker.report.bytes = path.stat().st_size
     if kind := _kind_of(path):
         way = _way_on(checker, path) if kind.is_readable and path.suffix != ".parquet" else ""
-        checker.add_finding(kind.code, f"{path.name} is {kind.what}{way}", 1 if kind.code == "not_utf8" else None)
+        checker.add_finding(kind.code, f"{path.name} is {kind.what}{way}", None if kind.code == "not_json_lines" else 1)
         return False
     if path.suffix not in _SUFFIXES:
         checker.add_finding("unknown_extension", f"{path.name} has none of the extensions .jsonl, .parquet, .csv")

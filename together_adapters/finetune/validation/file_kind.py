@@ -41,7 +41,7 @@ _FOREIGN: Final = {
     b"\x80\x05\x95": "a Python pickle, which is not read because it can run code: save the data as JSON lines",
 }
 _ARRAY: Final = re.compile(rb"\s*\[\s*\{")
-_SPREAD: Final = re.compile(rb"\s*\{[ \t\r]*\n")
+_SPREAD: Final = re.compile(rb'\s*\{[ \t\r]*\n\s*"')
 
 
 class FileKind(NamedTuple):
@@ -64,8 +64,8 @@ def file_kind(head: bytes) -> FileKind | None:
         return FileKind("not_json_lines", "a table of Parquet, Arrow or Feather")
     text = head.removeprefix(BOM).lstrip()
     if _ARRAY.match(text) and not _has_lines_of_json(text):
-        return FileKind("not_json_lines", "one JSON array")
-    return FileKind("not_json_lines", "JSON that is spread over lines") if _SPREAD.match(text) else None
+        return FileKind("line_not_object", "one JSON array")
+    return FileKind("json_syntax", "JSON that is spread over lines") if _SPREAD.match(text) else None
 
 
 def encoding_of(head: bytes) -> str | None:
