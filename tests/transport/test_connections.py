@@ -286,8 +286,8 @@ def test_bytes_after_a_response_are_not_the_next_response(flavour: Flavour, stat
         def handle(self) -> None:
             while line := self.rfile.readline():
                 if line == b"\r\n":
-                    self.wfile.write(head(2) + b"[]" if self.server.started else head(0, status) + rest)  # type: ignore[attr-defined]
-                    self.server.started = True  # type: ignore[attr-defined]
+                    started, self.server.started = self.server.started, True  # type: ignore[attr-defined]
+                    self.wfile.write(head(2) + b"[]" if started else head(0, status) + rest)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Gateway) as server:
         server.daemon_threads, server.started = True, False  # type: ignore[attr-defined]
