@@ -14,14 +14,12 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
 from together_adapters.client import AsyncTogether, ClientPair, Together
-from together_adapters.transport.config import DEFAULT_BASE_URL, KEY_VARIABLE, URL_VARIABLES
+from together_adapters.transport.config import BY_CLIENT, DEFAULT_BASE_URL, KEY_VARIABLE, URL_VARIABLES
 
 
 class EnvironmentKey(SecretStr):
@@ -42,17 +40,6 @@ def _read_key() -> EnvironmentKey | None:
 
 
 _KEEP_ENVIRONMENT_KEY = WrapValidator(lambda value, validate: value if isinstance(value, EnvironmentKey) else validate(value))
-
-
-def _validate_if_possible(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Return what the type makes of a value, or the value itself: the client refuses it in its own words."""
-    try:
-        return validate(value)
-    except ValidationError:
-        return value
-
-
-_BY_CLIENT = WrapValidator(_validate_if_possible)
 
 
 class Connection(BaseModel):
@@ -79,10 +66,10 @@ class Connection(BaseModel):
     together_api_key: Annotated[SecretStr | None, _KEEP_ENVIRONMENT_KEY] = Field(default=None, alias="api_key")
     together_api_base: str | None = Field(default=None, alias="base_url")
     timeout: Any = None
-    max_retries: Annotated[int | None, _BY_CLIENT] = None
-    max_elapsed: Annotated[float | None, _BY_CLIENT] = None
-    default_headers: Annotated[Mapping[str, str] | None, _BY_CLIENT] = Field(default=None, exclude=True, repr=False)
-    default_query: Annotated[Mapping[str, Any] | None, _BY_CLIENT] = Field(default=None, exclude=True, repr=False)
+    max_retries: Annotated[int | None, BY_CLIENT] = None
+    max_elapsed: Annotated[float | None, BY_CLIENT] = None
+    default_headers: Annotated[Mapping[str, str] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
+    default_query: Annotated[Mapping[str, Any] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
     http_client: Any = Field(default=None, exclude=True, repr=False)
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)

@@ -13,24 +13,15 @@ from urllib.parse import urlsplit
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer, field_validator
 from llama_index.core.schema import BaseComponent
-from pydantic import SecretStr, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import SecretStr
+
+from together_adapters.transport.config import BY_CLIENT
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
 
 _OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query")
 _SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_OPTIONS})
-
-
-def _validate_if_possible(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Return what the type makes of a value, or the value itself: the client refuses it in its own words."""
-    try:
-        return validate(value)
-    except ValidationError:
-        return value
-
-
-_BY_CLIENT = WrapValidator(_validate_if_possible)
 
 
 class ServiceComponent(BaseComponent):
@@ -51,10 +42,10 @@ class ServiceComponent(BaseComponent):
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     api_base: str | None = Field(default=None)
     timeout: Any = Field(default=None)
-    max_retries: Annotated[int | None, _BY_CLIENT] = Field(default=None)
-    max_elapsed: Annotated[float | None, _BY_CLIENT] = Field(default=None)
-    default_headers: Annotated[Mapping[str, str] | None, _BY_CLIENT] = Field(default=None, exclude=True, repr=False)
-    default_query: Annotated[Mapping[str, Any] | None, _BY_CLIENT] = Field(default=None, exclude=True, repr=False)
+    max_retries: Annotated[int | None, BY_CLIENT] = Field(default=None)
+    max_elapsed: Annotated[float | None, BY_CLIENT] = Field(default=None)
+    default_headers: Annotated[Mapping[str, str] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
+    default_query: Annotated[Mapping[str, Any] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
 

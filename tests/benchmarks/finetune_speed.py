@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tests.benchmarks.finetune_sets import ROWS, write
 from tests.benchmarks.measure import Bench, Builder, Goal, Row
-from tests.benchmarks.server import ROOT
+from tests.server_process import ROOT
 
 SHARE: Final = float(os.environ.get("FINETUNE_SETS_SHARE", "0.02"))
 """The share of the full sets; 1 takes minutes."""

@@ -10,21 +10,19 @@ from __future__ import annotations
 import asyncio
 import selectors
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import payloads
+from tests.server_process import server_process
 
 PACE: Final = 0.0004
 SLOW: Final = 0.05
 READ: Final = 16 * 1024
-ROOT: Final = Path(__file__).parents[2]
 
 Reply = list[bytes]
 """The writes that make up an answer; of a paced one, each waits its turn."""
@@ -193,14 +191,8 @@ class Server:
 @contextmanager
 def running() -> Iterator[Server]:
     """Run a server for the length of a block."""
-    command = [sys.executable, "-m", f"{__package__}.server"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Server(int(process.stdout.readline()))
-        finally:
-            process.stdin.close()
+    with server_process(f"{__package__}.server") as line:
+        yield Server(int(line))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.benchmarks.server import ROOT
+from tests.server_process import ROOT
 
 
 def test_two_operations_make_a_table(tmp_path: Path) -> None:

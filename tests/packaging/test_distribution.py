@@ -73,6 +73,7 @@ def test_no_variable_of_another_vendor_is_named() -> None:
 
 
 def test_no_registry_is_named() -> None:
+    """A configuration that named one would install nowhere else; the words here are those that it may not have."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").lower()
     for word in ("pypi", "index-url", "extra-index", "find-links", "[[tool.uv.index", "simple/"):
         assert word not in text

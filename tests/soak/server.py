@@ -9,21 +9,19 @@ import asyncio
 import json
 import socket
 import struct
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
 
+from tests.server_process import server_process
 from tests.soak.faults import End, Reply, Request, http, right
 from tests.soak.kinds import KINDS
 
-ROOT: Final = Path(__file__).parents[2]
 _BY_NAME: Final = {kind.name: kind for kind in KINDS}
 
 
@@ -163,14 +161,8 @@ class Server(SimpleNamespace):
 @contextmanager
 def running() -> Iterator[Server]:
     """Runs a server for the length of a block."""
-    command = [sys.executable, "-m", f"{__package__}.server"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Server(**json.loads(process.stdout.readline()))
-        finally:
-            process.stdin.close()
+    with server_process(f"{__package__}.server") as line:
+        yield Server(**json.loads(line))
 
 
 if __name__ == "__main__":

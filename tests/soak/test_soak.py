@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.soak.server import ROOT
+from tests.server_process import ROOT
 
 pytest.importorskip("langchain_core")
 pytest.importorskip("llama_index.core")

@@ -27,6 +27,7 @@ from together_adapters.adapters.content_blocks import (
     unwrap,
 )
 from together_adapters.errors import HistoryWarning
+from together_adapters.transport.surrogates import whole_characters
 
 REASONING_KINDS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 """Blocks of reasoning, which are sent on request only."""
@@ -78,7 +79,7 @@ class History:
     def text(self, content: Any, role: str, separator: str = "\n") -> str:
         """Return the content of a message as text: texts joined by `separator`, and notes on lines of their own."""
         if isinstance(content, str):
-            return content if content.isascii() else whole_characters(content)
+            return whole_characters(content)
         text, is_note = "", False
         for block in _flat(content):
             part, was_note = self._block_text(block, role), is_note
@@ -201,17 +202,6 @@ def _flat(content: Any, depth: int = 0) -> Iterator[Any]:
             yield from _flat(inner, depth + 1)
     elif content is not None:
         yield content
-
-
-def whole_characters(text: str) -> str:
-    """Return a text that UTF-8 can express: halves of surrogate pairs are joined, or replaced."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def reasoning_text(blocks: Iterable[Any]) -> str:

@@ -10,7 +10,8 @@ from math import isfinite
 from typing import Any
 
 from together_adapters.adapters.content_blocks import kind_of, plain_block, unwrap
-from together_adapters.adapters.foreign_blocks import TOOL_CALL_KINDS, whole_characters
+from together_adapters.adapters.foreign_blocks import TOOL_CALL_KINDS
+from together_adapters.transport.surrogates import whole_characters
 
 UNREADABLE = "raw_arguments"
 """The key of arguments that are no JSON object, and are kept as text."""
@@ -41,7 +42,7 @@ def json_arguments(value: Any) -> str:
     try:
         if type(value) is dict:
             text = _encode(value)
-            return text if text.isascii() else whole_characters(text)
+            return whole_characters(text)
         if isinstance(value, bytes | bytearray):
             value = value.decode("utf-8", "replace")
         if isinstance(value, str):

@@ -13,12 +13,15 @@ from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from numbers import Real
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from together_adapters._version import __version__
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
+from together_adapters.transport.redirects import check_host
 from together_adapters.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -139,8 +142,8 @@ def _root_of(url: str) -> str:
     if endpoint := _ENDPOINT.search(path):
         raise ValueError(f"it ends in {endpoint[0].removeprefix('/v1')}, which the library adds: leave that out")
     try:
-        _ = (host.isascii() and all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))) or host.encode("idna")
-    except UnicodeError:
+        check_host(host)
+    except ValueError:
         raise ValueError(f"{host[:60]!r} is no host name") from None
     if parts.scheme == "http" and not _is_loopback(host):
         _warn_unencrypted(host)
@@ -205,6 +208,18 @@ def check_seconds(name: str, value: Any) -> None:
     """Raises a ConfigurationError for what is no positive number of seconds that a system can wait."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) <= TIMEOUT_MAX:
         raise ConfigurationError(f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}"[:200])
+
+
+def _validate_if_possible(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Returns what the type makes of a value, or the value itself: the client refuses it in its own words."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return value
+
+
+BY_CLIENT: Final = WrapValidator(_validate_if_possible)
+"""The validation of a setting that is a field of an integration's class."""
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from together_adapters.errors import ConfigurationError
+from together_adapters.transport.redirects import check_host
 
 _PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
@@ -88,8 +89,9 @@ def _parse_proxy(text: str) -> httpx.Proxy:
     if scheme not in _PROXY_SCHEMES:
         raise _ProxyError(f"its scheme is {scheme[:20]!r}, and that of a proxy one of {', '.join(_PROXY_SCHEMES)}")
     parts = urlsplit(text)
-    if not (parts.hostname or "").encode("idna") or parts.port == 0:
+    if not parts.hostname or parts.port == 0:
         raise _ProxyError("it has no usable host and port")
+    check_host(parts.hostname)
     if scheme.startswith("socks") and not find_spec("socksio"):
         raise ImportError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
     return httpx.Proxy(text)

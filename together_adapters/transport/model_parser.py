@@ -99,6 +99,7 @@ def _parse_body(parse: Callable[[bytes], T], content: bytes) -> T:
 
 def _repair(document: Any, error: ValidationError) -> bool:
     """Changes what can be changed without loss, and says whether it changed anything."""
+    # All of them, from the end: a removed item moves those behind it.
     details = error.errors(include_url=False, include_context=False)
     return sum(_repair_value(*_find(document, detail["loc"]), detail) for detail in reversed(details)) > 0
 

@@ -12,6 +12,8 @@ from urllib.request import getproxies
 
 from pydantic import BaseModel
 
+from together_adapters.transport.surrogates import whole_characters
+
 T = TypeVar("T")
 
 MAX_LENGTH: Final = 1 << 16  # of a text that an error keeps
@@ -91,7 +93,7 @@ class Redactor:
             if inner == outer:
                 break
             if self._pattern.search(inner):
-                text = inner = _without_surrogates(self._pattern.sub(self._mark, inner))
+                text = inner = whole_characters(self._pattern.sub(self._mark, inner))
         return text
 
 
@@ -178,8 +180,3 @@ def _unescape(match: re.Match[str]) -> str:
 
         return unescape(text)
     return chr(int(text[2:], 16)) if len(text) > 2 else text[1]
-
-
-def _without_surrogates(text: str) -> str:
-    """Joins halves of surrogate pairs; one without the other becomes U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

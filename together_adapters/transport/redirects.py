@@ -33,6 +33,12 @@ def redirect(request: Mapping[str, Any], status: int, location: str | None) -> d
     return {**next_request, "headers": headers, "anonymous": True}
 
 
+def check_host(host: str) -> None:
+    """Raises a ValueError for what is no host name."""
+    if not host.isascii() or not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        host.encode("idna")  # its tables are large, and few hosts need them; a UnicodeError is a ValueError
+
+
 def host_of(url: str) -> str:
     """Returns host and port of a URL as a message shows them: without credentials, and not all of one that is malformed."""
     try:
@@ -47,7 +53,7 @@ def _split(url: str, location: str) -> SplitResult | None:
     try:
         target = urlsplit(urljoin(url, location))
         port, host = target.port, target.hostname
-        (host or "").encode("idna")  # a UnicodeError is a ValueError
+        check_host(host or "")
     except ValueError:
         return None
     return target if host and port != 0 and location.isprintable() else None

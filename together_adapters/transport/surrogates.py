@@ -1,4 +1,4 @@
-r"""Halves of surrogate pairs in JSON, which tokenizers that cut a character in two leave behind. Pure, on bytes.
+r"""Halves of surrogate pairs in JSON, which tokenizers that cut a character in two leave behind. Pure.
 
 JSON with `"\ud83d"` alone is no Unicode text, and strict parsers refuse it whole. A half whose other half opens a string of the next
 event is joined with it; any other becomes U+FFFD.
@@ -21,6 +21,17 @@ def lenient_json(data: bytes) -> bytes:
     """Returns JSON as strict parsers take it: without byte order mark, and with U+FFFD for halves and for bytes that are no UTF-8."""
     text = _ESCAPE.sub(lambda escape: _REPLACEMENT if escape[1] else escape[0], data.removeprefix(_BOM))
     return text.decode("utf-8", "replace").encode()
+
+
+def whole_characters(text: str) -> str:
+    """Returns a text that UTF-8 can express: halves are joined, or become U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def ends_in_half(data: bytes) -> bool:

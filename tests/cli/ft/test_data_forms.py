@@ -23,8 +23,6 @@ from together_adapters.finetune import load, write_jsonl
 
 FOLDER = os.environ.get("TOGETHER_DATA_FORMS", "")
 CASES: dict[str, Any] = json.loads((Path(FOLDER) / "expect.json").read_text("utf-8")) if FOLDER else {}
-NOT_YET: frozenset[str] = frozenset()
-"""Files that are not read as they should be."""
 FLAG = re.compile(r"--(column|schema|pair|form|fix)[ =]([\w.=-]+)")
 ARGUMENT = re.compile(r"\b(schema|pair|form)=['\"](\w+)['\"]")
 COLUMNS = re.compile(r"\bcolumns=(\{.*?\})")
@@ -167,9 +165,7 @@ def prepare(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Out
 
 
 @pytest.mark.skipif(not CASES, reason="TOGETHER_DATA_FORMS names no folder of files")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.xfail(strict=True)] * (name in NOT_YET)) for name in CASES]
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_file_is_read_or_refused_with_a_way_on(
     name: str, prepare: Callable[..., Outcome], request: pytest.FixtureRequest
 ) -> None:
