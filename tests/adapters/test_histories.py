@@ -24,6 +24,8 @@ from together_adapters.adapters.foreign_blocks import History
 from together_adapters.adapters.tool_arguments import UNREADABLE, json_arguments
 from together_adapters.errors import HistoryWarning
 
+pytestmark = pytest.mark.long
+
 BINARY = "iVBORw0KGgo" * 40
 
 TOLD: list[Any] = [

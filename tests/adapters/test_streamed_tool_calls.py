@@ -23,6 +23,8 @@ from llama_index_together_adapters import TogetherLLM
 from together_adapters import AsyncTogether, Together
 from together_adapters.adapters.tool_call_deltas import ToolCallAssembler, parse_arguments
 
+pytestmark = pytest.mark.long
+
 MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
 NAMES = st.text("abcdefgh_", min_size=1, max_size=8)

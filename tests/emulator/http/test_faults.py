@@ -12,6 +12,8 @@ from tests.emulator.conftest import MODEL, Chat, events, joined
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.emulator.http.faults import KINDS, STATUSES
 
+pytestmark = pytest.mark.long
+
 BODY = 'Repeat after me: "Grüße, 世界 and everyone else who listens"'
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.emulator.conftest import MODEL, STRING, tool
 
+pytestmark = pytest.mark.long
+
 LONG = "meta-llama/Llama-4-Scout-17B-16E-Instruct"
 DEEP = "[" * 3_000 + "]" * 3_000
 

@@ -16,6 +16,8 @@ import pytest
 from tests.emulator.conftest import KEY, MODEL, WEATHER
 from together_adapters.emulator import Emulator, serve
 
+pytestmark = pytest.mark.long
+
 TUNABLE = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 SAMPLES = 2  # of the values at each place; all of them take half a minute
 MISSING: Any = object()

@@ -15,6 +15,8 @@ from tests.emulator.test_pytest_plugin import run
 from together_adapters.emulator import Emulator, RecordedRequest, serve
 from together_adapters.emulator.http.request_log import RequestLog
 
+pytestmark = pytest.mark.long
+
 MIB = 2**20
 
 

@@ -17,6 +17,8 @@ from together_adapters.finetune.formats.registry import DATA_FORMATS
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.records import Refusal
 
+pytestmark = pytest.mark.long
+
 KEYS = (
     "role", "content", "messages", "tools", "tool_calls", "function", "name", "arguments", "id", "type", "text", "prompt", "completion",
     "chosen", "rejected", "conversations", "from", "value", "instruction", "output", "input", "inputs", "outputs", "run_type", "generations",

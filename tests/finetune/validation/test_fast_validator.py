@@ -20,6 +20,8 @@ from together_adapters.finetune.records import Row
 from together_adapters.finetune.validation.check_row import validate_training_row
 from together_adapters.finetune.validation.token_lengths import token_counter
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("msgspec")
 OPTIONS: list[dict[str, Any]] = [
     {},

@@ -12,6 +12,8 @@ from tests.finetune.validation.engines import lines
 from together_adapters.finetune import check_jsonl
 from together_adapters.finetune.validation.parallel import line_ranges
 
+pytestmark = pytest.mark.long
+
 OPTIONS: dict[str, Any] = {
     "duplicates": True,
     "secrets": True,
