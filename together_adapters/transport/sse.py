@@ -136,7 +136,7 @@ class EventParser(Generic[T]):
         try:
             events = self._decoder.feed(data)
         except ValueError as problem:
-            self._fail(failures.invalid_response(problem, self.response, self.call.call))
+            self._fail(failures.invalid_response(problem, self.response, self.call.call, self._secrets))
             return []
         return self._parse(events, truncated=False)
 
