@@ -217,6 +217,27 @@ def test_strict_mode(chat: Chat, body: dict[str, Any], param: str) -> None:
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, param)
 
 
+@pytest.mark.parametrize(
+    ("body", "is_refused"),
+    [
+        ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, True),
+        ({"tools": [WEATHER], "tool_choice": "none", "response_format": {"type": "regex", "pattern": "a"}, "stream": True}, True),
+        ({"tools": [WEATHER], "response_format": {"type": "text"}}, False),
+        ({"tools": [WEATHER], "response_format": None}, False),
+        ({"tools": [], "response_format": {"type": "json_object"}}, False),
+        ({"tools": None, "response_format": {"type": "json_object"}}, False),
+    ],
+)
+def test_strict_mode_refuses_tools_with_a_response_format(chat: Chat, body: dict[str, Any], is_refused: bool) -> None:
+    assert chat.post("hi", **body).status_code == 200
+    answer = chat.post("hi", {"x-emulator-behaviour": "strict"}, **body)
+    assert answer.status_code == (400 if is_refused else 200)
+    if is_refused:
+        error = answer.json()["error"]
+        assert (error["type"], error["param"]) == ("invalid_request_error", "response_format")
+        assert "tools and response_format" in error["message"]
+
+
 def test_media_are_mentioned(chat: Chat) -> None:
     parts = [
         {"type": "text", "text": "Describe this"},

@@ -17,7 +17,8 @@ class Behaviour:
     """How one server, or one request, answers.
 
     Attributes:
-        strict: Refuse unknown request keys, `file` parts and `parallel_tool_calls` with a 422 that names the key.
+        strict: Refuse unknown request keys, `file` parts and `parallel_tool_calls` with a 422 that names the key, and `tools`
+            together with a `response_format` (other than text) in one chat request with a 400.
         reasoning: Where reasoning is returned. `auto` follows the capability table and the request; `none` never reasons;
             the others always reason, in that field of the message or in tags at the start of the text.
         usage: Where a stream has its usage: on the chunk with the finish reason, on a separate chunk without choices, either

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from together_adapters.emulator.engine import conversation, responder
 from together_adapters.emulator.engine.completion import Generation, token_id, truncate, usage
@@ -29,6 +29,18 @@ _ARGUMENTS_CHUNK: Final = 7
 
 class _ChatRequest(SamplingRequest):
     messages: Any = None
+
+    @classmethod
+    def read(cls, context: RequestContext, body: Any = None) -> Self:
+        """Validates a body; the service of today refuses tools together with a response format."""
+        request = super().read(context, body)
+        if context.behaviour.strict and request.tools and (request.response_format or {}).get("type") not in (None, "text"):
+            raise bad_request(
+                "tools and response_format cannot be used in one request: send the tools first, then the response format "
+                "without tools.",
+                param="response_format",
+            )
+        return request
 
 
 @dataclass(frozen=True, slots=True)
