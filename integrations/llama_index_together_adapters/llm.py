@@ -271,13 +271,15 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         call = {**self.additional_kwargs, **kwargs}
         tags = call.pop("reasoning_tags", self.reasoning_tags)
         parallel = call.pop("allow_parallel_tool_calls", True)
-        parser = responses.ChatParser(tags, parallel=parallel, style=self.capabilities.reasoning)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         if "tools" in call:
             call |= tool_params(requests.wire_tools(call.pop("tools")), call.pop("tool_choice", None))
         params = requests.merge_params(self._fields, call, requests.CHAT_PARAMS)
-        sees = capabilities(params["model"]).vision
-        params["messages"] = requests.wire_messages(messages, replay_reasoning=replay, takes_images=sees)
+        model = capabilities(params["model"])
+        parser = responses.ChatParser(tags, parallel=parallel, style=model.reasoning)
+        params["messages"] = requests.wire_messages(
+            messages, replay_reasoning=replay, reasoning_style=model.reasoning, takes_images=model.vision
+        )
         return EndpointCall(_request(chat_resource, params, stream), parser)
 
     def _completion(self, prompt: str, kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[CompletionResponse]:

@@ -24,7 +24,9 @@ from pydantic import BaseModel
 
 from llama_index_together_adapters.tool_calls import wire_tool_calls
 from together_adapters.adapters.foreign_blocks import History
+from together_adapters.adapters.response_fields import REASONING_FIELD, REASONING_FIELDS, replay_field
 from together_adapters.adapters.tool_definitions import read_tools, tool_params
+from together_adapters.types.capabilities import ReasoningStyle
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.completions import CompletionParams
 from together_adapters.types.requests import RequestOptions
@@ -41,16 +43,23 @@ Part = dict[str, Any]
 
 
 def wire_messages(
-    messages: Iterable[ChatMessage], *, replay_reasoning: bool = False, takes_images: bool = False
+    messages: Iterable[ChatMessage],
+    *,
+    replay_reasoning: bool = False,
+    reasoning_style: ReasoningStyle | None = None,
+    takes_images: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the messages of a request; a block of a user or system message that cannot be expressed is a `ValueError`.
 
-    `takes_images` is whether the model does. What the other messages may hold is told: see `adapters.foreign_blocks`.
+    `reasoning_style` is where the model has its reasoning, `takes_images` whether it takes them. What the other messages may hold
+    is told: see `adapters.foreign_blocks`.
     """
     wire: list[dict[str, Any]] = []
     history = History(takes_images=takes_images)
     for message in messages:
-        converted = _message(message, replay_reasoning, history)
+        converted = _message(message, history)
+        if replay_reasoning and converted["role"] == "assistant":
+            converted |= _reasoning(message, reasoning_style)
         if history.images and converted["role"] != "tool":
             wire += history.moved_images()
         wire.append(converted)
@@ -59,7 +68,7 @@ def wire_messages(
     return wire + history.moved_images() if history.images else wire
 
 
-def _message(message: ChatMessage, replay_reasoning: bool, history: History) -> dict[str, Any]:
+def _message(message: ChatMessage, history: History) -> dict[str, Any]:
     role = message.role.value
     role = _ROLES.get(role, role)
     blocks, extra = message.blocks, message.additional_kwargs
@@ -76,8 +85,6 @@ def _message(message: ChatMessage, replay_reasoning: bool, history: History) -> 
     if role == "assistant":
         if extra:
             wire["content"] = content = _with_outputs(str(content), extra, history)
-        if replay_reasoning and (reasoning := _reasoning(message)):
-            wire["reasoning"] = reasoning
         if calls := wire_tool_calls(message):
             wire["tool_calls"] = calls
             wire["content"] = content or None
@@ -207,8 +214,15 @@ def _document(block: DocumentBlock) -> list[Part]:
     raise ValueError(f"Together's API cannot express a DocumentBlock of type {kind or 'unknown'}: send its text instead")
 
 
-def _reasoning(message: ChatMessage) -> str:
-    return "".join(block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock))
+def _reasoning(message: ChatMessage, style: ReasoningStyle | None) -> dict[str, str]:
+    """Return the reasoning of a message in the fields in which it came; other packages keep it beside the blocks."""
+    fields: dict[str, str] = {}
+    for block in message.blocks:
+        if isinstance(block, ThinkingBlock) and block.content:
+            name = replay_field((block.additional_information or {}).get(REASONING_FIELD), style)
+            fields[name] = fields.get(name, "") + block.content
+    extra = message.additional_kwargs
+    return fields or {name: extra[name] for name in REASONING_FIELDS if extra.get(name) and isinstance(extra[name], str)}
 
 
 def wire_tools(tools: Iterable[Any] | None) -> list[dict[str, Any]]:

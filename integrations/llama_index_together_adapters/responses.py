@@ -21,9 +21,11 @@ from llama_index.core.base.llms.types import (
 
 from llama_index_together_adapters.tool_calls import StreamedToolCall, StreamedToolCalls, parse_tool_calls
 from together_adapters.adapters.response_fields import (
+    REASONING_FIELD,
     cached_tokens,
     completion_delta,
     finish_reason,
+    reasoning_field,
     reasoning_of,
     reasoning_tokens,
 )
@@ -103,6 +105,7 @@ class ChatParser:
         self._tool_calls = StreamedToolCalls(parallel=parallel)
         self._text = ""
         self._reasoning = ""
+        self._reasoning_field: str | None = None
         self._thinking: ThinkingBlock | None = None
         self._usage: Any = None
         self._finish: str | None = None
@@ -121,7 +124,7 @@ class ChatParser:
             reasoning += block
         usage = body.get("usage")
         calls = parse_tool_calls(message.get("tool_calls") or _function_call(message), parallel=self._parallel)
-        thinking = ThinkingBlock(content=reasoning, num_tokens=_reasoning_tokens(usage)) if reasoning else None
+        thinking = _thinking(reasoning, reasoning_field(message), usage) if reasoning else None
         return ChatResponse(
             message=_message(text, thinking, calls),
             raw=body,
@@ -142,6 +145,8 @@ class ChatParser:
         if delta is None:
             delta = choice.get("message") or {"content": choice.get("text")}
         reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
+        if reasoning and self._reasoning_field is None:
+            self._reasoning_field = reasoning_field(delta)
         content = text = delta.get("content") or ""
         if reasoning and self._splitter is not None:
             text = self._split(self._splitter.close())[1] + text
@@ -180,7 +185,7 @@ class ChatParser:
         self._has_blocks = True
         self._reasoning += reasoning
         if reasoning or (final and self._reasoning):
-            self._thinking = ThinkingBlock(content=self._reasoning, num_tokens=_reasoning_tokens(self._usage))
+            self._thinking = _thinking(self._reasoning, self._reasoning_field, self._usage)
         if final:
             self._tool_calls.update(final=True)
         kwargs = _totals(self._usage, self._finish) if self._finish or self._usage else {}
@@ -248,6 +253,12 @@ def _message(text: str, thinking: ThinkingBlock | None, calls: Sequence[Streamed
         return ChatMessage(role=_ASSISTANT, blocks=blocks)
     blocks += [call.block for call in calls]
     return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": [call.wire for call in calls]})
+
+
+def _thinking(reasoning: str, field: str | None, usage: Any) -> ThinkingBlock:
+    """Return a block that keeps the field in which its reasoning came, to be sent back in; text between tags has none."""
+    extras = {REASONING_FIELD: field} if field else {}
+    return ThinkingBlock(content=reasoning, num_tokens=_reasoning_tokens(usage), additional_information=extras)
 
 
 def _totals(usage: Any, reason: str | None) -> dict[str, Any]:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+REASONING_FIELDS: Final = ("reasoning", "reasoning_content")
+"""Fields of a message or a delta in which engines send reasoning."""
+REASONING_FIELD: Final = "reasoning_field"
+"""Key under which a framework's message keeps the name of the field in which its reasoning came."""
 
 
 def finish_reason(reason: str | None) -> str | None:
@@ -22,6 +27,16 @@ def reasoning_of(message: Mapping[str, Any]) -> str | None:
     reasoning = message.get("reasoning")
     other = None if reasoning else message.get("reasoning_content")
     return reasoning if other is None else other
+
+
+def reasoning_field(message: Mapping[str, Any]) -> str | None:
+    """Return the name of the field that holds the reasoning of a message or a delta; None where it has none."""
+    return next((name for name in REASONING_FIELDS if message.get(name)), None)
+
+
+def replay_field(field: Any, style: str | None) -> str:
+    """Return the field in which reasoning is sent back: that in which it came, else that of the model's entry in the table."""
+    return next((name for name in (field, style) if name in REASONING_FIELDS), REASONING_FIELDS[0])
 
 
 def cached_tokens(usage: Mapping[str, Any]) -> int | None:
