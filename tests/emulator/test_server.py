@@ -96,8 +96,7 @@ def test_requests_are_recorded(http: httpx.Client, emulator: Emulator) -> None:
 def test_answers_carry_the_headers_of_the_service(http: httpx.Client) -> None:
     headers = http.post("/chat/completions", json=BODY).headers
     assert headers["content-type"] == "application/json; charset=utf-8"
-    assert headers["retry-after"] == "2"  # on success too: a client must not obey it
-    assert int(headers["x-ratelimit-remaining"]) > int(headers["x-ratelimit-limit"])
+    assert headers["retry-after"] == headers["x-ratelimit-reset"]  # on success too: a client must not obey it
     assert headers["x-request-id"].startswith("o")
     assert headers["cf-ray"]
 

@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import struct
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from together_adapters.emulator.errors import ApiError, bad_request, typical
 from together_adapters.emulator.http.faults import Fault, FaultContext, play, send_response
+from together_adapters.emulator.http.rate_limits import is_limited
 from together_adapters.emulator.http.request_log import RecordedRequest, header_value
 from together_adapters.emulator.http.responses import JSON_TYPE, compact, json_response
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
@@ -25,33 +27,39 @@ _CLOSED: Final = "together_adapters.emulator.closed"
 _MAX_BODY: Final = 256 * 2**20
 _HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
-_SUCCESS_HEADERS: Final = [
-    # The live service sends these with successful responses: a client must not wait because of them.
-    (b"retry-after", b"2"),
-    (b"x-ratelimit", b"false"),
-    (b"x-ratelimit-limit", b"30"),
-    (b"x-ratelimit-remaining", b"59"),
-    (b"x-ratelimit-reset", b"2"),
-]
-
 
 class _Sender:
     """Adds the headers of the service to a response, and knows how much of it has been sent."""
 
-    def __init__(self, send: Send, count: int) -> None:
+    def __init__(self, send: Send, scope: Scope, state: State) -> None:
         self.is_started = False
         self.is_complete = False
         self._send = send
-        self._headers = [(b"x-request-id", _id(count).encode()), (b"cf-ray", f"{_ray(count)}-LOC".encode())]
+        self._scope = scope
+        self._rate = state.rate
+        self._headers = [(b"x-request-id", _id(state.count).encode()), (b"cf-ray", f"{_ray(state.count)}-LOC".encode())]
+        self._debug_headers = _debug_headers(state.count) if _wants_debug(scope) else []
 
     async def __call__(self, message: Message) -> None:
         self.is_started = True
         if message["type"] == "http.response.start":
-            headers = self._headers + (_SUCCESS_HEADERS if message["status"] < 300 else [])
-            message = {**message, "headers": [*message.get("headers", []), *headers]}
+            message = {**message, "headers": [*message.get("headers", []), *self._headers_of(message["status"])]}
         elif not message.get("more_body", False) or message.get("body", b"")[-8:] == b"[DONE]\n\n":
             self.is_complete = True
         await self._send(message)
+
+    def call_starts(self) -> None:
+        """Notes that the request has arrived and its answer begins."""
+        if self._debug_headers:
+            self._debug_headers.append((b"x-api-call-start", _now()))
+
+    def _headers_of(self, status: int) -> list[tuple[bytes, bytes]]:
+        headers = self._headers
+        if status < 300:
+            if is_limited(self._scope["method"], self._scope["path"]):
+                self._rate.use(requests=1)
+            headers = headers + self._rate.headers()
+        return headers + ([*self._debug_headers, (b"x-api-call-end", _now())] if self._debug_headers else [])
 
 
 class EmulatorMiddleware:
@@ -66,7 +74,7 @@ class EmulatorMiddleware:
             return
         incoming = Request(scope, receive)
         self.state.count += 1
-        sender = _Sender(send, self.state.count)
+        sender = _Sender(send, scope, self.state)
         try:
             self.state.hosts.check(scope)
             body = await (self._receive_upload(incoming) if scope["path"].startswith(UPLOADS) else _receive(incoming))
@@ -77,6 +85,7 @@ class EmulatorMiddleware:
             await json_response(error.body(), error.status)(scope, receive, sender)
             return
         request = _recorded_request(scope, body)
+        sender.call_starts()
         with self.state.log.watch(request):
             await self._respond_while_connected(request, scope, receive, sender)
 
@@ -242,6 +251,25 @@ def _input_count(body: Any) -> int:
 def _id(count: int) -> str:
     """Returns an id in the format of the service."""
     return f"o{count:06X}e-Em1Lat-{_ray(count)}"
+
+
+def _wants_debug(scope: Scope) -> bool:
+    return any(name.lower() == b"x-together-debug" and value not in (b"", b"0", b"false") for name, value in scope["headers"])
+
+
+def _debug_headers(count: int) -> list[tuple[bytes, bytes]]:
+    """Returns the headers that `x-together-debug: 1` asks for and that are known when a request arrives."""
+    return [
+        (b"x-together-traceid", f"{_ray(count)}{_ray(count + 1)}".encode()),
+        (b"x-cluster", b"emulator"),
+        (b"x-engine-pod", b"emulator-0"),
+        (b"x-inference-version", b"v2"),
+        (b"x-api-received", _now()),
+    ]
+
+
+def _now() -> bytes:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3].encode() + b"Z"
 
 
 def _ray(count: int) -> str:

@@ -17,6 +17,7 @@ from together_adapters.emulator.errors import ApiError, bad_request, unprocessab
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts
+from together_adapters.emulator.http.rate_limits import RateWindow
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, json_response
 from together_adapters.emulator.store.background import BackgroundThreads
@@ -50,6 +51,7 @@ class State:
     job_seconds: float = DEFAULT_JOB_SECONDS
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     folder: Folder = field(default_factory=Folder)
+    rate: RateWindow = field(default_factory=RateWindow)
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
 
@@ -91,6 +93,10 @@ class RequestContext:
     @property
     def path_id(self) -> str:
         return str(self.request.path_params["id"])
+
+    def count_tokens(self, tokens: int) -> None:
+        """Counts the tokens of a response before it is sent, for its headers."""
+        self.state.rate.use(tokens=tokens)
 
     def url(self, path: str) -> str:
         """Returns the absolute URL of a path of this emulator."""

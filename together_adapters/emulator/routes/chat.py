@@ -78,7 +78,9 @@ class ChatExchange:
 def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     """Answers a chat request."""
     exchange = _exchange(context)
-    return EventStream(_chunks(exchange), context.behaviour.delay) if exchange.params.stream else _completion(exchange)
+    usage = _usage(exchange)
+    context.count_tokens(usage["total_tokens"])
+    return EventStream(_chunks(exchange, usage), context.behaviour.delay) if exchange.params.stream else _completion(exchange, usage)
 
 
 def _exchange(context: RequestContext) -> ChatExchange:
@@ -166,7 +168,7 @@ def _arguments(call: ParsedToolCall) -> str:
     return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
 
 
-def _completion(exchange: ChatExchange) -> dict[str, Any]:
+def _completion(exchange: ChatExchange, usage: dict[str, Any]) -> dict[str, Any]:
     prompt = "\n".join(message.text for message in exchange.conversation.messages) if exchange.params.echo else ""
     completion: dict[str, Any] = {
         "id": exchange.context.id,
@@ -177,7 +179,7 @@ def _completion(exchange: ChatExchange) -> dict[str, Any]:
         "choices": [_choice(exchange, generation, index) for index, generation in enumerate(exchange.generations)],
     }
     if exchange.context.behaviour.usage != "none":
-        completion["usage"] = _usage(exchange)
+        completion["usage"] = usage
     return completion
 
 
@@ -199,7 +201,7 @@ def _choice(exchange: ChatExchange, generation: Generation, index: int) -> dict[
     }
 
 
-def _chunks(exchange: ChatExchange) -> Iterator[dict[str, Any]]:
+def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields a generation in chunks: reasoning, text, tool calls, and the end with its usage."""
     generation, behaviour, params = exchange.generations[0], exchange.context.behaviour, exchange.params
     no_content = None if behaviour.null_content else ""
@@ -221,13 +223,13 @@ def _chunks(exchange: ChatExchange) -> Iterator[dict[str, Any]]:
         yield chunk(delta, **fields)
     for calls, finish in _tool_deltas(exchange, generation):
         yield chunk({"tool_calls": calls} if calls else {}, finish)
-    usage = _usage(exchange) if params.has_usage(behaviour) else None
+    has_usage = params.has_usage(behaviour)
     last = chunk({"token_id": EOS_TOKEN}, generation.finish_reason, seed=exchange.seed)
     if behaviour.usage not in ("separate", "asked-separate"):
-        yield last | {"usage": usage}
+        yield last | {"usage": usage if has_usage else None}
         return
     yield last
-    if usage:
+    if has_usage:
         yield _envelope(exchange, []) | {"usage": usage}
 
 

@@ -39,6 +39,7 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     generations = [Generation(*truncate(text, params.stop_sequences, max_tokens, behaviour.finish)) for text in texts]
     completion_tokens = sum(len(generation.tokens) for generation in generations)
     counts = usage(prompt_tokens, completion_tokens, 0, 0, behaviour.cached_tokens == "nested")
+    context.count_tokens(counts["total_tokens"])
     head = {"id": context.id, "created": int(time.time()), "model": model}
     if params.stream:
         return EventStream(_chunks(context, params, generations[0], head, counts), behaviour.delay)

@@ -56,6 +56,7 @@ def embed(context: RequestContext) -> Response:
     if behaviour.shuffle_embeddings:
         rows = rows[1::2] + rows[::2]
     total = sum(counts)
+    context.count_tokens(total)
     usage = {"prompt_tokens": total, "total_tokens": total} if behaviour.embedding_usage else None
     body = b'{"object":"list","id":%b,"model":%b,"data":[%b],"usage":%b}' % (
         compact(context.id), compact(model), b",".join(rows), compact(usage),

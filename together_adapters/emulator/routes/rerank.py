@@ -41,6 +41,7 @@ def _rerank(context: RequestContext) -> dict[str, Any]:
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))[: request.top_n]
     with_documents = bool(request.return_documents)
     tokens = sum(len(text) // 4 + 1 for text in texts) + (len(request.query) // 4 + 1) * len(texts)
+    context.count_tokens(tokens)
     return {
         "object": "rerank",
         "id": context.id,

@@ -1,0 +1,110 @@
+"""Headers of rate limits that agree with each other and with what was sent, and the headers of a debug request."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import httpx
+import pytest
+
+from tests.conftest import HANG
+from tests.emulator.conftest import KEY, MODEL, Chat
+from together_adapters.emulator import serve
+from together_adapters.emulator.http.rate_limits import WINDOW, RateWindow
+
+LIMITS = ("x-ratelimit", "x-tokenlimit")
+TEXT = "The lamp is green."
+EMBEDDING = "intfloat/multilingual-e5-large-instruct"
+DEBUG_HEADERS = {
+    "x-together-traceid", "x-cluster", "x-engine-pod", "x-api-received", "x-api-call-start", "x-api-call-end",
+    "x-inference-version",
+}  # fmt: skip
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def numbers(window: RateWindow) -> dict[str, int]:
+    return {name.decode(): int(value) for name, value in window.headers() if value != b"false"}
+
+
+def assert_consistent(values: dict[str, int]) -> None:
+    for name in LIMITS:
+        for form in ("", "-dynamic"):
+            assert 0 <= values[f"{name}-remaining{form}"] <= values[f"{name}-limit{form}"]
+        assert values[f"{name}-limit"] <= values[f"{name}-limit-dynamic"]
+    assert 0 < values["x-ratelimit-reset"] <= WINDOW
+    assert values["retry-after"] == values["x-ratelimit-reset-dynamic"] == values["x-ratelimit-reset"]
+
+
+def test_a_window_ends_and_begins_again() -> None:
+    clock = Clock()
+    window = RateWindow(requests_per_minute=60, tokens_per_minute=3_000, clock=clock)
+    window.use(requests=1, tokens=30)
+    first = numbers(window)
+    assert (first["x-ratelimit-limit"], first["x-ratelimit-remaining"], first["x-ratelimit-reset"]) == (2, 1, 2)
+    assert (first["x-tokenlimit-limit"], first["x-tokenlimit-remaining"]) == (100, 70)
+    clock.now += 1.5
+    window.use(requests=4, tokens=300)
+    used = numbers(window)
+    assert (used["x-ratelimit-remaining"], used["x-tokenlimit-remaining"], used["x-ratelimit-reset"]) == (0, 0, 1)
+    assert (used["x-ratelimit-limit-dynamic"], used["x-ratelimit-remaining-dynamic"]) == (10, 5)
+    assert (used["x-tokenlimit-limit-dynamic"], used["x-tokenlimit-remaining-dynamic"]) == (660, 330)
+    clock.now += 0.5
+    after = numbers(window)
+    assert (after["x-ratelimit-remaining"], after["x-tokenlimit-remaining"], after["x-ratelimit-reset"]) == (2, 100, 2)
+    assert after["x-ratelimit-remaining-dynamic"] == 10  # steady traffic has raised it
+    for values in (first, used, after):
+        assert_consistent(values)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": TEXT}]}),
+        ("/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": TEXT}], "stream": True}),
+        ("/completions", {"model": MODEL, "prompt": TEXT}),
+        ("/embeddings", {"model": EMBEDDING, "input": TEXT}),
+        ("/rerank", {"model": "Salesforce/Llama-Rank-V1", "query": TEXT, "documents": [TEXT]}),
+        ("/images/generations", {"model": "black-forest-labs/FLUX.1-schnell", "prompt": TEXT}),
+    ],
+)
+def test_requests_and_tokens_are_counted(path: str, body: dict[str, object]) -> None:
+    with serve() as emulator:
+        emulator._state.rate = RateWindow(clock=Clock())
+        with httpx.Client(base_url=emulator.base_url, headers=KEY, timeout=HANG, verify=False) as client:
+            answers = [client.post(path, json=body) for _ in range(3)]
+            poll = client.get("/models")
+            refused = client.post(path, json={})
+    counts = [{name: int(value) for name, value in answer.headers.items() if "limit-" in name} for answer in [*answers, poll]]
+    for answer, values in zip([*answers, poll], counts, strict=True):
+        assert_consistent({**values, "retry-after": int(answer.headers["retry-after"])})
+    remaining = [values["x-ratelimit-remaining"] for values in counts]
+    assert remaining == [199, 198, 197, 197]
+    tokens = [values["x-tokenlimit-limit"] - values["x-tokenlimit-remaining"] for values in counts]
+    assert tokens == [tokens[0], 2 * tokens[0], 3 * tokens[0], 3 * tokens[0]]
+    assert (tokens[0] > 0) == (path != "/images/generations")
+    if path != "/images/generations" and not body.get("stream"):
+        assert tokens[0] == answers[0].json()["usage"]["total_tokens"]
+    assert not any("limit-" in name for name in refused.headers)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_debug_request_is_told_where_and_when_it_was_answered(chat: Chat, stream: bool) -> None:
+    plain = chat.post(TEXT, stream=stream)
+    assert not DEBUG_HEADERS & plain.headers.keys()
+    first, second = (chat.post(TEXT, {"X-Together-Debug": "1"}, stream=stream).headers for _ in range(2))
+    assert DEBUG_HEADERS <= first.keys()
+    assert re.fullmatch("[0-9a-f]{32}", first["x-together-traceid"])
+    assert first["x-together-traceid"] != second["x-together-traceid"]
+    times = [datetime.fromisoformat(first[f"x-api-{name}"]) for name in ("received", "call-start", "call-end")]
+    assert times == sorted(times)
+    failed = chat.post(TEXT, {"x-together-debug": "1"}, n="two")
+    assert failed.status_code == 422
+    assert DEBUG_HEADERS <= failed.headers.keys()
