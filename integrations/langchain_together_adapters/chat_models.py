@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -24,6 +24,7 @@ from langchain_together_adapters.tools import (
     wire_response_format,
     wire_tools,
 )
+from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.errors import BadRequestError, UnprocessableEntityError
 from together_adapters.resources.chat import complete, stream_completion
@@ -92,10 +93,10 @@ class ChatTogether(LanguageModel, BaseChatModel):
     def _parse_options(self) -> ParseOptions:
         return ParseOptions(self.reasoning_tags, self.output_version == "v1", capabilities(self.model_name).reasoning)
 
-    def _request(
+    def _chat_params(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
-    ) -> Flow[Any]:
-        """Return the JSON of a response, or the stream of it; where the model refuses a forced tool call, of a second request."""
+    ) -> dict[str, Any]:
+        """Return the parameters of a chat completion."""
         call = dict(kwargs)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         params = self._request_params(stop, call, stream=stream)
@@ -105,14 +106,15 @@ class ChatTogether(LanguageModel, BaseChatModel):
             params["response_format"] = wire_response_format(params["response_format"])
         sees = capabilities(params["model"]).vision
         params["messages"] = wire_messages(messages, replay_reasoning=replay, takes_images=sees)
-        relax = params.pop(RELAX_TOOL_CHOICE, False)
-        describe = stream_completion if stream else complete
-        try:
-            return (yield describe(**params).untyped())  # type: ignore[misc]
-        except (BadRequestError, UnprocessableEntityError) as error:
-            if not (relax and is_about_tool_choice(error, params.get("tool_choice"))):
-                raise
-        return (yield describe(**{**params, "tool_choice": "auto"}).untyped())  # type: ignore[misc]
+        return params
+
+    def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Flow[Any]:
+        """Return the JSON of a response."""
+        plan = ToolsThenFormat(self._chat_params(messages, stop, kwargs))
+        responses: Sequence[Any] = ()
+        for params in plan.requests():
+            responses = plan.feed((yield from _send(complete, params)))
+        return responses[0]
 
     def _generate(
         self,
@@ -177,21 +179,28 @@ class ChatTogether(LanguageModel, BaseChatModel):
     def _write(
         self, writer: StreamWriter[T], messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> Iterator[T]:
-        with model_errors(), self._clients.sync.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
-            for chunk in stream:
-                yield from writer.feed(chunk)
+        plan = ToolsThenFormat(self._chat_params(messages, stop, kwargs, stream=True))
+        feed = writer.feed if plan.is_one_request else _response_writer(plan, writer)
+        with model_errors():
+            for params in plan.requests():
+                with self._clients.sync.perform(_send(stream_completion, params)) as stream:
+                    for chunk in stream:
+                        yield from feed(chunk)
             yield from writer.end()
 
     async def _awrite(
         self, writer: StreamWriter[T], messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> AsyncIterator[T]:
+        plan = ToolsThenFormat(self._chat_params(messages, stop, kwargs, stream=True))
+        feed = writer.feed if plan.is_one_request else _response_writer(plan, writer)
         with model_errors():
-            async with await self._clients.asynchronous.perform(self._request(messages, stop, kwargs, stream=True)) as stream:
-                async for chunk in stream:
-                    for item in writer.feed(chunk):
-                        yield item
-                for item in writer.end():
-                    yield item
+            for params in plan.requests():
+                async with await self._clients.asynchronous.perform(_send(stream_completion, params)) as stream:
+                    async for chunk in stream:
+                        for item in feed(chunk):
+                            yield item
+            for item in writer.end():
+                yield item
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         return sum_usage(llm_outputs)
@@ -253,7 +262,9 @@ class ChatTogether(LanguageModel, BaseChatModel):
                 layout of another provider.
             strict: Whether arguments must match the tools' schemas; not sent when None.
             parallel_tool_calls: Whether the model may make several calls at once; not sent when None.
-            response_format: A schema or a response format for the final response.
+            response_format: A schema or a response format for the final response. The service refuses it beside tools, so the
+                model is asked with the tools first, and once it calls none, again with the format and without them. The message
+                has the usage of both requests.
             **kwargs: Further parameters of the request.
 
         Raises:
@@ -275,6 +286,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         include_raw: bool = False,
         strict: bool | None = None,
         tool_choice: Any = None,
+        tools: Sequence[Tool] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
         r"""Return a runnable that returns values of a schema.
@@ -288,16 +300,39 @@ class ChatTogether(LanguageModel, BaseChatModel):
             strict: Whether the schema is enforced strictly; not sent when None.
             tool_choice: The tool choice of `function_calling`; the schema's tool when None. Where the model refuses a forced
                 choice, the request is repeated without one.
+            tools: Tools that the model may call instead of an answer, with every method but `function_calling`. Then the value is
+                None, and with `include_raw` the message has the calls. See `bind_tools` for the requests that this takes.
             **kwargs: Further parameters of the request.
 
         Raises:
-            ValueError: The method is unknown, or does not support the schema.
+            ValueError: The method is unknown, or does not support the schema or `tools`.
         """
         from langchain_together_adapters.structured_output import default_method, output_method, with_parser
 
-        method = method or default_method(self.profile)
+        method = method or ("json_schema" if tools else default_method(self.profile))
+        if tools and method == "function_calling":
+            raise ValueError("method 'function_calling' does not go with tools: use json_schema, or add the schema to the tools")
         params, parser = output_method(schema, method, strict=strict, tool_choice=tool_choice, bind_tools=self.bind_tools)
+        if tools:
+            kwargs = {**tool_params(wire_tools(tools, strict=strict), tool_choice), **kwargs}
         return with_parser(self.bind(**params, **kwargs), parser, include_raw)
+
+
+def _send(describe: Callable[..., Any], params: Mapping[str, Any]) -> Flow[Any]:
+    """Return what a request results in; where the model refuses a forced tool call that may be dropped, a request without it."""
+    params = dict(params)
+    relax = params.pop(RELAX_TOOL_CHOICE, False)
+    try:
+        return (yield describe(**params).untyped())
+    except (BadRequestError, UnprocessableEntityError) as error:
+        if not (relax and is_about_tool_choice(error, params.get("tool_choice"))):
+            raise
+    return (yield describe(**{**params, "tool_choice": "auto"}).untyped())
+
+
+def _response_writer(plan: ToolsThenFormat, writer: StreamWriter[T]) -> Callable[[Mapping[str, Any]], Iterator[T]]:
+    """Return a function that writes of a chunk what belongs to the response."""
+    return lambda chunk: (item for part in plan.feed(chunk) for item in writer.feed(part))
 
 
 def _message_id(run_manager: Any) -> str | None:

@@ -11,6 +11,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, Gener
 
 from langchain_together_adapters.tool_calls import parse_tool_calls
 from together_adapters.adapters.response_fields import (
+    add_counts,
     cached_tokens,
     completion_delta,
     finish_reason,
@@ -142,24 +143,10 @@ def sum_usage(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
     usage: dict[str, Any] = {}
     model: dict[str, Any] = {}
     for output in filter(None, outputs):
-        usage = _add_counts(usage, output.get("token_usage") or {})
+        usage = add_counts(usage, output.get("token_usage") or {})
         if output.get("model_name"):
             model.setdefault("model_name", output["model_name"])
     return {"token_usage": usage, **model}
-
-
-def _add_counts(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Add counts, also nested ones; of other values the first is kept."""
-    total = dict(left)
-    for name, value in right.items():
-        current = total.get(name)
-        if isinstance(value, Mapping):
-            total[name] = _add_counts(current if isinstance(current, Mapping) else {}, value)
-        elif isinstance(value, int | float) and isinstance(current, int | float):
-            total[name] = current + value
-        elif current is None:
-            total[name] = value
-    return total
 
 
 def usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:

@@ -93,9 +93,11 @@ class _PatternParser(BaseOutputParser[str]):
 
 
 class _ObjectParser(JsonOutputParser):
-    """Parses a JSON object, and nothing else."""
+    """Parses a JSON object, and nothing else; None where the model called a tool instead."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if _calls_tools(result):
+            return None
         _check_completion(result, partial)
         parsed = super().parse_result(result, partial=partial)
         if not partial and not isinstance(parsed, dict):
@@ -105,9 +107,11 @@ class _ObjectParser(JsonOutputParser):
 
 
 class _ModelParser(PydanticOutputParser[Any]):
-    """Parses an instance of a pydantic class."""
+    """Parses an instance of a pydantic class; None where the model called a tool instead."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if _calls_tools(result):
+            return None
         _check_completion(result, partial)
         return super().parse_result(result, partial=partial)
 
@@ -136,6 +140,11 @@ def _check_call(result: list[Generation], parsed: Any, partial: bool) -> Any:
         text = f"the model's call of {call['name']!r} is invalid: {problem}; its arguments are {call['args']!r:.400}"
         raise OutputParserException(text, llm_output=str(call["args"]))
     return None
+
+
+def _calls_tools(result: list[Generation]) -> bool:
+    message = getattr(result[0], "message", None) if result else None
+    return isinstance(message, AIMessage) and bool(message.tool_calls or message.invalid_tool_calls)
 
 
 def _check_completion(result: list[Generation], partial: bool) -> None:

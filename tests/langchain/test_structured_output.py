@@ -217,7 +217,7 @@ class TestBindTools:
         request = emulator.requests[-1].json["response_format"]["json_schema"]
         assert (request["name"], request["strict"]) == ("Person", True)
         native = {"type": "json_schema", "json_schema": {"name": "P", "schema": SCHEMA}}
-        llm.bind_tools([Person], response_format=native).invoke(QUESTION)
+        llm.bind_tools([], response_format=native).invoke(QUESTION)
         request = emulator.requests[-1].json["response_format"]["json_schema"]
         assert request["name"] == "P"
 

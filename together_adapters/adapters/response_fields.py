@@ -52,3 +52,17 @@ def reasoning_tokens(usage: Mapping[str, Any]) -> int | None:
 def _token_count(usage: Mapping[str, Any], details: str, name: str) -> int | None:
     count = (usage.get(details) or {}).get(name)
     return usage.get(name) if count is None else count
+
+
+def add_counts(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the counts of two usages, also nested ones; of other values the first is kept."""
+    total = dict(left)
+    for name, value in right.items():
+        current = total.get(name)
+        if isinstance(value, Mapping):
+            total[name] = add_counts(current if isinstance(current, Mapping) else {}, value)
+        elif isinstance(value, int | float) and isinstance(current, int | float):
+            total[name] = current + value
+        elif current is None:
+            total[name] = value
+    return total

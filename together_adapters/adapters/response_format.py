@@ -1,0 +1,93 @@
+"""A response format beside tools, which the service refuses in one request. Pure, on parsed JSON.
+
+The model is asked with the tools first. As long as it calls one, that is the response. Once it calls none, it is asked again, with the
+format and without the tools: so the answer is constrained as the format demands, no model has to be talked into a tool for its answer,
+and the history has no call that nobody made. What the model wrote instead of a call is left out, and its tokens are counted.
+
+Source: the vendor's skill files for coding agents (togethercomputer/skills, 2026-10-07). Not checked against the live service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from together_adapters.adapters.response_fields import add_counts
+
+Params = dict[str, Any]
+Chunk = Mapping[str, Any]
+_TOOL_PARAMS = ("tools", "tool_choice", "parallel_tool_calls")
+
+
+class ToolsThenFormat:
+    """The requests of one call, and their responses as those of one.
+
+    It is for whole responses and for chunks of streams alike. Send what `requests` yields, and `feed` it each response, or each
+    chunk, before the next request is taken; what `feed` returns is the response.
+
+    Args:
+        params: The parameters of a chat completion; those of `extra_body` count as well.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._first, self._last = _split(params)
+        self._has_calls = False
+        self._draft: list[Chunk] | None = None if self._last is None else []
+        self._usage: Mapping[str, Any] | None = None
+
+    def requests(self) -> Iterator[Params]:
+        """Yield the parameters of the request, and those of a second one where the first response calls no tool."""
+        yield self._first
+        if self._last is not None and not self._has_calls:
+            self._draft = None
+            yield self._last
+
+    def feed(self, chunk: Chunk) -> list[Chunk]:
+        """Return what is part of the response so far: nothing, while another request may follow."""
+        if self._draft is None:
+            return [chunk if self._usage is None else _with_usage(chunk, self._usage)]
+        self._draft.append(chunk)
+        self._usage = chunk.get("usage") or self._usage
+        if not _calls_tool(chunk):
+            return []
+        chunks, self._draft, self._usage, self._has_calls = self._draft, None, None, True
+        return chunks
+
+    @property
+    def is_one_request(self) -> bool:
+        """Whether no second request can follow, so that `feed` returns each chunk as it is."""
+        return self._last is None
+
+
+def _split(params: Params) -> tuple[Params, Params | None]:
+    """Return the parameters of the first request, and of the last where tools and a format are both wanted."""
+    extra = params.get("extra_body") or {}
+    effective = {**params, **extra}
+    if not effective.get("tools") or not effective.get("response_format"):
+        return params, None
+    without_format = _without(params, "response_format")
+    without_tools = _without(params, *_TOOL_PARAMS)
+    if effective.get("tool_choice") == "none":
+        return without_tools, None
+    if effective["response_format"] == {"type": "text"}:
+        return without_format, None
+    return without_format, without_tools
+
+
+def _without(params: Params, *names: str) -> Params:
+    rest = {name: value for name, value in params.items() if name not in names}
+    if rest.get("extra_body"):
+        rest["extra_body"] = {name: value for name, value in rest["extra_body"].items() if name not in names}
+    return rest
+
+
+def _calls_tool(chunk: Chunk) -> bool:
+    """Whether a response or a chunk has a tool call, or a part of one."""
+    messages = [choice.get("delta") or choice.get("message") or {} for choice in chunk.get("choices") or ()]
+    return any(message.get("tool_calls") or message.get("function_call") for message in messages)
+
+
+def _with_usage(chunk: Chunk, usage: Mapping[str, Any]) -> Chunk:
+    """Return a chunk that reports usage, or ends the message, with the usage of an earlier request added to its own."""
+    ends = any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+    return {**chunk, "usage": add_counts(usage, chunk.get("usage") or {})} if ends or chunk.get("usage") else chunk
