@@ -37,7 +37,7 @@ from langchain_together_adapters import ChatTogether
 
 from together_adapters import Together
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "openai/gpt-oss-120b"
 QUESTION = "Which version has 'httpx', what license has 'tqdm', and what does 'langgraph' require?"
 SECONDS = 0.5  # simulates the latency of a database or a web request
 

@@ -35,7 +35,7 @@ from llama_index_together_adapters import TogetherLLM
 
 from together_adapters import AsyncTogether
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "openai/gpt-oss-120b"
 QUESTION = "What time is it in Tokyo and in Lima, and what is the distance from Lima to Tokyo?"
 SECONDS = 0.5  # simulates the latency of a database or a web request
 

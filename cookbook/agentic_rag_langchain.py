@@ -36,8 +36,8 @@ from langchain_together_adapters import ChatTogether, TogetherEmbeddings
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel, Field
 
-CHAT_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-EMBEDDING_MODEL = "intfloat/multilingual-e5-large-instruct"
+CHAT_MODEL = "openai/gpt-oss-120b"
+EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
 TOP_K, MAX_SEARCHES = 6, 3
 EARLIER = "What is a decorator?"
 QUESTION = "In which order are several of them applied?"

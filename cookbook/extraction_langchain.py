@@ -30,7 +30,7 @@ from langchain_core.runnables import Runnable
 from langchain_together_adapters import ChatTogether
 from pydantic import BaseModel, Field, model_validator
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "openai/gpt-oss-120b"
 MAX_TOKENS, RETRY_MAX_TOKENS = 60, 400  # most answers are short, and a low limit bounds the cost of an endless one
 MAILS = [
     "This is Ben Osei. Please book 3 nights in Lisbon from 12 May 2026 at a price of 80 euros, a total of 240 euros. "

@@ -33,7 +33,7 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent
 from llama_index_together_adapters import TogetherLLM
 from pydantic import BaseModel, Field
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "openai/gpt-oss-120b"
 PROMISES = (
     "Ada Okafor will write the budget by 14 May. Ben Osei will test the new search before 18 May. "
     "Chidi Lund will invite the customers on 20 May. Dana Petrov will order the lamps by 2 June."

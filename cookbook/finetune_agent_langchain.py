@@ -36,7 +36,7 @@ from langchain_together_adapters.finetuning import FinetuneRecorder
 from together_adapters import Together
 from together_adapters.finetune import TrainingData
 
-TEACHER = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+TEACHER = "openai/gpt-oss-120b"
 STUDENT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 QUESTION = "Any news of my lamp? The parcel of order 1042 is late."
 SYSTEM = "You are at the desk of a shop. Use tools for every fact. Answer in one or two sentences."

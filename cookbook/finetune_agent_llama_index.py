@@ -35,7 +35,7 @@ from llama_index_together_adapters.finetuning import FinetuneRecorder
 
 from together_adapters.finetune import Job, TrainingData
 
-TEACHER = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+TEACHER = "openai/gpt-oss-120b"
 STUDENT, CONTEXT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", 131_072
 QUESTION = "They praise the book 'Middlemarch'. Is it available, or taken?"
 SEED = 2

@@ -32,7 +32,7 @@ from llama_index_together_adapters import TogetherLLM
 
 from together_adapters import AsyncTogether
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "openai/gpt-oss-120b"
 QUESTIONS = ["Can you track my order 1042?", "It arrived broken, please refund order 1042."]
 
 

@@ -39,8 +39,8 @@ from langchain_together_adapters import ChatTogether, TogetherEmbeddings, Togeth
 
 from together_adapters import APIStatusError, Together
 
-CHAT_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-EMBEDDING_MODEL = "intfloat/multilingual-e5-large-instruct"
+CHAT_MODEL = "openai/gpt-oss-120b"
+EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
 RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # most rerank models need a dedicated endpoint: put its name here
 TOP_K, TOP_N = 12, 4
 QUESTION = "How does __slots__ affect weak references to instances?"

@@ -34,7 +34,7 @@ from llama_index_together_adapters import TogetherEmbedding
 
 from together_adapters import Together
 
-MODEL = "intfloat/multilingual-e5-large-instruct"
+MODEL = "BAAI/bge-base-en-v1.5"
 
 
 # %% The pipeline

@@ -214,4 +214,4 @@ def recordings() -> str:
 @pytest.fixture
 def question() -> dict[str, Any]:
     """Parameters of a small chat."""
-    return {"model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "messages": [{"role": "user", "content": "Say hello to Ann."}]}
+    return {"model": "deepseek-ai/DeepSeek-V4.1-Flash", "messages": [{"role": "user", "content": "Say hello to Ann."}]}

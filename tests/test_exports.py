@@ -26,7 +26,7 @@ EXPORTS = {
         APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError AsyncStream AsyncTogether
         AuthenticationError BadRequestError ConfigurationError ConflictError ContextLengthError DatasetError DownloadError
         FileTypeError IncompleteStreamError InternalServerError InvalidDatasetError InvalidRequestError JSONError JobFailedError
-        ModelNotAvailableError NotFoundError PaymentRequiredError PermissionDeniedError RateLimitError ResponseError
+        ModelNotAvailableError ModelRemovedWarning NotFoundError PaymentRequiredError PermissionDeniedError RateLimitError ResponseError
         ServiceUnavailableError Stream Timeout Together TogetherError TogetherException UnprocessableEntityError __version__
     """,
     "together_adapters.emulator": "Behaviour Emulator Fault RecordedRequest serve",

@@ -162,6 +162,10 @@ class ModelNotServerlessError(ModelNotAvailableError, BadRequestError):
     """400 with the code of an unavailable model."""
 
 
+class DataSharingBlockedError(ModelNotAvailableError, PermissionDeniedError):
+    """403 with the code `third_party_data_sharing_blocked`: the organization has not allowed what the model needs."""
+
+
 class APIResponseValidationError(APIError):
     """The response is not what the API promises."""
 
@@ -226,6 +230,10 @@ class JobFailedError(TogetherError):
 
 class HistoryWarning(UserWarning):
     """Assistant or tool messages hold content that the service takes from users only; the model gets a note of it, or nothing."""
+
+
+class ModelRemovedWarning(UserWarning):
+    """The table of models says that a model is gone from the service; the request is sent all the same."""
 
 
 BY_STATUS: dict[int, type[APIStatusError]] = {

@@ -29,7 +29,7 @@ from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.errors import BadRequestError, UnprocessableEntityError
 from together_adapters.resources.chat import complete, stream_completion
 from together_adapters.transport.call import Flow
-from together_adapters.types.capabilities import capabilities
+from together_adapters.types.capabilities import Capabilities, capabilities
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.reasoning import THINK_TAGS
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from langchain_together_adapters.structured_output import Method
     from langchain_together_adapters.tools import Tool
+    from together_adapters.types.models import ModelInfo
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         ```python
         from langchain_together_adapters import ChatTogether
 
-        llm = ChatTogether(model="openai/gpt-oss-20b", temperature=0)
+        llm = ChatTogether(model="openai/gpt-oss-120b", temperature=0)
         llm.invoke("Why is the sky blue?").content
         ```
     """
@@ -206,23 +207,21 @@ class ChatTogether(LanguageModel, BaseChatModel):
         return sum_usage(llm_outputs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return _profile(self.model_name)
+        return _profile(capabilities(self.model_name))
 
     def refresh_profile(self) -> ModelProfile:
-        """Update `profile` with the model's context length from the service's model list, and return it."""
+        """Update `profile` with what the service's catalogue says of the model, asked once for each client, and return it."""
         with model_errors():
-            return self._update_profile(self._clients.sync.models.list())
+            return self._update_profile(self._clients.sync.models.info(self.model_name))
 
     async def arefresh_profile(self) -> ModelProfile:
-        """Update `profile` with the model's context length from the service's model list, and return it."""
+        """Update `profile`; see `refresh_profile`."""
         with model_errors():
-            return self._update_profile(await self._clients.asynchronous.models.list())
+            return self._update_profile(await self._clients.asynchronous.models.info(self.model_name))
 
-    def _update_profile(self, models: Any) -> ModelProfile:
-        profile: ModelProfile = {**(self.profile or _profile(self.model_name))}
-        length = next((model.context_length for model in models if model.id == self.model_name), None)
-        if length:
-            profile["max_input_tokens"] = length
+    def _update_profile(self, info: ModelInfo) -> ModelProfile:
+        changes = {} if info.source == "unknown" else _profile(info)
+        profile: ModelProfile = {**(self.profile or _profile(info)), **changes}  # type: ignore[typeddict-item]
         self.profile = profile
         return profile
 
@@ -339,13 +338,15 @@ def _message_id(run_manager: Any) -> str | None:
     return f"{LC_ID_PREFIX}-{run_manager.run_id}" if run_manager else None
 
 
-def _profile(model: str) -> ModelProfile:
-    """Return the profile of a chat model, from the table of capabilities."""
-    entry = capabilities(model)
+def _profile(entry: Capabilities) -> ModelProfile:
+    """Return the profile of a chat model."""
     profile = {
         "max_input_tokens": entry.context_length,
+        **({"max_output_tokens": entry.max_output_tokens} if entry.max_output_tokens else {}),
         **dict.fromkeys(("text_inputs", "text_outputs", "temperature"), True),
         **dict.fromkeys(("image_inputs", "image_url_inputs", "image_tool_message"), entry.vision),
+        "audio_inputs": entry.audio,
+        "video_inputs": entry.video,
         **dict.fromkeys(("pdf_inputs", "pdf_tool_message"), False),
         **dict.fromkeys(("image_outputs", "audio_outputs", "video_outputs"), False),
         **dict.fromkeys(("tool_calling", "tool_choice", "tool_call_streaming"), entry.tools),

@@ -37,7 +37,7 @@ class TogetherEmbeddings(Connection, Embeddings):
         ```python
         from langchain_together_adapters import TogetherEmbeddings
 
-        embeddings = TogetherEmbeddings(model="intfloat/multilingual-e5-large-instruct", query_prefix="auto")
+        embeddings = TogetherEmbeddings(model="BAAI/bge-base-en-v1.5", query_prefix="auto")
         embeddings.embed_query("What is a llama?")
         ```
     """

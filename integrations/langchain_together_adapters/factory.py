@@ -32,7 +32,7 @@ def init_together_model(model: str, **fields: Any) -> Any:
 
     Example:
         ```python
-        init_together_model("together:openai/gpt-oss-20b", temperature=0).invoke("Hello")
+        init_together_model("together:openai/gpt-oss-120b", temperature=0).invoke("Hello")
         ```
     """
     name = model.removeprefix("together:")

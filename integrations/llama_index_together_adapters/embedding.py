@@ -51,7 +51,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
     `pending` lists the positions of the texts without an embedding, and whose `completed` holds the embeddings of the others.
 
     Example:
-        >>> embedding = TogetherEmbedding("intfloat/multilingual-e5-large-instruct")  # doctest: +SKIP
+        >>> embedding = TogetherEmbedding("BAAI/bge-base-en-v1.5")  # doctest: +SKIP
         >>> len(embedding.get_text_embedding("Hello"))  # doctest: +SKIP
         1024
 

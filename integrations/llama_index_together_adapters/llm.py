@@ -44,7 +44,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     sent, so the service's defaults apply. Errors are those of `together_adapters.errors`.
 
     Example:
-        >>> llm = TogetherLLM("meta-llama/Llama-3.3-70B-Instruct-Turbo")  # doctest: +SKIP
+        >>> llm = TogetherLLM("openai/gpt-oss-120b")  # doctest: +SKIP
         >>> llm.complete("Name one prime number.").text  # doctest: +SKIP
         '2'
 

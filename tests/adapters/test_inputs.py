@@ -22,7 +22,7 @@ from llama_index_together_adapters import TogetherRerank as Postprocessor
 from tests.conftest import KEY
 from together_adapters.emulator import Emulator
 
-EMBEDDER = "intfloat/multilingual-e5-large-instruct"
+EMBEDDER = "BAAI/bge-base-en-v1.5"
 MODEL = "Salesforce/Llama-Rank-V1"
 TEXTS = ["Llamas live in Peru.", "Pandas eat bamboo."]
 NODES = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
@@ -114,7 +114,7 @@ def test_messages_are_any_iterable(call: Any, flavour: Any, emulator: Emulator) 
     list(flavour.iterate(stream))
     flavour.run(
         flavour.client().chat.completions.create(
-            model="openai/gpt-oss-20b", messages=({"role": "user", "content": "hi"} for _ in [1])
+            model="openai/gpt-oss-120b", messages=({"role": "user", "content": "hi"} for _ in [1])
         )
     )
     assert [len(request.json["messages"]) for request in emulator.requests] == [2, 2, 1]

@@ -25,7 +25,7 @@ from together_adapters.adapters.tool_call_deltas import ToolCallAssembler, parse
 
 pytestmark = pytest.mark.long
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=6)
 NAMES = st.text("abcdefgh_", min_size=1, max_size=8)
 VALUES = st.none() | st.booleans() | st.integers(-99, 99) | TEXTS | st.lists(st.integers(0, 9), max_size=2)

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-MODEL: Final = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-EMBEDDING_MODEL: Final = "intfloat/multilingual-e5-large-instruct"
+MODEL: Final = "deepseek-ai/DeepSeek-V4.1-Flash"
+EMBEDDING_MODEL: Final = "BAAI/bge-base-en-v1.5"
 RERANK_MODEL: Final = "Salesforce/Llama-Rank-V1"
 KEY: Final = "sk-benchmark-0123456789abcdef"
 

@@ -16,7 +16,7 @@ from tests.fork_server import ForkServer
 from together_adapters.emulator import Emulator
 
 KEY = "sk-cli-0f9e8d7c6b5a49382716"
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 TRAINABLE = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 COMMAND = [sys.executable, "-W", "error", "-m", "together_adapters.cli"]
 

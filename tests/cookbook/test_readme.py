@@ -90,9 +90,9 @@ def test_comparison_with_other_packages(emulator: Emulator, monkeypatch: pytest.
     ChatTogether(top_k=5).invoke("hello")
     TogetherLLM().complete("hello", top_k=5)
     assert [json.loads(request.body)["top_k"] for request in emulator.requests[-2:]] == [5, 5]
-    assert ChatTogether(model="openai/gpt-oss-20b").invoke("Why?").additional_kwargs["reasoning_content"]
+    assert ChatTogether(model="openai/gpt-oss-120b").invoke("Why?").additional_kwargs["reasoning_content"]
 
-    llama = TogetherLLM(model="meta-llama/Llama-3.3-70B-Instruct-Turbo", api_key="sk-of-a-reader")
+    llama = TogetherLLM(model="openai/gpt-oss-120b", api_key="sk-of-a-reader")
     assert llama.metadata.context_window == 131_072
     assert llama.metadata.is_function_calling_model
     assert "sk-of-a-reader" not in repr(llama) + str(llama.to_dict()) + llama.to_json()

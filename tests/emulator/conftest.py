@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import HANG
 from together_adapters.emulator import Behaviour, Emulator, serve
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 KEY = {"authorization": "Bearer k-123"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.foreign.driving import drive, python_with
 from together_adapters.emulator import Emulator
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 
 
 @pytest.fixture

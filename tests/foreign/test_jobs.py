@@ -65,7 +65,7 @@ for _ in range(100):
 results = client.evaluation.retrieve(made.workflow_id).results
 assert results["pass_percentage"] == 50.0, results
 assert made.workflow_id in [one.workflow_id for one in client.evaluation.list(limit=50)]
-config = {"model": "openai/gpt-oss-20b", "model_source": "serverless", "max_tokens": 50, "temperature": 0.1,
+config = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "max_tokens": 50, "temperature": 0.1,
           "system_template": "Be brief.", "input_template": "{{prompt}}"}
 judge = {"judge_model": "openai/gpt-oss-120b", "judge_model_source": "serverless", "judge_system_template": "Which is better?"}
 for kind, more in (("score", {"min_score": 0, "max_score": 10, "pass_threshold": 5, "model_to_evaluate": config}),

@@ -9,8 +9,8 @@ from together_adapters.emulator import Emulator
 
 COMMON = """
 import asyncio, json, os
-CHAT, THINKS, EMBEDS, RANKS = ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "deepseek-ai/DeepSeek-R1",
-                               "intfloat/multilingual-e5-large-instruct", "Salesforce/Llama-Rank-V1")
+CHAT, THINKS, EMBEDS, RANKS = ("deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-R1",
+                               "BAAI/bge-base-en-v1.5", "Salesforce/Llama-Rank-V1")
 HELLO = [{"role": "user", "content": "Say hello to Ann."}]
 WEATHER = [{"role": "user", "content": "What is the weather in Oslo?"}]
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Get the weather in a city.",
@@ -176,7 +176,7 @@ class Person(BaseModel):
 assert chat.parse(model=CHAT, messages=ABOUT, response_format=Person).choices[0].message.parsed == Person(name="Ann", age=30)
 with chat.stream(model=CHAT, messages=HELLO) as events:
     assert events.get_final_completion().choices[0].message.content == "Hello to Ann."
-scored = chat.create(model="openai/gpt-oss-20b", messages=HELLO, logprobs=True, top_logprobs=2).choices[0].logprobs.content
+scored = chat.create(model="openai/gpt-oss-120b", messages=HELLO, logprobs=True, top_logprobs=2).choices[0].logprobs.content
 assert scored[0].token and len(scored[0].top_logprobs) == 2
 
 assert client.completions.create(model=CHAT, prompt="One, two,", max_tokens=8).choices[0].text

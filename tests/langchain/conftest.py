@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
 
 KEY = "sk-test-4f1d2c3b5a69788796a5b4c3d2e1f000"
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-REASONER = "openai/gpt-oss-20b"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
+REASONER = "openai/gpt-oss-120b"
 
 _PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 

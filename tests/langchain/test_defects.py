@@ -21,7 +21,7 @@ from tests.conftest import count_function_calls
 from together_adapters.emulator import Emulator, Fault
 
 package = import_module(os.environ.get("LANGCHAIN_PEER", "langchain_together_adapters"))
-MODEL = "openai/gpt-oss-20b"
+MODEL = "openai/gpt-oss-120b"
 OVERFLOW = "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000 `inputs` tokens"
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 import together_adapters
 from together_adapters.emulator import Emulator, Fault
 
-E5 = "intfloat/multilingual-e5-large-instruct"
+E5 = "BAAI/bge-base-en-v1.5"
 
 
 async def both(embedder: TogetherEmbeddings, texts: list[str]) -> AsyncIterator[list[list[float]]]:
@@ -91,7 +91,7 @@ async def test_prefixes(connect: Any, emulator: Emulator) -> None:
     auto.embed_query("q")
     await auto.aembed_documents(["d"])
     query, documents = inputs()
-    assert query[0].startswith("Instruct: ")
+    assert query[0].startswith("Represent this sentence")
     assert query[0].endswith("q")
     assert documents == ["d"]
     prefixed = TogetherEmbeddings(model=E5, **connect, query_prefix="query: ", document_prefix="passage: ")
@@ -127,7 +127,7 @@ def test_empty_texts(connect: Any, emulator: Emulator) -> None:
     assert [any(vector) for vector in vectors] == [True, False, False, True]
     assert len({len(vector) for vector in vectors}) == 1
     emulator.clear()
-    assert embedder.embed_documents([""]) == [[0.0] * 1024]
+    assert embedder.embed_documents([""]) == [[0.0] * 768]
     assert emulator.requests == []
 
 

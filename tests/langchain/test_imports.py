@@ -58,11 +58,11 @@ def test_without_langchain_core(statement: str) -> None:
 @pytest.mark.parametrize(
     ("model", "kind"),
     [
-        ("meta-llama/Llama-3.3-70B-Instruct-Turbo", ChatTogether),
-        ("together:openai/gpt-oss-20b", ChatTogether),
+        ("deepseek-ai/DeepSeek-V4.1-Flash", ChatTogether),
+        ("together:openai/gpt-oss-120b", ChatTogether),
         ("someone/anything", ChatTogether),
         ("mistralai/Mixtral-8x7B-v0.1", Together),
-        ("intfloat/multilingual-e5-large-instruct", TogetherEmbeddings),
+        ("BAAI/bge-base-en-v1.5", TogetherEmbeddings),
         ("Salesforce/Llama-Rank-V1", TogetherRerank),
     ],
 )

@@ -328,7 +328,7 @@ class TestFramework:
     def test_profiles(self, llm: ChatTogether, connect: Any) -> None:
         assert llm.profile is not None
         assert (llm.profile["max_input_tokens"], llm.profile["tool_calling"], llm.profile["structured_output"]) == (
-            131_072,
+            1_048_576,
             True,
             True,
         )

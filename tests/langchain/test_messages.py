@@ -266,7 +266,7 @@ def test_reasoning_is_sent_back_on_request() -> None:
 def test_a_response_can_be_sent_again(connect: Any, emulator: Emulator) -> None:
     """A parsed response becomes the message that it was, in each of its forms."""
     for version in ("v0", "v1"):
-        llm = ChatTogether(model="openai/gpt-oss-20b", output_version=version, replay_reasoning=True, **connect)
+        llm = ChatTogether(model="openai/gpt-oss-120b", output_version=version, replay_reasoning=True, **connect)
         first = llm.invoke("Why?")
         llm.invoke([HumanMessage("Why?"), first, HumanMessage("And?")])
         assistant = emulator.requests[-1].json["messages"][1]

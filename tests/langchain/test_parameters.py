@@ -15,7 +15,7 @@ import together_adapters
 from tests.conftest import count_function_calls
 from together_adapters.emulator import Emulator
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 
 EVERY: dict[str, Any] = {
     "temperature": 0.5, "max_tokens": 9, "stop": ["END"], "n": 2, "top_p": 0.9, "top_k": 5, "min_p": 0.1,
@@ -60,14 +60,14 @@ def test_none_is_not_sent(kind: Any, connect: Any, emulator: Emulator) -> None:
 
 def test_the_call_wins(connect: Any, emulator: Emulator) -> None:
     llm = ChatTogether(model=MODEL, temperature=0.5, stop=["A"], extra_body={"top_k": 3, "new_switch": 1}, **connect)
-    llm.bind(temperature=0.4).invoke("x", temperature=0.3, stop=["B"], top_k=7, model="openai/gpt-oss-20b")
+    llm.bind(temperature=0.4).invoke("x", temperature=0.3, stop=["B"], top_k=7, model="openai/gpt-oss-120b")
     body = last(emulator)
-    assert (body["temperature"], body["stop"], body["top_k"], body["model"]) == (0.3, ["B"], 7, "openai/gpt-oss-20b")
+    assert (body["temperature"], body["stop"], body["top_k"], body["model"]) == (0.3, ["B"], 7, "openai/gpt-oss-120b")
     assert body["new_switch"] == 1
     llm.invoke(
-        "x", stop_sequences=["C"], model_name="openai/gpt-oss-20b", extra_body={"new_switch": 2}, extra_headers={"x-a": "b"}
+        "x", stop_sequences=["C"], model_name="openai/gpt-oss-120b", extra_body={"new_switch": 2}, extra_headers={"x-a": "b"}
     )
-    assert (last(emulator)["stop"], last(emulator)["model"], last(emulator)["new_switch"]) == (["C"], "openai/gpt-oss-20b", 2)
+    assert (last(emulator)["stop"], last(emulator)["model"], last(emulator)["new_switch"]) == (["C"], "openai/gpt-oss-120b", 2)
     assert emulator.requests[-1].headers["x-a"] == "b"
 
 

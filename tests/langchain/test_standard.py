@@ -14,9 +14,9 @@ from langchain_together_adapters import ChatTogether, TogetherEmbeddings
 
 from together_adapters.emulator import Emulator
 
-MODEL = "meta-llama/Llama-4-Scout-17B-16E-Instruct"
-OTHER = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-REASONER = "openai/gpt-oss-20b"
+MODEL = "Qwen/Qwen3.5-9B"
+OTHER = "deepseek-ai/DeepSeek-V4.1-Flash"
+REASONER = "openai/gpt-oss-120b"
 
 
 class _Flags:

@@ -14,7 +14,7 @@ from langchain_together_adapters.responses import ParseOptions, chat_result
 
 from together_adapters.emulator import Emulator
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 TEXT = ParseOptions(("<think>", "</think>"), content_blocks=False)
 BLOCKS = ParseOptions(("<think>", "</think>"), content_blocks=True)
 

@@ -114,7 +114,7 @@ def test_wire(llm: ChatTogether, emulator: Emulator) -> None:
 
 
 def test_the_method_suits_the_model(connect: Any, emulator: Emulator) -> None:
-    ChatTogether(model="openai/gpt-oss-20b", **connect).with_structured_output(Person).invoke(QUESTION)
+    ChatTogether(model="openai/gpt-oss-120b", **connect).with_structured_output(Person).invoke(QUESTION)
     assert emulator.requests[-1].json["response_format"]["type"] == "json_schema"
     ChatTogether(model="someone/anything", **connect).with_structured_output(Person)
     unknown: Any = ChatTogether(model="someone/anything", **connect).with_structured_output(Person)

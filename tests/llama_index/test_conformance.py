@@ -9,7 +9,7 @@ from tests.llama_index.conformance import Provider
 from tests.llama_index.conformance.checks import *  # noqa: F403
 from together_adapters.errors import ContextLengthError
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def provider() -> Provider:
         rerank=TogetherRerank,
         key_variable="TOGETHER_API_KEY",
         model=MODEL,
-        context_window=131_072,
+        context_window=1_048_576,
         parameters={"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "safety_model": "meta-llama/Llama-Guard-4-12B"},
         replay={"replay_reasoning": True},
         by_schema={"should_use_structured_outputs": True},

@@ -14,7 +14,7 @@ from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import capabilities
 
 TEXTS = [f"text {number}" for number in range(50)]
-E5 = "intfloat/multilingual-e5-large-instruct"
+E5 = "BAAI/bge-base-en-v1.5"
 
 
 @pytest.fixture

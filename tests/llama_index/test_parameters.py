@@ -22,7 +22,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "reasoning": ({"enabled": True}, {"enabled": False}), "reasoning_effort": ("low", "high"),
     "chat_template_kwargs": ({"thinking": True}, {"thinking": False}), "context_length_exceeded_behavior": ("truncate", "error"),
     "compliance": ("hipaa", "none"), "parallel_tool_calls": (True, False), "extra_body": ({"new": 1}, {"new": 2}),
-    "model": ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "Qwen/Qwen2.5-7B-Instruct-Turbo"),
+    "model": ("deepseek-ai/DeepSeek-V4.1-Flash", "Qwen/Qwen2.5-7B-Instruct-Turbo"),
 }  # fmt: skip
 
 

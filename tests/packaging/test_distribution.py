@@ -37,7 +37,7 @@ def test_the_wheel_holds_the_three_packages(tmp_path: Path) -> None:
     wheel_files = {str(file.relative_to(ROOT)).removeprefix("integrations/") for file in sources()}
     assert wheel_files <= names
     assert {name for name in names if name.endswith((".json", ".toml"))} >= {
-        "together_adapters/types/capabilities.json",
+        "together_adapters/types/models.json",
         "together_adapters/emulator/store/facts.toml",
         "together_adapters/emulator/engine/words.toml",
     }

@@ -81,7 +81,7 @@ def test_chat(flavour: Any, client: Any) -> None:
 def test_chat_stream_with_tools(flavour: Any, client: Any) -> None:
     stream = flavour.run(
         client.chat.completions.create(
-            model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
+            model="deepseek-ai/DeepSeek-V4.1-Flash",
             messages=[{"role": "user", "content": "What is the weather in Paris and in Zürich?"}],
             tools=[WEATHER],
             stream=True,

@@ -24,7 +24,7 @@ from together_adapters.resources import batch_files
 from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.types.batches import BatchJob
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:

@@ -104,7 +104,7 @@ WEATHER = {
     },
 }
 TWO_CALLS = {
-    "model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+    "model": "deepseek-ai/DeepSeek-V4.1-Flash",
     "messages": [{"role": "user", "content": "What is the weather in Paris and in Zürich?"}],
     "tools": [WEATHER],
 }

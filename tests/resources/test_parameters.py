@@ -66,7 +66,7 @@ ENDPOINTS = {
     "chat": Endpoint(
         "/v1/chat/completions",
         lambda client: client.chat.completions.create,
-        {"model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "messages": [{"role": "user", "content": "Grüße \u2028 NaN 🦙"}]},
+        {"model": "deepseek-ai/DeepSeek-V4.1-Flash", "messages": [{"role": "user", "content": "Grüße \u2028 NaN 🦙"}]},
         set(ChatParams.__annotations__) - OPTIONS,
         SAMPLING
         | {
@@ -89,7 +89,7 @@ ENDPOINTS = {
     "embeddings": Endpoint(
         "/v1/embeddings",
         lambda client: client.embeddings.create,
-        {"model": "intfloat/multilingual-e5-large-instruct", "input": ["one\ntwo ", ""]},
+        {"model": "BAAI/bge-base-en-v1.5", "input": ["one\ntwo ", ""]},
         keys_of(embeddings.create),
         {"dimensions": 16, "encoding_format": "base64"},
     ),

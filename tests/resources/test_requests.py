@@ -14,7 +14,7 @@ from tests.resources.api_description import DEVIATIONS, NOT_IN_DESCRIPTION, desc
 from together_adapters import APIError
 from together_adapters.emulator import Emulator
 
-CHAT, TUNABLE = "meta-llama/Llama-3.3-70B-Instruct-Turbo", "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+CHAT, TUNABLE = "deepseek-ai/DeepSeek-V4.1-Flash", "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}
 CALL = {"id": "c", "type": "function", "index": 0, "function": {"name": "f", "arguments": "{}"}}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}}
@@ -55,8 +55,8 @@ TEXT: dict[str, tuple[str, dict[str, Any]]] = {
     "completion": ("completions.create", {"model": CHAT, "prompt": "p"}),
     "completion, whole": ("completions.create", {"model": CHAT, "prompt": "p", **SAMPLING, "response_format": SCHEMA}),
     "completion, streamed": ("completions.create", {"model": CHAT, "prompt": "p", "stream": True}),
-    "embedding": ("embeddings.create", {"model": "intfloat/multilingual-e5-large-instruct", "input": "a"}),
-    "embeddings": ("embeddings.create", {"model": "intfloat/multilingual-e5-large-instruct", "input": ["a", "b"]}),
+    "embedding": ("embeddings.create", {"model": "BAAI/bge-base-en-v1.5", "input": "a"}),
+    "embeddings": ("embeddings.create", {"model": "BAAI/bge-base-en-v1.5", "input": ["a", "b"]}),
     "rerank": ("rerank.create", {"model": "Salesforce/Llama-Rank-V1", "query": "q", "documents": ["a", "b"]}),
     "rerank, whole": ("rerank.create", {
         "model": "Salesforce/Llama-Rank-V1", "query": "q", "documents": [{"a": "b"}], "top_n": 1, "return_documents": True, "rank_fields": ["a"],

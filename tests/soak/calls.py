@@ -26,7 +26,7 @@ from tests.soak.faults import ANSWER, Kind, file_content, right_text, vector
 from together_adapters import errors
 from together_adapters.transport import async_driver, streams, sync_driver
 
-MODEL: Final = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL: Final = "deepseek-ai/DeepSeek-V4.1-Flash"
 QUESTION: Final[dict[str, Any]] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 _END: Final = object()
 _PACE: Final = 1000  # pauses between attempts are so many times shorter

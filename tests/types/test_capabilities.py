@@ -1,27 +1,58 @@
-"""The table of model capabilities is consistent."""
+"""The table of models is consistent, dated, made of its sources, and names what is left instead of a model that is gone."""
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+import importlib.util
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from together_adapters.errors import ModelRemovedWarning
 from together_adapters.types import capabilities as table
-from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, ReasoningStyle, capabilities
+from together_adapters.types.capabilities import (
+    MODELS,
+    TABLE_DATE,
+    Capabilities,
+    ModelType,
+    ReasoningStyle,
+    advice,
+    alternatives,
+    capabilities,
+    removal_warning,
+)
+from together_adapters.types.models import ModelObject, Pricing, model_info
 
 every_model = pytest.mark.parametrize("name", MODELS)
+GONE = [name for name, entry in MODELS.items() if entry.is_removed]
+SCRIPT = Path(__file__).parent.parent.parent / "tools" / "models_table.py"
+
+
+def test_the_table_is_made_of_its_sources() -> None:
+    spec = importlib.util.spec_from_file_location("models_table", SCRIPT)
+    assert spec
+    assert spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.TABLE.read_text("utf-8") == script.text()
 
 
 @every_model
-def test_a_model_has_a_context_a_type_and_a_vendor(name: str) -> None:
+def test_a_model_has_a_context_a_type_and_dated_sources(name: str) -> None:
     facts = MODELS[name]
     assert facts.context_length > 0
     assert facts.type in get_args(ModelType)
     vendor, _, short = name.partition("/")
     assert vendor
-    assert short
+    assert short or facts.alias_of in MODELS
     assert name == name.strip()
+    assert facts.sources
+    assert facts.read_on
+    dates = [date.fromisoformat(day) for day in (facts.read_on, facts.served_on, facts.removed_on) if day]
+    assert max(dates) <= date.fromisoformat(TABLE_DATE)
+    assert all(price is None or price >= 0 for price in (facts.prices.input, facts.prices.output, facts.prices.cached_input))
 
 
 @every_model
@@ -36,6 +67,7 @@ def test_only_chat_models_call_tools_see_reason_and_fill_schemas(name: str) -> N
     facts = MODELS[name]
     assert facts.type == "chat" or not (facts.tools or facts.json_schema or facts.vision or facts.reasoning)
     assert facts.reasoning is None or facts.reasoning in get_args(ReasoningStyle)
+    assert facts.reasoning_switch is None or facts.reasoning
     assert facts.max_documents > 0
 
 
@@ -49,7 +81,7 @@ def test_no_two_names_differ_in_case_alone() -> None:
     assert len({name.lower() for name in MODELS}) == len(MODELS)
 
 
-@pytest.mark.parametrize("name", ["acme/unheard-of", "", "my-endpoint", "acme/Llama-3.3-70B-Instruct-Turbo"])
+@pytest.mark.parametrize("name", ["acme/unheard-of", "", "my-endpoint", "acme/gpt-oss-120b"])
 def test_an_unknown_model_chats_and_calls_tools(name: str) -> None:
     facts = capabilities(name)
     assert facts == Capabilities()
@@ -59,20 +91,86 @@ def test_an_unknown_model_chats_and_calls_tools(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("default", "kind"),
-    [("DEFAULT_CHAT_MODEL", "chat"), ("DEFAULT_EMBEDDING_MODEL", "embedding"), ("DEFAULT_RERANK_MODEL", "rerank")],
+    [
+        ("DEFAULT_CHAT_MODEL", "chat"),
+        ("DEFAULT_SMALL_MODEL", "chat"),
+        ("DEFAULT_EMBEDDING_MODEL", "embedding"),
+        ("DEFAULT_RERANK_MODEL", "chat"),
+    ],
 )
-def test_defaults_are_in_the_table(default: str, kind: str) -> None:
-    name = getattr(table, default)
-    assert name in MODELS
-    assert MODELS[name].type == kind
+def test_defaults_are_in_the_table_and_not_gone(default: str, kind: str) -> None:
+    facts = MODELS[getattr(table, default)]
+    assert facts.type == kind
+    assert facts.removed_on is None
+    assert facts.is_served or kind == "embedding"  # the vendor serves none
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_a_model_that_is_gone_is_told_with_what_is_left(name: str) -> None:
+    warning = removal_warning(name.swapcase())
+    assert isinstance(warning, UserWarning)
+    text = str(warning)
+    assert MODELS[name].removed_on in text  # type: ignore[operator]
+    if MODELS[name].type == "chat":
+        assert [model for model in alternatives(name) if model not in text] == []
+    else:
+        assert "base_url" in text
+
+
+def test_a_model_that_is_not_gone_is_not_told() -> None:
+    assert GONE
+    assert [name for name in MODELS if name not in GONE and removal_warning(name)] == []
+    assert [removal_warning(other) for other in ("acme/unheard-of", "", None, 5)] == [None] * 4
+
+
+def test_a_model_is_gone_from_its_day_on() -> None:
+    today = datetime.now(UTC).date()
+    entry = replace(Capabilities(), served_on="2026-01-01")
+    assert entry.is_served
+    assert not replace(entry, removed_on=today.replace(year=today.year + 1, day=1).isoformat()).is_removed
+    assert replace(entry, removed_on=today.isoformat()).is_removed
+
+
+def test_alternatives_are_three_served_models_the_most_similar_first() -> None:
+    assert alternatives("zai-org/GLM-5.3-Flsh")[0] == "zai-org/GLM-5.3-Flash"
+    assert alternatives("quite/other")[:2] == [table.DEFAULT_CHAT_MODEL, table.DEFAULT_SMALL_MODEL]
+    for name in [*MODELS, "x", ""]:
+        models = alternatives(name)
+        assert len(models) == len(set(models)) <= 3
+        assert name not in models
+        assert all(MODELS[model].is_served and not MODELS[model].needs_data_sharing for model in models)
+
+
+@pytest.mark.parametrize("kind", ["embedding", "rerank"])
+def test_where_the_service_has_none_the_advice_says_what_is_left(kind: str) -> None:
+    assert alternatives(next(name for name, entry in MODELS.items() if entry.type == kind)) == []
+    text = advice("acme/unheard-of", kind)
+    assert "endpoints.create" in text
+    assert "base_url" in text
+
+
+def test_the_catalogue_counts_over_the_table() -> None:
+    name = table.DEFAULT_CHAT_MODEL
+    alone = model_info(name, None)
+    assert (alone.source, alone.context_length, alone.tools) == (f"table {TABLE_DATE}", MODELS[name].context_length, True)
+    entry = ModelObject(id=name, type="chat", context_length=5, pricing=Pricing(input=1, output=2, cached_input=0))
+    live = model_info(name, entry)
+    assert (live.source, live.context_length, live.prices.input, live.prices.output) == ("service", 5, 1, 2)
+    assert (live.tools, live.json_schema, live.name) == (True, True, name)
+    silent = model_info(name, ModelObject(id=name, pricing=Pricing(input=0, output=0), context_length=0))
+    assert (silent.source, silent.context_length, silent.prices) == ("service", alone.context_length, alone.prices)
+    assert model_info("acme/unheard-of", None).source == "unknown"
+
+
+@pytest.mark.parametrize("key", ["context_length", "max_model_len", "max_context_length"])
+def test_other_servers_tell_their_length_too(key: str) -> None:
+    assert model_info("acme/unheard-of", ModelObject.model_validate({"id": "acme/unheard-of", key: 4096})).context_length == 4096
+
+
+def test_a_warning_is_a_user_warning() -> None:
+    assert issubclass(ModelRemovedWarning, UserWarning)
 
 
 def test_facts_cannot_be_changed_by_accident() -> None:
     with pytest.raises(FrozenInstanceError):
         capabilities("acme/unheard-of").tools = False  # type: ignore[misc]
-
-
-def test_the_table_says_where_and_when_its_facts_were_read() -> None:
-    assert table.__doc__ is not None
-    assert "Source:" in table.__doc__
-    assert "20" in table.__doc__.partition("read on")[2][:5]

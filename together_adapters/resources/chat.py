@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, StreamCall, request, split_options, stream_call
 from together_adapters.transport.model_parser import ModelParser, ResponseParser
+from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk, ChatParams, is_plain_chunk
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _parse_chunk = ModelParser(ChatCompletionChunk, is_plain_chunk)
 def complete(**params: Unpack[ChatParams]) -> Call[ChatCompletion]:
     """Describes a chat completion."""
     body, options = split_options({**params}, ChatParams)
-    return request("POST", PATH, _parse, body, options=options)
+    return request("POST", PATH, _parse, body, options=options, warning=removal_warning(body["model"]))
 
 
 def stream_completion(**params: Unpack[ChatParams]) -> StreamCall[ChatCompletionChunk]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords
 from together_adapters.transport.call import Call, RawResponse, StreamCall, request, split_options, stream_call
 from together_adapters.transport.model_parser import ModelParser, ResponseParser
+from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.completions import Completion, CompletionChunk, CompletionParams, is_plain_completion_chunk
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _parse_chunk = ModelParser(CompletionChunk, is_plain_completion_chunk)
 def complete(**params: Unpack[CompletionParams]) -> Call[Completion]:
     """Describes a completion."""
     body, options = split_options({**params}, CompletionParams)
-    return request("POST", PATH, _parse, body, options=options)
+    return request("POST", PATH, _parse, body, options=options, warning=removal_warning(body["model"]))
 
 
 def stream_completion(**params: Unpack[CompletionParams]) -> StreamCall[CompletionChunk]:

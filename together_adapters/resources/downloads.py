@@ -223,8 +223,8 @@ class _PartialFile:
         if response.status_code == 206:
             start, self._end = _range(response)
             if start != self.size or self._end is None or (total is not None and self._end > total):
-                sent = response.headers.get("content-range", "nothing")[:100]
-                raise _ContentMismatch(f"the range from {self.size} was requested, and {sent!r} came")
+                content_range = response.headers.get("content-range", "nothing")[:100]
+                raise _ContentMismatch(f"the range from {self.size} was requested, and {content_range!r} came")
             if self.size and (self._total not in (None, total) or etag != self._etag):
                 raise _ContentMismatch("its size or its ETag is another")
         elif response.status_code in (200, 203):
@@ -304,8 +304,8 @@ def _read_state(path: Path) -> dict[str, Any]:
 def _check_own_file(path: Path, *, empty: bool = False) -> None:
     """Raises if a path leads to something else than a file of ours: a link, a device, a file with a second name."""
     with suppress(FileNotFoundError):
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or (empty and found.st_size):
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or (empty and status.st_size):
             raise DownloadPathError(
                 f"{path} would be overwritten, but is no file of a download: remove it, or name another target"
             )

@@ -11,6 +11,7 @@ from together_adapters.errors import APIStatusError, TogetherError
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Parallel, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
+from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
@@ -42,7 +43,7 @@ def create(
     """Embeds texts.
 
     Args:
-        model: An embedding model, such as `intfloat/multilingual-e5-large-instruct`.
+        model: An embedding model, such as `BAAI/bge-base-en-v1.5`.
         input: One text or any number of texts. They are sent verbatim: add the prefix that some models require.
         dimensions: Length of the embeddings, where the model supports it.
         encoding_format: `base64` makes responses smaller, where the model supports it. The result is the same.
@@ -139,7 +140,9 @@ def _batch(texts: list[str], span: Span, shared: dict[str, Any], options: Any, f
     begin, end = span
     try:
         params = {"input": texts[begin:end], **shared}
-        finished[begin] = yield request("POST", "/v1/embeddings", partial(_read, span=span), params, options=options)
+        read = partial(_read, span=span)
+        warning = removal_warning(params["model"])
+        finished[begin] = yield request("POST", "/v1/embeddings", read, params, options=options, warning=warning)
     except APIStatusError as error:
         if error.status_code not in _TOO_LARGE or end - begin < 2:
             raise

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, Unpack
 
+from together_adapters.errors import APIResponseValidationError, APIStatusError, NotFoundError
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, request
+from together_adapters.transport.call import Call, Flow, Response, once, request
 from together_adapters.transport.model_parser import ResponseParser
-from together_adapters.types.models import ModelList, ModelObject, ModelUpload
+from together_adapters.types.capabilities import capabilities
+from together_adapters.types.models import ModelInfo, ModelList, ModelObject, ModelUpload, model_info
 from together_adapters.types.requests import RequestOptions
 
+_NO_CATALOGUE = (405, 501)
 _parse_upload = ResponseParser(ModelUpload)
 
 
@@ -25,6 +28,32 @@ def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -
         names: set[str] = yield request("GET", "/v1/autoscale/models", _read_names, options=options)
         models = ModelList(model for model in models if model.id in names)
     return models
+
+
+def info(name: str, **options: Unpack[RequestOptions]) -> Flow[ModelInfo]:
+    """Returns what is known of a model: its type, context length, abilities, prices, and whether it is said to be gone.
+
+    The service's catalogue, which is requested once for each client, counts over the table of this library; the table knows
+    abilities that the catalogue does not name. The catalogue does not say whether a model is served.
+
+    Args:
+        name: The model; letter case does not matter.
+
+    Returns:
+        The facts. `source` is `service`, `table` with its date, or `unknown`. A server without a catalogue leaves the table.
+    """
+    try:
+        models: ModelList = yield from once("models", request("GET", "/v1/models", _read_models, options=options))
+    except (NotFoundError, APIResponseValidationError):
+        models = ModelList()
+    except APIStatusError as error:
+        if error.status_code not in _NO_CATALOGUE:
+            raise
+        models = ModelList()
+    names = {name.lower(), (capabilities(name).alias_of or name).lower()}
+    entries = [model for model in models if str(model.id or "").lower() in names]
+    entries.sort(key=lambda model: (model.id != name, str(model.id).lower() != name.lower()))
+    return model_info(name, entries[0] if entries else None)
 
 
 def upload(
@@ -84,4 +113,5 @@ class Models(Resource[D, R]):
 
     with_raw_response: Models[R, R]
     list = method(list_models)
+    info = method(info)
     upload = method(upload)

@@ -23,6 +23,7 @@ from together_adapters.transport.call import (
     Local,
     Parallel,
     RawResponse,
+    Remember,
     Response,
     Sleep,
     StreamCall,
@@ -73,6 +74,8 @@ class AsyncDriver(HTTPDriver, Async):
             return await anyio.to_thread.run_sync(step.work)
         if isinstance(step, Sleep):
             return await anyio.sleep(step.seconds)
+        if isinstance(step, Remember):
+            return self.config.memory
         if isinstance(step, Parallel):
             return await self._parallel(step)
         return await self._flow(step)

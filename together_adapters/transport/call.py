@@ -26,6 +26,8 @@ from together_adapters.transport.model_parser import ModelParser
 from together_adapters.transport.surrogates import lenient_json
 from together_adapters.types.requests import RequestOptions
 
+_POLL = 0.01  # seconds
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 M = TypeVar("M", bound=BaseModel)
@@ -79,6 +81,7 @@ class Call(Generic[T_co]):
     external: bool = False  # to a storage provider, without the client's key, headers and query
     accepts: frozenset[int] = frozenset()  # statuses that are no error, besides 2xx
     secrets: tuple[str, ...] = field(default=(), repr=False)  # texts in the body that no error may show
+    warning: Warning | None = None  # that a client gives once
 
     @property
     def safe_path(self) -> str:
@@ -150,7 +153,12 @@ class Parallel:
     stop: Callable[[], object] | None = None  # called at the first failure, because a thread cannot be cancelled
 
 
-Step = Call[Any] | Download | Local | Sleep | Parallel
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Asks for what the client keeps: the result is its `ClientMemory`."""
+
+
+Step = Call[Any] | Download | Local | Sleep | Parallel | Remember
 Flow = Generator[Step, Any, T]
 
 
@@ -219,6 +227,7 @@ def request(
     query: Mapping[str, Any] | None = None,
     billable: str | None = None,
     options: Mapping[str, Any] | None = None,
+    warning: Warning | None = None,
 ) -> Call[T]:
     """Returns a call from a resource's parameters, of which those that are None are not sent, and the request options.
 
@@ -243,7 +252,23 @@ def request(
         timeout=options.get("timeout"),
         has_timeout="timeout" in options,
         billable=billable,
+        warning=warning,
     )
+
+
+def once(name: str, call: Call[T]) -> Flow[T]:
+    """Performs a call once for each client; later, and at the same time in other threads and tasks, its result is returned."""
+    memory = yield Remember()
+    while name not in memory.results:
+        if not memory.lock.acquire(blocking=False):
+            yield Sleep(_POLL)
+            continue
+        try:
+            if name not in memory.results:
+                memory.results[name] = yield call
+        finally:
+            memory.lock.release()
+    return memory.results[name]  # type: ignore[no-any-return]
 
 
 def split_options(params: dict[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,13 +6,14 @@ import logging
 import os
 import platform
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from numbers import Real
-from threading import TIMEOUT_MAX
+from threading import TIMEOUT_MAX, Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -36,9 +37,23 @@ _ENDPOINT = re.compile(
     r"(/v1/(models|files|fine-tunes|batches))$"
     r"|((/v1)?/(chat/completions|completions|embeddings|rerank|images/generations|audio/(speech|transcriptions|translations)))$"
 )
+_HOSTS = ("together.xyz", "together.ai")
+_PACKAGES = ("together_adapters", "langchain_together_adapters", "llama_index_together_adapters")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version()}"
+
+
+class ClientMemory:
+    """What a client learned, shared by the copies that `with_options` makes. A pickle leaves it out."""
+
+    def __init__(self) -> None:
+        self.warnings: set[str] = set()  # that were given
+        self.results: dict[str, Any] = {}  # of calls that are made once
+        self.lock = Lock()  # of the call that is under way
+
+    def __reduce__(self) -> Any:
+        return ClientMemory, ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,7 @@ class Config:
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
     key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
     http_secrets: tuple[str, ...] = field(default=(), repr=False)  # of a supplied HTTP client
+    memory: ClientMemory = field(default_factory=ClientMemory, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         retries = self.policy.max_retries
@@ -73,6 +89,18 @@ class Config:
         """Texts that no error and no log may show."""
         of_arguments = (self.api_key, *secret_headers(self.headers), *secret_parameters(self.query))
         return (*of_arguments, *self.http_secrets, *proxy_secrets())
+
+    def warn(self, warning: Warning) -> None:
+        """Gives a warning about the service of Together AI once, where the user called; none to users of other servers."""
+        if str(warning) in self.memory.warnings or not self._may_be_together:
+            return
+        self.memory.warnings.add(str(warning))
+        warnings.warn(warning, stacklevel=_outer_level())
+
+    @cached_property
+    def _may_be_together(self) -> bool:
+        host = urlsplit(self.root).hostname or ""
+        return host.endswith(_HOSTS) or _is_loopback(host)  # on this machine: an emulator, or a gateway
 
     @property
     def base_url(self) -> str:
@@ -154,6 +182,14 @@ def _root_of(url: str) -> str:
 def _warn_unencrypted(host: str) -> None:
     """Warns once for each host."""
     warnings.warn(f"the API key is sent unencrypted to {host}: use https", UserWarning, stacklevel=6)
+
+
+def _outer_level() -> int:
+    """Returns the `stacklevel`, for a function that calls this one, of the innermost frame outside of this library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _is_loopback(host: str) -> bool:

@@ -273,10 +273,12 @@ class _Routes(Generic[T]):
         """
         self.closed = True
         deadline = time.monotonic() + _CLOSE_SECONDS
-        known: dict[int, Any] = {}
+        connections: dict[int, Any] = {}
         while True:
-            known |= {id(connection): connection for transport in self.transports() for connection in _connections_of(transport)}
-            yield [connection for connection in known.values() if not connection.is_closed()]
+            connections |= {
+                id(connection): connection for transport in self.transports() for connection in _connections_of(transport)
+            }
+            yield [connection for connection in connections.values() if not connection.is_closed()]
             if not self.pending or time.monotonic() > deadline:
                 return
 

@@ -47,6 +47,8 @@ Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]
 
 def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
     """Yields the attempts of a call and its pauses; returns the driver's response and the number of requests, or raises."""
+    if call.warning is not None:
+        config.warn(call.warning)
     request = _first_request(call, config, accept)
     policy = config.policy if call.max_elapsed is None else config.policy.within(call.max_elapsed)
     start = time.monotonic()

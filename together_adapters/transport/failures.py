@@ -29,6 +29,7 @@ from together_adapters.transport.redaction import (
 from together_adapters.transport.redirects import host_of
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.surrogates import lenient_json
+from together_adapters.types.capabilities import advice, is_known
 
 E = TypeVar("E", bound=TogetherError)
 
@@ -62,14 +63,17 @@ _GENERAL_WORDS = frozenset(
     "provider request runtime server service size specified status too type unknown unprocessable upstream validation value".split()
 )
 _UNAVAILABLE_CODES = frozenset({"model_not_available", "model_not_found", "dedicated_endpoint_not_running"})
+_NOT_SERVERLESS = re.compile(r"\bnon-serverless model\b", re.IGNORECASE)
 _BY_CODE: dict[str, type[APIStatusError]] = {
     "invalid_api_key": errors.AuthenticationError,
+    "third_party_data_sharing_blocked": errors.DataSharingBlockedError,
     **dict.fromkeys(
         ("insufficient_quota", "insufficient_credits", "insufficient_balance", "exceeded_current_quota_error",
          "billing_hard_limit_reached", "billing_not_active"),
         errors.PaymentRequiredError,
     ),
 }  # fmt: skip
+_TYPE_BY_PATH = {"/v1/embeddings": "embedding", "/v1/rerank": "rerank"}
 _FINAL = (errors.ContextLengthError, errors.PaymentRequiredError)
 _TAG = re.compile(r"<(/?[a-z!?][^<>]*)>", re.IGNORECASE)
 _INVISIBLE = frozenset({"script", "style", "svg", "noscript", "template"})
@@ -77,12 +81,6 @@ _FOREIGN = ("httpx", "httpcore", "h11", "pydantic")
 
 _HINTS: tuple[tuple[type[TogetherError], str], ...] = (
     (errors.ContextLengthError, "Shorten the prompt, lower max_tokens, or choose a model with a longer context."),
-    (errors.ModelNotFoundError, "Check the name against models.list(); some models run on a dedicated endpoint only."),
-    (
-        errors.ModelNotServerlessError,
-        "Start a dedicated endpoint for it with endpoints.create(model=..., hardware=...), which costs by the hour, "
-        "or choose a serverless model.",
-    ),
     (errors.AuthenticationError, "Check TOGETHER_API_KEY, or the api_key that was passed."),
     (errors.PaymentRequiredError, "Add credit or raise the spending limit in the account's billing settings."),
     (errors.PermissionDeniedError, "The API key does not have this permission."),
@@ -334,7 +332,7 @@ def redact_error(error: BaseException | None, secrets: Iterable[str]) -> None:
 def _status_class(status: int, details: ErrorDetails) -> type[APIStatusError]:
     if status >= 400 and _is_context_overflow(details, by_message=status in _CONTEXT_STATUSES):
         return errors.ContextLengthError
-    if details.code in _UNAVAILABLE_CODES and status in (400, 404):
+    if status in (400, 404) and (details.code in _UNAVAILABLE_CODES or _NOT_SERVERLESS.search(details.message[:_MAX_MESSAGE])):
         is_missing = status == 404 or details.code == "model_not_found"
         return errors.ModelNotFoundError if is_missing else errors.ModelNotServerlessError
     if status >= 400 and (kind := _BY_CODE.get(details.code or "") or _BY_CODE.get(details.type or "")):
@@ -363,6 +361,8 @@ def _response_error(
 ) -> E:
     """Returns an error with all that its response says, and a message with a hint, the request id and the number of attempts."""
     parts = [message if message.endswith((".", "!", "?")) else message + "."]
+    if issubclass(kind, errors.ModelNotAvailableError):
+        parts.append(_model_hint(kind, call))
     parts += [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
     if response.request_id:
         parts.append(f"(request id {response.request_id})")
@@ -373,6 +373,15 @@ def _response_error(
         attributes |= {"type": details.type, "param": details.param, "code": details.code}
     attributes = {"headers": response.headers, "request_id": response.request_id, "attempts": response.attempts, **attributes}
     return kind(message, response=response, **attributes)
+
+
+def _model_hint(kind: type[TogetherError], call: Call[Any]) -> str:
+    """Returns what to do when a model is not available, for the model and the endpoint of a call."""
+    model = call.body.get("model") if isinstance(call.body, Mapping) else None
+    hint = advice(model if isinstance(model, str) else "", _TYPE_BY_PATH.get(call.path))
+    if issubclass(kind, errors.DataSharingBlockedError):
+        return f"An owner of the organization must allow it in the settings of the account; other models need no such consent. {hint}"
+    return f"Check the name. {hint}" if issubclass(kind, errors.ModelNotFoundError) and not is_known(model or "") else hint
 
 
 def _billable_warning(call: Call[Any], maybe_accepted: bool) -> str:

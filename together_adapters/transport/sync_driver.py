@@ -24,6 +24,7 @@ from together_adapters.transport.call import (
     Local,
     Parallel,
     RawResponse,
+    Remember,
     Response,
     Sleep,
     StreamCall,
@@ -75,6 +76,8 @@ class SyncDriver(HTTPDriver, Sync):
             return step.work()
         if isinstance(step, Sleep):
             return self._sleep(step.seconds)
+        if isinstance(step, Remember):
+            return self.config.memory
         if isinstance(step, Parallel):
             return self._parallel(step)
         return self._flow(step)

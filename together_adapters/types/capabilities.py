@@ -1,20 +1,31 @@
-"""Capabilities of models: facts in one table, so that no adapter guesses from a model's name.
+"""Capabilities of models: facts in one dated table, so that no adapter guesses from a model's name.
 
-Source: the vendor's catalogue of serverless, embedding and rerank models and its pages on function calling,
-structured outputs and reasoning (docs.together.ai, stored copies of 2025-10 to 2026-08), read on 2026-11-22.
-The facts are in `capabilities.json`, where they differ from the defaults of `Capabilities`, with which a model that is not listed
-works. Nothing here was verified against the live service.
+The facts are in `models.json`, each row with its sources and the date on which they were read: the vendor's documentation and public
+skill files, and two public maps of models (litellm, genai-prices). `tools/models_table.py` makes it. A model that is not listed works
+with the defaults of `Capabilities`. Nothing here was verified against the live service.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from together_adapters.errors import ModelRemovedWarning
 
 ModelType = Literal["chat", "language", "embedding", "rerank"]
 ReasoningStyle = Literal["reasoning", "reasoning_content", "tags"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars per million tokens; None where nobody says."""
+
+    input: float | None = None
+    output: float | None = None
+    cached_input: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +34,60 @@ class Capabilities:
 
     type: ModelType = "chat"  # determines its endpoint
     context_length: int = 32_768  # maximum tokens of prompt and completion together
+    max_output_tokens: int | None = None  # maximum tokens of a completion, where somebody says
     tools: bool = True  # whether it supports tool calls
     json_schema: bool = False  # whether it supports `response_format` of type `json_schema`
     vision: bool = False  # whether it supports images
+    audio: bool = False  # whether it supports audio in messages
+    video: bool = False  # whether it supports videos in messages
     reasoning: ReasoningStyle | None = (
         None  # the place of its reasoning: a field of the message, or tags at the start of the text
+    )
+    reasoning_switch: Literal["enabled", "effort"] | None = (
+        None  # what controls it: `reasoning={"enabled": bool}`, or `reasoning_effort`
     )
     dimensions: int = 0  # length of an embedding
     query_prefix: str = ""  # that its authors use for a query to embed
     document_prefix: str = ""  # that its authors use for a passage to embed
     max_documents: int = 1024  # in one rerank request
+    prices: Prices = Prices()
+    served_on: str | None = None  # ISO date of the last day on which the vendor listed it as serverless
+    removed_on: str | None = None  # ISO date on which it is said to be gone from serverless
+    needs_data_sharing: bool = False  # whether it answers only organizations that allow sharing data with a third party
+    alias_of: str | None = None  # the model that this name stands for
+    sources: tuple[str, ...] = ()  # who says so
+    read_on: str | None = None  # ISO date on which the sources were read
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the model is said to be gone from serverless by now."""
+        return self.removed_on is not None and self.removed_on <= datetime.now(UTC).date().isoformat()
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the vendor listed the model as serverless, and nobody says that it is gone since."""
+        return self.served_on is not None and not self.is_removed
 
 
-MODELS: dict[str, Capabilities] = {
-    name: Capabilities(**facts)
-    for name, facts in json.loads(Path(__file__).with_name("capabilities.json").read_text("utf-8")).items()
-}
+def _parse(row: dict[str, Any]) -> Capabilities:
+    facts = {**row, "sources": tuple(row["says"]), "prices": Prices(**row.get("prices", {}))}
+    del facts["says"]
+    return Capabilities(**facts)
 
-DEFAULT_CHAT_MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-DEFAULT_EMBEDDING_MODEL = "intfloat/multilingual-e5-large-instruct"
-DEFAULT_RERANK_MODEL = "Salesforce/Llama-Rank-V1"
 
+_TABLE = json.loads(Path(__file__).with_name("models.json").read_text("utf-8"))
+TABLE_DATE: str = _TABLE["read_on"]
+"""ISO date on which the newest sources of the table were read."""
+_ROWS: dict[str, dict[str, Any]] = _TABLE["models"]
+MODELS: dict[str, Capabilities] = {name: _parse({**_ROWS.get(row.get("alias_of", ""), {}), **row}) for name, row in _ROWS.items()}
+
+# Which models are named where the user names none, and in examples; no source says that they are gone.
+DEFAULT_CHAT_MODEL = "openai/gpt-oss-120b"  # cheap ($0.15 and $0.60), calls tools, fills schemas
+DEFAULT_SMALL_MODEL = "Qwen/Qwen3.5-9B"  # cheaper ($0.17 and $0.25), sees images, and its reasoning can be switched off
+DEFAULT_RERANK_MODEL = DEFAULT_SMALL_MODEL  # the service has no rerank model any more; a chat model ranks, see `resources.rerank`
+DEFAULT_EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"  # the service has none any more; other servers have this one
+
+_SIMILAR = 0.6  # ratio of common characters from which a name may be meant
 _UNKNOWN = Capabilities()
 _BY_LOWER_NAME = {name.lower(): capabilities for name, capabilities in MODELS.items()}
 
@@ -56,3 +100,51 @@ def capabilities(model: str) -> Capabilities:
 def is_known(model: str) -> bool:
     """Returns whether a model is in the table."""
     return model.lower() in _BY_LOWER_NAME
+
+
+def alternatives(model: str) -> list[str]:
+    """Returns up to three models of a type that the vendor served by the table, the most similar names first, then the defaults."""
+    from difflib import SequenceMatcher
+
+    kind, defaults = capabilities(model).type, (DEFAULT_SMALL_MODEL, DEFAULT_CHAT_MODEL)
+
+    def order(name: str) -> tuple[float, int, float]:
+        ratio = SequenceMatcher(None, model.lower(), name.lower()).ratio()
+        price = MODELS[name].prices.input
+        return -ratio if ratio >= _SIMILAR else 0.0, -defaults.index(name) - 1 if name in defaults else 0, price or 0.0
+
+    names = {
+        name
+        for name, entry in MODELS.items()
+        if entry.is_served and entry.type == kind and not (entry.needs_data_sharing or entry.alias_of) and name != model
+    }
+    return sorted(names, key=order)[:3]
+
+
+def removal_warning(model: Any) -> ModelRemovedWarning | None:
+    """Returns the warning about a model that the table says is gone, and None for any other."""
+    entry = _BY_LOWER_NAME.get(model.lower()) if isinstance(model, str) else None
+    if entry is None or entry.removed_on is None or not entry.is_removed:
+        return None
+    return ModelRemovedWarning(
+        f"{model} is said to be gone from the serverless models of Together AI since {entry.removed_on} "
+        f"(table of {TABLE_DATE}). {advice(model)}"
+    )
+
+
+def advice(model: str, kind: str | None = None) -> str:
+    """Returns what to do instead of calling a model that the service does not serve, as a chat, an embedding or a rerank model."""
+    kind = kind or capabilities(model).type
+    own = "A dedicated endpoint of your own (endpoints.create) or another server (base_url=) can still run it"
+    if kind == "embedding":
+        return (
+            f"Together AI offers no embedding model since 2026-09-15. {own}, one on this machine among them: see "
+            "docs/embeddings-elsewhere.md. Retrieval without embeddings: see cookbook/rag_langchain.py."
+        )
+    if kind == "rerank":
+        return (
+            "Together AI offers no rerank model since 2026-03-06. A chat model can rank instead, such as "
+            f'model="{DEFAULT_RERANK_MODEL}". {own}.'
+        )
+    names = ", ".join(alternatives(model))
+    return f"Served as the table says: {names}; models.list() and `together-adapters models list` name all models. {own}."

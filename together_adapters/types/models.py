@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
 from pydantic import model_validator
 
+from together_adapters.types.capabilities import TABLE_DATE, Capabilities, Prices, capabilities, is_known
 from together_adapters.types.response import ResponseList, ResponseModel
 
 
@@ -58,3 +62,43 @@ class ModelUpload(UploadJob):
             if getattr(self, name) is None and self.data is not None:
                 self.__dict__[name] = getattr(self.data, name)  # pyright: ignore[reportIndexIssue]
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo(Capabilities):
+    """What is known of a model: the service's catalogue over the table of capabilities.
+
+    Attributes:
+        name: The name that was asked for.
+        source: Who says so: `service`, `table` with its date, or `unknown` where nobody does and the fields are defaults.
+    """
+
+    name: str = ""
+    source: str = "unknown"
+
+
+_LENGTHS = ("context_length", "max_model_len", "max_context_length")  # of Together, of vLLM, of LM Studio
+
+
+def model_info(name: str, entry: ModelObject | None) -> ModelInfo:
+    """Returns what the table knows of a model, and what the service's entry in the catalogue says instead."""
+    row = capabilities(name)
+    facts: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(Capabilities)}
+    info = ModelInfo(**facts, name=name, source=f"table {TABLE_DATE}" if is_known(name) else "unknown")
+    if entry is None:
+        return info
+    lengths = [length for key in _LENGTHS if isinstance(length := getattr(entry, key, None), int) and length > 0]
+    return replace(
+        info,
+        source="service",
+        type=entry.type or info.type,
+        context_length=lengths[0] if lengths else info.context_length,
+        prices=_prices(entry.pricing, info.prices),
+    )
+
+
+def _prices(pricing: Pricing | None, default: Prices) -> Prices:
+    """Returns the prices of the catalogue; it has zeros for models that it does not sell by the token."""
+    if pricing is None or not (pricing.input or pricing.output):
+        return default
+    return Prices(pricing.input, pricing.output, pricing.cached_input or default.cached_input)

@@ -204,7 +204,7 @@ def test_should_retry(emulator: Emulator, chat: Chat) -> None:
 
 def test_too_large_stays_and_counts_inputs(emulator: Emulator, http: httpx.Client) -> None:
     emulator.inject(Fault("too-large", limit=2, status=422))
-    model = "intfloat/multilingual-e5-large-instruct"
+    model = "BAAI/bge-base-en-v1.5"
     sizes = [len(["a"] * size) for size in (3, 2, 4, 1)]
     parameters = [http.post("/embeddings", json={"model": model, "input": ["a"] * size}).status_code for size in sizes]
     assert parameters == [422, 200, 422, 200]

@@ -12,7 +12,7 @@ from tests.emulator.conftest import MODEL, STRING, tool
 
 pytestmark = pytest.mark.long
 
-LONG = "meta-llama/Llama-4-Scout-17B-16E-Instruct"
+LONG = "Qwen/Qwen3.5-9B"
 DEEP = "[" * 3_000 + "]" * 3_000
 
 
@@ -84,7 +84,7 @@ def test_hostile_bodies(http: httpx.Client, name: str) -> None:
     ],
 )  # fmt: skip
 def test_hostile_embeddings(http: httpx.Client, body: dict[str, Any]) -> None:
-    content = json.dumps({"model": "intfloat/multilingual-e5-large-instruct", **body}).encode()
+    content = json.dumps({"model": "BAAI/bge-base-en-v1.5", **body}).encode()
     assert http.post("/embeddings", content=content, headers={"content-type": "application/json"}).status_code < 500
 
 

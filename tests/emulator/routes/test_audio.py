@@ -153,7 +153,7 @@ def test_voices(http: httpx.Client) -> None:
 
 WRONG = {
     "input": [None, "", 5, "x" * 50_001], "voice": [5, []], "response_format": ["ogg", 5, {}], "response_encoding": ["pcm", []], "sample_rate": [0, "8000", 10**9, True],
-    "bit_rate": [5, "128000", []], "stream": ["yes", 1], "extra_params": [5, []], "model": [None, 5, "meta-llama/Llama-3.3-70B-Instruct-Turbo"],
+    "bit_rate": [5, "128000", []], "stream": ["yes", 1], "extra_params": [5, []], "model": [None, 5, "deepseek-ai/DeepSeek-V4.1-Flash"],
 }  # fmt: skip
 
 

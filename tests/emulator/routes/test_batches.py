@@ -72,7 +72,7 @@ def test_lines_are_answered_like_single_requests(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("endpoint", "body"), [
     ("/v1/completions", {"model": MODEL, "prompt": "Count to 3"}),
-    ("/v1/embeddings", {"model": "intfloat/multilingual-e5-large-instruct", "input": "a"}),
+    ("/v1/embeddings", {"model": "BAAI/bge-base-en-v1.5", "input": "a"}),
 ])  # fmt: skip
 def test_other_endpoints(http: httpx.Client, endpoint: str, body: dict[str, Any]) -> None:
     batch = ended(http, start(http, {"custom_id": "a", "body": body}, endpoint=endpoint))

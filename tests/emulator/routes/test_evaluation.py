@@ -16,7 +16,7 @@ from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 
 JUDGE = {"model": "openai/gpt-oss-120b", "model_source": "serverless", "system_template": "Judge it."}
 INVALID = {
-    "model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "model_source": "serverless", "max_tokens": 64, "temperature": 0.0,
+    "model": "deepseek-ai/DeepSeek-V4.1-Flash", "model_source": "serverless", "max_tokens": 64, "temperature": 0.0,
     "system_template": "You know things.", "input_template": "Repeat: {{prompt}}",
 }  # fmt: skip
 ROWS = [

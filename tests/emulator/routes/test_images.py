@@ -85,7 +85,7 @@ def test_large_images(http: httpx.Client) -> None:
 WRONG = {
     "n": [0, 5, "2", True, 1.5], "width": [0, 100_000, "64", 65], "size": ["big", 5, "99999x1"], "prompt": [None, "", 5, ["a"]], "steps": [0, 51],
     "response_format": ["jpeg", {}], "output_format": ["gif", []], "seed": ["a", 10**30], "image_loras": [5, ["a"]], "reference_images": [[1]],
-    "disable_safety_checker": ["yes"], "model": [None, "", 5, [], "unknown", "meta-llama/Llama-3.3-70B-Instruct-Turbo"],
+    "disable_safety_checker": ["yes"], "model": [None, "", 5, [], "unknown", "deepseek-ai/DeepSeek-V4.1-Flash"],
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import pytest
 from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import MODELS
 
-E5 = "intfloat/multilingual-e5-large-instruct"
+E5 = "BAAI/bge-base-en-v1.5"
 RERANK = "Salesforce/Llama-Rank-V1"
 DOCUMENTS = [
     "Otters eat crabs and sleep in dens.",

@@ -98,7 +98,7 @@ def test_a_form_is_accepted(videos: httpx.Client) -> None:
 
 
 WRONG = {
-    "model": [None, 5, "meta-llama/Llama-3.3-70B-Instruct-Turbo"], "prompt": ["", 5, "x" * 32_001], "seconds": [5, "0", "five", "9" * 5_000, "³"], "width": [0, "640", 10**9],
+    "model": [None, 5, "deepseek-ai/DeepSeek-V4.1-Flash"], "prompt": ["", 5, "x" * 32_001], "seconds": [5, "0", "five", "9" * 5_000, "³"], "width": [0, "640", 10**9],
     "output_format": ["WEBM", 5], "steps": [9, 51], "media": [5, []], "frame_images": [5, [5], [{"frame": 1}]], "reference_images": [[5]], "size": [5, "9999x9999"],
     "generate_audio": ["yes"], "fps": [0], "guidance_scale": ["8"],
 }  # fmt: skip

@@ -45,7 +45,7 @@ def recorder(tmp_path: Path) -> Iterator[FinetuneRecorder]:
 
 @pytest.fixture
 def llm(emulator: Emulator) -> TogetherLLM:
-    return TogetherLLM(model="meta-llama/Llama-3.3-70B-Instruct-Turbo", api_key=KEY, api_base=emulator.base_url, max_retries=0)
+    return TogetherLLM(model="deepseek-ai/DeepSeek-V4.1-Flash", api_key=KEY, api_base=emulator.base_url, max_retries=0)
 
 
 HI = [ChatMessage("Hi")]

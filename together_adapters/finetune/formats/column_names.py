@@ -48,7 +48,7 @@ def _reading(schema: str, **columns: str) -> Reading:
 def reading_of(columns: tuple[str, ...], /) -> Reading | None:
     """Returns how columns are read; None where no reading, or more than one, makes sense."""
     names = {_plain(column): column for column in columns}
-    questions, answers, contexts = ([names[name] for name in names if name in known] for known in (QUESTIONS, ANSWERS, CONTEXTS))
+    questions, answers, contexts = ([names[name] for name in names if name in group] for group in (QUESTIONS, ANSWERS, CONTEXTS))
     if len(names) < len(columns):
         return None  # two columns have one name
     choices = _choices(names)

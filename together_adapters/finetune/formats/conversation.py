@@ -202,10 +202,10 @@ class ConversationBuilder:
 
     def is_tool(self, name: str) -> bool:
         """Whether a call in a text is one: the conversation knows its tool; if not, the text is left as it is, and counted."""
-        known = self._knows_tool(name)
-        if not known:
+        is_tool = self._knows_tool(name)
+        if not is_tool:
             self.change("calls_in_text")
-        return known
+        return is_tool
 
     def _knows_tool(self, name: str) -> bool:
         """Whether the record declares a tool of this name, a prompt tells of it, or there are results of tools."""

@@ -255,7 +255,7 @@ def _output_messages(output: Any) -> list[tuple[Row, Any]]:
     reason = next((output[key] for key in _REASONS if isinstance(output.get(key), str)), None)
     for key in ("choices", "candidates", "generations", "replies"):
         if isinstance(many := output.get(key), list) and many:
-            return [found for one in many for found in _output_messages(one)]
+            return [message for one in many for message in _output_messages(one)]
     for key in ("message", "output", "content"):
         inner = output.get(key)
         if isinstance(inner, dict):

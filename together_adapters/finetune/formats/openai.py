@@ -173,9 +173,9 @@ def read_message(builder: ConversationBuilder, message: Row) -> None:
     if is_text and "<" not in text and "[" not in text and "{" not in text:
         builder.messages.append({"role": role, "content": text})
         return
-    if role not in _KNOWN_ROLES and (known := role_of(role)):
+    if role not in _KNOWN_ROLES and (usual_role := role_of(role)):
         builder.change("role_renamed")
-        message = {**message, "role": known}
+        message = {**message, "role": usual_role}
     if message.get("images") and role_of(role) == "user":
         message = _with_own_images(message)
     for one in openai_messages(builder, message) if is_foreign(message) else (message,):
@@ -204,13 +204,13 @@ def _with_calls(builder: ConversationBuilder, message: Row, text: str) -> list[R
     role = message.get("role")
     if role == "assistant" and not message.get("tool_calls"):
         try:
-            found = text_calls.calls_in(text, builder.is_tool)
+            text_and_calls = text_calls.calls_in(text, builder.is_tool)
         except Unconvertible as problem:
             raise Unconvertible(problem.code, problem.message, f"{builder.path}.content", problem.value) from None
-        if found:
+        if text_and_calls:
             builder.change("calls_read_from_text")
             builder.has_text_calls = True
-            return [{**message, "content": found[0], "tool_calls": found[1]}]
+            return [{**message, "content": text_and_calls[0], "tool_calls": text_and_calls[1]}]
         if text_calls.has_marks(text):
             builder.change("calls_in_text")
     elif role in ("tool", "function") or (role == "user" and builder.open_calls):
