@@ -51,12 +51,13 @@ class ChatTogether(LanguageModel, BaseChatModel):
     Attributes:
         model_name: The name of the model or of a dedicated endpoint (alias `model`).
         reasoning: `{"enabled": bool}`, for models whose reasoning is optional.
-        reasoning_effort: `low`, `medium` or `high`, for models that support it.
+        reasoning_effort: `low`, `medium`, `high`, or another word that the model knows.
         chat_template_kwargs: Arguments for the model's chat template.
         parallel_tool_calls: Whether the model may make several tool calls at once, for models that support it.
         stream_usage: Whether streams report usage.
         reasoning_tags: The tags around reasoning at the head of a response; None leaves it in the text.
-        replay_reasoning: Whether the assistant's earlier reasoning is sent back with the conversation.
+        replay_reasoning: Whether the assistant's earlier reasoning is sent back with the conversation, in the field in which it
+            came (`response_metadata["reasoning_field"]`), else in that of the model.
 
     Raises:
         ConfigurationError: There is neither a key nor a client.
@@ -105,8 +106,10 @@ class ChatTogether(LanguageModel, BaseChatModel):
             params |= tool_params(wire_tools(params.pop("tools")), params.pop("tool_choice", None))
         if params.get("response_format") is not None:
             params["response_format"] = wire_response_format(params["response_format"])
-        sees = capabilities(params["model"]).vision
-        params["messages"] = wire_messages(messages, replay_reasoning=replay, takes_images=sees)
+        model = capabilities(params["model"])
+        params["messages"] = wire_messages(
+            messages, replay_reasoning=replay, reasoning_style=model.reasoning, takes_images=model.vision
+        )
         return params
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Flow[Any]:

@@ -22,6 +22,7 @@ from langchain_together_adapters.responses import (
     usage_metadata,
 )
 from langchain_together_adapters.tool_calls import final_chunks, parse_tool_call, tool_call_chunks
+from together_adapters.adapters.response_fields import REASONING_FIELD, reasoning_field
 from together_adapters.adapters.tool_call_deltas import ToolCallAssembler
 from together_adapters.types.reasoning import ReasoningSplitter
 
@@ -49,6 +50,7 @@ class StreamParser:
         self.response: dict[str, Any] = {}
         self._tool_calls = ToolCallAssembler()
         self._choice: dict[str, Any] = {}
+        self._reasoning_field: str | None = None
         tags, is_open = options.reasoning_tags, options.reasoning_style == "tags"
         self._splitter = ReasoningSplitter(tags, is_open=is_open) if tags else None
 
@@ -59,7 +61,8 @@ class StreamParser:
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of the response, without the log-probabilities, which the parts carry."""
-        return {**response_metadata(self.response, self._choice, None), "token_usage": self.usage or {}}
+        metadata = {**response_metadata(self.response, self._choice, None), "token_usage": self.usage or {}}
+        return {**metadata, REASONING_FIELD: self._reasoning_field} if self._reasoning_field else metadata
 
     def feed(self, chunk: Mapping[str, Any]) -> list[Part]:
         """Return what a chunk adds to the message."""
@@ -94,6 +97,7 @@ class StreamParser:
         parts: list[Part] = []
         if reasoning:
             parts.append(("reasoning", reasoning, None))
+            self._reasoning_field = self._reasoning_field or reasoning_field(delta)
         if reasoning and self._splitter:
             parts.extend(("text", text, None) for _, text in self._splitter.close())
         parts += self._split(content)

@@ -20,7 +20,9 @@ from langchain_core.messages import (
 from langchain_together_adapters.tool_calls import wire_tool_calls
 from together_adapters.adapters.content_blocks import content_parts
 from together_adapters.adapters.foreign_blocks import History, reasoning_text
+from together_adapters.adapters.response_fields import REASONING_FIELD, replay_field
 from together_adapters.adapters.tool_arguments import json_arguments, result_fields
+from together_adapters.types.capabilities import ReasoningStyle
 
 Wire = dict[str, Any]
 
@@ -30,8 +32,14 @@ _TOOL_OUTPUTS = ("tool_outputs", "executed_tools")
 """Where ChatOpenAI and ChatGroq put what the provider's own tools did."""
 
 
-def wire_messages(messages: Iterable[BaseMessage], *, replay_reasoning: bool = False, takes_images: bool = False) -> list[Wire]:
-    """Return the messages of a request; `takes_images` is whether the model does.
+def wire_messages(
+    messages: Iterable[BaseMessage],
+    *,
+    replay_reasoning: bool = False,
+    reasoning_style: ReasoningStyle | None = None,
+    takes_images: bool = False,
+) -> list[Wire]:
+    """Return the messages of a request; `reasoning_style` is where the model has its reasoning, `takes_images` whether it takes them.
 
     A block of a user or system message that cannot be expressed is a `ValueError`, a message without a role a `TypeError`.
     """
@@ -41,7 +49,9 @@ def wire_messages(messages: Iterable[BaseMessage], *, replay_reasoning: bool = F
         if history.images and not isinstance(message, ToolMessage):
             wire += history.moved_images()
         if isinstance(message, AIMessage):
-            wire.append(_assistant(message, replay_reasoning, history))
+            wire.append(_assistant(message, history))
+            if replay_reasoning:
+                wire[-1] |= _reasoning(message, reasoning_style)
         elif isinstance(message, HumanMessage):
             wire.extend(_user(message, history))
         elif isinstance(message, RemoveMessage):
@@ -103,7 +113,7 @@ def _tool_result(call_id: str, content: Any, history: History) -> Wire:
     return {"role": "tool", "content": history.text(content, "tool"), "tool_call_id": call_id}
 
 
-def _assistant(message: AIMessage, replay_reasoning: bool, history: History) -> Wire:
+def _assistant(message: AIMessage, history: History) -> Wire:
     calls, extra = wire_tool_calls(message), message.additional_kwargs
     text = history.text(message.content, "assistant", "")
     if extra:
@@ -116,8 +126,6 @@ def _assistant(message: AIMessage, replay_reasoning: bool, history: History) -> 
             "name": str(function.get("name") or ""),
             "arguments": json_arguments(function.get("arguments")),
         }
-    if replay_reasoning and (reasoning := reasoning_of(message)):
-        wire["reasoning"] = reasoning
     return wire
 
 
@@ -130,13 +138,21 @@ def _with_outputs(text: str, extra: Mapping[str, Any], history: History) -> str:
     return "\n".join(filter(None, texts))
 
 
-def reasoning_of(message: AIMessage) -> str:
-    """Return a message's reasoning, which LangChain keeps in `additional_kwargs` or in content blocks."""
-    extra = message.additional_kwargs
-    if isinstance(reasoning := extra.get("reasoning_content"), str) and reasoning:
-        return reasoning
-    if isinstance(reasoning := extra.get("reasoning"), Mapping):  # of ChatOpenAI
-        return reasoning_text([{"type": "reasoning", **reasoning}])
+def _reasoning(message: AIMessage, style: ReasoningStyle | None) -> dict[str, str]:
+    """Return the reasoning of a message in the field in which it came."""
+    extra, field = message.additional_kwargs, message.response_metadata.get(REASONING_FIELD)
+    if isinstance(text := extra.get("reasoning_content"), str) and text:
+        return {replay_field(field, style): text}
+    if isinstance(text := extra.get("reasoning"), str) and text:
+        return {"reasoning": text}  # of other integrations
+    text = _reasoning_of_blocks(message)
+    return {replay_field(field, style): text} if text else {}
+
+
+def _reasoning_of_blocks(message: AIMessage) -> str:
+    summary = message.additional_kwargs.get("reasoning")
+    if isinstance(summary, Mapping):  # of ChatOpenAI
+        return reasoning_text([{"type": "reasoning", **summary}])
     return "" if isinstance(message.content, str) else reasoning_text(message.content or ())
 
 

@@ -11,10 +11,12 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, Gener
 
 from langchain_together_adapters.tool_calls import parse_tool_calls
 from together_adapters.adapters.response_fields import (
+    REASONING_FIELD,
     add_counts,
     cached_tokens,
     completion_delta,
     finish_reason,
+    reasoning_field,
     reasoning_of,
     reasoning_tokens,
 )
@@ -59,10 +61,13 @@ def _generation(response: Mapping[str, Any], choice: Mapping[str, Any], options:
     elif reasoning is not None:
         extras["reasoning_content"] = reasoning
     fields = {"additional_kwargs": extras, "tool_calls": calls, "invalid_tool_calls": invalid}
+    metadata = response_metadata(response, choice, logprobs)
+    if (field := reasoning_field(source)) is not None:
+        metadata[REASONING_FIELD] = field
     message = AIMessage(
         content=content,
         usage_metadata=usage_metadata(usage),
-        response_metadata=response_metadata(response, choice, logprobs),
+        response_metadata=metadata,
         **{name: value for name, value in fields.items() if value},
     )
     info: dict[str, Any] = {"finish_reason": finish_reason(choice.get("finish_reason"))}

@@ -27,6 +27,9 @@ from .conftest import KEY, MODEL, REASONER
 from .test_agents import FLAVOURS, QUESTION_STATE, run, stream, time, weather
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+
+
 class Report(BaseModel):
     """The weather."""
 

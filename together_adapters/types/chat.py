@@ -51,7 +51,7 @@ class ChatParams(SamplingParams, total=False):
     parallel_tool_calls: Annotated[bool | None, "Whether a message may have several tool calls, where the model supports it."]
     function_call: Annotated[str | Mapping[str, Any] | None, "The older name of `tool_choice`."]
     reasoning: Annotated[Mapping[str, Any] | None, '`{"enabled": bool}` for models with optional reasoning.']
-    reasoning_effort: Annotated[str | None, "`low`, `medium` or `high`, where the model supports it."]
+    reasoning_effort: Annotated[str | None, "`low`, `medium`, `high`, or another word that the model knows."]
     chat_template_kwargs: Annotated[Mapping[str, Any] | None, "Arguments of the model's chat template."]
     context_length_exceeded_behavior: Annotated[str | None, "`error`, or `truncate` to reduce `max_tokens`."]
     compliance: Annotated[str | None, "`hipaa`, with an agreement."]
