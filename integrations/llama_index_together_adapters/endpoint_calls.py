@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -10,32 +10,33 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Completi
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 from llama_index_together_adapters.responses import ResponseParser
+from together_adapters.adapters.response_format import ToolsThenFormat
+from together_adapters.transport.call import Flow
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointCall(Generic[R]):
-    """The description of a request, and the parser of its response or of the chunks of its stream."""
+    """The parameters of a call, from which `describe` makes its requests, and the parser of its response or its chunks.
 
-    request: Any
+    There is one request, or two where the call has tools and a response format.
+    """
+
+    describe: Callable[..., Any]
+    plan: ToolsThenFormat
     parser: ResponseParser[R]
 
-    def responses(self, stream: Any) -> Generator[R, None, None]:
-        """Yield the responses of a stream."""
-        feed = self.parser.feed
-        for chunk in stream:
-            yield feed(chunk)
-        if (last := self.parser.end()) is not None:
-            yield last
+    def requests(self) -> Iterator[Any]:
+        """Yield the requests; the response to each must have been read before the next is taken."""
+        return (self.describe(**params).untyped() for params in self.plan.requests())
 
-    async def aresponses(self, stream: Any) -> AsyncGenerator[R, None]:
-        """Yield the responses of an asynchronous stream."""
-        feed = self.parser.feed
-        async for chunk in stream:
-            yield feed(chunk)
-        if (last := self.parser.end()) is not None:
-            yield last
+    def response(self) -> Flow[R]:
+        """Return the response of a call that does not stream."""
+        bodies: Sequence[Any] = ()
+        for request in self.requests():
+            bodies = self.plan.feed((yield request))
+        return self.parser.parse(bodies[0])
 
 
 class StreamingSession:
@@ -69,12 +70,45 @@ class StreamingSession:
         return await self._astart(self._llm.describe_completion(prompt, formatted, kwargs, stream=True))
 
     def _start(self, call: EndpointCall[R]) -> Generator[R, None, None]:
-        self._stream = self._llm.sync_client.perform(call.request)
-        return call.responses(self._stream)
+        requests = call.requests()
+        self._stream = self._llm.sync_client.perform(next(requests))
+        return self._responses(call, requests)
+
+    def _responses(self, call: EndpointCall[R], requests: Iterator[Any]) -> Generator[R, None, None]:
+        plan, feed = call.plan, call.parser.feed
+        is_one_request = plan.is_one_request
+        while True:
+            for chunk in self._stream:
+                if is_one_request:
+                    yield feed(chunk)
+                else:
+                    yield from map(feed, plan.feed(chunk))
+            if (request := next(requests, None)) is None:
+                break
+            self._stream = self._llm.sync_client.perform(request)
+        if (last := call.parser.end()) is not None:
+            yield last
 
     async def _astart(self, call: EndpointCall[R]) -> AsyncGenerator[R, None]:
-        self._stream = await self._llm.asynchronous_client.perform(call.request)
-        return call.aresponses(self._stream)
+        requests = call.requests()
+        self._stream = await self._llm.asynchronous_client.perform(next(requests))
+        return self._aresponses(call, requests)
+
+    async def _aresponses(self, call: EndpointCall[R], requests: Iterator[Any]) -> AsyncGenerator[R, None]:
+        plan, feed = call.plan, call.parser.feed
+        is_one_request = plan.is_one_request
+        while True:
+            async for chunk in self._stream:
+                if is_one_request:
+                    yield feed(chunk)
+                else:
+                    for part in plan.feed(chunk):
+                        yield feed(part)
+            if (request := next(requests, None)) is None:
+                break
+            self._stream = await self._llm.asynchronous_client.perform(request)
+        if (last := call.parser.end()) is not None:
+            yield last
 
     def until_closed(self, responses: Generator[R, None, None]) -> Generator[R, None, None]:
         """Yield responses, and close the HTTP response with the generator."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -27,12 +28,14 @@ from llama_index_together_adapters.connection import ServiceComponent
 from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
 from llama_index_together_adapters.structured_output import StructuredOutput
+from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
 from together_adapters.types.reasoning import THINK_TAGS
 
+R = TypeVar("R")
 _warned_models: set[str] = set()
 """Models whose assumed context window was warned about."""
 
@@ -190,13 +193,11 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     @llm_chat_callback()
     def _chat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        call = self.describe_chat(messages, kwargs)
-        return call.parser.parse(self.sync_client.perform(call.request))
+        return self.sync_client.perform(self.describe_chat(messages, kwargs).response())
 
     @llm_chat_callback()
     async def _achat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        call = self.describe_chat(messages, kwargs)
-        return call.parser.parse(await self.asynchronous_client.perform(call.request))
+        return await self.asynchronous_client.perform(self.describe_chat(messages, kwargs).response())
 
     def stream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the response to a conversation: each item holds the message so far, and what is new as `delta`.
@@ -227,14 +228,12 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         Raises:
             TogetherError: The request failed.
         """
-        call = self.describe_completion(prompt, formatted, kwargs)
-        return call.parser.parse(self.sync_client.perform(call.request))
+        return self.sync_client.perform(self.describe_completion(prompt, formatted, kwargs).response())
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the completion of a prompt; see `complete`."""
-        call = self.describe_completion(prompt, formatted, kwargs)
-        return call.parser.parse(await self.asynchronous_client.perform(call.request))
+        return await self.asynchronous_client.perform(self.describe_completion(prompt, formatted, kwargs).response())
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Stream the completion of a prompt; see `complete` and `stream_chat`."""
@@ -255,7 +254,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if self._is_chat:
             return self._chat(messages, kwargs, stream)
         call = self._completion(self.messages_to_prompt(messages), kwargs, stream)  # type: ignore[misc]
-        return EndpointCall(call.request, responses.ConvertingParser(call.parser, responses.as_chat))
+        return replace(call, parser=responses.ConvertingParser(call.parser, responses.as_chat))
 
     def describe_completion(
         self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any], *, stream: bool = False
@@ -265,7 +264,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if not self._is_chat:
             return self._completion(prompt, kwargs, stream)
         call = self._chat([ChatMessage(prompt)], kwargs, stream)
-        return EndpointCall(call.request, responses.ConvertingParser(call.parser, responses.as_completion))
+        return replace(call, parser=responses.ConvertingParser(call.parser, responses.as_completion))
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[ChatResponse]:
         call = {**self.additional_kwargs, **kwargs}
@@ -280,12 +279,12 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         params["messages"] = requests.wire_messages(
             messages, replay_reasoning=replay, reasoning_style=model.reasoning, takes_images=model.vision
         )
-        return EndpointCall(_request(chat_resource, params, stream), parser)
+        return _endpoint_call(chat_resource, params, parser, stream)
 
     def _completion(self, prompt: str, kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[CompletionResponse]:
         params = requests.merge_params(self._fields, {**self.additional_kwargs, **kwargs}, requests.COMPLETION_PARAMS)
         params["prompt"] = prompt
-        return EndpointCall(_request(completions_resource, params, stream), responses.CompletionParser())
+        return _endpoint_call(completions_resource, params, responses.CompletionParser(), stream)
 
     @property
     def _fields(self) -> dict[str, Any]:
@@ -362,8 +361,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         return {"react_chat_formatter": ReActChatFormatter.from_defaults(), "output_parser": ReActOutputParser()}
 
 
-def _request(resource: Any, params: dict[str, Any], stream: bool) -> Any:
-    if not stream:
-        return resource.complete(**params).untyped()
-    params.setdefault("stream_options", {"include_usage": True})
-    return resource.stream_completion(**params).untyped()
+def _endpoint_call(resource: Any, params: dict[str, Any], parser: responses.ResponseParser[R], stream: bool) -> EndpointCall[R]:
+    if stream:
+        params.setdefault("stream_options", {"include_usage": True})
+    return EndpointCall(resource.stream_completion if stream else resource.complete, ToolsThenFormat(params), parser)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock, ToolCallBlock
 from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -18,6 +18,7 @@ from llama_index_together_adapters.tool_calls import has_grown
 from together_adapters.adapters.tool_call_deltas import parse_arguments
 
 _MAX_PROBLEMS = 5
+_WITHOUT_TOOLS: dict[str, None] = dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls"))
 
 
 class OutputMode:
@@ -25,7 +26,7 @@ class OutputMode:
 
     def __init__(self, output_cls: type[BaseModel], kwargs: dict[str, Any]) -> None:
         self.output_cls = output_cls
-        self.kwargs = kwargs
+        self.kwargs: dict[str, Any] = {**kwargs, **_WITHOUT_TOOLS}  # an object is asked for: nobody would run a tool
 
     def messages(self, messages: list[ChatMessage]) -> list[ChatMessage]:
         """Return the messages to send."""
@@ -87,9 +88,9 @@ class ToolMode(OutputMode):
         from llama_index.core.program.function_program import get_function_tool
 
         tool = get_function_tool(output_cls).metadata.to_openai_tool(skip_length_check=True)
-        params = {**kwargs, "tools": [tool], "tool_choice": "required", "allow_parallel_tool_calls": False}
-        params.pop("tool_required", None)
-        super().__init__(output_cls, params)
+        super().__init__(output_cls, kwargs)
+        self.kwargs |= {"tools": [tool], "tool_choice": "required", "allow_parallel_tool_calls": False, "response_format": None}
+        self.kwargs.pop("tool_required", None)
 
     def text(self, response: ChatResponse) -> str:
         """Return the arguments of the call, or the text where the model made none."""
@@ -98,14 +99,17 @@ class ToolMode(OutputMode):
 
 
 class PromptMode(OutputMode):
-    """By prompt: the schema is appended to the last message."""
+    """By prompt: the schema stands at the end of the conversation, in a message of the user."""
 
     def messages(self, messages: list[ChatMessage]) -> list[ChatMessage]:
-        """Return copies of the messages, with the schema in the last one."""
+        """Return the messages with the schema, in the last one if it is the user's; a system message or a result is no request."""
         from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 
-        copies = [message.model_copy(update={"blocks": list(message.blocks)}) for message in messages]
-        return list(PydanticOutputParser(output_cls=self.output_cls).format_messages(copies))
+        text = PydanticOutputParser(output_cls=self.output_cls).get_format_string(escape_json=False)
+        if not messages or messages[-1].role is not MessageRole.USER:
+            return [*messages, ChatMessage(text.strip())]
+        last = messages[-1]
+        return [*messages[:-1], last.model_copy(update={"blocks": [*last.blocks, TextBlock(text=text)]})]
 
 
 def choose_mode(

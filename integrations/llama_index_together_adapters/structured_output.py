@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.llms.llm import LLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
@@ -50,6 +51,17 @@ class StructuredOutput(LLM):
     def _output_mode(self) -> type[OutputMode]:
         """Return how objects are requested."""
 
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+        """Return an LLM whose responses are objects as JSON. With tools it calls them first, so that agents can use it.
+
+        Args:
+            output_cls: The pydantic model of the objects.
+            **kwargs: Fields of the LLM, such as `system_prompt`.
+        """
+        from llama_index_together_adapters.structured_llm import StructuredTogetherLLM
+
+        return StructuredTogetherLLM(llm=self, output_cls=output_cls, **kwargs)
+
     def structured_predict(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Any:
@@ -58,7 +70,7 @@ class StructuredOutput(LLM):
         Args:
             output_cls: The pydantic model of the object.
             prompt: The prompt template.
-            llm_kwargs: Request parameters for this call, and `validation_retries`.
+            llm_kwargs: Request parameters for this call, and `validation_retries`. Tools are left out: the response is an object.
             **prompt_args: The values of the template.
 
         Raises:

@@ -85,10 +85,11 @@ def test_what_other_packages_keep_beside_the_blocks(field: str) -> None:
     assert wire_messages([message])[0] == {"role": "assistant", "content": "4"}
 
 
-def test_the_model_of_the_call_decides(llm: TogetherLLM, emulator: Emulator) -> None:
+@pytest.mark.parametrize(("model", "field"), [("Qwen/Qwen3.5-9B", "reasoning"), ("moonshotai/Kimi-K3", "reasoning_content")])
+def test_the_model_of_the_call_decides(llm: TogetherLLM, emulator: Emulator, model: str, field: str) -> None:
     foreign = ChatMessage(role="assistant", blocks=[ThinkingBlock(content="Hm."), TextBlock(text="4")])
-    llm.chat([QUESTION, foreign, QUESTION], model="zai-org/GLM-4.6")
-    assert "Hm." in emulator.requests[-1].json["messages"][1].values()
+    llm.chat([QUESTION, foreign, QUESTION], model=model)
+    assert emulator.requests[-1].json["messages"][1] == {"role": "assistant", "content": "4", field: "Hm."}
 
 
 def weather(city: str) -> str:

@@ -80,7 +80,9 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     exchange = _exchange(context)
     usage = _usage(exchange)
     context.count_tokens(usage["total_tokens"])
-    return EventStream(_chunks(exchange, usage), context.behaviour.delay) if exchange.params.stream else _completion(exchange, usage)
+    return (
+        EventStream(_chunks(exchange, usage), context.behaviour.delay) if exchange.params.stream else _completion(exchange, usage)
+    )
 
 
 def _exchange(context: RequestContext) -> ChatExchange:
