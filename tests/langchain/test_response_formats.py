@@ -26,7 +26,6 @@ from together_adapters.types.response import Usage
 from .conftest import KEY, MODEL, REASONER
 from .test_agents import FLAVOURS, QUESTION_STATE, run, stream, time, weather
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
 
