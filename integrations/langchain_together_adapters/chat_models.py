@@ -224,7 +224,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
 
     def _update_profile(self, info: ModelInfo) -> ModelProfile:
         changes = {} if info.source == "unknown" else _profile(info)
-        profile: ModelProfile = {**(self.profile or _profile(info)), **changes}  # type: ignore[typeddict-item]
+        profile: ModelProfile = {**(self.profile or _profile(info)), **changes}
         self.profile = profile
         return profile
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import model_validator
 
-from together_adapters.types.capabilities import TABLE_DATE, Capabilities, Prices, capabilities, is_known
+from together_adapters.types.capabilities import TABLE_DATE, Capabilities, ModelType, Prices, capabilities, is_known
 from together_adapters.types.response import ResponseList, ResponseModel
 
 
@@ -91,7 +91,7 @@ def model_info(name: str, entry: ModelObject | None) -> ModelInfo:
     return replace(
         info,
         source="service",
-        type=entry.type or info.type,
+        type=cast("ModelType", entry.type or info.type),  # or another one, such as `image`
         context_length=lengths[0] if lengths else info.context_length,
         prices=_prices(entry.pricing, info.prices),
     )

@@ -77,13 +77,13 @@ def detect(records: Sequence[Any], *, pair: str | None = None) -> tuple[Reading,
             seen.add(texts)
         refuse(record, pair)
         try:
-            names = readings_of(record, columns.get(tuple(record), ()) if isinstance(record, dict) else (), pair)
+            of_record = readings_of(record, columns.get(tuple(record), ()) if isinstance(record, dict) else (), pair)
         except SchemaDetectionError:
             raise
         except (Unconvertible, *CONVERSION_ERRORS):
             continue
-        several = several or len(names) > 1
-        readings |= dict.fromkeys(names)
+        several = several or len(of_record) > 1
+        readings |= dict.fromkeys(of_record)
     for reading in [reading for reading in readings if reading.schema == "question_answers"]:  # some of its answers are lists
         same = {column for _, column in reading.columns}
         readings = {one: None for one in readings if one == reading or {column for _, column in one.columns} != same}
