@@ -130,7 +130,7 @@ def test_nobody_else_s_server_is_spoken_of(flavour: Any, stub_client: Any) -> No
 
 
 def test_a_pickled_client_works(flavour: Any) -> None:
-    copy = pickle.loads(pickle.dumps(flavour.client()))  # noqa: S301
+    copy = pickle.loads(pickle.dumps(flavour.client()))
     assert flavour.run(copy.models.info(DEFAULT_CHAT_MODEL)).source == "service"
 
 
