@@ -73,6 +73,41 @@ async def test_both_sides_catch(
             assert error.request_id in str(error)
 
 
+UNAVAILABLE = [
+    (
+        Fault("404", message="Unable to access model x", code="model_not_available"),
+        errors.ModelNotFoundError,
+        core.ModelNotFoundError,
+    ),
+    (
+        Fault("400", message="Unable to access non-serverless model x."),
+        errors.ModelNotServerlessError,
+        core.ModelInvalidRequestError,
+    ),
+    (
+        Fault("403", message="Third-party data sharing is blocked.", code="third_party_data_sharing_blocked"),
+        errors.DataSharingBlockedError,
+        core.ModelPermissionDeniedError,
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "library_error", "core_error"), UNAVAILABLE, ids=["404", "400", "403"])
+async def test_a_model_that_cannot_be_used(
+    fault: Fault, library_error: type, core_error: type, emulator: Emulator, connect: Any
+) -> None:
+    for call in await ways(ChatTogether(**connect)):
+        emulator.inject(fault)
+        with pytest.raises(library_error) as error_info:
+            await call()
+        assert isinstance(error_info.value, errors.ModelNotAvailableError)
+        assert isinstance(error_info.value, core_error)
+        assert error_info.value.is_retryable is False
+        assert fault.message in str(error_info.value)
+    assert {request.path for request in emulator.requests} <= {"/v1/chat/completions", "/v1/models"}
+    assert sum(request.path == "/v1/chat/completions" for request in emulator.requests) == 4
+
+
 @pytest.mark.parametrize("fault", ["400", "stream-error"])
 async def test_neither_side_shows_the_key(fault: str, emulator: Emulator, connect: Any) -> None:
     key = connect["api_key"]
