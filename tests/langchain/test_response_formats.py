@@ -98,8 +98,7 @@ async def test_the_last_message_is_that_of_the_last_request(flavour: str, connec
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-@pytest.mark.parametrize("deltas", ["pieces", "interleaved", "one-chunk"])
-@pytest.mark.parametrize("usage", ["finish", "separate", "none"])
+@pytest.mark.parametrize(("deltas", "usage"), [("pieces", "finish"), ("interleaved", "separate"), ("one-chunk", "none")])
 async def test_a_stream_equals_the_whole(deltas: str, usage: str, flavour: str, connect: Any, emulator: Emulator) -> None:
     agent = create_agent(ChatTogether(model=REASONER, **connect), [weather, time], response_format=ProviderStrategy(Report))
     whole = (await run(agent, QUESTION_STATE, flavour))["messages"]
