@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
     MessageRole,
 )
-from llama_index.core.bridge.pydantic import Field
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
@@ -33,6 +33,7 @@ from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
+from together_adapters.types.models import ModelInfo
 from together_adapters.types.reasoning import THINK_TAGS
 
 R = TypeVar("R")
@@ -55,11 +56,11 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         model: The name of the model or of a dedicated endpoint.
         temperature: Randomness of sampling, from 0.
         max_tokens: Maximum number of tokens of a response.
-        context_window: Tokens of prompt and response together. None takes it from the capability table.
+        context_window: Tokens of prompt and response together. None takes it from `capabilities`.
         num_output: Tokens that prompts reserve for the response. None for `max_tokens`, or LlamaIndex's default.
-        is_chat_model: Whether the model chats; otherwise it completes prompts. None takes it from the capability table.
-        is_function_calling_model: Whether the model calls tools. None takes it from the capability table.
-        should_use_structured_outputs: Whether structured output uses a JSON schema. None takes it from the capability table.
+        is_chat_model: Whether the model chats; otherwise it completes prompts. None takes it from `capabilities`.
+        is_function_calling_model: Whether the model calls tools. None takes it from `capabilities`.
+        should_use_structured_outputs: Whether structured output uses a JSON schema. None takes it from `capabilities`.
         additional_kwargs: Further request parameters; those of a call take precedence.
         reasoning_tags: The tags around reasoning at the head of a text; None leaves it in the text.
         validation_retries: How often an invalid response to a request for structured output is sent back to the model, with its
@@ -109,6 +110,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     parallel_tool_calls: bool | None = Field(default=None)
     extra_body: dict[str, Any] | None = Field(default=None)
 
+    _model_info: ModelInfo | None = PrivateAttr(default=None)
+
     _ignored_arguments: ClassVar[frozenset[str]] = frozenset({"class_name", "api_version", "reuse_client", "strict", "tokenizer"})
 
     def __init__(
@@ -127,24 +130,46 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The model's entry in the capability table."""
-        return capabilities(self.model)
+        """What is known of the model: from the service's catalogue after `refresh_metadata`, else from the capability table."""
+        info = self._model_info
+        return info if info is not None and info.name == self.model else capabilities(self.model)
+
+    def refresh_metadata(self) -> LLMMetadata:
+        """Take what the service's catalogue says of the model over the capability table, and return the metadata.
+
+        Sends one request for each client. Fields that are set, such as `context_window`, stay.
+
+        Raises:
+            TogetherError: The request failed.
+        """
+        self._model_info = self.sync_client.models.info(self.model)
+        return self.metadata
+
+    async def arefresh_metadata(self) -> LLMMetadata:
+        """Take what the service's catalogue says of the model; see `refresh_metadata`."""
+        self._model_info = await self.asynchronous_client.models.info(self.model)
+        return self.metadata
 
     @property
     def metadata(self) -> LLMMetadata:
-        """The metadata of the model: fields that are set, else the capability table. Sends no request.
+        """The metadata of the model: fields that are set, else `capabilities`. Sends no request.
 
-        Warns once about a model that is not in the table and whose `context_window` is not set.
+        Warns once about a model of which nothing is known and whose `context_window` is not set.
         """
-        if self.context_window is None and self.model not in _warned_models and not is_known(self.model):
+        if self.context_window is None and self.model not in _warned_models and not self._is_known:
             _warned_models.add(self.model)
             warnings.warn(
                 f"the context window of {self.model} is not known: {self.capabilities.context_length:,} tokens are assumed; "
-                "set context_window",
+                "set context_window, or call refresh_metadata()",
                 UserWarning,
                 stacklevel=2,
             )
         return self._metadata
+
+    @property
+    def _is_known(self) -> bool:
+        entry = self.capabilities
+        return is_known(self.model) or (isinstance(entry, ModelInfo) and entry.source == "service")
 
     @property
     def _metadata(self) -> LLMMetadata:
@@ -274,7 +299,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if "tools" in call:
             call |= tool_params(requests.wire_tools(call.pop("tools")), call.pop("tool_choice", None))
         params = requests.merge_params(self._fields, call, requests.CHAT_PARAMS)
-        model = capabilities(params["model"])
+        model = self.capabilities if params["model"] == self.model else capabilities(params["model"])
         parser = responses.ChatParser(tags, parallel=parallel, style=model.reasoning)
         params["messages"] = requests.wire_messages(
             messages, replay_reasoning=replay, reasoning_style=model.reasoning, takes_images=model.vision

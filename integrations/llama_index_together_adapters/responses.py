@@ -127,7 +127,7 @@ class ChatParser:
         thinking = _thinking(reasoning, reasoning_field(message), usage) if reasoning else None
         return ChatResponse(
             message=_message(text, thinking, calls),
-            raw=body,
+            raw=_raw(body, usage),
             logprobs=_logprobs(choice.get("logprobs")),
             additional_kwargs=_totals(usage, choice.get("finish_reason")),
         )
@@ -192,7 +192,7 @@ class ChatParser:
         if reasoning:
             kwargs["thinking_delta"] = reasoning
         message = _message(self._text, self._thinking, self._tool_calls.calls)
-        raw = _with_usage(self._last, self._usage)
+        raw = _raw(self._last, self._usage)
         return ChatResponse(message=message, delta=text, raw=raw, logprobs=logprobs, additional_kwargs=kwargs)
 
 
@@ -206,12 +206,12 @@ class CompletionParser:
 
     def parse(self, body: Body) -> CompletionResponse:
         """Return a completion."""
-        choice = body["choices"][0]
+        choice, usage = body["choices"][0], body.get("usage")
         return CompletionResponse(
             text=choice.get("text") or "",
-            raw=body,
+            raw=_raw(body, usage),
             logprobs=_logprobs(choice.get("logprobs")),
-            additional_kwargs=_totals(body.get("usage"), choice.get("finish_reason")),
+            additional_kwargs=_totals(usage, choice.get("finish_reason")),
         )
 
     def feed(self, chunk: Body) -> CompletionResponse:
@@ -225,7 +225,7 @@ class CompletionParser:
         return CompletionResponse(
             text=self._text,
             delta=text,
-            raw=_with_usage(chunk, self._usage),
+            raw=_raw(chunk, self._usage),
             logprobs=_logprobs(choice.get("logprobs"), text, choice.get("top_logprobs")),
             additional_kwargs=_totals(self._usage, self._finish),
         )
@@ -235,8 +235,13 @@ class CompletionParser:
         return None
 
 
-def _with_usage(chunk: Body, usage: Any) -> Body:
-    return {**chunk, "usage": usage} if usage is not None and not chunk.get("usage") else chunk
+def _raw(body: Body, usage: Any) -> Body:
+    """Return a body with its usage, and without counts that are null: core's token counter would add them."""
+    if not usage:
+        return body
+    if None in usage.values():
+        usage = {name: count for name, count in usage.items() if count is not None}
+    return body if body.get("usage") is usage else {**body, "usage": usage}
 
 
 def _function_call(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -15,8 +15,10 @@ from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, Togeth
 
 from tests.conftest import count_function_calls
 from tests.llama_index.conformance.provider import Events, events, texts_of
+from tests.llama_index.conformance.wire import Reply, WireServer
 from together_adapters import AsyncTogether, AuthenticationError, ConfigurationError, Together
 from together_adapters.emulator import Emulator, Fault
+from together_adapters.types.capabilities import MODELS
 
 __all__ = ["events"]
 
@@ -172,3 +174,53 @@ def test_metadata_overrides_win_and_unknown_models_have_defaults() -> None:
     assert (llm.metadata.context_window, llm.metadata.num_output) == (5, 3)
     assert not (llm.metadata.is_function_calling_model or llm.metadata.is_chat_model)
     assert not TogetherLLM("meta-llama/Llama-2-70b-hf", api_key=KEY).metadata.is_chat_model
+
+
+@pytest.mark.parametrize("name", ["moonshotai/Kimi-K3", "MOONSHOTAI/kimi-k3", "kimi-latest", "Kimi-Latest"])
+def test_aliases_and_letter_case(name: str) -> None:
+    llm, entry = TogetherLLM(name, api_key=KEY), MODELS["moonshotai/Kimi-K3"]
+    assert (llm.metadata.context_window, llm.metadata.model_name) == (entry.context_length, name)
+    assert (llm.metadata.is_function_calling_model, llm.metadata.is_chat_model) == (entry.tools, True)
+    assert llm.capabilities.reasoning == entry.reasoning == "reasoning_content"
+
+
+@pytest.fixture
+def wire() -> Any:
+    """A server whose catalogue says other things than the table."""
+    entries = [
+        {"id": "openai/gpt-oss-120b", "type": "chat", "context_length": 7_000},
+        {"id": "someone/new-base", "type": "language", "max_model_len": 9_000},
+    ]
+    with WireServer() as server:
+        server.handlers["/models"] = lambda request: Reply(json=entries)  # type: ignore[arg-type]
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("model", "facts"),
+    [("OpenAI/gpt-oss-120b", (7_000, True)), ("someone/new-base", (9_000, False)), ("kimi-latest", (1_048_576, True))],
+)
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_metadata_of_the_catalogue(wire: WireServer, model: str, facts: tuple[int, bool], asynchronous: bool) -> None:
+    llm = TogetherLLM(model, api_key="k", api_base=wire.url)
+    for _ in range(2):
+        metadata = await llm.arefresh_metadata() if asynchronous else llm.refresh_metadata()
+        assert metadata == llm.metadata == llm.model_copy().metadata
+        assert (metadata.context_window, metadata.is_chat_model, metadata.model_name) == (*facts, model)
+    assert wire.count("/models") == 1
+    llm.model = "Qwen/Qwen3.5-9B"
+    assert llm.metadata.context_window == MODELS["Qwen/Qwen3.5-9B"].context_length
+    fixed = TogetherLLM(model, api_key="k", api_base=wire.url, context_window=5)
+    assert (await fixed.arefresh_metadata()).context_window == 5
+    await llm.asynchronous_client.aclose()
+    await fixed.asynchronous_client.aclose()
+
+
+def test_a_catalogue_that_fails(wire: WireServer) -> None:
+    llm = TogetherLLM(api_key="k", api_base=wire.url, max_retries=0)
+    wire.script(Reply(401, {"error": {"message": "no", "type": "invalid_request_error"}}))
+    with pytest.raises(AuthenticationError):
+        llm.refresh_metadata()
+    assert llm.metadata.context_window == MODELS[llm.model].context_length
+    wire.handlers["/models"] = lambda request: Reply(404, {"error": {"message": "no such path"}})
+    assert llm.refresh_metadata() == llm.metadata

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 from llama_index_together_adapters.requests import CHAT_PARAMS, COMPLETION_PARAMS, PARAM_FIELDS
 
-from tests.llama_index.conformance.wire import WireServer
+from tests.llama_index.conformance.wire import WireServer, message_reply, stream_reply
 
 QUESTION = [ChatMessage(role="user", content="Hi")]
 VALUES: dict[str, tuple[Any, Any]] = {
@@ -49,13 +50,69 @@ def test_a_parameter(wire: WireServer, name: str, chats: bool) -> None:
         assert value.items() <= body.items() if name == "extra_body" else body[name] == value
 
 
-def test_cached_tokens_are_reported(wire: WireServer) -> None:
-    from tests.llama_index.conformance.wire import message_reply
+@pytest.mark.parametrize("options", [
+    {"reasoning_effort": "minimal"}, {"reasoning_effort": "max"}, {"reasoning": {"enabled": False}},
+    {"chat_template_kwargs": {"clear_thinking": False}}, {"chat_template_kwargs": {"medium_effort": True}},
+])  # fmt: skip
+def test_switches_of_reasoning_are_sent_as_they_are(wire: WireServer, options: dict[str, Any]) -> None:
+    llm = TogetherLLM(api_key="k", api_base=wire.url)
+    TogetherLLM(api_key="k", api_base=wire.url, **options).chat(QUESTION)
+    llm.chat(QUESTION, **options)
+    list(llm.stream_chat(QUESTION, **options))
+    for body in wire.bodies:
+        assert {
+            name: body.get(name) for name in ("reasoning_effort", "reasoning", "chat_template_kwargs") if name in body
+        } == options
 
-    usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "cached_tokens": 4}
-    wire.script(message_reply({"content": "Hi"}, usage=usage))
-    response = TogetherLLM(api_key="k", api_base=wire.url).chat(QUESTION)
-    assert response.raw["usage"]["cached_tokens"] == 4
+
+USAGES: list[tuple[dict[str, Any], tuple[int | None, int | None]]] = [
+    ({"prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}}, (4, 2)),
+    ({"cached_tokens": 4, "reasoning_tokens": 2}, (4, 2)),
+    ({"cached_tokens": 4, "prompt_tokens_details": None, "completion_tokens_details": {"reasoning_tokens": 2}}, (4, 2)),
+    ({"cached_tokens": 4, "prompt_tokens_details": {"cached_tokens": None, "audio_tokens": 0}}, (4, None)),
+    ({"prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {}}, (0, None)),
+    ({}, (None, None)),
+]
+
+
+@pytest.mark.parametrize(("details", "counts"), USAGES)
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_usage_of_either_shape(
+    wire: WireServer, details: dict[str, Any], counts: tuple[int | None, int | None], is_streamed: bool
+) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, **details}
+    counter = TokenCountingHandler(tokenizer=str.split)
+    llm = TogetherLLM(api_key="k", api_base=wire.url, callback_manager=CallbackManager([counter]))
+    message = {"content": "Hi", "reasoning": "Hm."}
+    wire.chat(lambda _: stream_reply([message], usage=usage) if is_streamed else message_reply(message, usage=usage))
+    if is_streamed:
+        responses = [list(llm.stream_chat(QUESTION))[-1], [item async for item in await llm.astream_chat(QUESTION)][-1]]
+    else:
+        responses = [llm.chat(QUESTION), await llm.achat(QUESTION)]
+    await llm.asynchronous_client.aclose()
+    for response in responses:
+        totals = response.additional_kwargs
+        assert response.raw["usage"] == {name: value for name, value in usage.items() if value is not None}
+        assert (totals["prompt_tokens"], totals["completion_tokens"], totals["total_tokens"]) == (9, 5, 14)
+        assert (totals.get("cached_tokens"), totals.get("reasoning_tokens")) == counts
+        assert response.message.blocks[0].num_tokens == counts[1]
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (18, 10)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_count_that_is_null_is_estimated(wire: WireServer, is_streamed: bool) -> None:
+    usage = {"prompt_tokens": None, "completion_tokens": 5, "total_tokens": None}
+    counter = TokenCountingHandler(tokenizer=str.split)
+    llm = TogetherLLM(api_key="k", api_base=wire.url, callback_manager=CallbackManager([counter]))
+    wire.chat(
+        lambda _: stream_reply([{"content": "Hi"}], usage=usage) if is_streamed else message_reply({"content": "Hi"}, usage=usage)
+    )
+    if is_streamed:
+        list(llm.stream_chat(QUESTION))
+    else:
+        llm.chat(QUESTION)
+    assert counter.prompt_llm_token_count > 0
+    assert counter.completion_llm_token_count == 5
 
 
 @pytest.mark.parametrize(("mode", "text"), [(MetadataMode.EMBED, "seen: yes\n\nbody"), (MetadataMode.NONE, "body")])

@@ -204,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             server.wire.disconnects += 1
             self.close_connection = True
 
+    do_GET = do_POST
+
     def _send(self, reply: Reply) -> None:
         if reply.events is not None:
             return self._stream(reply)
