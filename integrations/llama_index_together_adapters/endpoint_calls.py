@@ -9,11 +9,12 @@ from typing import Any, Generic, TypeVar
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
-from llama_index_together_adapters.responses import ResponseParser
+from llama_index_together_adapters.responses import ConvertingParser, ResponseParser
 from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.transport.call import Flow
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class EndpointCall(Generic[R]):
     describe: Callable[..., Any]
     plan: ToolsThenFormat
     parser: ResponseParser[R]
+
+    def convert(self, convert: Callable[[R], S]) -> EndpointCall[S]:
+        """Return the call with other responses, such as by `as_chat`."""
+        return EndpointCall(self.describe, self.plan, ConvertingParser(self.parser, convert))
 
     def requests(self) -> Iterator[Any]:
         """Yield the requests; the response to each must have been read before the next is taken."""
@@ -75,8 +80,8 @@ class StreamingSession:
         return self._responses(call, requests)
 
     def _responses(self, call: EndpointCall[R], requests: Iterator[Any]) -> Generator[R, None, None]:
-        plan, feed = call.plan, call.parser.feed
-        is_one_request = plan.is_one_request
+        plan, is_one_request = call.plan, call.plan.is_one_request
+        feed: Callable[[Any], R] = call.parser.feed
         while True:
             for chunk in self._stream:
                 if is_one_request:
@@ -95,8 +100,8 @@ class StreamingSession:
         return self._aresponses(call, requests)
 
     async def _aresponses(self, call: EndpointCall[R], requests: Iterator[Any]) -> AsyncGenerator[R, None]:
-        plan, feed = call.plan, call.parser.feed
-        is_one_request = plan.is_one_request
+        plan, is_one_request = call.plan, call.plan.is_one_request
+        feed: Callable[[Any], R] = call.parser.feed
         while True:
             async for chunk in self._stream:
                 if is_one_request:

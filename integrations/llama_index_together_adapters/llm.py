@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -218,11 +217,11 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     @llm_chat_callback()
     def _chat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return self.sync_client.perform(self.describe_chat(messages, kwargs).response())
+        return self._perform(self.describe_chat(messages, kwargs))
 
     @llm_chat_callback()
     async def _achat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return await self.asynchronous_client.perform(self.describe_chat(messages, kwargs).response())
+        return await self._aperform(self.describe_chat(messages, kwargs))
 
     def stream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the response to a conversation: each item holds the message so far, and what is new as `delta`.
@@ -253,12 +252,12 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         Raises:
             TogetherError: The request failed.
         """
-        return self.sync_client.perform(self.describe_completion(prompt, formatted, kwargs).response())
+        return self._perform(self.describe_completion(prompt, formatted, kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the completion of a prompt; see `complete`."""
-        return await self.asynchronous_client.perform(self.describe_completion(prompt, formatted, kwargs).response())
+        return await self._aperform(self.describe_completion(prompt, formatted, kwargs))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Stream the completion of a prompt; see `complete` and `stream_chat`."""
@@ -270,6 +269,14 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         session = StreamingSession(self)
         return session.auntil_closed(await session.acomplete(prompt, formatted=formatted, **kwargs))
 
+    def _perform(self, call: EndpointCall[R]) -> R:
+        response: R = self.sync_client.perform(call.response())
+        return response
+
+    async def _aperform(self, call: EndpointCall[R]) -> R:
+        response: R = await self.asynchronous_client.perform(call.response())
+        return response
+
     # Their descriptions
 
     def describe_chat(
@@ -279,7 +286,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if self._is_chat:
             return self._chat(messages, kwargs, stream)
         call = self._completion(self.messages_to_prompt(messages), kwargs, stream)  # type: ignore[misc]
-        return replace(call, parser=responses.ConvertingParser(call.parser, responses.as_chat))
+        return call.convert(responses.as_chat)
 
     def describe_completion(
         self, prompt: str, is_formatted: bool, kwargs: Mapping[str, Any], *, stream: bool = False
@@ -289,7 +296,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if not self._is_chat:
             return self._completion(prompt, kwargs, stream)
         call = self._chat([ChatMessage(prompt)], kwargs, stream)
-        return replace(call, parser=responses.ConvertingParser(call.parser, responses.as_completion))
+        return call.convert(responses.as_completion)
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[ChatResponse]:
         call = {**self.additional_kwargs, **kwargs}

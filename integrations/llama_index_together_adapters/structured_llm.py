@@ -34,16 +34,18 @@ class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):
     def chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return an object as JSON, or the response that calls tools; see `TogetherLLM.chat` and `structured_predict`."""
         messages = list(messages)
-        if kwargs.get("tools") and _calls_tool(response := self.llm.chat(messages, **kwargs)):
-            return response
-        return super().chat(messages, **kwargs)
+        response: ChatResponse | None = self.llm.chat(messages, **kwargs) if kwargs.get("tools") else None
+        if response is None or not _calls_tool(response):
+            response = super().chat(messages, **kwargs)
+        return response
 
     async def achat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return an object as JSON, or the response that calls tools; see `chat`."""
         messages = list(messages)
-        if kwargs.get("tools") and _calls_tool(response := await self.llm.achat(messages, **kwargs)):
-            return response
-        return await super().achat(messages, **kwargs)
+        response: ChatResponse | None = await self.llm.achat(messages, **kwargs) if kwargs.get("tools") else None
+        if response is None or not _calls_tool(response):
+            response = await super().achat(messages, **kwargs)
+        return response
 
     def stream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream an object as JSON, or the response that calls tools; see `chat`."""
