@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,10 @@ from pydantic import ConfigDict, Field
 
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
-from together_adapters.adapters.ranking import rank
-from together_adapters.resources.rerank import documents_of
+from together_adapters.resources.rerank import create, documents_of
 from together_adapters.transport.call import Flow
-from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL, capabilities
+from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL
+from together_adapters.types.rerank import RerankMethod
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
@@ -25,16 +24,18 @@ Result = dict[str, Any]
 
 
 class TogetherRerank(Connection, BaseDocumentCompressor):
-    """Order documents by their relevance to a query with the rerank models of Together AI.
+    """Order documents by their relevance to a query with a rerank model or any chat model of Together AI.
 
     Besides the attributes below it has those of `Connection` (api_key, timeout, ...).
 
     Attributes:
-        model: The model (alias `model_name`); most rerank models run on a dedicated endpoint.
+        model: A chat model, or a rerank model, most of which run on a dedicated endpoint (alias `model_name`).
+        method: `rerank`, `listwise`, `pointwise`, or `auto`, which is `listwise` for chat models. Listwise scores are ranks; see
+            `together_adapters.Together.rerank`.
         top_n: Number of documents to keep; all when None.
         score_threshold: Minimum score of a document to keep (alias `threshold`).
         rank_fields: Fields to rank by: keys of the metadata, or `page_content`. The text alone when None.
-        max_documents: Maximum number of documents in one request; the model's limit when None.
+        max_documents: Maximum number of documents in one request; when None the model's limit, and 20 for `listwise`.
 
     Raises:
         ConfigurationError: There is neither a key nor a client.
@@ -51,6 +52,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True, extra="forbid")
 
     model: str = Field(default=DEFAULT_RERANK_MODEL, validation_alias="model_name")
+    method: RerankMethod = "auto"
     top_n: int | None = Field(default=None, ge=1)
     score_threshold: float | None = Field(default=None, validation_alias="threshold")
     rank_fields: list[str] | None = None
@@ -86,7 +88,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         Args:
             documents: Texts, documents, or dicts whose fields are ranked. Without documents no request is sent.
             query: The search query.
-            **options: `model`, `top_n`, `rank_fields` and `score_threshold` override the fields; `return_documents` adds its
+            **options: `model`, `method`, `top_n`, `rank_fields` and `score_threshold` override the fields; `return_documents` adds its
                 `document` to each result.
 
         Returns:
@@ -124,6 +126,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         query: str,
         *,
         model: str | None = None,
+        method: RerankMethod | None = None,
         top_n: int | None = None,
         rank_fields: Sequence[str] | None = None,
         score_threshold: float | None = None,
@@ -132,23 +135,20 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         documents = documents_of(documents)
         if not documents:
             return []
-        model, rank_fields = model or self.model, rank_fields or self.rank_fields
-        threshold = self.score_threshold if score_threshold is None else score_threshold
+        rank_fields = rank_fields or self.rank_fields
         inputs = _wire_documents(documents, rank_fields)
-        batch_size = self.max_documents or capabilities(model).max_documents
-        if (requests := -(-len(inputs) // batch_size)) > 1:
-            message = f"{len(inputs)} documents need {requests} requests: scores of different requests are compared"
-            warnings.warn(message, UserWarning, stacklevel=2)
-        ranking = yield from rank(
-            model=model,
+        ranking = yield from create(
+            model=model or self.model,
             query=query,
             documents=inputs,
-            batch_size=batch_size,
+            method=method or self.method,
             top_n=top_n or self.top_n,
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
             rank_fields=rank_fields if isinstance(inputs[0], dict) else None,
+            max_documents=self.max_documents,
         )
         results: list[Result] = [
-            {"index": index, "relevance_score": score} for index, score in ranking if threshold is None or score >= threshold
+            {"index": result.index, "relevance_score": result.relevance_score} for result in ranking.results
         ]
         return [{**result, "document": documents[result["index"]]} for result in results] if return_documents else results
 

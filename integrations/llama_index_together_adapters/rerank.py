@@ -14,10 +14,10 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
 from llama_index_together_adapters.connection import ServiceComponent
-from together_adapters.adapters.ranking import Ranking, rank
-from together_adapters.resources.rerank import documents_of
+from together_adapters.resources.rerank import create, documents_of
 from together_adapters.transport.call import Flow
-from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL, capabilities
+from together_adapters.types.capabilities import DEFAULT_RERANK_MODEL
+from together_adapters.types.rerank import RerankMethod, RerankResponse
 
 dispatcher = get_dispatcher(__name__)
 
@@ -30,7 +30,9 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
         >>> engine = index.as_query_engine(node_postprocessors=[rerank])  # doctest: +SKIP
 
     Attributes:
-        model: The rerank model; most run on a dedicated endpoint.
+        model: A chat model, or a rerank model, most of which run on a dedicated endpoint.
+        method: `rerank`, `listwise`, `pointwise`, or `auto`, which is `listwise` for chat models. Listwise scores are ranks; see
+            `together_adapters.Together.rerank`.
         top_n: Number of nodes to keep; None keeps all. `postprocess_nodes(..., top_n=...)` takes precedence.
         metadata_mode: The metadata that is part of the ranked text.
 
@@ -42,6 +44,7 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
     """
 
     model: str = Field(default=DEFAULT_RERANK_MODEL)
+    method: RerankMethod = Field(default="auto")
     top_n: int | None = Field(default=None, gt=0)
     metadata_mode: MetadataMode = Field(default=MetadataMode.EMBED)
 
@@ -116,15 +119,15 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
     @contextmanager
     def _report(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, top_n: int | None
-    ) -> Iterator[tuple[Flow[Ranking], list[NodeWithScore]]]:
+    ) -> Iterator[tuple[Flow[RerankResponse], list[NodeWithScore]]]:
         """Yield the request and the result to fill; notify LlamaIndex of the start and, also after an error, of the end."""
         if query_bundle is None:
             raise ValueError("a query is needed to rank nodes by")
         query = query_bundle.query_str
-        count = len(nodes) if (limit := top_n or self.top_n) is None else limit
+        limit = top_n or self.top_n
+        count = limit or len(nodes)
         texts = [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
-        batch_size = capabilities(self.model).max_documents
-        request = rank(model=self.model, query=query, documents=texts, batch_size=batch_size, top_n=count)
+        request = create(model=self.model, query=query, documents=texts, method=self.method, top_n=limit)
         result: list[NodeWithScore] = []
         dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=count, model_name=self.model))
         try:
@@ -141,8 +144,8 @@ class TogetherRerank(ServiceComponent, BaseNodePostprocessor):
             dispatcher.event(ReRankEndEvent(nodes=result))
 
 
-def _ranked_nodes(nodes: Sequence[NodeWithScore], ranking: Ranking) -> list[NodeWithScore]:
-    return [NodeWithScore(node=nodes[index].node, score=score) for index, score in ranking]
+def _ranked_nodes(nodes: Sequence[NodeWithScore], ranking: RerankResponse) -> list[NodeWithScore]:
+    return [NodeWithScore(node=nodes[result.index].node, score=result.relevance_score) for result in ranking.results]
 
 
 def _query(bundle: QueryBundle | None, text: str | None) -> QueryBundle | None:

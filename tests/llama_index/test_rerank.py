@@ -26,10 +26,12 @@ def nodes_of(count: int, *best: int) -> list[NodeWithScore]:
 async def test_many_documents_are_split_and_merged(wire: WireServer) -> None:
     rerank = TogetherRerank(api_key="k", api_base=wire.url, top_n=2)
     nodes = nodes_of(2500, 5, 2400)
-    for ranking in (
-        rerank.postprocess_nodes(nodes, QueryBundle("red apples")),
-        await rerank.apostprocess_nodes(nodes, QueryBundle("red apples")),
-    ):
+    with pytest.warns(UserWarning, match="2500 documents need 3 requests"):
+        rankings = [
+            rerank.postprocess_nodes(nodes, QueryBundle("red apples")),
+            await rerank.apostprocess_nodes(nodes, QueryBundle("red apples")),
+        ]
+    for ranking in rankings:
         assert [nodes.index(next(n for n in nodes if n.node is item.node)) for item in ranking] == [5, 2400]
         assert [item.score for item in ranking] == [1.0, 1.0]
     await rerank.asynchronous_client.aclose()

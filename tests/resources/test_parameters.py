@@ -46,9 +46,12 @@ SAMPLING: dict[str, Any] = {
 }
 
 
+LOCAL = {"batch_size", "max_concurrency", "method", "max_documents", "score_threshold"}  # parameters that are not sent
+
+
 def keys_of(builder: Callable[..., Any]) -> set[str]:
     named = (p for p in inspect.signature(builder).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY)
-    return {parameter.name for parameter in named} - {"batch_size", "max_concurrency"}
+    return {parameter.name for parameter in named} - LOCAL
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,24 @@
-"""Rerank: documents sorted by their relevance to a query."""
+"""Rerank: documents sorted by their relevance to a query, by a rerank model or by a chat model."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack, get_args
 
+from together_adapters.errors import InvalidRequestError, ModelNotAvailableError
+from together_adapters.resources import rerank_prompts
+from together_adapters.resources.chat_rerank import WINDOW, ChatReranker, extend_message
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Response, request
+from together_adapters.transport.call import Call, Flow, Parallel, Response, request
 from together_adapters.transport.model_parser import ResponseParser
+from together_adapters.types.capabilities import capabilities, is_known
 from together_adapters.types.requests import RequestOptions
-from together_adapters.types.rerank import RerankResponse
+from together_adapters.types.rerank import RerankMethod, RerankResponse, RerankResult
+from together_adapters.types.response import Usage
 
+CONCURRENCY = 8
 _parse = ResponseParser(RerankResponse)
 
 
@@ -23,35 +30,118 @@ def create(
     top_n: int | None = None,
     return_documents: bool | None = None,
     rank_fields: Sequence[str] | None = None,
+    method: RerankMethod = "auto",
+    score_threshold: float | None = None,
+    max_documents: int | None = None,
+    max_concurrency: int = CONCURRENCY,
     **options: Unpack[RequestOptions],
-) -> Call[RerankResponse]:
-    """Scores documents against a query.
+) -> Flow[RerankResponse]:
+    """Scores documents against a query, with a rerank model or with any chat model.
 
     Args:
-        model: A rerank model, such as `Salesforce/Llama-Rank-V1`; most run on a dedicated endpoint.
+        model: A rerank model, most of which run on a dedicated endpoint, or a chat model.
         query: The search query.
-        documents: Either texts, or objects whose fields are ranked.
+        documents: Texts, or objects whose fields are ranked. Without documents no request is sent.
         top_n: Maximum number of results; None returns all.
         return_documents: Whether to include the document in each result.
         rank_fields: Fields of object documents to rank by; None for all.
+        method: `rerank` asks the rerank endpoint. `listwise` lets a chat model sort windows of passages; scores are ranks, from 1.0
+            down, and no probabilities. The first 10, or as many as `top_n`, are in the model's order; those behind them only roughly,
+            if there are more than fit a window. `pointwise` asks a chat model of each document whether it is relevant; the score is
+            the probability of yes. `auto` is `listwise` for chat models of the table of models, otherwise `rerank`.
+        score_threshold: Minimum score of a result.
+        max_documents: Maximum number of documents in one request; None for the model's limit, and 20 for `listwise`.
+        max_concurrency: Maximum number of simultaneous requests.
 
     Returns:
-        Results sorted by descending score; `index` is the position in `documents`, and comes once.
+        Results sorted by descending score, equal ones by `index`, which is the position in `documents` and comes once. `usage` is the
+        sum over all requests.
 
     Raises:
-        APIError: The service refused the request; most rerank models need a dedicated endpoint.
-        TypeError: `documents` is one document.
+        APIError: The service refused the request; most rerank models need a dedicated endpoint. Of a chat model, the message says
+            which documents the request was about.
+        APIResponseValidationError: The response names none of the documents, or one that does not exist.
+        TypeError: `documents` is one document, or one of them is neither a text nor an object.
+        ValueError: The method does not go with the model, or a parameter is out of its range.
+
+    Warns:
+        UserWarning: Documents were cut to fit the context of a chat model, a chat model gave no log-probabilities, or scores of
+            different requests to a rerank model are compared.
     """
     documents = documents_of(documents)
-    params = {
-        "model": model,
-        "query": query,
-        "documents": documents,
-        "top_n": top_n,
-        "return_documents": return_documents,
-        "rank_fields": rank_fields,
-    }
-    return request("POST", "/v1/rerank", partial(_read, count=len(documents)), params, options=options)
+    kind = _resolve_method(model, method)
+    _check(documents, top_n, max_documents, max_concurrency)
+    if not documents:
+        return RerankResponse(object="rerank", model=model, results=[])
+    if kind == "rerank":
+        params = {"model": model, "query": query, "return_documents": return_documents, "rank_fields": rank_fields}
+        limit = max_documents or capabilities(model).max_documents
+        ranking = yield from _by_endpoint(params, documents, top_n, limit, max_concurrency, options, is_auto=method == "auto")
+    else:
+        texts = [rerank_prompts.passage_text(document, rank_fields) for document in documents]
+        reranker = ChatReranker(model, query, texts, options)
+        window = max(2, max_documents or WINDOW)
+        scores = yield from reranker.score(kind, top_n=top_n, window=window, max_concurrency=max_concurrency)
+        ranking = _ranking(reranker, scores, top_n)
+        for result in ranking.results if return_documents else ():
+            result.document = {"text": rerank_prompts.returned_text(documents[result.index], rank_fields)}
+    if score_threshold is not None:
+        ranking.results = [result for result in ranking.results if result.relevance_score >= score_threshold]
+    return ranking
+
+
+def _resolve_method(model: str, method: RerankMethod) -> Literal["rerank", "listwise", "pointwise"]:
+    if method not in get_args(RerankMethod):
+        raise ValueError(f"method must be one of {', '.join(get_args(RerankMethod))}, not {method!r}")
+    if method != "auto":
+        return method
+    kind = capabilities(model).type
+    if not is_known(model) or kind == "rerank":
+        return "rerank"
+    if kind != "chat":
+        raise ValueError(f"{model} is a model of type {kind}: rerank takes a rerank model or a chat model")
+    return "listwise"
+
+
+def _check(documents: Sequence[Any], top_n: int | None, max_documents: int | None, max_concurrency: int) -> None:
+    """Raises a TypeError or a ValueError for what no method can rank."""
+    for index, document in enumerate(documents):
+        if not isinstance(document, str | Mapping):
+            raise TypeError(f"documents[{index}] must be a text or an object, not {type(document).__name__}")
+    limits = {"top_n": top_n, "max_documents": max_documents, "max_concurrency": max_concurrency}
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise ValueError(f"{name} must be at least 1")
+
+
+def _by_endpoint(
+    params: Mapping[str, Any],
+    documents: Sequence[Any],
+    top_n: int | None,
+    limit: int,
+    max_concurrency: int,
+    options: Any,
+    *,
+    is_auto: bool,
+) -> Flow[RerankResponse]:
+    """Ranks documents by the rerank endpoint, in requests of `limit` documents whose results are merged by score."""
+    starts = range(0, len(documents), limit)
+    calls = [_call(params, documents[start : start + limit], top_n, options) for start in starts]
+    if len(calls) > 1:
+        message = f"{len(documents)} documents need {len(calls)} requests: scores of different requests are compared"
+        warnings.warn(message, UserWarning, stacklevel=2)
+    try:
+        responses = (yield Parallel(calls, max_concurrency)) if len(calls) > 1 else [(yield calls[0])]
+    except (InvalidRequestError, ModelNotAvailableError) as error:
+        if is_auto and not is_known(params["model"]) and error.param in (None, "model"):
+            extend_message(error, f'is {params["model"]} a chat model? Then pass method="listwise" or "pointwise"')
+        raise
+    return responses[0] if len(responses) == 1 else _merge(responses, starts, top_n)
+
+
+def _call(params: Mapping[str, Any], documents: Sequence[Any], top_n: int | None, options: Any) -> Call[RerankResponse]:
+    body = {**params, "documents": documents, "top_n": top_n and min(top_n, len(documents))}
+    return request("POST", "/v1/rerank", partial(_read, count=len(documents)), body, options=options)
 
 
 def _read(response: Response, count: int) -> RerankResponse:
@@ -68,6 +158,32 @@ def _read(response: Response, count: int) -> RerankResponse:
     if scores != sorted(scores, reverse=True):
         ranking.results.sort(key=lambda result: -result.relevance_score)
     return ranking
+
+
+def _merge(responses: Sequence[RerankResponse], starts: Sequence[int], top_n: int | None) -> RerankResponse:
+    """Merges the rankings of parts of the documents, which begin at `starts`."""
+    for start, response in zip(starts, responses, strict=True):
+        for result in response.results:
+            result.index += start
+    results = sorted((result for response in responses for result in response.results), key=_rank)[:top_n]
+    usage = Usage.sum(response.usage for response in responses)
+    return responses[0].model_copy(update={"results": results, "usage": usage})
+
+
+def _ranking(reranker: ChatReranker, scores: Sequence[float], top_n: int | None) -> RerankResponse:
+    """Returns the scores of a chat model as the response of a rerank model."""
+    results = [RerankResult(index=index, relevance_score=score) for index, score in enumerate(scores)]
+    return RerankResponse(
+        object="rerank",
+        id=reranker.response_id,
+        model=reranker.model,
+        results=sorted(results, key=_rank)[:top_n],
+        usage=Usage.sum(reranker.usages),
+    )
+
+
+def _rank(result: RerankResult) -> tuple[float, int]:
+    return -result.relevance_score, result.index
 
 
 def documents_of(documents: Any, name: str = "documents") -> list[Any]:

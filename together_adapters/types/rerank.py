@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
 from together_adapters.types.response import ResponseModel, Usage
 
+RerankMethod = Literal["auto", "rerank", "listwise", "pointwise"]
+"""How documents are ranked: by the rerank endpoint, or by a chat model; `auto` decides by the model."""
+
 
 class RerankResult(ResponseModel):
-    """One document's score. `index` is its position in the request."""
+    """One document's score. `index` is its position in the list of documents."""
 
     index: Annotated[int, Field(strict=True, ge=0)]
     relevance_score: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -111,3 +112,21 @@ class Usage(ResponseModel):
     reasoning_tokens: int | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
+
+    @classmethod
+    def sum(cls, usages: Iterable[Usage | None]) -> Usage | None:
+        """Adds the tokens of several requests, without those that report none; None if no request reports any."""
+        dumps = [usage.model_dump(exclude_none=True) for usage in usages if usage is not None]
+        return cls.model_validate(_sum_counts(dumps)) if dumps else None
+
+
+def _sum_counts(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Adds the numbers of objects, at any depth."""
+    result: dict[str, Any] = {}
+    for name in dict.fromkeys(name for count in counts for name in count):
+        values = [count[name] for count in counts if name in count]
+        if all(isinstance(value, dict) for value in values):
+            result[name] = _sum_counts(values)
+        elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            result[name] = sum(values)
+    return result
