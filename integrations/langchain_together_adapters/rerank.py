@@ -147,9 +147,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
             rank_fields=rank_fields if isinstance(inputs[0], dict) else None,
             max_documents=self.max_documents,
         )
-        results: list[Result] = [
-            {"index": result.index, "relevance_score": result.relevance_score} for result in ranking.results
-        ]
+        results: list[Result] = [{"index": result.index, "relevance_score": result.relevance_score} for result in ranking.results]
         return [{**result, "document": documents[result["index"]]} for result in results] if return_documents else results
 
 

@@ -18,3 +18,13 @@ def test_rerank(run: Run, tmp_path: Path) -> None:
     objects.write_text('{"title": "dogs"}\n{"title"\n', "utf-8")
     assert "line 2" in one_error(run(*options, "--documents-file", objects, code=1))
     assert "no documents" in one_error(run(*options, code=2))
+
+
+def test_rerank_by_a_chat_model(run: Run) -> None:
+    options = ("rerank", "a cat", "a dog in the sun", "a cat on a mat", "--model", "meta-llama/Llama-3.3-70B-Instruct-Turbo")
+    listwise = run(*options)
+    assert listwise.out.splitlines()[1].split() == ["1.0000", "1", *"a cat on a mat".split()]
+    assert "tokens" in listwise.err
+    scores = [result["relevance_score"] for result in run(*options, "--method", "pointwise", "--json").json["results"]]
+    assert 1 > scores[0] > 0.5 > scores[1] > 0
+    assert "pointwise" in one_error(run(*options, "--method", "best", code=2))

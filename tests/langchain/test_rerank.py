@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.runnables import RunnablePassthrough
 from langchain_together_adapters import TogetherRerank
 from pydantic import ValidationError
 
+from tests.resources.rerank_oracle import Oracle
 from together_adapters.emulator import Emulator
 
 TEXTS = ["Pandas eat bamboo.", "Llamas live in Peru.", "Peru has llamas and alpacas.", "Paris is in France."]
@@ -131,7 +133,40 @@ async def test_as_runnable(reranker: TogetherRerank) -> None:
     assert chain.invoke(inputs)["best"][0].metadata["relevance_score"]
 
 
+CHAT = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+
+
+@pytest.mark.parametrize(("method", "requests"), [("auto", 1), ("listwise", 1), ("pointwise", 4)])
+async def test_by_a_chat_model(method: Any, requests: int, connect: Any, emulator: Emulator) -> None:
+    emulator.reply(Oracle(lambda query, passage: 0.9 if "Paris" in passage else len(passage) / 100))
+    reranker = TogetherRerank(model=CHAT, method=method, top_n=3, **connect)
+    best = reranker.compress_documents(documents(), QUERY)
+    assert [document.id for document in best] == ["3", "2", "1"]
+    scores = [document.metadata["relevance_score"] for document in best]
+    assert scores == pytest.approx([0.9, 0.28, 0.2] if method == "pointwise" else [1.0, 0.75, 0.5])
+    assert await reranker.acompress_documents(documents(), QUERY) == best
+    assert len(emulator.requests) == 2 * requests
+    assert [r["index"] for r in reranker.rerank(TEXTS, QUERY, score_threshold=0.6)] == [3, 2][: 1 if method == "pointwise" else 2]
+    by_title = reranker.rerank([*documents()[:1], {"title": "Paris"}], QUERY, rank_fields=["title"], return_documents=True)
+    assert by_title[0]["document"] == {"title": "Paris"}
+    assert "Pandas" not in emulator.requests[-1].body.decode()
+
+
+def test_the_method_of_a_call(connect: Any, emulator: Emulator) -> None:
+    reranker = TogetherRerank(model="acme/ranker", **connect)
+    reranker.rerank(TEXTS, QUERY)
+    reranker.rerank(TEXTS, QUERY, method="listwise")
+    reranker.rerank(TEXTS, QUERY, model=CHAT)
+    assert [request.path for request in emulator.requests] == ["/v1/rerank", *["/v1/chat/completions"] * 2]
+
+
+def test_an_error_of_a_chat_model_is_langchain_s(connect: Any, emulator: Emulator) -> None:
+    emulator.inject("400")
+    with pytest.raises(ModelInvalidRequestError, match="listwise request 1, documents 0, 1, 2, 3"):
+        TogetherRerank(model=CHAT, **connect).rerank(TEXTS, QUERY)
+
+
 def test_bad_fields(connect: Any) -> None:
-    for wrong in ({"top_n": 0}, {"max_documents": 0}, {"topn": 3}):
+    for wrong in ({"top_n": 0}, {"max_documents": 0}, {"topn": 3}, {"method": "best"}):
         with pytest.raises(ValidationError):
             TogetherRerank(**connect, **wrong)

@@ -9,6 +9,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index_together_adapters import TogetherRerank
 
 from tests.llama_index.conformance.wire import Reply, WireServer
+from tests.resources.rerank_oracle import Oracle
 from together_adapters import APIResponseValidationError
 from together_adapters.emulator import Emulator
 
@@ -62,3 +63,28 @@ def test_two_queries_are_one_too_many(wire: WireServer) -> None:
 def test_on_the_emulator(emulator: Emulator) -> None:
     rerank = TogetherRerank(api_key="k", base_url=emulator.base_url, top_n=1)
     assert rerank.postprocess_nodes(nodes_of(4, 2), query_str="red apples")[0].node.get_content() == "red apples"
+
+
+CHAT = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+
+
+@pytest.mark.parametrize(("method", "scores"), [("auto", [1.0, 0.5]), ("listwise", [1.0, 0.5]), ("pointwise", [0.9, 0.2])])
+async def test_by_a_chat_model(method: Any, scores: list[float], emulator: Emulator) -> None:
+    emulator.reply(Oracle(lambda query, passage: 0.9 if "apples" in passage else 0.2))
+    rerank = TogetherRerank(model=CHAT, method=method, top_n=2, api_key="k", base_url=emulator.base_url)
+    nodes = nodes_of(4, 2)
+    for ranking in (
+        rerank.postprocess_nodes(nodes, query_str="red apples"),
+        await rerank.apostprocess_nodes(nodes, query_str="red apples"),
+    ):
+        assert [nodes.index(next(n for n in nodes if n.node is item.node)) for item in ranking] == [2, 0]
+        assert [item.score for item in ranking] == pytest.approx(scores)
+    await rerank.asynchronous_client.aclose()
+    assert {request.path for request in emulator.requests} == {"/v1/chat/completions"}
+
+
+def test_the_method_is_a_field(emulator: Emulator) -> None:
+    rerank = TogetherRerank(model="acme/assistant", method="pointwise", api_key="k", base_url=emulator.base_url)
+    assert TogetherRerank.from_dict(rerank.to_dict() | {"api_key": "k"}).method == "pointwise"
+    with pytest.raises(ValueError, match="method"):
+        TogetherRerank(method="best", api_key="k")  # type: ignore[arg-type]

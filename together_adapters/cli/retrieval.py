@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import click
 
@@ -13,6 +13,7 @@ from together_adapters.cli.options import COUNT, drop_unset, read_texts
 from together_adapters.cli.output import Column, Result, Table, shorten, to_json
 from together_adapters.cli.terminal import note, spinner
 from together_adapters.errors import DatasetError
+from together_adapters.types.rerank import RerankMethod
 
 
 @click.command("embeddings", cls=Command)
@@ -50,7 +51,12 @@ def _first_numbers(vector: Sequence[float]) -> str:
 @click.command("rerank", cls=Command)
 @click.argument("query")
 @click.argument("documents", nargs=-1)
-@click.option("--model", required=True, metavar="NAME", help="Rerank model.")
+@click.option("--model", required=True, metavar="NAME", help="Rerank model, or chat model.")
+@click.option(
+    "--method",
+    type=click.Choice(get_args(RerankMethod)),
+    help="How to rank; auto is listwise for chat models. Listwise scores are ranks, pointwise scores probabilities.",
+)
 @click.option(
     "--documents-file",
     type=click.File(encoding="utf-8"),
@@ -72,7 +78,13 @@ def rerank(session: Session, documents: Sequence[str], documents_file: IO[str] |
         Column("#", "index", right=True),
         Column("Document", lambda result: _document(items[result.index])),
     )
-    return Result(response, lambda response: table(response.results))
+
+    def show(response: Any) -> None:
+        table(response.results)
+        if response.usage and response.usage.total_tokens:
+            note(f"{response.usage.total_tokens:,} tokens")
+
+    return Result(response, show)
 
 
 def _document(item: Any) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,7 @@ from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import Fault, FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts, is_loopback
 from together_adapters.emulator.http.middleware import TRANSPORT
+from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
@@ -85,9 +86,10 @@ class Emulator:
         return self._state.faults.pending
 
     def clear(self) -> None:
-        """Removes recorded requests and pending faults, and resets counters. The behaviour stays."""
+        """Removes recorded requests, pending faults and replies, and resets counters. The behaviour stays."""
         self._state.log.clear()
         self._state.faults.clear()
+        self._state.replies.clear()
 
     def reset(self) -> None:
         """Also deletes what requests have created: files, jobs and their models, batches, evaluations, endpoints, sessions."""
@@ -98,6 +100,33 @@ class Emulator:
         """Lets the next matching requests fail. A string is a kind of fault with its defaults."""
         for fault in faults:
             self._state.faults.add(Fault(fault) if isinstance(fault, str) else fault)
+
+    @property
+    def unused(self) -> list[ScriptedReply]:
+        """Replies that were not given as often as `reply` said."""
+        return self._state.replies.unused
+
+    def reply(
+        self,
+        content: Content | Callable[[dict[str, Any]], Content],
+        *,
+        times: int | None = None,
+        when: Condition = None,
+        logprobs: Logprobs = None,
+    ) -> None:
+        """Sets the answer to the next chat requests, whole or streamed. Replies are given in the order in which they were set.
+
+        Args:
+            content: The text; a message with `content`, `reasoning` and `tool_calls` as in a response; or a function of the request's
+                body that returns either, and is called in the emulator's thread. `logprobs` in a message replaces the argument.
+            times: How many requests it answers; None for one, and for all of them if `content` is a function.
+            when: Which requests it answers: those to a model of this name, those whose messages contain this text, or those for
+                which a function of the request's body is true; None for all.
+            logprobs: Log-probabilities of the first token and its alternatives, such as `{"yes": -0.1, "no": -2.4}`, or a list of
+                them for the first tokens. They are sent if the request asks for them; other tokens have invented ones.
+        """
+        times = 1 if times is None and not callable(content) else times
+        self._state.replies.add(ScriptedReply(content, times, when, logprobs))
 
     def behave(self, **changes: Any) -> _Restore:
         """Changes fields of the behaviour. As a context manager, restores the previous behaviour at the end of the block."""

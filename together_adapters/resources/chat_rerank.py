@@ -26,6 +26,10 @@ _TOKENS_PER_ID: Final = 8
 _VERDICT_TOKENS: Final = 4
 _REASONING_TOKENS: Final = 8192
 _UNKNOWN_REASONING_TOKENS: Final = 2048  # for a model that is not in the table
+_REASONING_OFF: Final[dict[str, dict[str, Any]]] = {
+    "enabled": {"reasoning": {"enabled": False}},
+    "effort": {"reasoning_effort": "low"},
+}
 _LOGPROBS: Final = {"logprobs": True, "top_logprobs": 5}
 
 
@@ -146,7 +150,9 @@ class ChatReranker:
     def _call(self, parse: Callable[..., T], answer_tokens: int, with_logprobs: bool = False, **request: Any) -> Call[T]:
         """Describes one request whose answer `parse` reads."""
         max_tokens = self._max_tokens(answer_tokens)
-        call = complete(model=self.model, temperature=0, max_tokens=max_tokens, **self._reasoning, **request, **self.options)
+        call: Call[Any] = complete(
+            model=self.model, temperature=0, max_tokens=max_tokens, **self._reasoning, **request, **self.options
+        )
         return replace(call, parse=partial(self._read, parse_completion=call.parse, parse=parse, with_logprobs=with_logprobs))
 
     def _read(
@@ -161,16 +167,16 @@ class ChatReranker:
         self.response_id = completion.id
         choice = completion.choices[0]
         text = (choice.message.content if choice.message else choice.text) or ""
+        logprobs = choice.model_dump(include={"logprobs"}, warnings=False)
         try:
-            return parse(text, logprobs=choice.logprobs) if with_logprobs else parse(text)
+            return parse(text, **logprobs) if with_logprobs else parse(text)
         except ValueError as error:
             raise ValueError(f"{error} (finish reason {choice.finish_reason})") from None
 
     @cached_property
     def _reasoning(self) -> dict[str, Any]:
         """The parameters that switch reasoning off, or keep it short where it cannot be."""
-        switch = getattr(self.facts, "reasoning_switch", None)
-        return {"enabled": {"reasoning": {"enabled": False}}, "effort": {"reasoning_effort": "low"}}.get(switch, {})
+        return _REASONING_OFF.get(getattr(self.facts, "reasoning_switch", None) or "", {})
 
     def _max_tokens(self, answer_tokens: int) -> int:
         """Returns the limit of a completion; models that may reason get room for it."""
@@ -183,9 +189,13 @@ class ChatReranker:
 
     def _budget(self, answer_tokens: int) -> int:
         """Returns the estimated tokens that all passages of a request may have."""
-        budget = int(self.facts.context_length * _SAFETY) - self._max_tokens(answer_tokens) - prompts.prompt_tokens(self.data_query)
+        budget = (
+            int(self.facts.context_length * _SAFETY) - self._max_tokens(answer_tokens) - prompts.prompt_tokens(self.data_query)
+        )
         if budget < 64 * _MIN_WINDOW:
-            raise ValueError(f"query: with it no passages fit the {self.facts.context_length} tokens of the context of {self.model}")
+            raise ValueError(
+                f"query: with it no passages fit the {self.facts.context_length} tokens of the context of {self.model}"
+            )
         return budget
 
     def _passages(self, max_tokens: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
@@ -11,6 +11,9 @@ from together_adapters.emulator.engine.conversation import ParsedToolCall
 from together_adapters.emulator.engine.text_features import tokenize
 
 BIG_SEED: Final = 15_924_764_223_251_450_000  # a seed of the live service, which exceeds a signed 64-bit integer
+Scores = Sequence[Mapping[str, float]]
+"""Log-probabilities of the first tokens and of their alternatives, where they are not invented."""
+
 _NEIGHBOURS: Final = (" the", " a", "\n", ".", ",", *map(str, range(20)))
 
 
@@ -22,6 +25,7 @@ class Generation:
     finish_reason: str
     tool_calls: tuple[ParsedToolCall, ...] = ()
     reasoning_tokens: list[str] = field(default_factory=list)
+    scores: Scores = ()
 
     @property
     def text(self) -> str:
@@ -43,40 +47,47 @@ def token_id(token: str) -> int:
     return crc32(token.encode("utf-8", "replace")) % 128_000
 
 
-def logprob(token: str, position: int) -> float:
-    """A stable log-probability for a token at a position."""
+def logprob(token: str, position: int, scores: Scores = ()) -> float:
+    """The log-probability of a token at a position; a stable invented one where `scores` has none."""
+    if position < len(scores) and token in scores[position]:
+        return scores[position][token]
     return -round((crc32(f"{position} {token}".encode("utf-8", "replace")) % 9973) / 10_000 + 1e-6, 6)
 
 
-def top_logprobs(token: str, position: int, count: int) -> dict[str, float]:
-    """The `count` most likely tokens at a position: the generated one first, then invented neighbours."""
-    highest = logprob(token, position)
-    scores = {token: highest}
+def top_logprobs(token: str, position: int, count: int, scores: Scores = ()) -> dict[str, float]:
+    """The `count` most likely tokens at a position: the generated one first, then its alternatives or invented neighbours."""
+    highest = logprob(token, position, scores)
+    if position < len(scores) and scores[position]:
+        others = sorted(scores[position].items(), key=lambda item: -item[1])
+        return dict(list({token: highest, **dict(others)}.items())[: max(count, 1)])
+    top = {token: highest}
     for rank, neighbour in enumerate((token.swapcase(), token.strip() or "_", *_NEIGHBOURS), 1):
-        if len(scores) >= count:
+        if len(top) >= count:
             break
-        scores.setdefault(neighbour, round(highest - rank * 1.5, 6))
-    return scores
+        top.setdefault(neighbour, round(highest - rank * 1.5, 6))
+    return top
 
 
-def together_logprobs(tokens: Sequence[str], count: int) -> dict[str, Any]:
+def together_logprobs(tokens: Sequence[str], count: int, scores: Scores = ()) -> dict[str, Any]:
     """Log-probabilities in the format of Together's own engines: parallel arrays."""
-    tops = [top_logprobs(token, position, count) for position, token in enumerate(tokens)] if count > 1 else []
+    tops = [top_logprobs(token, position, count, scores) for position, token in enumerate(tokens)] if count > 1 else []
     return {
         "tokens": list(tokens),
-        "token_logprobs": [logprob(token, position) for position, token in enumerate(tokens)],
+        "token_logprobs": [logprob(token, position, scores) for position, token in enumerate(tokens)],
         "token_ids": [token_id(token) for token in tokens],
         **({"top_logprobs": tops} if count > 1 else {}),
     }
 
 
-def openai_logprobs(tokens: Sequence[str], count: int, start: int = 0) -> dict[str, Any]:
+def openai_logprobs(tokens: Sequence[str], count: int, start: int = 0, scores: Scores = ()) -> dict[str, Any]:
     """Log-probabilities in the format of newer engines: a list of objects."""
     return {
         "content": [
             {
-                **_openai_entry(token, logprob(token, position)),
-                "top_logprobs": [_openai_entry(*pair) for pair in list(top_logprobs(token, position, count).items())[:count]],
+                **_openai_entry(token, logprob(token, position, scores)),
+                "top_logprobs": [
+                    _openai_entry(*pair) for pair in list(top_logprobs(token, position, count, scores).items())[:count]
+                ],
             }
             for position, token in enumerate(tokens, start)
         ]

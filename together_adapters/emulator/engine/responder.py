@@ -13,8 +13,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from together_adapters.emulator.engine import regex_generator, schema_filler
+from together_adapters.emulator.engine.completion import Scores
 from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
 from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, answer_from_passages, topic
+from together_adapters.emulator.engine.passage_ranking import answer_ranking_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
 from together_adapters.emulator.engine.prompt_patterns import answer_framework_prompt, fixed_reply
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
@@ -27,11 +29,15 @@ _BLANKS: Final = re.compile(r"\s{100,}")
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """An answer before it is tokenized and truncated: text, or tool calls. A `verbatim` one has no variants."""
+    """An answer before it is tokenized and truncated: text, or tool calls. A `verbatim` one has no variants.
+
+    `scores` are the log-probabilities of its first tokens; others are invented.
+    """
 
     text: str = ""
     tool_calls: tuple[ParsedToolCall, ...] = ()
     verbatim: bool = False
+    scores: Scores = ()
 
     def variant(self, index: int) -> ModelReply:
         """The same answer with another beginning, for the choices of a request with `n`."""
@@ -67,7 +73,12 @@ def explain(conversation: Conversation, reply: ModelReply, effort: str) -> str:
 
 
 def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelReply:
-    if isinstance(response_format, dict) and response_format.get("type") not in (None, "text"):
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if kind in (None, "text", "json_schema") and (
+        answer := answer_ranking_prompt(conversation.prompt, as_json=kind == "json_schema")
+    ):
+        return ModelReply(answer.text, verbatim=True, scores=[answer.logprobs] if answer.logprobs else ())
+    if kind not in (None, "text"):
         return ModelReply(_formatted_text(conversation, response_format), verbatim=True)
     return ModelReply(_text(conversation))
 

@@ -18,6 +18,7 @@ from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts
 from together_adapters.emulator.http.rate_limits import RateWindow
+from together_adapters.emulator.http.replies import ReplyQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, json_response
 from together_adapters.emulator.store.background import BackgroundThreads
@@ -52,6 +53,7 @@ class State:
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     folder: Folder = field(default_factory=Folder)
     rate: RateWindow = field(default_factory=RateWindow)
+    replies: ReplyQueue = field(default_factory=ReplyQueue)
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
 

@@ -94,10 +94,11 @@ def _exchange(context: RequestContext) -> ChatExchange:
     messages = conversation.parse_messages(body.get("messages"), strict)
     prompt_tokens = _prompt_tokens(messages, body)
     params, max_tokens = _ChatRequest.read_with_limit(context, facts, prompt_tokens)
-    example = _nearest_example(context, job, messages) if job else None
-    if job and example:
-        reply = ModelReply(example.answer, example.tool_calls, verbatim=True)
-        reasoning = example.reasoning
+    if scripted := context.state.replies.take(body):
+        reply, reasoning = _scripted_reply(scripted)
+        field = _reasoning_field(context, params, facts) if reasoning else "none"
+    elif job and (example := _nearest_example(context, job, messages)):
+        reply, reasoning = ModelReply(example.answer, example.tool_calls, verbatim=True), example.reasoning
         field = _reasoning_field(context, params, capabilities(job.base_model)) if reasoning else "none"
     else:
         reply = responder.respond(messages, body)
@@ -105,6 +106,14 @@ def _exchange(context: RequestContext) -> ChatExchange:
         reasoning = "" if field == "none" else responder.explain(messages, reply, params.reasoning_effort)
     generations = [_generation(context, params, max_tokens, reply.variant(index), reasoning, field) for index in range(params.n)]
     return ChatExchange(context, model, params, messages, generations, field, prompt_tokens, int(time.time()))
+
+
+def _scripted_reply(message: dict[str, Any]) -> tuple[ModelReply, str]:
+    """Returns the reply that a test has set, and its reasoning."""
+    functions = [call["function"] for call in message.get("tool_calls") or ()]
+    calls = tuple(ParsedToolCall(function["name"], conversation.parse_arguments(function["arguments"])) for function in functions)
+    reply = ModelReply(message.get("content") or "", calls, verbatim=True, scores=message["logprobs"])
+    return reply, message.get("reasoning") or message.get("reasoning_content") or ""
 
 
 def _nearest_example(context: RequestContext, job: FineTuneJob, messages: Conversation) -> TrainingExample | None:
@@ -148,7 +157,8 @@ def _generation(
         return Generation(tokenize(text) if field == "tags" else [], "tool_calls", reply.tool_calls, reasoning_tokens)
     tokens_left = None if max_tokens is None else max_tokens - len(reasoning_tokens)
     tokens, finish_reason = truncate(text, params.stop_sequences, tokens_left, context.behaviour.finish)
-    return Generation(tokens, finish_reason, (), reasoning_tokens)
+    begin = len(tokenize(text)) - len(tokenize(reply.text)) if reply.scores else 0  # behind tags
+    return Generation(tokens, finish_reason, (), reasoning_tokens, [{}] * begin + [*reply.scores])
 
 
 def _usage(exchange: ChatExchange) -> dict[str, Any]:
@@ -198,7 +208,7 @@ def _choice(exchange: ChatExchange, generation: Generation, index: int) -> dict[
         "index": index,
         "finish_reason": generation.finish_reason,
         "seed": exchange.seed,
-        "logprobs": logprobs_of(generation.tokens, exchange.params.logprob_count, exchange.logprobs_format),
+        "logprobs": logprobs_of(generation.tokens, exchange.params.logprob_count, exchange.logprobs_format, generation.scores),
         "message": message,
     }
 
@@ -221,7 +231,8 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
 
     for token in generation.reasoning_tokens:
         yield chunk({exchange.reasoning_field: token, "token_id": token_id(token)})
-    for delta, fields in text_deltas(generation.tokens, behaviour, params.logprob_count, exchange.logprobs_format):
+    count, format, scores = params.logprob_count, exchange.logprobs_format, generation.scores
+    for delta, fields in text_deltas(generation.tokens, behaviour, count, format, scores):
         yield chunk(delta, **fields)
     for calls, finish in _tool_deltas(exchange, generation):
         yield chunk({"tool_calls": calls} if calls else {}, finish)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
-from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
+from together_adapters.emulator.engine.passage_ranking import relevance
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
 from together_adapters.emulator.store.catalogue import find_model
-
-_MAX_LENGTH: Final = 4_000  # characters of a text that count; no reranker reads more
 
 
 class _RerankRequest(RequestModel):
@@ -52,18 +49,6 @@ def _rerank(context: RequestContext) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
     }
-
-
-def relevance(query: str, texts: list[str]) -> list[float]:
-    """Returns the relevance of texts for a query, each between 0 and 1."""
-    terms = stems(query[:_MAX_LENGTH]) or words(query[:_MAX_LENGTH])
-    documents = [stems(text[:_MAX_LENGTH]) or words(text[:_MAX_LENGTH]) for text in texts]
-    scores = []
-    for score, document in zip(bm25(terms, documents), documents, strict=True):
-        share = coverage(terms, document)
-        # The share of the query's words decides, so that scores of different requests are comparable; BM25 breaks ties.
-        scores.append(round(0.8 * share + 0.19 * (1 - math.exp(-score / 4)) + 0.005, 6))
-    return scores
 
 
 def _text(document: str | dict[str, Any], fields: list[str] | None) -> str:

@@ -104,7 +104,7 @@ class SamplingRequest(RequestModel):
 
 
 def text_deltas(
-    tokens: list[str], behaviour: Behaviour, logprobs: int | None, logprobs_format: str
+    tokens: list[str], behaviour: Behaviour, logprobs: int | None, logprobs_format: str, scores: completion.Scores = ()
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yields the deltas of a streamed text, each with further fields of its choice."""
     if logprobs is None:
@@ -112,11 +112,11 @@ def text_deltas(
             yield {"content": text, "token_id": completion.token_id(text) if behaviour.echo_ids else None}, {}
         return
     for index, token in enumerate(tokens):
-        fields: dict[str, Any] = {"logprobs": completion.logprob(token, index)}
+        fields: dict[str, Any] = {"logprobs": completion.logprob(token, index, scores)}
         if logprobs_format == "openai":
-            fields = {"logprobs": completion.openai_logprobs([token], logprobs, index)}
+            fields = {"logprobs": completion.openai_logprobs([token], logprobs, index, scores)}
         elif logprobs > 1:
-            fields["top_logprobs"] = completion.top_logprobs(token, index, logprobs)
+            fields["top_logprobs"] = completion.top_logprobs(token, index, logprobs, scores)
         yield {"content": token, "token_id": completion.token_id(token) if behaviour.echo_ids else None}, fields
 
 
@@ -131,10 +131,12 @@ def _chunks(tokens: list[str], max_length: int | None, count: int) -> Iterator[s
         yield from ("".join(tokens[start : start + count]) for start in range(0, len(tokens), count))
 
 
-def logprobs_of(tokens: list[str], logprobs: int | None, logprobs_format: str) -> dict[str, Any] | None:
+def logprobs_of(
+    tokens: list[str], logprobs: int | None, logprobs_format: str, scores: completion.Scores = ()
+) -> dict[str, Any] | None:
     """Returns the log-probabilities of a choice."""
     if logprobs is None:
         return None
     if logprobs_format == "openai":
-        return completion.openai_logprobs(tokens, logprobs)
-    return completion.together_logprobs(tokens, logprobs)
+        return completion.openai_logprobs(tokens, logprobs, scores=scores)
+    return completion.together_logprobs(tokens, logprobs, scores)
