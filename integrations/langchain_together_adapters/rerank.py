@@ -44,7 +44,7 @@ class TogetherRerank(Connection, BaseDocumentCompressor):
         ```python
         from langchain_together_adapters import TogetherRerank
 
-        reranker = TogetherRerank(model="Salesforce/Llama-Rank-V1", top_n=3)
+        reranker = TogetherRerank(top_n=3)
         reranker.compress_documents(documents, "What is a llama?")
         ```
     """

@@ -21,7 +21,7 @@ def test_rerank(run: Run, tmp_path: Path) -> None:
 
 
 def test_rerank_by_a_chat_model(run: Run) -> None:
-    options = ("rerank", "a cat", "a dog in the sun", "a cat on a mat", "--model", "meta-llama/Llama-3.3-70B-Instruct-Turbo")
+    options = ("rerank", "a cat", "a dog in the sun", "a cat on a mat", "--model", "Qwen/Qwen3.5-9B")
     listwise = run(*options)
     assert listwise.out.splitlines()[1].split() == ["1.0000", "1", *"a cat on a mat".split()]
     assert "tokens" in listwise.err

@@ -133,7 +133,7 @@ async def test_as_runnable(reranker: TogetherRerank) -> None:
     assert chain.invoke(inputs)["best"][0].metadata["relevance_score"]
 
 
-CHAT = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+CHAT = "Qwen/Qwen3.5-9B"
 
 
 @pytest.mark.parametrize(("method", "requests"), [("auto", 1), ("listwise", 1), ("pointwise", 4)])

@@ -65,7 +65,7 @@ def test_on_the_emulator(emulator: Emulator) -> None:
     assert rerank.postprocess_nodes(nodes_of(4, 2), query_str="red apples")[0].node.get_content() == "red apples"
 
 
-CHAT = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+CHAT = "Qwen/Qwen3.5-9B"
 
 
 @pytest.mark.parametrize(("method", "scores"), [("auto", [1.0, 0.5]), ("listwise", [1.0, 0.5]), ("pointwise", [0.9, 0.2])])

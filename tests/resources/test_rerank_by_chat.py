@@ -23,9 +23,10 @@ from together_adapters import (
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.resources import rerank_prompts
 
-JSON = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
-TEXT = "mistralai/Mistral-7B-Instruct-v0.3"
-REASONER = "openai/gpt-oss-20b"
+JSON = "deepseek-ai/DeepSeek-V4.1-Flash"
+TEXT = "Qwen/Qwen3.7-Max"
+REASONER = "openai/gpt-oss-120b"
+HYBRID = "Qwen/Qwen3.5-9B"
 RANKER = "Salesforce/Llama-Rank-V1"
 QUERY = "Which number is the highest?"
 
@@ -59,7 +60,7 @@ def scores(response: Any) -> list[float]:
     return [result.relevance_score for result in response.results]
 
 
-@pytest.mark.parametrize("model", [JSON, TEXT, REASONER, "acme/assistant"])
+@pytest.mark.parametrize("model", [JSON, TEXT, REASONER, HYBRID, "acme/assistant"])
 @pytest.mark.parametrize("method", ["listwise", "pointwise"])
 def test_the_order_is_the_oracle_s(model: str, method: str, flavour: Any, emulator: Emulator) -> None:
     emulator.reply(Oracle(value))
@@ -166,13 +167,16 @@ def test_requests(flavour: Any, emulator: Emulator) -> None:
     rank(flavour, documents(3), model=JSON, timeout=5, extra_body={"seed": 7})
     rank(flavour, documents(3), model=TEXT)
     rank(flavour, documents(3), model=REASONER)
+    rank(flavour, documents(3), model=HYBRID)
     rank(flavour, documents(1), model=JSON, method="pointwise")
-    structured, plain, reasoner, verdict = (request.json for request in emulator.requests)
-    assert all(body["temperature"] == 0 for body in (structured, plain, reasoner, verdict))
+    structured, plain, reasoner, hybrid, verdict = (request.json for request in emulator.requests)
+    assert all(body["temperature"] == 0 for body in (structured, plain, reasoner, hybrid, verdict))
     assert structured["response_format"]["type"] == "json_schema"
     assert (structured["seed"], structured["max_tokens"] < 100) == (7, True)
     assert not {"response_format", "logprobs", "tools"} & plain.keys()
     assert reasoner["max_tokens"] > 4096
+    assert (reasoner["reasoning_effort"], hybrid["reasoning"]) == ("low", {"enabled": False})
+    assert not {"reasoning", "reasoning_effort"} & plain.keys()
     assert (verdict["logprobs"], verdict["top_logprobs"], verdict["max_tokens"] < 9) == (True, 5, True)
 
 
@@ -353,7 +357,7 @@ def test_noise_does_little_harm(noise: float, flavour: Any, emulator: Emulator) 
 
 
 @pytest.mark.parametrize("method", ["listwise", "pointwise"])
-@pytest.mark.parametrize("model", [JSON, TEXT, REASONER, "deepseek-ai/DeepSeek-R1"])
+@pytest.mark.parametrize("model", [JSON, TEXT, REASONER, HYBRID, "deepseek-ai/DeepSeek-R1"])
 def test_the_emulator_ranks_by_common_words(model: str, method: str, flavour: Any) -> None:
     texts = ["Pandas eat bamboo.", "Llamas live in Peru.", "Paris <b>is</b> in France."]
     assert indexes(rank(flavour, texts, model=model, method=method, query="Where do llamas live?"))[0] == 1

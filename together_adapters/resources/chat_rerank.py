@@ -176,13 +176,14 @@ class ChatReranker:
     @cached_property
     def _reasoning(self) -> dict[str, Any]:
         """The parameters that switch reasoning off, or keep it short where it cannot be."""
-        return _REASONING_OFF.get(getattr(self.facts, "reasoning_switch", None) or "", {})
+        return _REASONING_OFF.get(self.facts.reasoning_switch or "", {})
 
     def _max_tokens(self, answer_tokens: int) -> int:
         """Returns the limit of a completion; models that may reason get room for it."""
         if not is_known(self.model):
             return answer_tokens + _UNKNOWN_REASONING_TOKENS
-        return answer_tokens + (min(_REASONING_TOKENS, self.facts.context_length // 4) if self.facts.reasoning else 0)
+        limit = min(_REASONING_TOKENS, self.facts.context_length // 4, self.facts.max_output_tokens or _REASONING_TOKENS)
+        return answer_tokens + (limit if self.facts.reasoning else 0)
 
     def _order_tokens(self, count: int) -> int:
         return _TOKENS_PER_ID * count + 32

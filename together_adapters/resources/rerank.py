@@ -13,7 +13,7 @@ from together_adapters.resources.chat_rerank import WINDOW, ChatReranker, extend
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Parallel, Response, request
 from together_adapters.transport.model_parser import ResponseParser
-from together_adapters.types.capabilities import capabilities, is_known
+from together_adapters.types.capabilities import capabilities, is_known, removal_warning
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.rerank import RerankMethod, RerankResponse, RerankResult
 from together_adapters.types.response import Usage
@@ -141,7 +141,14 @@ def _by_endpoint(
 
 def _call(params: Mapping[str, Any], documents: Sequence[Any], top_n: int | None, options: Any) -> Call[RerankResponse]:
     body = {**params, "documents": documents, "top_n": top_n and min(top_n, len(documents))}
-    return request("POST", "/v1/rerank", partial(_read, count=len(documents)), body, options=options)
+    return request(
+        "POST",
+        "/v1/rerank",
+        partial(_read, count=len(documents)),
+        body,
+        options=options,
+        warning=removal_warning(params["model"]),
+    )
 
 
 def _read(response: Response, count: int) -> RerankResponse:
