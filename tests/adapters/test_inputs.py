@@ -23,7 +23,7 @@ from tests.conftest import KEY
 from together_adapters.emulator import Emulator
 
 EMBEDDER = "BAAI/bge-base-en-v1.5"
-MODEL = "Salesforce/Llama-Rank-V1"
+MODEL = "acme/ranker"
 TEXTS = ["Llamas live in Peru.", "Pandas eat bamboo."]
 NODES = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
 DOCUMENTS = [Document(text) for text in TEXTS]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 MODEL: Final = "deepseek-ai/DeepSeek-V4.1-Flash"
 EMBEDDING_MODEL: Final = "BAAI/bge-base-en-v1.5"
-RERANK_MODEL: Final = "Salesforce/Llama-Rank-V1"
+RERANK_MODEL: Final = "acme/ranker"
 KEY: Final = "sk-benchmark-0123456789abcdef"
 
 QUESTION: Final = "What is deep learning, and when is it the wrong tool?"

@@ -8,7 +8,7 @@ from tests.cli.conftest import Run, one_error
 
 
 def test_rerank(run: Run, tmp_path: Path) -> None:
-    options = ("rerank", "a cat", "--model", "Salesforce/Llama-Rank-V1")
+    options = ("rerank", "a cat", "--model", "acme/ranker")
     table = run(*options, "a dog in the sun", "a cat on a mat", "--top-n", 1)
     assert table.out.splitlines()[1].endswith("1  a cat on a mat")
     objects = tmp_path / "documents.jsonl"

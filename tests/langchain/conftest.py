@@ -61,7 +61,7 @@ def embedder(connect: dict[str, Any]) -> TogetherEmbeddings:
 def reranker(connect: dict[str, Any]) -> TogetherRerank:
     from langchain_together_adapters import TogetherRerank
 
-    return TogetherRerank(**connect)
+    return TogetherRerank(model="acme/ranker", **connect)
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_embeddings_and_rerank(emulator: Emulator, connect: Any) -> None:
         TogetherEmbeddings(**connect).embed_documents(["x"])
     assert isinstance(error_info.value, core.ModelAuthenticationError)
     with pytest.raises(together_adapters.AuthenticationError):
-        TogetherRerank(**connect).rerank(["x"], "x")
+        TogetherRerank(model="acme/ranker", **connect).rerank(["x"], "x")
 
 
 def test_a_missing_key_is_no_model_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ class TestEnvironment:
         ChatTogether(**connect).invoke("x")
         Together(**connect).invoke("x")
         TogetherEmbeddings(**connect).embed_query("x")
-        TogetherRerank(**connect).rerank(["x"], "x")
+        TogetherRerank(model="acme/ranker", **connect).rerank(["x"], "x")
         await ChatTogether(**connect).ainvoke("x")
         assert len(emulator.requests) == 5
         for request in emulator.requests:

@@ -62,17 +62,17 @@ async def test_nothing_to_rank(reranker: TogetherRerank, emulator: Emulator) -> 
 
 
 async def test_top_n_and_threshold(connect: Any, emulator: Emulator) -> None:
-    for results in await both(TogetherRerank(**connect, top_n=2), TEXTS, QUERY):
+    for results in await both(TogetherRerank(model="acme/ranker", **connect, top_n=2), TEXTS, QUERY):
         assert len(results) == 2
         assert emulator.requests[-1].json["top_n"] == 2
-    everything = TogetherRerank(**connect).rerank(TEXTS, QUERY)
+    everything = TogetherRerank(model="acme/ranker", **connect).rerank(TEXTS, QUERY)
     middle = everything[1]["relevance_score"]
     for field in ("score_threshold", "threshold"):
-        filtered = TogetherRerank(**connect, **{field: middle}).rerank(TEXTS, QUERY)
+        filtered = TogetherRerank(model="acme/ranker", **connect, **{field: middle}).rerank(TEXTS, QUERY)
         assert [results["relevance_score"] >= middle for results in filtered] == [True] * len(filtered)
         assert len(filtered) < 4
-    assert len(TogetherRerank(**connect, top_n=3).rerank(TEXTS, QUERY, top_n=1)) == 1
-    assert len(TogetherRerank(**connect).rerank(["x"], QUERY, top_n=5)) == 1
+    assert len(TogetherRerank(model="acme/ranker", **connect, top_n=3).rerank(TEXTS, QUERY, top_n=1)) == 1
+    assert len(TogetherRerank(model="acme/ranker", **connect).rerank(["x"], QUERY, top_n=5)) == 1
 
 
 async def test_scores_are_by_index(reranker: TogetherRerank) -> None:
@@ -85,7 +85,7 @@ async def test_scores_are_by_index(reranker: TogetherRerank) -> None:
 
 def test_requests(connect: Any, emulator: Emulator) -> None:
     def request_of(inputs: Any, **options: Any) -> Any:
-        TogetherRerank(**connect).rerank(inputs, QUERY, **options)
+        TogetherRerank(model="acme/ranker", **connect).rerank(inputs, QUERY, **options)
         body = emulator.requests[-1].json
         return body["documents"], body.get("rank_fields")
 
@@ -98,15 +98,15 @@ def test_requests(connect: Any, emulator: Emulator) -> None:
         ["title", "page_content"],
     )
     assert request_of(["x", {"text": "y"}]) == ([{"text": "x"}, {"text": "y"}], None)
-    TogetherRerank(**connect).rerank(TEXTS, QUERY, model="mixedbread-ai/Mxbai-Rerank-Large-V2")
-    assert emulator.requests[-1].json["model"] == "mixedbread-ai/Mxbai-Rerank-Large-V2"
+    TogetherRerank(model="acme/ranker", **connect).rerank(TEXTS, QUERY, model="acme/other-ranker")
+    assert emulator.requests[-1].json["model"] == "acme/other-ranker"
     assert set(emulator.requests[-1].json) == {"model", "query", "documents"}
 
 
 async def test_more_documents_than_fit_a_request(connect: Any, emulator: Emulator) -> None:
     texts = [f"Fact {n} about pandas." for n in range(2100)]
     texts[2050] = "Where do llamas live? Llamas live here."
-    reranker = TogetherRerank(**connect, top_n=3)
+    reranker = TogetherRerank(model="acme/ranker", **connect, top_n=3)
     with pytest.warns(UserWarning, match="2100 documents need 3 requests: scores of different requests are compared") as record:
         results = reranker.rerank(texts, QUERY)
     assert len(record) == 1
@@ -118,10 +118,10 @@ async def test_more_documents_than_fit_a_request(connect: Any, emulator: Emulato
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reranker.rerank(texts[:1024], QUERY)
-    small = TogetherRerank(**connect, max_documents=2)
+    small = TogetherRerank(model="acme/ranker", **connect, max_documents=2)
     with pytest.warns(UserWarning, match="different requests"):
         assert [r["index"] for r in small.rerank(TEXTS, QUERY)] == [
-            r["index"] for r in TogetherRerank(**connect).rerank(TEXTS, QUERY)
+            r["index"] for r in TogetherRerank(model="acme/ranker", **connect).rerank(TEXTS, QUERY)
         ]
 
 
@@ -169,4 +169,4 @@ def test_an_error_of_a_chat_model_is_langchain_s(connect: Any, emulator: Emulato
 def test_bad_fields(connect: Any) -> None:
     for wrong in ({"top_n": 0}, {"max_documents": 0}, {"topn": 3}, {"method": "best"}):
         with pytest.raises(ValidationError):
-            TogetherRerank(**connect, **wrong)
+            TogetherRerank(model="acme/ranker", **connect, **wrong)

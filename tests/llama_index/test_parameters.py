@@ -118,14 +118,17 @@ def test_a_count_that_is_null_is_estimated(wire: WireServer, is_streamed: bool) 
 @pytest.mark.parametrize(("mode", "text"), [(MetadataMode.EMBED, "seen: yes\n\nbody"), (MetadataMode.NONE, "body")])
 def test_which_metadata_is_ranked(wire: WireServer, mode: MetadataMode, text: str) -> None:
     node = TextNode(text="body", metadata={"seen": "yes"})
-    TogetherRerank(api_key="k", api_base=wire.url, metadata_mode=mode).postprocess_nodes(
+    TogetherRerank("acme/ranker", api_key="k", api_base=wire.url, metadata_mode=mode).postprocess_nodes(
         [NodeWithScore(node=node)], query_str="a"
     )
     assert wire.bodies[0]["documents"] == [text]
 
 
 def test_embedding_and_reranking_in_one_loop_after_the_other(wire: WireServer) -> None:
-    embedding, rerank = TogetherEmbedding(api_key="k", api_base=wire.url), TogetherRerank(api_key="k", api_base=wire.url)
+    embedding, rerank = (
+        TogetherEmbedding(api_key="k", api_base=wire.url),
+        TogetherRerank("acme/ranker", api_key="k", api_base=wire.url),
+    )
 
     async def scenario() -> None:
         assert len(await embedding.aget_text_embedding_batch(["a", "b"])) == 2

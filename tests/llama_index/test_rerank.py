@@ -25,7 +25,7 @@ def nodes_of(count: int, *best: int) -> list[NodeWithScore]:
 
 
 async def test_many_documents_are_split_and_merged(wire: WireServer) -> None:
-    rerank = TogetherRerank(api_key="k", api_base=wire.url, top_n=2)
+    rerank = TogetherRerank("acme/ranker", api_key="k", api_base=wire.url, top_n=2)
     nodes = nodes_of(2500, 5, 2400)
     with pytest.warns(UserWarning, match="2500 documents need 3 requests"):
         rankings = [
@@ -41,10 +41,10 @@ async def test_many_documents_are_split_and_merged(wire: WireServer) -> None:
 
 
 def test_top_n_of_the_call(wire: WireServer) -> None:
-    rerank = TogetherRerank(api_key="k", api_base=wire.url, top_n=2)
+    rerank = TogetherRerank("acme/ranker", api_key="k", api_base=wire.url, top_n=2)
     assert len(rerank.postprocess_nodes(nodes_of(9), query_str="a", top_n=5)) == 5
     assert len(rerank.postprocess_nodes(nodes_of(9), query_str="a")) == 2
-    assert len(TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(9), query_str="a")) == 9
+    assert len(TogetherRerank("acme/ranker", api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(9), query_str="a")) == 9
     assert "return_documents" not in wire.bodies[0]
 
 
@@ -52,16 +52,16 @@ def test_top_n_of_the_call(wire: WireServer) -> None:
 def test_responses_without_a_valid_ranking(wire: WireServer, answer: Any) -> None:
     wire.script(Reply(json=answer))
     with pytest.raises(APIResponseValidationError):
-        TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(2), query_str="a")
+        TogetherRerank("acme/ranker", api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(2), query_str="a")
 
 
 def test_two_queries_are_one_too_many(wire: WireServer) -> None:
     with pytest.raises(ValueError, match="both"):
-        TogetherRerank(api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(1), QueryBundle("a"), "b")
+        TogetherRerank("acme/ranker", api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(1), QueryBundle("a"), "b")
 
 
 def test_on_the_emulator(emulator: Emulator) -> None:
-    rerank = TogetherRerank(api_key="k", base_url=emulator.base_url, top_n=1)
+    rerank = TogetherRerank("acme/ranker", api_key="k", base_url=emulator.base_url, top_n=1)
     assert rerank.postprocess_nodes(nodes_of(4, 2), query_str="red apples")[0].node.get_content() == "red apples"
 
 

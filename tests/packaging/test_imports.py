@@ -88,7 +88,7 @@ with Together(api_key="any-key", base_url=url) as client:
     print(client.chat.completions.create(**question).choices[0].message.content)
     print("".join(chunk.choices[0].delta.content for chunk in client.chat.completions.create(**question, stream=True)))
     print(len(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["a", "b"]).data))
-    print(client.rerank.create(model="Salesforce/Llama-Rank-V1", query="a", documents=["b", "a"]).results[0].index)
+    print(client.rerank.create(model="acme/ranker", query="a", documents=["b", "a"]).results[0].index)
     print(len(client.models.list()) > 3)
 async def main():
     async with AsyncTogether(api_key="any-key", base_url=url) as client:

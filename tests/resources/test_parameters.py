@@ -99,7 +99,7 @@ ENDPOINTS = {
     "rerank": Endpoint(
         "/v1/rerank",
         lambda client: client.rerank.create,
-        {"model": "Salesforce/Llama-Rank-V1", "query": "camelids", "documents": [{"title": "Llama", "text": "It hums."}]},
+        {"model": "acme/ranker", "query": "camelids", "documents": [{"title": "Llama", "text": "It hums."}]},
         keys_of(rerank.create),
         {"top_n": 1, "return_documents": False, "rank_fields": ["title", "text"]},
     ),

@@ -57,9 +57,9 @@ TEXT: dict[str, tuple[str, dict[str, Any]]] = {
     "completion, streamed": ("completions.create", {"model": CHAT, "prompt": "p", "stream": True}),
     "embedding": ("embeddings.create", {"model": "BAAI/bge-base-en-v1.5", "input": "a"}),
     "embeddings": ("embeddings.create", {"model": "BAAI/bge-base-en-v1.5", "input": ["a", "b"]}),
-    "rerank": ("rerank.create", {"model": "Salesforce/Llama-Rank-V1", "query": "q", "documents": ["a", "b"]}),
+    "rerank": ("rerank.create", {"model": "acme/ranker", "query": "q", "documents": ["a", "b"]}),
     "rerank, whole": ("rerank.create", {
-        "model": "Salesforce/Llama-Rank-V1", "query": "q", "documents": [{"a": "b"}], "top_n": 1, "return_documents": True, "rank_fields": ["a"],
+        "model": "acme/ranker", "query": "q", "documents": [{"a": "b"}], "top_n": 1, "return_documents": True, "rank_fields": ["a"],
     }),
     "models": ("models.list", {}),
     "dedicated models": ("models.list", {"dedicated": True}),

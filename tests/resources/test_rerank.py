@@ -11,7 +11,7 @@ from tests.resources.response_variants import find_unreadable
 from together_adapters import APIResponseValidationError, BadRequestError
 from together_adapters.emulator import Emulator
 
-MODEL = "Salesforce/Llama-Rank-V1"
+MODEL = "acme/ranker"
 NEW = {"nobody": {"knows": 1}}
 RESPONSE: dict[str, Any] = {
     "object": "rerank",

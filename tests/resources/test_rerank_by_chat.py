@@ -17,6 +17,7 @@ from together_adapters import (
     APIResponseValidationError,
     AsyncTogether,
     BadRequestError,
+    ModelRemovedWarning,
     NotFoundError,
     RateLimitError,
 )
@@ -219,11 +220,11 @@ def test_long_documents_are_cut_and_named(flavour: Any, emulator: Emulator) -> N
     emulator.reply(Oracle(value))
     texts = [f"number {n} " + "word " * length for n, length in ((1, 3), (900, 300_000), (800, 3), (2, 300_000))]
     with pytest.warns(UserWarning, match=r"documents 1, 3: only the first \d+ tokens .* split long documents"):
-        assert indexes(rank(flavour, texts)) == [1, 2, 3, 0]
+        assert indexes(rank(flavour, texts, model=HYBRID)) == [1, 2, 3, 0]
     with pytest.warns(UserWarning, match="documents 1, 3: only"):
-        assert indexes(rank(flavour, texts, method="pointwise")) == [1, 2, 3, 0]
+        assert indexes(rank(flavour, texts, model=HYBRID, method="pointwise")) == [1, 2, 3, 0]
     with pytest.raises(ValueError, match="no passages fit"):
-        rank(flavour, texts, query="long " * 200_000)
+        rank(flavour, texts, model=HYBRID, query="long " * 200_000)
 
 
 def test_windows_shrink_so_that_they_fit_the_context(flavour: Any, emulator: Emulator) -> None:
@@ -245,7 +246,8 @@ def test_which_method_a_model_gets(flavour: Any, emulator: Emulator) -> None:
         return [request.path.rpartition("/")[2] for request in emulator.requests]
 
     assert paths(model=JSON) == paths(model=JSON, method="listwise") == ["completions"]
-    assert paths(model=RANKER) == paths(model=RANKER, method="rerank") == ["rerank"]
+    with pytest.warns(ModelRemovedWarning, match="A chat model can rank instead"):
+        assert paths(model=RANKER) == ["rerank"]
     assert paths(model="acme/my-endpoint") == ["rerank"]
     assert paths(model="acme/my-endpoint", method="pointwise") == ["completions"] * 3
     with pytest.raises(ValueError, match="embedding"):
@@ -261,7 +263,7 @@ def test_a_model_that_may_chat_is_told_the_method(status: str, flavour: Any, emu
     with pytest.raises(kind, match=r'is acme/assistant a chat model\? Then pass method="listwise"'):
         rank(flavour, documents(2), model="acme/assistant")
     with pytest.raises(kind) as error_info:
-        rank(flavour, documents(2), model=RANKER)
+        rank(flavour, documents(2), model="acme/assistant", method="rerank")
     assert "listwise" not in str(error_info.value)
 
 
@@ -362,7 +364,7 @@ def test_the_emulator_ranks_by_common_words(model: str, method: str, flavour: An
     texts = ["Pandas eat bamboo.", "Llamas live in Peru.", "Paris <b>is</b> in France."]
     assert indexes(rank(flavour, texts, model=model, method=method, query="Where do llamas live?"))[0] == 1
     if method == "pointwise":
-        expected = scores(rank(flavour, texts[1:2], model=RANKER, query="Where do llamas live?"))[0]
+        expected = scores(rank(flavour, texts[1:2], model="acme/ranker", query="Where do llamas live?"))[0]
         assert scores(rank(flavour, texts, model=model, method=method, query="Where do llamas live?"))[0] == pytest.approx(
             expected, abs=0.2
         )

@@ -11,7 +11,7 @@ from together_adapters import BadRequestError
 from together_adapters.emulator import Emulator
 from together_adapters.types.logprobs import content_logprobs
 
-MODEL = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+MODEL = "deepseek-ai/DeepSeek-V4.1-Flash"
 
 
 def ask(flavour: Any, text: str = "Hello", **changes: Any) -> Any:
@@ -49,9 +49,9 @@ def test_conditions(flavour: Any, emulator: Emulator) -> None:
 def test_a_message_with_reasoning_and_tool_calls(flavour: Any, emulator: Emulator) -> None:
     call = {"function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
     emulator.reply({"content": None, "reasoning": "Rome it is.", "tool_calls": [call]}, times=2)
-    message = ask(flavour, model="openai/gpt-oss-20b").choices[0].message
+    message = ask(flavour, model="openai/gpt-oss-120b").choices[0].message
     assert (message.reasoning, message.tool_calls[0].function.name) == ("Rome it is.", "weather")
-    chunks = list(flavour.iterate(ask(flavour, model="openai/gpt-oss-20b", stream=True)))
+    chunks = list(flavour.iterate(ask(flavour, model="openai/gpt-oss-120b", stream=True)))
     assert "".join(c.delta.reasoning or "" for chunk in chunks for c in chunk.choices) == "Rome it is."
 
 
