@@ -31,7 +31,7 @@ def use(adapter: Any) -> Any:
     if isinstance(adapter, TogetherEmbeddings):
         return adapter.embed_query("x")
     if isinstance(adapter, TogetherRerank):
-        return adapter.rerank(["x"], "x")
+        return adapter.rerank(["x", "y"], "x")
     return adapter.invoke("x")
 
 
@@ -39,7 +39,7 @@ async def ause(adapter: Any) -> Any:
     if isinstance(adapter, TogetherEmbeddings):
         return await adapter.aembed_query("x")
     if isinstance(adapter, TogetherRerank):
-        return await adapter.arerank(["x"], "x")
+        return await adapter.arerank(["x", "y"], "x")
     return await adapter.ainvoke("x")
 
 

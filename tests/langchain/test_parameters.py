@@ -207,7 +207,7 @@ def _use(adapter: Any) -> None:
     if isinstance(adapter, TogetherEmbeddings):
         adapter.embed_query("x")
     elif isinstance(adapter, TogetherRerank):
-        adapter.rerank(["x"], "x")
+        adapter.rerank(["x", "y"], "x")
     else:
         adapter.invoke("x")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 
@@ -17,7 +19,7 @@ def provider() -> Provider:
     return Provider(
         llm=TogetherLLM,
         embedding=TogetherEmbedding,
-        rerank=TogetherRerank,
+        rerank=partial(TogetherRerank, "acme/ranker"),
         key_variable="TOGETHER_API_KEY",
         model=MODEL,
         context_window=1_048_576,

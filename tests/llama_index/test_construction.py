@@ -33,7 +33,7 @@ def use(component: Any) -> None:
     elif isinstance(component, TogetherEmbedding):
         component.get_text_embedding("a")
     else:
-        component.postprocess_nodes([NodeWithScore(node=TextNode(text="a"))], query_str="a")
+        component.postprocess_nodes([NodeWithScore(node=TextNode(text=text)) for text in "ab"], query_str="a")
 
 
 @pytest.fixture(params=CLASSES, ids=lambda kind: kind.__name__)
