@@ -38,7 +38,7 @@ class EndpointCall(Generic[R]):
 
     def response(self) -> Flow[R]:
         """Return the response of a call that does not stream."""
-        bodies: Sequence[Any] = ()
+        bodies: list[Any] = []
         for request in self.requests():
             bodies = self.plan.feed((yield request))
         return self.parser.parse(bodies[0])
@@ -80,8 +80,8 @@ class StreamingSession:
         return self._responses(call, requests)
 
     def _responses(self, call: EndpointCall[R], requests: Iterator[Any]) -> Generator[R, None, None]:
-        plan, is_one_request = call.plan, call.plan.is_one_request
-        feed: Callable[[Any], R] = call.parser.feed
+        plan, feed = call.plan, call.parser.feed
+        is_one_request = plan.is_one_request
         while True:
             for chunk in self._stream:
                 if is_one_request:
@@ -100,8 +100,8 @@ class StreamingSession:
         return self._aresponses(call, requests)
 
     async def _aresponses(self, call: EndpointCall[R], requests: Iterator[Any]) -> AsyncGenerator[R, None]:
-        plan, is_one_request = call.plan, call.plan.is_one_request
-        feed: Callable[[Any], R] = call.parser.feed
+        plan, feed = call.plan, call.parser.feed
+        is_one_request = plan.is_one_request
         while True:
             async for chunk in self._stream:
                 if is_one_request:

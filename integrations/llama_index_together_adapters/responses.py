@@ -34,7 +34,7 @@ from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import ReasoningSplitter, split_reasoning
 
 Tags = tuple[str, str] | None
-Body = dict[str, Any]
+Body = Mapping[str, Any]
 _ASSISTANT = MessageRole.ASSISTANT
 R = TypeVar("R")
 S = TypeVar("S")

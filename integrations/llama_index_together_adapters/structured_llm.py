@@ -21,14 +21,14 @@ from pydantic import BaseModel
 from llama_index_together_adapters.tool_calls import tool_selections
 
 
-class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):
+class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A `TogetherLLM` whose responses are objects as JSON, or calls of the tools that a call of it has."""
 
     llm: Any
 
-    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredTogetherLLM:
         """Return an LLM for other objects."""
-        structured: StructuredLLM = self.llm.as_structured_llm(output_cls, **kwargs)
+        structured: StructuredTogetherLLM = self.llm.as_structured_llm(output_cls, **kwargs)
         return structured
 
     def chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:

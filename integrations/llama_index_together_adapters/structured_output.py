@@ -13,11 +13,11 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.llms.llm import LLM
-from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
 from llama_index_together_adapters.output_modes import OutputMode, PartialObjects
+from llama_index_together_adapters.structured_llm import StructuredTogetherLLM
 
 dispatcher = get_dispatcher(__name__)
 
@@ -51,15 +51,13 @@ class StructuredOutput(LLM):
     def _output_mode(self) -> type[OutputMode]:
         """Return how objects are requested."""
 
-    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredTogetherLLM:
         """Return an LLM whose responses are objects as JSON. With tools it calls them first, so that agents can use it.
 
         Args:
             output_cls: The pydantic model of the objects.
             **kwargs: Fields of the LLM, such as `system_prompt`.
         """
-        from llama_index_together_adapters.structured_llm import StructuredTogetherLLM
-
         return StructuredTogetherLLM(llm=self, output_cls=output_cls, **kwargs)
 
     def structured_predict(
