@@ -92,7 +92,7 @@ def history_of(response: Any) -> list[ChatMessage]:
     [
         *((FunctionAgent, options, bool(number % 2)) for number, options in enumerate(OPTIONS)),
         (FunctionAgent, OPTIONS[1], False),
-        (ReActAgent, {}, True),
+        (ReActAgent, {}, False),  # streamed, older versions of core fail on the reasoning of any model
         (ReActAgent, OPTIONS[-1], False),
     ],
 )
