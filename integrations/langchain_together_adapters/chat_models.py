@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -332,7 +332,7 @@ def _send(describe: Callable[..., Any], params: Mapping[str, Any]) -> Flow[Any]:
     return (yield describe(**{**params, "tool_choice": "auto"}).untyped())
 
 
-def _response_writer(plan: ToolsThenFormat, writer: StreamWriter[T]) -> Callable[[Mapping[str, Any]], Iterator[T]]:
+def _response_writer(plan: ToolsThenFormat, writer: StreamWriter[T]) -> Callable[[dict[str, Any]], Iterable[T]]:
     """Return a function that writes of a chunk what belongs to the response."""
     return lambda chunk: (item for part in plan.feed(chunk) for item in writer.feed(part))
 

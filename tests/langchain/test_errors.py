@@ -100,10 +100,11 @@ async def test_a_model_that_cannot_be_used(
         emulator.inject(fault)
         with pytest.raises(library_error) as error_info:
             await call()
-        assert isinstance(error_info.value, errors.ModelNotAvailableError)
-        assert isinstance(error_info.value, core_error)
-        assert error_info.value.is_retryable is False
-        assert fault.message in str(error_info.value)
+        error: Any = error_info.value
+        assert isinstance(error, errors.ModelNotAvailableError)
+        assert isinstance(error, core_error)
+        assert error.is_retryable is False
+        assert str(fault.message) in str(error)
     assert {request.path for request in emulator.requests} <= {"/v1/chat/completions", "/v1/models"}
     assert sum(request.path == "/v1/chat/completions" for request in emulator.requests) == 4
 

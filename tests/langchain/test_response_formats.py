@@ -105,7 +105,7 @@ async def test_a_stream_equals_the_whole(deltas: str, usage: str, flavour: str, 
     emulator.clear()
     with emulator.behave(tool_deltas=deltas, usage=usage):
         news = await stream(agent, QUESTION_STATE, flavour, "messages")
-    messages: dict[str, Any] = {}
+    messages: dict[Any, Any] = {}
     for message, _ in news:
         if isinstance(message, AIMessageChunk):
             messages[message.id] = messages[message.id] + message if message.id in messages else message
@@ -120,10 +120,10 @@ async def test_a_stream_equals_the_whole(deltas: str, usage: str, flavour: str, 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 async def test_events_of_blocks(flavour: str, llm: ChatTogether, emulator: Emulator) -> None:
-    bound = llm.bind_tools([weather], response_format=Report)
+    bound: Any = llm.bind_tools([weather], response_format=Report)
     for question, has_calls in ((WEATHER_QUESTION, True), ("Paris: it rains there", False)):
         if flavour == "sync":
-            message: Any = bound.stream_events(question, version="v3").output
+            message = bound.stream_events(question, version="v3").output
         else:
             events = await bound.astream_events(question, version="v3")
             message = await events.output

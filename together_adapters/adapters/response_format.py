@@ -15,7 +15,7 @@ from typing import Any
 from together_adapters.adapters.response_fields import add_counts
 
 Params = dict[str, Any]
-Chunk = Mapping[str, Any]
+Chunk = dict[str, Any]
 _TOOL_PARAMS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
