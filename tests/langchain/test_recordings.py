@@ -13,6 +13,8 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
 
+pytestmark = pytest.mark.filterwarnings("ignore::together_adapters.ModelRemovedWarning")
+
 FOLDER = os.environ.get("TOGETHER_RECORDINGS", "")
 EXCHANGES = sorted(Path(FOLDER, "exchanges").glob("*.json")) if FOLDER else []
 if not EXCHANGES:
