@@ -36,10 +36,10 @@ def call(flavour: Any, emulator: Emulator) -> Callable[..., Any]:
     llama_index: dict[str, Any] = {"api_key": KEY, "api_base": emulator.base_url}
     adapters = {
         "langchain": TogetherEmbeddings(**langchain),
-        "compressor": Compressor(**langchain),
+        "compressor": Compressor(model=MODEL, **langchain),
         "chat": ChatTogether(**langchain),
         "llama_index": TogetherEmbedding(**llama_index),
-        "postprocessor": Postprocessor(**llama_index),
+        "postprocessor": Postprocessor(MODEL, **llama_index),
         "llm": TogetherLLM(**llama_index),
     }
 

@@ -117,7 +117,8 @@ async def test_a_retriever_that_reranks(flavour: str, embedder: TogetherEmbeddin
     store = InMemoryVectorStore(embedder)
     await store.aadd_documents([Document(text, metadata={"at": at}) for at, text in enumerate(TEXTS)])
     retriever = ContextualCompressionRetriever(
-        base_compressor=TogetherRerank(**connect, top_n=2), base_retriever=store.as_retriever(search_kwargs={"k": 4})
+        base_compressor=TogetherRerank(model="acme/ranker", **connect, top_n=2),
+        base_retriever=store.as_retriever(search_kwargs={"k": 4}),
     )
     emulator.clear()
     query = "Where do llamas live?"
