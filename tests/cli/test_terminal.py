@@ -25,6 +25,7 @@ from together_adapters import Together
 from together_adapters.cli.fine_tuning import format_duration, progress_text
 from together_adapters.emulator import Emulator, serve
 from together_adapters.finetune import start
+from together_adapters.types.capabilities import MODELS
 from together_adapters.types.fine_tuning import FinetuneResponse
 
 CTRL_C = "\x03"
@@ -102,6 +103,21 @@ def test_table_fits_and_ids_are_not_wrapped(terminal: Terminal, client: Together
     assert "fine-tune" in wide
     assert re.search(r"\(not shown in this narrow terminal: .*Purpose\)", narrow)
     assert f"File ID     {id}" in tiny
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_names_of_models_fit(terminal: Terminal, tmp_path: Path, columns: int) -> None:
+    gone = next(name for name, entry in MODELS.items() if entry.is_removed and entry.type == "chat")
+    (tmp_path / "app.py").write_text(f'first = "{gone}"\n\nmodel="acme/new-7b"\n')
+    lines = without_styles(terminal("models", "check", columns=columns, code=1)).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[0].startswith(f"app.py:1: {gone} is gone since")
+    assert lines[1].startswith("    ")
+    assert lines[-2] == "app.py:3: acme/new-7b is unknown: not in the table"
+    table = without_styles(terminal("models", "list", "--table", columns=columns)).splitlines()
+    assert max(map(len, table)) <= columns
+    assert ("Context" in table[0]) == (columns == 120)
+    assert any(line.startswith(f"{gone} ") and line.endswith(MODELS[gone].removed_on or "-") for line in table)
 
 
 def test_no_color(terminal: Terminal) -> None:

@@ -1,39 +1,118 @@
-"""`models`: the available models, and the upload of one's own."""
+"""`models`: the available models, what is known of one, those that files name, and the upload of one's own."""
 
 from __future__ import annotations
 
-from typing import Final
+import os
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.output import Column, Result, Table
-from together_adapters.cli.terminal import spinner
+from together_adapters.cli.exit_codes import INVALID_DATA
+from together_adapters.cli.output import Column, Result, Table, to_jsonable
+from together_adapters.cli.terminal import is_terminal, note, printable, spinner, write
+from together_adapters.errors import ConfigurationError, TogetherError
 
+if TYPE_CHECKING:
+    from together_adapters.types.models import ModelInfo
+
+_TYPES: Final = ("chat", "language", "code", "image", "embedding", "moderation", "rerank", "audio", "video")
 _MODELS: Final = Table(
     Column("ID", "id", no_wrap=True),
-    Column("Name", "display_name", drop=5),
-    Column("Organization", "organization", drop=3),
-    Column("Type", "type", drop=1),
-    Column("Context", "context_length", right=True, drop=2),
-    Column("License", "license", drop=4),
-    Column("Input", "pricing.input", right=True),
-    Column("Output", "pricing.output", right=True),
+    Column("Name", "display_name", drop=6),
+    Column("Organization", "organization", drop=4),
+    Column("Type", "type", drop=2),
+    Column("Context", "context_length", right=True, drop=3),
+    Column("License", "license", drop=5),
+    Column("Input", "pricing.input", right=True, drop=1),
+    Column("Output", "pricing.output", right=True, drop=1),
+    Column("Status", "status", no_wrap=True),
     empty="No models.",
 )
+_OF_CATALOGUE: Final = ("type", "context_length", "prices")
 
 
 @click.group("models", cls=Group)
 def models() -> None:
-    """List and upload models."""
+    """List and upload models, show what is known of one, and check those that files name."""
 
 
 @models.command("list")
-@click.option("--type", "kind", type=click.Choice(["dedicated"]), help="Only models for dedicated endpoints.")
-def list_models(session: Session, kind: str | None) -> Result:
-    """List the available models. Prices are in dollars per million tokens."""
-    with spinner("loading"):
-        return Result(session.client.models.list(dedicated=kind == "dedicated"), _MODELS)
+@click.option(
+    "--type", "kind", type=click.Choice([*_TYPES, "dedicated"]), help="Only models of a type, or for dedicated endpoints."
+)
+@click.option("--table", "from_table", is_flag=True, help="List the table of this library: needs no key and no network.")
+def list_models(session: Session, kind: str | None, from_table: bool) -> Result:
+    """List the available models. Prices are in dollars per million tokens.
+
+    The catalogue of the service does not say whether a model is served. The status does, by the table of this library: served on the
+    last day on which the vendor listed the model as serverless, gone since a day, not listed, or unknown to the table.
+    """
+    if from_table and kind == "dedicated":
+        raise click.UsageError("--table does not say which models can run on a dedicated endpoint: leave out one of the two")
+    entries = _table() if from_table else _catalogue(session, dedicated=kind == "dedicated")
+    return Result([entry for entry in entries if kind in (None, "dedicated", entry.get("type"))], _MODELS)
+
+
+@models.command("show")
+@click.argument("name")
+def show(session: Session, name: str) -> dict[str, Any]:
+    """Show what is known of a model: its status, length, abilities and prices, with sources and dates.
+
+    With a key, the catalogue of the service counts over the table of this library: `source` says which it was.
+    """
+    from together_adapters.types.capabilities import advice, alternatives, canonical_name, status, table_facts
+
+    info = _info(session, name)
+    if info.source == "unknown":
+        raise click.UsageError(_no_model(session, name))
+    facts = {"name": canonical_name(name), "status": status(name), "source": info.source, **table_facts(name)}
+    if info.source == "service":
+        facts |= {key: value for key in _OF_CATALOGUE if (value := to_jsonable(getattr(info, key)))}
+    return facts | ({"alternatives": alternatives(name), "advice": advice(name)} if info.is_removed else {})
+
+
+@models.command("check")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(exists=True, path_type=Path))
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files or folders to leave out. Repeatable.")
+@click.option("--fail-on-unknown", is_flag=True, help="Exit with 1 for unknown models too.")
+@click.option("--all", "show_all", is_flag=True, help="Print the models that are fine too.")
+def check(session: Session, paths: tuple[Path, ...], exclude: tuple[str, ...], fail_on_unknown: bool, show_all: bool) -> Result:
+    """Find the names of models in files and folders, and say which are gone, unknown or fine.
+
+    Needs no key and no network: what counts is the table of this library. Its models are found wherever their names stand; others
+    only where a setting or a flag names a model (model=, "model":, --model), and not if the name is another provider's. Binary files
+    and files that git ignores are not read. A comment "models-check: ignore" exempts its line, and alone in a line the next one.
+    Exit code 1: a model is gone.
+
+    Example: together-adapters models check src README.md --exclude tests/data
+    """
+    from together_adapters.cli.model_names import find_names, judge
+    from together_adapters.cli.text_files import files_under, read_text
+    from together_adapters.types.capabilities import TABLE_DATE
+
+    mentions: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    count = 0
+    for file in files_under(paths or [Path()], exclude):
+        try:
+            text = read_text(file)
+        except (OSError, ValueError) as error:
+            skipped.append({"file": str(file), "reason": getattr(error, "strerror", None) or str(error)})
+            continue
+        if text is not None:
+            count += 1
+            mentions += [{"file": str(file), "line": line, **judge(name)} for line, name in find_names(text, file)]
+    totals = Counter({"gone": 0, "unknown": 0, "fine": 0} | Counter(mention["status"] for mention in mentions))
+    report = {"table": TABLE_DATE, "files": count, **totals, "mentions": mentions, "skipped": skipped}
+    failed = totals["gone"] or (fail_on_unknown and totals["unknown"])
+    return Result(report, lambda _: _print_report(report, show_all=show_all), exit_code=INVALID_DATA if failed else 0)
 
 
 models.add_call(
@@ -47,3 +126,75 @@ models.add_call(
     click.option("--base-model", metavar="NAME", help="Adapter: its serverless base model."),
     click.option("--lora-model", metavar="NAME", help="Adapter: its dedicated base model."),
 )
+
+
+def _catalogue(session: Session, *, dedicated: bool) -> list[dict[str, Any]]:
+    with spinner("loading"):
+        return [_with_status(to_jsonable(model), model.id or "") for model in session.client.models.list(dedicated=dedicated)]
+
+
+def _table() -> list[dict[str, Any]]:
+    """Returns the models of the table, with the fields of the catalogue."""
+    from together_adapters.types.capabilities import MODELS, capabilities, table_facts
+
+    rows = []
+    for name in MODELS:
+        facts = table_facts(name)
+        row = {
+            "id": name,
+            "type": capabilities(name).type,
+            "context_length": facts.get("context_length"),
+            "pricing": facts.get("prices"),
+        }
+        rows.append(_with_status({key: value for key, value in row.items() if value is not None}, name))
+    return rows
+
+
+def _with_status(row: dict[str, Any], name: str) -> dict[str, Any]:
+    from together_adapters.types.capabilities import status, table_facts
+
+    dates = {key: date for key, date in table_facts(name).items() if key in ("served_on", "removed_on")}
+    return {**row, "status": status(name), **dates}
+
+
+def _info(session: Session, name: str) -> ModelInfo:
+    """Returns what the service and the table say; the table alone without a key, and where the service does not answer."""
+    from together_adapters.types.models import model_info
+
+    try:
+        with spinner("loading"):
+            return session.client.models.info(name)
+    except ConfigurationError:
+        if session.settings.get("api_key") or os.environ.get("TOGETHER_API_KEY"):
+            raise
+    except TogetherError as error:
+        note(f"The catalogue is not available, the table alone is shown: {session.error_line(error).removeprefix('error: ')}")
+    return model_info(name, None)
+
+
+def _no_model(session: Session, name: str) -> str:
+    from together_adapters.types.capabilities import similar_names
+
+    catalogue: list[str] = []
+    with suppress(TogetherError):
+        catalogue = [model.id for model in session.client.models.list() if model.id]
+    names = ", ".join(similar_names(name, catalogue))
+    where = "in the catalogue of the service and in the table of models" if catalogue else "in the table of models"
+    return f"no model {name!r} {where}; {f'similar names: {names}; ' if names else ''}all names: together-adapters models list"
+
+
+def _print_report(report: dict[str, Any], *, show_all: bool) -> None:
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
+    for mention in report["mentions"]:
+        if show_all or mention["status"] != "fine":
+            line = printable(f"{mention['file']}:{mention['line']}: {mention['message']}")
+            write((_wrap(line, width) if width else line) + "\n")
+    for entry in report["skipped"]:
+        note(f"not read: {entry['file']}: {entry['reason']}")
+    counts = ", ".join(f"{report[status]} {status}" for status in ("gone", "unknown", "fine"))
+    files = f"{report['files']:,} file{'' if report['files'] == 1 else 's'}"
+    write(f"{files}: {counts} (table of {report['table']})\n")
+
+
+def _wrap(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

@@ -8,6 +8,7 @@ with the defaults of `Capabilities`. Nothing here was verified against the live 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,17 +70,31 @@ class Capabilities:
         return self.served_on is not None and not self.is_removed
 
 
-def _parse(row: dict[str, Any]) -> Capabilities:
-    facts = {**row, "sources": tuple(row["says"]), "prices": Prices(**row.get("prices", {}))}
-    del facts["says"]
-    return Capabilities(**facts)
-
-
 _TABLE = json.loads(Path(__file__).with_name("models.json").read_text("utf-8"))
 TABLE_DATE: str = _TABLE["read_on"]
 """ISO date on which the newest sources of the table were read."""
 _ROWS: dict[str, dict[str, Any]] = _TABLE["models"]
-MODELS: dict[str, Capabilities] = {name: _parse({**_ROWS.get(row.get("alias_of", ""), {}), **row}) for name, row in _ROWS.items()}
+_NAMES = {name.lower(): name for name in _ROWS}
+
+
+def canonical_name(model: str) -> str:
+    """Returns the name of a model in the letter case of the table; a name that is not in the table as it is."""
+    return _NAMES.get(model.lower(), model)
+
+
+def table_facts(model: str) -> dict[str, Any]:
+    """Returns what the table says of a model, under the names of `Capabilities` and without its defaults."""
+    row = _ROWS.get(canonical_name(model), {})
+    facts = _ROWS.get(row.get("alias_of", ""), {}) | row
+    facts |= {"sources": facts.pop("says", [])}
+    return {name: facts[name] for name in Capabilities.__dataclass_fields__ if name in facts}
+
+
+def _parse(facts: dict[str, Any]) -> Capabilities:
+    return Capabilities(**{**facts, "sources": tuple(facts["sources"]), "prices": Prices(**facts.get("prices", {}))})
+
+
+MODELS: dict[str, Capabilities] = {name: _parse(table_facts(name)) for name in _ROWS}
 
 # Which models are named where the user names none, and in examples; no source says that they are gone.
 DEFAULT_CHAT_MODEL = "openai/gpt-oss-120b"  # cheap ($0.15 and $0.60), calls tools, fills schemas
@@ -100,6 +115,34 @@ def capabilities(model: str) -> Capabilities:
 def is_known(model: str) -> bool:
     """Returns whether a model is in the table."""
     return model.lower() in _BY_LOWER_NAME
+
+
+def status(model: str) -> str:
+    """Returns in words whether a model is served: `served 2026-10-07`, `gone since 2026-10-22`, `not listed` or `unknown`.
+
+    `served` has the last day on which the vendor listed the model as serverless. A model that is `not listed` may be served:
+    others name it, the vendor did not. What is not in the table is `unknown`.
+    """
+    entry = capabilities(model)
+    if not is_known(model):
+        return "unknown"
+    if entry.is_removed:
+        return f"gone since {entry.removed_on}"
+    until = f", until {entry.removed_on}" if entry.removed_on else ""
+    return f"served {entry.served_on}{until}" if entry.served_on else f"not listed{until}"
+
+
+def similar_names(model: str, others: Iterable[str] = ()) -> list[str]:
+    """Returns up to three names like that of a model, the most similar first: of the table without models that are gone, and `others`."""
+    from difflib import get_close_matches
+
+    names = {name.lower(): name for name in (*others, *(name for name, entry in MODELS.items() if not entry.is_removed))}
+    titles = {name.rpartition("/")[2]: name for name in names}
+    found = [
+        *get_close_matches(model.lower(), names, cutoff=_SIMILAR),
+        *get_close_matches(model.lower(), titles, cutoff=_SIMILAR),
+    ]
+    return list(dict.fromkeys(names[titles.get(name, name)] for name in found))[:3]
 
 
 def alternatives(model: str) -> list[str]:
