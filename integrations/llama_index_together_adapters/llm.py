@@ -306,6 +306,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         if "tools" in call:
             call |= tool_params(requests.wire_tools(call.pop("tools")), call.pop("tool_choice", None))
         params = requests.merge_params(self._fields, call, requests.CHAT_PARAMS)
+        if "response_format" in params:
+            params["response_format"] = requests.wire_response_format(params["response_format"])
         model = self.capabilities if params["model"] == self.model else capabilities(params["model"])
         parser = responses.ChatParser(tags, parallel=parallel, style=model.reasoning)
         params["messages"] = requests.wire_messages(

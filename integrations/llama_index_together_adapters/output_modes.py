@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -14,6 +13,7 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import from_json
 
+from llama_index_together_adapters.requests import wire_response_format
 from llama_index_together_adapters.tool_calls import has_grown
 from together_adapters.adapters.tool_call_deltas import parse_arguments
 
@@ -75,10 +75,7 @@ class SchemaMode(OutputMode):
     """By `response_format`: the service constrains the model to the schema."""
 
     def __init__(self, output_cls: type[BaseModel], kwargs: dict[str, Any]) -> None:
-        schema = output_cls.model_json_schema()
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", output_cls.__name__)[:64]
-        response_format = {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
-        super().__init__(output_cls, {"response_format": response_format, **kwargs})
+        super().__init__(output_cls, {"response_format": wire_response_format(output_cls), **kwargs})
 
 
 class ToolMode(OutputMode):

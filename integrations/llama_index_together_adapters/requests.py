@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from io import IOBase
 from typing import Any, cast
@@ -37,6 +38,7 @@ _CALL_ONLY = {"messages", "tools", "tool_choice", "function_call", "stream_optio
 PARAM_FIELDS = ("extra_body", *sorted(CHAT_PARAMS - RequestOptions.__optional_keys__ - _CALL_ONLY))
 """Fields of the LLM that are request parameters of the same name."""
 _ROLES = {"developer": "system", "chatbot": "assistant", "model": "assistant"}
+_INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _NO_TITLE = "input_document"  # LlamaIndex's default
 _ROLES_OF_HISTORY = frozenset({"assistant", "tool", "function"})
 Part = dict[str, Any]
@@ -246,6 +248,14 @@ def _wire_tools(tool: Any) -> list[dict[str, Any]]:
 def tool_arguments(tools: Iterable[Any] | None, choice: Any, *, required: bool = False) -> dict[str, Any]:
     """Return `tools` and `tool_choice` of a request, nothing where there are no tools; without a choice the model has it."""
     return tool_params(wire_tools(tools), choice or ("required" if required else "auto"))
+
+
+def wire_response_format(value: Any) -> Any:
+    """Return the response format of a request: one in the service's own form, or the `json_schema` of a pydantic class."""
+    if not (isinstance(value, type) and issubclass(value, BaseModel)):
+        return value
+    name = _INVALID_IN_NAMES.sub("_", value.__name__)[:64]
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": value.model_json_schema()}}
 
 
 def merge_params(fields: Mapping[str, Any], kwargs: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
