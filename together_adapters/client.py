@@ -16,8 +16,10 @@ from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, Syn
 from together_adapters.transport.config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_TIMEOUT,
+    ClientMemory,
     Config,
     configure_logging,
+    environment_key,
     resolve,
     root_of,
     valid_headers,
@@ -126,8 +128,11 @@ class _Client(Generic[D, R, H]):
         """Creates a client. The first request opens the first connection.
 
         Args:
-            api_key: The API key; by default `TOGETHER_API_KEY`. A pickle of the client contains the argument, not the variable.
-            base_url: The base URL, with or without a trailing `/v1`; by default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
+            api_key: The API key; by default `TOGETHER_API_KEY`, which is sent to Together, to this machine, and to the host of the
+                variable for the base URL; a server of this machine may need none. A pickle of the client contains the argument, not
+                the variable.
+            base_url: The base URL, with or without a trailing `/v1`; by default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the
+                service. Another server needs its own `api_key`.
             timeout: Seconds, or an `httpx.Timeout`, for each attempt: to connect, and between two reads. None for no limit.
             max_retries: Requests after the first, on transport failures, 408, 429 and 5xx except 501; not if
                 the body says that credit is used up or the prompt is too long.
@@ -139,7 +144,7 @@ class _Client(Generic[D, R, H]):
             http_client: An httpx client with its own proxies, certificates or transport. The caller closes it.
 
         Raises:
-            ConfigurationError: The key is missing, or a setting is invalid.
+            ConfigurationError: The key is missing or not meant for the server, or a setting is invalid.
         """
         configure_logging()
         headers = {**valid_headers(supplied_headers or {}, "supplied_headers"), **valid_headers(default_headers or {})}
@@ -288,19 +293,19 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
         "query": {**config.query, **valid_query(options.get("default_query") or {})},
     }
     if "base_url" in options:
-        fields["root"] = root_of(options["base_url"])
+        fields |= {"root": root_of(options["base_url"]), "memory": ClientMemory()}
     if "api_key" in options:
         fields |= {"api_key": valid_key(options["api_key"]), "key_from_environment": False}
+    elif "base_url" in options and (config.key_from_environment or not config.api_key):
+        key = environment_key(fields["root"])
+        fields |= {"api_key": key, "key_from_environment": bool(key)}
     return replace(config, **fields)
 
 
 def _from_pickle(kind: type[_Client[Any, Any, Any]], config: Config) -> _Client[Any, Any, Any]:
     """Returns a client; a key that came from the environment is read from it again."""
-    if not config.api_key:
-        policy = config.policy
-        config = resolve(
-            None, config.base_url, config.timeout, policy.max_retries, policy.max_elapsed, config.headers, config.query
-        )
+    if config.key_from_environment:
+        config = replace(config, api_key=environment_key(config.root, required=True))
     return kind._create(config)
 
 

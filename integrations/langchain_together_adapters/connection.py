@@ -19,14 +19,22 @@ from pydantic import (
 )
 
 from together_adapters.client import AsyncTogether, ClientPair, Together
-from together_adapters.transport.config import BY_CLIENT, DEFAULT_BASE_URL, KEY_VARIABLE, URL_VARIABLES
+from together_adapters.transport.config import (
+    BY_CLIENT,
+    DEFAULT_BASE_URL,
+    KEY_VARIABLE,
+    URL_VARIABLES,
+    check_key_host,
+    environment_key,
+    root_of,
+)
 
 
 class EnvironmentKey(SecretStr):
     """A key from the environment: its pickle contains no secret and reads the environment again."""
 
     def __reduce__(self) -> Any:
-        return _read_key, ()
+        return _read_key_again, ()
 
     def __copy__(self, memo: Any = None) -> EnvironmentKey:
         return self
@@ -39,6 +47,10 @@ def _read_key() -> EnvironmentKey | None:
     return EnvironmentKey(key) if key else None
 
 
+def _read_key_again() -> EnvironmentKey:
+    return _read_key() or EnvironmentKey("")
+
+
 _KEEP_ENVIRONMENT_KEY = WrapValidator(lambda value, validate: value if isinstance(value, EnvironmentKey) else validate(value))
 
 
@@ -46,10 +58,11 @@ class Connection(BaseModel):
     """The settings of the connection.
 
     Attributes:
-        together_api_key: The key (alias `api_key`); default `TOGETHER_API_KEY`. A key that is passed in is part of a pickle of
-            the adapter; one from the environment is not.
+        together_api_key: The key (alias `api_key`); default `TOGETHER_API_KEY`, which is sent to Together, to this machine, and to
+            the host of the variable for the base URL. A key that is passed in is part of a pickle of the adapter; one from the
+            environment is not.
         together_api_base: The base URL (alias `base_url`), with or without a trailing `/v1`; default `TOGETHER_BASE_URL`,
-            `TOGETHER_API_BASE`, the service.
+            `TOGETHER_API_BASE`, the service. Another server needs its own `api_key`; one of this machine may need none.
         timeout: Seconds, an `httpx.Timeout`, or a pair of connect and read timeouts, for each attempt; 600 when None.
         max_retries: Retries after transport failures, 408, 429 and 5xx; 2 when None.
         max_elapsed: Maximum number of seconds for a call with its retries; unlimited when None.
@@ -113,7 +126,7 @@ class Connection(BaseModel):
         shared = self.client or self.async_client
         base_url = self.together_api_base
         options: dict[str, Any] = {
-            "api_key": self.together_api_key.get_secret_value() if self.together_api_key else None,
+            "api_key": self._api_key(),
             "base_url": None if shared and shared.base_url == base_url else base_url,
             "timeout": _timeout(self.timeout),
             **{name: getattr(self, name) for name in ("max_retries", "max_elapsed", "default_headers", "default_query")},
@@ -124,6 +137,15 @@ class Connection(BaseModel):
         client = Together(**kwargs, http_client=self.http_client)
         async_client = AsyncTogether(**kwargs, http_client=self.http_async_client) if self.http_async_client else None
         return ClientPair(client, async_client)
+
+    def _api_key(self) -> str | None:
+        """Return the key; that of the environment only for a server that is to get it."""
+        key = self.together_api_key
+        if not isinstance(key, EnvironmentKey):
+            return key.get_secret_value() if key else None
+        root = root_of(self.together_api_base)
+        check_key_host(root)
+        return key.get_secret_value() or environment_key(root, required=True)
 
     def close(self) -> None:
         """Close the connections of synchronous calls; a shared `client` or `http_client` stays open."""

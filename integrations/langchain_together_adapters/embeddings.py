@@ -10,22 +10,24 @@ from pydantic import ConfigDict, Field
 
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
+from together_adapters.adapters.prefixes import prefix_of
 from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, texts_of, vectors
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
 
 
 class TogetherEmbeddings(Connection, Embeddings):
-    """Embed texts with the models of Together AI, in batches and with concurrent requests.
+    """Embed texts with models of Together AI or of another server with the same API, in batches and with concurrent requests.
 
-    Besides the attributes below it has those of `Connection` (api_key, timeout, ...).
+    Besides the attributes below it has those of `Connection` (api_key, base_url, timeout, ...).
 
     Attributes:
         model: The model (alias `model_name`).
-        dimensions: Length of the embeddings, for models that support several; sent only when set.
-        chunk_size: Maximum number of texts in one request.
+        dimensions: Length of the embeddings, for models that support several; sent only when set. A response with another
+            length is an error.
+        chunk_size: Maximum number of texts in one request; a server that takes fewer gets fewer.
         max_concurrency: Maximum number of concurrent requests.
-        query_prefix: A prefix for queries; `auto` is the one that the model's authors recommend. None sends queries
-            unchanged.
+        query_prefix: A prefix for queries; `auto` is the one that the model's authors recommend, which is known for some
+            models: a warning says so for others. None sends queries unchanged.
         document_prefix: The same for documents.
         skip_empty: Do not send empty texts; their embeddings are zeros.
         model_kwargs: Further fields of the request.
@@ -112,12 +114,11 @@ class TogetherEmbeddings(Connection, Embeddings):
         }
 
     def _query(self, text: str) -> str:
-        prefix = capabilities(self.model).query_prefix if self.query_prefix == "auto" else self.query_prefix
-        return f"{prefix}{text}" if prefix else text
+        return prefix_of(self.model, self.query_prefix, "query", "query_prefix") + text
 
     def _documents(self, texts: list[str]) -> list[str]:
         inputs = [text for text in texts if text.strip()] if self.skip_empty else texts
-        prefix = capabilities(self.model).document_prefix if self.document_prefix == "auto" else self.document_prefix
+        prefix = prefix_of(self.model, self.document_prefix, "document", "document_prefix")
         return [f"{prefix}{text}" for text in inputs] if prefix else inputs
 
     def _insert_zeros(self, texts: list[str], embeddings: list[list[float]]) -> list[list[float]]:
@@ -125,5 +126,9 @@ class TogetherEmbeddings(Connection, Embeddings):
         if len(embeddings) == len(texts):
             return embeddings
         length = len(embeddings[0]) if embeddings else self.dimensions or capabilities(self.model).dimensions
+        if not length:
+            raise ValueError(
+                f"all texts are empty, and the length of the embeddings of {self.model} is not known: set dimensions"
+            )
         iterator = iter(embeddings)
         return [next(iterator) if text.strip() else [0.0] * length for text in texts]

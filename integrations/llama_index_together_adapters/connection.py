@@ -15,7 +15,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serialize
 from llama_index.core.schema import BaseComponent
 from pydantic import SecretStr
 
-from together_adapters.transport.config import BY_CLIENT
+from together_adapters.transport.config import BY_CLIENT, environment_key
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
@@ -28,8 +28,10 @@ class ServiceComponent(BaseComponent):
     """A component that sends requests to the service.
 
     Attributes:
-        api_key: The key; default `TOGETHER_API_KEY`. A key that is passed in is part of a pickle; one from the environment is not.
-        api_base: The base URL, also accepted as `base_url`; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service.
+        api_key: The key; default `TOGETHER_API_KEY`, which is sent to Together, to this machine, and to the host of the variable
+            for the base URL. A key that is passed in is part of a pickle; one from the environment is not.
+        api_base: The base URL, also accepted as `base_url`; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service. Another
+            server needs its own `api_key`; one of this machine may need none.
         timeout: Seconds, or an `httpx.Timeout`, for each attempt. None for the client's own, 600 s.
         max_retries: Retries of a request. None for the client's own, 2.
         max_elapsed: Maximum number of seconds for a call with its retries.
@@ -50,6 +52,7 @@ class ServiceComponent(BaseComponent):
     async_client: Any = Field(default=None, exclude=True, repr=False)
 
     _clients: ClientPair | None = PrivateAttr(default=None)
+    _key_from_environment: bool = PrivateAttr(default=False)
 
     _ignored_arguments: ClassVar[frozenset[str]] = frozenset({"class_name"})
     """Arguments of the packages that this one replaces, which have no effect here."""
@@ -105,13 +108,17 @@ class ServiceComponent(BaseComponent):
 
         shared = self.client or self.async_client
         key = self.api_key
-        return ClientPair(
+        clients = ClientPair(
             cast("Together | None", self.client),
             cast("AsyncTogether | None", self.async_client),
             api_key=key.get_secret_value() if isinstance(key, SecretStr) else key,
             base_url=None if shared is not None and shared.base_url == self.api_base else self.api_base,
             **{name: getattr(self, name) for name in _OPTIONS},
         )
+        if self._key_from_environment and not clients.config.api_key:  # in a pickle
+            environment_key(clients.config.root, required=True)
+        self._key_from_environment = clients.config.key_from_environment
+        return clients
 
     def _current_clients(self) -> ClientPair:
         if self._clients is None:
@@ -131,3 +138,9 @@ class ServiceComponent(BaseComponent):
                 shared.__reduce__()  # raises where it cannot be pickled; core would drop it, and requests would go elsewhere
         state = super().__getstate__()
         return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_clients": None}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # which initializes it, and so forgets where the key came from
+        if (state["__pydantic_private__"] or {}).get("_key_from_environment"):
+            self._key_from_environment = True
+            self._clients = None

@@ -17,9 +17,10 @@ from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVSto
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
 from llama_index_together_adapters.connection import ServiceComponent
+from together_adapters.adapters.prefixes import prefix_of
 from together_adapters.errors import APIResponseValidationError, TogetherError
 from together_adapters.resources import embeddings as resource
-from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
+from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL
 from together_adapters.types.embeddings import Embedding, EmbeddingResponse
 
 Role = Literal["query", "text"]
@@ -45,7 +46,7 @@ _current_call: ContextVar[EmbeddingCall | None] = ContextVar("together_embedding
 
 
 class TogetherEmbedding(ServiceComponent, BaseEmbedding):
-    """Embeddings of Together AI.
+    """Embeddings of Together AI, or of another server with the same API.
 
     Texts are sent unchanged unless an instruction is set. A batch is one request; a failed call raises an error whose
     `pending` lists the positions of the texts without an embedding, and whose `completed` holds the embeddings of the others.
@@ -57,11 +58,12 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     Attributes:
         model_name: The embedding model; the constructor also accepts `model`.
-        embed_batch_size: Number of texts in one request.
+        embed_batch_size: Number of texts in one request; a server that takes fewer gets fewer.
         num_workers: Maximum number of concurrent requests in asynchronous calls; None for 8.
-        query_instruction: A prefix for queries; `"auto"` takes it from the capability table.
+        query_instruction: A prefix for queries; `"auto"` takes it from the table of models, and warns if the model is not in it.
         text_instruction: A prefix for passages, likewise.
-        dimensions: Length of the embeddings, for models that support several; sent only when set.
+        dimensions: Length of the embeddings, for models that support several; sent only when set. A response with another length
+            is an error.
         additional_kwargs: Further fields of the request.
         embeddings_cache: A key-value store; each model, role and instruction has keys of its own in it.
 
@@ -188,11 +190,9 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         )
 
     def _instruction(self, role: Role) -> str:
-        instruction = self.query_instruction if role == "query" else self.text_instruction
-        if instruction != "auto":
-            return instruction or ""
-        entry = capabilities(self.model_name)
-        return entry.query_prefix if role == "query" else entry.document_prefix
+        if role == "query":
+            return prefix_of(self.model_name, self.query_instruction, "query", "query_instruction")
+        return prefix_of(self.model_name, self.text_instruction, "document", "text_instruction")
 
     @contextmanager
     def _call(self, role: Role, texts: Sequence[str] = ()) -> Iterator[None]:

@@ -183,10 +183,10 @@ def test_a_batch_that_is_too_large_is_halved(status: int, flavour: Any, emulator
     assert answer.data[17].embedding == embed(flavour, texts(33)[17]).data[0].embedding
 
 
-def test_halving_sends_no_more_requests_than_necessary(flavour: Any, emulator: Emulator) -> None:
+def test_a_stated_limit_is_kept_from_then_on(flavour: Any, emulator: Emulator) -> None:
     emulator.inject(Fault("too-large", limit=4, times=None, status=413))
     embed(flavour, texts(16), batch_size=16)
-    assert sizes(emulator) == [16, 8, 4, 4, 8, 4, 4]
+    assert sizes(emulator) == [16, 4, 4, 4, 4]
 
 
 @pytest.mark.parametrize("status", [413, 422])

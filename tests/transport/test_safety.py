@@ -38,11 +38,11 @@ def everything(error: BaseException | None) -> str:
     return " ".join(texts)
 
 
-def test_a_missing_key_names_the_variable(flavour: Flavour, emulator: Emulator) -> None:
+@pytest.mark.parametrize("url", [None, "https://gateway.example"])
+def test_a_missing_key_names_the_variable(flavour: Flavour, url: str | None) -> None:
     for empty in (None, ""):
         with pytest.raises(ta.ConfigurationError, match="TOGETHER_API_KEY"):
-            flavour.client(api_key=empty)
-    assert emulator.requests == []
+            flavour.client(api_key=empty, base_url=url)
 
 
 def test_arguments_override_environment_and_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

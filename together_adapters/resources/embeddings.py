@@ -7,9 +7,10 @@ from functools import partial
 from math import isfinite
 from typing import Any, Literal, Unpack
 
-from together_adapters.errors import APIStatusError, TogetherError
+from together_adapters.errors import APIStatusError, ContextLengthError, TogetherError
+from together_adapters.resources.embedding_limits import smaller_batch
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Flow, Parallel, Response, json_object, request
+from together_adapters.transport.call import Flow, Parallel, Remember, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
@@ -22,7 +23,8 @@ CONCURRENCY = 8
 _BYTES_PER_TOKEN = 3
 _MAX_TOKENS_PER_CHAR = 4 / _BYTES_PER_TOKEN + 1
 """Maximum estimate for one character."""
-_TOO_LARGE = (413, 422)
+_MAX_LIMITS = 256
+"""Number of models whose limits a client keeps."""
 _parser = ModelParser(EmbeddingResponse)
 
 Span = tuple[int, int]
@@ -45,9 +47,10 @@ def create(
     Args:
         model: An embedding model, such as `BAAI/bge-base-en-v1.5`.
         input: One text or any number of texts. They are sent verbatim: add the prefix that some models require.
-        dimensions: Length of the embeddings, where the model supports it.
+        dimensions: Length of the embeddings, where the model supports it. Another length in the response is an error.
         encoding_format: `base64` makes responses smaller, where the model supports it. The result is the same.
-        batch_size: Maximum number of texts in one request.
+        batch_size: Maximum number of texts in one request. If the server takes fewer, they are sent again in smaller requests, and
+            the client remembers how many the model takes.
         max_concurrency: Maximum number of simultaneous requests.
 
     Returns:
@@ -91,10 +94,11 @@ def _embed(
     shared: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
     if isinstance(input, str):
         shared["input"] = input
+    limits = (yield Remember()).input_limits
     finished: Batches = {}
-    spans = _spans(texts, batch_size)
+    spans = _spans(texts, (0, len(texts)), min(batch_size, limits.get(model, batch_size)))
     try:
-        yield Parallel([_batch(texts, span, shared, options, finished) for span in spans], max_concurrency)
+        yield Parallel([_batch(texts, span, shared, options, finished, limits) for span in spans], max_concurrency)
     except TogetherError as error:
         _attach_progress(error, _in_order(finished), len(texts))
         raise
@@ -112,12 +116,12 @@ def texts_of(input: Any) -> list[str]:
     return texts
 
 
-def _spans(texts: list[str], batch_size: int) -> list[Span]:
-    """Splits the texts into requests with a limited count and a limited estimate of tokens."""
+def _spans(texts: list[str], span: Span, batch_size: int) -> list[Span]:
+    """Splits some of the texts into requests with a limited count and a limited estimate of tokens."""
     spans: list[Span] = []
-    begin = 0
-    while begin < len(texts):
-        end = min(begin + batch_size, len(texts))
+    begin, last = span
+    while begin < last:
+        end = min(begin + batch_size, last)
         if sum(map(len, texts[begin:end])) * _MAX_TOKENS_PER_CHAR > BATCH_TOKENS:
             end = _span_end(texts, begin, end)
         spans.append((begin, end))
@@ -135,23 +139,43 @@ def _span_end(texts: list[str], begin: int, end: int) -> int:
     return end
 
 
-def _batch(texts: list[str], span: Span, shared: dict[str, Any], options: Any, finished: Batches) -> Flow[None]:
-    """Embeds the texts of one request, in halves if it is too large for the service."""
+def _batch(
+    texts: list[str], span: Span, shared: dict[str, Any], options: Any, finished: Batches, limits: dict[str, int]
+) -> Flow[None]:
+    """Embeds the texts of one request, in several if the server takes fewer texts at once."""
     begin, end = span
-    try:
-        params = {"input": texts[begin:end], **shared}
-        read = partial(_read, span=span)
-        warning = removal_warning(params["model"])
-        finished[begin] = yield request("POST", "/v1/embeddings", read, params, options=options, warning=warning)
-    except APIStatusError as error:
-        if error.status_code not in _TOO_LARGE or end - begin < 2:
-            raise
-        middle = (begin + end) // 2
-        yield from _batch(texts, (begin, middle), shared, options, finished)
-        yield from _batch(texts, (middle, end), shared, options, finished)
+    model = shared["model"]
+    limit = limits.get(model, end - begin)
+    if limit >= end - begin:
+        try:
+            params = {"input": texts[begin:end], **shared}
+            read = partial(_read, span=span, dimensions=shared["dimensions"])
+            warning = removal_warning(model)
+            finished[begin] = yield request("POST", "/v1/embeddings", read, params, options=options, warning=warning)
+            return
+        except APIStatusError as error:
+            smaller = smaller_batch(error, end - begin)
+            if smaller is None:
+                _name_suspects(error, texts, span)
+                raise
+            limit, holds_for_any = smaller
+            if holds_for_any and (model in limits or len(limits) < _MAX_LIMITS):
+                limits[model] = limit
+    for part in _spans(texts, span, limit):
+        yield from _batch(texts, part, shared, options, finished, limits)
 
 
-def _read(response: Response, span: Span) -> dict[str, Any]:
+def _name_suspects(error: APIStatusError, texts: list[str], span: Span) -> None:
+    """Notes which texts of a refused request may be the reason: servers name the index within the request, or none."""
+    indices = range(*span)
+    if isinstance(error, ContextLengthError):
+        longest = max(indices, key=lambda index: len(texts[index]))
+        error.add_note(f"input {longest} is the longest of this request, with {len(texts[longest])} characters")
+    elif error.status_code in (400, 422) and (empty := [index for index in indices if not texts[index].strip()]):
+        error.add_note(f"empty inputs of this request, which some servers refuse: {', '.join(map(str, empty[:10]))}")
+
+
+def _read(response: Response, span: Span, dimensions: int | None) -> dict[str, Any]:
     """Reads a response, sorts it by index, and renumbers it within the whole input; a service may return any order."""
     body = json_object(response)
     rows = _rows(body)
@@ -166,15 +190,18 @@ def _read(response: Response, span: Span) -> dict[str, Any]:
     if not has_only_floats(response.content, body):
         for row in rows:
             row["embedding"] = parse_vector(row["embedding"])
-    _check_vectors([row["embedding"] for row in rows], begin)
+    _check_vectors([row["embedding"] for row in rows], begin, dimensions)
     for index, row in enumerate(rows, begin):
         row["index"] = index
     fields = _parser.parse_document({**body, "data": []}).model_dump(exclude_unset=True)
     return {**fields, "data": rows}
 
 
-def _check_vectors(vectors: list[list[float]], begin: int) -> None:
-    """Raises a ValueError for vectors that are empty, of different lengths, or have values that are no numbers."""
+def _check_vectors(vectors: list[list[float]], begin: int, dimensions: int | None) -> None:
+    """Raises a ValueError for vectors that are empty, of different or wrong lengths, or have values that are no numbers."""
+    if dimensions is not None and vectors and len(vectors[0]) != dimensions:
+        length = len(vectors[0])
+        raise ValueError(f"dimensions={dimensions} was ignored, the embeddings have {length}: leave it out for this model")
     for index, vector in enumerate(vectors, begin):
         if not vector or len(vector) != len(vectors[0]):
             raise ValueError(

@@ -3,7 +3,7 @@
 - `Call`: one request and its response.
 - `StreamCall`: one request whose response is a stream of events.
 - `Download`: one request whose response body is written as it arrives.
-- `Flow`: a generator that yields these and `Sleep`, `Parallel` or `Local`, is sent their results, and returns its own.
+- `Flow`: a generator that yields these and `Sleep`, `Parallel`, `Local` or `Remember`, is sent their results, and returns its own.
 
 Resources build descriptions, drivers perform them.
 """

@@ -37,7 +37,7 @@ _ENDPOINT = re.compile(
     r"(/v1/(models|files|fine-tunes|batches))$"
     r"|((/v1)?/(chat/completions|completions|embeddings|rerank|images/generations|audio/(speech|transcriptions|translations)))$"
 )
-_HOSTS = ("together.xyz", "together.ai")
+_HOSTS = (".together.xyz", ".together.ai")
 _PACKAGES = ("together_adapters", "langchain_together_adapters", "llama_index_together_adapters")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -51,6 +51,7 @@ class ClientMemory:
         self.warnings: set[str] = set()  # that were given
         self.results: dict[str, Any] = {}  # of calls that are made once
         self.lock = Lock()  # of the call that is under way
+        self.input_limits: dict[str, int] = {}  # how many texts an embedding request may have, by model
 
     def __reduce__(self) -> Any:
         return ClientMemory, ()
@@ -60,7 +61,7 @@ class ClientMemory:
 class Config:
     """The settings of a client. The repr shows no secret."""
 
-    api_key: str = field(repr=False)  # sent to `root` alone
+    api_key: str = field(repr=False)  # sent to `root` alone; empty for a server of this machine that needs none
     root: str  # base URL without the version: `https://api.together.xyz`
     timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT  # for each attempt, in seconds; None for no limit
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -81,7 +82,8 @@ class Config:
     @cached_property
     def base_headers(self) -> dict[str, str]:
         """The headers of every request, with names in lower case."""
-        headers = {"authorization": f"Bearer {self.api_key}", "accept": "application/json", "user-agent": _USER_AGENT}
+        headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        headers |= {"accept": "application/json", "user-agent": _USER_AGENT}
         return {**headers, **{name.lower(): value for name, value in self.headers.items()}}
 
     @cached_property
@@ -100,7 +102,8 @@ class Config:
     @cached_property
     def _may_be_together(self) -> bool:
         host = urlsplit(self.root).hostname or ""
-        return host.endswith(_HOSTS) or _is_loopback(host)  # on this machine: an emulator, or a gateway
+        # On this machine it may be an emulator or a gateway, which get a key.
+        return _is_together(host) or (_is_loopback(host) and bool(self.api_key))
 
     @property
     def base_url(self) -> str:
@@ -118,21 +121,61 @@ def resolve(
     query: Mapping[str, Any],
 ) -> Config:
     """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
-    key = api_key or os.environ.get(KEY_VARIABLE)
-    if not key:
-        raise ConfigurationError(
-            f"no API key: pass api_key=... or set {KEY_VARIABLE} (keys: https://api.together.ai/settings/api-keys)"
-        )
-    url = base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL)
+    root = root_of(base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL))
+    key = valid_key(api_key) if api_key else environment_key(root)
     return Config(
-        api_key=valid_key(key),
-        root=root_of(url),
+        api_key=key,
+        root=root,
         timeout=timeout,
         policy=RetryPolicy(max_retries, max_elapsed),
         headers=valid_headers(headers),
         query=valid_query(query),
-        key_from_environment=not api_key,
+        key_from_environment=bool(key and not api_key),
     )
+
+
+def environment_key(root: str, *, required: bool = False) -> str:
+    """Returns the key of the environment for a server. Where there is none, it is empty for a server of this machine.
+
+    Not so for one that a variable names, because key and base URL of the environment belong together, nor if a key is `required`,
+    because there was one before.
+    """
+    host = urlsplit(root).hostname or ""
+    if key := os.environ.get(KEY_VARIABLE):
+        check_key_host(root)
+        return valid_key(key)
+    if _is_loopback(host) and not required and _origin(root) not in _environment_origins():
+        return ""
+    advice = "(keys: https://api.together.ai/settings/api-keys)"
+    if not (_is_together(host) or _is_loopback(host)):
+        advice = f"where {host[:60]} is a gateway to Together; another server's own key, or any word if it needs none, is api_key"
+    raise ConfigurationError(f"no API key: pass api_key=... or set {KEY_VARIABLE} {advice}")
+
+
+def check_key_host(root: str) -> None:
+    """Raises a ConfigurationError for a server that is not to get the key of the environment: one named by an argument only.
+
+    The key goes to Together, to this machine, and to the host of the variable for the base URL, which is set beside it.
+    """
+    host = urlsplit(root).hostname or ""
+    if not (_is_together(host) or _is_loopback(host) or _origin(root) in _environment_origins()):
+        raise ConfigurationError(
+            f"{KEY_VARIABLE} is not sent to {host[:60]}, which is none of Together's hosts: pass the key of that server as "
+            f"api_key=... (any word, if it needs none); for a gateway to Together set {URL_VARIABLES[0]} beside {KEY_VARIABLE}"
+        )
+
+
+def _is_together(host: str) -> bool:
+    return f".{host}".endswith(_HOSTS)
+
+
+def _origin(url: str) -> str:
+    """Returns scheme, host and port of a URL."""
+    return "/".join(url.strip().lower().split("/", 3)[:3])
+
+
+def _environment_origins() -> set[str]:
+    return {_origin(url) for url in map(os.environ.get, URL_VARIABLES) if url}
 
 
 def root_of(url: Any) -> str:

@@ -52,9 +52,11 @@ _CONTEXT_MESSAGE = re.compile(
     r"|max_new_tokens`? must be|`?inputs?`? must have (less|fewer) than \d+ tokens|maximum allowed (input )?length"
     r"|(prompt|input|conversation) (is )?too long|too many (input |prompt )?tokens|input token count[^.;]{0,40} exceeds"
     r"|exceeded model token limit|range of input length should be|tokens exceed the configured limit"
+    r"|tokens\) is too large to process|larger than the max context size|input\b\S*: String should have at most \d+ characters"
     r"|reduce the length of (the |your )?(messages|prompt|input)|token count of \d+ exceeds the limit",
     re.IGNORECASE,
-)  # the words of Together, OpenAI, Anthropic, Mistral, Groq, xAI, Gemini, vLLM, SGLang, TGI, llama.cpp, Ollama, LM Studio, LiteLLM
+)  # the words of Together, OpenAI, Anthropic, Mistral, Groq, xAI, Gemini, vLLM, SGLang, TGI, TEI, llama.cpp, Ollama, LM Studio, LiteLLM,
+# and of infinity, which counts characters
 _CONTEXT_STATUSES = frozenset({400, 403, 413, 422, 500})  # 500: llama.cpp, and gateways that wrap the error of an engine
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _GENERAL_WORDS = frozenset(
@@ -62,6 +64,9 @@ _GENERAL_WORDS = frozenset(
     "internal invalid large litellm long none null openai param parameter parameters params payload precondition processing "
     "provider request runtime server service size specified status too type unknown unprocessable upstream validation value".split()
 )
+_MISSING_MODEL = re.compile(
+    r"\bmodel [`'\"]?[\w./:@-]+[`'\"]?,? (was |is )?(not found|does not exist)", re.IGNORECASE
+)  # vLLM, Ollama
 _UNAVAILABLE_CODES = frozenset({"model_not_available", "model_not_found", "dedicated_endpoint_not_running"})
 _NOT_SERVERLESS = re.compile(r"\bnon-serverless model\b", re.IGNORECASE)
 _BY_CODE: dict[str, type[APIStatusError]] = {
@@ -335,6 +340,8 @@ def _status_class(status: int, details: ErrorDetails) -> type[APIStatusError]:
     if status in (400, 404) and (details.code in _UNAVAILABLE_CODES or _NOT_SERVERLESS.search(details.message[:_MAX_MESSAGE])):
         is_missing = status == 404 or details.code == "model_not_found"
         return errors.ModelNotFoundError if is_missing else errors.ModelNotServerlessError
+    if status == 404 and _MISSING_MODEL.search(details.message[:_MAX_MESSAGE]):
+        return errors.ModelNotFoundError
     if status >= 400 and (kind := _BY_CODE.get(details.code or "") or _BY_CODE.get(details.type or "")):
         return kind
     if kind := errors.BY_STATUS.get(status):

@@ -10,7 +10,7 @@ import pytest
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
-from .provider import FOREIGN_KEY, KEY, Factory, Provider, user
+from .provider import ELSEWHERE, FOREIGN_KEY, KEY, Factory, Provider, user
 from .wire import WireServer
 
 
@@ -45,7 +45,7 @@ class ConstructionChecks:
         monkeypatch.setenv("OPENAI_API_KEY", FOREIGN_KEY)
         monkeypatch.delenv(provider.key_variable, raising=False)
         with pytest.raises(Exception, match=provider.key_variable):
-            provider.llm(api_base=wire.url, model=provider.model).chat(user())
+            provider.llm(api_base=ELSEWHERE, model=provider.model).chat(user())
         assert not wire.requests
 
     def test_l06_key_from_the_environment(self, provider: Provider, wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:

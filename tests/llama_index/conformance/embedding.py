@@ -10,7 +10,7 @@ import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.storage.kvstore import SimpleKVStore
 
-from .provider import KEY, Events, Factory, Provider, run, texts_of
+from .provider import ELSEWHERE, KEY, Events, Factory, Provider, run, texts_of
 from .wire import Reply, Request, WireServer, error, vector
 
 TEXTS = [f"text number {number}" for number in range(25)]
@@ -156,7 +156,7 @@ class EmbeddingChecks:
             pytest.skip("the provider has no embedding model")
         monkeypatch.delenv(provider.key_variable, raising=False)
         with pytest.raises(Exception, match=provider.key_variable):
-            provider.embedding(api_base=wire.url).get_text_embedding("abc")
+            provider.embedding(api_base=ELSEWHERE).get_text_embedding("abc")
         assert not wire.requests
 
     def test_b18_timeout(self, embedding_factory: Factory, wire: WireServer) -> None:

@@ -17,6 +17,7 @@ from .wire import WireServer
 T = TypeVar("T")
 KEY = "sk-conformance-5d41402abc4b2a76b9719d911017c592"
 FOREIGN_KEY = "sk-foreign-key-that-must-never-be-sent"
+ELSEWHERE = "https://elsewhere.invalid/v1"  # not this machine, whose servers may need no key
 Factory = Callable[..., Any]
 
 

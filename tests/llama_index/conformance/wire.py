@@ -363,7 +363,10 @@ def vector(text: str) -> list[float]:
 def _embed(request: Request) -> Reply:
     value = request.json["input"]
     texts = [value] if isinstance(value, str) else value
-    data = [{"object": "embedding", "index": index, "embedding": vector(text)} for index, text in enumerate(texts)]
+    vectors = [
+        (vector(text) * 64)[: request.json.get("dimensions")] if "dimensions" in request.json else vector(text) for text in texts
+    ]
+    data = [{"object": "embedding", "index": index, "embedding": values} for index, values in enumerate(vectors)]
     return Reply(json={"object": "list", "model": "wire-model", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
 
 
