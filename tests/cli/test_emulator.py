@@ -29,7 +29,9 @@ def test_emulator_runs_until_ctrl_c(tmp_path: Path, run: Run) -> None:
     assert "cannot listen" in one_error(run("emulator", "--port", port[1], code=1))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=HANG)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    assert err.startswith("It answers as the service of today")
+    assert err.count("\n") == 1
 
 
 def test_code_execution_prints_a_random_key(tmp_path: Path) -> None:
@@ -44,7 +46,29 @@ def test_code_execution_prints_a_random_key(tmp_path: Path) -> None:
         headers = {"authorization": f"Bearer {sent}", "host": host}
         assert httpx.get(f"{url}/models", headers=headers, verify=False).status_code == status
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=HANG) == ("", "")
+    out, err = process.communicate(timeout=HANG)
+    assert (out, err.partition(" it grants")[0]) == ("", "Beyond the service of today")
+
+
+def test_named_models_are_the_only_ones(tmp_path: Path, run: Run) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "emulator", "--strict", "--model", "acme/chat", "--model", "acme/vectors=embedding"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ},
+    )  # fmt: skip
+    assert process.stdout
+    url = process.stdout.readline().strip()
+    hello = ("chat.completions", "--message", "user", "Say hello to Ann.", "--model")
+    assert run("--base-url", url, *hello, "acme/chat").out == "Hello to Ann.\n"
+    assert "404" in one_error(run("--base-url", url, *hello, MODEL, code=3))
+    assert [entry["id"] for entry in httpx.get(f"{url}/models", headers={"authorization": "Bearer any"}, verify=False).json()] == [
+        "acme/chat", "acme/vectors",
+    ]  # fmt: skip
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=HANG)[1].startswith("It serves only acme/chat, acme/vectors, ")
+
+
+def test_a_model_of_an_unknown_type_is_an_error(run: Run) -> None:
+    assert "acme/x has the type 'vectors'" in one_error(run("emulator", "--model", "acme/x=vectors", code=2))
 
 
 def test_code_execution_needs_a_loopback_address(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from tests.emulator.conftest import KEY, MODEL, Chat
 from together_adapters.emulator import Behaviour, Emulator, Fault, serve
 from together_adapters.emulator.server import listen
 
+EMBEDDING = "BAAI/bge-base-en-v1.5"
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 200"}]}
 
 
@@ -148,8 +150,9 @@ def test_behaviour_changes_for_a_block_or_a_request(emulator: Emulator, chat: Ch
     with emulator.behave(finish="eos"):
         assert chat.whole("hi")["choices"][0]["finish_reason"] == "eos"
     assert chat.whole("hi")["choices"][0]["finish_reason"] == "stop"
-    for_one = {"x-emulator-behaviour": "finish=eos; cached_tokens=nested"}
-    assert "prompt_tokens_details" in chat.whole("hi", headers=for_one)["usage"]
+    for_one = {"x-emulator-behaviour": "finish=eos; cached_tokens=flat"}
+    assert "cached_tokens" in chat.whole("hi", headers=for_one)["usage"]
+    assert "cached_tokens" in chat.whole("hi")["usage"]["prompt_tokens_details"]
     for wrong in ("finish=never", "nonsense=1", "delay=soon"):
         assert chat.post("hi", headers={"x-emulator-behaviour": wrong}).status_code == 400
     with pytest.raises(ValueError, match="finish"):
@@ -175,8 +178,37 @@ def test_the_command_prints_its_url_and_ends_on_a_signal(number: signal.Signals)
     )
     assert answer.status_code == 422
     process.send_signal(number)
-    rest, complaints = process.communicate(timeout=HANG)
-    assert (process.returncode, rest, complaints) == (0, "", "")
+    rest, offer = process.communicate(timeout=HANG)
+    assert (process.returncode, rest) == (0, "")
+    assert re.fullmatch("It answers as the service of today.*no embedding or rerank model.*\n", offer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "offer", "serves_embeddings"),
+    [
+        ([], "Beyond the service of today it grants embedding, .*x-emulator-grants.*", True),
+        (["--strict"], "It answers as the service of today.*", False),
+        (["--strict", "--model", MODEL, "--model", f"{EMBEDDING}=embedding"], f"It serves only {MODEL}, {EMBEDDING}, .*", True),
+        (["--model", MODEL], f"It serves only {MODEL}, .*", False),
+    ],
+)
+def test_the_command_says_what_it_answers(arguments: list[str], offer: str, serves_embeddings: bool) -> None:
+    process = command(*arguments)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    for path, body, is_served in (
+        ("/chat/completions", BODY, True), ("/embeddings", {"model": EMBEDDING, "input": "a"}, serves_embeddings),
+    ):  # fmt: skip
+        assert httpx.post(url + path, json=body, headers=KEY, verify=False).is_success is is_served
+    process.terminate()
+    assert re.fullmatch(f"{offer}\n", process.communicate(timeout=HANG)[1])
+
+
+def test_the_command_refuses_an_unknown_type() -> None:
+    process = command("--model", "acme/x=vectors")
+    out, complaints = process.communicate(timeout=HANG)
+    assert (process.returncode, out) == (2, "")
+    assert "acme/x has the type 'vectors'" in complaints
 
 
 def test_the_command_reports_a_used_port() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests, Embeddi
 from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 from langchain_together_adapters import ChatTogether, TogetherEmbeddings
 
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Behaviour, Emulator, serve
+from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL
 
 MODEL = "Qwen/Qwen3.5-9B"
 OTHER = "deepseek-ai/DeepSeek-V4.1-Flash"
@@ -137,6 +139,7 @@ class TestEmbeddingsLenient(_EmbeddingFlags, EmbeddingsIntegrationTests):
 
 class TestEmbeddingsStrict(_EmbeddingFlags, EmbeddingsIntegrationTests):
     @pytest.fixture
-    def model(self, strict_emulator: Emulator) -> Embeddings:
-        self.url = strict_emulator.base_url
-        return TogetherEmbeddings(**self.embedding_model_params)
+    def model(self) -> Iterator[Embeddings]:
+        with serve(behaviour=Behaviour(strict=True), models=[DEFAULT_EMBEDDING_MODEL]) as emulator:
+            self.url = emulator.base_url
+            yield TogetherEmbeddings(**self.embedding_model_params)

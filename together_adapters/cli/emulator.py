@@ -9,13 +9,20 @@ import click
 
 from together_adapters.cli.command import Command, Session
 from together_adapters.cli.output import Result
-from together_adapters.cli.terminal import write
+from together_adapters.cli.terminal import note, write
 
 
 @click.command("emulator", cls=Command)
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, metavar="N", help="Port to listen on; 0: a free port.")
-@click.option("--strict", is_flag=True, help="Reject unknown parameters with status 422.")
+@click.option("--strict", is_flag=True, help="Answer as the service of today, which serves and accepts less.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME[=TYPE]",
+    help="Serve only this model, such as BAAI/bge-m3=embedding; can be repeated.",
+)
 @click.option("--api-key", metavar="KEY", help="The only accepted key. Default: any key but `invalid` and `bad...`.")
 @click.option("--allow-code-execution", is_flag=True, help="Let the code interpreter run code on this machine.")
 @click.option(
@@ -27,6 +34,7 @@ def emulator(
     host: str,
     port: int,
     strict: bool,
+    models: tuple[str, ...],
     api_key: str | None,
     allow_code_execution: bool,
     allowed_hosts: tuple[str, ...],
@@ -36,6 +44,9 @@ def emulator(
 
     It accepts any key and needs no network. It is not a language model. Commands in another shell use it through
     TOGETHER_BASE_URL. With --allow-code-execution, the second line is the random key that clients need.
+
+    By default it grants more than the service of today, which serves no embedding or rerank model and no removed one,
+    and refuses tools together with a response format; a line on stderr says so.
     """
     from together_adapters.emulator import Behaviour, serve
 
@@ -43,13 +54,19 @@ def emulator(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     behaviour = Behaviour(strict=strict)
-    options = {"allow_code_execution": allow_code_execution, "job_seconds": job_seconds, "allowed_hosts": allowed_hosts}
+    options = {
+        "models": models or None,
+        "allow_code_execution": allow_code_execution,
+        "job_seconds": job_seconds,
+        "allowed_hosts": allowed_hosts,
+    }
     try:
         with serve(port, host, api_key, behaviour, keep=1_000, **options) as server:  # type: ignore[arg-type]
             is_random = allow_code_execution and api_key is None
             result = {"base_url": server.base_url} | ({"api_key": server.api_key} if is_random else {})
             key_line = f"TOGETHER_API_KEY={server.api_key}\n" if is_random else ""
             session.show(Result(result, lambda _: write(f"{server.base_url}\n{key_line}")))
+            note(server.offer)
             stop.wait()
     except BrokenPipeError:
         raise

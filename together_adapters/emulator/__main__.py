@@ -1,6 +1,6 @@
 """`python -m together_adapters.emulator`: runs the emulator until a signal. The first line of stdout is the base URL.
 
-With `--allow-code-execution`, the second is the random key that clients need.
+With `--allow-code-execution`, the second is the random key that clients need. A line on stderr says what it answers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="together_adapters.emulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--strict", action="store_true", help="refuse unknown parameters with a 422")
+    parser.add_argument("--strict", action="store_true", help="answer as the service of today, which serves and accepts less")
+    parser.add_argument(
+        "--model", dest="models", action="append", metavar="NAME[=TYPE]",
+        help="serve only this model, such as BAAI/bge-m3=embedding; can be repeated",
+    )  # fmt: skip
     parser.add_argument("--api-key", help="the only key to accept (default: any but `invalid` and `bad...`)")
     parser.add_argument("--allow-code-execution", action="store_true", help="let the code interpreter run code on this machine")
     parser.add_argument(
@@ -38,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options["allow_code_execution"] and options["api_key"] is None:
                 sys.stdout.write(f"TOGETHER_API_KEY={emulator.api_key}\n")
             sys.stdout.flush()
+            sys.stderr.write(f"{emulator.offer}\n")
             stop.wait()
     except ValueError as error:
         parser.error(str(error))

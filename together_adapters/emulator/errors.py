@@ -74,5 +74,22 @@ def unsatisfiable_schema(error: Unsatisfiable, param: str) -> ApiError:
 
 
 def model_not_available(model: str) -> ApiError:
-    """Returns the error for a model that does not exist."""
-    return ApiError(404, f"The model {model} is not available; GET /v1/models lists all.", code="model_not_available")
+    """Returns the error for a model that does not exist, or is no longer served."""
+    return ApiError(404, f"Unable to access model {model}; GET /v1/models lists the catalogue.", code="model_not_available")
+
+
+def model_not_serverless(model: str) -> ApiError:
+    """Returns the error for a model that needs a dedicated endpoint; the beginning of its message is the service's."""
+    message = f"Unable to access non-serverless model {model}; create and start a dedicated endpoint for it."
+    return bad_request(message, code="model_not_available")
+
+
+def endpoint_not_running(model: str) -> ApiError:
+    """Returns the error for a model whose dedicated endpoint is stopped, or has not started yet."""
+    return bad_request(f"The dedicated endpoint for {model} is not running; start it.", code="dedicated_endpoint_not_running")
+
+
+def data_sharing_blocked(model: str) -> ApiError:
+    """Returns the error for a model of a third party, before the organization has allowed that data are shared with it."""
+    message = f"{model} runs at a third party: the organization has to allow data sharing before it is used."
+    return ApiError(403, message, code="third_party_data_sharing_blocked")

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,8 +23,10 @@ from together_adapters.emulator.http.middleware import TRANSPORT
 from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
+from together_adapters.emulator.store.catalogue import named_models
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
+from together_adapters.types.capabilities import ModelType
 
 
 class Emulator:
@@ -79,6 +81,21 @@ class Emulator:
     def behaviour(self) -> Behaviour:
         """How it responds."""
         return self._state.behaviour
+
+    @property
+    def offer(self) -> str:
+        """What it answers, in one sentence for whoever starts it."""
+        models = self._state.models
+        if models is not None:
+            return f"It serves only {', '.join(models) or 'models of its own account'}, and models with a started endpoint."
+        if self.behaviour.strict:
+            return (
+                "It answers as the service of today: no embedding or rerank model, nothing removed, unless an endpoint is made."
+            )
+        return (
+            "Beyond the service of today it grants embedding, rerank, removed and unknown models, unknown parameters, and tools "
+            "with a response format (--strict refuses them); the header x-emulator-grants names what was granted."
+        )
 
     @property
     def pending_faults(self) -> list[Fault]:
@@ -234,8 +251,14 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     keep_bytes: int = DEFAULT_KEEP_BYTES,
     max_stored_bytes: int = DEFAULT_MAX_STORED,
+    models: Iterable[str] | Mapping[str, ModelType | None] | None = None,
 ) -> Iterator[Emulator]:
     """Runs an emulator during a `with` block.
+
+    By default it grants more than the service of today, which answers with an error where it is asked for embedding and rerank
+    models (it serves none), removed models, models that need a dedicated endpoint or consent to data sharing, unknown models and
+    parameters, moderation models, or tools together with a response format. A response that was granted says so in the header
+    `x-emulator-grants`. `Behaviour(strict=True)` answers as the service of today, by the dates in the library's table of models.
 
     Args:
         port: Port to listen on; 0 for a free one.
@@ -252,25 +275,32 @@ def serve(
             `*.example.com`. Others get a 403.
         keep_bytes: Bytes of recorded requests that it keeps. The oldest bodies are dropped first; reading them is a LookupError.
         max_stored_bytes: Bytes of all files that it stores, uploads and results of batches among them; more is refused with a 413.
+        models: The only models that it serves, besides those that are trained or have a started endpoint here, in either mode.
+            `"name=embedding"`, or a mapping of names, gives a type; without, it is that of the library's table, or chat. None
+            serves the models of the mode.
 
     Yields:
         The running emulator; clients need its `base_url`.
 
     Raises:
         OSError: The port is in use.
-        ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, or an allowed host is not a host.
+        ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, an allowed host is not a host, or the
+            type of a model is unknown.
     """
     if allow_code_execution and not is_loopback(host):
         raise ValueError(f"code execution is only allowed on loopback, and {host} is not a loopback address")
     if not job_seconds >= 0:
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
+    named = None if models is None else named_models(models)
     hosts = AllowedHosts([host, *([allowed_hosts] if isinstance(allowed_hosts, str) else allowed_hosts)])
     if allow_code_execution and api_key is None:
         api_key = secrets.token_urlsafe(24)
     log = RequestLog(keep, keep_bytes)
     folder = Folder(max_stored_bytes)
     listener = listen(host, port)
-    state = State(behaviour or Behaviour(), FaultQueue(faults), log, api_key, allow_code_execution, job_seconds, hosts, folder)
+    state = State(
+        behaviour or Behaviour(), FaultQueue(faults), log, api_key, allow_code_execution, job_seconds, hosts, folder, named
+    )
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()

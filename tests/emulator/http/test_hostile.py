@@ -12,7 +12,7 @@ from tests.emulator.conftest import MODEL, STRING, tool
 
 pytestmark = pytest.mark.long
 
-LONG = "Qwen/Qwen3.5-9B"
+LONG = "deepseek-ai/DeepSeek-V4.1-Flash"
 DEEP = "[" * 3_000 + "]" * 3_000
 
 

@@ -115,6 +115,10 @@ def test_position_of_usage(chat: Chat, position: str, include_usage: bool, on_fi
         ("deepseek-ai/DeepSeek-R1", {}, "tags"), ("Qwen/Qwen3.5-9B", {}, "reasoning"), ("moonshotai/Kimi-K3", {}, "reasoning_content"),
         ("Qwen/Qwen3.5-9B", {"reasoning": {"enabled": False}}, None), ("Qwen/Qwen3.5-9B", {"chat_template_kwargs": {"enable_thinking": False}}, None),
         ("Qwen/Qwen3.5-9B", {"reasoning": {"enabled": True}}, "reasoning"), (MODEL, {}, None),
+        ("Qwen/Qwen3.5-9B", {"reasoning_effort": "none"}, None), ("moonshotai/Kimi-K3", {"reasoning": {"enabled": False}}, None),
+        ("openai/gpt-oss-120b", {}, "reasoning"), ("openai/gpt-oss-120b", {"reasoning": {"enabled": False}}, "reasoning"),
+        ("deepseek-ai/DeepSeek-V4-Pro-0813", {}, "reasoning_content"), ("zai-org/GLM-5.2", {}, "reasoning_content"),
+        ("MiniMaxAI/MiniMax-M3", {}, "reasoning_content"), ("kimi-latest", {"reasoning_effort": "max"}, "reasoning_content"),
     ],
 )  # fmt: skip
 def test_reasoning_follows_the_model(chat: Chat, model: str, body: dict[str, Any], field: str | None) -> None:
@@ -133,6 +137,20 @@ def test_effort_changes_the_length_of_reasoning(chat: Chat) -> None:
         for effort in ("low", "medium", "high")
     ]
     assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-oss-120b", "Qwen/Qwen3.5-9B", "moonshotai/Kimi-K3"])
+def test_reasoning_is_short_and_streams_before_the_text(chat: Chat, model: str) -> None:
+    body = chat.whole(QUESTION, model=model)
+    message, used = body["choices"][0]["message"], body["usage"]["completion_tokens_details"]["reasoning_tokens"]
+    assert used <= 20
+    chunks = chat.chunks(QUESTION, model=model)
+    streamed = joined(chunks)
+    assert streamed["reasoning"] == message.get("reasoning", message.get("reasoning_content"))
+    assert (streamed["text"], streamed["usage"]) == (message["content"], body["usage"])
+    kinds = ["text" if chunk["choices"][0]["delta"]["content"] else "reasoning" for chunk in chunks[:-1]]
+    assert kinds == sorted(kinds)  # all reasoning comes first
+    assert kinds.count("reasoning") == used
 
 
 @pytest.mark.parametrize("parameters", [{"logprobs": 3}, {"logprobs": True, "top_logprobs": 3}])

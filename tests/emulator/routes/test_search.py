@@ -14,7 +14,7 @@ import pytest
 from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import MODELS
 
-E5 = "BAAI/bge-base-en-v1.5"
+LARGE = "BAAI/bge-large-en-v1.5"
 RERANK = "Salesforce/Llama-Rank-V1"
 DOCUMENTS = [
     "Otters eat crabs and sleep in dens.",
@@ -25,7 +25,7 @@ DOCUMENTS = [
 
 
 def embed(http: httpx.Client, texts: Any, **more: Any) -> list[list[float]]:
-    answer = http.post("/embeddings", json={"model": E5, "input": texts, **more})
+    answer = http.post("/embeddings", json={"model": LARGE, "input": texts, **more})
     assert answer.status_code == 200, answer.text
     return [row["embedding"] for row in sorted(answer.json()["data"], key=lambda row: row["index"])]
 
@@ -37,7 +37,7 @@ def similarity(one: list[float], two: list[float]) -> float:
 def test_vectors_have_unit_length_and_the_dimensions_of_the_model(http: httpx.Client) -> None:
     for text in ("Otters eat crabs", "a", "", "   ", "世界", "?!"):
         assert math.isclose(math.hypot(*embed(http, text)[0]), 1.0, abs_tol=1e-4)
-    for model, size in ((E5, 1024), ("BAAI/bge-base-en-v1.5", 768), ("someone/other-embedder", 768)):
+    for model, size in ((LARGE, 1024), ("BAAI/bge-base-en-v1.5", 768), ("someone/other-embedder", 768)):
         body = http.post("/embeddings", json={"model": model, "input": "a"}).json()
         assert (body["object"], body["model"], len(body["data"][0]["embedding"])) == ("list", model, size)
 
@@ -60,7 +60,7 @@ def test_the_same_text_has_the_same_vector(http: httpx.Client) -> None:
 
 
 def test_base64_contains_the_same_numbers(http: httpx.Client) -> None:
-    encoded = http.post("/embeddings", json={"model": E5, "input": DOCUMENTS[0], "encoding_format": "base64"}).json()
+    encoded = http.post("/embeddings", json={"model": LARGE, "input": DOCUMENTS[0], "encoding_format": "base64"}).json()
     numbers = struct.unpack("<1024f", base64.b64decode(encoded["data"][0]["embedding"]))
     assert all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(numbers, embed(http, DOCUMENTS[0])[0], strict=True))
 
@@ -73,14 +73,14 @@ def test_base64_contains_the_same_numbers(http: httpx.Client) -> None:
     ],
 )  # fmt: skip
 def test_invalid_embedding_requests(http: httpx.Client, body: dict[str, Any]) -> None:
-    answer = http.post("/embeddings", json={"model": E5, "input": "a", **body})
+    answer = http.post("/embeddings", json={"model": LARGE, "input": "a", **body})
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_behaviour_of_embeddings(http: httpx.Client, emulator: Emulator) -> None:
     emulator.behave(shuffle_embeddings=True, embedding_usage=False, dimensions=True, embedding_overflow="truncate")
-    body = http.post("/embeddings", json={"model": E5, "input": DOCUMENTS, "dimensions": 64}).json()
+    body = http.post("/embeddings", json={"model": LARGE, "input": DOCUMENTS, "dimensions": 64}).json()
     order = [row["index"] for row in body["data"]]
     assert order != sorted(order) and sorted(order) == [0, 1, 2, 3]
     assert body["usage"] is None
@@ -90,7 +90,7 @@ def test_behaviour_of_embeddings(http: httpx.Client, emulator: Emulator) -> None
 
 def test_many_texts(http: httpx.Client) -> None:
     texts = [" ".join(f"{DOCUMENTS[(at + step) % 4]} item{at}" for step in range(14)) for at in range(300)]
-    assert len(http.post("/embeddings", json={"model": E5, "input": texts}).json()["data"]) == 300
+    assert len(http.post("/embeddings", json={"model": LARGE, "input": texts}).json()["data"]) == 300
 
 
 def test_rerank(http: httpx.Client) -> None:

@@ -61,15 +61,15 @@ def respond_to_prompt(prompt: str, body: dict[str, Any]) -> ModelReply:
     return _reply_with_text(_shorten(Conversation((Message("user", prompt),))), body.get("response_format"))
 
 
-def explain(conversation: Conversation, reply: ModelReply, effort: str) -> str:
-    """The reasoning before a reply: one sentence for low effort, two for medium, three for high."""
+def explain(conversation: Conversation, reply: ModelReply, effort: str | None) -> str:
+    """The reasoning before a reply: one sentence where no effort or a low one is asked for, two for medium, three for more."""
     sentences = [f"The user asks about {topic(parse_prompt(_shorten(conversation)).question, 6)}."]
     if reply.tool_calls:
         names = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
         sentences += [f"The words of the request fit {names}, so I call that first.", "The arguments come from the request."]
     else:
         sentences += ["The answer has to come from the words of this conversation.", f"It takes {len(reply.text.split())} words."]
-    return " ".join(sentences[: {"minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
+    return " ".join(sentences[: {None: 1, "none": 1, "minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
 
 
 def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelReply:

@@ -59,6 +59,8 @@ class _Sender:
             if is_limited(self._scope["method"], self._scope["path"]):
                 self._rate.use(requests=1)
             headers = headers + self._rate.headers()
+            if CONTEXT in self._scope and (grants := self._scope[CONTEXT]["grants"]):
+                headers.append((b"x-emulator-grants", "; ".join(dict.fromkeys(grants)).encode()))
         return headers + ([*self._debug_headers, (b"x-api-call-end", _now())] if self._debug_headers else [])
 
 
@@ -162,6 +164,7 @@ class EmulatorMiddleware:
         scope["raw_path"] = scope["path"].encode()
         scope[CONTEXT] = {
             "body": context.body, "content": request.body, "behaviour": behaviour, "state": state, "id": _id(state.count),
+            "grants": [],
         }  # fmt: skip
         return fault
 

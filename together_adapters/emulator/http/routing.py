@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Self
 
@@ -26,6 +26,7 @@ from together_adapters.emulator.store.disk import Folder
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 from together_adapters.emulator.store.stores import Stores
+from together_adapters.types.capabilities import Capabilities
 
 PUBLIC: Final = "/storage/"
 """Prefix of the URLs of generated files. They need no API key, like signed URLs of real object storage."""
@@ -52,6 +53,7 @@ class State:
     job_seconds: float = DEFAULT_JOB_SECONDS
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     folder: Folder = field(default_factory=Folder)
+    models: Mapping[str, Capabilities] | None = None
     rate: RateWindow = field(default_factory=RateWindow)
     replies: ReplyQueue = field(default_factory=ReplyQueue)
     stores: Stores = field(init=False)
@@ -79,13 +81,17 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One request, as handlers see it: `content` is its body as it arrived, `body` the parsed JSON, if any; `id` is for the response."""
+    """One request, as handlers see it: `content` is its body as it arrived, `body` the parsed JSON, if any; `id` is for the response.
+
+    `grants` collects what the default mode grants beyond the service of today.
+    """
 
     body: Any
     content: bytes
     behaviour: Behaviour
     state: State
     id: str
+    grants: list[str]
     request: Request
 
     @property
@@ -95,6 +101,12 @@ class RequestContext:
     @property
     def path_id(self) -> str:
         return str(self.request.path_params["id"])
+
+    def grant(self, error: ApiError, what: str) -> None:
+        """Raises what the service of today answers, in strict mode; otherwise notes for a header what is granted beyond it."""
+        if self.behaviour.strict:
+            raise error
+        self.grants.append(what)
 
     def count_tokens(self, tokens: int) -> None:
         """Counts the tokens of a response before it is sent, for its headers."""
@@ -167,10 +179,10 @@ class RequestModel(BaseModel):
             model = cls.model_validate({name: value for name, value in body.items() if value is not None})
         except ValidationError as error:
             raise cls.api_error(*_describe(cls, error)) from None
-        if context.behaviour.strict and cls.refuses_unknown:
+        if cls.refuses_unknown:
             fields = {field.alias or name for name, field in cls.model_fields.items()}
             if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.other_fields):
-                raise unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0])
+                context.grant(unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0]), "unknown parameters")
         return model
 
     @staticmethod

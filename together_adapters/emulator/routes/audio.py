@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -17,7 +18,8 @@ from together_adapters.emulator.http.multipart import FormFile, form_route
 from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route
 from together_adapters.emulator.media import audio
-from together_adapters.emulator.store.catalogue import FACTS, find_media_model
+from together_adapters.emulator.routes.served_models import find_media_model
+from together_adapters.emulator.store.catalogue import FACTS
 
 _MAX_FILE_SIZE: Final = 80 * 1024 * 1024
 _CHUNK: Final = 12_000
@@ -61,13 +63,14 @@ class _TranscriptionRequest(RequestModel):
 
 
 def _create_speech(context: RequestContext) -> Response:
-    model = find_media_model(context.body, "a speech model")
+    model = find_media_model(context, "a speech model")
     request = _SpeechRequest.read(context)
     kind = request.response_format
     if not request.stream:
         return Response(_encode(model, request, kind), media_type=_MEDIA_TYPES[kind])
-    if context.behaviour.strict and kind not in ("raw", "pcm"):
-        raise bad_request("response_format must be raw when streaming.", param="response_format")
+    if kind not in ("raw", "pcm"):
+        error = bad_request("response_format must be raw when streaming.", param="response_format")
+        context.grant(error, "stream of another format than raw")
     # As with the service, a stream of anything but MP3 has bare samples, whatever the requested format.
     data = _encode(model, request, "mp3" if kind == "mp3" else "raw")
     chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
@@ -103,7 +106,8 @@ def _aligned_events(text: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _transcribe(context: RequestContext, task: str = "transcribe") -> dict[str, Any]:
-    find_media_model({"model": "openai/whisper-large-v3", **context.body}, "a transcription model")
+    body = {"model": "openai/whisper-large-v3", **context.body}
+    find_media_model(replace(context, body=body), "a transcription model")
     request = _TranscriptionRequest.read(context)
     text, duration = _recording(request.file)
     with_speakers = request.diarize.lower() in ("true", "1")

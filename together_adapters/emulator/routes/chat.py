@@ -18,7 +18,7 @@ from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.responses import EventStream, compact
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
-from together_adapters.emulator.store.catalogue import find_model
+from together_adapters.emulator.routes.served_models import find_served_model
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 from together_adapters.types.capabilities import Capabilities, capabilities
 
@@ -34,12 +34,12 @@ class _ChatRequest(SamplingRequest):
     def read(cls, context: RequestContext, body: Any = None) -> Self:
         """Validates a body; the service of today refuses tools together with a response format."""
         request = super().read(context, body)
-        if context.behaviour.strict and request.tools and (request.response_format or {}).get("type") not in (None, "text"):
-            raise bad_request(
+        if request.tools and (request.response_format or {}).get("type") not in (None, "text"):
+            message = (
                 "tools and response_format cannot be used in one request: send the tools first, then the response format "
-                "without tools.",
-                param="response_format",
+                "without tools."
             )
+            context.grant(bad_request(message, param="response_format"), "tools with a response format")
         return request
 
 
@@ -87,9 +87,7 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
 
 def _exchange(context: RequestContext) -> ChatExchange:
     body, strict = context.body, context.behaviour.strict
-    model, facts = find_model(body)
-    if facts.type in ("embedding", "rerank"):
-        raise bad_request(f"The model {model} does not chat; it is a model for {facts.type}s.", param="model")
+    model, facts = find_served_model(context, "chat")
     job = context.stores.jobs.of_model(model)
     messages = conversation.parse_messages(body.get("messages"), strict)
     prompt_tokens = _prompt_tokens(messages, body)
@@ -138,6 +136,8 @@ def _reasoning_field(context: RequestContext, params: SamplingRequest, facts: Ca
     field = facts.reasoning
     if field is None or (field == "tags" and params.response_format):
         return "none"
+    if facts.reasoning_switch == "effort":
+        return field  # an effort shortens its reasoning; nothing switches it off
     flags = params.chat_template_kwargs or {}
     switches = ((params.reasoning or {}).get("enabled"), flags.get("thinking"), flags.get("enable_thinking"))
     is_off = any(switch is False for switch in switches) or params.reasoning_effort == "none"

@@ -14,7 +14,7 @@ from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
-from together_adapters.emulator.store.catalogue import find_model
+from together_adapters.emulator.routes.served_models import find_served_model
 
 _MAX_TUNED_ANSWER: Final = 1_500  # characters of the answer of a fine-tuned model
 
@@ -25,9 +25,7 @@ class _CompletionRequest(SamplingRequest):
 
 def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     """Answers a completion request."""
-    model, facts = find_model(context.body)
-    if facts.type in ("embedding", "rerank"):
-        raise bad_request(f"The model {model} does not complete text; it is a model for {facts.type}s.", param="model")
+    model, facts = find_served_model(context, "complete text")
     behaviour = context.behaviour
     prompt = _prompt(context.body.get("prompt"))
     prompt_tokens = count_tokens(prompt)

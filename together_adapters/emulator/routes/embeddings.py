@@ -14,7 +14,7 @@ from together_adapters.emulator.engine.text_features import cache_short_texts, c
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
-from together_adapters.emulator.store.catalogue import find_model
+from together_adapters.emulator.routes.served_models import find_served_model
 
 _DEFAULT_DIMENSIONS: Final = 768
 _MAX_DIMENSIONS: Final = 8192
@@ -34,7 +34,7 @@ class _EmbeddingRequest(RequestModel):
 
 def embed(context: RequestContext) -> Response:
     """Answers an embedding request."""
-    model, facts = find_model(context.body)
+    model, facts = find_served_model(context, "embed", ("embedding",))
     behaviour = context.behaviour
     request = _EmbeddingRequest.read(context)
     _refuse_unsupported(context, request)

@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
-from together_adapters.emulator.store.catalogue import FACTS, OWNER, find_model
+from together_adapters.emulator.store.catalogue import FACTS, OWNER, find_model, serverless_models
 from together_adapters.emulator.store.records import DedicatedEndpoint, ModelUploadJob
-from together_adapters.types.capabilities import MODELS
 
 _Zone = Literal["us-central-4b", "us-east-1a", "eu-north-2c"]
 ZONES: Final = get_args(_Zone)
@@ -90,7 +89,7 @@ def _list_endpoints(context: RequestContext) -> dict[str, Any]:
     if query.get("type") != "serverless" and query.get("usage_type") != "reserved":
         endpoints += [endpoint.summary() for endpoint in context.stores.endpoints.values()]
     if query.get("type") != "dedicated" and not query.get("usage_type") and not is_mine:
-        endpoints += [_serverless(model) for model in MODELS]
+        endpoints += [_serverless(model) for model in serverless_models(context.state.models)]
     return {"object": "list", "data": endpoints}
 
 

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -22,7 +23,8 @@ from together_adapters.emulator.engine.text_features import coverage, stems, wor
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, Text, json_route, refuse_long_body
-from together_adapters.emulator.store.catalogue import find_model, trainable_models
+from together_adapters.emulator.routes.served_models import find_served_model
+from together_adapters.emulator.store.catalogue import trainable_models
 from together_adapters.emulator.store.dataset import open_dataset, text_of
 from together_adapters.emulator.store.records import EmulatedEvaluation, JobClock
 
@@ -111,7 +113,7 @@ def _read_model(context: RequestContext, kind: type[_Judge], value: dict[str, An
     if model.model_source == "external" and not model.external_api_token:
         raise bad_request(f"{name} is external and needs external_api_token.", param=name)
     if model.model_source != "external":
-        find_model(value)
+        find_served_model(replace(context, body=value), "answer")
     return model.model_dump(exclude_none=True)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from together_adapters.emulator.http.routing import Name, Prompt, RequestContext, RequestModel, Seed, json_route
 from together_adapters.emulator.media.images import jpeg, png
-from together_adapters.emulator.store.catalogue import find_media_model
+from together_adapters.emulator.routes.served_models import find_media_model
 
 _Side = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
 _Image = Annotated[str, Field(min_length=1, max_length=20_000_000)]
@@ -47,7 +47,7 @@ class _ImageRequest(RequestModel):
 
 
 def _generate(context: RequestContext) -> dict[str, Any]:
-    model = find_media_model(context.body, "an image model")
+    model = find_media_model(context, "an image model")
     request = _ImageRequest.read(context)
     width, height = (1024, 1024) if request.size == "auto" else map(int, request.size.split("x"))
     width, height = request.width or width, request.height or height

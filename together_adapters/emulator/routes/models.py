@@ -1,11 +1,14 @@
-"""`GET /v1/models`: the capability table, and the models that were fine-tuned here."""
+"""`GET /v1/models`: the table of models, and those that were fine-tuned here.
+
+As with the service, a model in the list is not always served: removed models and those that need an endpoint stay in it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from together_adapters.emulator.http.routing import RequestContext, json_route
-from together_adapters.emulator.store.catalogue import price_of
+from together_adapters.emulator.store.catalogue import prices_of
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 
@@ -13,19 +16,17 @@ def _list(context: RequestContext) -> list[dict[str, Any]]:
     """Lists models, as a bare array like the service."""
     jobs = context.stores.jobs.completed()
     tuned_models = [_model(job.output_name, capabilities(job.base_model), "fine-tuned") for job in jobs]
-    return [_model(name, facts) for name, facts in MODELS.items()] + tuned_models
+    models = MODELS if context.state.models is None else context.state.models
+    return [_model(name, facts) for name, facts in models.items()] + tuned_models
 
 
 def _list_autoscaled(context: RequestContext) -> list[dict[str, Any]]:
-    """Lists the models that run on dedicated endpoints: the rerankers, and every fourth chat model."""
-    chat = [name for name, facts in MODELS.items() if facts.type == "chat"][::4]
-    rerank = [name for name, facts in MODELS.items() if facts.type == "rerank"]
-    return [{"name": name} for name in (*chat, *rerank)]
+    """Lists the models that run on dedicated endpoints: every fourth chat model; the service offers no others for that."""
+    return [{"name": name} for name in [name for name, facts in MODELS.items() if facts.type == "chat"][::4]]
 
 
 def _model(name: str, facts: Capabilities, license: str = "other") -> dict[str, Any]:
     organization, _, short = name.partition("/")
-    price = price_of(facts)
     return {
         "id": name,
         "object": "model",
@@ -38,7 +39,7 @@ def _model(name: str, facts: Capabilities, license: str = "other") -> dict[str, 
         "license": license,
         "context_length": facts.context_length,
         "config": {"chat_template": None, "stop": [], "bos_token": None, "eos_token": None},
-        "pricing": {"hourly": 0, "input": price, "output": price, "base": 0, "finetune": 0, "cached_input": price / 4},
+        "pricing": {"hourly": 0, "base": 0, "finetune": 0, **prices_of(facts)},
     }
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from together_adapters.emulator.engine.passage_ranking import relevance
 from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
-from together_adapters.emulator.store.catalogue import find_model
+from together_adapters.emulator.routes.served_models import find_served_model
 
 
 class _RerankRequest(RequestModel):
@@ -26,7 +26,7 @@ class _RerankRequest(RequestModel):
 
 def _rerank(context: RequestContext) -> dict[str, Any]:
     """Answers a rerank request. Unknown parameters are always refused, as the service's schema demands."""
-    model, facts = find_model(context.body)
+    model, facts = find_served_model(context, "rerank", ("rerank",))
     for name in sorted(context.body.keys() - _RerankRequest.model_fields.keys()):
         raise bad_request(f"Unrecognized request argument supplied: {name}", param=name)
     request = _RerankRequest.read(context)

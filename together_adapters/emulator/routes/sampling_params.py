@@ -12,6 +12,7 @@ from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.routing import RequestContext, RequestModel
+from together_adapters.emulator.routes.served_models import check_safety_model
 from together_adapters.types.capabilities import Capabilities
 
 EOS_TOKEN: int = 128_009
@@ -42,7 +43,7 @@ class SamplingRequest(RequestModel):
     echo: bool = False
     safety_model: str | None = None
     reasoning: dict[str, Any] | None = None
-    reasoning_effort: str = "medium"
+    reasoning_effort: str | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     tools: list[Any] | None = None
@@ -55,6 +56,7 @@ class SamplingRequest(RequestModel):
     ) -> tuple[SamplingRequest, int | None]:
         """Validates the parameters of a request; returns them, and how many tokens may be generated."""
         params = cls.read(context)
+        check_safety_model(context, params.safety_model)
         if params.stream and params.n > 1:
             raise bad_request("n must be 1 when streaming.", param="n")
         max_tokens = params.max_tokens or params.max_completion_tokens

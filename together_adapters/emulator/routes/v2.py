@@ -11,7 +11,7 @@ from pydantic import Field
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
 from together_adapters.emulator.routes.endpoints import HARDWARE, ZONES
-from together_adapters.emulator.store.catalogue import price_of
+from together_adapters.emulator.store.catalogue import prices_of
 from together_adapters.emulator.store.records import RecordStore, timestamp
 from together_adapters.types.capabilities import MODELS, Capabilities
 
@@ -49,7 +49,7 @@ def _retrieve_supported_model(context: RequestContext) -> dict[str, Any]:
 
 
 def _supported_model(name: str, facts: Capabilities) -> dict[str, Any]:
-    price, publisher = price_of(facts), name.partition("/")[0]
+    prices, publisher = prices_of(facts), name.partition("/")[0]
     is_trainable = facts.type in ("chat", "language")
     inputs = ["MODALITY_TEXT"] + (["MODALITY_IMAGE"] if facts.vision else [])
     features = {
@@ -69,9 +69,11 @@ def _supported_model(name: str, facts: Capabilities) -> dict[str, Any]:
         "features": [feature for feature, is_supported in features.items() if is_supported],
         "inputModalities": inputs,
         "outputModalities": ["MODALITY_TEXT"],
-        "products": ["PRODUCT_SERVERLESS", "PRODUCT_DEDICATED"] + (["PRODUCT_FINE_TUNING"] if is_trainable else []),
+        "products": (["PRODUCT_SERVERLESS"] if facts.is_served else [])
+        + ["PRODUCT_DEDICATED"]
+        + (["PRODUCT_FINE_TUNING"] if is_trainable else []),
         "contextLength": str(facts.context_length),
-        "pricing": {"input": price, "output": price, "cachedInput": price / 4},
+        "pricing": {"input": prices["input"], "output": prices["output"], "cachedInput": prices["cached_input"]},
         "serverlessEndpoint": name,
         "baseModel": "",
         "baseModelId": "",

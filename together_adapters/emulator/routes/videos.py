@@ -13,7 +13,7 @@ from together_adapters.emulator.errors import bad_request
 from together_adapters.emulator.http.multipart import form_of
 from together_adapters.emulator.http.routing import Name, Prompt, RequestContext, RequestModel, Seed, json_route
 from together_adapters.emulator.media.video import mp4
-from together_adapters.emulator.store.catalogue import find_media_model
+from together_adapters.emulator.routes.served_models import find_media_model
 from together_adapters.emulator.store.records import EmulatedVideo
 
 _Side = Annotated[int, Field(ge=16, le=2_048)]
@@ -47,7 +47,7 @@ def _create(context: RequestContext) -> dict[str, Any]:
         context = replace(context, body=form_of(context))
     elif not isinstance(context.body, dict):
         raise bad_request("Invalid JSON data: the body must be an object.")
-    model = find_media_model(context.body, "a video model")
+    model = find_media_model(context, "a video model")
     request = _VideoRequest.read(context)
     for index, image in enumerate(request.frame_images):
         if not isinstance(image.get("input_image"), str):

@@ -1,49 +1,99 @@
-"""The models of the service: which of them a request may name, and examples of prices and of the limits of fine-tuning."""
+"""The models of the service: which exist, which it serves today, their prices, and examples of the limits of fine-tuning."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from together_adapters.emulator.errors import bad_request, model_not_available
-from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
+from together_adapters.emulator.errors import (
+    ApiError,
+    bad_request,
+    data_sharing_blocked,
+    model_not_available,
+    model_not_serverless,
+)
+from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, capabilities
 
 OWNER: Final = "emulated-user"
+MODEL_TYPES: Final[tuple[ModelType, ...]] = get_args(ModelType)
 FACTS: Final = tomllib.loads(Path(__file__).with_name("facts.toml").read_text("utf-8"))
 _MIN_LORA_ONLY: Final = 60.0  # billions of weights from which on a model can only be trained with LoRA
 
 
-def find_model(body: Mapping[str, Any]) -> tuple[str, Capabilities]:
-    """Returns the model that a request names, with its capabilities.
+def named_models(models: Iterable[str] | Mapping[str, str | None]) -> dict[str, Capabilities]:
+    """Returns the models that whoever starts the emulator names; one without a type has that of the table, or else chat.
 
-    A model that is not in the table is served too, unless its name says that it does not exist.
+    Args:
+        models: Names, or `name=type`; or types by name.
+
+    Raises:
+        ValueError: A type is not one of the table's.
     """
+    entries = [models] if isinstance(models, str) else models
+    pairs = models.items() if isinstance(models, Mapping) else [entry.partition("=")[::2] for entry in entries]
+    named = {}
+    for name, type in pairs:
+        if type and type not in MODEL_TYPES:
+            raise ValueError(f"the model {name} has the type {type!r}, which is none of {', '.join(MODEL_TYPES)}")
+        named[name] = replace(capabilities(name), type=type) if type else capabilities(name)
+    return named
+
+
+def model_name(body: Mapping[str, Any]) -> str:
+    """Returns the name of the model in a request."""
     model = body.get("model")
     if model is None or model == "":
         raise bad_request("model is required.", param="model")
     if not isinstance(model, str):
         raise bad_request("Invalid JSON data: model must be a string.", param="model")
+    return model
+
+
+def find_model(body: Mapping[str, Any]) -> tuple[str, Capabilities]:
+    """Returns the model that a request names, with its capabilities, whether it is served or not.
+
+    A model that is not in the table exists too, unless its name says that it does not.
+    """
+    model = model_name(body)
     if model in MODELS:
-        return model, MODELS[model]
+        return MODELS[model].alias_of or model, MODELS[model]
     if "/" not in model or "unknown" in model.lower() or "does-not-exist" in model.lower():
         raise model_not_available(model)
     return model, capabilities(model)
 
 
-def find_media_model(body: Mapping[str, Any], noun: str) -> str:
-    """Returns the model that a request for images, audio or video names: any model that is not a text model."""
-    model, _ = find_model(body)
-    if model in MODELS:
-        raise bad_request(f"{model} is not {noun}.", param="model")
-    return model
+def refusal_of_today(model: str) -> tuple[ApiError, str] | None:
+    """Returns what the service of today answers instead of serving a model, and what the model is; None if it serves it."""
+    facts = MODELS.get(model)
+    if facts is None:
+        return model_not_available(model), "unknown model"
+    if facts.is_removed:
+        return model_not_available(model), f"removed {facts.type} model"
+    if not facts.is_served:
+        return model_not_serverless(model), f"{facts.type} model without a dedicated endpoint"
+    if facts.needs_data_sharing:
+        return data_sharing_blocked(model), "model of a third party"
+    return None
 
 
-def price_of(facts: Capabilities) -> float:
-    """Returns US dollars per million tokens: an example, not the service's price."""
-    return float(FACTS["prices"][facts.type])
+def serverless_models(named: Mapping[str, Capabilities] | None) -> list[str]:
+    """Returns the names of the models that need no endpoint: those that were named, or those of the service of today."""
+    return [name for name, facts in MODELS.items() if facts.is_served] if named is None else list(named)
+
+
+def prices_of(facts: Capabilities) -> dict[str, float]:
+    """Returns US dollars per million tokens: those of the table, and examples where it has none."""
+    prices, example = facts.prices, float(FACTS["prices"][facts.type])
+    input = example if prices.input is None else prices.input
+    return {
+        "input": input,
+        "output": example if prices.output is None else prices.output,
+        "cached_input": input / 4 if prices.cached_input is None else prices.cached_input,
+    }
 
 
 def limits_of(model: str) -> dict[str, Any]:
