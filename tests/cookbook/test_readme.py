@@ -16,6 +16,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:inspect")  # workflows of LlamaIndex look at every attribute of an agent
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: re.sub(r"\W+", "-", example)[-40:])
 def test_example_runs(
     example: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
