@@ -265,8 +265,9 @@ class ChatTogether(LanguageModel, BaseChatModel):
             strict: Whether arguments must match the tools' schemas; not sent when None.
             parallel_tool_calls: Whether the model may make several calls at once; not sent when None.
             response_format: A schema or a response format for the final response. The service refuses it beside tools, so the
-                model is asked with the tools first, and once it calls none, again with the format and without them. The message
-                has the usage of both requests.
+                model is asked with the tools first. Where it calls none, and its text does not follow the format, it is asked
+                again, with the format and without the tools. The message has the usage of both requests; a stream begins when
+                it is known which of them answers.
             **kwargs: Further parameters of the request.
 
         Raises:

@@ -123,3 +123,34 @@ def test_usage_of_a_stream(last: list[dict[str, Any]], usages: list[Any]) -> Non
 def test_without_usage_there_is_none() -> None:
     _, chunks = exchange(BOTH, [response({"content": "a"})], [response({"content": "{}"})])
     assert chunks[0]["usage"] is None
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', " {}\n"])
+def test_a_draft_that_follows_the_format_is_the_response(content: str) -> None:
+    whole = response({"content": content}, usage={"total_tokens": 1})
+    assert exchange(BOTH, [whole], []) == ([{name: BOTH[name] for name in BOTH if name != "response_format"}], [whole])
+    parts = [
+        chunk({"content": content[:2]}),
+        chunk({"content": content[2:]}),
+        chunk({}, "stop"),
+        chunk(None, usage={"total_tokens": 1}),
+    ]
+    assert exchange(BOTH, parts, [])[1] == parts
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        [chunk({"content": "{}"}, "length")],
+        [chunk({"content": "{}"})],
+        [chunk({"content": "{}"}), chunk({"content": "!"}, "stop")],
+        [response({"content": "{}"}, {"content": "{}"})],
+        [chunk({"content": "[]"}, "stop")],
+    ],
+    ids=["cut off", "no end", "more text", "two choices", "another type"],
+)
+def test_a_draft_that_does_not_follow_it(draft: list[dict[str, Any]]) -> None:
+    answer = response({"content": "{}"})
+    sent, chunks = exchange(BOTH, draft, [answer])
+    assert len(sent) == 2
+    assert chunks == [answer]

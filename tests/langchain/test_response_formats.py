@@ -238,3 +238,18 @@ async def test_an_object_that_is_refused(strategy: Any, flavour: str, llm: ChatT
     done = await run(agent, state, flavour)
     assert done["structured_response"] == Picky(city="Paris", rain=True)
     assert any("too wet" in str(message["content"]) for message in emulator.requests[-1].json["messages"])
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_an_answer_that_follows_the_format_already(
+    streaming: bool, flavour: str, connect: dict[str, Any], emulator: Emulator
+) -> None:
+    for text, requests in ((JSON, 2), ('{"city": "Paris"}', 3)):
+        emulator.clear()
+        emulator.reply(text, when=lambda body: body["messages"][-1]["role"] == "tool")
+        llm = ChatTogether(model=MODEL, streaming=streaming, **connect)
+        agent = create_agent(llm, [weather], response_format=ProviderStrategy(Report))
+        done = await run(agent, {"messages": [("user", WEATHER_QUESTION)]}, flavour)
+        assert done["structured_response"] == Report(city="Paris", rain=True)
+        assert len(emulator.requests) == requests
