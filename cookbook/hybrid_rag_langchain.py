@@ -41,7 +41,7 @@ from together_adapters import APIStatusError, Together
 
 CHAT_MODEL = "openai/gpt-oss-120b"
 EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
-RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # most rerank models need a dedicated endpoint: put its name here
+RERANK_MODEL = "Qwen/Qwen3.5-9B"  # a chat model ranks; a rerank model on an endpoint of your own is cheaper
 TOP_K, TOP_N = 12, 4
 QUESTION = "How does __slots__ affect weak references to instances?"
 

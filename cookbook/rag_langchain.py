@@ -12,8 +12,8 @@ stream the answer and still get the documents it is based on, and how to continu
 
 It prints the answer as it streams in, the passages of Python's language reference that it cites, and the tokens used.
 
-With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends one chat request (about 1,500
-tokens). Without a key, it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends two chat requests, one
+that ranks (about 7,000 tokens) and one that answers (about 1,500). Without a key, it runs on the emulator and costs nothing.
 
     python cookbook/rag_langchain.py --question "What is a coroutine?"
 """
@@ -38,7 +38,7 @@ from together_adapters import APIStatusError, Together
 
 CHAT_MODEL = "openai/gpt-oss-120b"
 EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
-RERANK_MODEL = "Salesforce/Llama-Rank-V1"  # most rerank models need a dedicated endpoint: put its name here
+RERANK_MODEL = "Qwen/Qwen3.5-9B"  # a chat model ranks; a rerank model on an endpoint of your own is cheaper
 TOP_K, TOP_N = 20, 4
 QUESTION = "What does break do to the else clause of a loop?"
 

@@ -174,9 +174,9 @@ def print_citations(answer: str, titles: Sequence[str]) -> None:
 
 
 def note_missing_rerank(error: Exception) -> None:
-    """Prints a note that the service does not rerank."""
+    """Prints a note that the passages could not be reranked."""
     reason = " ".join(str(error).split())
-    print(f"note: continuing without reranking; most rerank models need a dedicated endpoint ({reason})", file=sys.stderr)
+    print(f"note: continuing without reranking; {reason}", file=sys.stderr)
 
 
 def _width() -> int:

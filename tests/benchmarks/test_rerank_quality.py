@@ -8,8 +8,8 @@ from tests.benchmarks import rerank_quality
 
 
 def test_rerank_by_an_oracle() -> None:
-    cases = rerank_quality.questions(9)
-    assert len(cases) >= 7  # each Python has another edition of the reference
+    cases = rerank_quality.questions(5)
+    assert len(cases) >= 4  # each Python has another edition of the reference
     table = {(row.method, row.noise): row for row in rerank_quality.rows(cases, (0.0, 0.3))}
     lexical, best = table["lexical order (BM25)", None], table["best order of the candidates", None]
     assert lexical.ndcg < best.ndcg - 0.1

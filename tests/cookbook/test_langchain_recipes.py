@@ -116,25 +116,30 @@ def test_failed_bookings_are_requested_again(cook: Cook, emulator: Emulator) -> 
     assert "4 x 70.00 is 280.00, but the total is 290.00" in bodies[-1]["messages"][-1]["content"]
 
 
-def test_two_searches_and_one_rerank(cook: Cook, emulator: Emulator) -> None:
+def test_two_searches_and_a_rerank(cook: Cook, emulator: Emulator) -> None:
     output = cook("hybrid_rag_langchain")
     counts = re.search(r"12 results of keyword search, 12 of vector search, (\d+) in all\. Best:\n", output)
     assert counts
-    table = re.findall(r"^  (0\.\d{3}) +(\d+|-) +(\d+|-)  (.+)$", output, re.MULTILINE)
+    table = re.findall(r"^  ([01]\.\d{3}) +(\d+|-) +(\d+|-)  (.+)$", output, re.MULTILINE)
     scores = [float(row[0]) for row in table]
     assert len(scores) == 4
     assert scores == sorted(scores, reverse=True)
     assert table[0][3].startswith("Customizing attribute access: __slots__")
     assert "Without a __weakref__ variable for each instance" in one_line(output)
     assert "[1] Customizing attribute access: __slots__" in output
-    [body] = sent_bodies(emulator, "rerank")
-    assert (len(body["documents"]), body["top_n"]) == (int(counts[1]), 4)
-    assert len(sent_bodies(emulator, "chat/completions")) == 1
+    *rankings, answer = sent_bodies(emulator, "chat/completions")
+    passages = {
+        text for body in rankings for text in re.findall("(?s)<passage [^>]*>.*?</passage>", body["messages"][-1]["content"])
+    }
+    assert len({passage.partition(">")[2] for passage in passages}) == int(counts[1])
+    assert "response_format" not in answer
     assert len(sent_bodies(emulator, "embeddings")) <= 5
 
 
 def test_continues_without_reranking(emulator: Emulator, run_again: RunAgain) -> None:
-    emulator.inject(Fault("400", path="/v1/rerank", message="This model needs an endpoint.", code="model_not_available"))
+    emulator.inject(
+        Fault("400", path="/v1/chat/completions", message="This model needs an endpoint.", code="model_not_available")
+    )
     process = run_again("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert process.returncode == 0
     assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", process.stderr)

@@ -44,7 +44,7 @@ def test_answers_on_a_given_service(recipe: str, emulator: Emulator) -> None:
     assert f"\n{len(emulator.requests)} requests;" in process.stdout
     assert {request.headers["authorization"] for request in emulator.requests} == {f"Bearer {KEY}"}
     paths = [request.path for request in emulator.requests]
-    assert paths.count("/v1/rerank") == paths.count("/v1/chat/completions") == 1
+    assert paths.count("/v1/chat/completions") == 2  # one ranks, one answers
     assert paths.count("/v1/embeddings") <= 5
 
 
@@ -104,7 +104,9 @@ def test_no_key(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 def test_continues_without_reranking(recipe: ModuleType, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    emulator.inject(Fault("400", path="/v1/rerank", message="This model needs an endpoint.", code="model_not_available"))
+    emulator.inject(
+        Fault("400", path="/v1/chat/completions", message="This model needs an endpoint.", code="model_not_available")
+    )
     recipe.main()
     out, err = capsys.readouterr()
     assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", err)
