@@ -134,6 +134,21 @@ def quick_emulator() -> Iterator[None]:
         yield
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs tests that are marked `both_http_libraries` on each of them, if they talk to a server."""
+    if "http_library" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_http_libraries"):
+        metafunc.parametrize("http_library", ["httpx", "httpx2"], indirect=True)
+
+
+@pytest.fixture
+def http_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the HTTP library on which clients run that name none."""
+    name = getattr(request, "param", "httpx")
+    module = pytest.importorskip(name)
+    monkeypatch.setattr("together_adapters.transport.http_library.DEFAULT", name)
+    return module
+
+
 @pytest.fixture(scope="session")
 def shared_emulator() -> Iterator[Emulator]:
     with serve(job_seconds=0.5) as running:
@@ -141,7 +156,7 @@ def shared_emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
+def emulator(shared_emulator: Emulator, http_library: Any) -> Iterator[Emulator]:
     """A running emulator without recorded requests, pending faults or data."""
     shared_emulator.reset()
     yield shared_emulator
@@ -155,18 +170,26 @@ def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
 class Flavour:
     """Runs a scenario, which is written once, on the synchronous or the asynchronous client."""
 
-    def __init__(self, name: str, base_url: str) -> None:
+    def __init__(self, name: str, base_url: str, http_library: Any = httpx) -> None:
         self.name = name
+        self.http_library = http_library
         self.is_async = name == "async"
         self._base_url = base_url
         self._runner = asyncio.Runner() if self.is_async else None
         self._clients: list[Any] = []
+        self._http_clients: list[Any] = []
 
     def client(self, **options: Any) -> Any:
         """Creates a client, which is closed after the test."""
         kind = AsyncTogether if self.is_async else Together
         client = kind(**{"api_key": KEY, "base_url": self._base_url, **options})
         self._clients.append(client)
+        return client
+
+    def http_client(self, **options: Any) -> Any:
+        """Creates a client of the HTTP library, which is closed after the test."""
+        client = (self.http_library.AsyncClient if self.is_async else self.http_library.Client)(**options)
+        self._http_clients.append(client)
         return client
 
     def run(self, result: Any) -> Any:
@@ -187,6 +210,8 @@ class Flavour:
     def close(self) -> None:
         for client in self._clients:
             self.run(client.close())
+        for client in self._http_clients:
+            self.run(client.aclose() if self.is_async else client.close())
         if self._runner:
             self._runner.close()
 
@@ -196,8 +221,8 @@ async def _to_coroutine(result: Any) -> Any:
 
 
 @pytest.fixture(params=["sync", "async"])
-def flavour(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Flavour]:
-    flavour = Flavour(request.param, emulator.base_url)
+def flavour(request: pytest.FixtureRequest, emulator: Emulator, http_library: Any) -> Iterator[Flavour]:
+    flavour = Flavour(request.param, emulator.base_url, http_library)
     yield flavour
     flavour.close()
 

@@ -54,6 +54,19 @@ def test_the_library_never_names_a_framework_or_an_integration(package: str) -> 
             assert not roots & {"langchain_core", "llama_index", *PACKAGES} - {"together_adapters"}, path
 
 
+def test_one_module_knows_the_http_libraries() -> None:
+    """Type checking included, which import-linter leaves out."""
+    libraries = {"httpx", "httpx2", "httpcore", "httpcore2", "h11"}
+    users = set()
+    for package in PACKAGES.values():
+        for path in package.rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+            names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+            names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+            users |= {path.name for name in names if name.partition(".")[0] in libraries}
+    assert users == {"http_library.py"}
+
+
 def test_names_are_plain() -> None:
     command = [sys.executable, "tools/vocabulary.py", "--limit", "3"]
     completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -8,9 +8,6 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
-import httpx
-
-from together_adapters.errors import ConfigurationError
 from together_adapters.transport.async_driver import AsyncDriver
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
 from together_adapters.transport.config import (
@@ -28,9 +25,11 @@ from together_adapters.transport.config import (
 )
 from together_adapters.transport.connections import AsyncConnections, Connections
 from together_adapters.transport.environment import check_environment
+from together_adapters.transport.http_library import AsyncHTTPClient, HTTPClient, LibraryName, library_of
 from together_adapters.transport.redaction import client_secrets
 from together_adapters.transport.retry import RetryPolicy
 from together_adapters.transport.sync_driver import SyncDriver
+from together_adapters.types.requests import Timeout
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from together_adapters.resources.rerank import Rerank
     from together_adapters.resources.videos import Videos
 
-H = TypeVar("H", httpx.Client, httpx.AsyncClient)
+H = TypeVar("H")
 
 
 class _NotGiven:
@@ -87,7 +86,7 @@ class _Client(Generic[D, R, H]):
 
     _connect: ClassVar[Any]  # class of the connections
     _drive: ClassVar[Any]  # class of the driver
-    _http_client: ClassVar[type]  # class of a supplied HTTP client
+    _http_client: ClassVar[str]  # name of the class of a supplied HTTP client
     _driver: Any
 
     chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
@@ -117,13 +116,14 @@ class _Client(Generic[D, R, H]):
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT,
+        timeout: float | Timeout | None = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_elapsed: float | None = None,
         supplied_headers: Mapping[str, str] | None = None,
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
         http_client: H | None = None,
+        http_library: LibraryName | None = None,
     ) -> None:
         """Creates a client. The first request opens the first connection.
 
@@ -133,7 +133,8 @@ class _Client(Generic[D, R, H]):
                 the variable.
             base_url: The base URL, with or without a trailing `/v1`; by default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the
                 service. Another server needs its own `api_key`.
-            timeout: Seconds, or an `httpx.Timeout`, for each attempt: to connect, and between two reads. None for no limit.
+            timeout: Seconds, or a `Timeout` of httpx or httpx2, for each attempt: to connect, and between two reads. None for no
+                limit.
             max_retries: Requests after the first, on transport failures, 408, 429 and 5xx except 501; not if
                 the body says that credit is used up or the prompt is too long.
             max_elapsed: Seconds that a call may take with all its retries; for a stream or a download, until its body begins. None
@@ -141,21 +142,23 @@ class _Client(Generic[D, R, H]):
             supplied_headers: Headers for every request, as the `together` 1.x SDK names them.
             default_headers: Headers for every request.
             default_query: Query parameters for every request.
-            http_client: An httpx client with its own proxies, certificates or transport. The caller closes it.
+            http_client: A client of httpx or httpx2 with its own proxies, certificates or transport. The caller closes it.
+            http_library: `httpx` or `httpx2` (extra `httpx2`), which transfers the requests; by default that of `http_client`,
+                else httpx.
 
         Raises:
-            ConfigurationError: The key is missing or not meant for the server, or a setting is invalid.
+            ConfigurationError: The key is missing or not meant for the server, a setting is invalid, or `http_library` is not
+                installed.
         """
         configure_logging()
         headers = {**valid_headers(supplied_headers or {}, "supplied_headers"), **valid_headers(default_headers or {})}
-        config = resolve(api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {})
+        library = library_of(http_library, http_client, self._http_client)
+        config = resolve(api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {}, library.name)
         if http_client is None:
-            check_environment(config.root)
-        elif isinstance(http_client, httpx.Client | httpx.AsyncClient) and not isinstance(http_client, self._http_client):
-            raise ConfigurationError(f"http_client must be an httpx.{self._http_client.__name__} for {type(self).__name__}")
+            check_environment(library, config.root)
         else:
             config = replace(config, http_secrets=tuple(client_secrets(http_client)))
-        self._start(config, self._connect(http_client), owner=True)
+        self._start(config, self._connect(library, http_client), owner=True)
 
     def _start(self, config: Config, connections: Any, *, owner: bool) -> None:
         self._config = config
@@ -182,7 +185,7 @@ class _Client(Generic[D, R, H]):
         *,
         api_key: str = NOT_GIVEN,
         base_url: str = NOT_GIVEN,
-        timeout: float | httpx.Timeout | None = NOT_GIVEN,
+        timeout: float | Timeout | None = NOT_GIVEN,
         max_retries: int = NOT_GIVEN,
         max_elapsed: float | None = NOT_GIVEN,
         supplied_headers: Mapping[str, str] = NOT_GIVEN,
@@ -203,7 +206,8 @@ class _Client(Generic[D, R, H]):
     @classmethod
     def _create(cls, config: Config, connections: Any = None) -> Self:
         client = cls.__new__(cls)
-        client._start(config, connections or client._connect(None), owner=connections is None)
+        owner = connections is None
+        client._start(config, client._connect(library_of(config.http_library)) if owner else connections, owner=owner)
         return client
 
     def __repr__(self) -> str:
@@ -229,13 +233,13 @@ def _load_checker() -> Callable[..., DataReport]:
     return check_jsonl
 
 
-class Together(_Client[Sync, SyncRaw, httpx.Client]):
+class Together(_Client[Sync, SyncRaw, HTTPClient]):
     """A client of the Together API, safe to share between threads.
 
     Close it, or use it as a context manager.
     """
 
-    _http_client = httpx.Client
+    _http_client = "Client"
     _connect = Connections
     _drive = SyncDriver
 
@@ -255,13 +259,13 @@ class Together(_Client[Sync, SyncRaw, httpx.Client]):
         self.close()
 
 
-class AsyncTogether(_Client[Async, AsyncRaw, httpx.AsyncClient]):
+class AsyncTogether(_Client[Async, AsyncRaw, AsyncHTTPClient]):
     """An asynchronous client of the Together API, for any number of event loops in turn or at once.
 
     Close it, or use it as an asynchronous context manager; connections left open close with their event loop.
     """
 
-    _http_client = httpx.AsyncClient
+    _http_client = "AsyncClient"
     _connect = AsyncConnections
     _drive = AsyncDriver
 

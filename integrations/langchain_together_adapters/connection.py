@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Annotated, Any, Self
 
-import httpx
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -28,6 +27,8 @@ from together_adapters.transport.config import (
     environment_key,
     root_of,
 )
+from together_adapters.transport.http_library import new_timeout
+from together_adapters.types.requests import Timeout
 
 
 class EnvironmentKey(SecretStr):
@@ -63,13 +64,13 @@ class Connection(BaseModel):
             environment is not.
         together_api_base: The base URL (alias `base_url`), with or without a trailing `/v1`; default `TOGETHER_BASE_URL`,
             `TOGETHER_API_BASE`, the service. Another server needs its own `api_key`; one of this machine may need none.
-        timeout: Seconds, an `httpx.Timeout`, or a pair of connect and read timeouts, for each attempt; 600 when None.
+        timeout: Seconds, a `Timeout` of httpx or httpx2, or a pair of connect and read timeouts, for each attempt; 600 when None.
         max_retries: Retries after transport failures, 408, 429 and 5xx; 2 when None.
         max_elapsed: Maximum number of seconds for a call with its retries; unlimited when None.
         default_headers: Headers for every request. Dumps leave them out.
         default_query: Query parameters for every request. Dumps leave them out.
-        http_client: An httpx client for synchronous calls.
-        http_async_client: An httpx client for asynchronous calls.
+        http_client: A client of httpx or httpx2 for synchronous calls.
+        http_async_client: A client of httpx or httpx2 for asynchronous calls.
         client: A `together_adapters.Together` to share; it replaces the key.
         async_client: A `together_adapters.AsyncTogether` to share; either client is created from the settings of the other.
     """
@@ -134,8 +135,9 @@ class Connection(BaseModel):
         if shared:
             return ClientPair(self.client, self.async_client, **options)
         kwargs: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        client = Together(**kwargs, http_client=self.http_client)
-        async_client = AsyncTogether(**kwargs, http_client=self.http_async_client) if self.http_async_client else None
+        http, http_async = self.http_client, self.http_async_client
+        async_client = None if http_async is None else AsyncTogether(**kwargs, http_client=http_async)
+        client = None if http is None and async_client else Together(**kwargs, http_client=http)
         return ClientPair(client, async_client)
 
     def _api_key(self) -> str | None:
@@ -163,7 +165,7 @@ class Connection(BaseModel):
         return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_cache": None}}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Copy everything except httpx clients, which cannot be copied and are shared."""
+        """Copy everything except HTTP clients, which cannot be copied and are shared."""
         memo = {} if memo is None else memo
         memo.update({id(shared): shared for shared in (self.http_client, self.http_async_client) if shared is not None})
         return super().__deepcopy__(memo)
@@ -172,9 +174,9 @@ class Connection(BaseModel):
 _settings = itemgetter(*Connection.model_fields)
 
 
-def _timeout(value: Any) -> float | httpx.Timeout | None:
+def _timeout(value: Any) -> float | Timeout | None:
     """Return a timeout; LangChain also accepts pairs of connect and read timeouts."""
     if isinstance(value, tuple | list) and len(value) == 2:
         connect, read = value
-        return httpx.Timeout(read, connect=connect)
+        return new_timeout(read, connect=connect)
     return value  # type: ignore[no-any-return]

@@ -32,7 +32,7 @@ class ServiceComponent(BaseComponent):
             for the base URL. A key that is passed in is part of a pickle; one from the environment is not.
         api_base: The base URL, also accepted as `base_url`; default `TOGETHER_BASE_URL`, `TOGETHER_API_BASE`, the service. Another
             server needs its own `api_key`; one of this machine may need none.
-        timeout: Seconds, or an `httpx.Timeout`, for each attempt. None for the client's own, 600 s.
+        timeout: Seconds, or a `Timeout` of httpx or httpx2, for each attempt. None for the client's own, 600 s.
         max_retries: Retries of a request. None for the client's own, 2.
         max_elapsed: Maximum number of seconds for a call with its retries.
         default_headers: Headers for every request.
@@ -73,9 +73,9 @@ class ServiceComponent(BaseComponent):
     @classmethod
     def _read_timeout(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            import httpx
+            from together_adapters.transport.http_library import new_timeout
 
-            return httpx.Timeout(**value)
+            return new_timeout(**value)
         return value
 
     @field_serializer("timeout")

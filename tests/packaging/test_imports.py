@@ -21,6 +21,8 @@ EXTRAS = (
     "orjson",
     "msgspec",
     "httpx_aiohttp",
+    "httpx2",
+    "httpcore2",
     "tqdm",
     "tiktoken",
     "openai",
@@ -73,6 +75,15 @@ def test_errors_are_imported_without_http() -> None:
 
 def test_a_client_imports_no_extra() -> None:
     assert imported_by("from together_adapters import Together; Together(api_key='any')") & set(EXTRAS) == set()
+
+
+@pytest.mark.parametrize("kind", ["Together", "AsyncTogether"])
+def test_a_missing_http_library_is_a_configuration_error_that_names_its_extra(kind: str) -> None:
+    code = f"from together_adapters import {kind}; {kind}(api_key='any-key', http_library='httpx2')"
+    message = run(code, "httpx2", fails=True).strip()
+    assert message.splitlines()[-1].startswith("together_adapters.errors.ConfigurationError: http_library='httpx2'")
+    assert "pip install 'together-adapters[httpx2]'" in message
+    assert message.count("Traceback") == 1
 
 
 def test_importing_the_emulator_imports_no_web_framework() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
@@ -114,7 +115,7 @@ def _read_request(connection: socket.socket) -> bytes:
 
 
 @pytest.fixture
-def raw_server() -> Iterator[RawServer]:
+def raw_server(http_library: Any) -> Iterator[RawServer]:
     server = RawServer()
     yield server
     server.stop()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 import together_adapters as ta
 from tests.conftest import KEY, NEVER, Flavour
 from together_adapters.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.usefixtures("quick_retries")
+pytestmark = [pytest.mark.both_http_libraries, pytest.mark.usefixtures("quick_retries")]
 
 RETRYABLE = ["429", "500", "502-html", "503", "504", "408", "drop"]
 FINAL = ["400", "401", "402", "403", "404", "409", "413", "422"]
@@ -83,10 +84,13 @@ def test_timeout_is_per_attempt(flavour: Flavour, emulator: Emulator, question: 
     assert exc_info.value.attempts == 2
 
 
-def test_timeout_of_one_call_and_an_httpx_timeout(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
+@pytest.mark.parametrize("other", [httpx, httpx2])
+def test_timeout_of_one_call_and_of_either_library(
+    flavour: Flavour, emulator: Emulator, question: dict[str, Any], other: Any
+) -> None:
     emulator.inject(Fault("slow", times=None, seconds=NEVER))
     client = flavour.client(max_retries=0)
-    for timeout in (0.2, httpx.Timeout(5, read=0.2)):
+    for timeout in (0.2, other.Timeout(5, read=0.2)):
         with pytest.raises(ta.APITimeoutError, match="read"):
             flavour.run(client.chat.completions.create(timeout=timeout, **question))
 

@@ -29,6 +29,9 @@ from tests.conftest import KEY, NEVER, Flavour, count_function_calls, eventually
 from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.transport.call import Call, Flow, Parallel, Sleep, request
 from together_adapters.transport.connections import ssl_context
+from together_adapters.transport.http_library import library_of
+
+pytestmark = pytest.mark.both_http_libraries
 
 
 def test_one_client_serves_many_threads(emulator: Emulator, question: dict[str, Any]) -> None:
@@ -118,7 +121,7 @@ def _descriptors() -> int:
 
 
 @pytest.fixture
-def silent_server() -> Iterator[str]:
+def silent_server(http_library: Any) -> Iterator[str]:
     """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=500) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
@@ -179,15 +182,15 @@ def test_a_loop_that_is_closed_with_calls_in_flight_leaves_no_sockets(silent_ser
 
 INTERRUPTED = """
 import os, signal, sys, threading, time, together_adapters as ta
-client = ta.Together(api_key="sk-k", base_url=sys.argv[1], timeout=600)
+client = ta.Together(api_key="sk-k", base_url=sys.argv[1], timeout=600, http_library=sys.argv[2])
 threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 client.embeddings.create(model="m/x", input=["a"] * 8, batch_size=1)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of other systems")
-def test_ctrl_c_does_not_wait_for_parallel_requests(silent_server: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", INTERRUPTED, silent_server]
+def test_ctrl_c_does_not_wait_for_parallel_requests(silent_server: str, http_library: Any) -> None:
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED, silent_server, http_library.__name__]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGINT
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
@@ -223,33 +226,34 @@ def test_two_hundred_calls_at_once_spread_over_few_connections(emulator: Emulato
 
 SCRIPT = """
 import asyncio, sys, together_adapters as ta
-url, question = sys.argv[1], {"model": "m/x", "messages": [{"role": "user", "content": "hi"}]}
-client = ta.Together(api_key="sk-k", base_url=url)
+options = {"api_key": "sk-k", "base_url": sys.argv[1], "http_library": sys.argv[2]}
+question = {"model": "m/x", "messages": [{"role": "user", "content": "hi"}]}
+client = ta.Together(**options)
 assert client.chat.completions.create(**question).choices
 for chunk in client.chat.completions.create(stream=True, **question):
     break
-other = ta.AsyncTogether(api_key="sk-k", base_url=url)
+other = ta.AsyncTogether(**options)
 async def main():
     assert (await other.chat.completions.create(**question)).choices
     async for chunk in await other.chat.completions.create(stream=True, **question):
         break
 asyncio.run(main()); asyncio.run(main())
-ta.Together(api_key="sk-k", base_url=url).models.list()
+ta.Together(**options).models.list()
 """
 
 
 @pytest.mark.long
-def test_a_program_that_closes_nothing_leaves_nothing_behind(emulator: Emulator) -> None:
-    command = [sys.executable, "-W", "error", "-X", "tracemalloc", "-c", SCRIPT, emulator.base_url]
+def test_a_program_that_closes_nothing_leaves_nothing_behind(emulator: Emulator, http_library: Any) -> None:
+    command = [sys.executable, "-W", "error", "-X", "tracemalloc", "-c", SCRIPT, emulator.base_url, http_library.__name__]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_opens_its_own_connections(emulator: Emulator, question: dict[str, Any]) -> None:
+def test_a_forked_child_opens_its_own_connections(emulator: Emulator, http_library: Any, question: dict[str, Any]) -> None:
     script = f"""
 import os, together_adapters as ta
-client = ta.Together(api_key="sk-k", base_url={emulator.base_url!r})
+client = ta.Together(api_key="sk-k", base_url={emulator.base_url!r}, http_library={http_library.__name__!r})
 send = lambda: client.chat.completions.create(**{question!r})
 send()
 child = os.fork()
@@ -302,19 +306,20 @@ def test_bytes_after_a_response_are_not_the_next_response(flavour: Flavour, stat
             server.shutdown()
 
 
-def test_a_supplied_http_client_is_used_and_left_open(emulator: Emulator, question: dict[str, Any]) -> None:
+def test_a_supplied_http_client_is_used_and_left_open(emulator: Emulator, http_library: Any, question: dict[str, Any]) -> None:
     paths: list[str] = []
-    with httpx.Client(event_hooks={"request": [lambda request: paths.append(request.url.path)]}) as http:
+    with http_library.Client(event_hooks={"request": [lambda request: paths.append(request.url.path)]}) as http:
         with ta.Together(api_key=KEY, base_url=emulator.base_url, http_client=http) as client:
             client.chat.completions.create(**question)
         assert paths == ["/v1/chat/completions"]
         assert not http.is_closed
 
 
-async def test_the_aiohttp_transport(emulator: Emulator, question: dict[str, Any]) -> None:
-    aiohttp = pytest.importorskip("httpx_aiohttp", reason="the extra `aiohttp` is not installed")
+async def test_the_aiohttp_transport(emulator: Emulator, http_library: Any, question: dict[str, Any]) -> None:
+    name = "httpx_aiohttp" if http_library is httpx else "httpx_aiohttp.httpx2"
+    aiohttp = pytest.importorskip(name, reason="the extra `aiohttp` is not installed")
     async with (
-        aiohttp.HttpxAiohttpClient() as http,
+        http_library.AsyncClient(transport=aiohttp.AiohttpTransport()) as http,
         ta.AsyncTogether(api_key=KEY, base_url=emulator.base_url, http_client=http) as client,
     ):
         single = await client.chat.completions.create(**question)
@@ -350,19 +355,20 @@ def test_proxies_of_the_environment_are_used(
         assert (len(proxy.requests), len(emulator.requests)) == (2, 2)
 
 
-def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    assert ssl_context() is ssl_context()
-    first = ssl_context()
+def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch, http_library: Any, tmp_path: Path) -> None:
+    library = library_of(http_library.__name__)
+    assert ssl_context(library) is ssl_context(library)
+    first = ssl_context(library)
     bundle = tmp_path / "ca.pem"
     certificates = Path(certifi.where()).read_text(encoding="utf-8").split("-----END CERTIFICATE-----\n")
     bundle.write_text(certificates[0] + "-----END CERTIFICATE-----\n", encoding="utf-8")
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    other = ssl_context()
+    other = ssl_context(library)
     assert other is not first
     assert other.cert_store_stats()["x509"] == 1
 
 
-def test_construction_is_cheap() -> None:
+def test_construction_is_cheap(http_library: Any) -> None:
     for kind in (ta.Together, ta.AsyncTogether):
         kind(api_key=KEY)
         assert count_function_calls(lambda kind=kind: kind(api_key=KEY)) < 200

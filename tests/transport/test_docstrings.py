@@ -114,7 +114,7 @@ def test_the_docstring_stays_well_formed(resource: Any) -> None:
         "    extra_body: JSON fields that this library does not know yet, or that replace its own.\n"
         "    extra_headers: Headers for this call.\n"
         "    extra_query: Query parameters for this call.\n"
-        "    timeout: Seconds, or an `httpx.Timeout`, for each attempt of this call.\n\n"
+        "    timeout: Seconds, or a `Timeout` of httpx or httpx2, for each attempt of this call.\n\n"
         "Returns:\n    A response.\n\nRaises:\n    ValueError: The id is empty.\n"
         "    APIStatusError: The service refused the request; the subclass names the reason.\n"
         "    APIConnectionError: No complete response arrived; an `APITimeoutError` if the time ran out."

@@ -9,12 +9,11 @@ import struct
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +28,7 @@ from together_adapters.transport.config import resolve
 from together_adapters.transport.exchange import Attempt, attempts
 from together_adapters.transport.retry import Failure
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_retries")]
+pytestmark = [pytest.mark.long, pytest.mark.both_http_libraries, pytest.mark.usefixtures("quick_retries")]
 
 CHAT: dict[str, Any] = {"model": "m/x", "messages": [{"role": "user", "content": "hi"}]}
 LIMIT = 0.2  # `max_elapsed` of the calls that would not end
@@ -239,14 +238,9 @@ def test_informational_responses_take_no_longer_than_a_read(client: Callable[...
 
 
 @pytest.fixture(params=["own", "supplied"])
-def http_options(flavour: Flavour, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+def http_options(flavour: Flavour, request: pytest.FixtureRequest) -> dict[str, Any]:
     """Options of a client with its own connections, and of one with those of a supplied `http_client`."""
-    if request.param == "own":
-        yield {}
-        return
-    http: Any = httpx.AsyncClient() if flavour.is_async else httpx.Client()
-    yield {"http_client": http}
-    flavour.run(http.aclose() if flavour.is_async else http.close())
+    return {} if request.param == "own" else {"http_client": flavour.http_client()}
 
 
 @pytest.mark.parametrize("use", ["call", "stream", "upload"])
@@ -433,7 +427,7 @@ def test_compressed_responses_are_read(client: Callable[..., Client], raw_server
 
 @pytest.mark.parametrize("use", ["call", "stream"])
 def test_a_supplied_client_that_is_closed_is_named(flavour: Flavour, raw_server: RawServer, tmp_path: Path, use: str) -> None:
-    http: Any = httpx.AsyncClient() if flavour.is_async else httpx.Client()
+    http = flavour.http_client()
     flavour.run(http.aclose() if flavour.is_async else http.close())
     with pytest.raises(ta.ConfigurationError, match="closed"):
         getattr(Client(flavour, raw_server, tmp_path, http_client=http), use)()
@@ -454,11 +448,10 @@ def test_broken_bodies_under_trio(raw_server: RawServer, kind: str) -> None:
 
 @pytest.mark.parametrize("use", ["call", "stream"])
 def test_max_elapsed_with_a_supplied_client(flavour: Flavour, raw_server: RawServer, tmp_path: Path, use: str) -> None:
-    http: Any = httpx.AsyncClient() if flavour.is_async else httpx.Client()
+    http = flavour.http_client()
     raw_server.answer(raw_server.drip(head(content_length=10**9), b" "))
     with pytest.raises(ta.APITimeoutError, match="max_elapsed"):
         getattr(Client(flavour, raw_server, tmp_path, http_client=http, max_elapsed=LIMIT), use)()
-    flavour.run(http.aclose() if flavour.is_async else http.close())
 
 
 FINAL_BODIES: list[tuple[str, dict[str, Any], type[ta.TogetherError]]] = [

@@ -21,6 +21,7 @@ from together_adapters.transport.bodies import FileRange
 from together_adapters.transport.call import Call, Flow, Parallel
 
 pytestmark = [
+    pytest.mark.both_http_libraries,
     pytest.mark.long,
     pytest.mark.usefixtures("quick_retries"),
     pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted"),

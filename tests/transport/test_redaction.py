@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import httpx2
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from together_adapters.transport.call import Call, Response
 from together_adapters.transport.redaction import MAX_LENGTH, Redactor, secret_headers, secrets_of_url
 from together_adapters.transport.retry import Failure
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.both_http_libraries]
 
 KEY = "sk-Ab/9+d2c3b5a69788796a5b4c3d2e1f0=="
 TOKEN = "wandb-token-31415926"
@@ -87,7 +88,7 @@ def everything(error: BaseException | None) -> str:
         response = getattr(error, "response", None)
         texts += [str(error), repr(error), repr(error.args), repr(vars(error)), repr(getattr(error, "__notes__", ""))]
         texts += [str(value) for value in vars(error).values()]
-        if isinstance(error, httpx.HTTPError):
+        if isinstance(error, httpx.HTTPError | httpx2.HTTPError):
             texts.append(repr(error.request.headers.raw))
         if response is not None:
             texts += [response.text, repr(response.content), repr(response.headers), str(response.request_id)]
@@ -271,27 +272,29 @@ def test_a_server_that_repeats_the_secrets(
             check(exc_info.value, caplog)
 
 
-class OwnAuth(httpx.Auth):
+class OwnAuth(httpx.Auth, httpx2.Auth):
     """The credentials of a gateway, as users write them."""
 
     def __init__(self) -> None:
         self.token = TOKEN
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         request.headers["x-signature"] = self.token
         yield request
 
 
-HTTP_CLIENTS: dict[str, dict[str, Any]] = {
-    "header": {"headers": {"x-gateway": TOKEN}},
-    "bearer": {"headers": {"authorization": f"Bearer {TOKEN}"}},
-    "query": {"params": {"api_key": TOKEN}},
-    "cookie": {"cookies": {"session": TOKEN}},
-    "basic": {"auth": ("user", TOKEN)},
-    "digest": {"auth": httpx.DigestAuth("user", TOKEN)},
-    "own auth": {"auth": OwnAuth()},
-    "proxy": {"mounts": {"http://elsewhere.invalid": {"proxy": f"http://user:{TOKEN}@127.0.0.1:9"}}},
-    "proxy headers": {"mounts": {"all://x.invalid": {"proxy": httpx.Proxy("http://127.0.0.1:9", headers={"x-proxy": TOKEN})}}},
+HTTP_CLIENTS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "header": lambda http: {"headers": {"x-gateway": TOKEN}},
+    "bearer": lambda http: {"headers": {"authorization": f"Bearer {TOKEN}"}},
+    "query": lambda http: {"params": {"api_key": TOKEN}},
+    "cookie": lambda http: {"cookies": {"session": TOKEN}},
+    "basic": lambda http: {"auth": ("user", TOKEN)},
+    "digest": lambda http: {"auth": http.DigestAuth("user", TOKEN)},
+    "own auth": lambda http: {"auth": OwnAuth()},
+    "proxy": lambda http: {"mounts": {"http://elsewhere.invalid": {"proxy": f"http://user:{TOKEN}@127.0.0.1:9"}}},
+    "proxy headers": lambda http: {
+        "mounts": {"all://x.invalid": {"proxy": http.Proxy("http://127.0.0.1:9", headers={"x-proxy": TOKEN})}}
+    },
 }
 
 
@@ -299,13 +302,12 @@ HTTP_CLIENTS: dict[str, dict[str, Any]] = {
 def test_what_a_supplied_client_sends_is_a_secret_too(
     flavour: Flavour, server: Server, question: dict[str, Any], caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    transport, http_client = (
-        (httpx.AsyncHTTPTransport, httpx.AsyncClient) if flavour.is_async else (httpx.HTTPTransport, httpx.Client)
-    )
-    options = dict(HTTP_CLIENTS[kind])
+    http_library = flavour.http_library
+    transport = http_library.AsyncHTTPTransport if flavour.is_async else http_library.HTTPTransport
+    options = HTTP_CLIENTS[kind](http_library)
     if "mounts" in options:
         options["mounts"] = {pattern: transport(**proxy) for pattern, proxy in options["mounts"].items()}
-    http: Any = http_client(**options)
+    http = flavour.http_client(**options)
     client = flavour.client(api_key=KEY, base_url=server.url, max_retries=0, http_client=http).with_options(timeout=60)
     with caplog.at_level(logging.DEBUG, logger="together_adapters"):
         for answer in CHAT_ANSWERS.values():
@@ -313,7 +315,6 @@ def test_what_a_supplied_client_sends_is_a_secret_too(
             with pytest.raises(ta.TogetherError) as exc_info:
                 flavour.run(client.chat.completions.create(**question))
             check(exc_info.value, caplog)
-    flavour.run(http.aclose() if flavour.is_async else http.close())
 
 
 def test_what_a_flow_tells_of_a_job_and_of_what_it_completed(

@@ -6,12 +6,13 @@ import copy
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 import together_adapters as ta
@@ -20,6 +21,8 @@ from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.transport import config as settings
 
 SECRET = "Basic c2VjcmV0LWhlYWRlci12YWx1ZQ=="
+
+pytestmark = pytest.mark.both_http_libraries
 
 
 @pytest.fixture
@@ -127,9 +130,60 @@ def test_invalid_options_of_a_call_are_rejected(
     assert emulator.requests == []
 
 
-def test_an_http_client_of_the_other_flavour_is_rejected() -> None:
-    with pytest.raises(ta.ConfigurationError, match=r"http_client must be an httpx\.Client"):
-        ta.Together(api_key=KEY, http_client=httpx.AsyncClient())  # type: ignore[arg-type]
+class ForeignClient:
+    """A client of another SDK, such as openai's, whose repr shows a key."""
+
+    def __repr__(self) -> str:
+        return f"ForeignClient(api_key={SECRET})"
+
+    def send(self, request: Any) -> None: ...
+
+
+NO_CLIENTS: dict[str, Callable[[], Any]] = {
+    "httpx": lambda: httpx, "class": lambda: httpx.Client, "other class": lambda: httpx2.AsyncClient, "text": lambda: SECRET,
+    "number": lambda: 0, "flag": lambda: False, "list": list, "foreign": ForeignClient, "transport": httpx.HTTPTransport,
+    "own": lambda: ta.Together(api_key=KEY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [ta.Together, ta.AsyncTogether])
+@pytest.mark.parametrize("value", NO_CLIENTS)
+def test_what_is_no_http_client_is_rejected_at_construction(kind: Any, value: str) -> None:
+    name = "AsyncClient" if kind is ta.AsyncTogether else "Client"
+    expected = rf"^http_client must be an httpx\.{name} or an httpx2\.{name}, but is (of type|the class) [\w.]+"
+    with pytest.raises(ta.ConfigurationError, match=expected) as exc_info:
+        kind(api_key=KEY, http_client=NO_CLIENTS[value]())
+    assert SECRET not in str(exc_info.value)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("kind", [ta.Together, ta.AsyncTogether])
+async def test_an_http_client_of_the_other_flavour_is_rejected(kind: Any, library: Any) -> None:
+    other, name = (library.AsyncClient, "Client") if kind is ta.Together else (library.Client, "AsyncClient")
+    with pytest.raises(ta.ConfigurationError, match=rf"httpx2\.{name}, but is of type {library.__name__}\.{other.__name__}$"):
+        kind(api_key=KEY, http_client=other())
+
+
+def test_the_library_is_that_of_the_client_or_the_named_one(emulator: Emulator, http_library: Any) -> None:
+    options: dict[str, Any] = {"api_key": KEY, "base_url": emulator.base_url}
+    for library, other in ((httpx, httpx2), (httpx2, httpx)):
+        name = library.__name__
+        with library.Client() as http:
+            supplied = ta.Together(http_client=http, **options)
+            assert supplied.config.http_library == name
+            with pytest.raises(ta.ConfigurationError, match=rf"an {other.__name__}\.Client with http_library="):
+                ta.Together(http_client=http, http_library=other.__name__, **options)
+        named = ta.Together(http_library=name, **options)
+        copied = pickle.loads(pickle.dumps(named))
+        clients = [named.with_options(max_retries=1), named, named.to_async().to_sync(), copied, supplied.to_async().to_sync()]
+        for client in clients:
+            assert client.models.list()
+            assert isinstance(client._driver.connections.client, library.Client)
+            client.close()
+    assert ta.Together(**options).config.http_library == http_library.__name__
+    for name in ("httpx3", "", 2, "requests"):
+        with pytest.raises(ta.ConfigurationError, match="http_library must be 'httpx' or 'httpx2', not"):
+            ta.Together(http_library=name, **options)
 
 
 PROXIES = ["socks4://127.0.0.1:1", "socks://127.0.0.1:1", "ftp://user:pw-secret@127.0.0.1", "http://[", "127.0.0.1:80:80", "http://",
@@ -152,7 +206,7 @@ def test_an_unusable_proxy_is_rejected_where_it_would_be_used(
 @pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS proxies work here")
 def test_a_socks_proxy_names_the_package_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:1080")
-    with pytest.raises(ta.ConfigurationError, match=r"HTTPS_PROXY cannot be used: a SOCKS proxy.*httpx\[socks\]"):
+    with pytest.raises(ta.ConfigurationError, match=r"HTTPS_PROXY cannot be used: a SOCKS proxy.*'httpx2?\[socks\]'"):
         ta.Together(api_key=KEY)
 
 

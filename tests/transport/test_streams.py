@@ -12,6 +12,8 @@ import together_adapters as ta
 from tests.conftest import KEY, NEVER, Flavour, eventually, eventually_async
 from together_adapters.emulator import Emulator, Fault
 
+pytestmark = pytest.mark.both_http_libraries
+
 LONG = {"model": "m/long", "messages": [{"role": "user", "content": "Repeat: " + "word " * 200}]}
 
 

@@ -6,11 +6,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
-import httpx
 
 from together_adapters.errors import TogetherError
 from together_adapters.transport import failures
@@ -30,7 +29,7 @@ from together_adapters.transport.call import (
 )
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
 from together_adapters.transport.http_driver import HTTPDriver
-from together_adapters.transport.httpx_requests import (
+from together_adapters.transport.http_requests import (
     AsyncTrace,
     BodyBuffer,
     always,
@@ -43,6 +42,9 @@ from together_adapters.transport.httpx_requests import (
 )
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AsyncAudioStream, AsyncStream, read_body_async
+
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import HTTPResponse
 
 T = TypeVar("T")
 
@@ -103,7 +105,7 @@ class AsyncDriver(HTTPDriver, Async):
                 await http_response.aclose()
         return snapshot(http_response, count, b"")
 
-    async def _blocks(self, http_response: httpx.Response, call: Call[Any], count: int) -> AsyncIterator[bytes]:
+    async def _blocks(self, http_response: HTTPResponse, call: Call[Any], count: int) -> AsyncIterator[bytes]:
         """Yields the reads of a body joined to blocks: a thread for each small read would cost more than the writing."""
         block = bytearray()
         failure: Failure | None = None
@@ -120,7 +122,7 @@ class AsyncDriver(HTTPDriver, Async):
         if failure:
             raise failures.connection_error(failure, call, count, secrets=self.config.secrets)
 
-    async def _exchange(self, steps: Attempts, *, keep_open: Callable[[httpx.Response], bool] = never) -> tuple[Any, int]:
+    async def _exchange(self, steps: Attempts, *, keep_open: Callable[[HTTPResponse], bool] = never) -> tuple[Any, int]:
         reply: Any = None
         while True:
             try:
@@ -133,28 +135,29 @@ class AsyncDriver(HTTPDriver, Async):
             else:
                 reply = await self._send(step, keep_open)
 
-    async def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
+    async def _send(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
         if attempt.deadline is None:
             return await self._transfer(attempt, keep_open)
         with anyio.move_on_after(attempt.deadline - time.monotonic()):
             return await self._transfer(attempt, keep_open)
         return late(attempt.url)
 
-    async def _transfer(
-        self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]
-    ) -> httpx.Response | Response | Failure:
-        client: httpx.AsyncClient = await self.connections.client()
+    async def _transfer(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
+        library = self.connections.library
+        client: Any = await self.connections.client()
         trace = AsyncTrace() if self.connections.external else None
         with ExitStack() as files:
             try:
                 response = await client.send(
-                    build_request(client, attempt, _read_in_thread, files, trace),
+                    build_request(library, client, attempt, _read_in_thread, files, trace),
                     stream=True,
                     follow_redirects=False,
-                    auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
+                    auth=None
+                    if attempt.anonymous
+                    else library.module.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
                 )
                 keep = response.is_success and keep_open(response)
-                open_body(response, attempt, keep=keep)
+                open_body(library, response, attempt, keep=keep)
                 return response if keep else await _read(response)
             except Exception as error:
                 return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline)
@@ -218,7 +221,7 @@ async def _read_in_thread(file_range: FileRange) -> AsyncIterator[bytes]:
         yield block
 
 
-async def _read(response: httpx.Response) -> Response:
+async def _read(response: HTTPResponse) -> Response:
     """Reads a body."""
     body = BodyBuffer(response)
     try:

@@ -14,19 +14,18 @@ from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from numbers import Real
 from threading import TIMEOUT_MAX, Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from together_adapters._version import __version__
 from together_adapters.errors import ConfigurationError
+from together_adapters.transport.http_library import DEFAULT
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
 from together_adapters.transport.redirects import check_host
 from together_adapters.transport.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    import httpx
+from together_adapters.types.requests import Timeout
 
 DEFAULT_BASE_URL = "https://api.together.xyz/v1"
 DEFAULT_TIMEOUT = 600.0
@@ -63,12 +62,13 @@ class Config:
 
     api_key: str = field(repr=False)  # sent to `root` alone; empty for a server of this machine that needs none
     root: str  # base URL without the version: `https://api.together.xyz`
-    timeout: float | httpx.Timeout | None = DEFAULT_TIMEOUT  # for each attempt, in seconds; None for no limit
+    timeout: float | Timeout | None = DEFAULT_TIMEOUT  # for each attempt, in seconds; None for no limit
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # for every request; those of the call replace them
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
     key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
     http_secrets: tuple[str, ...] = field(default=(), repr=False)  # of a supplied HTTP client
+    http_library: str = DEFAULT  # by name, because a pickle contains no module
     memory: ClientMemory = field(default_factory=ClientMemory, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -114,11 +114,12 @@ class Config:
 def resolve(
     api_key: str | None,
     base_url: str | None,
-    timeout: float | httpx.Timeout | None,
+    timeout: float | Timeout | None,
     max_retries: int,
     max_elapsed: float | None,
     headers: Mapping[str, str],
     query: Mapping[str, Any],
+    http_library: str = DEFAULT,
 ) -> Config:
     """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
     root = root_of(base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL))
@@ -131,6 +132,7 @@ def resolve(
         headers=valid_headers(headers),
         query=valid_query(query),
         key_from_environment=bool(key and not api_key),
+        http_library=http_library,
     )
 
 
@@ -276,7 +278,7 @@ def valid_query(query: Any, name: str = "default_query") -> dict[str, Any]:
 
 
 def check_timeout(timeout: Any) -> None:
-    """Raises a ConfigurationError for a timeout that is neither seconds nor an `httpx.Timeout` nor None."""
+    """Raises a ConfigurationError for a timeout that is neither seconds nor a `Timeout` nor None."""
     parts = timeout.as_dict() if hasattr(timeout, "as_dict") else {"": timeout}
     for part, seconds in parts.items():
         if seconds is not None:

@@ -16,21 +16,23 @@ from contextlib import suppress
 from functools import partial
 from socket import SHUT_RDWR
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.request import getproxies
 
 import anyio
-import httpx
 
 from together_adapters.errors import APIConnectionError, ConfigurationError
 from together_adapters.transport.environment import proxy_for, ssl_context
+from together_adapters.transport.http_library import HTTPLibrary, byte_stream
 from together_adapters.transport.network import watch
 
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import URL, AsyncHTTPClient, HTTPClient, HTTPRequest, HTTPResponse, Proxy
+
 T = TypeVar("T")
-H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 _MAX_SHARDS = 32
-_SHARD_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=30.0)
+_SHARD_LIMITS: dict[str, Any] = {"max_connections": None, "max_keepalive_connections": 8, "keepalive_expiry": 30.0}
 _CLOSED = "this client is closed: make a new one"
 _CLOSED_IN_FLIGHT = "the client was closed while this call was in flight"
 _CLOSE_SECONDS = 2.0  # that closing waits for requests whose connection is still being opened
@@ -40,7 +42,8 @@ _CLOSE_INTERVAL = 0.005
 class Connections:
     """The connection pool of a client, opened on first use and shared by the copies that `with_options` makes."""
 
-    def __init__(self, client: httpx.Client | None = None) -> None:
+    def __init__(self, library: HTTPLibrary, client: HTTPClient | None = None) -> None:
+        self.library = library
         self.external = client is not None  # the caller supplied it, and closes it
         self._client = client
         self._closed = False
@@ -49,8 +52,8 @@ class Connections:
         _open_pools.add(self)
 
     @property
-    def client(self) -> httpx.Client:
-        """The httpx client; a ConfigurationError once it is closed."""
+    def client(self) -> HTTPClient:
+        """The HTTP client; a ConfigurationError once it is closed."""
         return self._client or self._open()
 
     def close(self) -> None:
@@ -69,14 +72,14 @@ class Connections:
             self._finalizer = self._client = None
         self._lock = Lock()
 
-    def _open(self) -> httpx.Client:
+    def _open(self) -> HTTPClient:
         with self._lock:
             if self._closed:
                 raise ConfigurationError(_CLOSED)
             if self._client is None:
-                transport = ShardedTransport()
+                transport = ShardedTransport(self.library)
                 self._finalizer = weakref.finalize(self, transport.close)
-                self._client = _new_client(httpx.Client, transport)
+                self._client = self.library.new_client(transport, is_async=False)
             return self._client
 
 
@@ -99,15 +102,16 @@ class AsyncConnections:
     several `asyncio.run`, and leaves no open sockets.
     """
 
-    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, library: HTTPLibrary, client: AsyncHTTPClient | None = None) -> None:
+        self.library = library
         self.external = client is not None
         self._client = client
-        self._pools: MutableMapping[Any, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = weakref.WeakKeyDictionary()
+        self._pools: MutableMapping[Any, tuple[AsyncHTTPClient, AsyncGenerator[None]]] = weakref.WeakKeyDictionary()
         self._closed = False
         self._lock = Lock()
 
-    async def client(self) -> httpx.AsyncClient:
-        """Returns the httpx client of the running loop; a ConfigurationError once the pools are closed."""
+    async def client(self) -> AsyncHTTPClient:
+        """Returns the HTTP client of the running loop; a ConfigurationError once the pools are closed."""
         if self._client is not None:
             return self._client
         loop = _running_loop()
@@ -115,8 +119,8 @@ class AsyncConnections:
             return pool[0]
         if self._closed:
             raise ConfigurationError(_CLOSED)
-        transport = AsyncShardedTransport()
-        client = _new_client(httpx.AsyncClient, transport)
+        transport = AsyncShardedTransport(self.library)
+        client: AsyncHTTPClient = self.library.new_client(transport, is_async=True)
         closer = _close_with_generator(transport)
         await anext(closer)
         _close_before_loop(loop, closer)
@@ -137,7 +141,7 @@ class AsyncConnections:
             await pool[1].aclose()
 
 
-async def _close_with_generator(transport: httpx.AsyncBaseTransport) -> AsyncGenerator[None]:
+async def _close_with_generator(transport: AsyncShardedTransport) -> AsyncGenerator[None]:
     """Yields once, and closes a transport when the generator is closed."""
     try:
         yield
@@ -189,19 +193,6 @@ def _running_loop() -> Any:
         return current_trio_token()
 
 
-def _new_client(kind: Callable[..., H], transport: Any) -> H:
-    """Returns an httpx client without cookies. It stays open: its transport tells calls that it is closed."""
-    client = kind(transport=transport)
-    client._cookies = _NoCookies()  # its public setter copies the value into a jar of its own
-    return client
-
-
-class _NoCookies(httpx.Cookies):
-    """The API has no cookies, and looking for them in every response takes a twentieth of a call."""
-
-    def extract_cookies(self, response: httpx.Response) -> None: ...
-
-
 class Shard(Generic[T]):
     """A small pool, with the number of its connections and of those in use."""
 
@@ -214,8 +205,9 @@ class Shard(Generic[T]):
 class Shards(Generic[T]):
     """The small pools. The first with an idle connection serves a request, so that successive calls share one; then a new one."""
 
-    def __init__(self, transport: Callable[..., T], proxy: httpx.Proxy | None = None) -> None:
-        self._transport = partial(transport, verify=ssl_context(), limits=_SHARD_LIMITS, proxy=proxy)
+    def __init__(self, library: HTTPLibrary, transport: Callable[..., T], proxy: Proxy | None = None) -> None:
+        limits = library.module.Limits(**_SHARD_LIMITS)
+        self._transport = partial(transport, verify=ssl_context(library), limits=limits, proxy=proxy)
         self._lock = Lock()
         self.all: list[Shard[T]] = []
 
@@ -240,24 +232,25 @@ class Shards(Generic[T]):
 class _Routes(Generic[T]):
     """The shards of both transports: those of direct connections, and those of each origin that a proxy of the environment serves."""
 
-    def __init__(self, transport: Callable[..., T]) -> None:
-        self._new_shards = partial(Shards, transport)
+    def __init__(self, library: HTTPLibrary, transport: Callable[..., T]) -> None:
+        self._library = library
+        self._new_shards = partial(Shards, library, transport)
         self._has_proxies = bool(getproxies())
         self._direct: Shards[T] = self._new_shards()
         self._by_origin: dict[tuple[str, str, int | None], Shards[T]] = {}
         self.closed = False
-        self.pending: set[httpx.Request] = set()  # without a response so far
+        self.pending: set[HTTPRequest] = set()  # without a response so far
 
-    def shards(self, url: httpx.URL) -> Shards[T]:
+    def shards(self, url: URL) -> Shards[T]:
         """Returns the shards for a request; a ConfigurationError once they are closed."""
         if self.closed:
             raise ConfigurationError(_CLOSED)
         return self._shards_by_proxy(url) if self._has_proxies else self._direct
 
-    def _shards_by_proxy(self, url: httpx.URL) -> Shards[T]:
+    def _shards_by_proxy(self, url: URL) -> Shards[T]:
         origin = url.scheme, url.host, url.port
         if origin not in self._by_origin:
-            proxy = proxy_for(url)
+            proxy = proxy_for(self._library, url)
             self._by_origin[origin] = self._new_shards(proxy) if proxy else self._direct
         return self._by_origin[origin]
 
@@ -302,26 +295,27 @@ def _end_transfers(connection: Any) -> None:
         stream.get_extra_info("socket").shutdown(SHUT_RDWR)  # type: ignore[union-attr]
 
 
-class ShardedTransport(httpx.BaseTransport):
+class ShardedTransport:
     """Spreads the requests of threads over shards."""
 
-    def __init__(self) -> None:
-        self._routes = _Routes(httpx.HTTPTransport)
+    def __init__(self, library: HTTPLibrary) -> None:
+        self._routes = _Routes(library, library.module.HTTPTransport)
+        self._stream_class = byte_stream(library, _ShardStream)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: HTTPRequest) -> HTTPResponse:
         routes = self._routes
         shards = routes.shards(request.url)
         shard = shards.acquire()
         routes.pending.add(request)
         try:
-            response = shard.transport.handle_request(request)
+            response: HTTPResponse = shard.transport.handle_request(request)
         except BaseException as error:
             shards.release(shard)
             routes.check_failure(error)
             raise
         finally:
             routes.pending.discard(request)
-        response.stream = _ShardStream(response.stream, shards, shard)
+        response.stream = self._stream_class(response.stream, shards, shard)
         if routes.closed:  # the connection was opened too late to be closed with the others
             response.close()
             response.extensions["network_stream"].close()
@@ -340,26 +334,27 @@ class ShardedTransport(httpx.BaseTransport):
                 time.sleep(_CLOSE_INTERVAL)
 
 
-class AsyncShardedTransport(httpx.AsyncBaseTransport):
+class AsyncShardedTransport:
     """Spreads the requests of tasks over shards."""
 
-    def __init__(self) -> None:
-        self._routes = _Routes(httpx.AsyncHTTPTransport)
+    def __init__(self, library: HTTPLibrary) -> None:
+        self._routes = _Routes(library, library.module.AsyncHTTPTransport)
+        self._stream_class = byte_stream(library, _ShardStream)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: HTTPRequest) -> HTTPResponse:
         routes = self._routes
         shards = routes.shards(request.url)
         shard = shards.acquire()
         routes.pending.add(request)
         try:
-            response = await shard.transport.handle_async_request(request)
+            response: HTTPResponse = await shard.transport.handle_async_request(request)
         except BaseException as error:
             shards.release(shard)
             routes.check_failure(error)
             raise
         finally:
             routes.pending.discard(request)
-        response.stream = _ShardStream(response.stream, shards, shard)
+        response.stream = self._stream_class(response.stream, shards, shard)
         if routes.closed:  # the connection was opened too late to be closed with the others
             await response.aclose()
             await response.extensions["network_stream"].aclose()
@@ -375,7 +370,7 @@ class AsyncShardedTransport(httpx.AsyncBaseTransport):
             await anyio.sleep(_CLOSE_INTERVAL if self._routes.pending else 0)
 
 
-class _ShardStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _ShardStream:
     """A response body of either flavour that releases its shard when it is closed."""
 
     def __init__(self, stream: Any, shards: Shards[Any], shard: Shard[Any]) -> None:

@@ -9,13 +9,16 @@ from functools import lru_cache
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import httpx
-
 from together_adapters.errors import ConfigurationError
+from together_adapters.transport.http_library import HTTPLibrary
 from together_adapters.transport.redirects import check_host
+
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import URL, Proxy
 
 _PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
@@ -23,12 +26,12 @@ _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
-def check_environment(root: str) -> None:
+def check_environment(library: HTTPLibrary, root: str) -> None:
     """Raises if a client of this URL could not use a proxy or the certificates that the environment names. Cheap if it names none."""
     if any(map(os.environ.get, _TLS_VARIABLES)) and not _looks_usable(*map(os.environ.get, _TLS_VARIABLES)):
-        ssl_context()
+        ssl_context(library)
     if any(map(os.environ.get, _PROXY_VARIABLES)):
-        proxy_for(httpx.URL(root))
+        proxy_for(library, library.module.URL(root))
 
 
 @lru_cache
@@ -42,17 +45,23 @@ def _looks_usable(file: str | None, directory: str | None, key_log: str | None) 
         return False
 
 
-def ssl_context() -> ssl.SSLContext:
-    """Returns the TLS context for the certificates that the environment names: loading them takes 27 ms, so it is done once."""
-    return _ssl_context(*map(os.environ.get, _TLS_VARIABLES))
+def ssl_context(library: HTTPLibrary) -> ssl.SSLContext:
+    """Returns the TLS context for the certificates that the environment names: loading them takes 27 ms, so it is done once.
+
+    Without them, httpx trusts the package certifi and httpx2 the system.
+    """
+    return _ssl_context(library, *map(os.environ.get, _TLS_VARIABLES))
 
 
 @lru_cache
-def _ssl_context(file: str | None, directory: str | None, key_log: str | None) -> ssl.SSLContext:
+def _ssl_context(library: HTTPLibrary, file: str | None, directory: str | None, key_log: str | None) -> ssl.SSLContext:
     try:
         if directory and not file and not any(map(_HASHED_NAME.fullmatch, os.listdir(directory))):
             raise OSError("the folder holds no certificates under the names that `openssl rehash` gives them")
-        return httpx.create_ssl_context()
+        context: ssl.SSLContext = library.module.create_ssl_context()
+        if key_log and getattr(context, "keylog_filename", "") is None:
+            context.keylog_filename = key_log  # httpx2 reads it with SSL_CERT_FILE alone
+        return context
     except OSError as problem:
         values = zip(_TLS_VARIABLES, (file, directory, key_log), strict=True)
         named = ", ".join(f"{name}={value!r}" for name, value in values if value)
@@ -62,7 +71,7 @@ def _ssl_context(file: str | None, directory: str | None, key_log: str | None) -
         raise ConfigurationError(f"{named} cannot be used: {reason}. Correct the path, or unset the variable") from None
 
 
-def proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+def proxy_for(library: HTTPLibrary, url: URL) -> Proxy | None:
     """Returns the proxy that the environment names for a URL; one that cannot be used is a ConfigurationError."""
     proxies = getproxies()
     kind = url.scheme if proxies.get(url.scheme) else "all"
@@ -70,8 +79,8 @@ def proxy_for(url: httpx.URL) -> httpx.Proxy | None:
     if not value or _is_exempt(url, proxies.get("no", "")):
         return None
     try:
-        return _parse_proxy(value.strip() if "://" in value else f"http://{value.strip()}")
-    except (httpx.InvalidURL, ValueError, ImportError) as problem:
+        return _parse_proxy(library, value.strip() if "://" in value else f"http://{value.strip()}")
+    except (library.module.InvalidURL, ValueError, ImportError) as problem:
         reason = (
             str(problem) if isinstance(problem, ImportError | _ProxyError) else "it is no URL such as http://proxy.example:8080"
         )
@@ -84,7 +93,7 @@ class _ProxyError(ValueError):
     """A reason that shows nothing of the URL, which can hold a password."""
 
 
-def _parse_proxy(text: str) -> httpx.Proxy:
+def _parse_proxy(library: HTTPLibrary, text: str) -> Proxy:
     scheme = text.partition("://")[0].lower()
     if scheme not in _PROXY_SCHEMES:
         raise _ProxyError(f"its scheme is {scheme[:20]!r}, and that of a proxy one of {', '.join(_PROXY_SCHEMES)}")
@@ -93,8 +102,8 @@ def _parse_proxy(text: str) -> httpx.Proxy:
         raise _ProxyError("it has no usable host and port")
     check_host(parts.hostname)
     if scheme.startswith("socks") and not find_spec("socksio"):
-        raise ImportError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
-    return httpx.Proxy(text)
+        raise ImportError(f"a SOCKS proxy needs the package socksio: pip install '{library.name}[socks]'")
+    return library.module.Proxy(text)  # type: ignore[no-any-return]
 
 
 def _variable(kind: str) -> str:
@@ -105,7 +114,7 @@ def _variable(kind: str) -> str:
     return next((variable for variable in os.environ if variable.lower() == name), f"the system's {kind} proxy")
 
 
-def _is_exempt(url: httpx.URL, no_proxy: str) -> bool:
+def _is_exempt(url: URL, no_proxy: str) -> bool:
     """Whether requests to a URL use no proxy: by name with or without a port, by address, or by network."""
     entries = [entry.strip() for entry in no_proxy.split(",")]
     return (

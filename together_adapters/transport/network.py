@@ -1,6 +1,6 @@
-"""Network streams beneath httpx: limits that httpx does not keep, and connections that died while they were idle.
+"""Network streams beneath the HTTP library: limits that it does not keep, and connections that died while they were idle.
 
-httpx limits each read, so a server that sends a byte now and then holds a call for ever; and it reports a connection that the
+It limits each read, so a server that sends a byte now and then holds a call for ever; and it reports a connection that the
 server had closed after the last response like one that failed with the request. Both flavours side by side. Connections of an
 HTTP client that the caller supplies do not have this: there a limit is checked between parts of the body, and httpcore tells which
 connection is reused.
@@ -9,12 +9,16 @@ connection is reused.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+from together_adapters.transport.http_library import error_names
+
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import HTTPResponse
 
 MAX_HEAD = 256 * 1024  # bytes before the body; only a server that sends informational responses without end gets there
 _WRITE_SIZE = 16 * 1024
+_BROKEN = ("ReadError", "WriteError")
 
 
 class Until(float):
@@ -35,13 +39,25 @@ def until(seconds: float | None, deadline: float) -> Until:
     return limit
 
 
-class StaleConnection(httpx.RemoteProtocolError):
+class TransferError(Exception):
+    """A failure of a transfer that this library finds. Not of an HTTP library, which passes on what it does not know."""
+
+
+class ReadTimeout(TransferError):
+    """No time is left."""
+
+
+class OversizedHead(TransferError):
+    """What comes before the body of a response does not end."""
+
+
+class StaleConnection(TransferError):
     """A connection that has served a request before died without a byte of a response to this one."""
 
     unsent = False  # the server cannot have the request: not even its head went out
 
 
-def begin_body(response: httpx.Response, read_timeout: float | None) -> None:
+def begin_body(response: HTTPResponse, read_timeout: float | None) -> None:
     """Ends the head of a response: a limit for each read holds from here on, which an `Until` makes one for all."""
     timeouts = response.request.extensions.get("timeout")
     if timeouts is not None:
@@ -54,9 +70,9 @@ def begin_body(response: httpx.Response, read_timeout: float | None) -> None:
 
 
 def watch(transport: Any) -> Any:
-    """Returns an httpx transport, of either flavour, whose connections will have streams of this module."""
+    """Returns a transport of either library and flavour whose connections will have streams of this module."""
     pool = transport._pool
-    backend = AsyncBackend if isinstance(transport, httpx.AsyncBaseTransport) else Backend
+    backend = AsyncBackend if hasattr(transport, "handle_async_request") else Backend
     pool._network_backend = backend(pool._network_backend)
     return transport
 
@@ -85,7 +101,7 @@ class _Stream:
     def _limit(self, timeout: float | None) -> float | None:
         """Returns the limit of a read of the head, of which all reads together may take as long as one."""
         if self._head_size > MAX_HEAD:
-            raise httpx.RemoteProtocolError(f"the response has more than {MAX_HEAD // 1024} KB before its body")
+            raise OversizedHead(f"the response has more than {MAX_HEAD // 1024} KB before its body")
         if timeout is None:
             return None
         now = time.monotonic()
@@ -102,9 +118,7 @@ class _Stream:
 
     def _failure(self, error: Exception, *, unsent: bool = False) -> Exception:
         """Returns the error to raise for one of a read of the head, or of the first write."""
-        import httpcore  # late, because it imports trio, and not everyone who makes a client sends a request
-
-        if not self.has_served or self._head_size or not isinstance(error, httpcore.ReadError | httpcore.WriteError):
+        if not self.has_served or self._head_size or error_names(error).isdisjoint(_BROKEN):
             return error
         stale = StaleConnection("the server had closed the connection")
         stale.unsent = unsent
@@ -197,5 +211,5 @@ def _seconds(timeout: float | None) -> float | None:
 
 def _positive(seconds: float) -> float:
     if seconds <= 0:
-        raise httpx.ReadTimeout("no time is left")
+        raise ReadTimeout("no time is left")
     return seconds

@@ -136,7 +136,7 @@ def proxy_secrets() -> Iterator[str]:
 
 
 def client_secrets(client: Any) -> Iterator[str]:
-    """Yields the secrets of an httpx client as it is now: its headers, query, cookies and credentials, and those of its proxies.
+    """Yields the secrets of an HTTP client as it is now: its headers, query, cookies and credentials, and those of its proxies.
 
     There is no public way to credentials; a test fails if these names change. What an object computes for a request is not known.
     """

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
-import httpx
 
 from together_adapters.transport.call import AudioStreamCall
-from together_adapters.transport.httpx_requests import failure_of
+from together_adapters.transport.http_requests import failure_of
 from together_adapters.transport.network import begin_body, until
 from together_adapters.transport.sse import EventParser
+
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import HTTPResponse
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ DRAIN_SECONDS = 0.5
 class _OpenStream(Generic[T]):
     """A stream of either flavour."""
 
-    def __init__(self, http_response: httpx.Response, reads: Any, parser: EventParser[T], connections: object) -> None:
+    def __init__(self, http_response: HTTPResponse, reads: Any, parser: EventParser[T], connections: object) -> None:
         self.response = parser.response
         self._http_response = http_response
         self._reads = reads
@@ -162,31 +164,31 @@ class AsyncAudioStream(AsyncStream[T]):
         await anyio.to_thread.run_sync(cast(AudioStreamCall[T], self._parser.call).save, chunks, file, response_format)
 
 
-def read_body(http_response: httpx.Response) -> Generator[bytes, None, None]:
+def read_body(http_response: HTTPResponse) -> Generator[bytes, None, None]:
     """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
     try:
         yield b""
-        # A body without content encoding is read beneath httpx's own readers, which a stream pays for at every event. One that a
+        # A body without content encoding is read beneath the library's own readers, which a stream pays for at every event. One that a
         # transport has read already (a test's, a cache's) is only available through them.
         direct = "content-encoding" not in http_response.headers and not http_response.is_stream_consumed
-        yield from cast(httpx.SyncByteStream, http_response.stream) if direct else http_response.iter_bytes()
+        yield from cast(Iterable[bytes], http_response.stream) if direct else http_response.iter_bytes()
     finally:
         http_response.close()
 
 
-async def read_body_async(http_response: httpx.Response) -> AsyncGenerator[bytes]:
+async def read_body_async(http_response: HTTPResponse) -> AsyncGenerator[bytes]:
     """Yields an empty read, which starts the generator so that dropping it closes the response, and then those of the body."""
     try:
         yield b""
         direct = "content-encoding" not in http_response.headers and not http_response.is_stream_consumed
-        async for data in cast(httpx.AsyncByteStream, http_response.stream) if direct else http_response.aiter_bytes():
+        async for data in cast(AsyncIterable[bytes], http_response.stream) if direct else http_response.aiter_bytes():
             yield data
     finally:
         with anyio.CancelScope(shield=True):
             await http_response.aclose()
 
 
-def _drain(http_response: httpx.Response) -> None:
+def _drain(http_response: HTTPResponse) -> None:
     """Reads what follows the end marker, so that the connection can be reused, unless the server keeps the response open.
 
     Iterating over httpcore's stream again continues where it is, with the time limit as it is now.

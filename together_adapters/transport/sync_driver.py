@@ -10,9 +10,7 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
 from threading import Event, Thread
-from typing import Any, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from together_adapters.errors import TogetherError
 from together_adapters.transport import failures
@@ -31,7 +29,7 @@ from together_adapters.transport.call import (
 )
 from together_adapters.transport.exchange import Attempt, Attempts, attempts, snapshot
 from together_adapters.transport.http_driver import HTTPDriver
-from together_adapters.transport.httpx_requests import (
+from together_adapters.transport.http_requests import (
     BodyBuffer,
     Trace,
     always,
@@ -44,6 +42,9 @@ from together_adapters.transport.httpx_requests import (
 )
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AudioStream, Stream, read_body
+
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import HTTPResponse
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ class SyncDriver(HTTPDriver, Sync):
             http_response.close()
         return snapshot(http_response, count, b"")
 
-    def _reads(self, http_response: httpx.Response, call: Call[Any], count: int) -> Iterator[bytes]:
+    def _reads(self, http_response: HTTPResponse, call: Call[Any], count: int) -> Iterator[bytes]:
         """Yields the reads of a body. Apart from what is done with them, whose exceptions are no failures of the connection."""
         try:
             yield from http_response.iter_raw()
@@ -113,7 +114,7 @@ class SyncDriver(HTTPDriver, Sync):
                 failure_of(error, str(http_response.request.url)), call, count, secrets=self.config.secrets
             ) from None
 
-    def _exchange(self, steps: Attempts, *, keep_open: Callable[[httpx.Response], bool] = never) -> tuple[Any, int]:
+    def _exchange(self, steps: Attempts, *, keep_open: Callable[[HTTPResponse], bool] = never) -> tuple[Any, int]:
         reply: Any = None
         while True:
             try:
@@ -129,19 +130,22 @@ class SyncDriver(HTTPDriver, Sync):
     def _sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
-        client: httpx.Client = self.connections.client
+    def _send(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
+        library = self.connections.library
+        client: Any = self.connections.client
         trace = Trace() if self.connections.external else None
         with ExitStack() as files:
             try:
                 response = client.send(
-                    build_request(client, attempt, iter, files, trace),
+                    build_request(library, client, attempt, iter, files, trace),
                     stream=True,
                     follow_redirects=False,
-                    auth=None if attempt.anonymous else httpx.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
+                    auth=None
+                    if attempt.anonymous
+                    else library.module.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
                 )
                 keep = response.is_success and keep_open(response)
-                open_body(response, attempt, keep=keep)
+                open_body(library, response, attempt, keep=keep)
                 return response if keep else _read(response, attempt.deadline)
             except Exception as error:
                 return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline)
@@ -216,7 +220,7 @@ class _Worker(SyncDriver):
         super().__init__(*args)
         self.halt = Event()
 
-    def _send(self, attempt: Attempt, keep_open: Callable[[httpx.Response], bool]) -> httpx.Response | Response | Failure:
+    def _send(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
         if self.halt.is_set():
             raise _Halt
         return super()._send(attempt, keep_open)
@@ -226,7 +230,7 @@ class _Worker(SyncDriver):
             raise _Halt
 
 
-def _read(response: httpx.Response, deadline: float | None) -> Response:
+def _read(response: HTTPResponse, deadline: float | None) -> Response:
     """Reads a body. The deadline is checked here as well, for connections that do not keep it themselves."""
     body = BodyBuffer(response)
     try:

@@ -1,10 +1,13 @@
 """Parameters that several requests share: the options of every request, and sampling."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Required, TypedDict, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Protocol, Required, TypedDict, get_args, get_origin
 
-if TYPE_CHECKING:
-    import httpx
+
+class Timeout(Protocol):
+    """Limits in seconds for each part of a request: the `Timeout` of httpx, or that of httpx2."""
+
+    def as_dict(self) -> dict[str, float | None]: ...
 
 
 class ExtraOptions(TypedDict, total=False):
@@ -18,7 +21,7 @@ class ExtraOptions(TypedDict, total=False):
 class RequestOptions(ExtraOptions, total=False):
     """Options of every call."""
 
-    timeout: Annotated["float | httpx.Timeout | None", "Seconds, or an `httpx.Timeout`, for each attempt of this call."]
+    timeout: Annotated["float | Timeout | None", "Seconds, or a `Timeout` of httpx or httpx2, for each attempt of this call."]
 
 
 class SamplingParams(RequestOptions, total=False):

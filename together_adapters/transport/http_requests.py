@@ -1,4 +1,4 @@
-"""From an attempt to a request of httpx, and from its response or exception to a `Response` or `Failure`: what both drivers share."""
+"""From an attempt to a request of the HTTP library, and from its response or exception to a `Response` or `Failure`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import httpx
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
 
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.bodies import FileRange, Form
 from together_adapters.transport.call import Response
 from together_adapters.transport.exchange import Attempt
-from together_adapters.transport.network import StaleConnection, begin_body, until
+from together_adapters.transport.http_library import HTTPLibrary, byte_stream, error_names, parse_url
+from together_adapters.transport.network import ReadTimeout, StaleConnection, TransferError, begin_body, until
 from together_adapters.transport.retry import Failure
+
+if TYPE_CHECKING:
+    from together_adapters.transport.http_library import HTTPRequest, HTTPResponse
+
+Limits = dict[str, float | None]
 
 CONNECT_TIMEOUT = 15.0
 MAX_ERROR_BODY = 1 << 20  # bytes; more is not read
 _UNSUSPICIOUS = 64 << 20  # bytes that a compressed body may always unpack to
 _MAX_RATIO = 100  # beyond that
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_INVALID = (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.StreamError, UnicodeError)
-_BAD_REDIRECT = "Invalid URL in location header"  # httpx parses it, although the redirect is not for httpx to follow
+# The names of exceptions in both libraries.
+_BROKEN = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
+_NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"})
+_REFUSED = frozenset({"InvalidURL", "UnsupportedProtocol"})  # requests, for a reason that shows no header
+_INVALID = _REFUSED | {"LocalProtocolError", "StreamError"}
+_FAILURES = _INVALID | {"RequestError"}
+_BAD_REDIRECT = "Invalid URL in location header"
 _NOT_STALE = frozenset(
     {"connection.connect_tcp.started", "connection.connect_unix_socket.started", "http11.receive_response_headers.complete"}
 )
 _MISUSE = re.compile("client has been closed|event loop", re.IGNORECASE)
-_LIBRARIES = frozenset({"httpx_aiohttp", "aiohttp", "httpcore", "h11", "h2", "anyio", "trio", "ssl", "socksio"})
+_LIBRARIES = frozenset({"httpx_aiohttp", "aiohttp", "httpcore", "httpcore2", "h11", "h2", "anyio", "trio", "ssl", "socksio"})
 
 
 class Trace:
@@ -46,7 +54,7 @@ class Trace:
     def stale(self, error: Exception) -> Exception:
         """Returns a `StaleConnection` for the error of a connection that had served another request and died before a response."""
         events = self.events
-        is_broken = isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError))
+        is_broken = not _BROKEN.isdisjoint(error_names(error))
         if not is_broken or "http11.send_request_headers.started" not in events or events & _NOT_STALE:
             return error
         stale = StaleConnection("the server had closed the connection")
@@ -61,78 +69,74 @@ class AsyncTrace(Trace):
         self.events.add(event)
 
 
-class SuspiciousBody(httpx.DecodingError):
+class SuspiciousBody(TransferError):
     """A body that unpacks to far more than was received."""
 
 
+class BadRedirect(TransferError):
+    """A redirect to what is no URL."""
+
+
 def build_request(
-    client: httpx.Client | httpx.AsyncClient,
+    library: HTTPLibrary,
+    client: Any,
     attempt: Attempt,
     reader: Callable[[FileRange], Any],
     files: ExitStack,
     trace: Trace | None = None,
-) -> httpx.Request:
+) -> HTTPRequest:
     """Returns the request of an attempt. `reader` makes an iterable of the client's flavour; `files` closes those of a form."""
     body: dict[str, Any] = {"content": attempt.content}
     if isinstance(attempt.content, FileRange):
         body = {"content": reader(attempt.content)}
     elif isinstance(attempt.content, Form):
         body = _form(attempt.content, files)
-    timeout = _timeout(attempt)
+    extensions: dict[str, Any] = {"timeout": _limits(attempt)}
+    if trace:
+        extensions["trace"] = trace
     if attempt.anonymous:
         # Built apart from the client, whose own headers and cookies are for the service alone.
-        request = httpx.Request(
-            attempt.method, attempt.url, headers=attempt.headers, extensions={"timeout": timeout.as_dict()}, **body
+        return library.module.Request(  # type: ignore[no-any-return]
+            attempt.method, attempt.url, headers=attempt.headers, extensions=extensions, **body
         )
-    else:
-        request = client.build_request(
-            attempt.method,
-            _parse_url(attempt.url),
-            params=attempt.query or None,
-            headers=attempt.headers,
-            timeout=timeout,
-            **body,
-        )
-    if trace:
-        request.extensions["trace"] = trace
-    return request
+    return client.build_request(  # type: ignore[no-any-return]
+        attempt.method,
+        parse_url(library, attempt.url),
+        params=attempt.query or None,
+        headers=attempt.headers,
+        extensions=extensions,
+        **body,
+    )
 
 
-@lru_cache(maxsize=64)
-def _parse_url(url: str) -> httpx.URL:
-    """Parses a URL. A client uses few of them, and parsing one is half of what httpx does to make a request."""
-    return httpx.URL(url)
-
-
-@lru_cache(maxsize=16)
-def _timeout_of_seconds(seconds: float | None) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=None if seconds is None else min(seconds, CONNECT_TIMEOUT))
-
-
-def _timeout(attempt: Attempt) -> httpx.Timeout:
-    """Returns the time limits of an attempt, none beyond the deadline of the call."""
-    timeout = _timeout_of(attempt)
+def _limits(attempt: Attempt) -> Limits:
+    """Returns the time limits of an attempt by kind, none beyond the deadline of the call."""
+    limits = _limits_of(attempt.timeout)
     if attempt.deadline is None:
-        return timeout
-    return httpx.Timeout(**{name: until(limit, attempt.deadline) for name, limit in timeout.as_dict().items()})
+        return limits
+    return {kind: until(limit, attempt.deadline) for kind, limit in limits.items()}
 
 
-def _timeout_of(attempt: Attempt) -> httpx.Timeout:
-    return attempt.timeout if isinstance(attempt.timeout, httpx.Timeout) else _timeout_of_seconds(attempt.timeout)
+def _limits_of(timeout: Any) -> Limits:
+    """Returns new limits, for `begin_body` changes them, for seconds, None, or a `Timeout` of either library."""
+    if hasattr(timeout, "as_dict"):
+        return timeout.as_dict()  # type: ignore[no-any-return]
+    connect = None if timeout is None else min(timeout, CONNECT_TIMEOUT)
+    return {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}
 
 
-def open_body(response: httpx.Response, attempt: Attempt, *, keep: bool) -> None:
+def open_body(library: HTTPLibrary, response: HTTPResponse, attempt: Attempt, *, keep: bool) -> None:
     """Prepares the reading of a body. The deadline of the call does not apply to a body that is kept open, as of a stream."""
-    read_timeout = _timeout_of(attempt).read
+    read_timeout = _limits_of(attempt.timeout)["read"]
     begin_body(response, read_timeout if keep or attempt.deadline is None else until(read_timeout, attempt.deadline))
     if "content-encoding" in response.headers:
-        response.stream = _Slices(response.stream, response.headers["content-encoding"])
+        response.stream = byte_stream(library, _Slices)(response.stream, response.headers["content-encoding"])
 
 
 class BodyBuffer:
     """Collects the decoded body of a response, bounded: that of an error is cut, and one that unpacks to too much is refused."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: HTTPResponse) -> None:
         self._response = response
         self._is_success = response.is_success
         self._parts: list[bytes] = []
@@ -150,14 +154,16 @@ class BodyBuffer:
 
     def response(self) -> Response:
         """Returns the response with its body."""
-        content = b"".join(self._parts)
+        response, content = self._response, b"".join(self._parts)
         if not self._is_success:
             content = content[:MAX_ERROR_BODY]
-        return Response(self._response.status_code, self._response.headers, content)
+            if response.has_redirect_location and response.next_request is None:
+                raise BadRedirect  # httpx2 passes over most of them
+        return Response(response.status_code, response.headers, content)
 
 
-class _Slices(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A compressed body in slices that do not unpack to more than a few megabytes each: httpx unpacks a read as a whole."""
+class _Slices:
+    """A compressed body in slices that do not unpack to more than a few megabytes each: a library may unpack a read as a whole."""
 
     def __init__(self, stream: Any, encoding: str) -> None:
         self._stream = stream
@@ -195,29 +201,42 @@ def _form(form: Form, stack: ExitStack) -> dict[str, Any]:
 def failure_of(error: Exception, url: str, deadline: float | None = None) -> Failure:
     """Returns the failure that an exception of the transfer means; raises any other. Its request, which holds the key, is not kept.
 
-    The libraries beneath httpx raise some exceptions that httpx does not translate.
+    The libraries beneath the HTTP library raise some exceptions that it does not translate.
     """
     if isinstance(error, RuntimeError) and _MISUSE.search(str(error)):
         raise ConfigurationError(f"the http_client cannot be used: {error}") from None
-    if not isinstance(error, (httpx.RequestError, *_INVALID)) and type(error).__module__.partition(".")[0] not in _LIBRARIES:
+    if isinstance(error, BadRedirect) or _is_of_redirect(error):
+        return Failure(_BAD_REDIRECT, fatal=True, url=url)
+    names = error_names(error)
+    known = isinstance(error, TransferError | UnicodeError) or not _FAILURES.isdisjoint(names)
+    if not known and type(error).__module__.partition(".")[0] not in _LIBRARIES:
         raise error
-    timeout = isinstance(error, httpx.TimeoutException)
+    timeout = isinstance(error, ReadTimeout) or "TimeoutException" in names
     is_late = timeout and deadline is not None and time.monotonic() >= deadline
-    invalid = isinstance(error, _INVALID) or type(error).__name__ == "LocalProtocolError"
+    invalid = isinstance(error, UnicodeError) or type(error).__name__ == "LocalProtocolError" or not _INVALID.isdisjoint(names)
     if invalid:
-        reason = _invalid_request(error)
+        reason = _invalid_request(error, names)
     elif timeout:
         reason = f"timed out ({'max_elapsed' if is_late else type(error).__name__.removesuffix('Timeout').lower()})"
     else:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
+    unsent = invalid or not _NOT_SENT.isdisjoint(names) or (isinstance(error, StaleConnection) and error.unsent)
     return Failure(
         reason,
-        maybe_received=not (invalid or isinstance(error, _NOT_SENT) or (isinstance(error, StaleConnection) and error.unsent)),
+        maybe_received=not unsent,
         timeout=timeout,
-        fatal=invalid or is_late or isinstance(error, SuspiciousBody) or str(error).startswith(_BAD_REDIRECT),
+        fatal=invalid or is_late or isinstance(error, SuspiciousBody),
         stale=isinstance(error, StaleConnection),
         url=url,
     )
+
+
+def _is_of_redirect(error: Exception) -> bool:
+    """Whether an exception is about a `Location`: a library parses it, although it is not for the library to follow.
+
+    httpx raises an error of its own, httpx2 for some a bare ValueError. A test fails if the name changes.
+    """
+    return any(frame.f_code.co_name == "_build_redirect_request" for frame, _ in walk_tb(error.__traceback__))
 
 
 def late(url: str) -> Failure:
@@ -225,31 +244,31 @@ def late(url: str) -> Failure:
     return Failure("timed out (max_elapsed)", timeout=True, fatal=True, url=url)
 
 
-def _invalid_request(error: Exception) -> str:
-    if isinstance(error, httpx.StreamError):
+def _invalid_request(error: Exception, names: frozenset[str]) -> str:
+    if "StreamError" in names:
         return f"{type(error).__name__}: {error}"
     # The text of the others can quote the header, which may be the key.
-    detail = f": {error}" if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)) else ""
+    detail = f": {error}" if isinstance(error, UnicodeError) or not _REFUSED.isdisjoint(names) else ""
     return f"the request could not be written: a header or the URL holds characters that HTTP forbids{detail}"
 
 
 def check_deadline(deadline: float | None) -> None:
     """Raises a timeout if the deadline of a call has passed."""
     if deadline is not None and time.monotonic() >= deadline:
-        raise httpx.ReadTimeout("max_elapsed")
+        raise ReadTimeout("max_elapsed")
 
 
-def never(response: httpx.Response) -> bool:
+def never(response: HTTPResponse) -> bool:
     """The responses of a call: each is read before it is returned."""
     return False
 
 
-def always(response: httpx.Response) -> bool:
+def always(response: HTTPResponse) -> bool:
     """The responses of a download: its body is read as it arrives, whatever it is."""
     return True
 
 
-def is_event_stream(response: httpx.Response) -> bool:
+def is_event_stream(response: HTTPResponse) -> bool:
     """Whether a response can be a stream of events. Gateways may give it an odd content type, but not JSON, HTML or XML."""
     content_type = response.headers.get("content-type", "").lower()
     return not any(kind in content_type for kind in ("json", "html", "xml"))

@@ -1,0 +1,125 @@
+"""httpx and httpx2: the only module that imports either, and the classes that must be derived from theirs.
+
+Both have the same names, but classes of their own: neither takes a stream, a request or a client of the other, and no exception of
+one is an exception of the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from together_adapters.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    HTTPClient: TypeAlias = httpx.Client | httpx2.Client
+    AsyncHTTPClient: TypeAlias = httpx.AsyncClient | httpx2.AsyncClient
+    HTTPRequest: TypeAlias = httpx.Request | httpx2.Request
+    HTTPResponse: TypeAlias = httpx.Response | httpx2.Response
+    URL: TypeAlias = httpx.URL | httpx2.URL
+    Proxy: TypeAlias = httpx.Proxy | httpx2.Proxy
+else:
+    HTTPClient = AsyncHTTPClient = Any
+
+LibraryName: TypeAlias = Literal["httpx", "httpx2"]
+
+DEFAULT: LibraryName = "httpx"
+_NAMES = ("httpx", "httpx2")
+_ROOTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
+
+
+class HTTPLibrary:
+    """One of the two libraries. `module` has everything that both offer under the same name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.module: Any = import_module(name)
+
+        class NoCookies(self.module.Cookies):  # type: ignore[misc, name-defined]
+            """The API has no cookies, and looking for them in every response takes a twentieth of a call."""
+
+            def extract_cookies(self, response: Any) -> None: ...
+
+        self._cookies = NoCookies
+
+    def new_client(self, transport: Any, *, is_async: bool) -> Any:
+        """Returns a client without cookies. It stays open: its transport tells calls that it is closed."""
+        client = (self.module.AsyncClient if is_async else self.module.Client)(transport=transport)
+        client._cookies = self._cookies()  # its public setter copies the value into a jar of its own
+        return client
+
+
+@cache
+def _load(name: str) -> HTTPLibrary:
+    try:
+        return HTTPLibrary(name)
+    except ImportError as problem:
+        advice = f"pip install 'together-adapters[{name}]'"
+        raise ConfigurationError(f"http_library={name!r} cannot be imported ({problem}): {advice}") from None
+
+
+def library_of(name: str | None, client: object = None, kind: str = "Client") -> HTTPLibrary:
+    """Returns the library of a supplied client, the one with this name, or the default.
+
+    Args:
+        name: The name that the user gave, if any.
+        client: The client that the user supplied, if any.
+        kind: `Client` or `AsyncClient`, which it must be.
+
+    Raises:
+        ConfigurationError: The name is none of the two, its package is missing, or the client is none that can be used.
+    """
+    if name is not None and name not in _NAMES:
+        raise ConfigurationError(f"http_library must be {' or '.join(map(repr, _NAMES))}, not {name!r}"[:200])
+    if client is None:
+        return _load(name or DEFAULT)
+    # Nobody has a client of a library that was not imported.
+    for candidate in (name,) if name else _NAMES:
+        if candidate in sys.modules and isinstance(client, getattr(_load(candidate).module, kind)):
+            return _load(candidate)
+    expected = " or ".join(f"an {candidate}.{kind}" for candidate in ((name,) if name else _NAMES))
+    condition = f" with http_library={name!r}" if name else ""
+    raise ConfigurationError(f"http_client must be {expected}{condition}, but is {_described(client)}")
+
+
+def _described(value: object) -> str:
+    """Returns what a value is, without showing it."""
+    if isinstance(value, type):
+        return f"the class {value.__module__}.{value.__qualname__}: create an instance"
+    kind = type(value)
+    return f"of type {kind.__qualname__}" if kind.__module__ == "builtins" else f"of type {kind.__module__}.{kind.__qualname__}"
+
+
+def error_names(error: BaseException) -> frozenset[str]:
+    """Returns the names of the classes of an exception that are of the libraries: its own class and its bases.
+
+    Exceptions are recognised by the name that both give them, whichever library raised them.
+    """
+    return _error_names(type(error))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256)
+def _error_names(kind: type[BaseException]) -> frozenset[str]:
+    return frozenset(base.__name__ for base in kind.__mro__ if base.__module__.partition(".")[0] in _ROOTS)
+
+
+@cache
+def byte_stream(library: HTTPLibrary, kind: type) -> Any:
+    """Returns a class of streams as the library takes it, which checks that its streams are derived from its own."""
+    return type(kind.__name__, (kind, library.module.SyncByteStream, library.module.AsyncByteStream), {})
+
+
+@lru_cache(maxsize=64)
+def parse_url(library: HTTPLibrary, url: str) -> Any:
+    """Parses a URL. A client uses few of them, and parsing one is half of what it takes to make a request."""
+    return library.module.URL(url)
+
+
+def new_timeout(*seconds: float | None, **limits: float | None) -> httpx.Timeout:
+    """Returns a timeout of httpx, which is always installed; a client on httpx2 takes it as well."""
+    return _load(DEFAULT).module.Timeout(*seconds, **limits)  # type: ignore[no-any-return]
