@@ -35,8 +35,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, ToolM
 from langchain_core.tools import StructuredTool, ToolException
 from langchain_together_adapters import ChatTogether
 
-from together_adapters import Together
-
 MODEL = "openai/gpt-oss-120b"
 QUESTION = "Which version has 'httpx', what license has 'tqdm', and what does 'langgraph' require?"
 SECONDS = 0.5  # simulates the latency of a database or a web request
@@ -70,14 +68,14 @@ def find(package: str) -> metadata.Distribution:
 
 
 # %% The agent
-def build_agent(client: Together) -> Any:
+def build_agent(llm: ChatTogether) -> Any:
     """Builds an agent. The adapter knows that this model can call tools, so there is nothing to configure."""
 
     def tool(function: Callable[[str], str]) -> StructuredTool:
         return StructuredTool.from_function(function, handle_tool_error=True)
 
     return create_agent(
-        ChatTogether(model=MODEL, temperature=0, client=client),
+        llm,
         [tool(installed_version), tool(license_of), tool(requirements)],
         system_prompt="You know this machine. Use the tools for every fact, as many at once as you can. Answer in whole sentences.",
     )
@@ -131,9 +129,10 @@ def messages(agent: Any, question: str, config: dict[str, Any]) -> Iterator[AnyM
 def main() -> None:
     question = session.question(QUESTION, "Ask about the Python packages of this machine.")
     with session.connect("LangChain: an agent with parallel tools", question) as run:
+        llm = ChatTogether(model=run.chat_model(MODEL), temperature=0, client=run.client)
         usage, printer = UsageMetadataCallbackHandler(), EventPrinter()
         print()
-        for message in messages(build_agent(run.client), question, {"callbacks": [usage]}):
+        for message in messages(build_agent(llm), question, {"callbacks": [usage]}):
             printer.handle(message)
         printer.end()
         tokens = usage.usage_metadata.values()  # one entry for each model

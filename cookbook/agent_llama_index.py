@@ -33,8 +33,6 @@ from llama_index.core.agent.workflow import AgentOutput, AgentStream, FunctionAg
 from llama_index.core.workflow import Event
 from llama_index_together_adapters import TogetherLLM
 
-from together_adapters import AsyncTogether
-
 MODEL = "openai/gpt-oss-120b"
 QUESTION = "What time is it in Tokyo and in Lima, and what is the distance from Lima to Tokyo?"
 SECONDS = 0.5  # simulates the latency of a database or a web request
@@ -82,11 +80,11 @@ async def distance(origin: str, destination: str) -> str:
 
 
 # %% The agent
-def build_agent(client: AsyncTogether) -> FunctionAgent:
+def build_agent(llm: TogetherLLM) -> FunctionAgent:
     """Builds an agent. The adapter knows that this model can call tools, so there is nothing to configure."""
     return FunctionAgent(
         tools=[local_time, distance],
-        llm=TogetherLLM(MODEL, temperature=0, async_client=client),
+        llm=llm,
         system_prompt="You are a travel desk. Use the tools for every fact, as many at once as you can. Answer in whole sentences.",
     )
 
@@ -134,7 +132,8 @@ class EventPrinter:
 async def run_agent(run: session.Session, question: str) -> Counter[str]:
     """Runs the agent; returns the token counts."""
     async with run.async_client() as client:
-        handler, printer = build_agent(client).run(question), EventPrinter()
+        llm = TogetherLLM(run.chat_model(MODEL), temperature=0, async_client=client)
+        handler, printer = build_agent(llm).run(question), EventPrinter()
         print()
         async for event in handler.stream_events():
             printer.handle(event)

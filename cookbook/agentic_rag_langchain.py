@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["together-adapters[langchain,emulator]", "langgraph>=1.0,<2", "numpy", "tqdm"]
+# dependencies = ["together-adapters[langchain,emulator]", "bm25s>=0.2.12", "langchain-classic>=1.0,<2", "langgraph>=1.0,<2", "numpy", "tqdm"]
 #
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
@@ -14,8 +14,10 @@ its answer through one stream.
 It prints each search with its results and their grades, each rewritten question, then the answer with the passages of Python's
 language reference that it cites.
 
-With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends 8 to 20 chat requests (about 300
-tokens each). Without a key, it runs on the emulator and costs nothing.
+The search is by keywords alone, with the retriever of rag_langchain.py: a rewritten question has the words that it lacked.
+
+With `TOGETHER_API_KEY` set, each run sends 8 to 22 chat requests (about 300 tokens each). Without a key, it runs on the emulator and
+costs nothing.
 
     python cookbook/agentic_rag_langchain.py --earlier "What is a context manager?" --question "How do I write one?"
 """
@@ -27,20 +29,19 @@ from textwrap import fill
 from typing import Any, Literal, TypedDict
 
 import session
-from corpus import passages
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.vectorstores import InMemoryVectorStore
-from langchain_together_adapters import ChatTogether, TogetherEmbeddings
+from langchain_core.retrievers import BaseRetriever
+from langchain_together_adapters import ChatTogether
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel, Field
+from rag_langchain import KeywordRetriever, load_documents
 
 CHAT_MODEL = "openai/gpt-oss-120b"
-EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
 TOP_K, MAX_SEARCHES = 6, 3
 EARLIER = "What is a decorator?"
-QUESTION = "In which order are several of them applied?"
+QUESTION = "Do they nest?"
 
 GRADE = ChatPromptTemplate.from_template(
     "Does the passage help to answer the question? Say yes or no.\n\nPassage:\n{passage}\n\nQuestion: {question}"
@@ -78,24 +79,13 @@ class Grade(BaseModel):
     relevant: Literal["yes", "no"] = Field(description="whether the passage helps")
 
 
-# %% The index
-def build_index(run: session.Session) -> InMemoryVectorStore:
-    """Embeds the corpus."""
-    documents = [Document(f"{passage.title}\n\n{passage.text}", metadata={"title": passage.title}) for passage in passages()]
-    print(f"Corpus:   {len(documents)} passages of Python's language reference")
-    store = InMemoryVectorStore(TogetherEmbeddings(model=EMBEDDING_MODEL, client=run.client, query_prefix="auto"))
-    with run.progress("Embedding", len(documents)):
-        store.add_documents(documents)
-    return store
-
-
 # %% The graph
-def build_graph(store: InMemoryVectorStore, llm: ChatTogether) -> Any:
+def build_graph(retriever: BaseRetriever, llm: ChatTogether) -> Any:
     """Builds a graph that retrieves and grades, then answers, or rewrites the question and retrieves again."""
     grader = GRADE | llm.with_structured_output(Grade)
 
     def retrieve(state: State) -> State:
-        return {"results": store.similarity_search(state["question"], TOP_K), "searches": state.get("searches", 0) + 1}
+        return {"results": retriever.invoke(state["question"]), "searches": state.get("searches", 0) + 1}
 
     def grade(state: State) -> State:
         documents = state["results"]
@@ -135,7 +125,7 @@ def run_graph(graph: Any, inputs: State, config: dict[str, Any]) -> tuple[str, S
             for step, update in data.items():
                 state = {**state, **update}
                 report(step, state)
-        elif data[1]["langgraph_node"] == "answer":  # other steps call the model too
+        elif data[1]["langgraph_node"] == "answer" and data[0].text:  # other steps call the model too; it reasons without text
             if not screen.text:
                 print()
             screen.write(data[0].text)
@@ -165,8 +155,8 @@ def main() -> None:
     with session.connect(
         "LangGraph: a search that grades its results", f"{inputs['question']} (after: {inputs['earlier']})"
     ) as run:
-        llm = ChatTogether(model=CHAT_MODEL, temperature=0, client=run.client)
-        graph = build_graph(build_index(run), llm)
+        llm = ChatTogether(model=run.chat_model(CHAT_MODEL), temperature=0, client=run.client)
+        graph = build_graph(KeywordRetriever.of(load_documents(), TOP_K), llm)
         usage = UsageMetadataCallbackHandler()
         answer, state = run_graph(graph, inputs, {"callbacks": [usage]})
         session.print_citations(answer, [document.metadata["title"] for document in state["relevant"]])

@@ -134,7 +134,7 @@ def show(outcomes: list[Outcome]) -> None:
 
 def main() -> None:
     with session.connect("LangChain: bookings from e-mails") as run:
-        llm = ChatTogether(model=MODEL, temperature=0, client=run.client)
+        llm = ChatTogether(model=run.chat_model(MODEL), temperature=0, reasoning_effort="low", client=run.client)
         usage = UsageMetadataCallbackHandler()
         show(read_mails(llm, MAILS, {"callbacks": [usage]}))
         tokens = usage.usage_metadata.values()  # one entry for each model

@@ -108,7 +108,7 @@ def main() -> None:
     with session.connect("LlamaIndex: objects from prose") as run:
         usage = Usage()
         get_dispatcher().add_event_handler(usage)
-        llm = TogetherLLM(MODEL, temperature=0, client=run.client)
+        llm = TogetherLLM(run.chat_model(MODEL), temperature=0, client=run.client)
         print("\nPromises, by JSON schema, as they stream in:")
         show_promises(llm)
         print("\nThe same, by a tool, as for a model that does not support JSON schemas:")

@@ -30,8 +30,6 @@ from llama_index.core.memory import Memory
 from llama_index.core.workflow import Context, Event
 from llama_index_together_adapters import TogetherLLM
 
-from together_adapters import AsyncTogether
-
 MODEL = "openai/gpt-oss-120b"
 QUESTIONS = ["Can you track my order 1042?", "It arrived broken, please refund order 1042."]
 
@@ -52,9 +50,8 @@ def refund(order: int) -> str:
 
 
 # %% The agents
-def build_agents(client: AsyncTogether) -> AgentWorkflow:
+def build_agents(llm: TogetherLLM) -> AgentWorkflow:
     """Builds three agents on one model. An agent chooses by the descriptions of the others to whom it hands over."""
-    llm = TogetherLLM(MODEL, temperature=0, async_client=client)
     rule = "Hand over what is not yours at once, without a word. Answer in one sentence, from what your tools say."
     reception = FunctionAgent(
         name="Reception",
@@ -122,7 +119,8 @@ class EventPrinter:
 async def converse(run: session.Session) -> Counter[str]:
     """Asks the questions, one after the other; returns the token counts."""
     async with run.async_client() as client:
-        agents, printer = build_agents(client), EventPrinter()
+        llm = TogetherLLM(run.chat_model(MODEL), temperature=0, async_client=client)
+        agents, printer = build_agents(llm), EventPrinter()
         memory = Memory.from_defaults()  # the messages
         state = Context(agents)  # the active agent; the context's own memory would end with the first question
         for question in QUESTIONS:

@@ -7,15 +7,17 @@
 # ///
 """Combine keyword search and vector search, rerank the results, and answer with citations: hybrid RAG with LangChain.
 
-You learn how to write a retriever for a keyword index (BM25), how to merge it with a vector store in an `EnsembleRetriever`, and
-how to rerank the results with `TogetherRerank` in a `ContextualCompressionRetriever`. Keyword search finds names such as
-`__slots__`, which embeddings represent poorly; vector search finds other wordings; the reranker orders the results of both.
+You learn what each search contributes: keyword search finds names such as `__slots__`, which embeddings represent poorly; vector
+search finds other wordings; the reranker orders the results of both. You learn how to put `TogetherRerank` into a
+`ContextualCompressionRetriever`, and how to watch the retrievers inside of another one with a callback. The retrievers are those of
+rag_langchain.py. Where no embedding model can be reached, the keyword search is alone.
 
 It prints the best passages with their score and their rank in each search, then the answer with the passages of Python's language
 reference that it cites.
 
-With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens), reranks about 20 passages, and sends one chat
-request (about 1,500 tokens). Without a key, it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run sends one request that ranks passages (about 4,000 tokens), one that answers (about 1,500) and
+three tiny ones that ask which models are served: about a tenth of a cent. Without a key, it runs on the emulator and costs nothing.
+`EMBEDDING_BASE_URL` adds vectors of a server of yours: see docs/embeddings-elsewhere.md.
 
     python cookbook/hybrid_rag_langchain.py --question "What is __match_args__ for?"
 """
@@ -23,26 +25,24 @@ request (about 1,500 tokens). Without a key, it runs on the emulator and costs n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
+from uuid import UUID
 
-import bm25s
 import session
-from corpus import passages
-from langchain_classic.retrievers import ContextualCompressionRetriever, EnsembleRetriever
-from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForRetrieverRun, UsageMetadataCallbackHandler
+from langchain_classic.retrievers import ContextualCompressionRetriever
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.vectorstores import InMemoryVectorStore
-from langchain_together_adapters import ChatTogether, TogetherEmbeddings, TogetherRerank
+from langchain_together_adapters import ChatTogether, TogetherRerank
+from rag_langchain import build_retriever, load_documents
 
-from together_adapters import APIStatusError, Together
+from together_adapters import APIError
 
 CHAT_MODEL = "openai/gpt-oss-120b"
-EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
-RERANK_MODEL = "Qwen/Qwen3.5-9B"  # a chat model ranks; a rerank model on an endpoint of your own is cheaper
-TOP_K, TOP_N = 12, 4
+RERANK_MODEL = "Qwen/Qwen3.5-9B"  # any chat model ranks; this one is small
+TOP_K, TOP_N = 10, 4
 QUESTION = "How does __slots__ affect weak references to instances?"
 
 PROMPT = ChatPromptTemplate.from_messages(
@@ -57,64 +57,32 @@ PROMPT = ChatPromptTemplate.from_messages(
 )
 
 
-# %% Keyword search
-class KeywordRetriever(BaseRetriever):
-    """Retrieves the documents with the highest BM25 scores."""
-
-    documents: list[Document]
-    index: Any
-    k: int
-
-    @classmethod
-    def of(cls, documents: list[Document], k: int) -> Self:
-        """Indexes documents for a retriever that returns the best `k`."""
-        index = bm25s.BM25()
-        index.index(split([document.page_content for document in documents]), show_progress=False)
-        return cls(documents=documents, index=index, k=k)
-
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        results = self.index.retrieve(split([query]), k=self.k, show_progress=False)
-        return [self.documents[i] for i, score in zip(results.documents[0], results.scores[0], strict=True) if score > 0]
-
-
-def split(texts: list[str]) -> Any:
-    """Splits texts into words without stop words."""
-    return bm25s.tokenize(texts, stopwords="en", show_progress=False)
-
-
 # %% Both searches, and the reranker
-def build_index(run: session.Session) -> EnsembleRetriever:
-    """Indexes the corpus for both searches. `EnsembleRetriever` merges their results by rank (reciprocal rank fusion)."""
-    documents = [Document(f"{passage.title}\n\n{passage.text}", metadata={"title": passage.title}) for passage in passages()]
-    print(f"Corpus:   {len(documents)} passages of Python's language reference")
-    store = InMemoryVectorStore(TogetherEmbeddings(model=EMBEDDING_MODEL, client=run.client, query_prefix="auto"))
-    with run.progress("Embedding", len(documents)):
-        store.add_documents(documents)
-    vector_retriever = store.as_retriever(search_kwargs={"k": TOP_K})
-    return EnsembleRetriever(retrievers=[KeywordRetriever.of(documents, TOP_K), vector_retriever])
-
-
-def search(index: EnsembleRetriever, question: str, client: Together, ranks: Ranks) -> list[Document]:
+def search(retriever: BaseRetriever, reranker: TogetherRerank, question: str, ranks: Ranks) -> list[Document]:
     """Returns the passages that answer a question best, the best first."""
-    reranker = TogetherRerank(model=RERANK_MODEL, top_n=TOP_N, client=client)
-    retriever = ContextualCompressionRetriever(base_compressor=reranker, base_retriever=index)
+    reranked = ContextualCompressionRetriever(base_compressor=reranker, base_retriever=retriever)
     try:
-        return retriever.invoke(question, {"callbacks": [ranks]})
-    except APIStatusError as error:
+        return reranked.invoke(question, {"callbacks": [ranks]})
+    except APIError as error:
         session.note_missing_rerank(error)
-        return index.invoke(question, {"callbacks": [ranks]})[:TOP_N]
+        return retriever.invoke(question, {"callbacks": [ranks]})[:TOP_N]
 
 
 class Ranks(BaseCallbackHandler):
-    """Records the results of each of the two searches: a retriever within another one calls the same callbacks."""
+    """Records the results of each search: a retriever within another one calls the same callbacks."""
 
     def __init__(self) -> None:
-        self.titles: dict[str, list[str]] = {"retriever_1": [], "retriever_2": []}
+        self.titles: dict[str, list[str]] = {"KeywordRetriever": [], "VectorStoreRetriever": []}
+        self._names: dict[UUID, str] = {}
 
-    def on_retriever_end(self, documents: Sequence[Document], *, tags: list[str] | None = None, **_: Any) -> None:
-        """Records the results of the search with this tag."""
-        for tag in self.titles.keys() & set(tags or ()):
-            self.titles[tag] = [document.metadata["title"] for document in documents]
+    def on_retriever_start(self, *_: Any, run_id: UUID, name: str = "", **__: Any) -> None:
+        """Remembers which retriever a run belongs to."""
+        self._names[run_id] = name
+
+    def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **_: Any) -> None:
+        """Records the results of a search."""
+        if (name := self._names[run_id]) in self.titles:
+            self.titles[name] = [document.metadata["title"] for document in documents]
 
     def print_table(self, documents: list[Document]) -> None:
         """Prints passages with their score and their rank in each search."""
@@ -134,14 +102,17 @@ def main() -> None:
     question = session.question(QUESTION)
     with session.connect("LangChain: hybrid search with reranking", question) as run:
         ranks, usage = Ranks(), UsageMetadataCallbackHandler()
-        documents = search(build_index(run), question, run.client, ranks)
+        llm = ChatTogether(model=run.chat_model(CHAT_MODEL), temperature=0, client=run.client)
+        reranker = TogetherRerank(model=run.chat_model(RERANK_MODEL), method="listwise", top_n=TOP_N, client=run.client)
+        documents = search(build_retriever(run, load_documents(), TOP_K), reranker, question, ranks)
         ranks.print_table(documents)
-        chain = PROMPT | ChatTogether(model=CHAT_MODEL, temperature=0, client=run.client) | StrOutputParser()
+        chain = PROMPT | llm | StrOutputParser()
         context = "\n\n".join(f"[{number}] {document.page_content}" for number, document in enumerate(documents, start=1))
         answer = session.print_stream(chain.stream({"question": question, "context": context}, {"callbacks": [usage]}))
         session.print_citations(answer, [document.metadata["title"] for document in documents])
         tokens = usage.usage_metadata.values()  # one entry for each model
-        run.print_summary(sum(model["input_tokens"] for model in tokens), sum(model["output_tokens"] for model in tokens))
+        prompt_tokens, answer_tokens = (sum(model[key] for model in tokens) for key in ("input_tokens", "output_tokens"))
+        run.print_summary(prompt_tokens, answer_tokens, with_search=True)
 
 
 if __name__ == "__main__":

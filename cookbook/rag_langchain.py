@@ -1,19 +1,22 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["together-adapters[langchain,emulator]", "numpy", "tqdm"]
+# dependencies = ["together-adapters[langchain,emulator]", "bm25s>=0.2.12", "langchain-classic>=1.0,<2", "numpy", "tqdm"]
 #
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
 """Answer a question about Python with citations: retrieve, rerank and stream with LangChain.
 
-You learn how to combine a vector store, a reranker and a chat model in one LangChain chain that shares one client, how to
-stream the answer and still get the documents it is based on, and how to continue when the reranker fails.
+A key of Together is enough: the service offers chat models only, so keywords find passages, a small chat model puts them in order,
+and a larger one answers. Where an embedding model can be reached, vectors find passages too. You learn how to write a retriever for
+a keyword index (BM25), how to merge it with a vector store, how to combine retriever, reranker and chat model in one LangChain chain
+that shares one client, and how to stream the answer and still get the documents it is based on.
 
 It prints the answer as it streams in, the passages of Python's language reference that it cites, and the tokens used.
 
-With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends two chat requests, one
-that ranks (about 7,000 tokens) and one that answers (about 1,500). Without a key, it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run sends one request that ranks passages (about 4,000 tokens), one that answers (about 1,500) and
+three tiny ones that ask which models are served: about a tenth of a cent. Without a key, it runs on the emulator and costs nothing.
+`EMBEDDING_BASE_URL` adds vectors of a server of yours: see docs/embeddings-elsewhere.md.
 
     python cookbook/rag_langchain.py --question "What is a coroutine?"
 """
@@ -22,23 +25,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import Any
+from typing import Any, Self
 
 import session
 from corpus import passages
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from keyword_index import KeywordIndex
+from langchain_classic.retrievers import EnsembleRetriever
+from langchain_core.callbacks import CallbackManagerForRetrieverRun, UsageMetadataCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_together_adapters import ChatTogether, TogetherEmbeddings, TogetherRerank
 
-from together_adapters import APIStatusError, Together
+from together_adapters import APIError
 
 CHAT_MODEL = "openai/gpt-oss-120b"
-EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
-RERANK_MODEL = "Qwen/Qwen3.5-9B"  # a chat model ranks; a rerank model on an endpoint of your own is cheaper
+RERANK_MODEL = "Qwen/Qwen3.5-9B"  # any chat model ranks; this one is small
 TOP_K, TOP_N = 20, 4
 QUESTION = "What does break do to the else clause of a loop?"
 
@@ -54,23 +59,49 @@ PROMPT = ChatPromptTemplate.from_messages(
 )
 
 
-# %% The index
-def build_index(run: session.Session) -> InMemoryVectorStore:
-    """Embeds the corpus. The adapter splits the texts into requests and sends several of them at a time."""
+# %% Retrieval
+class KeywordRetriever(BaseRetriever):
+    """Retrieves the documents with the highest BM25 scores."""
+
+    documents: list[Document]
+    index: Any
+    k: int
+
+    @classmethod
+    def of(cls, documents: list[Document], k: int) -> Self:
+        """Indexes documents for a retriever that returns the best `k`."""
+        return cls(documents=documents, index=KeywordIndex([document.page_content for document in documents]), k=k)
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        return [self.documents[position] for position, _ in self.index.search(query, self.k)]
+
+
+def load_documents() -> list[Document]:
+    """Loads the corpus."""
     documents = [Document(f"{passage.title}\n\n{passage.text}", metadata={"title": passage.title}) for passage in passages()]
-    print(f"Corpus:   {len(documents)} passages of Python's language reference")
-    # "auto" puts the instruction that this model was trained with before each query, and nothing before documents.
-    store = InMemoryVectorStore(TogetherEmbeddings(model=EMBEDDING_MODEL, client=run.client, query_prefix="auto"))
+    print(f"Corpus:   {len(documents)} passages of Python's language reference, indexed by keywords")
+    return documents
+
+
+def build_retriever(run: session.Session, documents: list[Document], k: int) -> BaseRetriever:
+    """Indexes documents by keywords and, where an embedding model can be reached, by vectors."""
+    by_keywords = KeywordRetriever.of(documents, k)
+    embedder = run.embedder()
+    if embedder is None:
+        return by_keywords
+    # "auto" puts the instruction that a model was trained with before each query. The adapter splits the texts into requests.
+    store = InMemoryVectorStore(TogetherEmbeddings(model=embedder.model, client=embedder.client, query_prefix="auto"))
     with run.progress("Embedding", len(documents)):
         store.add_documents(documents)
-    return store
+    by_vectors = store.as_retriever(search_kwargs={"k": k})
+    return EnsembleRetriever(retrievers=[by_keywords, by_vectors])  # merges by rank (reciprocal rank fusion)
 
 
 # %% The chain
-def build_chain(store: InMemoryVectorStore, client: Together) -> Runnable[dict[str, str], dict[str, Any]]:
+def build_chain(
+    retriever: BaseRetriever, reranker: TogetherRerank, llm: ChatTogether
+) -> Runnable[dict[str, str], dict[str, Any]]:
     """Builds a chain from {"question"} to {"question", "retrieved", "reranked", "context", "answer"}; "answer" streams."""
-    reranker = TogetherRerank(model=RERANK_MODEL, top_n=TOP_N, client=client)
-    llm = ChatTogether(model=CHAT_MODEL, temperature=0, client=client)
 
     def without_rerank(state: dict[str, Any]) -> list[Document]:
         session.note_missing_rerank(state["error"])
@@ -79,10 +110,10 @@ def build_chain(store: InMemoryVectorStore, client: Together) -> Runnable[dict[s
 
     rerank = {"documents": itemgetter("retrieved"), "query": itemgetter("question")} | reranker.as_runnable()
     return (
-        RunnablePassthrough.assign(retrieved=itemgetter("question") | store.as_retriever(search_kwargs={"k": TOP_K}))
+        RunnablePassthrough.assign(retrieved=itemgetter("question") | retriever | (lambda documents: documents[:TOP_K]))
         .assign(
             reranked=rerank.with_fallbacks(
-                [RunnableLambda(without_rerank)], exceptions_to_handle=(APIStatusError,), exception_key="error"
+                [RunnableLambda(without_rerank)], exceptions_to_handle=(APIError,), exception_key="error"
             )
         )
         .assign(context=lambda state: number(state["reranked"]))
@@ -99,7 +130,10 @@ def number(documents: list[Document]) -> str:
 def main() -> None:
     question = session.question(QUESTION)
     with session.connect("LangChain", question) as run:
-        chain = build_chain(build_index(run), run.client)
+        llm = ChatTogether(model=run.chat_model(CHAT_MODEL), temperature=0, client=run.client)
+        reranker = TogetherRerank(model=run.chat_model(RERANK_MODEL), method="listwise", top_n=TOP_N, client=run.client)
+        print(f"Models:   {reranker.model} ranks, {llm.model_name} answers")
+        chain = build_chain(build_retriever(run, load_documents(), TOP_K), reranker, llm)
         usage = UsageMetadataCallbackHandler()
         state: dict[str, Any] = {}
 
@@ -111,7 +145,8 @@ def main() -> None:
         answer = session.print_stream(stream_answer())
         session.print_citations(answer, [document.metadata["title"] for document in state["reranked"]])
         tokens = usage.usage_metadata.values()  # one entry for each model
-        run.print_summary(sum(model["input_tokens"] for model in tokens), sum(model["output_tokens"] for model in tokens))
+        prompt_tokens, answer_tokens = (sum(model[key] for model in tokens) for key in ("input_tokens", "output_tokens"))
+        run.print_summary(prompt_tokens, answer_tokens, with_search=True)
 
 
 if __name__ == "__main__":

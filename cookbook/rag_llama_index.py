@@ -1,19 +1,22 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["together-adapters[llama-index,emulator]", "tqdm"]
+# dependencies = ["together-adapters[llama-index,emulator]", "bm25s>=0.2.12", "tqdm"]
 #
 # [tool.uv.sources]
 # together-adapters = { path = ".." }
 # ///
 """Answer a question about Python with citations: retrieve, rerank and stream with LlamaIndex.
 
-You learn how to add a reranker and a postprocessor of your own to a query engine that shares one client, how to write a prompt
-that makes the model cite its sources, and how to count the tokens of all parts of the engine with an event handler.
+A key of Together is enough: the service offers chat models only, so keywords find passages, a small chat model puts them in order,
+and a larger one answers. Where an embedding model can be reached, vectors find passages too. You learn how to write a retriever for
+a keyword index (BM25), how to merge it with a vector index, how to add a reranker and a postprocessor of your own to a query engine
+that shares one client, and how to write a prompt that makes the model cite its sources.
 
 It prints the answer as it streams in, the passages of Python's language reference that it cites, and the tokens used.
 
-With `TOGETHER_API_KEY` set, each run embeds the reference (about 100,000 tokens) and sends two chat requests, one
-that ranks (about 7,000 tokens) and one that answers (about 1,500). Without a key, it runs on the emulator and costs nothing.
+With `TOGETHER_API_KEY` set, each run sends one request that ranks passages (about 4,000 tokens), one that answers (about 1,500) and
+three tiny ones that ask which models are served: about a tenth of a cent. Without a key, it runs on the emulator and costs nothing.
+`EMBEDDING_BASE_URL` adds vectors of a server of yours: see docs/embeddings-elsewhere.md.
 
     python cookbook/rag_llama_index.py --question "What is a coroutine?"
 """
@@ -21,10 +24,12 @@ that ranks (about 7,000 tokens) and one that answers (about 1,500). Without a ke
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import session
 from corpus import passages
+from keyword_index import KeywordIndex
 from llama_index.core import ChatPromptTemplate, QueryBundle, VectorStoreIndex
 from llama_index.core.base.response.schema import StreamingResponse
 from llama_index.core.instrumentation import get_dispatcher
@@ -34,14 +39,15 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
+from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 
-from together_adapters import APIStatusError, Together
+from together_adapters import APIError
 
 CHAT_MODEL = "openai/gpt-oss-120b"
-EMBEDDING_MODEL = "BAAI/bge-base-en-v1.5"
-RERANK_MODEL = "Qwen/Qwen3.5-9B"  # a chat model ranks; a rerank model on an endpoint of your own is cheaper
+RERANK_MODEL = "Qwen/Qwen3.5-9B"  # any chat model ranks; this one is small
 TOP_K, TOP_N = 20, 4
 QUESTION = "What does break do to the else clause of a loop?"
 
@@ -58,29 +64,57 @@ PROMPT = ChatPromptTemplate(
 )
 
 
-# %% The index
-def build_index(client: Together) -> VectorStoreIndex:
-    """Embeds the corpus. The title is metadata, which LlamaIndex embeds and sends to the model with the text."""
+# %% Retrieval
+class KeywordRetriever(BaseRetriever):
+    """Retrieves the nodes with the highest BM25 scores."""
+
+    def __init__(self, nodes: Sequence[BaseNode], k: int) -> None:
+        super().__init__()
+        self._nodes, self._k = nodes, k
+        self._index = KeywordIndex([node.get_content(MetadataMode.EMBED) for node in nodes])
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        found = self._index.search(query_bundle.query_str, self._k)
+        return [NodeWithScore(node=self._nodes[position], score=score) for position, score in found]
+
+
+def build_retriever(run: session.Session, llm: TogetherLLM) -> BaseRetriever:
+    """Indexes the corpus by keywords and, where an embedding model can be reached, by vectors.
+
+    The title is metadata, which LlamaIndex indexes and sends to the model with the text.
+    """
     nodes = [
         TextNode(text=passage.text, metadata={"title": passage.title}, metadata_template="{value}", text_template=TEMPLATE)
         for passage in passages()
     ]
-    print(f"Corpus:   {len(nodes)} passages of Python's language reference")
-    # "auto" puts the instruction that this model was trained with before each query, and nothing before documents.
-    embedding = TogetherEmbedding(model_name=EMBEDDING_MODEL, client=client, query_instruction="auto")
-    return VectorStoreIndex(nodes, embed_model=embedding, show_progress=sys.stderr.isatty())
+    print(f"Corpus:   {len(nodes)} passages of Python's language reference, indexed by keywords")
+    by_keywords = KeywordRetriever(nodes, TOP_K)
+    embedder = run.embedder()
+    if embedder is None:
+        return by_keywords
+    # "auto" puts the instruction that a model was trained with before each query.
+    embedding = TogetherEmbedding(model_name=embedder.model, client=embedder.client, query_instruction="auto")
+    index = VectorStoreIndex(nodes, embed_model=embedding, show_progress=sys.stderr.isatty())
+    return QueryFusionRetriever(
+        [by_keywords, index.as_retriever(similarity_top_k=TOP_K)],
+        llm=llm,  # which could write further queries; num_queries=1 asks for none
+        mode=FUSION_MODES.RECIPROCAL_RANK,
+        num_queries=1,
+        similarity_top_k=TOP_K,
+        use_async=False,
+    )
 
 
 # %% The query engine
 class RerankIfPossible(BaseNodePostprocessor):
-    """Reranks the nodes; if the service cannot, keeps the first ones of the retriever."""
+    """Reranks the nodes; if the model cannot, keeps the first ones of the retriever."""
 
     reranker: TogetherRerank
 
     def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         try:
             return self.reranker.postprocess_nodes(nodes, query_bundle)
-        except APIStatusError as error:
+        except APIError as error:
             session.note_missing_rerank(error)
             return nodes[:TOP_N]
 
@@ -95,15 +129,12 @@ class NumberPassages(BaseNodePostprocessor):
         ]
 
 
-def build_engine(index: VectorStoreIndex, client: Together) -> RetrieverQueryEngine:
+def build_engine(retriever: BaseRetriever, reranker: TogetherRerank, llm: TogetherLLM) -> RetrieverQueryEngine:
     """Builds an engine that retrieves, reranks, numbers the passages and answers."""
     return RetrieverQueryEngine.from_args(
-        index.as_retriever(similarity_top_k=TOP_K),
-        llm=TogetherLLM(model=CHAT_MODEL, temperature=0, client=client),
-        node_postprocessors=[
-            RerankIfPossible(reranker=TogetherRerank(model=RERANK_MODEL, top_n=TOP_N, client=client)),
-            NumberPassages(),
-        ],
+        retriever,
+        llm=llm,
+        node_postprocessors=[RerankIfPossible(reranker=reranker), NumberPassages()],
         text_qa_template=PROMPT,
         streaming=True,
     )
@@ -111,7 +142,7 @@ def build_engine(index: VectorStoreIndex, client: Together) -> RetrieverQueryEng
 
 # %% The tokens
 class Usage(BaseEventHandler):
-    """Adds up the token counts of all chat responses. The event of a streamed chat has its last chunk."""
+    """Adds up the token counts of the answers of the LLM. The event of a streamed one has its last chunk."""
 
     prompt_tokens: int = 0
     answer_tokens: int = 0
@@ -126,14 +157,17 @@ class Usage(BaseEventHandler):
 def main() -> None:
     question = session.question(QUESTION)
     with session.connect("LlamaIndex", question) as run:
-        engine = build_engine(build_index(run.client), run.client)
+        llm = TogetherLLM(model=run.chat_model(CHAT_MODEL), temperature=0, client=run.client)
+        reranker = TogetherRerank(model=run.chat_model(RERANK_MODEL), method="listwise", top_n=TOP_N, client=run.client)
+        print(f"Models:   {reranker.model} ranks, {llm.model} answers")
+        engine = build_engine(build_retriever(run, llm), reranker, llm)
         usage = Usage()
         get_dispatcher().add_event_handler(usage)
         response = engine.query(question)
         assert isinstance(response, StreamingResponse)
         answer = session.print_stream(response.response_gen)
         session.print_citations(answer, [source.metadata["title"] for source in response.source_nodes])
-        run.print_summary(usage.prompt_tokens, usage.answer_tokens)
+        run.print_summary(usage.prompt_tokens, usage.answer_tokens, with_search=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,13 @@
-"""Helpers of the recipes: the connection to the service, the command line, and the output in a terminal.
+"""Helpers of the recipes: the connection to the service, the models that it serves, the command line, and the output in a terminal.
 
-Nothing here is specific to LangChain or LlamaIndex; read a recipe first.
+Nothing here is specific to LangChain or LlamaIndex; read a recipe first. Variables of the environment choose the service and its models:
+
+- `TOGETHER_BASE_URL`, `TOGETHER_API_KEY`: the service. Without both, a recipe starts an emulator and costs nothing.
+- `TOGETHER_EMULATOR`: `default` or `strict` starts an emulator although there is a key. A strict one serves only what the service
+  offers today, so no embedding model; the default one serves more.
+- `TOGETHER_CHAT_MODEL`: the chat model, instead of those that a recipe names.
+- `EMBEDDING_BASE_URL`, `EMBEDDING_API_KEY`, `EMBEDDING_MODEL`: a server of embeddings, such as one on this machine. It never gets the
+  key of Together. See docs/embeddings-elsewhere.md.
 """
 
 from __future__ import annotations
@@ -12,20 +19,42 @@ import re
 import shutil
 import sys
 import time
+import warnings
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from tqdm import tqdm
 
-from together_adapters import AsyncTogether, ConfigurationError, Together, TogetherError
+from together_adapters import (
+    AsyncTogether,
+    ConfigurationError,
+    InvalidRequestError,
+    ModelNotAvailableError,
+    ModelRemovedWarning,
+    Together,
+    TogetherError,
+)
+from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, alternatives, capabilities
 
-EMULATOR = "emulator (TOGETHER_API_KEY is not set); it answers in quotations"
+EMULATOR_MODES = ("default", "strict")
+EMBEDDING_TOKENS = {"prompt_tokens": "embedded"}
+RANKING_TOKENS = {"prompt_tokens": "in", "completion_tokens": "out"}
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """An embedding model, and a client of the server that has it."""
+
+    client: Together
+    model: str
 
 
 class Session:
-    """A client of the service that counts its requests.
+    """A client of the service that counts its requests and finds models that are served.
 
     Attributes:
         client: The client that the adapters share, with one connection pool and one retry policy.
@@ -33,20 +62,90 @@ class Session:
         is_emulated: Whether the service is an emulator that this recipe started, where nothing costs anything.
     """
 
-    def __init__(self, http_client: httpx.Client, **options: Any) -> None:
-        http_client.event_hooks = {"response": [self.count]}
-        self.client = Together(http_client=http_client, **options)
+    def __init__(self, stack: ExitStack, **options: Any) -> None:
+        self._stack = stack
         self._options = options
         self.is_emulated = bool(options)
+        self.client = Together(http_client=self._http_client(trust_env=not options), **options)
         self.requests = 0
+        self._served: set[str] = set()
+        self._search_tokens: Counter[str] = Counter()
         self._bar: tqdm[None] | None = None
         self._start = time.monotonic()
+
+    def _http_client(self, **options: Any) -> httpx.Client:
+        """Opens an HTTP client whose responses are counted; it is closed with the session."""
+        hooks = {"response": [self.count, self._count_tokens]}
+        return self._stack.enter_context(httpx.Client(event_hooks=hooks, **options))
 
     def count(self, response: httpx.Response) -> None:
         """Counts a response. httpx calls this as soon as the headers of a response are received."""
         self.requests += 1
         if self._bar is not None and response.is_success and response.request.url.path.endswith("/embeddings"):
             self._bar.update(len(json.loads(response.request.content)["input"]))
+
+    def _count_tokens(self, response: httpx.Response) -> None:
+        """Adds up the tokens of responses that are no streams: in a recipe that streams its answer, those of the search."""
+        if response.headers.get("content-type", "").startswith("application/json"):
+            response.read()
+            kinds = EMBEDDING_TOKENS if response.request.url.path.endswith("/embeddings") else RANKING_TOKENS
+            with suppress(ValueError, AttributeError):  # what is no JSON object has no usage
+                usage = response.json().get("usage") or {}
+                self._search_tokens.update({kind: usage.get(name) or 0 for name, kind in kinds.items()})
+
+    def chat_model(self, name: str) -> str:
+        """Returns the model to use where a recipe names this one: the same, or if it is gone, a living one.
+
+        Models go within months, and the catalogue of the service keeps some that are gone; so each candidate is asked for one token.
+        If none answers, it is the model of the recipe, whose first request will say why. `TOGETHER_CHAT_MODEL` takes precedence and
+        is not checked.
+        """
+        if wanted := os.environ.get("TOGETHER_CHAT_MODEL"):
+            return wanted
+        model = next(filter(self._is_served, self._candidates(name)), name)
+        if model != name:
+            print_note(f"{name} is gone; this run uses {model} (TOGETHER_CHAT_MODEL names another one)")
+        return model
+
+    def _candidates(self, name: str) -> Iterator[str]:
+        """Yields the model unless the table says that it is gone, similar ones of the table, then chat models of the catalogue."""
+        if not capabilities(name).is_removed:
+            yield name
+        similar = alternatives(name)
+        yield from similar
+        catalogue = (str(model.id) for model in self.client.models.list() if model.type == "chat")
+        yield from (model for model in catalogue if model not in (name, *similar) and not capabilities(model).is_removed)
+
+    def _is_served(self, model: str) -> bool:
+        """Whether a model answers; the service recommends a request for one token to find out."""
+        if model not in self._served:
+            try:
+                self.client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
+            except ModelNotAvailableError:
+                return False
+            self._served.add(model)
+        return True
+
+    def embedder(self) -> Embedder | None:
+        """Returns an embedding model that can be reached, or None; prints which.
+
+        It is the one of the server that `EMBEDDING_BASE_URL` names, or one of the service itself. That is asked once, because it may
+        have none.
+        """
+        model = os.environ.get("EMBEDDING_MODEL") or DEFAULT_EMBEDDING_MODEL
+        if base_url := os.environ.get("EMBEDDING_BASE_URL"):
+            # Without a key of its own, the client would send the key of Together.
+            key = os.environ.get("EMBEDDING_API_KEY") or "none"
+            client = Together(base_url=base_url, api_key=key, http_client=self._http_client())
+            print(f"Vectors:  {model} at {client.base_url}")
+            return Embedder(client, model)
+        try:
+            self.client.embeddings.create(model=model, input="Python")
+        except (ModelNotAvailableError, InvalidRequestError):
+            print("Vectors:  none, as the service serves no embedding model")
+            return None
+        print(f"Vectors:  {model}")
+        return Embedder(self.client, model)
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncTogether]:
@@ -65,31 +164,35 @@ class Session:
             yield
         self._bar = None
 
-    def print_summary(self, prompt_tokens: int, answer_tokens: int) -> None:
-        """Prints the number of requests, the tokens and the time."""
+    def print_summary(self, prompt_tokens: int, answer_tokens: int, *, with_search: bool = False) -> None:
+        """Prints the number of requests, the tokens and the time; `with_search`, where the answer alone is streamed, all tokens."""
         seconds = time.monotonic() - self._start
-        print(
-            f"\n{self.requests} requests; {prompt_tokens:,} tokens in and {answer_tokens:,} out for the answer; {seconds:.1f} s"
-        )
+        print()
+        if with_search:
+            tokens = self._search_tokens
+            print(
+                f"{tokens['embedded']:,} tokens embedded; {tokens['in']:,} tokens in and {tokens['out']:,} out to rank passages"
+            )
+        print(f"{self.requests} requests; {prompt_tokens:,} tokens in and {answer_tokens:,} out for the answer; {seconds:.1f} s")
 
 
 @contextmanager
 def connect(title: str, question: str = "") -> Iterator[Session]:
     """Connects to the service or to a new emulator; on an error of the service, prints one line and exits.
 
-    Uses `TOGETHER_BASE_URL` if it is set; else the live service if `TOGETHER_API_KEY` is set; else an emulator.
-    Exit codes: 2 for wrong settings, 3 for errors of the service or the network.
+    Uses an emulator if `TOGETHER_EMULATOR` is set; else `TOGETHER_BASE_URL` if it is set; else the live service if
+    `TOGETHER_API_KEY` is set; else an emulator. Exit codes: 2 for wrong settings, 3 for errors of the service or the network.
     """
     print(f"{title}\n{'=' * len(title)}")
     if question:
         print(f"Question: {question}")
     try:
         with ExitStack() as stack:
-            base_url = os.environ.get("TOGETHER_BASE_URL") or os.environ.get("TOGETHER_API_BASE")
-            is_emulated = not base_url and not os.environ.get("TOGETHER_API_KEY")
-            options = _start_emulator(stack) if is_emulated else {}
-            session = Session(stack.enter_context(httpx.Client(trust_env=not is_emulated)), **options)
-            print(f"Service:  {EMULATOR if is_emulated else session.client.base_url}")
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", ModelRemovedWarning)  # `Session` finds out, and says so in a line
+            reason = _reason_to_emulate()
+            session = Session(stack, **(_start_emulator(stack) if reason else {}))
+            print(f"Service:  {f'emulator ({reason}); it answers in quotations' if reason else session.client.base_url}")
             yield session
     except TogetherError as error:
         print(flush=True)
@@ -99,11 +202,23 @@ def connect(title: str, question: str = "") -> Iterator[Session]:
         raise SystemExit(130) from None
 
 
+def _reason_to_emulate() -> str:
+    """Says why an emulator is used; empty if another service is."""
+    mode = os.environ.get("TOGETHER_EMULATOR")
+    if mode and mode not in EMULATOR_MODES:
+        raise ConfigurationError(f"TOGETHER_EMULATOR must be {' or '.join(EMULATOR_MODES)}, not {mode!r}")
+    if mode:
+        return f"TOGETHER_EMULATOR={mode}"
+    is_configured = any(map(os.environ.get, ("TOGETHER_API_KEY", "TOGETHER_BASE_URL", "TOGETHER_API_BASE")))
+    return "" if is_configured else "TOGETHER_API_KEY is not set"
+
+
 def _start_emulator(stack: ExitStack) -> dict[str, str]:
     """Starts an emulator that streams at reading speed."""
     from together_adapters.emulator import Behaviour, serve
 
-    emulator = stack.enter_context(serve(behaviour=Behaviour(delay=0.01)))
+    strict = os.environ.get("TOGETHER_EMULATOR") == "strict"
+    emulator = stack.enter_context(serve(behaviour=Behaviour(delay=0.01, strict=strict)))
     return {"base_url": emulator.base_url, "api_key": "any"}
 
 
@@ -174,9 +289,13 @@ def print_citations(answer: str, titles: Sequence[str]) -> None:
 
 
 def note_missing_rerank(error: Exception) -> None:
-    """Prints a note that the passages could not be reranked."""
-    reason = " ".join(str(error).split())
-    print(f"note: continuing without reranking; {reason}", file=sys.stderr)
+    """Prints a note that the model did not rerank."""
+    print_note(f"continuing without reranking ({' '.join(str(error).split())})")
+
+
+def print_note(text: str) -> None:
+    """Prints what is not as the reader of a recipe expects."""
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _width() -> int:

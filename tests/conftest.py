@@ -116,7 +116,11 @@ def count_function_calls(action: Callable[[], object]) -> int:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests do not depend on the environment of the developer. Keys of other vendors are set, to prove that they are not read."""
     for name in list(os.environ):
-        if name.startswith("TOGETHER_") and name not in ("TOGETHER_RECORDINGS", "TOGETHER_FINETUNE_CASES", "TOGETHER_OPENAPI"):
+        if name.startswith(("TOGETHER_", "EMBEDDING_")) and name not in (
+            "TOGETHER_RECORDINGS",
+            "TOGETHER_FINETUNE_CASES",
+            "TOGETHER_OPENAPI",
+        ):
             monkeypatch.delenv(name)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

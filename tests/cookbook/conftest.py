@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cookbook.warm import COOKBOOK, RECIPES
 from tests.fork_server import ForkServer
+from together_adapters.emulator import Emulator
 
 KEY = "sk-of-a-cook-0123456789"
 BAD_KEY = "bad-key-of-a-cook"
@@ -20,6 +22,7 @@ WARNINGS = {
     # workflows inspect all attributes of an agent
     "llama_index": ["error::DeprecationWarning", "ignore::DeprecationWarning:inspect"],
 }
+MODES = ["default", "strict"]
 RunAgain = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -43,6 +46,19 @@ def run(recipe: str, *arguments: str, **changes: str) -> subprocess.CompletedPro
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[str]:
+    """A mode of the emulator of the test: one that grants more than the service of today, and one that serves no more."""
+    with emulator.behave(strict=request.param == "strict"):
+        yield request.param
+
+
+def chats(emulator: Emulator) -> list[Any]:
+    """The bodies of chat requests, without those for one token that ask whether a model is served."""
+    bodies = [request.json for request in emulator.requests if request.path == "/v1/chat/completions"]
+    return [body for body in bodies if body.get("max_tokens") != 1]
 
 
 @pytest.fixture(scope="session")

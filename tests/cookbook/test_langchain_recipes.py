@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, run
+from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, chats, run
 from tests.cookbook.test_recipes import CLOSING
-from together_adapters.emulator import Emulator, Fault
+from together_adapters.emulator import Emulator
 
 Cook = Callable[..., str]
 
@@ -34,10 +33,6 @@ def cook(emulator: Emulator) -> Cook:
     return start
 
 
-def sent_bodies(emulator: Emulator, path: str) -> list[Any]:
-    return [request.json for request in emulator.requests if request.path == f"/v1/{path}"]
-
-
 def one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -53,7 +48,7 @@ def test_agent_calls_tools_in_parallel(cook: Cook, emulator: Emulator) -> None:
     assert re.search(
         r"Version [\d.]+ of httpx is installed\. .*license of tqdm is MPL-2\.0.*langgraph requires .*langchain-core", answer
     )
-    first, second = sent_bodies(emulator, "chat/completions")
+    first, second = chats(emulator)
     assert first["stream"]
     assert {tool["function"]["name"] for tool in first["tools"]} == {"installed_version", "license_of", "requirements"}
     [tool_calls] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
@@ -72,21 +67,23 @@ def test_tool_error_is_sent_to_the_model(run_again: RunAgain) -> None:
     assert "license_of says: A package 'rice' is not installed." in one_line(output)
 
 
+@pytest.mark.usefixtures("mode")
 def test_graph_rewrites_a_question_without_results(cook: Cook, emulator: Emulator) -> None:
     output = cook("agentic_rag_langchain")
     searches = re.findall(r"^Search (\d): (\d) of 6 passages help$", output, re.MULTILINE)
     assert searches[0] == ("1", "0")
     assert searches[1][0] == "2"
     assert int(searches[1][1]) >= 1
-    assert "Rewritten: In which order are several of them applied, regarding decorator?\n" in output
+    assert "Rewritten: Do they nest, regarding decorator?\n" in output
     assert output.count("\n  yes  ") == int(searches[1][1])
     assert "Multiple decorators are applied in nested fashion [" in one_line(output)
     assert re.search(r"^  \[\d\] Function definitions \(1 of \d\)$", output, re.MULTILINE)
-    bodies = sent_bodies(emulator, "chat/completions")
+    bodies = chats(emulator)
     grades = [body for body in bodies if body.get("response_format", {}).get("type") == "json_schema"]
     assert (len(grades), len(bodies)) == (12, 14)  # the grades, one rewritten question and one answer
     assert emulator.most_in_flight > 1  # passages are graded in parallel
     assert bodies[-1]["stream"]
+    assert "\n\n\n" not in output  # chunks of its reasoning are no answer
 
 
 def test_graph_stops_after_three_searches(run_again: RunAgain) -> None:
@@ -109,42 +106,43 @@ def test_failed_bookings_are_requested_again(cook: Cook, emulator: Emulator) -> 
     assert "14 May 2026\n  (second request with a higher token limit)\n" in output
     assert output.count("second request") == 2
     assert "No booking in e-mail 3: 4 x 70.00 is 280.00, but the total is 290.00\n  This is Ada Okafor." in output
-    bodies = sent_bodies(emulator, "chat/completions")
+    bodies = chats(emulator)
     assert all(body["response_format"]["type"] == "json_schema" for body in bodies)
     assert [body["max_tokens"] for body in bodies] == [60, 60, 60, 60, 400, 400]
     assert [len(body["messages"]) for body in bodies[4:]] == [1, 3]
     assert "4 x 70.00 is 280.00, but the total is 290.00" in bodies[-1]["messages"][-1]["content"]
 
 
-def test_two_searches_and_a_rerank(cook: Cook, emulator: Emulator) -> None:
+def test_two_searches_and_one_rerank(cook: Cook, mode: str, emulator: Emulator) -> None:
     output = cook("hybrid_rag_langchain")
-    counts = re.search(r"12 results of keyword search, 12 of vector search, (\d+) in all\. Best:\n", output)
+    counts = re.search(r"10 results of keyword search, (\d+) of vector search, (\d+) in all\. Best:\n", output)
     assert counts
+    assert (counts[1] == "10") == (mode == "default")
     table = re.findall(r"^  ([01]\.\d{3}) +(\d+|-) +(\d+|-)  (.+)$", output, re.MULTILINE)
     scores = [float(row[0]) for row in table]
     assert len(scores) == 4
     assert scores == sorted(scores, reverse=True)
+    assert any(row[2] != "-" for row in table) == (mode == "default")
     assert table[0][3].startswith("Customizing attribute access: __slots__")
     assert "Without a __weakref__ variable for each instance" in one_line(output)
     assert "[1] Customizing attribute access: __slots__" in output
-    *rankings, answer = sent_bodies(emulator, "chat/completions")
-    passages = {
-        text for body in rankings for text in re.findall("(?s)<passage [^>]*>.*?</passage>", body["messages"][-1]["content"])
-    }
-    assert len({passage.partition(">")[2] for passage in passages}) == int(counts[1])
-    assert "response_format" not in answer
-    assert len(sent_bodies(emulator, "embeddings")) <= 5
+    ranking, answer = chats(emulator)
+    assert str(ranking["messages"]).count("<passage id=") == int(counts[2])
+    assert answer["stream"]
 
 
 def test_continues_without_reranking(emulator: Emulator, run_again: RunAgain) -> None:
-    emulator.inject(
-        Fault("400", path="/v1/chat/completions", message="This model needs an endpoint.", code="model_not_available")
-    )
+    emulator.reply("I would rather not say.", when="<passage id", times=9)
     process = run_again("hybrid_rag_langchain", TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert process.returncode == 0
-    assert re.fullmatch(r"note: continuing without reranking; .*This model needs an endpoint.*\n", process.stderr)
+    assert re.fullmatch(r"note: continuing without reranking \(.*I would rather not say.*\)\n", process.stderr)
     assert process.stdout.count("\n      -  ") == 4
     assert "Passages cited:" in process.stdout
+
+
+@pytest.mark.parametrize("recipe", ["agent_langchain", "extraction_langchain"])
+def test_strict_mode_serves_the_others_too(recipe: str, run_again: RunAgain) -> None:
+    check_output(run_again(recipe, TOGETHER_EMULATOR="strict"))
 
 
 @pytest.mark.parametrize("recipe", ["agent_langchain", "extraction_langchain"])

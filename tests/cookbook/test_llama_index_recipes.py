@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from itertools import pairwise
 
 import pytest
 
-from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, run
+from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, chats, run
 from tests.cookbook.test_recipes import CLOSING
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Emulator, serve
 
 
 def output_of(recipe: str, **environment: str) -> str:
@@ -41,7 +40,7 @@ def test_agent_calls_tools_in_parallel(emulator: Emulator, service: dict[str, st
     assert "From Lima to Tokyo it is 15,492 km." in answer
     assert len(re.findall(r"In (?:Tokyo|Lima) it is \d\d:\d\d on \w+day\.", answer)) == 2
     assert CLOSING.search(output)
-    first, second = (json.loads(request.body) for request in emulator.requests)
+    first, second = chats(emulator)
     assert first["stream"]
     assert {tool["function"]["name"] for tool in first["tools"]} == {"local_time", "distance"}
     [calls] = [message["tool_calls"] for message in second["messages"] if message.get("tool_calls")]
@@ -63,7 +62,7 @@ def test_agents_hand_over(emulator: Emulator, service: dict[str, str]) -> None:
     assert re.findall(r"\[(\w+)\]|hands over to (\w+)", second) == [("Parcels", ""), ("", "Payments"), ("Payments", "")]
     assert "    track: Order 1042, a desk lamp for 24.50 EUR, was delivered on 3 May." in first
     assert "    refund: 24.50 EUR for order 1042 go back to the card they came from." in second
-    bodies = [json.loads(request.body) for request in emulator.requests]
+    bodies = chats(emulator)
     tool_names = [{tool["function"]["name"] for tool in body["tools"]} for body in bodies]
     assert tool_names == [{"handoff"}, *[{"track", "handoff"}] * 3, *[{"refund", "handoff"}] * 2]
     conversations = [[message for message in body["messages"] if message["role"] != "system"] for body in bodies]
@@ -90,7 +89,7 @@ def test_objects_are_printed_while_they_stream(emulator: Emulator, service: dict
         ("date", "12 May 2026"),
         ("email", "ada@example.org"),
     ]
-    schema, tool, event = (json.loads(request.body) for request in emulator.requests)
+    schema, tool, event = chats(emulator)
     assert schema["response_format"]["json_schema"]["name"] == "Promises"
     assert (tool["tools"][0]["function"]["name"], tool["tool_choice"]) == ("Promises", "required")
     assert event["response_format"]["json_schema"]["name"] == "Event"
@@ -108,9 +107,34 @@ def test_texts_are_embedded_once(emulator: Emulator, service: dict[str, str]) ->
         "with another key": (passages, 0),
         "after one passage changed": (passages, 1),
     }
-    inputs = [json.loads(request.body)["input"] for request in emulator.requests]
+    probe, *inputs = [request.json["input"] for request in emulator.requests]
+    assert probe == "Python"  # the question whether the model is served
     assert sum(map(len, inputs[:-1])) == passages
     assert inputs[-1] == ["A new first passage."]
+
+
+def test_ingestion_without_an_embedding_model_indexes_keywords(run_again: RunAgain) -> None:
+    process = run_again("ingestion_llama_index", TOGETHER_EMULATOR="strict")
+    assert process.returncode == 0
+    notes = process.stderr.splitlines()
+    assert [note.partition(":")[0] for note in notes] == ["note", "note"]
+    assert "EMBEDDING_BASE_URL" in notes[0] and "docs/embeddings-elsewhere.md" in notes[1]
+    assert "\nVectors:  none, as the service serves no embedding model\n" in process.stdout
+    assert re.search(r"^\d{3} passages indexed by keywords in \d+\.\d s$", process.stdout, re.MULTILINE)
+    assert re.search(r"^Best:     .*[Cc]oroutine", process.stdout, re.MULTILINE)
+
+
+def test_ingestion_embeds_at_another_server(run_again: RunAgain) -> None:
+    with serve(models=["acme/vectors=embedding"]) as server:
+        settings = {"EMBEDDING_BASE_URL": server.base_url, "EMBEDDING_MODEL": "acme/vectors"}
+        output = check_output(run_again("ingestion_llama_index", TOGETHER_EMULATOR="strict", **settings))
+        assert {request.json["model"] for request in server.requests} == {"acme/vectors"}
+    assert re.search(r"^the same again +\d+ +0 ", output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("recipe", ["agent_llama_index", "handoff_llama_index", "extraction_llama_index"])
+def test_strict_mode_serves_the_others_too(recipe: str, run_again: RunAgain) -> None:
+    check_output(run_again(recipe, TOGETHER_EMULATOR="strict"))
 
 
 def test_error_is_one_line(service: dict[str, str], run_again: RunAgain) -> None:

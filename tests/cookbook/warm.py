@@ -11,7 +11,13 @@ from pathlib import Path
 COOKBOOK = Path(__file__).parents[2] / "cookbook"
 RECIPES = {
     "langchain": ("rag_langchain", "agent_langchain", "agentic_rag_langchain", "extraction_langchain", "hybrid_rag_langchain"),
-    "llama_index": ("rag_llama_index", "agent_llama_index", "handoff_llama_index"),
+    "llama_index": (
+        "rag_llama_index",
+        "agent_llama_index",
+        "extraction_llama_index",
+        "handoff_llama_index",
+        "ingestion_llama_index",
+    ),
     "tuning": ("finetune_dpo",),
 }
 LAZY_IMPORTS = (
