@@ -33,11 +33,10 @@ from langchain_core.tools import StructuredTool
 from langchain_together_adapters import ChatTogether
 from langchain_together_adapters.finetuning import FinetuneRecorder
 
-from together_adapters import Together
 from together_adapters.finetune import TrainingData
 
 TEACHER = "openai/gpt-oss-120b"
-STUDENT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+STUDENT = "Qwen/Qwen3.5-9B"
 QUESTION = "Any news of my lamp? The parcel of order 1042 is late."
 SYSTEM = "You are at the desk of a shop. Use tools for every fact. Answer in one or two sentences."
 REQUESTS = [
@@ -90,12 +89,11 @@ def build_agent(model: ChatTogether, manual: dict[str, str] | None = None) -> An
     return create_agent(model, tools, system_prompt=SYSTEM)
 
 
-def record(client: Together, recorder: FinetuneRecorder) -> None:
-    """Runs the large model with the manual; the recorder writes each of its answers to a file."""
-    agent = build_agent(ChatTogether(model=TEACHER, temperature=0, client=client), MANUAL)
+def record(agent: Any, recorder: FinetuneRecorder) -> None:
+    """Runs an agent; the recorder writes each answer of its model to a file."""
     inputs = [{"messages": [("user", question)]} for question in REQUESTS]
     agent.batch(inputs, {"callbacks": [recorder], "max_concurrency": 4})
-    print(f"\nRecorded {recorder.counts['written']} answers of {TEACHER}")
+    print(f"\nRecorded {recorder.counts['written']} answers of the large model")
 
 
 # %% From traces to rows
@@ -130,16 +128,19 @@ def describe(agent: Any, question: str) -> str:
 def main() -> None:
     with tuning.connect("LangChain: from an agent's traces to a tuned model", QUESTION, "Train a small model for a shop.") as run:
         recorder = FinetuneRecorder(run.folder / "traces.jsonl")
-        record(run.client, recorder)
+        teacher = build_agent(ChatTogether(model=run.chat_model(TEACHER), temperature=0, client=run.client), MANUAL)
+        record(teacher, recorder)
         prepared = run.write(build_rows(recorder), "train.jsonl")
         job = run.train(prepared, model=STUDENT, suffix="desk", n_epochs=3)
 
         print(f"\nQuestion: {run.question}")
-        teacher = build_agent(ChatTogether(model=TEACHER, temperature=0, client=run.client), MANUAL)
-        run.print_answer("The large model, with the manual", describe(teacher, run.question))
+        with run.answer_of("The large model, with the manual") as show:
+            show(describe(teacher, run.question))
         student = ChatTogether(model=STUDENT, temperature=0, client=run.client)
-        run.print_answer("The small model, without it", describe(build_agent(student), run.question))
-        run.print_answer("The tuned model, without it", describe(build_agent(job.chat_model(temperature=0)), run.question))
+        with run.answer_of("The small model, without it") as show:
+            show(describe(build_agent(student), run.question))
+        with run.answer_of("The tuned model, without it") as show:
+            show(describe(build_agent(job.chat_model(temperature=0)), run.question))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from llama_index_together_adapters.finetuning import FinetuneRecorder
 from together_adapters.finetune import Job, TrainingData
 
 TEACHER = "openai/gpt-oss-120b"
-STUDENT, CONTEXT = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", 131_072
+STUDENT, CONTEXT = "Qwen/Qwen3.5-9B", 262_144
 QUESTION = "They praise the book 'Middlemarch'. Is it available, or taken?"
 SEED = 2
 SYSTEM = "You are at the desk of a library. Use tools for every fact. Answer in one or two sentences."
@@ -89,10 +89,10 @@ def build_agent(llm: TogetherLLM, *, manual: bool = False) -> FunctionAgent:
     return FunctionAgent(tools=tools, llm=llm, system_prompt=SYSTEM)
 
 
-async def record(run: tuning.TuningRun) -> None:
+async def record(run: tuning.TuningRun, teacher: str) -> None:
     """Runs the large model with the manual."""
     async with run.async_client() as client:
-        agent = build_agent(TogetherLLM(TEACHER, temperature=0, async_client=client), manual=True)
+        agent = build_agent(TogetherLLM(teacher, temperature=0, async_client=client), manual=True)
         limit = asyncio.Semaphore(4)
 
         async def run_agent(question: str) -> None:
@@ -134,29 +134,33 @@ async def describe(agent: FunctionAgent, question: str) -> str:
     return f"calls:  {', '.join(calls) or 'none'}\nanswer: {answer.response.content}\nprompt: {prompt_tokens:,} tokens"
 
 
-async def compare(run: tuning.TuningRun, job: Job) -> None:
+async def compare(run: tuning.TuningRun, job: Job, teacher: str) -> None:
     """Asks three agents the same question."""
     async with run.async_client() as client:
-        teacher = TogetherLLM(TEACHER, temperature=0, async_client=client)
-        student = TogetherLLM(STUDENT, temperature=0, context_window=CONTEXT, async_client=client)
+        large_model = TogetherLLM(teacher, temperature=0, async_client=client)
+        small_model = TogetherLLM(STUDENT, temperature=0, context_window=CONTEXT, async_client=client)
         tuned_model = job.llama_llm(temperature=0, context_window=CONTEXT, async_client=client)
-        run.print_answer("The large model, with the manual", await describe(build_agent(teacher, manual=True), run.question))
-        run.print_answer("The small model, without it", await describe(build_agent(student), run.question))
-        run.print_answer("The tuned model, without it", await describe(build_agent(tuned_model), run.question))
+        with run.answer_of("The large model, with the manual") as show:
+            show(await describe(build_agent(large_model, manual=True), run.question))
+        with run.answer_of("The small model, without it") as show:
+            show(await describe(build_agent(small_model), run.question))
+        with run.answer_of("The tuned model, without it") as show:
+            show(await describe(build_agent(tuned_model), run.question))
 
 
 def main() -> None:
     title = "LlamaIndex: from an agent's traces to a tuned model"
     with tuning.connect(title, QUESTION, "Train a small model for a library.") as run:
+        teacher = run.chat_model(TEACHER)
         with FinetuneRecorder(run.folder / "traces.jsonl") as recorder:
-            asyncio.run(record(run))
-        print(f"\nRecorded {recorder.counts['written']} answers of {TEACHER}")
+            asyncio.run(record(run, teacher))
+        print(f"\nRecorded {recorder.counts['written']} answers of {teacher}")
         # The split depends on the question and the seed alone, so it is the same in every run.
         train, validation = build_rows(recorder).split(validation=0.2, by="prompt", seed=SEED)
         prepared = run.write(train, "train.jsonl"), run.write(validation, "validation.jsonl")
         job = run.train(*prepared, model=STUDENT, suffix="library", n_epochs=3, n_evals=3)
         print(f"\nQuestion: {run.question}")
-        asyncio.run(compare(run, job))
+        asyncio.run(compare(run, job, teacher))
 
 
 if __name__ == "__main__":

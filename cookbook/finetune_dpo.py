@@ -29,7 +29,7 @@ import tuning
 from together_adapters import Together
 from together_adapters.finetune import TrainingData
 
-MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+MODEL = "Qwen/Qwen3.5-9B"
 QUESTION = "My invoice from May is missing. Can you send it?"
 SYSTEM = "You answer customers of an energy supplier."
 FEEDBACK = [
@@ -84,7 +84,7 @@ def preference(row: dict[str, Any]) -> dict[str, Any] | None:
 # %% The same question to both models
 def answer(client: Together, model: str, question: str) -> str:
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
-    response = client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=300)
+    response = client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=2000)
     return str(response.choices[0].message.content)
 
 
@@ -97,8 +97,10 @@ def main() -> None:
         job = run.train(*files, model=MODEL, method="dpo", dpo_beta=0.1, n_evals=1, suffix="liked")
 
         print(f"\nQuestion: {run.question}")
-        run.print_answer("The original model", answer(run.client, MODEL, run.question))
-        run.print_answer("The tuned model", answer(run.client, str(job.model), run.question))
+        with run.answer_of("The original model") as show:
+            show(answer(run.client, MODEL, run.question))
+        with run.answer_of("The tuned model") as show:
+            show(answer(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

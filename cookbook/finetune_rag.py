@@ -33,7 +33,7 @@ from corpus import passages
 from together_adapters import Together
 from together_adapters.finetune import RagPrompt, TrainingData, leakage, load
 
-MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+MODEL = "Qwen/Qwen3.5-9B"
 QUESTION = "What does the reference say about the break statement?"
 TEMPLATE = RagPrompt(distractors=2, seed=7)
 MAX_EXAMPLES = 120
@@ -76,7 +76,7 @@ def build_prompt(question: str) -> str:
 
 def answer(client: Together, model: str, prompt: str) -> str:
     response = client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=300
+        model=model, messages=[{"role": "user", "content": prompt}], temperature=0, max_tokens=2000
     )
     return str(response.choices[0].message.content)
 
@@ -96,8 +96,10 @@ def main() -> None:
 
         print(f"\nQuestion: {run.question}")
         prompt = build_prompt(run.question)
-        run.print_answer("The original model", answer(run.client, MODEL, prompt))
-        run.print_answer("The tuned model", answer(run.client, str(job.model), prompt))
+        with run.answer_of("The original model") as show:
+            show(answer(run.client, MODEL, prompt))
+        with run.answer_of("The tuned model") as show:
+            show(answer(run.client, str(job.model), prompt))
 
 
 def contexts(file: Path) -> set[str]:

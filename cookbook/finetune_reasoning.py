@@ -93,8 +93,10 @@ def main() -> None:
         job = run.train(prepared, model=MODEL, suffix="warranty", n_epochs=3)
 
         print(f"\nQuestion: {run.question}")
-        run.print_answer("The original model", answer(run.client, MODEL, run.question))
-        run.print_answer("The tuned model", answer(run.client, str(job.model), run.question))
+        with run.answer_of("The original model") as show:
+            show(answer(run.client, MODEL, run.question))
+        with run.answer_of("The tuned model") as show:
+            show(answer(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import tuning
 from together_adapters import Together
 from together_adapters.finetune import load
 
-MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
+MODEL = "Qwen/Qwen3.5-9B"
 QUESTION = "It is evening: make the living room cosy, please."
 Row = dict[str, Any]
 
@@ -123,8 +123,10 @@ def main() -> None:
         job = run.train(prepared, model=MODEL, suffix="house", n_epochs=3)
 
         print(f"\nQuestion: {run.question}")
-        run.print_answer("The original model", calls(run.client, MODEL, run.question))
-        run.print_answer("The tuned model", calls(run.client, str(job.model), run.question))
+        with run.answer_of("The original model") as show:
+            show(calls(run.client, MODEL, run.question))
+        with run.answer_of("The tuned model") as show:
+            show(calls(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def load_rows(labels: Path) -> TrainingData:
 # %% The same image to both models
 def answer(client: Together, model: str, text: str) -> str:
     image = "data:image/png;base64," + b64encode(gauge(LEVEL)).decode()
-    response = client.chat.completions.create(model=model, messages=[question(image, text)], temperature=0, max_tokens=500)
+    response = client.chat.completions.create(model=model, messages=[question(image, text)], temperature=0, max_tokens=2000)
     return str(response.choices[0].message.content)
 
 
@@ -100,8 +100,10 @@ def main() -> None:
         job = run.train(prepared, model=MODEL, suffix="gauges", n_epochs=3, train_vision=True)
 
         print(f"\nQuestion: {run.question} It shows a tank at {LEVEL} %")
-        run.print_answer("The original model", answer(run.client, MODEL, run.question))
-        run.print_answer("The tuned model", answer(run.client, str(job.model), run.question))
+        with run.answer_of("The original model") as show:
+            show(answer(run.client, MODEL, run.question))
+        with run.answer_of("The tuned model") as show:
+            show(answer(run.client, str(job.model), run.question))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ import httpx
 import session
 from tqdm import tqdm
 
-from together_adapters import DatasetError, Together
+from together_adapters import DatasetError, ModelNotAvailableError, Together
 from together_adapters.finetune import DataReport, Job, PreparedFile, TrainingData, check_jsonl, start, write_jsonl
 from together_adapters.types.fine_tuning import FinetunePriceEstimate
 from together_adapters.types.progress import Progress
@@ -36,6 +36,7 @@ class TuningRun:
         folder: The folder for the files.
         question: The question for both models.
         async_client: Opens an asynchronous client of the same service, as a context manager.
+        chat_model: Returns the chat model to use where a recipe names one.
     """
 
     def __init__(self, run: session.Session, folder: Path, question: str, is_confirmed: bool) -> None:
@@ -43,6 +44,7 @@ class TuningRun:
         self.folder = folder
         self.question = question
         self.async_client = run.async_client
+        self.chat_model = run.chat_model
         self._run = run
         self._is_confirmed = is_confirmed or run.is_emulated
 
@@ -98,14 +100,14 @@ class TuningRun:
         print(f"  {job.status}: {job.model}")
         return job
 
-    def print_answer(self, model: str, answer: str) -> None:
-        """Prints the answer of a model."""
+    @contextmanager
+    def answer_of(self, model: str) -> Iterator[Callable[[str], None]]:
+        """Yields a function that prints the answer of a model; says so if the model is not served."""
         print(f"\n{model}:")
-        for line in answer.splitlines():
-            label = re.match(r"\w+: +", line)
-            print(
-                fill(line, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + len(label[0] if label else ""))), flush=True
-            )
+        try:
+            yield _print_answer
+        except ModelNotAvailableError as error:
+            _print_answer(f"refused: {' '.join(str(error).split())}")
 
     def _is_local(self) -> bool:
         """Whether the service is an emulator on this machine, whose jobs take seconds."""
@@ -122,6 +124,13 @@ class TuningRun:
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
             raise SystemExit("no job was started; the uploaded file stays at the service")
+
+
+def _print_answer(answer: str) -> None:
+    """Prints an answer, the lines of a paragraph under the first word after its label."""
+    for line in answer.splitlines():
+        label = re.match(r"\w+: +", line)
+        print(fill(line, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + len(label[0] if label else ""))), flush=True)
 
 
 def _print_issues(report: DataReport) -> None:

@@ -14,14 +14,14 @@ import pytest
 
 from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, run
 from tests.cookbook.warm import COOKBOOK
-from together_adapters.emulator import Emulator, serve
+from together_adapters.emulator import Behaviour, Emulator, serve
 from together_adapters.finetune import check_jsonl
 
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator whose jobs take a fraction of a second."""
-    with serve(job_seconds=0.3) as running:
+    """An emulator whose jobs take a fraction of a second. It is strict: the default mode grants more, and refuses nothing else."""
+    with serve(job_seconds=0.3, behaviour=Behaviour(strict=True)) as running:
         yield running
 
 
