@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+import warnings
 from typing import Any
 
 import httpx
@@ -235,6 +236,21 @@ def test_windows_shrink_so_that_they_fit_the_context(flavour: Any, emulator: Emu
         response = rank(flavour, texts, model=model, top_n=12)
     assert indexes(response) == best(texts)
     assert {len(re.findall("<passage ", request.json["messages"][1]["content"])) for request in emulator.requests} <= {2, 3, 4}
+
+
+@pytest.mark.parametrize(("max_documents", "sizes"), [(1, [2] * 5), (4, [4, 4]), (5, [5, 3]), (1024, [6])])
+def test_the_size_of_windows(max_documents: int, sizes: list[int], flavour: Any, emulator: Emulator) -> None:
+    emulator.reply(Oracle(value))
+    texts = documents(6)
+    for model in (JSON, "meta-llama/Meta-Llama-3-8B-Instruct-Lite"):
+        emulator.clear()
+        emulator.reply(Oracle(value))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ModelRemovedWarning)
+            response = rank(flavour, texts, model=model, max_documents=max_documents)
+        assert indexes(response)[0] == best(texts)[0]
+        passages = [re.findall("<passage ", request.json["messages"][1]["content"]) for request in emulator.requests]
+        assert [len(window) for window in passages] == sizes
 
 
 def test_which_method_a_model_gets(flavour: Any, emulator: Emulator) -> None:

@@ -27,6 +27,7 @@ def synchronous(client: Together) -> None:
     assert_type(client.embeddings.create(model="m", input=["a"]), EmbeddingResponse)
     assert_type(client.embeddings.create(model="m", input="a").data[0].embedding, list[float])
     assert_type(client.rerank.create(model="m", query="q", documents=["d"]), RerankResponse)
+    assert_type(client.rerank.create(model="m", query="q", documents=[{"a": 1}], method="listwise"), RerankResponse)
     assert_type(client.rerank.with_raw_response.create(model="m", query="q", documents=["d"]), RawResponse[RerankResponse])
     assert_type(client.models.list(), ModelList)
     assert_type(client.fine_tuning.create(training_file="f", model="m", lora_r=8), FinetuneResponse)

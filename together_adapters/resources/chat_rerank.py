@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from together_adapters.errors import InvalidRequestError, TogetherError
 from together_adapters.resources import rerank_prompts as prompts
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 WINDOW: Final = 20  # passages that a model orders in one request
 _MIN_WINDOW: Final = 4  # passages that fit a request, whatever their length
+_MIN_CONTEXT_OF_PASSAGE: Final = 100  # tokens of the context for each passage of a window
 _SAFETY: Final = 0.8  # the share of the context that estimates may fill
 _TOKENS_PER_ID: Final = 8
 _VERDICT_TOKENS: Final = 4
@@ -35,7 +36,7 @@ _LOGPROBS: Final = {"logprobs": True, "top_logprobs": 5}
 
 @dataclass
 class ChatReranker:
-    """Scores texts against a query.
+    """Scores texts against a query, in a flow for each method.
 
     Attributes:
         texts: The texts to rank. Of equal texts one is sent; blank ones are not sent and are the last.
@@ -70,18 +71,15 @@ class ChatReranker:
     def data_query(self) -> str:
         return prompts.as_data(self.query)
 
-    def score(self, method: Literal["listwise", "pointwise"], **settings: Any) -> Flow[list[float]]:
-        """Scores the texts, in their order; `settings` are those of the method."""
-        if not self.query.strip():
-            raise ValueError("query must not be empty")
-        scores = yield from getattr(self, f"_{method}")(**settings)
+    def _scores(self, scores: Sequence[float]) -> list[float]:
+        """Returns the scores of all texts from those of the distinct ones."""
         result = [0.0] * len(self.texts)
         for indexes, score in zip(self.indexes, scores, strict=True):
             for index in indexes:
                 result[index] = score
         return result
 
-    def _listwise(self, top_n: int | None, window: int, **_: Any) -> Flow[list[float]]:
+    def listwise(self, top_n: int | None, window: int) -> Flow[list[float]]:
         """Orders the texts; the score is the rank, from 1.0 for the first down to 1 / count for the last.
 
         A window slides from the end to the beginning, and takes the upper half of its order along. So a pass brings the best to the
@@ -89,14 +87,17 @@ class ChatReranker:
         """
         count = len(self.indexes)
         order, final = list(range(count)), 0
-        budget = self._budget(self._order_tokens(window))
+        if count < 2:
+            return self._scores([1.0] * count)
+        window = max(2, min(window, count, self.facts.context_length // _MIN_CONTEXT_OF_PASSAGE))
+        budget = self._budget(_order_tokens(window))
         passages = self._passages(budget // min(_MIN_WINDOW, window))
         window = _fitting(passages, budget, window)
         while final < min(top_n or 1, count - 1):
             yield from self._pass(order, final, passages, window)
             final += window // 2 if count - final > window else window
         ranks = {position: rank for rank, position in enumerate(order)}
-        return [1.0 - ranks[position] / count for position in range(count)]
+        return self._scores([1.0 - ranks[position] / count for position in range(count)])
 
     def _pass(self, order: list[int], begin: int, passages: Sequence[str], window: int) -> Flow[None]:
         """Slides a window from the end of an order up to `begin`."""
@@ -112,13 +113,13 @@ class ChatReranker:
         request = prompts.listwise_request(
             self.data_query, [passages[position] for position in positions], json_schema=self.facts.json_schema
         )
-        call = self._call(partial(prompts.parse_order, count=count), self._order_tokens(count), **request)
+        call = self._call(partial(prompts.parse_order, count=count), _order_tokens(count), **request)
         number = len(self.usages) + 1
         with _location(f"listwise request {number}, documents {self._names(positions)}"):
             ranking: list[int] = yield call
         return [positions[index] for index in ranking]
 
-    def _pointwise(self, max_concurrency: int, **_: Any) -> Flow[list[float]]:
+    def pointwise(self, max_concurrency: int) -> Flow[list[float]]:
         """Asks of each text whether it is relevant; the score is the probability of yes, as the model gives it."""
         passages = self._passages(self._budget(_VERDICT_TOKENS))
         steps = [self._judge(position, passage) for position, passage in enumerate(passages)]
@@ -128,7 +129,7 @@ class ChatReranker:
                 f"{self.model} gave no log-probabilities for documents {self._names(missing)}: "
                 'their score is 1 for yes and 0 for no; method="listwise" orders them'
             )
-        return [verdict.score for verdict in verdicts]
+        return self._scores([verdict.score for verdict in verdicts])
 
     def _judge(self, position: int, passage: str) -> Flow[prompts.Verdict]:
         """Scores one passage. A model that takes no `logprobs` is asked again without them."""
@@ -185,9 +186,6 @@ class ChatReranker:
         limit = min(_REASONING_TOKENS, self.facts.context_length // 4, self.facts.max_output_tokens or _REASONING_TOKENS)
         return answer_tokens + (limit if self.facts.reasoning else 0)
 
-    def _order_tokens(self, count: int) -> int:
-        return _TOKENS_PER_ID * count + 32
-
     def _budget(self, answer_tokens: int) -> int:
         """Returns the estimated tokens that all passages of a request may have."""
         budget = (
@@ -215,6 +213,11 @@ class ChatReranker:
         indexes = sorted(self.indexes[position][0] for position in positions)
         names = ", ".join(map(str, indexes[:20]))
         return names if len(indexes) <= 20 else f"{names} and {len(indexes) - 20} more"
+
+
+def _order_tokens(count: int) -> int:
+    """Returns the limit of an answer that orders passages."""
+    return _TOKENS_PER_ID * count + 32
 
 
 def _fitting(passages: Sequence[str], budget: int, window: int) -> int:

@@ -78,10 +78,14 @@ def create(
         limit = max_documents or capabilities(model).max_documents
         ranking = yield from _by_endpoint(params, documents, top_n, limit, max_concurrency, options, is_auto=method == "auto")
     else:
+        if not query.strip():
+            raise ValueError("query must not be empty")
         texts = [rerank_prompts.passage_text(document, rank_fields) for document in documents]
         reranker = ChatReranker(model, query, texts, options)
-        window = max(2, max_documents or WINDOW)
-        scores = yield from reranker.score(kind, top_n=top_n, window=window, max_concurrency=max_concurrency)
+        if kind == "pointwise":
+            scores = yield from reranker.pointwise(max_concurrency)
+        else:
+            scores = yield from reranker.listwise(top_n, max_documents or WINDOW)
         ranking = _ranking(reranker, scores, top_n)
         for result in ranking.results if return_documents else ():
             result.document = {"text": rerank_prompts.returned_text(documents[result.index], rank_fields)}
