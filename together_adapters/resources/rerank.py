@@ -109,7 +109,8 @@ def _resolve_method(model: str, method: RerankMethod) -> Literal["rerank", "list
 
 def _check(documents: Sequence[Any], top_n: int | None, max_documents: int | None, max_concurrency: int) -> None:
     """Raises a TypeError or a ValueError for what no method can rank."""
-    for index, document in enumerate(documents):
+    is_plain = set(map(type, documents)) <= {str, dict}  # which costs less than to test each
+    for index, document in enumerate(() if is_plain else documents):
         if not isinstance(document, str | Mapping):
             raise TypeError(f"documents[{index}] must be a text or an object, not {type(document).__name__}")
     limits = {"top_n": top_n, "max_documents": max_documents, "max_concurrency": max_concurrency}
