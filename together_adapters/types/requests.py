@@ -43,7 +43,9 @@ class SamplingParams(RequestOptions, total=False):
     logprobs: Annotated[int | bool | None, "Classic models take a number from 0 to 20, newer ones True with `top_logprobs`."]
     top_logprobs: Annotated[int | None, "Number of alternatives for each token."]
     echo: Annotated[bool | None, "Whether to return the prompt, too."]
-    safety_model: Annotated[str | None, "A moderation model that checks the response."]
+    safety_model: Annotated[
+        str | None, "A moderation model that checks the response; the service offers none today, so it is one of an endpoint."
+    ]
     response_format: Annotated[
         Mapping[str, Any] | None,
         '`{"type": "json_schema", ...}`, `{"type": "json_object"}` or `{"type": "regex", "pattern": ...}`.',

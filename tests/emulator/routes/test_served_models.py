@@ -185,7 +185,13 @@ def test_no_moderation_model_is_served(connect: Any) -> None:
 
 
 def test_all_grants_are_named_once(http: httpx.Client) -> None:
-    more = {"tools": [WEATHER], "response_format": {"type": "json_object"}, "later": 1, "sooner": 2, "stream": True}
+    more: dict[str, Any] = {
+        "tools": [WEATHER],
+        "response_format": {"type": "json_object"},
+        "later": 1,
+        "sooner": 2,
+        "stream": True,
+    }
     granted = ask(http, "/chat/completions", RERANK.replace("Rank", "Chat"), **more)
     assert granted.headers["x-emulator-grants"].split("; ") == [
         "unknown model", "unknown parameters", "tools with a response format",
