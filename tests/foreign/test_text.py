@@ -10,7 +10,7 @@ from together_adapters.emulator import Emulator
 COMMON = """
 import asyncio, json, os
 CHAT, THINKS, EMBEDS, RANKS = ("deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-R1",
-                               "BAAI/bge-large-en-v1.5", "Salesforce/Llama-Rank-V1")
+                               "BAAI/bge-large-en-v1.5", "acme/ranker")
 HELLO = [{"role": "user", "content": "Say hello to Ann."}]
 WEATHER = [{"role": "user", "content": "What is the weather in Oslo?"}]
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Get the weather in a city.",

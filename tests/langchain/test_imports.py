@@ -63,7 +63,7 @@ def test_without_langchain_core(statement: str) -> None:
         ("someone/anything", ChatTogether),
         ("mistralai/Mixtral-8x7B-v0.1", Together),
         ("BAAI/bge-base-en-v1.5", TogetherEmbeddings),
-        ("Salesforce/Llama-Rank-V1", TogetherRerank),
+        ("Salesforce/Llama-Rank-V1", TogetherRerank),  # models-check: ignore: the table has no rerank model that is served
     ],
 )
 def test_one_function_for_every_model(model: str, kind: Any) -> None:

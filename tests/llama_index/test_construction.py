@@ -153,9 +153,9 @@ def test_construction_is_cheap(kind: Any) -> None:
 
 
 def test_arguments_of_the_replaced_packages() -> None:
-    llm = TogetherLLM("mistralai/Mixtral-8x7B-Instruct-v0.1", KEY, "http://127.0.0.1:9/v1", True)
+    llm = TogetherLLM("openai/gpt-oss-120b", KEY, "http://127.0.0.1:9/v1", True)
     assert (llm.model, llm.api_base, llm.metadata.is_chat_model) == (
-        "mistralai/Mixtral-8x7B-Instruct-v0.1", "http://127.0.0.1:9/v1", True,
+        "openai/gpt-oss-120b", "http://127.0.0.1:9/v1", True,
     )  # fmt: skip
     embedding = TogetherEmbedding(model_name="togethercomputer/m2-bert-80M-8k-retrieval", api_key=KEY)
     assert (embedding.model_name, embedding.class_name()) == ("togethercomputer/m2-bert-80M-8k-retrieval", "TogetherEmbedding")

@@ -89,7 +89,7 @@ def test_hostile_embeddings(http: httpx.Client, body: dict[str, Any]) -> None:
 
 
 def test_hostile_rerank_and_completions(http: httpx.Client) -> None:
-    long = {"model": "Salesforce/Llama-Rank-V1", "query": "word x", "documents": ["word " * 1_000] * 1_024}
+    long = {"model": "acme/ranker", "query": "word x", "documents": ["word " * 1_000] * 1_024}
     for path, body in (
         ("/rerank", long),
         ("/completions", {"model": MODEL, "prompt": ["a", "b"]}),

@@ -15,7 +15,7 @@ from together_adapters.emulator.http.rate_limits import WINDOW, RateWindow
 
 LIMITS = ("x-ratelimit", "x-tokenlimit")
 TEXT = "The lamp is green."
-EMBEDDING = "intfloat/multilingual-e5-large-instruct"
+EMBEDDING = "BAAI/bge-base-en-v1.5"
 DEBUG_HEADERS = {
     "x-together-traceid", "x-cluster", "x-engine-pod", "x-api-received", "x-api-call-start", "x-api-call-end",
     "x-inference-version",
@@ -71,7 +71,7 @@ def test_a_window_ends_and_begins_again() -> None:
         ("/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": TEXT}], "stream": True}),
         ("/completions", {"model": MODEL, "prompt": TEXT}),
         ("/embeddings", {"model": EMBEDDING, "input": TEXT}),
-        ("/rerank", {"model": "Salesforce/Llama-Rank-V1", "query": TEXT, "documents": [TEXT]}),
+        ("/rerank", {"model": "acme/ranker", "query": TEXT, "documents": [TEXT]}),
         ("/images/generations", {"model": "black-forest-labs/FLUX.1-schnell", "prompt": TEXT}),
     ],
 )

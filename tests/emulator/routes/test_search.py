@@ -15,7 +15,7 @@ from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import MODELS
 
 LARGE = "BAAI/bge-large-en-v1.5"
-RERANK = "Salesforce/Llama-Rank-V1"
+RERANK = "acme/ranker"
 DOCUMENTS = [
     "Otters eat crabs and sleep in dens.",
     "A kiln is an oven that hardens clay.",
