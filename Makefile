@@ -24,6 +24,9 @@ FAST := tests/test_structure.py tests/test_exports.py tests/adapters tests/trans
 	tests/resources/test_chat.py tests/finetune/validation tests/finetune/formats tests/emulator/http tests/langchain tests/llama_index \
 	--ignore=tests/llama_index/test_conformance.py --ignore=tests/llama_index/test_conformance_elsewhere.py -m "not slow and not long"
 CORE := together_adapters/*.py,together_adapters/transport/*,together_adapters/resources/*,together_adapters/types/*
+# Files that name models which are gone: the table and its sources, history, what was recorded, docs of other packages, tests of removal.
+MODELS_OF_THE_PAST := together_adapters/types/models.json tools/models CHANGELOG.md tests/cassettes \
+	tests/llama_index/test_replaced_packages.py tests/emulator/routes/test_served_models.py
 LOWEST := $(VENV)/lowest
 LOWEST_TESTS ?= tests
 
@@ -35,7 +38,7 @@ export QUESTION
 help:
 	@echo "make demo    answer a question with citations, through LangChain and through LlamaIndex"
 	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
-	@echo "make test    run the tests          make check   format, lint, types, import rules"
+	@echo "make test    run the tests          make check   format, lint, types, import rules, models"
 	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
 	@echo "make test-fast    the tests that need no processes of their own: under a minute"
 	@echo "make test-slow    what \`make test\` leaves out, an upload of 6 GB among it; takes minutes"
@@ -70,6 +73,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/together-adapters models check --quiet $(addprefix --exclude=,$(MODELS_OF_THE_PAST))
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks

@@ -151,6 +151,7 @@ def test_check_names_file_line_date_and_what_is_served_instead(run: Run, project
     assert unknown.startswith("a.yaml:1: acme/new-7b is unknown")
     assert totals == f"2 files: 1 gone, 1 unknown, 1 fine (table of {TABLE_DATE})"
     assert f"a.yaml:2: {MODEL} is fine" in run("models", "check", "--all", code=1, **OFFLINE).out
+    assert run("models", "check", "--quiet", code=1, **OFFLINE).out.splitlines() == [gone, totals]
     report = checked(run, code=1)
     assert (report["gone"], report["unknown"], report["fine"], report["files"]) == (1, 1, 1, 2)
     mention = report["mentions"][2]
@@ -163,6 +164,8 @@ def test_check_fails_for_unknown_models_on_request(run: Run, project: Any) -> No
     project({"a.env": "MODEL=acme/new-7b\n"})
     assert checked(run)["unknown"] == 1
     assert checked(run, "--fail-on-unknown", code=1)["unknown"] == 1
+    assert "acme/new-7b is unknown" in run("models", "check", "--quiet", "--fail-on-unknown", code=1, **OFFLINE).out
+    assert "acme" not in run("models", "check", "--quiet", **OFFLINE).out
     project({"a.env": f"MODEL={MODEL}\n"})
     assert checked(run, "--fail-on-unknown")["fine"] == 1
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -83,7 +84,10 @@ def show(session: Session, name: str) -> dict[str, Any]:
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Files or folders to leave out. Repeatable.")
 @click.option("--fail-on-unknown", is_flag=True, help="Exit with 1 for unknown models too.")
 @click.option("--all", "show_all", is_flag=True, help="Print the models that are fine too.")
-def check(session: Session, paths: tuple[Path, ...], exclude: tuple[str, ...], fail_on_unknown: bool, show_all: bool) -> Result:
+@click.option("--quiet", is_flag=True, help="Print the models alone that are the reason to fail.")
+def check(
+    session: Session, paths: tuple[Path, ...], exclude: tuple[str, ...], fail_on_unknown: bool, show_all: bool, quiet: bool
+) -> Result:
     """Find the names of models in files and folders, and say which are gone, unknown or fine.
 
     Needs no key and no network: what counts is the table of this library. Its models are found wherever their names stand; others
@@ -111,8 +115,10 @@ def check(session: Session, paths: tuple[Path, ...], exclude: tuple[str, ...], f
             mentions += [{"file": str(file), "line": line, **judge(name)} for line, name in find_names(text, file)]
     totals = Counter({"gone": 0, "unknown": 0, "fine": 0} | Counter(mention["status"] for mention in mentions))
     report = {"table": TABLE_DATE, "files": count, **totals, "mentions": mentions, "skipped": skipped}
-    failed = totals["gone"] or (fail_on_unknown and totals["unknown"])
-    return Result(report, lambda _: _print_report(report, show_all=show_all), exit_code=INVALID_DATA if failed else 0)
+    reasons = {"gone", "unknown"} if fail_on_unknown else {"gone"}
+    shown = set(totals) if show_all else reasons if quiet else {"gone", "unknown"}
+    failed = any(totals[status] for status in reasons)
+    return Result(report, lambda _: _print_report(report, shown), exit_code=INVALID_DATA if failed else 0)
 
 
 models.add_call(
@@ -183,10 +189,10 @@ def _no_model(session: Session, name: str) -> str:
     return f"no model {name!r} {where}; {f'similar names: {names}; ' if names else ''}all names: together-adapters models list"
 
 
-def _print_report(report: dict[str, Any], *, show_all: bool) -> None:
+def _print_report(report: dict[str, Any], shown: Container[str]) -> None:
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
     for mention in report["mentions"]:
-        if show_all or mention["status"] != "fine":
+        if mention["status"] in shown:
             line = printable(f"{mention['file']}:{mention['line']}: {mention['message']}")
             write((_wrap(line, width) if width else line) + "\n")
     for entry in report["skipped"]:

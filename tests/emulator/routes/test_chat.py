@@ -118,7 +118,7 @@ def test_position_of_usage(chat: Chat, position: str, include_usage: bool, on_fi
         ("Qwen/Qwen3.5-9B", {"reasoning_effort": "none"}, None), ("moonshotai/Kimi-K3", {"reasoning": {"enabled": False}}, None),
         ("openai/gpt-oss-120b", {}, "reasoning"), ("openai/gpt-oss-120b", {"reasoning": {"enabled": False}}, "reasoning"),
         ("deepseek-ai/DeepSeek-V4-Pro-0813", {}, "reasoning_content"), ("zai-org/GLM-5.2", {}, "reasoning_content"),
-        ("MiniMaxAI/MiniMax-M3", {}, "reasoning_content"), ("kimi-latest", {"reasoning_effort": "max"}, "reasoning_content"),
+        ("kimi-latest", {"reasoning_effort": "max"}, "reasoning_content"),
     ],
 )  # fmt: skip
 def test_reasoning_follows_the_model(chat: Chat, model: str, body: dict[str, Any], field: str | None) -> None:
