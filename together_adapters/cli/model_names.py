@@ -133,8 +133,8 @@ def _without_provider(word: str) -> str | None:
     """Returns a name without the provider in front of it; None where that is another provider, and for an address."""
     if "://" in word:
         return None
-    if own := _OWN_PREFIX.match(word):
-        return word[own.end() :]
+    if match := _OWN_PREFIX.match(word):
+        return word[match.end() :]
     prefix = _PREFIX.match(word)
     if prefix and prefix[1].lower() in _OTHER_PROVIDERS:
         return None

@@ -102,23 +102,23 @@ def check(
     from together_adapters.types.capabilities import TABLE_DATE
 
     mentions: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
+    unread: list[dict[str, str]] = []
     count = 0
     for file in files_under(paths or [Path()], exclude):
         try:
             text = read_text(file)
         except (OSError, ValueError) as error:
-            skipped.append({"file": str(file), "reason": getattr(error, "strerror", None) or str(error)})
+            unread.append({"file": str(file), "reason": getattr(error, "strerror", None) or str(error)})
             continue
         if text is not None:
             count += 1
             mentions += [{"file": str(file), "line": line, **judge(name)} for line, name in find_names(text, file)]
     totals = Counter({"gone": 0, "unknown": 0, "fine": 0} | Counter(mention["status"] for mention in mentions))
-    report = {"table": TABLE_DATE, "files": count, **totals, "mentions": mentions, "skipped": skipped}
+    report = {"table": TABLE_DATE, "files": count, **totals, "mentions": mentions, "skipped": unread}
     reasons = {"gone", "unknown"} if fail_on_unknown else {"gone"}
-    shown = set(totals) if show_all else reasons if quiet else {"gone", "unknown"}
+    statuses = set(totals) if show_all else reasons if quiet else {"gone", "unknown"}
     failed = any(totals[status] for status in reasons)
-    return Result(report, lambda _: _print_report(report, shown), exit_code=INVALID_DATA if failed else 0)
+    return Result(report, lambda _: _print_report(report, statuses), exit_code=INVALID_DATA if failed else 0)
 
 
 models.add_call(
@@ -189,10 +189,10 @@ def _no_model(session: Session, name: str) -> str:
     return f"no model {name!r} {where}; {f'similar names: {names}; ' if names else ''}all names: together-adapters models list"
 
 
-def _print_report(report: dict[str, Any], shown: Container[str]) -> None:
+def _print_report(report: dict[str, Any], statuses: Container[str]) -> None:
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 0
     for mention in report["mentions"]:
-        if mention["status"] in shown:
+        if mention["status"] in statuses:
             line = printable(f"{mention['file']}:{mention['line']}: {mention['message']}")
             write((_wrap(line, width) if width else line) + "\n")
     for entry in report["skipped"]:

@@ -24,11 +24,11 @@ def files_under(paths: Iterable[Path], exclude: Sequence[str] = ()) -> Iterator[
         paths: Files and folders.
         exclude: Patterns of paths to leave out, of a file, of one of its folders or of its name, such as `tests/data`.
     """
-    seen = set[Path]()
+    files = set[Path]()
     for path in paths:
         for file in _files_in(path) if path.is_dir() else (path,):
-            if file not in seen and not _is_excluded(file, exclude):
-                seen.add(file)
+            if file not in files and not _is_excluded(file, exclude):
+                files.add(file)
                 yield file
 
 

@@ -138,11 +138,11 @@ def similar_names(model: str, others: Iterable[str] = ()) -> list[str]:
 
     names = {name.lower(): name for name in (*others, *(name for name, entry in MODELS.items() if not entry.is_removed))}
     titles = {name.rpartition("/")[2]: name for name in names}
-    found = [
+    matches = [
         *get_close_matches(model.lower(), names, cutoff=_SIMILAR),
         *get_close_matches(model.lower(), titles, cutoff=_SIMILAR),
     ]
-    return list(dict.fromkeys(names[titles.get(name, name)] for name in found))[:3]
+    return list(dict.fromkeys(names[titles.get(name, name)] for name in matches))[:3]
 
 
 def alternatives(model: str) -> list[str]:
