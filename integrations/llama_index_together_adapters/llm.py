@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -32,8 +32,10 @@ from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
-from together_adapters.types.models import ModelInfo
 from together_adapters.types.reasoning import THINK_TAGS
+
+if TYPE_CHECKING:
+    from together_adapters.types.models import ModelInfo
 
 R = TypeVar("R")
 _warned_models: set[str] = set()
@@ -167,8 +169,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     @property
     def _is_known(self) -> bool:
-        entry = self.capabilities
-        return is_known(self.model) or (isinstance(entry, ModelInfo) and entry.source == "service")
+        return is_known(self.model) or getattr(self.capabilities, "source", None) == "service"
 
     @property
     def _metadata(self) -> LLMMetadata:
