@@ -26,9 +26,10 @@ def load() -> None:
     for name in ("together_adapters.client", "encodings.idna", "httpcore", "rich.progress", "rich.table"):
         import_module(name)
     from together_adapters.transport.connections import ssl_context
+    from together_adapters.transport.http_library import library_of
     from together_adapters.types.response import ResponseModel
 
-    ssl_context()
+    ssl_context(library_of(None))
     for model in ResponseModel.__subclasses__():
         model.model_rebuild()
 
