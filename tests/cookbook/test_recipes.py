@@ -160,7 +160,7 @@ def test_continues_without_reranking(recipe: ModuleType, emulator: Emulator, cap
     check_answer(out)
 
 
-GONE, UNSERVED = "meta-llama/Llama-3.3-70B-Instruct-Turbo", "essentialai/rnj-1-instruct"
+GONE, UNSERVED = "meta-llama/Llama-3.3-70B-Instruct-Turbo", "essentialai/rnj-1-instruct"  # models-check: ignore: it is gone
 
 
 @pytest.mark.parametrize("model", [GONE, UNSERVED])
