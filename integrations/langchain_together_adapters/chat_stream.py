@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_protocol.protocol import MessagesData
 
+from langchain_together_adapters.refusals import refusal_blocks
 from langchain_together_adapters.responses import (
-    EXTRA_FIELDS,
     PROVIDER,
     ParseOptions,
     chunk_logprobs,
@@ -26,7 +26,7 @@ from together_adapters.adapters.response_fields import REASONING_FIELD, reasonin
 from together_adapters.adapters.tool_call_deltas import ToolCallAssembler
 from together_adapters.types.reasoning import ReasoningSplitter
 
-Kind = Literal["text", "reasoning", "tool_calls", "extra"]
+Kind = Literal["text", "reasoning", "tool_calls", "refusal", "extra"]
 Part = tuple[Kind, Any, dict[str, Any] | None]
 """What a chunk adds to a message: the kind; text, a list of tool call chunks for `tool_calls`, or a dict for `extra`; and the
 log-probabilities of the chunk's tokens, on its first part. A plain tuple, because there is one for every token."""
@@ -51,6 +51,7 @@ class StreamParser:
         self._tool_calls = ToolCallAssembler()
         self._choice: dict[str, Any] = {}
         self._reasoning_field: str | None = None
+        self._refusal = ""
         tags, is_open = options.reasoning_tags, options.reasoning_style == "tags"
         self._splitter = ReasoningSplitter(tags, is_open=is_open) if tags else None
 
@@ -87,10 +88,16 @@ class StreamParser:
         return self._parse(choice, delta, content, reasoning, tool_calls)
 
     def end(self) -> list[Part]:
-        """Return what is only known at the end of the stream: pending text, and what completes or breaks off tool calls."""
+        """Return what is only known at the end of the stream.
+
+        That is pending text, what completes or breaks off tool calls, and a refusal, which is one part: parsers of langchain-core
+        raise at the first part of it, and shall say it in full.
+        """
         parts = self._pending_text()
         if chunks := final_chunks(self._tool_calls.calls):
             parts.append(("tool_calls", chunks, None))
+        if self._refusal:
+            parts.append(("refusal", self._refusal, None))
         return parts
 
     def _parse(self, choice: Any, delta: Any, content: Any, reasoning: Any, tool_calls: Any) -> list[Part]:
@@ -104,9 +111,9 @@ class StreamParser:
         if tool_calls:
             parts += self._pending_text()
             parts.append(("tool_calls", tool_call_chunks(self._tool_calls.add(tool_calls)), None))
-        for name in EXTRA_FIELDS:
-            if delta.get(name):
-                parts.append(("extra", {name: delta[name]}, None))
+        self._refusal += delta.get("refusal") or ""
+        if delta.get("function_call"):
+            parts.append(("extra", {"function_call": delta["function_call"]}, None))
         if (logprobs := chunk_logprobs(choice, content or reasoning or "", delta.get("token_id"))) is not None:
             kind, value, _ = parts[0] if parts else _EMPTY
             parts[:1] = [(kind, value, logprobs)]
@@ -165,6 +172,10 @@ class ChunkWriter:
             message = AIMessageChunk(content=[{"type": "reasoning", "reasoning": value, "index": "lc_rs_0"}])
         elif kind == "reasoning":
             message = AIMessageChunk(content="", additional_kwargs={"reasoning_content": value})
+        elif kind == "refusal":
+            content = refusal_blocks(value, in_stream=True) if self._content_blocks else ""
+            metadata = {"model_provider": PROVIDER}  # so that its content blocks have it
+            message = AIMessageChunk(content=content, additional_kwargs={"refusal": value}, response_metadata=metadata)
         else:
             message = AIMessageChunk(content=[] if self._content_blocks else "", additional_kwargs=value)
         if logprobs is None:
@@ -220,6 +231,10 @@ class EventWriter:
             elif kind == "tool_calls":
                 for chunk in value:
                     yield from self._write_tool_call(chunk)
+            elif kind == "refusal":
+                self._extras["refusal"] = value
+                for block in refusal_blocks(value):
+                    yield from self._add(kind, block, kind, "", None)
             elif value:
                 yield from self._add(kind, {"type": kind, kind: ""}, kind, value, {"type": f"{kind}-delta", kind: value})
 

@@ -6,12 +6,15 @@ An error keeps its attributes and its traceback; its class is replaced by one th
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core import exceptions as core
 
 from together_adapters import errors
 from together_adapters.errors import APIError, ContextLengthError, TogetherError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 
 class StreamedContextLengthError(ContextLengthError):
@@ -21,9 +24,14 @@ class StreamedContextLengthError(ContextLengthError):
 
 
 class RefusedError(APIError):
-    """The model refused to give structured output; the message is its explanation."""
+    """The model refused to give structured output, or a content filter has stopped it; the message is the explanation.
+
+    Attributes:
+        raw_message: The response, as `ModelRefusalError` of langchain-core has it.
+    """
 
     is_retryable = False
+    raw_message: BaseMessage | None = None
 
 
 _COUNTERPARTS: tuple[tuple[type[TogetherError], tuple[type[Exception], ...]], ...] = (

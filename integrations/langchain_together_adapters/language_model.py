@@ -78,10 +78,10 @@ class Sampling(BaseModel):
         if openai_settings := extra & _SETTINGS_OF_OPENAI:
             listing = ", ".join(sorted(openai_settings))
             warnings.warn(f"{cls.__name__} has no field {listing}, which has no effect here", UserWarning, stacklevel=2)
-        if sent := sorted(extra - openai_settings):
-            message = f"{cls.__name__} has no field {', '.join(sent)}: sent with every request, as model_kwargs"
+        if params := sorted(extra - openai_settings):
+            message = f"{cls.__name__} has no field {', '.join(params)}: sent with every request, as model_kwargs"
             warnings.warn(message, UserWarning, stacklevel=2)
-            fields["model_kwargs"] = {name: values[name] for name in sent} | (fields.get("model_kwargs") or {})
+            fields["model_kwargs"] = {name: values[name] for name in params} | (fields.get("model_kwargs") or {})
         return fields
 
     @model_validator(mode="after")

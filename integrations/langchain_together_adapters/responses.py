@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, GenerationChunk, LLMResult
 
+from langchain_together_adapters.refusals import refusal_blocks, register
 from langchain_together_adapters.tool_calls import parse_tool_calls
 from together_adapters.adapters.response_fields import (
     REASONING_FIELD,
@@ -25,6 +26,7 @@ from together_adapters.types.logprobs import content_logprobs
 from together_adapters.types.reasoning import split_reasoning
 
 PROVIDER = "together"
+register(PROVIDER)
 _RENAMED_FIELDS = frozenset({"choices", "usage", "model", "object"})
 _RENAMED_CHOICE_FIELDS = frozenset("index message delta text role finish_reason logprobs top_logprobs tool_calls".split())
 EXTRA_FIELDS = ("refusal", "function_call")
@@ -58,6 +60,7 @@ def _generation(response: Mapping[str, Any], choice: Mapping[str, Any], options:
     if options.content_blocks:
         content = [{"type": "reasoning", "reasoning": reasoning}] if reasoning else []
         content += [{"type": "text", "text": text}] if text else []
+        content += refusal_blocks(extras["refusal"]) if extras.get("refusal") else []
     elif reasoning is not None:
         extras["reasoning_content"] = reasoning
     fields = {"additional_kwargs": extras, "tool_calls": calls, "invalid_tool_calls": invalid}

@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_together_adapters.errors import RefusedError, as_model_error
+from langchain_together_adapters.refusals import raise_if_refused
 from langchain_together_adapters.tools import RELAX_TOOL_CHOICE, json_schema, schema_format, wire_tools
 
 if TYPE_CHECKING:
@@ -86,6 +86,10 @@ class _PatternParser(BaseOutputParser[str]):
 
     pattern: str
 
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> str:
+        raise_if_refused(result)
+        return super().parse_result(result, partial=partial)
+
     def parse(self, text: str) -> str:
         if re.fullmatch(self.pattern, text, re.DOTALL) is None:
             raise OutputParserException(f"the response does not match {self.pattern!r}: {text!r}", llm_output=text)
@@ -96,6 +100,7 @@ class _ObjectParser(JsonOutputParser):
     """Parses a JSON object, and nothing else; None where the model called a tool instead."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        raise_if_refused(result)
         if _calls_tools(result):
             return None
         _check_completion(result, partial)
@@ -110,6 +115,7 @@ class _ModelParser(PydanticOutputParser[Any]):
     """Parses an instance of a pydantic class; None where the model called a tool instead."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        raise_if_refused(result)
         if _calls_tools(result):
             return None
         _check_completion(result, partial)
@@ -120,6 +126,7 @@ class _CalledModelParser(PydanticToolsParser):
     """Parses the arguments of a tool call as an instance of a pydantic class; None without a call."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        raise_if_refused(result)
         return _check_call(result, super().parse_result(result, partial=partial), partial)
 
 
@@ -127,6 +134,7 @@ class _CalledObjectParser(JsonOutputKeyToolsParser):
     """Parses the arguments of a tool call as a dict; None without a call."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        raise_if_refused(result)
         return _check_call(result, super().parse_result(result, partial=partial), partial)
 
 
@@ -148,15 +156,11 @@ def _calls_tools(result: list[Generation]) -> bool:
 
 
 def _check_completion(result: list[Generation], partial: bool) -> None:
-    """Raise where the model refused, or where the JSON is cut off, which langchain-core would complete."""
+    """Raise where the JSON is cut off, which langchain-core would complete."""
     message = getattr(result[0], "message", None) if result else None
-    if not isinstance(message, AIMessage):
+    if partial or not isinstance(message, AIMessage):
         return
     text = result[0].text
-    if not text and (refusal := message.additional_kwargs.get("refusal")):
-        raise as_model_error(RefusedError)(str(refusal))
-    if partial:
-        return
     try:
         parse_json_markdown(text, parser=_first_value)
     except (ValueError, RecursionError):

@@ -75,9 +75,16 @@ def test_requests(params: dict[str, Any], expected: list[dict[str, Any]] | None)
 
 
 @pytest.mark.parametrize(
-    "messages", [[CALL], [{"content": "a", **CALL}], [{"content": "a"}, CALL], [{"function_call": {"name": "weather"}}]]
+    "messages",
+    [
+        [CALL],
+        [{"content": "a", **CALL}],
+        [{"content": "a"}, CALL],
+        [{"function_call": {"name": "weather"}}],
+        [{"refusal": "No."}],
+    ],
 )
-def test_a_response_with_a_call_is_the_response(messages: list[dict[str, Any]]) -> None:
+def test_a_response_with_a_call_or_a_refusal_is_the_response(messages: list[dict[str, Any]]) -> None:
     whole = response(*messages, usage={"total_tokens": 1})
     assert exchange(BOTH, [whole], [])[1] == [whole]
     assert len(exchange(BOTH, [whole], [])[0]) == 1
@@ -91,7 +98,7 @@ def test_a_stream_begins_with_its_call() -> None:
     assert next(requests, None) is None
 
 
-@pytest.mark.parametrize("draft", [{"content": "It rains."}, {"content": None}, {"refusal": "No."}, {"tool_calls": []}])
+@pytest.mark.parametrize("draft", [{"content": "It rains."}, {"content": None}, {"refusal": ""}, {"tool_calls": []}])
 def test_a_draft_is_left_out_and_its_tokens_are_counted(draft: dict[str, Any]) -> None:
     usage = {"prompt_tokens": 3, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}
     answer = response({"content": "{}"}, usage={**usage, "prompt_tokens": 4})

@@ -1,6 +1,7 @@
 """A response format beside tools, which the service refuses in one request. Pure, on parsed JSON.
 
-The model is asked with the tools first. As long as it calls one, that is the response, and so is a text that follows the format already.
+The model is asked with the tools first. As long as it calls one, that is the response, and so are a refusal, and a text that follows
+the format already.
 Else it is asked again, with the format and without the tools: so the answer is constrained as the format demands, no model has to be
 talked into a tool for its answer, and the history has no call that nobody made. What the model wrote instead is left out, and its
 tokens are counted.
@@ -50,7 +51,7 @@ class ToolsThenFormat:
             return [chunk if self._usage is None else _with_usage(chunk, self._usage)]
         self._draft.append(chunk)
         self._usage = chunk.get("usage") or self._usage
-        if not _calls_tool(chunk) and not self._is_answer(chunk):
+        if not _calls_or_refuses(chunk) and not self._is_answer(chunk):
             return []
         chunks, self._draft, self._usage, self._is_complete = self._draft, None, None, True
         return chunks
@@ -96,10 +97,10 @@ def _without(params: Params, *names: str) -> Params:
     return rest
 
 
-def _calls_tool(chunk: Chunk) -> bool:
-    """Whether a response or a chunk has a tool call, or a part of one."""
+def _calls_or_refuses(chunk: Chunk) -> bool:
+    """Whether a response or a chunk has a tool call or a refusal, or a part of one."""
     messages = map(_message, chunk.get("choices") or ())
-    return any(message.get("tool_calls") or message.get("function_call") for message in messages)
+    return any(message.get(name) for message in messages for name in ("tool_calls", "function_call", "refusal"))
 
 
 def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:

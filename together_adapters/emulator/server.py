@@ -134,8 +134,8 @@ class Emulator:
         """Sets the answer to the next chat requests, whole or streamed. Replies are given in the order in which they were set.
 
         Args:
-            content: The text; a message with `content`, `reasoning` and `tool_calls` as in a response; or a function of the request's
-                body that returns either, and is called in the emulator's thread. `logprobs` in a message replaces the argument.
+            content: The text; a message with `content`, `reasoning`, `refusal` and `tool_calls` as in a response; or a function of the
+                request's body that returns either, and is called in the emulator's thread. `logprobs` in a message replaces the argument.
             times: How many requests it answers; None for one, and for all of them if `content` is a function.
             when: Which requests it answers: those to a model of this name, those whose messages contain this text, or those for
                 which a function of the request's body is true; None for all.

@@ -26,6 +26,7 @@ class Generation:
     tool_calls: tuple[ParsedToolCall, ...] = ()
     reasoning_tokens: list[str] = field(default_factory=list)
     scores: Scores = ()
+    refusal_tokens: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:

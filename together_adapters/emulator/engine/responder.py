@@ -29,7 +29,7 @@ _BLANKS: Final = re.compile(r"\s{100,}")
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """An answer before it is tokenized and truncated: text, or tool calls. A `verbatim` one has no variants.
+    """An answer before it is tokenized and truncated: text, tool calls, or a refusal. A `verbatim` one has no variants.
 
     `scores` are the log-probabilities of its first tokens; others are invented.
     """
@@ -38,6 +38,7 @@ class ModelReply:
     tool_calls: tuple[ParsedToolCall, ...] = ()
     verbatim: bool = False
     scores: Scores = ()
+    refusal: str = ""
 
     def variant(self, index: int) -> ModelReply:
         """The same answer with another beginning, for the choices of a request with `n`."""

@@ -110,7 +110,8 @@ def _scripted_reply(message: dict[str, Any]) -> tuple[ModelReply, str]:
     """Returns the reply that a test has set, and its reasoning."""
     functions = [call["function"] for call in message.get("tool_calls") or ()]
     calls = tuple(ParsedToolCall(function["name"], conversation.parse_arguments(function["arguments"])) for function in functions)
-    reply = ModelReply(message.get("content") or "", calls, verbatim=True, scores=message["logprobs"])
+    text, refusal = message.get("content") or "", message.get("refusal") or ""
+    reply = ModelReply(text, calls, verbatim=True, scores=message["logprobs"], refusal=refusal)
     return reply, message.get("reasoning") or message.get("reasoning_content") or ""
 
 
@@ -158,12 +159,12 @@ def _generation(
     tokens_left = None if max_tokens is None else max_tokens - len(reasoning_tokens)
     tokens, finish_reason = truncate(text, params.stop_sequences, tokens_left, context.behaviour.finish)
     begin = len(tokenize(text)) - len(tokenize(reply.text)) if reply.scores else 0  # behind tags
-    return Generation(tokens, finish_reason, (), reasoning_tokens, [{}] * begin + [*reply.scores])
+    return Generation(tokens, finish_reason, (), reasoning_tokens, [{}] * begin + [*reply.scores], tokenize(reply.refusal))
 
 
 def _usage(exchange: ChatExchange) -> dict[str, Any]:
     generations = exchange.generations
-    text = sum(len(generation.tokens) + len(generation.reasoning_tokens) for generation in generations)
+    text = sum(len(each.tokens) + len(each.reasoning_tokens) + len(each.refusal_tokens) for each in generations)
     calls = sum(count_tokens(call.name + _arguments(call)) for generation in generations for call in generation.tool_calls)
     cached = sum(count_tokens(message.text) for message in exchange.conversation.messages[:-1]) // 16 * 16
     is_nested = exchange.context.behaviour.cached_tokens == "nested"
@@ -199,9 +200,11 @@ def _choice(exchange: ChatExchange, generation: Generation, index: int) -> dict[
     calls = [exchange.tool_call(call, number, _arguments(call)) for number, call in enumerate(generation.tool_calls)]
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": generation.text if generation.text or not calls else None,
+        "content": generation.text if generation.text or not (calls or generation.refusal_tokens) else None,
         "tool_calls": calls,
     }
+    if generation.refusal_tokens:
+        message["refusal"] = "".join(generation.refusal_tokens)
     if generation.reasoning_tokens:
         message[exchange.reasoning_field] = "".join(generation.reasoning_tokens)
     return {
@@ -214,7 +217,7 @@ def _choice(exchange: ChatExchange, generation: Generation, index: int) -> dict[
 
 
 def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields a generation in chunks: reasoning, text, tool calls, and the end with its usage."""
+    """Yields a generation in chunks: reasoning, text, a refusal, tool calls, and the end with its usage."""
     generation, behaviour, params = exchange.generations[0], exchange.context.behaviour, exchange.params
     no_content = None if behaviour.null_content else ""
     is_first = True
@@ -234,6 +237,8 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
     count, format, scores = params.logprob_count, exchange.logprobs_format, generation.scores
     for delta, fields in text_deltas(generation.tokens, behaviour, count, format, scores):
         yield chunk(delta, **fields)
+    for token in generation.refusal_tokens:
+        yield chunk({"refusal": token, "token_id": token_id(token)})
     for calls, finish in _tool_deltas(exchange, generation):
         yield chunk({"tool_calls": calls} if calls else {}, finish)
     has_usage = params.has_usage(behaviour)
