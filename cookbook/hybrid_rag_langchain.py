@@ -12,8 +12,8 @@ search finds other wordings; the reranker orders the results of both. You learn 
 `ContextualCompressionRetriever`, and how to watch the retrievers inside of another one with a callback. The retrievers are those of
 rag_langchain.py. Where no embedding model can be reached, the keyword search is alone.
 
-It prints the best passages with their score and their rank in each search, then the answer with the passages of Python's language
-reference that it cites.
+It prints the best passages with their score, which is their place in the order of the model and no probability, and their rank in each
+search, then the answer with the passages of Python's language reference that it cites.
 
 With `TOGETHER_API_KEY` set, each run sends one request that ranks passages (about 4,000 tokens), one that answers (about 1,500) and
 three tiny ones that ask which models are served: about a tenth of a cent. Without a key, it runs on the emulator and costs nothing.

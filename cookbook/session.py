@@ -104,7 +104,9 @@ class Session:
             return wanted
         model = next(filter(self._is_served, self._candidates(name)), name)
         if model != name:
-            print_note(f"{name} is gone; this run uses {model} (TOGETHER_CHAT_MODEL names another one)")
+            facts = capabilities(name)
+            state = f"gone since {facts.removed_on}" if facts.is_removed else "not served"
+            print_note(f"{name} is {state}; this run uses {model} (TOGETHER_CHAT_MODEL names another one)")
         return model
 
     def _candidates(self, name: str) -> Iterator[str]:
@@ -134,9 +136,12 @@ class Session:
         """
         model = os.environ.get("EMBEDDING_MODEL") or DEFAULT_EMBEDDING_MODEL
         if base_url := os.environ.get("EMBEDDING_BASE_URL"):
-            # Without a key of its own, the client would send the key of Together.
+            # Without an `api_key`, the client would send the key of Together to a server of this machine.
             key = os.environ.get("EMBEDDING_API_KEY") or "none"
-            client = Together(base_url=base_url, api_key=key, http_client=self._http_client())
+            try:
+                client = Together(base_url=base_url, api_key=key, http_client=self._http_client())
+            except ConfigurationError as error:
+                raise ConfigurationError(f"EMBEDDING_BASE_URL or EMBEDDING_API_KEY is wrong: {error}") from None
             print(f"Vectors:  {model} at {client.base_url}")
             return Embedder(client, model)
         try:

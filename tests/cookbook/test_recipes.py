@@ -172,7 +172,8 @@ def test_goes_on_where_a_model_is_gone(
     with emulator.behave(strict=True):
         recipe.main()
     out, err = capsys.readouterr()
-    [used] = re.findall(rf"note: {model} is gone; this run uses (\S+) \(TOGETHER_CHAT_MODEL names another one\)\n", err)
+    state = "gone since 20\\d\\d-\\d\\d-\\d\\d" if model == GONE else "not served"
+    [used] = re.findall(rf"note: {model} is {state}; this run uses (\S+) \(TOGETHER_CHAT_MODEL names another one\)\n", err)
     assert err.count("\n") == 1
     assert f"Models:   {RANKER} ranks, {used} answers\n" in out
     assert chats(emulator)[-1]["model"] == used
@@ -190,7 +191,7 @@ def test_goes_on_where_the_table_is_out_of_date(
         recipe.main()
     out, err = capsys.readouterr()
     assert "Models:   acme/chat ranks, acme/chat answers\n" in out
-    assert [line.split(";")[0] for line in err.splitlines()] == [f"note: {WRITER} is gone", f"note: {RANKER} is gone"]
+    assert [line.split(";")[0] for line in err.splitlines()] == [f"note: {WRITER} is not served", f"note: {RANKER} is not served"]
     check_answer(out)
 
 
