@@ -182,6 +182,14 @@ def test_retrieved_passages(cook: Cook) -> None:
     assert "[" not in done.answer("The original model")
 
 
+def test_a_model_that_is_not_served_does_not_end_the_recipe(run_again: RunAgain) -> None:
+    with serve(job_seconds=0.3, models=["acme/chat"]) as service:
+        done = run_again("finetune_dpo", "--yes", TOGETHER_BASE_URL=service.base_url, TOGETHER_API_KEY=KEY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nThe original model:\n  refused: 404 from POST /v1/chat/completions: " in done.stdout
+    assert "\nThe tuned model:\n  I am sorry. I have sent you the invoice from May again.\n" in done.stdout
+
+
 def test_emulator_needs_no_confirmation(run_again: RunAgain) -> None:
     done = run_again("finetune_dpo", "--question", "Where do I change the details of my bank?")
     assert (done.returncode, done.stderr) == (0, "")

@@ -24,11 +24,12 @@ def check_output(process: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.fixture
-def cook(emulator: Emulator) -> Cook:
-    """Runs a recipe on the emulator of the test."""
+def cook(emulator: Emulator, run_again: RunAgain) -> Cook:
+    """Runs a recipe on the emulator of the test: in its default mode as a new process."""
 
-    def start(recipe: str, *arguments: str) -> str:
-        return check_output(run(recipe, *arguments, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY))
+    def start(recipe: str, *arguments: str, mode: str = "default") -> str:
+        begin = run if mode == "default" else run_again
+        return check_output(begin(recipe, *arguments, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY))
 
     return start
 
@@ -67,9 +68,8 @@ def test_tool_error_is_sent_to_the_model(run_again: RunAgain) -> None:
     assert "license_of says: A package 'rice' is not installed." in one_line(output)
 
 
-@pytest.mark.usefixtures("mode")
-def test_graph_rewrites_a_question_without_results(cook: Cook, emulator: Emulator) -> None:
-    output = cook("agentic_rag_langchain")
+def test_graph_rewrites_a_question_without_results(cook: Cook, mode: str, emulator: Emulator) -> None:
+    output = cook("agentic_rag_langchain", mode=mode)
     searches = re.findall(r"^Search (\d): (\d) of 6 passages help$", output, re.MULTILINE)
     assert searches[0] == ("1", "0")
     assert searches[1][0] == "2"
@@ -114,7 +114,7 @@ def test_failed_bookings_are_requested_again(cook: Cook, emulator: Emulator) -> 
 
 
 def test_two_searches_and_one_rerank(cook: Cook, mode: str, emulator: Emulator) -> None:
-    output = cook("hybrid_rag_langchain")
+    output = cook("hybrid_rag_langchain", mode=mode)
     counts = re.search(r"10 results of keyword search, (\d+) of vector search, (\d+) in all\. Best:\n", output)
     assert counts
     assert (counts[1] == "10") == (mode == "default")

@@ -38,8 +38,9 @@ def check_answer(output: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_answers_on_a_given_service(recipe: str, mode: str, emulator: Emulator) -> None:
-    process = run(recipe, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
+def test_answers_on_a_given_service(recipe: str, mode: str, emulator: Emulator, run_again: RunAgain) -> None:
+    start = run if mode == "default" else run_again
+    process = start(recipe, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
     assert (process.returncode, process.stderr) == (0, "")
     assert f"Service:  {emulator.base_url}\n" in process.stdout
     assert f"Models:   {RANKER} ranks, {WRITER} answers\n" in process.stdout
