@@ -36,6 +36,7 @@ from together_adapters.types.reasoning import ReasoningSplitter, split_reasoning
 Tags = tuple[str, str] | None
 Body = Mapping[str, Any]
 _ASSISTANT = MessageRole.ASSISTANT
+_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
 R = TypeVar("R")
 S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
@@ -236,11 +237,11 @@ class CompletionParser:
 
 
 def _raw(body: Body, usage: Any) -> Body:
-    """Return a body with its usage, and without counts that are null: core's token counter would add them."""
+    """Return a body with its usage, and without totals that are null: core's token counter would add them."""
     if not usage:
         return body
-    if None in usage.values():
-        usage = {name: count for name, count in usage.items() if count is not None}
+    if any(usage.get(name, 0) is None for name in _TOTALS):
+        usage = {name: count for name, count in usage.items() if count is not None or name not in _TOTALS}
     return body if body.get("usage") is usage else {**body, "usage": usage}
 
 

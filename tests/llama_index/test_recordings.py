@@ -16,6 +16,8 @@ from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, Togeth
 
 from together_adapters import AsyncTogether, Together, TogetherError
 
+pytestmark = pytest.mark.filterwarnings("ignore::together_adapters.ModelRemovedWarning")
+
 FOLDER = os.environ.get("TOGETHER_RECORDINGS", "")
 EXCHANGES = [json.loads(path.read_text()) for path in sorted(Path(FOLDER, "exchanges").glob("*.json"))] if FOLDER else []
 if not EXCHANGES:

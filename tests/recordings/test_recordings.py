@@ -13,6 +13,8 @@ from tests.recordings.replay import QUESTION, UNSET, Recording, errors_elsewhere
 from tests.resources.stream_joiner import join
 from together_adapters import APIStatusError
 
+pytestmark = pytest.mark.filterwarnings("ignore::together_adapters.ModelRemovedWarning")
+
 if not exchanges():
     pytest.skip(UNSET, allow_module_level=True)
 
