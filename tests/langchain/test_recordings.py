@@ -246,7 +246,7 @@ async def test_embeddings(exchange: dict[str, Any]) -> None:
 async def test_rerank(exchange: dict[str, Any]) -> None:
     answer = exchange["response"].get("json", exchange["response"].get("parsed"))
     documents = ["x"] * (1 + max(result["index"] for result in answer["results"]))
-    reranker = TogetherRerank(model="acme/ranker", **replay(exchange))
+    reranker = TogetherRerank(**{**replay(exchange), "model": "acme/ranker"})
     expected = [{"index": result["index"], "relevance_score": result["relevance_score"]} for result in answer["results"]]
     assert reranker.rerank(documents, "x") == expected
     assert await reranker.arerank(documents, "x") == expected
