@@ -11,7 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from together_adapters import APIConnectionError, AuthenticationError, ModelNotAvailableError, ModelRemovedWarning
+from together_adapters import (
+    APIConnectionError,
+    AuthenticationError,
+    ContextLengthError,
+    ModelNotAvailableError,
+    ModelRemovedWarning,
+)
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.errors import DataSharingBlockedError, ModelNotServerlessError, PermissionDeniedError
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, MODELS, TABLE_DATE
@@ -177,6 +183,7 @@ def test_a_model_that_needs_data_sharing(flavour: Any, stub_client: Any) -> None
     assert isinstance(error, DataSharingBlockedError)
     assert isinstance(error, PermissionDeniedError)
     assert "organization" in str(error)
+    assert "API key" not in str(error)
     assert DEFAULT_CHAT_MODEL in str(error) or "Qwen/Qwen3.5-9B" in str(error)
 
 
@@ -184,3 +191,10 @@ def test_no_answer_of_the_catalogue_is_an_error(flavour: Any) -> None:
     client = flavour.client(base_url="http://127.0.0.1:9/v1", max_retries=0)
     with pytest.raises(APIConnectionError):
         flavour.run(client.models.info(DEFAULT_CHAT_MODEL))
+
+
+def test_a_text_that_is_too_long_to_embed_is_to_be_shortened(flavour: Any, stub_client: Any) -> None:
+    body = {"error": {"message": "This model's maximum context length is 512 tokens.", "code": "context_length_exceeded"}}
+    client, _ = stub_client(lambda _: httpx.Response(400, json=body))
+    with pytest.raises(ContextLengthError, match="split the texts"):
+        flavour.run(client.embeddings.create(model="acme/embedder", input="long"))

@@ -368,9 +368,7 @@ def _response_error(
 ) -> E:
     """Returns an error with all that its response says, and a message with a hint, the request id and the number of attempts."""
     parts = [message if message.endswith((".", "!", "?")) else message + "."]
-    if issubclass(kind, errors.ModelNotAvailableError):
-        parts.append(_model_hint(kind, call))
-    parts += [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
+    parts += _hints(kind, call)
     if response.request_id:
         parts.append(f"(request id {response.request_id})")
     if response.attempts > 1:
@@ -380,6 +378,15 @@ def _response_error(
         attributes |= {"type": details.type, "param": details.param, "code": details.code}
     attributes = {"headers": response.headers, "request_id": response.request_id, "attempts": response.attempts, **attributes}
     return kind(message, response=response, **attributes)
+
+
+def _hints(kind: type[TogetherError], call: Call[Any]) -> list[str]:
+    """Returns what to do after an error."""
+    if issubclass(kind, errors.ContextLengthError) and _TYPE_BY_PATH.get(call.path):
+        return ["Shorten or split the texts, or choose a model with a longer context."]
+    if issubclass(kind, errors.ModelNotAvailableError):
+        return [_model_hint(kind, call)]
+    return [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
 
 
 def _model_hint(kind: type[TogetherError], call: Call[Any]) -> str:
