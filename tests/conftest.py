@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from hypothesis import settings
 
@@ -148,7 +150,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def http_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of the HTTP library on which clients run that name none."""
     name = getattr(request, "param", "httpx")
-    module = pytest.importorskip(name)
+    module = {"httpx": httpx, "httpx2": httpx2}[name]
     monkeypatch.setattr("together_adapters.transport.http_library.DEFAULT", name)
     return module
 
@@ -169,6 +171,30 @@ def emulator(shared_emulator: Emulator, http_library: Any) -> Iterator[Emulator]
         shared_emulator.clear()
         httpx.get(shared_emulator.base_url, trust_env=False)
     shared_emulator.clear()
+
+
+class _Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """A body that was made for httpx, on httpx2."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx2():
+            yield from self._stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_httpx2():
+            async for data in self._stream:
+                yield data
+
+
+@contextmanager
+def _as_httpx2() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise getattr(httpx2, type(error).__name__)(str(error)) from None
 
 
 class Flavour:
@@ -195,6 +221,17 @@ class Flavour:
         client = (self.http_library.AsyncClient if self.is_async else self.http_library.Client)(**options)
         self._http_clients.append(client)
         return client
+
+    def mock_client(self, answer: Callable[[Any], httpx.Response]) -> Any:
+        """Creates a client of the HTTP library whose responses a function makes, which knows httpx alone."""
+        transport = self.http_library.MockTransport(lambda request: self._converted(answer(request)))
+        return self.http_client(transport=transport)
+
+    def _converted(self, response: httpx.Response) -> Any:
+        if self.http_library is httpx:
+            return response
+        body = {"content": response.content} if response.is_closed else {"stream": _Body(response.stream)}
+        return self.http_library.Response(response.status_code, headers=response.headers.multi_items(), **body)
 
     def run(self, result: Any) -> Any:
         """Returns the result of a call, awaited if necessary."""

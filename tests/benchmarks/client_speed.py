@@ -1,4 +1,4 @@
-"""The client against raw httpx and orjson: whole chats, streams, retries, embeddings, rerank, bursts, construction."""
+"""The client against raw httpx and orjson, and on httpx2 against itself on httpx: whole chats, streams, retries, embeddings, rerank, bursts, construction."""
 
 from __future__ import annotations
 
@@ -122,6 +122,15 @@ def _stream(name: str, bench: Bench, *, answer: str, chunks: int, goal: float, a
     return Operation(name, adapter, (base(bench, answer, body),), Goal(goal), per=chunks, peers=peer_work)
 
 
+def _on_httpx2(name: str, bench: Bench, *, answer: str, streamed: bool, per: int, asynchronous: bool) -> Operation:
+    by = (astream if asynchronous else stream) if streamed else (achat if asynchronous else chat)
+    ours, base = (
+        by(_client(bench, answer, asynchronous=asynchronous, http_library=library), payloads.chat_body())
+        for library in ("httpx2", "httpx")
+    )
+    return Operation(name, ours, (base,), Goal(1), per=per)
+
+
 def _retry(name: str, bench: Bench, *, asynchronous: bool) -> Operation:
     body = payloads.chat_body()
     by, base = (achat, raw.aretried) if asynchronous else (chat, raw.retried)
@@ -214,6 +223,8 @@ OPERATIONS: Final[dict[str, Builder]] = {
     **_of_both("chat 100 KB prompt", build=_chat, answer="small", prompt=payloads.text(100_000)),
     **_of_both("stream coalesced, a chunk", build=_stream, answer="coalesced", chunks=payloads.CHUNKS, goal=1.2),
     **_of_both("stream paced, a chunk", build=_stream, answer="paced", chunks=payloads.PACED_CHUNKS, goal=1.1),
+    **_of_both("chat 1 KB on httpx2, vs httpx", build=_on_httpx2, answer="small", streamed=False, per=1),
+    **_of_both("stream coalesced on httpx2, vs httpx", build=_on_httpx2, answer="coalesced", streamed=True, per=payloads.CHUNKS),
     **_of_both("429 and retry", build=_retry),
     **_of_both("embed 256 x 1024 floats", build=_vectors),
     "client embed 10k documents, a document": _documents,

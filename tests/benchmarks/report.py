@@ -14,7 +14,7 @@ from tests.benchmarks.measure import Row
 
 _COLUMNS: Final = "{:<50} {:>10} {:>10} {:<8} {:<20} {:<9} {}"
 _PACKAGES: Final = (
-    "httpx", "httpcore", "h11", "orjson", "pydantic", "pydantic-core", "langchain-core", "llama-index-core", "httpx-aiohttp", "aiohttp",
+    "httpx", "httpcore", "httpx2", "h11", "orjson", "pydantic", "pydantic-core", "langchain-core", "llama-index-core", "httpx-aiohttp", "aiohttp",
 )  # fmt: skip
 
 

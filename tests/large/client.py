@@ -28,9 +28,9 @@ def call(client: Any, what: str, arguments: list[str]) -> Any:
     return client.files.retrieve_content(id, path, progress=progress)
 
 
-async def later(base_url: str, begin: Callable[[Any], Any]) -> Any:
+async def later(options: dict[str, Any], begin: Callable[[Any], Any]) -> Any:
     """Performs it on the asynchronous client."""
-    async with AsyncTogether(api_key=KEY, base_url=base_url) as client:
+    async with AsyncTogether(**options) as client:
         return await begin(client)
 
 
@@ -43,16 +43,17 @@ def most_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def main(flavour: str, base_url: str, what: str, *arguments: str) -> None:
+def main(flavour: str, http_library: str, base_url: str, what: str, *arguments: str) -> None:
     """Performs the operation and prints a report."""
+    options: dict[str, Any] = {"api_key": KEY, "base_url": base_url, "http_library": http_library}
 
     def begin(client: Any) -> Any:
         return call(client, what, list(arguments))
 
     if flavour == "async":
-        done = asyncio.run(later(base_url, begin))
+        done = asyncio.run(later(options, begin))
     else:
-        with Together(api_key=KEY, base_url=base_url) as client:
+        with Together(**options) as client:
             done = begin(client)
     sys.stdout.write(json.dumps({"id": done.id, "memory": most_memory()}) + "\n")
 

@@ -12,9 +12,10 @@ MIB = 2**20
 MAXIMUM = 90 * MIB
 
 
+@pytest.mark.parametrize("http_library", ["httpx", "httpx2"])
 @pytest.mark.parametrize("flavour", ["sync", "async"])
-def test_an_upload_in_parts_within_little_memory(flavour: str, tmp_path: Path) -> None:
-    upload(tmp_path, flavour, MAXIMUM + 5 * MIB, str(10 * MIB), maximum=MAXIMUM)
+def test_an_upload_in_parts_within_little_memory(flavour: str, http_library: str, tmp_path: Path) -> None:
+    upload(tmp_path, flavour, MAXIMUM + 5 * MIB, str(10 * MIB), maximum=MAXIMUM, http_library=http_library)
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])

@@ -26,12 +26,22 @@ def sparse(path: Path, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX_MEMORY) -> None:
+def upload(folder: Path, flavour: str, size: int, *more: str, maximum: int = MAX_MEMORY, http_library: str = "httpx") -> None:
     """Uploads a large file; it must arrive unchanged, in parts, with little memory."""
     path = folder / f"up-{flavour}.jsonl"
     checksum = sparse(path, size)
     with serve() as emulator:
-        command = [sys.executable, "-m", "tests.large.client", flavour, emulator.base_url, "upload", str(path), *more]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.large.client",
+            flavour,
+            http_library,
+            emulator.base_url,
+            "upload",
+            str(path),
+            *more,
+        ]
         message = json.loads(subprocess.check_output(command))
         parts = sum(request.path.startswith("/uploads/") for request in emulator.requests)
         file_id = emulator._state.stores.files[message["id"]].content
@@ -60,6 +70,7 @@ def download(folder: Path, flavour: str, size: int, *more: str, maximum: int = M
             "-m",
             "tests.large.client",
             flavour,
+            "httpx",
             emulator.base_url,
             "download",
             file.id,

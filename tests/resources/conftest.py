@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -39,16 +39,11 @@ def event_stream() -> Callable[..., httpx.Response]:
 
 
 @pytest.fixture
-def stub_client(flavour: Any) -> Iterator[Callable[..., tuple[Any, Service]]]:
+def stub_client(flavour: Any) -> Callable[..., tuple[Any, Service]]:
     """Returns a function that makes a client of a stub service with this reply, and the service."""
-    opened: list[Any] = []
 
     def client_of(reply: Any, **options: Any) -> tuple[Any, Service]:
         service = Service(reply)
-        kind = httpx.AsyncClient if flavour.is_async else httpx.Client
-        opened.append(kind(transport=httpx.MockTransport(service)))
-        return flavour.client(http_client=opened[-1], **options), service
+        return flavour.client(http_client=flavour.mock_client(service), **options), service
 
-    yield client_of
-    for client in opened:
-        flavour.run(client.aclose() if flavour.is_async else client.close())
+    return client_of

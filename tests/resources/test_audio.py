@@ -23,6 +23,8 @@ from together_adapters.emulator import Emulator
 from together_adapters.transport import retry
 from together_adapters.types.audio_format import AudioFormat, is_mp3, wav_header
 
+pytestmark = pytest.mark.both_http_libraries
+
 CARTESIA = "cartesia/sonic"
 KOKORO = "hexgrad/Kokoro-82M"
 TEXT = "Good morning to you. How are you?"

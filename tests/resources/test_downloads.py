@@ -25,6 +25,8 @@ from together_adapters.resources import downloads
 from together_adapters.resources.downloads import download_file, normalized_name, probe, safe_name, total_size
 from together_adapters.transport.call import request
 
+pytestmark = pytest.mark.both_http_libraries
+
 DATA = b"".join(b'{"n": %07d}\n' % number for number in range(300_000))  # 4 MB, several pieces
 
 
@@ -200,6 +202,7 @@ def test_a_process_that_is_killed_twice(flavour: Flavour, emulator: Emulator, fi
         "-m",
         "tests.large.client",
         flavour.name,
+        flavour.http_library.__name__,
         emulator.base_url,
         "download",
         file_id,
@@ -235,8 +238,7 @@ def server_client(flavour: Flavour) -> ServerClient:
             requests.append(request)
             return next(waiting)
 
-        kind = httpx.AsyncClient if flavour.is_async else httpx.Client
-        return flavour.client(http_client=kind(transport=httpx.MockTransport(answer)), max_retries=0), requests
+        return flavour.client(http_client=flavour.mock_client(answer), max_retries=0), requests
 
     return serve
 

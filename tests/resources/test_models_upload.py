@@ -12,6 +12,8 @@ from tests.resources.response_variants import find_unreadable
 from together_adapters import BadRequestError, InternalServerError
 from together_adapters.emulator import Emulator
 
+pytestmark = pytest.mark.both_http_libraries
+
 TOKEN = "hf_secretsecretsecret"
 JOB = {"job_id": "job-1", "model_name": "u/m", "model_id": "model-1", "model_source": "huggingface", "nobody": 1}
 ARGUMENTS = {"model_name": "m", "model_source": "org/repo"}

@@ -29,6 +29,8 @@ from together_adapters.resources import uploads
 from together_adapters.resources.uploads import part_layout
 from together_adapters.transport import exchange
 
+pytestmark = pytest.mark.both_http_libraries
+
 ROW = b'{"text": "a line of training data, number %08d"}\n'
 MIB = 1 << 20
 

@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="*", default=[], metavar="NAME", help="only kinds whose name contains one of these")
     parser.add_argument("--flavour", choices=["sync", "async", "both"], default="both")
+    parser.add_argument("--http-library", choices=["httpx", "httpx2"], default="httpx")
     options = parser.parse_args()
     kinds = [kind for kind in KINDS if not options.kinds or any(name in kind.name for name in options.kinds)]
     if not kinds:
@@ -27,7 +28,8 @@ def main() -> int:
     warnings.simplefilter("error")
     start = time.monotonic()
     with running() as server:
-        soak = Soak(server, kinds, options.seed, ["sync", "async"] if options.flavour == "both" else [options.flavour])
+        flavours = ["sync", "async"] if options.flavour == "both" else [options.flavour]
+        soak = Soak(server, kinds, options.seed, flavours, options.http_library)
         soak.run(options.calls)
     print_report(soak, time.monotonic() - start)
     return 1 if soak.violations else 0

@@ -24,6 +24,7 @@ from tests.soak.calls import Outcome, Script, perform, perform_async
 from tests.soak.faults import ANSWER, PAID, Kind
 from tests.soak.server import Server
 from together_adapters import AsyncTogether, Together
+from together_adapters.transport.http_library import LibraryName
 
 THREADS: Final = 16
 TASKS: Final = 200
@@ -121,7 +122,9 @@ class Sample:
 class Soak:
     """Runs scripts and collects what came of them."""
 
-    def __init__(self, server: Server, kinds: Sequence[Kind], seed: int, flavours: Sequence[str]) -> None:
+    def __init__(
+        self, server: Server, kinds: Sequence[Kind], seed: int, flavours: Sequence[str], http_library: LibraryName = "httpx"
+    ) -> None:
         self.rows: dict[str, Row] = defaultdict(Row)
         self.violations: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
@@ -130,6 +133,7 @@ class Soak:
         self._server = server
         self._scripts = scripts(kinds, seed)
         self._flavours = flavours
+        self._options: dict[str, Any] = {"api_key": KEY, "http_library": http_library}
         self._in_flight: dict[int, tuple[Script, float]] = {}
         self._unraisable: list[str] = []
 
@@ -139,9 +143,9 @@ class Soak:
         threading.Thread(target=self._watch, daemon=True, name="watch").start()
         self._measure()
         left = -(-calls // len(self._flavours))
-        with Together(api_key=KEY) as client, asyncio.Runner() as runner:
+        with Together(**self._options) as client, asyncio.Runner() as runner:
             runner.get_loop().set_exception_handler(lambda loop, context: self._unraisable.append(str(context)))
-            async_client = AsyncTogether(api_key=KEY)
+            async_client = AsyncTogether(**self._options)
             while left > 0:
                 batch = list(islice(self._scripts, min(ROUND, left)))
                 left -= len(batch)

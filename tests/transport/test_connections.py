@@ -26,6 +26,7 @@ import pytest
 
 import together_adapters as ta
 from tests.conftest import KEY, NEVER, Flavour, count_function_calls, eventually
+from tests.transport.conftest import RawServer
 from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.transport.call import Call, Flow, Parallel, Sleep, request
 from together_adapters.transport.connections import ssl_context
@@ -353,6 +354,39 @@ def test_proxies_of_the_environment_are_used(
         send()
         asyncio.run(send_async())
         assert (len(proxy.requests), len(emulator.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "answer", [None, b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 502 No\r\n\r\n", b"rubbish\r\n\r\n"]
+)
+def test_a_proxy_that_fails_is_an_error_of_the_connection(
+    flavour: Flavour, raw_server: RawServer, monkeypatch: pytest.MonkeyPatch, answer: bytes | None
+) -> None:
+    port = raw_server.answer(answer).port if answer else 9
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pw-secret@127.0.0.1:{port}")
+    client = flavour.client(base_url="https://gateway.invalid/v1", max_retries=0)
+    with pytest.raises(ta.APIConnectionError, match=r"gateway\.invalid") as exc_info:
+        flavour.run(client.models.list())
+    assert "pw-secret" not in str(exc_info.value)
+    assert all(request.startswith(b"CONNECT gateway.invalid:443") for request in raw_server.requests)
+
+
+ALIAS = """
+import sys, httpx2
+if hasattr(httpx2, "alias_httpx"):
+    httpx2.alias_httpx()
+import httpx
+import together_adapters as ta
+for options in ({}, {"http_client": httpx.Client()}, {"http_client": httpx2.Client(), "http_library": "httpx2"}):
+    assert ta.Together(api_key="sk-k", base_url=sys.argv[1], timeout=httpx.Timeout(60), **options).models.list()
+"""
+
+
+def test_one_library_under_the_name_of_the_other(emulator: Emulator) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALIAS, emulator.base_url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch, http_library: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import together_adapters as ta
@@ -350,12 +350,13 @@ LOCATIONS = st.one_of(
 
 @given(location=LOCATIONS, use=st.sampled_from(["call", "stream", "list"]))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(location="//u:p@:1", use="list")
 def test_a_malformed_location_is_an_error_of_ours(
-    client: Callable[..., Client], raw_server: RawServer, location: str, use: str
+    client: Callable[..., Client], raw_server: RawServer, http_options: dict[str, Any], location: str, use: str
 ) -> None:
     value = location.encode("latin-1", "replace") if location.isascii() or max(location) < "\u0100" else location.encode()
     raw_server.answer(b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: " + value + b"\r\n\r\n")
-    used = client(max_retries=0)
+    used = client(max_retries=0, **http_options)
     with pytest.raises((ta.APIStatusError, ta.APIConnectionError)) as exc_info:
         used.flavour.run(used.client.models.list()) if use == "list" else getattr(used, use)()
     assert len(str(exc_info.value)) < 2000

@@ -45,13 +45,22 @@ class HTTPLibrary:
 
             def extract_cookies(self, response: Any) -> None: ...
 
+            def __bool__(self) -> bool:
+                return False
+
         self._cookies = NoCookies
 
     def new_client(self, transport: Any, *, is_async: bool) -> Any:
-        """Returns a client without cookies. It stays open: its transport tells calls that it is closed."""
+        """Returns a client without cookies and redirects. It stays open: its transport tells calls that it is closed."""
         client = (self.module.AsyncClient if is_async else self.module.Client)(transport=transport)
         client._cookies = self._cookies()  # its public setter copies the value into a jar of its own
+        client._build_redirect_request = _no_redirect
         return client
+
+
+def _no_redirect(request: Any, response: Any) -> Any:
+    """Returns what is not sent: `redirects` says what is followed. The libraries raise errors for a `Location` that is no URL."""
+    return request
 
 
 @cache

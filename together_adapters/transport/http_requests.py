@@ -73,10 +73,6 @@ class SuspiciousBody(TransferError):
     """A body that unpacks to far more than was received."""
 
 
-class BadRedirect(TransferError):
-    """A redirect to what is no URL."""
-
-
 def build_request(
     library: HTTPLibrary,
     client: Any,
@@ -154,12 +150,10 @@ class BodyBuffer:
 
     def response(self) -> Response:
         """Returns the response with its body."""
-        response, content = self._response, b"".join(self._parts)
+        content = b"".join(self._parts)
         if not self._is_success:
             content = content[:MAX_ERROR_BODY]
-            if response.has_redirect_location and response.next_request is None:
-                raise BadRedirect  # httpx2 passes over most of them
-        return Response(response.status_code, response.headers, content)
+        return Response(self._response.status_code, self._response.headers, content)
 
 
 class _Slices:
@@ -205,7 +199,7 @@ def failure_of(error: Exception, url: str, deadline: float | None = None) -> Fai
     """
     if isinstance(error, RuntimeError) and _MISUSE.search(str(error)):
         raise ConfigurationError(f"the http_client cannot be used: {error}") from None
-    if isinstance(error, BadRedirect) or _is_of_redirect(error):
+    if _is_of_redirect(error):
         return Failure(_BAD_REDIRECT, fatal=True, url=url)
     names = error_names(error)
     known = isinstance(error, TransferError | UnicodeError) or not _FAILURES.isdisjoint(names)
@@ -232,9 +226,9 @@ def failure_of(error: Exception, url: str, deadline: float | None = None) -> Fai
 
 
 def _is_of_redirect(error: Exception) -> bool:
-    """Whether an exception is about a `Location`: a library parses it, although it is not for the library to follow.
+    """Whether an exception is about a `Location`, which a supplied client parses although it is not to follow it.
 
-    httpx raises an error of its own, httpx2 for some a bare ValueError. A test fails if the name changes.
+    httpx raises an error of its own, httpx2 a bare ValueError. A test fails if the name changes.
     """
     return any(frame.f_code.co_name == "_build_redirect_request" for frame, _ in walk_tb(error.__traceback__))
 
