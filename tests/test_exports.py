@@ -276,6 +276,7 @@ def test_both_clients_take_the_same_settings(clients: tuple[Together, AsyncToget
         "supplied_headers",
         "default_headers",
         "default_query",
+        "project_id",
         "http_client",
         "http_library",
     ]

@@ -8,19 +8,23 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
+from together_adapters.resources.account.any_path import request_any
+from together_adapters.resources.account.identity import whoami
 from together_adapters.transport.async_driver import AsyncDriver
-from together_adapters.transport.binding import Async, AsyncRaw, D, R, Sync, SyncRaw
+from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, method
 from together_adapters.transport.config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_TIMEOUT,
     ClientMemory,
     Config,
     configure_logging,
+    environment_headers,
     environment_key,
     resolve,
     root_of,
     valid_headers,
     valid_key,
+    valid_project,
     valid_query,
 )
 from together_adapters.transport.connections import AsyncConnections, Connections
@@ -33,6 +37,7 @@ from together_adapters.types.requests import Timeout
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
+    from together_adapters.resources.account.usage import Usage
     from together_adapters.resources.audio import Audio
     from together_adapters.resources.batches import Batches
     from together_adapters.resources.chat import Chat
@@ -63,8 +68,9 @@ NOT_GIVEN: Final[Any] = _NotGiven()
 class _Resource:
     """A resource of a client, imported when it is first used: the class that the annotation names, in the module of its name."""
 
-    def __init__(self, doc: str) -> None:
+    def __init__(self, doc: str, folder: str = "resources") -> None:
         self.__doc__ = doc
+        self._folder = folder
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -73,7 +79,7 @@ class _Resource:
     def __get__(self, client: Any, owner: Any = None) -> Any:
         if client is None:
             return self
-        module = import_module(f"together_adapters.resources.{self._name}")
+        module = import_module(f"together_adapters.{self._folder}.{self._name}")
         resource = client.__dict__[self._name] = getattr(module, self._class)(client._driver)
         return resource
 
@@ -81,13 +87,20 @@ class _Resource:
 _resource: Any = _Resource  # for type checkers, the value of an annotated attribute
 
 
-class _Client(Generic[D, R, H]):
-    """The settings of a client, and its resources on a driver of one flavour."""
+class _Resources(Resource[D, R]):
+    """The methods and resources of a client, on a driver of one flavour."""
 
-    _connect: ClassVar[Any]  # class of the connections
-    _drive: ClassVar[Any]  # class of the driver
-    _http_client: ClassVar[str]  # name of the class of a supplied HTTP client
-    _driver: Any
+    with_raw_response: _Resources[R, R]
+
+    if not TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self):
+            """The same methods and resources; each returns a `RawResponse`: the result with status and headers."""
+            return _Resources(self._driver.raw)
+
+    request = method(request_any)
+    whoami = method(whoami)
 
     chat: Chat[D, R] = _resource("Chat completions: `chat.completions.create`.")
     completions: Completions[D, R] = _resource("Completions of a prompt.")
@@ -102,6 +115,7 @@ class _Client(Generic[D, R, H]):
     batches: Batches[D, R] = _resource("Many requests in one file, completed within a day.")
     fine_tuning: FineTuning[D, R] = _resource("Fine-tuning jobs.")
     evaluation: Evaluation[D, R] = _resource("Evaluations by a judge model, as jobs.")
+    usage: Usage[D, R] = _resource("What the organization has used, and what it costs.", "resources.account")
 
     @cached_property
     def files(self) -> Files[D, R]:
@@ -110,6 +124,20 @@ class _Client(Generic[D, R, H]):
 
         files.load_checker = _load_checker
         return files.Files(self._driver)
+
+    @property
+    def evals(self) -> Evaluation[D, R]:
+        """The same as `evaluation`, as newer SDKs name it."""
+        return self.evaluation
+
+
+class _Client(_Resources[D, R], Generic[D, R, H]):
+    """The settings of a client, and its resources on a driver of one flavour."""
+
+    _connect: ClassVar[Any]  # class of the connections
+    _drive: ClassVar[Any]  # class of the driver
+    _http_client: ClassVar[str]  # name of the class of a supplied HTTP client
+    _driver: Any
 
     def __init__(
         self,
@@ -122,6 +150,7 @@ class _Client(Generic[D, R, H]):
         supplied_headers: Mapping[str, str] | None = None,
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, Any] | None = None,
+        project_id: str | None = None,
         http_client: H | None = None,
         http_library: LibraryName | None = None,
     ) -> None:
@@ -140,8 +169,10 @@ class _Client(Generic[D, R, H]):
             max_elapsed: Seconds that a call may take with all its retries; for a stream or a download, until its body begins. None
                 for no limit.
             supplied_headers: Headers for every request, as the `together` 1.x SDK names them.
-            default_headers: Headers for every request.
+            default_headers: Headers for every request, over those of `TOGETHER_CUSTOM_HEADERS`: lines of `Name: value`, which are sent
+                where the key of the variable is sent.
             default_query: Query parameters for every request.
+            project_id: The project of calls that belong to one; by default `TOGETHER_PROJECT_ID`, then the project of the API key.
             http_client: A client of httpx or httpx2 with its own proxies, certificates or transport. The caller closes it.
             http_library: `httpx` or `httpx2` (extra `httpx2`), which transfers the requests; by default that of `http_client`,
                 else httpx.
@@ -153,7 +184,9 @@ class _Client(Generic[D, R, H]):
         configure_logging()
         headers = {**valid_headers(supplied_headers or {}, "supplied_headers"), **valid_headers(default_headers or {})}
         library = library_of(http_library, http_client, self._http_client)
-        config = resolve(api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {}, library.name)
+        config = resolve(
+            api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {}, library.name, project_id
+        )
         if http_client is None:
             check_environment(library, config.root)
         else:
@@ -164,11 +197,6 @@ class _Client(Generic[D, R, H]):
         self._config = config
         self._driver = self._drive(config, connections)
         self._owner = owner
-
-    @property
-    def evals(self) -> Evaluation[D, R]:
-        """The same as `evaluation`, as newer SDKs name it."""
-        return self.evaluation
 
     @property
     def base_url(self) -> str:
@@ -191,6 +219,7 @@ class _Client(Generic[D, R, H]):
         supplied_headers: Mapping[str, str] = NOT_GIVEN,
         default_headers: Mapping[str, str] = NOT_GIVEN,
         default_query: Mapping[str, Any] = NOT_GIVEN,
+        project_id: str | None = NOT_GIVEN,
     ) -> Self:
         """Returns a client with other settings that shares the connections of this one.
 
@@ -223,7 +252,8 @@ class _Client(Generic[D, R, H]):
         if self._driver.connections.external:
             raise TypeError("a client with a supplied http_client cannot be pickled")
         config = self._config
-        return _from_pickle, (type(self), replace(config, api_key="") if config.key_from_environment else config)
+        config = replace(config, environment_headers={}, api_key="" if config.key_from_environment else config.api_key)
+        return _from_pickle, (type(self), config)
 
 
 def _load_checker() -> Callable[..., DataReport]:
@@ -297,7 +327,11 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
         "query": {**config.query, **valid_query(options.get("default_query") or {})},
     }
     if "base_url" in options:
-        fields |= {"root": root_of(options["base_url"]), "memory": ClientMemory()}
+        root = root_of(options["base_url"])
+        fields |= {"root": root, "environment_headers": environment_headers(root)}
+    if options.keys() & {"base_url", "api_key", "project_id"}:
+        project = valid_project(options["project_id"]) if "project_id" in options else config.memory.project_id
+        fields["memory"] = ClientMemory(project)
     if "api_key" in options:
         fields |= {"api_key": valid_key(options["api_key"]), "key_from_environment": False}
     elif "base_url" in options and (config.key_from_environment or not config.api_key):
@@ -307,10 +341,9 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
 
 
 def _from_pickle(kind: type[_Client[Any, Any, Any]], config: Config) -> _Client[Any, Any, Any]:
-    """Returns a client; a key that came from the environment is read from it again."""
-    if config.key_from_environment:
-        config = replace(config, api_key=environment_key(config.root, required=True))
-    return kind._create(config)
+    """Returns a client; a key that came from the environment is read from it again, and so are its headers."""
+    key = environment_key(config.root, required=True) if config.key_from_environment else config.api_key
+    return kind._create(replace(config, api_key=key, environment_headers=environment_headers(config.root)))
 
 
 class ClientPair:

@@ -19,6 +19,11 @@ ROWS = [{"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant"
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"
 CALLS: dict[str, Callable[[Any, dict[str, str]], Any]] = {
     "models.list": lambda client, ids: client.models.list(),
+    "models.upload_status": lambda client, ids: client.models.upload_status(ids["upload"]),
+    "whoami": lambda client, ids: client.whoami(),
+    "usage.costs": lambda client, ids: client.usage.costs(),
+    "evaluation.models": lambda client, ids: client.evaluation.models(),
+    "request": lambda client, ids: client.request("GET", f"/v1/jobs/{ids['upload']}"),
     "files.list": lambda client, ids: client.files.list(),
     "files.retrieve": lambda client, ids: client.files.retrieve(ids["file"]),
     "fine_tuning.list": lambda client, ids: client.fine_tuning.list(),
@@ -72,7 +77,9 @@ def ids(shared_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "batch.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bodies))
     source = client.files.upload(folder / "batch.jsonl", purpose="batch-api", check=False)
     batch = client.batches.create(input_file_id=source.id, endpoint="/v1/chat/completions")
-    return {"file": file.id, "job": str(job.id), "input": source.id, "batch": str(batch.id)}
+    client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "for the costs"}])
+    upload = client.models.upload(model_name="mine", model_source="me/mine")
+    return {"upload": str(upload.job_id), "file": file.id, "job": str(job.id), "input": source.id, "batch": str(batch.id)}
 
 
 async def check(name: str, shared_emulator: Emulator, ids: dict[str, str], count: int | None) -> int:

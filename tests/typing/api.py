@@ -6,6 +6,8 @@ from typing import Any, assert_type
 import together_adapters
 from together_adapters import AsyncStream, AsyncTogether, Stream, Together
 from together_adapters.transport.call import RawResponse
+from together_adapters.types.account.costs import CostReport
+from together_adapters.types.account.identity import Identity
 from together_adapters.types.audio import Transcription
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk
 from together_adapters.types.completions import Completion, CompletionChunk
@@ -30,6 +32,11 @@ def synchronous(client: Together) -> None:
     assert_type(client.rerank.create(model="m", query="q", documents=[{"a": 1}], method="listwise"), RerankResponse)
     assert_type(client.rerank.with_raw_response.create(model="m", query="q", documents=["d"]), RawResponse[RerankResponse])
     assert_type(client.models.list(), ModelList)
+    assert_type(client.whoami(), Identity)
+    assert_type(client.usage.costs(month="2026-10"), CostReport)
+    assert_type(client.with_raw_response.whoami(), RawResponse[Identity])
+    assert_type(client.with_raw_response.models.list(), RawResponse[ModelList])
+    assert_type(client.request("GET", "/v1/models"), Any)
     assert_type(client.fine_tuning.create(training_file="f", model="m", lora_r=8), FinetuneResponse)
     assert_type(client.audio.transcriptions.create(file="a.wav", diarize=True), Transcription)
     assert_type(client.audio.with_raw_response.transcriptions.create(file="a.wav"), RawResponse[Transcription])
@@ -48,4 +55,6 @@ async def asynchronous(client: AsyncTogether) -> None:
     assert_type(await client.completions.create(model="m", prompt="p", stream=True), AsyncStream[CompletionChunk])
     pending: Coroutine[Any, Any, EmbeddingResponse] = client.embeddings.create(model="m", input=["a"])
     assert_type(await pending, EmbeddingResponse)
+    assert_type(await client.whoami(), Identity)
+    assert_type(await client.with_raw_response.models.list(), RawResponse[ModelList])
     assert_type(await client.models.with_raw_response.list(), RawResponse[ModelList])

@@ -11,13 +11,20 @@ from together_adapters.resources.waiting import wait_for_job
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, segment
 from together_adapters.transport.model_parser import ResponseParser
-from together_adapters.types.evaluation import EvaluationCreateResponse, EvaluationJob, EvaluationList, EvaluationStatusResponse
+from together_adapters.types.evaluation import (
+    EvaluationCreateResponse,
+    EvaluationJob,
+    EvaluationList,
+    EvaluationModels,
+    EvaluationStatusResponse,
+)
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import secrets_in
 
 _PATH = "/v1/evaluation"
 _parse = ResponseParser(EvaluationJob)
+_parse_models = ResponseParser(EvaluationModels)
 _NAMES = {
     "classify": ("labels", "pass_labels", "model_to_evaluate"),
     "score": ("min_score", "max_score", "pass_threshold", "model_to_evaluate"),
@@ -167,6 +174,15 @@ def list_evaluations(
         return (yield request("GET", "/v1/evaluations", _read_list, query=query, options=options))
 
 
+def models(model_source: str | None = None, **options: Unpack[RequestOptions]) -> Call[EvaluationModels]:
+    """Lists the models that can judge or be evaluated, in `model_list`. So the vendor's description; not checked live.
+
+    Args:
+        model_source: Only models of this source, such as `serverless`; None for all.
+    """
+    return request("GET", f"{_PATH}/model-list", _parse_models, query={"model_source": model_source}, options=options)
+
+
 def retrieve(evaluation_id: str, **options: Unpack[RequestOptions]) -> Call[EvaluationJob]:
     """Retrieves an evaluation with its parameters, and its `results` when it has completed.
 
@@ -238,3 +254,4 @@ class Evaluation(Resource[D, R]):
     retrieve = method(retrieve)
     status = method(status)
     wait = method(wait)
+    models = method(models)

@@ -7,14 +7,15 @@ from typing import Literal, Unpack
 
 from together_adapters.errors import APIResponseValidationError, APIStatusError, NotFoundError
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Response, once, request
+from together_adapters.transport.call import Call, Flow, Response, once, request, segment
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.capabilities import capabilities
-from together_adapters.types.models import ModelInfo, ModelList, ModelObject, ModelUpload, model_info
+from together_adapters.types.models import ModelInfo, ModelList, ModelObject, ModelUpload, ModelUploadStatus, model_info
 from together_adapters.types.requests import RequestOptions
 
 _NO_CATALOGUE = (405, 501)
 _parse_upload = ResponseParser(ModelUpload)
+_parse_upload_status = ResponseParser(ModelUploadStatus)
 
 
 def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -> Flow[ModelList]:
@@ -94,6 +95,15 @@ def upload(
     return replace(call, secrets=(hf_token,)) if hf_token else call
 
 
+def upload_status(job_id: str, **options: Unpack[RequestOptions]) -> Call[ModelUploadStatus]:
+    """Retrieves the job of an upload. Its `status` is `Queued`, `Running`, `Complete` or `Failed`.
+
+    Args:
+        job_id: The `job_id` from `upload`.
+    """
+    return request("GET", f"/v1/jobs/{segment(job_id, 'job_id')}", _parse_upload_status, options=options)
+
+
 def _read_models(response: Response) -> ModelList:
     models = ModelList.parse(response.json(), ModelObject, nullable=False)
     models.sort(key=lambda model: str(model.id or "").lower())
@@ -115,3 +125,4 @@ class Models(Resource[D, R]):
     list = method(list_models)
     info = method(info)
     upload = method(upload)
+    upload_status = method(upload_status)

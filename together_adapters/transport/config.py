@@ -31,6 +31,8 @@ DEFAULT_BASE_URL = "https://api.together.xyz/v1"
 DEFAULT_TIMEOUT = 600.0
 DEFAULT_MAX_RETRIES = 2
 KEY_VARIABLE = "TOGETHER_API_KEY"
+PROJECT_VARIABLE = "TOGETHER_PROJECT_ID"
+HEADERS_VARIABLE = "TOGETHER_CUSTOM_HEADERS"
 URL_VARIABLES = ("TOGETHER_BASE_URL", "TOGETHER_API_BASE")
 _ENDPOINT = re.compile(
     r"(/v1/(models|files|fine-tunes|batches))$"
@@ -44,16 +46,17 @@ _USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version(
 
 
 class ClientMemory:
-    """What a client learned, shared by the copies that `with_options` makes. A pickle leaves it out."""
+    """What a client learned, shared by the copies that `with_options` makes. A pickle keeps the project alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, project_id: str | None = None) -> None:
+        self.project_id = project_id  # of the settings; None if they name none
         self.warnings: set[str] = set()  # that were given
         self.results: dict[str, Any] = {}  # of calls that are made once
         self.lock = Lock()  # of the call that is under way
         self.input_limits: dict[str, int] = {}  # how many texts an embedding request may have, by model
 
     def __reduce__(self) -> Any:
-        return ClientMemory, ()
+        return ClientMemory, (self.project_id,)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Config:
     timeout: float | Timeout | None = DEFAULT_TIMEOUT  # for each attempt, in seconds; None for no limit
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # for every request; those of the call replace them
+    environment_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # the same, which `headers` replace
     query: Mapping[str, Any] = field(default_factory=dict, repr=False)
     key_from_environment: bool = field(default=False, repr=False)  # a pickle must not contain the key then
     http_secrets: tuple[str, ...] = field(default=(), repr=False)  # of a supplied HTTP client
@@ -84,13 +88,14 @@ class Config:
         """The headers of every request, with names in lower case."""
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         headers |= {"accept": "application/json", "user-agent": _USER_AGENT}
-        return {**headers, **{name.lower(): value for name, value in self.headers.items()}}
+        others = (*self.environment_headers.items(), *self.headers.items())
+        return {**headers, **{name.lower(): value for name, value in others}}
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Texts that no error and no log may show."""
-        of_arguments = (self.api_key, *secret_headers(self.headers), *secret_parameters(self.query))
-        return (*of_arguments, *self.http_secrets, *proxy_secrets())
+        of_headers = (*secret_headers(self.environment_headers), *secret_headers(self.headers))
+        return (self.api_key, *of_headers, *secret_parameters(self.query), *self.http_secrets, *proxy_secrets())
 
     def warn(self, warning: Warning) -> None:
         """Gives a warning about the service of Together AI once, where the user called; none to users of other servers."""
@@ -120,6 +125,7 @@ def resolve(
     headers: Mapping[str, str],
     query: Mapping[str, Any],
     http_library: str = DEFAULT,
+    project_id: str | None = None,
 ) -> Config:
     """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
     root = root_of(base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL))
@@ -130,10 +136,36 @@ def resolve(
         timeout=timeout,
         policy=RetryPolicy(max_retries, max_elapsed),
         headers=valid_headers(headers),
+        environment_headers=environment_headers(root),
         query=valid_query(query),
         key_from_environment=bool(key and not api_key),
         http_library=http_library,
+        memory=ClientMemory(valid_project(project_id)),
     )
+
+
+def valid_project(project_id: Any) -> str | None:
+    """Returns the id of a project, by default that of the environment; what is no text is a ConfigurationError."""
+    if project_id is not None and (not isinstance(project_id, str) or not project_id.strip()):
+        raise ConfigurationError(f"project_id must be the id of a project, not {project_id!r}"[:200])
+    return (project_id or os.environ.get(PROJECT_VARIABLE, "")).strip() or None
+
+
+def environment_headers(root: str) -> dict[str, str]:
+    """Returns the headers of the environment, one `Name: value` in each line, for a server that gets the key of the environment.
+
+    Like that key, they are not for another server. An invalid line is a ConfigurationError that shows no value.
+    """
+    lines = [line for line in os.environ.get(HEADERS_VARIABLE, "").splitlines() if line.strip()]
+    if not lines or not gets_environment(root):
+        return {}
+    headers = {}
+    for number, line in enumerate(lines, 1):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ConfigurationError(f"{HEADERS_VARIABLE}: line {number} has no colon; each line is 'Name: value'")
+        headers[name.strip()] = value.strip()
+    return valid_headers(headers, HEADERS_VARIABLE)
 
 
 def environment_key(root: str, *, required: bool = False) -> str:
@@ -160,11 +192,17 @@ def check_key_host(root: str) -> None:
     The key goes to Together, to this machine, and to the host of the variable for the base URL, which is set beside it.
     """
     host = urlsplit(root).hostname or ""
-    if not (_is_together(host) or _is_loopback(host) or _origin(root) in _environment_origins()):
+    if not gets_environment(root):
         raise ConfigurationError(
             f"{KEY_VARIABLE} is not sent to {host[:60]}, which is none of Together's hosts: pass the key of that server as "
             f"api_key=... (any word, if it needs none); for a gateway to Together set {URL_VARIABLES[0]} beside {KEY_VARIABLE}"
         )
+
+
+def gets_environment(root: str) -> bool:
+    """Whether a server gets the key and the headers of the environment."""
+    host = urlsplit(root).hostname or ""
+    return _is_together(host) or _is_loopback(host) or _origin(root) in _environment_origins()
 
 
 def _is_together(host: str) -> bool:

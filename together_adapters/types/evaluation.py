@@ -63,3 +63,9 @@ class EvaluationJob(EvaluationStatusResponse):
 
 class EvaluationList(ResponseList[EvaluationJob]):
     """The evaluations of an account."""
+
+
+class EvaluationModels(ResponseModel):
+    """The models that can judge or be evaluated."""
+
+    model_list: list[str] = Field(default_factory=list)

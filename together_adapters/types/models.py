@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from together_adapters.types.capabilities import TABLE_DATE, Capabilities, ModelType, Prices, capabilities, is_known
-from together_adapters.types.response import ResponseList, ResponseModel
+from together_adapters.types.response import MaskedResponse, ResponseList, ResponseModel
 
 
 class Pricing(ResponseModel):
@@ -62,6 +62,26 @@ class ModelUpload(UploadJob):
             if getattr(self, name) is None and self.data is not None:
                 self.__dict__[name] = getattr(self.data, name)  # pyright: ignore[reportIndexIssue]
         return self
+
+
+class UploadStatusUpdate(ResponseModel):
+    """A change of an upload's status."""
+
+    status: str | None = None
+    message: str | None = None
+    timestamp: str | None = None
+
+
+class ModelUploadStatus(MaskedResponse):
+    """The job of an upload. `args` has `modelName`, `modelSource` and `description`."""
+
+    job_id: str | None = None
+    type: str | None = None
+    status: str | None = None
+    status_updates: list[UploadStatusUpdate] = Field(default_factory=list)
+    args: dict[str, Any] | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,9 @@ class RequestContext:
         self.grants.append(what)
 
     def count_tokens(self, tokens: int) -> None:
-        """Counts the tokens of a response before it is sent, for its headers."""
+        """Counts the tokens of a response before it is sent, for its headers and for what the account has used."""
         self.state.rate.use(tokens=tokens)
+        self.stores.costs.add(self.body["model"], tokens)
 
     def url(self, path: str) -> str:
         """Returns the absolute URL of a path of this emulator."""

@@ -8,9 +8,11 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from together_adapters.emulator.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route
+from together_adapters.emulator.routes.account import ORGANIZATION
 from together_adapters.emulator.routes.endpoints import HARDWARE, ZONES
+from together_adapters.emulator.routes.pages import page
 from together_adapters.emulator.store.catalogue import prices_of
 from together_adapters.emulator.store.records import RecordStore, timestamp
 from together_adapters.types.capabilities import MODELS, Capabilities
@@ -41,7 +43,7 @@ def _list_supported_models(context: RequestContext) -> dict[str, Any]:
     query = context.request.query_params
     search, product = query.get("search", "").lower(), query.get("product")
     models = [_supported_model(name, facts) for name, facts in MODELS.items() if search in name.lower()]
-    return _page(context, [model for model in models if not product or product in model["products"]])
+    return page(context, [model for model in models if not product or product in model["products"]])
 
 
 def _retrieve_supported_model(context: RequestContext) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def _model(context: RequestContext, id: str, name: str, base: str, is_adapter: b
     return {
         "id": id,
         "name": _qualified_name(context, name),
-        "organizationId": "org-emulator",
+        "organizationId": ORGANIZATION,
         "projectId": context.request.path_params["project"],
         "visibility": "VISIBILITY_PRIVATE",
         "weights": {"type": "WEIGHTS_TYPE_ADAPTER" if is_adapter else "WEIGHTS_TYPE_DEFAULT"},
@@ -191,22 +193,6 @@ def _find(records: Sequence[dict[str, Any]], context: RequestContext, noun: str)
     return record
 
 
-def _page(context: RequestContext, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns a page of a list: `after` is the last id of the previous page."""
-    query = context.request.query_params
-    limit = query.get("limit") or "100"
-    if not limit.isdecimal() or not 1 <= int(limit[:9]) <= 1_000:
-        raise bad_request("limit must be a whole number from 1 to 1000.", param="limit")
-    ids = [record["id"] for record in records]
-    after = query.get("after")
-    if after and after not in ids:
-        raise bad_request("after is not a cursor of this list.", param="after")
-    start = ids.index(after) + 1 if after else 0
-    page = records[start : start + int(limit)]
-    has_more = start + len(page) < len(records)
-    return {"object": "list", "data": list(page), "next_cursor": page[-1]["id"] if page and has_more else None}
-
-
 _PROJECT: Final = "/v2/projects/{project}"
 ROUTES: Any = [
     json_route("/v2/supported-models", _list_supported_models, "GET"),
@@ -217,11 +203,11 @@ ROUTES: Any = [
     json_route(
         "/v2/public/inference-instance-types/{id}", lambda context: _find(_instance_types(), context, "instance type"), "GET"
     ),
-    json_route(f"{_PROJECT}/models", lambda context: _page(context, _models(context)), "GET"),
+    json_route(f"{_PROJECT}/models", lambda context: page(context, _models(context)), "GET"),
     json_route(f"{_PROJECT}/models", _register_model),
     json_route(f"{_PROJECT}/models/{{id}}", lambda context: _find(_models(context), context, "model"), "GET"),
     json_route(f"{_PROJECT}/models/{{id}}", lambda context: _delete(context, context.stores.project_models, "model"), "DELETE"),
-    json_route(f"{_PROJECT}/endpoints", lambda context: _page(context, _endpoints(context)), "GET"),
+    json_route(f"{_PROJECT}/endpoints", lambda context: page(context, _endpoints(context)), "GET"),
     json_route(f"{_PROJECT}/endpoints", _create_endpoint),
     json_route(f"{_PROJECT}/endpoints/{{id}}", lambda context: _find(_endpoints(context), context, "endpoint"), "GET"),
     json_route(f"{_PROJECT}/endpoints/{{id}}", _update_endpoint, "PATCH"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from together_adapters.emulator.store import records
 from together_adapters.emulator.store.background import BackgroundThreads
+from together_adapters.emulator.store.cost_ledger import CostLedger
 from together_adapters.emulator.store.disk import StoredContent
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.fine_tune_job import JobStore
@@ -58,6 +59,7 @@ class Stores:
     videos: records.RecordStore[records.EmulatedVideo] = field(
         default_factory=lambda: records.RecordStore("video", limit=records.MAX_RECORDS)
     )
+    costs: CostLedger = field(default_factory=CostLedger)
     generated_files: GeneratedFiles = field(default_factory=GeneratedFiles)
     code_sessions: InterpreterSessions = field(default_factory=InterpreterSessions)
 
