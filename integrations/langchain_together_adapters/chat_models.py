@@ -258,8 +258,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
         """Return the model with tools that it may call.
 
         Args:
-            tools: Functions, pydantic classes, LangChain tools, or their schemas, also in the layout of another provider or of
-                MCP. Without tools, neither tools nor a choice are sent.
+            tools: Functions, pydantic classes, enumerations, LangChain tools, or their schemas, also in the layout of another
+                provider or of MCP. A JSON schema without a title has the name `answer`. Without tools, neither tools nor a choice are sent.
             tool_choice: `any`, `required` or True to force a call, `auto`, `none`, or the name of the tool to call; also in the
                 layout of another provider.
             strict: Whether arguments must match the tools' schemas; not sent when None.
@@ -295,8 +295,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
         r"""Return a runnable that returns values of a schema.
 
         Args:
-            schema: A pydantic class, for instances of it; a TypedDict, a JSON schema or a tool, for dicts; for `regex` a
-                pattern, for text.
+            schema: A pydantic class, for instances of it; an enumeration, for a member of it; a TypedDict, a JSON schema or a
+                tool, for dicts; for `regex` a pattern, for text.
             method: `json_schema` and `regex` constrain the model, `function_calling` forces a tool call, `json_mode` requires
                 JSON of any schema. The default depends on the model's profile.
             include_raw: Return `{"raw", "parsed", "parsing_error"}` and do not raise when parsing fails.

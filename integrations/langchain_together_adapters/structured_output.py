@@ -18,7 +18,14 @@ from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_together_adapters.refusals import raise_if_refused
-from langchain_together_adapters.tools import RELAX_TOOL_CHOICE, json_schema, schema_format, wire_tools
+from langchain_together_adapters.tools import (
+    RELAX_TOOL_CHOICE,
+    enum_model,
+    is_enum,
+    json_schema,
+    schema_format,
+    wire_tools,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
@@ -43,6 +50,10 @@ def output_method(
     """Return parameters and parser of a method; `ValueError` where the schema is missing or the method is unknown."""
     if method == "regex":
         return _regex(schema)
+    if is_enum(schema):
+        settings: dict[str, Any] = {"strict": strict, "tool_choice": tool_choice, "bind_tools": bind_tools}
+        params, parser = output_method(enum_model(schema), method, **settings)
+        return params, parser | _member
     if schema is None and method != "json_mode":
         raise ValueError(f"method {method!r} needs a schema")
     if method == "function_calling":
@@ -55,6 +66,11 @@ def output_method(
         trace = _trace_params(method, None, schema) if schema is not None else {}
         return {"response_format": {"type": "json_object"}, **trace}, _message_parser(schema)
     raise ValueError(f"unknown method {method!r}: function_calling, json_schema, json_mode or regex")
+
+
+def _member(parsed: Any) -> Any:
+    """Return the member of an enumeration; None where the model called a tool instead."""
+    return None if parsed is None else parsed.value
 
 
 def _trace_params(method: str, strict: bool | None, schema: Any) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel, create_model
 
-from together_adapters.adapters.tool_definitions import read_tools
+from together_adapters.adapters.tool_definitions import read_tools, resolve_reference
 from together_adapters.errors import BadRequestError, ContextLengthError, UnprocessableEntityError
 
 if TYPE_CHECKING:
@@ -22,18 +24,55 @@ _INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def wire_tools(tools: Iterable[Tool], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Return the tools of a request; a built-in tool of another provider is a `ValueError` that names it."""
+    """Return the tools of a request.
+
+    A built-in tool of another provider is a `ValueError` that names it, and so are two schemas without a title.
+    """
+    tools = list(tools)
+    if sum(isinstance(tool, Mapping) and read_tools(tool) is None and not _title(tool) for tool in tools) > 1:
+        raise ValueError("several of the tools are JSON schemas without a name: give each a 'title'")
     return [wire for tool in tools for wire in _wire_tools(tool, strict)]
 
 
 def _wire_tools(tool: Any, strict: bool | None) -> list[dict[str, Any]]:
     wire = read_tools(tool)
+    if wire is None and isinstance(tool, Mapping):
+        wire = read_tools(_schema_tool(tool)) or []
     if wire is None:
+        if is_enum(tool):
+            tool = enum_model(tool)
         converted = convert_to_openai_tool(tool, strict=strict)
         return [{**converted, **each} for each in read_tools(converted) or ()]
     if strict is None:
         return wire
     return [each if "strict" in each["function"] else convert_to_openai_tool(each["function"], strict=strict) for each in wire]
+
+
+def _title(schema: Mapping[str, Any]) -> str:
+    return str(resolve_reference(schema).get("title") or "")
+
+
+def _schema_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema as a tool whose parameters it describes."""
+    parameters = {key: value for key, value in resolve_reference(schema).items() if key not in ("title", "description")}
+    function: dict[str, Any] = {"name": _valid_name(_title(schema)), "parameters": parameters}
+    if description := resolve_reference(schema).get("description"):
+        function["description"] = description
+    return {"type": "function", "function": function}
+
+
+def is_enum(schema: Any) -> bool:
+    """Whether a schema is an enumeration, one of whose members the model is to choose."""
+    return isinstance(schema, type) and issubclass(schema, Enum)
+
+
+def enum_model(schema: type[Enum]) -> type[BaseModel]:
+    """Return a class with a member of an enumeration as its `value`, because the service takes objects alone."""
+    return create_model(schema.__name__, __doc__=vars(schema).get("__doc__"), value=(schema, ...))
+
+
+def _valid_name(title: str) -> str:
+    return _INVALID_IN_NAMES.sub("_", title or "answer")[:64]
 
 
 def is_about_tool_choice(error: BadRequestError | UnprocessableEntityError, choice: Any) -> bool:
@@ -53,7 +92,7 @@ def wire_response_format(value: Any, *, strict: bool | None = None) -> Any:
 
 def schema_format(schema: Mapping[str, Any], *, strict: bool | None = None) -> dict[str, Any]:
     """Return the response format that constrains a model to a JSON schema."""
-    fields: dict[str, Any] = {"name": _INVALID_IN_NAMES.sub("_", str(schema.get("title") or "answer"))[:64]}
+    fields: dict[str, Any] = {"name": _valid_name(str(schema.get("title") or ""))}
     if schema.get("description"):
         fields["description"] = schema["description"]
     fields["schema"] = {key: value for key, value in schema.items() if key not in ("title", "description")}
@@ -63,9 +102,10 @@ def schema_format(schema: Mapping[str, Any], *, strict: bool | None = None) -> d
 
 
 def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return a pydantic class, a TypedDict, a tool or a JSON schema as a JSON schema with a title."""
-    if isinstance(schema, Mapping) and "properties" in schema and "title" not in schema and "name" not in schema:
-        return {"title": "answer", **schema}
-    if isinstance(schema, Mapping) and (wire := read_tools(schema)):
-        schema = wire[0]
+    """Return a pydantic class, a TypedDict, an enumeration, a tool or a JSON schema as a JSON schema with a title."""
+    if is_enum(schema):
+        schema = enum_model(schema)
+    if isinstance(schema, Mapping):
+        wire = read_tools(schema)
+        schema = wire[0] if wire else _schema_tool(schema)["function"]
     return convert_to_json_schema(cast("Any", schema), strict=strict)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from enum import Enum, IntEnum
 from typing import Any, TypedDict
 
 import pytest
@@ -175,6 +177,94 @@ def test_refusals_raise(schema: Any) -> None:
 def test_only_objects_are_objects() -> None:
     with pytest.raises(OutputParserException, match="object"):
         _message_parser(SCHEMA).invoke(AIMessage("[1, 2]"))
+
+
+class Color(Enum):
+    """The color of a thing."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+UNTITLED = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+REFERENCE = {"$ref": "#/$defs/Town", "$defs": {"Town": {**UNTITLED, "title": "A town", "description": "A town."}}}
+BRANCHES = {"anyOf": [UNTITLED, {"type": "object", "properties": {"zip": {"type": "string"}}}]}
+
+
+class TestEnumerations:
+    @pytest.mark.parametrize("flavour", ["sync", "async"])
+    @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+    @pytest.mark.parametrize(("schema", "value"), [(Color, "blue"), (Level, 2)])
+    async def test_the_value_is_a_member(
+        self, schema: Any, value: Any, method: Any, flavour: str, llm: ChatTogether, emulator: Emulator
+    ) -> None:
+        arguments = json.dumps({"value": value})
+        calls = [{"function": {"name": schema.__name__, "arguments": arguments}}]
+        emulator.reply({"tool_calls": calls} if method == "function_calling" else arguments, times=3)
+        chain = llm.with_structured_output(schema, method=method)
+        assert (chain.invoke("x") if flavour == "sync" else await chain.ainvoke("x")) is schema(value)
+        *_, last = chain.stream("x") if flavour == "sync" else [item async for item in chain.astream("x")]
+        assert last is schema(value)
+        raw = llm.with_structured_output(schema, method=method, include_raw=True).invoke("x")
+        assert (raw["parsed"], raw["parsing_error"]) == (schema(value), None)
+
+    def test_the_model_chooses_one_of_the_values(self, llm: ChatTogether, emulator: Emulator) -> None:
+        assert llm.with_structured_output(Color).invoke("Is the sky blue or green?") in Color
+        sent = emulator.requests[-1].json["response_format"]["json_schema"]
+        assert (sent["name"], sent["description"]) == ("Color", "The color of a thing.")
+        assert sent["schema"]["properties"]["value"]["enum"] == ["red", "blue"]
+
+    def test_what_is_no_member_is_an_error(self, llm: ChatTogether, emulator: Emulator) -> None:
+        emulator.reply('{"value": "green"}')
+        with pytest.raises(OutputParserException, match="green"):
+            llm.with_structured_output(Color, method="json_schema").invoke("x")
+
+    def test_tools(self, llm: ChatTogether) -> None:
+        bound: Any = llm.bind_tools([Color, Level], tool_choice="Color")
+        values = {
+            tool["function"]["name"]: tool["function"]["parameters"]["properties"]["value"] for tool in bound.kwargs["tools"]
+        }
+        assert {name: value["enum"] for name, value in values.items()} == {"Color": ["red", "blue"], "Level": [1, 2]}
+
+
+class TestSchemasWithoutTitle:
+    @pytest.mark.parametrize(("schema", "name"), [(UNTITLED, "answer"), (REFERENCE, "A_town"), (BRANCHES, "answer")])
+    def test_they_get_a_name(self, schema: dict[str, Any], name: str, llm: ChatTogether) -> None:
+        bound: Any = llm.bind_tools([schema], tool_choice=name)
+        function = bound.kwargs["tools"][0]["function"]
+        assert (function["name"], function["parameters"]["type"]) == (name, "object")
+        assert function.get("description") == ("A town." if schema is REFERENCE else None)
+        assert function["parameters"].get("anyOf") == schema.get("anyOf")
+        params: Any = llm.with_structured_output(schema, method="json_schema", strict=True).steps[0].kwargs  # type: ignore[attr-defined]
+        answer = params["response_format"]["json_schema"]
+        assert (answer["name"], answer["strict"]) == (name, True)
+        assert schema is BRANCHES or answer["schema"]["additionalProperties"] is False
+
+    @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+    def test_values(self, method: Any, llm: ChatTogether, emulator: Emulator) -> None:
+        arguments = '{"city": "Oslo"}'
+        calls = [{"function": {"name": "answer", "arguments": arguments}}]
+        emulator.reply({"tool_calls": calls} if method == "function_calling" else arguments)
+        assert llm.with_structured_output(UNTITLED, method=method).invoke("x") == {"city": "Oslo"}
+
+    def test_a_schema_keeps_all_that_it_says(self, llm: ChatTogether) -> None:
+        """langchain-core drops the parameters of a schema with a title where it has no properties."""
+        bound: Any = llm.bind_tools([{"title": "Place", **BRANCHES}])
+        assert bound.kwargs["tools"][0]["function"]["parameters"]["anyOf"] == BRANCHES["anyOf"]
+
+    def test_two_of_them_are_refused(self, llm: ChatTogether) -> None:
+        with pytest.raises(ValueError, match="give each a 'title'"):
+            llm.bind_tools([UNTITLED, BRANCHES])
+
+    @pytest.mark.parametrize("schema", [{"enum": ["a"]}, {"type": "array", "items": UNTITLED}])
+    def test_only_objects_are_parameters(self, schema: dict[str, Any], llm: ChatTogether) -> None:
+        with pytest.raises(ValueError, match="must be an object"):
+            llm.bind_tools([schema])
 
 
 class TestBindTools:

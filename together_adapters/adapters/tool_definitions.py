@@ -15,6 +15,7 @@ _SCHEMAS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema
 _DECLARATIONS = ("function_declarations", "functionDeclarations", "tools")
 _SCHEMA_PARTS = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "prefixItems", "$defs", "definitions"})
 _JSON_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+_SCHEMA_KEYS = frozenset({"title", "properties", "$ref", "$defs", "anyOf", "oneOf", "allOf", "enum", "const"})
 _MODES = {"auto": "auto", "validated": "auto", "none": "none", "any": "required", "required": "required"}
 
 
@@ -37,7 +38,7 @@ def read_tools(tool: Any) -> list[Tool] | None:
         if kind == "custom" and _schema(tool) is None:
             _refuse(tool)
         return [_tool(tool)]
-    if str(kind) in _JSON_TYPES or (kind is None and tool.keys() & {"title", "properties", "$ref"}):
+    if str(kind) in _JSON_TYPES or isinstance(kind, list | tuple) or (kind is None and tool.keys() & _SCHEMA_KEYS):
         return None  # a JSON schema
     return _refuse(tool)
 
@@ -91,11 +92,13 @@ def complete_schema(schema: Any, name: str = "") -> dict[str, Any]:
         schema = {}
     if not isinstance(schema, Mapping):
         raise ValueError(f"the parameters of the tool {name!r} are no JSON schema but a {type(schema).__name__}")
-    result = _resolve(dict(schema))
+    result = resolve_reference(schema)
     kind = result.get("type")
     if isinstance(kind, list | tuple):
         kind = "object" if "object" in kind else kind[0] if kind else None
-    kind = "object" if kind is None else str(getattr(kind, "value", kind))
+    if kind is None:
+        kind = "enum" if result.keys() & {"enum", "const"} else "object"
+    kind = str(getattr(kind, "value", kind))
     if kind.isupper():  # Gemini's
         result, kind = _lower_types(result), kind.lower()
     if kind != "object":
@@ -109,9 +112,9 @@ def complete_schema(schema: Any, name: str = "") -> dict[str, Any]:
     return result
 
 
-def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
+def resolve_reference(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema whose top is no reference: the definition stands there, beside the others."""
-    visited = set()
+    schema, visited = dict(schema), set()
     while isinstance(reference := schema.get("$ref"), str) and reference not in visited:
         visited.add(reference)
         target: Any = schema
