@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,7 +16,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_together_adapters.chat_stream import ChunkWriter, EventWriter, StreamWriter
 from langchain_together_adapters.errors import model_errors
-from langchain_together_adapters.language_model import BYTES_PER_TOKEN, LanguageModel
+from langchain_together_adapters.language_model import BYTES_PER_TOKEN, CALL_SETTINGS, LanguageModel
 from langchain_together_adapters.messages import wire_messages
 from langchain_together_adapters.responses import ParseOptions, chat_result, sum_usage
 from langchain_together_adapters.tools import (
@@ -28,7 +29,8 @@ from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
 from together_adapters.errors import BadRequestError, UnprocessableEntityError
 from together_adapters.resources.chat import complete, stream_completion
-from together_adapters.transport.call import Flow
+from together_adapters.transport.call import Flow, StreamCall
+from together_adapters.transport.exchange import snapshot
 from together_adapters.types.capabilities import Capabilities, capabilities
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.reasoning import THINK_TAGS
@@ -56,8 +58,11 @@ class ChatTogether(LanguageModel, BaseChatModel):
         parallel_tool_calls: Whether the model may make several tool calls at once, for models that support it.
         stream_usage: Whether streams report usage.
         reasoning_tags: The tags around reasoning at the head of a response; None leaves it in the text.
+        include_response_headers: Whether messages have the headers of their response, in `response_metadata["headers"]`.
         replay_reasoning: Whether the assistant's earlier reasoning is sent back with the conversation, in the field in which it
             came (`response_metadata["reasoning_field"]`), else in that of the model.
+        stream_chunk_timeout: Seconds to wait for each chunk of a stream, whatever else keeps the connection open, before an
+            `APITimeoutError` ends it; None or 0 for no limit but `timeout`, which a server's comments renew.
 
     Raises:
         ConfigurationError: There is neither a key nor a client.
@@ -72,7 +77,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
     """
 
     _request_names: ClassVar[frozenset[str]] = frozenset(
-        ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX_TOOL_CHOICE}
+        ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX_TOOL_CHOICE, *CALL_SETTINGS}
     )
 
     reasoning: dict[str, Any] | None = None
@@ -81,6 +86,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
     parallel_tool_calls: bool | None = None
     reasoning_tags: tuple[str, str] | None = THINK_TAGS
     replay_reasoning: bool = False
+    include_response_headers: bool = False
 
     @property
     def _llm_type(self) -> str:
@@ -101,7 +107,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
         """Return the parameters of a chat completion."""
         call = dict(kwargs)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
-        params = self._request_params(stop, call, stream=stream)
+        settings = {name: value for name in CALL_SETTINGS if (value := call.pop(name, getattr(self, name)))}
+        params = self._request_params(stop, call, stream=stream) | settings
         if params.get("tools") is not None:
             params |= tool_params(wire_tools(params.pop("tools")), params.pop("tool_choice", None))
         if params.get("response_format") is not None:
@@ -190,6 +197,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
                 with self._clients.sync.perform(_send(stream_completion, params)) as stream:
                     for chunk in stream:
                         yield from feed(chunk)
+                    if params.get("include_response_headers"):
+                        yield from feed({"headers": dict(stream.response.headers)})
             yield from writer.end()
 
     async def _awrite(
@@ -202,6 +211,9 @@ class ChatTogether(LanguageModel, BaseChatModel):
                 async with await self._clients.asynchronous.perform(_send(stream_completion, params)) as stream:
                     async for chunk in stream:
                         for item in feed(chunk):
+                            yield item
+                    if params.get("include_response_headers"):
+                        for item in feed({"headers": dict(stream.response.headers)}):
                             yield item
             for item in writer.end():
                 yield item
@@ -324,13 +336,23 @@ class ChatTogether(LanguageModel, BaseChatModel):
 def _send(describe: Callable[..., Any], params: Mapping[str, Any]) -> Flow[Any]:
     """Return what a request results in; where the model refuses a forced tool call that may be dropped, a request without it."""
     params = dict(params)
-    relax = params.pop(RELAX_TOOL_CHOICE, False)
+    relax, *settings = (params.pop(name, None) for name in (RELAX_TOOL_CHOICE, *CALL_SETTINGS))
     try:
-        return (yield describe(**params).untyped())
+        return (yield _with_settings(describe(**params).untyped(), *settings))
     except (BadRequestError, UnprocessableEntityError) as error:
         if not (relax and is_about_tool_choice(error, params.get("tool_choice"))):
             raise
-    return (yield describe(**{**params, "tool_choice": "auto"}).untyped())
+    return (yield _with_settings(describe(**{**params, "tool_choice": "auto"}).untyped(), *settings))
+
+
+def _with_settings(call: Any, with_headers: Any, chunk_timeout: float | None) -> Any:
+    """Return a call that returns the headers in the response, or a stream that waits so long for each chunk."""
+    if isinstance(call, StreamCall):
+        return replace(call, chunk_timeout=chunk_timeout) if chunk_timeout else call
+    if not with_headers:
+        return call
+    parse = call.parse
+    return replace(call, parse=lambda response: {**parse(response), "headers": dict(snapshot(response, 1).headers)})
 
 
 def _response_writer(plan: ToolsThenFormat, writer: StreamWriter[T]) -> Callable[[dict[str, Any]], Iterable[T]]:

@@ -8,15 +8,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models import LangSmithParams
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from langchain_together_adapters.connection import Connection
+from together_adapters.transport.config import check_seconds
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL
 from together_adapters.types.requests import RequestOptions
 
 _ALIASES = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
 _FRAMEWORK_KEYWORDS = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "streaming"})
 """Keywords of calls that LangChain passes along and that are not sent."""
+CALL_SETTINGS = ("include_response_headers", "stream_chunk_timeout")
+"""Fields of the chat model that are no parameters of a request, and can be passed with a call."""
 BYTES_PER_TOKEN = 4
 """An estimate, because each model has a tokenizer of its own."""
 _SETTINGS_OF_OPENAI = frozenset({
@@ -98,12 +101,20 @@ class LanguageModel(Connection, Sampling):
 
     model_name: str = Field(default=DEFAULT_CHAT_MODEL, alias="model")
     stream_usage: bool = True
+    stream_chunk_timeout: float | None = None
 
     _request_names: ClassVar[frozenset[str]]
     """The names of the parameters of a request; others are sent in `extra_body`."""
 
     if TYPE_CHECKING:
         custom_get_token_ids: Callable[[str], list[int]] | None = None
+
+    @field_validator("stream_chunk_timeout")
+    @classmethod
+    def _check_chunk_timeout(cls, value: float | None) -> float | None:
+        if value:
+            check_seconds("stream_chunk_timeout", value)
+        return value
 
     @property
     def model(self) -> str:

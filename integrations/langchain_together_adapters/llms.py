@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ class Together(LanguageModel, BaseLLM):
         model_name: The name of the model or of a dedicated endpoint (alias `model`).
         suffix: The text after the completion, for models that fill in the middle.
         stream_usage: Whether streams report usage.
+        stream_chunk_timeout: Seconds to wait for each chunk of a stream before an `APITimeoutError` ends it; None or 0 for no limit.
         max_concurrency: Maximum number of concurrent requests of one batch.
 
     Raises:
@@ -66,7 +68,10 @@ class Together(LanguageModel, BaseLLM):
         return llm_result(responses)
 
     def _stream_request(self, prompt: str, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
-        return stream_completion(**self._request_params(stop, kwargs, stream=True), prompt=prompt).untyped()
+        call = dict(kwargs)
+        chunk_timeout = call.pop("stream_chunk_timeout", self.stream_chunk_timeout)
+        request = stream_completion(**self._request_params(stop, call, stream=True), prompt=prompt).untyped()
+        return replace(request, chunk_timeout=chunk_timeout)
 
     def _generate(
         self,

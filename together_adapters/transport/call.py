@@ -103,11 +103,12 @@ class StreamCall(Generic[T_co]):
     parse: Callable[[bytes], T_co]  # of the data of one event
     track_finish: Callable[[Any, dict[Any, bool]], None]  # updates, from an event, which choices have finished
     parse_dict: Callable[[bytes], dict[str, Any]] | None = field(default=None, kw_only=True)
+    chunk_timeout: float | None = field(default=None, kw_only=True)  # seconds to wait for each event, whatever else arrives
 
     def untyped(self) -> StreamCall[dict[str, Any]]:
         """Returns the same call with parsed JSON, in the form of its model, as its events."""
         assert self.parse_dict is not None
-        return StreamCall(self.call, self.parse_dict, track_dict_finish)
+        return StreamCall(self.call, self.parse_dict, track_dict_finish, chunk_timeout=self.chunk_timeout)
 
 
 @dataclass(frozen=True, slots=True)

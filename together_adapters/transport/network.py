@@ -65,7 +65,9 @@ def begin_body(response: HTTPResponse, read_timeout: float | None) -> None:
     stream = response.extensions.get("network_stream")
     if isinstance(stream, _Stream):
         stream.has_served = stream.in_body = True
-        if type(read_timeout) is not Until:
+        if type(read_timeout) is Until:
+            vars(stream).pop("read", None)
+        else:
             vars(stream)["read"] = stream.inner.read  # so that a chunk of a stream costs nothing
 
 

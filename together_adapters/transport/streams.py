@@ -6,14 +6,16 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
 from together_adapters.transport.call import AudioStreamCall
-from together_adapters.transport.http_requests import failure_of
-from together_adapters.transport.network import begin_body, until
+from together_adapters.transport.http_requests import check_deadline, failure_of
+from together_adapters.transport.network import Until, begin_body, until
+from together_adapters.transport.retry import Failure
 from together_adapters.transport.sse import EventParser
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DRAIN_SECONDS = 0.5
+_EARLY = 0.01  # seconds by which a timer may be early
 
 
 class _OpenStream(Generic[T]):
@@ -35,6 +38,18 @@ class _OpenStream(Generic[T]):
         self._connections = connections  # a stream may outlive the client that opened it
         self._pending: Iterator[T] = iter(())
         self._closed = False
+        self._chunk_limit = _chunk_limit(http_response, parser.call.chunk_timeout)
+
+    def _await_event(self, limit: Until) -> None:
+        """Begins the wait for an event: what the caller did since the last one does not count."""
+        limit.deadline = time.monotonic() + cast(float, self._parser.call.chunk_timeout)
+
+    def _failure(self, error: Exception) -> Failure:
+        failure = failure_of(error, str(self._http_response.request.url))
+        limit = self._chunk_limit
+        if limit is None or not failure.timeout or time.monotonic() < limit.deadline - _EARLY:
+            return failure
+        return replace(failure, reason=f"timed out (stream_chunk_timeout: no chunk for {self._parser.call.chunk_timeout:g} s)")
 
 
 class Stream(_OpenStream[T]):
@@ -49,6 +64,8 @@ class Stream(_OpenStream[T]):
     def __next__(self) -> T:
         for event in self._pending:
             return event
+        if self._chunk_limit is not None:
+            self._await_event(self._chunk_limit)
         while not self._parser.ended:
             self._pending = iter(self._read())
             for event in self._pending:
@@ -70,11 +87,13 @@ class Stream(_OpenStream[T]):
 
     def _read(self) -> list[T]:
         try:
+            if self._chunk_limit is not None:
+                check_deadline(self._chunk_limit.deadline)
             data = next(self._reads)
         except StopIteration:
             return self._parser.end()
         except Exception as error:
-            return self._parser.end(failure_of(error, str(self._http_response.request.url)))
+            return self._parser.end(self._failure(error))
         return self._parser.feed(data)
 
     def _finish(self) -> None:
@@ -99,6 +118,8 @@ class AsyncStream(_OpenStream[T]):
     async def __anext__(self) -> T:
         for event in self._pending:
             return event
+        if self._chunk_limit is not None:
+            self._await_event(self._chunk_limit)
         while not self._parser.ended:
             self._pending = iter(await self._read())
             for event in self._pending:
@@ -122,11 +143,13 @@ class AsyncStream(_OpenStream[T]):
 
     async def _read(self) -> list[T]:
         try:
+            if self._chunk_limit is not None:
+                check_deadline(self._chunk_limit.deadline)
             data = await anext(self._reads)
         except StopAsyncIteration:
             return self._parser.end()
         except Exception as error:
-            return self._parser.end(failure_of(error, str(self._http_response.request.url)))
+            return self._parser.end(self._failure(error))
         return self._parser.feed(data)
 
     async def _finish(self) -> None:
@@ -162,6 +185,15 @@ class AsyncAudioStream(AsyncStream[T]):
         """Saves the rest of the stream as an audio file, as `AudioStream.stream_to_file` does."""
         chunks = [chunk async for chunk in self]
         await anyio.to_thread.run_sync(cast(AudioStreamCall[T], self._parser.call).save, chunks, file, response_format)
+
+
+def _chunk_limit(http_response: HTTPResponse, seconds: float | None) -> Until | None:
+    """Returns the limit of the reads of a body, whose deadline is moved for each event; comments do not move it."""
+    if not seconds:
+        return None
+    limit = until(seconds, time.monotonic() + seconds)
+    begin_body(http_response, limit)
+    return limit
 
 
 def read_body(http_response: HTTPResponse) -> Generator[bytes, None, None]:
