@@ -29,6 +29,7 @@ settings.load_profile("no-deadline")
 PACKAGES = {
     "langchain": ("langchain_core", "langchain_tests"),
     "llama_index": ("llama_index.core",),
+    "telemetry": ("opentelemetry.sdk",),
     "cookbook": ("langchain", "langchain_classic", "langgraph", "llama_index.core", "bm25s", "tqdm", "msgspec", "pyarrow"),
 }
 """The packages that all tests of a folder need."""

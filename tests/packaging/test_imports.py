@@ -23,6 +23,7 @@ EXTRAS = (
     "httpx_aiohttp",
     "httpx2",
     "httpcore2",
+    "opentelemetry",
     "tqdm",
     "tiktoken",
     "openai",
@@ -123,6 +124,7 @@ FEATURES = {
     "llama-index-rerank": ("from llama_index_together_adapters import TogetherRerank", ["llama_index"]),
     "emulator": ("import together_adapters.emulator; together_adapters.emulator.serve", ["starlette", "uvicorn"]),
     "emulator-uvicorn": ("from together_adapters.emulator import serve", ["uvicorn"]),
+    "otel": ("from together_adapters import telemetry; telemetry.instrument()", ["opentelemetry"]),
     "numpy": (
         "from together_adapters.types.embeddings import EmbeddingResponse; EmbeddingResponse(data=[]).to_numpy()",
         ["numpy"],

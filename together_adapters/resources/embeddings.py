@@ -10,7 +10,7 @@ from typing import Any, Literal, Unpack
 from together_adapters.errors import APIStatusError, ContextLengthError, TogetherError
 from together_adapters.resources.embedding_limits import smaller_batch
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Flow, Parallel, Remember, Response, json_object, request
+from together_adapters.transport.call import Flow, Operation, Parallel, Remember, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.capabilities import removal_warning
 from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
@@ -91,6 +91,8 @@ def _embed(
     texts = texts_of(input)
     if batch_size < 1 or max_concurrency < 1:
         raise ValueError("batch_size and max_concurrency must be at least 1")
+    if not texts:
+        return []
     shared: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
     if isinstance(input, str):
         shared["input"] = input
@@ -98,7 +100,8 @@ def _embed(
     finished: Batches = {}
     spans = _spans(texts, (0, len(texts)), min(batch_size, limits.get(model, batch_size)))
     try:
-        yield Parallel([_batch(texts, span, shared, options, finished, limits) for span in spans], max_concurrency)
+        batches = [_batch(texts, span, shared, options, finished, limits) for span in spans]
+        yield Operation("embeddings", shared, Parallel(batches, max_concurrency))
     except TogetherError as error:
         _attach_progress(error, _in_order(finished), len(texts))
         raise

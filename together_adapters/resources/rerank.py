@@ -11,7 +11,7 @@ from together_adapters.errors import InvalidRequestError, ModelNotAvailableError
 from together_adapters.resources import rerank_prompts
 from together_adapters.resources.chat_rerank import WINDOW, ChatReranker, extend_message
 from together_adapters.transport.binding import D, R, Resource, method
-from together_adapters.transport.call import Call, Flow, Parallel, Response, request
+from together_adapters.transport.call import Call, Flow, Operation, Parallel, Response, request
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.capabilities import capabilities, is_known, removal_warning
 from together_adapters.types.requests import RequestOptions
@@ -76,16 +76,16 @@ def create(
     if kind == "rerank":
         params = {"model": model, "query": query, "return_documents": return_documents, "rank_fields": rank_fields}
         limit = max_documents or capabilities(model).max_documents
-        ranking = yield from _by_endpoint(params, documents, top_n, limit, max_concurrency, options, is_auto=method == "auto")
+        steps = _by_endpoint(params, documents, top_n, limit, max_concurrency, options, is_auto=method == "auto")
+        ranking: RerankResponse = yield Operation("rerank", params, steps)
     else:
         if not query.strip():
             raise ValueError("query must not be empty")
         texts = [rerank_prompts.passage_text(document, rank_fields) for document in documents]
         reranker = ChatReranker(model, query, texts, options)
-        if kind == "pointwise":
-            scores = yield from reranker.pointwise(max_concurrency)
-        else:
-            scores = yield from reranker.listwise(top_n, max_documents or WINDOW)
+        is_pointwise = kind == "pointwise"
+        judge = reranker.pointwise(max_concurrency) if is_pointwise else reranker.listwise(top_n, max_documents or WINDOW)
+        scores = yield Operation("rerank", {"model": model}, judge)
         ranking = _ranking(reranker, scores, top_n)
         for result in ranking.results if return_documents else ():
             result.document = {"text": rerank_prompts.returned_text(documents[result.index], rank_fields)}

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from together_adapters.errors import TogetherError
-from together_adapters.transport import failures
+from together_adapters.transport import failures, observation
 from together_adapters.transport.binding import Async, AsyncRaw
 from together_adapters.transport.bodies import READ_SIZE, FileRange
 from together_adapters.transport.call import (
@@ -20,6 +20,7 @@ from together_adapters.transport.call import (
     Call,
     Download,
     Local,
+    Operation,
     Parallel,
     RawResponse,
     Remember,
@@ -66,6 +67,11 @@ class AsyncDriver(HTTPDriver, Async):
         return RawResponse(snapshot(responses[0], responses[0].attempts), value)
 
     async def perform(self, step: Any) -> Any:
+        observer = observation.observer
+        if observer is not None and (scope := observer.observe(step, self.config)):
+            with scope:
+                scope.result(result := await self.perform(scope.step))
+            return result
         if isinstance(step, Call):
             return self._parse(step, *(await self._exchange(attempts(step, self.config))))
         if isinstance(step, StreamCall):
@@ -80,6 +86,8 @@ class AsyncDriver(HTTPDriver, Async):
             return self.config.memory
         if isinstance(step, Parallel):
             return await self._parallel(step)
+        if isinstance(step, Operation):
+            return await self.perform(step.step)
         return await self._flow(step)
 
     async def _stream(self, call: StreamCall[T]) -> AsyncStream[T]:

@@ -3,7 +3,8 @@
 - `Call`: one request and its response.
 - `StreamCall`: one request whose response is a stream of events.
 - `Download`: one request whose response body is written as it arrives.
-- `Flow`: a generator that yields these and `Sleep`, `Parallel`, `Local` or `Remember`, is sent their results, and returns its own.
+- `Flow`: a generator that yields these and `Sleep`, `Parallel`, `Local`, `Remember` or `Operation`, is sent their results, and returns
+  its own.
 
 Resources build descriptions, drivers perform them.
 """
@@ -23,6 +24,7 @@ from pydantic_core import from_json
 from together_adapters.transport.bodies import Body
 from together_adapters.transport.config import check_timeout, valid_headers
 from together_adapters.transport.model_parser import ModelParser
+from together_adapters.transport.retry import Failure
 from together_adapters.transport.surrogates import lenient_json
 from together_adapters.types.requests import RequestOptions
 
@@ -82,6 +84,7 @@ class Call(Generic[T_co]):
     accepts: frozenset[int] = frozenset()  # statuses that are no error, besides 2xx
     secrets: tuple[str, ...] = field(default=(), repr=False)  # texts in the body that no error may show
     warning: Warning | None = None  # that a client gives once
+    on_attempt: Callable[[int, int | Failure, float | None], object] | None = None  # gets number, outcome, delay until the next
 
     @property
     def safe_path(self) -> str:
@@ -159,7 +162,16 @@ class Remember:
     """Asks for what the client keeps: the result is its `ClientMemory`."""
 
 
-Step = Call[Any] | Download | Local | Sleep | Parallel | Remember
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A step that is one operation to users, however many requests it needs: the embedding of texts, the ranking of documents."""
+
+    name: str
+    params: Mapping[str, Any] = field(repr=False)  # `model` among them
+    step: Any
+
+
+Step = Call[Any] | Download | Local | Sleep | Parallel | Remember | Operation
 Flow = Generator[Step, Any, T]
 
 

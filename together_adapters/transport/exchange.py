@@ -79,7 +79,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
         )
         if delay is not None and not isinstance(reply, Failure) and failures.is_final(reply):
             delay = None
-        _log(call, config, count, outcome.reason if isinstance(outcome, Failure) else outcome[0], start, delay)
+        _log(call, config, count, reply if isinstance(reply, Failure) else reply.status_code, start, delay)
         if delay is not None:
             yield Sleep(delay)
         elif isinstance(reply, Failure):
@@ -143,12 +143,13 @@ def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, An
     }
 
 
-def _log(call: Call[Any], config: Config, count: int, outcome: object, start: float, delay: float | None = None) -> None:
-    """Logs an attempt: never a body, a query, a header or a secret in what the connection says."""
+def _log(call: Call[Any], config: Config, count: int, outcome: int | Failure, start: float, delay: float | None = None) -> None:
+    """Logs and reports an attempt: never a body, a query, a header or a secret in what the connection says."""
+    if call.on_attempt is not None:
+        call.on_attempt(count, outcome, delay)
     if logger.isEnabledFor(logging.INFO):
         retry = "" if delay is None else f", again in {delay:.2f} s"
         elapsed = time.monotonic() - start
         redact = failures.redactor_of(call, config.secrets)
-        logger.info(
-            "%s %s: attempt %d: %s after %.3f s%s", call.method, redact(call.safe_path), count, redact(outcome), elapsed, retry
-        )
+        reason = redact(outcome.reason if isinstance(outcome, Failure) else outcome)
+        logger.info("%s %s: attempt %d: %s after %.3f s%s", call.method, redact(call.safe_path), count, reason, elapsed, retry)

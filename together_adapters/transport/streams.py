@@ -20,6 +20,7 @@ from together_adapters.transport.sse import EventParser
 
 if TYPE_CHECKING:
     from together_adapters.transport.http_library import HTTPResponse
+    from together_adapters.transport.observation import Observation
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class _OpenStream(Generic[T]):
         self._pending: Iterator[T] = iter(())
         self._closed = False
         self._chunk_limit = _chunk_limit(http_response, parser.call.chunk_timeout)
+        self.observation: Observation | None = None
 
     def _await_event(self, limit: Until) -> None:
         """Begins the wait for an event: what the caller did since the last one does not count."""
@@ -50,6 +52,10 @@ class _OpenStream(Generic[T]):
         if limit is None or not failure.timeout or time.monotonic() < limit.deadline - _EARLY:
             return failure
         return replace(failure, reason=f"timed out (stream_chunk_timeout: no chunk for {self._parser.call.chunk_timeout:g} s)")
+
+    def _end_observation(self, error: BaseException | None = None) -> None:
+        if self.observation is not None:
+            self.observation.end(error or self._parser.error)
 
 
 class Stream(_OpenStream[T]):
@@ -83,6 +89,7 @@ class Stream(_OpenStream[T]):
         """Closes the HTTP response, which ends the stream."""
         self._parser.ended = self._closed = True
         self._pending = iter(())
+        self._end_observation()
         self._reads.close()
 
     def _read(self) -> list[T]:
@@ -94,6 +101,9 @@ class Stream(_OpenStream[T]):
             return self._parser.end()
         except Exception as error:
             return self._parser.end(self._failure(error))
+        except BaseException as error:  # the task is cancelled, or the user interrupts
+            self._end_observation(error)
+            raise
         return self._parser.feed(data)
 
     def _finish(self) -> None:
@@ -137,6 +147,7 @@ class AsyncStream(_OpenStream[T]):
         """Closes the HTTP response, which ends the stream."""
         self._parser.ended = self._closed = True
         self._pending = iter(())
+        self._end_observation()
         await self._reads.aclose()
 
     close = aclose
@@ -150,6 +161,9 @@ class AsyncStream(_OpenStream[T]):
             return self._parser.end()
         except Exception as error:
             return self._parser.end(self._failure(error))
+        except BaseException as error:  # the task is cancelled, or the user interrupts
+            self._end_observation(error)
+            raise
         return self._parser.feed(data)
 
     async def _finish(self) -> None:

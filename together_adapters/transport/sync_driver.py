@@ -13,13 +13,14 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from together_adapters.errors import TogetherError
-from together_adapters.transport import failures
+from together_adapters.transport import failures, observation
 from together_adapters.transport.binding import Sync, SyncRaw
 from together_adapters.transport.call import (
     AudioStreamCall,
     Call,
     Download,
     Local,
+    Operation,
     Parallel,
     RawResponse,
     Remember,
@@ -67,6 +68,11 @@ class SyncDriver(HTTPDriver, Sync):
         return RawResponse(snapshot(responses[0], responses[0].attempts), value)
 
     def perform(self, step: Any) -> Any:
+        observer = observation.observer
+        if observer is not None and (scope := observer.observe(step, self.config)):
+            with scope:
+                scope.result(result := self.perform(scope.step))
+            return result
         if isinstance(step, Call):
             return self._parse(step, *self._exchange(attempts(step, self.config)))
         if isinstance(step, StreamCall):
@@ -81,6 +87,8 @@ class SyncDriver(HTTPDriver, Sync):
             return self.config.memory
         if isinstance(step, Parallel):
             return self._parallel(step)
+        if isinstance(step, Operation):
+            return self.perform(step.step)
         return self._flow(step)
 
     def _stream(self, call: StreamCall[T]) -> Stream[T]:

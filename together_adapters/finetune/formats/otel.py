@@ -51,6 +51,7 @@ _READ_OPENINFERENCE: Final = (
     "openinference.",
     "session.",
 )
+_MESSAGE_KEYS: Final = frozenset({"role", "parts", "name", "finish_reason"})
 _EVENT_ROLES: Final = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
 _CHOICE: Final = "gen_ai.choice"
 _CONTENT: Final = "gen_ai.event.content"
@@ -131,13 +132,16 @@ def _read_parts(builder: ConversationBuilder, message: Any) -> None:
             content.append(_image(part))
         else:
             raise Unconvertible("content_part_unsupported", f"a part of type {kind!r} cannot be trained on", path, part)
+    builder.account(message, _MESSAGE_KEYS, "messages[]")
+    author = text_or_none(message.get("name"))
+    fields = {"name": author} if author else {}
     for part in results:
         value = next((part[key] for key in ("response", "result", "content") if part.get(key) is not None), "")
-        builder.result(value if isinstance(value, str) else json_text(value), part.get("id"), part.get("name"))
+        builder.result(value if isinstance(value, str) else json_text(value), part.get("id"), part.get("name") or author)
     if message.get("role") == "assistant":
-        builder.answer(_join_texts(builder, content), calls, "\n".join(reasoning) or None)
+        builder.answer(_join_texts(builder, content), calls, "\n".join(reasoning) or None, **fields)
     elif content or not results:
-        builder.add(str(message.get("role")), _join_texts(builder, content))
+        builder.add(str(message.get("role")), _join_texts(builder, content), **fields)
 
 
 def _join_texts(builder: ConversationBuilder, content: list[Any]) -> Any:
