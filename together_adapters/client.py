@@ -37,6 +37,7 @@ from together_adapters.types.requests import Timeout
 
 if TYPE_CHECKING:
     from together_adapters.finetune.reports.report import DataReport
+    from together_adapters.resources.account.projects import Projects
     from together_adapters.resources.account.usage import Usage
     from together_adapters.resources.audio import Audio
     from together_adapters.resources.batches import Batches
@@ -115,6 +116,7 @@ class _Resources(Resource[D, R]):
     batches: Batches[D, R] = _resource("Many requests in one file, completed within a day.")
     fine_tuning: FineTuning[D, R] = _resource("Fine-tuning jobs.")
     evaluation: Evaluation[D, R] = _resource("Evaluations by a judge model, as jobs.")
+    projects: Projects[D, R] = _resource("Projects and their endpoints, which have deployments.", "resources.account")
     usage: Usage[D, R] = _resource("What the organization has used, and what it costs.", "resources.account")
 
     @cached_property

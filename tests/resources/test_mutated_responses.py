@@ -24,6 +24,15 @@ CALLS: dict[str, Callable[[Any, dict[str, str]], Any]] = {
     "usage.costs": lambda client, ids: client.usage.costs(),
     "evaluation.models": lambda client, ids: client.evaluation.models(),
     "request": lambda client, ids: client.request("GET", f"/v1/jobs/{ids['upload']}"),
+    "projects.list": lambda client, ids: client.projects.list(),
+    "projects.endpoints.list": lambda client, ids: client.projects.endpoints.list(project_id="p"),
+    "endpoints.deployments.list": lambda client, ids: client.endpoints.deployments.list(ids["endpoint"], project_id="p"),
+    "endpoints.deployments.retrieve": lambda client, ids: client.endpoints.deployments.retrieve(
+        ids["deployment"], endpoint_id=ids["endpoint"], project_id="p"
+    ),
+    "endpoints.adapters.list": lambda client, ids: client.endpoints.adapters.list(
+        ids["endpoint"], ids["deployment"], project_id="p"
+    ),
     "files.list": lambda client, ids: client.files.list(),
     "files.retrieve": lambda client, ids: client.files.retrieve(ids["file"]),
     "fine_tuning.list": lambda client, ids: client.fine_tuning.list(),
@@ -79,7 +88,20 @@ def ids(shared_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
     batch = client.batches.create(input_file_id=source.id, endpoint="/v1/chat/completions")
     client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "for the costs"}])
     upload = client.models.upload(model_name="mine", model_source="me/mine")
-    return {"upload": str(upload.job_id), "file": file.id, "job": str(job.id), "input": source.id, "batch": str(batch.id)}
+    endpoint = str(client.projects.endpoints.create("mutated", project_id="p").id)
+    model, scale = "projects/p/models/m", {"min_replicas": 1}
+    deployment = client.endpoints.deployments.create(endpoint, name="d", model=model, autoscaling=scale, project_id="p")
+    where: Any = {"endpoint_id": endpoint, "deployment_id": str(deployment.id), "project_id": "p"}
+    client.endpoints.adapters.create(adapter_model_id="lora", **where)
+    return {
+        "endpoint": endpoint,
+        "deployment": str(deployment.id),
+        "upload": str(upload.job_id),
+        "file": file.id,
+        "job": str(job.id),
+        "input": source.id,
+        "batch": str(batch.id),
+    }
 
 
 async def check(name: str, shared_emulator: Emulator, ids: dict[str, str], count: int | None) -> int:

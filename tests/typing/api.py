@@ -7,6 +7,7 @@ import together_adapters
 from together_adapters import AsyncStream, AsyncTogether, Stream, Together
 from together_adapters.transport.call import RawResponse
 from together_adapters.types.account.costs import CostReport
+from together_adapters.types.account.deployments import Deployment, ProjectEndpoint
 from together_adapters.types.account.identity import Identity
 from together_adapters.types.audio import Transcription
 from together_adapters.types.chat import ChatCompletion, ChatCompletionChunk
@@ -34,6 +35,8 @@ def synchronous(client: Together) -> None:
     assert_type(client.models.list(), ModelList)
     assert_type(client.whoami(), Identity)
     assert_type(client.usage.costs(month="2026-10"), CostReport)
+    assert_type(client.endpoints.deployments.retrieve("d", endpoint_id="e"), Deployment)
+    assert_type(client.with_raw_response.projects.endpoints.retrieve("e"), RawResponse[ProjectEndpoint])
     assert_type(client.with_raw_response.whoami(), RawResponse[Identity])
     assert_type(client.with_raw_response.models.list(), RawResponse[ModelList])
     assert_type(client.request("GET", "/v1/models"), Any)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Unpack
 
+from together_adapters.resources.account.deployments import Deployments
+from together_adapters.resources.account.lora_adapters import LoraAdapters
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Call, Flow, Response, request, segment
 from together_adapters.transport.model_parser import ResponseParser
@@ -163,3 +165,13 @@ class Endpoints(Resource[D, R]):
     delete = method(delete)
     list_hardware = method(list_hardware)
     list_avzones = method(list_avzones)
+
+    @property
+    def deployments(self) -> Deployments[D, R]:
+        """Deployments of endpoints of a project (`client.projects.endpoints`)."""
+        return Deployments(self._driver)
+
+    @property
+    def adapters(self) -> LoraAdapters[D, R]:
+        """LoRA adapters on deployments."""
+        return LoraAdapters(self._driver)

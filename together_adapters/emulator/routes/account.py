@@ -1,4 +1,4 @@
-"""Whom the key belongs to, and what was used: `/v3/whoami` and `/v1/billing/usage`. There is one organization with one project."""
+"""Whom the key belongs to, and what was used: `/v3/whoami`, `/v1/projects` and `/v1/billing/usage`. There is one organization with one project."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ def _costs(context: RequestContext) -> dict[str, Any]:
     }
 
 
+def _projects(context: RequestContext) -> dict[str, Any]:
+    project = {"id": PROJECT, "name": "Emulated project", "slug": PROJECT}
+    return page(context, [project | {"organization_id": ORGANIZATION, "organization_name": "Emulator"}])
+
+
 ROUTES: Any = [
+    json_route("/v1/projects", _projects, method="GET"),
     json_route("/v3/whoami", _whoami, method="GET"),
     json_route("/v1/billing/usage", _costs, method="GET"),
 ]

@@ -1,4 +1,4 @@
-"""`/v2`: models, endpoints and hardware by project, for the newest SDKs; deployments, rollouts and experiments are not emulated."""
+"""`/v2`: models, endpoints and hardware by project, for the newest SDKs; `deployments` has what an endpoint runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ class _NewProjectEndpoint(RequestModel):
     visibility: _Visibility = "VISIBILITY_PRIVATE"
 
 
+class _TrafficShare(RequestModel):
+    deployment_id: Name = Field(alias="deploymentId")
+    weight: float = Field(ge=0, le=1_000_000)
+
+
 class _ProjectEndpointChanges(RequestModel):
+    traffic_split: list[_TrafficShare] | None = Field(None, alias="trafficSplit")
     name: str | None = Field(None, min_length=1, max_length=200)
     visibility: _Visibility | None = None
     etag: str | None = Field(None, min_length=1, max_length=100)
@@ -138,7 +144,12 @@ def _qualified_name(context: RequestContext, name: str) -> str:
 
 
 def _endpoints(context: RequestContext) -> list[dict[str, Any]]:
-    return _of_project(context, context.stores.project_endpoints)
+    return [_with_deployments(context, endpoint) for endpoint in _of_project(context, context.stores.project_endpoints)]
+
+
+def _with_deployments(context: RequestContext, endpoint: dict[str, Any]) -> dict[str, Any]:
+    deployments = [item for item in context.stores.deployments.values() if item.endpoint_id == endpoint["id"]]
+    return endpoint | {"deployments": [deployment.summary(endpoint["name"]) for deployment in deployments]}
 
 
 def _create_endpoint(context: RequestContext) -> dict[str, Any]:
@@ -159,15 +170,30 @@ def _create_endpoint(context: RequestContext) -> dict[str, Any]:
 
 
 def _update_endpoint(context: RequestContext) -> dict[str, Any]:
-    endpoint = _find(_endpoints(context), context, "endpoint")
+    endpoint = _find(_of_project(context, context.stores.project_endpoints), context, "endpoint")
     changes = _ProjectEndpointChanges.read(context)
-    if changes.etag not in (None, endpoint["etag"]):
-        raise ApiError(409, f"The endpoint {endpoint['id']} has changed since.", param="etag", code="conflict")
+    _check_etag(endpoint, changes.etag)
     if changes.name:
         endpoint["name"] = _qualified_name(context, changes.name)
+    if changes.traffic_split is not None:
+        endpoint["trafficSplit"] = [share.model_dump(by_alias=True) for share in changes.traffic_split]
     visibility = changes.visibility or endpoint["visibility"]
     endpoint |= {"visibility": visibility, "etag": secrets.token_hex(4), "updatedAt": timestamp()}
-    return endpoint
+    return _with_deployments(context, endpoint)
+
+
+def _delete_endpoint(context: RequestContext) -> dict[str, Any]:
+    """Deletes an endpoint; one with deployments is refused here, which nothing says of the service."""
+    endpoint = _find(_endpoints(context), context, "endpoint")
+    _check_etag(endpoint, context.request.query_params.get("etag"))
+    if endpoint["deployments"]:
+        raise ApiError(409, f"The endpoint {endpoint['id']} has deployments: delete them first.", code="conflict")
+    return _delete(context, context.stores.project_endpoints, "endpoint")
+
+
+def _check_etag(endpoint: dict[str, Any], etag: str | None) -> None:
+    if etag not in (None, "", endpoint["etag"]):
+        raise ApiError(409, f"The endpoint {endpoint['id']} has changed since.", param="etag", code="conflict")
 
 
 def _of_project(context: RequestContext, store: RecordStore[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -211,7 +237,5 @@ ROUTES: Any = [
     json_route(f"{_PROJECT}/endpoints", _create_endpoint),
     json_route(f"{_PROJECT}/endpoints/{{id}}", lambda context: _find(_endpoints(context), context, "endpoint"), "GET"),
     json_route(f"{_PROJECT}/endpoints/{{id}}", _update_endpoint, "PATCH"),
-    json_route(
-        f"{_PROJECT}/endpoints/{{id}}", lambda context: _delete(context, context.stores.project_endpoints, "endpoint"), "DELETE"
-    ),
+    json_route(f"{_PROJECT}/endpoints/{{id}}", _delete_endpoint, "DELETE"),
 ]

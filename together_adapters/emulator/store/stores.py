@@ -10,6 +10,7 @@ from typing import Any, Final
 from together_adapters.emulator.store import records
 from together_adapters.emulator.store.background import BackgroundThreads
 from together_adapters.emulator.store.cost_ledger import CostLedger
+from together_adapters.emulator.store.deployments import EmulatedDeployment
 from together_adapters.emulator.store.disk import StoredContent
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.fine_tune_job import JobStore
@@ -55,6 +56,9 @@ class Stores:
     )
     project_endpoints: records.RecordStore[dict[str, Any]] = field(
         default_factory=lambda: records.RecordStore("endpoint", limit=records.MAX_RECORDS)
+    )
+    deployments: records.RecordStore[EmulatedDeployment] = field(
+        default_factory=lambda: records.RecordStore("deployment", limit=records.MAX_RECORDS)
     )
     videos: records.RecordStore[records.EmulatedVideo] = field(
         default_factory=lambda: records.RecordStore("video", limit=records.MAX_RECORDS)
