@@ -19,15 +19,18 @@ _MAX_REPLICAS: Final = 1_000
 _TIMEOUTS: Final = range(30, 1_441)  # minutes, besides 0
 
 
-class _Changes(RequestModel):
-    name: str | None = Field(None, max_length=100, pattern=_NAME)
-    autoscaling: dict[str, Any] | None = None
+class _Limits(RequestModel):
     inactive_timeout: int | None = Field(None, alias="inactiveTimeout")
     max_requests: str | None = Field(None, alias="maxConcurrentRequestsPerReplica", pattern=r"^\d{1,9}$")
+
+
+class _Changes(_Limits):
+    name: str | None = Field(None, max_length=100, pattern=_NAME)
+    autoscaling: dict[str, Any] | None = None
     etag: Name | None = None
 
 
-class _NewDeployment(_Changes):
+class _NewDeployment(_Limits):
     name: str = Field(max_length=100, pattern=_NAME)
     autoscaling: dict[str, Any]
     model: str | None = Field(None, pattern=_MODEL, description="projects/{project}/models/{model}[/revisions/{revision}]")
@@ -79,7 +82,7 @@ def _autoscaling(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, 
         )
     minimum, maximum = rules.setdefault("minReplicas", 0), rules.get("maxReplicas")
     if not (_is_count(minimum) and _is_count(maximum) and minimum <= maximum):
-        text = f"minReplicas and maxReplicas must be whole numbers up to {_MAX_REPLICAS}, the first not above the second."
+        text = f"autoscaling: minReplicas and maxReplicas must be whole numbers up to {_MAX_REPLICAS}, the first not above the second."
         raise bad_request(text, param="autoscaling")
     return rules
 
