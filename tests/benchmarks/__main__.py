@@ -13,14 +13,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks import client_speed, conversion_speed, finetune_speed, imports, langchain_speed, llama_index_speed, report
+from tests.benchmarks import (
+    client_speed,
+    conversion_speed,
+    finetune_speed,
+    imports,
+    langchain_speed,
+    llama_index_speed,
+    report,
+    telemetry_speed,
+)
 from tests.benchmarks.measure import Bench, Operation, Pace, Row, measure
 from tests.benchmarks.server import running
 
 QUICK = Pace(rounds=2, turn=0.005, peer_rounds=1, limit=0)
 OPERATIONS = {
     **client_speed.OPERATIONS, **langchain_speed.OPERATIONS, **llama_index_speed.OPERATIONS, **conversion_speed.OPERATIONS,
-    **finetune_speed.OPERATIONS,
+    **finetune_speed.OPERATIONS, **telemetry_speed.OPERATIONS,
 }  # fmt: skip
 
 

@@ -223,7 +223,7 @@ class OperationSpan:
     def _read(self, value: Any) -> None:
         """Reads a response. A text is read from what the service sent, which is the same for clients and adapters."""
         if self.name not in _GENERATED_TEXT:
-            self.reader.add_fields(value)
+            self.reader.add_response(value)
         elif self._response is not None:
             self.reader.add_chunk(value if isinstance(value, dict) else self._response.json())
 
@@ -232,7 +232,8 @@ class OperationSpan:
         if self._first_chunk is None:
             self._first_chunk = time.perf_counter() - self._start
         if self.name in _GENERATED_TEXT:
-            self.reader.add_chunk(chunk if isinstance(chunk, dict) else from_json(data))
+            is_read = isinstance(chunk, dict) or not self._observer.capture_content
+            self.reader.add_chunk(chunk if is_read else from_json(data))
 
     def _response_parser(self, parse: Callable[[Response], T]) -> Callable[[Response], T]:
         def parse_response(response: Response) -> T:
@@ -265,7 +266,7 @@ class _PartOfOperation:
 
     @_safely
     def result(self, value: Any) -> None:
-        self._operation.reader.add_fields(value)
+        self._operation.reader.add_response(value)
 
     def end(self, error: BaseException | None = None) -> None:
         pass

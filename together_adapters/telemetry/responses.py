@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial, reduce
+from functools import reduce
 from typing import Any, Final
 
 from together_adapters.adapters.response_fields import (
@@ -19,8 +19,9 @@ from together_adapters.telemetry import messages
 _FIELDS: Final = {"id": "gen_ai.response.id", "model": "gen_ai.response.model"}
 
 
-def _attribute(response: object, name: str) -> Any:
-    return getattr(response, name, None)
+def _get(fields: Any, name: str) -> Any:
+    """Returns a field of an object or of a model of one."""
+    return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
 
 
 class Choice:
@@ -55,31 +56,39 @@ class ResponseReader:
     def __init__(self, capture_content: bool) -> None:
         self._capture_content = capture_content
         self._fields: dict[str, str] = {}
-        self._usages: list[Mapping[str, Any]] = []
+        self._usages: list[Any] = []
         self._choices: dict[int, Choice] = {}
 
-    def add_chunk(self, chunk: Mapping[str, Any]) -> None:
-        """Adds a whole response with its choices, or a chunk of a stream, whose last usage counts."""
-        self.add_fields(chunk)
-        del self._usages[:-1]
-        for choice in chunk.get("choices") or ():
-            answer = self._choices.setdefault(choice.get("index") or 0, Choice())
-            answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
+    def add_chunk(self, chunk: Any) -> None:
+        """Adds a whole response with its choices, or a chunk of a stream, whose last usage counts. Content is read from JSON alone."""
+        if not self._fields:
+            self._add_fields(chunk)
+        if usage := _get(chunk, "usage"):
+            self._usages = [usage]
+        for choice in _get(chunk, "choices") or ():
+            index = _get(choice, "index") or 0
+            if (answer := self._choices.get(index)) is None:
+                answer = self._choices[index] = Choice()
+            if reason := _get(choice, "finish_reason"):
+                answer.finish_reason = reason
             if self._capture_content:
                 answer.add(chunk, choice)
 
-    def add_fields(self, response: Any) -> None:
-        """Adds model, id and usage of a response, an object or a model of one; usages of several are added up."""
-        get = response.get if isinstance(response, Mapping) else partial(_attribute, response)
+    def add_response(self, response: Any) -> None:
+        """Adds model, id and usage of a response without text; usages of several are added up."""
+        self._add_fields(response)
+        if usage := _get(response, "usage"):
+            self._usages.append(usage)
+
+    def _add_fields(self, response: Any) -> None:
         for name, attribute in _FIELDS.items():
-            if attribute not in self._fields and isinstance(value := get(name), str):
+            if attribute not in self._fields and isinstance(value := _get(response, name), str):
                 self._fields[attribute] = value
-        if usage := get("usage"):
-            self._usages.append(usage if isinstance(usage, Mapping) else usage.model_dump(exclude_none=True))
 
     def tokens(self) -> dict[str, int]:
         """Returns the counts of tokens that the service reports, by attribute."""
-        usage: Mapping[str, Any] = reduce(add_counts, self._usages, {})
+        usages = [usage if isinstance(usage, Mapping) else usage.model_dump(exclude_none=True) for usage in self._usages]
+        usage: Mapping[str, Any] = reduce(add_counts, usages, {})
         counts = {
             "gen_ai.usage.input_tokens": usage.get("prompt_tokens"),
             "gen_ai.usage.output_tokens": usage.get("completion_tokens"),
