@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,9 +18,11 @@ from tests.conftest import KEY, Flavour
 from tests.finetune.formats.reading import examples, refusals
 from tests.telemetry.conftest import Recording
 from tests.telemetry.test_spans import TOOL
+from together_adapters import Together
 from together_adapters.emulator import Emulator
 from together_adapters.finetune import load
 
+PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
 MODEL = "openai/gpt-oss-120b"
 CALL = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
 HISTORY: list[dict[str, Any]] = [
@@ -46,7 +49,8 @@ class Collector:
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        documents, headers = self.documents, self.headers
+        self.paths: list[str] = []
+        documents, headers, paths = self.documents, self.headers, self.paths
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -57,6 +61,7 @@ class Collector:
                 data = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
                 documents.append(MessageToDict(ExportTraceServiceRequest.FromString(data)))
                 headers.append(dict(self.headers))
+                paths.append(self.path)
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -65,7 +70,7 @@ class Collector:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1/traces"
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
@@ -107,7 +112,7 @@ def test_spans_reach_a_collector_and_become_rows(
 ) -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    exporter = OTLPSpanExporter(collector.url, headers={"x-api-key": "of-the-backend"})
+    exporter = OTLPSpanExporter(f"{collector.url}/v1/traces", headers={"x-api-key": "of-the-backend"})
     recording_content.tracer_provider.add_span_processor(BatchSpanProcessor(exporter))
     converse(flavour, emulator)
     assert recording_content.tracer_provider.force_flush()
@@ -116,6 +121,39 @@ def test_spans_reach_a_collector_and_become_rows(
     path = tmp_path / "export.jsonl"
     path.write_text("".join(json.dumps(document) + "\n" for document in collector.documents), "utf-8")
     assert rows(path) == [ROW, ROW]
+
+
+BACKENDS = {
+    "Plain OTLP": ("/v1/traces", {}),
+    "Langfuse": (
+        "/api/public/otel/v1/traces",
+        {"authorization": "Basic cGstbGYtLi4uOnNrLWxmLS4uLg==", "x-langfuse-ingestion-version": "4"},
+    ),
+    "LangSmith": ("/otel/v1/traces", {"x-api-key": "lsv2_pt_example", "langsmith-project": "my-project"}),
+    "Phoenix": ("/v1/traces", {}),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_settings_of_the_page(
+    recording: Recording, collector: Collector, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """The page's code and variables, with the host of the receiver in place of the backend's."""
+    page = PAGE.read_text("utf-8")
+    section = page.partition(f"## {backend}\n")[2].partition("\n## ")[0]
+    for name, value in re.findall(r"^export (\w+)=(.*)$", section, re.MULTILINE):
+        monkeypatch.setenv(name, re.sub(r"^https?://[^/]+", collector.url, value))
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, PAGE.name, "exec"), names)
+    with Together(api_key=KEY, base_url=emulator.base_url) as client:
+        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Say hello to Ann."}])
+    names["provider"].shutdown()
+    path, headers = BACKENDS[backend]
+    assert collector.paths == [path]
+    assert {name.lower(): value for name, value in collector.headers[0].items()}.items() >= headers.items()
+    ((resource,)) = collector.documents[0]["resourceSpans"]
+    assert resource["scopeSpans"][0]["spans"][0]["name"] == f"chat {MODEL}"
 
 
 def test_spans_as_json_lines_become_rows(
