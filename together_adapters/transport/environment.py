@@ -58,6 +58,8 @@ def _ssl_context(library: HTTPLibrary, file: str | None, directory: str | None, 
     try:
         if directory and not file and not any(map(_HASHED_NAME.fullmatch, os.listdir(directory))):
             raise OSError("the folder holds no certificates under the names that `openssl rehash` gives them")
+        if file:
+            Path(file).open("rb").close()  # httpx before 0.28 passes over one that is missing
         context: ssl.SSLContext = library.module.create_ssl_context()
         if key_log and getattr(context, "keylog_filename", "") is None:
             context.keylog_filename = key_log  # httpx2 reads it with SSL_CERT_FILE alone
