@@ -11,7 +11,7 @@ from langchain_core.load import load as load_object
 from together_adapters.types.capabilities import capabilities
 
 _ROOT = "langchain_together_adapters"
-_SERIALIZABLE = ((_ROOT, "chat_models", "ChatTogether"), (_ROOT, "llms", "Together"))
+_SERIALIZABLE = ((_ROOT, "chat_models", "ChatTogether"), (_ROOT, "llms", "Together"), (_ROOT, "decisions", "TogetherDecisions"))
 _CLASSES = {
     "chat": ("chat_models", "ChatTogether"),
     "language": ("llms", "Together"),

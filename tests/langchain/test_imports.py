@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import langchain_together_adapters
 import pytest
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank, init_together_model
 
-NAMES = ["ChatTogether", "Together", "TogetherEmbeddings", "TogetherRerank", "init_together_model", "load"]
+HAS_DECISIONS = find_spec("langchain_core.decisions") is not None
+NAMES = [
+    "ChatTogether",
+    "Together",
+    *["TogetherDecisions"] * HAS_DECISIONS,
+    "TogetherEmbeddings",
+    "TogetherRerank",
+    "init_together_model",
+    "load",
+]
 HEAVY = ("openai", "tiktoken", "transformers", "numpy", "langchain_openai", "langchain", "llama_index")
 
 
@@ -26,6 +36,13 @@ def test_names() -> None:
         assert getattr(langchain_together_adapters, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'ChatOpenAI'"):
         langchain_together_adapters.ChatOpenAI  # noqa: B018
+
+
+@pytest.mark.skipif(HAS_DECISIONS, reason="this langchain-core has decisions")
+def test_decisions_need_a_newer_core() -> None:
+    with pytest.raises(ImportError, match=r"langchain-core 1\.8"):
+        langchain_together_adapters.TogetherDecisions  # noqa: B018
+    exec("from langchain_together_adapters import *", {})
 
 
 def test_importing_is_lazy_and_light() -> None:

@@ -150,10 +150,7 @@ class ChatReranker:
 
     def _call(self, parse: Callable[..., T], answer_tokens: int, with_logprobs: bool = False, **request: Any) -> Call[T]:
         """Describes one request whose answer `parse` reads."""
-        max_tokens = self._max_tokens(answer_tokens)
-        call: Call[Any] = complete(
-            model=self.model, temperature=0, max_tokens=max_tokens, **self._reasoning, **request, **self.options
-        )
+        call: Call[Any] = complete(model=self.model, **short_answer(self.model, answer_tokens), **request, **self.options)
         return replace(call, parse=partial(self._read, parse_completion=call.parse, parse=parse, with_logprobs=with_logprobs))
 
     def _read(
@@ -174,22 +171,12 @@ class ChatReranker:
         except ValueError as error:
             raise ValueError(f"{error} (finish reason {choice.finish_reason})") from None
 
-    @cached_property
-    def _reasoning(self) -> dict[str, Any]:
-        """The parameters that switch reasoning off, or keep it short where it cannot be."""
-        return _REASONING_OFF.get(self.facts.reasoning_switch or "", {})
-
-    def _max_tokens(self, answer_tokens: int) -> int:
-        """Returns the limit of a completion; models that may reason get room for it."""
-        if not is_known(self.model):
-            return answer_tokens + _UNKNOWN_REASONING_TOKENS
-        limit = min(_REASONING_TOKENS, self.facts.context_length // 4, self.facts.max_output_tokens or _REASONING_TOKENS)
-        return answer_tokens + (limit if self.facts.reasoning else 0)
-
     def _budget(self, answer_tokens: int) -> int:
         """Returns the estimated tokens that all passages of a request may have."""
         budget = (
-            int(self.facts.context_length * _SAFETY) - self._max_tokens(answer_tokens) - prompts.prompt_tokens(self.data_query)
+            int(self.facts.context_length * _SAFETY)
+            - token_limit(self.model, answer_tokens)
+            - prompts.prompt_tokens(self.data_query)
         )
         if budget < 64 * _MIN_WINDOW:
             raise ValueError(
@@ -213,6 +200,21 @@ class ChatReranker:
         indexes = sorted(self.indexes[position][0] for position in positions)
         names = ", ".join(map(str, indexes[:20]))
         return names if len(indexes) <= 20 else f"{names} and {len(indexes) - 20} more"
+
+
+def short_answer(model: str, answer_tokens: int) -> dict[str, Any]:
+    """Returns the parameters of a request for a short answer; reasoning is off, or short where it cannot be."""
+    reasoning = _REASONING_OFF.get(capabilities(model).reasoning_switch or "", {})
+    return {"temperature": 0, "max_tokens": token_limit(model, answer_tokens), **reasoning}
+
+
+def token_limit(model: str, answer_tokens: int) -> int:
+    """Returns the limit of a completion; models that may reason get room for it."""
+    if not is_known(model):
+        return answer_tokens + _UNKNOWN_REASONING_TOKENS
+    facts = capabilities(model)
+    limit = min(_REASONING_TOKENS, facts.context_length // 4, facts.max_output_tokens or _REASONING_TOKENS)
+    return answer_tokens + (limit if facts.reasoning else 0)
 
 
 def _order_tokens(count: int) -> int:

@@ -9,13 +9,12 @@ the service can cache it.
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from together_adapters.transport.surrogates import whole_characters
-from together_adapters.types.logprobs import content_logprobs
+from together_adapters.types.logprobs import word_probabilities
 from together_adapters.types.reasoning import split_reasoning
 
 _BYTES_PER_TOKEN: Final = 3
@@ -204,58 +203,12 @@ def parse_verdict(answer: str, logprobs: Any) -> Verdict:
         ValueError: The answer says neither yes nor no.
     """
     text = split_reasoning(answer, is_open=True)[1]
-    entries = _entries_of(text, content_logprobs(logprobs))
-    for entry in sorted(entries, key=lambda entry: _word(str(entry.get("token"))) not in _WORDS):
-        if (score := _probability_of_yes(entry)) is not None:
-            return Verdict(score, True)
+    if shares := word_probabilities(text, logprobs, _WORDS):
+        return Verdict(shares["yes"], True)
     word = re.search(r"(?i)\b(yes|no)\b", text)
     if word is None:
         raise ValueError(f"the answer is neither yes nor no: {_quote(text)}")
     return Verdict(float(word[1].lower() == "yes"), False)
-
-
-def _entries_of(text: str, entries: Iterable[Any]) -> list[Mapping[str, Any]]:
-    """Returns the log-probabilities of the tokens of a text, which may come behind those of the reasoning."""
-    mappings = [entry for entry in entries if isinstance(entry, Mapping)]
-    tokens = [str(entry.get("token") or "") for entry in mappings]
-    begin = max("".join(tokens).rfind(text.strip()), 0)
-    return [entry for end, entry in zip(_ends(tokens), mappings, strict=True) if end > begin]
-
-
-def _ends(tokens: Sequence[str]) -> list[int]:
-    ends, end = [], 0
-    for token in tokens:
-        end += len(token)
-        ends.append(end)
-    return ends
-
-
-def _probability_of_yes(entry: Mapping[str, Any]) -> float | None:
-    """Returns the probability of yes where it, or no, is the token or one of its alternatives.
-
-    Spellings (` Yes`, `YES`) are summed. One that is not among the alternatives has at most the probability of the least of them, and at
-    most what all of them leave.
-    """
-    tops = entry.get("top_logprobs")
-    candidates = [entry, *(top for top in tops if isinstance(top, Mapping))] if isinstance(tops, list) else [entry]
-    by_token = {str(top.get("token")): _probability(top.get("logprob")) for top in reversed(candidates)}
-    probabilities = {token: value for token, value in by_token.items() if value is not None}
-    sums = {word: sum(value for token, value in probabilities.items() if _word(token) == word) for word in _WORDS}
-    if not any(sums.values()):
-        return None
-    rest = min(*probabilities.values(), max(0.0, 1.0 - sum(probabilities.values())))
-    yes, no = (sums[word] or rest for word in _WORDS)
-    return yes / (yes + no)
-
-
-def _probability(logprob: Any) -> float | None:
-    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or math.isnan(logprob):
-        return None
-    return math.exp(min(logprob, 0.0))
-
-
-def _word(token: str) -> str:
-    return re.sub(r"[\W_\u2581\u0120\u010a]+", "", token).lower()
 
 
 def _quote(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Log probabilities: two formats of the service, converted into the one that frameworks expect.
+"""Log probabilities: two formats of the service, converted into the one that frameworks expect, and what they say of words.
 
 Classic engines send parallel arrays (`tokens`, `token_logprobs`, `top_logprobs` as a list of one dict per token) and, in a
 stream, a number; OpenAI-compatible engines send `content`, a list of one object per token.
@@ -6,7 +6,9 @@ stream, a number; OpenAI-compatible engines send `content`, a list of one object
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict
@@ -90,3 +92,58 @@ def _entry(token: str | None, logprob: float | None, top: Any) -> dict[str, Any]
             for text, value in alternatives
         ],
     }
+
+
+def word_probabilities(text: str, logprobs: Any, words: Sequence[str]) -> dict[str, float] | None:
+    """Returns the probability of each of some words in lower case, as shares of 1, where a text says the first of them.
+
+    Log probabilities are those of a choice, in either format; None if they have none of the words.
+    """
+    entries = _entries_of(text, content_logprobs(logprobs))
+    entries.sort(key=lambda entry: _word(str(entry.get("token"))) not in words)
+    return next(filter(None, (_shares(entry, words) for entry in entries)), None)
+
+
+def _entries_of(text: str, entries: Iterable[Any]) -> list[Mapping[str, Any]]:
+    """Returns the log probabilities of the tokens of a text, which may come behind those of the reasoning."""
+    mappings = [entry for entry in entries if isinstance(entry, Mapping)]
+    tokens = [str(entry.get("token") or "") for entry in mappings]
+    begin = max("".join(tokens).rfind(text.strip()), 0)
+    return [entry for end, entry in zip(_ends(tokens), mappings, strict=True) if end > begin]
+
+
+def _ends(tokens: Sequence[str]) -> list[int]:
+    ends, end = [], 0
+    for token in tokens:
+        end += len(token)
+        ends.append(end)
+    return ends
+
+
+def _shares(entry: Mapping[str, Any], words: Sequence[str]) -> dict[str, float] | None:
+    """Returns the share of each word where one of them is the token or one of its alternatives.
+
+    Spellings (` Yes`, `YES`) are summed. A word that is not among the alternatives has at most the probability of the least of them,
+    and at most its part of what all of them leave.
+    """
+    tops = entry.get("top_logprobs")
+    candidates = [entry, *(top for top in tops if isinstance(top, Mapping))] if isinstance(tops, list) else [entry]
+    by_token = {str(top.get("token")): _probability(top.get("logprob")) for top in reversed(candidates)}
+    probabilities = {token: value for token, value in by_token.items() if value is not None}
+    sums = {word: sum(value for token, value in probabilities.items() if _word(token) == word) for word in words}
+    if not any(sums.values()):
+        return None
+    missing = sum(not value for value in sums.values())
+    rest = min(*probabilities.values(), max(0.0, 1.0 - sum(probabilities.values())) / max(missing, 1))
+    total = sum(value or rest for value in sums.values())
+    return {word: (value or rest) / total for word, value in sums.items()}
+
+
+def _probability(logprob: Any) -> float | None:
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or math.isnan(logprob):
+        return None
+    return math.exp(min(logprob, 0.0))
+
+
+def _word(token: str) -> str:
+    return re.sub(r"[\W_\u2581\u0120\u010a]+", "", token).lower()

@@ -1,4 +1,4 @@
-"""Relevance by common words: of documents, and of the passages in prompts that let a chat model rank them."""
+"""Relevance by common words: of documents, of the passages in prompts that let a chat model rank them, and of answers to choose from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from together_adapters.emulator.engine.text_features import bm25, coverage, stem
 
 _MAX_LENGTH: Final = 4_000  # characters of a text that count; no reranker reads more
 _QUERY: Final = re.compile(r"<query>(.*?)</query>", re.DOTALL)
+_DECISION: Final = re.compile(
+    r"<state>\n(.*)\n</state>\n<question>\n(.*)\n</question>\nAnswers:\n(.*)\nReply with one of: [^\n]*\Z", re.DOTALL
+)
+_OPTION: Final = re.compile(r"^(yes|no|[0-9A-Z]):(.*)$", re.MULTILINE)
 _PASSAGE: Final = re.compile(r'<passage(?: id="(\d+)")?>\n(.*?)\n</passage>', re.DOTALL)
 
 
 class RankingAnswer(NamedTuple):
-    """The answer to a prompt that ranks passages; of a verdict, the log-probabilities of its only token."""
+    """The answer to a prompt that ranks; of a verdict or a choice, the log-probabilities of its only token."""
 
     text: str
     logprobs: dict[str, float] | None = None
@@ -45,3 +49,18 @@ def answer_ranking_prompt(prompt: str, *, as_json: bool) -> RankingAnswer | None
         return RankingAnswer(max(yes, key=yes.__getitem__), yes)
     ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index])]
     return RankingAnswer(json.dumps({"ranking": ids}) if as_json else " > ".join(f"[{id}]" for id in ids))
+
+
+def answer_decision_prompt(prompt: str) -> RankingAnswer | None:
+    """Chooses the answer that has most words of the state in common, or yes if the question has; None for any other prompt."""
+    match = _DECISION.search(prompt)
+    options = dict(_OPTION.findall(match[3])) if match else {}
+    if not match or not options:
+        return None
+    yes = f"{match[2]} {options['yes']}" if "yes" in options else None
+    scores = {word: relevance(yes or text, [match[1]])[0] for word, text in options.items()}
+    if yes:
+        scores["no"] = 1 - scores["yes"]
+    total = sum(scores.values())
+    logs = {word: round(math.log(score / total), 6) for word, score in scores.items()}
+    return RankingAnswer(max(logs, key=logs.__getitem__), logs)

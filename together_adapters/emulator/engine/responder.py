@@ -16,7 +16,7 @@ from together_adapters.emulator.engine import regex_generator, schema_filler
 from together_adapters.emulator.engine.completion import Scores
 from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
 from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, answer_from_passages, topic
-from together_adapters.emulator.engine.passage_ranking import answer_ranking_prompt
+from together_adapters.emulator.engine.passage_ranking import answer_decision_prompt, answer_ranking_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
 from together_adapters.emulator.engine.prompt_patterns import answer_framework_prompt, fixed_reply
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
@@ -77,6 +77,7 @@ def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelR
     kind = response_format.get("type") if isinstance(response_format, dict) else None
     if kind in (None, "text", "json_schema") and (
         answer := answer_ranking_prompt(conversation.prompt, as_json=kind == "json_schema")
+        or answer_decision_prompt(conversation.prompt)
     ):
         return ModelReply(answer.text, verbatim=True, scores=[answer.logprobs] if answer.logprobs else ())
     if kind not in (None, "text"):
