@@ -23,8 +23,6 @@ from together_adapters.emulator import Emulator
 from together_adapters.transport import retry
 from together_adapters.types.audio_format import AudioFormat, is_mp3, wav_header
 
-pytestmark = pytest.mark.both_http_libraries
-
 CARTESIA = "cartesia/sonic"
 KOKORO = "hexgrad/Kokoro-82M"
 TEXT = "Good morning to you. How are you?"
@@ -240,6 +238,7 @@ def test_no_audio_is_an_error(flavour: Any, stub_client: Any, event_stream: Any,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.both_http_libraries
 @pytest.mark.parametrize("kind", ["text/event-stream", "audio/wav"])
 def test_a_broken_connection_raises_and_leaves_no_file(kind: str, flavour: Any, stub_client: Any, tmp_path: Path) -> None:
     event = f"data: {json.dumps(delta_event())}\n\n".encode()
