@@ -128,3 +128,31 @@ def test_cancellation_is_confirmed(run: Run, client: Together, file_id: str) -> 
 
 def test_model_limits(run: Run) -> None:
     assert run(FT, "model-limits", TRAINABLE, "--json").json["lora_training"]["max_rank"] == 64
+
+
+def test_a_price_without_a_job(run: Run, file_id: str, client: Together, emulator: Emulator) -> None:
+    price = run(FT, "estimate-price", "-t", file_id, "-m", TRAINABLE, "--n-epochs", 3, "--no-lora")
+    assert price.out.startswith("$")
+    body = bodies(emulator, "/v1/fine-tunes/estimate-price")[-1]
+    assert (body["n_epochs"], body["training_type"]["type"]) == (3, "Full")
+    assert run(FT, "estimate-price", "-t", file_id, "-m", TRAINABLE, "--json").json["estimated_total_price"] > 0
+    assert client.fine_tuning.list().data == []
+
+
+def test_a_preview_of_tokens(run: Run, file_id: str) -> None:
+    preview = (FT, "preview", "-t", file_id, "-m", TRAINABLE, "--top-k", 2, "--train-on-inputs", "false")
+    rows = run(*preview, "--json").json["rows"]
+    assert len(rows) == 2
+    assert 0 < rows[0]["num_trained_tokens"] < rows[0]["num_tokens"]
+    assert f"{rows[0]['num_tokens']}" in run(*preview).out
+    one_error(run(FT, "preview", "-t", "file-unknown", "-m", TRAINABLE, code=3))
+
+
+def test_the_data_of_a_job_as_tokens(run: Run, client: Together, job_id: str, tmp_path: Path) -> None:
+    client.fine_tuning.wait(job_id, poll_interval=0.1)
+    name = run(FT, "download-tokenized-dataset", job_id).out.strip()
+    assert name == f"{job_id}-tokenized.tar.gz"
+    assert (tmp_path / name).read_bytes()[:2] == b"\x1f\x8b"
+    assert name in one_error(run(FT, "download-tokenized-dataset", job_id, code=2))
+    details = run(FT, "download-tokenized-dataset", job_id, "--output", "data.tgz", "--json").json
+    assert details == {"id": job_id, "path": "data.tgz", "bytes": (tmp_path / "data.tgz").stat().st_size}

@@ -9,7 +9,7 @@ import pytest
 from together_adapters import APITimeoutError, ConfigurationError, JobFailedError
 from together_adapters.emulator import Emulator
 from together_adapters.errors import BadRequestError, ConflictError, InternalServerError, NotFoundError
-from together_adapters.types.account.deployments import LoraAdapter, to_wire
+from together_adapters.types.account.deployments import Deployment, LoraAdapter, to_wire
 
 MODEL = "projects/emulated-project/models/mine"
 SCALE = {"min_replicas": 1, "max_replicas": 2, "scale_up": {"select_policy": "MAX"}}
@@ -204,6 +204,10 @@ def test_projects(flavour: Any) -> None:
 
 
 def test_names_on_the_wire() -> None:
+    dump = Deployment.model_validate({"projectId": "p", "autoscaling": {"minReplicas": 1}, "newField": 1}).model_dump(
+        exclude_none=True, by_alias=True
+    )
+    assert dump == {"project_id": "p", "autoscaling": {"min_replicas": 1}, "newField": 1}
     assert to_wire({"min_replicas": 1, "inline": {"compliance_policy": [{"a_b": 1}]}, "maxReplicas": 2}) == {
         "minReplicas": 1, "inline": {"compliancePolicy": [{"aB": 1}]}, "maxReplicas": 2,
     }  # fmt: skip

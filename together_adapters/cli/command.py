@@ -78,9 +78,13 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group of such commands."""
+    """A group of such commands. `resource` is the client's attribute that `add_call` uses, by default the one of its name."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, resource: str | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._resource = resource or str(self.name).replace("-", "_")
 
     def add_call(
         self,
@@ -95,7 +99,7 @@ class Group(click.Group):
 
         Its arguments are passed by position, its options by keyword; `display` has keywords of `Result`.
         """
-        method = attrgetter(f"{self.name}.{name}".replace("-", "_"))
+        method = attrgetter(f"{self._resource}.{name.replace('-', '_')}")
 
         def call(session: Session, /, **values: Any) -> Any:
             from together_adapters.cli.output import Result

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.options import COUNT, EXISTING_FOLDER, overwrite_option, training_options, wait_options
-from together_adapters.cli.output import Column, Result, Table, format_time, print_details, to_jsonable
-from together_adapters.cli.terminal import confirm, is_terminal, note
+from together_adapters.cli.options import COUNT, EXISTING_FOLDER, NEW_FILE, overwrite_option, training_options, wait_options
+from together_adapters.cli.output import Column, Result, Table, format_time, print_details, shorten, to_jsonable
+from together_adapters.cli.terminal import confirm, is_terminal, note, write
 
 if TYPE_CHECKING:
     from together_adapters.types.fine_tuning import FinetunePriceEstimate, FinetuneResponse
@@ -231,3 +232,66 @@ fine_tuning.add_call(
     overwrite_option,
     bar="bytes",
 )
+
+
+@fine_tuning.command("estimate-price")
+@click.option("--training-file", "-t", required=True, metavar="ID", help="Uploaded file.")
+@click.option("--model", "-m", metavar="NAME", help="Model to train.")
+@click.option("--validation-file", metavar="ID", help="Uploaded file for evaluation.")
+@click.option("--n-epochs", type=COUNT, default=1, metavar="N", help="Passes over the data.")
+@click.option("--n-evals", type=click.IntRange(0), default=0, metavar="N", help="Number of evaluations.")
+@click.option("--lora/--no-lora", default=True, help="Train an adapter, or all weights.")
+@click.option("--training-method", type=click.Choice(["sft", "dpo"]), default="sft", help="Training method.")
+@click.option("--from-checkpoint", metavar="ID", help="Job or model to continue from, in place of a model.")
+def estimate_price(session: Session, /, lora: bool, **options: Any) -> Result:
+    """Estimate the price of a job in dollars. No job is created."""
+    estimate = session.client.fine_tuning.estimate_price(training_type="lora" if lora else "full", **options)
+
+    def show(_: Any) -> None:
+        price = estimate.estimated_total_price
+        write(f"{format_price(price or 0)}\n" if estimate.available else "unknown\n")
+        if not estimate.available:
+            note(estimate.unavailable_reason or "The service gives no reason.")
+        if estimate.allowed_to_proceed is False:
+            note("The account's limit does not cover it.")
+
+    return Result(estimate, show)
+
+
+_PREVIEW: Final = Table(
+    Column("Tokens", "num_tokens", right=True),
+    Column("Trained", "num_trained_tokens", right=True),
+    Column("Truncated", "truncated"),
+    Column("Text", lambda row: shorten("".join(row.tokens or ()), 200)),
+    empty="No rows.",
+)
+
+
+@fine_tuning.command("preview")
+@click.option("--training-file", "-t", required=True, metavar="ID", help="Uploaded file.")
+@click.option("--model", "-m", required=True, metavar="NAME", help="Model whose tokenizer and chat template are applied.")
+@click.option("--top-k", type=COUNT, metavar="N", help="Number of rows.")
+@click.option("--train-on-inputs", type=click.BOOL, metavar="BOOL", help="Whether prompts would be trained on.")
+@click.option("--training-method", type=click.Choice(["sft"]), help="Training method.")
+def preview(session: Session, /, **options: Any) -> Result:
+    """Show the first rows of a training file as tokens, and how many of them are trained on. --json has all tokens."""
+    return Result(session.client.fine_tuning.preview(**options), lambda preview: _PREVIEW(preview.rows))
+
+
+@fine_tuning.command("download-tokenized-dataset")
+@_id
+@click.option("--output", type=NEW_FILE, metavar="FILE", help="File to write. Default: the name of the archive, in this folder.")
+@overwrite_option
+def download_tokenized_dataset(session: Session, fine_tune_id: str, output: Path | None, overwrite: bool) -> Result:
+    """Download the training data of a job as tokens, in an archive."""
+    from together_adapters.cli.media import download_url
+    from together_adapters.errors import APIResponseValidationError
+    from together_adapters.resources.downloads import safe_name
+
+    id = fine_tune_id
+    dataset = session.client.fine_tuning.retrieve_tokenized_dataset(id)
+    if not dataset.url:
+        raise APIResponseValidationError(f"the tokenized data of {id} has no address")
+    path = output or Path(safe_name(dataset.filename or f"{id}-tokenized.tar.gz"))
+    download_url(session, dataset.url, path, overwrite)
+    return Result({"id": id, "path": str(path), "bytes": path.stat().st_size}, lambda _: write(f"{path}\n"))

@@ -32,14 +32,19 @@ def read_texts(arguments: Iterable[str]) -> list[str]:
     return texts
 
 
-def json_object(text: str) -> dict[str, Any]:
-    """Parses a JSON object: as text, `@path` for a file, `-` for stdin."""
+def json_value(text: str) -> Any:
+    """Parses JSON: as text, `@path` for a file, `-` for stdin."""
     import json
 
     try:
-        data = json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else read_text(text))
+        return json.loads(Path(text[1:]).read_text("utf-8") if text.startswith("@") else read_text(text))
     except (ValueError, OSError) as error:
         raise click.BadParameter(f"invalid JSON: {error}") from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parses a JSON object, like `json_value`."""
+    data = json_value(text)
     if not isinstance(data, dict):
         raise click.BadParameter("not a JSON object")
     return data

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasGenerator, ConfigDict, Field
 
 from together_adapters.types.response import ResponseModel
 
@@ -28,7 +28,7 @@ def to_wire(value: Any) -> Any:
 class CamelResponse(ResponseModel):
     """A response whose fields are in camelCase on the wire. Fields that this library does not know keep their names."""
 
-    model_config = ConfigDict(alias_generator=camel_case, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=AliasGenerator(validation_alias=camel_case), populate_by_name=True)
 
 
 class Autoscaling(CamelResponse):
