@@ -275,6 +275,36 @@ def test_an_operation_of_several_requests_is_one_span(recording: Recording, flav
     assert recording.only_span().attributes["error.type"] == "BadRequestError"
 
 
+def test_calls_in_threads_and_tasks_are_children(recording: Recording, flavour: Flavour, emulator: Emulator) -> None:
+    emulator.behave(delay=0.01)
+    documents = [f"llama number {number}" for number in range(12)]
+    params = {"model": "openai/gpt-oss-120b", "query": "llama 3", "documents": documents, "method": "pointwise"}
+    ranking = flavour.run(flavour.client().rerank.create(**params, max_concurrency=3))
+    *chats, rerank = recording.spans
+    assert [chat.parent.span_id for chat in chats] == [rerank.context.span_id] * 12
+    assert sum(chat.attributes["gen_ai.usage.input_tokens"] for chat in chats) == ranking.usage.prompt_tokens
+
+
+def test_tokens_of_an_answer_that_is_an_error_count(recording: Recording, flavour: Flavour, emulator: Emulator) -> None:
+    emulator.reply("maybe", times=2)
+    params = {"model": "openai/gpt-oss-120b", "query": "q", "documents": ["a"], "method": "pointwise"}
+    with pytest.raises(TogetherError):
+        flavour.run(flavour.client().rerank.create(**params))
+    chat, rerank = recording.spans
+    assert chat.attributes["gen_ai.usage.input_tokens"] > 0
+    assert chat.attributes["error.type"] == rerank.attributes["error.type"]
+
+
+def test_what_is_no_list_is_left_to_the_request(
+    recording_content: Recording, flavour: Flavour, emulator: Emulator, question: dict[str, Any]
+) -> None:
+    params = {**question, "messages": (message for message in question["messages"]), "stop": (text for text in ["END"])}
+    flavour.run(flavour.client().chat.completions.create(**params))
+    assert emulator.requests[-1].json["messages"] == question["messages"]
+    assert emulator.requests[-1].json["stop"] == ["END"]
+    assert recording_content.only_span().attributes["gen_ai.response.finish_reasons"] == ("stop",)
+
+
 def test_raw_responses_have_spans(recording: Recording, flavour: Flavour, question: dict[str, Any]) -> None:
     raw = flavour.run(flavour.client().chat.completions.with_raw_response.create(**question))
     assert recording.only_span().attributes["together.request_id"] == raw.request_id

@@ -162,6 +162,23 @@ def test_every_way_gives_the_same_span(
     assert attributes.items() >= EXPECTED[operation].items()
 
 
+def test_a_stream_of_a_framework_that_is_left_early_ends_its_span(recording: Recording, emulator: Emulator) -> None:
+    pytest.importorskip("langchain_core")
+    pytest.importorskip("llama_index.core")
+    from langchain_together_adapters import ChatTogether
+    from llama_index_together_adapters import TogetherLLM
+
+    for stream in (
+        ChatTogether(model=MODEL, api_key=KEY, base_url=emulator.base_url).stream(PROMPT),
+        TogetherLLM(model=MODEL, api_key=KEY, api_base=emulator.base_url).stream_complete(PROMPT),
+    ):
+        recording.clear()
+        next(stream)
+        assert recording.spans == []
+        stream.close()
+        assert recording.only_span().attributes["gen_ai.response.finish_reasons"] == ("error",)
+
+
 def test_the_chat_calls_of_a_rerank_are_its_children(recording: Recording, emulator: Emulator) -> None:
     for ways in SURFACES.values():
         for name in ("rerank by chat", "async rerank by chat"):

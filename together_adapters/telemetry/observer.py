@@ -109,17 +109,19 @@ class OperationSpan:
         self._step = step
         self._secrets = config.secrets
         self._attributes = request_attributes(name, params, config.root)
-        content = self._as_texts(request_content(name, params)) if observer.capture_content else {}
         self._response: Response | None = None
         self._first_chunk: float | None = None
-        self.reader = ResponseReader(observer.capture_content)
         self._start = time.perf_counter()
         self._span = observer.tracer.start_span(
             f"{name} {params.get('model', '')}".rstrip(),
             kind=SpanKind.CLIENT,
-            attributes={**self._attributes, **content},
+            attributes=self._attributes,
         )
         self._is_ended = False
+        self._captures_content = observer.capture_content and self._span.is_recording()
+        self.reader = ResponseReader(self._captures_content)
+        if self._captures_content:
+            self._add_request_content(params)
 
     @property
     def step(self) -> Any:
@@ -149,6 +151,10 @@ class OperationSpan:
     def __del__(self) -> None:
         with suppress(Exception):  # the interpreter may be exiting
             self.end()
+
+    @_safely
+    def _add_request_content(self, params: Mapping[str, Any]) -> None:
+        self._span.set_attributes(self._as_texts(request_content(self.name, params)))
 
     @_safely
     def attempt(self, number: int, outcome: int | Failure, delay: float | None) -> None:
@@ -193,7 +199,7 @@ class OperationSpan:
             attributes["together.request_id"] = request_id
         if error is not None:
             attributes["error.type"] = type(error).__name__.lstrip("_")
-            description = self._redactor()(str(error)) if self._observer.capture_content else None
+            description = self._redactor()(str(error)) if self._captures_content else None
             self._span.set_status(Status(StatusCode.ERROR, description))
         self._span.set_attributes(attributes)
         self._measure(duration, attributes)
@@ -227,18 +233,28 @@ class OperationSpan:
         elif self._response is not None:
             self.reader.add_chunk(value if isinstance(value, dict) else self._response.json())
 
+    def _read_invalid(self, response: Response) -> None:
+        """Reads what can be read of a response that is an error: its tokens are billed, too."""
+        if self.name in _GENERATED_TEXT:
+            with suppress(Exception):
+                self.reader.add_chunk(response.json())
+
     @_safely
     def _read_chunk(self, data: bytes, chunk: Any) -> None:
         if self._first_chunk is None:
             self._first_chunk = time.perf_counter() - self._start
         if self.name in _GENERATED_TEXT:
-            is_read = isinstance(chunk, dict) or not self._observer.capture_content
-            self.reader.add_chunk(chunk if is_read else from_json(data))
+            needs_json = self._captures_content and not isinstance(chunk, dict)
+            self.reader.add_chunk(from_json(data) if needs_json else chunk)
 
     def _response_parser(self, parse: Callable[[Response], T]) -> Callable[[Response], T]:
         def parse_response(response: Response) -> T:
             self._response = response
-            return parse(response)
+            try:
+                return parse(response)
+            except Exception:
+                self._read_invalid(response)
+                raise
 
         return parse_response
 

@@ -40,8 +40,9 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _texts(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [text for text in value if isinstance(text, str)]
+def _texts(value: Any) -> list[str] | None:
+    items = [value] if isinstance(value, str) else value
+    return [text for text in items if isinstance(text, str)] if isinstance(items, list | tuple) else None
 
 
 def _several(value: Any) -> int | None:

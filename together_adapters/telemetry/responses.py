@@ -65,8 +65,9 @@ class ResponseReader:
             self._add_fields(chunk)
         if usage := _get(chunk, "usage"):
             self._usages = [usage]
-        for choice in _get(chunk, "choices") or ():
-            index = _get(choice, "index") or 0
+        for position, choice in enumerate(_get(chunk, "choices") or ()):
+            index = _get(choice, "index")
+            index = position if index is None else index
             if (answer := self._choices.get(index)) is None:
                 answer = self._choices[index] = Choice()
             if reason := _get(choice, "finish_reason"):
