@@ -18,6 +18,7 @@ from langchain_together_adapters.chat_stream import ChunkWriter, EventWriter, St
 from langchain_together_adapters.errors import model_errors
 from langchain_together_adapters.language_model import BYTES_PER_TOKEN, CALL_SETTINGS, LanguageModel
 from langchain_together_adapters.messages import wire_messages
+from langchain_together_adapters.profiles import catalogue_profile, profile
 from langchain_together_adapters.responses import ParseOptions, chat_result, sum_usage
 from langchain_together_adapters.tools import (
     RELAX_TOOL_CHOICE,
@@ -31,7 +32,7 @@ from together_adapters.errors import BadRequestError, UnprocessableEntityError
 from together_adapters.resources.chat import complete, stream_completion
 from together_adapters.transport.call import Flow, StreamCall
 from together_adapters.transport.exchange import snapshot
-from together_adapters.types.capabilities import Capabilities, capabilities
+from together_adapters.types.capabilities import capabilities
 from together_adapters.types.chat import ChatParams
 from together_adapters.types.reasoning import THINK_TAGS
 
@@ -222,7 +223,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         return sum_usage(llm_outputs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return _profile(capabilities(self.model_name))
+        return profile(self.model_name)
 
     def refresh_profile(self) -> ModelProfile:
         """Update `profile` with what the service's catalogue says of the model, asked once for each client, and return it."""
@@ -235,10 +236,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
             return self._update_profile(await self._clients.asynchronous.models.info(self.model_name))
 
     def _update_profile(self, info: ModelInfo) -> ModelProfile:
-        changes = {} if info.source == "unknown" else _profile(info)
-        profile: ModelProfile = {**(self.profile or _profile(info)), **changes}
-        self.profile = profile
-        return profile
+        self.profile = cast("ModelProfile", {**(self.profile or profile(self.model_name)), **catalogue_profile(info)})
+        return self.profile
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """Return an estimate of the tokens of a conversation and its tools. Sends no request.
@@ -362,21 +361,3 @@ def _response_writer(plan: ToolsThenFormat, writer: StreamWriter[T]) -> Callable
 
 def _message_id(run_manager: Any) -> str | None:
     return f"{LC_ID_PREFIX}-{run_manager.run_id}" if run_manager else None
-
-
-def _profile(entry: Capabilities) -> ModelProfile:
-    """Return the profile of a chat model."""
-    profile = {
-        "max_input_tokens": entry.context_length,
-        **({"max_output_tokens": entry.max_output_tokens} if entry.max_output_tokens else {}),
-        **dict.fromkeys(("text_inputs", "text_outputs", "temperature"), True),
-        **dict.fromkeys(("image_inputs", "image_url_inputs", "image_tool_message"), entry.vision),
-        "audio_inputs": entry.audio,
-        "video_inputs": entry.video,
-        **dict.fromkeys(("pdf_inputs", "pdf_tool_message"), False),
-        **dict.fromkeys(("image_outputs", "audio_outputs", "video_outputs"), False),
-        **dict.fromkeys(("tool_calling", "tool_choice", "tool_call_streaming"), entry.tools),
-        "reasoning_output": entry.reasoning is not None,
-        "structured_output": entry.json_schema,
-    }
-    return cast("ModelProfile", profile)

@@ -21,6 +21,7 @@ from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddin
 from tests.conftest import NEVER, eventually, eventually_async
 from together_adapters import ConfigurationError
 from together_adapters.emulator import Emulator
+from together_adapters.types.capabilities import MODELS
 
 KINDS = [ChatTogether, Together, TogetherEmbeddings, TogetherRerank]
 SECRET = "sk-secret-0123456789abcdef"
@@ -338,6 +339,31 @@ class TestFramework:
         mine = ChatTogether(**connect, profile={"max_input_tokens": 5})
         assert mine.profile == {"max_input_tokens": 5}
         assert mine.refresh_profile()["max_input_tokens"] > 5
+
+    def test_a_profile_says_what_somebody_says(self, connect: Any, emulator: Emulator) -> None:
+        from langchain_core.language_models import ModelProfile
+
+        llm = ChatTogether(model="openai/gpt-oss-120b", **connect)
+        known: Any = llm.profile
+        expected = {
+            "status": "active", "max_input_tokens": 131_072, "max_output_tokens": 131_072, "reasoning_output": True,
+            "reasoning_effort_levels": ["low", "medium", "high"], "tool_choice": True, "tool_call_streaming": True,
+            "text_inputs": True, "text_outputs": True, "pdf_inputs": False, "image_outputs": False, "temperature": True,
+            "mid_conversation_system_messages": True, "mid_conversation_tools": False,
+        }  # fmt: skip
+        assert {key: known.get(key) for key in expected} == expected
+        assert not {"image_inputs", "release_date", "last_updated", "open_weights", "reasoning_effort_default"} & known.keys()
+        seeing: Any = ChatTogether(model="Qwen/Qwen3.5-9B", **connect).profile
+        assert all(seeing[key] for key in ("image_inputs", "image_url_inputs", "image_tool_message", "attachment"))
+        removed = next(name for name, entry in MODELS.items() if entry.is_removed and entry.type == "chat")
+        gone: Any = ChatTogether(model=removed, **connect).profile
+        assert gone["status"] == "deprecated"
+        unknown: Any = ChatTogether(model="someone/anything", **connect).profile
+        assert not {"max_input_tokens", "image_inputs", "reasoning_output", "status", "attachment"} & unknown.keys()
+        refreshed: Any = llm.refresh_profile()
+        entry = next(model for model in llm._clients.sync.models.list() if model.id == llm.model_name)
+        assert refreshed["name"] == entry.display_name
+        assert {*known, *seeing, *gone, *refreshed} <= ModelProfile.__annotations__.keys()
 
     async def test_profiles_asynchronously(self, llm: ChatTogether) -> None:
         assert (await llm.arefresh_profile())["max_input_tokens"] > 0

@@ -91,10 +91,12 @@ class ModelInfo(Capabilities):
     Attributes:
         name: The name that was asked for.
         source: Who says so: `service`, `table` with its date, or `unknown` where nobody does and the fields are defaults.
+        display_name: The name for people, of the catalogue.
     """
 
     name: str = ""
     source: str = "unknown"
+    display_name: str | None = None
 
 
 _LENGTHS = ("context_length", "max_model_len", "max_context_length")  # of Together, of vLLM, of LM Studio
@@ -111,6 +113,7 @@ def model_info(name: str, entry: ModelObject | None) -> ModelInfo:
     return replace(
         info,
         source="service",
+        display_name=entry.display_name,
         type=cast("ModelType", entry.type or info.type),  # or another one, such as `image`
         context_length=lengths[0] if lengths else info.context_length,
         prices=_prices(entry.pricing, info.prices),
