@@ -196,6 +196,13 @@ def verdict(body: Any) -> str:
     return "Yes." if "number 9" in body["messages"][1]["content"] else "no"
 
 
+@pytest.mark.parametrize("method", ["listwise", "pointwise"])
+def test_a_refusal_is_quoted(method: str, flavour: Any, stub_client: Any) -> None:
+    client, _ = stub_client(lambda _: {"choices": [{"message": {"content": None, "refusal": "I will not."}}]})
+    with pytest.raises(APIResponseValidationError, match=r"the model refused: 'I will not\.'.*document"):
+        rank(flavour, documents(3), client=client, method=method)
+
+
 def test_without_log_probabilities_the_word_counts_and_a_warning_says_so(flavour: Any, stub_client: Any) -> None:
     client, _ = stub_client(lambda body: {"choices": [{"message": {"content": verdict(body)}}]})
     texts = ["number 1", "number 90", "number 2", "number 91"]

@@ -149,6 +149,9 @@ def test_the_score_is_the_probability_of_yes(layout: Any) -> None:
     assert score("no", ("no", logs(no=0.9, maybe=0.05))) == pytest.approx(0.05 / 0.95)
     assert score("\nno", ("\n", {"\n": -0.1, "yes": -3.0}), ("no", logs(yes=0.3, no=0.7))) == pytest.approx(0.3)
     assert score("Well", ("Well", {"Well": -0.5, "yes": math.log(0.3), "no": math.log(0.1)})) == pytest.approx(0.75)
+    assert score("Yes", ("Y", {"Y": math.log(0.7), "N": math.log(0.3)}), ("es", {"es": 0.0})) == pytest.approx(
+        0.7
+    )  # parts of words
     reasoning = [("<think>", {"<think>": 0.0}), ("no", logs(no=0.99, yes=0.01)), ("</think>", {"</think>": 0.0})]
     assert score("<think>no</think>yes", *reasoning, ("yes", logs(yes=0.8, no=0.2))) == pytest.approx(0.8)
     assert score("yes", ("yes", {"yes": 0.0, "no": -9999.0})) == 1.0

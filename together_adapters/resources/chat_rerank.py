@@ -169,7 +169,9 @@ class ChatReranker:
         try:
             return parse(text, **logprobs) if with_logprobs else parse(text)
         except ValueError as error:
-            raise ValueError(f"{error} (finish reason {choice.finish_reason})") from None
+            refusal = choice.message and choice.message.refusal
+            reason = f"the model refused: {prompts.quote(refusal)}" if refusal else str(error)
+            raise ValueError(f"{reason} (finish reason {choice.finish_reason})") from None
 
     def _budget(self, answer_tokens: int) -> int:
         """Returns the estimated tokens that all passages of a request may have."""

@@ -149,7 +149,7 @@ def parse_order(answer: str, count: int) -> list[int]:
     first = 0 if sorted(ids) == list(range(count)) else 1  # all of them, counted from 0
     order = list(dict.fromkeys(id - first for id in ids if first <= id < count + first))
     if not order:
-        raise ValueError(f"the answer names none of the {count} passages: {_quote(text)}")
+        raise ValueError(f"the answer names none of the {count} passages: {quote(text)}")
     named = set(order)
     return order + [index for index in range(count) if index not in named]
 
@@ -207,10 +207,11 @@ def parse_verdict(answer: str, logprobs: Any) -> Verdict:
         return Verdict(shares["yes"], True)
     word = re.search(r"(?i)\b(yes|no)\b", text)
     if word is None:
-        raise ValueError(f"the answer is neither yes nor no: {_quote(text)}")
+        raise ValueError(f"the answer is neither yes nor no: {quote(text)}")
     return Verdict(float(word[1].lower() == "yes"), False)
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """Returns the beginning of an answer as an error quotes it."""
     text = " ".join(text.split())
     return repr(text if len(text) <= 200 else f"{text[:200]}...") if text else "it is empty"

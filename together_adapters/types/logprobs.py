@@ -100,7 +100,7 @@ def word_probabilities(text: str, logprobs: Any, words: Sequence[str]) -> dict[s
     Log probabilities are those of a choice, in either format; None if they have none of the words.
     """
     entries = _entries_of(text, content_logprobs(logprobs))
-    entries.sort(key=lambda entry: _word(str(entry.get("token"))) not in words)
+    entries.sort(key=lambda entry: _word_of(str(entry.get("token")), words) is None)
     return next(filter(None, (_shares(entry, words) for entry in entries)), None)
 
 
@@ -130,7 +130,7 @@ def _shares(entry: Mapping[str, Any], words: Sequence[str]) -> dict[str, float] 
     candidates = [entry, *(top for top in tops if isinstance(top, Mapping))] if isinstance(tops, list) else [entry]
     by_token = {str(top.get("token")): _probability(top.get("logprob")) for top in reversed(candidates)}
     probabilities = {token: value for token, value in by_token.items() if value is not None}
-    sums = {word: sum(value for token, value in probabilities.items() if _word(token) == word) for word in words}
+    sums = {word: sum(value for token, value in probabilities.items() if _word_of(token, words) == word) for word in words}
     if not any(sums.values()):
         return None
     missing = sum(not value for value in sums.values())
@@ -145,5 +145,10 @@ def _probability(logprob: Any) -> float | None:
     return math.exp(min(logprob, 0.0))
 
 
-def _word(token: str) -> str:
-    return re.sub(r"[\W_\u2581\u0120\u010a]+", "", token).lower()
+def _word_of(token: str, words: Sequence[str]) -> str | None:
+    """Returns which of some words a token is, or which alone it begins, because tokenizers may split words; None for no word."""
+    letters = re.sub(r"[\W_\u2581\u0120\u010a]+", "", token).lower()
+    if letters in words:
+        return letters
+    begun = [word for word in words if letters and word.startswith(letters)]
+    return begun[0] if len(begun) == 1 else None
