@@ -46,9 +46,9 @@ help:
 	@echo "make cov          the tests with a report of branch coverage; the core stays at 95 % or above"
 
 demo: $(VENV)/.cookbook
-	@$(BIN)/python cookbook/rag_langchain.py $${QUESTION:+--question "$$QUESTION"}
+	@$(BIN)/python cookbook/rag_langchain.py $${QUESTION:+--question="$$QUESTION"}
 	@echo
-	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question "$$QUESTION"}
+	@$(BIN)/python cookbook/rag_llama_index.py $${QUESTION:+--question="$$QUESTION"}
 
 test: $(VENV)/.dev $(SDKS)
 	$(PYTEST)

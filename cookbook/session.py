@@ -231,7 +231,10 @@ def question(default: str, description: str = "Ask the Python language reference
     """Returns the question from the command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--question", default=default, help="the question (default: %(default)s)")
-    return str(parser.parse_args().question)
+    text = str(parser.parse_args().question)
+    if not text.strip():
+        parser.error("--question must not be empty")
+    return text
 
 
 class Screen:
