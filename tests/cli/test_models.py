@@ -227,3 +227,9 @@ def test_check_says_which_files_it_did_not_read(run: Run, project: Any) -> None:
     assert report["files"] == 1
     assert [entry["file"] for entry in report["skipped"]] == ["data.jsonl"]
     assert "data.jsonl" in run("models", "check", **OFFLINE).err
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device without an end")
+def test_check_reads_no_device_to_its_end(run: Run) -> None:
+    [skipped] = checked(run, "/dev/zero")["skipped"]
+    assert skipped["reason"] == "larger than 10 MB"

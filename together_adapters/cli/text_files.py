@@ -39,9 +39,10 @@ def read_text(file: Path) -> str | None:
         OSError: The file cannot be read.
         ValueError: It is larger than `MAX_BYTES`.
     """
-    if file.stat().st_size > MAX_BYTES:
+    with file.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)  # a device may have no end, and no size
+    if len(data) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES // 1_000_000} MB")
-    data = file.read_bytes()
     if data.startswith(_UTF_16):
         return data.decode("utf-16", "replace")
     return None if b"\0" in data[:8192] else data.decode("utf-8-sig", "replace")
