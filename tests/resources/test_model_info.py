@@ -18,7 +18,7 @@ from together_adapters import (
     ModelNotAvailableError,
     ModelRemovedWarning,
 )
-from together_adapters.emulator import Emulator, Fault
+from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.errors import DataSharingBlockedError, ModelNotServerlessError, PermissionDeniedError
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, MODELS, TABLE_DATE
 
@@ -160,6 +160,25 @@ def test_an_error_names_models_that_are_served(flavour: Any, stub_client: Any) -
     assert "zai-org/GLM-5.3-Flash" in str(error)
     assert "models list" in str(error)
     assert "Check the name" in str(error)
+
+
+def test_an_error_names_models_of_the_catalogue_that_the_client_has(flavour: Any) -> None:
+    with serve(models=["acme/foo-7b-instruct"]) as emulator:
+        client = flavour.client(base_url=emulator.base_url)
+        flavour.run(client.models.info("acme/foo-8b-instruct"))
+        with pytest.raises(ModelNotAvailableError, match="catalogue of the service: acme/foo-7b-instruct;.*models list"):
+            flavour.run(client.chat.completions.create(model="acme/foo-8b-instruct", messages=HELLO))
+        assert catalogue_requests(emulator) == 1
+
+
+def test_an_error_of_another_server_does_not_speak_of_together(flavour: Any, stub_client: Any) -> None:
+    body = {"error": {"message": "The model `acme/embedder` does not exist.", "type": "NotFoundError", "code": 404}}
+    client, _ = stub_client(lambda _: httpx.Response(404, json=body), base_url="https://gpu.example/v1")
+    with pytest.raises(
+        ModelNotAvailableError, match=r"Check the name\. models\.list\(\) names the models of this server"
+    ) as caught:
+        flavour.run(client.embeddings.create(model="acme/embedder", input="Hi"))
+    assert "Together AI" not in str(caught.value)
 
 
 def test_where_none_is_served_the_error_says_what_is_left(flavour: Any, stub_client: Any) -> None:

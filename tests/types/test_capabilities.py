@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -23,7 +23,7 @@ from together_adapters.types.capabilities import (
     capabilities,
     removal_warning,
 )
-from together_adapters.types.models import ModelObject, Pricing, model_info
+from together_adapters.types.models import ModelList, ModelObject, Pricing, model_info
 
 every_model = pytest.mark.parametrize("name", MODELS)
 GONE = [name for name, entry in MODELS.items() if entry.is_removed]
@@ -141,6 +141,16 @@ def test_alternatives_are_three_served_models_the_most_similar_first() -> None:
         assert all(MODELS[model].is_served and not MODELS[model].needs_data_sharing for model in models)
 
 
+def test_alternatives_of_a_catalogue_are_usable_models_that_it_has() -> None:
+    catalogue = ["acme/foo-7b-instruct", "Qwen/Qwen3.5-9B", "ACME/FOO-8B-INSTRUCT", "Qwen/Qwen3.8-Flash", GONE[0], "acme/bar"]
+    assert alternatives("acme/foo-8b-instruct", catalogue) == ["acme/foo-7b-instruct", "Qwen/Qwen3.5-9B", "acme/bar"]
+    assert "Of the catalogue" not in advice("acme/chat", "chat", [GONE[0]])
+
+
+def test_equally_good_alternatives_keep_the_order_of_the_table() -> None:
+    assert alternatives("zai-org/GLM-5.0")[:2] == ["zai-org/GLM-5.2", "zai-org/GLM-5.3"]
+
+
 @pytest.mark.parametrize("kind", ["embedding", "rerank"])
 def test_where_the_service_has_none_the_advice_says_what_is_left(kind: str) -> None:
     assert alternatives(next(name for name, entry in MODELS.items() if entry.type == kind)) == []
@@ -160,6 +170,16 @@ def test_the_catalogue_counts_over_the_table() -> None:
     silent = model_info(name, ModelObject(id=name, pricing=Pricing(input=0, output=0), context_length=0))
     assert (silent.source, silent.context_length, silent.prices) == ("service", alone.context_length, alone.prices)
     assert model_info("acme/unheard-of", None).source == "unknown"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"pricing": "free"}, {"pricing": {"input": "little"}}, {"context_length": "long"}, {"type": ["chat"]}]
+)
+def test_what_the_catalogue_says_in_another_type_counts_as_not_said(odd: dict[str, Any]) -> None:
+    name = table.DEFAULT_CHAT_MODEL
+    [entry] = ModelList.parse([{"id": name, **odd}], ModelObject)
+    alone, live = model_info(name, None), model_info(name, entry)
+    assert (live.type, live.context_length, live.prices) == (alone.type, alone.context_length, alone.prices)
 
 
 @pytest.mark.parametrize("key", ["context_length", "max_model_len", "max_context_length"])

@@ -25,6 +25,7 @@ from together_adapters.transport.http_library import DEFAULT
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
 from together_adapters.transport.redirects import check_host
 from together_adapters.transport.retry import RetryPolicy
+from together_adapters.types.capabilities import advice, capabilities
 from together_adapters.types.requests import Timeout
 
 DEFAULT_BASE_URL = "https://api.together.xyz/v1"
@@ -103,6 +104,14 @@ class Config:
             return
         self.memory.warnings.add(str(warning))
         warnings.warn(warning, stacklevel=_outer_level())
+
+    def advise(self, model: str, kind: str | None) -> str:
+        """Returns what to do about a model that the server does not serve: by the catalogue, where the client has it."""
+        if not self._may_be_together:
+            return "models.list() names the models of this server."
+        kind = kind or capabilities(model).type
+        catalogue = self.memory.results.get("models") or ()
+        return advice(model, kind, [entry.id for entry in catalogue if isinstance(entry.id, str) and entry.type == kind])
 
     @cached_property
     def _may_be_together(self) -> bool:

@@ -85,7 +85,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
         elif isinstance(reply, Failure):
             raise failures.connection_error(reply, call, count, secrets=config.secrets)
         else:
-            raise failures.status_error(snapshot(reply, count), call, config.secrets)
+            raise failures.status_error(snapshot(reply, count), call, config.secrets, config.advise)
 
 
 def snapshot(response: HTTPResponse, attempts: int, content: bytes | None = None) -> Response:

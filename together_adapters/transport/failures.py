@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -78,6 +78,9 @@ _BY_CODE: dict[str, type[APIStatusError]] = {
         errors.PaymentRequiredError,
     ),
 }  # fmt: skip
+Advise = Callable[[str, str | None], str]
+"""Returns what to do about a model that a server does not serve, from its name and the type as which it was called."""
+
 _TYPE_BY_PATH = {"/v1/embeddings": "embedding", "/v1/rerank": "rerank"}
 _FINAL = (errors.ContextLengthError, errors.PaymentRequiredError)
 _TAG = re.compile(r"<(/?[a-z!?][^<>]*)>", re.IGNORECASE)
@@ -212,7 +215,7 @@ def is_final(response: HTTPResponse) -> bool:
     return issubclass(_status_class(response.status_code, parse_error(read_error_body(response.content))), _FINAL)
 
 
-def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = ()) -> APIStatusError:
+def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (), advise: Advise = advice) -> APIStatusError:
     """Returns the error for an error status, without the secrets, should the service repeat them."""
     body = read_error_body(response.content)
     details = parse_error(body)
@@ -233,6 +236,7 @@ def status_error(response: Response, call: Call[Any], secrets: Iterable[str] = (
         status_code=response.status_code,
         body=body,
         request_id=response.request_id or (_text(body.get("id")) if isinstance(body, Mapping) else None),
+        advise=advise,
     )
 
 
@@ -364,11 +368,17 @@ def _is_general(reason: str) -> bool:
 
 
 def _response_error(
-    kind: type[E], message: str, response: Response, call: Call[Any], details: ErrorDetails | None = None, **attributes: Any
+    kind: type[E],
+    message: str,
+    response: Response,
+    call: Call[Any],
+    details: ErrorDetails | None = None,
+    advise: Advise = advice,
+    **attributes: Any,
 ) -> E:
     """Returns an error with all that its response says, and a message with a hint, the request id and the number of attempts."""
     parts = [message if message.endswith((".", "!", "?")) else message + "."]
-    parts += _hints(kind, call)
+    parts += _hints(kind, call, advise)
     if response.request_id:
         parts.append(f"(request id {response.request_id})")
     if response.attempts > 1:
@@ -380,19 +390,19 @@ def _response_error(
     return kind(message, response=response, **attributes)
 
 
-def _hints(kind: type[TogetherError], call: Call[Any]) -> list[str]:
+def _hints(kind: type[TogetherError], call: Call[Any], advise: Advise) -> list[str]:
     """Returns what to do after an error."""
     if issubclass(kind, errors.ContextLengthError) and _TYPE_BY_PATH.get(call.path):
         return ["Shorten or split the texts, or choose a model with a longer context."]
     if issubclass(kind, errors.ModelNotAvailableError):
-        return [_model_hint(kind, call)]
+        return [_model_hint(kind, call, advise)]
     return [hint for cause, hint in _HINTS if issubclass(kind, cause)][:1]
 
 
-def _model_hint(kind: type[TogetherError], call: Call[Any]) -> str:
+def _model_hint(kind: type[TogetherError], call: Call[Any], advise: Advise) -> str:
     """Returns what to do when a model is not available, for the model and the endpoint of a call."""
     model = call.body.get("model") if isinstance(call.body, Mapping) else None
-    hint = advice(model if isinstance(model, str) else "", _TYPE_BY_PATH.get(call.path))
+    hint = advise(model if isinstance(model, str) else "", _TYPE_BY_PATH.get(call.path))
     if issubclass(kind, errors.DataSharingBlockedError):
         return f"An owner of the organization must allow it in the settings of the account; other models need no such consent. {hint}"
     return f"Check the name. {hint}" if issubclass(kind, errors.ModelNotFoundError) and not is_known(model or "") else hint

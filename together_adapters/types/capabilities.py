@@ -8,7 +8,7 @@ with the defaults of `Capabilities`. Nothing here was verified against the live 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,23 +145,28 @@ def similar_names(model: str, others: Iterable[str] = ()) -> list[str]:
     return list(dict.fromkeys(names[titles.get(name, name)] for name in matches))[:3]
 
 
-def alternatives(model: str) -> list[str]:
-    """Returns up to three models of a type that the vendor served by the table, the most similar names first, then the defaults."""
+def alternatives(model: str, catalogue: Sequence[str] = ()) -> list[str]:
+    """Returns up to three models of a type to use instead of one, the most similar names first, then the defaults.
+
+    Args:
+        model: The model.
+        catalogue: Names of the type that the service has. Without them, it is those that the vendor served by the table.
+    """
     from difflib import SequenceMatcher
 
     kind, defaults = capabilities(model).type, (DEFAULT_SMALL_MODEL, DEFAULT_CHAT_MODEL)
 
+    def is_usable(name: str) -> bool:
+        entry = capabilities(name)
+        return not (entry.is_removed or entry.needs_data_sharing or entry.alias_of or name.lower() == model.lower())
+
     def order(name: str) -> tuple[float, int, float]:
         ratio = SequenceMatcher(None, model.lower(), name.lower()).ratio()
-        price = MODELS[name].prices.input
+        price = capabilities(name).prices.input
         return -ratio if ratio >= _SIMILAR else 0.0, -defaults.index(name) - 1 if name in defaults else 0, price or 0.0
 
-    names = {
-        name
-        for name, entry in MODELS.items()
-        if entry.is_served and entry.type == kind and not (entry.needs_data_sharing or entry.alias_of) and name != model
-    }
-    return sorted(names, key=order)[:3]
+    names = catalogue or [name for name, entry in MODELS.items() if entry.is_served and entry.type == kind]
+    return sorted(filter(is_usable, names), key=order)[:3]
 
 
 def removal_warning(model: Any) -> ModelRemovedWarning | None:
@@ -175,8 +180,14 @@ def removal_warning(model: Any) -> ModelRemovedWarning | None:
     )
 
 
-def advice(model: str, kind: str | None = None) -> str:
-    """Returns what to do instead of calling a model that the service does not serve, as a chat, an embedding or a rerank model."""
+def advice(model: str, kind: str | None = None, catalogue: Sequence[str] = ()) -> str:
+    """Returns what to do instead of calling a model that the service does not serve, as a chat, an embedding or a rerank model.
+
+    Args:
+        model: The model.
+        kind: The type as which it was called; None for that of the table.
+        catalogue: Names of the type that the service has, where they are known.
+    """
     kind = kind or capabilities(model).type
     own = "A dedicated endpoint of your own (endpoints.create) or another server (base_url=) can still run it"
     if kind == "embedding":
@@ -189,5 +200,7 @@ def advice(model: str, kind: str | None = None) -> str:
             "Together AI offers no rerank model since 2026-03-06. A chat model can rank instead, such as "
             f'model="{DEFAULT_RERANK_MODEL}". {own}.'
         )
-    names = ", ".join(alternatives(model))
-    return f"Served as the table says: {names}; models.list() and `together-adapters models list` name all models. {own}."
+    names = ", ".join(alternatives(model, catalogue))
+    source = "Of the catalogue of the service" if catalogue else "Served as the table says"
+    named = f"{source}: {names}; " if names else ""
+    return f"{named}models.list() and `together-adapters models list` name all models. {own}."

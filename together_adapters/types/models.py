@@ -103,25 +103,32 @@ _LENGTHS = ("context_length", "max_model_len", "max_context_length")  # of Toget
 
 
 def model_info(name: str, entry: ModelObject | None) -> ModelInfo:
-    """Returns what the table knows of a model, and what the service's entry in the catalogue says instead."""
+    """Returns what the table knows of a model, and what the service's entry in the catalogue says instead.
+
+    Fields of an entry that was kept without validation may be anything; what is not of its type counts as not said.
+    """
     row = capabilities(name)
     facts: dict[str, Any] = {field.name: getattr(row, field.name) for field in fields(Capabilities)}
     info = ModelInfo(**facts, name=name, source=f"table {TABLE_DATE}" if is_known(name) else "unknown")
     if entry is None:
         return info
-    lengths = [length for key in _LENGTHS if isinstance(length := getattr(entry, key, None), int) and length > 0]
+    lengths = [length for key in _LENGTHS if type(length := getattr(entry, key, None)) is int and length > 0]
     return replace(
         info,
         source="service",
-        display_name=entry.display_name,
-        type=cast("ModelType", entry.type or info.type),  # or another one, such as `image`
+        display_name=_text(entry.display_name),
+        type=cast("ModelType", _text(entry.type) or info.type),  # or another one, such as `image`
         context_length=lengths[0] if lengths else info.context_length,
-        prices=_prices(entry.pricing, info.prices),
+        prices=_prices(entry.pricing, info.prices) if isinstance(entry.pricing, Pricing) else info.prices,
     )
 
 
-def _prices(pricing: Pricing | None, default: Prices) -> Prices:
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _prices(pricing: Pricing, default: Prices) -> Prices:
     """Returns the prices of the catalogue; it has zeros for models that it does not sell by the token."""
-    if pricing is None or not (pricing.input or pricing.output):
+    if not (pricing.input or pricing.output):
         return default
     return Prices(pricing.input, pricing.output, pricing.cached_input or default.cached_input)
