@@ -67,11 +67,12 @@ def test_an_error_ends_the_span(
     recording: Recording, flavour: Flavour, emulator: Emulator, question: dict[str, Any], streams: bool
 ) -> None:
     emulator.inject(Fault("429", message="too many of Ann's requests", times=None))
-    with pytest.raises(RateLimitError):
+    with pytest.raises(RateLimitError) as exc_info:
         flavour.run(flavour.client(max_retries=0).chat.completions.create(**question, stream=streams))
     span = recording.only_span()
     assert span.status.status_code is StatusCode.ERROR
     assert span.attributes["error.type"] == "RateLimitError"
+    assert span.attributes["together.request_id"] == exc_info.value.request_id
     assert statuses(span) == [429]
     assert "Ann" not in span.to_json()
     recording.clear()
@@ -308,6 +309,15 @@ def test_what_is_no_list_is_left_to_the_request(
 def test_raw_responses_have_spans(recording: Recording, flavour: Flavour, question: dict[str, Any]) -> None:
     raw = flavour.run(flavour.client().chat.completions.with_raw_response.create(**question))
     assert recording.only_span().attributes["together.request_id"] == raw.request_id
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_service_s_trace_id(recording: Recording, flavour: Flavour, question: dict[str, Any], streams: bool) -> None:
+    params = {**question, "extra_headers": {"x-together-debug": "1"}, "stream": streams}
+    raw = flavour.run(flavour.client().chat.completions.with_raw_response.create(**params))
+    if streams:
+        list(flavour.iterate(raw.parse()))
+    assert recording.only_span().attributes["together.trace_id"] == raw.headers["x-together-traceid"]
 
 
 def test_metrics(recording: Recording, flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:

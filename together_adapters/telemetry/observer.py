@@ -197,6 +197,8 @@ class OperationSpan:
             attributes["gen_ai.response.time_to_first_chunk"] = self._first_chunk
         if request_id := getattr(self._response or error, "request_id", None):
             attributes["together.request_id"] = request_id
+        if self._response is not None and (trace_id := self._response.headers.get("x-together-traceid")):
+            attributes["together.trace_id"] = trace_id
         if error is not None:
             attributes["error.type"] = type(error).__name__.lstrip("_")
             description = self._redactor()(str(error)) if self._captures_content else None
