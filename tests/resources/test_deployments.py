@@ -52,7 +52,9 @@ def test_the_life_of_a_deployment(flavour: Any, emulator: Emulator) -> None:
         flavour.run(deployments.update(deployment.id, endpoint_id=endpoint_id, name="other", etag=ready.etag))
     assert emulator.requests[-1].json == {"name": "other", "etag": ready.etag}
     listed = flavour.run(client.projects.endpoints.list()).data
-    assert [(item.id, item.deployments[0].id) for item in listed] == [(endpoint_id, deployment.id)]
+    assert [(item.id, item.deployments[0].id, item.deployments[0].state) for item in listed] == [
+        (endpoint_id, deployment.id, "STOPPED")
+    ]
     with pytest.raises(ConflictError, match="deployments"):
         flavour.run(client.projects.endpoints.delete(endpoint_id))
     assert flavour.run(deployments.delete(deployment.id, endpoint_id=endpoint_id, etag=stopped.etag)) is None

@@ -99,7 +99,10 @@ class EmulatedDeployment:
         """Returns it as an endpoint lists it."""
         details = self.to_dict(endpoint_name)
         names = ("id", "name", "model", "hardware", "autoscaling", "trafficMode", "desiredReplicas", "createdAt")
-        return {**{name: details[name] for name in names}, "state": details["status"]["state"]}
+        return {
+            **{name: details[name] for name in names},
+            **{name: details["status"][name] for name in ("state", "readyReplicas")},
+        }
 
     def to_dict(self, endpoint_name: str) -> dict[str, Any]:
         state, replicas = self.state(), self.autoscaling["minReplicas"]

@@ -75,7 +75,9 @@ class Deployment(CamelResponse):
     @property
     def state(self) -> str:
         """The state in short: `READY`, `PROVISIONING`, `STOPPED`, ...; `UNKNOWN` if there is none."""
-        return ((self.status and self.status.state) or "UNKNOWN").removeprefix("DEPLOYMENT_STATE_")
+        # In the summary of an endpoint it stands outside of the status.
+        state = self.status.state if self.status else (self.model_extra or {}).get("state")
+        return str(state or "UNKNOWN").removeprefix("DEPLOYMENT_STATE_")
 
 
 class AdapterLoad(CamelResponse):
