@@ -77,6 +77,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         ```
     """
 
+    _takes_gateway: ClassVar[bool] = True
     _request_names: ClassVar[frozenset[str]] = frozenset(
         ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX_TOOL_CHOICE, *CALL_SETTINGS}
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from langchain_together_adapters.gateway import find_gateway, merge_headers
 from together_adapters.client import AsyncTogether, ClientPair, Together
 from together_adapters.transport.config import (
     BY_CLIENT,
@@ -90,6 +91,15 @@ class Connection(BaseModel):
     async_client: Any = Field(default=None, exclude=True, repr=False)
 
     _cache: tuple[tuple[Any, ...], ClientPair] | None = PrivateAttr(default=None)
+    _gateway_headers: dict[str, str] | None = PrivateAttr(default=None)
+    """Headers for the LangSmith gateway; None where requests do not go through it. Dumps and traces leave them out."""
+
+    _takes_gateway: ClassVar[bool] = False
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The variable of the key, so that what is loaded again sends each key to its own host."""
+        return {"together_api_key": KEY_VARIABLE if self._gateway_headers is None else "LANGSMITH_GATEWAY_API_KEY"}
 
     @model_validator(mode="before")
     @classmethod
@@ -106,6 +116,8 @@ class Connection(BaseModel):
             if not isinstance(getattr(self, name), kind | None):
                 raise TypeError(f"{name} must be a together_adapters.{kind.__name__}, not {type(getattr(self, name)).__name__}")
         shared = self.client or self.async_client
+        if self._takes_gateway:
+            self._use_gateway(has_url=shared is not None or any(map(os.environ.get, URL_VARIABLES)))
         if shared is None and self.together_api_key is None:
             self.together_api_key = _read_key()
         if self.together_api_base is None:
@@ -113,6 +125,12 @@ class Connection(BaseModel):
             self.together_api_base = shared.base_url if shared else default
         self._clients  # noqa: B018
         return self
+
+    def _use_gateway(self, *, has_url: bool) -> None:
+        gateway = find_gateway(self.together_api_base, self.together_api_key, has_url_variable=has_url)
+        if gateway is not None:
+            self.together_api_base, self.together_api_key = gateway.base_url, gateway.api_key
+            self._gateway_headers = dict(gateway.headers)
 
     @property
     def _clients(self) -> ClientPair:
@@ -132,6 +150,8 @@ class Connection(BaseModel):
             "timeout": _timeout(self.timeout),
             **{name: getattr(self, name) for name in ("max_retries", "max_elapsed", "default_headers", "default_query")},
         }
+        if self._gateway_headers is not None:
+            options["default_headers"] = merge_headers(self.default_headers, self._gateway_headers)
         if shared:
             return ClientPair(self.client, self.async_client, **options)
         kwargs: dict[str, Any] = {name: value for name, value in options.items() if value is not None}

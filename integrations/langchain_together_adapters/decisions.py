@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field
 
@@ -88,13 +88,11 @@ class TogetherDecisions(Connection, BaseDecisionModel):
     calibration: Calibration = Calibration()
     max_concurrency: int = Field(default=8, ge=1)
 
+    _takes_gateway: ClassVar[bool] = True
+
     @property
     def _provider(self) -> str:
         return PROVIDER
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        return {"together_api_key": "TOGETHER_API_KEY"}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -178,11 +176,13 @@ class TogetherDecisions(Connection, BaseDecisionModel):
         counts = (_ALTERNATIVES,) if len(options.labels) <= _ALTERNATIVES else (_MAX_ALTERNATIVES, _ALTERNATIVES)
         for count in counts:
             try:
-                return (yield _reading(complete(**params, logprobs=True, top_logprobs=count), options))
+                reply: _Reply = yield _reading(complete(**params, logprobs=True, top_logprobs=count), options)
+                return reply
             except InvalidRequestError as error:
                 if "logprobs" not in f"{error.param} {error.message}":
                     raise
-        return (yield _reading(complete(**params), options))
+        reply = yield _reading(complete(**params), options)
+        return reply
 
     def _answer(self, question: Question, shares: Mapping[Any, float]) -> Answer:
         probabilities = self.calibration.apply(question.type, shares)

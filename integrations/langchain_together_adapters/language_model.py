@@ -133,10 +133,6 @@ class LanguageModel(Connection, Sampling):
             **({"extra_body": self.extra_body} if self.extra_body else {}),
         }
 
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        return {"together_api_key": "TOGETHER_API_KEY"}
-
     @classmethod
     def is_lc_serializable(cls) -> bool:
         return True

@@ -52,7 +52,9 @@ def _blocks(message: AIMessage) -> list[ContentBlock]:
         raise NotImplementedError
     metadata = {name: value for name, value in message.response_metadata.items() if name != "model_provider"}
     blocks: list[Any] = message.model_copy(update={"response_metadata": metadata}).content_blocks
-    return blocks if any(block["type"] == "refusal" for block in blocks) else [*blocks, *refusal_blocks(str(refusal))]
+    if not any(block["type"] == "refusal" for block in blocks):
+        blocks = [*blocks, *refusal_blocks(str(refusal))]
+    return blocks
 
 
 def register(provider: str) -> None:
