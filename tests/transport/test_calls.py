@@ -64,7 +64,7 @@ def test_retry_after_is_honoured(flavour: Flavour, emulator: Emulator, question:
 def test_a_success_with_retry_after_is_not_retried(flavour: Flavour, emulator: Emulator, question: dict[str, Any]) -> None:
     raw = flavour.run(flavour.client().chat.completions.with_raw_response.create(**question))
     assert raw.status_code == 200
-    assert raw.headers["retry-after"] == "2"
+    assert int(raw.headers["retry-after"]) > 0
     assert len(emulator.requests) == 1
 
 
