@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -37,6 +39,29 @@ def test_models(run: Run, emulator: Emulator) -> None:
     assert run(*options, "--json").json["job_id"]
     emulator.inject("401")
     assert token not in one_error(run(*options, code=3))
+
+
+class OddCatalogue(BaseHTTPRequestHandler):
+    """A server whose catalogue has entries that are no models."""
+
+    def do_GET(self) -> None:
+        body = json.dumps([None, {"id": 7, "pricing": "free", "type": ["x"]}, {"id": MODEL, "context_length": "long"}]).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Logs nothing."""
+
+
+def test_odd_entries_of_the_catalogue_are_listed(run: Run) -> None:
+    with HTTPServer(("127.0.0.1", 0), OddCatalogue) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = {"TOGETHER_BASE_URL": f"http://127.0.0.1:{server.server_port}"}
+        assert {7, MODEL} <= {row.get("id") for row in run("models", "list", "--json", **url).json}
+        assert MODEL in run("models", "list", **url).out
+        server.shutdown()
 
 
 @pytest.mark.parametrize("options", [[], ["--table"]])

@@ -136,7 +136,9 @@ models.add_call(
 
 def _catalogue(session: Session, *, dedicated: bool) -> list[dict[str, Any]]:
     with spinner("loading"):
-        return [_with_status(to_jsonable(model), model.id or "") for model in session.client.models.list(dedicated=dedicated)]
+        return [
+            _with_status(to_jsonable(model), str(model.id or "")) for model in session.client.models.list(dedicated=dedicated)
+        ]
 
 
 def _table() -> list[dict[str, Any]]:
@@ -183,7 +185,7 @@ def _no_model(session: Session, name: str) -> str:
 
     catalogue: list[str] = []
     with suppress(TogetherError):
-        catalogue = [model.id for model in session.client.models.list() if model.id]
+        catalogue = [str(model.id) for model in session.client.models.list() if model.id]
     names = ", ".join(similar_names(name, catalogue))
     where = "in the catalogue of the service and in the table of models" if catalogue else "in the table of models"
     return f"no model {name!r} {where}; {f'similar names: {names}; ' if names else ''}all names: together-adapters models list"

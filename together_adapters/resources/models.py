@@ -27,7 +27,7 @@ def list_models(*, dedicated: bool = False, **options: Unpack[RequestOptions]) -
     models: ModelList = yield request("GET", "/v1/models", _read_models, options=options)
     if dedicated:
         names: set[str] = yield request("GET", "/v1/autoscale/models", _read_names, options=options)
-        models = ModelList(model for model in models if model.id in names)
+        models = ModelList(model for model in models if str(model.id) in names)
     return models
 
 
