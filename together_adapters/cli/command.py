@@ -16,6 +16,8 @@ from together_adapters.cli.exit_codes import error_line
 from together_adapters.cli.flags import commands_of, with_flags
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.shell_completion import CompletionItem
 
     from together_adapters.cli.terminal import Kind
@@ -44,6 +46,16 @@ class Session:
         from together_adapters.cli.output import render
 
         return render(result, as_json=self.as_json)
+
+    def download(self, url: str, path: Path, *, overwrite: bool) -> None:
+        """Downloads an address of a storage provider, which does not get the key, into a file."""
+        from together_adapters.cli.terminal import progress_bar
+        from together_adapters.resources.downloads import download_file
+        from together_adapters.transport.call import Call
+
+        call = Call("GET", url, lambda response: None, external=True)
+        with progress_bar("bytes") as show:
+            self.client.perform(download_file(call, path, overwrite=overwrite, progress=show))
 
     def error_line(self, error: BaseException) -> str:
         """Returns the message of an error in one line."""

@@ -284,7 +284,6 @@ def preview(session: Session, /, **options: Any) -> Result:
 @overwrite_option
 def download_tokenized_dataset(session: Session, fine_tune_id: str, output: Path | None, overwrite: bool) -> Result:
     """Download the training data of a job as tokens, in an archive."""
-    from together_adapters.cli.media import download_url
     from together_adapters.errors import APIResponseValidationError
     from together_adapters.resources.downloads import safe_name
 
@@ -293,5 +292,5 @@ def download_tokenized_dataset(session: Session, fine_tune_id: str, output: Path
     if not dataset.url:
         raise APIResponseValidationError(f"the tokenized data of {id} has no address")
     path = output or Path(safe_name(dataset.filename or f"{id}-tokenized.tar.gz"))
-    download_url(session, dataset.url, path, overwrite)
+    session.download(dataset.url, path, overwrite=overwrite)
     return Result({"id": id, "path": str(path), "bytes": path.stat().st_size}, lambda _: write(f"{path}\n"))

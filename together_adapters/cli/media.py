@@ -151,18 +151,8 @@ def _download_video(session: Session, id: str, output: Path, overwrite: bool) ->
     url = job.outputs and job.outputs.video_url
     if not url:
         raise APIResponseValidationError(f"the video {id} is complete, but has no address")
-    download_url(session, url, output, overwrite)
+    session.download(url, output, overwrite=overwrite)
     return _saved(output, id=id)
-
-
-def download_url(session: Session, url: str, output: Path, overwrite: bool) -> None:
-    """Downloads an address of a storage provider, which does not get the key, into a file."""
-    from together_adapters.resources.downloads import download_file
-    from together_adapters.transport.call import Call
-
-    call = Call("GET", url, lambda response: None, external=True)
-    with progress_bar("bytes") as show:
-        session.client.perform(download_file(call, output, overwrite=overwrite, progress=show))
 
 
 def _check_new(path: Path, overwrite: bool) -> None:
