@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel, create_model
@@ -61,7 +61,7 @@ def _schema_tool(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def is_enum(schema: Any) -> bool:
+def is_enum(schema: Any) -> TypeGuard[type[Enum]]:
     """Whether a schema is an enumeration, one of whose members the model is to choose."""
     return isinstance(schema, type) and issubclass(schema, Enum)
 
