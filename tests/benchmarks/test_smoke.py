@@ -13,13 +13,13 @@ from tests.server_process import ROOT
 
 def test_two_operations_make_a_table(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
-    only = ["--only", "client chat 1 KB", "--only", "client async stream paced"]
+    only = ["--only", "client chat 100 KB answer", "--only", "client async stream paced"]
     command = [sys.executable, "-m", "tests.benchmarks", "--quick", *only, "--json", str(path)]
     environment = {**os.environ, "HTTP_PROXY": "http://127.0.0.1:9", "PYTHONUTF8": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    for name in ("operation", "client chat 1 KB", "client async stream paced, a chunk"):
+    for name in ("operation", "client chat 100 KB answer", "client async stream paced, a chunk"):
         assert f"\n{name} " in f"\n{done.stdout}"
     rows = [row for row in json.loads(path.read_text())["rows"] if not row["peer"]]
     assert [row["verdict"] in ("met", "missed") for row in rows] == [True, True]

@@ -104,7 +104,7 @@ def test_the_tuned_model_in_langchain(launch: Launch, flavour: Flavour, train: P
 
 def test_the_tuned_model_in_llama_index(launch: Launch, flavour: Flavour, train: Path) -> None:
     pytest.importorskip("llama_index.core")
-    base = "Qwen/Qwen2.5-7B-Instruct-Turbo"
+    base = "meta-llama/Llama-3.2-3B-Instruct"
     job = flavour.run(launch(train, model=base).wait(poll_interval=0.02))
     llm = job.llama_llm(temperature=0)
     question = llm.acomplete if flavour.is_async else llm.complete

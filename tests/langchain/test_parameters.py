@@ -269,4 +269,4 @@ class TestClients:
 
     def test_construction_is_cheap(self, connect: Any) -> None:
         ChatTogether(model=MODEL, **connect)
-        assert count_function_calls(lambda: ChatTogether(model=MODEL, **connect)) < 200
+        assert count_function_calls(lambda: ChatTogether(model=MODEL, **connect)) < 240  # 17 variables are read
