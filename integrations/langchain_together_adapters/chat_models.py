@@ -124,7 +124,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Flow[Any]:
         """Return the JSON of a response."""
         plan = ToolsThenFormat(self._chat_params(messages, stop, kwargs))
-        responses: Sequence[Any] = ()
+        responses: list[Any] = []
         for params in plan.requests():
             responses = plan.feed((yield from _send(complete, params)))
         return responses[0]
