@@ -26,6 +26,7 @@ from llama_index_together_adapters import requests, responses, tool_calls
 from llama_index_together_adapters.connection import ServiceComponent
 from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
+from llama_index_together_adapters.refusals import raise_if_refused
 from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
@@ -47,6 +48,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     Every request parameter is a field and a keyword of each call; the keyword takes precedence. Parameters that are None are not
     sent, so the service's defaults apply. Errors are those of `together_adapters.errors`.
+
+    The refusal of a model is in `additional_kwargs["refusal"]` of the message, or of a completion, and is its text where there is no
+    other, so that agents and engines show it; a stream ends with that text. Where an object or a tool call is required, a refusal is
+    a `RefusedError`.
 
     Example:
         >>> llm = TogetherLLM("openai/gpt-oss-120b")  # doctest: +SKIP
@@ -371,10 +376,12 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         """Return the tool calls of a response, also of a partial one from a stream.
 
         Raises:
+            RefusedError: There is none because the model refused, and `error_on_no_tool_call` is set.
             ValueError: There is none, and `error_on_no_tool_call` is set.
         """
         calls = tool_calls.tool_selections(response.message)
         if not calls and error_on_no_tool_call:
+            raise_if_refused(response)
             raise ValueError(f"expected at least one tool call, but the response is {response.message.content!r}")
         return calls
 

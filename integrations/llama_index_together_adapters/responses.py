@@ -105,6 +105,7 @@ class ChatParser:
         self._splitter = ReasoningSplitter(tags, is_open=style == "tags") if tags else None
         self._tool_calls = StreamedToolCalls(parallel=parallel)
         self._text = ""
+        self._refusal = ""
         self._reasoning = ""
         self._reasoning_field: str | None = None
         self._thinking: ThinkingBlock | None = None
@@ -123,11 +124,11 @@ class ChatParser:
         if self._tags and text:
             block, text = split_reasoning(text, self._tags, is_open=self._style is not None and not reasoning)
             reasoning += block
-        usage = body.get("usage")
+        usage, refusal = body.get("usage"), message.get("refusal") or ""
         calls = parse_tool_calls(message.get("tool_calls") or _function_call(message), parallel=self._parallel)
         thinking = _thinking(reasoning, reasoning_field(message), usage) if reasoning else None
         return ChatResponse(
-            message=_message(text, thinking, calls),
+            message=_message(text or refusal, thinking, calls, refusal),
             raw=_raw(body, usage),
             logprobs=_logprobs(choice.get("logprobs")),
             additional_kwargs=_totals(usage, choice.get("finish_reason")),
@@ -157,6 +158,9 @@ class ChatParser:
         if calls := delta.get("tool_calls") or (_function_call(delta) if "function_call" in delta else None):
             self._has_blocks = True
             self._tool_calls.add(calls)
+        if refusal := delta.get("refusal"):
+            self._has_blocks = True
+            self._refusal += refusal
         if reason := choice.get("finish_reason"):
             self._finish = reason
         logprobs = choice.get("logprobs")
@@ -167,6 +171,8 @@ class ChatParser:
     def end(self) -> ChatResponse | None:
         """Return the last response, where the end of the stream adds to it."""
         reasoning, text = self._split(self._splitter.end()) if self._splitter is not None else ("", "")
+        if not (self._text or text):
+            text = self._refusal  # only now is it certain that there is no other text
         if not (text or reasoning or self._tool_calls.is_stale):
             return None
         return self._response(text, reasoning, None, final=True)
@@ -192,7 +198,7 @@ class ChatParser:
         kwargs = _totals(self._usage, self._finish) if self._finish or self._usage else {}
         if reasoning:
             kwargs["thinking_delta"] = reasoning
-        message = _message(self._text, self._thinking, self._tool_calls.calls)
+        message = _message(self._text, self._thinking, self._tool_calls.calls, self._refusal)
         raw = _raw(self._last, self._usage)
         return ChatResponse(message=message, delta=text, raw=raw, logprobs=logprobs, additional_kwargs=kwargs)
 
@@ -251,14 +257,15 @@ def _function_call(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"index": 0, "function": call}] if call else []
 
 
-def _message(text: str, thinking: ThinkingBlock | None, calls: Sequence[StreamedToolCall]) -> ChatMessage:
+def _message(text: str, thinking: ThinkingBlock | None, calls: Sequence[StreamedToolCall], refusal: str) -> ChatMessage:
     blocks: list[Any] = [thinking] if thinking is not None else []
     if text:
         blocks.append(TextBlock(text=text))
-    if not calls:
-        return ChatMessage(role=_ASSISTANT, blocks=blocks)
-    blocks += [call.block for call in calls]
-    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": [call.wire for call in calls]})
+    extras: dict[str, Any] = {"refusal": refusal} if refusal else {}
+    if calls:
+        blocks += [call.block for call in calls]
+        extras["tool_calls"] = [call.wire for call in calls]
+    return ChatMessage(role=_ASSISTANT, blocks=blocks, additional_kwargs=extras)
 
 
 def _thinking(reasoning: str, field: str | None, usage: Any) -> ThinkingBlock:

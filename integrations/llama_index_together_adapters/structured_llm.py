@@ -18,6 +18,7 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
+from llama_index_together_adapters.refusals import raise_if_refused
 from llama_index_together_adapters.tool_calls import tool_selections
 
 
@@ -35,7 +36,7 @@ class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):  # pyright: igno
         """Return an object as JSON, or the response that calls tools; see `TogetherLLM.chat` and `structured_predict`."""
         messages = list(messages)
         response: ChatResponse | None = self.llm.chat(messages, **kwargs) if kwargs.get("tools") else None
-        if response is None or not _calls_tool(response):
+        if response is None or _needs_object(response):
             response = super().chat(messages, **kwargs)
         return response
 
@@ -43,7 +44,7 @@ class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):  # pyright: igno
         """Return an object as JSON, or the response that calls tools; see `chat`."""
         messages = list(messages)
         response: ChatResponse | None = await self.llm.achat(messages, **kwargs) if kwargs.get("tools") else None
-        if response is None or not _calls_tool(response):
+        if response is None or _needs_object(response):
             response = await super().achat(messages, **kwargs)
         return response
 
@@ -54,7 +55,7 @@ class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):  # pyright: igno
             with closing(self.llm.stream_chat(messages, **kwargs)) as responses:
                 for response in responses:
                     yield from draft.feed(response)
-        if not draft.calls_tool:
+        if draft.needs_object:
             yield from self._stream_objects(messages, **kwargs)
 
     async def astream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
@@ -68,7 +69,7 @@ class StructuredTogetherLLM(StructuredLLM, FunctionCallingLLM):  # pyright: igno
                 async for response in responses:
                     for item in draft.feed(response):
                         yield item
-        if not draft.calls_tool:
+        if draft.needs_object:
             async for response in await self._astream_objects(messages, **kwargs):
                 yield response
 
@@ -105,18 +106,33 @@ def _calls_tool(response: ChatResponse) -> bool:
     return bool(tool_selections(response.message))
 
 
+def _needs_object(draft: ChatResponse | None) -> bool:
+    """Whether the object is to be asked for after the response to a request with tools; `RefusedError` if that is a refusal."""
+    if draft is None:
+        return True
+    if _calls_tool(draft):
+        return False
+    raise_if_refused(draft)
+    return True
+
+
 class _Draft:
     """Keeps the responses of a stream back until one calls a tool: text without calls is not the answer."""
 
     def __init__(self) -> None:
-        self.calls_tool = False
+        self._calls_tool = False
         self._responses: list[ChatResponse] = []
 
     def feed(self, response: ChatResponse) -> list[ChatResponse]:
         """Return the responses so far, once there is a call."""
         self._responses.append(response)
-        self.calls_tool = self.calls_tool or _calls_tool(response)
-        if not self.calls_tool:
+        self._calls_tool = self._calls_tool or _calls_tool(response)
+        if not self._calls_tool:
             return []
         responses, self._responses = self._responses, []
         return responses
+
+    @property
+    def needs_object(self) -> bool:
+        """Whether the object is to be asked for, now that the stream has ended; see `_needs_object`."""
+        return not self._calls_tool and _needs_object(self._responses[-1] if self._responses else None)

@@ -17,6 +17,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
 
 from llama_index_together_adapters.output_modes import OutputMode, PartialObjects
+from llama_index_together_adapters.refusals import raise_if_refused
 from llama_index_together_adapters.structured_llm import StructuredTogetherLLM
 
 dispatcher = get_dispatcher(__name__)
@@ -31,7 +32,8 @@ class OutputSession:
         self.retries = retries
 
     def parse(self, response: ChatResponse) -> BaseModel | None:
-        """Return the object of a response, or None to retry; `ValueError` where the last response is invalid."""
+        """Return the object of a response, or None to retry; `ValueError` where the last response is invalid, or a refusal."""
+        raise_if_refused(response)
         try:
             return self.mode.parse(response)
         except ValueError as error:
@@ -73,6 +75,7 @@ class StructuredOutput(LLM):
 
         Raises:
             TogetherError: The request failed.
+            RefusedError: The model refused, or a content filter has stopped it; a refusal is not sent back.
             ValueError: The response is not such an object.
         """
         session, output = self._predict_session(output_cls, prompt, llm_kwargs, prompt_args), None
