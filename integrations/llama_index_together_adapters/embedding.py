@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
@@ -17,6 +18,7 @@ from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVSto
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
 from llama_index_together_adapters.connection import ServiceComponent
+from llama_index_together_adapters.rate_limits import aacquire, acquire, text_tokens
 from together_adapters.adapters.prefixes import prefix_of
 from together_adapters.errors import APIResponseValidationError, TogetherError
 from together_adapters.resources import embeddings as resource
@@ -35,9 +37,10 @@ def _no_span(method: F) -> F:
 
 @dataclass
 class EmbeddingCall:
-    """A call with any number of batches: the embeddings by text, and the first error, which further batches raise."""
+    """A call with any number of batches: the rate limiter, the embeddings by text, and the first error, which further batches raise."""
 
     key_prefix: str = ""
+    limiter: Any = None
     vectors: dict[str, Vector] = field(default_factory=dict)
     error: TogetherError | None = None
 
@@ -50,6 +53,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     Texts are sent unchanged unless an instruction is set. A batch is one request; a failed call raises an error whose
     `pending` lists the positions of the texts without an embedding, and whose `completed` holds the embeddings of the others.
+    A `rate_limiter` is acquired once for each batch that is sent, with an estimate of its tokens, at four bytes a token.
 
     Example:
         >>> embedding = TogetherEmbedding("BAAI/bge-base-en-v1.5")  # doctest: +SKIP
@@ -112,23 +116,23 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     @_no_span
     def get_query_embedding(self, query: str) -> Vector:
-        with self._call("query"):
-            return super().get_query_embedding(query)
+        with self._call("query") as base:
+            return base.get_query_embedding(query)
 
     @_no_span
     async def aget_query_embedding(self, query: str) -> Vector:
-        with self._call("query"):
-            return await super().aget_query_embedding(query)
+        with self._call("query") as base:
+            return await base.aget_query_embedding(query)
 
     @_no_span
     def get_text_embedding(self, text: str) -> Vector:
-        with self._call("text"):
-            return super().get_text_embedding(text)
+        with self._call("text") as base:
+            return base.get_text_embedding(text)
 
     @_no_span
     async def aget_text_embedding(self, text: str) -> Vector:
-        with self._call("text"):
-            return await super().aget_text_embedding(text)
+        with self._call("text") as base:
+            return await base.aget_text_embedding(text)
 
     @_no_span
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
@@ -140,50 +144,61 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
             TypeError: A passage is not a text.
         """
         texts = resource.texts_of(texts)
-        with self._call("text", texts):
-            return super().get_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
+        with self._call("text", texts) as base:
+            return base.get_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
     @_no_span
     async def aget_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Vector]:
         """Embed passages with concurrent requests; see `get_text_embedding_batch`."""
         texts = resource.texts_of(texts)
-        with self._call("text", texts):
-            return await super().aget_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
+        with self._call("text", texts) as base:
+            return await base.aget_text_embedding_batch(texts, show_progress=show_progress, **kwargs)
 
     # The hooks of the base class
 
     def _get_query_embedding(self, query: str) -> Vector:
-        return _validate(self.sync_client.perform(self._describe([query], "query")), 1)[0]
+        return _validate(self._perform([query], "query"), 1)[0]
 
     async def _aget_query_embedding(self, query: str) -> Vector:
-        return _validate(await self.asynchronous_client.perform(self._describe([query], "query")), 1)[0]
+        return _validate(await self._aperform([query], "query"), 1)[0]
 
     def _get_text_embedding(self, text: str) -> Vector:
         return self._get_text_embeddings([text])[0]
 
     async def _aget_text_embedding(self, text: str) -> Vector:
-        return _validate(await self.asynchronous_client.perform(self._describe([text], "text")), 1)[0]
+        return _validate(await self._aperform([text], "text"), 1)[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
         with _batch(texts) as complete:
-            return complete(self.sync_client.perform(self._describe(texts, "text")))
+            return complete(self._perform(texts, "text"))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
         async with self._semaphore():
-            limiter = getattr(self, "rate_limiter", None)
-            if limiter is not None:
-                await limiter.async_acquire()
             with _batch(texts) as complete:
-                return complete(await self.asynchronous_client.perform(self._describe(texts, "text")))
+                return complete(await self._aperform(texts, "text"))
 
-    async def _aget_text_embeddings_rate_limited(self, texts: list[str]) -> list[Vector]:
-        return await self._aget_text_embeddings(texts)  # which acquires the rate limiter itself, also for a batch with a cache
+    def _perform(self, texts: list[str], role: Role) -> list[Vector]:
+        texts, call = self._with_instruction(texts, role), _current_call.get()
+        if call is not None and call.limiter is not None:
+            acquire(call.limiter, text_tokens(texts))
+        vectors: list[Vector] = self.sync_client.perform(self._describe(texts))
+        return vectors
 
-    def _describe(self, texts: list[str], role: Role) -> Any:
+    async def _aperform(self, texts: list[str], role: Role) -> list[Vector]:
+        texts, call = self._with_instruction(texts, role), _current_call.get()
+        if call is not None and call.limiter is not None:
+            await aacquire(call.limiter, text_tokens(texts))
+        vectors: list[Vector] = await self.asynchronous_client.perform(self._describe(texts))
+        return vectors
+
+    def _with_instruction(self, texts: list[str], role: Role) -> list[str]:
         instruction = self._instruction(role)
+        return [instruction + text for text in texts] if instruction else texts
+
+    def _describe(self, texts: list[str]) -> Any:
         return resource.vectors(
             model=self.model_name,
-            input=[instruction + text for text in texts] if instruction else texts,
+            input=texts,
             dimensions=self.dimensions,
             batch_size=self.embed_batch_size,
             extra_body=self.additional_kwargs or None,
@@ -195,13 +210,13 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         return prefix_of(self.model_name, self.text_instruction, "document", "text_instruction")
 
     @contextmanager
-    def _call(self, role: Role, texts: Sequence[str] = ()) -> Iterator[None]:
-        """Begin a call; an error reports the progress over all `texts`, not over those of one batch."""
+    def _call(self, role: Role, texts: Sequence[str] = ()) -> Iterator[BaseEmbedding]:
+        """Begin a call, and yield the model to make it with; an error reports the progress over all `texts`, not those of one batch."""
         key_parts = (self.model_name, str(self.dimensions or ""), role, self._instruction(role), "")
-        call = EmbeddingCall("\x1f".join(key_parts))
+        call = EmbeddingCall("\x1f".join(key_parts), getattr(self, "rate_limiter", None))
         token = _current_call.set(call)
         try:
-            yield
+            yield super(TogetherEmbedding, self if call.limiter is None else self._without_limiter())  # type: ignore[misc]
         except TogetherError as error:
             if texts:
                 vectors = call.vectors
@@ -213,6 +228,13 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         finally:
             _current_call.reset(token)
 
+    def _without_limiter(self) -> Any:
+        """Return this model as core is to see it, which would acquire the rate limiter without tokens, and also for no request."""
+        self._current_clients()  # which the copy shares
+        model = copy(self)
+        model.__dict__["rate_limiter"] = None
+        return model
+
     def _semaphore(self) -> asyncio.Semaphore:
         """Return the limit on concurrent requests of the running loop; LlamaIndex has none unless `num_workers` is above 1."""
         loop = asyncio.get_running_loop()
@@ -223,9 +245,9 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
         """Return a copy, with its own limit on concurrent requests."""
-        copy = super().model_copy(update=update, deep=deep)
-        copy._semaphores = WeakKeyDictionary()
-        return copy
+        model = super().model_copy(update=update, deep=deep)
+        model._semaphores = WeakKeyDictionary()
+        return model
 
 
 @contextmanager

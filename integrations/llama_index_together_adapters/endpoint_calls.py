@@ -1,14 +1,16 @@
-"""One call of an endpoint as a value, which either client performs, and one streamed call for LlamaIndex's callbacks."""
+"""One call of an endpoint as a value, which either client performs, and one call for LlamaIndex's callbacks."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
+from llama_index_together_adapters.rate_limits import aacquire, acquire, request_tokens
 from llama_index_together_adapters.responses import ConvertingParser, ResponseParser
 from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.transport.call import Flow
@@ -25,12 +27,17 @@ class EndpointCall(Generic[R]):
     """
 
     describe: Callable[..., Any]
+    params: Mapping[str, Any]
     plan: ToolsThenFormat
     parser: ResponseParser[R]
 
     def convert(self, convert: Callable[[R], S]) -> EndpointCall[S]:
         """Return the call with other responses, such as by `as_chat`."""
-        return EndpointCall(self.describe, self.plan, ConvertingParser(self.parser, convert))
+        return EndpointCall(self.describe, self.params, self.plan, ConvertingParser(self.parser, convert))
+
+    def tokens(self, num_output: int | None) -> int:
+        """Return the estimated tokens of the requests; see `request_tokens`."""
+        return request_tokens(self.params, num_output) * (1 if self.plan.is_one_request else 2)
 
     def requests(self) -> Iterator[Any]:
         """Yield the requests; the response to each must have been read before the next is taken."""
@@ -44,35 +51,83 @@ class EndpointCall(Generic[R]):
         return self.parser.parse(bodies[0])
 
 
-class StreamingSession:
-    """One streamed call: it stands for the LLM in LlamaIndex's callback decorators, and holds the HTTP response to close.
+class CallSession(ABC):
+    """One call: it stands for the LLM in LlamaIndex's callback decorators, and acquires the rate limiter with the tokens of the call.
 
-    The decorators wrap the generator and leave it to the garbage collector when a consumer stops early; `until_closed` closes the
-    HTTP response at that moment.
+    The decorators would acquire it without any, before there is a request.
     """
+
+    streams: ClassVar[bool]
+    rate_limiter: ClassVar[None] = None  # what the decorators see
 
     def __init__(self, llm: Any) -> None:
         self._llm = llm
-        self._stream: Any = None
+        self._limiter = getattr(llm, "rate_limiter", None)  # old versions of core have none
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._llm, name)
 
     @llm_chat_callback()
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Generator[ChatResponse, None, None]:
-        return self._start(self._llm.describe_chat(messages, kwargs, stream=True))
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
+        return self._perform(self._llm.describe_chat(messages, kwargs, stream=self.streams))
 
     @llm_chat_callback()
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:
-        return await self._astart(self._llm.describe_chat(messages, kwargs, stream=True))
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
+        return await self._aperform(self._llm.describe_chat(messages, kwargs, stream=self.streams))
 
     @llm_completion_callback()
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Generator[CompletionResponse, None, None]:
-        return self._start(self._llm.describe_completion(prompt, formatted, kwargs, stream=True))
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+        return self._perform(self._llm.describe_completion(prompt, formatted, kwargs, stream=self.streams))
 
     @llm_completion_callback()
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> AsyncGenerator[CompletionResponse, None]:
-        return await self._astart(self._llm.describe_completion(prompt, formatted, kwargs, stream=True))
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+        return await self._aperform(self._llm.describe_completion(prompt, formatted, kwargs, stream=self.streams))
+
+    def _perform(self, call: EndpointCall[Any]) -> Any:
+        if self._limiter is not None:
+            acquire(self._limiter, call.tokens(self._llm.num_output))
+        return self._start(call)
+
+    async def _aperform(self, call: EndpointCall[Any]) -> Any:
+        if self._limiter is not None:
+            await aacquire(self._limiter, call.tokens(self._llm.num_output))
+        return await self._astart(call)
+
+    @abstractmethod
+    def _start(self, call: EndpointCall[Any]) -> Any:
+        """Return the response, or the responses that are streamed."""
+
+    @abstractmethod
+    async def _astart(self, call: EndpointCall[Any]) -> Any:
+        """Return the response, or the responses that are streamed."""
+
+
+class WholeSession(CallSession):
+    """One call that does not stream."""
+
+    streams = False
+
+    def _start(self, call: EndpointCall[R]) -> R:
+        response: R = self._llm.sync_client.perform(call.response())
+        return response
+
+    async def _astart(self, call: EndpointCall[R]) -> R:
+        response: R = await self._llm.asynchronous_client.perform(call.response())
+        return response
+
+
+class StreamingSession(CallSession):
+    """One streamed call, which holds the HTTP response to close.
+
+    The decorators wrap the generator and leave it to the garbage collector when a consumer stops early; `until_closed` closes the
+    HTTP response at that moment.
+    """
+
+    streams = True
+
+    def __init__(self, llm: Any) -> None:
+        super().__init__(llm)
+        self._stream: Any = None
 
     def _start(self, call: EndpointCall[R]) -> Generator[R, None, None]:
         requests = call.requests()

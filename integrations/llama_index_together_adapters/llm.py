@@ -18,13 +18,12 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
-from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
 from llama_index_together_adapters import requests, responses, tool_calls
 from llama_index_together_adapters.connection import ServiceComponent
-from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession
+from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession, WholeSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
 from llama_index_together_adapters.refusals import raise_if_refused
 from llama_index_together_adapters.structured_output import StructuredOutput
@@ -52,6 +51,9 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     The refusal of a model is in `additional_kwargs["refusal"]` of the message, or of a completion, and is its text where there is no
     other, so that agents and engines show it; a stream ends with that text. Where an object or a tool call is required, a refusal is
     a `RefusedError`.
+
+    A `rate_limiter` is acquired once for each call, with an estimate of its tokens: the text of the request at four bytes a token, and
+    `max_tokens` or else `num_output`.
 
     Example:
         >>> llm = TogetherLLM("openai/gpt-oss-120b")  # doctest: +SKIP
@@ -213,21 +215,13 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
             TogetherError: The request failed.
             ValueError: A message of the user or the system holds content that the API cannot express.
         """
-        response: ChatResponse = self._chat_with_events(list(messages), **kwargs)  # the events read the messages, too
+        response: ChatResponse = WholeSession(self).chat(list(messages), **kwargs)  # the events read the messages, too
         return response
 
     async def achat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the response to a conversation; see `chat`."""
-        response: ChatResponse = await self._achat_with_events(list(messages), **kwargs)
+        response: ChatResponse = await WholeSession(self).achat(list(messages), **kwargs)
         return response
-
-    @llm_chat_callback()
-    def _chat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return self._perform(self.describe_chat(messages, kwargs))
-
-    @llm_chat_callback()
-    async def _achat_with_events(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return await self._aperform(self.describe_chat(messages, kwargs))
 
     def stream_chat(self, messages: Iterable[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the response to a conversation: each item holds the message so far, and what is new as `delta`.
@@ -246,7 +240,6 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         session = StreamingSession(self)
         return session.auntil_closed(await session.achat(list(messages), **kwargs))
 
-    @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the completion of a prompt, which chat models get as a message of the user.
 
@@ -258,12 +251,13 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         Raises:
             TogetherError: The request failed.
         """
-        return self._perform(self.describe_completion(prompt, formatted, kwargs))
+        response: CompletionResponse = WholeSession(self).complete(prompt, formatted=formatted, **kwargs)
+        return response
 
-    @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the completion of a prompt; see `complete`."""
-        return await self._aperform(self.describe_completion(prompt, formatted, kwargs))
+        response: CompletionResponse = await WholeSession(self).acomplete(prompt, formatted=formatted, **kwargs)
+        return response
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Stream the completion of a prompt; see `complete` and `stream_chat`."""
@@ -274,14 +268,6 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         """Stream the completion of a prompt; see `complete` and `stream_chat`."""
         session = StreamingSession(self)
         return session.auntil_closed(await session.acomplete(prompt, formatted=formatted, **kwargs))
-
-    def _perform(self, call: EndpointCall[R]) -> R:
-        response: R = self.sync_client.perform(call.response())
-        return response
-
-    async def _aperform(self, call: EndpointCall[R]) -> R:
-        response: R = await self.asynchronous_client.perform(call.response())
-        return response
 
     # Their descriptions
 
@@ -406,4 +392,4 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 def _endpoint_call(resource: Any, params: dict[str, Any], parser: responses.ResponseParser[R], stream: bool) -> EndpointCall[R]:
     if stream:
         params.setdefault("stream_options", {"include_usage": True})
-    return EndpointCall(resource.stream_completion if stream else resource.complete, ToolsThenFormat(params), parser)
+    return EndpointCall(resource.stream_completion if stream else resource.complete, params, ToolsThenFormat(params), parser)

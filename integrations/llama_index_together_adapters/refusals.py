@@ -17,11 +17,11 @@ class RefusedError(APIError, ValueError):
     It is a `ValueError`, too, as is the error for a response that is invalid.
 
     Attributes:
-        response: The response.
+        chat_response: The response of the model.
     """
 
     is_retryable = False
-    response: ChatResponse | None = None
+    chat_response: ChatResponse | None = None
 
 
 def raise_if_refused(response: ChatResponse) -> None:
@@ -34,5 +34,5 @@ def raise_if_refused(response: ChatResponse) -> None:
     else:
         return
     error = RefusedError(message)
-    error.response = response
+    error.chat_response = response
     raise error

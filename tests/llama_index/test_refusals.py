@@ -126,8 +126,8 @@ async def test_structured_output_quotes_the_refusal(connect: Any, wire: WireServ
     error = caught.value
     assert isinstance(error, APIError)
     assert isinstance(error, ValueError)
-    assert isinstance(error.response, ChatResponse)
-    assert error.response.message.additional_kwargs["refusal"] == REFUSAL
+    assert isinstance(error.chat_response, ChatResponse)
+    assert error.chat_response.message.additional_kwargs["refusal"] == REFUSAL
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 

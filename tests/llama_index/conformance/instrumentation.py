@@ -18,11 +18,11 @@ class CountingLimiter:
     def __init__(self) -> None:
         self.count = 0
 
-    def acquire(self) -> None:
+    def acquire(self, num_tokens: int = 0) -> None:
         """Count."""
         self.count += 1
 
-    async def async_acquire(self) -> None:
+    async def async_acquire(self, num_tokens: int = 0) -> None:
         """Count."""
         self.count += 1
 
