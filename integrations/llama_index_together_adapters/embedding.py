@@ -232,7 +232,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         """Return this model as core is to see it, which would acquire the rate limiter without tokens, and also for no request."""
         self._current_clients()  # which the copy shares
         model = copy(self)
-        model.__dict__["rate_limiter"] = None
+        model.rate_limiter = None
         return model
 
     def _semaphore(self) -> asyncio.Semaphore:
