@@ -20,7 +20,7 @@ from together_adapters.emulator.http.routing import State
 ROUTE_MODULES: Final = (
     "chat", "completions", "embeddings", "rerank",  # first, because routes are matched in this order
     "account", "audio", "batches", "code_interpreter", "deployments", "endpoints", "evaluation", "files", "fine_tuning", "images", "models",
-    "uploads", "v2", "videos",
+    "realtime", "uploads", "v2", "videos",
 )  # fmt: skip
 _LOADED_MODULES: Final = [import_module(f"together_adapters.emulator.routes.{name}") for name in ROUTE_MODULES]
 

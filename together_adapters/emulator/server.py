@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import socket
 import threading
@@ -180,15 +181,21 @@ class _Protocol(H11Protocol):
         self.app = with_transport
 
 
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether uvicorn does not say this of a websocket that was refused with a response, which it takes for a mistake."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that stops at once: not at its next tick, and not after the streams in progress."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            app, http=_Protocol, ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False,
+            app, http=_Protocol, ws="auto", lifespan="off", loop="asyncio", log_config=None, access_log=False,
             server_header=False, timeout_keep_alive=120,
         )  # fmt: skip
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
         self.ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Unpack, overload
 
+from together_adapters.errors import ConfigurationError
 from together_adapters.transport.binding import Async, AsyncRaw, D, R, Resource, Sync, SyncRaw, expand_keywords, method
 from together_adapters.transport.bodies import Form
 from together_adapters.transport.call import (
@@ -23,6 +24,7 @@ from together_adapters.transport.call import (
 from together_adapters.transport.model_parser import ModelParser, ResponseParser
 from together_adapters.types.audio import (
     AudioSource,
+    RealtimeParams,
     Speech,
     SpeechChunk,
     SpeechParams,
@@ -35,6 +37,7 @@ from together_adapters.types.audio_format import AudioFormat
 from together_adapters.types.requests import RequestOptions
 
 if TYPE_CHECKING:
+    from together_adapters.resources.realtime.connection import AsyncRealtimeConnection, RealtimeConnection
     from together_adapters.transport.streams import AsyncAudioStream, AudioStream
 
 TRANSCRIPTION_DEFAULTS = {"model": "openai/whisper-large-v3"}
@@ -233,6 +236,38 @@ class Transcriptions(Resource[D, R]):
 
     with_raw_response: Transcriptions[R, R]
     create = method(transcribe, defaults=TRANSCRIPTION_DEFAULTS)
+
+    @overload
+    def realtime(self: Transcriptions[Sync, Any], **params: Unpack[RealtimeParams]) -> RealtimeConnection: ...
+    @overload
+    def realtime(self: Transcriptions[Async, Any], **params: Unpack[RealtimeParams]) -> AsyncRealtimeConnection: ...
+    @overload
+    def realtime(self, **params: Unpack[RealtimeParams]) -> Any: ...
+    @expand_keywords
+    def realtime(self, **params: Unpack[RealtimeParams]) -> Any:
+        """Transcribes speech while it is spoken, over a websocket (extra `realtime`).
+
+        `with` or `async with` opens the connection, with the retries and limits in time of every call. It uses the proxies of the
+        environment and nothing of a supplied `http_client`; redirects are not followed. A connection that is lost is not opened again.
+
+        Returns:
+            A `RealtimeConnection` or an `AsyncRealtimeConnection`: `send` audio, `commit`, iterate over its events or its `texts()`.
+
+        Raises:
+            ConfigurationError: The package `websockets` is not installed.
+            APIError: The service refused the connection, or reported an error on it.
+        """
+        try:
+            from together_adapters.resources.realtime import connection
+            from together_adapters.resources.realtime.protocol import Protocol
+        except ImportError as problem:
+            advice = "pip install 'together-adapters[realtime]'"
+            raise ConfigurationError(f"realtime transcription needs the package websockets ({problem}): {advice}") from None
+        if not isinstance(self._driver, Sync | Async):
+            raise TypeError("realtime() has no with_raw_response: it is no HTTP response")
+        kind = connection.AsyncRealtimeConnection if isinstance(self._driver, Async) else connection.RealtimeConnection
+        driver: Any = self._driver
+        return kind(Protocol(params, driver.config))
 
 
 class Translations(Resource[D, R]):

@@ -208,3 +208,51 @@ class VoiceList(ResponseModel):
     """The voices of each model."""
 
     data: list[ModelVoices] = []
+
+
+class RealtimeParams(RequestOptions, total=False):
+    """Parameters of a realtime transcription."""
+
+    model: Required[Annotated[str, "A model of realtime transcription, such as `openai/whisper-large-v3`."]]
+    input_audio_format: Annotated[
+        str,
+        "Samples of 16 bits, one channel: `pcm_s16le_16000`, the default, `pcm_s16le_8000` or `pcm_s16le_24000`; `pcm16` has 24000 "
+        "samples per second.",
+    ]
+    language: Annotated[str | None, "ISO 639-1 code of the spoken language, or `auto`."]
+    prompt: Annotated[str | None, "A text that guides names and style."]
+    turn_detection: Annotated[
+        Mapping[str, Any] | None,
+        'How the service finds the ends of utterances: `{"type": "server_vad", "min_silence_duration_ms": 500}`, or '
+        '`{"type": "none"}` for `commit` alone.',
+    ]
+
+
+class RealtimeEvent(ResponseModel):
+    """An event of a realtime transcription; one that has no class of its own is this, with its fields as attributes."""
+
+    type: str
+    event_id: str | None = None
+    item_id: str | None = None
+
+
+class SessionCreated(RealtimeEvent):
+    """The first event: the service listens."""
+
+    session: Mapping[str, Any] | None = None
+
+
+class TranscriptDelta(RealtimeEvent):
+    """What the service understands so far of an utterance: `delta` is the whole of it, and replaces that of the delta before."""
+
+    delta: str = ""
+    start: float | None = None
+    duration: float | None = None
+
+
+class TranscriptCompleted(RealtimeEvent):
+    """The final text of an utterance."""
+
+    transcript: str = ""
+    start: float | None = None
+    duration: float | None = None

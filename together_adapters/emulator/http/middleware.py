@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from together_adapters.emulator.errors import ApiError, bad_request, typical
+from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import Fault, FaultContext, play, send_response
 from together_adapters.emulator.http.rate_limits import is_limited
 from together_adapters.emulator.http.request_log import RecordedRequest, header_value
@@ -72,6 +74,8 @@ class EmulatorMiddleware:
         self.state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._converse({**scope, "method": "GET"}, receive, send)
         if scope["type"] != "http":
             return
         incoming = Request(scope, receive)
@@ -90,6 +94,27 @@ class EmulatorMiddleware:
         sender.call_starts()
         with self.state.log.watch(request):
             await self._respond_while_connected(request, scope, receive, sender)
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a websocket; what is refused before it opens gets an error response. Faults are not for websockets."""
+        self.state.count += 1
+        request = _recorded_request(scope, b"")
+        with self.state.log.watch(request):
+            try:
+                self.state.hosts.check(scope)
+                self._check_key(request.headers.get("authorization"))
+                changes = request.headers.get("x-emulator-behaviour")
+                self._add_context(scope, None, b"", self._behaviour(changes))
+            except ApiError as error:
+                await WebSocket(scope, receive, send).send_denial_response(json_response(error.body(), error.status))
+                return
+            try:
+                await self.app(scope, receive, send)
+            except WebSocketDisconnect:
+                self.state.log.count_disconnect()
+            except Exception as error:
+                self.state.log.record_error(error)
+                raise
 
     async def _receive_upload(self, incoming: Request) -> bytes:
         """Streams a body to disk; returns what to record instead."""
@@ -156,17 +181,26 @@ class EmulatorMiddleware:
         try:
             header = request.headers.get("x-emulator-fault")
             fault = state.faults.take(request.path, _input_count(context.body), context.streams, header)
-            changes = request.headers.get("x-emulator-behaviour")
-            behaviour = state.behaviour if changes is None else state.behaviour.changed_by(changes)
         except ValueError as error:
             raise bad_request(str(error)) from None
+        self._add_context(scope, context.body, request.body, self._behaviour(request.headers.get("x-emulator-behaviour")))
+        return fault
+
+    def _behaviour(self, changes: str | None) -> Behaviour:
+        """Returns the behaviour of the emulator, with the changes of a request."""
+        try:
+            return self.state.behaviour if changes is None else self.state.behaviour.changed_by(changes)
+        except ValueError as error:
+            raise bad_request(str(error)) from None
+
+    def _add_context(self, scope: Scope, body: Any, content: bytes, behaviour: Behaviour) -> None:
+        """Adds to a scope what routes need besides the request."""
         scope["path"] = normalized_path(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[CONTEXT] = {
-            "body": context.body, "content": request.body, "behaviour": behaviour, "state": state, "id": _id(state.count),
+            "body": body, "content": content, "behaviour": behaviour, "state": self.state, "id": _id(self.state.count),
             "grants": [],
         }  # fmt: skip
-        return fault
 
     def _check_key(self, authorization: str | None) -> None:
         scheme, _, key = (authorization or "").partition(" ")

@@ -1,0 +1,1 @@
+"""Transcription while somebody speaks, over a websocket."""
