@@ -32,7 +32,7 @@ from together_adapters import (
 )
 from together_adapters.emulator import Emulator
 from together_adapters.transport import retry
-from together_adapters.types.audio import RealtimeEvent, SessionCreated, TranscriptCompleted, TranscriptDelta
+from together_adapters.types.audio import FinalTranscript, RealtimeEvent, SessionStart, TranscriptDelta
 
 pytest.importorskip("websockets")
 from websockets.datastructures import Headers
@@ -43,12 +43,12 @@ from websockets.sync.server import serve as serve_websockets
 WHISPER = "openai/whisper-large-v3"
 FAILED = "conversation.item.input_audio_transcription.failed"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
-SHORT = 0.2  # seconds without an event after which a transcription is taken for complete
+SHORT = 0.2  # seconds without an event after which a transcription is listener for complete
 SENTENCE = "This is a recording of 3200 bytes."
 
 
 @contextmanager
-def opened(flavour: Flavour, client: Any = None, **params: Any) -> Iterator[Any]:
+def open_realtime(flavour: Flavour, client: Any = None, **params: Any) -> Iterator[Any]:
     """Opens a connection of either flavour."""
     connection = (client or flavour.client()).audio.transcriptions.realtime(**{"model": WHISPER, **params})
     flavour.run(connection.__aenter__() if flavour.is_async else connection.__enter__())
@@ -92,14 +92,14 @@ def send(websocket: Any, *events: dict[str, Any]) -> None:
 
 
 def test_events_come_typed_and_deltas_replace_each_other(flavour: Flavour) -> None:
-    with opened(flavour) as connection:
+    with open_realtime(flavour) as connection:
         say(flavour, connection)
         events: list[Any] = []
         for event in flavour.iterate(connection):
             events.append(event)
-            if isinstance(event, TranscriptCompleted):
+            if isinstance(event, FinalTranscript):
                 break
-    assert isinstance(events[0], SessionCreated)
+    assert isinstance(events[0], SessionStart)
     assert events[0].session["model"] == WHISPER
     deltas = [event.delta for event in events[1:-1]]
     assert all(isinstance(event, TranscriptDelta) for event in events[1:-1])
@@ -108,7 +108,7 @@ def test_events_come_typed_and_deltas_replace_each_other(flavour: Flavour) -> No
 
 
 def test_texts_are_those_of_all_utterances(flavour: Flavour) -> None:
-    with opened(flavour) as connection:
+    with open_realtime(flavour, input_audio_format=None, language=None, prompt=None, turn_detection=None) as connection:
         say(flavour, connection)
         say(flavour, connection, bytes(100_000))
         assert list(flavour.iterate(connection.texts(SHORT))) == [SENTENCE, "This is a recording of 100000 bytes."]
@@ -117,14 +117,14 @@ def test_texts_are_those_of_all_utterances(flavour: Flavour) -> None:
 
 
 def test_texts_that_wait_are_read_however_late(flavour: Flavour) -> None:
-    with opened(flavour) as connection:
+    with open_realtime(flavour) as connection:
         say(flavour, connection)
         flavour.run(asyncio.sleep(2 * SHORT) if flavour.is_async else time.sleep(2 * SHORT))
         assert list(flavour.iterate(connection.texts(SHORT))) == [SENTENCE]
 
 
 def test_what_is_cleared_is_not_transcribed(flavour: Flavour) -> None:
-    with opened(flavour) as connection:
+    with open_realtime(flavour) as connection:
         flavour.run(connection.send(bytes(64)))
         flavour.run(connection.clear())
         say(flavour, connection)
@@ -137,7 +137,7 @@ def test_the_emulator_transcribes_its_own_speech(flavour: Flavour) -> None:
             model="hexgrad/Kokoro-82M", input="Good morning.", voice="af_heart", response_format="wav"
         )
     )
-    with opened(flavour) as connection:
+    with open_realtime(flavour) as connection:
         say(flavour, connection, bytes(speech))
         assert list(flavour.iterate(connection.texts(SHORT))) == ["Good morning."]
 
@@ -157,7 +157,7 @@ def test_the_request_and_the_frames(flavour: Flavour) -> None:
     with server(listen) as url:
         client = flavour.client(base_url=url, default_headers={"X-Team": "a"}, default_query={"tenant": "b"})
         detection = {"type": "server_vad", "threshold": 0.5}
-        with opened(
+        with open_realtime(
             flavour, client, language="de", prompt="Ann", turn_detection=detection, extra_query={"c": True}
         ) as connection:
             say(flavour, connection, pcm)
@@ -188,7 +188,7 @@ def test_sending_goes_on_while_nobody_reads(flavour: Flavour) -> None:
             else:
                 websocket.close()
 
-    with server(chatter) as url, opened(flavour, flavour.client(base_url=url)) as connection:
+    with server(chatter) as url, open_realtime(flavour, flavour.client(base_url=url)) as connection:
         for _ in range(30):
             flavour.run(connection.send(bytes(3200)))
         flavour.run(connection.commit())
@@ -218,7 +218,7 @@ def test_another_thread_sends_while_texts_are_read(emulator: Emulator) -> None:
 
 def test_a_wrong_key_is_an_error_that_does_not_show_it(flavour: Flavour) -> None:
     key = f"bad-{KEY}"
-    with pytest.raises(AuthenticationError) as caught, opened(flavour, flavour.client(api_key=key)):
+    with pytest.raises(AuthenticationError) as caught, open_realtime(flavour, flavour.client(api_key=key)):
         pass
     assert caught.value.code == "invalid_api_key"
     assert key not in repr(vars(caught.value)) + str(caught.value)
@@ -228,13 +228,13 @@ def test_a_wrong_key_is_an_error_that_does_not_show_it(flavour: Flavour) -> None
     ("params", "field"), [({"input_audio_format": "mp3"}, "input_audio_format"), ({"model": "openai/gpt-oss-120b"}, "model")]
 )
 def test_what_the_service_refuses(flavour: Flavour, params: dict[str, Any], field: str) -> None:
-    with pytest.raises(BadRequestError) as caught, opened(flavour, **params):
+    with pytest.raises(BadRequestError) as caught, open_realtime(flavour, **params):
         pass
     assert caught.value.param == field
 
 
 def test_another_path_is_not_found(flavour: Flavour, emulator: Emulator) -> None:
-    with pytest.raises(APIStatusError), opened(flavour, flavour.client(base_url=f"{emulator.base_url}/elsewhere")):
+    with pytest.raises(APIStatusError), open_realtime(flavour, flavour.client(base_url=f"{emulator.base_url}/elsewhere")):
         pass
 
 
@@ -246,42 +246,45 @@ def test_a_busy_service_is_asked_again(flavour: Flavour, monkeypatch: pytest.Mon
         return Response(answers.pop(), "Busy", Headers(), b"{}") if answers else None
 
     with server(lambda websocket: websocket.close(), refuse) as url:
-        with opened(flavour, flavour.client(base_url=url)) as connection:
+        with open_realtime(flavour, flavour.client(base_url=url)) as connection:
             assert list(flavour.iterate(connection)) == []
         answers[:] = [503] * 3
-        with pytest.raises(APIStatusError) as caught, opened(flavour, flavour.client(base_url=url, max_retries=1)):
+        with pytest.raises(APIStatusError) as caught, open_realtime(flavour, flavour.client(base_url=url, max_retries=1)):
             pass
     assert caught.value.attempts == 2
     assert answers == [503]
 
 
 def test_redirects_are_not_followed(flavour: Flavour) -> None:
-    arrived: list[Any] = []
+    paths: list[Any] = []
 
     def redirect(websocket: Any, request: Any) -> Any:
-        arrived.append(request.path)
+        paths.append(request.path)
         return Response(307, "Temporary Redirect", Headers(Location="/v1/elsewhere"), b"")
 
     with server(lambda websocket: None, redirect) as url:
-        with pytest.raises(APIStatusError, match="was not followed"), opened(flavour, flavour.client(base_url=url)):
+        with pytest.raises(APIStatusError, match="was not followed"), open_realtime(flavour, flavour.client(base_url=url)):
             pass
-    assert len(arrived) == 1
+    assert len(paths) == 1
 
 
 @pytest.mark.parametrize("options", [{"max_elapsed": 0.3, "max_retries": 50}, {"timeout": 0.3, "max_retries": 0}])
 def test_a_server_that_does_not_answer(flavour: Flavour, options: dict[str, Any]) -> None:
     start = time.monotonic()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = flavour.client(base_url=f"http://127.0.0.1:{silent.getsockname()[1]}", **options)
-        with pytest.raises(APITimeoutError), opened(flavour, client):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = flavour.client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", **options)
+        with pytest.raises(APITimeoutError), open_realtime(flavour, client):
             pass
     assert time.monotonic() - start < HANG / 2
 
 
 def test_no_server(flavour: Flavour) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(APIConnectionError), opened(flavour, flavour.client(base_url=f"http://127.0.0.1:{port}", max_retries=0)):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with (
+        pytest.raises(APIConnectionError),
+        open_realtime(flavour, flavour.client(base_url=f"http://127.0.0.1:{port}", max_retries=0)),
+    ):
         pass
 
 
@@ -300,9 +303,9 @@ def fail(websocket: Any) -> None:
 
 @pytest.mark.parametrize("end", [drop, fail])
 def test_a_connection_that_is_lost_is_no_end(flavour: Flavour, end: Any) -> None:
-    with server(end) as url, opened(flavour, flavour.client(base_url=url)) as connection:
+    with server(end) as url, open_realtime(flavour, flavour.client(base_url=url)) as connection:
         events = flavour.iterate(connection)
-        assert isinstance(next(events), SessionCreated)
+        assert isinstance(next(events), SessionStart)
         with pytest.raises(IncompleteStreamError) as caught:
             next(events)
         assert KEY not in str(caught.value)
@@ -317,7 +320,7 @@ def test_a_server_that_closes_because_all_is_said(flavour: Flavour) -> None:
         send(websocket, {"type": COMPLETED, "transcript": "yes"})
         websocket.close()
 
-    with server(answer) as url, opened(flavour, flavour.client(base_url=url)) as connection:
+    with server(answer) as url, open_realtime(flavour, flavour.client(base_url=url)) as connection:
         assert list(flavour.iterate(connection.texts())) == ["yes"]
 
 
@@ -328,7 +331,7 @@ def test_a_failed_utterance_is_an_error_and_the_next_one_comes(flavour: Flavour)
         send(websocket, {"type": FAILED, "event_type": "completed", "error": error}, {"type": COMPLETED, "transcript": "yes"})
         websocket.close()
 
-    with server(answer) as url, opened(flavour, flavour.client(base_url=url)) as connection:
+    with server(answer) as url, open_realtime(flavour, flavour.client(base_url=url)) as connection:
         with pytest.raises(APIError, match="not understood") as caught:
             next(flavour.iterate(connection.texts()))
         assert caught.value.code == "decode_failed"
@@ -337,10 +340,22 @@ def test_a_failed_utterance_is_an_error_and_the_next_one_comes(flavour: Flavour)
 
 
 @pytest.mark.parametrize(
-    "message", ["no JSON", "[]", "{}", '{"type": 7}', b"\xff", json.dumps({"type": COMPLETED, "transcript": {}})]
+    "message",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        '{"type": 7}',
+        b"\xff",
+        json.dumps({"type": COMPLETED}),
+        json.dumps({"type": COMPLETED, "transcript": None}),
+    ],
 )
 def test_what_is_no_event(flavour: Flavour, message: str | bytes) -> None:
-    with server(lambda websocket: websocket.send(message)) as url, opened(flavour, flavour.client(base_url=url)) as connection:
+    with (
+        server(lambda websocket: websocket.send(message)) as url,
+        open_realtime(flavour, flavour.client(base_url=url)) as connection,
+    ):
         with pytest.raises(APIResponseValidationError):
             next(flavour.iterate(connection))
 
@@ -350,18 +365,18 @@ def test_fields_that_are_null_or_new_are_read(flavour: Flavour) -> None:
         send(websocket, {"type": COMPLETED, "transcript": "yes", "error": None, "start": None, "tokens": [{"text": "yes"}]})
         websocket.close()
 
-    with server(answer) as url, opened(flavour, flavour.client(base_url=url)) as connection:
+    with server(answer) as url, open_realtime(flavour, flavour.client(base_url=url)) as connection:
         (event,) = flavour.iterate(connection)
     assert event.tokens == [{"text": "yes"}]
 
 
 def test_closed_in_the_middle(flavour: Flavour, emulator: Emulator) -> None:
-    with opened(flavour) as connection:
+    with open_realtime(flavour) as connection:
         say(flavour, connection)
         next(flavour.iterate(connection))
         flavour.run(connection.close())
         flavour.run(connection.close())
-        assert all(isinstance(event, TranscriptDelta | TranscriptCompleted) for event in flavour.iterate(connection))
+        assert all(isinstance(event, TranscriptDelta | FinalTranscript) for event in flavour.iterate(connection))
         with pytest.raises(APIConnectionError, match="the websocket is closed"):
             flavour.run(connection.send(bytes(2)))
     assert emulator.errors == []
@@ -386,8 +401,8 @@ async def test_cancelled_while_waiting_and_while_opening(emulator: Emulator) -> 
             await connection.send(bytes(3200))
             await connection.commit()
             assert [text async for text in connection.texts(SHORT)] == [SENTENCE]
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        async with AsyncTogether(api_key=KEY, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}") as client:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with AsyncTogether(api_key=KEY, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.audio.transcriptions.realtime(model=WHISPER).__aenter__(), 0.05)
 
@@ -399,7 +414,7 @@ async def test_cancelled_while_waiting_and_while_opening(emulator: Emulator) -> 
     ("pcm", "error"), [(bytes(3), ValueError), ("audio", TypeError), ([0, 1], TypeError)], ids=["odd", "text", "list"]
 )
 def test_what_is_no_audio_is_not_sent(flavour: Flavour, pcm: Any, error: type[Exception]) -> None:
-    with opened(flavour) as connection, pytest.raises(error, match=r"send\(\)"):
+    with open_realtime(flavour) as connection, pytest.raises(error, match=r"send\(\)"):
         flavour.run(connection.send(pcm))
 
 
@@ -418,10 +433,10 @@ def test_parameters_that_are_wrong(flavour: Flavour, params: dict[str, Any], err
 
 
 def test_it_is_opened_once_and_before_it_is_used(flavour: Flavour) -> None:
-    unopened = flavour.client().audio.transcriptions.realtime(model=WHISPER)
+    connection = flavour.client().audio.transcriptions.realtime(model=WHISPER)
     with pytest.raises(ConfigurationError, match="not open"):
-        flavour.run(unopened.send(bytes(2)))
-    with opened(flavour) as connection:
+        flavour.run(connection.send(bytes(2)))
+    with open_realtime(flavour) as connection:
         assert repr(connection).endswith("open>")
         with pytest.raises(ConfigurationError, match="opened once"):
             flavour.run(connection.__aenter__() if flavour.is_async else connection.__enter__())

@@ -236,7 +236,7 @@ class RealtimeEvent(ResponseModel):
     item_id: str | None = None
 
 
-class SessionCreated(RealtimeEvent):
+class SessionStart(RealtimeEvent):
     """The first event: the service listens."""
 
     session: Mapping[str, Any] | None = None
@@ -245,14 +245,14 @@ class SessionCreated(RealtimeEvent):
 class TranscriptDelta(RealtimeEvent):
     """What the service understands so far of an utterance: `delta` is the whole of it, and replaces that of the delta before."""
 
-    delta: str = ""
+    delta: str
     start: float | None = None
     duration: float | None = None
 
 
-class TranscriptCompleted(RealtimeEvent):
+class FinalTranscript(RealtimeEvent):
     """The final text of an utterance."""
 
-    transcript: str = ""
+    transcript: str
     start: float | None = None
     duration: float | None = None

@@ -21,13 +21,13 @@ from together_adapters.transport.environment import ssl_context
 from together_adapters.transport.exchange import Attempt, attempts
 from together_adapters.transport.http_library import library_of
 from together_adapters.transport.retry import Failure
-from together_adapters.types.audio import RealtimeEvent, TranscriptCompleted
+from together_adapters.types.audio import FinalTranscript, RealtimeEvent
 
 _QUIET = 2.0  # seconds; the `together` 3.x SDK waits as long
-_ONCE = "a realtime connection is opened once, by `with` or `async with`: call realtime() again"
+_REOPEN = "a realtime connection is opened once, by `with` or `async with`: call realtime() again"
 
 
-class _Refused(Exception):
+class _Refusal(Exception):
     """A response other than 101. Not of `websockets`, which follows redirects that it knows."""
 
     def __init__(self, problem: InvalidStatus) -> None:
@@ -41,7 +41,7 @@ class _Websocket(synchronous.ClientConnection):
         try:
             super().handshake(*args, **kwargs)
         except InvalidStatus as problem:
-            raise _Refused(problem) from None
+            raise _Refusal(problem) from None
 
 
 class _AsyncWebsocket(asynchronous.ClientConnection):
@@ -49,10 +49,10 @@ class _AsyncWebsocket(asynchronous.ClientConnection):
         try:
             await super().handshake(*args, **kwargs)
         except InvalidStatus as problem:
-            raise _Refused(problem) from None
+            raise _Refusal(problem) from None
 
 
-class _Opened(NamedTuple):
+class _OpenReply(NamedTuple):
     """The reply to an attempt that opened a websocket."""
 
     status_code: int
@@ -74,15 +74,15 @@ class _Connection:
         state = "closed" if self._is_closed else "open" if self._websocket else "not open yet"
         return f"<{type(self).__name__} to {self._protocol.config.base_url}: {state}>"
 
-    def _next_step(self, reply: Any) -> Attempt | Sleep | _Opened:
+    def _next_step(self, reply: Any) -> Attempt | Sleep | _OpenReply:
         """Returns what to do after a reply; at the end the open websocket. Raises the error of the last attempt."""
         if reply is None and (self._websocket or self._is_closed):
-            raise ConfigurationError(_ONCE)
+            raise ConfigurationError(_REOPEN)
         try:
             return self._steps.send(reply)
         except StopIteration as end:
-            opened: _Opened = end.value[0]
-            return opened
+            open_reply: _OpenReply = end.value[0]
+            return open_reply
 
     def _options(self, attempt: Attempt) -> dict[str, Any]:
         """Returns the options with which `websockets` opens one."""
@@ -99,13 +99,13 @@ class _Connection:
 
     def _reply(self, outcome: Any, attempt: Attempt) -> Any:
         """Returns the reply to an attempt from an open websocket or from an exception; raises what no attempt can mend."""
-        if isinstance(outcome, _Refused):
+        if isinstance(outcome, _Refusal):
             if 300 <= outcome.response.status_code < 400:
                 raise failures.status_error(outcome.response, self._protocol.call, self._protocol.config.secrets) from None
             return outcome.response
         if not isinstance(outcome, Exception):
             headers = {name.lower(): value for name, value in outcome.response.headers.raw_items()}
-            return _Opened(101, headers, b"", outcome)
+            return _OpenReply(101, headers, b"", outcome)
         if isinstance(outcome, InvalidProxy):
             raise ConfigurationError("the proxy that the environment names cannot be used: it is no URL of a proxy") from None
         if isinstance(outcome, TimeoutError):
@@ -117,18 +117,18 @@ class _Connection:
         )
         return Failure(f"{type(outcome).__name__}: {outcome}".rstrip(": "), fatal=is_final, url=attempt.url)
 
-    def _opened(self, opened: _Opened) -> Iterator[str]:
+    def _begin(self, reply: _OpenReply) -> Iterator[str]:
         """Keeps an open websocket; returns the frames that it begins with."""
-        self._websocket = opened.websocket
-        return self._protocol.begin(Response(101, opened.headers))
+        self._websocket = reply.websocket
+        return self._protocol.begin(Response(101, reply.headers))
 
     def _open_websocket(self) -> Any:
         if self._websocket is None:
             raise ConfigurationError("the realtime connection is not open: use it in `with` or `async with`")
         return self._websocket
 
-    def _unsent(self, closed: ConnectionClosed) -> TogetherError:
-        return self._protocol.broken(*(_ending(closed) if not self._is_closed else (None, "")))
+    def _send_error(self, closed: ConnectionClosed) -> TogetherError:
+        return self._protocol.connection_error(*(_ending(closed) if not self._is_closed else (None, "")))
 
     def _check_end(self, closed: ConnectionClosed) -> None:
         """Raises if a websocket was closed before all was said."""
@@ -141,10 +141,10 @@ class RealtimeConnection(_Connection):
 
     def __enter__(self) -> Self:
         reply: Any = None
-        while not isinstance(step := self._next_step(reply), _Opened):
+        while not isinstance(step := self._next_step(reply), _OpenReply):
             reply = self._perform(step)
         try:
-            for frame in self._opened(step):
+            for frame in self._begin(step):
                 self._send(frame)
         except BaseException:
             self.close()
@@ -160,7 +160,7 @@ class RealtimeConnection(_Connection):
             self._stack = ExitStack()
             websocket = synchronous.connect(**self._options(step), create_connection=_Websocket)
             return self._reply(self._stack.enter_context(websocket), step)
-        except (_Refused, OSError, InvalidHandshake, InvalidProxy, EOFError) as problem:
+        except (_Refusal, OSError, InvalidHandshake, InvalidProxy, EOFError) as problem:
             return self._reply(problem, step)
 
     def __exit__(self, *exception: object) -> None:
@@ -195,7 +195,7 @@ class RealtimeConnection(_Connection):
         try:
             self._open_websocket().send(frame)
         except ConnectionClosed as closed:
-            raise self._unsent(closed) from None
+            raise self._send_error(closed) from None
 
     def __iter__(self) -> Self:
         return self
@@ -235,7 +235,7 @@ class RealtimeConnection(_Connection):
                 continue
             if event is None:
                 return
-            if isinstance(event, TranscriptCompleted) and event.transcript:
+            if isinstance(event, FinalTranscript) and event.transcript:
                 yield event.transcript
 
 
@@ -244,10 +244,10 @@ class AsyncRealtimeConnection(_Connection):
 
     async def __aenter__(self) -> Self:
         reply: Any = None
-        while not isinstance(step := self._next_step(reply), _Opened):
+        while not isinstance(step := self._next_step(reply), _OpenReply):
             reply = await self._perform(step)
         try:
-            for frame in self._opened(step):
+            for frame in self._begin(step):
                 await self._send(frame)
         except BaseException:
             await self.close()
@@ -261,7 +261,7 @@ class AsyncRealtimeConnection(_Connection):
             return None
         try:
             return self._reply(await asynchronous.connect(**self._options(step), create_connection=_AsyncWebsocket), step)
-        except (_Refused, OSError, InvalidHandshake, InvalidProxy, EOFError) as problem:
+        except (_Refusal, OSError, InvalidHandshake, InvalidProxy, EOFError) as problem:
             return self._reply(problem, step)
 
     async def __aexit__(self, *exception: object) -> None:
@@ -296,7 +296,7 @@ class AsyncRealtimeConnection(_Connection):
         try:
             await self._open_websocket().send(frame)
         except ConnectionClosed as closed:
-            raise self._unsent(closed) from None
+            raise self._send_error(closed) from None
 
     def __aiter__(self) -> Self:
         return self
@@ -338,7 +338,7 @@ class AsyncRealtimeConnection(_Connection):
                 continue
             if event is None:
                 return
-            if isinstance(event, TranscriptCompleted) and event.transcript:
+            if isinstance(event, FinalTranscript) and event.transcript:
                 yield event.transcript
 
 

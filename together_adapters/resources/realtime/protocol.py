@@ -22,18 +22,18 @@ from together_adapters.transport.exchange import Attempt
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.transport.retry import Failure
 from together_adapters.types.audio import (
+    FinalTranscript,
     RealtimeEvent,
     RealtimeParams,
-    SessionCreated,
-    TranscriptCompleted,
+    SessionStart,
     TranscriptDelta,
 )
 
 _TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
 _PARSERS: Final[dict[str, ModelParser[Any]]] = {
-    "session.created": ModelParser(SessionCreated),
+    "session.created": ModelParser(SessionStart),
     f"{_TRANSCRIPTION}.delta": ModelParser(TranscriptDelta),
-    f"{_TRANSCRIPTION}.completed": ModelParser(TranscriptCompleted),
+    f"{_TRANSCRIPTION}.completed": ModelParser(FinalTranscript),
 }
 _OTHER: Final[ModelParser[Any]] = ModelParser(RealtimeEvent)
 _SAMPLE: Final = 2  # bytes
@@ -111,9 +111,11 @@ class Protocol:
 
     def end(self, code: int | None, reason: str, *, by_client: bool) -> APIConnectionError | None:
         """Returns the error of a closed websocket, or None if it was closed because all is said."""
-        return None if by_client or code == _COMPLETE else self.broken(code, reason, IncompleteStreamError)
+        return None if by_client or code == _COMPLETE else self.connection_error(code, reason, IncompleteStreamError)
 
-    def broken(self, code: int | None, reason: str, kind: type[APIConnectionError] = APIConnectionError) -> APIConnectionError:
+    def connection_error(
+        self, code: int | None, reason: str, kind: type[APIConnectionError] = APIConnectionError
+    ) -> APIConnectionError:
         """Returns the error of something that a closed websocket prevents."""
         text = "the websocket is closed" if code is None else f"the server closed the websocket with code {code}"
         failure = Failure(f"{text} ({reason})" if reason else text)
@@ -128,7 +130,8 @@ def _opening_call(fields: dict[str, Any], options: dict[str, Any]) -> Call[Any]:
     if options.pop("extra_body", None):
         raise ValueError("extra_body has no place in a websocket: use extra_query")
     settings = {("turn_detection" if name == "type" else name): value for name, value in (detection or {}).items()}
-    query = {"input_audio_format": "pcm_s16le_16000", **fields, **settings}
+    values = {name: value for name, value in (fields | settings).items() if value is not None}
+    query = {"input_audio_format": "pcm_s16le_16000", **values}
     call = request("GET", "/v1/realtime", lambda response: None, query=query, options=options)
     return replace(call, headers={"openai-beta": "realtime=v1", **call.headers}, accepts=frozenset({101}))
 
