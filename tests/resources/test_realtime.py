@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import sys
 import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -286,6 +287,48 @@ def test_no_server(flavour: Flavour) -> None:
         open_realtime(flavour, flavour.client(base_url=f"http://127.0.0.1:{port}", max_retries=0)),
     ):
         pass
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_proxy_of_the_environment_gets_no_key(flavour: Flavour, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    received: list[bytes] = []
+
+    def refuse(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            received.append(connection.recv(65_536))
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=[listener])
+        thread.start()
+        for name in ("ws_proxy", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://ann:proxy-password@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.warns(UserWarning, match="unencrypted") if scheme == "http" else nullcontext():
+            client = flavour.client(base_url=f"{scheme}://gateway-{flavour.name}.invalid", max_retries=0)
+        with pytest.raises(APIConnectionError) as caught, open_realtime(flavour, client):
+            pass
+        thread.join(HANG)
+    assert received[0].startswith(f"CONNECT gateway-{flavour.name}.invalid:".encode())
+    assert KEY.encode() not in received[0]
+    assert "proxy-password" not in str(caught.value)
+
+
+def test_a_proxy_that_is_none_is_an_error_without_its_password(flavour: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = flavour.client(base_url="https://gateway.invalid")
+    monkeypatch.setenv("https_proxy", "gopher://ann:proxy-password@127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="proxy") as caught, open_realtime(flavour, client):
+        pass
+    assert "proxy-password" not in str(caught.value)
+
+
+def test_the_log_has_no_key(flavour: Flavour, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with open_realtime(flavour) as connection:
+        say(flavour, connection)
+        assert list(flavour.iterate(connection.texts(SHORT))) == [SENTENCE]
+    assert "GET /v1/realtime: attempt 1: 101" in caplog.text
+    assert KEY not in caplog.text
 
 
 # --- how it ends ----------------------------------------------------------------------------------------------------------------

@@ -181,9 +181,9 @@ class _Protocol(H11Protocol):
         self.app = with_transport
 
 
-def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """Whether uvicorn does not say this of a websocket that was refused with a response, which it takes for a mistake."""
-    return record.getMessage() != "ASGI callable returned without completing handshake."
+def _may_be_logged(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn shows no header, as those of websockets at DEBUG do, and does not call a refusal a mistake."""
+    return record.levelno > logging.DEBUG and record.getMessage() != "ASGI callable returned without completing handshake."
 
 
 class _Server(uvicorn.Server):
@@ -195,7 +195,7 @@ class _Server(uvicorn.Server):
             server_header=False, timeout_keep_alive=120,
         )  # fmt: skip
         super().__init__(config)
-        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
+        logging.getLogger("uvicorn.error").addFilter(_may_be_logged)
         self.ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,8 @@ from together_adapters.transport.http_library import library_of
 from together_adapters.transport.retry import Failure
 from together_adapters.types.audio import FinalTranscript, RealtimeEvent
 
+_LOGGER = logging.getLogger("together_adapters.websockets")
+_LOGGER.setLevel(logging.WARNING)  # whatever the level of others: at DEBUG, websockets logs headers, and the key is one
 _QUIET = 2.0  # seconds; the `together` 3.x SDK waits as long
 _REOPEN = "a realtime connection is opened once, by `with` or `async with`: call realtime() again"
 
@@ -94,6 +97,7 @@ class _Connection:
             "additional_headers": attempt.headers,
             "user_agent_header": None,  # it is among the others
             "open_timeout": _open_seconds(attempt),
+            "logger": _LOGGER,
             "max_queue": None,  # else a caller who sends before reading is stopped by events that nobody reads
         }
 
