@@ -12,6 +12,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -322,6 +323,14 @@ def test_a_proxy_that_is_none_is_an_error_without_its_password(flavour: Flavour,
     assert "proxy-password" not in str(caught.value)
 
 
+@pytest.mark.skipif(find_spec("python_socks") is not None, reason="python-socks is installed")
+def test_a_proxy_that_needs_a_package(flavour: Flavour, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = flavour.client(base_url="https://gateway.invalid")
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="python-socks"), open_realtime(flavour, client):
+        pass
+
+
 def test_the_log_has_no_key(flavour: Flavour, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with open_realtime(flavour) as connection:
@@ -484,6 +493,10 @@ def test_it_is_opened_once_and_before_it_is_used(flavour: Flavour) -> None:
         with pytest.raises(ConfigurationError, match="opened once"):
             flavour.run(connection.__aenter__() if flavour.is_async else connection.__enter__())
     assert repr(connection).endswith("closed>")
+    refused = flavour.client(api_key="bad-key-of-ann").audio.transcriptions.realtime(model=WHISPER)
+    for error in (AuthenticationError, ConfigurationError):
+        with pytest.raises(error):
+            flavour.run(refused.__aenter__() if flavour.is_async else refused.__enter__())
 
 
 def test_there_is_no_raw_response(flavour: Flavour) -> None:

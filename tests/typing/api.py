@@ -5,6 +5,7 @@ from typing import Any, assert_type
 
 import together_adapters
 from together_adapters import AsyncStream, AsyncTogether, Stream, Together
+from together_adapters.resources.realtime.connection import AsyncRealtimeConnection, RealtimeConnection
 from together_adapters.transport.call import RawResponse
 from together_adapters.types.account.costs import CostReport
 from together_adapters.types.account.deployments import Deployment, ProjectEndpoint
@@ -44,6 +45,8 @@ def synchronous(client: Together) -> None:
     assert_type(client.audio.transcriptions.create(file="a.wav", diarize=True), Transcription)
     assert_type(client.audio.with_raw_response.transcriptions.create(file="a.wav"), RawResponse[Transcription])
     client.fine_tuning.create(training_file="f", lora_rank=8)  # type: ignore[call-arg]  # pyright: ignore
+    assert_type(client.audio.transcriptions.realtime(model="m"), RealtimeConnection)
+    client.audio.transcriptions.realtime(language="de")  # type: ignore[call-overload]  # pyright: ignore
     client.audio.transcriptions.create(model="m")  # type: ignore[call-arg]  # pyright: ignore
     client.rerank.create(model="m", query="q", documents=["d"], top=1)  # type: ignore[call-arg]  # pyright: ignore
     client.rerank.create(model=1, query="q", documents=["d"])  # type: ignore[arg-type]  # pyright: ignore
@@ -51,6 +54,7 @@ def synchronous(client: Together) -> None:
 
 
 async def asynchronous(client: AsyncTogether) -> None:
+    assert_type(client.audio.transcriptions.realtime(model="m"), AsyncRealtimeConnection)
     chat = client.chat.completions
     messages = [{"role": "user", "content": "hi"}]
     assert_type(await chat.create(model="m", messages=messages), ChatCompletion)

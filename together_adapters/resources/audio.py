@@ -248,7 +248,8 @@ class Transcriptions(Resource[D, R]):
         """Transcribes speech while it is spoken, over a websocket (extra `realtime`).
 
         `with` or `async with` opens the connection, with the retries and limits in time of every call. It uses the proxies of the
-        environment and nothing of a supplied `http_client`; redirects are not followed. A connection that is lost is not opened again.
+        environment and nothing of a supplied `http_client`; redirects are not followed. A connection that is lost is not opened again, and
+        closing the client does not close it.
 
         Returns:
             A `RealtimeConnection` or an `AsyncRealtimeConnection`: `send` audio, `commit`, iterate over its events or its `texts()`.

@@ -71,16 +71,21 @@ class _Connection:
         self._protocol = protocol
         self._steps = attempts(protocol.call, protocol.config)
         self._websocket: Any = None
+        self._is_used = False
         self._is_closed = False
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "open" if self._websocket else "not open yet"
         return f"<{type(self).__name__} to {self._protocol.config.base_url}: {state}>"
 
+    def _begin_opening(self) -> None:
+        """Raises if the connection was opened before, or could not be."""
+        if self._is_used:
+            raise ConfigurationError(_REOPEN)
+        self._is_used = True
+
     def _next_step(self, reply: Any) -> Attempt | Sleep | _OpenReply:
         """Returns what to do after a reply; at the end the open websocket. Raises the error of the last attempt."""
-        if reply is None and (self._websocket or self._is_closed):
-            raise ConfigurationError(_REOPEN)
         try:
             return self._steps.send(reply)
         except StopIteration as end:
@@ -112,6 +117,8 @@ class _Connection:
             return _OpenReply(101, headers, b"", outcome)
         if isinstance(outcome, InvalidProxy):
             raise ConfigurationError("the proxy that the environment names cannot be used: it is no URL of a proxy") from None
+        if isinstance(outcome, ImportError):
+            raise ConfigurationError(f"the proxy that the environment names cannot be used: {outcome}") from None
         if isinstance(outcome, TimeoutError):
             is_late = attempt.deadline is not None and time.monotonic() >= attempt.deadline
             reason = f"timed out ({'max_elapsed' if is_late else 'connect'})"
@@ -144,6 +151,7 @@ class RealtimeConnection(_Connection):
     """A realtime transcription, to be used in `with`. Iterating yields the events; another thread may send meanwhile."""
 
     def __enter__(self) -> Self:
+        self._begin_opening()
         reply: Any = None
         while not isinstance(step := self._next_step(reply), _OpenReply):
             reply = self._perform(step)
@@ -164,7 +172,7 @@ class RealtimeConnection(_Connection):
             self._stack = ExitStack()
             websocket = synchronous.connect(**self._options(step), create_connection=_Websocket)
             return self._reply(self._stack.enter_context(websocket), step)
-        except (_Refusal, OSError, InvalidHandshake, InvalidProxy, EOFError) as problem:
+        except (_Refusal, OSError, InvalidHandshake, InvalidProxy, EOFError, ImportError) as problem:
             return self._reply(problem, step)
 
     def __exit__(self, *exception: object) -> None:
@@ -247,6 +255,7 @@ class AsyncRealtimeConnection(_Connection):
     """A realtime transcription, to be used in `async with`. Iterating yields the events; another task may send meanwhile."""
 
     async def __aenter__(self) -> Self:
+        self._begin_opening()
         reply: Any = None
         while not isinstance(step := self._next_step(reply), _OpenReply):
             reply = await self._perform(step)
@@ -265,7 +274,7 @@ class AsyncRealtimeConnection(_Connection):
             return None
         try:
             return self._reply(await asynchronous.connect(**self._options(step), create_connection=_AsyncWebsocket), step)
-        except (_Refusal, OSError, InvalidHandshake, InvalidProxy, EOFError) as problem:
+        except (_Refusal, OSError, InvalidHandshake, InvalidProxy, EOFError, ImportError) as problem:
             return self._reply(problem, step)
 
     async def __aexit__(self, *exception: object) -> None:
