@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import uvicorn
@@ -181,6 +182,14 @@ class _Protocol(H11Protocol):
         self.app = with_transport
 
 
+def _websocket(**options: Any) -> asyncio.Protocol:
+    """Returns uvicorn's protocol of websockets, which is imported for the first of them: it takes 50 ms."""
+    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+
+    protocol: Any = AutoWebSocketsProtocol
+    return protocol(**options)  # type: ignore[no-any-return]
+
+
 def _may_be_logged(record: logging.LogRecord) -> bool:
     """Whether a record of uvicorn shows no header, as those of websockets at DEBUG do, and does not call a refusal a mistake."""
     return record.levelno > logging.DEBUG and record.getMessage() != "ASGI callable returned without completing handshake."
@@ -190,8 +199,9 @@ class _Server(uvicorn.Server):
     """Uvicorn that stops at once: not at its next tick, and not after the streams in progress."""
 
     def __init__(self, app: ASGIApp) -> None:
+        websockets: Any = _websocket if find_spec("websockets") else "none"
         config = uvicorn.Config(
-            app, http=_Protocol, ws="auto", lifespan="off", loop="asyncio", log_config=None, access_log=False,
+            app, http=_Protocol, ws=websockets, lifespan="off", loop="asyncio", log_config=None, access_log=False,
             server_header=False, timeout_keep_alive=120,
         )  # fmt: skip
         super().__init__(config)
