@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -162,16 +162,34 @@ def shared_emulator() -> Iterator[Emulator]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def idle_emulator(shared_emulator: Emulator) -> Iterator[Callable[[], Emulator]]:
+    """Returns an emulator without requests in progress: another one, once a test left a request that would count in the next."""
+    emulators = [shared_emulator]
+    with ExitStack() as stack:
+
+        def emulator() -> Emulator:
+            for _ in range(100):
+                if not emulators[-1].in_flight:
+                    return emulators[-1]
+                time.sleep(0.005)
+            emulators.append(stack.enter_context(serve(job_seconds=0.5)))
+            return emulators[-1]
+
+        yield emulator
+
+
 @pytest.fixture
-def emulator(shared_emulator: Emulator, http_library: Any) -> Iterator[Emulator]:
+def emulator(idle_emulator: Callable[[], Emulator], http_library: Any) -> Iterator[Emulator]:
     """A running emulator without recorded requests, pending faults or data."""
-    shared_emulator.reset()
-    yield shared_emulator
-    if shared_emulator.requests:
+    emulator = idle_emulator()
+    emulator.reset()
+    yield emulator
+    if emulator.requests:
         # A request that a test gave up may still arrive. It is served before this one, and takes no fault from the next test.
-        shared_emulator.clear()
-        httpx.get(shared_emulator.base_url, trust_env=False)
-    shared_emulator.clear()
+        emulator.clear()
+        httpx.get(emulator.base_url, trust_env=False)
+    emulator.clear()
 
 
 class _Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):

@@ -193,7 +193,8 @@ client.embeddings.create(model="m/x", input=["a"] * 8, batch_size=1)
 def test_ctrl_c_does_not_wait_for_parallel_requests(silent_server: str, http_library: Any) -> None:
     command = [sys.executable, "-W", "error", "-c", INTERRUPTED, silent_server, http_library.__name__]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == -signal.SIGINT
+    # 1, if another thread runs `exec` while Python ends: CPython forgets then that it was a signal.
+    assert done.returncode in (-signal.SIGINT, 1)
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
 
 
