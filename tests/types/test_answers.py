@@ -27,8 +27,12 @@ REQUIRED = {
     "ChatChoice": {"message": {}},
     "ChatCompletion": {"choices": [{"message": {}}]},
     "Completion": {"choices": [{}]},
+    "RealtimeEvent": {"type": "e"},
+    "SessionStart": {"type": "e"},
+    "TranscriptDelta": {"type": "e", "delta": "d"},
+    "FinalTranscript": {"type": "e", "transcript": "t"},
 }
-"""Required fields: the address of an upload, the numbers of an embedding, the index and score of a document, the answer itself."""
+"""Required fields: the type and text of a realtime event, the address of an upload, the numbers of an embedding, the index and score of a document, the answer itself."""
 
 
 def answers() -> list[type[ResponseModel]]:
