@@ -49,7 +49,7 @@ def _blocks(message: AIMessage) -> list[ContentBlock]:
     """Return the content blocks of a message that is a refusal; langchain-core's own way is right for all others."""
     refusal = message.additional_kwargs.get("refusal")
     if not refusal:
-        raise NotImplementedError
+        raise NotImplementedError  # with which langchain-core takes its own way
     metadata = {name: value for name, value in message.response_metadata.items() if name != "model_provider"}
     blocks: list[Any] = message.model_copy(update={"response_metadata": metadata}).content_blocks
     if not any(block["type"] == "refusal" for block in blocks):

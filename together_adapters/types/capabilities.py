@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,8 +175,13 @@ def removal_warning(model: Any) -> ModelRemovedWarning | None:
     entry = _BY_LOWER_NAME.get(model.lower()) if isinstance(model, str) else None
     if entry is None or entry.removed_on is None or not entry.is_removed:
         return None
-    return ModelRemovedWarning(
-        f"{model} is said to be gone from the serverless models of Together AI since {entry.removed_on} "
+    return ModelRemovedWarning(_removal_text(model, entry.removed_on))
+
+
+@lru_cache(maxsize=256)  # a client warns once, but every request asks, and looking for similar names takes a millisecond
+def _removal_text(model: str, date: str) -> str:
+    return (
+        f"{model} is said to be gone from the serverless models of Together AI since {date} "
         f"(table of {TABLE_DATE}). {advice(model)}"
     )
 
