@@ -150,5 +150,5 @@ def _word_of(token: str, words: Sequence[str]) -> str | None:
     letters = re.sub(r"[\W_\u2581\u0120\u010a]+", "", token).lower()
     if letters in words:
         return letters
-    begun = [word for word in words if letters and word.startswith(letters)]
-    return begun[0] if len(begun) == 1 else None
+    matches = [word for word in words if letters and word.startswith(letters)]
+    return matches[0] if len(matches) == 1 else None

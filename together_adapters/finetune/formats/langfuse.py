@@ -205,9 +205,9 @@ def _question(value: Any) -> tuple[list[Any], Any]:
     if isinstance(value, list):
         while len(value) == 1 and isinstance(value[0], list):
             value = value[0]
-        declared = [one for one in value if _is_declaration(one)]
-        messages = [one for one in value if one not in declared] if declared else value
-        return messages, [one["content"] for one in declared] or None
+        declarations = [one for one in value if _is_declaration(one)]
+        messages = [one for one in value if one not in declarations] if declarations else value
+        return messages, [one["content"] for one in declarations] or None
     if isinstance(value, dict):
         return _question_in(value)
     raise Unconvertible("messages_empty", f"the input holds no messages: it is {kind_of(value)}", "input", value)
@@ -234,12 +234,12 @@ def _question_in(value: Row) -> tuple[list[Any], Any]:
             names = ", ".join(map(repr, list(value)[:10]))
             raise Unconvertible("messages_empty", f"the input holds no messages, but {names}", "input", value)
         messages = texts[0]
-    messages, declared = _question(messages if not isinstance(messages, dict) else [messages])
+    messages, declarations = _question(messages if not isinstance(messages, dict) else [messages])
     system = next((one[key] for one in (value, config) for key in _SYSTEM_KEYS if has_value(one.get(key))), None)
     if system is not None:
         text = system.get("parts", system) if isinstance(system, dict) else system
         messages = [{"role": "system", "content": text}, *messages]
-    return messages, tools or declared
+    return messages, tools or declarations
 
 
 def _output_messages(output: Any) -> list[tuple[Row, Any]]:
@@ -259,7 +259,7 @@ def _output_messages(output: Any) -> list[tuple[Row, Any]]:
     for key in ("message", "output", "content"):
         inner = output.get(key)
         if isinstance(inner, dict):
-            return [(message, own or reason) for message, own in _output_messages(inner)]
+            return [(message, finish_reason or reason) for message, finish_reason in _output_messages(inner)]
         if key == "output" and isinstance(inner, list) and inner:
             return _outputs_in(inner)
     if _is_langchain(output):

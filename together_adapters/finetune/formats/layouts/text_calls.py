@@ -250,12 +250,12 @@ def _python_values(text: str) -> list[Any] | None:
 def _in_brackets(text: str) -> list[Row] | None:
     """Returns calls as Python writes them in a list, with arguments by name; None for anything else."""
     calls = []
-    for piece in _pieces(text.strip()[1:-1]) or ():
-        match = _CALL_NAME.match(piece)
-        if match is None or not piece.rstrip().endswith(")"):
+    for item in _split_at_commas(text.strip()[1:-1]) or ():
+        match = _CALL_NAME.match(item)
+        if match is None or not item.rstrip().endswith(")"):
             return None
         arguments: Row = {}
-        parts = _pieces(piece.rstrip()[match.end() : -1])
+        parts = _split_at_commas(item.rstrip()[match.end() : -1])
         if parts is None:
             return None
         for part in parts:
@@ -276,9 +276,9 @@ def _literal(text: str) -> Any:
     return values[0] if values and len(values) == 1 else _json
 
 
-def _pieces(text: str) -> list[str] | None:
+def _split_at_commas(text: str) -> list[str] | None:
     """Splits a text at commas that stand in no brackets and no quotes; None if these do not match."""
-    pieces, start, depth, quote, position = [], 0, 0, "", 0
+    items, start, depth, quote, position = [], 0, 0, "", 0
     while position < len(text):
         character = text[position]
         if quote:
@@ -293,13 +293,13 @@ def _pieces(text: str) -> list[str] | None:
             if depth < 0:
                 return None
         elif character == "," and not depth:
-            pieces.append(text[start:position])
+            items.append(text[start:position])
             start = position + 1
         position += 1
     if depth or quote:
         return None
-    pieces.append(text[start:])
-    return [piece for piece in pieces if piece.strip()]
+    items.append(text[start:])
+    return [item for item in items if item.strip()]
 
 
 def results_in(text: str, open_calls: int) -> tuple[list[Result], str] | None:
