@@ -156,12 +156,42 @@ def test_headers_of_the_environment_go_where_its_key_goes(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", [Together, AsyncTogether])
-@pytest.mark.parametrize("line", [f"no colon {SECRET}", f": {SECRET}", f"a b: {SECRET}", f"X-A: {SECRET}\x01", f"X-A: {SECRET}é"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"no colon {SECRET}", f": {SECRET}", f"a b: {SECRET}", f"X-A: {SECRET}\x01", f"X-A: {SECRET}é", f"Content-Length: {SECRET}",
+        f"transfer-encoding: {SECRET}", *(f"X-A: {SECRET}{end}X-B: 1" for end in ("\r", "\x0b", "\x0c", "\x1e", "\x85", "\u2028")),
+    ],
+)  # fmt: skip
 def test_invalid_headers_of_the_environment(monkeypatch: pytest.MonkeyPatch, kind: Any, line: str) -> None:
     monkeypatch.setenv("TOGETHER_CUSTOM_HEADERS", f"X-Good: 1\n{line}")
     with pytest.raises(ConfigurationError, match="TOGETHER_CUSTOM_HEADERS") as caught:
         kind(api_key="k")
     assert SECRET not in str(caught.value)
+
+
+def test_a_key_that_is_an_argument_precedes_the_environment(
+    flavour: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOGETHER_CUSTOM_HEADERS", "Authorization: Bearer of-the-environment\nUser-Agent: mine")
+    monkeypatch.setenv("TOGETHER_API_KEY", "also-of-the-environment")
+    clients = [
+        flavour.client(api_key=None),
+        flavour.client(api_key="of-the-argument"),
+        flavour.client(api_key="x", default_headers={"authorization": "Bearer of-the-headers"}),
+    ]
+    for client in (*clients, clients[0].with_options(api_key="of-the-copy")):
+        flavour.run(client.whoami())
+    keys = [request.headers["authorization"] for request in emulator.requests]
+    assert keys == ["Bearer of-the-environment", "Bearer of-the-argument", "Bearer of-the-headers", "Bearer of-the-copy"]
+    assert {request.headers["user-agent"] for request in emulator.requests} == {"mine"}
+
+
+def test_a_content_type_for_all_requests_leaves_forms_theirs(flavour: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_CUSTOM_HEADERS", "Content-Type: text/plain")
+    client = flavour.client()
+    recording = flavour.run(client.audio.speech.create(model="hexgrad/Kokoro-82M", input="Hi.", voice="af_heart"))
+    assert flavour.run(client.audio.transcriptions.create(file=("a.wav", bytes(recording)))).text
 
 
 def test_the_project_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,10 @@ def test_ids_are_one_segment(flavour: Flavour, emulator: Emulator) -> None:
     assert emulator.requests[0].path == "/v1/files/../models"  # decoded by the server, from %2E%2E%2F
     with pytest.raises(ValueError, match="must not be empty"):
         flavour.run(flavour.client().files.delete(""))
+    for id in (".", ".."):  # which no encoding keeps apart from a step up
+        with pytest.raises(ValueError, match="another resource"):
+            flavour.run(flavour.client().files.delete(id))
+    assert len(emulator.requests) == 1
 
 
 def test_a_list_is_retried(flavour: Flavour, emulator: Emulator) -> None:

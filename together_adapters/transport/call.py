@@ -312,7 +312,9 @@ def _unknown(names: Iterable[str]) -> TypeError:
 
 
 def segment(value: str, name: str) -> str:
-    """Returns `value` as one path segment; an empty one, which would address another resource, is a ValueError."""
+    """Returns `value` as one path segment; one that is empty, '.' or '..', which would address another resource, is a ValueError."""
     if not value:
         raise ValueError(f"{name} must not be empty")
+    if value in (".", ".."):
+        raise ValueError(f"{name}={value!r} is no id: it would address another resource")
     return quote(value, safe="")

@@ -42,6 +42,7 @@ _ENDPOINT = re.compile(
 _HOSTS = (".together.xyz", ".together.ai")
 _PACKAGES = ("together_adapters", "langchain_together_adapters", "llama_index_together_adapters")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _USER_AGENT = f"together-adapters/{__version__} python/{platform.python_version()}"
 
@@ -87,10 +88,11 @@ class Config:
     @cached_property
     def base_headers(self) -> dict[str, str]:
         """The headers of every request, with names in lower case."""
-        headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        headers |= {"accept": "application/json", "user-agent": _USER_AGENT}
-        others = (*self.environment_headers.items(), *self.headers.items())
-        return {**headers, **{name.lower(): value for name, value in others}}
+        key = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        headers = {**key, "accept": "application/json", "user-agent": _USER_AGENT, **_lower(self.environment_headers)}
+        if not self.key_from_environment:  # an argument precedes the environment
+            headers |= key
+        return {**headers, **_lower(self.headers)}
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
@@ -123,6 +125,10 @@ class Config:
     def base_url(self) -> str:
         """The base URL with its version."""
         return f"{self.root}/v1"
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def resolve(
@@ -165,7 +171,7 @@ def environment_headers(root: str) -> dict[str, str]:
 
     Like that key, they are not for another server. An invalid line is a ConfigurationError that shows no value.
     """
-    lines = [line for line in os.environ.get(HEADERS_VARIABLE, "").splitlines() if line.strip()]
+    lines = [line for line in os.environ.get(HEADERS_VARIABLE, "").split("\n") if line.strip()]
     if not lines or not gets_environment(root):
         return {}
     headers = {}
@@ -309,6 +315,8 @@ def valid_headers(headers: Any, name: str = "default_headers") -> dict[str, str]
             raise ConfigurationError(
                 f"{name}: {key!r} is no name of a header; names consist of ASCII letters, digits and hyphens"
             )
+        if key.lower() in _FRAMING:
+            raise ConfigurationError(f"{name}: {key!r} says where a body ends, which differs from request to request: leave it out")
         if not isinstance(value, str):
             raise ConfigurationError(f"{name}: the value of {key!r} is a {type(value).__name__}; headers are strings: use str()")
         if not _HEADER_VALUE.fullmatch(value):

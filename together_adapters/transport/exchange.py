@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from together_adapters.errors import HTTPResponse
 from together_adapters.transport import failures
-from together_adapters.transport.bodies import Body, FileRange, encode_json
+from together_adapters.transport.bodies import Body, FileRange, Form, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
 from together_adapters.transport.redirects import redirect
@@ -127,6 +127,8 @@ def _first_request(call: Call[Any], config: Config, accept: str) -> dict[str, An
         headers = {**headers, "content-type": "application/json"}
     elif isinstance(content, FileRange):
         headers = {**headers, "content-length": str(content.size)}
+    elif isinstance(content, Form):  # whose type names its boundary
+        headers = {name: value for name, value in headers.items() if name != "content-type"}
     if accept:
         headers = {**headers, "accept": accept}
     if call.headers:
