@@ -8,6 +8,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeVar
 
+from together_adapters.errors import ConfigurationError
 from together_adapters.resources.account.any_path import request_any
 from together_adapters.resources.account.identity import whoami
 from together_adapters.transport.async_driver import AsyncDriver
@@ -348,14 +349,39 @@ def _from_pickle(kind: type[_Client[Any, Any, Any]], config: Config) -> _Client[
     return kind._create(replace(config, api_key=key, environment_headers=environment_headers(config.root)))
 
 
+def check_clients(client: object, async_client: object) -> None:
+    """Raises a TypeError for what are no clients to share."""
+    for name, value, kind in (("client", client, Together), ("async_client", async_client, AsyncTogether)):
+        if not isinstance(value, kind | None):
+            raise TypeError(f"{name} must be a together_adapters.{kind.__name__}, not {type(value).__name__}")
+
+
 class ClientPair:
     """A client of each flavour with the same settings, as adapters need them; the missing one is created on first use."""
 
-    def __init__(self, client: Together | None = None, async_client: AsyncTogether | None = None, **options: Any) -> None:
-        """Takes clients to share, or creates them. Options that are not None apply to copies that share their connections."""
+    def __init__(
+        self,
+        client: Together | None = None,
+        async_client: AsyncTogether | None = None,
+        *,
+        http_client: Any = None,
+        http_async_client: Any = None,
+        **options: Any,
+    ) -> None:
+        """Takes clients to share, or creates them. Options that are not None apply to copies that share their connections.
+
+        Raises:
+            ConfigurationError: There are clients to share and clients of an HTTP library, or one of these is of another kind.
+        """
         options = {name: value for name, value in options.items() if value is not None}
+        has_http_client = http_client is not None or http_async_client is not None
         if client is None and async_client is None:
-            client = Together(**options)
+            if http_async_client is not None:
+                async_client = AsyncTogether(**options, http_client=http_async_client)
+            if http_client is not None or async_client is None:
+                client = Together(**options, http_client=http_client)
+        elif has_http_client:
+            raise ConfigurationError("http_client does not go with a client to share, which has its own: pass one of them")
         elif options:
             client = client and client.with_options(**options)
             async_client = async_client and async_client.with_options(**options)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from langchain_together_adapters.gateway import find_gateway, merge_headers
-from together_adapters.client import AsyncTogether, ClientPair, Together
+from together_adapters.client import ClientPair, check_clients
 from together_adapters.transport.config import (
     BY_CLIENT,
     DEFAULT_BASE_URL,
@@ -112,9 +112,7 @@ class Connection(BaseModel):
     @model_validator(mode="after")
     def _connect(self) -> Self:
         """Read the environment and create the clients. `ConfigurationError` is no `ValueError`, so pydantic lets it pass."""
-        for name, kind in (("client", Together), ("async_client", AsyncTogether)):
-            if not isinstance(getattr(self, name), kind | None):
-                raise TypeError(f"{name} must be a together_adapters.{kind.__name__}, not {type(getattr(self, name)).__name__}")
+        check_clients(self.client, self.async_client)
         shared = self.client or self.async_client
         if self._takes_gateway:
             self._use_gateway(has_url=shared is not None or any(map(os.environ.get, URL_VARIABLES)))
@@ -152,13 +150,8 @@ class Connection(BaseModel):
         }
         if self._gateway_headers is not None:
             options["default_headers"] = merge_headers(self.default_headers, self._gateway_headers)
-        if shared:
-            return ClientPair(self.client, self.async_client, **options)
-        kwargs: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        http, http_async = self.http_client, self.http_async_client
-        async_client = None if http_async is None else AsyncTogether(**kwargs, http_client=http_async)
-        client = None if http is None and async_client else Together(**kwargs, http_client=http)
-        return ClientPair(client, async_client)
+        http_clients = {"http_client": self.http_client, "http_async_client": self.http_async_client}
+        return ClientPair(self.client, self.async_client, **http_clients, **options)
 
     def _api_key(self) -> str | None:
         """Return the key; that of the environment only for a server that is to get it."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
 
 _OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query")
-_SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_OPTIONS})
+_HTTP_CLIENTS = ("http_client", "async_http_client")
+_SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_HTTP_CLIENTS, *_OPTIONS})
 
 
 class ServiceComponent(BaseComponent):
@@ -39,6 +40,8 @@ class ServiceComponent(BaseComponent):
         default_query: Query parameters for every request.
         client: A client to share; it replaces the key.
         async_client: An asynchronous client to share; it replaces the key.
+        http_client: A client of httpx or httpx2 for synchronous calls.
+        async_http_client: A client of httpx or httpx2 for asynchronous calls.
     """
 
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
@@ -50,6 +53,8 @@ class ServiceComponent(BaseComponent):
     default_query: Annotated[Mapping[str, Any] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    async_http_client: Any = Field(default=None, exclude=True, repr=False)
 
     _clients: ClientPair | None = PrivateAttr(default=None)
     _key_from_environment: bool = PrivateAttr(default=False)
@@ -104,14 +109,17 @@ class ServiceComponent(BaseComponent):
         return urlsplit(self.api_base or "").netloc
 
     def _new_clients(self) -> ClientPair:
-        from together_adapters.client import ClientPair
+        from together_adapters.client import ClientPair, check_clients
 
+        check_clients(self.client, self.async_client)
         shared = self.client or self.async_client
         key = self.api_key
         clients = ClientPair(
             cast("Together | None", self.client),
             cast("AsyncTogether | None", self.async_client),
             api_key=key.get_secret_value() if isinstance(key, SecretStr) else key,
+            http_client=self.http_client,
+            http_async_client=self.async_http_client,
             base_url=None if shared is not None and shared.base_url == self.api_base else self.api_base,
             **{name: getattr(self, name) for name in _OPTIONS},
         )
@@ -119,6 +127,10 @@ class ServiceComponent(BaseComponent):
             environment_key(clients.config.root, required=True)
         self._key_from_environment = clients.config.key_from_environment
         return clients
+
+    def _http_clients(self) -> list[Any]:
+        """Return the clients of an HTTP library that the caller supplied."""
+        return [client for name in _HTTP_CLIENTS if (client := getattr(self, name)) is not None]
 
     def _current_clients(self) -> ClientPair:
         if self._clients is None:
@@ -132,7 +144,15 @@ class ServiceComponent(BaseComponent):
         if name in _SETTINGS:
             self._clients = None
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy everything except HTTP clients, which cannot be copied and are shared."""
+        memo = {} if memo is None else memo
+        memo.update({id(shared): shared for shared in self._http_clients()})
+        return super().__deepcopy__(memo)
+
     def __getstate__(self) -> dict[str, Any]:
+        if self._http_clients():
+            raise TypeError("a component with a supplied http_client cannot be pickled")
         for shared in (self.client, self.async_client):
             if shared is not None:
                 shared.__reduce__()  # raises where it cannot be pickled; core would drop it, and requests would go elsewhere

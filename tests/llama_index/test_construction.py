@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from llama_index.core.ingestion.pipeline import get_transformation_hash
 from llama_index.core.llms import ChatMessage
@@ -123,6 +124,43 @@ def test_shared_clients(kind: Any, emulator: Emulator) -> None:
 def test_a_client_that_cannot_be_pickled_raises(kind: Any) -> None:
     with httpx.Client() as http_client, pytest.raises(TypeError, match="http_client"):
         pickle.dumps(kind(client=Together(api_key=KEY, http_client=http_client)))
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_http_clients_of_the_caller(kind: Any, emulator: Emulator, library: Any) -> None:
+    headers = {"x-from": "the-caller"}
+    with library.Client(headers=headers) as http_client:
+        component = kind(
+            api_key=KEY, api_base=emulator.base_url, http_client=http_client, async_http_client=library.AsyncClient()
+        )
+        assert component.sync_client.config.http_library == component.asynchronous_client.config.http_library == library.__name__
+        for each in (component, copy.deepcopy(component), component.model_copy(update={"max_retries": 1})):
+            use(each)
+        with pytest.raises(TypeError, match="http_client"):
+            pickle.dumps(component)
+        assert "http_client" not in component.to_dict()
+    assert {request.headers["x-from"] for request in emulator.requests} == {"the-caller"}
+    assert len(emulator.requests) == 3
+
+
+@pytest.mark.parametrize("name", ["http_client", "async_http_client"])
+def test_other_http_clients_are_refused(kind: Any, name: str) -> None:
+    wrong = httpx.AsyncClient if name == "http_client" else httpx.Client
+    for client in (object(), wrong(), wrong, httpx.Client if name == "http_client" else httpx.AsyncClient):
+        with pytest.raises(ConfigurationError, match="http_client must be an"):
+            kind(api_key=KEY, **{name: client})
+    with pytest.raises(ConfigurationError, match="http_client does not go with a client to share"):
+        kind(client=Together(api_key=KEY), **{name: object()})
+
+
+def test_what_is_no_client_to_share_is_refused(kind: Any) -> None:
+    for name, client in (
+        ("client", httpx.Client()),
+        ("client", AsyncTogether(api_key=KEY)),
+        ("async_client", Together(api_key=KEY)),
+    ):
+        with pytest.raises(TypeError, match=f"{name} must be a together_adapters"):
+            kind(api_key=KEY, **{name: client})
 
 
 def test_settings_can_be_changed(kind: Any, emulator: Emulator) -> None:

@@ -165,6 +165,30 @@ def test_spans_as_json_lines_become_rows(
     assert rows(path) == [ROW, ROW]
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_refusals_become_rows(recording_content: Recording, flavour: Flavour, emulator: Emulator, streams: bool) -> None:
+    emulator.reply({"content": None, "refusal": "I cannot.", "reasoning": "It is not allowed."})
+    question = {"model": MODEL, "messages": HISTORY[:2]}
+    result = flavour.run(flavour.client().chat.completions.create(**question, stream=streams))
+    if streams:
+        list(flavour.iterate(result))
+    (example,) = examples(load(recording_content.spans))
+    answer = {"role": "assistant", "reasoning": "It is not allowed.", "content": "I cannot."}
+    assert example.row["messages"] == [*HISTORY[:2], answer]
+    assert example.changed == ("refusal_is_content",)
+
+
+def test_documents_with_the_names_of_protobuf_become_rows(recording_content: Recording, emulator: Emulator) -> None:
+    common = pytest.importorskip("opentelemetry.exporter.otlp.proto.common.trace_encoder")
+    from google.protobuf.json_format import MessageToDict
+
+    emulator.reply({"content": "It is sunny.", "reasoning": "The tool says so."})
+    with Together(api_key=KEY, base_url=emulator.base_url) as client:
+        client.chat.completions.create(model=MODEL, messages=HISTORY, tools=[TOOL])
+    document = MessageToDict(common.encode_spans(recording_content.spans), preserving_proto_field_name=True)
+    assert [example.row for example in examples(load([document]))] == [ROW]
+
+
 def test_completions_and_media_become_rows(
     recording_content: Recording, flavour: Flavour, emulator: Emulator, tmp_path: Path
 ) -> None:

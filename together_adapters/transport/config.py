@@ -316,7 +316,9 @@ def valid_headers(headers: Any, name: str = "default_headers") -> dict[str, str]
                 f"{name}: {key!r} is no name of a header; names consist of ASCII letters, digits and hyphens"
             )
         if key.lower() in _FRAMING:
-            raise ConfigurationError(f"{name}: {key!r} says where a body ends, which differs from request to request: leave it out")
+            raise ConfigurationError(
+                f"{name}: {key!r} says where a body ends, which differs from request to request: leave it out"
+            )
         if not isinstance(value, str):
             raise ConfigurationError(f"{name}: the value of {key!r} is a {type(value).__name__}; headers are strings: use str()")
         if not _HEADER_VALUE.fullmatch(value):

@@ -128,6 +128,9 @@ def _read_parts(builder: ConversationBuilder, message: Any) -> None:
             results.append(part)
         elif kind == "reasoning":
             reasoning.append(str(part.get("content") or ""))
+        elif kind == "refusal" and not content and not calls:
+            content.append({"type": "text", "text": part.get("content")})
+            builder.change("refusal_is_content")
         elif kind in ("blob", "uri") and _is_image(part):
             content.append(_image(part))
         else:

@@ -88,13 +88,16 @@ def _value(value: Any) -> Any:
     if not isinstance(value, dict) or len(value) != 1:
         return value
     ((kind, content),) = value.items()
-    if kind == "arrayValue":
-        return [_value(item) for item in content.get("values") or ()]
-    if kind == "kvlistValue":
-        return {pair["key"]: _value(pair.get("value")) for pair in content.get("values") or ()}
-    if kind == "intValue":
-        return int(content)
-    return content if kind in ("stringValue", "boolValue", "doubleValue", "bytesValue") else value
+    match kind.removesuffix("_value").removesuffix("Value"):
+        case "array":
+            return [_value(item) for item in content.get("values") or ()]
+        case "kvlist":
+            return {pair["key"]: _value(pair.get("value")) for pair in content.get("values") or ()}
+        case "int":
+            return int(content)
+        case "string" | "bool" | "double" | "bytes":
+            return content
+    return value
 
 
 def tree(flat: Mapping[str, Any]) -> Any:
