@@ -81,10 +81,11 @@ def test_a_deployment_with_an_adapter(run: Run, emulator: Emulator) -> None:
     assert "changed" in one_error(run("adapters", "delete", adapter, *where, "--etag", loaded["etag"], code=3))
     assert run("adapters", "delete", adapter, *where, "--etag", etag).out == f"{adapter}\n"
     assert "nothing to change" in one_error(run("deployments", "update", id, *place, code=2))
+    assert "nothing to change" in one_error(run("projects", "endpoints", "update", endpoint, "--etag", "x", code=2))
     assert run("deployments", "update", id, *place, "--min-replicas", 0, "--max-replicas", 0).out == f"{id}\n"
     run("deployments", "wait", id, *place, "--state", "STOPPED", "--poll-interval", 0.1)
     assert mine(run, endpoint) == (1, "VISIBILITY_INTERNAL")
-    assert run("deployments", "delete", id, *place).out == f"{id}\n"
+    assert run("deployments", "delete", id, *place, "--json").json == {"id": id, "deleted": True}
     assert run("projects", "endpoints", "delete", endpoint).out == f"{endpoint}\n"
     one_error(run("projects", "endpoints", "get", endpoint, code=3))
 

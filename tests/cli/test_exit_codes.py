@@ -71,6 +71,7 @@ def test_message_with_flags_of_the_command() -> None:
     text = "lora_r=8 goes with lora=True, not with lora=False; model= is needed"
     assert with_flags(text, command) == "--lora-r 8 goes with --lora, not with --full; --model is needed"
     assert with_flags("https://x.test/?model=a", command) == "https://x.test/?model=a"
+    assert with_flags("it goes into model={...}", command) == "it goes into --model ..."
 
 
 def test_error_of_the_service(run: Run) -> None:

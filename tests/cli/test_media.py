@@ -29,6 +29,18 @@ def test_speech_to_a_file_and_back(run: Run, emulator: Emulator, tmp_path: Path)
     assert "nothing.wav" in one_error(run("audio", "transcribe", "nothing.wav", code=2))
 
 
+@pytest.mark.parametrize(("name", "format"), [("a.pcm", "raw"), ("a.MP3", "mp3"), ("a", None)])
+def test_the_suffix_is_the_format_of_speech(run: Run, emulator: Emulator, name: str, format: str | None) -> None:
+    run(*SPEECH, "Hello.", "--output", name)
+    assert emulator.requests[-1].json.get("response_format") == format
+
+
+def test_a_suffix_without_a_format(run: Run, emulator: Emulator) -> None:
+    assert "--response-format" in one_error(run(*SPEECH, "Hello.", "--output", "a.ogg", code=2))
+    assert emulator.requests == []
+    run(*SPEECH, "Hello.", "--output", "a.ogg", "--response-format", "wav")
+
+
 def test_voices(run: Run) -> None:
     rows = run("audio", "voices").out
     model = run("audio", "voices", "--json").json["data"][0]

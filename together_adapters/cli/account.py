@@ -12,7 +12,7 @@ import click
 
 from together_adapters.cli.command import Command, Group, Session
 from together_adapters.cli.ft.atomic_output import write_atomically
-from together_adapters.cli.options import COUNT, NEW_FILE, json_value, overwrite_option
+from together_adapters.cli.options import COUNT, NEW_FILE, check_changes, json_value, overwrite_option
 from together_adapters.cli.output import Column, Result, Table, format_time, print_json, to_json
 from together_adapters.cli.terminal import is_terminal, note, write
 
@@ -90,27 +90,20 @@ etag_option = click.option("--etag", metavar="TEXT", help="As it was read: refus
 project_endpoints.add_call("list", "List endpoints of a project.", project_option, part="data", view=_ENDPOINTS)
 project_endpoints.add_call("get", "Show an endpoint with its deployments.", _id, project_option)
 project_endpoints.add_call("create", "Create an endpoint.", click.argument("name"), _visibility_option, project_option)
-project_endpoints.add_call(
-    "update",
-    "Update an endpoint. Settings that are not passed do not change.",
-    _id,
-    click.option("--name", metavar="TEXT", help="New name."),
-    click.option("--traffic-split", type=json_value, metavar="JSON", help='[{"deployment_id": ..., "weight": ...}]'),
-    _visibility_option,
-    etag_option,
-    project_option,
-)
+project_endpoints.add_delete("endpoint", "Delete an endpoint.", _id, etag_option, project_option)
 
 
-@project_endpoints.command("delete")
+@project_endpoints.command("update")
 @_id
+@click.option("--name", metavar="TEXT", help="New name.")
+@click.option("--traffic-split", type=json_value, metavar="JSON", help='[{"deployment_id": ..., "weight": ...}]')
+@_visibility_option
 @etag_option
 @project_option
-def delete_endpoint(session: Session, /, endpoint_id: str, **options: Any) -> Result:
-    """Delete an endpoint."""
-    session.client.projects.endpoints.delete(endpoint_id, **options)
-    note(f"Deleted endpoint {endpoint_id}.")
-    return Result({"id": endpoint_id, "deleted": True}, lambda _: write(f"{endpoint_id}\n"))
+def update_endpoint(session: Session, /, endpoint_id: str, project_id: str | None, etag: str | None, **changes: Any) -> Any:
+    """Update an endpoint. Settings that are not passed do not change."""
+    check_changes(changes)
+    return session.client.projects.endpoints.update(endpoint_id, project_id=project_id, etag=etag, **changes)
 
 
 def _parse_query(ctx: click.Context, parameter: click.Parameter, pairs: Sequence[str]) -> dict[str, list[str]]:

@@ -118,13 +118,35 @@ class Group(click.Group):
             from together_adapters.cli.terminal import with_bar
 
             function = method(session.client)
-            arguments = [values.pop(parameter.name) for parameter in command.params if isinstance(parameter, click.Argument)]
+            arguments = _take_arguments(command, values)
             result = with_bar(bar, function, *arguments, **values) if bar else function(*arguments, **values)
             return Result(getattr(result, part) if part else result, **display)
 
         for option in reversed(options):
             option(call)
         command = self.command(name, help=help)(call)
+
+    def add_delete(self, kind: str, help: str, *options: Callable[[Any], Any]) -> None:
+        """Adds the command `delete`, whose argument is the id of what it deletes; it prints the id."""
+        method = attrgetter(f"{self._resource}.delete")
+
+        def call(session: Session, /, **values: Any) -> Any:
+            from together_adapters.cli.output import Result
+            from together_adapters.cli.terminal import note, write
+
+            (id,) = _take_arguments(command, values)
+            method(session.client)(id, **values)
+            note(f"Deleted {kind} {id}.")
+            return Result({"id": id, "deleted": True}, lambda _: write(f"{id}\n"))
+
+        for option in reversed(options):
+            option(call)
+        command = self.command("delete", help=help)(call)
+
+
+def _take_arguments(command: click.Command, values: dict[str, Any]) -> list[Any]:
+    """Takes the values of a command's arguments out, in their order."""
+    return [values.pop(str(parameter.name)) for parameter in command.params if isinstance(parameter, click.Argument)]
 
 
 class LazyGroup(Group):

@@ -8,7 +8,7 @@ import click
 
 from together_adapters.cli.account import etag_option, project_option
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.options import json_object, options, wait_option, wait_options, wait_timeout_option
+from together_adapters.cli.options import check_changes, json_object, options, wait_option, wait_options, wait_timeout_option
 from together_adapters.cli.output import Column, Result, Table, format_time
 from together_adapters.cli.terminal import note, progress_bar, write
 
@@ -100,8 +100,7 @@ def create(
 def update(session: Session, /, id: str, endpoint_id: str, project_id: str | None, etag: str | None, **values: Any) -> Any:
     """Update a deployment. Settings that are not passed do not change."""
     changes = {"autoscaling": _autoscaling(values), **values}
-    if all(value is None for value in changes.values()):
-        raise click.UsageError("nothing to change: pass at least one option")
+    check_changes(changes)
     deployment = session.client.endpoints.deployments.update(
         id, endpoint_id=endpoint_id, project_id=project_id, etag=etag, **changes
     )
@@ -109,15 +108,7 @@ def update(session: Session, /, id: str, endpoint_id: str, project_id: str | Non
     return Result(deployment, lambda _: write(f"{id}\n"))
 
 
-@deployments.command("delete")
-@_id
-@_place
-@etag_option
-def delete(session: Session, /, id: str, **values: Any) -> Result:
-    """Stop and delete a deployment."""
-    session.client.endpoints.deployments.delete(id, **values)
-    note(f"Deleted deployment {id}.")
-    return Result({"id": id, "deleted": True}, lambda _: write(f"{id}\n"))
+deployments.add_delete("deployment", "Stop and delete a deployment.", _id, _place, etag_option)
 
 
 @click.group("adapters", cls=Group, resource="endpoints.adapters")
@@ -153,13 +144,4 @@ adapters.add_call(
     _etag_option,
 )
 
-
-@adapters.command("delete")
-@_id
-@_deployment
-@_etag_option
-def delete_adapter(session: Session, /, id: str, **values: Any) -> Result:
-    """Remove an adapter from a deployment; the model stays."""
-    session.client.endpoints.adapters.delete(id, **values)
-    note(f"Removed adapter {id}.")
-    return Result({"id": id, "deleted": True}, lambda _: write(f"{id}\n"))
+adapters.add_delete("adapter", "Remove an adapter from a deployment; the model stays.", _id, _deployment, _etag_option)

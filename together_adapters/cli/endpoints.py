@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from together_adapters.cli.command import Group, Session
-from together_adapters.cli.options import COUNT, drop_unset, wait_option, wait_timeout_option
+from together_adapters.cli.options import COUNT, check_changes, drop_unset, wait_option, wait_timeout_option
 from together_adapters.cli.output import Column, Result, Table, format_time
 from together_adapters.cli.terminal import note, progress_bar, write
 from together_adapters.errors import InvalidRequestError, JobFailedError
@@ -123,21 +123,14 @@ def hardware(session: Session, model: str | None, available: bool) -> Result:
 def update(session: Session, /, endpoint_id: str, **options: Any) -> Result:
     """Update an endpoint. Settings that are not passed do not change."""
     changes = {name: value for name, value in options.items() if value is not None}
-    if not changes:
-        raise click.UsageError("nothing to change: pass at least one option")
+    check_changes(changes)
     endpoint = session.client.endpoints.update(endpoint_id, **changes)
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in drop_unset(changes).items())
     note(f"Updated endpoint {endpoint_id}: {settings}.")
     return Result(endpoint, lambda _: write(f"{endpoint_id}\n"))
 
 
-@endpoints.command("delete")
-@_id
-def delete(session: Session, endpoint_id: str) -> Result:
-    """Stop and delete an endpoint."""
-    session.client.endpoints.delete(endpoint_id)
-    note(f"Deleted endpoint {endpoint_id}.")
-    return Result({"id": endpoint_id, "deleted": True}, lambda _: write(f"{endpoint_id}\n"))
+endpoints.add_delete("endpoint", "Stop and delete an endpoint.", _id)
 
 
 @endpoints.command("availability-zones")

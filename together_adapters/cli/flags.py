@@ -121,6 +121,8 @@ def _value(node: ast.expr) -> Any:
     """Returns the value of an expression; of names their text, of calls the node."""
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Set):  # `{...}`, any mapping
+        return ...
     if isinstance(node, ast.Dict):
         return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None}
     if isinstance(node, ast.List):

@@ -13,10 +13,20 @@ import click
 from together_adapters.cli.command import Group, Session
 from together_adapters.cli.exit_codes import INVALID_DATA
 from together_adapters.cli.ft.atomic_output import write_atomically
-from together_adapters.cli.options import COUNT, EXISTING_FILE, NEW_FILE, drop_unset, overwrite_option, read_text, wait_options
+from together_adapters.cli.options import (
+    COUNT,
+    EXISTING_FILE,
+    NEW_FILE,
+    drop_unset,
+    options,
+    overwrite_option,
+    read_text,
+    wait_options,
+)
 from together_adapters.cli.output import Column, Result, Table, format_time
 from together_adapters.cli.terminal import note, progress_bar, spinner, write
 from together_adapters.errors import APIResponseValidationError
+from together_adapters.types.audio_format import FORMATS
 
 if TYPE_CHECKING:
     from together_adapters.types.code_interpreter import CodeOutput, ExecuteResponse
@@ -50,8 +60,7 @@ def audio() -> None:
 def speech(session: Session, /, text: str, output: Path, overwrite: bool, response_format: str | None, **options: Any) -> Result:
     """Speak TEXT into a file; - reads it from stdin."""
     _check_new(output, overwrite)
-    suffix = output.suffix.lower().removeprefix(".")
-    file_format = response_format or (suffix if suffix in ("mp3", "wav") else None)
+    file_format = response_format or _format_of(output)
     with spinner("generating"):
         result = session.client.audio.speech.create(
             input=read_text(text), **drop_unset({**options, "response_format": file_format})
@@ -60,35 +69,46 @@ def speech(session: Session, /, text: str, output: Path, overwrite: bool, respon
     return _saved(output, content_type=result.content_type)
 
 
+def _format_of(path: Path) -> str | None:
+    """Returns the format of a file by its suffix; None without one, which leaves it to the service."""
+    suffix = path.suffix.lower()
+    if suffix and suffix not in FORMATS:
+        raise click.UsageError(
+            f"no speech has the format {suffix}: pass --response-format, or a file that ends in {', '.join(FORMATS)}"
+        )
+    return FORMATS.get(suffix)
+
+
+_recording = options(
+    click.argument("file"),
+    click.option("--model", metavar="NAME", help="Transcription model."),
+    click.option("--prompt", metavar="TEXT", help="Text that guides names and style."),
+    click.option("--verbose", is_flag=True, help="Also times and language; printed with --json."),
+)
+
+
 @audio.command("transcribe")
-@click.argument("file")
-@click.option("--model", metavar="NAME", help="Transcription model.")
+@_recording
 @click.option("--language", metavar="CODE", help="Spoken language. Default: detected.")
-@click.option("--prompt", metavar="TEXT", help="Text that guides names and style.")
 @click.option("--diarize", is_flag=True, help="Identify speakers; printed with --json.")
-@click.option("--verbose", is_flag=True, help="Also times and language; printed with --json.")
-def transcribe(session: Session, /, file: str, verbose: bool, **options: Any) -> Result:
+def transcribe(session: Session, /, **options: Any) -> Result:
     """Print the text of a recording: a file or a URL."""
-    with spinner("transcribing"):
-        result = session.client.audio.transcriptions.create(file=file, **_recording(options, verbose))
-    return Result(result, lambda result: write(f"{result.text or ''}\n"))
+    return _print_text(session.client.audio.transcriptions.create, "transcribing", **options)
 
 
 @audio.command("translate")
-@click.argument("file")
-@click.option("--model", metavar="NAME", help="Transcription model.")
+@_recording
 @click.option("--language", metavar="CODE", help="Language of the result. Default: English.")
-@click.option("--prompt", metavar="TEXT", help="Text that guides names and style.")
-@click.option("--verbose", is_flag=True, help="Also times; printed with --json.")
-def translate(session: Session, /, file: str, verbose: bool, **options: Any) -> Result:
-    """Print the text of a recording, a file or a URL, in another language."""
-    with spinner("translating"):
-        result = session.client.audio.translations.create(file=file, **_recording(options, verbose))
+def translate(session: Session, /, **options: Any) -> Result:
+    """Print a translation of a recording: a file or a URL."""
+    return _print_text(session.client.audio.translations.create, "translating", **options)
+
+
+def _print_text(create: Callable[..., Any], activity: str, /, verbose: bool, **options: Any) -> Result:
+    form = {"response_format": "verbose_json"} if verbose else {}
+    with spinner(activity):
+        result = create(**drop_unset(options), **form)
     return Result(result, lambda result: write(f"{result.text or ''}\n"))
-
-
-def _recording(options: dict[str, Any], verbose: bool) -> dict[str, Any]:
-    return drop_unset(options) | ({"response_format": "verbose_json"} if verbose else {})
 
 
 @audio.command("voices")

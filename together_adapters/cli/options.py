@@ -75,6 +75,12 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     return decorate
 
 
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Raises a UsageError if an update would change nothing."""
+    if all(value is None for value in changes.values()):
+        raise click.UsageError("nothing to change: pass at least one option")
+
+
 sampling_options = options(
     click.option("--model", required=True, metavar="NAME", help="The model."),
     click.option("--max-tokens", type=int, metavar="N", help="Maximum number of tokens to generate."),

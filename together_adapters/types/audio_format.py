@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_BY_SUFFIX: Final = {".wav": "wav", ".mp3": "mp3", ".mpeg": "mp3", ".raw": "raw", ".pcm": "raw"}
+FORMATS: Final = {".wav": "wav", ".mp3": "mp3", ".mpeg": "mp3", ".raw": "raw", ".pcm": "raw"}
+"""Formats by the suffixes of files."""
 _ENCODINGS: Final = {"pcm_s16le": (1, 2), "pcm_f32le": (3, 4), "pcm_alaw": (6, 1), "pcm_mulaw": (7, 1)}
 """The format code in a WAV header, and the bytes of a sample."""
 _FIXED_RATE_MODELS: Final = ("kokoro", "orpheus")
@@ -46,7 +47,7 @@ class AudioFormat:
         if target_format is None and is_file and self.format != "raw":
             Path(file).write_bytes(data)
         else:
-            Path(file).write_bytes(self.convert(data, target_format or _BY_SUFFIX.get(Path(file).suffix.lower(), "wav")))
+            Path(file).write_bytes(self.convert(data, target_format or FORMATS.get(Path(file).suffix.lower(), "wav")))
 
     def convert(self, data: bytes, target_format: str) -> bytes:
         """Returns audio as the content of a file of a format; a ValueError if it has another one."""
