@@ -367,6 +367,22 @@ def test_a_connection_that_is_lost_is_no_end(flavour: Flavour, end: Any) -> None
             next(flavour.iterate(connection.texts(SHORT)))
 
 
+def test_an_event_that_is_too_large_is_not_the_server_s_end(flavour: Flavour) -> None:
+    def answer(websocket: Any) -> None:
+        send(websocket, {"type": COMPLETED, "transcript": "a" * (1 << 20)})
+        websocket.recv()
+
+    with server(answer) as url, open_realtime(flavour, flavour.client(base_url=url)) as connection:
+        with pytest.raises(IncompleteStreamError, match="the client gave the websocket up with code 1009"):
+            list(flavour.iterate(connection.texts()))
+
+
+@pytest.mark.parametrize("quiet", [0, -1, None, "2", float("nan")])
+def test_what_is_no_time_of_quiet(flavour: Flavour, quiet: Any) -> None:
+    with open_realtime(flavour) as connection, pytest.raises(ValueError, match="quiet must be a number of seconds above 0"):
+        list(flavour.iterate(connection.texts(quiet)))
+
+
 def test_a_server_that_closes_because_all_is_said(flavour: Flavour) -> None:
     def answer(websocket: Any) -> None:
         send(websocket, {"type": COMPLETED, "transcript": "yes"})

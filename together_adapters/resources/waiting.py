@@ -10,9 +10,9 @@ from numbers import Real
 from threading import TIMEOUT_MAX
 from typing import Any, Final, TypeVar
 
-from together_adapters.errors import APITimeoutError
+from together_adapters.errors import APITimeoutError, JobFailedError
 from together_adapters.transport.call import Call, Flow, Sleep
-from together_adapters.types.progress import HasStatus, Progress, is_final
+from together_adapters.types.progress import HasState, HasStatus, Progress, is_final
 
 T = TypeVar("T")
 
@@ -24,7 +24,10 @@ _NOT_ENDED: Final = (
     "{} had not ended after {:g} seconds ({}). It continues and is not cancelled: wait again, with a longer timeout if necessary"
 )
 
+_FAILED: Final = "FAILED"
+
 J = TypeVar("J", bound=HasStatus)
+S = TypeVar("S", bound=HasState)
 
 
 def wait_for(
@@ -107,6 +110,35 @@ def wait_for_job(
         describe=describe or describe_status,
         name=name,
     )
+
+
+def wait_for_state(
+    retrieve: Call[S],
+    state: str,
+    name: str,
+    reason: Callable[[S], str | None],
+    poll_interval: float | None,
+    timeout: float | None,
+    progress: Callable[[Progress], None] | None,
+) -> Flow[S]:
+    """Waits until something has a state.
+
+    Raises:
+        JobFailedError: Its state is `FAILED` instead. The message has the `reason`.
+    """
+    result: S = yield from wait_for(
+        retrieve,
+        done=lambda current: current.state in (state, _FAILED),
+        poll_interval=poll_interval,
+        timeout=timeout,
+        progress=progress,
+        describe=lambda current: Progress(float(current.state == state), 1.0, current.state.lower()),
+        name=name,
+    )
+    if result.state == _FAILED:
+        text = f"{name} failed: {reason(result) or 'the service gave no reason'}"
+        raise JobFailedError(text, body=result.model_dump(), completed=result)
+    return result
 
 
 def _is_seconds(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 FAILED: Final = frozenset({"error", "user_error", "failed", "expired", "cancelled", "canceled"})
 
@@ -32,6 +32,15 @@ class HasStatus(Protocol):
     """A job of any kind."""
 
     status: str | None
+
+
+class HasState(Protocol):
+    """What runs until it is deleted."""
+
+    @property
+    def state(self) -> str: ...
+
+    def model_dump(self) -> dict[str, Any]: ...
 
 
 def is_failed(status: str | None) -> bool:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Unpack
 
-from together_adapters.errors import JobFailedError
 from together_adapters.resources.account.identity import project_path
 from together_adapters.resources.account.pages import read_pages
 from together_adapters.resources.account.projects import endpoint_path
-from together_adapters.resources.waiting import wait_for
+from together_adapters.resources.waiting import wait_for_state
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, request, segment
 from together_adapters.transport.model_parser import ResponseParser
@@ -192,19 +191,12 @@ def wait(
         raise ValueError(f"state={state!r} must be 'READY' or 'STOPPED'")
     project = yield from project_path(project_id)
     options: RequestOptions = {"extra_headers": extra_headers, "extra_query": extra_query}
-    deployment: Deployment = yield from wait_for(
-        request("GET", deployment_path(project, endpoint_id, id), _parse, options=options),
-        done=lambda deployment: deployment.state in (state, "FAILED"),
-        poll_interval=poll_interval,
-        timeout=timeout,
-        progress=progress,
-        describe=lambda deployment: Progress(float(deployment.state == state), 1.0, deployment.state.lower()),
-        name=f"deployment {id}",
-    )
-    if deployment.state == "FAILED":
-        reason = (deployment.status and deployment.status.message) or "the service gave no reason"
-        raise JobFailedError(f"deployment {id} failed: {reason}", body=deployment.model_dump(), completed=deployment)
-    return deployment
+    call = request("GET", deployment_path(project, endpoint_id, id), _parse, options=options)
+    return (yield from wait_for_state(call, state, f"deployment {id}", _failure, poll_interval, timeout, progress))
+
+
+def _failure(deployment: Deployment) -> str | None:
+    return deployment.status.message if deployment.status else None
 
 
 def _limits(inactive_timeout: int | None, max_requests: int | str | None) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
-from together_adapters.errors import JobFailedError
 from together_adapters.resources.account.deployments import deployment_path
 from together_adapters.resources.account.identity import project_path
 from together_adapters.resources.account.pages import read_pages
-from together_adapters.resources.waiting import wait_for
+from together_adapters.resources.waiting import wait_for_state
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, request, segment
 from together_adapters.transport.model_parser import ResponseParser
@@ -160,20 +159,12 @@ def wait(
     """
     path = yield from _path(project_id, endpoint_id, deployment_id, id)
     options: RequestOptions = {"extra_headers": extra_headers, "extra_query": extra_query}
-    adapter: LoraAdapter = yield from wait_for(
-        request("GET", path, _parse, options=options),
-        done=lambda adapter: adapter.state in ("READY", "FAILED"),
-        poll_interval=poll_interval,
-        timeout=timeout,
-        progress=progress,
-        describe=lambda adapter: Progress(float(adapter.state == "READY"), 1.0, adapter.state.lower()),
-        name=f"adapter {id}",
-    )
-    if adapter.state == "FAILED":
-        reason = next((load.message or load.reason for load in adapter.per_cluster if load.message or load.reason), None)
-        text = f"adapter {id} could not be loaded: {reason or 'the service gave no reason'}"
-        raise JobFailedError(text, body=adapter.model_dump(), completed=adapter)
-    return adapter
+    call = request("GET", path, _parse, options=options)
+    return (yield from wait_for_state(call, "READY", f"adapter {id}", _failure, poll_interval, timeout, progress))
+
+
+def _failure(adapter: LoraAdapter) -> str | None:
+    return next((load.message or load.reason for load in adapter.per_cluster if load.message or load.reason), None)
 
 
 class LoraAdapters(Resource[D, R]):

@@ -15,14 +15,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.sync import client as synchronous
 
 from together_adapters.errors import ConfigurationError, TogetherError
-from together_adapters.resources.realtime.protocol import Protocol, websocket_url
+from together_adapters.resources.realtime.protocol import Ending, Protocol, Texts, websocket_url
 from together_adapters.transport import failures
 from together_adapters.transport.call import Response, Sleep
 from together_adapters.transport.environment import ssl_context
 from together_adapters.transport.exchange import Attempt, attempts
 from together_adapters.transport.http_library import library_of
 from together_adapters.transport.retry import Failure
-from together_adapters.types.audio import FinalTranscript, RealtimeEvent
+from together_adapters.types.audio import RealtimeEvent
 
 _LOGGER = logging.getLogger("together_adapters.websockets")
 _LOGGER.setLevel(logging.WARNING)  # whatever the level of others: at DEBUG, websockets logs headers, and the key is one
@@ -139,11 +139,11 @@ class _Connection:
         return self._websocket
 
     def _send_error(self, closed: ConnectionClosed) -> TogetherError:
-        return self._protocol.connection_error(*(_ending(closed) if not self._is_closed else (None, "")))
+        return self._protocol.send_error(_ending(closed), is_closed=self._is_closed)
 
     def _check_end(self, closed: ConnectionClosed) -> None:
         """Raises if a websocket was closed before all was said."""
-        if error := self._protocol.end(*_ending(closed), by_client=self._is_closed):
+        if error := self._protocol.end(_ending(closed), is_closed=self._is_closed):
             raise error from None
 
 
@@ -234,21 +234,19 @@ class RealtimeConnection(_Connection):
                 finished.
 
         Raises:
+            ValueError: `quiet` is no number of seconds above 0.
             APIError: The service reports an error. The next call goes on, if the connection is still open.
             IncompleteStreamError: The connection was lost.
         """
-        while True:
-            was_committed = self._protocol.is_committed
+        texts = Texts(self._protocol, quiet)
+        while not texts.is_over:
             try:
-                event = self._receive(quiet)
+                text = texts.read(self._receive(texts.begin_to_wait()))
             except TimeoutError:
-                if was_committed and self._protocol.is_committed:
-                    return
+                texts.nothing_came()
                 continue
-            if event is None:
-                return
-            if isinstance(event, FinalTranscript) and event.transcript:
-                yield event.transcript
+            if text:
+                yield text
 
 
 class AsyncRealtimeConnection(_Connection):
@@ -338,21 +336,19 @@ class AsyncRealtimeConnection(_Connection):
                 finished.
 
         Raises:
+            ValueError: `quiet` is no number of seconds above 0.
             APIError: The service reports an error. The next call goes on, if the connection is still open.
             IncompleteStreamError: The connection was lost.
         """
-        while True:
-            was_committed = self._protocol.is_committed
+        texts = Texts(self._protocol, quiet)
+        while not texts.is_over:
             try:
-                event = await self._receive(quiet)
+                text = texts.read(await self._receive(texts.begin_to_wait()))
             except TimeoutError:
-                if was_committed and self._protocol.is_committed:
-                    return
+                texts.nothing_came()
                 continue
-            if event is None:
-                return
-            if isinstance(event, FinalTranscript) and event.transcript:
-                yield event.transcript
+            if text:
+                yield text
 
 
 def _open_seconds(attempt: Attempt) -> float | None:
@@ -365,6 +361,8 @@ def _open_seconds(attempt: Attempt) -> float | None:
     return left if seconds is None else min(seconds, left)
 
 
-def _ending(closed: ConnectionClosed) -> tuple[int | None, str]:
-    """Returns code and reason with which the server closed a websocket; 1006, as browsers say, if it did not say so."""
-    return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "the connection was lost")
+def _ending(closed: ConnectionClosed) -> Ending:
+    """Returns who closed a websocket first, and why; code 1006, as browsers say, if nobody did."""
+    if closed.sent and not (closed.rcvd and closed.rcvd_then_sent):
+        return Ending(closed.sent.code, closed.sent.reason, by_server=False)
+    return Ending(closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else Ending(1006, "the connection was lost")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from pydantic_core import from_json, to_json
@@ -39,6 +39,14 @@ _OTHER: Final[ModelParser[Any]] = ModelParser(RealtimeEvent)
 _SAMPLE: Final = 2  # bytes
 _MAX_AUDIO: Final = 32_000  # bytes in one frame: a second at 16 kHz
 _COMPLETE: Final = 1000  # the code of a close that means: all is said
+
+
+class Ending(NamedTuple):
+    """How a websocket was closed."""
+
+    code: int
+    reason: str
+    by_server: bool = True  # else this side closed it, for what the server sent or failed to send
 
 
 class Protocol:
@@ -109,17 +117,52 @@ class Protocol:
         except ValueError as problem:
             raise failures.invalid_response(problem, replace(self.response, content=data), self.call, secrets) from None
 
-    def end(self, code: int | None, reason: str, *, by_client: bool) -> APIConnectionError | None:
-        """Returns the error of a closed websocket, or None if it was closed because all is said."""
-        return None if by_client or code == _COMPLETE else self.connection_error(code, reason, IncompleteStreamError)
+    def end(self, ending: Ending, *, is_closed: bool) -> APIConnectionError | None:
+        """Returns the error of a websocket that ended, or None if the user closed it or all is said."""
+        if is_closed or (ending.by_server and ending.code == _COMPLETE):
+            return None
+        return self._connection_error(ending, IncompleteStreamError)
 
-    def connection_error(
-        self, code: int | None, reason: str, kind: type[APIConnectionError] = APIConnectionError
-    ) -> APIConnectionError:
+    def send_error(self, ending: Ending, *, is_closed: bool) -> APIConnectionError:
         """Returns the error of something that a closed websocket prevents."""
-        text = "the websocket is closed" if code is None else f"the server closed the websocket with code {code}"
-        failure = Failure(f"{text} ({reason})" if reason else text)
+        return self._connection_error(None if is_closed else ending, APIConnectionError)
+
+    def _connection_error(self, ending: Ending | None, kind: type[APIConnectionError]) -> APIConnectionError:
+        if ending is None:
+            text = "the websocket is closed"
+        elif ending.by_server:
+            text = f"the server closed the websocket with code {ending.code}"
+        else:
+            text = f"the client gave the websocket up with code {ending.code}"
+        failure = Failure(f"{text} ({ending.reason})" if ending and ending.reason else text)
         return failures.connection_error(failure, self.call, 1, kind, self.config.secrets)
+
+
+class Texts:
+    """The final texts of a conversation, until nothing comes for some time after `commit`: the service does not say that it is done."""
+
+    def __init__(self, protocol: Protocol, quiet: float) -> None:
+        """Takes the seconds of quiet that end it; a ValueError for what is no such number."""
+        if not isinstance(quiet, int | float) or not quiet > 0:
+            raise ValueError(f"quiet must be a number of seconds above 0, not {quiet!r}"[:200])
+        self.is_over = False
+        self._protocol = protocol
+        self._quiet = quiet
+        self._was_committed = False
+
+    def begin_to_wait(self) -> float:
+        """Returns how many seconds to wait for the next event."""
+        self._was_committed = self._protocol.is_committed
+        return self._quiet
+
+    def nothing_came(self) -> None:
+        """Takes note that no event came in that time."""
+        self.is_over = self._was_committed and self._protocol.is_committed
+
+    def read(self, event: RealtimeEvent | None) -> str | None:
+        """Returns the text of an event, if it has one; None is the end of all events."""
+        self.is_over = event is None
+        return event.transcript if isinstance(event, FinalTranscript) else None
 
 
 def _opening_call(fields: dict[str, Any], options: dict[str, Any]) -> Call[Any]:
