@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -69,6 +71,19 @@ def test_bodies(flavour: Any, stub_client: Any, body: Any, content_type: str, co
     flavour.run(client.request("PUT", "/v1/x", body=body))
     (request,) = service.requests
     assert (request.content, request.headers["content-type"]) == (content, content_type)
+
+
+def test_a_file_is_no_body_and_a_text_no_query(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    client = flavour.client()
+    with path.open("rb") as file:
+        for body in (path, file, io.StringIO("{}")):
+            with pytest.raises(TypeError, match="pass its bytes"):
+                flavour.run(client.request("POST", "/v1/chat/completions", body=body))
+    with pytest.raises(TypeError, match="query must be a mapping"):
+        flavour.run(client.request("GET", "/v1/models", query="dedicated=true"))
+    assert emulator.requests == []
 
 
 def test_options_of_the_call(flavour: Any, stub_client: Any) -> None:

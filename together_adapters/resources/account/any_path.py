@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import Any, Unpack
 from urllib.parse import unquote
 
@@ -39,7 +40,7 @@ def request_any(
         method: `GET`, `POST`, `PUT`, `PATCH`, `DELETE`, ...
         path: The path on the server of the base URL, with its version, such as `/v1/models`. A URL is refused, because the key is for
             that server alone.
-        body: Sent as JSON; bytes are sent as they are.
+        body: Sent as JSON; bytes are sent as they are. A file is passed as its bytes.
         query: Query parameters; those that are None are not sent.
         stream: Whether the response is a stream of events, each parsed JSON. A body that is a mapping gets `"stream": true`.
         idempotent: Whether the request may be sent again where it may have been accepted. By default all but POST and PATCH, which can
@@ -50,7 +51,12 @@ def request_any(
 
     Raises:
         ValueError: The method or the path is not valid; nothing was sent.
+        TypeError: The query is no mapping, or the body is a file.
     """
+    if query is not None and not isinstance(query, Mapping):
+        raise TypeError(f"query must be a mapping of names to values, not {type(query).__name__}")
+    if isinstance(body, PathLike) or hasattr(body, "read"):
+        raise TypeError(f"body={type(body).__name__} would not be sent as the content of the file: pass its bytes")
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
         raise ValueError(f"method={method!r} must be the name of an HTTP method, such as 'GET'"[:200])
     method = method.upper()
