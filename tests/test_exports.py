@@ -25,7 +25,8 @@ from together_adapters.types.requests import RequestOptions
 EXPORTS = {
     "together_adapters": """
         APIConnectionError APIError APIResponseValidationError APIStatusError APITimeoutError AsyncStream AsyncTogether
-        AuthenticationError BadRequestError ConfigurationError ConflictError ContextLengthError DatasetError DownloadError
+        AuthenticationError BadRequestError BudgetExceededError ConfigurationError ConflictError ContextLengthError Control DatasetError
+        DownloadError
         FileTypeError IncompleteStreamError InternalServerError InvalidDatasetError InvalidRequestError JSONError JobFailedError
         ModelNotAvailableError ModelRemovedWarning NotFoundError PaymentRequiredError PermissionDeniedError RateLimitError ResponseError
         ServiceUnavailableError Stream Timeout Together TogetherError TogetherException UnprocessableEntityError __version__
@@ -89,6 +90,7 @@ ALIASES = {
 }
 BASES = {
     "ConfigurationError": ["TogetherError"],
+    "BudgetExceededError": ["TogetherError"],
     "APIConnectionError": ["TogetherError"],
     "APITimeoutError": ["APIConnectionError"],
     "IncompleteStreamError": ["APIConnectionError"],
@@ -283,6 +285,7 @@ def test_both_clients_take_the_same_settings(clients: tuple[Together, AsyncToget
         "project_id",
         "http_client",
         "http_library",
+        "control",
     ]
     for client in clients:
         assert list(inspect.signature(type(client)).parameters) == settings

@@ -20,9 +20,11 @@ __all__ = [
     "AsyncTogether",
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceededError",
     "ConfigurationError",
     "ConflictError",
     "ContextLengthError",
+    "Control",
     "DatasetError",
     "DownloadError",
     "FileTypeError",
@@ -51,6 +53,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, Together
+    from together_adapters.control.control import Control
     from together_adapters.errors import (
         APIConnectionError,
         APIError,
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
         APITimeoutError,
         AuthenticationError,
         BadRequestError,
+        BudgetExceededError,
         ConfigurationError,
         ConflictError,
         ContextLengthError,
@@ -92,6 +96,7 @@ else:
             **dict.fromkeys(__all__, ".errors"),
             "Together": ".client",
             "AsyncTogether": ".client",
+            "Control": ".control.control",
             "Stream": ".transport.streams",
             "AsyncStream": ".transport.streams",
         },

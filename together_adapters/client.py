@@ -37,6 +37,7 @@ from together_adapters.transport.sync_driver import SyncDriver
 from together_adapters.types.requests import Timeout
 
 if TYPE_CHECKING:
+    from together_adapters.control.control import Control
     from together_adapters.finetune.reports.report import DataReport
     from together_adapters.resources.account.projects import Projects
     from together_adapters.resources.account.usage import Usage
@@ -156,6 +157,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
         project_id: str | None = None,
         http_client: H | None = None,
         http_library: LibraryName | None = None,
+        control: Control | None = None,
     ) -> None:
         """Creates a client. The first request opens the first connection.
 
@@ -179,6 +181,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
             http_client: A client of httpx or httpx2 with its own proxies, certificates or transport. The caller closes it.
             http_library: `httpx` or `httpx2` (extra `httpx2`), which transfers the requests; by default that of `http_client`,
                 else httpx.
+            control: A `Control` with limits, a budget and a ledger for the calls of this client; any number of clients may share it.
 
         Raises:
             ConfigurationError: The key is missing or not meant for the server, a setting is invalid, or `http_library` is not
@@ -188,7 +191,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
         headers = {**valid_headers(supplied_headers or {}, "supplied_headers"), **valid_headers(default_headers or {})}
         library = library_of(http_library, http_client, self._http_client)
         config = resolve(
-            api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {}, library.name, project_id
+            api_key, base_url, timeout, max_retries, max_elapsed, headers, default_query or {}, library.name, project_id, control
         )
         if http_client is None:
             check_environment(library, config.root)
@@ -223,6 +226,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
         default_headers: Mapping[str, str] = NOT_GIVEN,
         default_query: Mapping[str, Any] = NOT_GIVEN,
         project_id: str | None = NOT_GIVEN,
+        control: Control | None = NOT_GIVEN,
     ) -> Self:
         """Returns a client with other settings that shares the connections of this one.
 
@@ -328,6 +332,7 @@ def _with_options(config: Config, options: Mapping[str, Any]) -> Config:
         "timeout": options.get("timeout", config.timeout),
         "headers": {**config.headers, **headers[0], **headers[1]},
         "query": {**config.query, **valid_query(options.get("default_query") or {})},
+        "control": options.get("control", config.control),
     }
     if "base_url" in options:
         root = root_of(options["base_url"])

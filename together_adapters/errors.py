@@ -2,6 +2,7 @@
 
     TogetherError
     |-- ConfigurationError            wrong or missing settings; nothing was sent
+    |-- BudgetExceededError           the call might cost more than the control's budget leaves; nothing was sent
     |-- APIConnectionError            no complete response arrived
     |   |-- APITimeoutError
     |   `-- IncompleteStreamError     a stream ended before its finish reason
@@ -80,6 +81,24 @@ class TogetherError(Exception):
 
 class ConfigurationError(TogetherError):
     """Settings are missing or contradict each other. Nothing was sent."""
+
+
+class BudgetExceededError(TogetherError):
+    """A call might cost more than the budget of the control leaves. Nothing was sent, and a repetition is of no use.
+
+    Attributes:
+        budget: The budget, in dollars.
+        spent: What calls have cost so far.
+        reserved: What calls that are under way may cost.
+        estimate: What this call may cost.
+        model: The model of the call, if it names one.
+    """
+
+    budget: float = 0.0
+    spent: float = 0.0
+    reserved: float = 0.0
+    estimate: float = 0.0
+    model: str | None = None
 
 
 class APIConnectionError(TogetherError):

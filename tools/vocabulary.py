@@ -20,16 +20,16 @@ PARTICIPLES = frozenset(
     given gone got gotten grown had heard held hidden kept known laid lain learnt left lent let lost made meant met paid put
     quoted read said seen sent set shown shut sold spelled spelt spent split spoken spread stolen stood struck sunk sworn taken
     taught thought thrown told torn understood unknown unseen unspoken withdrawn won worn woven written wrought""".split()
-) - frozenset("bound cut done hidden left let put read set split unknown".split())
+) - frozenset("bound cut done hidden left let put read set spent split unknown".split())
 """Irregular participles; the regular ones end in -ed. Those that are also everyday words of the field are not counted."""
 
 STANDARD = frozenset(
     """embed feed need seed speed shed bleed breed exceed proceed succeed
     accepted allowed cached cancelled closed completed consumed converted created decoded deprecated disconnected elapsed embedded
-    enabled encoded ended entered evaluated excluded expanded expected failed finished formatted generated installed locked
-    matched merged modified named nested normalized opened parsed prepared processed registered rendered required resolved
-    reversed selected serialized shared sorted started truncated typed unauthorized undefined unexpected unopened untyped
-    unused updated used weighted wrapped yielded""".split()
+    enabled encoded ended entered estimated evaluated excluded expanded expected failed finished formatted generated granted installed locked
+    matched merged modified named nested normalized opened parsed prepared processed registered rendered required reserved resolved
+    reversed selected serialized shared sorted started streamed truncated typed unauthorized undefined unexpected unopened unpriced
+    untyped unused updated used waited weighted wrapped yielded""".split()
 )
 """Words in -ed that are the field's own: verbs and nouns, states of a job, and what httpx, starlette, click and pydantic call things.
 

@@ -268,6 +268,8 @@ class Transcriptions(Resource[D, R]):
             raise TypeError("realtime() has no with_raw_response: it is no HTTP response")
         kind = connection.AsyncRealtimeConnection if isinstance(self._driver, Async) else connection.RealtimeConnection
         driver: Any = self._driver
+        if driver.config.control is not None:
+            driver.config.control.pass_by("realtime transcription")
         return kind(Protocol(params, driver.config))
 
 

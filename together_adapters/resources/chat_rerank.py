@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import accumulate
+from math import ceil
 from typing import Any, Final, TypeVar
 
 from together_adapters.errors import InvalidRequestError, TogetherError
@@ -118,6 +119,24 @@ class ChatReranker:
         with _location(f"listwise request {number}, documents {self._names(positions)}"):
             ranking: list[int] = yield call
         return [positions[index] for index in ranking]
+
+    def listwise_tokens(self, top_n: int | None, window: int) -> tuple[int, int]:
+        """Estimates input and output of `listwise`: each pass reads a text in two windows."""
+        count = len(self.indexes)
+        window = max(2, min(window, count))
+        passes = ceil(min(top_n or 1, count) / (window // 2))
+        requests = passes * ceil(count / (window // 2))
+        texts = sum(prompts.passage_tokens(self.texts[indexes[0]]) for indexes in self.indexes)
+        return (
+            2 * passes * texts + requests * prompts.prompt_tokens(self.query),
+            requests * token_limit(self.model, _order_tokens(window)),
+        )
+
+    def pointwise_tokens(self) -> tuple[int, int]:
+        """Estimates input and output of `pointwise`."""
+        count = len(self.indexes)
+        texts = sum(prompts.passage_tokens(self.texts[indexes[0]]) for indexes in self.indexes)
+        return texts + count * prompts.prompt_tokens(self.query), count * token_limit(self.model, _VERDICT_TOKENS)
 
     def pointwise(self, max_concurrency: int) -> Flow[list[float]]:
         """Asks of each text whether it is relevant; the score is the probability of yes, as the model gives it."""

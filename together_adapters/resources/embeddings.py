@@ -9,6 +9,7 @@ from typing import Any, Literal, Unpack
 
 from together_adapters.errors import APIStatusError, ContextLengthError, TogetherError
 from together_adapters.resources.embedding_limits import smaller_batch
+from together_adapters.resources.rerank_prompts import estimated_tokens
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Operation, Parallel, Remember, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
@@ -101,11 +102,16 @@ def _embed(
     spans = _spans(texts, (0, len(texts)), min(batch_size, limits.get(model, batch_size)))
     try:
         batches = [_batch(texts, span, shared, options, finished, limits) for span in spans]
-        yield Operation("embeddings", shared, Parallel(batches, max_concurrency))
+        tokens = partial(_estimated_tokens, texts)
+        yield Operation("embeddings", shared, Parallel(batches, max_concurrency), tokens)
     except TogetherError as error:
         _attach_progress(error, _in_order(finished), len(texts))
         raise
     return _in_order(finished)
+
+
+def _estimated_tokens(texts: list[str]) -> tuple[int, int]:
+    return sum(map(estimated_tokens, texts)), 0
 
 
 def texts_of(input: Any) -> list[str]:

@@ -105,7 +105,8 @@ def create(
     if on_price is not None and estimate is not None:
         on_price(estimate)
     call = request("POST", _PATH, _parse, body, billable="fine_tuning.list()", options={**options, "extra_body": extra_body})
-    job: FinetuneResponse = yield replace(call, secrets=secrets_in(call.body))
+    price = estimate.estimated_total_price if estimate is not None and estimate.available else None
+    job: FinetuneResponse = yield replace(call, secrets=secrets_in(call.body), price=price)
     job._estimate = estimate
     return job
 

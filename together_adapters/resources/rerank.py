@@ -77,21 +77,31 @@ def create(
         params = {"model": model, "query": query, "return_documents": return_documents, "rank_fields": rank_fields}
         limit = max_documents or capabilities(model).max_documents
         steps = _by_endpoint(params, documents, top_n, limit, max_concurrency, options, is_auto=method == "auto")
-        ranking: RerankResponse = yield Operation("rerank", params, steps)
+        tokens = partial(_estimated_tokens, query, documents)
+        ranking: RerankResponse = yield Operation("rerank", params, steps, tokens)
     else:
         if not query.strip():
             raise ValueError("query must not be empty")
         texts = [rerank_prompts.passage_text(document, rank_fields) for document in documents]
         reranker = ChatReranker(model, query, texts, options)
         is_pointwise = kind == "pointwise"
-        judge = reranker.pointwise(max_concurrency) if is_pointwise else reranker.listwise(top_n, max_documents or WINDOW)
-        scores = yield Operation("rerank", {"model": model}, judge)
+        window = max_documents or WINDOW
+        judge = reranker.pointwise(max_concurrency) if is_pointwise else reranker.listwise(top_n, window)
+        estimate = reranker.pointwise_tokens if is_pointwise else partial(reranker.listwise_tokens, top_n, window)
+        scores = yield Operation("rerank", {"model": model}, judge, estimate)
         ranking = _ranking(reranker, scores, top_n)
         for result in ranking.results if return_documents else ():
             result.document = {"text": rerank_prompts.returned_text(documents[result.index], rank_fields)}
     if score_threshold is not None:
         ranking.results = [result for result in ranking.results if result.relevance_score >= score_threshold]
     return ranking
+
+
+def _estimated_tokens(query: str, documents: Sequence[Any]) -> tuple[int, int]:
+    """Estimates the tokens of the rerank endpoint, which reads the query with each document."""
+    texts = [document if isinstance(document, str) else str(document) for document in documents]
+    query_tokens = rerank_prompts.estimated_tokens(query)
+    return sum(query_tokens + rerank_prompts.estimated_tokens(text) for text in texts), 0
 
 
 def _resolve_method(model: str, method: RerankMethod) -> Literal["rerank", "listwise", "pointwise"]:

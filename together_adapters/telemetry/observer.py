@@ -85,7 +85,7 @@ class GenAIObserver:
     def observe(self, step: Any, config: Config) -> OperationSpan | _PartOfOperation | None:
         """Returns the observation of an operation, or of a request that is a part of one; None for other steps."""
         if isinstance(step, Operation):
-            return OperationSpan(self, step.name, step.params, step, config)
+            return None if step.is_observed else OperationSpan(self, step.name, step.params, step, config)
         call = step.call if isinstance(step, StreamCall) else step
         if not isinstance(call, Call) or call.on_attempt is not None or call.method != "POST":
             return None
@@ -128,7 +128,7 @@ class OperationSpan:
         """The step that reports its attempts and its response. Not kept, so that a lost stream ends the span at once."""
         step = self._step
         if isinstance(step, Operation):
-            return step.step
+            return replace(step, is_observed=True)
         if not isinstance(step, StreamCall):
             return replace(step, parse=self._response_parser(step.parse), on_attempt=self.attempt)
         call = replace(step.call, on_attempt=self.attempt)
@@ -172,7 +172,7 @@ class OperationSpan:
     def result(self, value: Any) -> None:
         """Ends the span with a response; a stream ends it later."""
         if isinstance(self._step, StreamCall):
-            value.observation = self
+            value.observations.append(self)
             self._response = value.response
             return
         if isinstance(self._step, Call):

@@ -72,6 +72,11 @@ class AsyncDriver(HTTPDriver, Async):
             with scope:
                 scope.result(result := await self.perform(scope.step))
             return result
+        control = self.config.control
+        if control is not None and (scope := control.observe(step, self.config)):
+            with scope:
+                scope.result(result := await self.perform(scope.step))
+            return result
         if isinstance(step, Call):
             return self._parse(step, *(await self._exchange(attempts(step, self.config))))
         if isinstance(step, StreamCall):
@@ -137,11 +142,13 @@ class AsyncDriver(HTTPDriver, Async):
                 step = steps.send(reply)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
-            if isinstance(step, Sleep):
+            if isinstance(step, Attempt):
+                reply = await self._send(step, keep_open)
+            elif isinstance(step, Sleep):
                 reply = None
                 await anyio.sleep(step.seconds)
             else:
-                reply = await self._send(step, keep_open)
+                reply = await step.turn.wait_async(step.deadline)
 
     async def _send(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
         if attempt.deadline is None:

@@ -24,6 +24,7 @@ from pydantic_core import from_json
 from together_adapters.transport.bodies import Body
 from together_adapters.transport.config import check_timeout, valid_headers
 from together_adapters.transport.model_parser import ModelParser
+from together_adapters.transport.observation import Meter
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.surrogates import lenient_json
 from together_adapters.types.requests import RequestOptions
@@ -85,6 +86,8 @@ class Call(Generic[T_co]):
     secrets: tuple[str, ...] = field(default=(), repr=False)  # texts in the body that no error may show
     warning: Warning | None = None  # that a client gives once
     on_attempt: Callable[[int, int | Failure, float | None], object] | None = None  # gets number, outcome, delay until the next
+    meter: Meter | None = None  # under a control
+    price: float | None = None  # in dollars, where the service has estimated it
 
     @property
     def safe_path(self) -> str:
@@ -169,6 +172,8 @@ class Operation:
     name: str
     params: Mapping[str, Any] = field(repr=False)  # `model` among them
     step: Any
+    tokens: Callable[[], tuple[int, int]] | None = field(default=None, repr=False)  # estimates input and output of all requests
+    is_observed: bool = False  # by telemetry
 
 
 Step = Call[Any] | Download | Local | Sleep | Parallel | Remember | Operation

@@ -22,6 +22,7 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidato
 from together_adapters._version import __version__
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.http_library import DEFAULT
+from together_adapters.transport.observation import Controller
 from together_adapters.transport.redaction import proxy_secrets, secret_headers, secret_parameters
 from together_adapters.transport.redirects import check_host
 from together_adapters.transport.retry import RetryPolicy
@@ -76,6 +77,7 @@ class Config:
     http_secrets: tuple[str, ...] = field(default=(), repr=False)  # of a supplied HTTP client
     http_library: str = DEFAULT  # by name, because a pickle contains no module
     memory: ClientMemory = field(default_factory=ClientMemory, repr=False, compare=False)
+    control: Controller | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         retries = self.policy.max_retries
@@ -84,6 +86,8 @@ class Config:
         if self.policy.max_elapsed is not None:
             check_seconds("max_elapsed", self.policy.max_elapsed)
         check_timeout(self.timeout)
+        if self.control is not None and not hasattr(self.control, "observe"):
+            raise ConfigurationError(f"control must be a together_adapters.Control, not {type(self.control).__name__}")
 
     @cached_property
     def base_headers(self) -> dict[str, str]:
@@ -102,21 +106,22 @@ class Config:
 
     def warn(self, warning: Warning) -> None:
         """Gives a warning about the service of Together AI once, where the user called; none to users of other servers."""
-        if str(warning) in self.memory.warnings or not self._may_be_together:
+        if str(warning) in self.memory.warnings or not self.may_be_together:
             return
         self.memory.warnings.add(str(warning))
         warnings.warn(warning, stacklevel=_outer_level())
 
     def advise(self, model: str, kind: str | None) -> str:
         """Returns what to do about a model that the server does not serve: by the catalogue, where the client has it."""
-        if not self._may_be_together:
+        if not self.may_be_together:
             return "models.list() names the models of this server."
         kind = kind or capabilities(model).type
         catalogue = self.memory.results.get("models") or ()
         return advice(model, kind, [entry.id for entry in catalogue if isinstance(entry.id, str) and entry.type == kind])
 
     @cached_property
-    def _may_be_together(self) -> bool:
+    def may_be_together(self) -> bool:
+        """Whether the server may be that of Together AI, so that what is known of its models holds."""
         host = urlsplit(self.root).hostname or ""
         # On this machine it may be an emulator or a gateway, which get a key.
         return _is_together(host) or (_is_loopback(host) and bool(self.api_key))
@@ -141,6 +146,7 @@ def resolve(
     query: Mapping[str, Any],
     http_library: str = DEFAULT,
     project_id: str | None = None,
+    control: Controller | None = None,
 ) -> Config:
     """Returns the settings from arguments and environment; a missing or invalid one is a ConfigurationError."""
     root = root_of(base_url or next(filter(None, map(os.environ.get, URL_VARIABLES)), DEFAULT_BASE_URL))
@@ -156,6 +162,7 @@ def resolve(
         key_from_environment=bool(key and not api_key),
         http_library=http_library,
         memory=ClientMemory(valid_project(project_id)),
+        control=control,
     )
 
 

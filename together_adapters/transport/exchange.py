@@ -1,6 +1,7 @@
 """The attempts of a call: what to send, how long to wait, what to raise. A generator, so that drivers only transfer bytes.
 
-It yields an `Attempt` or a `Sleep`, is sent the response or a `Failure`, and returns the final response.
+It yields an `Attempt` or a `Sleep`, is sent the response or a `Failure`, and returns the final response. Under a control, it yields an
+`Admission` before each attempt.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from together_adapters.transport import failures
 from together_adapters.transport.bodies import Body, FileRange, Form, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
+from together_adapters.transport.observation import Admission
 from together_adapters.transport.redirects import redirect
 from together_adapters.transport.retry import Failure
 
@@ -26,6 +28,7 @@ logger = logging.getLogger("together_adapters")
 
 _MAX_REDIRECTS = 5
 _MAX_STALE = 10  # more than a pool keeps idle; a fresh connection cannot be stale
+_NO_TURN = Failure("timed out (max_elapsed) while it waited for its turn under the control", maybe_received=False, timeout=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Attempt:
     deadline: float | None  # of the monotonic clock, for the request and its response, if the call has a limit
 
 
-Attempts = Generator[Attempt | Sleep, Any, tuple[Any, int]]
+Attempts = Generator[Attempt | Sleep | Admission, Any, tuple[Any, int]]
 
 
 def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
@@ -54,11 +57,16 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
     start = time.monotonic()
     deadline = None if policy.max_elapsed is None else start + policy.max_elapsed
     count = redirects = stale = 0
+    meter = call.meter
     while True:
+        if meter is not None and (turn := meter.turn()) is not None and not (yield Admission(turn, deadline)):
+            raise failures.connection_error(_NO_TURN, call, count, secrets=config.secrets)
         reply: HTTPResponse | Failure = yield Attempt(**request, deadline=deadline)
         if isinstance(reply, Failure) and stale < _MAX_STALE and _is_unserved(reply, call):
             stale += 1
             continue
+        if meter is not None:
+            meter.answer(reply, is_open=not isinstance(reply, Response | Failure))
         count += 1
         if not isinstance(reply, Failure):
             status = reply.status_code

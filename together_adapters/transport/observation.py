@@ -1,8 +1,15 @@
-"""Who observes calls: nobody, unless telemetry is switched on. Says what an observer must offer, and knows none."""
+"""Who observes calls: nobody, unless telemetry is switched on. Who admits their requests: nobody, unless a client has a control.
+
+Says what either must offer, and knows none.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from together_adapters.errors import HTTPResponse
+from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
     from together_adapters.transport.config import Config
@@ -34,3 +41,47 @@ class Observer(Protocol):
 
 observer: Observer | None = None
 """The observer of all clients."""
+
+
+class Turn(Protocol):
+    """A place in the queue for one request."""
+
+    def wait(self, deadline: float | None) -> bool:
+        """Blocks the thread until it is the turn of the request; False once the deadline passed or `cancel` was called.
+
+        `deadline` is of the monotonic clock. Whatever ends the wait otherwise, an exception too, gives the place back.
+        """
+
+    async def wait_async(self, deadline: float | None) -> bool:
+        """The same for a task. Its cancellation gives the place back."""
+
+    def cancel(self) -> None:
+        """Gives the place back; a thread or a task that waits goes on."""
+
+
+class Meter(Protocol):
+    """Admits and measures the requests of one call."""
+
+    def turn(self) -> Turn | None:
+        """Returns the turn of the next request; None if it is the turn of the call already, as after a stale connection."""
+
+    def answer(self, outcome: HTTPResponse | Failure, *, is_open: bool) -> None:
+        """Gets what came of a request; of a body that is kept open, as of a stream, the head."""
+
+
+class Controller(Protocol):
+    """Controls the steps that use models or money."""
+
+    def observe(self, step: Any, config: Config) -> Observation | None:
+        """Returns the observation of a step, whose calls have a meter; None for a step that is free, or under control already."""
+
+    def pass_by(self, name: str) -> None:
+        """Admits what costs money and cannot be measured; raises a ConfigurationError if a budget forbids it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A step before an attempt: wait for its turn. The reply is whether it came before the deadline."""
+
+    turn: Turn
+    deadline: float | None  # of the monotonic clock

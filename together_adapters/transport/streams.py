@@ -40,7 +40,7 @@ class _OpenStream(Generic[T]):
         self._pending: Iterator[T] = iter(())
         self._closed = False
         self._chunk_limit = _chunk_limit(http_response, parser.call.chunk_timeout)
-        self.observation: Observation | None = None
+        self.observations: list[Observation] = []
 
     def _await_event(self, limit: Until) -> None:
         """Begins the wait for an event: what the caller did since the last one does not count."""
@@ -53,9 +53,9 @@ class _OpenStream(Generic[T]):
             return failure
         return replace(failure, reason=f"timed out (stream_chunk_timeout: no chunk for {self._parser.call.chunk_timeout:g} s)")
 
-    def _end_observation(self, error: BaseException | None = None) -> None:
-        if self.observation is not None:
-            self.observation.end(error or self._parser.error)
+    def _end_observations(self, error: BaseException | None = None) -> None:
+        for observation in self.observations:
+            observation.end(error or self._parser.error)
 
 
 class Stream(_OpenStream[T]):
@@ -89,7 +89,7 @@ class Stream(_OpenStream[T]):
         """Closes the HTTP response, which ends the stream."""
         self._parser.ended = self._closed = True
         self._pending = iter(())
-        self._end_observation()
+        self._end_observations()
         self._reads.close()
 
     def _read(self) -> list[T]:
@@ -102,7 +102,7 @@ class Stream(_OpenStream[T]):
         except Exception as error:
             return self._parser.end(self._failure(error))
         except BaseException as error:  # the task is cancelled, or the user interrupts
-            self._end_observation(error)
+            self._end_observations(error)
             raise
         return self._parser.feed(data)
 
@@ -147,7 +147,7 @@ class AsyncStream(_OpenStream[T]):
         """Closes the HTTP response, which ends the stream."""
         self._parser.ended = self._closed = True
         self._pending = iter(())
-        self._end_observation()
+        self._end_observations()
         await self._reads.aclose()
 
     close = aclose
@@ -162,7 +162,7 @@ class AsyncStream(_OpenStream[T]):
         except Exception as error:
             return self._parser.end(self._failure(error))
         except BaseException as error:  # the task is cancelled, or the user interrupts
-            self._end_observation(error)
+            self._end_observations(error)
             raise
         return self._parser.feed(data)
 

@@ -41,6 +41,7 @@ from together_adapters.transport.http_requests import (
     never,
     open_body,
 )
+from together_adapters.transport.observation import Admission, Turn
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AudioStream, Stream, read_body
 
@@ -70,6 +71,11 @@ class SyncDriver(HTTPDriver, Sync):
     def perform(self, step: Any) -> Any:
         observer = observation.observer
         if observer is not None and (scope := observer.observe(step, self.config)):
+            with scope:
+                scope.result(result := self.perform(scope.step))
+            return result
+        control = self.config.control
+        if control is not None and (scope := control.observe(step, self.config)):
             with scope:
                 scope.result(result := self.perform(scope.step))
             return result
@@ -129,11 +135,16 @@ class SyncDriver(HTTPDriver, Sync):
                 step = steps.send(reply)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
-            if isinstance(step, Sleep):
+            if isinstance(step, Attempt):
+                reply = self._send(step, keep_open)
+            elif isinstance(step, Sleep):
                 reply = None
                 self._sleep(step.seconds)
             else:
-                reply = self._send(step, keep_open)
+                reply = self._wait(step)
+
+    def _wait(self, admission: Admission) -> bool:
+        return admission.turn.wait(admission.deadline)
 
     def _sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -211,7 +222,7 @@ class SyncDriver(HTTPDriver, Sync):
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures if future in done]  # raises the exception of one that failed
         except BaseException:
-            worker.halt.set()
+            worker.stop()
             if parallel.stop:
                 parallel.stop()
             raise
@@ -227,6 +238,23 @@ class _Worker(SyncDriver):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.halt = Event()
+        self._turns: set[Turn] = set()  # for which threads wait
+
+    def stop(self) -> None:
+        """Ends the waits of all threads; nothing more is sent."""
+        self.halt.set()
+        for turn in [*self._turns]:
+            turn.cancel()
+
+    def _wait(self, admission: Admission) -> bool:
+        self._turns.add(admission.turn)
+        try:
+            is_admitted = not self.halt.is_set() and super()._wait(admission)
+        finally:
+            self._turns.discard(admission.turn)
+        if self.halt.is_set():
+            raise _Halt
+        return is_admitted
 
     def _send(self, attempt: Attempt, keep_open: Callable[[HTTPResponse], bool]) -> HTTPResponse | Response | Failure:
         if self.halt.is_set():

@@ -87,7 +87,8 @@ class _Connection:
     def _next_step(self, reply: Any) -> Attempt | Sleep | _OpenReply:
         """Returns what to do after a reply; at the end the open websocket. Raises the error of the last attempt."""
         try:
-            return self._steps.send(reply)
+            step: Any = self._steps.send(reply)
+            return step
         except StopIteration as end:
             open_reply: _OpenReply = end.value[0]
             return open_reply

@@ -1,0 +1,55 @@
+"""The budget: what calls have cost and what those under way may cost stay within it."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Real
+from threading import Lock
+from typing import Any, Final
+
+from together_adapters.control.ledger import Ledger
+from together_adapters.control.rows import LedgerRow
+from together_adapters.errors import BudgetExceededError, ConfigurationError
+
+_UNIT: Final = 1_000_000_000_000
+"""A dollar, in units whose sums are exact."""
+
+
+class Budget:
+    """Dollars that may be spent. What the ledger has and what calls under way may cost is never more when a call starts."""
+
+    def __init__(self, dollars: Any, ledger: Ledger) -> None:
+        if not isinstance(dollars, Real) or isinstance(dollars, bool) or not isfinite(dollars) or dollars < 0:
+            raise ConfigurationError(f"budget must be dollars, not {dollars!r}")
+        self.dollars = float(dollars)
+        self._ledger = ledger
+        self._lock = Lock()
+        self._reservations = 0
+
+    def reserve(self, estimate: float, kind: str, model: str) -> int:
+        """Reserves what a call may cost, and returns the reservation; raises BudgetExceededError if it does not fit."""
+        reservation = round(estimate * _UNIT)
+        with self._lock:
+            spent = self._ledger.spent()
+            if round(spent * _UNIT) + self._reservations + reservation <= round(self.dollars * _UNIT):
+                self._reservations += reservation
+                return reservation
+            reserved = self._reservations / _UNIT
+        what = f"this {kind} call of {model}" if model else f"this {kind} call"
+        raise BudgetExceededError(
+            f"{what} may cost {estimate:.6f} dollars; of the budget of {self.dollars:g} dollars {spent:.6f} are spent, and "
+            f"{reserved:.6f} reserved by calls that are under way. Nothing was sent. A smaller max_tokens makes the estimate smaller.",
+            budget=self.dollars,
+            spent=spent,
+            reserved=reserved,
+            estimate=estimate,
+            model=model or None,
+        )
+
+    def settle(self, reservation: int, row: LedgerRow) -> None:
+        """Replaces a reservation by the row of its call."""
+        with self._lock:
+            try:
+                self._ledger.add(row)
+            finally:
+                self._reservations -= reservation

@@ -1,0 +1,227 @@
+"""`Control`: what users create, and what clients ask about every step."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from _thread import start_new_thread
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from together_adapters.control.budget import Budget
+from together_adapters.control.estimates import KINDS, OutputHistory, estimated_amount, estimated_tokens, params_of
+from together_adapters.control.ledger import Ledger
+from together_adapters.control.limiter import Limiter
+from together_adapters.control.metering import ManyRequests, OperationMeter, RequestMeter, operation_here
+from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
+from together_adapters.control.rows import LedgerRow
+from together_adapters.control.tags import Tags, current_tags
+from together_adapters.errors import ConfigurationError
+from together_adapters.transport.call import Call, Operation, StreamCall
+
+if TYPE_CHECKING:
+    from together_adapters.control.limiter import LimiterState
+    from together_adapters.transport.config import Config
+    from together_adapters.types.capabilities import Prices
+    from together_adapters.types.models import Pricing
+
+_log = logging.getLogger("together_adapters")
+
+
+class Control:
+    """Limits, a budget, a ledger and tags for the calls of any number of clients and adapters.
+
+    Pass it as `control=`. Threads, event loops and both flavours may share it; what is free of charge, such as lists, files and the
+    polls of jobs, passes by. A pickle holds the settings: a ledger in memory starts anew, a file is shared.
+
+    Attributes:
+        budget: The dollars that may be spent; None for no limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        max_concurrency: int | None = None,
+        budget: float | None = None,
+        ledger: str | os.PathLike[str] | Ledger | None = None,
+        share: str | None = None,
+        prices: Mapping[str, Mapping[str, float] | Pricing | Prices] | None = None,
+    ) -> None:
+        """Creates a control.
+
+        Args:
+            requests_per_minute: Requests that may be sent in a minute; None for what the service allows, as its answers tell.
+            tokens_per_minute: Tokens that may be sent and received in a minute; None for what the service allows.
+            max_concurrency: Requests that may be under way at the same time; None for what the service allows.
+            budget: Dollars that the calls in the ledger may cost. A call that may cost more than is left raises
+                `BudgetExceededError`, and nothing is sent.
+            ledger: The path of an SQLite file, which processes may share; a `Ledger`; None to keep the rows in memory.
+            share: Where processes and machines share the limits.
+            prices: Prices by model, before those of the service's catalogue and of the table of models. Dollars per million tokens:
+                `{"input": 0.15, "output": 0.6, "cached_input": 0.05}`, or a `Pricing` of the catalogue. Other units are
+                `image`, `megapixel`, `second`, `minute`, `video`, `character`, `million_characters` and `request`; those that are named
+                are added up. A kind of call, such as `code`, may stand in place of the model.
+
+        Raises:
+            ConfigurationError: A setting is not valid, or the file is no ledger.
+        """
+        if share is not None:
+            raise ConfigurationError("share= is not supported by this version")
+        self._settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self._ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
+        self.prices = PriceBook(prices)
+        self.history = OutputHistory()
+        self.epoch = 0  # grows in a process that is forked off
+        self._budget = budget
+        self._start()
+        _controls.add(self)
+
+    def _start(self) -> None:
+        """Makes what belongs to one process: nothing is under way."""
+        names = ("requests_per_minute", "tokens_per_minute", "max_concurrency")
+        self.limiter = Limiter(**{name: self._settings[name] for name in names})
+        self.budget_guard = None if self._budget is None else Budget(self._budget, self._ledger)
+        self._streams: WeakSet[RequestMeter] = WeakSet()
+        self._orphans: SimpleQueue[RequestMeter] = SimpleQueue()
+        self._orphans_lock = threading.Lock()
+
+    @property
+    def budget(self) -> float | None:
+        """The dollars that may be spent; None for no limit."""
+        return self._budget
+
+    @property
+    def ledger(self) -> Ledger:
+        """The rows of all calls that have ended, and their sums."""
+        self._end_orphans()
+        return self._ledger
+
+    def state(self) -> LimiterState:
+        """Returns what is known of the limits, and what is under way."""
+        self._end_orphans()
+        return self.limiter.state()
+
+    def tag(self, **tags: str) -> AbstractContextManager[None]:
+        """Returns a context, for `with`, in which calls have tags in their rows, besides those of the contexts around it.
+
+        The tags hold in the tasks and in the threads of this library that start in it.
+
+        Args:
+            **tags: A text for each name; numbers become texts.
+        """
+        return Tags(id(self), tags)
+
+    def close(self) -> None:
+        """Closes the ledger's file; the next call opens it again."""
+        self.ledger.close()
+
+    def observe(self, step: Any, config: Config) -> ManyRequests | RequestMeter | None:
+        """Returns the observation of a step that uses models or money. The clients call this."""
+        if isinstance(step, Operation):
+            return ManyRequests(self, step, config)
+        call = step.call if isinstance(step, StreamCall) else step
+        if (
+            not isinstance(call, Call)
+            or call.method != "POST"
+            or call.meter is not None
+            or (kind := KINDS.get(call.path)) is None
+        ):
+            return None
+        if not self._orphans.empty():
+            self._end_orphans()
+        params = params_of(call.body)
+        tokens = estimated_tokens(kind, params, self.history) if kind in TOKEN_KINDS else Tokens()
+        operation: OperationMeter | None = operation_here.get()
+        if operation is None or operation.control is not self:
+            amount = {"request": 1.0} if kind in TOKEN_KINDS else estimated_amount(kind, params, call.body)
+            model = str(params.get("model") or params.get("model_id") or "")
+            is_streamed = step is not call
+            operation = OperationMeter(self, kind, model, config, tokens, amount, price=call.price, is_streamed=is_streamed)
+        return RequestMeter(operation, step, tokens)
+
+    def pass_by(self, name: str) -> None:
+        """Admits what cannot be measured, unless there is a budget."""
+        if self._budget is not None:
+            raise ConfigurationError(f"{name} is not measured: use a client without a budget. Nothing was sent.")
+
+    def current_tags(self) -> dict[str, str]:
+        """Returns the tags that hold here."""
+        return current_tags(id(self))
+
+    def settle(self, row: LedgerRow, reservation: int) -> None:
+        """Adds the row of a call to the ledger. A ledger that cannot be written must not cost the answer of the call."""
+        try:
+            if self.budget_guard is None:
+                self._ledger.add(row)
+            else:
+                self.budget_guard.settle(reservation, row)
+        except Exception as error:
+            _log.error("the ledger lost the row of a %s call of %s: %s", row.kind, row.model, error)
+
+    def keep(self, request: RequestMeter) -> None:
+        """Keeps note of an open stream, which has used tokens even if the program ends."""
+        self._streams.add(request)
+
+    def abandon(self, request: RequestMeter) -> None:
+        """Ends a call whose stream was garbage collected: soon, in a thread of its own, and before state or ledger are read."""
+        self._orphans.put(request)
+        with suppress(RuntimeError):  # the interpreter is exiting
+            start_new_thread(self._end_orphans, ())
+
+    def _end_orphans(self) -> None:
+        if self._orphans.empty() and not self._orphans_lock.locked():
+            return
+        with self._orphans_lock:
+            while not self._orphans.empty():
+                self._orphans.get().end()
+
+    def _end_streams(self) -> None:
+        """Ends the calls of streams that are still open when the program ends."""
+        for request in [*self._streams]:
+            request.end()
+        self._end_orphans()
+
+    def __copy__(self) -> Control:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Control:
+        return self
+
+    def __reduce__(self) -> Any:
+        ledger = self._settings["ledger"]
+        return _from_settings, ({**self._settings, "ledger": ledger.path if isinstance(ledger, Ledger) else ledger},)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items() if value is not None)
+        return f"Control({settings})"
+
+
+def _from_settings(settings: Mapping[str, Any]) -> Control:
+    return Control(**settings)
+
+
+_controls: WeakSet[Control] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In a process that is forked off, nothing is under way: what was belongs to the other process."""
+    for control in [*_controls]:
+        control.epoch += 1
+        control._start()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for control in [*_controls]:
+        control._end_streams()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

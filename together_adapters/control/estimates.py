@@ -1,0 +1,241 @@
+"""What a request may use, before it is sent: estimates of tokens, and of what is not sold by the token."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from together_adapters.control.prices import Amount, Tokens
+from together_adapters.resources.rerank_prompts import estimated_tokens as text_tokens
+from together_adapters.transport.bodies import Form
+
+KINDS: Final[Mapping[str, str]] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completion",
+    "/v1/embeddings": "embeddings",
+    "/v1/rerank": "rerank",
+    "/v1/images/generations": "image",
+    "/v2/videos": "video",
+    "/v1/audio/speech": "speech",
+    "/v1/audio/transcriptions": "transcription",
+    "/v1/audio/translations": "translation",
+    "/v1/tci/execute": "code",
+    "/v1/fine-tunes": "fine-tune",
+    "/v1/batches": "batch",
+    "/v1/evaluation": "evaluation",
+    "/v1/endpoints": "endpoint",
+}
+"""Kinds of calls that use models or money, by the paths to which they are posted."""
+
+DEFAULT_OUTPUT: Final = 1024
+"""Tokens of an answer without a limit, of a model that has not answered yet."""
+_RECENT: Final = 20  # answers of a model whose largest is the estimate of the next
+_MAX_MODELS: Final = 1024
+_BYTES_PER_TOKEN: Final = 3
+_MESSAGE_TOKENS: Final = 8
+_MEDIUM_TOKENS: Final = 1600  # of an image or a recording in a message
+_IMAGE_SIZE: Final = 1024
+_SPEECH_BYTES: Final = 4000  # of a second of a recording that is packed well
+_VIDEO_SECONDS: Final = 10.0
+
+
+class OutputHistory:
+    """How long the answers of models were."""
+
+    def __init__(self) -> None:
+        self._outputs: dict[str, deque[int]] = {}
+
+    def add(self, model: str, tokens: int) -> None:
+        """Adds an answer."""
+        outputs = self._outputs.get(model)
+        if outputs is None:
+            if len(self._outputs) >= _MAX_MODELS:
+                self._outputs.clear()
+            outputs = self._outputs.setdefault(model, deque(maxlen=_RECENT))
+        outputs.append(tokens)
+
+    def expect(self, model: str) -> int:
+        """Returns how long an answer may be: as the longest of the last ones."""
+        outputs = self._outputs.get(model)
+        return max(outputs.copy()) if outputs else DEFAULT_OUTPUT
+
+
+def params_of(body: Any) -> Mapping[str, Any]:
+    """Returns the parameters in a body."""
+    return body if isinstance(body, Mapping) else dict(body.fields) if isinstance(body, Form) else {}
+
+
+def estimated_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> Tokens:
+    """Estimates the tokens of a request."""
+    if kind == "chat":
+        tokens = _messages_tokens(params.get("messages"))
+        if tools := params.get("tools"):
+            tokens += _json_tokens(tools)
+        if response_format := params.get("response_format"):
+            tokens += _json_tokens(response_format)
+        return Tokens(tokens, output=_output_tokens(params, history))
+    if kind == "completion":
+        return Tokens(_texts_tokens(params.get("prompt")), output=_output_tokens(params, history))
+    if kind == "embeddings":
+        return Tokens(_texts_tokens(params.get("input")))
+    if kind == "rerank":
+        documents = params.get("documents") or ()
+        queries = text_tokens(str(params.get("query") or "")) * len(documents)
+        return Tokens(queries + sum(text_tokens(each) if isinstance(each, str) else _json_tokens(each) for each in documents))
+    return Tokens()
+
+
+def estimated_amount(kind: str, params: Mapping[str, Any], body: Any) -> dict[str, float]:
+    """Estimates what a request uses that is not sold by the token, in every unit that a price may name."""
+    amount: dict[str, float] = {"request": 1}
+    if kind == "image":
+        width, height = (_number(params.get(name)) or _IMAGE_SIZE for name in ("width", "height"))
+        amount |= images_amount(_number(params.get("n")) or 1, width * height)
+    elif kind == "speech":
+        text = params.get("input")
+        amount |= characters_amount(len(text) if isinstance(text, str) else 0)
+    elif kind in ("transcription", "translation"):
+        amount |= seconds_amount(_recording_bytes(body) / _SPEECH_BYTES)
+    elif kind == "video":
+        amount |= {"video": 1, **seconds_amount(_number(params.get("seconds")) or _VIDEO_SECONDS)}
+    return amount
+
+
+def images_amount(count: float, pixels: float) -> dict[str, float]:
+    """Returns images as units of a price."""
+    return {"image": count, "megapixel": count * pixels / 1_000_000}
+
+
+def characters_amount(count: float) -> dict[str, float]:
+    """Returns the characters of a text as units of a price."""
+    return {"character": count, "million_characters": count / 1_000_000}
+
+
+def seconds_amount(seconds: float) -> dict[str, float]:
+    """Returns a duration as units of a price."""
+    return {"second": seconds, "minute": seconds / 60}
+
+
+def final_amount(kind: str, estimate: Amount, value: Any) -> tuple[Amount, bool]:
+    """Returns what a call has used by its response, and whether that is still an estimate."""
+    if kind == "image" and (count := len(getattr(value, "data", None) or ())):
+        pixels = 1_000_000 * estimate["megapixel"] / (estimate["image"] or 1)
+        return {**estimate, **images_amount(count, pixels)}, False
+    if kind in ("transcription", "translation"):
+        seconds = _number(getattr(value, "duration", None))
+        return ({**estimate, **seconds_amount(seconds)}, False) if seconds else (estimate, True)
+    if kind == "video":
+        return estimate, "second" in estimate
+    return estimate, kind in ("fine-tune", "batch", "evaluation", "endpoint")
+
+
+def answer_tokens(body: Mapping[str, Any]) -> int:
+    """Estimates the tokens of a whole answer whose usage nobody reports."""
+    choices = body.get("choices")
+    return sum(map(_json_tokens, choices)) if isinstance(choices, list) else 0
+
+
+def chunk_characters(chunk: Any) -> int:
+    """Returns how much text a chunk of a stream adds: answer, reasoning and arguments of tool calls."""
+    count = 0
+    for choice in _get(chunk, "choices") or ():
+        count += len(_get(choice, "text") or "")
+        if (delta := _get(choice, "delta")) is not None:
+            count += len(_get(delta, "content") or "") + len(_get(delta, "reasoning") or _get(delta, "reasoning_content") or "")
+            for call in _get(delta, "tool_calls") or ():
+                function = _get(call, "function")
+                count += len(_get(function, "arguments") or "") + len(_get(function, "name") or "")
+    return count
+
+
+def usage_tokens(usage: Any) -> Tokens | None:
+    """Returns the counts of a usage, flat or nested; None if it has none."""
+    prompt, completion, total = (_count(_get(usage, name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    if prompt is None and completion is None and total is None:
+        return None
+    output = completion or 0
+    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+    reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+    return Tokens(max((total or 0) - output, 0) if prompt is None else prompt, cached, output, reasoning)
+
+
+def _get(fields: Any, name: str) -> Any:
+    """Returns a field of an object or of a model of one."""
+    return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _detail(usage: Any, details: str, name: str) -> int:
+    count = _count(_get(_get(usage, details), name))
+    return (_count(_get(usage, name)) or 0) if count is None else count
+
+
+def _number(value: Any) -> float:
+    try:
+        return max(float(value), 0.0)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _output_tokens(params: Mapping[str, Any], history: OutputHistory) -> int:
+    limit = params.get("max_tokens") or params.get("max_completion_tokens")
+    tokens = limit if isinstance(limit, int) else history.expect(str(params.get("model")))
+    count = params.get("n")
+    return tokens * count if isinstance(count, int) and count > 1 else tokens
+
+
+def _messages_tokens(messages: Any) -> int:
+    tokens = 0
+    for message in messages if isinstance(messages, list | tuple) else ():
+        if not isinstance(message, Mapping):
+            continue
+        content = message.get("content")
+        tokens += _MESSAGE_TOKENS + (text_tokens(content) if isinstance(content, str) else _parts_tokens(content))
+        if calls := message.get("tool_calls"):
+            tokens += _json_tokens(calls)
+        for name in ("reasoning", "reasoning_content"):
+            if isinstance(text := message.get(name), str):
+                tokens += text_tokens(text)
+    return tokens
+
+
+def _parts_tokens(parts: Any) -> int:
+    tokens = 0
+    for part in parts if isinstance(parts, list | tuple) else ():
+        text = part.get("text") if isinstance(part, Mapping) else part
+        tokens += text_tokens(text) if isinstance(text, str) else _MEDIUM_TOKENS
+    return tokens
+
+
+def _texts_tokens(texts: Any) -> int:
+    if isinstance(texts, str):
+        return text_tokens(texts)
+    return sum(map(text_tokens, texts)) if isinstance(texts, Sequence) and _are_texts(texts) else 0
+
+
+def _are_texts(texts: Iterable[Any]) -> bool:
+    return all(isinstance(text, str) for text in texts)
+
+
+def _json_tokens(value: Any) -> int:
+    try:
+        return len(to_json(value, fallback=str)) // _BYTES_PER_TOKEN + 1
+    except ValueError:
+        return 0
+
+
+def _recording_bytes(body: Any) -> float:
+    """Returns the size of a recording that is sent; of one behind a URL nobody knows it."""
+    if not isinstance(body, Form) or "file" not in body.files:
+        return 0.0
+    content = body.files["file"][1]
+    try:
+        return float(len(content) if isinstance(content, bytes) else content.stat().st_size)
+    except OSError:
+        return 0.0

@@ -1,0 +1,420 @@
+"""One operation of a user, from its admission to its row in the ledger: all of its requests, their turns, tokens and cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from pydantic_core import from_json
+
+from together_adapters.control import estimates
+from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost
+from together_adapters.control.rows import LedgerRow
+from together_adapters.errors import APIError, BudgetExceededError, ConfigurationError, HTTPResponse, TogetherError
+from together_adapters.resources.models import list_models
+from together_adapters.transport.call import AudioStreamCall, Flow, Operation, StreamCall, once
+from together_adapters.transport.retry import Failure
+
+if TYPE_CHECKING:
+    from together_adapters.control.control import Control
+    from together_adapters.control.limiter import LimiterTurn
+    from together_adapters.transport.config import Config
+
+T = TypeVar("T")
+
+_TEXT_KINDS: Final = frozenset({"chat", "completion"})
+_CHARACTERS_PER_TOKEN: Final = 4
+
+operation_here: ContextVar[ManyRequests | None] = ContextVar("together-adapters-operation", default=None)
+"""The operation of several requests that is under way here."""
+
+
+@dataclass(slots=True)
+class Use:
+    """What requests have used so far."""
+
+    tokens: Tokens = field(default_factory=Tokens)
+    amount: Amount = field(default_factory=dict)  # of what is not sold by the token
+    attempts: int = 0
+    waited: float = 0.0
+    status: int | None = None
+    request_id: str | None = None
+    is_estimated: bool = False
+
+    def add(self, other: Use) -> None:
+        """Adds a later request."""
+        self.tokens.add(other.tokens)
+        self.amount = other.amount or self.amount
+        self.attempts += other.attempts
+        self.waited += other.waited
+        self.status = other.status if other.status is not None else self.status
+        self.request_id = other.request_id or self.request_id
+        self.is_estimated = self.is_estimated or other.is_estimated
+
+
+class OperationMeter:
+    """One operation: a reservation of the budget at first, a row of the ledger at last."""
+
+    def __init__(
+        self,
+        control: Control,
+        kind: str,
+        model: str,
+        config: Config,
+        tokens: Tokens,
+        amount: Amount,
+        *,
+        price: float | None = None,
+        is_streamed: bool = False,
+    ) -> None:
+        self.control = control
+        self.kind = kind
+        self.model = model
+        self.estimate = tokens
+        self.estimated_amount = amount
+        self.first_chunk: float | None = None
+        self.start = time.perf_counter()
+        self._when = datetime.now(UTC)
+        self._config = config
+        self._price = price  # in dollars, as the service has estimated it
+        self._is_streamed = is_streamed
+        self._tags = control.current_tags()
+        self._use = Use()
+        self._lock = Lock()
+        self._is_ended = False
+        self._reservation = 0
+
+    def after_admission(self, step: Any) -> Any:
+        """Returns a step to perform once the budget has room for the operation: at once, or after the catalogue is asked for prices."""
+        budget = self.control.budget_guard
+        if budget is None:
+            return step
+        dollars = self._cost(self.estimate, self.estimated_amount)
+        if dollars is None and self.model and "models" not in self._config.memory.results:
+            return self._with_catalogue(step)
+        self._reserve(dollars)
+        return step
+
+    def _with_catalogue(self, step: Any) -> Flow[Any]:
+        catalogue: Any = list_models()
+        with suppress(TogetherError):  # a server without a catalogue
+            yield from once("models", catalogue)
+        self._reserve(self._cost(self.estimate, self.estimated_amount))
+        return (yield step)
+
+    def _reserve(self, dollars: float | None) -> None:
+        """Reserves what the operation may cost."""
+        budget = self.control.budget_guard
+        assert budget is not None
+        if dollars is None:
+            raise _unknown_price(self.kind, self.model)
+        self._reservation = budget.reserve(dollars, self.kind, self.model)
+
+    def add(self, use: Use) -> None:
+        """Adds what a request has used. After the end it is too late: the row has an estimate of it."""
+        with self._lock:
+            if not self._is_ended:
+                self._use.add(use)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Writes the row and gives the reservation back, unless that is done. What was refused has none."""
+        with self._lock:
+            if self._is_ended:
+                return
+            self._is_ended = True
+        if isinstance(error, ConfigurationError | BudgetExceededError) and not self._use.attempts:
+            return
+        self.control.settle(self._row(error), self._reservation)
+
+    def _row(self, error: BaseException | None) -> LedgerRow:
+        use = self._use
+        tokens = use.tokens
+        return LedgerRow(
+            when=self._when,
+            kind=self.kind,
+            model=self.model,
+            tags=self._tags,
+            status=use.status,
+            error=None if error is None else type(error).__name__.lstrip("_"),
+            input_tokens=tokens.input,
+            cached_tokens=tokens.cached,
+            output_tokens=tokens.output,
+            reasoning_tokens=tokens.reasoning,
+            cost=self._cost(tokens, use.amount) if use.amount or self.kind in TOKEN_KINDS else 0.0,
+            attempts=use.attempts,
+            seconds=time.perf_counter() - self.start,
+            waited=use.waited,
+            first_chunk_seconds=self.first_chunk,
+            request_id=use.request_id,
+            estimated=use.is_estimated,
+            streamed=self._is_streamed,
+        )
+
+    def _cost(self, tokens: Tokens, amount: Amount) -> float | None:
+        """Returns dollars; None for an unknown price."""
+        if self._price is not None:
+            return self._price
+        price = self.control.prices.find(self.model, self.kind, self._config)
+        return cost(price, {**tokens.amount(), **amount} if self.kind in TOKEN_KINDS else amount)
+
+
+class ManyRequests(OperationMeter):
+    """An operation of several requests. It is current where they are performed, in threads and tasks, too."""
+
+    def __init__(self, control: Control, operation: Operation, config: Config) -> None:
+        tokens = Tokens(*operation.tokens()) if operation.tokens else Tokens()
+        super().__init__(control, operation.name, str(operation.params.get("model") or ""), config, tokens, {"request": 1})
+        self._step = operation.step
+        self._open: set[RequestMeter] = set()
+        self._token: Token[ManyRequests | None] | None = None
+
+    @property
+    def step(self) -> Any:
+        """The step to perform."""
+        return self.after_admission(self._step)
+
+    def __enter__(self) -> Self:
+        self._token = operation_here.set(self)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if self._token is not None:
+            with suppress(ValueError):  # of a coroutine that is closed in another context
+                operation_here.reset(self._token)
+        self.end(error)
+
+    def result(self, value: Any) -> None:
+        """Does nothing: its requests have told what they used."""
+
+    def open(self, request: RequestMeter) -> None:
+        """Notes a request that begins."""
+        with self._lock:
+            self._open.add(request)
+
+    def close(self, request: RequestMeter) -> None:
+        """Notes that a request has ended."""
+        with self._lock:
+            self._open.discard(request)
+            if not self._is_ended:
+                self._use.add(request.use)
+
+    def end(self, error: BaseException | None = None) -> None:
+        with self._lock:  # of requests for which nobody waits any more, nobody will know what they used
+            for request in self._open if not self._is_ended else ():
+                self._use.add(request.use_until_now())
+            self._open.clear()
+        super().end(error)
+
+
+class RequestMeter:
+    """One call: the observation of its performance, and the meter of its requests."""
+
+    def __init__(self, operation: OperationMeter, step: Any, tokens: Tokens) -> None:
+        self.operation = operation
+        self.use = Use()
+        self._step = step  # not the one that is performed: a stream that is lost would not be freed at once
+        self._estimate = tokens
+        self._epoch = operation.control.epoch
+        self._end_lock = Lock()  # held from the end on
+        self._turn: LimiterTurn | None = None
+        self._position: object = None
+        self._response: HTTPResponse | None = None  # of a success, as soon as its head is there
+        self._is_open = False
+        self._usage: Tokens | None = None
+        self._value: Any = None
+        self._chunks = self._characters = 0
+
+    @property
+    def step(self) -> Any:
+        """The step with its meter."""
+        step = self._step
+        if isinstance(step, StreamCall):
+            if isinstance(step, AudioStreamCall):
+                step = replace(step, from_bytes=self._chunk_parser(step.from_bytes))
+            step = replace(step, call=replace(step.call, meter=self), parse=self._chunk_parser(step.parse))
+        else:
+            step = replace(step, meter=self)
+        return step if isinstance(self.operation, ManyRequests) else self.operation.after_admission(step)
+
+    def __enter__(self) -> Self:
+        if isinstance(self.operation, ManyRequests):
+            self.operation.open(self)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is not None:
+            self.end(error)
+
+    def __del__(self) -> None:
+        # A garbage collection may run while this thread holds a lock of the ledger or of the limiter.
+        if not self._end_lock.locked():
+            self.operation.control.abandon(self)
+
+    def turn(self) -> LimiterTurn | None:
+        """Returns the turn of the next request."""
+        if self._turn is not None:
+            return None
+        estimate = self._estimate
+        self._turn = turn = self.operation.control.limiter.turn(estimate.input + estimate.output, place=self._position)
+        self._position = turn.place
+        return turn
+
+    def answer(self, outcome: HTTPResponse | Failure, *, is_open: bool) -> None:
+        """Learns from the outcome of a request, and ends its turn unless it is still to be read what it has used."""
+        use, turn = self.use, self._turn
+        use.attempts += 1
+        if turn is not None:
+            use.waited += turn.waited
+        if isinstance(outcome, Failure):
+            if outcome.timeout and outcome.maybe_received:
+                self._estimate_use()
+            self._release(None, {})
+            return
+        status, headers = outcome.status_code, outcome.headers
+        use.status, use.request_id = status, headers.get("x-request-id") or headers.get("cf-ray")
+        if 200 <= status < 300:
+            self._response, self._is_open = outcome, is_open
+            if is_open and turn is not None:
+                turn.headers(status, headers)
+            return
+        body = _json_object(outcome.content)
+        usage = estimates.usage_tokens(body.get("usage"))
+        if usage is not None:
+            use.tokens.add(usage)
+        self._release(status, headers, usage, body)
+
+    def result(self, value: Any) -> None:
+        """Reads what a response has used; a stream is read until it ends."""
+        if isinstance(self._step, StreamCall):
+            value.observations.append(self)
+            self.operation.control.keep(self)
+            return
+        self._usage = _usage_of(value)
+        self._value = value
+        self.end()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Ends the call, unless it has ended: an error stopped it, or its response or its stream is read."""
+        if not self._end_lock.acquire(blocking=False):
+            return
+        operation = self.operation
+        if self._epoch != operation.control.epoch:  # the process was forked, and the call belongs to the other one
+            return
+        try:
+            self._end_request(error)
+        finally:
+            self._response = self._value = None
+            if isinstance(operation, ManyRequests):
+                operation.close(self)
+            else:
+                operation.add(self.use)
+                operation.end(error)
+
+    def use_until_now(self) -> Use:
+        """Returns what the call may have used, though it has not ended."""
+        use, turn = self.use, self._turn
+        if turn is None or not turn.granted:
+            return use
+        tokens = Tokens()
+        tokens.add(use.tokens)
+        tokens.add(self._estimate)
+        return replace(use, tokens=tokens, attempts=use.attempts + 1, is_estimated=True)
+
+    def _end_request(self, error: BaseException | None) -> None:
+        """Ends the last request: answered, interrupted or not even sent."""
+        turn, response = self._turn, self._response
+        if response is not None:
+            used = self._used(error)
+            self._release(response.status_code, response.headers, used)
+        elif turn is not None and turn.granted:
+            self.use.attempts += 1
+            self.use.waited += turn.waited
+            self._estimate_use()
+            self._release(None, {})
+        elif turn is not None:
+            self.use.waited += turn.waited
+            turn.cancel()
+
+    def _used(self, error: BaseException | None) -> Tokens | None:
+        """Adds what a success has used: as the service says, else as much as arrived. Returns the tokens, if they are no estimate."""
+        use, operation = self.use, self.operation
+        if operation.kind not in TOKEN_KINDS:
+            if error is None:
+                use.amount, is_estimated = estimates.final_amount(operation.kind, operation.estimated_amount, self._value)
+                use.is_estimated = use.is_estimated or is_estimated
+            return None
+        body = {} if self._is_open or self._usage else self._body()
+        usage = self._usage or estimates.usage_tokens(body.get("usage"))
+        if usage is None:
+            count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
+            if not count and isinstance(error, APIError):  # instead of an answer
+                return None
+            use.is_estimated = True
+        elif operation.kind in _TEXT_KINDS and not use.is_estimated:
+            operation.control.history.add(operation.model, usage.output)
+        use.tokens.add(usage or Tokens(self._estimate.input, output=count))
+        use.amount = {"request": 1}
+        return usage
+
+    def _body(self) -> Mapping[str, Any]:
+        """Returns the body of a response, if there is a usage to find in it or an answer to count."""
+        content = self._response.content if self._response is not None else b""
+        return _json_object(content) if b'"usage"' in content or self.operation.kind in _TEXT_KINDS else {}
+
+    def _estimate_use(self) -> None:
+        """Lets the estimate stand for a request of which nobody knows what it has used."""
+        self.use.tokens.add(self._estimate)
+        self.use.amount = self.operation.estimated_amount
+        self.use.is_estimated = True
+
+    def _release(
+        self, status: int | None, headers: Mapping[str, str], used: Tokens | None = None, body: Mapping[str, Any] | None = None
+    ) -> None:
+        """Ends the turn of a request."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release(status=status, headers=headers, tokens=None if used is None else used.input + used.output, error=body)
+
+    def _chunk_parser(self, parse: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        def parse_chunk(data: bytes) -> T:
+            chunk = parse(data)
+            if self.operation.first_chunk is None:
+                self.operation.first_chunk = time.perf_counter() - self.operation.start
+            if characters := estimates.chunk_characters(chunk):
+                self._chunks += 1
+                self._characters += characters
+            if b'"usage"' in data and (usage := _usage_of(chunk)) is not None:
+                self._usage = usage
+            return chunk
+
+        return parse_chunk
+
+
+def _usage_of(value: Any) -> Tokens | None:
+    """Returns the usage of a response or a chunk, if it has one."""
+    usage = value.get("usage") if isinstance(value, dict) else getattr(value, "usage", None)
+    return None if usage is None else estimates.usage_tokens(usage)
+
+
+def _json_object(content: bytes) -> Mapping[str, Any]:
+    """Returns a body that is a JSON object; any other as an empty one."""
+    try:
+        body = from_json(content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _unknown_price(kind: str, model: str) -> ConfigurationError:
+    name = model or kind
+    unit = '{"input": ..., "output": ...}' if kind in TOKEN_KINDS else '{"request": ...}'
+    return ConfigurationError(
+        f"with a budget, the price of every call must be known, but nobody says what {kind} of {name} costs: "
+        f"Control(prices={{{name!r}: {unit}}}) says it in dollars, for tokens per million. Nothing was sent."
+    )
