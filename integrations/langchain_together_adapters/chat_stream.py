@@ -187,6 +187,8 @@ class EventWriter:
     """Writes one streamed message as events of LangChain's content-block protocol (`stream_events(version="v3")`).
 
     A block stays open until the message ends: engines may return to reasoning after text, or interleave tool calls.
+
+    The protocol has no refusals, so one is a non-standard block of it, which is a block of its own in the message.
     """
 
     def __init__(self, options: ParseOptions, message_id: str | None) -> None:
@@ -206,6 +208,7 @@ class EventWriter:
             is_call = block["type"] == "tool_call_chunk"
             content = parse_tool_call(block["id"], block["name"], block["args"]) if is_call else block
             yield _event("content-block-finish", index=index, content=content)
+        yield from self._finish_refusal()
         metadata = self._parser.metadata()
         if self._logprobs:
             metadata["logprobs"] = self._logprobs
@@ -233,10 +236,20 @@ class EventWriter:
                     yield from self._write_tool_call(chunk)
             elif kind == "refusal":
                 self._extras["refusal"] = value
-                for block in refusal_blocks(value):
-                    yield from self._add(kind, block, kind, "", None)
             elif value:
                 yield from self._add(kind, {"type": kind, kind: ""}, kind, value, {"type": f"{kind}-delta", kind: value})
+
+    def _finish_refusal(self) -> Iterator[MessagesData]:
+        for block in refusal_blocks(self._extras.get("refusal") or ""):
+            index = len(self._blocks)
+            content: dict[str, Any] = {"type": "non_standard", "value": block}
+            yield _event("content-block-start", index=index, content=dict(content))
+            event: Any = _event("content-block-finish", index=index, content=content)
+            yield event
+            # langchain-core makes the message of the blocks that it was given, and leaves out those of a type that it does not expect.
+            event["content"] = dict(content)
+            content.clear()
+            content.update(block, index=index)
 
     def _write_tool_call(self, chunk: Mapping[str, Any]) -> Iterator[MessagesData]:
         key = ("tool_call", chunk["index"])

@@ -17,7 +17,7 @@ _INDEX = "lc_rf_0"  # by its prefix, langchain-core merges blocks of one index
 
 def refusal_blocks(text: str, *, in_stream: bool = False) -> list[dict[str, Any]]:
     """Return the content blocks of a refusal; none where langchain-core does not know them."""
-    if not HAS_BLOCKS:
+    if not (HAS_BLOCKS and text):
         return []
     return [{"type": "refusal", "refusal": text, "index": _INDEX} if in_stream else {"type": "refusal", "refusal": text}]
 
@@ -29,9 +29,9 @@ def raise_if_refused(result: list[Generation]) -> None:
         return
     refusal = _refusal(message)
     if refusal is None and message.response_metadata.get("finish_reason") == "content_filter":
-        refusal = "a content filter has stopped the response"
+        refusal = "Model output was stopped by a content filter"
     if refusal is not None:
-        error = as_model_error(RefusedError)(refusal or "the model refused to give the requested output")
+        error = as_model_error(RefusedError)(refusal or "Model refused to produce the requested output")
         cast(RefusedError, error).raw_message = message
         raise error
 

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputToolsParser, PydanticToolsParser
 from langchain_core.runnables import RunnableLambda
+from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langchain_together_adapters import ChatTogether
 from langchain_together_adapters.errors import RefusedError
 from langchain_together_adapters.refusals import HAS_BLOCKS
@@ -93,12 +94,43 @@ async def test_a_refusal_comes_beside_text_and_reasoning(
     assert content_blocks(response) == expected
 
 
+CALL = {"id": "call_1", "type": "function", "function": {"name": "Answer", "arguments": "{}"}}
+COMPANY = [{}, {"content": "Sorry. "}, {"reasoning": "Hm."}, {"tool_calls": [CALL]}, {"reasoning": "Hm.", "content": "Sorry. "}]
+
+
 @needs_blocks
 @pytest.mark.parametrize("flavour", FLAVOURS)
-async def test_events_of_the_protocol(flavour: str, llm: ChatTogether) -> None:
+@pytest.mark.parametrize("company", COMPANY, ids=lambda company: "-".join(company) or "alone")
+async def test_events_of_the_protocol(company: dict[str, Any], flavour: str, connect: dict[str, Any], emulator: Emulator) -> None:
+    """langchain-core leaves blocks out of the message whose type it does not expect, and does not expect refusals."""
+    llm = ChatTogether(model=REASONER, **connect)
+    emulator.reset()
+    emulator.reply({**company, "refusal": REFUSAL}, times=2)
+    whole = content_blocks(llm.invoke("Hi"))
     stream: Any = llm.stream_events("Hi", version="v3") if flavour == "sync" else await llm.astream_events("Hi", version="v3")
+    events = list(stream) if flavour == "sync" else [event async for event in stream]
     response = stream.output if flavour == "sync" else await stream.output
-    assert (response.additional_kwargs, content_blocks(response)) == ({"refusal": REFUSAL}, [BLOCK])
+    assert_valid_event_stream(events)
+    assert response.additional_kwargs == {"refusal": REFUSAL}
+    blocks = content_blocks(response)
+    assert [_kind_and_text(block) for block in blocks] == [_kind_and_text(block) for block in whole]
+    assert blocks[-1] == BLOCK
+
+
+def _kind_and_text(block: dict[str, Any]) -> tuple[Any, ...]:
+    return block["type"], block.get("text"), block.get("reasoning"), block.get("refusal"), block.get("name")
+
+
+@needs_blocks
+@pytest.mark.parametrize("company", COMPANY, ids=lambda company: "-".join(company) or "alone")
+def test_middleware_sees_refusals_in_events_of_agents(
+    company: dict[str, Any], connect: dict[str, Any], emulator: Emulator
+) -> None:
+    emulator.reset()
+    emulator.reply({**company, "refusal": REFUSAL})
+    agent = create_agent(ChatTogether(model=REASONER, **connect), middleware=[middleware()])
+    with pytest.raises(core.ModelRefusalError, match=REFUSAL):
+        _ = agent.stream_events({"messages": [("user", "Hi")]}, version="v3").output
 
 
 @needs_blocks

@@ -55,6 +55,17 @@ def test_a_message_with_reasoning_and_tool_calls(flavour: Any, emulator: Emulato
     assert "".join(c.delta.reasoning or "" for chunk in chunks for c in chunk.choices) == "Rome it is."
 
 
+def test_text_and_a_refusal_come_with_tool_calls(flavour: Any, emulator: Emulator) -> None:
+    call = {"function": {"name": "weather", "arguments": "{}"}}
+    emulator.reply({"content": "I look.", "refusal": "I must not.", "tool_calls": [call]}, times=2)
+    whole = ask(flavour).choices[0]
+    assert (whole.message.content, whole.message.refusal, len(whole.message.tool_calls)) == ("I look.", "I must not.", 1)
+    deltas = [choice.delta for chunk in flavour.iterate(ask(flavour, stream=True)) for choice in chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == "I look."
+    assert "".join(getattr(delta, "refusal", None) or "" for delta in deltas) == "I must not."
+    assert [entry.function.name for delta in deltas for entry in delta.tool_calls or () if entry.function.name] == ["weather"]
+
+
 @pytest.mark.parametrize("layout", ["together", "openai"])
 def test_log_probabilities(layout: str, flavour: Any, emulator: Emulator) -> None:
     top = {"yes": math.log(0.7), "no": math.log(0.2), "so": math.log(0.1)}

@@ -155,7 +155,8 @@ def _generation(
     if finish_reason == "length":
         return Generation([], "length", (), reasoning_tokens)
     if reply.tool_calls:
-        return Generation(tokenize(text) if field == "tags" else [], "tool_calls", reply.tool_calls, reasoning_tokens)
+        refusal = tokenize(reply.refusal)
+        return Generation(tokenize(text), "tool_calls", reply.tool_calls, reasoning_tokens, refusal_tokens=refusal)
     tokens_left = None if max_tokens is None else max_tokens - len(reasoning_tokens)
     tokens, finish_reason = truncate(text, params.stop_sequences, tokens_left, context.behaviour.finish)
     begin = len(tokenize(text)) - len(tokenize(reply.text)) if reply.scores else 0  # behind tags
