@@ -74,6 +74,7 @@ class Connection(BaseModel):
         http_async_client: A client of httpx or httpx2 for asynchronous calls.
         client: A `together_adapters.Together` to share; it replaces the key.
         async_client: A `together_adapters.AsyncTogether` to share; either client is created from the settings of the other.
+        control: A `together_adapters.Control` with limits, a budget and a ledger; None for that of a shared client. Dumps leave it out.
     """
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=(), arbitrary_types_allowed=True)
@@ -89,6 +90,7 @@ class Connection(BaseModel):
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
+    control: Any = Field(default=None, exclude=True, repr=False)
 
     _cache: tuple[tuple[Any, ...], ClientPair] | None = PrivateAttr(default=None)
     _gateway_headers: dict[str, str] | None = PrivateAttr(default=None)
@@ -146,7 +148,10 @@ class Connection(BaseModel):
             "api_key": self._api_key(),
             "base_url": None if shared and shared.base_url == base_url else base_url,
             "timeout": _timeout(self.timeout),
-            **{name: getattr(self, name) for name in ("max_retries", "max_elapsed", "default_headers", "default_query")},
+            **{
+                name: getattr(self, name)
+                for name in ("max_retries", "max_elapsed", "default_headers", "default_query", "control")
+            },
         }
         if self._gateway_headers is not None:
             options["default_headers"] = merge_headers(self.default_headers, self._gateway_headers)

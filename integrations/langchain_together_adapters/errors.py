@@ -39,6 +39,7 @@ _COUNTERPARTS: tuple[tuple[type[TogetherError], tuple[type[Exception], ...]], ..
     (RefusedError, (getattr(core, "ModelRefusalError", core.ModelError),)),
     (StreamedContextLengthError, (core.ContextOverflowError, core.ModelAPIError)),
     (ContextLengthError, (core.ContextOverflowError, core.ModelInvalidRequestError)),
+    (errors.BudgetExceededError, (core.ModelError,)),
     (errors.AuthenticationError, (core.ModelAuthenticationError,)),
     (errors.PermissionDeniedError, (core.ModelPermissionDeniedError,)),
     (errors.NotFoundError, (core.ModelNotFoundError,)),

@@ -20,7 +20,7 @@ from together_adapters.transport.config import BY_CLIENT, environment_key
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, ClientPair, Together
 
-_OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query")
+_OPTIONS = ("timeout", "max_retries", "max_elapsed", "default_headers", "default_query", "control")
 _HTTP_CLIENTS = ("http_client", "async_http_client")
 _SETTINGS = frozenset({"api_key", "api_base", "client", "async_client", *_HTTP_CLIENTS, *_OPTIONS})
 
@@ -40,6 +40,7 @@ class ServiceComponent(BaseComponent):
         default_query: Query parameters for every request.
         client: A client to share; it replaces the key.
         async_client: An asynchronous client to share; it replaces the key.
+        control: A `together_adapters.Control` with limits, a budget and a ledger; None for that of a shared client.
         http_client: A client of httpx or httpx2 for synchronous calls.
         async_http_client: A client of httpx or httpx2 for asynchronous calls.
     """
@@ -53,6 +54,7 @@ class ServiceComponent(BaseComponent):
     default_query: Annotated[Mapping[str, Any] | None, BY_CLIENT] = Field(default=None, exclude=True, repr=False)
     client: Any = Field(default=None, exclude=True, repr=False)
     async_client: Any = Field(default=None, exclude=True, repr=False)
+    control: Any = Field(default=None, exclude=True, repr=False)
     http_client: Any = Field(default=None, exclude=True, repr=False)
     async_http_client: Any = Field(default=None, exclude=True, repr=False)
 

@@ -78,7 +78,8 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     The request parameters are those of `together_adapters.types.chat.ChatParams`. The settings of the connection (`api_key`,
     `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`, `default_query`, `client`, `async_client`, `http_client`,
-    `async_http_client`) are those of `together_adapters.Together`.
+    `async_http_client`, `control`) are those of
+    `together_adapters.Together`.
 
     Raises:
         ConfigurationError: There is neither a key nor a client.
