@@ -29,10 +29,12 @@ from together_adapters import (
     BadRequestError,
     ConfigurationError,
     IncompleteStreamError,
+    InternalServerError,
     NotFoundError,
+    ServiceUnavailableError,
     Together,
 )
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Emulator, Fault
 from together_adapters.transport import retry
 from together_adapters.types.audio import FinalTranscript, RealtimeEvent, SessionStart, TranscriptDelta
 
@@ -365,6 +367,40 @@ def test_a_connection_that_is_lost_is_no_end(flavour: Flavour, end: Any) -> None
             flavour.run(connection.send(bytes(2)))
         with pytest.raises(IncompleteStreamError):
             next(flavour.iterate(connection.texts(SHORT)))
+
+
+FAULTS = [
+    (Fault("401"), AuthenticationError, 1),
+    (Fault("503", retry_after_ms=1, times=2), ServiceUnavailableError, 2),
+    (Fault("502-html", times=2), InternalServerError, 2),
+    (Fault("drop", times=2), APIConnectionError, 2),
+    (Fault("drop", times=2, reset=True), APIConnectionError, 2),
+    (Fault("redirect", location="http://127.0.0.1:9/"), APIStatusError, 1),
+    (Fault("cut"), IncompleteStreamError, 1),
+    (Fault("cut", reset=True), IncompleteStreamError, 1),
+    (Fault("bad-json"), APIResponseValidationError, 1),
+    (Fault("stream-error", message="no worker"), APIError, 1),
+]
+
+
+@pytest.mark.parametrize(("fault", "error", "requests"), FAULTS, ids=lambda value: getattr(value, "kind", None))
+def test_faults_of_the_emulator(
+    flavour: Flavour, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, fault: Fault, error: type[Exception], requests: int
+) -> None:
+    monkeypatch.setattr(retry, "INITIAL_DELAY", 0.0)
+    emulator.inject(fault)
+    with pytest.raises(error), open_realtime(flavour, flavour.client(max_retries=1)) as connection:
+        say(flavour, connection)
+        list(flavour.iterate(connection.texts(SHORT)))
+    assert (len(emulator.requests), emulator.pending_faults) == (requests, [])
+
+
+def test_faults_of_other_kinds_wait_for_their_request(flavour: Flavour, emulator: Emulator) -> None:
+    emulator.inject(Fault("trickle"))
+    with open_realtime(flavour, extra_headers={"x-emulator-fault": "slow; seconds=0.01"}) as connection:
+        say(flavour, connection)
+        assert list(flavour.iterate(connection.texts(SHORT))) == [SENTENCE]
+    assert [fault.kind for fault in emulator.pending_faults] == ["trickle"]
 
 
 def test_an_event_that_is_too_large_is_not_the_server_s_end(flavour: Flavour) -> None:

@@ -168,26 +168,37 @@ class _Restore:
         self._state.behaviour = self._before
 
 
+def _with_transport(app: Any, transport: asyncio.Transport) -> ASGIApp:
+    """Returns an application that gets the TCP transport in the scope, for faults that close the connection."""
+
+    async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[TRANSPORT] = transport
+        await app(scope, receive, send)
+
+    return with_transport
+
+
 class _Protocol(H11Protocol):
-    """Uvicorn's HTTP protocol, with the TCP transport in the scope for faults that close the connection."""
+    """Uvicorn's HTTP protocol, with the transport in the scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        app = self.app
-
-        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-            scope[TRANSPORT] = transport
-            await app(scope, receive, send)
-
-        self.app = with_transport
+        self.app = _with_transport(self.app, transport)
 
 
 def _websocket(**options: Any) -> asyncio.Protocol:
-    """Returns uvicorn's protocol of websockets, which is imported for the first of them: it takes 50 ms."""
+    """Returns uvicorn's protocol of websockets, likewise; it is imported for the first of them, which takes 50 ms."""
     from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 
-    protocol: Any = AutoWebSocketsProtocol
-    return protocol(**options)  # type: ignore[no-any-return]
+    protocol: Any = AutoWebSocketsProtocol(**options)  # type: ignore[misc]
+    connection_made = protocol.connection_made
+
+    def connect(transport: asyncio.Transport) -> None:
+        connection_made(transport)
+        protocol.app = _with_transport(protocol.app, transport)
+
+    protocol.connection_made = connect
+    return protocol  # type: ignore[no-any-return]
 
 
 def _may_be_logged(record: logging.LogRecord) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,7 +22,9 @@ STATUSES: Final = ("400", "401", "402", "403", "404", "408", "409", "413", "422"
 class Fault:
     """One way to fail, for the next `times` requests whose path contains `path`.
 
-    Attributes that a kind does not use are ignored.
+    Attributes that a kind does not use are ignored. A websocket is refused by the statuses, `502-html`, `drop` and others that answer
+    in place of a route, opens late by `slow`, and fails after some events by `cut`, `bad-json` or `stream-error`; other kinds are for
+    other requests.
 
     Attributes:
         kind: One of `KINDS`.
@@ -129,15 +131,24 @@ class FaultQueue:
         with self._lock:
             return list(self._pending)
 
-    def take(self, path: str, inputs: int, streams: bool, header: str | None) -> Fault | None:
-        """Returns and counts the fault for a request, if any; one of its header comes first, or raises `ValueError`."""
+    def take(
+        self, path: str, inputs: int, streams: bool, header: str | None, kinds: Container[str] | None = None
+    ) -> Fault | None:
+        """Returns and counts the fault for a request, if any; one of its header comes first, or raises `ValueError`.
+
+        With `kinds`, a fault of another kind waits for another request.
+        """
+
+        def matches(fault: Fault) -> bool:
+            return fault.matches(path, inputs, streams) and (kinds is None or fault.kind in kinds)
+
         with self._lock:
             if header is not None:
                 fault = Fault.from_header(header)
-                if fault.matches(path, inputs, streams) and self._count(fault, header):
+                if matches(fault) and self._count(fault, header):
                     return fault
             for fault in self._pending:
-                if fault.matches(path, inputs, streams):
+                if matches(fault):
                     self._use(fault)
                     return fault
             return None
@@ -309,6 +320,18 @@ CHANGERS: Final = (
 )  # fmt: skip
 DURING_UPLOAD: Final = "drop-upload"  # happens before the request is complete, so it cannot be requested by a header
 KINDS: Final = (*RESPONDERS, *CHANGERS, DURING_UPLOAD)
+OF_WEBSOCKETS: Final = (
+    *STATUSES,
+    "502-html",
+    "drop",
+    "redirect",
+    "echo-key",
+    "x-should-retry",
+    "cut",
+    "bad-json",
+    "stream-error",
+    "slow",
+)
 STREAM_ONLY: Final = frozenset("cut-after-finish no-done stream-error stream-error-event not-sse crlf keepalive".split())
 
 
@@ -330,5 +353,33 @@ async def play(fault: Fault, context: FaultContext, route: Callable[[Send], Awai
             is_changed = context.streams or fault.kind not in STREAM_ONLY
         await (_change(fault, context, message) if is_changed else context.send(message))
         context.events += message["type"] == "http.response.body"
+
+    await route(send)
+
+
+async def play_on_websocket(fault: Fault, context: FaultContext, route: Callable[[Send], Awaitable[None]]) -> None:
+    """Lets a websocket fail: sends a response in place of opening it, or changes the event that follows `after` others."""
+    if fault.kind in RESPONDERS:
+
+        async def refuse(message: Message) -> None:
+            await context.send({**message, "type": f"websocket.{message['type']}"})
+
+        return await _respond(fault, replace(context, send=refuse))
+
+    async def send(message: Message) -> None:
+        is_event = message["type"] == "websocket.send"
+        is_due = is_event and context.events == fault.after
+        context.events += is_event
+        match fault.kind:
+            case "slow" if message["type"] == "websocket.accept":
+                await asyncio.sleep(fault.seconds)
+            case "cut" if is_due:
+                return await context.close_connection(fault.reset)
+            case "bad-json" if is_due:
+                message = {**message, "text": message["text"][:-9]}
+            case "stream-error" if is_due:
+                error = _error(replace(fault, code=fault.code or "internal_error"), 500)
+                message = {**message, "text": json.dumps({"type": "error", **error})}
+        await context.send(message)
 
     await route(send)

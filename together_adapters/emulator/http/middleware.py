@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from together_adapters.emulator.errors import ApiError, bad_request, typical
 from together_adapters.emulator.http.behaviour import Behaviour
-from together_adapters.emulator.http.faults import Fault, FaultContext, play, send_response
+from together_adapters.emulator.http.faults import OF_WEBSOCKETS, Fault, FaultContext, play, play_on_websocket, send_response
 from together_adapters.emulator.http.rate_limits import is_limited
 from together_adapters.emulator.http.request_log import RecordedRequest, header_value
 from together_adapters.emulator.http.responses import JSON_TYPE, compact, json_response
@@ -66,6 +66,13 @@ class _Sender:
         return headers + ([*self._debug_headers, (b"x-api-call-end", _now())] if self._debug_headers else [])
 
 
+def _close(transport: Any, reset: bool) -> None:
+    """Closes or resets a connection."""
+    if reset:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort() if reset else transport.close()
+
+
 class EmulatorMiddleware:
     """Wraps the routes of one emulator."""
 
@@ -96,7 +103,7 @@ class EmulatorMiddleware:
             await self._respond_while_connected(request, scope, receive, sender)
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a websocket; what is refused before it opens gets an error response. Faults are not for websockets."""
+        """Serves a websocket; what is refused before it opens gets an error response."""
         self.state.count += 1
         request = _recorded_request(scope, b"")
         with self.state.log.watch(request):
@@ -105,11 +112,20 @@ class EmulatorMiddleware:
                 self._check_key(request.headers.get("authorization"))
                 changes = request.headers.get("x-emulator-behaviour")
                 self._add_context(scope, None, b"", self._behaviour(changes))
+                fault = self._take_fault(request, 1, True, OF_WEBSOCKETS)
             except ApiError as error:
                 await WebSocket(scope, receive, send).send_denial_response(json_response(error.body(), error.status))
                 return
-            try:
+
+            async def close_connection(reset: bool) -> None:
+                _close(scope[TRANSPORT], reset)
+
+            async def route(send: Send) -> None:
                 await self.app(scope, receive, send)
+
+            try:
+                context = FaultContext(scope, None, send, close_connection, streams=True)
+                await (route(send) if fault is None else play_on_websocket(fault, context, route))
             except WebSocketDisconnect:
                 self.state.log.count_disconnect()
             except Exception as error:
@@ -146,9 +162,7 @@ class EmulatorMiddleware:
             transport = scope.get(TRANSPORT)
             if transport is None:
                 raise ConnectionError("the emulator closed the connection")
-            if reset:
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort() if reset else transport.close()
+            _close(transport, reset)
             await asyncio.sleep(3600)  # until `_respond_while_connected` sees the disconnect and cancels this
 
         parsed, problem = _parse(request)
@@ -177,14 +191,18 @@ class EmulatorMiddleware:
 
     def _prepare(self, request: RecordedRequest, context: FaultContext) -> Fault | None:
         """Stores in the scope what the `RequestContext` of the route needs; returns the fault of the request, if any."""
-        state, scope = self.state, context.scope
-        try:
-            header = request.headers.get("x-emulator-fault")
-            fault = state.faults.take(request.path, _input_count(context.body), context.streams, header)
-        except ValueError as error:
-            raise bad_request(str(error)) from None
+        scope = context.scope
+        fault = self._take_fault(request, _input_count(context.body), context.streams)
         self._add_context(scope, context.body, request.body, self._behaviour(request.headers.get("x-emulator-behaviour")))
         return fault
+
+    def _take_fault(
+        self, request: RecordedRequest, inputs: int, streams: bool, kinds: tuple[str, ...] | None = None
+    ) -> Fault | None:
+        try:
+            return self.state.faults.take(request.path, inputs, streams, request.headers.get("x-emulator-fault"), kinds)
+        except ValueError as error:
+            raise bad_request(str(error)) from None
 
     def _behaviour(self, changes: str | None) -> Behaviour:
         """Returns the behaviour of the emulator, with the changes of a request."""
