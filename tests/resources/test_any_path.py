@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,36 @@ def test_bodies(flavour: Any, stub_client: Any, body: Any, content_type: str, co
     flavour.run(client.request("PUT", "/v1/x", body=body))
     (request,) = service.requests
     assert (request.content, request.headers["content-type"]) == (content, content_type)
+
+
+def test_forms(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:
+    client = flavour.client()
+    speech = flavour.run(client.audio.speech.create(model="hexgrad/Kokoro-82M", input="Good morning.", voice="af_heart"))
+    path = tmp_path / "speech.mp3"
+    path.write_bytes(bytes(speech))
+    fields = {"model": "openai/whisper-large-v3", "response_format": "verbose_json", "prompt": None}
+    for file in (path, str(path), path.read_bytes(), ("a.mp3", path, "audio/mpeg"), (None, path.read_bytes(), "audio/mpeg")):
+        emulator.inject(Fault("503", path="transcriptions", retry_after_ms=1))
+        options = {"extra_body": {"temperature": 0}, "idempotent": True}
+        result = flavour.run(client.request("POST", "/v1/audio/transcriptions", body=fields, files={"file": file}, **options))
+        assert (result["text"], result["language"]) == ("Good morning.", "en")
+    assert len(emulator.requests) == 11
+
+
+def test_what_a_form_sends(flavour: Any, stub_client: Any, tmp_path: Path) -> None:
+    client, service = stub_client({})
+    body = {"a": [1, "b"], "c": True, "d": None, "e": 0.5}
+    flavour.run(client.request("POST", "/v1/x", body=body, files={"f": ("name.bin", b"content", "text/x-a")}))
+    (request,) = service.requests
+    parts = request.content.decode().split(f"--{request.headers['content-type'].partition('boundary=')[2]}")[1:-1]
+    named = [(re.findall(r'name="([^"]*)"', part), part.split("\r\n\r\n")[1].strip()) for part in parts]
+    expected = [(["a"], "1"), (["a"], "b"), (["c"], "true"), (["e"], "0.5"), (["f", "name.bin"], "content")]
+    assert sorted(named) == sorted(expected)
+    assert "text/x-a" in parts[-1]
+    for wrong in ({"body": [1]}, {"body": {"a": {}}}, {"body": {"a": b"b"}}, {"files": {"f": 7}}, {"files": {"f": io.BytesIO()}}):
+        with pytest.raises(TypeError):
+            flavour.run(client.request("POST", "/v1/x", **{"files": {"f": b""}, **wrong}))
+    assert len(service.requests) == 1
 
 
 def test_a_file_is_no_body_and_a_text_no_query(flavour: Any, emulator: Emulator, tmp_path: Path) -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Any, TypeAlias, Unpack
 from urllib.parse import unquote
 
 from pydantic_core import from_json
 
-from together_adapters.transport.bodies import encode_json
+from together_adapters.transport.bodies import Form, encode_json
 from together_adapters.transport.call import Call, Response, StreamCall, request, track_dict_finish
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import secrets_in
 
+FilePart: TypeAlias = bytes | str | PathLike[str] | tuple[str | None, bytes | str | PathLike[str], str]
+
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _METHOD = re.compile(r"[A-Za-z]{1,20}")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\?#]")
+_OCTETS = "application/octet-stream"
 _ACCEPT = {"accept": "application/json, */*;q=0.8"}
 
 
@@ -28,6 +32,7 @@ def request_any(
     *,
     body: Any = None,
     query: Mapping[str, Any] | None = None,
+    files: Mapping[str, FilePart] | None = None,
     stream: bool = False,
     idempotent: bool | None = None,
     **options: Unpack[RequestOptions],
@@ -42,6 +47,8 @@ def request_any(
             that server alone.
         body: Sent as JSON; bytes are sent as they are. A file is passed as its bytes.
         query: Query parameters; those that are None are not sent.
+        files: The files of a form by its fields, each its bytes, its path, or a tuple of name, bytes or path, and content type. The other
+            fields are the body, a mapping.
         stream: Whether the response is a stream of events, each parsed JSON. A body that is a mapping gets `"stream": true`.
         idempotent: Whether the request may be sent again where it may have been accepted. By default all but POST and PATCH, which can
             start paid work.
@@ -51,7 +58,7 @@ def request_any(
 
     Raises:
         ValueError: The method or the path is not valid; nothing was sent.
-        TypeError: The query is no mapping, or the body is a file.
+        TypeError: The query is no mapping, the body is a file, or a form has a field or a file that it cannot have.
     """
     if query is not None and not isinstance(query, Mapping):
         raise TypeError(f"query must be a mapping of names to values, not {type(query).__name__}")
@@ -62,7 +69,8 @@ def request_any(
     method = method.upper()
     billable = None if (method in _IDEMPOTENT if idempotent is None else idempotent) else "what it may have created"
     call = request(method, _valid_path(path), _parse, None, query=query, billable=billable, options=options)
-    call = _with_body(call, {**body, "stream": True} if stream and isinstance(body, Mapping) else body)
+    content = {**body, "stream": True} if stream and isinstance(body, Mapping) else body
+    call = _with_body(call, content) if files is None else _with_form(call, content, files)
     if stream:
         result: Any = StreamCall(call, from_json, _track_finish)
         return result
@@ -94,11 +102,40 @@ def _with_body(call: Call[Any], body: Any) -> Call[Any]:
     if call.body is not None:
         raise ValueError(f"extra_body goes with a body that is a mapping, not {type(body).__name__}")
     if isinstance(body, bytes | bytearray):
-        return _with_content(call, bytes(body), "application/octet-stream")
+        return _with_content(call, bytes(body), _OCTETS)
     try:
         return replace(_with_content(call, encode_json(body), "application/json"), secrets=secrets_in(body))
     except ValueError as problem:
         raise ValueError(f"body cannot be written as JSON: {problem}") from None
+
+
+def _with_form(call: Call[Any], body: Any, files: Mapping[str, FilePart]) -> Call[Any]:
+    """Adds a form of files and of the fields of a body."""
+    if not isinstance(body, Mapping | None):
+        raise TypeError(f"files go with a body that is a mapping, the other fields of the form, not {type(body).__name__}")
+    fields: Any = {**(body or {}), **(call.body if isinstance(call.body, Mapping) else {})}
+    form = Form([*_form_fields(fields)], {name: _form_file(name, file) for name, file in files.items()})
+    return replace(call, body=form, secrets=secrets_in(fields))
+
+
+def _form_fields(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the fields of a form; one for each item of a list, none for None."""
+    for name, value in fields.items():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, str | int | float):  # a bool is an int
+                yield name, str(item).lower() if isinstance(item, bool) else str(item)
+            elif item is not None:
+                raise TypeError(f"body[{name!r}] cannot be a field of a form: {type(item).__name__}")
+
+
+def _form_file(field: str, file: FilePart) -> tuple[str, bytes | Path, str]:
+    name, content, content_type = file if isinstance(file, tuple) else (None, file, _OCTETS)
+    if isinstance(content, str | PathLike):
+        content = Path(content)
+        return name or content.name, content, content_type
+    if not isinstance(content, bytes | bytearray):
+        raise TypeError(f"files[{field!r}] must be bytes, a path, or a tuple of name, either and content type")
+    return name or field, bytes(content), content_type
 
 
 def _with_content(call: Call[Any], content: bytes, content_type: str) -> Call[Any]:
