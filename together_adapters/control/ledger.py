@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from together_adapters.control.database import Database
 from together_adapters.control.grouping import Group, group_of, interval, interval_width, sortable
 from together_adapters.control.rows import COLUMNS, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.unsaved import Unsaved
 from together_adapters.control.usage import Usage
 
 Key = tuple[str | int | None, ...]
@@ -48,6 +49,7 @@ class Ledger:
         # Reading has a connection of its own: a long sum keeps no call waiting. What is in memory has one only.
         self._reader = Database(self.path, read_only=True) if self.path and not read_only else self._database
         self._sum = _CostSum(0, 0)
+        self._unsaved = Unsaved()
         self._database.run("SELECT 1")
 
     @classmethod
@@ -60,9 +62,23 @@ class Ledger:
 
         Raises:
             ValueError: The time has no zone, or the cost is not a number.
-            OSError: The file cannot be written, for example because the disk is full. The row is not in the ledger.
+            OSError: The file cannot be written, for example because the disk is full. `spent` counts the row all the same, and the
+                next call of `add` that can write writes it too; if the process ends before, it is lost.
         """
         values = to_values(row)
+        try:
+            self._insert(values)
+        except OSError:
+            self._unsaved.keep(values)
+            raise
+        while self._unsaved.rows and (other := self._unsaved.take()):
+            try:
+                self._insert(other)
+            except OSError:
+                self._unsaved.keep(other)
+                return
+
+    def _insert(self, values: Sequence[Any]) -> None:
         try:
             self._database.run(_INSERT, values)
         except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
@@ -171,7 +187,7 @@ class Ledger:
                 self._sum = _CostSum(0, 0)
                 return self.spent()
             self._sum = _CostSum(last or 0, self._sum.units + _units(*parts))
-            return self._sum.units / UNITS
+            return (self._sum.units + self._unsaved.units()) / UNITS
 
     def close(self) -> None:
         """Closes the file; the next use opens it again. What is in memory stays."""
