@@ -16,6 +16,7 @@ from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.behaviour import ToolDeltas
 from together_adapters.types.chat import ChatCompletion
 from together_adapters.types.logprobs import content_logprobs
+from together_adapters.types.response import ResponseModel
 
 NEW = {"nobody": {"knows": ["this", 1, 2.5, None, True]}}
 RESPONSE: dict[str, Any] = {
@@ -350,3 +351,19 @@ def test_an_unknown_model_is_an_error_on_both_ways(flavour: Any, question: dict[
     for stream in (False, True):
         with pytest.raises(NotFoundError, match="does-not-exist"):
             create(flavour, **{**question, "model": "acme/does-not-exist"}, stream=stream)
+
+
+def test_a_part_of_a_response_is_sent_back(flavour: Any, emulator: Emulator) -> None:
+    class Message(ResponseModel):
+        role: str
+        content: str
+
+    class Choice(ResponseModel):
+        message: Message
+
+    part = Choice.model_validate({"message": {"role": "user", "content": "Hi"}}).message
+    flavour.run(
+        flavour.client().chat.completions.create(model="acme/chat", messages=[part], extra_body={"kept": {"parts": [part]}})
+    )
+    sent = emulator.requests[-1].json
+    assert sent["messages"] == sent["kept"]["parts"] == [{"role": "user", "content": "Hi"}]

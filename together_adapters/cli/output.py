@@ -102,12 +102,15 @@ class Table:
 
 def to_jsonable(value: Any) -> Any:
     """Returns a value as JSON types: objects without fields that are None; NaN as null."""
+    from pydantic import BaseModel
     from pydantic_core import to_jsonable_python
 
     if isinstance(value, Mapping):  # not left to pydantic, which rejects names with lone surrogates
         return {str(name): to_jsonable(item) for name, item in value.items()}
     if isinstance(value, list):
         return [to_jsonable(item) for item in value]
+    if isinstance(value, BaseModel):
+        type(value).model_rebuild()  # pydantic before 2.14 fails on a model that only others contained
     return to_jsonable_python(value, exclude_none=True, inf_nan_mode="null", fallback=str)
 
 

@@ -9,7 +9,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
+
+from together_adapters.types.response import build_schemas
 
 READ_SIZE = 1 << 20
 _SHORT_TEXT = 4_000
@@ -52,7 +54,13 @@ Body = Mapping[str, Any] | FileRange | Form | bytes
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
     """Returns a body as JSON; what JSON cannot express, such as an object, NaN or half a surrogate pair, is a ValueError."""
-    content = to_json(body, fallback=_collection)
+    try:
+        content = to_json(body, fallback=_collection)
+    except PydanticSerializationError as error:
+        if "MockValSer" not in str(error):
+            raise
+        build_schemas(body)
+        content = to_json(body, fallback=_collection)
     if (len(content) < _SHORT_TEXT or not _is_finite(body)) and (b"NaN" in content or b"Infinity" in content):
         json.loads(content, parse_constant=_refuse)
     return content

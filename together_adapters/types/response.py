@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -21,6 +21,21 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(
         extra="allow", protected_namespaces=(), coerce_numbers_to_str=True, defer_build=True, validate_default=False
     )
+
+
+def build_schemas(value: Any) -> None:
+    """Builds the schemas of the models in a value: pydantic before 2.14 cannot write a model that only others contained."""
+    values, visited = [value], set[int]()
+    while values:
+        item = values.pop()
+        if id(item) in visited or isinstance(item, str | bytes):
+            continue
+        visited.add(id(item))
+        if isinstance(item, BaseModel):
+            type(item).model_rebuild()
+            item = vars(item)
+        if isinstance(item, Mapping | Sequence):
+            values.extend(item.values() if isinstance(item, Mapping) else item)
 
 
 class MaskedResponse(ResponseModel):
