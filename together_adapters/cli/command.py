@@ -98,6 +98,12 @@ class Group(click.Group):
         super().__init__(*args, **options)
         self._resource = resource or str(self.name).replace("-", "_")
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command, shows the help as an error; click before 8.2 prints it as a result."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            raise click.UsageError(ctx.get_help(), ctx)
+        return super().parse_args(ctx, args)
+
     def add_call(
         self,
         name: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
@@ -54,7 +54,8 @@ def dim(text: str) -> str:
 def confirm(question: str, *, default: bool, flag: str) -> None:
     """Asks on stderr; raises DeclinedError for no, and UsageError, which names the flag for yes, where stdin has no answer."""
     try:
-        answer = click.confirm(question, default=default, err=True)
+        with redirect_stdout(sys.stderr):  # click before 8.3.1 prints a space of the question to stdout
+            answer = click.confirm(question, default=default, err=True)
     except click.Abort:
         if is_terminal(sys.stdin):
             raise
