@@ -213,9 +213,10 @@ class _Protocol(H11Protocol):
 
 def _websocket(**options: Any) -> asyncio.Protocol:
     """Returns uvicorn's protocol of websockets, likewise; it is imported for the first of them, which takes 50 ms."""
-    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+    # Not `auto`: before uvicorn 0.50 it is the protocol of `websockets.legacy`, whose import is a DeprecationWarning.
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-    protocol: Any = AutoWebSocketsProtocol(**options)  # type: ignore[misc]
+    protocol: Any = WebSocketsSansIOProtocol(**options)
     connection_made = protocol.connection_made
 
     def connect(transport: asyncio.Transport) -> None:

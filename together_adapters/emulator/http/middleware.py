@@ -78,6 +78,18 @@ def _close(transport: Any, reset: bool) -> None:
     transport.abort() if reset else transport.close()
 
 
+def _without_length(send: Send) -> Send:
+    """Returns a `send` of a websocket to which uvicorn adds the length of a refusal; before 0.53 it does not see one that is there."""
+
+    async def send_without_length(message: Message) -> None:
+        if message["type"] == "websocket.http.response.start":
+            headers = [header for header in message["headers"] if header[0].lower() != b"content-length"]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_without_length
+
+
 class EmulatorMiddleware:
     """Wraps the routes of one emulator."""
 
@@ -113,6 +125,7 @@ class EmulatorMiddleware:
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a websocket; what is refused before it opens gets an error response."""
         self.state.count += 1
+        send = _without_length(send)
         request = _recorded_request(scope, b"")
         with self.state.log.watch(request):
             try:
