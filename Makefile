@@ -59,7 +59,7 @@ test-fast: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
 
-test-lowest: $(LOWEST)/.made
+test-lowest: $(LOWEST)/.made $(SDKS)
 	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(LOWEST_TESTS)
 
 cov: $(VENV)/.dev $(SDKS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 
 def load() -> None:
     """Imports the modules that commands import."""
+    # Matplotlib before 3.10.7 calls pyparsing by names that are deprecated since its version 3.3.
+    warnings.filterwarnings("ignore", r"'\w+' deprecated - use", DeprecationWarning)
     from together_adapters import cli, resources, transport, types
 
     for package in (cli, resources, transport, types):

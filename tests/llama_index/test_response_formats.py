@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index_together_adapters import TogetherLLM
+from packaging.version import Version
 from pydantic import BaseModel
 
 from tests.conftest import KEY
@@ -106,6 +108,8 @@ def history_of(response: Any) -> list[ChatMessage]:
 async def test_agents_with_an_output_class(
     new_llm: Any, emulator: Emulator, kind: Any, options: dict[str, Any], streaming: bool
 ) -> None:
+    if kind is ReActAgent and not options and Version(version("llama-index-core")) < Version("0.14.8"):
+        pytest.skip("ReActAgent of llama-index-core before 0.14.8 cannot take the answer out of a message with reasoning")
     agent = kind(llm=new_llm(**options), tools=[weather], output_cls=Report, streaming=streaming)
     for runner in (agent, AgentWorkflow(agents=[kind(llm=agent.llm, tools=[weather])], output_cls=Report)):
         answer = await runner.run(REQUEST)
