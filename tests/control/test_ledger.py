@@ -43,7 +43,7 @@ def add(ledger: Ledger, *rows: LedgerRow) -> Ledger:
 
 
 def test_an_empty_ledger(ledger: Ledger) -> None:
-    assert ledger.total() == Usage()
+    assert repr(ledger.total()) == repr(Usage())
     assert (ledger.by("model"), ledger.rows(), list(ledger), ledger.spent()) == ([], [], [], 0.0)
 
 
@@ -81,6 +81,7 @@ def test_sums_of_every_field(ledger: Ledger) -> None:
     sums = Usage(3, 5, 300, 14, 60, 10, 0.002, 3.0, 1.0, 2, 1)
     assert ledger.total() == sums
     assert ledger.by() == [((), sums)]
+    assert repr(ledger.total(until=NOON)) == repr(Usage())  # a sum of no durations is a float, too
     assert ledger.by("model") == [((MODEL,), sums)]
     assert sum([sums, sums]) == sums + sums == Usage(6, 10, 600, 28, 120, 20, 0.004, 6.0, 2.0, 4, 2)
 

@@ -242,7 +242,7 @@ class _CostSum(NamedTuple):
 def _to_pair(values: Sequence[Any], groups: Sequence[Group]) -> tuple[Key, Usage]:
     count = len(groups)
     keys = tuple(group.convert(value) for group, value in zip(groups, values, strict=False))
-    sums = [value or 0 for value in values[count:]]
+    sums = [0 if value is None else value for value in values[count:]]
     return keys, Usage(*sums[:6], _units(*sums[6:8]) / UNITS, *sums[8:])  # type: ignore[call-arg]  # its fields in their order
 
 
