@@ -20,6 +20,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from langchain_together_adapters.refusals import raise_if_refused
 from langchain_together_adapters.tools import (
     RELAX_TOOL_CHOICE,
+    declared_strict,
     enum_model,
     is_enum,
     json_schema,
@@ -59,7 +60,8 @@ def output_method(
     if method == "function_calling":
         return _function_calling(schema, strict, tool_choice, bind_tools)
     if method == "json_schema":
-        response_format = schema_format(json_schema(schema, strict=strict), strict=strict)
+        enforced = declared_strict(schema) if strict is None else strict
+        response_format = schema_format(json_schema(schema, strict=strict), strict=enforced)
         params = {"response_format": response_format, **_trace_params(method, strict, schema)}
         return params, _message_parser(schema)
     if method == "json_mode":

@@ -101,11 +101,19 @@ def schema_format(schema: Mapping[str, Any], *, strict: bool | None = None) -> d
     return {"type": "json_schema", "json_schema": fields}
 
 
+def declared_strict(schema: Any) -> bool | None:
+    """Return what a tool or a response format of another provider says of its own strictness; None where it says nothing."""
+    wire = read_tools(schema) if isinstance(schema, Mapping) else None
+    strict = wire[0]["function"].get("strict") if wire else None
+    return strict if isinstance(strict, bool) else None
+
+
 def json_schema(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """Return a pydantic class, a TypedDict, an enumeration, a tool or a JSON schema as a JSON schema with a title."""
     if is_enum(schema):
         schema = enum_model(schema)
     if isinstance(schema, Mapping):
         wire = read_tools(schema)
-        schema = wire[0] if wire else _schema_tool(schema)["function"]
+        function = (wire[0] if wire else _schema_tool(schema))["function"]
+        schema = {key: value for key, value in function.items() if key != "strict"}
     return convert_to_json_schema(cast("Any", schema), strict=strict)

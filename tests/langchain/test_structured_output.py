@@ -115,6 +115,28 @@ def test_wire(llm: ChatTogether, emulator: Emulator) -> None:
     assert emulator.requests[-1].json["response_format"]["json_schema"]["name"] == "answer"
 
 
+OPTIONAL = {"type": "object", "properties": {"name": {"type": "string"}}}
+STRICT = {**OPTIONAL, "required": ["name"], "additionalProperties": False}
+FUNCTION = {"name": "Person", "parameters": OPTIONAL}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict", "expected"),
+    [
+        *((schema, True, (STRICT, True)) for schema in (OPTIONAL, FUNCTION, {"type": "function", "function": FUNCTION})),
+        *((schema, None, (OPTIONAL, None)) for schema in (OPTIONAL, FUNCTION)),
+        ({"name": "Person", "strict": True, "schema": OPTIONAL}, None, (OPTIONAL, True)),
+        ({"name": "Person", "strict": True, "schema": OPTIONAL}, False, (OPTIONAL, False)),
+        ({"type": "function", "function": {**FUNCTION, "strict": True}}, None, (OPTIONAL, True)),
+    ],
+)
+def test_strict_formats_of_every_form(schema: Any, strict: bool | None, expected: Any, llm: ChatTogether) -> None:
+    """As in langchain-openai: `strict` is applied to the schema, and what a schema says of itself is kept."""
+    kwargs = llm.with_structured_output(schema, method="json_schema", strict=strict).first.kwargs  # type: ignore[attr-defined]
+    sent = kwargs["response_format"]["json_schema"]
+    assert (sent["schema"], sent.get("strict")) == expected
+
+
 def test_the_method_suits_the_model(connect: Any, emulator: Emulator) -> None:
     ChatTogether(model="openai/gpt-oss-120b", **connect).with_structured_output(Person).invoke(QUESTION)
     assert emulator.requests[-1].json["response_format"]["type"] == "json_schema"
