@@ -1,33 +1,51 @@
-"""How many requests run at the same time: first come, first served, for threads and event loops alike."""
+"""The limiter of a control, for any number of threads and event loops: it hands what happens to the queue, and lets turns wait.
+
+What happens is put into an inbox, which whoever is there first empties: no thread waits for another, and garbage collection may end a
+stream in the middle of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import inf
+from threading import Event, Lock
 from typing import Any
 
 import anyio
 
+from together_adapters.control.admission_queue import AdmissionQueue, Ticket
+from together_adapters.control.rates import MINUTE, Rate
+
 
 @dataclass(frozen=True, slots=True)
 class LimiterState:
-    """What a limiter knows.
+    """What a limiter knows and does. A limit is the one that was set or the one that was learned, whichever is lower.
 
     Attributes:
         in_flight: Requests that are under way.
         waiting: Requests that wait for their turn.
+        requests_per_minute: Requests that may be sent in a minute; None while neither the user nor the service limits them.
+        tokens_per_minute: Tokens that may be sent and received in a minute; None while nobody limits them.
+        max_concurrency: Requests that may be under way at the same time; None while nobody limits them.
+        cooling_down_until: When requests are sent again after the service refused one; None if they are.
     """
 
     in_flight: int
     waiting: int
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_concurrency: int | None = None
+    cooling_down_until: datetime | None = None
 
 
 class Limiter:
-    """Lets a limited number of requests run at the same time."""
+    """Grants turns in the order of arrival."""
 
     def __init__(
         self,
@@ -37,101 +55,106 @@ class Limiter:
         max_concurrency: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.max_concurrency = max_concurrency
+        self.queue = AdmissionQueue(requests_per_minute, tokens_per_minute, max_concurrency)
         self.clock = clock
-        self.lock = threading.Lock()
-        self.queue: deque[LimiterTurn] = deque()
-        self.in_flight = 0
+        self._inbox: deque[Callable[[float], object]] = deque()
+        self._lock = Lock()
 
-    def turn(self, tokens: int, *, place: object | None = None) -> LimiterTurn:
-        """Joins the queue."""
-        return LimiterTurn(self)
+    def turn(self, tokens: int, *, number: int | None = None) -> LimiterTurn:
+        """Returns the turn of a request, which joins the queue when it waits.
+
+        Args:
+            tokens: An estimate of what it uses.
+            number: The number of the call's last request, which the next one takes over.
+        """
+        return LimiterTurn(self, tokens, number)
+
+    def tell(self, event: Callable[[float], object]) -> None:
+        """Hands an event to the queue, with the time; here, or in the thread that is at it."""
+        self._inbox.append(event)
+        while self._inbox and self._lock.acquire(blocking=False):
+            try:
+                while self._inbox:
+                    self._inbox.popleft()(self.clock())
+            finally:
+                self._lock.release()
 
     def state(self) -> LimiterState:
-        """Returns what is under way."""
-        with self.lock:
-            return LimiterState(self.in_flight, len(self.queue))
+        """Returns what is known of the limits, and what is under way."""
+        states: list[LimiterState] = []
+        while not states:
+            self.tell(lambda now: states.append(self._state(now)))
+            time.sleep(0)  # another thread may be at it
+        return states[0]
 
-    def is_free(self) -> bool:
-        return self.max_concurrency is None or self.in_flight < self.max_concurrency
+    def _state(self, now: float) -> LimiterState:
+        queue = self.queue
+        pause = queue.pause_until - now
+        return LimiterState(
+            queue.in_flight,
+            queue.waiting,
+            _per_minute(queue.rates["requests"]),
+            _per_minute(queue.rates["tokens"]),
+            queue.concurrency.limit,
+            datetime.now(UTC) + timedelta(seconds=pause) if pause > 0 else None,
+        )
 
-    def admit(self) -> None:
-        """Grants the first turns of the queue, as far as they are free. The lock is held."""
-        while self.queue and self.is_free():
-            self.in_flight += 1
-            self.queue.popleft().grant()
+
+def _per_minute(rate: Rate) -> float | None:
+    return None if rate.value == inf else rate.value * MINUTE
 
 
-class LimiterTurn:
-    """The place of one request."""
+class LimiterTurn(Ticket):
+    """The turn of one request: wait for it, then end it by `release` or `cancel`."""
 
-    place: object = None
+    __slots__ = ("_limiter", "_wake", "waited")
 
-    def __init__(self, limiter: Limiter) -> None:
-        self.granted = False
-        self.waited = 0.0
+    def __init__(self, limiter: Limiter, tokens: int, number: int | None = None) -> None:
+        super().__init__(tokens, limiter.queue.number() if number is None else number)
+        self.waited = 0.0  # seconds
         self._limiter = limiter
-        self._is_over = False
-        self._wake: Callable[[], object] = lambda: None
-
-    def grant(self) -> None:
-        self.granted = True
-        self._wake()
-
-    def _join(self, wake: Callable[[], object]) -> bool:
-        """Joins the queue; whether it is the turn of the request at once."""
-        limiter = self._limiter
-        with limiter.lock:
-            if self._is_over:
-                return False
-            if not limiter.queue and limiter.is_free():
-                limiter.in_flight += 1
-                self.granted = True
-            else:
-                self._wake = wake
-                limiter.queue.append(self)
-            return self.granted
+        self._wake: Callable[[], object] = _nobody
 
     def wait(self, deadline: float | None) -> bool:
-        event = threading.Event()
-        if self._join(event.set):
+        """Blocks until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
+        if self._join():
             return True
         start = self._limiter.clock()
+        event = Event()
+        self._wake = event.set
         try:
-            event.wait(None if deadline is None else max(deadline - start, 0))
+            while self._has_to_wait(deadline):
+                event.wait(self._seconds(deadline))
+                event.clear()
+                self._ask()
         except BaseException:
             self.cancel()
             raise
         return self._end_wait(start)
 
     async def wait_async(self, deadline: float | None) -> bool:
-        loop: Any = None
-        event = anyio.Event()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
-        if self._join(lambda: _set_in(loop, event)):
+        """Waits until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
+        if self._join():
             return True
         start = self._limiter.clock()
+        run_in_loop = _loop_runner()
         try:
-            with anyio.move_on_after(None if deadline is None else max(deadline - start, 0)):
-                await event.wait()
+            while True:
+                event = anyio.Event()
+                self._wake = partial(run_in_loop, event.set)
+                if not self._has_to_wait(deadline):
+                    break
+                with anyio.move_on_after(self._seconds(deadline)):
+                    await event.wait()
+                self._ask()
         except BaseException:
             self.cancel()
             raise
         return self._end_wait(start)
 
-    def _end_wait(self, start: float) -> bool:
-        self.waited = self._limiter.clock() - start
-        with self._limiter.lock:
-            is_admitted = self.granted and not self._is_over
-        if not is_admitted:
-            self.cancel()
-        return is_admitted
-
-    def headers(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Gets the head of a response whose body follows."""
+    def headers(self, status: int, headers: Mapping[str, str]) -> None:
+        """Tells the head of a response whose body follows."""
+        self._limiter.tell(lambda now: self._limiter.queue.answer(self, status, headers, None, now))
 
     def release(
         self,
@@ -141,26 +164,73 @@ class LimiterTurn:
         tokens: int | None = None,
         error: Mapping[str, Any] | None = None,
     ) -> None:
-        """Ends the request."""
-        self.cancel()
+        """Ends the request.
+
+        Args:
+            status: The status of the response; None if none came.
+            headers: Its headers.
+            tokens: The tokens that it used; None if nobody knows.
+            error: The body of a refusal.
+        """
+        queue = self._limiter.queue
+
+        def end(now: float) -> None:
+            queue.answer(self, status, headers, error, now)
+            queue.end(self, tokens, now)
+
+        self._limiter.tell(end)
 
     def cancel(self) -> None:
-        """Gives the place back."""
-        limiter = self._limiter
-        with limiter.lock:
-            if self._is_over:
-                return
-            self._is_over = True
-            if self.granted:
-                limiter.in_flight -= 1
-            elif self in limiter.queue:
-                limiter.queue.remove(self)
-            limiter.admit()
-        if not self.granted:
+        """Gives the place back, whether it waits or is in flight."""
+        if not self.is_over:
+            self._limiter.tell(self._leave)
+
+    def wake(self) -> None:
+        """Wakes whoever waits. The loop of one that never ran on may be closed."""
+        try:
             self._wake()
+        except RuntimeError:
+            self._limiter.tell(self._leave)
+
+    def _leave(self, now: float) -> None:
+        self._limiter.queue.leave(self, now)
+
+    def _join(self) -> bool:
+        if not self.is_over:
+            self._limiter.tell(lambda now: self._limiter.queue.join(self, now))
+        return self.granted
+
+    def _ask(self) -> None:
+        """Asks again, after an alarm or a call."""
+        if not self.granted:
+            self._limiter.tell(self._limiter.queue.advance)
+
+    def _has_to_wait(self, deadline: float | None) -> bool:
+        return not (self.granted or self.is_over or (deadline is not None and self._limiter.clock() >= deadline))
+
+    def _seconds(self, deadline: float | None) -> float | None:
+        """Returns how long to wait at most, None without a limit."""
+        times = [at for at in (self.alarm, deadline) if at is not None]
+        return max(min(times) - self._limiter.clock(), 0.0) if times else None
+
+    def _end_wait(self, start: float) -> bool:
+        self.waited = self._limiter.clock() - start
+        self._wake = _nobody
+        if self.granted and not self.is_over:
+            return True
+        self.cancel()
+        return False
 
 
-def _set_in(loop: Any, event: anyio.Event) -> None:
-    """Sets an event of a loop from any thread."""
-    if loop is not None and not loop.is_closed():
-        loop.call_soon_threadsafe(event.set)
+def _nobody() -> None:
+    """Wakes nobody."""
+
+
+def _loop_runner() -> Callable[[Callable[[], object]], object]:
+    """Returns what runs a function soon in the event loop that runs here, from any thread."""
+    try:
+        return asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        from trio.lowlevel import current_trio_token
+
+        return current_trio_token().run_sync_soon

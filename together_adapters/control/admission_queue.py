@@ -1,0 +1,262 @@
+"""Who may send next: a queue, what is in flight, and what refusals and headers taught. A state machine without a clock or a lock.
+
+Each method gets the time, in seconds of a monotonic clock that the caller owns.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from itertools import count
+from math import inf
+from typing import Any, Final
+
+from together_adapters.control.concurrency import Concurrency
+from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause, rate_headers
+from together_adapters.control.rates import Entry, Rate
+
+_MIN_PAUSE: Final = 0.5  # seconds, where a refusal names none; twice as many after each in a row
+_MAX_PAUSE: Final = 8.0
+_REFUSAL_SECONDS: Final = 0.05
+_TOO_MANY_REQUESTS: Final = 429
+_OVERLOADED: Final = 503
+
+
+class Ticket:
+    """The place of one request in the queue; then, once it is granted, in flight."""
+
+    __slots__ = ("alarm", "amounts", "entries", "granted", "granted_at", "is_answered", "is_over", "level", "number", "tokens")
+
+    def __init__(self, tokens: int, number: int) -> None:
+        self.tokens = tokens  # an estimate
+        self.number = number  # order of arrival; a repeated request keeps that of the first
+        self.granted = False
+        self.is_answered = False
+        self.is_over = False
+        self.granted_at = inf
+        self.level = 0  # requests in flight, with this one, when it was granted
+        self.entries: dict[Cause, Entry] = {}
+        self.amounts: dict[Cause, float] = {}  # that were sent by then, with its own
+        self.alarm: float | None = None  # when the first of the queue must ask again, unless something happens before
+
+    def wake(self) -> None:
+        """Tells whoever waits that it is granted, or that its alarm has changed."""
+
+
+class AdmissionQueue:
+    """Grants tickets in the order of arrival, as fast as set limits, estimates and headers allow."""
+
+    def __init__(
+        self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None, max_concurrency: int | None = None
+    ) -> None:
+        self.rates: dict[Cause, Rate] = {"requests": Rate(requests_per_minute), "tokens": Rate(tokens_per_minute)}
+        self.concurrency = Concurrency(max_concurrency)
+        self.in_flight = 0
+        self.pause_until = -inf
+        self._waiting: list[tuple[int, int, Ticket]] = []
+        self._numbers = count()
+        self._ties = count()
+        self._amounts: dict[Cause, float] = {"requests": 0.0, "tokens": 0.0}
+        self._windows: dict[Cause, _Window] = {}
+        self._cause: Cause | None = None
+        self._causes: list[Cause] = []  # of the last refusal, among the rates
+        self._refused_at = -inf
+        self._refusals = 0  # of the outage
+        self._outage_at = self._recovered_at = 0.0
+        self._first_pause = _MIN_PAUSE
+        self._refusal_seconds = _REFUSAL_SECONDS
+        self._probe: Ticket | None = None  # the one request after a pause that tries whether more are accepted
+        self._is_probing = False
+        self._idle_since: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return sum(1 for _, _, ticket in self._waiting if not ticket.is_over)
+
+    def number(self) -> int:
+        """Returns the next number in the order of arrival."""
+        return next(self._numbers)
+
+    def join(self, ticket: Ticket, now: float) -> None:
+        """Adds a ticket at the end of the queue, or where its number belongs."""
+        if self._idle_since is not None:
+            for rate in self.rates.values():
+                rate.rest(now - self._idle_since)
+            self._idle_since = None
+        heapq.heappush(self._waiting, (ticket.number, next(self._ties), ticket))
+        self.advance(now)
+
+    def leave(self, ticket: Ticket, now: float) -> None:
+        """Takes a ticket back, whether it waits or is in flight."""
+        if ticket.granted:
+            self.end(ticket, None, now)
+        else:
+            ticket.is_over = True
+            ticket.wake()
+            self.advance(now)
+
+    def answer(
+        self, ticket: Ticket, status: int | None, headers: Mapping[str, str], error: Mapping[str, Any] | None, now: float
+    ) -> None:
+        """Learns from the status and headers of a response; None is a request without a response."""
+        if ticket.is_answered or not ticket.granted:
+            return
+        ticket.is_answered = True
+        if self._probe is ticket:
+            self._probe = None
+        if status == _TOO_MANY_REQUESTS:
+            self._refuse(ticket, rate_headers(headers), error, now)
+        elif status is not None and status != _OVERLOADED:
+            self._accept(ticket, rate_headers(headers), now)
+        self.advance(now)
+
+    def end(self, ticket: Ticket, tokens: int | None, now: float) -> None:
+        """Ends what is in flight; `tokens` are those that it used, None if only the estimate is known."""
+        if ticket.is_over:
+            return
+        ticket.is_over = True
+        self.in_flight -= 1
+        if self._probe is ticket:
+            self._probe = None
+        if tokens is not None:
+            self._amounts["tokens"] += tokens - ticket.tokens
+            self.rates["tokens"].settle(ticket.entries["tokens"], tokens)
+        self.advance(now)
+        if not self.in_flight and not self._waiting:
+            self._idle_since = now
+
+    def advance(self, now: float) -> None:
+        """Grants what may be sent now, and sets the alarm of the first ticket that has to wait."""
+        waiting = self._waiting
+        while waiting:
+            ticket = waiting[0][2]
+            if not ticket.is_over:
+                ready = self._ready_at(ticket, now)
+                if ready <= now and self._probe is not None:
+                    self._recover(now)
+                    continue
+                if ready > now:
+                    alarm = None if ready == inf else ready
+                    if ticket.alarm != alarm:
+                        ticket.alarm = alarm
+                        ticket.wake()
+                    return
+                self._grant(ticket, now)
+            heapq.heappop(waiting)
+
+    def _ready_at(self, ticket: Ticket, now: float) -> float:
+        """Returns when a ticket may be granted; infinite if something in flight has to end before."""
+        if self.in_flight >= self.concurrency.value:
+            return inf
+        ready = self.pause_until
+        if self._probe is not None:
+            # A refusal comes at once, an answer when the model is done.
+            ready = max(ready, self._probe.granted_at + self._refusal_seconds)
+        for cause, rate in self.rates.items():
+            ready = max(ready, rate.ready_at(ticket.tokens if cause == "tokens" else 1, now), self._window_at(cause, now))
+        return ready
+
+    def _window_at(self, cause: Cause, now: float) -> float:
+        """Returns when the window of a limit, as headers describe it, has room."""
+        window = self._windows.get(cause)
+        if window is None or window.is_false or now >= window.end or self._amounts[cause] < window.until:
+            return -inf
+        self.rates[cause].exhaust(now, window.rate)
+        return window.end
+
+    def _grant(self, ticket: Ticket, now: float) -> None:
+        self.in_flight += 1
+        ticket.level = self.in_flight
+        ticket.granted_at = now
+        for cause, rate in self.rates.items():
+            amount = ticket.tokens if cause == "tokens" else 1
+            ticket.entries[cause] = rate.take(amount, now)
+            self._amounts[cause] += amount
+            ticket.amounts[cause] = self._amounts[cause]
+        if self._is_probing:
+            self._probe = ticket
+        ticket.granted = True
+        ticket.wake()
+
+    def _accept(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
+        self.concurrency.accept(ticket.level, now)
+        if ticket.granted_at >= self._refused_at and self._is_probing:
+            self._recover(now)
+        for cause, rate in self.rates.items():
+            rate.accept(now)
+            if (hint := allowance(headers, cause)) is not None:
+                window = self._windows.setdefault(cause, _Window())
+                window.update(ticket.amounts[cause], ticket.entries[cause], hint, now)
+
+    def _recover(self, now: float) -> None:
+        """Ends an outage: the service accepts again."""
+        self._is_probing = False
+        self._probe = None
+        self._recovered_at = now
+        for rate in self.rates.values():
+            rate.recover(now)
+
+    def _refuse(self, ticket: Ticket, headers: Mapping[str, str], error: Mapping[str, Any] | None, now: float) -> None:
+        seconds_asked = pause(_TOO_MANY_REQUESTS, headers)
+        cause = cause_of(headers, error)
+        if ticket.granted_at < self._refused_at:  # sent before the last refusal was known
+            if seconds_asked is not None and self._is_probing:
+                self.pause_until = max(self.pause_until, now + seconds_asked)
+            for name in self._causes:
+                self.rates[name].refuse(ticket.entries[name], now)
+            return
+        level = max(ticket.level, self.in_flight)  # what was sent after it may have come before it
+        goes_on = self._is_probing and self._cause != "concurrency"
+        if cause is None and not goes_on and self.concurrency.suspects(level, now):
+            cause = "concurrency"
+        self._cause = cause
+        self._refused_at = now
+        if cause != "concurrency":
+            outage = self._recovered_at - self._outage_at
+            if now - self._recovered_at > outage / 2 and not self._is_probing:
+                self._first_pause = min(max(outage / 4, _MIN_PAUSE), _MAX_PAUSE)
+                self._outage_at = now
+                self._refusals = 0
+            self._refusals += 1
+        self._refusal_seconds = max(_REFUSAL_SECONDS, 3 * (now - ticket.granted_at), 0.9 * self._refusal_seconds)
+        seconds = seconds_asked
+        if seconds is None:
+            seconds = 0.0 if cause == "concurrency" else min(self._first_pause * 2 ** (self._refusals - 1), _MAX_PAUSE)
+        self.pause_until = max(self.pause_until, now + seconds)
+        self._is_probing = True
+        self._probe = None
+        self.concurrency.refuse(level, now, seconds, is_cause=cause == "concurrency")
+        self._causes = [name for name in self.rates if cause in (None, name)]
+        for name in self._causes:
+            self.rates[name].refuse(ticket.entries[name], now)
+
+
+class _Window:
+    """The window of a limit as headers describe it, in the count of everything that was sent."""
+
+    __slots__ = ("_accepted", "_limit", "_reset", "end", "is_false", "until")
+
+    def __init__(self) -> None:
+        self.end = -inf
+        self.until = inf
+        self.is_false = False  # more was accepted than the headers allow
+        self._limit = 1.0
+        self._reset = 0.0  # the longest of late
+        self._accepted = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return self._limit / max(self._reset, 0.001)
+
+    def update(self, amount: float, entry: Entry, hint: Allowance, now: float) -> None:
+        """Takes over what headers tell, as of when the request was sent, and with it `amount` units."""
+        if now >= self.end:
+            self._accepted = self._reset = 0.0
+        self._accepted += entry.amount
+        self._reset = max(self._reset, hint.reset)
+        self._limit = hint.limit
+        self.until = amount + hint.remaining
+        self.end = entry.time + hint.reset
+        self.is_false = self._accepted > 2 * hint.limit + 1

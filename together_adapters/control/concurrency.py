@@ -1,0 +1,98 @@
+"""How many requests may be in flight: a limit that was set, one that was learned, or the lower of both."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+_START: Final = 8
+_FIRST_PROBE: Final = (
+    10  # requests accepted at the highest level before one more is tried; twice as many after each that was refused
+)
+_LAST_PROBE: Final = 160
+_PROBE_PAUSES: Final = 10  # pauses between two probes, so that the pauses cost little
+_MEMORY: Final = 30.0  # seconds for which an accepted level is evidence
+
+
+class Concurrency:
+    """The number of requests in flight that the service accepts."""
+
+    def __init__(self, maximum: int | None) -> None:
+        self.maximum = maximum
+        self._cap = float(_START)
+        self._ceiling = inf  # the level below the one that was refused
+        self._probe = 0  # requests accepted at the ceiling
+        self._probe_requests = _FIRST_PROBE
+        self._step = 1
+        self._since = -inf  # of the last refusal or probe
+        self._pause = 0.0
+        self._levels = _RecentMaximum()
+
+    @property
+    def value(self) -> int:
+        """Requests that may be in flight now."""
+        return min(int(self._cap), self.maximum or int(self._cap))
+
+    @property
+    def limit(self) -> int | None:
+        """The limit that was set or learned, whichever is lower; None if there is neither."""
+        limits = [limit for limit in (self.maximum, None if self._ceiling == inf else int(self._ceiling)) if limit is not None]
+        return min(limits, default=None)
+
+    def suspects(self, level: int, now: float) -> bool:
+        """Returns whether a refusal at this level may be one of concurrency: the highest that was accepted of late, or beyond."""
+        return level > max(self._levels.value(now), 1) or 1 < self._ceiling <= level
+
+    def accept(self, level: int, now: float) -> None:
+        """Learns that a request was accepted which was the `level`th in flight."""
+        self._levels.add(level, now)
+        if level * 2 < self._cap:  # the limit was not tried
+            return
+        if self._ceiling == inf:
+            self._cap += 1
+        elif self._cap < self._ceiling:
+            self._cap = min(self._cap + 1, self._ceiling)
+        else:
+            self._probe += 1
+            if self._probe >= max(self._probe_requests, self._cap) and now - self._since >= _PROBE_PAUSES * self._pause:
+                if self._step > 1:  # the last probe was accepted
+                    self._probe_requests = _FIRST_PROBE
+                self._ceiling += self._step
+                self._cap += 1
+                self._step *= 2
+                self._probe = 0
+                self._since = now
+
+    def refuse(self, level: int, now: float, pause: float, *, is_cause: bool) -> None:
+        """Learns of a refusal: halves the number, which returns quickly up to the level that was accepted."""
+        if is_cause:
+            self._ceiling = max(1, min(level - 1, int(self._cap)))
+        self._levels = _RecentMaximum()
+        self._cap = max(1.0, min(self._cap, float(level)) / 2)
+        self._probe = 0
+        self._probe_requests = min(2 * self._probe_requests, _LAST_PROBE) if self._step == 2 else _FIRST_PROBE
+        self._step = 1
+        self._since = now
+        self._pause = pause
+
+
+class _RecentMaximum:
+    """The maximum of the last half to whole minute."""
+
+    def __init__(self) -> None:
+        self._now = self._before = 0
+        self._start = -inf
+
+    def add(self, value: int, now: float) -> None:
+        self._turn(now)
+        self._now = max(self._now, value)
+
+    def value(self, now: float) -> int:
+        self._turn(now)
+        return max(self._now, self._before)
+
+    def _turn(self, now: float) -> None:
+        if now - self._start >= _MEMORY:
+            self._before = self._now if now - self._start < 2 * _MEMORY else 0
+            self._now = 0
+            self._start = now

@@ -1,0 +1,217 @@
+"""How many requests or tokens a second may be sent: a limit that was set, an estimate, or the lower of both.
+
+The estimate follows a cubic curve, as congestion control of TCP does: after a refusal it falls below the rate that was accepted,
+returns to it, stays near it for long, and then looks for a higher one faster and faster. Plain steps up and halves down would spend
+most of their time far below the limit or beyond it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+MINUTE: Final = 60.0
+_BURST: Final = 0.1  # seconds' worth that may be sent at once, so that a late timer costs no throughput
+_DROP: Final = 0.1  # share by which the rate falls after a refusal
+_GROWTH: Final = 1.35  # in a round that finds no limit
+_FIRST_ROUND: Final = 8  # requests until the rate has returned; twice as many after each refusal, because it is known better
+_LAST_ROUND: Final = 64  # a refusal or two in so many are few
+_ROUND_SECONDS: Final = 0.08  # per request of a round
+_ROUND_PAUSES: Final = 10  # pauses that the last round is long, so that the pauses cost little
+_FLOW_SECONDS: Final = 4.0  # of which a rate is measured, at least
+_FLOW_PAUSES: Final = 4
+_FLOW_REQUESTS: Final = 30
+_FEW: Final = 0.25  # share of what was accepted before an outage, until which the outage is not over
+_MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is measured
+
+
+class Entry:
+    """What was sent at one time."""
+
+    __slots__ = ("amount", "in_minute", "time", "was_refused")
+
+    def __init__(self, time: float, amount: float) -> None:
+        self.time = time
+        self.amount = amount
+        self.in_minute = False
+        self.was_refused = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """A time in which the service refused, with what was known when it began."""
+
+    start: float
+    end: float
+    mark: float | None
+    count: float
+
+
+class Rate:
+    """The pace of one thing, requests or tokens. Times are seconds of a monotonic clock."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self.per_minute = per_minute
+        self.estimate = inf  # units a second
+        self._fixed = inf if per_minute is None else per_minute / MINUTE
+        self._next = -inf  # when the next unit is due at the current pace
+        self._minute: deque[Entry] = deque()  # the last minute, if it is limited
+        self._in_minute = 0.0
+        self._ceiling = inf  # the rate that was accepted before the last outage
+        self._round = 0.0  # progress since then: 1 when the rate has returned to the ceiling
+        self._round_requests = _FIRST_ROUND // 2
+        self._round_seconds = 1.0
+        self._mark: float | None = None  # start of the interval in which accepted units are counted
+        self._count = 0.0
+        self._requests = 0
+        self._idle = 0.0
+        self._history: deque[tuple[float, float, float, int]] = deque(
+            maxlen=120
+        )  # of each second: time, count, idle and requests
+        self._outage_at: float | None = None
+        self._last_outage: _Outage | None = None
+        self._last: float = -inf  # accepted
+        self._is_binding = False
+
+    @property
+    def value(self) -> float:
+        """Units a second that may be sent now; infinite if nothing limits them."""
+        return min(self._fixed, self.estimate)
+
+    def ready_at(self, amount: float, now: float) -> float:
+        """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
+        at = self._next - _BURST
+        if self.per_minute is not None:
+            at = max(at, self._minute_at(amount, now))
+        if at > now:
+            self._is_binding = True
+        return at
+
+    def take(self, amount: float, now: float) -> Entry:
+        """Counts what is sent now."""
+        entry = Entry(now, amount)
+        self._next = max(self._next, now) + amount / self.value
+        if self._mark is None:
+            self._mark = now
+        if now - (self._history[-1][0] if self._history else self._mark) >= 1:
+            self._history.append((now, self._count, self._idle, self._requests))
+        self._count += amount
+        self._requests += 1
+        if self.per_minute is not None:
+            entry.in_minute = True
+            self._minute.append(entry)
+            self._in_minute += amount
+        return entry
+
+    def settle(self, entry: Entry, amount: float) -> None:
+        """Corrects an amount that was not exact."""
+        difference = amount - entry.amount
+        entry.amount = amount
+        if not difference:
+            return
+        if self.value < inf:
+            self._next += difference / self.value
+        if entry.in_minute:
+            self._in_minute += difference
+        if self._mark is not None and entry.time >= self._mark and not entry.was_refused:
+            self._count += difference
+
+    def accept(self, now: float) -> None:
+        """Learns that the service accepted a request."""
+        if self.estimate < inf and self._is_binding:
+            self._round += min((now - self._last) / self._round_seconds, 1 / self._round_requests)
+            self._is_binding = False
+            self.estimate = self._ceiling * _growth(self._round)
+        self._last = now
+
+    def rest(self, seconds: float) -> None:
+        """Learns that nobody wanted to send for so long, which is no time in which the service accepted little."""
+        self._idle += seconds
+
+    def refuse(self, entry: Entry, now: float) -> None:
+        """Learns that the service refused what was entry: an outage begins, or goes on."""
+        if self._mark is not None and entry.time >= self._mark and not entry.was_refused:
+            self._count -= entry.amount
+        entry.was_refused = True
+        self._begin_outage(now)
+
+    def exhaust(self, now: float, hint: float) -> None:
+        """Learns from headers that nothing is left for now, and the units a second that they tell: the rate does not grow further."""
+        if self.estimate == inf:
+            self.estimate = min(hint, self._fixed)
+        self._ceiling = self.estimate
+        self._round = 1.0
+        self._is_binding = False
+        self._next = max(self._next, now)
+
+    def recover(self, now: float) -> None:
+        """Ends the outage: measures what was accepted before it."""
+        if self._outage_at is None:
+            return
+        outage = self._last_outage = _Outage(self._outage_at, now, self._mark, self._count)
+        pause = now - outage.start
+        seconds, count = self._flow(outage.start, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
+        # The outage belongs to a short burst, which used what the service gives in a window; it follows a long flow.
+        seconds += pause * min(1.0, pause / seconds) if seconds else pause
+        measured = count / max(seconds, _MIN_WINDOW)
+        lowest = 0.0 if self.estimate == inf else self.estimate / 2
+        if max(measured, lowest) > 0:
+            self._ceiling = min(max(measured, lowest), self._fixed)
+            self.estimate = self._ceiling * (1 - _DROP)
+            self._round_requests = _FIRST_ROUND if self._round > 2 else min(2 * self._round_requests, _LAST_ROUND)
+            share = self._round_requests / _LAST_ROUND
+            self._round_seconds = max(_ROUND_SECONDS * self._round_requests, _ROUND_PAUSES * pause * share)
+            self._round = 0.0
+        self._outage_at = None
+        self._mark = now
+        self._count = self._idle = 0.0
+        self._history.clear()
+
+    def _flow(self, end: float, horizon: float) -> tuple[float, float]:
+        """Returns the seconds and the units of the last part of what was accepted before an outage: before, the rate was lower."""
+        if self._mark is None:
+            return 0.0, 0.0
+        start, count, idle = self._mark, 0.0, 0.0
+        for entry in self._history:
+            if entry[0] > end - horizon or self._requests - entry[3] < _FLOW_REQUESTS:
+                break
+            start, count, idle, _ = entry
+        return max(end - start - (self._idle - idle), 0.0), self._count - count
+
+    def _begin_outage(self, now: float) -> None:
+        last = self._last_outage
+        if self._outage_at is not None:
+            return
+        self._outage_at = now
+        if last is not None and now - last.end < (last.end - last.start) / 2 and self._count < last.count * _FEW:
+            # That outage was not over: little was accepted since, such as a request that was small. Both are measured together.
+            self._mark = last.mark
+            self._count += last.count
+            self._history.clear()
+        self._next = max(self._next, now)
+
+    def _minute_at(self, amount: float, now: float) -> float:
+        """Returns when the last minute has room for `amount`: a single one that is larger waits until it is empty."""
+        assert self.per_minute is not None
+        minute = self._minute
+        while minute and minute[0].time <= now - MINUTE:
+            entry = minute.popleft()
+            entry.in_minute = False
+            self._in_minute -= entry.amount
+        excess = self._in_minute + amount - self.per_minute
+        if excess <= 0 or not minute:
+            return now
+        for entry in minute:
+            excess -= entry.amount
+            if excess <= 0:
+                return entry.time + MINUTE
+        return minute[-1].time + MINUTE
+
+
+def _growth(progress: float) -> float:
+    """Returns the share of the ceiling: slowly past it at first, faster and faster later."""
+    if progress < 2:
+        return 1 + _DROP * (progress - 1) ** 3
+    return (1 + _DROP) * float(_GROWTH ** (progress - 2))
