@@ -176,6 +176,13 @@ def test_rows_of_a_writer_that_is_killed_are_there(start: Start, path: Path) -> 
         assert of_run[-1] in (last, last + 1)  # at most one was written and not yet printed
 
 
+def test_a_program_that_ends_leaves_one_file(start: Start, path: Path) -> None:
+    finish(start("ledger = Ledger(path); ledger.add(row); ledger.total(); keep = sys.modules['keep'] = ledger"))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with Ledger(path, read_only=True) as ledger:
+        assert ledger.rows() == [ROW]
+
+
 def test_sums_can_be_read_while_rows_are_written(start: Start, path: Path) -> None:
     program = """
     ledger = Ledger(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sqlite3
@@ -216,9 +217,14 @@ _fork_lock: Final = RLock()
 _locked: Final[list[Database]] = []
 
 
+def _databases() -> list[Database]:
+    """Returns all, those that write last: a connection that only reads leaves the log behind when it is the last to close."""
+    return sorted(_DATABASES, key=lambda database: not database.read_only)
+
+
 def _before_fork() -> None:
     _fork_lock.acquire()
-    for database in list(_DATABASES):
+    for database in _databases():
         database.lock.acquire()
         _locked.append(database)
         database.close()
@@ -230,5 +236,13 @@ def _after_fork() -> None:
     _fork_lock.release()
 
 
+def _close_all() -> None:
+    """Leaves one file at the end of the program: whoever copies it without its log would lose rows."""
+    for database in _databases():
+        with suppress(sqlite3.Error, OSError):
+            database.close()
+
+
+atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
