@@ -102,6 +102,23 @@ async def test_a_stream_without_a_next_chunk_ends(
     assert (text_of(chunks), len(server.requests)) == ("" if silence == "head" else "ab", 1)
 
 
+@pytest.mark.parametrize("library", ["aiohttp", "httpx2"])
+@pytest.mark.parametrize("silence", ["silent", "comments"])
+async def test_any_client_ends_a_stream_without_a_next_chunk(silence: str, library: str, server: RawServer) -> None:
+    """aiohttp keeps a limit of reads that cannot be moved."""
+    module = pytest.importorskip("httpx_aiohttp" if library == "aiohttp" else library)
+    first = [chunk("a"), chunk("b")]
+    send(server, first if silence == "silent" else [*first, *repeat(COMMENT, 1000)], 0.01)
+    chunks: list[Any] = []
+    begin = time.monotonic()
+    async with (module.HttpxAiohttpClient if library == "aiohttp" else module.AsyncClient)() as client:
+        options: dict[str, Any] = {"base_url": server.base_url, "http_async_client": client, "stream_chunk_timeout": LIMIT}
+        with pytest.raises(APITimeoutError, match=r"stream_chunk_timeout: no chunk for 0\.3 s"):
+            await read(ChatTogether(model=MODEL, api_key=KEY, **options), "async", chunks)
+    assert time.monotonic() - begin < HANG / 10
+    assert text_of(chunks) == "ab"
+
+
 @pytest.mark.parametrize("flavour", FLAVOURS)
 async def test_each_chunk_has_the_whole_time(flavour: str, fields: dict[str, Any], server: RawServer) -> None:
     """Neither a long stream nor a slow reader breaks the limit."""

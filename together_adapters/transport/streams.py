@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from together_adapters.transport.call import AudioStreamCall
 from together_adapters.transport.http_requests import check_deadline, failure_of
-from together_adapters.transport.network import Until, begin_body, until
+from together_adapters.transport.network import ReadTimeout, Until, begin_body, until
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.sse import EventParser
 
@@ -154,9 +154,7 @@ class AsyncStream(_OpenStream[T]):
 
     async def _read(self) -> list[T]:
         try:
-            if self._chunk_limit is not None:
-                check_deadline(self._chunk_limit.deadline)
-            data = await anext(self._reads)
+            data = await (anext(self._reads) if self._chunk_limit is None else self._read_within(self._chunk_limit))
         except StopAsyncIteration:
             return self._parser.end()
         except Exception as error:
@@ -165,6 +163,15 @@ class AsyncStream(_OpenStream[T]):
             self._end_observations(error)
             raise
         return self._parser.feed(data)
+
+    async def _read_within(self, limit: Until) -> bytes:
+        """Reads within a limit. Connections of httpcore keep it themselves; those of aiohttp know one that cannot move."""
+        check_deadline(limit.deadline)
+        if "network_stream" in self._http_response.extensions:
+            return cast(bytes, await anext(self._reads))
+        with anyio.move_on_after(limit.deadline + _EARLY - time.monotonic()):
+            return cast(bytes, await anext(self._reads))
+        raise ReadTimeout("stream_chunk_timeout")
 
     async def _finish(self) -> None:
         if self._closed:
