@@ -16,7 +16,8 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_together_adapters.chat_stream import ChunkWriter, EventWriter, StreamWriter
 from langchain_together_adapters.errors import model_errors
-from langchain_together_adapters.language_model import BYTES_PER_TOKEN, CALL_SETTINGS, LanguageModel
+from langchain_together_adapters.gateway import gateway_metadata, is_gateway_key
+from langchain_together_adapters.language_model import BYTES_PER_TOKEN, CALL_SETTINGS, READ_HEADERS, LanguageModel
 from langchain_together_adapters.messages import wire_messages
 from langchain_together_adapters.profiles import catalogue_profile, profile
 from langchain_together_adapters.responses import ParseOptions, chat_result, sum_usage
@@ -79,7 +80,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
 
     _takes_gateway: ClassVar[bool] = True
     _request_names: ClassVar[frozenset[str]] = frozenset(
-        ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX_TOOL_CHOICE, *CALL_SETTINGS}
+        ChatParams.__required_keys__ | ChatParams.__optional_keys__ | {RELAX_TOOL_CHOICE}
     )
 
     reasoning: dict[str, Any] | None = None
@@ -109,8 +110,12 @@ class ChatTogether(LanguageModel, BaseChatModel):
         """Return the parameters of a chat completion."""
         call = dict(kwargs)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
-        settings = {name: value for name in CALL_SETTINGS if (value := call.pop(name, getattr(self, name)))}
-        params = self._request_params(stop, call, stream=stream) | settings
+        with_headers, chunk_timeout = (call.pop(name, getattr(self, name)) for name in CALL_SETTINGS)
+        params = self._request_params(stop, call, stream=stream)
+        if chunk_timeout:
+            params["stream_chunk_timeout"] = chunk_timeout
+        if with_headers or self._gateway_headers is not None or is_gateway_key(self.together_api_key):
+            params[READ_HEADERS] = _headers_and_gateway if with_headers else gateway_metadata
         if params.get("tools") is not None:
             params |= tool_params(wire_tools(params.pop("tools")), params.pop("tool_choice", None))
         if params.get("response_format") is not None:
@@ -199,8 +204,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
                 with self._clients.sync.perform(_send(stream_completion, params)) as stream:
                     for chunk in stream:
                         yield from feed(chunk)
-                    if params.get("include_response_headers"):
-                        yield from feed({"headers": dict(stream.response.headers)})
+                    if read_headers := params.get(READ_HEADERS):
+                        yield from feed(read_headers(stream.response.headers))
             yield from writer.end()
 
     async def _awrite(
@@ -214,8 +219,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
                     async for chunk in stream:
                         for item in feed(chunk):
                             yield item
-                    if params.get("include_response_headers"):
-                        for item in feed({"headers": dict(stream.response.headers)}):
+                    if read_headers := params.get(READ_HEADERS):
+                        for item in feed(read_headers(stream.response.headers)):
                             yield item
             for item in writer.end():
                 yield item
@@ -336,7 +341,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
 def _send(describe: Callable[..., Any], params: Mapping[str, Any]) -> Flow[Any]:
     """Return what a request results in; where the model refuses a forced tool call that may be dropped, a request without it."""
     params = dict(params)
-    relax, *settings = (params.pop(name, None) for name in (RELAX_TOOL_CHOICE, *CALL_SETTINGS))
+    relax, *settings = (params.pop(name, None) for name in (RELAX_TOOL_CHOICE, READ_HEADERS, "stream_chunk_timeout"))
     try:
         return (yield _with_settings(describe(**params).untyped(), *settings))
     except (BadRequestError, UnprocessableEntityError) as error:
@@ -345,14 +350,18 @@ def _send(describe: Callable[..., Any], params: Mapping[str, Any]) -> Flow[Any]:
     return (yield _with_settings(describe(**{**params, "tool_choice": "auto"}).untyped(), *settings))
 
 
-def _with_settings(call: Any, with_headers: Any, chunk_timeout: float | None) -> Any:
-    """Return a call that returns the headers in the response, or a stream that waits so long for each chunk."""
+def _with_settings(call: Any, read_headers: Any, chunk_timeout: float | None) -> Any:
+    """Return a call whose response has what is read from its headers, or a stream that waits so long for each chunk."""
     if isinstance(call, StreamCall):
         return replace(call, chunk_timeout=chunk_timeout) if chunk_timeout else call
-    if not with_headers:
+    if not read_headers:
         return call
     parse = call.parse
-    return replace(call, parse=lambda response: {**parse(response), "headers": dict(snapshot(response, 1).headers)})
+    return replace(call, parse=lambda response: {**parse(response), **read_headers(snapshot(response, 1).headers)})
+
+
+def _headers_and_gateway(headers: Mapping[str, str]) -> dict[str, Any]:
+    return {"headers": dict(headers), **gateway_metadata(headers)}
 
 
 def _response_writer(plan: ToolsThenFormat, writer: StreamWriter[T]) -> Callable[[dict[str, Any]], Iterable[T]]:

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_protocol.protocol import MessagesData
 
+from langchain_together_adapters.gateway import METADATA
 from langchain_together_adapters.refusals import refusal_blocks
 from langchain_together_adapters.responses import (
     PROVIDER,
@@ -158,7 +159,10 @@ class ChunkWriter:
             usage_metadata=usage_metadata(self._parser.usage),
             chunk_position="last",
         )
-        yield ChatGenerationChunk(message=message, generation_info={"finish_reason": metadata["finish_reason"]})
+        info: dict[str, Any] = {"finish_reason": metadata["finish_reason"]}
+        if METADATA in self._parser.response:
+            info[METADATA] = self._parser.response[METADATA]
+        yield ChatGenerationChunk(message=message, generation_info=info)
 
     def _chunk(self, kind: Kind, value: Any, logprobs: dict[str, Any] | None) -> ChatGenerationChunk:
         message: AIMessageChunk

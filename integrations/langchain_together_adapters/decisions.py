@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import Any, ClassVar, NamedTuple
+from unicodedata import normalize
 
 from pydantic import ConfigDict, Field
 
@@ -130,15 +131,14 @@ class TogetherDecisions(Connection, BaseDecisionModel):
         return self
 
     def _fit(self, labelled: Iterable[LabelPair]) -> Flow[Calibration]:
-        pairs = [
-            (request["state"], {name: request["questions"][name] for name in answers}, answers) for request, answers in labelled
-        ]
         steps, labels = [], []
-        for state, questions, answers in pairs:
-            for name, question in questions.items():
+        for number, pair in enumerate(labelled):
+            request, answers = _checked(number, pair)
+            for name, answer in answers.items():
+                question = request["questions"][name]
                 options = options_of(name, question)
-                labels.append((question.type, _label(name, answers[name], options)))
-                steps.append(self._reply(state, question, options))
+                labels.append((question.type, _label(name, answer, options)))
+                steps.append(self._reply(request["state"], question, options))
         if not steps:
             raise ValueError("labelled has no examples: pass pairs of a request and its right answers")
         replies: list[_Reply] = yield Parallel(steps, self.max_concurrency)
@@ -227,9 +227,31 @@ def _reading(call: Call[Any], options: Options) -> Call[_Reply]:
     return replace(call, parse=read)
 
 
+def _checked(number: int, pair: Any) -> LabelPair:
+    """Return a pair of a request and its right answers, which are those of its questions."""
+    try:
+        request, answers = pair
+        unknown = answers.keys() - request["questions"].keys()
+        _ = request["state"]
+    except (TypeError, ValueError, AttributeError, KeyError):
+        problem = f"example {number} is no pair of a request with state and questions, and its right answers: {pair!r:.200}"
+        raise ValueError(problem) from None
+    if unknown:
+        names = ", ".join(map(repr, sorted(unknown)))
+        raise ValueError(f"example {number} has an answer to {names}, but no such question: {list(request['questions'])}")
+    return request, answers
+
+
 def _label(name: str, value: Any, options: Options) -> Any:
     """Return the label of a right answer."""
+    plain = _plain(value)
     for label in options.labels.values():
-        if label == value and isinstance(label, bool) == isinstance(value, bool):
+        if _plain(label) == plain and isinstance(label, bool) == isinstance(plain, bool):
             return label
     raise ValueError(f"the answer to question {name!r} is {value!r}, which is none of {list(options.labels.values())}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of numpy as one of Python, and a text in the one of its forms that is composed."""
+    value = value.item() if hasattr(value, "item") else value
+    return normalize("NFC", value) if isinstance(value, str) else value

@@ -20,6 +20,8 @@ try:
 except ImportError:  # an older langchain-core
     core = None  # type: ignore[assignment]
 
+METADATA: Final = "lc_gateway_metadata"
+"""The key of what the gateway says of a request, in `generation_info`, where LangSmith's tracer reads it."""
 _PATH: Final = "together/v1"
 _KEY_VARIABLES: Final = ("LANGSMITH_GATEWAY_API_KEY", "LANGSMITH_API_KEY")
 _KEY_PREFIX: Final = "lsv2_"
@@ -50,7 +52,7 @@ def find_gateway(base_url: str | None, api_key: SecretStr | None, *, has_url_var
 
 def _environment_key(api_key: SecretStr | None) -> SecretStr:
     """Return a key that is passed if it is one of LangSmith, else that of the environment."""
-    if api_key and api_key.get_secret_value().startswith(_KEY_PREFIX):
+    if api_key and is_gateway_key(api_key):
         return api_key
     key = next(filter(None, map(os.environ.get, _KEY_VARIABLES)), None)
     if key is None:
@@ -65,3 +67,15 @@ def merge_headers(headers: Mapping[str, str] | None, gateway: Mapping[str, str])
     """Return headers with those of the gateway, which replace others of the same name; credentials of the model are left out."""
     names = {"authorization", *map(str.lower, gateway)}
     return {**{name: value for name, value in (headers or {}).items() if name.lower() not in names}, **gateway}
+
+
+def is_gateway_key(api_key: SecretStr | None) -> bool:
+    """Whether a key is one of LangSmith, so that requests with it go through the gateway."""
+    return api_key is not None and api_key.get_secret_value().startswith(_KEY_PREFIX)
+
+
+def gateway_metadata(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the gateway says of a request in the headers of its response, as a field of the response."""
+    parse = getattr(core, "_parse_gateway_metadata", None)
+    metadata = parse({core.GATEWAY_METADATA_HEADER: headers.get(core.GATEWAY_METADATA_HEADER.lower())}) if parse else None
+    return {} if metadata is None else {METADATA: metadata}

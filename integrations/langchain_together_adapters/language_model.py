@@ -20,6 +20,8 @@ _FRAMEWORK_KEYWORDS = frozenset({"ls_structured_output_format", "structured_outp
 """Keywords of calls that LangChain passes along and that are not sent."""
 CALL_SETTINGS = ("include_response_headers", "stream_chunk_timeout")
 """Fields of the chat model that are no parameters of a request, and can be passed with a call."""
+READ_HEADERS = "read_headers"
+"""A keyword of requests: what returns fields of the response from its headers."""
 BYTES_PER_TOKEN = 4
 """An estimate, because each model has a tokenizer of its own."""
 _SETTINGS_OF_OPENAI = frozenset({

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, GenerationChunk, LLMResult
 
+from langchain_together_adapters.gateway import METADATA
 from langchain_together_adapters.refusals import refusal_blocks, register
 from langchain_together_adapters.tool_calls import parse_tool_calls
 from together_adapters.adapters.response_fields import (
@@ -27,7 +28,7 @@ from together_adapters.types.reasoning import split_reasoning
 
 PROVIDER = "together"
 register(PROVIDER)
-_RENAMED_FIELDS = frozenset({"choices", "usage", "model", "object"})
+_RENAMED_FIELDS = frozenset({"choices", "usage", "model", "object", METADATA})
 _RENAMED_CHOICE_FIELDS = frozenset("index message delta text role finish_reason logprobs top_logprobs tool_calls".split())
 EXTRA_FIELDS = ("refusal", "function_call")
 """Fields of a message that LangChain keeps in `additional_kwargs`."""
@@ -74,6 +75,8 @@ def _generation(response: Mapping[str, Any], choice: Mapping[str, Any], options:
         **{name: value for name, value in fields.items() if value},
     )
     info: dict[str, Any] = {"finish_reason": finish_reason(choice.get("finish_reason"))}
+    if METADATA in response:
+        info[METADATA] = response[METADATA]
     if logprobs:
         info["logprobs"] = logprobs
     return ChatGeneration(message=message, generation_info=info)

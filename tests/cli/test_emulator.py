@@ -67,6 +67,28 @@ def test_named_models_are_the_only_ones(tmp_path: Path, run: Run) -> None:
     assert process.communicate(timeout=HANG)[1].startswith("It serves only acme/chat, acme/vectors, ")
 
 
+def test_limits(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "emulator", "--limit", "requests-per-minute=2; window=60", "--limit", "concurrent=4"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ},
+    )  # fmt: skip
+    assert process.stdout
+    url = process.stdout.readline().strip()
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello to Ann."}]}
+    answers = [
+        httpx.post(f"{url}/chat/completions", json=body, headers={"authorization": "Bearer any"}, verify=False) for _ in range(3)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["1", "0", "0"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=HANG)
+
+
+def test_a_limit_that_does_not_exist_is_an_error(run: Run) -> None:
+    assert "unknown limit 'speed'" in one_error(run("emulator", "--limit", "speed=3", code=2))
+    assert "concurrent=0" in one_error(run("emulator", "--limit", "concurrent=0", code=2))
+
+
 def test_a_model_of_an_unknown_type_is_an_error(run: Run) -> None:
     assert "acme/x has the type 'vectors'" in one_error(run("emulator", "--model", "acme/x=vectors", code=2))
 

@@ -69,6 +69,8 @@ def test_code(run: Run, interpreter: Emulator, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("from a file")
     first = run("code", "run", "x = 6\nprint(open('a.txt').read())", "--file", "a.txt", **place)
     session = first.err.strip().removeprefix("session: ")
+    lost = one_error(run("code", "run", "x", "--session-id", "ses_lost", code=3, **place))
+    assert "leave --session-id out" in lost
     assert first.out == "from a file\n"
     second = run("code", "run", "-", "--session-id", session, input="x * 7", **place)
     assert second.out.strip() == "42"

@@ -276,7 +276,7 @@ def test_a_name_that_means_something_to_sqlite(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit of a file's size is of POSIX")
 def test_a_full_disk(start: Start, path: Path) -> None:
-    """What was written stays; the row that could not be is named by an error; the next one is written when there is space."""
+    """What was written stays; a row that could not be is named by an error, is spent, and is written when there is space again."""
     program = """
     import signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -289,10 +289,22 @@ def test_a_full_disk(start: Start, path: Path) -> None:
             count += 1
     except OSError as error:
         print(type(error).__name__, error)
+    try:
+        ledger.add(row)
+    except OSError:
+        pass
     assert ledger.total().requests == count, (ledger.total(), count)
+    assert ledger.spent() == (count + 2) / 1000
+    if not (child := os.fork()):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        ledger.add(row)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    count += 1
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     ledger.add(row)
-    assert ledger.total().requests == count + 1
+    assert ledger.total().requests == count + 3
+    assert ledger.spent() == (count + 3) / 1000
     """
     out = finish(start(program))
     assert out.startswith("OSError")
@@ -323,7 +335,7 @@ if os.geteuid() == 0:
 with Ledger(path, read_only=True) as ledger:
     print(ledger.total().requests, ledger.spent())
 try:
-    Ledger(path).add(row)
+    Ledger(path)
 except OSError as error:
     print(type(error).__name__, path in str(error))
 """
@@ -336,10 +348,12 @@ def test_a_ledger_that_is_locked(path: Path, monkeypatch: pytest.MonkeyPatch) ->
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TimeoutError, match=r"another program has locked the ledger.*usage\.sqlite"):
             ledger.add(ROW)
-        assert ledger.total().requests == 0
+        assert (ledger.total().requests, ledger.spent()) == (0, 0.001)
+        with pytest.raises(TimeoutError):
+            Ledger(path)
         other.close()
         ledger.add(ROW)
-        assert ledger.total().requests == 1
+        assert (ledger.total().requests, ledger.spent()) == (2, 0.002)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be deleted")

@@ -31,9 +31,11 @@ def test_each_test_has_its_own(together_emulator):
 OPTIONS = """
 import pytest
 
+from together_adapters.emulator import Limits
+
 @pytest.fixture
 def together_emulator_options():
-    return {"api_key": "only", "job_seconds": 0}
+    return {"api_key": "only", "job_seconds": 0, "limits": Limits(requests_per_minute=1)}
 
 def test_options(together_emulator):
     from together_adapters import AuthenticationError, Together
@@ -41,6 +43,18 @@ def test_options(together_emulator):
         assert client.models.list()
         with pytest.raises(AuthenticationError):
             stranger.models.list()
+
+def test_limits_and_bill(together_emulator):
+    from together_adapters import RateLimitError, Together
+    question = {"model": "acme/any", "messages": [{"role": "user", "content": "Hello!"}]}
+    with Together(max_retries=0) as client:
+        usage = client.chat.completions.create(**question).usage
+        with pytest.raises(RateLimitError):
+            client.chat.completions.create(**question)
+        together_emulator.limits = None
+        client.chat.completions.create(**question)
+    total = together_emulator.bill.total()
+    assert (total.requests, total.input_tokens, total.output_tokens) == (2, 2 * usage.prompt_tokens, 2 * usage.completion_tokens)
 """
 
 

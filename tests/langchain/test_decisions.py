@@ -7,6 +7,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -276,6 +277,10 @@ class TestCalibration:
             ([({"state": "x", "questions": QUESTIONS}, {"team": "sales"})], "'team' is 'sales'"),
             ([({"state": "x", "questions": QUESTIONS}, {"anger": 3})], "'anger' is 3"),
             ([({"state": "x", "questions": QUESTIONS}, {"urgent": "yes"})], "'urgent' is 'yes'"),
+            ([({"state": "x", "questions": QUESTIONS}, {"mood": True})], "example 0 has an answer to 'mood'"),
+            ([{"state": "x", "questions": QUESTIONS}], "example 0 is no pair"),
+            ([({"questions": QUESTIONS}, {"urgent": True})], "example 0 is no pair"),
+            ([({"state": "x", "questions": QUESTIONS}, None)], "example 0 is no pair"),
         ],
     )
     def test_bad_labels_are_refused_before_anything_is_asked(
@@ -285,9 +290,14 @@ class TestCalibration:
             model.calibrate(labelled)
         assert not emulator.requests
 
-    def test_an_answer_to_no_question(self, model: TogetherDecisions) -> None:
-        with pytest.raises(KeyError, match="mood"):
-            model.calibrate([({"state": "x", "questions": QUESTIONS}, {"mood": True})])
+    def test_labels_of_data_frames_and_in_any_form_of_unicode(self, model: TogetherDecisions, emulator: Emulator) -> None:
+        numpy = pytest.importorskip("numpy")
+        city = Choice(instructions="Which city?", criteria={"Zürich": None, "São Paulo": None})
+        request: Any = {"state": "x", "questions": {**QUESTIONS, "city": city}}
+        emulator.reply(lambda body: "A" if "Zürich" in str(body) else "yes" if "yes" in str(body) else "0")
+        labels = {"urgent": numpy.bool_(True), "anger": numpy.int64(2), "city": normalize("NFD", "Zürich")}
+        plain = {"urgent": True, "anger": 2, "city": "Zürich"}
+        assert model.calibrate([(request, labels)]).calibration == model.calibrate([(request, plain)]).calibration
 
 
 def test_nothing_warns_where_all_is_well(model: TogetherDecisions, emulator: Emulator) -> None:

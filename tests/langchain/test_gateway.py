@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ if not hasattr(core, "langsmith_gateway"):
     pytest.skip("this langchain-core has no context of a gateway", allow_module_level=True)
 
 from langchain_core.load import dumpd
+from langchain_core.tracers.base import BaseTracer
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, load
 
 from tests.transport.conftest import RawServer
@@ -112,6 +114,51 @@ class TestEnvironment:
         assert "together" in str(ChatTogether(model="m", client=Client()).together_api_base)
         monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:8")
         assert ChatTogether(model="m").together_api_base == "http://127.0.0.1:8"
+
+
+METADATA = {"provider": "together", "model": "m-1"}
+CHUNK = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+HEADER = b"X-LangSmith-Gateway-Metadata: %s" % json.dumps(METADATA).encode()
+
+
+def answer(body: bytes, kind: bytes, *headers: bytes) -> bytes:
+    head = [b"HTTP/1.1 200 OK", b"content-type: " + kind, b"content-length: %d" % len(body), *headers]
+    return b"\r\n".join([*head, b"", body])
+
+
+class Runs(BaseTracer):
+    """Keeps the metadata of runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metadata: list[Any] = []
+
+    def _persist_run(self, run: Any) -> None:
+        self.metadata.append(run.extra.get("metadata", {}).get("ls_gateway_info"))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("with_headers", [False, True])
+@pytest.mark.parametrize("key", ["gateway", "passed"])
+@pytest.mark.parametrize("header", [HEADER, b"X-LangSmith-Gateway-Metadata: [", b"x-other: 1"])
+async def test_traces_have_what_the_gateway_says(
+    header: bytes, key: str, with_headers: bool, streaming: bool, flavour: str, server: RawServer
+) -> None:
+    server.answer(answer(CHUNK, b"text/event-stream", header) if streaming else answer(BODY, b"application/json", header))
+    options: dict[str, Any] = {"model": "m", "streaming": streaming, "include_response_headers": with_headers}
+    if key == "passed":
+        llm = ChatTogether(base_url=f"{server.base_url}/together/v1", api_key=GATEWAY_KEY, **options)
+    else:
+        with core.langsmith_gateway(api_key="a-key-of-another-form", base_url=server.base_url):
+            llm = ChatTogether(**options)
+    runs = Runs()
+    config: Any = {"callbacks": [runs]}
+    message = llm.invoke("Hi", config) if flavour == "sync" else await llm.ainvoke("Hi", config)
+    assert message.content == "Hi"
+    assert core.GATEWAY_METADATA_RESPONSE_KEY not in message.response_metadata
+    assert ("headers" in message.response_metadata) == with_headers
+    assert runs.metadata == [METADATA if header == HEADER else None]
 
 
 async def test_copies_and_dumps(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_a_key_of_an_organization(flavour: Any, stub_client: Any) -> None:
     assert (identity.project, identity.organization.name, identity.new) == (None, "O", 1)
 
 
-def test_costs_are_what_was_used(flavour: Any) -> None:
+def test_costs_are_what_was_used(flavour: Any, emulator: Emulator) -> None:
     client = flavour.client()
     assert flavour.run(client.usage.costs()).total == 0
     answers = [
@@ -47,7 +47,8 @@ def test_costs_are_what_was_used(flavour: Any) -> None:
     (item,) = window.line_items
     tokens = sum(answer.usage.total_tokens for answer in answers)
     assert (item.quantity, item.pricing_dimensions) == (str(tokens), {"model": MODEL})
-    assert report.total == Decimal(item.unit_price) * tokens > 0
+    assert report.total == Decimal(str(emulator.bill.total().cost)) > 0
+    assert float(Decimal(item.unit_price) * tokens) == pytest.approx(float(report.total))
     assert (report.next_cursor, report.currency) == (None, "USD")
     assert flavour.run(client.usage.costs(month="2020-01", granularity="hour")).data == []
 
@@ -98,15 +99,16 @@ def test_the_service_refuses_other_questions(flavour: Any) -> None:
 def test_windows_of_the_emulator() -> None:
     now = [datetime(2026, 11, 1, 22, 30, tzinfo=UTC)]
     ledger = CostLedger(clock=lambda: now[0])
-    ledger.add(MODEL, 10)
+    ledger.add(MODEL, 10, 4_000_000)
     now[0] = datetime(2026, 11, 1, 23, 1, tzinfo=UTC)
-    ledger.add(MODEL, 5)
+    ledger.add(MODEL, 5, 3_000_000)
     assert [window["start_time"] for window in ledger.windows("2026-11", "hour")] == [
         "2026-11-01T22:00:00Z",
         "2026-11-01T23:00:00Z",
     ]
     (day,) = ledger.windows("2026-11", "day")
-    assert (day["end_time"], day["line_items"][0]["quantity"]) == ("2026-11-02T00:00:00Z", "15")
+    (item,) = day["line_items"]
+    assert (day["end_time"], item["quantity"], Decimal(item["cost"])) == ("2026-11-02T00:00:00Z", "15", Decimal("0.000007"))
 
 
 def test_a_total_that_is_no_number() -> None:

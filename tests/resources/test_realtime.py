@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import HANG, KEY, NEVER, Flavour
+from tests.conftest import HANG, KEY, NEVER, Flavour, eventually
 from together_adapters import (
     APIConnectionError,
     APIError,
@@ -509,6 +509,37 @@ async def test_cancelled_while_waiting_and_while_opening(emulator: Emulator) -> 
         async with AsyncTogether(api_key=KEY, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.audio.transcriptions.realtime(model=WHISPER).__aenter__(), 0.05)
+
+
+def test_one_thread_reads_at_a_time(emulator: Emulator) -> None:
+    errors: list[Exception] = []
+
+    def read(connection: Any) -> None:
+        try:
+            for _ in connection:
+                pass
+        except ConfigurationError as error:
+            errors.append(error)
+
+    with Together(api_key=KEY, base_url=emulator.base_url) as client:
+        with client.audio.transcriptions.realtime(model=WHISPER) as connection:
+            threads = [threading.Thread(target=read, args=[connection]) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            assert eventually(lambda: errors)
+        for thread in threads:
+            thread.join(HANG)
+    assert "one at a time" in str(errors)
+
+
+async def test_one_task_reads_at_a_time(emulator: Emulator) -> None:
+    async with AsyncTogether(api_key=KEY, base_url=emulator.base_url) as client:
+        async with client.audio.transcriptions.realtime(model=WHISPER) as connection:
+            await anext(connection)
+            readers = [asyncio.create_task(connection.__anext__()) for _ in range(2)]
+            done, pending = await asyncio.wait(readers, timeout=HANG, return_when=asyncio.FIRST_COMPLETED)
+        assert [type(task.exception()) for task in done] == [ConfigurationError]
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 # --- how it is used -------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`whoami`, `usage` and `projects`; `request` for any path of the service."""
+"""`whoami` and `projects`; `request` for any path of the service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from together_adapters.cli.command import Command, Group, Session
 from together_adapters.cli.ft.atomic_output import write_atomically
-from together_adapters.cli.options import COUNT, NEW_FILE, check_changes, json_value, overwrite_option
+from together_adapters.cli.options import NEW_FILE, check_changes, json_value, overwrite_option
 from together_adapters.cli.output import Column, Result, Table, format_time, print_json, to_json
 from together_adapters.cli.terminal import is_terminal, note, write
 
@@ -27,15 +27,6 @@ _ENDPOINTS: Final = Table(
     Column("Created at", "created_at", format_time, drop=2),
     empty="No endpoints.",
 )
-_COSTS: Final = Table(
-    Column("Date", lambda row: row[0].date),
-    Column("Start", lambda row: row[0].start_time, drop=2),
-    Column("Product", lambda row: row[1].product_name),
-    Column("Details", lambda row: ", ".join(row[1].pricing_dimensions.values()), drop=1),
-    Column("Quantity", lambda row: row[1].quantity, right=True),
-    Column("Cost", lambda row: row[1].cost, right=True),
-    empty="No costs.",
-)
 project_option = click.option(
     "--project", "project_id", metavar="ID", help="Project. Default: TOGETHER_PROJECT_ID, or the key's."
 )
@@ -45,26 +36,6 @@ project_option = click.option(
 def whoami(session: Session) -> Any:
     """Show whom the API key belongs to."""
     return session.client.whoami()
-
-
-@click.group("usage", cls=Group)
-def usage() -> None:
-    """Show what the organization has used."""
-
-
-@usage.command("costs")
-@click.option("--month", metavar="YYYY-MM", help="Month. Default: the present one.")
-@click.option("--granularity", type=click.Choice(["day", "hour"]), help="Length of a window.")
-@click.option("--limit", type=COUNT, metavar="N", help="Maximum number of windows.")
-def costs(session: Session, /, **options: Any) -> Result:
-    """Show the costs of a month in dollars, by day or hour and product."""
-    report = session.client.usage.costs(**options)
-
-    def show(_: Any) -> None:
-        _COSTS([(window, item) for window in report.data for item in window.line_items])
-        note(f"total: ${report.total:f}" + (" (without the windows after the limit)" if report.next_cursor else ""))
-
-    return Result(report, show)
 
 
 @click.group("projects", cls=Group)

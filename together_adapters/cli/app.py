@@ -40,7 +40,7 @@ COMMANDS: Final = {
     "projects": ("account:projects", "List projects; create and manage their endpoints."),
     "deployments": ("deployments:deployments", "Create and manage deployments under endpoints of projects."),
     "adapters": ("deployments:adapters", "Create and manage LoRA adapters on deployments."),
-    "usage": ("account:usage", "Show what the organization has used."),
+    "usage": ("usage:usage", "Show what was used, by a ledger or by the service."),
     "whoami": ("account:whoami", "Show whom the API key belongs to."),
     "request": ("account:request", "Send a request to any path of the service."),
     "emulator": ("emulator:emulator", "Run a local emulator of the Together API."),

@@ -28,6 +28,14 @@ from together_adapters.cli.terminal import note, write
 @click.option(
     "--allowed-host", "allowed_hosts", multiple=True, metavar="HOST", help="Answer requests to this host too; can be repeated."
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Refuse more than requests-per-minute=60, tokens-per-minute=10000 or concurrent=4; can be repeated. Several are "
+    "separated by semicolons; those with at=30 replace them after that many seconds.",
+)
 @click.option("--job-seconds", type=click.FloatRange(0), default=1.5, metavar="SECONDS", help="Duration of a fine-tuning job.")
 def emulator(
     session: Session,
@@ -38,6 +46,7 @@ def emulator(
     api_key: str | None,
     allow_code_execution: bool,
     allowed_hosts: tuple[str, ...],
+    limits: tuple[str, ...],
     job_seconds: float,
 ) -> None:
     """Run a local emulator of the Together API until Ctrl-C. The first line of stdout is its base URL.
@@ -48,13 +57,14 @@ def emulator(
     By default it grants more than the service of today, which serves no embedding or rerank model and no removed one,
     and refuses tools together with a response format; a line on stderr says so.
     """
-    from together_adapters.emulator import Behaviour, serve
+    from together_adapters.emulator import Behaviour, Limits, serve
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     behaviour = Behaviour(strict=strict)
     options = {
+        "limits": Limits.parse(limits),
         "models": models or None,
         "allow_code_execution": allow_code_execution,
         "job_seconds": job_seconds,

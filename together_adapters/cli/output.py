@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NO_LIMIT: Final = 10_000  # width of a table outside a terminal: its lines are not wrapped, for `grep` and `cut`
+_NAME_WORDS: Final = re.compile(r".+?(?:[-/_@ ]|$)")
 _MAX_WORD: Final = 12  # longer words may be wrapped
 
 
@@ -50,6 +52,7 @@ class Column(NamedTuple):
     format: Callable[[Any], object] | None = None  # not called with None
     right: bool = False
     no_wrap: bool = False  # for an ID to copy
+    whole: bool = False  # not wrapped as long as other columns can be left out, and then between the words of a name
     drop: int = 0  # in a narrow terminal the highest is left out first; 0 is never left out
 
     def cell(self, item: Any) -> object:
@@ -62,11 +65,15 @@ class Column(NamedTuple):
 
 
 class Table:
-    """A view of a list of items: a row for each, fitted to the terminal; in a very narrow one, the fields of each."""
+    """A view of a list of items: a row for each, fitted to the terminal; in a very narrow one, the fields of each.
 
-    def __init__(self, *columns: Column, empty: str = "No results.") -> None:
+    With `has_total` the last item is the sum of the others.
+    """
+
+    def __init__(self, *columns: Column, empty: str = "No results.", has_total: bool = False) -> None:
         self._columns = columns
         self._empty = empty
+        self._has_total = has_total
 
     def __call__(self, items: Iterable[Any]) -> None:
         columns = self._columns
@@ -82,7 +89,10 @@ class Table:
                 _print_pairs({column.title: cell for column, cell in zip(columns, row, strict=True) if cell})
                 write("\n")
             return
-        _print_cells(console, [columns[index] for index in indices], [[row[index] for index in indices] for row in cells])
+        if console.is_terminal:
+            _wrap_names(columns, cells, indices, console.width)
+        fitting = [[row[index] for index in indices] for row in cells]
+        _print_cells(console, [columns[index] for index in indices], fitting, has_total=self._has_total)
         hidden = [
             column.title for index, column in enumerate(columns) if index not in indices and any(row[index] for row in cells)
         ]
@@ -183,33 +193,64 @@ def _console() -> Console:
 def _fitting_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> list[int] | None:
     """Returns the indices of the non-empty columns that fit, or None where the required columns do not."""
     indices = [index for index in range(len(columns)) if any(row[index] for row in cells)]
-    widths = [_min_width(column, [row[index] for row in cells]) for index, column in enumerate(columns)]
-    while sum(widths[index] + 2 for index in indices) - 2 > width:
-        candidate = max(indices, key=lambda index: (columns[index].drop, index))
-        if not columns[candidate].drop:
-            return None
-        indices.remove(candidate)
-    return indices
+    texts = [[column.title, *(row[index] for row in cells)] for index, column in enumerate(columns)]
+    widths = [_min_width(column, texts[index]) for index, column in enumerate(columns)]
+    preferred = [_max_width(texts[index]) if column.whole else widths[index] for index, column in enumerate(columns)]
+    while _table_width(preferred, indices) > width and any(columns[index].drop for index in indices):
+        indices.remove(max(indices, key=lambda index: (columns[index].drop, index)))
+    return indices if _table_width(widths, indices) <= width else None
 
 
-def _min_width(column: Column, cells: Sequence[str]) -> int:
+def _table_width(widths: Sequence[int], indices: Sequence[int]) -> int:
+    return sum(widths[index] + 2 for index in indices) - 2
+
+
+def _max_width(texts: Sequence[str]) -> int:
     from rich.cells import cell_len
 
-    texts = [column.title, *cells]
+    return max(cell_len(line) for text in texts for line in text.split("\n"))
+
+
+def _min_width(column: Column, texts: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
     if column.no_wrap:
-        return max(cell_len(line) for text in texts for line in text.split("\n"))
+        return _max_width(texts)
     return max(min(cell_len(word), _MAX_WORD) for text in texts for word in text.split() or [""])
 
 
-def _print_cells(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+def _wrap_names(columns: Sequence[Column], cells: list[list[str]], indices: Sequence[int], width: int) -> None:
+    """Wraps the longest names of a table that is too wide, after a slash or a hyphen where there is one."""
+    widths = [_max_width([column.title, *(row[index] for row in cells)]) for index, column in enumerate(columns)]
+    index = max(indices, key=lambda index: (columns[index].whole, widths[index]))
+    available = widths[index] - (_table_width(widths, indices) - width)
+    if columns[index].whole and _MAX_WORD <= available < widths[index]:
+        for row in cells:
+            row[index] = "\n".join(_lines_of_name(row[index], available))
+
+
+def _lines_of_name(name: str, width: int) -> Iterator[str]:
+    from rich.cells import cell_len
+
+    line = ""
+    for word in _NAME_WORDS.findall(name):
+        if line and cell_len(line + word) > width:
+            yield line
+            line = ""
+        line += word
+    yield line
+
+
+def _print_cells(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]], *, has_total: bool) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="" if os.environ.get("NO_COLOR") else "bold")
+    emphasis = "" if os.environ.get("NO_COLOR") else "bold"
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=emphasis)
     for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=column.no_wrap, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
+    for number, row in enumerate(cells, 1):
+        table.add_row(*map(Text, row), style=emphasis if has_total and number == len(cells) else None)
     with console.capture() as capture:
         console.print(table)
     write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))

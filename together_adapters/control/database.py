@@ -133,6 +133,9 @@ def prepare(connection: sqlite3.Connection, path: Path | None, *, read_only: boo
                 connection.execute(SCHEMA)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
+    elif not read_only:
+        with _transaction(connection):  # fails at once where nothing can be written
+            pass
 
 
 def failure(error: sqlite3.DatabaseError, path: Path | None) -> Exception:

@@ -40,6 +40,7 @@ _MEDIUM_TOKENS: Final = 1600  # of an image or a recording in a message
 _IMAGE_SIZE: Final = 1024
 _SPEECH_BYTES: Final = 4000  # of a second of a recording that is packed well
 _VIDEO_SECONDS: Final = 10.0
+_MAX_COUNT: Final = 1 << 53
 
 
 class OutputHistory:
@@ -153,13 +154,22 @@ def chunk_characters(chunk: Any) -> int:
 
 def usage_tokens(usage: Any) -> Tokens | None:
     """Returns the counts of a usage, flat or nested; None if it has none."""
-    prompt, completion, total = (_count(_get(usage, name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    fields = _fields(usage)
+    prompt, completion, total = fields.get("prompt_tokens"), fields.get("completion_tokens"), fields.get("total_tokens")
     if prompt is None and completion is None and total is None:
         return None
-    output = completion or 0
-    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
-    reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
-    return Tokens(max((total or 0) - output, 0) if prompt is None else prompt, cached, output, reasoning)
+    output = _count(completion)
+    return Tokens(
+        max(_count(total) - output, 0) if prompt is None else _count(prompt),
+        _detail(fields, "prompt_tokens_details", "cached_tokens"),
+        output,
+        _detail(fields, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    """Returns the fields of an object or of a model of one."""
+    return value if isinstance(value, dict) else getattr(value, "__dict__", {})
 
 
 def _get(fields: Any, name: str) -> Any:
@@ -167,13 +177,16 @@ def _get(fields: Any, name: str) -> Any:
     return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
 
 
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+def _count(value: Any) -> int:
+    if type(value) is int:
+        return max(value, 0)
+    return int(value) if isinstance(value, float) and 0 <= value < _MAX_COUNT else 0
 
 
-def _detail(usage: Any, details: str, name: str) -> int:
-    count = _count(_get(_get(usage, details), name))
-    return (_count(_get(usage, name)) or 0) if count is None else count
+def _detail(fields: Mapping[str, Any], details: str, name: str) -> int:
+    nested = fields.get(details)
+    count = None if nested is None else _fields(nested).get(name)
+    return _count(fields.get(name) if count is None else count)
 
 
 def _number(value: Any) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from together_adapters.control.database import Database
-from together_adapters.control.rows import COLUMNS, EPOCH, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.grouping import Group, group_of, interval, interval_width, sortable
+from together_adapters.control.rows import COLUMNS, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.unsaved import Unsaved
 from together_adapters.control.usage import Usage
 
 Key = tuple[str | int | None, ...]
@@ -21,7 +23,6 @@ _SUMS: Final = (
     "count(*), sum(attempts), sum(input_tokens), sum(cached_tokens), sum(output_tokens), sum(reasoning_tokens), "
     "sum(cost / 1000000), sum(cost % 1000000), total(seconds), total(waited), sum(estimated), sum(cost IS NULL)"
 )
-_TAG: Final = "CASE tags WHEN '' THEN NULL ELSE (SELECT value FROM json_each(tags) WHERE key = ?) END"
 _SPENDING: Final = "SELECT (SELECT max(id) FROM calls), sum(cost / 1000000), sum(cost % 1000000) FROM calls WHERE id > ?"
 
 
@@ -48,6 +49,7 @@ class Ledger:
         # Reading has a connection of its own: a long sum keeps no call waiting. What is in memory has one only.
         self._reader = Database(self.path, read_only=True) if self.path and not read_only else self._database
         self._sum = _CostSum(0, 0)
+        self._unsaved = Unsaved()
         self._database.run("SELECT 1")
 
     @classmethod
@@ -60,9 +62,23 @@ class Ledger:
 
         Raises:
             ValueError: The time has no zone, or the cost is not a number.
-            OSError: The file cannot be written, for example because the disk is full. The row is not in the ledger.
+            OSError: The file cannot be written, for example because the disk is full. `spent` counts the row all the same, and the
+                next call of `add` that can write writes it too; if the process ends before, it is lost.
         """
         values = to_values(row)
+        try:
+            self._insert(values)
+        except OSError:
+            self._unsaved.keep(values)
+            raise
+        while self._unsaved.rows and (other := self._unsaved.take()):
+            try:
+                self._insert(other)
+            except OSError:
+                self._unsaved.keep(other)
+                return
+
+    def _insert(self, values: Sequence[Any]) -> None:
         try:
             self._database.run(_INSERT, values)
         except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
@@ -110,16 +126,58 @@ class Ledger:
         Raises:
             ValueError: There is no such key.
         """
-        groups = [_group(key) for key in keys]
-        names = [f"key{number}" for number in range(len(groups))]
-        condition, parameters = _period(since, until)
-        columns = ", ".join(f"{group.expression} AS {name}" for group, name in zip(groups, names, strict=True))
-        source = f"SELECT {f'{columns}, ' if columns else ''}* FROM calls WHERE {condition}"  # noqa: S608 - constants
-        order = f" GROUP BY {', '.join(names)}" if names else ""
-        statement = f"SELECT {', '.join([*names, _SUMS])} FROM ({source}){order}"  # noqa: S608 - constants
-        sums = self._reader.run(statement, [name for group in groups for name in group.parameters] + [*parameters])
-        result = [_to_pair(values, groups) for values in sums]
-        return sorted(result, key=lambda pair: (-pair[1].cost, [(value is None, value) for value in pair[0]]))
+        pairs = self._sums([group_of(key) for key in keys], since, until)
+        return sorted(pairs, key=lambda pair: (-pair[1].cost, sortable(pair[0])))
+
+    def timeline(
+        self, key: str = "model", *, width: timedelta | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> list[tuple[tuple[datetime, str | int | None], Usage]]:
+        """Returns sums for intervals of time and the values of a key, in the order of time.
+
+        Args:
+            key: A key, as those of `by`.
+            width: The length of an interval; None chooses one from a minute to weeks, so that there are at most 60 intervals.
+            since: Only calls that began at this time or later.
+            until: Only calls that began before.
+
+        Returns:
+            Pairs of the start of an interval with a value of the key, and their sum. Intervals without calls are left out.
+        """
+        width = width or self._width(since, until)
+        pairs = self._sums([interval(width), group_of(key)], since, until)
+        return sorted(pairs, key=lambda pair: sortable(pair[0]))
+
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        by: str = "model",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        title: str = "",
+        overwrite: bool = True,
+    ) -> None:
+        """Plots what was spent over time, stacked by the values of a key, and saves the picture; tokens where no price is known.
+
+        Args:
+            path: The picture, `.png`, `.svg` or `.pdf`.
+            by: A key, as those of the method `by`; the values after the seven of the highest cost are one.
+            since: Only calls that began at this time or later.
+            until: Only calls that began before.
+            title: The title, such as the name of the ledger.
+            overwrite: Whether to replace an existing file.
+
+        Raises:
+            ValueError: The path has another extension, or there is no such key.
+            FileExistsError: The file exists and `overwrite` is not set.
+            ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
+        """
+        from together_adapters.control.plot import draw
+        from together_adapters.plots import check_picture, save_figure
+
+        check_picture(Path(path))
+        width = self._width(since, until)
+        save_figure(draw(self.timeline(by, width=width, since=since, until=until), width, by, title), path, overwrite=overwrite)
 
     def spent(self) -> float:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
@@ -129,7 +187,7 @@ class Ledger:
                 self._sum = _CostSum(0, 0)
                 return self.spent()
             self._sum = _CostSum(last or 0, self._sum.units + _units(*parts))
-            return self._sum.units / UNITS
+            return (self._sum.units + self._unsaved.units()) / UNITS
 
     def close(self) -> None:
         """Closes the file; the next use opens it again. What is in memory stays."""
@@ -149,6 +207,21 @@ class Ledger:
     def __repr__(self) -> str:
         return f"Ledger({str(self.path)!r})" if self.path else "Ledger()"
 
+    def _sums(self, groups: Sequence[Group], since: datetime | None, until: datetime | None) -> list[tuple[Any, Usage]]:
+        names = [f"key{number}" for number in range(len(groups))]
+        condition, parameters = _period(since, until)
+        columns = ", ".join(f"{group.expression} AS {name}" for group, name in zip(groups, names, strict=True))
+        source = f"SELECT {f'{columns}, ' if columns else ''}* FROM calls WHERE {condition}"  # noqa: S608 - constants
+        grouping = f" GROUP BY {', '.join(names)}" if names else ""
+        statement = f"SELECT {', '.join([*names, _SUMS])} FROM ({source}){grouping}"  # noqa: S608 - constants
+        parameters = [name for group in groups for name in group.parameters] + parameters
+        return [_to_pair(values, groups) for values in self._reader.run(statement, parameters)]
+
+    def _width(self, since: datetime | None, until: datetime | None) -> timedelta:
+        condition, parameters = _period(since, until)
+        bounds = self._reader.run(f"SELECT min(time), max(time) FROM calls WHERE {condition}", parameters)[0]  # noqa: S608
+        return interval_width(*(bound or 0 for bound in bounds))
+
     def _pages(self, condition: str, parameters: Sequence[Any]) -> Iterator[LedgerRow]:
         """Yields rows; no statement stays open, which would keep SQLite from clearing its log."""
         statement = f"SELECT id, {COLUMNS} FROM calls WHERE id > ? AND {condition} ORDER BY id LIMIT {_PAGE}"  # noqa: S608
@@ -166,15 +239,7 @@ class _CostSum(NamedTuple):
     units: int
 
 
-class _Group(NamedTuple):
-    """A key of `by`: an expression of SQL, and what its value is to users."""
-
-    expression: str
-    parameters: tuple[str, ...] = ()
-    convert: Callable[[Any], Any] = lambda value: value
-
-
-def _to_pair(values: Sequence[Any], groups: Sequence[_Group]) -> tuple[Key, Usage]:
+def _to_pair(values: Sequence[Any], groups: Sequence[Group]) -> tuple[Key, Usage]:
     count = len(groups)
     keys = tuple(group.convert(value) for group, value in zip(groups, values, strict=False))
     sums = [0 if value is None else value for value in values[count:]]
@@ -185,25 +250,7 @@ def _units(micros: int | None, rest: int | None) -> int:
     return (micros or 0) * 10**6 + (rest or 0)
 
 
-def _group(key: str) -> _Group:
-    if key.startswith("tag."):
-        return _Group(_TAG, (printable(key[4:]),))
-    if key not in _GROUPS:
-        raise ValueError(f"no key {key!r} of a ledger: use {', '.join(_GROUPS)} or tag.NAME")
-    return _GROUPS[key]
-
-
-_GROUPS: Final = {
-    "model": _Group("model"),
-    "kind": _Group("kind"),
-    "status": _Group("status"),
-    "error": _Group("error"),
-    "day": _Group("time / 86400000000", convert=lambda number: f"{EPOCH + timedelta(days=number):%Y-%m-%d}"),
-    "hour": _Group("time / 3600000000", convert=lambda number: f"{EPOCH + timedelta(hours=number):%Y-%m-%d %H:00}"),
-}
-
-
-def _period(since: datetime | None, until: datetime | None) -> tuple[str, list[int]]:
+def _period(since: datetime | None, until: datetime | None) -> tuple[str, list[Any]]:
     """Returns a condition of SQL, and its parameters."""
     bounds = [("since", since, "time >= ?"), ("until", until, "time < ?")]
     for name, bound, _ in bounds:

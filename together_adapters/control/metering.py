@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic_core import from_json
 
 from together_adapters.control import estimates
-from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost
+from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
 from together_adapters.control.rows import LedgerRow
 from together_adapters.errors import APIError, BudgetExceededError, ConfigurationError, HTTPResponse, TogetherError
 from together_adapters.resources.models import list_models
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 _TEXT_KINDS: Final = frozenset({"chat", "completion"})
 _CHARACTERS_PER_TOKEN: Final = 4
+_REFUSALS: Final = (ConfigurationError, BudgetExceededError)
+_ONE_REQUEST: Final[Amount] = {"request": 1}
 
 operation_here: ContextVar[ManyRequests | None] = ContextVar("together-adapters-operation", default=None)
 """The operation of several requests that is under way here."""
@@ -85,19 +87,19 @@ class OperationMeter:
         self._price = price  # in dollars, as the service has estimated it
         self._is_streamed = is_streamed
         self._tags = control.current_tags()
-        self._use = Use()
+        self.use = Use()
         self._lock = Lock()
         self._is_ended = False
         self._reservation = 0
 
-    def after_admission(self, step: Any) -> Any:
+    def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
         """Returns a step to perform once the budget has room for the operation: at once, or after the catalogue is asked for prices."""
         budget = self.control.budget_guard
         if budget is None:
             return step
         dollars = self._cost(self.estimate, self.estimated_amount)
         if dollars is None and self.model and "models" not in self._config.memory.results:
-            return self._with_catalogue(step)
+            return self._with_catalogue(step if meter is None else _with_meter(step, meter))
         self._reserve(dollars)
         return step
 
@@ -116,24 +118,18 @@ class OperationMeter:
             raise _unknown_price(self.kind, self.model)
         self._reservation = budget.reserve(dollars, self.kind, self.model)
 
-    def add(self, use: Use) -> None:
-        """Adds what a request has used. After the end it is too late: the row has an estimate of it."""
-        with self._lock:
-            if not self._is_ended:
-                self._use.add(use)
-
     def end(self, error: BaseException | None = None) -> None:
         """Writes the row and gives the reservation back, unless that is done. What was refused has none."""
         with self._lock:
             if self._is_ended:
                 return
             self._is_ended = True
-        if isinstance(error, ConfigurationError | BudgetExceededError) and not self._use.attempts:
+        if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
             return
         self.control.settle(self._row(error), self._reservation)
 
     def _row(self, error: BaseException | None) -> LedgerRow:
-        use = self._use
+        use = self.use
         tokens = use.tokens
         return LedgerRow(
             when=self._when,
@@ -161,7 +157,7 @@ class OperationMeter:
         if self._price is not None:
             return self._price
         price = self.control.prices.find(self.model, self.kind, self._config)
-        return cost(price, {**tokens.amount(), **amount} if self.kind in TOKEN_KINDS else amount)
+        return token_cost(price, tokens, amount.get("request", 0)) if self.kind in TOKEN_KINDS else cost(price, amount)
 
 
 class ManyRequests(OperationMeter):
@@ -177,7 +173,7 @@ class ManyRequests(OperationMeter):
     @property
     def step(self) -> Any:
         """The step to perform."""
-        return self.after_admission(self._step)
+        return self.after_admission(self._step, None)
 
     def __enter__(self) -> Self:
         self._token = operation_here.set(self)
@@ -192,6 +188,11 @@ class ManyRequests(OperationMeter):
     def result(self, value: Any) -> None:
         """Does nothing: its requests have told what they used."""
 
+    @property
+    def meter(self) -> None:
+        """None: its requests have meters of their own."""
+        return None
+
     def open(self, request: RequestMeter) -> None:
         """Notes a request that begins."""
         with self._lock:
@@ -202,12 +203,12 @@ class ManyRequests(OperationMeter):
         with self._lock:
             self._open.discard(request)
             if not self._is_ended:
-                self._use.add(request.use)
+                self.use.add(request.use)
 
     def end(self, error: BaseException | None = None) -> None:
         with self._lock:  # of requests for which nobody waits any more, nobody will know what they used
             for request in self._open if not self._is_ended else ():
-                self._use.add(request.use_until_now())
+                self.use.add(request.use_until_now())
             self._open.clear()
         super().end(error)
 
@@ -217,7 +218,7 @@ class RequestMeter:
 
     def __init__(self, operation: OperationMeter, step: Any, tokens: Tokens) -> None:
         self.operation = operation
-        self.use = Use()
+        self.use = Use() if isinstance(operation, ManyRequests) else operation.use
         self._step = step  # not the one that is performed: a stream that is lost would not be freed at once
         self._estimate = tokens
         self._epoch = operation.control.epoch
@@ -225,6 +226,7 @@ class RequestMeter:
         self._turn: LimiterTurn | None = None
         self._number: int | None = None  # in the order of arrival
         self._response: HTTPResponse | None = None  # of a success, as soon as its head is there
+        self._headers: Mapping[str, str] = {}
         self._is_open = False
         self._usage: Tokens | None = None
         self._value: Any = None
@@ -237,10 +239,13 @@ class RequestMeter:
         if isinstance(step, StreamCall):
             if isinstance(step, AudioStreamCall):
                 step = replace(step, from_bytes=self._chunk_parser(step.from_bytes))
-            step = replace(step, call=replace(step.call, meter=self), parse=self._chunk_parser(step.parse))
-        else:
-            step = replace(step, meter=self)
-        return step if isinstance(self.operation, ManyRequests) else self.operation.after_admission(step)
+            step = replace(step, parse=self._chunk_parser(step.parse))
+        return step if isinstance(self.operation, ManyRequests) else self.operation.after_admission(step, self)
+
+    @property
+    def meter(self) -> Self:
+        """The meter of the requests."""
+        return self
 
     def __enter__(self) -> Self:
         if isinstance(self.operation, ManyRequests):
@@ -276,10 +281,10 @@ class RequestMeter:
                 self._estimate_use()
             self._release(None, {})
             return
-        status, headers = outcome.status_code, outcome.headers
+        status, headers = outcome.status_code, _headers(outcome)
         use.status, use.request_id = status, headers.get("x-request-id") or headers.get("cf-ray")
         if 200 <= status < 300:
-            self._response, self._is_open = outcome, is_open
+            self._response, self._headers, self._is_open = outcome, headers, is_open
             if is_open and turn is not None:
                 turn.headers(status, headers)
             return
@@ -313,7 +318,6 @@ class RequestMeter:
             if isinstance(operation, ManyRequests):
                 operation.close(self)
             else:
-                operation.add(self.use)
                 operation.end(error)
 
     def use_until_now(self) -> Use:
@@ -331,7 +335,7 @@ class RequestMeter:
         turn, response = self._turn, self._response
         if response is not None:
             used = self._used(error)
-            self._release(response.status_code, response.headers, used)
+            self._release(response.status_code, self._headers, used)
         elif turn is not None and turn.granted:
             self.use.attempts += 1
             self.use.waited += turn.waited
@@ -359,7 +363,7 @@ class RequestMeter:
         elif operation.kind in _TEXT_KINDS and not use.is_estimated:
             operation.control.history.add(operation.model, usage.output)
         use.tokens.add(usage or Tokens(self._estimate.input, output=count))
-        use.amount = {"request": 1}
+        use.amount = _ONE_REQUEST
         return usage
 
     def _body(self) -> Mapping[str, Any]:
@@ -396,10 +400,23 @@ class RequestMeter:
         return parse_chunk
 
 
+def _with_meter(step: Any, meter: RequestMeter) -> Any:
+    """Returns a call, or the stream of one, with its meter, for a flow that performs it."""
+    if isinstance(step, StreamCall):
+        return replace(step, call=replace(step.call, meter=meter))
+    return replace(step, meter=meter)
+
+
 def _usage_of(value: Any) -> Tokens | None:
     """Returns the usage of a response or a chunk, if it has one."""
     usage = value.get("usage") if isinstance(value, dict) else getattr(value, "usage", None)
     return None if usage is None else estimates.usage_tokens(usage)
+
+
+def _headers(response: HTTPResponse) -> Mapping[str, str]:
+    """Returns headers with names in lower case, in which it is cheap to look for many."""
+    headers: Any = response.headers
+    return dict(headers.multi_items()) if hasattr(headers, "multi_items") else headers
 
 
 def _json_object(content: bytes) -> Mapping[str, Any]:

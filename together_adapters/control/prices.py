@@ -51,16 +51,29 @@ class Tokens:
         self.output += other.output
         self.reasoning += other.reasoning
 
-    def amount(self) -> dict[str, float]:
-        """Returns them as units of a price: millions."""
-        cached = min(self.cached, self.input)
-        return {"input": (self.input - cached) / _MILLION, "cached_input": cached / _MILLION, "output": self.output / _MILLION}
+
+def token_cost(price: Price | None, tokens: Tokens, requests: float) -> float | None:
+    """Returns dollars for tokens and requests; None if the price has neither, or lacks that of generated tokens."""
+    if price is None or not ("input" in price or "request" in price):
+        return None
+    dollars = price.get("request", 0.0) * requests
+    if "input" not in price:
+        return dollars
+    output = price.get("output")
+    if output is None:
+        if tokens.output:
+            return None
+        output = 0.0
+    cached = min(tokens.cached, tokens.input)
+    return (
+        dollars + ((tokens.input - cached) * price["input"] + cached * price["cached_input"] + tokens.output * output) / _MILLION
+    )
 
 
 def cost(price: Price | None, amount: Amount) -> float | None:
-    """Returns dollars: the sum over the units that the price names. None if it names none, or lacks that of generated tokens."""
+    """Returns dollars for what is not sold by the token: the sum over the units that the price names; None if it names none."""
     units = price.keys() & amount.keys() if price else None
-    if not price or not units or (amount.get("output") and "input" in units and "output" not in units):
+    if not price or not units:
         return None
     return sum(dollars * amount[unit] for unit, dollars in price.items() if unit in units)
 

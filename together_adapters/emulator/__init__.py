@@ -16,20 +16,26 @@ from typing import TYPE_CHECKING
 
 from together_adapters._lazy import attach, require
 
-__all__ = ["Behaviour", "Emulator", "Fault", "RecordedRequest", "serve"]
+__all__ = ["Behaviour", "Bill", "BillRow", "BillTotal", "Emulator", "Fault", "Limits", "RecordedRequest", "serve"]
 
 if TYPE_CHECKING:
     from together_adapters.emulator.http.behaviour import Behaviour
     from together_adapters.emulator.http.faults import Fault
+    from together_adapters.emulator.http.rate_limits import Limits
     from together_adapters.emulator.http.request_log import RecordedRequest
     from together_adapters.emulator.server import Emulator, serve
+    from together_adapters.emulator.store.bill import Bill, BillRow, BillTotal
 else:
     __getattr__, __dir__ = attach(
         __name__,
         {
             "Behaviour": ".http.behaviour",
+            "Bill": ".store.bill",
+            "BillRow": ".store.bill",
+            "BillTotal": ".store.bill",
             "Emulator": ".server",
             "Fault": ".http.faults",
+            "Limits": ".http.rate_limits",
             "RecordedRequest": ".http.request_log",
             "serve": ".server",
         },

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from together_adapters.emulator import Behaviour, serve
+from together_adapters.emulator import Behaviour, Limits, serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--allowed-host", dest="allowed_hosts", action="append", default=[], metavar="HOST",
         help="answer requests to this host too, such as emulator or *.example.com; can be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--limit", dest="limits", action="append", default=[], metavar="NAME=NUMBER",
+        help="refuse more than requests-per-minute=60, tokens-per-minute=10000 or concurrent=4; can be repeated. Several are "
+        "separated by semicolons; those with at=30 replace them after that many seconds",
+    )  # fmt: skip
     parser.add_argument("--job-seconds", type=float, default=1.5, help="how long a fine-tune takes (default: %(default)s)")
     options = vars(parser.parse_args(arguments))
     behaviour = Behaviour(strict=options.pop("strict"))
@@ -37,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
+        options["limits"] = Limits.parse(options["limits"])
         with serve(**options, behaviour=behaviour, keep=1_000) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
             if options["allow_code_execution"] and options["api_key"] is None:

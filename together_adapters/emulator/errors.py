@@ -15,9 +15,11 @@ class ApiError(Exception):
     type: str = "invalid_request_error"
     param: str | None = None
     code: str | int | None = None
+    error_type: str | None = None  # which the service's errors about limits have
 
     def body(self) -> dict[str, Any]:
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        body: dict[str, Any] = {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        return body if self.error_type is None else body | {"error_type": self.error_type}
 
 
 class Unsatisfiable(ValueError):
@@ -71,6 +73,19 @@ def unprocessable(message: str, param: str | None = None) -> ApiError:
 def unsatisfiable_schema(error: Unsatisfiable, param: str) -> ApiError:
     """Returns the error for a schema that no value satisfies, with the keyword that `error` names."""
     return bad_request(f"Input validation error: grammar is not valid: no value satisfies {error}", param=param)
+
+
+def limit_exceeded(by: str, limit: int, window: float) -> ApiError:
+    """Returns the error of a request beyond a limit of requests, tokens or concurrency.
+
+    The service's page names the `error_type`, but neither where it stands nor the other fields, so it is `type` too. That of a
+    refusal for concurrency is not known.
+    """
+    if by == "concurrent":
+        return replace(typical(429), message=f"{limit} requests are in progress, as many as this account may have; wait for one.")
+    type = "dynamic_request_limited" if by == "requests" else "dynamic_token_limited"
+    message = f"Too many {by}: this account may use {limit} in {window:g} s; wait as long as x-ratelimit-reset says."
+    return ApiError(429, message, type, error_type=type)
 
 
 def model_not_available(model: str) -> ApiError:

@@ -22,9 +22,11 @@ from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import Fault, FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts, is_loopback
 from together_adapters.emulator.http.middleware import TRANSPORT
+from together_adapters.emulator.http.rate_limits import Limits, RateWindow
 from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
+from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.catalogue import named_models
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
@@ -85,6 +87,28 @@ class Emulator:
         return self._state.behaviour
 
     @property
+    def limits(self) -> Limits | None:
+        """What the account may send; assign other limits, or None, to change that from the next request on.
+
+        Requests in progress stay counted. The first request begins a new window, and the schedule.
+        """
+        return self._state.rate.limits
+
+    @limits.setter
+    def limits(self, limits: Limits | None) -> None:
+        self._state.rate.limits = limits
+
+    @property
+    def bill(self) -> Bill:
+        """What requests cost by the prices of its catalogue, `GET /v1/models`: `bill.rows()` and `bill.total()`.
+
+        A row is complete when the client has the last of the response; that of a stream left early when `in_flight` no longer
+        counts it. Requests that no model has answered have no row, nor have evaluations and realtime transcription.
+        A fine-tune is billed when it is created.
+        """
+        return self._state.bill
+
+    @property
     def offer(self) -> str:
         """What it answers, in one sentence for whoever starts it."""
         models = self._state.models
@@ -105,10 +129,11 @@ class Emulator:
         return self._state.faults.pending
 
     def clear(self) -> None:
-        """Removes recorded requests, pending faults and replies, and resets counters. The behaviour stays."""
+        """Removes recorded requests, the bill, pending faults and replies, and resets counters. Behaviour and limits stay."""
         self._state.log.clear()
         self._state.faults.clear()
         self._state.replies.clear()
+        self._state.bill.clear()
 
     def reset(self) -> None:
         """Also deletes what requests have created: files, jobs and their models, batches, evaluations, endpoints, sessions."""
@@ -281,6 +306,7 @@ def serve(
     keep_bytes: int = DEFAULT_KEEP_BYTES,
     max_stored_bytes: int = DEFAULT_MAX_STORED,
     models: Iterable[str] | Mapping[str, ModelType | None] | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[Emulator]:
     """Runs an emulator during a `with` block.
 
@@ -307,6 +333,7 @@ def serve(
         models: The only models that it serves, besides those that are trained or have a started endpoint here, in either mode.
             `"name=embedding"`, or a mapping of names, gives a type; without, it is that of the library's table, or chat. None
             serves the models of the mode.
+        limits: What the account may send before it gets a 429; see `Limits`. None refuses nothing.
 
     Yields:
         The running emulator; clients need its `base_url`.
@@ -328,7 +355,16 @@ def serve(
     folder = Folder(max_stored_bytes)
     listener = listen(host, port)
     state = State(
-        behaviour or Behaviour(), FaultQueue(faults), log, api_key, allow_code_execution, job_seconds, hosts, folder, named
+        behaviour or Behaviour(),
+        FaultQueue(faults),
+        log,
+        api_key,
+        allow_code_execution,
+        job_seconds,
+        hosts,
+        folder,
+        named,
+        RateWindow(limits),
     )
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)

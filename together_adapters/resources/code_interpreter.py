@@ -84,7 +84,7 @@ def _error(errors: object, response: Response) -> APIError:
     text = "; ".join(map(str, errors if isinstance(errors, list) else [errors])).rstrip(".")
     request_id = f" (request id {response.request_id})" if response.request_id else ""
     return APIError(
-        f"the code interpreter returned an error: {text}. If the session has expired, leave session_id out.{request_id}",
+        f"the code interpreter returned an error: {text}. If the session has expired, leave session_id= out.{request_id}",
         body=response.json(),
         headers=response.headers,
         request_id=response.request_id,

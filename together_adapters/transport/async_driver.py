@@ -41,6 +41,7 @@ from together_adapters.transport.http_requests import (
     never,
     open_body,
 )
+from together_adapters.transport.observation import Meter
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AsyncAudioStream, AsyncStream, read_body_async
 
@@ -75,12 +76,16 @@ class AsyncDriver(HTTPDriver, Async):
         control = self.config.control
         if control is not None and (scope := control.observe(step, self.config)):
             with scope:
-                scope.result(result := await self.perform(scope.step))
+                scope.result(result := await self._dispatch(scope.step, scope.meter))
             return result
+        return await self._dispatch(step)
+
+    async def _dispatch(self, step: Any, meter: Meter | None = None) -> Any:
+        """Performs a step; a meter is that of the call which the step is."""
         if isinstance(step, Call):
-            return self._parse(step, *(await self._exchange(attempts(step, self.config))))
+            return self._parse(step, *(await self._exchange(attempts(step, self.config, meter=meter))))
         if isinstance(step, StreamCall):
-            return await self._stream(step)
+            return await self._stream(step, meter)
         if isinstance(step, Download):
             return await self._download(step)
         if isinstance(step, Local):
@@ -95,8 +100,8 @@ class AsyncDriver(HTTPDriver, Async):
             return await self.perform(step.step)
         return await self._flow(step)
 
-    async def _stream(self, call: StreamCall[T]) -> AsyncStream[T]:
-        steps = attempts(call.call, self.config, accept="text/event-stream")
+    async def _stream(self, call: StreamCall[T], meter: Meter | None) -> AsyncStream[T]:
+        steps = attempts(call.call, self.config, accept="text/event-stream", meter=meter)
         http_response, count = await self._exchange(steps, keep_open=is_event_stream)
         if isinstance(http_response, Response):
             raise failures.not_a_stream(snapshot(http_response, count), call.call, self.config.secrets)

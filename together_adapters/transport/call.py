@@ -86,7 +86,7 @@ class Call(Generic[T_co]):
     secrets: tuple[str, ...] = field(default=(), repr=False)  # texts in the body that no error may show
     warning: Warning | None = None  # that a client gives once
     on_attempt: Callable[[int, int | Failure, float | None], object] | None = None  # gets number, outcome, delay until the next
-    meter: Meter | None = None  # under a control
+    meter: Meter | None = None  # under a control, where it is not the driver that knows it
     price: float | None = None  # in dollars, where the service has estimated it
 
     @property

@@ -18,7 +18,7 @@ from together_adapters.transport import failures
 from together_adapters.transport.bodies import Body, FileRange, Form, encode_json
 from together_adapters.transport.call import Call, Response, Sleep
 from together_adapters.transport.config import Config
-from together_adapters.transport.observation import Admission
+from together_adapters.transport.observation import Admission, Meter
 from together_adapters.transport.redirects import redirect
 from together_adapters.transport.retry import Failure
 
@@ -48,7 +48,7 @@ class Attempt:
 Attempts = Generator[Attempt | Sleep | Admission, Any, tuple[Any, int]]
 
 
-def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
+def attempts(call: Call[Any], config: Config, *, accept: str = "", meter: Meter | None = None) -> Attempts:
     """Yields the attempts of a call and its pauses; returns the driver's response and the number of requests, or raises."""
     if call.warning is not None:
         config.warn(call.warning)
@@ -57,7 +57,7 @@ def attempts(call: Call[Any], config: Config, *, accept: str = "") -> Attempts:
     start = time.monotonic()
     deadline = None if policy.max_elapsed is None else start + policy.max_elapsed
     count = redirects = stale = 0
-    meter = call.meter
+    meter = meter or call.meter
     while True:
         if meter is not None and (turn := meter.turn()) is not None and not (yield Admission(turn, deadline)):
             raise failures.connection_error(_NO_TURN, call, count, secrets=config.secrets)

@@ -69,10 +69,18 @@ class Meter(Protocol):
         """Gets what came of a request; of a body that is kept open, as of a stream, the head."""
 
 
+class MeteredObservation(Observation, Protocol):
+    """The observation of a step under control."""
+
+    @property
+    def meter(self) -> Meter | None:
+        """The meter of the step, which is a call that has none; None for any other step."""
+
+
 class Controller(Protocol):
     """Controls the steps that use models or money."""
 
-    def observe(self, step: Any, config: Config) -> Observation | None:
+    def observe(self, step: Any, config: Config) -> MeteredObservation | None:
         """Returns the observation of a step, whose calls have a meter; None for a step that is free, or under control already."""
 
     def pass_by(self, name: str) -> None:

@@ -41,7 +41,7 @@ from together_adapters.transport.http_requests import (
     never,
     open_body,
 )
-from together_adapters.transport.observation import Admission, Turn
+from together_adapters.transport.observation import Admission, Meter, Turn
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AudioStream, Stream, read_body
 
@@ -77,12 +77,16 @@ class SyncDriver(HTTPDriver, Sync):
         control = self.config.control
         if control is not None and (scope := control.observe(step, self.config)):
             with scope:
-                scope.result(result := self.perform(scope.step))
+                scope.result(result := self._dispatch(scope.step, scope.meter))
             return result
+        return self._dispatch(step)
+
+    def _dispatch(self, step: Any, meter: Meter | None = None) -> Any:
+        """Performs a step; a meter is that of the call which the step is."""
         if isinstance(step, Call):
-            return self._parse(step, *self._exchange(attempts(step, self.config)))
+            return self._parse(step, *self._exchange(attempts(step, self.config, meter=meter)))
         if isinstance(step, StreamCall):
-            return self._stream(step)
+            return self._stream(step, meter)
         if isinstance(step, Download):
             return self._download(step)
         if isinstance(step, Local):
@@ -97,8 +101,8 @@ class SyncDriver(HTTPDriver, Sync):
             return self.perform(step.step)
         return self._flow(step)
 
-    def _stream(self, call: StreamCall[T]) -> Stream[T]:
-        steps = attempts(call.call, self.config, accept="text/event-stream")
+    def _stream(self, call: StreamCall[T], meter: Meter | None) -> Stream[T]:
+        steps = attempts(call.call, self.config, accept="text/event-stream", meter=meter)
         http_response, count = self._exchange(steps, keep_open=is_event_stream)
         if isinstance(http_response, Response):
             raise failures.not_a_stream(snapshot(http_response, count), call.call, self.config.secrets)

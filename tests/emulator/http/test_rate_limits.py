@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import HANG
-from tests.emulator.conftest import KEY, MODEL, Chat
+from tests.emulator.conftest import KEY, MODEL, Chat, events
 from together_adapters.emulator import serve
 from together_adapters.emulator.http.rate_limits import WINDOW, RateWindow
 
@@ -43,23 +43,22 @@ def assert_consistent(values: dict[str, int]) -> None:
     assert values["retry-after"] == values["x-ratelimit-reset-dynamic"] == values["x-ratelimit-reset"]
 
 
-def test_a_window_ends_and_begins_again() -> None:
+def test_without_limits_the_headers_do_not_contradict_each_other() -> None:
     clock = Clock()
-    window = RateWindow(requests_per_minute=60, tokens_per_minute=3_000, clock=clock)
-    window.use(requests=1, tokens=30)
+    window = RateWindow(clock=clock)
+    assert window.admit(tokens=30_000) is None
     first = numbers(window)
-    assert (first["x-ratelimit-limit"], first["x-ratelimit-remaining"], first["x-ratelimit-reset"]) == (2, 1, 2)
-    assert (first["x-tokenlimit-limit"], first["x-tokenlimit-remaining"]) == (100, 70)
+    assert (first["x-ratelimit-limit"], first["x-ratelimit-remaining"], first["x-ratelimit-reset"]) == (200, 199, 2)
+    assert (first["x-tokenlimit-limit"], first["x-tokenlimit-remaining"]) == (200_000, 170_000)
     clock.now += 1.5
-    window.use(requests=4, tokens=300)
+    assert [window.admit(tokens=1_000) for _ in range(300)] == [None] * 300
     used = numbers(window)
     assert (used["x-ratelimit-remaining"], used["x-tokenlimit-remaining"], used["x-ratelimit-reset"]) == (0, 0, 1)
-    assert (used["x-ratelimit-limit-dynamic"], used["x-ratelimit-remaining-dynamic"]) == (10, 5)
-    assert (used["x-tokenlimit-limit-dynamic"], used["x-tokenlimit-remaining-dynamic"]) == (660, 330)
+    assert (used["x-ratelimit-limit-dynamic"], used["x-ratelimit-remaining-dynamic"]) == (602, 301)
+    assert (used["x-tokenlimit-limit-dynamic"], used["x-tokenlimit-remaining-dynamic"]) == (660_000, 330_000)
     clock.now += 0.5
     after = numbers(window)
-    assert (after["x-ratelimit-remaining"], after["x-tokenlimit-remaining"], after["x-ratelimit-reset"]) == (2, 100, 2)
-    assert after["x-ratelimit-remaining-dynamic"] == 10  # steady traffic has raised it
+    assert (after["x-ratelimit-limit"], after["x-ratelimit-limit-dynamic"]) == (200, 602)  # steady traffic has raised it
     for values in (first, used, after):
         assert_consistent(values)
 
@@ -88,10 +87,14 @@ def test_requests_and_tokens_are_counted(path: str, body: dict[str, object]) -> 
     remaining = [values["x-ratelimit-remaining"] for values in counts]
     assert remaining == [199, 198, 197, 197]
     tokens = [values["x-tokenlimit-limit"] - values["x-tokenlimit-remaining"] for values in counts]
-    assert tokens == [tokens[0], 2 * tokens[0], 3 * tokens[0], 3 * tokens[0]]
-    assert (tokens[0] > 0) == (path != "/images/generations")
-    if path != "/images/generations" and not body.get("stream"):
-        assert tokens[0] == answers[0].json()["usage"]["total_tokens"]
+    whole = tokens[3] // 3
+    begun = events(answers[0].content)[-1]["usage"]["prompt_tokens"] if body.get("stream") else whole  # output is not sent yet
+    assert tokens == [begun, whole + begun, 2 * whole + begun, 3 * whole]
+    assert (whole > 0) == (path != "/images/generations")
+    if body.get("stream"):
+        assert whole == events(answers[0].content)[-1]["usage"]["total_tokens"]
+    elif path != "/images/generations":
+        assert whole == answers[0].json()["usage"]["total_tokens"]
     assert not any("limit-" in name for name in refused.headers)
 
 

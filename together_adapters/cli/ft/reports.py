@@ -139,8 +139,9 @@ def stats(
       together-adapters ft stats train.jsonl --picture lengths.png
       together-adapters ft stats train.jsonl --validation validation.jsonl --model NAME
     """
-    from together_adapters.finetune.reports.plot import check_picture, save_picture
+    from together_adapters.finetune.reports.plot import save_picture
     from together_adapters.finetune.validation.check_jsonl import check_jsonl
+    from together_adapters.plots import check_picture
 
     if picture is not None:
         check_picture(check_new(picture, overwrite))

@@ -17,8 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from together_adapters.emulator.errors import ApiError, bad_request, typical
 from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.charges import Charge
 from together_adapters.emulator.http.faults import OF_WEBSOCKETS, Fault, FaultContext, play, play_on_websocket, send_response
-from together_adapters.emulator.http.rate_limits import is_limited
 from together_adapters.emulator.http.request_log import RecordedRequest, header_value
 from together_adapters.emulator.http.responses import JSON_TYPE, compact, json_response
 from together_adapters.emulator.http.routing import CONTEXT, PUBLIC, UPLOAD_CONTENT, UPLOADS, State
@@ -34,20 +34,25 @@ class _Sender:
     """Adds the headers of the service to a response, and knows how much of it has been sent."""
 
     def __init__(self, send: Send, scope: Scope, state: State) -> None:
+        self.charge = state.charge(_id(state.count))
         self.is_started = False
         self.is_complete = False
         self._send = send
         self._scope = scope
         self._rate = state.rate
-        self._headers = [(b"x-request-id", _id(state.count).encode()), (b"cf-ray", f"{_ray(state.count)}-LOC".encode())]
+        self._headers = [(b"x-request-id", self.charge.request_id.encode()), (b"cf-ray", f"{_ray(state.count)}-LOC".encode())]
         self._debug_headers = _debug_headers(state.count) if _wants_debug(scope) else []
 
     async def __call__(self, message: Message) -> None:
         self.is_started = True
         if message["type"] == "http.response.start":
+            self.charge.status = message["status"]
+            if not self.charge.is_stream:
+                self.charge.settle()
             message = {**message, "headers": [*message.get("headers", []), *self._headers_of(message["status"])]}
         elif not message.get("more_body", False) or message.get("body", b"")[-8:] == b"[DONE]\n\n":
             self.is_complete = True
+            self.charge.end()  # before the client knows that it can send another request, or look at the bill
         await self._send(message)
 
     def call_starts(self) -> None:
@@ -57,9 +62,9 @@ class _Sender:
 
     def _headers_of(self, status: int) -> list[tuple[bytes, bytes]]:
         headers = self._headers
-        if status < 300:
-            if is_limited(self._scope["method"], self._scope["path"]):
-                self._rate.use(requests=1)
+        if self.charge.refusal is not None:
+            headers = headers + self._rate.headers(self.charge.refusal)
+        elif status < 300:
             headers = headers + self._rate.headers()
             if CONTEXT in self._scope and (grants := self._scope[CONTEXT]["grants"]):
                 headers.append((b"x-emulator-grants", "; ".join(dict.fromkeys(grants)).encode()))
@@ -112,7 +117,10 @@ class EmulatorMiddleware:
         request = _recorded_request(scope, body)
         sender.call_starts()
         with self.state.log.watch(request):
-            await self._respond_while_connected(request, scope, receive, sender)
+            try:
+                await self._respond_while_connected(request, scope, receive, sender)
+            finally:
+                sender.charge.end()
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a websocket; what is refused before it opens gets an error response."""
@@ -124,7 +132,7 @@ class EmulatorMiddleware:
                 self.state.hosts.check(scope)
                 self._check_key(request.headers.get("authorization"))
                 changes = request.headers.get("x-emulator-behaviour")
-                self._add_context(scope, None, b"", self._behaviour(changes))
+                self._add_context(scope, None, b"", self._behaviour(changes), self.state.charge(_id(self.state.count)))
                 fault = self._take_fault(request, 1, True, OF_WEBSOCKETS)
             except ApiError as error:
                 await WebSocket(scope, receive, send).send_denial_response(json_response(error.body(), error.status))
@@ -172,6 +180,7 @@ class EmulatorMiddleware:
     async def _respond(self, request: RecordedRequest, scope: Scope, receive: Receive, send: _Sender) -> None:
         async def close_connection(reset: bool) -> None:
             scope[_CLOSED] = True
+            send.charge.end()
             transport = scope.get(TRANSPORT)
             if transport is None:
                 raise ConnectionError("the emulator closed the connection")
@@ -190,7 +199,7 @@ class EmulatorMiddleware:
             await self.app(scope, receive, send)
 
         try:
-            fault = self._prepare(request, context)
+            fault = self._prepare(request, context, send.charge)
             await (route(send) if fault is None else play(fault, context, route))
         except ConnectionError:
             raise
@@ -202,11 +211,12 @@ class EmulatorMiddleware:
                 await close_connection(False)
             await send_response(context, response.status, compact(response.body()), JSON_TYPE)
 
-    def _prepare(self, request: RecordedRequest, context: FaultContext) -> Fault | None:
+    def _prepare(self, request: RecordedRequest, context: FaultContext, charge: Charge) -> Fault | None:
         """Stores in the scope what the `RequestContext` of the route needs; returns the fault of the request, if any."""
         scope = context.scope
         fault = self._take_fault(request, _input_count(context.body), context.streams)
-        self._add_context(scope, context.body, request.body, self._behaviour(request.headers.get("x-emulator-behaviour")))
+        behaviour = self._behaviour(request.headers.get("x-emulator-behaviour"))
+        self._add_context(scope, context.body, request.body, behaviour, charge)
         return fault
 
     def _take_fault(
@@ -224,13 +234,13 @@ class EmulatorMiddleware:
         except ValueError as error:
             raise bad_request(str(error)) from None
 
-    def _add_context(self, scope: Scope, body: Any, content: bytes, behaviour: Behaviour) -> None:
+    def _add_context(self, scope: Scope, body: Any, content: bytes, behaviour: Behaviour, charge: Charge) -> None:
         """Adds to a scope what routes need besides the request."""
         scope["path"] = normalized_path(scope["path"])
         scope["raw_path"] = scope["path"].encode()
         scope[CONTEXT] = {
-            "body": body, "content": content, "behaviour": behaviour, "state": self.state, "id": _id(self.state.count),
-            "grants": [],
+            "body": body, "content": content, "behaviour": behaviour, "state": self.state, "id": charge.request_id,
+            "charge": charge, "grants": [],
         }  # fmt: skip
 
     def _check_key(self, authorization: str | None) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.charges import Charge
 from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts
 from together_adapters.emulator.http.rate_limits import RateWindow
@@ -22,6 +23,7 @@ from together_adapters.emulator.http.replies import ReplyQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, json_response
 from together_adapters.emulator.store.background import BackgroundThreads
+from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.disk import Folder
 from together_adapters.emulator.store.file_store import FileStore
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
@@ -56,6 +58,7 @@ class State:
     models: Mapping[str, Capabilities] | None = None
     rate: RateWindow = field(default_factory=RateWindow)
     replies: ReplyQueue = field(default_factory=ReplyQueue)
+    bill: Bill = field(default_factory=Bill)
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
 
@@ -73,6 +76,10 @@ class State:
         self.stores.close()
         self.folder.close()
 
+    def charge(self, request_id: str) -> Charge:
+        """Returns the charge of a new request."""
+        return Charge(self.bill, self.stores.costs, request_id, self.rate)
+
     def record_error(self, error: Exception) -> None:
         """Records a bug in a thread, unless it is a consequence of `close`."""
         if not self.stores.threads.closed:
@@ -83,7 +90,7 @@ class State:
 class RequestContext:
     """One request, as handlers see it: `content` is its body as it arrived, `body` the parsed JSON, if any; `id` is for the response.
 
-    `grants` collects what the default mode grants beyond the service of today.
+    `charge` counts what it uses. `grants` collects what the default mode grants beyond the service of today.
     """
 
     body: Any
@@ -91,6 +98,7 @@ class RequestContext:
     behaviour: Behaviour
     state: State
     id: str
+    charge: Charge
     grants: list[str]
     request: Request
 
@@ -107,11 +115,6 @@ class RequestContext:
         if self.behaviour.strict:
             raise error
         self.grants.append(what)
-
-    def count_tokens(self, tokens: int) -> None:
-        """Counts the tokens of a response before it is sent, for its headers and for what the account has used."""
-        self.state.rate.use(tokens=tokens)
-        self.stores.costs.add(self.body["model"], tokens)
 
     def url(self, path: str) -> str:
         """Returns the absolute URL of a path of this emulator."""

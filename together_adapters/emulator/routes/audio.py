@@ -66,11 +66,13 @@ def _create_speech(context: RequestContext) -> Response:
     model = find_media_model(context, "a speech model")
     request = _SpeechRequest.read(context)
     kind = request.response_format
-    if not request.stream:
-        return Response(_encode(model, request, kind), media_type=_MEDIA_TYPES[kind])
-    if kind not in ("raw", "pcm"):
+    if request.stream and kind not in ("raw", "pcm"):
         error = bad_request("response_format must be raw when streaming.", param="response_format")
         context.grant(error, "stream of another format than raw")
+    context.charge.admit("speech", model)
+    context.charge.count({})
+    if not request.stream:
+        return Response(_encode(model, request, kind), media_type=_MEDIA_TYPES[kind])
     # As with the service, a stream of anything but MP3 has bare samples, whatever the requested format.
     data = _encode(model, request, "mp3" if kind == "mp3" else "raw")
     chunks = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
@@ -107,9 +109,11 @@ def _aligned_events(text: str, chunks: list[bytes]) -> Iterator[dict[str, Any]]:
 
 def _transcribe(context: RequestContext, task: str = "transcribe") -> dict[str, Any]:
     body = {"model": "openai/whisper-large-v3", **context.body}
-    find_media_model(replace(context, body=body), "a transcription model")
+    model = find_media_model(replace(context, body=body), "a transcription model")
     request = _TranscriptionRequest.read(context)
     text, duration = _recording(request.file)
+    context.charge.admit("transcription", model)
+    context.charge.count({})
     with_speakers = request.diarize.lower() in ("true", "1")
     if request.response_format != "verbose_json" and not with_speakers:
         return {"text": text}

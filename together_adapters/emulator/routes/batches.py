@@ -124,7 +124,10 @@ def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, 
             break
         parameters = {**({"model": batch.model_id} if batch.model_id else {}), **body, "stream": False}
         try:
-            response = _respond(replace(context, body=parameters, id=f"o{number:06X}b-{batch.id}"), batch.endpoint)
+            line_id = f"o{number:06X}b-{batch.id}"
+            charge = context.charge.for_line(line_id)
+            response = _respond(replace(context, body=parameters, id=line_id, charge=charge), batch.endpoint)
+            charge.end()
             outputs.append({"custom_id": id, "response": {"status_code": 200, "body": response}})
         except ApiError as error:
             errors.append({"custom_id": id, "error": {"message": error.message, "code": error.code}})

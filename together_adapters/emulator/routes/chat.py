@@ -15,6 +15,7 @@ from together_adapters.emulator.engine.nearest_example import TrainingExample, i
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.http.charges import REASONING
 from together_adapters.emulator.http.responses import EventStream, compact
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
@@ -79,7 +80,7 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     """Answers a chat request."""
     exchange = _exchange(context)
     usage = _usage(exchange)
-    context.count_tokens(usage["total_tokens"])
+    context.charge.count(usage, exchange.params.stream)
     return (
         EventStream(_chunks(exchange, usage), context.behaviour.delay) if exchange.params.stream else _completion(exchange, usage)
     )
@@ -92,6 +93,7 @@ def _exchange(context: RequestContext) -> ChatExchange:
     messages = conversation.parse_messages(body.get("messages"), strict)
     prompt_tokens = _prompt_tokens(messages, body)
     params, max_tokens = _ChatRequest.read_with_limit(context, facts, prompt_tokens)
+    context.charge.admit("chat", model, facts, prompt_tokens)
     if scripted := context.state.replies.take(body):
         reply, reasoning = _scripted_reply(scripted)
         field = _reasoning_field(context, params, facts) if reasoning else "none"
@@ -220,6 +222,8 @@ def _choice(exchange: ChatExchange, generation: Generation, index: int) -> dict[
 def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields a generation in chunks: reasoning, text, a refusal, tool calls, and the end with its usage."""
     generation, behaviour, params = exchange.generations[0], exchange.context.behaviour, exchange.params
+    charge = exchange.context.charge
+    output = charge.output
     no_content = None if behaviour.null_content else ""
     is_first = True
 
@@ -235,19 +239,26 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
 
     for token in generation.reasoning_tokens:
         yield chunk({exchange.reasoning_field: token, "token_id": token_id(token)})
+        output[REASONING].append(token)
     count, format, scores = params.logprob_count, exchange.logprobs_format, generation.scores
     for delta, fields in text_deltas(generation.tokens, behaviour, count, format, scores):
         yield chunk(delta, **fields)
+        output["text"].append(delta["content"])
     for token in generation.refusal_tokens:
         yield chunk({"refusal": token, "token_id": token_id(token)})
+        output["refusal"].append(token)
     for calls, finish in _tool_deltas(exchange, generation):
         yield chunk({"tool_calls": calls} if calls else {}, finish)
+        for call in calls:
+            output[f"call {call.get('index')}"] += call["function"].values()
     has_usage = params.has_usage(behaviour)
     last = chunk({"token_id": EOS_TOKEN}, generation.finish_reason, seed=exchange.seed)
     if behaviour.usage not in ("separate", "asked-separate"):
         yield last | {"usage": usage if has_usage else None}
+        charge.is_complete = True
         return
     yield last
+    charge.is_complete = True
     if has_usage:
         yield _envelope(exchange, []) | {"usage": usage}
 

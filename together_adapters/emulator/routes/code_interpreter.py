@@ -36,6 +36,8 @@ def _execute(context: RequestContext) -> dict[str, Any]:
     id = request.session_id or f"ses_{secrets.token_urlsafe(9)}"
     if request.session_id and id not in sessions:
         return {"data": None, "errors": [f"There is no session {id}; it may have expired."]}
+    context.charge.bill_as("code", "")
+    context.charge.count({})
     session = sessions.use(id)
     client = context.request.client
     is_allowed = context.state.allow_code_execution and client is not None and is_loopback(client.host)

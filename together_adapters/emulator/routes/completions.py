@@ -30,6 +30,7 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     prompt = _prompt(context.body.get("prompt"))
     prompt_tokens = count_tokens(prompt)
     params, max_tokens = _CompletionRequest.read_with_limit(context, facts, prompt_tokens)
+    context.charge.admit("completion", model, facts, prompt_tokens)
     reply = _reply(context, model, prompt)
     # The first token of a continuation usually begins with a space.
     space = "" if not prompt or prompt[-1].isspace() else " "
@@ -37,7 +38,7 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     generations = [Generation(*truncate(text, params.stop_sequences, max_tokens, behaviour.finish)) for text in texts]
     completion_tokens = sum(len(generation.tokens) for generation in generations)
     counts = usage(prompt_tokens, completion_tokens, 0, 0, behaviour.cached_tokens == "nested")
-    context.count_tokens(counts["total_tokens"])
+    context.charge.count(counts, params.stream)
     head = {"id": context.id, "created": int(time.time()), "model": model}
     if params.stream:
         return EventStream(_chunks(context, params, generations[0], head, counts), behaviour.delay)
@@ -94,13 +95,16 @@ def _chunks(
 
     for delta, fields in text_deltas(generation.tokens, behaviour, params.logprob_count, behaviour.logprobs):
         yield chunk(delta, **fields)
+        context.charge.output["text"].append(delta["content"])
     usage = counts if params.has_usage(behaviour) else None
     seed = params.seed_of_response(behaviour)
     last = chunk({"content": "", "token_id": EOS_TOKEN}, generation.finish_reason, seed=seed)
     if behaviour.usage not in ("separate", "asked-separate"):
         yield {**last, "usage": usage}
+        context.charge.is_complete = True
         return
     yield last
+    context.charge.is_complete = True
     if usage:
         yield {**envelope, "choices": [], "usage": usage}
 

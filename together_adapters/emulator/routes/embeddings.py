@@ -52,11 +52,12 @@ def embed(context: RequestContext) -> Response:
                 f"Input validation error: an `inputs` text has about {longest} tokens; "
                 f"the context length of this model is {facts.context_length}."
             )
+    total = sum(counts)
+    context.charge.admit("embeddings", model, facts, total)
     rows = [b'{"object":"embedding","index":%d,"embedding":%b}' % (index, encode(text, size)) for index, text in enumerate(texts)]
     if behaviour.shuffle_embeddings:
         rows = rows[1::2] + rows[::2]
-    total = sum(counts)
-    context.count_tokens(total)
+    context.charge.count({"prompt_tokens": total})
     usage = {"prompt_tokens": total, "total_tokens": total} if behaviour.embedding_usage else None
     body = b'{"object":"list","id":%b,"model":%b,"data":[%b],"usage":%b}' % (
         compact(context.id), compact(model), b",".join(rows), compact(usage),

@@ -16,6 +16,7 @@ from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import content_response
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, json_route, refuse_long_body
 from together_adapters.emulator.store.artifacts import MEDIA_TYPE, model_archive, row_preview, tokenized_archive
+from together_adapters.emulator.store.bill import PICODOLLARS
 from together_adapters.emulator.store.catalogue import OWNER, limits_of, trainable_models
 from together_adapters.emulator.store.dataset import DatasetFile, open_dataset
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
@@ -107,6 +108,8 @@ def _create(context: RequestContext) -> dict[str, Any]:
     )
     for file in filter(None, (data, validation_data)):
         file.retain()
+    context.charge.bill_as("fine-tune", base_model)
+    context.charge.count({"prompt_tokens": data.tokens * job.epochs}, price=round(job.price * PICODOLLARS))
     return context.stores.jobs.add(job.id, job).summary()
 
 

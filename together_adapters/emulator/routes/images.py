@@ -49,6 +49,7 @@ class _ImageRequest(RequestModel):
 def _generate(context: RequestContext) -> dict[str, Any]:
     model = find_media_model(context, "an image model")
     request = _ImageRequest.read(context)
+    context.charge.admit("image", model)
     width, height = (1024, 1024) if request.size == "auto" else map(int, request.size.split("x"))
     width, height = request.width or width, request.height or height
     encode = png if request.output_format == "png" else jpeg
@@ -60,6 +61,7 @@ def _generate(context: RequestContext) -> dict[str, Any]:
             kind = request.output_format
             result = {"type": "url", "url": context.publish(f"image.{kind}", image, f"image/{kind}")}
         data.append({"timings": {"inference": 0.1}, "index": index, **result})
+    context.charge.count({})
     return {"id": context.id, "model": model, "object": "list", "data": data}
 
 

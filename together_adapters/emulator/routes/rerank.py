@@ -34,11 +34,12 @@ def _rerank(context: RequestContext) -> dict[str, Any]:
         message = f"documents may contain {facts.max_documents} at most; this request has {count}."
         raise bad_request(message, param="documents")
     texts = [_text(document, request.rank_fields) for document in request.documents]
+    tokens = sum(len(text) // 4 + 1 for text in texts) + (len(request.query) // 4 + 1) * len(texts)
+    context.charge.admit("rerank", model, facts, tokens)
     scores = relevance(request.query, texts)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))[: request.top_n]
     with_documents = bool(request.return_documents)
-    tokens = sum(len(text) // 4 + 1 for text in texts) + (len(request.query) // 4 + 1) * len(texts)
-    context.count_tokens(tokens)
+    context.charge.count({"prompt_tokens": tokens})
     return {
         "object": "rerank",
         "id": context.id,

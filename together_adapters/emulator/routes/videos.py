@@ -56,6 +56,8 @@ def _create(context: RequestContext) -> dict[str, Any]:
     width, height = map(int, match.groups()) if match else (1366, 768)
     if not all(16 <= side <= 2_048 for side in (width, height)):
         raise bad_request("size must be a width and height up to 2048.", param="size")
+    context.charge.admit("video", model)
+    context.charge.count({})
     id = f"video_{secrets.token_hex(8)}"
     job = EmulatedVideo(id, model, request.prompt, request.width or width, request.height or height, request.seconds)
     return context.stores.videos.add(id, job).to_dict()

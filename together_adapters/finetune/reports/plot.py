@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from together_adapters._lazy import require
-from together_adapters.atomic_files import new_files
 from together_adapters.finetune.issues import RULES
 from together_adapters.finetune.reports.distribution import Bin, histogram, is_skewed, log_histogram
 from together_adapters.finetune.reports.report import DataReport
+from together_adapters.plots import AMBER, BLUE, GREY, INK, PALE, RED, check_picture, require_matplotlib, save_figure, set_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +18,6 @@ if TYPE_CHECKING:
 
     from together_adapters.finetune.reports.distribution import Distribution
 
-KINDS: Final = (".png", ".svg", ".pdf")
-
-_BLUE, _PALE, _RED, _AMBER, _GREY, _INK = "#4c72b0", "#a9bcdc", "#c44e52", "#dd9f3d", "#9a9a9a", "#333333"
 _BINS: Final = 48
 _BARS: Final = 10
 _WIDTH: Final = 8.0
@@ -43,24 +37,13 @@ def save_picture(report: DataReport, path: str | PathLike[str], *, title: str = 
         FileExistsError: The file exists and `overwrite` is not set.
         ImportError: matplotlib is not installed (`pip install "together-adapters[plots]"`).
     """
-    path = Path(path)
-    check_picture(path)
-    figure = draw(report, title=title)
-    content = _render(figure, path.suffix.lower())
-    with new_files({path: overwrite}) as (draft,):
-        draft.write_bytes(content)
-
-
-def check_picture(path: Path) -> None:
-    """Raises the errors of `save_picture` before there is a report to plot."""
-    if path.suffix.lower() not in KINDS:
-        raise ValueError(f"{path.name} ends in none of {', '.join(KINDS)}")
-    require("plotting", "plots", "matplotlib")
+    check_picture(Path(path))
+    save_figure(draw(report, title=title), path, overwrite=overwrite)
 
 
 def draw(report: DataReport, *, title: str = "") -> Figure:
     """Returns a report as a figure of matplotlib, to show in a notebook or to save; raises ImportError without it."""
-    require("plotting", "plots", "matplotlib")
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     issues, reasons = _top_counts(report.issue_counts), _top_counts(report.dropped)
@@ -68,12 +51,12 @@ def draw(report: DataReport, *, title: str = "") -> Figure:
     figure = Figure(figsize=(_WIDTH, 0.8 + sum(heights)), layout="constrained", facecolor="white")
     rows: Any = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)
     axes: list[Axes] = [row[0] for row in rows]
-    figure.suptitle(_heading(report, title), x=0.01, ha="left", fontsize=12, color=_INK, parse_math=False)
+    figure.suptitle(_heading(report, title), x=0.01, ha="left", fontsize=12, color=INK, parse_math=False)
     _draw_lengths(axes[0], report)
     if issues:
         _draw_bars(axes[1], "Issues: errors red, warnings amber", issues, [_colour(report, code) for code, _ in issues])
     if reasons:
-        _draw_bars(axes[-1], "Dropped rows", reasons, [_GREY] * len(reasons))
+        _draw_bars(axes[-1], "Dropped rows", reasons, [GREY] * len(reasons))
     return figure
 
 
@@ -85,9 +68,9 @@ def _heading(report: DataReport, title: str) -> str:
 
 def _draw_lengths(axes: Axes, report: DataReport) -> None:
     name, lengths = report.distributions()[0]
-    _set_style(axes, name[:1].upper() + name[1:])
+    set_style(axes, name[:1].upper() + name[1:])
     if not lengths.count:
-        axes.text(0.5, 0.5, "no row has a length", ha="center", va="center", color=_GREY, transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no row has a length", ha="center", va="center", color=GREY, transform=axes.transAxes)
         axes.set_axis_off()
         return
     is_log = is_skewed(lengths)
@@ -96,7 +79,7 @@ def _draw_lengths(axes: Axes, report: DataReport) -> None:
         axes.set_xscale("symlog", base=2, linthresh=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value == int(value) else "")
-    axes.set_ylabel("rows", color=_INK)
+    axes.set_ylabel("rows", color=INK)
     _mark(axes, lengths, report.max_seq_length)
 
 
@@ -104,41 +87,34 @@ def _draw_bins(axes: Axes, bins: Sequence[Bin]) -> None:
     lows = [one.low for one in bins]
     widths = [one.high - one.low + 1 for one in bins]
     counts = [one.number for one in bins]
-    axes.bar(lows, counts, widths, align="edge", color=_PALE, edgecolor="white", linewidth=0.5)
+    axes.bar(lows, counts, widths, align="edge", color=PALE, edgecolor="white", linewidth=0.5)
     axes.set_xlim(lows[0], bins[-1].high + 1)
     axes.set_ylim(0, max(counts) * 1.08)
 
 
 def _mark(axes: Axes, lengths: Distribution, limit: int | None) -> None:
     """Draws lines at the median, the 95th percentile, and the limit of the model if it is below the maximum."""
-    marks = [("median", lengths.p50, _BLUE, "-"), ("95 %", lengths.p95, _BLUE, "--")]
+    marks = [("median", lengths.p50, BLUE, "-"), ("95 %", lengths.p95, BLUE, "--")]
     if limit is not None and lengths.max is not None and limit < lengths.max:
-        marks.append(("trained up to", limit, _RED, "-"))
+        marks.append(("trained up to", limit, RED, "-"))
     for name, value, colour, style in marks:
         if value is not None:
             axes.axvline(value, color=colour, linestyle=style, linewidth=1.2, label=f"{name} {value:,}")
     axes.legend(
-        frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, labelcolor=_INK, ncols=len(marks)
+        frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.98), borderaxespad=0, labelcolor=INK, ncols=len(marks)
     )
 
 
 def _draw_bars(axes: Axes, title: str, bars: Sequence[tuple[str, int]], colours: Sequence[str]) -> None:
-    _set_style(axes, title)
+    set_style(axes, title)
     indexes = range(len(bars))
     patches = axes.barh(indexes, [number for _, number in bars], height=0.62, color=colours)
-    axes.bar_label(patches, [f"{number:,}" for _, number in bars], padding=4, fontsize=9, color=_INK)
+    axes.bar_label(patches, [f"{number:,}" for _, number in bars], padding=4, fontsize=9, color=INK)
     axes.set_yticks(indexes, [name for name, _ in bars], parse_math=False)
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, max(number for _, number in bars) * 1.12)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
-
-
-def _set_style(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10, color=_INK, fontweight="bold", parse_math=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#cccccc")
-    axes.tick_params(colors=_INK, labelsize=9, length=0)
 
 
 def _top_counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -152,16 +128,4 @@ def _colour(report: DataReport, code: str) -> str:
     """Returns red for an error, amber for a warning."""
     listed_severity = next((issue.severity for issue in report.issues if issue.code == code), None)
     severity = listed_severity or (RULES[code].severity if code in RULES else None)
-    return {"error": _RED, "warning": _AMBER}.get(severity or "", _GREY)
-
-
-def _render(figure: Figure, suffix: str) -> bytes:
-    """Returns the bytes of a picture, without dates and random ids."""
-    import matplotlib as mpl
-
-    metadata: Any = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None}}
-    output = BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "together-adapters", "font.family": "DejaVu Sans"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script that the font does not have
-        figure.savefig(output, format=suffix[1:], dpi=150, metadata=metadata[suffix])
-    return output.getvalue()
+    return {"error": RED, "warning": AMBER}.get(severity or "", GREY)

@@ -11,7 +11,14 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple, Self
 
 from websockets.asyncio import client as asynchronous
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidProxy, InvalidStatus
+from websockets.exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+)
 from websockets.sync import client as synchronous
 
 from together_adapters.errors import ConfigurationError, TogetherError
@@ -27,6 +34,7 @@ from together_adapters.types.audio import RealtimeEvent
 _LOGGER = logging.getLogger("together_adapters.websockets")
 _LOGGER.setLevel(logging.WARNING)  # whatever the level of others: at DEBUG, websockets logs headers, and the key is one
 _QUIET = 2.0  # seconds; the `together` 3.x SDK waits as long
+_READ_TWICE = "another thread or task reads the events of this realtime connection: one at a time can"
 _REOPEN = "a realtime connection is opened once, by `with` or `async with`: call realtime() again"
 
 
@@ -223,6 +231,8 @@ class RealtimeConnection(_Connection):
         """Returns the next event, or None at the end; a TimeoutError if none comes in time."""
         try:
             return self._protocol.read(self._open_websocket().recv(timeout=seconds))
+        except ConcurrencyError:
+            raise ConfigurationError(_READ_TWICE) from None
         except ConnectionClosed as closed:
             self._check_end(closed)
             return None
@@ -325,6 +335,8 @@ class AsyncRealtimeConnection(_Connection):
             async with asyncio.timeout(seconds):
                 message = await self._open_websocket().recv()
             return self._protocol.read(message)
+        except ConcurrencyError:
+            raise ConfigurationError(_READ_TWICE) from None
         except ConnectionClosed as closed:
             self._check_end(closed)
             return None

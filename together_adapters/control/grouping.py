@@ -1,0 +1,62 @@
+"""Keys by which rows are grouped: expressions of SQL, and what their values are to users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from together_adapters.control.rows import EPOCH, printable
+
+MAX_INTERVALS: Final = 60
+_TAG: Final = "CASE tags WHEN '' THEN NULL ELSE (SELECT value FROM json_each(tags) WHERE key = ?) END"
+_MINUTES: Final = (1, 5, 15, 60, 3 * 60, 6 * 60, 24 * 60, 7 * 24 * 60)
+
+
+class Group(NamedTuple):
+    """One key: an expression with its parameters, and how a value of it is converted."""
+
+    expression: str
+    parameters: tuple[str, ...] = ()
+    convert: Callable[[Any], Any] = lambda value: value
+
+
+def group_of(key: str) -> Group:
+    """Returns a key by its name; raises ValueError if there is none of this name."""
+    if key.startswith("tag."):
+        return Group(_TAG, (printable(key[4:]),))
+    if key not in _GROUPS:
+        raise ValueError(f"a ledger has no key {key!r}: use {', '.join(_GROUPS)}, or tag.{key or 'NAME'} for a tag")
+    return _GROUPS[key]
+
+
+def interval(width: timedelta) -> Group:
+    """Returns the key that is the start of the interval in which a call began."""
+    length = width // timedelta(microseconds=1)
+    return Group(f"time / {length}", convert=lambda number: EPOCH + number * width)
+
+
+def interval_width(first: int, last: int) -> timedelta:
+    """Returns the length of intervals of which at most 60 cover the time between two times of the database."""
+    for minutes in _MINUTES:
+        width = timedelta(minutes=minutes)
+        length = width // timedelta(microseconds=1)
+        if last // length - first // length < MAX_INTERVALS:
+            return width
+    weeks = (last - first) // (timedelta(weeks=MAX_INTERVALS - 1) // timedelta(microseconds=1)) + 1
+    return timedelta(weeks=weeks)
+
+
+def sortable(values: Iterable[Any]) -> list[tuple[bool, Any]]:
+    """Returns values of keys as they are sorted: None is the last."""
+    return [(value is None, value) for value in values]
+
+
+_GROUPS: Final = {
+    "model": Group("model"),
+    "kind": Group("kind"),
+    "status": Group("status"),
+    "error": Group("error"),
+    "day": Group("time / 86400000000", convert=lambda number: f"{EPOCH + timedelta(days=number):%Y-%m-%d}"),
+    "hour": Group("time / 3600000000", convert=lambda number: f"{EPOCH + timedelta(hours=number):%Y-%m-%d %H:00}"),
+}
