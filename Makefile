@@ -95,7 +95,7 @@ $(abspath $(VENV))/foreign/%/.made: tests/foreign/%.txt | $(BIN)/python
 	$(if $(UV),uv pip install --quiet --python $(@D)/bin/python,$(@D)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check) -r $<
 	@touch $@
 
-$(LOWEST)/.made: pyproject.toml
+$(LOWEST)/.made: pyproject.toml | $(BIN)/python
 	$(if $(UV),,$(error Only uv resolves to the lowest versions: pip install uv))
 	uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
 	uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e ".[dev]"
