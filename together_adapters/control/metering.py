@@ -355,6 +355,7 @@ class RequestMeter:
             return None
         body = {} if self._is_open or self._usage else self._body()
         usage = self._usage or estimates.usage_tokens(body.get("usage"))
+        count = 0
         if usage is None:
             count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
             if not count and isinstance(error, APIError):  # instead of an answer

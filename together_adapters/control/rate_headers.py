@@ -71,7 +71,7 @@ def cause_of(headers: Mapping[str, str], error: Mapping[str, Any] | None) -> Cau
     for word, cause in _WORDS:
         if word in text:
             return cause
-    spent = [cause for cause in _CAUSES if (left := allowance(headers, cause)) is not None and left.remaining <= 0]
+    spent: list[Cause] = [cause for cause in _CAUSES if (left := allowance(headers, cause)) is not None and left.remaining <= 0]
     return spent[0] if len(spent) == 1 else None
 
 

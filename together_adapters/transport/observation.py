@@ -23,7 +23,7 @@ class Observation(Protocol):
         """The step to perform in place of the original; it is not observed again."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: Any) -> None: ...
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any, /) -> None: ...
 
     def result(self, value: Any) -> None:
         """Gets the result of the step. A stream, which is a result before its events, gets the observation itself."""
@@ -51,9 +51,11 @@ class Turn(Protocol):
 
         `deadline` is of the monotonic clock. Whatever ends the wait otherwise, an exception too, gives the place back.
         """
+        ...
 
     async def wait_async(self, deadline: float | None) -> bool:
         """The same for a task. Its cancellation gives the place back."""
+        ...
 
     def cancel(self) -> None:
         """Gives the place back; a thread or a task that waits goes on."""
