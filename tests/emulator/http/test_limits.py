@@ -153,6 +153,14 @@ def test_output_beyond_the_limit_is_owed() -> None:
     assert account.headers()["x-tokenlimit-remaining"] == 0
 
 
+def test_no_limit_of_tokens_is_for_what_has_none() -> None:
+    account = Account(Limits(tokens_per_minute=60, requests_per_minute=12, window=10))
+    assert account.send((0.0, 4, 21)) is None
+    assert account.send((0.0, 1, 0)) == Refusal("tokens", 10, 10.0, 20.0)
+    assert account.send((0.0, 0, 0)) is None  # such as an image
+    assert account.send((0.0, 0, 0)) == Refusal("requests", 2, 10.0, 10.0)
+
+
 def test_a_prompt_larger_than_the_limit_is_accepted_alone() -> None:
     account = Account(Limits(tokens_per_minute=60, window=10))
     assert account.send((0.0, 1, 0)) is None

@@ -321,6 +321,10 @@ def test_totals_have_all_rows_and_the_list_the_last() -> None:
 
 
 def test_a_price_is_exact() -> None:
-    facts = capabilities("arcee-ai/trinity-mini")  # at 0.045 and 0.15 dollars per million tokens
     usage = {"prompt_tokens": 1_000_003, "completion_tokens": 7, "cached_tokens": 3}
-    assert Bill().picodollars("arcee-ai/trinity-mini", facts, usage) == 1_000_000 * 45_000 + 3 * 11_250 + 7 * 150_000
+    for name, input, cached, output in (
+        ("arcee-ai/trinity-mini", 45_000, 45_000, 150_000),
+        (REASONS, 1_320_000, 130_000, 3_960_000),
+    ):
+        facts = capabilities(name)
+        assert Bill().picodollars(name, facts, usage) == 1_000_000 * input + 3 * cached + 7 * output

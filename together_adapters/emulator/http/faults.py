@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Container, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -27,11 +26,11 @@ class Fault:
     in place of a route, opens late by `slow`, and fails after some events by `cut`, `bad-json` or `stream-error`; other kinds are for
     other requests.
 
-    What answers in place of a model bills nothing, and no limit counts it: statuses,
-    `502-html`, `drop`, `redirect`, `echo-key`, `x-should-retry`, `too-large`, `empty-body`, `drop-upload`. With the others a model
-    has worked: a whole response is billed in full (`cut`, `bad-json`, `not-sse`, `slow`, `trickle`, `hold-open`), and a stream for
-    the prompt and for the events that were sent before it ended (`cut`, `no-done`, `stream-error`, `stream-error-event`,
-    `bad-json`; in full after `cut-after-finish`, `crlf` and `keepalive`).
+    What answers in place of a model bills nothing, and no limit counts it: statuses, `502-html`, `drop`, `redirect`, `echo-key`,
+    `x-should-retry`, `too-large`, `empty-body`, `drop-upload`. With the others a model has worked: a whole response is billed in full,
+    whatever happens to it (`cut`, `bad-json`, `not-sse`, `slow`, `trickle`, `hold-open`), and a stream for the prompt and for the
+    events that were sent before it ended (`cut`, `no-done`, `stream-error`, `stream-error-event`, `bad-json`), which are all of them
+    with the others (`cut-after-finish`, `crlf`, `keepalive`, ...).
 
     Attributes:
         kind: One of `KINDS`.
@@ -208,10 +207,6 @@ class FaultContext:
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class _EndOfStream(Exception):
-    """A fault has ended a stream, so its route generates no more of it."""
-
-
 async def send_response(
     context: FaultContext, status: int, body: bytes, content_type: str, headers: Iterable[tuple[str, str]] = ()
 ) -> None:
@@ -364,11 +359,8 @@ async def play(fault: Fault, context: FaultContext, route: Callable[[Send], Awai
             is_changed = context.streams or fault.kind not in STREAM_ONLY
         await (_change(fault, context, message) if is_changed else context.send(message))
         context.events += message["type"] == "http.response.body"
-        if context.ended and context.streams:
-            raise _EndOfStream
 
-    with suppress(_EndOfStream):
-        await route(send)
+    await route(send)
 
 
 async def play_on_websocket(fault: Fault, context: FaultContext, route: Callable[[Send], Awaitable[None]]) -> None:

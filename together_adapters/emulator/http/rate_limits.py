@@ -22,8 +22,6 @@ _INSTANT: Final = 1e-6  # seconds, so that sums of floating-point times do not d
 
 
 _FORMS: Final = ("limit", "remaining", "limit-dynamic", "remaining-dynamic")
-_HEADERS: Final = {name: [f"{name}-{form}".encode() for form in _FORMS] for name in ("x-ratelimit", "x-tokenlimit")}
-_RESET_HEADERS: Final = [b"x-ratelimit-reset", b"x-ratelimit-reset-dynamic", b"retry-after"]
 
 
 def _in_window(per_minute: float, window: float) -> int:
@@ -141,7 +139,8 @@ class Refusal:
 class _Allowance:
     """How many of one thing a window or a bucket allows, and how many are used or owed."""
 
-    def __init__(self, per_minute: float, window: float) -> None:
+    def __init__(self, name: str, per_minute: float, window: float) -> None:
+        self._headers = [f"{name}-{form}".encode() for form in _FORMS]
         self.limit = _in_window(per_minute, window)
         self.used = 0.0
         self._per_second = per_minute / _MINUTE
@@ -166,15 +165,18 @@ class _Allowance:
     def seconds_to_refill(self, excess: float) -> float:
         return excess / self._per_second
 
-    def headers(self, are_refused: bool) -> tuple[int, int, int, int]:
-        """Returns the values of the headers. The dynamic limit is above what was ever used, unless requests beyond the limit are refused."""
+    def headers(self, are_refused: bool) -> Iterable[tuple[bytes, bytes]]:
+        """Returns the headers. The dynamic limit is above what was ever used, unless requests beyond the limit are refused."""
         left = max(0, int(self.limit - self.used + _INSTANT))
         if are_refused:
             limit, dynamic_left = self.limit, left
         else:
             limit = int(max(self.limit, 2 * self._most_used))
             dynamic_left = limit - int(self.used)
-        return self.limit, left, limit, dynamic_left
+        first, second, third, fourth = self._headers
+        return (
+            (first, b"%d" % self.limit), (second, b"%d" % left), (third, b"%d" % limit), (fourth, b"%d" % dynamic_left),
+        )  # fmt: skip
 
 
 class RateWindow:
@@ -204,7 +206,7 @@ class RateWindow:
         self._window = limits.seconds
         self._start = -math.inf
         rates = {"x-ratelimit": limits.requests_per_minute, "x-tokenlimit": limits.tokens_per_minute}
-        self._allowances = {name: _Allowance(rate, self._window) for name, rate in rates.items() if rate is not None}
+        self._allowances = {name: _Allowance(name, rate, self._window) for name, rate in rates.items() if rate is not None}
 
     def admit(self, tokens: int = 0) -> Refusal | None:
         """Accepts a request with so many tokens and counts it, in progress until `release`; or returns why it is refused."""
@@ -239,16 +241,16 @@ class RateWindow:
             self._renew(now)
             if self._current.headers is False or (self._current.headers == "refused" and refusal is None):
                 return []
-            names: list[bytes] = []
-            values: list[int] = []
-            for name, allowance in self._allowances.items():
-                names += _HEADERS[name]
-                values += allowance.headers(self._limits is not None)
+            headers = [(b"x-ratelimit", b"false")]
+            for allowance in self._allowances.values():
+                headers += allowance.headers(self._limits is not None)
             if self._allowances:
                 seconds = refusal.wait if refusal and refusal.wait is not None else self._seconds_left(now)
-                names += _RESET_HEADERS if refusal is None or refusal.wait is not None else _RESET_HEADERS[:2]
-                values += [math.ceil(seconds - _INSTANT)] * 3
-        return [*zip(names, map(b"%d".__mod__, values), strict=False), (b"x-ratelimit", b"false")]
+                reset = b"%d" % math.ceil(seconds - _INSTANT)
+                headers += ((b"x-ratelimit-reset", reset), (b"x-ratelimit-reset-dynamic", reset))
+                if refusal is None or refusal.wait is not None:
+                    headers.append((b"retry-after", reset))
+        return headers
 
     def _use(self, requests: int = 0, tokens: int = 0) -> None:
         for name, count in (("x-ratelimit", requests), ("x-tokenlimit", tokens)):

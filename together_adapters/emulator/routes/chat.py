@@ -224,6 +224,7 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
     generation, behaviour, params = exchange.generations[0], exchange.context.behaviour, exchange.params
     charge = exchange.context.charge
     output = charge.output
+    texts = output["text"]
     no_content = None if behaviour.null_content else ""
     is_first = True
 
@@ -243,7 +244,7 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
     count, format, scores = params.logprob_count, exchange.logprobs_format, generation.scores
     for delta, fields in text_deltas(generation.tokens, behaviour, count, format, scores):
         yield chunk(delta, **fields)
-        output["text"].append(delta["content"])
+        texts.append(delta["content"])
     for token in generation.refusal_tokens:
         yield chunk({"refusal": token, "token_id": token_id(token)})
         output["refusal"].append(token)

@@ -85,6 +85,7 @@ def _chunks(
 ) -> Iterator[dict[str, Any]]:
     behaviour = context.behaviour
     envelope = {**head, "object": "completion.chunk", "usage": None}
+    texts = context.charge.output["text"]
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **fields: Any) -> dict[str, Any]:
         delta = {"role": "assistant", **delta}
@@ -95,7 +96,7 @@ def _chunks(
 
     for delta, fields in text_deltas(generation.tokens, behaviour, params.logprob_count, behaviour.logprobs):
         yield chunk(delta, **fields)
-        context.charge.output["text"].append(delta["content"])
+        texts.append(delta["content"])
     usage = counts if params.has_usage(behaviour) else None
     seed = params.seed_of_response(behaviour)
     last = chunk({"content": "", "token_id": EOS_TOKEN}, generation.finish_reason, seed=seed)

@@ -86,13 +86,13 @@ def serverless_models(named: Mapping[str, Capabilities] | None) -> list[str]:
 
 
 def prices_of(facts: Capabilities) -> dict[str, float]:
-    """Returns US dollars per million tokens: those of the table, and examples where it has none."""
+    """Returns US dollars per million tokens: those of the table, and examples where it has none. Cached input is then no cheaper."""
     prices, example = facts.prices, float(FACTS["prices"][facts.type])
     input = example if prices.input is None else prices.input
     return {
         "input": input,
         "output": example if prices.output is None else prices.output,
-        "cached_input": input / 4 if prices.cached_input is None else prices.cached_input,
+        "cached_input": input if prices.cached_input is None else prices.cached_input,
     }
 
 
