@@ -202,6 +202,29 @@ def test_sums_can_be_read_while_rows_are_written(start: Start, path: Path) -> No
     assert len(set(counts) - {0, 2_000}) > 1, "nothing was read in between"
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_file_that_becomes_a_ledger_while_it_is_checked(path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Another process creates it between two of the questions that tell whether it is one."""
+    path.touch()
+    questions: list[str] = []
+
+    class Connection(sqlite3.Connection):
+        def execute(self, statement: str, *parameters: object) -> sqlite3.Cursor:
+            if statement.startswith(("PRAGMA user_version", "PRAGMA application_id", "SELECT 1 FROM sqlite_master")):
+                questions.append(statement)
+                if len(questions) == count:
+                    monkeypatch.undo()
+                    Ledger(path).close()
+            return super().execute(statement, *parameters)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *names, **options: connect(*names, factory=Connection, **options))
+    with Ledger(path) as ledger:
+        ledger.add(ROW)
+        assert ledger.rows() == [ROW]
+    assert len(questions) >= count
+
+
 def test_a_file_that_is_no_ledger(path: Path) -> None:
     path.write_bytes(b"A text of some length.\n" * 100)
     for read_only in (False, True):

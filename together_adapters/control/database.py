@@ -176,9 +176,10 @@ def _connect(path: Path | None, read_only: bool) -> sqlite3.Connection:
 
 def _is_ledger(connection: sqlite3.Connection, path: Path | None) -> bool:
     """Whether a database has the tables of a ledger; False if it is empty."""
-    application, version = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
-    )
+    # Another process may make it a ledger meanwhile, all at once: what is read last decides.
+    has_tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     if application == APPLICATION_ID and version > VERSION:
         raise ConfigurationError(
             f"{path} was written by a newer version of together-adapters (layout {version}, this one reads {VERSION}): "
@@ -186,7 +187,7 @@ def _is_ledger(connection: sqlite3.Connection, path: Path | None) -> bool:
         )
     if application == APPLICATION_ID:
         return True
-    if application or version or connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    if application or version or has_tables:
         raise ConfigurationError(f"{path} is a database of another program, not a ledger: name another file")
     return False
 
