@@ -277,9 +277,10 @@ class RequestMeter:
         if turn is not None:
             use.waited += turn.waited
         if isinstance(outcome, Failure):
-            if outcome.timeout and outcome.maybe_received:
+            use.status = outcome.status
+            if _may_have_cost(outcome):
                 self._estimate_use()
-            self._release(None, {})
+            self._release(outcome.status, {})
             return
         status, headers = outcome.status_code, _headers(outcome)
         use.status, use.request_id = status, headers.get("x-request-id") or headers.get("cf-ray")
@@ -418,6 +419,11 @@ def _headers(response: HTTPResponse) -> Mapping[str, str]:
     """Returns headers with names in lower case, in which it is cheap to look for many."""
     headers: Any = response.headers
     return dict(headers.multi_items()) if hasattr(headers, "multi_items") else headers
+
+
+def _may_have_cost(failure: Failure) -> bool:
+    """Whether the service may have worked for a request that failed: its answer broke off, or nobody waited for it any longer."""
+    return (failure.status is not None and failure.status < 300) or (failure.timeout and failure.maybe_received)
 
 
 def _json_object(content: bytes) -> Mapping[str, Any]:

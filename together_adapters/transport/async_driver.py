@@ -166,6 +166,7 @@ class AsyncDriver(HTTPDriver, Async):
         library = self.connections.library
         client: Any = await self.connections.client()
         trace = AsyncTrace() if self.connections.external else None
+        response: HTTPResponse | None = None
         with ExitStack() as files:
             try:
                 response = await client.send(
@@ -180,7 +181,7 @@ class AsyncDriver(HTTPDriver, Async):
                 open_body(library, response, attempt, keep=keep)
                 return response if keep else await _read(response)
             except Exception as error:
-                return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline)
+                return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline, response)
 
     async def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None

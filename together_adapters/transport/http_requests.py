@@ -192,8 +192,10 @@ def _form(form: Form, stack: ExitStack) -> dict[str, Any]:
     return {"data": fields, "files": files} if files else {"files": [(n, (None, t)) for n, t in form.fields]}
 
 
-def failure_of(error: Exception, url: str, deadline: float | None = None) -> Failure:
+def failure_of(error: Exception, url: str, deadline: float | None = None, response: HTTPResponse | None = None) -> Failure:
     """Returns the failure that an exception of the transfer means; raises any other. Its request, which holds the key, is not kept.
+
+    `response` is the one whose body was read, if its head had arrived.
 
     The libraries beneath the HTTP library raise some exceptions that it does not translate.
     """
@@ -222,6 +224,7 @@ def failure_of(error: Exception, url: str, deadline: float | None = None) -> Fai
         fatal=invalid or is_late or isinstance(error, SuspiciousBody),
         stale=isinstance(error, StaleConnection),
         url=url,
+        status=None if response is None else response.status_code,
     )
 
 

@@ -28,6 +28,7 @@ class Failure:
     fatal: bool = False  # another attempt would fail in the same way
     stale: bool = False  # the connection had served another request and was closed since
     url: str = ""  # where the request went
+    status: int | None = None  # of a response whose body did not arrive
 
 
 @dataclass(frozen=True, slots=True)

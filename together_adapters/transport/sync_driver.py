@@ -157,6 +157,7 @@ class SyncDriver(HTTPDriver, Sync):
         library = self.connections.library
         client: Any = self.connections.client
         trace = Trace() if self.connections.external else None
+        response: HTTPResponse | None = None
         with ExitStack() as files:
             try:
                 response = client.send(
@@ -171,7 +172,7 @@ class SyncDriver(HTTPDriver, Sync):
                 open_body(library, response, attempt, keep=keep)
                 return response if keep else _read(response, attempt.deadline)
             except Exception as error:
-                return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline)
+                return failure_of(trace.stale(error) if trace else error, attempt.url, attempt.deadline, response)
 
     def _flow(self, flow: Generator[Any, Any, T]) -> T:
         result: Any = None
