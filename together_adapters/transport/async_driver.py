@@ -166,7 +166,7 @@ class AsyncDriver(HTTPDriver, Async):
         library = self.connections.library
         client: Any = await self.connections.client()
         trace = AsyncTrace() if self.connections.external else None
-        response: HTTPResponse | None = None
+        response: Any = None
         with ExitStack() as files:
             try:
                 response = await client.send(

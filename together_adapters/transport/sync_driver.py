@@ -157,7 +157,7 @@ class SyncDriver(HTTPDriver, Sync):
         library = self.connections.library
         client: Any = self.connections.client
         trace = Trace() if self.connections.external else None
-        response: HTTPResponse | None = None
+        response: Any = None
         with ExitStack() as files:
             try:
                 response = client.send(
