@@ -42,6 +42,7 @@ from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, altern
 
 EMULATOR_MODES = ("default", "strict")
 EMBEDDING_TOKENS = {"prompt_tokens": "embedded"}
+TOO_MANY_REQUESTS = 429
 RANKING_TOKENS = {"prompt_tokens": "in", "completion_tokens": "out"}
 
 
@@ -59,6 +60,7 @@ class Session:
     Attributes:
         client: The client that the adapters share, with one connection pool and one retry policy.
         requests: The number of responses so far, with those to retried requests.
+        refused: The number of those that say that a limit is reached.
         is_emulated: Whether the service is an emulator that this recipe started, where nothing costs anything.
     """
 
@@ -67,7 +69,7 @@ class Session:
         self._options = options
         self.is_emulated = bool(options)
         self.client = Together(http_client=self._http_client(trust_env=not options), **options)
-        self.requests = 0
+        self.requests = self.refused = 0
         self._served: set[str] = set()
         self._search_tokens: Counter[str] = Counter()
         self._bar: tqdm[None] | None = None
@@ -81,6 +83,7 @@ class Session:
     def count(self, response: httpx.Response) -> None:
         """Counts a response. httpx calls this as soon as the headers of a response are received."""
         self.requests += 1
+        self.refused += response.status_code == TOO_MANY_REQUESTS
         if self._bar is not None and response.is_success and response.request.url.path.endswith("/embeddings"):
             self._bar.update(len(json.loads(response.request.content)["input"]))
 
@@ -182,8 +185,8 @@ class Session:
 
 
 @contextmanager
-def connect(title: str, question: str = "") -> Iterator[Session]:
-    """Connects to the service or to a new emulator; on an error of the service, prints one line and exits.
+def connect(title: str, question: str = "", **emulator_options: Any) -> Iterator[Session]:
+    """Connects to the service or to a new emulator, with options of `serve`; on an error of the service, prints one line and exits.
 
     Uses an emulator if `TOGETHER_EMULATOR` is set; else `TOGETHER_BASE_URL` if it is set; else the live service if
     `TOGETHER_API_KEY` is set; else an emulator. Exit codes: 2 for wrong settings, 3 for errors of the service or the network.
@@ -196,7 +199,7 @@ def connect(title: str, question: str = "") -> Iterator[Session]:
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore", ModelRemovedWarning)  # `Session` finds out, and says so in a line
             reason = _reason_to_emulate()
-            session = Session(stack, **(_start_emulator(stack) if reason else {}))
+            session = Session(stack, **(_start_emulator(stack, **emulator_options) if reason else {}))
             print(f"Service:  {f'emulator ({reason}); it answers in quotations' if reason else session.client.base_url}")
             yield session
     except TogetherError as error:
@@ -218,12 +221,12 @@ def _reason_to_emulate() -> str:
     return "" if is_configured else "TOGETHER_API_KEY is not set"
 
 
-def _start_emulator(stack: ExitStack) -> dict[str, str]:
+def _start_emulator(stack: ExitStack, **options: Any) -> dict[str, str]:
     """Starts an emulator that streams at reading speed."""
     from together_adapters.emulator import Behaviour, serve
 
     strict = os.environ.get("TOGETHER_EMULATOR") == "strict"
-    emulator = stack.enter_context(serve(behaviour=Behaviour(delay=0.01, strict=strict)))
+    emulator = stack.enter_context(serve(behaviour=Behaviour(delay=0.01, strict=strict), **options))
     return {"base_url": emulator.base_url, "api_key": "any"}
 
 

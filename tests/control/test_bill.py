@@ -48,6 +48,10 @@ def test_under_limits(flavour: Flavour, emulator: Emulator) -> None:
     try:
         for number in range(4):
             flavour.run(client.chat.completions.create(**conversation(number)))
+        assert 60 < (control.state().requests_per_minute or 0) <= 120
+        emulator.limits = Limits(requests_per_minute=60, window=1)
+        flavour.run(client.chat.completions.create(**conversation(4)))
+        assert (control.state().requests_per_minute or 0) <= 60
     finally:
         emulator.limits = None
     assert_equal(control, emulator)

@@ -18,6 +18,7 @@ RECIPES = {
         "handoff_llama_index",
         "ingestion_llama_index",
     ),
+    "control": ("shared_control",),
     "tuning": ("finetune_dpo",),
 }
 LAZY_IMPORTS = (

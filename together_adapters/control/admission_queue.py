@@ -74,6 +74,11 @@ class AdmissionQueue:
         """Requests that wait."""
         return sum(1 for _, _, ticket in self._waiting if not ticket.is_over)
 
+    def rate(self, cause: Cause) -> float:
+        """Returns the units a second that may be sent for long: at the pace of now, or as headers tell, whichever is lower."""
+        window, pace = self._windows.get(cause), self.rates[cause].value
+        return pace if window is None or window.is_false else min(pace, window.rate)
+
     def number(self) -> int:
         """Returns the next number in the order of arrival."""
         return next(self._numbers)

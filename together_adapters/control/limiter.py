@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 
 from together_adapters.control.admission_queue import AdmissionQueue, Ticket
-from together_adapters.control.rates import MINUTE, Rate
+from together_adapters.control.rates import MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +93,15 @@ class Limiter:
         return LimiterState(
             queue.in_flight,
             queue.waiting,
-            _per_minute(queue.rates["requests"]),
-            _per_minute(queue.rates["tokens"]),
+            _per_minute(queue.rate("requests")),
+            _per_minute(queue.rate("tokens")),
             queue.concurrency.limit,
             datetime.now(UTC) + timedelta(seconds=pause) if pause > 0 else None,
         )
 
 
-def _per_minute(rate: Rate) -> float | None:
-    return None if rate.value == inf else rate.value * MINUTE
+def _per_minute(rate: float) -> float | None:
+    return None if rate == inf else rate * MINUTE
 
 
 class LimiterTurn(Ticket):
