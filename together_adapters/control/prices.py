@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
@@ -131,8 +132,11 @@ def _of_pricing(pricing: Any, kind: str) -> Price | None:
 
 def _of_table(model: str, kind: str, config: Config) -> Price | None:
     """Returns the price of the table, which holds for the service of Together AI alone, and for models sold by the token."""
-    if kind not in TOKEN_KINDS or not config.may_be_together:
-        return None
+    return _table_price(model) if kind in TOKEN_KINDS and config.may_be_together else None
+
+
+@lru_cache(maxsize=1024)
+def _table_price(model: str) -> Price | None:
     prices = capabilities(model).prices
     if prices.input is None:
         return None
