@@ -141,8 +141,11 @@ def answer_tokens(body: Mapping[str, Any]) -> int:
 
 def chunk_characters(chunk: Any) -> int:
     """Returns how much text a chunk of a stream adds: answer, reasoning and arguments of tool calls."""
+    choices: Any = _get(chunk, "choices") or ()
+    if len(choices) == 1 and (content := _get(_get(choices[0], "delta"), "content")):  # as nearly all chunks are
+        return len(content)
     count = 0
-    for choice in _get(chunk, "choices") or ():
+    for choice in choices:
         count += len(_get(choice, "text") or "")
         if (delta := _get(choice, "delta")) is not None:
             count += len(_get(delta, "content") or "") + len(_get(delta, "reasoning") or _get(delta, "reasoning_content") or "")

@@ -388,10 +388,12 @@ class RequestMeter:
             turn.release(status=status, headers=headers, tokens=None if used is None else used.input + used.output, error=body)
 
     def _chunk_parser(self, parse: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        operation = self.operation
+
         def parse_chunk(data: bytes) -> T:
             chunk = parse(data)
-            if self.operation.first_chunk is None:
-                self.operation.first_chunk = time.perf_counter() - self.operation.start
+            if operation.first_chunk is None:
+                operation.first_chunk = time.perf_counter() - operation.start
             if characters := estimates.chunk_characters(chunk):
                 self._chunks += 1
                 self._characters += characters
