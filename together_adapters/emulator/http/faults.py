@@ -35,7 +35,8 @@ class Fault:
     Attributes:
         kind: One of `KINDS`.
         times: How many matching requests fail; None for all of them.
-        path: Part of the path of the requests to fail; None matches every path.
+        path: Part of the path of the requests to fail; None matches every path. `lines of a batch` are the next lines that a batch
+            processes: a status is their error, and `drop` leaves them out of both files.
         message: Error message, for status codes and errors in a stream.
         code: Error code, likewise.
         type: Error type, likewise.
@@ -99,7 +100,7 @@ class Fault:
     def matches(self, path: str, inputs: int, streams: bool) -> bool:
         """Returns whether a request to `path` with this number of inputs fails; `streams` says whether it requests a stream."""
         return (
-            (self.path is None or self.path in path)
+            (self.path in path if self.path is not None else path.startswith("/"))
             and self.kind != DURING_UPLOAD
             and (self.kind != "too-large" or inputs > self.limit)
             and (streams or self.kind not in STREAM_ONLY)
