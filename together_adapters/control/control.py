@@ -19,7 +19,6 @@ from together_adapters.control.ledger import Ledger
 from together_adapters.control.limiter import Limiter
 from together_adapters.control.metering import ManyRequests, OperationMeter, RequestMeter, operation_here
 from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
-from together_adapters.control.rows import LedgerRow
 from together_adapters.control.tags import Tags, current_tags
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.call import Call, Operation, StreamCall
@@ -155,15 +154,15 @@ class Control:
         """Returns the tags that hold here."""
         return current_tags(id(self))
 
-    def settle(self, row: LedgerRow, reservation: int) -> None:
-        """Adds the row of a call to the ledger. A ledger that cannot be written must not cost the answer of the call."""
+    def settle(self, operation: OperationMeter, reservation: int) -> None:
+        """Adds the row of an operation to the ledger. A ledger that cannot be written must not cost the answer of the call."""
         try:
             if self.budget_guard is None:
-                self._ledger.add(row)
+                self._ledger.add_later(operation.row)
             else:
-                self.budget_guard.settle(reservation, row)
+                self.budget_guard.settle(reservation, operation.row())
         except Exception as error:
-            _log.error("the ledger lost the row of a %s call of %s: %s", row.kind, row.model, error)
+            _log.error("the row of a %s call of %s is not in the ledger yet: %s", operation.kind, operation.model, error)
 
     def keep(self, request: RequestMeter) -> None:
         """Keeps note of an open stream, which has used tokens even if the program ends."""

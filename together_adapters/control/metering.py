@@ -90,6 +90,8 @@ class OperationMeter:
         self.use = Use()
         self._lock = Lock()
         self._is_ended = False
+        self._error: str | None = None
+        self._seconds = 0.0
         self._reservation = 0
 
     def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
@@ -126,9 +128,12 @@ class OperationMeter:
             self._is_ended = True
         if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
             return
-        self.control.settle(self._row(error), self._reservation)
+        self._error = None if error is None else type(error).__name__.lstrip("_")
+        self._seconds = time.perf_counter() - self.start
+        self.control.settle(self, self._reservation)
 
-    def _row(self, error: BaseException | None) -> LedgerRow:
+    def row(self) -> LedgerRow:
+        """Returns the row of the operation, which has ended."""
         use = self.use
         tokens = use.tokens
         return LedgerRow(
@@ -137,14 +142,14 @@ class OperationMeter:
             model=self.model,
             tags=self._tags,
             status=use.status,
-            error=None if error is None else type(error).__name__.lstrip("_"),
+            error=self._error,
             input_tokens=tokens.input,
             cached_tokens=tokens.cached,
             output_tokens=tokens.output,
             reasoning_tokens=tokens.reasoning,
             cost=self._cost(tokens, use.amount) if use.amount or self.kind in TOKEN_KINDS else 0.0,
             attempts=use.attempts,
-            seconds=time.perf_counter() - self.start,
+            seconds=self._seconds,
             waited=use.waited,
             first_chunk_seconds=self.first_chunk,
             request_id=use.request_id,
@@ -210,6 +215,7 @@ class ManyRequests(OperationMeter):
             for request in self._open if not self._is_ended else ():
                 self.use.add(request.use_until_now())
             self._open.clear()
+        self._step = None  # its row may be kept for some time
         super().end(error)
 
 
