@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Mapping
 from itertools import count
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from together_adapters.control.concurrency import Concurrency
 from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause, rate_headers
@@ -25,7 +25,19 @@ _OVERLOADED: Final = 503
 class Ticket:
     """The place of one request in the queue; then, once it is granted, in flight."""
 
-    __slots__ = ("alarm", "amounts", "entries", "granted", "granted_at", "is_answered", "is_over", "level", "number", "tokens")
+    __slots__ = (
+        "alarm",
+        "amounts",
+        "entries",
+        "granted",
+        "granted_at",
+        "is_answered",
+        "is_over",
+        "level",
+        "number",
+        "permit",
+        "tokens",
+    )
 
     def __init__(self, tokens: int, number: int) -> None:
         self.tokens = tokens  # an estimate
@@ -37,10 +49,27 @@ class Ticket:
         self.level = 0  # requests in flight, with this one, when it was granted
         self.entries: dict[Cause, Entry] = {}
         self.amounts: dict[Cause, float] = {}  # that were sent by then, with its own
+        self.permit: Any = None  # of all processes that share the limits
         self.alarm: float | None = None  # when the first of the queue must ask again, unless something happens before
 
     def wake(self) -> None:
         """Tells whoever waits that it is granted, or that its alarm has changed."""
+
+
+class Permits(Protocol):
+    """Who knows what other processes send: answers by `AdmissionQueue.permit`."""
+
+    def request(self, ticket: Ticket | None) -> None:
+        """Asks for a permit for the first of the queue, if there is one, and no longer for the one before it."""
+
+    def end(self, permit: Any, tokens: float | None) -> None:
+        """Ends a request that had a permit, and says which tokens it has used, if that is known."""
+
+    def give_back(self, permit: Any) -> None:
+        """Gives a permit back of a request that was not sent."""
+
+    def pause(self, seconds: float) -> None:
+        """Lets all processes wait: the service asked for it."""
 
 
 class AdmissionQueue:
@@ -53,6 +82,8 @@ class AdmissionQueue:
         self.concurrency = Concurrency(max_concurrency)
         self.in_flight = 0
         self.pause_until = -inf
+        self.permits: Permits | None = None  # None: the limits are not shared
+        self._applicant: Ticket | None = None  # for which a permit is asked
         self._waiting: list[tuple[int, int, Ticket]] = []
         self._numbers = count()
         self._ties = count()
@@ -99,6 +130,8 @@ class AdmissionQueue:
         else:
             ticket.is_over = True
             ticket.wake()
+            if self.permits is not None:
+                self._give_up(ticket, self.permits)
             self.advance(now)
 
     def answer(
@@ -127,6 +160,8 @@ class AdmissionQueue:
         if tokens is not None:
             self._amounts["tokens"] += tokens - ticket.tokens
             self.rates["tokens"].settle(ticket.entries["tokens"], tokens)
+        if self.permits is not None and ticket.permit is not None:
+            self.permits.end(ticket.permit, tokens)
         self.advance(now)
         if not self.in_flight and not self._waiting:
             self._idle_since = now
@@ -147,8 +182,43 @@ class AdmissionQueue:
                         ticket.alarm = alarm
                         ticket.wake()
                     return
+                if self.permits is not None and ticket.permit is None:
+                    self._request(ticket, self.permits)
+                    return
                 self._grant(ticket, now)
             heapq.heappop(waiting)
+
+    def permit(self, ticket: Ticket, permit: Any, now: float) -> None:
+        """Grants a ticket as far as other processes are concerned."""
+        assert self.permits is not None
+        if self._applicant is ticket:
+            self._applicant = None
+        if ticket.is_over or ticket.permit is not None:
+            self.permits.give_back(permit)
+        else:
+            ticket.permit = permit
+        self.advance(now)
+
+    def divide(self, parts: int, now: float) -> None:
+        """Keeps to a part of the limits that were set, as other processes do."""
+        for rate in self.rates.values():
+            rate.divide(parts)
+        self.concurrency.divide(parts)
+        self.advance(now)
+
+    def _request(self, ticket: Ticket, permits: Permits) -> None:
+        ticket.alarm = None
+        if self._applicant is not ticket:
+            self._applicant = ticket
+            permits.request(ticket)
+
+    def _give_up(self, ticket: Ticket, permits: Permits) -> None:
+        if ticket.permit is not None:
+            permits.give_back(ticket.permit)
+            ticket.permit = None
+        if self._applicant is ticket:
+            self._applicant = None
+            permits.request(None)
 
     def _ready_at(self, ticket: Ticket, now: float) -> float:
         """Returns when a ticket may be granted; infinite if something in flight has to end before."""
@@ -205,6 +275,8 @@ class AdmissionQueue:
     def _refuse(self, ticket: Ticket, headers: Mapping[str, str], error: Mapping[str, Any] | None, now: float) -> None:
         seconds_asked = pause(_TOO_MANY_REQUESTS, headers)
         cause = cause_of(headers, error)
+        if self.permits is not None and seconds_asked is not None:
+            self.permits.pause(seconds_asked)
         if ticket.granted_at < self._refused_at:  # sent before the last refusal was known
             if seconds_asked is not None and self._is_probing:
                 self.pause_until = max(self.pause_until, now + seconds_asked)

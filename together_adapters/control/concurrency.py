@@ -19,6 +19,7 @@ class Concurrency:
 
     def __init__(self, maximum: int | None) -> None:
         self.maximum = maximum
+        self._maximum = maximum  # that was set; `maximum` may be a part of it
         self._cap = float(_START)
         self._ceiling = inf  # the level below the one that was refused
         self._probe = 0  # requests accepted at the ceiling
@@ -38,6 +39,10 @@ class Concurrency:
         """The limit that was set or learned, whichever is lower; None if there is neither."""
         limits = [limit for limit in (self.maximum, None if self._ceiling == inf else int(self._ceiling)) if limit is not None]
         return min(limits, default=None)
+
+    def divide(self, parts: int) -> None:
+        """Keeps to a part of the limit that was set."""
+        self.maximum = None if self._maximum is None else max(self._maximum // parts, 1)
 
     def suspects(self, level: int, now: float) -> bool:
         """Returns whether a refusal at this level may be one of concurrency: the highest that was accepted of late, or beyond."""

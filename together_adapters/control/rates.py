@@ -55,6 +55,7 @@ class Rate:
     def __init__(self, per_minute: float | None) -> None:
         self.per_minute = per_minute
         self.estimate = inf  # units a second
+        self._per_minute = per_minute  # that was set; `per_minute` may be a part of it
         self._fixed = inf if per_minute is None else per_minute / MINUTE
         self._next = -inf  # when the next unit is due at the current pace
         self._minute: deque[Entry] = deque()  # the last minute, if it is limited
@@ -125,6 +126,12 @@ class Rate:
             self._is_binding = False
             self.estimate = self._ceiling * _growth(self._round)
         self._last = now
+
+    def divide(self, parts: int) -> None:
+        """Keeps to a part of the limit that was set."""
+        if self._per_minute is not None:
+            self.per_minute = self._per_minute / parts
+            self._fixed = self.per_minute / MINUTE
 
     def rest(self, seconds: float) -> None:
         """Learns that nobody wanted to send for so long, which is no time in which the service accepted little."""
