@@ -119,7 +119,7 @@ class Account:
             estimated=False,
             streamed=False,
         )
-        self._control.settle(row, self._reservations.pop(shard.number, 0))
+        self._control.settle(lambda: row, self._reservations.pop(shard.number, 0))
 
     def release(self) -> None:
         """Gives back what is reserved: the run has ended, whatever its jobs do."""

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from _thread import start_new_thread
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from together_adapters.transport.redaction import redactor, secrets_of_url
 
 if TYPE_CHECKING:
     from together_adapters.control.limiter import LimiterState
+    from together_adapters.control.rows import LedgerRow
     from together_adapters.control.share.stores import Store
     from together_adapters.transport.config import Config
     from together_adapters.types.capabilities import Prices
@@ -163,15 +164,15 @@ class Control:
         """Returns the tags that hold here."""
         return current_tags(id(self))
 
-    def settle(self, operation: OperationMeter, reservation: int) -> None:
-        """Adds the row of an operation to the ledger. A ledger that cannot be written must not cost the answer of the call."""
+    def settle(self, make_row: Callable[[], LedgerRow], reservation: int) -> None:
+        """Adds a row to the ledger. A ledger that cannot be written must not cost the answer of a call."""
         try:
             if self.budget_guard is None:
-                self._ledger.add_later(operation.row)
+                self._ledger.add_later(make_row)
             else:
-                self.budget_guard.settle(reservation, operation.row())
+                self.budget_guard.settle(reservation, make_row())
         except Exception as error:
-            _log.error("the row of a %s call of %s is not in the ledger yet: %s", operation.kind, operation.model, error)
+            _log.error("the row of a call is not in the ledger yet: %s", error)
 
     def keep(self, request: RequestMeter) -> None:
         """Keeps note of an open stream, which has used tokens even if the program ends."""

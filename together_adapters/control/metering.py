@@ -130,7 +130,7 @@ class OperationMeter:
             return
         self._error = None if error is None else type(error).__name__.lstrip("_")
         self._seconds = time.perf_counter() - self.start
-        self.control.settle(self, self._reservation)
+        self.control.settle(self.row, self._reservation)
 
     def row(self) -> LedgerRow:
         """Returns the row of the operation, which has ended."""
