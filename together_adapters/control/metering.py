@@ -443,10 +443,21 @@ def _json_object(content: bytes) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+_UNITS: Final = {
+    "image": "image",
+    "video": "video",
+    "speech": "million_characters",
+    "transcription": "minute",
+    "translation": "minute",
+}
+
+
 def _unknown_price(kind: str, model: str) -> ConfigurationError:
     name = model or kind
-    unit = '{"input": ..., "output": ...}' if kind in TOKEN_KINDS else '{"request": ...}'
+    is_token_price = kind in TOKEN_KINDS
+    price = '{"input": ..., "output": ...}' if is_token_price else f'{{"{_UNITS.get(kind, "request")}": ...}}'
     return ConfigurationError(
         f"with a budget, the price of every call must be known, but nobody says what {kind} of {name} costs: "
-        f"Control(prices={{{name!r}: {unit}}}) says it in dollars, for tokens per million. Nothing was sent."
+        f"Control(prices={{{name!r}: {price}}}) says it in dollars{' per million tokens' if is_token_price else ''}. "
+        "Nothing was sent."
     )
