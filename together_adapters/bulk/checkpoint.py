@@ -30,6 +30,11 @@ _ANSWER: Final = "INSERT OR REPLACE INTO answers (number, response, error, retry
 _SHARD: Final = "number, round, model, state, sha, file_id, batch_id, others, since"
 _OPEN: Final = "requests LEFT JOIN work USING (number) LEFT JOIN answers USING (number)"
 _NO_JOB: Final = "state IN ('written', 'uploading', 'uploaded')"
+_FORGET: Final = (  # shards without a job that have none of the inputs, then requests that are in no shard and have no answer
+    f"DELETE FROM shards WHERE {_NO_JOB} AND number NOT IN (SELECT shard FROM work JOIN items USING (number))",  # noqa: S608
+    "DELETE FROM work WHERE shard NOT IN (SELECT number FROM shards)",
+    "DELETE FROM requests WHERE number NOT IN (SELECT number FROM items UNION SELECT number FROM work UNION SELECT number FROM answers)",
+)
 _UNSENT: Final = "work.number IS NULL AND answers.number IS NULL"
 
 
@@ -65,8 +70,10 @@ class Checkpoint:
             self.database.close()
             raise
 
-    def read_inputs(self, requests: Iterable[Request]) -> None:
+    def read_inputs(self, requests: Iterable[Request], *, is_part: bool = False) -> None:
         """Takes the inputs of this run: those that are known are recognized by their content, new ones are added.
+
+        Those of the run before must be among them, unless they are only a part: then what was never sent is forgotten.
 
         Raises:
             DatasetError: An input of the run before is missing.
@@ -80,6 +87,10 @@ class Checkpoint:
                 database.run_many(_ADD, chunk)
                 database.run_many(_ADD_ITEM, [(index + offset, request.id) for offset, request in enumerate(chunk)])
                 index += len(chunk)
+            if is_part:
+                for statement in _FORGET:
+                    database.run(statement)
+                return
             missing = database.run(
                 "SELECT number, body FROM requests WHERE number NOT IN (SELECT number FROM items) ORDER BY number LIMIT 1"
             )

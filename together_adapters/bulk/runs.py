@@ -115,8 +115,9 @@ def run_flow(
     max_price: float | None = None,
     max_jobs: int = 4,
     progress: Report = None,
+    is_part: bool = False,
 ) -> Flow[BulkResults]:
-    """Describes a run."""
+    """Describes a run; one that `is_part` of a larger one has some of the inputs of its checkpoint."""
     if via not in ("online", "batch", "auto"):
         raise ValueError(f"via must be 'online', 'batch' or 'auto', not {via!r}")
     _check_positive(poll_interval=poll_interval, max_jobs=max_jobs, max_concurrency=max_concurrency)
@@ -124,7 +125,7 @@ def run_flow(
     account = Account(config, endpoint)
     state: Checkpoint = yield Local(lambda: Checkpoint(checkpoint, endpoint))
     try:
-        yield Local(lambda: state.read_inputs(read_requests(bodies, endpoint, model)))
+        yield Local(lambda: state.read_inputs(read_requests(bodies, endpoint, model), is_part=is_part))
         yield from account.check(state, max_price)
         jobs = JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
         is_batch = via == "batch" or (via == "auto" and _is_worth_jobs(state, config))
