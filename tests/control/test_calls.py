@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import KEY, Flavour, eventually
 from together_adapters import (
+    APIResponseValidationError,
     APIStatusError,
     APITimeoutError,
     AsyncTogether,
@@ -94,6 +95,18 @@ def test_a_stream_that_is_cut_is_counted_from_what_arrived(flavour: Flavour, emu
     row = only_row(control)
     assert (row.error, row.status, row.estimated) == ("IncompleteStreamError", 200, True)
     assert row.output_tokens > 0
+
+
+def test_an_answer_that_cannot_be_read_is_an_estimate(flavour: Flavour, emulator: Emulator) -> None:
+    control = Control()
+    for streams in (False, True):
+        emulator.inject("bad-json" if not streams else Fault("bad-json", after=0))
+        with pytest.raises(APIResponseValidationError):
+            answer = flavour.run(flavour.client(control=control).chat.completions.create(**QUESTION, stream=streams))
+            list(flavour.iterate(answer))
+    for row in control.ledger.rows():
+        assert (row.status, row.error, row.estimated) == (200, "APIResponseValidationError", True)
+        assert row.input_tokens > 0
 
 
 def test_retries_are_attempts_of_one_call(flavour: Flavour, emulator: Emulator) -> None:

@@ -16,7 +16,14 @@ from pydantic_core import from_json
 from together_adapters.control import estimates
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
 from together_adapters.control.rows import LedgerRow
-from together_adapters.errors import APIError, BudgetExceededError, ConfigurationError, HTTPResponse, TogetherError
+from together_adapters.errors import (
+    APIError,
+    APIResponseValidationError,
+    BudgetExceededError,
+    ConfigurationError,
+    HTTPResponse,
+    TogetherError,
+)
 from together_adapters.resources.models import list_models
 from together_adapters.transport.call import AudioStreamCall, Flow, Operation, StreamCall, once
 from together_adapters.transport.retry import Failure
@@ -365,7 +372,7 @@ class RequestMeter:
         count = 0
         if usage is None:
             count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
-            if not count and isinstance(error, APIError):  # instead of an answer
+            if not count and isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):  # no answer
                 return None
             use.is_estimated = True
         elif operation.kind in _TEXT_KINDS and not use.is_estimated:
