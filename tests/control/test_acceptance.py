@@ -50,7 +50,7 @@ TOOL = {
     },
 }
 BEFORE_WORK = ["500", "503; retry-after-ms=1", "500; times=3", "502-html", "400", "drop"] * 4
-REFUSED = ["429; retry-after-ms=1; type=dynamic_request_limited"]  # many would only make the limiter slow
+REFUSED = "429; retry-after-ms=1; type=dynamic_request_limited"
 AFTER_WORK = ["late-error", "late-error; times=3"]  # the error has the usage
 BROKEN = ["cut", "cut; after=4", "bad-json", "no-done", "stream-error; after=1", "cut-after-finish", "drop; reset=true"]
 SLOW = ["slow; seconds=0.02", "no-done; finished=true"]
@@ -266,8 +266,10 @@ class Plan:
         choice = random.Random(self.count)
         names = [name for name in NAMES if self.fault_share or name != "chat_impatient"]
         self.names = [*dict.fromkeys(names), *choice.choices(names, k=self.count - len(set(names)))]  # each at least once
-        faults = [*BEFORE_WORK, *REFUSED, *AFTER_WORK * 4, *BROKEN * 2, *SLOW * 2]
+        faults = [*BEFORE_WORK, *AFTER_WORK * 4, *BROKEN * 2, *SLOW * 2]
         self.faults = {number: choice.choice(faults) for number in range(self.count) if choice.random() < self.fault_share}
+        if self.fault_share:  # at the end, because a limiter becomes slow when it is refused
+            self.faults |= dict.fromkeys(range(self.count - 20, self.count, 4), REFUSED)
         self.faults |= {number: IMPATIENT for number in range(self.count) if self.names[number] == "chat_impatient"}
 
     def send(self, request: httpx.Request) -> None:

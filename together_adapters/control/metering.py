@@ -278,8 +278,10 @@ class RequestMeter:
         """Returns the turn of the next request."""
         if self._turn is not None:
             return None
-        estimate = self._estimate
-        self._turn = turn = self.operation.control.limiter.turn(estimate.input + estimate.output, number=self._number)
+        operation, tokens = self.operation, self._estimate.input
+        if output := self._estimate.output:  # limits are learned from what was used, not from what was allowed
+            tokens += min(output, operation.control.history.expect(operation.kind, operation.model))
+        self._turn = turn = operation.control.limiter.turn(tokens, number=self._number)
         self._number = turn.number
         return turn
 
@@ -375,8 +377,8 @@ class RequestMeter:
             if not count and isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):  # no answer
                 return None
             use.is_estimated = True
-        elif operation.kind in _TEXT_KINDS and not use.is_estimated:
-            operation.control.history.add(operation.model, usage.output)
+        elif self._estimate.output and not use.is_estimated:
+            operation.control.history.add(operation.kind, operation.model, usage.output)
         use.tokens.add(usage or Tokens(self._estimate.input, output=count))
         use.amount = _ONE_REQUEST
         return usage
