@@ -128,7 +128,9 @@ class VectorRun:
                 result: list[list[float]] = yield from embeddings.vectors(input=list(new.values()), **self._settings)
             except TogetherError as error:
                 done = {item.index: item.embedding for item in error.completed.data} if error.completed else {}
-                self._keep({id: done[index] for index, id in enumerate(new) if index in done})
+                vectors |= self._keep({id: done[index] for index, id in enumerate(new) if index in done})
+                error.pending = [self._done + position for position, id in enumerate(ids) if id not in vectors]
+                error.add_note(f"these are {len(new)} texts of a run, counted from 0; .pending has their positions in the run")
                 raise
             vectors |= self._keep(dict(zip(new, result, strict=True)))
         self._done += len(texts)
