@@ -1,1 +1,0 @@
-"""Limits that processes and machines share."""
