@@ -296,6 +296,24 @@ def recordings() -> str:
     return folder
 
 
+RAY_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cluster of Ray on this machine, which takes some 10 seconds to start. It talks to nobody but itself."""
+    ray = pytest.importorskip("ray")
+    home = tmp_path_factory.mktemp("home")
+    # Without this file Ray asks the metadata service of clouds, at 169.254.169.254, where it runs.
+    (home / "ray_bootstrap_config.yaml").write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**RAY_SETTINGS, "HOME": str(home)}.items():
+            patch.setenv(name, value)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False, _node_ip_address="127.0.0.1")
+        yield
+        ray.shutdown()
+
+
 @pytest.fixture
 def question() -> dict[str, Any]:
     """Parameters of a small chat."""

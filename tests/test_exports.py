@@ -28,7 +28,7 @@ EXPORTS = {
         AuthenticationError BadRequestError BudgetExceededError ConfigurationError ConflictError ContextLengthError Control DatasetError
         DownloadError
         FileTypeError IncompleteStreamError InternalServerError InvalidDatasetError InvalidRequestError JSONError JobFailedError
-        ModelNotAvailableError ModelRemovedWarning NotFoundError PaymentRequiredError PermissionDeniedError RateLimitError ResponseError
+        LongTextWarning ModelNotAvailableError ModelRemovedWarning NotFoundError PaymentRequiredError PermissionDeniedError RateLimitError ResponseError
         ServiceUnavailableError Stream Timeout Together TogetherError TogetherException UnprocessableEntityError __version__
     """,
     "together_adapters.control": "Control Ledger LedgerRow Usage",

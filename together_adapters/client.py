@@ -115,7 +115,6 @@ class _Resources(Resource[D, R]):
     videos: Videos[D, R] = _resource("Videos generated from a prompt, as jobs.")
     code_interpreter: CodeInterpreter[D, R] = _resource("Python code that runs on the service's machines.")
     endpoints: Endpoints[D, R] = _resource("Models on dedicated hardware.")
-    batches: Batches[D, R] = _resource("Many requests in one file, completed within a day.")
     fine_tuning: FineTuning[D, R] = _resource("Fine-tuning jobs.")
     evaluation: Evaluation[D, R] = _resource("Evaluations by a judge model, as jobs.")
     projects: Projects[D, R] = _resource("Projects and their endpoints, which have deployments.", "resources.account")
@@ -129,6 +128,14 @@ class _Resources(Resource[D, R]):
         files.load_checker = _load_checker
         return files.Files(self._driver)
 
+    @cached_property
+    def batches(self) -> Batches[D, R]:
+        """Many requests in one file, completed within a day."""
+        from together_adapters.resources import batches
+
+        batches.load_runner = _load_runner
+        return batches.Batches(self._driver)
+
     @property
     def evals(self) -> Evaluation[D, R]:
         """The same as `evaluation`, as newer SDKs name it."""
@@ -140,6 +147,7 @@ class _Client(_Resources[D, R], Generic[D, R, H]):
 
     _connect: ClassVar[Any]  # class of the connections
     _drive: ClassVar[Any]  # class of the driver
+    is_async: ClassVar[bool]  # whether its methods return coroutines
     _http_client: ClassVar[str]  # name of the class of a supplied HTTP client
     _driver: Any
 
@@ -270,12 +278,20 @@ def _load_checker() -> Callable[..., DataReport]:
     return check_jsonl
 
 
+def _load_runner() -> Callable[..., Any]:
+    """Imports the function that runs requests as batch jobs, which resources do not know, when the first run starts."""
+    from together_adapters.bulk.runs import run_batches
+
+    return run_batches
+
+
 class Together(_Client[Sync, SyncRaw, HTTPClient]):
     """A client of the Together API, safe to share between threads.
 
     Close it, or use it as a context manager.
     """
 
+    is_async = False
     _http_client = "Client"
     _connect = Connections
     _drive = SyncDriver
@@ -302,6 +318,7 @@ class AsyncTogether(_Client[Async, AsyncRaw, AsyncHTTPClient]):
     Close it, or use it as an asynchronous context manager; connections left open close with their event loop.
     """
 
+    is_async = True
     _http_client = "AsyncClient"
     _connect = AsyncConnections
     _drive = AsyncDriver

@@ -251,6 +251,10 @@ class HistoryWarning(UserWarning):
     """Assistant or tool messages hold content that the service takes from users only; the model gets a note of it, or nothing."""
 
 
+class LongTextWarning(UserWarning):
+    """A text to embed is far longer than the model reads: a server may refuse it, or embed its beginning alone and not say so."""
+
+
 class ModelRemovedWarning(UserWarning):
     """The table of models says that a model is gone from the service; the request is sent all the same."""
 

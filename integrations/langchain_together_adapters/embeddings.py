@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from langchain_together_adapters.connection import Connection
 from langchain_together_adapters.errors import model_errors
 from together_adapters.adapters.prefixes import prefix_of
+from together_adapters.resources.embedding_limits import LongTexts
 from together_adapters.resources.embeddings import BATCH_SIZE, CONCURRENCY, texts_of, vectors
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, capabilities
 
@@ -29,6 +30,8 @@ class TogetherEmbeddings(Connection, Embeddings):
         query_prefix: A prefix for queries; `auto` is the one that the model's authors recommend, which is known for some
             models: a warning says so for others. None sends queries unchanged.
         document_prefix: The same for documents.
+        long_texts: What to do with texts that are longer than the model reads: `send`, `error`, `truncate` or `split`, as in
+            `client.embeddings.create`.
         skip_empty: Do not send empty texts; their embeddings are zeros.
         model_kwargs: Further fields of the request.
 
@@ -52,6 +55,7 @@ class TogetherEmbeddings(Connection, Embeddings):
     max_concurrency: int = Field(default=CONCURRENCY, ge=1)
     query_prefix: str | None = None
     document_prefix: str | None = None
+    long_texts: LongTexts = "send"
     skip_empty: bool = False
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     embedding_ctx_length: Any = Field(default=None, exclude=True, repr=False)
@@ -110,6 +114,7 @@ class TogetherEmbeddings(Connection, Embeddings):
             "dimensions": self.dimensions,
             "batch_size": chunk_size or self.chunk_size,
             "max_concurrency": self.max_concurrency,
+            "long_texts": self.long_texts,
             "extra_body": self.model_kwargs or None,
         }
 

@@ -76,6 +76,7 @@ def is_gateway_key(api_key: SecretStr | None) -> bool:
 
 def gateway_metadata(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return what the gateway says of a request in the headers of its response, as a field of the response."""
-    parse = getattr(core, "_parse_gateway_metadata", None)
-    metadata = parse({core.GATEWAY_METADATA_HEADER: headers.get(core.GATEWAY_METADATA_HEADER.lower())}) if parse else None
+    parse: Any = getattr(core, "_parse_gateway_metadata", None)
+    header: str = getattr(core, "GATEWAY_METADATA_HEADER", "")
+    metadata = parse({header: headers.get(header.lower())}) if parse else None
     return {} if metadata is None else {METADATA: metadata}

@@ -22,6 +22,7 @@ from llama_index_together_adapters.rate_limits import aacquire, acquire, text_to
 from together_adapters.adapters.prefixes import prefix_of
 from together_adapters.errors import APIResponseValidationError, TogetherError
 from together_adapters.resources import embeddings as resource
+from together_adapters.resources.embedding_limits import LongTexts
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL
 from together_adapters.types.embeddings import Embedding, EmbeddingResponse
 
@@ -68,6 +69,8 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
         text_instruction: A prefix for passages, likewise.
         dimensions: Length of the embeddings, for models that support several; sent only when set. A response with another length
             is an error.
+        long_texts: What to do with texts that are longer than the model reads: `send`, `error`, `truncate` or `split`, as in
+            `client.embeddings.create`.
         additional_kwargs: Further fields of the request.
         embeddings_cache: A key-value store; each model, role and instruction has keys of its own in it.
 
@@ -84,6 +87,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
     query_instruction: str | None = Field(default=None)
     text_instruction: str | None = Field(default=None)
     dimensions: int | None = Field(default=None, gt=0)
+    long_texts: LongTexts = Field(default="send")
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
     embeddings_cache: Any | None = Field(default=None, exclude=True)
 
@@ -202,6 +206,7 @@ class TogetherEmbedding(ServiceComponent, BaseEmbedding):
             input=texts,
             dimensions=self.dimensions,
             batch_size=self.embed_batch_size,
+            long_texts=self.long_texts,
             extra_body=self.additional_kwargs or None,
         )
 

@@ -17,6 +17,8 @@ from together_adapters.transport.call import Flow
 
 R = TypeVar("R")
 S = TypeVar("S")
+BATCH_API = "batch_api"
+"""The keyword of a call that takes precedence over the field of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class EndpointCall(Generic[R]):
     def tokens(self, num_output: int | None) -> int:
         """Return the estimated tokens of the requests; see `request_tokens`."""
         return request_tokens(self.params, num_output) * (1 if self.plan.is_one_request else 2)
+
+    @property
+    def is_agent_turn(self) -> bool:
+        """Whether the model may call tools or not: a turn of an agent, which waits for the answer before it continues."""
+        return bool(self.params.get("tools")) and self.params.get("tool_choice") in (None, "auto")
 
     def requests(self) -> Iterator[Any]:
         """Yield the requests; the response to each must have been read before the next is taken."""
@@ -73,7 +80,7 @@ class CallSession(ABC):
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
-        return await self._aperform(self._llm.describe_chat(messages, kwargs, stream=self.streams))
+        return await self._aperform(self._llm.describe_chat(messages, kwargs, stream=self.streams), kwargs)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
@@ -81,17 +88,26 @@ class CallSession(ABC):
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        return await self._aperform(self._llm.describe_completion(prompt, formatted, kwargs, stream=self.streams))
+        return await self._aperform(self._llm.describe_completion(prompt, formatted, kwargs, stream=self.streams), kwargs)
 
     def _perform(self, call: EndpointCall[Any]) -> Any:
         if self._limiter is not None:
             acquire(self._limiter, call.tokens(self._llm.num_output))
         return self._start(call)
 
-    async def _aperform(self, call: EndpointCall[Any]) -> Any:
+    async def _aperform(self, call: EndpointCall[Any], kwargs: Mapping[str, Any]) -> Any:
+        if (batch_api := self._batch_api(call, kwargs)) is not None:
+            from together_adapters.bulk import window
+
+            return await window.perform(self._llm.asynchronous_client, batch_api, call.response())
         if self._limiter is not None:
             await aacquire(self._limiter, call.tokens(self._llm.num_output))
         return await self._astart(call)
+
+    def _batch_api(self, call: EndpointCall[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Return the settings with which a call travels in a batch job; None for one that does not."""
+        batch_api = kwargs.get(BATCH_API, self._llm.batch_api)
+        return None if batch_api is None or self.streams or call.is_agent_turn else batch_api
 
     @abstractmethod
     def _start(self, call: EndpointCall[Any]) -> Any:

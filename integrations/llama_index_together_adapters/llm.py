@@ -17,18 +17,20 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
     MessageRole,
 )
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_validator
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 
 from llama_index_together_adapters import requests, responses, tool_calls
 from llama_index_together_adapters.connection import ServiceComponent
-from llama_index_together_adapters.endpoint_calls import EndpointCall, StreamingSession, WholeSession
+from llama_index_together_adapters.endpoint_calls import BATCH_API, EndpointCall, StreamingSession, WholeSession
 from llama_index_together_adapters.output_modes import OutputMode, choose_mode
 from llama_index_together_adapters.refusals import raise_if_refused
 from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
+from together_adapters.bulk.batch_api import BatchAPI
+from together_adapters.errors import ConfigurationError
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
 from together_adapters.types.capabilities import DEFAULT_CHAT_MODEL, Capabilities, capabilities, is_known
@@ -75,6 +77,10 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
             problems.
         replay_reasoning: Whether the assistant's earlier reasoning is sent back with the conversation.
         extra_body: Further JSON fields of the request.
+        batch_api: A `together_adapters.bulk.BatchAPI`, with which asynchronous calls that wait at the same time travel as one batch job:
+            `achat`, `acomplete`, `astructured_predict`, and what extractors, evaluators and query engines make of them. A job takes
+            minutes to a day. Synchronous calls, streams, and calls that offer tools without requiring one, as agents make them, are
+            sent at once, as all calls are with `batch_api=None`, also as a keyword of one call. Dumps leave it out.
 
     The request parameters are those of `together_adapters.types.chat.ChatParams`. The settings of the connection (`api_key`,
     `api_base`, `timeout`, `max_retries`, `max_elapsed`, `default_headers`, `default_query`, `client`, `async_client`, `http_client`,
@@ -118,6 +124,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     compliance: str | None = Field(default=None)
     parallel_tool_calls: bool | None = Field(default=None)
     extra_body: dict[str, Any] | None = Field(default=None)
+    batch_api: Any = Field(default=None, exclude=True, repr=False)
 
     _model_info: ModelInfo | None = PrivateAttr(default=None)
 
@@ -132,6 +139,13 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         **kwargs: Any,
     ) -> None:
         super().__init__(model=model, api_key=api_key, api_base=api_base, is_chat_model=is_chat_model, **kwargs)
+
+    @field_validator("batch_api")
+    @classmethod
+    def _check_batch_api(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, BatchAPI):
+            raise ConfigurationError(f"batch_api must be a together_adapters.bulk.BatchAPI, not {type(value).__name__}")
+        return value
 
     @classmethod
     def class_name(cls) -> str:
@@ -293,6 +307,7 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[ChatResponse]:
         call = {**self.additional_kwargs, **kwargs}
+        call.pop(BATCH_API, None)
         tags = call.pop("reasoning_tags", self.reasoning_tags)
         parallel = call.pop("allow_parallel_tool_calls", True)
         replay = call.pop("replay_reasoning", self.replay_reasoning)
@@ -309,7 +324,9 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
         return _endpoint_call(chat_resource, params, parser, stream)
 
     def _completion(self, prompt: str, kwargs: Mapping[str, Any], stream: bool) -> EndpointCall[CompletionResponse]:
-        params = requests.merge_params(self._fields, {**self.additional_kwargs, **kwargs}, requests.COMPLETION_PARAMS)
+        call = {**self.additional_kwargs, **kwargs}
+        call.pop(BATCH_API, None)
+        params = requests.merge_params(self._fields, call, requests.COMPLETION_PARAMS)
         params["prompt"] = prompt
         return _endpoint_call(completions_resource, params, responses.CompletionParser(), stream)
 

@@ -174,7 +174,7 @@ def test_a_ledger_that_cannot_be_written_does_not_cost_the_answer(
     control = Control(ledger=path)
     path.unlink()
     assert flavour.run(flavour.client(control=control).chat.completions.create(**QUESTION)).choices
-    assert "the ledger lost the row of a chat call" in caplog.text
+    assert "the row of a call is not in the ledger yet" in caplog.text
     assert control.state().in_flight == 0
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from together_adapters.finetune.records import Converted, Unconvertible
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 pytestmark = [pytest.mark.enable_socket, pytest.mark.filterwarnings("ignore")]
 
 
@@ -19,13 +19,6 @@ def question(record: Any) -> Iterator[Converted]:
     if not isinstance(record, dict) or not record.get("q"):
         raise Unconvertible("answer_missing", "there is no question", "q")
     yield Converted({"prompt": record["q"], "completion": record["a"]})
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -40,7 +33,8 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.long
+@pytest.mark.usefixtures("ray_cluster")
 def test_prepare_and_check(files: list[Path], tmp_path: Path) -> None:
     from together_adapters.finetune import check_jsonl
     from together_adapters.finetune.ray import check, prepare

@@ -55,7 +55,7 @@ def test_plain_floats(embedder: TogetherEmbeddings, emulator: Emulator) -> None:
 async def test_concurrency_is_bounded(connect: Any, emulator: Emulator) -> None:
     embedder = TogetherEmbeddings(**connect, chunk_size=10, max_concurrency=2)
     with emulator.behave(delay=0.02):
-        assert [len(vectors) async for vectors in both(embedder, ["x"] * 120)] == [120, 120]
+        assert [len(vectors) async for vectors in both(embedder, [f"text {n}" for n in range(120)])] == [120, 120]
     assert len(emulator.requests) == 24
     assert emulator.most_in_flight <= 4, "one that is answered may still be counted when the next arrives"
     assert embedder.embed_documents(["x"] * 20, chunk_size=20)
@@ -158,3 +158,18 @@ def test_indexing_twice(embedder: TogetherEmbeddings) -> None:
     options: Any = {"cleanup": None, "key_encoder": "sha256"}
     assert index(documents, records, store, **options)["num_added"] == 20
     assert index(documents, records, store, **options)["num_skipped"] == 20
+
+
+async def test_long_texts_are_split(connect: Any, emulator: Emulator) -> None:
+    long = "The quick brown fox jumps. " * 200
+    embedder = TogetherEmbeddings(**connect, model=E5, long_texts="split")
+    async for vectors in both(embedder, [long, "a", "a"]):
+        sent = emulator.requests[0].json["input"]
+        assert "".join(sent[:-1]) == long and sent[-1] == "a"
+        assert math.hypot(*vectors[0]) == pytest.approx(1.0) and vectors[1] == vectors[2]
+        emulator.clear()
+    assert embedder.embed_query(long) == pytest.approx(vectors[0])
+    with pytest.raises(together_adapters.ContextLengthError, match="Nothing was sent"):
+        embedder.model_copy(update={"long_texts": "error"}).embed_query(long)
+    with pytest.raises(ValidationError):
+        TogetherEmbeddings(**connect, long_texts="cut")

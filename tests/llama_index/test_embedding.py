@@ -9,7 +9,7 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index_together_adapters import TogetherEmbedding
 
 from tests.llama_index.conformance.wire import Reply, Request, WireServer, error
-from together_adapters import APIResponseValidationError, RateLimitError
+from together_adapters import APIResponseValidationError, ContextLengthError, RateLimitError
 from together_adapters.emulator import Emulator
 from together_adapters.types.capabilities import capabilities
 
@@ -98,3 +98,24 @@ def test_on_the_emulator(emulator: Emulator) -> None:
     with emulator.behave(shuffle_embeddings=True):
         vectors = embedding.get_text_embedding_batch(TEXTS)
     assert vectors == [embedding.get_text_embedding(text) for text in TEXTS]
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+async def test_long_texts_are_split_and_equal_ones_sent_once(emulator: Emulator, flavour: str) -> None:
+    long = "The quick brown fox jumps. " * 200
+    embedding = TogetherEmbedding(E5, api_key="k", api_base=emulator.base_url, long_texts="split")
+    if flavour == "sync":
+        vectors = embedding.get_text_embedding_batch([long, "a", "a"])
+    else:
+        async with embedding.asynchronous_client:
+            vectors = await embedding.aget_text_embedding_batch([long, "a", "a"])
+    sent = emulator.requests[0].json["input"]
+    assert "".join(sent[:-1]) == long and sent[-1] == "a"
+    assert sum(value * value for value in vectors[0]) == pytest.approx(1.0) and vectors[1] == vectors[2]
+
+
+def test_long_texts_may_be_an_error(emulator: Emulator) -> None:
+    embedding = TogetherEmbedding(E5, api_key="k", api_base=emulator.base_url, long_texts="error")
+    with pytest.raises(ContextLengthError, match="Nothing was sent"):
+        embedding.get_query_embedding("The quick brown fox jumps. " * 200)
+    assert emulator.requests == []

@@ -155,7 +155,7 @@ def test_bounds_below_one_are_refused(wrong: dict[str, int], flavour: Any, emula
 def test_requests_are_bounded_by_estimated_tokens(flavour: Any, stub_client: Any) -> None:
     long = [f"{number} ".ljust(9_000) for number in range(100)]
     client, service = stub_client(index_vectors)
-    answer = embed(flavour, long, client)
+    answer = embed(flavour, long, client, model="my/long-embedder")
     assert [item.embedding[0] for item in answer.data] == list(range(100))
     assert len(service.requests) >= 3
     assert all(len(request.content) < 400_000 for request in service.requests)
@@ -164,13 +164,13 @@ def test_requests_are_bounded_by_estimated_tokens(flavour: Any, stub_client: Any
 def test_the_estimate_allows_for_scripts_that_take_more_tokens(flavour: Any, stub_client: Any) -> None:
     """A Chinese text of 2,000 characters is 6,000 bytes and far more than 667 tokens."""
     client, service = stub_client(lambda body: {"data": [{"embedding": [1.0]} for _ in body["input"]]})
-    embed(flavour, ["语言模型" * 500] * 100, client)
+    embed(flavour, [f"{number}" + "语言模型" * 500 for number in range(100)], client, model="my/long-embedder")
     assert len(service.requests) >= 2
 
 
 def test_a_text_above_the_bound_is_sent_alone(flavour: Any, stub_client: Any) -> None:
     client, service = stub_client(index_vectors)
-    embed(flavour, ["1", "2".ljust(400_000), "3"], client, max_concurrency=1)
+    embed(flavour, ["1", "2".ljust(400_000), "3"], client, max_concurrency=1, model="my/long-embedder")
     assert [len(request.content) > 100_000 for request in service.requests] == [False, True, False]
 
 

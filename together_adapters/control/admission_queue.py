@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Mapping
 from itertools import count
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from together_adapters.control.concurrency import Concurrency
 from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause, rate_headers
@@ -18,10 +18,6 @@ from together_adapters.control.rates import Entry, Rate
 _MIN_PAUSE: Final = 0.5  # seconds, where a refusal names none; twice as many after each in a row
 _MAX_PAUSE: Final = 8.0
 _REFUSAL_SECONDS: Final = 0.05
-_FIRST_TEST_PAUSE: Final = 8  # windows
-_MAX_TEST_PAUSE: Final = 128
-_MAX_LEFT: Final = 64  # places in the queue whose requests are over
-_TESTS: Final = 3  # that are accepted before headers count no more
 _TOO_MANY_REQUESTS: Final = 429
 _OVERLOADED: Final = 503
 
@@ -29,7 +25,19 @@ _OVERLOADED: Final = 503
 class Ticket:
     """The place of one request in the queue; then, once it is granted, in flight."""
 
-    __slots__ = ("alarm", "amounts", "entries", "granted", "granted_at", "is_answered", "is_over", "level", "number", "tokens")
+    __slots__ = (
+        "alarm",
+        "amounts",
+        "entries",
+        "granted",
+        "granted_at",
+        "is_answered",
+        "is_over",
+        "level",
+        "number",
+        "permit",
+        "tokens",
+    )
 
     def __init__(self, tokens: int, number: int) -> None:
         self.tokens = tokens  # an estimate
@@ -41,10 +49,27 @@ class Ticket:
         self.level = 0  # requests in flight, with this one, when it was granted
         self.entries: dict[Cause, Entry] = {}
         self.amounts: dict[Cause, float] = {}  # that were sent by then, with its own
+        self.permit: Any = None  # of all processes that share the limits
         self.alarm: float | None = None  # when the first of the queue must ask again, unless something happens before
 
     def wake(self) -> None:
         """Tells whoever waits that it is granted, or that its alarm has changed."""
+
+
+class Permits(Protocol):
+    """Who knows what other processes send: answers by `AdmissionQueue.permit`."""
+
+    def request(self, ticket: Ticket | None) -> None:
+        """Asks for a permit for the first of the queue, if there is one, and no longer for the one before it."""
+
+    def end(self, permit: Any, tokens: float | None) -> None:
+        """Ends a request that had a permit, and says which tokens it has used, if that is known."""
+
+    def give_back(self, permit: Any) -> None:
+        """Gives a permit back of a request that was not sent."""
+
+    def pause(self, seconds: float) -> None:
+        """Lets all processes wait: the service asked for it."""
 
 
 class AdmissionQueue:
@@ -57,9 +82,9 @@ class AdmissionQueue:
         self.concurrency = Concurrency(max_concurrency)
         self.in_flight = 0
         self.pause_until = -inf
-        self._waiting: list[tuple[int, int, Ticket]] = []  # a heap; those that are over are still in it
-        self._first: Ticket | None = None  # that has to ask again: the others are not woken
-        self._left = 0  # of the queue, those that are over
+        self.permits: Permits | None = None  # None: the limits are not shared
+        self._applicant: Ticket | None = None  # for which a permit is asked
+        self._waiting: list[tuple[int, int, Ticket]] = []
         self._numbers = count()
         self._ties = count()
         self._amounts: dict[Cause, float] = {"requests": 0.0, "tokens": 0.0}
@@ -78,7 +103,7 @@ class AdmissionQueue:
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return len(self._waiting) - self._left
+        return sum(1 for _, _, ticket in self._waiting if not ticket.is_over)
 
     def rate(self, cause: Cause) -> float:
         """Returns the units a second that may be sent for long: at the pace of now, or as headers tell, whichever is lower."""
@@ -102,14 +127,11 @@ class AdmissionQueue:
         """Takes a ticket back, whether it waits or is in flight."""
         if ticket.granted:
             self.end(ticket, None, now)
-        elif not ticket.is_over:
+        else:
             ticket.is_over = True
-            self._left += 1
-            if self._left > _MAX_LEFT and self._left > len(self._waiting) / 2:
-                self._waiting = [place for place in self._waiting if not place[2].is_over]
-                heapq.heapify(self._waiting)
-                self._left = 0
             ticket.wake()
+            if self.permits is not None:
+                self._give_up(ticket, self.permits)
             self.advance(now)
 
     def answer(
@@ -135,11 +157,11 @@ class AdmissionQueue:
         self.in_flight -= 1
         if self._probe is ticket:
             self._probe = None
-        for window in self._windows.values():
-            window.forget(ticket)
         if tokens is not None:
             self._amounts["tokens"] += tokens - ticket.tokens
             self.rates["tokens"].settle(ticket.entries["tokens"], tokens)
+        if self.permits is not None and ticket.permit is not None:
+            self.permits.end(ticket.permit, tokens)
         self.advance(now)
         if not self.in_flight and not self._waiting:
             self._idle_since = now
@@ -149,27 +171,54 @@ class AdmissionQueue:
         waiting = self._waiting
         while waiting:
             ticket = waiting[0][2]
-            if ticket.is_over:
-                self._left -= 1
-            else:
+            if not ticket.is_over:
                 ready = self._ready_at(ticket, now)
                 if ready <= now and self._probe is not None:
                     self._recover(now)
                     continue
                 if ready > now:
-                    self._set_alarm(ticket, None if ready == inf else ready)
+                    alarm = None if ready == inf else ready
+                    if ticket.alarm != alarm:
+                        ticket.alarm = alarm
+                        ticket.wake()
+                    return
+                if self.permits is not None and ticket.permit is None:
+                    self._request(ticket, self.permits)
                     return
                 self._grant(ticket, now)
             heapq.heappop(waiting)
 
-    def _set_alarm(self, ticket: Ticket, alarm: float | None) -> None:
-        if self._first is not ticket:
-            if self._first is not None:
-                self._first.alarm = None
-            self._first = ticket
-        if ticket.alarm != alarm:
-            ticket.alarm = alarm
-            ticket.wake()
+    def permit(self, ticket: Ticket, permit: Any, now: float) -> None:
+        """Grants a ticket as far as other processes are concerned."""
+        assert self.permits is not None
+        if self._applicant is ticket:
+            self._applicant = None
+        if ticket.is_over or ticket.permit is not None:
+            self.permits.give_back(permit)
+        else:
+            ticket.permit = permit
+        self.advance(now)
+
+    def divide(self, parts: int, now: float) -> None:
+        """Keeps to a part of the limits that were set, as other processes do."""
+        for rate in self.rates.values():
+            rate.divide(parts)
+        self.concurrency.divide(parts)
+        self.advance(now)
+
+    def _request(self, ticket: Ticket, permits: Permits) -> None:
+        ticket.alarm = None
+        if self._applicant is not ticket:
+            self._applicant = ticket
+            permits.request(ticket)
+
+    def _give_up(self, ticket: Ticket, permits: Permits) -> None:
+        if ticket.permit is not None:
+            permits.give_back(ticket.permit)
+            ticket.permit = None
+        if self._applicant is ticket:
+            self._applicant = None
+            permits.request(None)
 
     def _ready_at(self, ticket: Ticket, now: float) -> float:
         """Returns when a ticket may be granted; infinite if something in flight has to end before."""
@@ -186,7 +235,7 @@ class AdmissionQueue:
     def _window_at(self, cause: Cause, now: float) -> float:
         """Returns when the window of a limit, as headers describe it, has room."""
         window = self._windows.get(cause)
-        if window is None or not window.is_used_up(self._amounts[cause], now) or window.may_test:
+        if window is None or window.is_false or now >= window.end or self._amounts[cause] < window.until:
             return -inf
         self.rates[cause].exhaust(now, window.rate)
         return window.end
@@ -198,8 +247,6 @@ class AdmissionQueue:
         for cause, rate in self.rates.items():
             amount = ticket.tokens if cause == "tokens" else 1
             ticket.entries[cause] = rate.take(amount, now)
-            if (window := self._windows.get(cause)) is not None and window.is_used_up(self._amounts[cause], now):
-                window.test = ticket
             self._amounts[cause] += amount
             ticket.amounts[cause] = self._amounts[cause]
         if self._is_probing:
@@ -215,7 +262,6 @@ class AdmissionQueue:
             rate.accept(now)
             if (hint := allowance(headers, cause)) is not None:
                 window = self._windows.setdefault(cause, _Window())
-                window.accept(ticket)
                 window.update(ticket.amounts[cause], ticket.entries[cause], hint, now)
 
     def _recover(self, now: float) -> None:
@@ -229,14 +275,17 @@ class AdmissionQueue:
     def _refuse(self, ticket: Ticket, headers: Mapping[str, str], error: Mapping[str, Any] | None, now: float) -> None:
         seconds_asked = pause(_TOO_MANY_REQUESTS, headers)
         cause = cause_of(headers, error)
+        if self.permits is not None and seconds_asked is not None:
+            self.permits.pause(seconds_asked)
         if ticket.granted_at < self._refused_at:  # sent before the last refusal was known
             if seconds_asked is not None and self._is_probing:
                 self.pause_until = max(self.pause_until, now + seconds_asked)
-            self._count_refusal(ticket, now)
+            for name in self._causes:
+                self.rates[name].refuse(ticket.entries[name], now)
             return
         level = max(ticket.level, self.in_flight)  # what was sent after it may have come before it
         goes_on = self._is_probing and self._cause != "concurrency"
-        if cause is None and not goes_on and self.concurrency.suspects(level, now, is_hinted=bool(seconds_asked)):
+        if cause is None and not goes_on and self.concurrency.suspects(level, now):
             cause = "concurrency"
         self._cause = cause
         self._refused_at = now
@@ -256,80 +305,35 @@ class AdmissionQueue:
         self._probe = None
         self.concurrency.refuse(level, now, seconds, is_cause=cause == "concurrency")
         self._causes = [name for name in self.rates if cause in (None, name)]
-        self._count_refusal(ticket, now)
-
-    def _count_refusal(self, ticket: Ticket, now: float) -> None:
-        for name, rate in self.rates.items():
-            rate.refuse(ticket.entries[name], now, is_cause=name in self._causes)
-            if (window := self._windows.get(name)) is not None:
-                window.refuse(ticket)
+        for name in self._causes:
+            self.rates[name].refuse(ticket.entries[name], now)
 
 
 class _Window:
-    """The window of a limit as headers describe it, in the count of everything that was sent.
+    """The window of a limit as headers describe it, in the count of everything that was sent."""
 
-    Some headers are not true. So a request is sent now and then beyond what they allow: if it is accepted, and two more, they say
-    nothing; if it is refused, the next waits for long.
-    """
-
-    __slots__ = ("_limit", "_newest", "_pause", "_proofs", "_reset", "_windows", "end", "is_false", "test", "until")
+    __slots__ = ("_accepted", "_limit", "_reset", "end", "is_false", "until")
 
     def __init__(self) -> None:
         self.end = -inf
         self.until = inf
-        self.is_false = False
-        self.test: Ticket | None = None  # that was sent beyond what is allowed
-        self._proofs = 0  # tests that were accepted
-        self._windows = 0  # until the next test
-        self._pause = _FIRST_TEST_PAUSE  # windows from a test that was refused to the next
-        self._newest = 0.0
+        self.is_false = False  # more was accepted than the headers allow
         self._limit = 1.0
         self._reset = 0.0  # the longest of late
+        self._accepted = 0.0
 
     @property
     def rate(self) -> float:
         """Units a second."""
         return self._limit / max(self._reset, 0.001)
 
-    def is_used_up(self, amount: float, now: float) -> bool:
-        """Returns whether nothing is left after so much was sent."""
-        return not self.is_false and now < self.end and amount >= self.until
-
-    @property
-    def may_test(self) -> bool:
-        """Whether a request may be sent that the headers do not allow."""
-        return self._windows <= 0 and self.test is None
-
-    def accept(self, ticket: Ticket) -> None:
-        """Learns that a request was accepted."""
-        if self.test is ticket:
-            self.test = None
-            self._proofs += 1
-            self.is_false = self._proofs >= _TESTS
-
-    def refuse(self, ticket: Ticket) -> None:
-        """Learns that a request was refused."""
-        if self.test is ticket:
-            self.test = None
-            self._proofs = 0
-            self._pause = min(2 * self._pause, _MAX_TEST_PAUSE)
-            self._windows = self._pause
-
-    def forget(self, ticket: Ticket) -> None:
-        """Ends a test without an answer."""
-        if self.test is ticket:
-            self.test = None
-
     def update(self, amount: float, entry: Entry, hint: Allowance, now: float) -> None:
         """Takes over what headers tell, as of when the request was sent, and with it `amount` units."""
-        end = entry.time + hint.reset
         if now >= self.end:
-            self._windows -= 1
-            self._reset = self._newest = 0.0
-            self.end = end
+            self._accepted = self._reset = 0.0
+        self._accepted += entry.amount
         self._reset = max(self._reset, hint.reset)
-        self.end = min(self.end, end)
-        if amount >= self._newest:  # an answer may count requests that were sent later
-            self._newest = amount
-            self._limit = hint.limit
-            self.until = amount + hint.remaining
+        self._limit = hint.limit
+        self.until = amount + hint.remaining
+        self.end = entry.time + hint.reset
+        self.is_false = self._accepted > 2 * hint.limit + 1

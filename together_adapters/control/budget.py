@@ -53,3 +53,8 @@ class Budget:
                 self._ledger.add(row)
             finally:
                 self._reservations -= reservation
+
+    def release(self, reservation: int) -> None:
+        """Gives a reservation back."""
+        with self._lock:
+            self._reservations -= reservation

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from _thread import start_new_thread
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,15 @@ from together_adapters.control.ledger import Ledger
 from together_adapters.control.limiter import Limiter
 from together_adapters.control.metering import ManyRequests, OperationMeter, RequestMeter, operation_here
 from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
-from together_adapters.control.rows import LedgerRow
 from together_adapters.control.tags import Tags, current_tags
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.call import Call, Operation, StreamCall
+from together_adapters.transport.redaction import redactor, secrets_of_url
 
 if TYPE_CHECKING:
     from together_adapters.control.limiter import LimiterState
+    from together_adapters.control.rows import LedgerRow
+    from together_adapters.control.share.stores import Store
     from together_adapters.transport.config import Config
     from together_adapters.types.capabilities import Prices
     from together_adapters.types.models import Pricing
@@ -51,7 +53,7 @@ class Control:
         max_concurrency: int | None = None,
         budget: float | None = None,
         ledger: str | os.PathLike[str] | Ledger | None = None,
-        share: str | None = None,
+        share: str | os.PathLike[str] | None = None,
         prices: Mapping[str, Mapping[str, float] | Pricing | Prices] | None = None,
     ) -> None:
         """Creates a control.
@@ -63,30 +65,36 @@ class Control:
             budget: Dollars that the calls in the ledger may cost. A call that may cost more than is left raises
                 `BudgetExceededError`, and nothing is sent.
             ledger: The path of an SQLite file, which processes may share; a `Ledger`; None to keep the rows in memory.
-            share: Where processes and machines share the limits.
+            share: Where processes share the limits that are set: the path of an SQLite file, for those of one machine, or a URL
+                of Redis, `redis://host:6379`, for those of several (`pip install "together-adapters[control]"`).
+                `redis://host:6379#name` is for one group of several that have limits of their own. Refusals that name a time to wait are shared,
+                too; what else is learned of the service's limits is not.
             prices: Prices by model, before those of the service's catalogue and of the table of models. Dollars per million tokens:
                 `{"input": 0.15, "output": 0.6, "cached_input": 0.05}`, or a `Pricing` of the catalogue. Other units are
                 `image`, `megapixel`, `second`, `minute`, `video`, `character`, `million_characters` and `request`; those that are named
                 are added up. A kind of call, such as `code`, may stand in place of the model.
 
         Raises:
-            ConfigurationError: A setting is not valid, or the file is no ledger.
+            ConfigurationError: A setting is not valid, the file is no ledger, or what `share` names cannot be reached.
+            ImportError: `share` is a URL, and redis is not installed (`pip install "together-adapters[control]"`).
         """
-        if share is not None:
-            raise ConfigurationError("share= is not supported by this version")
         self._settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
         self.prices = PriceBook(prices)
         self.history = OutputHistory()
         self.epoch = 0  # grows in a process that is forked off
         self._budget = budget
+        self._store = None if share is None else _store_of(share)
         self._start()
         _controls.add(self)
 
     def _start(self) -> None:
         """Makes what belongs to one process: nothing is under way."""
         names = ("requests_per_minute", "tokens_per_minute", "max_concurrency")
-        self.limiter = Limiter(**{name: self._settings[name] for name in names})
+        limits = {name: self._settings[name] for name in names}
+        self.limiter = Limiter(**limits)
+        if self._store is not None:
+            self.limiter.share(self._store, **limits)
         self.budget_guard = None if self._budget is None else Budget(self._budget, self._ledger)
         self._streams: WeakSet[RequestMeter] = WeakSet()
         self._orphans: SimpleQueue[RequestMeter] = SimpleQueue()
@@ -119,8 +127,9 @@ class Control:
         return Tags(id(self), tags)
 
     def close(self) -> None:
-        """Closes the ledger's file; the next call opens it again."""
+        """Closes the ledger's file and the connection to what is shared; the next call opens them again."""
         self.ledger.close()
+        self.limiter.close()
 
     def observe(self, step: Any, config: Config) -> ManyRequests | RequestMeter | None:
         """Returns the observation of a step that uses models or money. The clients call this."""
@@ -155,15 +164,15 @@ class Control:
         """Returns the tags that hold here."""
         return current_tags(id(self))
 
-    def settle(self, row: LedgerRow, reservation: int) -> None:
-        """Adds the row of a call to the ledger. A ledger that cannot be written must not cost the answer of the call."""
+    def settle(self, make_row: Callable[[], LedgerRow], reservation: int) -> None:
+        """Adds a row to the ledger. A ledger that cannot be written must not cost the answer of a call."""
         try:
             if self.budget_guard is None:
-                self._ledger.add(row)
+                self._ledger.add_later(make_row)
             else:
-                self.budget_guard.settle(reservation, row)
+                self.budget_guard.settle(reservation, make_row())
         except Exception as error:
-            _log.error("the ledger lost the row of a %s call of %s: %s", row.kind, row.model, error)
+            _log.error("the row of a call is not in the ledger yet: %s", error)
 
     def keep(self, request: RequestMeter) -> None:
         """Keeps note of an open stream, which has used tokens even if the program ends."""
@@ -187,6 +196,7 @@ class Control:
         for request in [*self._streams]:
             request.end()
         self._end_orphans()
+        self.limiter.close()
 
     def __copy__(self) -> Control:
         return self
@@ -200,7 +210,14 @@ class Control:
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items() if value is not None)
-        return f"Control({settings})"
+        share = self._settings["share"]
+        return f"Control({settings if share is None else redactor(tuple(secrets_of_url(str(share))))(settings)})"
+
+
+def _store_of(share: str | os.PathLike[str]) -> Store:
+    from together_adapters.control.share.stores import store_of
+
+    return store_of(share)
 
 
 def _from_settings(settings: Mapping[str, Any]) -> Control:

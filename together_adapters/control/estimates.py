@@ -47,20 +47,20 @@ class OutputHistory:
     """How long the answers of models were."""
 
     def __init__(self) -> None:
-        self._outputs: dict[str, deque[int]] = {}
+        self._outputs: dict[tuple[str, str], deque[int]] = {}
 
-    def add(self, model: str, tokens: int) -> None:
-        """Adds an answer."""
-        outputs = self._outputs.get(model)
+    def add(self, kind: str, model: str, tokens: int) -> None:
+        """Adds an answer to a request of a kind of call."""
+        outputs = self._outputs.get((kind, model))
         if outputs is None:
             if len(self._outputs) >= _MAX_MODELS:
                 self._outputs.clear()
-            outputs = self._outputs.setdefault(model, deque(maxlen=_RECENT))
+            outputs = self._outputs.setdefault((kind, model), deque(maxlen=_RECENT))
         outputs.append(tokens)
 
-    def expect(self, model: str) -> int:
+    def expect(self, kind: str, model: str) -> int:
         """Returns how long an answer may be: as the longest of the last ones."""
-        outputs = self._outputs.get(model)
+        outputs = self._outputs.get((kind, model))
         return max(outputs.copy()) if outputs else DEFAULT_OUTPUT
 
 
@@ -77,9 +77,9 @@ def estimated_tokens(kind: str, params: Mapping[str, Any], history: OutputHistor
             tokens += _json_tokens(tools)
         if response_format := params.get("response_format"):
             tokens += _json_tokens(response_format)
-        return Tokens(tokens, output=_output_tokens(params, history))
+        return Tokens(tokens, output=_output_tokens(kind, params, history))
     if kind == "completion":
-        return Tokens(_texts_tokens(params.get("prompt")), output=_output_tokens(params, history))
+        return Tokens(_texts_tokens(params.get("prompt")), output=_output_tokens(kind, params, history))
     if kind == "embeddings":
         return Tokens(_texts_tokens(params.get("input")))
     if kind == "rerank":
@@ -199,9 +199,9 @@ def _number(value: Any) -> float:
         return 0.0
 
 
-def _output_tokens(params: Mapping[str, Any], history: OutputHistory) -> int:
+def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> int:
     limit = params.get("max_tokens") or params.get("max_completion_tokens")
-    tokens = limit if isinstance(limit, int) else history.expect(str(params.get("model")))
+    tokens = limit if isinstance(limit, int) else history.expect(kind, str(params.get("model")))
     count = params.get("n")
     return tokens * count if isinstance(count, int) and count > 1 else tokens
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ from together_adapters.control.usage import Usage
 Key = tuple[str | int | None, ...]
 
 _PAGE: Final = 1_000  # rows that are read at once
+_MAX_LATER: Final = 256
 _INSERT: Final = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608 - constants
 # The cost is added in two parts, so that no sum is too large for 64 bits.
 _SUMS: Final = (
@@ -50,6 +52,7 @@ class Ledger:
         self._reader = Database(self.path, read_only=True) if self.path and not read_only else self._database
         self._sum = _CostSum(0, 0)
         self._unsaved = Unsaved()
+        self._later: deque[Callable[[], LedgerRow]] = deque()
         self._database.run("SELECT 1")
 
     @classmethod
@@ -78,6 +81,26 @@ class Ledger:
                 self._unsaved.keep(other)
                 return
 
+    def add_later(self, make: Callable[[], LedgerRow]) -> None:
+        """Adds the row that a function returns: to a file at once; in memory when somebody reads, because many at once cost less."""
+        if self.path is not None:
+            self.add(make())
+            return
+        self._later.append(make)
+        if len(self._later) >= _MAX_LATER:
+            self._add_others()
+
+    def _add_others(self) -> None:
+        """Adds the rows that were to be added later."""
+        with self._database.lock:
+            while self._later:
+                self.add(self._later.popleft()())
+
+    def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if self._later:
+            self._add_others()
+        return self._reader.run(statement, parameters)
+
     def _insert(self, values: Sequence[Any]) -> None:
         try:
             self._database.run(_INSERT, values)
@@ -96,7 +119,7 @@ class Ledger:
             return list(self._pages(*_period(since, until)))
         condition, parameters = _period(since, until)
         statement = f"SELECT {COLUMNS} FROM calls WHERE {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
-        return [from_values(values) for values in reversed(self._reader.run(statement, [*parameters, max(last, 0)]))]
+        return [from_values(values) for values in reversed(self._read(statement, [*parameters, max(last, 0)]))]
 
     def __iter__(self) -> Iterator[LedgerRow]:
         """Yields the rows in the order in which the calls ended, a page at a time."""
@@ -182,6 +205,8 @@ class Ledger:
     def spent(self) -> float:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
         with self._database.lock:
+            if self._later:
+                self._add_others()
             last, *parts = self._database.run(_SPENDING, (self._sum.last,))[0]
             if (last or 0) < self._sum.last:  # somebody has deleted rows
                 self._sum = _CostSum(0, 0)
@@ -215,18 +240,18 @@ class Ledger:
         grouping = f" GROUP BY {', '.join(names)}" if names else ""
         statement = f"SELECT {', '.join([*names, _SUMS])} FROM ({source}){grouping}"  # noqa: S608 - constants
         parameters = [name for group in groups for name in group.parameters] + parameters
-        return [_to_pair(values, groups) for values in self._reader.run(statement, parameters)]
+        return [_to_pair(values, groups) for values in self._read(statement, parameters)]
 
     def _width(self, since: datetime | None, until: datetime | None) -> timedelta:
         condition, parameters = _period(since, until)
-        bounds = self._reader.run(f"SELECT min(time), max(time) FROM calls WHERE {condition}", parameters)[0]  # noqa: S608
+        bounds = self._read(f"SELECT min(time), max(time) FROM calls WHERE {condition}", parameters)[0]  # noqa: S608
         return interval_width(*(bound or 0 for bound in bounds))
 
     def _pages(self, condition: str, parameters: Sequence[Any]) -> Iterator[LedgerRow]:
         """Yields rows; no statement stays open, which would keep SQLite from clearing its log."""
         statement = f"SELECT id, {COLUMNS} FROM calls WHERE id > ? AND {condition} ORDER BY id LIMIT {_PAGE}"  # noqa: S608
         last = 0
-        while page := self._reader.run(statement, [last, *parameters]):
+        while page := self._read(statement, [last, *parameters]):
             for values in page:
                 yield from_values(values[1:])
             last = page[-1][0]

@@ -16,7 +16,14 @@ from pydantic_core import from_json
 from together_adapters.control import estimates
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
 from together_adapters.control.rows import LedgerRow
-from together_adapters.errors import APIError, BudgetExceededError, ConfigurationError, HTTPResponse, TogetherError
+from together_adapters.errors import (
+    APIError,
+    APIResponseValidationError,
+    BudgetExceededError,
+    ConfigurationError,
+    HTTPResponse,
+    TogetherError,
+)
 from together_adapters.resources.models import list_models
 from together_adapters.transport.call import AudioStreamCall, Flow, Operation, StreamCall, once
 from together_adapters.transport.retry import Failure
@@ -90,6 +97,8 @@ class OperationMeter:
         self.use = Use()
         self._lock = Lock()
         self._is_ended = False
+        self._error: str | None = None
+        self._seconds = 0.0
         self._reservation = 0
 
     def after_admission(self, step: Any, meter: RequestMeter | None) -> Any:
@@ -126,9 +135,12 @@ class OperationMeter:
             self._is_ended = True
         if error is not None and not self.use.attempts and isinstance(error, _REFUSALS):
             return
-        self.control.settle(self._row(error), self._reservation)
+        self._error = None if error is None else type(error).__name__.lstrip("_")
+        self._seconds = time.perf_counter() - self.start
+        self.control.settle(self.row, self._reservation)
 
-    def _row(self, error: BaseException | None) -> LedgerRow:
+    def row(self) -> LedgerRow:
+        """Returns the row of the operation, which has ended."""
         use = self.use
         tokens = use.tokens
         return LedgerRow(
@@ -137,14 +149,14 @@ class OperationMeter:
             model=self.model,
             tags=self._tags,
             status=use.status,
-            error=None if error is None else type(error).__name__.lstrip("_"),
+            error=self._error,
             input_tokens=tokens.input,
             cached_tokens=tokens.cached,
             output_tokens=tokens.output,
             reasoning_tokens=tokens.reasoning,
             cost=self._cost(tokens, use.amount) if use.amount or self.kind in TOKEN_KINDS else 0.0,
             attempts=use.attempts,
-            seconds=time.perf_counter() - self.start,
+            seconds=self._seconds,
             waited=use.waited,
             first_chunk_seconds=self.first_chunk,
             request_id=use.request_id,
@@ -210,6 +222,7 @@ class ManyRequests(OperationMeter):
             for request in self._open if not self._is_ended else ():
                 self.use.add(request.use_until_now())
             self._open.clear()
+        self._step = None  # its row may be kept for some time
         super().end(error)
 
 
@@ -265,8 +278,10 @@ class RequestMeter:
         """Returns the turn of the next request."""
         if self._turn is not None:
             return None
-        estimate = self._estimate
-        self._turn = turn = self.operation.control.limiter.turn(estimate.input + estimate.output, number=self._number)
+        operation, tokens = self.operation, self._estimate.input
+        if output := self._estimate.output:  # limits are learned from what was used, not from what was allowed
+            tokens += min(output, operation.control.history.expect(operation.kind, operation.model))
+        self._turn = turn = operation.control.limiter.turn(tokens, number=self._number)
         self._number = turn.number
         return turn
 
@@ -359,11 +374,11 @@ class RequestMeter:
         count = 0
         if usage is None:
             count = max(self._chunks, self._characters // _CHARACTERS_PER_TOKEN) or estimates.answer_tokens(body)
-            if not count and isinstance(error, APIError):  # instead of an answer
+            if not count and isinstance(error, APIError) and not isinstance(error, APIResponseValidationError):  # no answer
                 return None
             use.is_estimated = True
-        elif operation.kind in _TEXT_KINDS and not use.is_estimated:
-            operation.control.history.add(operation.model, usage.output)
+        elif self._estimate.output and not use.is_estimated:
+            operation.control.history.add(operation.kind, operation.model, usage.output)
         use.tokens.add(usage or Tokens(self._estimate.input, output=count))
         use.amount = _ONE_REQUEST
         return usage
@@ -437,10 +452,21 @@ def _json_object(content: bytes) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+_UNITS: Final = {
+    "image": "image",
+    "video": "video",
+    "speech": "million_characters",
+    "transcription": "minute",
+    "translation": "minute",
+}
+
+
 def _unknown_price(kind: str, model: str) -> ConfigurationError:
     name = model or kind
-    unit = '{"input": ..., "output": ...}' if kind in TOKEN_KINDS else '{"request": ...}'
+    is_token_price = kind in TOKEN_KINDS
+    price = '{"input": ..., "output": ...}' if is_token_price else f'{{"{_UNITS.get(kind, "request")}": ...}}'
     return ConfigurationError(
         f"with a budget, the price of every call must be known, but nobody says what {kind} of {name} costs: "
-        f"Control(prices={{{name!r}: {unit}}}) says it in dollars, for tokens per million. Nothing was sent."
+        f"Control(prices={{{name!r}: {price}}}) says it in dollars{' per million tokens' if is_token_price else ''}. "
+        "Nothing was sent."
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,7 +29,7 @@ from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.catalogue import named_models
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
-from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS, BatchEnd
 from together_adapters.types.capabilities import ModelType
 
 
@@ -129,11 +129,12 @@ class Emulator:
         return self._state.faults.pending
 
     def clear(self) -> None:
-        """Removes recorded requests, the bill, pending faults and replies, and resets counters. Behaviour and limits stay."""
+        """Removes recorded requests, the bill, pending faults, replies and ends of batches, and resets counters. Behaviour and limits stay."""
         self._state.log.clear()
         self._state.faults.clear()
         self._state.replies.clear()
         self._state.bill.clear()
+        self._state.batch_ends.clear()
 
     def reset(self) -> None:
         """Also deletes what requests have created: files, jobs and their models, batches, evaluations, endpoints, sessions."""
@@ -171,6 +172,19 @@ class Emulator:
         """
         times = 1 if times is None and not callable(content) else times
         self._state.replies.add(ScriptedReply(content, times, when, logprobs))
+
+    def end_batch(
+        self, status: Literal["EXPIRED", "FAILED", "CANCELLED"], *, after: int = 0, message: str | None = None, times: int = 1
+    ) -> None:
+        """Lets the next batches end without success.
+
+        Args:
+            status: Their status at the end.
+            after: How many of their requests are processed; these stay in the output file.
+            message: Their `error`.
+            times: How many batches end so.
+        """
+        self._state.batch_ends.extend([BatchEnd(status, after, message)] * times)
 
     def behave(self, **changes: Any) -> _Restore:
         """Changes fields of the behaviour. As a context manager, restores the previous behaviour at the end of the block."""

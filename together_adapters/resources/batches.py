@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from together_adapters.errors import APIResponseValidationError, JobFailedError, NotFoundError
 from together_adapters.resources.batch_files import read_results, write_input
@@ -18,8 +18,14 @@ from together_adapters.types.batches import BatchCreateResponse, BatchJob, Batch
 from together_adapters.types.progress import Progress, is_failed
 from together_adapters.types.requests import RequestOptions
 
+if TYPE_CHECKING:
+    from together_adapters.bulk.results import BulkProgress, BulkResults
+
 CHAT = "/v1/chat/completions"
 _parse = ResponseParser(BatchJob)
+
+load_runner: Callable[[], Callable[..., Flow[BulkResults]]] | None = None
+"""Imports the function that runs requests as jobs. The clients set it: resources do not know `bulk`."""
 
 
 def create(
@@ -134,6 +140,50 @@ def results(
         raise APIResponseValidationError(f"the results of batch {job.id} are not valid: {error}") from None
 
 
+def run(
+    bodies: Iterable[Mapping[str, Any]] | str | PathLike[str],
+    *,
+    endpoint: str = CHAT,
+    checkpoint: str | PathLike[str] | None = None,
+    model: str | None = None,
+    poll_interval: float = 30.0,
+    timeout: float | None = None,
+    max_price: float | None = None,
+    max_jobs: int = 4,
+    progress: Callable[[BulkProgress], object] | None = None,
+) -> Flow[BulkResults]:
+    """Runs any number of requests as batch jobs, and returns their results in the order of the requests.
+
+    With a checkpoint, a run that was interrupted at any moment continues when it is started again with the same inputs: nothing that
+    is done is uploaded or paid twice. Equal requests are sent once. Requests that fail for a passing reason are sent a second time.
+
+    Args:
+        bodies: Request bodies, of any iterable, or the path of a JSON Lines file of bodies or of lines of a batch. They are read once
+            and kept on disk.
+        endpoint: The endpoint of all requests.
+        checkpoint: The file that keeps the state of the run, on a local disk; None for a temporary one.
+        model: The model of bodies that name none.
+        poll_interval: Seconds between two looks at a job.
+        timeout: Seconds until waiting ends with an `APITimeoutError`; None waits without limit. The jobs continue.
+        max_price: Dollars that the run may cost by its estimate, which is made before anything is uploaded; None for no limit.
+        max_jobs: Jobs that run at the same time.
+        progress: Called with a `BulkProgress`, possibly from another thread.
+
+    Returns:
+        A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing.
+
+    Raises:
+        BudgetExceededError: The run may cost more than `max_price`, or than the budget of the client's control leaves.
+        ConfigurationError: A price is unknown, or the checkpoint is damaged, of another run, or used by another process.
+        DatasetError: A body is not valid, or an input of the run before is missing. Nothing was sent.
+        APIError: The service refuses the files or the jobs. Start the run again to continue it.
+    """
+    if load_runner is None:
+        raise RuntimeError("no runner is set: make a client first")
+    options = {name: value for name, value in locals().items() if name != "bodies"}
+    return load_runner()(bodies, **options)
+
+
 def _read_input(job: BatchJob, path: str | PathLike[str] | None, options: Any) -> Flow[bytes | None]:
     if path is not None:
         return (yield Local(Path(path).read_bytes))
@@ -166,6 +216,7 @@ class Batches(Resource[D, R]):
     cancel = method(cancel)
     wait = method(wait)
     results = method(results)
+    run = method(run)
     write_input = staticmethod(write_input)
 
     # The names of the `together` 1.x SDK.

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from math import isfinite
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
-from together_adapters.errors import APIStatusError, ContextLengthError, TogetherError
-from together_adapters.resources.embedding_limits import smaller_batch
+from together_adapters.errors import APIStatusError, ConfigurationError, ContextLengthError, LongTextWarning, TogetherError
+from together_adapters.resources.embedding_limits import InputPlan, LongTexts, far_too_long, names_of, plan_inputs, smaller_batch
 from together_adapters.resources.rerank_prompts import estimated_tokens
 from together_adapters.transport.binding import D, R, Resource, method
 from together_adapters.transport.call import Flow, Operation, Parallel, Remember, Response, json_object, request
 from together_adapters.transport.model_parser import ModelParser
-from together_adapters.types.capabilities import removal_warning
+from together_adapters.types.capabilities import Capabilities, capabilities, is_known, removal_warning
 from together_adapters.types.embeddings import PARSED, EmbeddingResponse, has_only_floats, parse_vector
 from together_adapters.types.requests import RequestOptions
 from together_adapters.types.response import Usage
+
+if TYPE_CHECKING:
+    from together_adapters.transport.config import ClientMemory
 
 BATCH_SIZE = 128
 BATCH_TOKENS = 100_000
@@ -41,27 +45,34 @@ def create(
     encoding_format: Literal["float", "base64"] | None = None,
     batch_size: int = BATCH_SIZE,
     max_concurrency: int = CONCURRENCY,
+    long_texts: LongTexts = "send",
     **options: Unpack[RequestOptions],
 ) -> Flow[EmbeddingResponse]:
     """Embeds texts.
 
     Args:
         model: An embedding model, such as `BAAI/bge-base-en-v1.5`.
-        input: One text or any number of texts. They are sent verbatim: add the prefix that some models require.
+        input: One text or any number of texts. They are sent verbatim: add the prefix that some models require. Equal texts are
+            sent once.
         dimensions: Length of the embeddings, where the model supports it. Another length in the response is an error.
         encoding_format: `base64` makes responses smaller, where the model supports it. The result is the same.
         batch_size: Maximum number of texts in one request. If the server takes fewer, they are sent again in smaller requests, and
             the client remembers how many the model takes.
         max_concurrency: Maximum number of simultaneous requests.
+        long_texts: What to do with texts that are longer than the model reads, by an estimate of their tokens: `send` them, with one
+            `LongTextWarning` if one is far too long; raise an `error`; `truncate` them; or `split` them, and embed their parts, of
+            which the mean is taken, weighted by tokens, with length 1. The last three need to know the length of the model.
 
     Returns:
         Embeddings in the order of the inputs; `index` is the position. Without input, no request is sent.
 
     Raises:
+        ConfigurationError: `long_texts` needs the length of a model, which neither the table nor the catalogue knows.
+        ContextLengthError: A text is too long, by the estimate with `long_texts="error"`, or by what the server says.
         APIError: A request failed. `completed` has the results of the others, `pending` the indices without a result.
         TypeError: An input is not a string.
     """
-    responses = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, options)
+    responses = yield from _embed(input, model, dimensions, encoding_format, batch_size, max_concurrency, long_texts, options)
     return _join(responses, model)
 
 
@@ -72,10 +83,11 @@ def vectors(
     dimensions: int | None = None,
     batch_size: int = BATCH_SIZE,
     max_concurrency: int = CONCURRENCY,
+    long_texts: LongTexts = "send",
     **options: Unpack[RequestOptions],
 ) -> Flow[list[list[float]]]:
     """Embeds texts into plain lists, without an object for each text, for the adapters. See `create`."""
-    responses = yield from _embed(input, model, dimensions, None, batch_size, max_concurrency, options)
+    responses = yield from _embed(input, model, dimensions, None, batch_size, max_concurrency, long_texts, options)
     return [row["embedding"] for response in responses for row in response["data"]]
 
 
@@ -86,28 +98,77 @@ def _embed(
     encoding_format: str | None,
     batch_size: int,
     max_concurrency: int,
+    long_texts: LongTexts,
     options: Any,
 ) -> Flow[list[dict[str, Any]]]:
     """Embeds texts, and returns the responses of all requests in the order of the texts."""
-    texts = texts_of(input)
+    inputs = texts_of(input)
     if batch_size < 1 or max_concurrency < 1:
         raise ValueError("batch_size and max_concurrency must be at least 1")
-    if not texts:
+    if long_texts not in get_args(LongTexts):
+        raise ValueError(f"long_texts must be one of {', '.join(get_args(LongTexts))}, not {long_texts!r}")
+    if not inputs:
         return []
+    limit = yield from _length_of(model, inputs, long_texts)
+    plan = plan_inputs(inputs, long_texts, limit)
+    texts = plan.texts
     shared: dict[str, Any] = {"model": model, "dimensions": dimensions, "encoding_format": encoding_format}
-    if isinstance(input, str):
-        shared["input"] = input
+    if isinstance(input, str) and len(texts) == 1:
+        shared["input"] = texts[0]
     limits = (yield Remember()).input_limits
     finished: Batches = {}
     spans = _spans(texts, (0, len(texts)), min(batch_size, limits.get(model, batch_size)))
     try:
-        batches = [_batch(texts, span, shared, options, finished, limits) for span in spans]
+        batches = [_batch(plan, span, shared, options, finished, limits) for span in spans]
         tokens = partial(_estimated_tokens, texts)
         yield Operation("embeddings", shared, Parallel(batches, max_concurrency), tokens)
     except TogetherError as error:
-        _attach_progress(error, _in_order(finished), len(texts))
+        _attach_progress(error, _of_inputs(plan, _in_order(finished)), len(inputs))
         raise
-    return _in_order(finished)
+    return _of_inputs(plan, _in_order(finished))
+
+
+def _length_of(model: str, texts: list[str], long_texts: LongTexts) -> Flow[int | None]:
+    """Returns how many tokens a model reads, if that matters; warns once of texts that are far longer."""
+    limit = capabilities(model).context_length if is_known(model) else None
+    if long_texts == "send":
+        if limit is not None and (indices := far_too_long(texts, limit)):
+            memory: ClientMemory = yield Remember()
+            _warn_once(memory, model, limit, indices)
+        return None
+    if limit is None:
+        from together_adapters.resources.models import info  # few calls need it
+
+        facts = yield from info(model)
+        is_default = facts.source != "service" or facts.context_length == Capabilities().context_length
+        limit = None if is_default else facts.context_length
+    if limit is None:
+        raise ConfigurationError(
+            f"long_texts={long_texts!r} needs to know how long a text {model} reads, and neither the table of models nor the server's "
+            "catalogue says so: split the texts yourself. Nothing was sent"
+        )
+    return limit
+
+
+def _warn_once(memory: ClientMemory, model: str, limit: int, indices: list[int]) -> None:
+    from together_adapters.transport.config import outer_level  # few calls need it
+
+    key = f"long texts of {model}"
+    if key not in memory.warnings:
+        memory.warnings.add(key)
+        text = (
+            f"{model} reads {limit} tokens of a text, and input {names_of(indices)} is far longer: a server may refuse it, or embed the "
+            "beginning alone and not say so. Pass long_texts='split', 'truncate' or 'error'"
+        )
+        warnings.warn(LongTextWarning(text), stacklevel=outer_level())
+
+
+def _of_inputs(plan: InputPlan, responses: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns responses with the embeddings of the inputs in place of those of what was sent; the first has all of them."""
+    if plan.is_same or not responses:
+        return responses
+    rows = plan.rows([row for response in responses for row in response["data"]])
+    return [{**response, "data": [] if index else rows} for index, response in enumerate(responses)]
 
 
 def _estimated_tokens(texts: list[str]) -> tuple[int, int]:
@@ -149,10 +210,11 @@ def _span_end(texts: list[str], begin: int, end: int) -> int:
 
 
 def _batch(
-    texts: list[str], span: Span, shared: dict[str, Any], options: Any, finished: Batches, limits: dict[str, int]
+    plan: InputPlan, span: Span, shared: dict[str, Any], options: Any, finished: Batches, limits: dict[str, int]
 ) -> Flow[None]:
     """Embeds the texts of one request, in several if the server takes fewer texts at once."""
     begin, end = span
+    texts = plan.texts
     model = shared["model"]
     limit = limits.get(model, end - begin)
     if limit >= end - begin:
@@ -165,23 +227,24 @@ def _batch(
         except APIStatusError as error:
             smaller = smaller_batch(error, end - begin)
             if smaller is None:
-                _name_suspects(error, texts, span)
+                _name_suspects(error, plan, span)
                 raise
             limit, holds_for_any = smaller
             if holds_for_any and (model in limits or len(limits) < _MAX_LIMITS):
                 limits[model] = limit
     for part in _spans(texts, span, limit):
-        yield from _batch(texts, part, shared, options, finished, limits)
+        yield from _batch(plan, part, shared, options, finished, limits)
 
 
-def _name_suspects(error: APIStatusError, texts: list[str], span: Span) -> None:
+def _name_suspects(error: APIStatusError, plan: InputPlan, span: Span) -> None:
     """Notes which texts of a refused request may be the reason: servers name the index within the request, or none."""
-    indices = range(*span)
+    texts, indices = plan.texts, range(*span)
     if isinstance(error, ContextLengthError):
         longest = max(indices, key=lambda index: len(texts[index]))
-        error.add_note(f"input {longest} is the longest of this request, with {len(texts[longest])} characters")
+        error.add_note(f"input {plan.indices(longest)[0]} is the longest of this request, with {len(texts[longest])} characters")
     elif error.status_code in (400, 422) and (empty := [index for index in indices if not texts[index].strip()]):
-        error.add_note(f"empty inputs of this request, which some servers refuse: {', '.join(map(str, empty[:10]))}")
+        inputs = sorted(input for index in empty for input in plan.indices(index))
+        error.add_note(f"empty inputs of this request, which some servers refuse: {', '.join(map(str, inputs[:10]))}")
 
 
 def _read(response: Response, span: Span, dimensions: int | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from together_adapters.transport.call import (
     RawResponse,
     Remember,
     Response,
+    Settings,
     Sleep,
     StreamCall,
 )
@@ -94,6 +95,8 @@ class AsyncDriver(HTTPDriver, Async):
             return await anyio.sleep(step.seconds)
         if isinstance(step, Remember):
             return self.config.memory
+        if isinstance(step, Settings):
+            return self.config
         if isinstance(step, Parallel):
             return await self._parallel(step)
         if isinstance(step, Operation):

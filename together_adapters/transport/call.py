@@ -3,8 +3,8 @@
 - `Call`: one request and its response.
 - `StreamCall`: one request whose response is a stream of events.
 - `Download`: one request whose response body is written as it arrives.
-- `Flow`: a generator that yields these and `Sleep`, `Parallel`, `Local`, `Remember` or `Operation`, is sent their results, and returns
-  its own.
+- `Flow`: a generator that yields these and `Sleep`, `Parallel`, `Local`, `Remember`, `Settings` or `Operation`, is sent their results, and
+  returns its own.
 
 Resources build descriptions, drivers perform them.
 """
@@ -166,6 +166,11 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """Asks for the settings of the client: the result is its `Config`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """A step that is one operation to users, however many requests it needs: the embedding of texts, the ranking of documents."""
 
@@ -176,7 +181,7 @@ class Operation:
     is_observed: bool = False  # by telemetry
 
 
-Step = Call[Any] | Download | Local | Sleep | Parallel | Remember | Operation
+Step = Call[Any] | Download | Local | Sleep | Parallel | Remember | Settings | Operation
 Flow = Generator[Step, Any, T]
 
 

@@ -109,7 +109,7 @@ class Config:
         if str(warning) in self.memory.warnings or not self.may_be_together:
             return
         self.memory.warnings.add(str(warning))
-        warnings.warn(warning, stacklevel=_outer_level())
+        warnings.warn(warning, stacklevel=outer_level())
 
     def advise(self, model: str, kind: str | None) -> str:
         """Returns what to do about a model that the server does not serve: by the catalogue, where the client has it."""
@@ -289,7 +289,7 @@ def _warn_unencrypted(host: str) -> None:
     warnings.warn(f"the API key is sent unencrypted to {host}: use https", UserWarning, stacklevel=6)
 
 
-def _outer_level() -> int:
+def outer_level() -> int:
     """Returns the `stacklevel`, for a function that calls this one, of the innermost frame outside of this library."""
     frame, level = sys._getframe(1), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:

@@ -25,6 +25,7 @@ from together_adapters.transport.call import (
     RawResponse,
     Remember,
     Response,
+    Settings,
     Sleep,
     StreamCall,
 )
@@ -95,6 +96,8 @@ class SyncDriver(HTTPDriver, Sync):
             return self._sleep(step.seconds)
         if isinstance(step, Remember):
             return self.config.memory
+        if isinstance(step, Settings):
+            return self.config
         if isinstance(step, Parallel):
             return self._parallel(step)
         if isinstance(step, Operation):

@@ -136,6 +136,22 @@ def test_bad_json(emulator: Emulator, chat: Chat) -> None:
         chat.post("hi").json()
 
 
+def test_late_error_has_the_usage_of_the_answer_that_it_replaces(emulator: Emulator, chat: Chat) -> None:
+    usage = chat.post("hi").json()["usage"]
+    emulator.inject("late-error", Fault("late-error", status=503, body="{}"))
+    late, other = chat.post("hi"), chat.post("hi")
+    assert (late.status_code, late.json()["usage"], bool(late.json()["error"]["message"])) == (500, usage, True)
+    assert (other.status_code, other.json()) == (503, {})
+    emulator.inject("late-error")
+    speech = {"model": "hexgrad/Kokoro-82M", "input": "hi", "voice": "af_alloy"}
+    assert (silent := chat.http.post("/audio/speech", json=speech)).status_code == 500
+    assert "usage" not in silent.json()
+    assert [(row.status, row.output_tokens) for row in emulator.bill.rows()] == [
+        *((status, usage["completion_tokens"]) for status in (200, 500, 503)),
+        (500, 0),
+    ]
+
+
 def test_empty_body_and_not_sse(emulator: Emulator, chat: Chat) -> None:
     emulator.inject("empty-body", "not-sse")
     assert chat.post("hi", stream=True).content == b""

@@ -130,7 +130,7 @@ def test_a_fault_in_place_of_the_model_is_not_billed(emulator: Emulator, chat: C
 
 
 WHOLE = [Fault("cut"), Fault("bad-json"), Fault("slow", seconds=0.01), Fault("trickle", seconds=0, size=200),
-         Fault("hold-open", seconds=0.01)]  # fmt: skip
+         Fault("hold-open", seconds=0.01), Fault("late-error")]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", WHOLE, ids=lambda fault: fault.kind)
@@ -146,7 +146,8 @@ def test_a_whole_response_is_billed_in_full_whatever_happens_to_it(
         assert fault.kind == "cut"
         (row,) = emulator.bill.rows()  # already when the client sees the connection close
         assert counts(row) == expected
-    assert (counts(only_row()), only_row().status, only_row().is_complete) == (expected, 200, True)
+    status = 500 if fault.kind == "late-error" else 200
+    assert (counts(only_row()), only_row().status, only_row().is_complete) == (expected, status, True)
 
 
 COMPLETE = [Fault("cut-after-finish"), Fault("no-done", finished=True), Fault("not-sse"), Fault("slow", seconds=0.01),

@@ -28,14 +28,15 @@ class Fault:
 
     What answers in place of a model bills nothing, and no limit counts it: statuses, `502-html`, `drop`, `redirect`, `echo-key`,
     `x-should-retry`, `too-large`, `empty-body`, `drop-upload`. With the others a model has worked: a whole response is billed in full,
-    whatever happens to it (`cut`, `bad-json`, `not-sse`, `slow`, `trickle`, `hold-open`), and a stream for the prompt and for the
+    whatever happens to it (`cut`, `bad-json`, `late-error`, `not-sse`, `slow`, `trickle`, `hold-open`), and a stream for the prompt and for the
     events that were sent before it ended (`cut`, `no-done`, `stream-error`, `stream-error-event`, `bad-json`), which are all of them
     with the others (`cut-after-finish`, `crlf`, `keepalive`, ...).
 
     Attributes:
         kind: One of `KINDS`.
         times: How many matching requests fail; None for all of them.
-        path: Part of the path of the requests to fail; None matches every path.
+        path: Part of the path of the requests to fail; None matches every path. `lines of a batch` are the next lines that a batch
+            processes: a status is their error, and `drop` leaves them out of both files.
         message: Error message, for status codes and errors in a stream.
         code: Error code, likewise.
         type: Error type, likewise.
@@ -49,7 +50,7 @@ class Fault:
         size: Bytes per block, for `trickle`; bytes to receive before `drop-upload` closes the connection.
         finished: Whether the finish reason is sent, for `no-done`.
         reset: Reset the connection instead of closing it.
-        status: Status code, for `redirect` and `x-should-retry`.
+        status: Status code, for `redirect`, `x-should-retry` and `late-error`, an error that has the usage of the response it replaces.
         location: Target of a redirect.
         value: Value of `x-should-retry`.
         limit: Inputs that one request may contain, for `too-large`.
@@ -99,7 +100,7 @@ class Fault:
     def matches(self, path: str, inputs: int, streams: bool) -> bool:
         """Returns whether a request to `path` with this number of inputs fails; `streams` says whether it requests a stream."""
         return (
-            (self.path is None or self.path in path)
+            (self.path in path if self.path is not None else path.startswith("/"))
             and self.kind != DURING_UPLOAD
             and (self.kind != "too-large" or inputs > self.limit)
             and (streams or self.kind not in STREAM_ONLY)
@@ -242,6 +243,17 @@ async def _refuse(
     await send_response(context, status, content, fault.content_type or JSON_TYPE, [*_headers(fault), *headers])
 
 
+async def _refuse_late(fault: Fault, context: FaultContext, answer: bytes) -> None:
+    """Sends an error in place of an answer, with the usage that this one has."""
+    status = fault.status or 500
+    try:
+        usage = json.loads(answer).get("usage")
+    except (ValueError, AttributeError):  # such as a recording
+        usage = None
+    error = _error(fault, status) | ({} if usage is None else {"usage": usage})
+    await _refuse(replace(fault, body=fault.body or json.dumps(error)), context, status)
+
+
 async def _respond(fault: Fault, context: FaultContext) -> None:
     """Sends a response of the kinds `RESPONDERS`, in place of the route."""
     match fault.kind:
@@ -294,6 +306,11 @@ async def _change(fault: Fault, context: FaultContext, message: Message) -> None
         case "stream-error" | "stream-error-event" if is_due:
             error = sse(_error(replace(fault, code=fault.code or "internal_error"), 500))
             return await context.end(error + DONE if fault.kind == "stream-error" else b"event: error\n" + error)
+        case "late-error" if not context.streams:
+            if is_body:
+                context.ended = True
+                await _refuse_late(fault, context, body)
+            return None
         case "bad-json" if is_due:
             return await context.end(b'data: {"id": "x", "choices": [{"index": 0, "delta"\n\n' + DONE)
         case "bad-json" if not context.streams:
@@ -321,8 +338,8 @@ async def _change(fault: Fault, context: FaultContext, message: Message) -> None
 
 RESPONDERS: Final = (*STATUSES, "502-html", "drop", "redirect", "echo-key", "x-should-retry", "too-large", "empty-body")
 CHANGERS: Final = (
-    "cut", "cut-after-finish", "no-done", "stream-error", "stream-error-event", "bad-json", "not-sse", "slow", "trickle",
-    "hold-open", "crlf", "keepalive",
+    "cut", "cut-after-finish", "no-done", "stream-error", "stream-error-event", "bad-json", "late-error", "not-sse", "slow",
+    "trickle", "hold-open", "crlf", "keepalive",
 )  # fmt: skip
 DURING_UPLOAD: Final = "drop-upload"  # happens before the request is complete, so it cannot be requested by a header
 KINDS: Final = (*RESPONDERS, *CHANGERS, DURING_UPLOAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -26,7 +27,7 @@ from together_adapters.emulator.store.background import BackgroundThreads
 from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.disk import Folder
 from together_adapters.emulator.store.file_store import FileStore
-from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
+from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS, BatchEnd
 from together_adapters.emulator.store.stores import Stores
 from together_adapters.types.capabilities import Capabilities
 
@@ -59,6 +60,7 @@ class State:
     rate: RateWindow = field(default_factory=RateWindow)
     replies: ReplyQueue = field(default_factory=ReplyQueue)
     bill: Bill = field(default_factory=Bill)
+    batch_ends: deque[BatchEnd] = field(default_factory=deque)  # of the next batches
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
 

@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final, Literal, get_args
 
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.errors import ApiError, bad_request
+from together_adapters.emulator.errors import ApiError, bad_request, typical
+from together_adapters.emulator.http.faults import STATUSES
 from together_adapters.emulator.http.responses import compact, json_response
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, call, json_route
 from together_adapters.emulator.routes import chat, completions, embeddings
@@ -28,6 +30,8 @@ _Endpoint = Literal[
 ]
 _STAGE: Final = 0.1  # the share of a job's time that a batch stays at least in one state, so that clients can see it
 _MAX_REQUESTS: Final = 50_000
+_LINES: Final = "lines of a batch"  # the path of faults that happen to lines, not to requests
+_LINE_FAULTS: Final = frozenset({*STATUSES, "drop"})
 _MAX_BYTES: Final = 100 * 2**20
 
 
@@ -65,15 +69,19 @@ def _cancel(context: RequestContext) -> dict[str, Any]:
 
 def _run(context: RequestContext, batch: EmulatedBatch, file: StoredFile) -> None:
     pause = _STAGE * context.state.job_seconds
+    ends = context.state.batch_ends
+    end = ends.popleft() if ends else None
     try:
         _wait(context, batch, pause)
         requests = _requests(file)
         if not batch.is_cancelled:
             batch.status = "IN_PROGRESS"
             _wait(context, batch, pause)
-        _process(context, batch, requests)
+        _process(context, batch, requests, None if end is None else end.after)
         batch.completed_at = batch_timestamp()
-        if not batch.is_cancelled:
+        if end is not None:
+            batch.status, batch.error = end.status, end.message
+        elif not batch.is_cancelled:
             batch.status, batch.progress = "COMPLETED", 100.0
     except (ValueError, FileNotFoundError) as error:  # invalid, or deleted meanwhile
         batch.status, batch.error = "FAILED", str(error) if isinstance(error, ValueError) else "The input file was deleted."
@@ -115,15 +123,22 @@ def _requests(file: StoredFile) -> dict[str, dict[str, Any]]:
     return requests
 
 
-def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, dict[str, Any]]) -> None:
+def _process(context: RequestContext, batch: EmulatedBatch, requests: dict[str, dict[str, Any]], limit: int | None) -> None:
+    """Answers the requests, or the first `limit` of them."""
     outputs, errors = [], []
-    for number, (id, body) in enumerate(requests.items()):
+    for number, (id, body) in enumerate(islice(requests.items(), limit)):
         if context.stores.threads.closed:
             return
         if batch.is_cancelled:
             break
         parameters = {**({"model": batch.model_id} if batch.model_id else {}), **body, "stream": False}
+        fault = context.state.faults.take(_LINES, 1, False, None, _LINE_FAULTS) if context.state.faults.pending else None
+        if fault is not None and fault.kind == "drop":
+            continue
         try:
+            if fault is not None:
+                error = typical(int(fault.kind))
+                raise replace(error, code=fault.code or fault.kind, message=fault.message or error.message)
             line_id = f"o{number:06X}b-{batch.id}"
             charge = context.charge.for_line(line_id)
             response = _respond(replace(context, body=parameters, id=line_id, charge=charge), batch.endpoint)

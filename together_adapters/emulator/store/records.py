@@ -7,7 +7,7 @@ import time
 import uuid
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from together_adapters.emulator.errors import ApiError
 from together_adapters.emulator.store.catalogue import OWNER
@@ -114,6 +114,14 @@ class EmulatedBatch:
 
     def to_dict(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "is_cancelled"}
+
+
+class BatchEnd(NamedTuple):
+    """How a batch ends: with this status, after so many of its requests."""
+
+    status: str
+    after: int
+    message: str | None
 
 
 @dataclass(slots=True)

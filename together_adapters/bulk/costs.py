@@ -1,0 +1,133 @@
+"""What a run may cost, before it is sent, and what it has cost: for `max_price`, and for the control of a client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from together_adapters.bulk.outcomes import KINDS
+from together_adapters.control.estimates import OutputHistory, estimated_tokens
+from together_adapters.control.prices import PriceBook, Tokens, token_cost
+from together_adapters.control.rows import LedgerRow
+from together_adapters.errors import BudgetExceededError, ConfigurationError, TogetherError
+from together_adapters.resources.models import list_models
+from together_adapters.transport.call import Flow, Local, once
+
+if TYPE_CHECKING:
+    from together_adapters.bulk.checkpoint import Checkpoint, Shard
+    from together_adapters.control.control import Control
+    from together_adapters.transport.config import Config
+
+
+class Account:
+    """Prices, estimates, and reservations of the budget of a client's control, if it has one."""
+
+    def __init__(self, config: Config, endpoint: str) -> None:
+        self._config = config
+        self._control: Control | None = config.control  # type: ignore[assignment]  # what a client takes is a `Control`
+        self._kind = KINDS.get(endpoint, "chat")
+        self._prices = self._control.prices if self._control else PriceBook(None)
+        self._history = self._control.history if self._control else OutputHistory()
+        self._reservations: dict[int, int] = {}
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the control has a budget."""
+        return self._control is not None and self._control.budget is not None
+
+    def ask_catalogue(self, models: Iterable[str]) -> Flow[None]:
+        """Asks the service for prices, if one is unknown."""
+        if any(self._price(model) is None for model in models) and "models" not in self._config.memory.results:
+            catalogue: Any = list_models()
+            with suppress(TogetherError):  # a server without a catalogue
+                yield from once("models", catalogue)
+
+    def dollars(self, usage: Mapping[str, Tokens]) -> float | None:
+        """Returns what tokens cost, by model; None if a price is unknown."""
+        costs = [token_cost(self._price(model), tokens, 0) for model, tokens in usage.items()]
+        return None if None in costs else sum(filter(None, costs))
+
+    def estimate(self, bodies: Iterable[tuple[str, bytes]]) -> float:
+        """Returns what requests may cost; an unknown price is a ConfigurationError."""
+        usage: dict[str, Tokens] = {}
+        for model, body in bodies:
+            usage.setdefault(model, Tokens()).add(estimated_tokens(self._kind, from_json(body), self._history))
+        for model, tokens in usage.items():
+            if token_cost(self._price(model), tokens, 0) is None:
+                raise ConfigurationError(
+                    f"the price of {model} is unknown, so nobody can say what the run costs: pass it as "
+                    f"Together(control=Control(prices={{{model!r}: {{'input': ..., 'output': ...}}}})), in dollars per million tokens. "
+                    "Nothing was sent"
+                )
+        return self.dollars(usage) or 0.0
+
+    def check(self, checkpoint: Checkpoint, max_price: float | None) -> Flow[None]:
+        """Raises a BudgetExceededError if what was answered and what is still to come may cost more than `max_price`."""
+        if max_price is None:
+            return
+        yield from self.ask_catalogue(checkpoint.models())
+        estimate: float = yield Local(lambda: self.estimate(checkpoint.unanswered_bodies()))
+        spent = self.dollars(checkpoint.usage()) or 0.0
+        if spent + estimate > max_price:
+            raise BudgetExceededError(
+                f"the run may cost {estimate:.6f} dollars besides {spent:.6f} that it has cost; max_price is {max_price:g}. Nothing "
+                "was sent. A smaller max_tokens makes the estimate smaller.",
+                budget=max_price,
+                spent=spent,
+                reserved=0.0,
+                estimate=estimate,
+                model=next(iter(checkpoint.models()), None),
+            )
+
+    def reserve(self, checkpoint: Checkpoint, shard: Shard) -> Flow[None]:
+        """Reserves what a shard may cost, if there is a budget."""
+        budget = self._control.budget_guard if self._control else None
+        if budget is None or shard.number in self._reservations:
+            return
+        yield from self.ask_catalogue([shard.model])
+        dollars: float = yield Local(lambda: self.estimate(checkpoint.unanswered_bodies(shard.number)))
+        self._reservations[shard.number] = budget.reserve(dollars, "batch", shard.model)
+
+    def settle(self, shard: Shard, tokens: Tokens, status: str) -> Flow[None]:
+        """Adds the row of a job to the ledger."""
+        if self._control is None:
+            return
+        yield from self.ask_catalogue([shard.model])
+        started = shard.since or time.time()
+        row = LedgerRow(
+            when=datetime.fromtimestamp(started, UTC),
+            kind="batch",
+            model=shard.model,
+            tags=self._control.current_tags(),
+            status=200,
+            error=None if status.lower() == "completed" else status,
+            input_tokens=tokens.input,
+            cached_tokens=tokens.cached,
+            output_tokens=tokens.output,
+            reasoning_tokens=tokens.reasoning,
+            cost=self.dollars({shard.model: tokens}),
+            attempts=1,
+            seconds=max(time.time() - started, 0.0),
+            waited=0.0,
+            first_chunk_seconds=None,
+            request_id=shard.batch_id,
+            estimated=False,
+            streamed=False,
+        )
+        self._control.settle(lambda: row, self._reservations.pop(shard.number, 0))
+
+    def release(self) -> None:
+        """Gives back what is reserved: the run has ended, whatever its jobs do."""
+        budget = self._control.budget_guard if self._control else None
+        if budget is not None:
+            for reservation in self._reservations.values():
+                budget.release(reservation)
+        self._reservations.clear()
+
+    def _price(self, model: str) -> Any:
+        return self._prices.find(model, self._kind, self._config)

@@ -1,0 +1,167 @@
+"""A run from its inputs to its results, in either way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
+
+from together_adapters.bulk.checkpoint import Checkpoint
+from together_adapters.bulk.costs import Account
+from together_adapters.bulk.inputs import Bodies, read_requests
+from together_adapters.bulk.jobs import JobRun
+from together_adapters.bulk.online import OnlineRun
+from together_adapters.bulk.outcomes import COMPLETIONS
+from together_adapters.bulk.results import BulkProgress, BulkResults
+from together_adapters.errors import TogetherError
+from together_adapters.resources.batches import CHAT
+from together_adapters.transport.call import Flow, Local, Settings
+
+if TYPE_CHECKING:
+    from together_adapters.client import AsyncTogether, Together
+
+Via = Literal["online", "batch", "auto"]
+Report = Callable[[BulkProgress], object] | None
+AUTO_REQUESTS: Final = 1_000
+"""Requests from which `auto` chooses batch jobs."""
+MAX_CONCURRENCY: Final = 16
+
+
+@overload
+def run(
+    client: Together,
+    bodies: Bodies,
+    *,
+    via: Via = "online",
+    endpoint: str = CHAT,
+    checkpoint: str | os.PathLike[str] | None = None,
+    model: str | None = None,
+    max_concurrency: int = MAX_CONCURRENCY,
+    poll_interval: float = 30.0,
+    timeout: float | None = None,
+    max_price: float | None = None,
+    max_jobs: int = 4,
+    progress: Report = None,
+) -> BulkResults: ...
+@overload
+def run(
+    client: AsyncTogether,
+    bodies: Bodies,
+    *,
+    via: Via = "online",
+    endpoint: str = CHAT,
+    checkpoint: str | os.PathLike[str] | None = None,
+    model: str | None = None,
+    max_concurrency: int = MAX_CONCURRENCY,
+    poll_interval: float = 30.0,
+    timeout: float | None = None,
+    max_price: float | None = None,
+    max_jobs: int = 4,
+    progress: Report = None,
+) -> Coroutine[Any, Any, BulkResults]: ...
+def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any:
+    """Runs any number of requests, and returns their results in the order of the requests.
+
+    With a checkpoint, a run that was interrupted continues when it is started again with the same inputs, also in the other way: what
+    was answered is not sent again, and jobs that were started are waited for. Equal requests are sent once.
+
+    Args:
+        client: A `Together`; or an `AsyncTogether`, whose result is to be awaited.
+        bodies: Request bodies, of any iterable, or the path of a JSON Lines file of bodies or of lines of a batch. They are read once
+            and kept on disk.
+        via: `online` sends the requests one by one, with the limits, retries and control of the client; `batch` sends them as batch
+            jobs; `auto` takes jobs for 1,000 or more requests that have no answer yet, if they are chats or completions for the service
+            of Together AI, and else sends them one by one.
+        endpoint: The endpoint of all requests: `/v1/chat/completions`, `/v1/completions` or, one by one, any other.
+        checkpoint: The file that keeps the state of the run, on a local disk; None for a temporary one.
+        model: The model of bodies that name none.
+        max_concurrency: Requests that are under way at the same time, one by one.
+        poll_interval: Seconds between two looks at a job.
+        timeout: Seconds until waiting for jobs ends with an `APITimeoutError`; None waits without limit. The jobs continue.
+        max_price: Dollars that the run may cost by its estimate, which is made before anything is sent; None for no limit.
+        max_jobs: Jobs that run at the same time.
+        progress: Called with a `BulkProgress`, possibly from another thread.
+
+    Returns:
+        A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing; those that
+        failed for a passing reason are sent again when an online run is started again.
+
+    Raises:
+        BudgetExceededError: The run may cost more than `max_price`, or than the budget of the client's control leaves.
+        ConfigurationError: A price is unknown, or the checkpoint is damaged, of another run, or used by another process.
+        DatasetError: A body is not valid, or an input of the run before is missing. Nothing was sent.
+        APIError: The service refuses what every request needs, such as the key. Start the run again to continue it.
+    """
+    options = {"via": "online", **options}
+    return client.perform(run_flow(bodies, **options))
+
+
+def run_batches(bodies: Bodies, **options: Any) -> Flow[BulkResults]:
+    """Runs requests as batch jobs: `client.batches.run`."""
+    return run_flow(bodies, via="batch", **options)
+
+
+def run_flow(
+    bodies: Bodies,
+    *,
+    via: Via,
+    endpoint: str = CHAT,
+    checkpoint: str | os.PathLike[str] | None = None,
+    model: str | None = None,
+    max_concurrency: int = MAX_CONCURRENCY,
+    poll_interval: float = 30.0,
+    timeout: float | None = None,
+    max_price: float | None = None,
+    max_jobs: int = 4,
+    progress: Report = None,
+    is_part: bool = False,
+) -> Flow[BulkResults]:
+    """Describes a run; one that `is_part` of a larger one has some of the inputs of its checkpoint."""
+    if via not in ("online", "batch", "auto"):
+        raise ValueError(f"via must be 'online', 'batch' or 'auto', not {via!r}")
+    _check_positive(poll_interval=poll_interval, max_jobs=max_jobs, max_concurrency=max_concurrency)
+    config = yield Settings()
+    account = Account(config, endpoint)
+    state: Checkpoint = yield Local(lambda: Checkpoint(checkpoint, endpoint))
+    try:
+        yield Local(lambda: state.read_inputs(read_requests(bodies, endpoint, model), is_part=is_part))
+        yield from account.check(state, max_price)
+        jobs = JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
+        is_batch = via == "batch" or (via == "auto" and _is_worth_jobs(state, config))
+        if not is_batch:
+            state.release_unsent()
+        yield from jobs.perform(is_only_started=not is_batch)
+        if not is_batch:
+            yield from OnlineRun(state, max_concurrency=max_concurrency, progress=progress).perform()
+        jobs.report("done")
+        usage = state.usage()
+        yield from account.ask_catalogue(usage)
+        return BulkResults(state, account.dollars(usage))
+    except BaseException as error:
+        _give_up(state, error)
+        raise
+    finally:
+        account.release()
+        state.database.release()
+
+
+def _is_worth_jobs(state: Checkpoint, config: Any) -> bool:
+    return state.endpoint in (CHAT, COMPLETIONS) and config.may_be_together and state.count_unsent() >= AUTO_REQUESTS
+
+
+def _give_up(state: Checkpoint, error: BaseException) -> None:
+    """Closes the checkpoint of a run that failed. A temporary one is kept if there are jobs or answers in it."""
+    database = state.database
+    with suppress(TogetherError, OSError):
+        is_worth_keeping = database.run("SELECT 1 FROM shards WHERE since IS NOT NULL UNION ALL SELECT 1 FROM answers LIMIT 1")
+        if database.is_temporary and is_worth_keeping:
+            database.keep()
+            error.add_note(f"what was started is not lost: run it again with checkpoint={str(database.path)!r}")
+    database.close()
+
+
+def _check_positive(**numbers: float) -> None:
+    for name, value in numbers.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, not {value!r}")
