@@ -270,6 +270,13 @@ def test_a_pickle_holds_the_settings(tmp_path: Any) -> None:
     assert client.to_async().config.control is client.config.control
 
 
+@pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute", "max_concurrency"])
+@pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan")])
+def test_a_limit_is_more_than_nothing(name: str, limit: float) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Control(**{name: limit})
+
+
 def test_a_control_is_a_control() -> None:
     with pytest.raises(ConfigurationError, match=r"control must be a together_adapters\.Control, not dict"):
         Together(api_key=KEY, control={})  # type: ignore[arg-type]

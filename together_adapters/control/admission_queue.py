@@ -18,6 +18,10 @@ from together_adapters.control.rates import Entry, Rate
 _MIN_PAUSE: Final = 0.5  # seconds, where a refusal names none; twice as many after each in a row
 _MAX_PAUSE: Final = 8.0
 _REFUSAL_SECONDS: Final = 0.05
+_FIRST_TEST_PAUSE: Final = 8  # windows
+_MAX_TEST_PAUSE: Final = 128
+_MAX_LEFT: Final = 64  # places in the queue whose requests are over
+_TESTS: Final = 3  # that are accepted before headers count no more
 _TOO_MANY_REQUESTS: Final = 429
 _OVERLOADED: Final = 503
 
@@ -84,7 +88,9 @@ class AdmissionQueue:
         self.pause_until = -inf
         self.permits: Permits | None = None  # None: the limits are not shared
         self._applicant: Ticket | None = None  # for which a permit is asked
-        self._waiting: list[tuple[int, int, Ticket]] = []
+        self._waiting: list[tuple[int, int, Ticket]] = []  # a heap; those that are over are still in it
+        self._first: Ticket | None = None  # that has to ask again: the others are not woken
+        self._left = 0  # of the queue, those that are over
         self._numbers = count()
         self._ties = count()
         self._amounts: dict[Cause, float] = {"requests": 0.0, "tokens": 0.0}
@@ -103,7 +109,7 @@ class AdmissionQueue:
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return sum(1 for _, _, ticket in self._waiting if not ticket.is_over)
+        return len(self._waiting) - self._left
 
     def rate(self, cause: Cause) -> float:
         """Returns the units a second that may be sent for long: at the pace of now, or as headers tell, whichever is lower."""
@@ -127,8 +133,13 @@ class AdmissionQueue:
         """Takes a ticket back, whether it waits or is in flight."""
         if ticket.granted:
             self.end(ticket, None, now)
-        else:
+        elif not ticket.is_over:
             ticket.is_over = True
+            self._left += 1
+            if self._left > _MAX_LEFT and self._left > len(self._waiting) / 2:
+                self._waiting = [place for place in self._waiting if not place[2].is_over]
+                heapq.heapify(self._waiting)
+                self._left = 0
             ticket.wake()
             if self.permits is not None:
                 self._give_up(ticket, self.permits)
@@ -157,6 +168,8 @@ class AdmissionQueue:
         self.in_flight -= 1
         if self._probe is ticket:
             self._probe = None
+        for window in self._windows.values():
+            window.forget(ticket)
         if tokens is not None:
             self._amounts["tokens"] += tokens - ticket.tokens
             self.rates["tokens"].settle(ticket.entries["tokens"], tokens)
@@ -171,16 +184,15 @@ class AdmissionQueue:
         waiting = self._waiting
         while waiting:
             ticket = waiting[0][2]
-            if not ticket.is_over:
+            if ticket.is_over:
+                self._left -= 1
+            else:
                 ready = self._ready_at(ticket, now)
                 if ready <= now and self._probe is not None:
                     self._recover(now)
                     continue
                 if ready > now:
-                    alarm = None if ready == inf else ready
-                    if ticket.alarm != alarm:
-                        ticket.alarm = alarm
-                        ticket.wake()
+                    self._set_alarm(ticket, None if ready == inf else ready)
                     return
                 if self.permits is not None and ticket.permit is None:
                     self._request(ticket, self.permits)
@@ -207,7 +219,7 @@ class AdmissionQueue:
         self.advance(now)
 
     def _request(self, ticket: Ticket, permits: Permits) -> None:
-        ticket.alarm = None
+        self._set_alarm(ticket, None)
         if self._applicant is not ticket:
             self._applicant = ticket
             permits.request(ticket)
@@ -219,6 +231,15 @@ class AdmissionQueue:
         if self._applicant is ticket:
             self._applicant = None
             permits.request(None)
+
+    def _set_alarm(self, ticket: Ticket, alarm: float | None) -> None:
+        if self._first is not ticket:
+            if self._first is not None:
+                self._first.alarm = None
+            self._first = ticket
+        if ticket.alarm != alarm:
+            ticket.alarm = alarm
+            ticket.wake()
 
     def _ready_at(self, ticket: Ticket, now: float) -> float:
         """Returns when a ticket may be granted; infinite if something in flight has to end before."""
@@ -235,7 +256,7 @@ class AdmissionQueue:
     def _window_at(self, cause: Cause, now: float) -> float:
         """Returns when the window of a limit, as headers describe it, has room."""
         window = self._windows.get(cause)
-        if window is None or window.is_false or now >= window.end or self._amounts[cause] < window.until:
+        if window is None or not window.is_used_up(self._amounts[cause], now) or window.may_test:
             return -inf
         self.rates[cause].exhaust(now, window.rate)
         return window.end
@@ -247,6 +268,8 @@ class AdmissionQueue:
         for cause, rate in self.rates.items():
             amount = ticket.tokens if cause == "tokens" else 1
             ticket.entries[cause] = rate.take(amount, now)
+            if (window := self._windows.get(cause)) is not None and window.is_used_up(self._amounts[cause], now):
+                window.test = ticket
             self._amounts[cause] += amount
             ticket.amounts[cause] = self._amounts[cause]
         if self._is_probing:
@@ -262,6 +285,7 @@ class AdmissionQueue:
             rate.accept(now)
             if (hint := allowance(headers, cause)) is not None:
                 window = self._windows.setdefault(cause, _Window())
+                window.accept(ticket)
                 window.update(ticket.amounts[cause], ticket.entries[cause], hint, now)
 
     def _recover(self, now: float) -> None:
@@ -280,12 +304,11 @@ class AdmissionQueue:
         if ticket.granted_at < self._refused_at:  # sent before the last refusal was known
             if seconds_asked is not None and self._is_probing:
                 self.pause_until = max(self.pause_until, now + seconds_asked)
-            for name in self._causes:
-                self.rates[name].refuse(ticket.entries[name], now)
+            self._count_refusal(ticket, now)
             return
         level = max(ticket.level, self.in_flight)  # what was sent after it may have come before it
         goes_on = self._is_probing and self._cause != "concurrency"
-        if cause is None and not goes_on and self.concurrency.suspects(level, now):
+        if cause is None and not goes_on and self.concurrency.suspects(level, now, is_hinted=bool(seconds_asked)):
             cause = "concurrency"
         self._cause = cause
         self._refused_at = now
@@ -305,35 +328,80 @@ class AdmissionQueue:
         self._probe = None
         self.concurrency.refuse(level, now, seconds, is_cause=cause == "concurrency")
         self._causes = [name for name in self.rates if cause in (None, name)]
-        for name in self._causes:
-            self.rates[name].refuse(ticket.entries[name], now)
+        self._count_refusal(ticket, now)
+
+    def _count_refusal(self, ticket: Ticket, now: float) -> None:
+        for name, rate in self.rates.items():
+            rate.refuse(ticket.entries[name], now, is_cause=name in self._causes)
+            if (window := self._windows.get(name)) is not None:
+                window.refuse(ticket)
 
 
 class _Window:
-    """The window of a limit as headers describe it, in the count of everything that was sent."""
+    """The window of a limit as headers describe it, in the count of everything that was sent.
 
-    __slots__ = ("_accepted", "_limit", "_reset", "end", "is_false", "until")
+    Some headers are not true. So a request is sent now and then beyond what they allow: if it is accepted, and two more, they say
+    nothing; if it is refused, the next waits for long.
+    """
+
+    __slots__ = ("_limit", "_newest", "_pause", "_proofs", "_reset", "_windows", "end", "is_false", "test", "until")
 
     def __init__(self) -> None:
         self.end = -inf
         self.until = inf
-        self.is_false = False  # more was accepted than the headers allow
+        self.is_false = False
+        self.test: Ticket | None = None  # that was sent beyond what is allowed
+        self._proofs = 0  # tests that were accepted
+        self._windows = 0  # until the next test
+        self._pause = _FIRST_TEST_PAUSE  # windows from a test that was refused to the next
+        self._newest = 0.0
         self._limit = 1.0
         self._reset = 0.0  # the longest of late
-        self._accepted = 0.0
 
     @property
     def rate(self) -> float:
         """Units a second."""
         return self._limit / max(self._reset, 0.001)
 
+    def is_used_up(self, amount: float, now: float) -> bool:
+        """Returns whether nothing is left after so much was sent."""
+        return not self.is_false and now < self.end and amount >= self.until
+
+    @property
+    def may_test(self) -> bool:
+        """Whether a request may be sent that the headers do not allow."""
+        return self._windows <= 0 and self.test is None
+
+    def accept(self, ticket: Ticket) -> None:
+        """Learns that a request was accepted."""
+        if self.test is ticket:
+            self.test = None
+            self._proofs += 1
+            self.is_false = self._proofs >= _TESTS
+
+    def refuse(self, ticket: Ticket) -> None:
+        """Learns that a request was refused."""
+        if self.test is ticket:
+            self.test = None
+            self._proofs = 0
+            self._pause = min(2 * self._pause, _MAX_TEST_PAUSE)
+            self._windows = self._pause
+
+    def forget(self, ticket: Ticket) -> None:
+        """Ends a test without an answer."""
+        if self.test is ticket:
+            self.test = None
+
     def update(self, amount: float, entry: Entry, hint: Allowance, now: float) -> None:
         """Takes over what headers tell, as of when the request was sent, and with it `amount` units."""
+        end = entry.time + hint.reset
         if now >= self.end:
-            self._accepted = self._reset = 0.0
-        self._accepted += entry.amount
+            self._windows -= 1
+            self._reset = self._newest = 0.0
+            self.end = end
         self._reset = max(self._reset, hint.reset)
-        self._limit = hint.limit
-        self.until = amount + hint.remaining
-        self.end = entry.time + hint.reset
-        self.is_false = self._accepted > 2 * hint.limit + 1
+        self.end = min(self.end, end)
+        if amount >= self._newest:  # an answer may count requests that were sent later
+            self._newest = amount
+            self._limit = hint.limit
+            self.until = amount + hint.remaining

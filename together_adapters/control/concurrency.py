@@ -44,9 +44,13 @@ class Concurrency:
         """Keeps to a part of the limit that was set."""
         self.maximum = None if self._maximum is None else max(self._maximum // parts, 1)
 
-    def suspects(self, level: int, now: float) -> bool:
-        """Returns whether a refusal at this level may be one of concurrency: the highest that was accepted of late, or beyond."""
-        return level > max(self._levels.value(now), 1) or 1 < self._ceiling <= level
+    def suspects(self, level: int, now: float, *, is_hinted: bool) -> bool:
+        """Returns whether a refusal at this level may be one of concurrency: no level that high was accepted of late.
+
+        Or the level is that of the limit, where the service may count a request that has just ended; but only if the refusal does not
+        say when to try again, which is known of a rate.
+        """
+        return level > max(self._levels.value(now), 1) or (not is_hinted and 1 < self._ceiling <= level)
 
     def accept(self, level: int, now: float) -> None:
         """Learns that a request was accepted which was the `level`th in flight."""
@@ -72,7 +76,8 @@ class Concurrency:
         """Learns of a refusal: halves the number, which returns quickly up to the level that was accepted."""
         if is_cause:
             self._ceiling = max(1, min(level - 1, int(self._cap)))
-        self._levels = _RecentMaximum()
+        else:
+            self._levels = _RecentMaximum()
         self._cap = max(1.0, min(self._cap, float(level)) / 2)
         self._probe = 0
         self._probe_requests = min(2 * self._probe_requests, _LAST_PROBE) if self._step == 2 else _FIRST_PROBE

@@ -21,6 +21,7 @@ import anyio
 
 from together_adapters.control.admission_queue import AdmissionQueue, Ticket
 from together_adapters.control.rates import MINUTE
+from together_adapters.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from together_adapters.control.share.permits import Permits
@@ -59,6 +60,16 @@ class Limiter:
         max_concurrency: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        limits = {
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "max_concurrency": max_concurrency,
+        }
+        for name, limit in limits.items():
+            if limit is not None and not 0 < limit < inf:
+                raise ConfigurationError(f"{name}={limit!r} must be more than 0; None for what the service allows")
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ConfigurationError(f"max_concurrency={max_concurrency!r} must be at least 1")
         self.queue = AdmissionQueue(requests_per_minute, tokens_per_minute, max_concurrency)
         self.clock = clock
         self._inbox: deque[Callable[[float], object]] = deque()
@@ -134,12 +145,12 @@ class LimiterTurn(Ticket):
 
     def wait(self, deadline: float | None) -> bool:
         """Blocks until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
-        if self._join():
-            return True
         start = self._limiter.clock()
-        event = Event()
-        self._wake = event.set
         try:
+            if self._join():
+                return True
+            event = Event()
+            self._wake = event.set
             while self._has_to_wait(deadline):
                 event.wait(self._seconds(deadline))
                 event.clear()
@@ -151,11 +162,11 @@ class LimiterTurn(Ticket):
 
     async def wait_async(self, deadline: float | None) -> bool:
         """Waits until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
-        if self._join():
-            return True
         start = self._limiter.clock()
-        run_in_loop = _loop_runner()
         try:
+            if self._join():
+                return True
+            run_in_loop = _loop_runner()
             while True:
                 event = anyio.Event()
                 self._wake = partial(run_in_loop, event.set)

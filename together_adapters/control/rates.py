@@ -16,7 +16,7 @@ MINUTE: Final = 60.0
 _BURST: Final = 0.1  # seconds' worth that may be sent at once, so that a late timer costs no throughput
 _DROP: Final = 0.1  # share by which the rate falls after a refusal
 _GROWTH: Final = 1.35  # in a round that finds no limit
-_FIRST_ROUND: Final = 8  # requests until the rate has returned; twice as many after each refusal, because it is known better
+_FIRST_ROUND: Final = 8  # requests until the rate has returned; twice as many where two measurements agree: it is known better
 _LAST_ROUND: Final = 64  # a refusal or two in so many are few
 _ROUND_SECONDS: Final = 0.08  # per request of a round
 _ROUND_PAUSES: Final = 10  # pauses that the last round is long, so that the pauses cost little
@@ -24,6 +24,7 @@ _FLOW_SECONDS: Final = 4.0  # of which a rate is measured, at least
 _FLOW_PAUSES: Final = 4
 _FLOW_REQUESTS: Final = 30
 _FEW: Final = 0.25  # share of what was accepted before an outage, until which the outage is not over
+_MAX_STEP: Final = 15.0  # seconds from one request to the next by an estimate, which may be wrong
 _MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is measured
 
 
@@ -72,6 +73,7 @@ class Rate:
             maxlen=120
         )  # of each second: time, count, idle and requests
         self._outage_at: float | None = None
+        self._outage_idle = 0.0
         self._last_outage: _Outage | None = None
         self._last: float = -inf  # accepted
         self._is_binding = False
@@ -93,7 +95,7 @@ class Rate:
     def take(self, amount: float, now: float) -> Entry:
         """Counts what is sent now."""
         entry = Entry(now, amount)
-        self._next = max(self._next, now) + amount / self.value
+        self._next = max(self._next, now) + max(amount / self._fixed, min(amount / self.estimate, _MAX_STEP))
         if self._mark is None:
             self._mark = now
         if now - (self._history[-1][0] if self._history else self._mark) >= 1:
@@ -137,20 +139,22 @@ class Rate:
         """Learns that nobody wanted to send for so long, which is no time in which the service accepted little."""
         self._idle += seconds
 
-    def refuse(self, entry: Entry, now: float) -> None:
-        """Learns that the service refused what was entry: an outage begins, or goes on."""
+    def refuse(self, entry: Entry, now: float, *, is_cause: bool) -> None:
+        """Learns that the service refused an entry. If that was because of the rate, an outage begins, or goes on."""
         if self._mark is not None and entry.time >= self._mark and not entry.was_refused:
             self._count -= entry.amount
         entry.was_refused = True
-        self._begin_outage(now)
+        if is_cause:
+            self._begin_outage(now)
 
     def exhaust(self, now: float, hint: float) -> None:
-        """Learns from headers that nothing is left for now, and the units a second that they tell: the rate does not grow further."""
+        """Learns from headers that nothing is left for now, and the units a second that they tell: the rate grows no further."""
         if self.estimate == inf:
             self.estimate = min(hint, self._fixed)
-        self._ceiling = self.estimate
-        self._round = 1.0
-        self._is_binding = False
+        if self.estimate >= hint:
+            self._ceiling = self.estimate
+            self._round = 1.0
+            self._is_binding = False
         self._next = max(self._next, now)
 
     def recover(self, now: float) -> None:
@@ -158,16 +162,17 @@ class Rate:
         if self._outage_at is None:
             return
         outage = self._last_outage = _Outage(self._outage_at, now, self._mark, self._count)
-        pause = now - outage.start
+        pause = min(now - outage.start - (self._idle - self._outage_idle), MINUTE)
         seconds, count = self._flow(outage.start, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
         # The outage belongs to a short burst, which used what the service gives in a window; it follows a long flow.
         seconds += pause * min(1.0, pause / seconds) if seconds else pause
-        measured = count / max(seconds, _MIN_WINDOW)
         lowest = 0.0 if self.estimate == inf else self.estimate / 2
-        if max(measured, lowest) > 0:
-            self._ceiling = min(max(measured, lowest), self._fixed)
+        measured = max(count / max(seconds, _MIN_WINDOW), lowest)
+        if measured > 0:
+            agrees = 0.75 < measured / self._ceiling < 1.33  # with the last measurement
+            self._ceiling = min(measured, self._fixed)
             self.estimate = self._ceiling * (1 - _DROP)
-            self._round_requests = _FIRST_ROUND if self._round > 2 else min(2 * self._round_requests, _LAST_ROUND)
+            self._round_requests = _FIRST_ROUND if self._round > 2 else min((1 + agrees) * self._round_requests, _LAST_ROUND)
             share = self._round_requests / _LAST_ROUND
             self._round_seconds = max(_ROUND_SECONDS * self._round_requests, _ROUND_PAUSES * pause * share)
             self._round = 0.0
@@ -182,16 +187,18 @@ class Rate:
             return 0.0, 0.0
         start, count, idle = self._mark, 0.0, 0.0
         for entry in self._history:
-            if entry[0] > end - horizon or self._requests - entry[3] < _FLOW_REQUESTS:
+            is_late = entry[0] > end - horizon or self._requests - entry[3] < _FLOW_REQUESTS
+            if is_late and end - start <= MINUTE:
                 break
             start, count, idle, _ = entry
-        return max(end - start - (self._idle - idle), 0.0), self._count - count
+        return min(max(end - start - (self._idle - idle), 0.0), MINUTE), self._count - count
 
     def _begin_outage(self, now: float) -> None:
         last = self._last_outage
         if self._outage_at is not None:
             return
         self._outage_at = now
+        self._outage_idle = self._idle
         if last is not None and now - last.end < (last.end - last.start) / 2 and self._count < last.count * _FEW:
             # That outage was not over: little was accepted since, such as a request that was small. Both are measured together.
             self._mark = last.mark
