@@ -28,6 +28,21 @@ _AGAIN_CODES: Final = frozenset(
 )
 
 
+_STATUS_OF_CODE: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("invalid_request_error", "invalid_request", "bad_request", "context_length_exceeded"), 400),
+    **dict.fromkeys(("dedicated_endpoint_not_running", "invalid_parameter", "validation_error"), 400),
+    **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthorized"), 401),
+    **dict.fromkeys(("third_party_data_sharing_blocked", "permission_denied", "forbidden"), 403),
+    **dict.fromkeys(("model_not_available", "model_not_found", "not_found"), 404),
+    "request_too_large": 413,
+    "unprocessable_entity": 422,
+    **dict.fromkeys(("rate_limit_exceeded", "rate_limit"), 429),
+    **dict.fromkeys(("internal_error", "internal_server_error", "server_error"), 500),
+    **dict.fromkeys(("service_unavailable", "overloaded", "model_overloaded"), 503),
+}
+"""The error files of jobs have codes and no statuses, by which errors are told apart."""
+
+
 class Outcome(NamedTuple):
     """A row of the checkpoint: what came of a request."""
 
@@ -63,6 +78,7 @@ def of_error(error: Any, status: int | None = None, **details: Any) -> Outcome:
     code = error.get("code")
     if status is None and str(code).isdigit() and 400 <= int(str(code)) < 600:
         status = int(str(code))
+    status = status or _STATUS_OF_CODE.get(str(code).lower())
     retry = (status is not None and (status in _AGAIN or status >= 500)) or str(code).lower() in _AGAIN_CODES
     document = {"status": status, "error": dict(error), **details}
     return Outcome(None, to_json(document, serialize_unknown=True).decode(), retry)
