@@ -89,7 +89,8 @@ class Session:
 
     def _count_tokens(self, response: httpx.Response) -> None:
         """Adds up the tokens of responses that are no streams: in a recipe that streams its answer, those of the search."""
-        if response.headers.get("content-type", "").startswith("application/json"):
+        is_file = response.request.url.path.endswith("/content")  # which the client writes to disk as it arrives
+        if response.headers.get("content-type", "").startswith("application/json") and not is_file:
             response.read()
             kinds = EMBEDDING_TOKENS if response.request.url.path.endswith("/embeddings") else RANKING_TOKENS
             with suppress(ValueError, AttributeError):  # what is no JSON object has no usage

@@ -10,7 +10,14 @@ from pathlib import Path
 
 COOKBOOK = Path(__file__).parents[2] / "cookbook"
 RECIPES = {
-    "langchain": ("rag_langchain", "agent_langchain", "agentic_rag_langchain", "extraction_langchain", "hybrid_rag_langchain"),
+    "langchain": (
+        "rag_langchain",
+        "agent_langchain",
+        "agentic_rag_langchain",
+        "extraction_langchain",
+        "hybrid_rag_langchain",
+        "labels_langchain",
+    ),
     "llama_index": (
         "rag_llama_index",
         "agent_llama_index",
