@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.utils import LC_ID_PREFIX
 
+from langchain_together_adapters.bulk.model import SETTING, BatchModel
 from langchain_together_adapters.chat_stream import ChunkWriter, EventWriter, StreamWriter
 from langchain_together_adapters.errors import model_errors
 from langchain_together_adapters.gateway import gateway_metadata, is_gateway_key
@@ -29,7 +30,7 @@ from langchain_together_adapters.tools import (
 )
 from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
-from together_adapters.errors import BadRequestError, UnprocessableEntityError
+from together_adapters.errors import APIError
 from together_adapters.resources.chat import complete, stream_completion
 from together_adapters.transport.call import Flow, StreamCall
 from together_adapters.transport.exchange import snapshot
@@ -46,8 +47,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_REFUSALS = (400, 422, None)  # requests of batch jobs fail without a status
 
-class ChatTogether(LanguageModel, BaseChatModel):
+
+class ChatTogether(LanguageModel, BatchModel):
     """Chat with the models of Together AI.
 
     Besides the attributes below it has those of `Sampling` (temperature, top_k, ...) and `Connection` (api_key, timeout, ...).
@@ -65,6 +68,8 @@ class ChatTogether(LanguageModel, BaseChatModel):
             came (`response_metadata["reasoning_field"]`), else in that of the model.
         stream_chunk_timeout: Seconds to wait for each chunk of a stream, whatever else keeps the connection open, before an
             `APITimeoutError` ends it; None or 0 for no limit but `timeout`, which a server's comments renew.
+        batch_api: A `together_adapters.bulk.BatchAPI`, with which `batch`, `abatch` and their `as_completed` forms send all requests as
+            one job, also those of a chain; None sends them one by one. Other methods are not changed. Dumps leave it out.
 
     Raises:
         ConfigurationError: There is neither a key nor a client.
@@ -108,7 +113,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> dict[str, Any]:
         """Return the parameters of a chat completion."""
-        call = dict(kwargs)
+        call = {name: value for name, value in kwargs.items() if name != SETTING}
         replay = call.pop("replay_reasoning", self.replay_reasoning)
         with_headers, chunk_timeout = (call.pop(name, getattr(self, name)) for name in CALL_SETTINGS)
         params = self._request_params(stop, call, stream=stream)
@@ -142,7 +147,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with model_errors():
-            response = self._clients.sync.perform(self._request(messages, stop, kwargs))
+            response = self._perform(self._request(messages, stop, kwargs), run_manager, kwargs)
             return chat_result(response, self._parse_options)
 
     async def _agenerate(
@@ -153,7 +158,7 @@ class ChatTogether(LanguageModel, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with model_errors():
-            response = await self._clients.asynchronous.perform(self._request(messages, stop, kwargs))
+            response = await self._aperform(self._request(messages, stop, kwargs), run_manager, kwargs)
             return chat_result(response, self._parse_options)
 
     def _stream(
@@ -344,8 +349,8 @@ def _send(describe: Callable[..., Any], params: Mapping[str, Any]) -> Flow[Any]:
     relax, *settings = (params.pop(name, None) for name in (RELAX_TOOL_CHOICE, READ_HEADERS, "stream_chunk_timeout"))
     try:
         return (yield _with_settings(describe(**params).untyped(), *settings))
-    except (BadRequestError, UnprocessableEntityError) as error:
-        if not (relax and is_about_tool_choice(error, params.get("tool_choice"))):
+    except APIError as error:
+        if not (relax and error.status_code in _REFUSALS and is_about_tool_choice(error, params.get("tool_choice"))):
             raise
     return (yield _with_settings(describe(**{**params, "tool_choice": "auto"}).untyped(), *settings))
 

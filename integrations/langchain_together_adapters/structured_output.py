@@ -13,10 +13,11 @@ from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from langchain_together_adapters.bulk.raw_map import RawMap
 from langchain_together_adapters.refusals import raise_if_refused
 from langchain_together_adapters.tools import (
     RELAX_TOOL_CHOICE,
@@ -205,4 +206,4 @@ def with_parser(model: Runnable[Any, Any], parser: Runnable[Any, Any], include_r
         return model | parser
     success = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     failure = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=model) | success.with_fallbacks([failure], exception_key="parsing_error")
+    return RawMap(steps__={"raw": model}) | success.with_fallbacks([failure], exception_key="parsing_error")

@@ -11,7 +11,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel, create_model
 
 from together_adapters.adapters.tool_definitions import read_tools, resolve_reference
-from together_adapters.errors import BadRequestError, ContextLengthError, UnprocessableEntityError
+from together_adapters.errors import APIError, ContextLengthError
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -75,7 +75,7 @@ def _valid_name(title: str) -> str:
     return _INVALID_IN_NAMES.sub("_", title or "answer")[:64]
 
 
-def is_about_tool_choice(error: BadRequestError | UnprocessableEntityError, choice: Any) -> bool:
+def is_about_tool_choice(error: APIError, choice: Any) -> bool:
     """Whether a model refused a forced tool choice; only the words of the engine's message tell."""
     if isinstance(error, ContextLengthError) or choice in (None, "auto", "none"):
         return False

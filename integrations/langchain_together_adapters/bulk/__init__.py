@@ -1,0 +1,1 @@
+"""Batches of LangChain as jobs of the Batch API."""
