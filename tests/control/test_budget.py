@@ -149,10 +149,9 @@ def test_what_is_in_the_ledgers_file_counts(tmp_path: Path, emulator: Emulator) 
 
 def test_all_texts_are_checked_before_the_first_is_sent(flavour: Flavour, emulator: Emulator) -> None:
     control = Control(budget=0.00001)
+    texts = [f"some words of text {number}" for number in range(1000)]
     with pytest.raises(BudgetExceededError):
-        flavour.run(
-            flavour.client(control=control).embeddings.create(model="BAAI/bge-base-en-v1.5", input=["some words of text"] * 1000)
-        )
+        flavour.run(flavour.client(control=control).embeddings.create(model="BAAI/bge-base-en-v1.5", input=texts))
     with pytest.raises(BudgetExceededError):
         flavour.run(
             flavour.client(control=control).rerank.create(model="Qwen/Qwen3.5-9B", query="q", documents=["some words"] * 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from together_adapters.control.database import Database
 from together_adapters.control.grouping import Group, group_of, interval, interval_width, sortable
-from together_adapters.control.rows import COLUMNS, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.rows import COLUMNS, COST, UNITS, LedgerRow, from_values, microseconds, printable, to_values
 from together_adapters.control.unsaved import Unsaved
 from together_adapters.control.usage import Usage
 
@@ -52,7 +51,8 @@ class Ledger:
         self._reader = Database(self.path, read_only=True) if self.path and not read_only else self._database
         self._sum = _CostSum(0, 0)
         self._unsaved = Unsaved()
-        self._later: deque[Callable[[], LedgerRow]] = deque()
+        self._later: list[list[Any] | Callable[[], LedgerRow]] = []  # of a ledger in memory
+        self._units = 0  # that it has spent
         self._database.run("SELECT 1")
 
     @classmethod
@@ -69,6 +69,9 @@ class Ledger:
                 next call of `add` that can write writes it too; if the process ends before, it is lost.
         """
         values = to_values(row)
+        if self.path is None:
+            self._keep(values)
+            return
         try:
             self._insert(values)
         except OSError:
@@ -85,20 +88,34 @@ class Ledger:
         """Adds the row that a function returns: to a file at once; in memory when somebody reads, because many at once cost less."""
         if self.path is not None:
             self.add(make())
-            return
-        self._later.append(make)
-        if len(self._later) >= _MAX_LATER:
-            self._add_others()
+        else:
+            self._keep(make)
 
-    def _add_others(self) -> None:
-        """Adds the rows that were to be added later."""
+    def _keep(self, row: list[Any] | Callable[[], LedgerRow]) -> None:
+        """Keeps what goes into memory until somebody reads."""
         with self._database.lock:
-            while self._later:
-                self.add(self._later.popleft()())
+            if isinstance(row, list):
+                self._units += row[COST] or 0
+            self._later.append(row)
+        if len(self._later) >= _MAX_LATER:
+            self._insert_all()
+
+    def _insert_all(self) -> None:
+        """Inserts what was kept."""
+        with self._database.lock:
+            rows, self._later = self._later, []
+            all_values = []
+            for row in rows:
+                values = row if isinstance(row, list) else to_values(row())
+                if row is not values:
+                    self._units += values[COST] or 0
+                all_values.append([printable(value) if type(value) is str and not value.isascii() else value for value in values])
+            if all_values:
+                self._database.run_many(_INSERT, all_values)
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._later:
-            self._add_others()
+            self._insert_all()
         return self._reader.run(statement, parameters)
 
     def _insert(self, values: Sequence[Any]) -> None:
@@ -205,8 +222,9 @@ class Ledger:
     def spent(self) -> float:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
         with self._database.lock:
-            if self._later:
-                self._add_others()
+            if self.path is None:
+                self._insert_all()
+                return self._units / UNITS
             last, *parts = self._database.run(_SPENDING, (self._sum.last,))[0]
             if (last or 0) < self._sum.last:  # somebody has deleted rows
                 self._sum = _CostSum(0, 0)

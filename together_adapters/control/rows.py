@@ -15,10 +15,11 @@ COLUMNS: Final = (
     "seconds, waited, first_chunk_seconds, request_id, estimated, streamed"
 )
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+COST: Final = COLUMNS.split(", ").index("cost")
 UNITS: Final = 10**12  # of a dollar: the cost of a row is exact to a millionth of a millionth
 _MICROSECOND: Final = timedelta(microseconds=1)
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-_COST: Final = COLUMNS.split(", ").index("cost") - 4  # after the tags
+_COST: Final = COST - 4  # after the tags
 _NUL: Final = "\\u0000"
 
 

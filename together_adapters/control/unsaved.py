@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from together_adapters.control.rows import COLUMNS
+from together_adapters.control.rows import COST
 
 _MAX_ROWS: Final = 100_000
-_COST: Final = COLUMNS.split(", ").index("cost")
 
 
 class Unsaved:
@@ -28,7 +27,7 @@ class Unsaved:
         if len(self.rows) < _MAX_ROWS:
             self.rows.append(values)
         else:
-            self._dropped_units += values[_COST] or 0
+            self._dropped_units += values[COST] or 0
 
     def take(self) -> Sequence[Any] | None:
         """Removes and returns the oldest row; None if there is none."""
@@ -39,7 +38,7 @@ class Unsaved:
 
     def units(self) -> int:
         """Returns the sum of the costs."""
-        return self._dropped_units + sum(values[_COST] or 0 for values in tuple(self.rows))
+        return self._dropped_units + sum(values[COST] or 0 for values in tuple(self.rows))
 
     def _forget_parent(self) -> None:
         """After a fork the rows are the parent's, which writes them."""
