@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     client_speed,
+    control_speed,
     conversion_speed,
     finetune_speed,
     imports,
@@ -29,7 +30,7 @@ from tests.benchmarks.server import running
 QUICK = Pace(rounds=2, turn=0.005, peer_rounds=1, limit=0)
 OPERATIONS = {
     **client_speed.OPERATIONS, **langchain_speed.OPERATIONS, **llama_index_speed.OPERATIONS, **conversion_speed.OPERATIONS,
-    **finetune_speed.OPERATIONS, **telemetry_speed.OPERATIONS,
+    **finetune_speed.OPERATIONS, **telemetry_speed.OPERATIONS, **control_speed.OPERATIONS,
 }  # fmt: skip
 
 

@@ -39,6 +39,14 @@ HEADERS: Final = {
 }
 """The headers of a recorded answer."""
 
+RATE_HEADERS: Final = {
+    **{f"x_{kind}_{form}": str(count) for kind, count in (("ratelimit", 1_000_000), ("tokenlimit", 1_000_000_000)) for form in
+       ("limit", "remaining", "limit_dynamic", "remaining_dynamic")},
+    "x_ratelimit_reset": "2",
+    "x_ratelimit_reset_dynamic": "2",
+}  # fmt: skip
+"""Those of rate limits that agree with each other and leave enough."""
+
 _USAGE: Final = {"prompt_tokens": 31, "completion_tokens": 500, "total_tokens": 531}
 _ABOUT: Final = {"id": "9103945bbdd36f8a", "created": 1739268945, "model": MODEL}
 

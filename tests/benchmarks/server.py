@@ -81,6 +81,8 @@ def _reply(name: str) -> Reply:
     match name:
         case "small" | "slow":
             return whole(payloads.chat_reply(1_000))
+        case "limits":
+            return whole(payloads.chat_reply(1_000), **payloads.RATE_HEADERS)
         case "large":
             return whole(payloads.chat_reply(100_000))
         case "limited":

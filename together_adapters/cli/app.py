@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "fine-tuning": ("fine_tuning:fine_tuning", "Create and manage fine-tuning jobs."),
     "ft": ("ft:ft", "Check, prepare and split training data, and fine-tune a model on it."),
     "batches": ("batches:batches", "Create and manage batch jobs."),
+    "bulk": ("bulk:bulk", "Send any number of requests or texts, and continue when interrupted."),
     "evaluation": ("evaluation:evaluation", "Evaluate model outputs with a judge model."),
     "models": ("models:models", "List and upload models."),
     "endpoints": ("endpoints:endpoints", "Create and manage dedicated endpoints."),

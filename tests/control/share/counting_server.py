@@ -30,6 +30,9 @@ class CountingServer:
         with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                if head.startswith("GET"):  # a list, which is free
+                    writer.write(_response(200, b"[]"))
+                    continue
                 length = next(int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:"))
                 body = json.loads(await reader.readexactly(length))
                 self.arrivals.append((time.monotonic(), body["messages"][0]["content"]))
@@ -39,17 +42,16 @@ class CountingServer:
                     await asyncio.sleep(self.seconds)
                 finally:
                     self.in_progress -= 1
-                writer.write(self._response())
+                writer.write(_response(429 if self.refusals else 200, json.dumps(_ANSWER).encode()))
+                self.refusals = max(self.refusals - 1, 0)
                 await writer.drain()
         writer.close()
 
-    def _response(self) -> bytes:
-        content = json.dumps(_ANSWER).encode()
-        head = f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n".encode()
-        if self.refusals:
-            self.refusals -= 1
-            return b"HTTP/1.1 429 .\r\nretry-after: 1\r\n" + head + content
-        return b"HTTP/1.1 200 .\r\n" + head + content
+
+def _response(status: int, content: bytes) -> bytes:
+    """Returns a response; every refusal names a second to wait."""
+    head = f"HTTP/1.1 {status} .\r\nretry-after: 1\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    return head.encode() + content
 
 
 @contextmanager

@@ -25,19 +25,21 @@ def main(*, control: dict[str, Any], base_url: str, name: str, requests: int, fl
     limits = Control(**control)
     options: dict[str, Any] = {"api_key": KEY, "base_url": base_url, "control": limits, "max_retries": 2}
     question: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": name}], "max_tokens": 200}
+    client, aclient = Together(**options), AsyncTogether(**options)
+    client.models.list()  # loads what a first request loads
     print("ready", flush=True)
     sys.stdin.readline()
     if flavour == "sync":
-        with Together(**options) as client, ThreadPoolExecutor(16) as pool:
+        with client, ThreadPoolExecutor(16) as pool:
             for future in [pool.submit(client.chat.completions.create, **question) for _ in range(requests)]:
                 future.result()
     else:
 
-        async def ask() -> None:
-            async with AsyncTogether(**options) as client:
-                await asyncio.gather(*(client.chat.completions.create(**question) for _ in range(requests)))
+        async def send() -> None:
+            async with aclient:
+                await asyncio.gather(*(aclient.chat.completions.create(**question) for _ in range(requests)))
 
-        asyncio.run(ask())
+        asyncio.run(send())
     state = limits.state()
     print(json.dumps([state.in_flight, state.waiting, limits.ledger.total().requests]), flush=True)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import random
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from tests.control.share.conftest import serve_redis
 from together_adapters import APITimeoutError, Control
 from together_adapters.control.limiter import LimiterTurn
 from together_adapters.control.share import permits
+from together_adapters.control.share.stores import store_of
 from together_adapters.emulator import Emulator
 
 QUESTION: dict[str, Any] = {
@@ -201,3 +205,51 @@ def test_a_store_that_works_again_is_shared_again(
     turn.release(status=200)
     first.close()
     second.close()
+
+
+def test_after_a_storm_the_store_knows_what_was_sent(share: str) -> None:
+    controls = [Control(share=share, max_concurrency=3, requests_per_minute=1e6, tokens_per_minute=1e9) for _ in range(2)]
+    turns: list[tuple[LimiterTurn, int]] = []  # with the tokens that each used, if it was granted
+    peak: list[int] = []
+
+    def send(seed: int) -> None:
+        chance = random.Random(seed)
+        control = controls[seed % 2]
+        for _ in range(25):
+            turn = control.limiter.turn(100)
+            if not turn.wait(control.limiter.clock() + chance.choice([0.0, 0.001, 0.01, 30.0])):
+                turns.append((turn, 100))
+                continue
+            peak.append(sum(each.limiter.queue.in_flight for each in controls))
+            time.sleep(chance.choice([0.0, 0.001, 0.005]))
+            used = chance.choice([50, 100, 300])
+            turns.append((turn, used))
+            turn.release(status=200, tokens=used)
+
+    async def send_and_cancel(seed: int) -> None:
+        chance = random.Random(seed)
+        turn = controls[seed % 2].limiter.turn(100)
+        turns.append((turn, 100))
+        try:
+            async with asyncio.timeout(chance.choice([0.0, 0.001, 0.01, 30.0])):
+                assert await turn.wait_async(None)
+                turn.release(status=200)
+        except TimeoutError:
+            turn.cancel()
+
+    async def storm() -> None:
+        threads = [asyncio.to_thread(send, seed) for seed in range(8)]
+        await asyncio.gather(*threads, *(send_and_cancel(seed) for seed in range(40)))
+
+    asyncio.run(storm())
+    for control in controls:
+        assert (control.state().in_flight, control.state().waiting) == (0, 0)
+        control.close()
+    assert max(peak) <= 3
+    sent = [tokens for turn, tokens in turns if turn.granted]  # one that is cancelled in this moment counts as sent
+    store = store_of(share)
+    data = json.loads(store.read()[2] or b"")
+    store.close()
+    assert data["members"] == {}
+    assert sum(requests for _, requests, _ in data["minute"]) == len(sent)
+    assert sum(tokens for _, _, tokens in data["minute"]) == sum(sent)

@@ -1,0 +1,112 @@
+"""`bulk`: requests and texts of files, interrupted and continued."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy
+import pyarrow.parquet
+import pytest
+
+from tests.cli.conftest import COMMAND, Run, environment, one_error
+from tests.conftest import eventually
+from together_adapters.emulator import Emulator, serve
+from together_adapters.emulator.http.faults import Fault
+
+MODEL = "openai/gpt-oss-120b"
+EMBEDDING = "BAAI/bge-base-en-v1.5"
+
+
+def write_prompts(folder: Path, count: int = 6) -> None:
+    messages = [[{"role": "user", "content": f"Repeat the number {number}."}] for number in range(count)]
+    lines = [json.dumps({"model": MODEL, "messages": each, "max_tokens": 20}) + "\n" for each in messages]
+    (folder / "prompts.jsonl").write_text("".join(lines), "utf-8")
+
+
+def answers(path: Path) -> list[str]:
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [line["index"] for line in lines] == list(range(len(lines)))
+    return [line["response"]["choices"][0]["message"]["content"] for line in lines]
+
+
+@pytest.mark.parametrize("via", ["batch", "online", "auto"])
+def test_run(run: Run, emulator: Emulator, tmp_path: Path, via: str) -> None:
+    emulator.reply(lambda request: request["messages"][-1]["content"])
+    write_prompts(tmp_path)
+    arguments = ("bulk", "run", "prompts.jsonl", "-o", "answers.jsonl", "--via", via, "--poll-interval", 0.05)
+    report = run(*arguments, "--json").json
+    assert answers(tmp_path / "answers.jsonl") == [f"Repeat the number {number}." for number in range(6)]
+    assert (report["results"], report["failed"]) == (6, 0)
+    assert report["cost"] == pytest.approx(emulator.bill.total().cost)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "prompts.jsonl"]
+    assert "--overwrite" in one_error(run(*arguments, code=2))
+
+
+def test_failed_requests(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    write_prompts(tmp_path, 3)
+    emulator.inject(Fault("400", path="lines of a batch", message="no such tool"))
+    result = run("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--via", "batch", "--poll-interval", 0.05, code=3)
+    assert "1 of 3 requests failed" in result.err
+    first = json.loads((tmp_path / "a.jsonl").read_text("utf-8").splitlines()[0])
+    assert first["error"]["status"] == 400 and "no such tool" in first["error"]["message"]
+
+
+def test_max_price(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    write_prompts(tmp_path)
+    result = run("bulk", "run", "prompts.jsonl", "-o", "a.jsonl", "--via", "batch", "--max-price", 0.000001, code=3)
+    assert "max_price" in result.err or "--max-price" in result.err
+    assert emulator.bill.total().requests == 0 and not (tmp_path / "a.jsonl").exists()
+
+
+@pytest.mark.long
+def test_an_interrupted_command_continues(tmp_path: Path) -> None:
+    write_prompts(tmp_path, 20)
+    command = [*COMMAND, "bulk", "run", "prompts.jsonl", "-o", "answers.jsonl", "--via", "batch", "--poll-interval", "0.05"]
+    with serve(job_seconds=20) as emulator:
+        emulator.reply(lambda request: request["messages"][-1]["content"])
+        settings = environment(emulator.base_url)
+        process = subprocess.Popen(command, cwd=tmp_path, env=settings, stderr=subprocess.PIPE, text=True)
+        assert eventually(lambda: emulator._state.stores.batches)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert "answers.jsonl.checkpoint keeps what was done: give the same command again" in process.communicate()[1]
+        assert process.returncode == 130
+        status = [*COMMAND, "bulk", "status", "answers.jsonl.checkpoint"]
+        text = subprocess.run(status, cwd=tmp_path, env=settings, capture_output=True, text=True, check=True).stdout
+        assert "0 of 20 requests are done" in text and "\njob " in text
+        emulator._state.job_seconds = 0.1
+        subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True)
+        assert len(emulator._state.stores.batches) == 1 and emulator.bill.total().requests == 20
+    assert answers(tmp_path / "answers.jsonl") == [f"Repeat the number {number}." for number in range(20)]
+
+
+def test_embed(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    texts = [f"text {number % 3}" for number in range(7)]
+    (tmp_path / "texts.jsonl").write_text("".join(f"{json.dumps(text)}\n" for text in texts), "utf-8")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"body": text}) + "\n" for text in texts), "utf-8")
+    options = ("--model", EMBEDDING, "--checkpoint", "vectors.sqlite")
+    assert run("bulk", "embed", "texts.jsonl", "-o", "v.npy", *options, "--json").json["vectors"] == 7
+    vectors = numpy.load(tmp_path / "v.npy")
+    assert vectors.shape[0] == 7 and vectors.dtype == numpy.float32 and (vectors[0] == vectors[3]).all()
+    emulator.clear()
+    run("bulk", "embed", "rows.jsonl", "-o", "v.parquet", "--field", "body", *options)
+    run("bulk", "embed", "texts.jsonl", "-o", "v.jsonl", *options)
+    assert emulator.requests == []
+    table = pyarrow.parquet.read_table(tmp_path / "v.parquet")
+    assert (numpy.array(table["embedding"].to_pylist(), numpy.float32) == vectors).all()
+    lines = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text("utf-8").splitlines()]
+    assert (numpy.array([line["embedding"] for line in lines], numpy.float32) == vectors).all()
+    assert run("bulk", "status", "vectors.sqlite").out == f"3 vectors of {EMBEDDING}\n"
+    assert run("bulk", "status", "vectors.sqlite", "--json").json["total"] == 3
+
+
+def test_wrong_texts(run: Run, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('"a"\n{"body": 1}\n', "utf-8")
+    assert "line 2 of texts.jsonl is neither a text nor" in one_error(run("bulk", "embed", "texts.jsonl", "-o", "v.npy", code=1))
+    assert "must end in" in run("bulk", "embed", "texts.jsonl", "-o", "v.txt", code=2).err
+    (tmp_path / "x.sqlite").write_bytes(b"x" * 5000)
+    assert "not a checkpoint" in one_error(run("bulk", "status", "x.sqlite", code=2))
