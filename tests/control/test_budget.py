@@ -211,7 +211,30 @@ def test_the_catalogue_knows_prices_that_the_table_does_not_have() -> None:
     assert row.attempts == 1
 
 
-@pytest.mark.parametrize("budget", [-1, "5", float("nan"), float("inf"), True])
-def test_a_budget_is_dollars(budget: Any) -> None:
-    with pytest.raises(ConfigurationError, match="budget must be dollars"):
-        Control(budget=budget)
+@pytest.mark.parametrize("max_tokens", [-1, -(10**9)])
+def test_an_answer_of_negative_length_needs_room_like_one_without_a_limit(
+    max_tokens: int, flavour: Flavour, emulator: Emulator
+) -> None:
+    client = flavour.client(control=Control(budget=1000, prices=DOLLAR_A_TOKEN))
+    with pytest.raises(BudgetExceededError) as caught:
+        flavour.run(client.chat.completions.create(**{**QUESTION, "max_tokens": max_tokens}))
+    assert caught.value.estimate == 1024
+    assert emulator.requests == []
+
+
+def test_each_prompt_of_a_completion_has_an_answer(flavour: Flavour, emulator: Emulator) -> None:
+    client = flavour.client(control=Control(budget=119, prices=DOLLAR_A_TOKEN))
+    with pytest.raises(BudgetExceededError) as caught:
+        flavour.run(client.completions.create(model=MODEL, prompt=["One", "Two", "Three"], max_tokens=40))
+    assert caught.value.estimate == 120
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/chat/completions/", "/v1//chat/completions", "/v1/chat%2Fcompletions"]
+)
+def test_no_spelling_of_a_path_passes_the_budget_by(path: str, flavour: Flavour, emulator: Emulator) -> None:
+    client = flavour.client(control=Control(budget=39, prices=DOLLAR_A_TOKEN))
+    with pytest.raises(BudgetExceededError):
+        flavour.run(client.request("POST", path, body=QUESTION))
+    assert emulator.requests == []

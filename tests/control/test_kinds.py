@@ -89,6 +89,27 @@ def test_recordings_cost_by_the_minute(method: str, flavour: Flavour) -> None:
         flavour.run(client.create(model=WHISPER, file=("a.wav", bytes(80_000))))
 
 
+def test_a_recording_behind_a_url_has_a_length_that_nobody_knows(flavour: Flavour, emulator: Emulator) -> None:
+    recording = {"model": WHISPER, "file": "https://example.com/a.wav"}
+    prices = {WHISPER: {"minute": 60}}
+    client = flavour.client(control=Control(budget=10, prices=prices))
+    with pytest.raises(ConfigurationError, match="nobody knows how long a recording behind a URL is"):
+        flavour.run(client.audio.transcriptions.create(**recording))
+    assert [request.path for request in emulator.requests] == ["/v1/models"]
+
+    control = Control(prices=prices)
+    client = flavour.client(control=control)
+    answer = flavour.run(client.audio.transcriptions.create(**recording, response_format="verbose_json"))
+    flavour.run(client.audio.transcriptions.create(**recording))
+    known, unknown = control.ledger.rows()
+    assert (known.cost, known.estimated) == (pytest.approx(answer.duration), False)
+    assert (unknown.cost, unknown.estimated) == (None, True)
+
+    control = Control(budget=10, prices={WHISPER: {"request": 0.5}})
+    flavour.run(flavour.client(control=control).audio.transcriptions.create(**recording))
+    assert control.ledger.total().cost == 0.5
+
+
 def test_a_job_costs_what_the_service_estimates(flavour: Flavour, emulator: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' * 20)

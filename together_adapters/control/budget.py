@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from numbers import Real
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 from together_adapters.control.ledger import Ledger
 from together_adapters.control.rows import LedgerRow
-from together_adapters.errors import BudgetExceededError, ConfigurationError
+from together_adapters.errors import BudgetExceededError
 
 _UNIT: Final = 1_000_000_000_000
 """A dollar, in units whose sums are exact."""
@@ -18,9 +16,7 @@ _UNIT: Final = 1_000_000_000_000
 class Budget:
     """Dollars that may be spent. What the ledger has and what calls under way may cost is never more when a call starts."""
 
-    def __init__(self, dollars: Any, ledger: Ledger) -> None:
-        if not isinstance(dollars, Real) or isinstance(dollars, bool) or not isfinite(dollars) or dollars < 0:
-            raise ConfigurationError(f"budget must be dollars, not {dollars!r}")
+    def __init__(self, dollars: float, ledger: Ledger) -> None:
         self.dollars = float(dollars)
         self._ledger = ledger
         self._lock = Lock()

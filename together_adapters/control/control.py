@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from together_adapters.control.budget import Budget
-from together_adapters.control.estimates import KINDS, OutputHistory, estimated_amount, estimated_tokens, params_of
+from together_adapters.control.estimates import OutputHistory, estimated_amount, estimated_tokens, kind_of, params_of
 from together_adapters.control.ledger import Ledger
 from together_adapters.control.limiter import Limiter
 from together_adapters.control.metering import ManyRequests, OperationMeter, RequestMeter, operation_here
 from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
+from together_adapters.control.settings import budget_dollars, concurrency_limit, location, rate_limit
 from together_adapters.control.tags import Tags, current_tags
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.call import Call, Operation, StreamCall
@@ -76,25 +77,31 @@ class Control:
 
         Raises:
             ConfigurationError: A setting is not valid, the file is no ledger, or what `share` names cannot be reached.
+            OSError: The ledger's file cannot be read, created or written; a `FileNotFoundError` if there is no folder for it.
             ImportError: `share` is a URL, and redis is not installed (`pip install "together-adapters[control]"`).
         """
-        self._settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        self._ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
+        self._limits: dict[str, Any] = {
+            "requests_per_minute": rate_limit("requests_per_minute", requests_per_minute),
+            "tokens_per_minute": rate_limit("tokens_per_minute", tokens_per_minute),
+            "max_concurrency": concurrency_limit(max_concurrency),
+        }
+        self._budget = budget_dollars(budget)
         self.prices = PriceBook(prices)
+        self._ledger = ledger if isinstance(ledger, Ledger) else Ledger(None if ledger is None else location("ledger", ledger))
         self.history = OutputHistory()
         self.epoch = 0  # grows in a process that is forked off
-        self._budget = budget
         self._store = None if share is None else _store_of(share)
+        path = getattr(self._store, "path", None)  # absolute, so that a pickle names the same file in any folder
+        share = share if path is None else str(path)
+        self._settings = {**self._limits, "budget": self._budget, "ledger": ledger, "share": share, "prices": prices}
         self._start()
         _controls.add(self)
 
     def _start(self) -> None:
         """Makes what belongs to one process: nothing is under way."""
-        names = ("requests_per_minute", "tokens_per_minute", "max_concurrency")
-        limits = {name: self._settings[name] for name in names}
-        self.limiter = Limiter(**limits)
+        self.limiter = Limiter(**self._limits)
         if self._store is not None:
-            self.limiter.share(self._store, **limits)
+            self.limiter.share(self._store, **self._limits)
         self.budget_guard = None if self._budget is None else Budget(self._budget, self._ledger)
         self._streams: WeakSet[RequestMeter] = WeakSet()
         self._orphans: SimpleQueue[RequestMeter] = SimpleQueue()
@@ -116,7 +123,7 @@ class Control:
         self._end_orphans()
         return self.limiter.state()
 
-    def tag(self, **tags: str) -> AbstractContextManager[None]:
+    def tag(self, /, **tags: str) -> AbstractContextManager[None]:
         """Returns a context, for `with`, in which calls have tags in their rows, besides those of the contexts around it.
 
         The tags hold in the tasks and in the threads of this library that start in it.
@@ -136,12 +143,7 @@ class Control:
         if isinstance(step, Operation):
             return ManyRequests(self, step, config)
         call = step.call if isinstance(step, StreamCall) else step
-        if (
-            not isinstance(call, Call)
-            or call.method != "POST"
-            or call.meter is not None
-            or (kind := KINDS.get(call.path)) is None
-        ):
+        if not isinstance(call, Call) or call.method != "POST" or call.meter is not None or (kind := kind_of(call.path)) is None:
             return None
         if not self._orphans.empty():
             self._end_orphans()
@@ -205,8 +207,7 @@ class Control:
         return self
 
     def __reduce__(self) -> Any:
-        ledger = self._settings["ledger"]
-        return _from_settings, ({**self._settings, "ledger": ledger.path if isinstance(ledger, Ledger) else ledger},)
+        return _from_settings, ({**self._settings, "ledger": self._ledger.path},)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items() if value is not None)

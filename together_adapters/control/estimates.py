@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from pydantic_core import to_json
 
@@ -29,6 +30,9 @@ KINDS: Final[Mapping[str, str]] = {
     "/v1/endpoints": "endpoint",
 }
 """Kinds of calls that use models or money, by the paths to which they are posted."""
+
+RECORDINGS: Final = frozenset({"transcription", "translation"})
+"""Kinds of calls that are sold by the length of a recording."""
 
 DEFAULT_OUTPUT: Final = 1024
 """Tokens of an answer without a limit, of a model that has not answered yet."""
@@ -62,6 +66,14 @@ class OutputHistory:
         """Returns how long an answer may be: as the longest of the last ones."""
         outputs = self._outputs.get((kind, model))
         return max(outputs.copy()) if outputs else DEFAULT_OUTPUT
+
+
+def kind_of(path: str) -> str | None:
+    """Returns the kind of calls that are posted to a path, however servers let it be written; None if they are free."""
+    kind = KINDS.get(path)
+    if kind is None and ("%" in path or "//" in path or path.endswith("/")):
+        kind = KINDS.get("/" + "/".join(filter(None, unquote(path).split("/"))))
+    return kind
 
 
 def params_of(body: Any) -> Mapping[str, Any]:
@@ -98,8 +110,8 @@ def estimated_amount(kind: str, params: Mapping[str, Any], body: Any) -> dict[st
     elif kind == "speech":
         text = params.get("input")
         amount |= characters_amount(len(text) if isinstance(text, str) else 0)
-    elif kind in ("transcription", "translation"):
-        amount |= seconds_amount(_recording_bytes(body) / _SPEECH_BYTES)
+    elif kind in RECORDINGS and (size := _recording_bytes(body)) is not None:
+        amount |= seconds_amount(size / _SPEECH_BYTES)
     elif kind == "video":
         amount |= {"video": 1, **seconds_amount(_number(params.get("seconds")) or _VIDEO_SECONDS)}
     return amount
@@ -125,7 +137,7 @@ def final_amount(kind: str, estimate: Amount, value: Any) -> tuple[Amount, bool]
     if kind == "image" and (count := len(getattr(value, "data", None) or ())):
         pixels = 1_000_000 * estimate["megapixel"] / (estimate["image"] or 1)
         return {**estimate, **images_amount(count, pixels)}, False
-    if kind in ("transcription", "translation"):
+    if kind in RECORDINGS:
         seconds = _number(getattr(value, "duration", None))
         return ({**estimate, **seconds_amount(seconds)}, False) if seconds else (estimate, True)
     if kind == "video":
@@ -201,9 +213,12 @@ def _number(value: Any) -> float:
 
 def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> int:
     limit = params.get("max_tokens") or params.get("max_completion_tokens")
-    tokens = limit if isinstance(limit, int) else history.expect(kind, str(params.get("model")))
+    if not isinstance(limit, int) or limit < 0:  # some servers take -1 for no limit
+        limit = history.expect(kind, str(params.get("model")))
     count = params.get("n")
-    return tokens * count if isinstance(count, int) and count > 1 else tokens
+    tokens = limit * count if isinstance(count, int) and count > 1 else limit
+    prompts = params.get("prompt") if kind == "completion" else None
+    return tokens * len(prompts) if isinstance(prompts, list | tuple) and _are_texts(prompts) else tokens
 
 
 def _messages_tokens(messages: Any) -> int:
@@ -246,12 +261,12 @@ def _json_tokens(value: Any) -> int:
         return 0
 
 
-def _recording_bytes(body: Any) -> float:
-    """Returns the size of a recording that is sent; of one behind a URL nobody knows it."""
+def _recording_bytes(body: Any) -> float | None:
+    """Returns the size of a recording that is sent; None for one behind a URL."""
     if not isinstance(body, Form) or "file" not in body.files:
-        return 0.0
+        return None
     content = body.files["file"][1]
     try:
         return float(len(content) if isinstance(content, bytes) else content.stat().st_size)
     except OSError:
-        return 0.0
+        return None

@@ -23,7 +23,7 @@ class Group(NamedTuple):
 
 def group_of(key: str) -> Group:
     """Returns a key by its name; raises ValueError if there is none of this name."""
-    if key.startswith("tag."):
+    if isinstance(key, str) and key.startswith("tag."):
         return Group(_TAG, (printable(key[4:]),))
     if key not in _GROUPS:
         raise ValueError(f"a ledger has no key {key!r}: use {', '.join(_GROUPS)}, or tag.{key or 'NAME'} for a tag")

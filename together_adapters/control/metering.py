@@ -124,7 +124,8 @@ class OperationMeter:
         budget = self.control.budget_guard
         assert budget is not None
         if dollars is None:
-            raise _unknown_price(self.kind, self.model)
+            is_length_known = self.kind not in estimates.RECORDINGS or "second" in self.estimated_amount
+            raise _unknown_price(self.kind, self.model) if is_length_known else _unknown_length(self.kind, self.model)
         self._reservation = budget.reserve(dollars, self.kind, self.model)
 
     def end(self, error: BaseException | None = None) -> None:
@@ -469,4 +470,11 @@ def _unknown_price(kind: str, model: str) -> ConfigurationError:
         f"with a budget, the price of every call must be known, but nobody says what {kind} of {name} costs: "
         f"Control(prices={{{name!r}: {price}}}) says it in dollars{' per million tokens' if is_token_price else ''}. "
         "Nothing was sent."
+    )
+
+
+def _unknown_length(kind: str, model: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"with a budget, what every call may cost must be known, but nobody knows how long a recording behind a URL is: send the file, "
+        f'or say with Control(prices={{{model or kind!r}: {{"request": ...}}}}) what a {kind} may cost, in dollars. Nothing was sent.'
     )

@@ -86,7 +86,7 @@ class Config:
         if self.policy.max_elapsed is not None:
             check_seconds("max_elapsed", self.policy.max_elapsed)
         check_timeout(self.timeout)
-        if self.control is not None and not hasattr(self.control, "observe"):
+        if self.control is not None and (isinstance(self.control, type) or not hasattr(self.control, "observe")):
             raise ConfigurationError(f"control must be a together_adapters.Control, not {type(self.control).__name__}")
 
     @cached_property

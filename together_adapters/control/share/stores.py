@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
 from together_adapters._lazy import require
+from together_adapters.control.settings import location
 from together_adapters.control.share.state import SharedState
 from together_adapters.errors import ConfigurationError
 from together_adapters.transport.redaction import redactor, secrets_of_url
@@ -50,13 +51,11 @@ class Store(Protocol):
 
 def store_of(share: str | os.PathLike[str]) -> Store:
     """Returns the store that an argument `share` names, which can be read and written."""
-    location = os.fspath(share)
-    if not isinstance(location, str) or not location:
-        raise ConfigurationError(f"share must be the path of a file or a URL such as redis://host:6379, not {share!r}")
-    scheme, separator, _ = location.partition("://")
-    if separator and not location.startswith(_SCHEMES):
+    text = location("share", share, "the path of a file or a URL such as redis://host:6379")
+    scheme, separator, _ = text.partition("://")
+    if separator and not text.startswith(_SCHEMES):
         raise ConfigurationError(f"share= knows paths and the URLs {', '.join(_SCHEMES)}, not {scheme}://")
-    store = RedisStore(location) if separator else SQLiteStore(Path(location))
+    store = RedisStore(text) if separator else SQLiteStore(Path(text))
     try:
         transact(store, lambda state: setattr(state, "is_changed", True))  # it can be written, too
     except OSError as error:
