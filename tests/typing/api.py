@@ -4,7 +4,8 @@ from collections.abc import Coroutine
 from typing import Any, assert_type
 
 import together_adapters
-from together_adapters import AsyncStream, AsyncTogether, Stream, Together
+from together_adapters import AsyncStream, AsyncTogether, Stream, Together, bulk
+from together_adapters.bulk import BulkResults
 from together_adapters.resources.realtime.connection import AsyncRealtimeConnection, RealtimeConnection
 from together_adapters.transport.call import RawResponse
 from together_adapters.types.account.costs import CostReport
@@ -34,6 +35,8 @@ def synchronous(client: Together) -> None:
     assert_type(client.rerank.create(model="m", query="q", documents=[{"a": 1}], method="listwise"), RerankResponse)
     assert_type(client.rerank.with_raw_response.create(model="m", query="q", documents=["d"]), RawResponse[RerankResponse])
     assert_type(client.models.list(), ModelList)
+    assert_type(client.batches.run([], checkpoint="run.sqlite"), BulkResults)
+    assert_type(bulk.run(client, "prompts.jsonl", via="auto"), BulkResults)
     assert_type(client.whoami(), Identity)
     assert_type(client.usage.costs(month="2026-10"), CostReport)
     assert_type(client.endpoints.deployments.retrieve("d", endpoint_id="e"), Deployment)
@@ -54,6 +57,8 @@ def synchronous(client: Together) -> None:
 
 
 async def asynchronous(client: AsyncTogether) -> None:
+    assert_type(await client.batches.run([]), BulkResults)
+    assert_type(await bulk.run(client, []), BulkResults)
     assert_type(client.audio.transcriptions.realtime(model="m"), AsyncRealtimeConnection)
     chat = client.chat.completions
     messages = [{"role": "user", "content": "hi"}]

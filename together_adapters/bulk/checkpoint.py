@@ -21,7 +21,7 @@ from together_adapters.bulk.outcomes import Outcome, of_error, of_line
 from together_adapters.control.prices import Tokens
 from together_adapters.errors import DatasetError, DownloadError
 
-_CHUNK: Final = 1_000
+_CHUNK: Final = 200
 ROUNDS: Final = 2
 """How often a request is sent at most."""
 _ADD: Final = "INSERT INTO requests (id, model, body) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"

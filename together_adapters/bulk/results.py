@@ -91,15 +91,16 @@ class BulkResults:
     def __iter__(self) -> Iterator[BulkItem]:
         last: int | None = -1
         while last is not None:
-            items, last = self._page(last)
-            yield from items
+            rows, last = self._page(last)
+            for row in rows:  # one response at a time: many objects at once would keep the garbage collector busy
+                yield self._item(*row)
 
     async def __aiter__(self) -> AsyncIterator[BulkItem]:
         last: int | None = -1
         while last is not None:
-            items, last = await anyio.to_thread.run_sync(self._page, last)
-            for item in items:
-                yield item
+            rows, last = await anyio.to_thread.run_sync(self._page, last)
+            for row in rows:
+                yield self._item(*row)
 
     @property
     def failed(self) -> list[BulkItem]:
@@ -107,8 +108,8 @@ class BulkResults:
         items: list[BulkItem] = []
         last: int | None = -1
         while last is not None:
-            page, last = self._page(last, _FAILED)
-            items += page
+            rows, last = self._page(last, _FAILED)
+            items += (self._item(*row) for row in rows)
         return items
 
     @property
@@ -125,10 +126,10 @@ class BulkResults:
     def __repr__(self) -> str:
         return f"<BulkResults of {self._count:,} inputs in {self._checkpoint.database.path.name}>"
 
-    def _page(self, last: int, condition: str = "") -> tuple[list[BulkItem], int | None]:
-        """Returns the next items, and the index of the last of them; None at the end."""
+    def _page(self, last: int, condition: str = "") -> tuple[list[tuple[Any, ...]], int | None]:
+        """Returns the rows of the next items, and the index of the last of them; None at the end."""
         rows = self._checkpoint.database.run(_ITEMS.format(condition), (last, _PAGE))
-        return [self._item(*row) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
+        return rows, rows[-1][0] if len(rows) == _PAGE else None
 
     def _item(self, index: int, id: bytes, response: bytes | None, error: str | None, body: bytes | None) -> BulkItem:
         if response is not None:
