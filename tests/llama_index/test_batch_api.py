@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import ThreadPoolExecutor
@@ -482,7 +483,7 @@ async def test_evaluators(emulator: Emulator, connect: Any, llm: TogetherLLM) ->
 
     def runner(model: TogetherLLM) -> BatchEvalRunner:
         kinds = {"faithful": FaithfulnessEvaluator, "relevant": RelevancyEvaluator}
-        with pytest.warns(DeprecationWarning, match="asyncio_module"):  # of LlamaIndex itself
+        with warnings.catch_warnings(action="ignore"):  # some versions of LlamaIndex find fault with themselves
             return BatchEvalRunner({name: kind(llm=model) for name, kind in kinds.items()}, workers=100)
 
     def feedback(results: dict[str, list[Any]]) -> dict[str, list[Any]]:
