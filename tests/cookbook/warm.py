@@ -24,8 +24,9 @@ RECIPES = {
         "extraction_llama_index",
         "handoff_llama_index",
         "ingestion_llama_index",
+        "evaluation_llama_index",
     ),
-    "control": ("shared_control",),
+    "control": ("shared_control", "bulk_ingestion"),
     "tuning": ("finetune_dpo",),
 }
 LAZY_IMPORTS = (
