@@ -29,7 +29,6 @@ from llama_index_together_adapters.refusals import raise_if_refused
 from llama_index_together_adapters.structured_output import StructuredOutput
 from together_adapters.adapters.response_format import ToolsThenFormat
 from together_adapters.adapters.tool_definitions import tool_params
-from together_adapters.bulk.batch_api import BatchAPI
 from together_adapters.errors import ConfigurationError
 from together_adapters.resources import chat as chat_resource
 from together_adapters.resources import completions as completions_resource
@@ -143,8 +142,11 @@ class TogetherLLM(ServiceComponent, StructuredOutput, FunctionCallingLLM):
     @field_validator("batch_api")
     @classmethod
     def _check_batch_api(cls, value: Any) -> Any:
-        if value is not None and not isinstance(value, BatchAPI):
-            raise ConfigurationError(f"batch_api must be a together_adapters.bulk.BatchAPI, not {type(value).__name__}")
+        if value is not None:
+            from together_adapters.bulk.batch_api import BatchAPI
+
+            if not isinstance(value, BatchAPI):
+                raise ConfigurationError(f"batch_api must be a together_adapters.bulk.BatchAPI, not {type(value).__name__}")
         return value
 
     @classmethod

@@ -57,8 +57,13 @@ def test_a_text_that_is_refused_fails_alone(emulator: Emulator, client: Together
     texts: list[Any] = [f"text {number}" for number in range(16)]
     texts[5] = "word " * 5_000
     texts[9] = None
-    with emulator.behave(embedding_overflow="error"), pytest.warns(LongTextWarning):
-        table = embedder(client)(pa.table({"text": texts}))
+    with emulator.behave(embedding_overflow="error"):
+        with pytest.warns(LongTextWarning):
+            table = embedder(client, max_concurrency=1)(pa.table({"text": texts}))
+        by_estimate = embedder(client, long_texts="error")(pa.table({"text": texts}))
+        parts = embedder(client, long_texts="split")(pa.table({"text": texts}))
+    assert by_estimate.column("embedding") == table.column("embedding")
+    assert [index for index, error in enumerate(parts.column("embedding_error").to_pylist()) if error] == [9]
     errors = table.column("embedding_error").to_pylist()
     assert [index for index, error in enumerate(errors) if error] == [5, 9]
     assert "context length" in errors[5]

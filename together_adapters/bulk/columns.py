@@ -21,11 +21,12 @@ from together_adapters.atomic_files import new_files
 from together_adapters.errors import (
     APIStatusError,
     AuthenticationError,
-    InvalidRequestError,
+    ContextLengthError,
     ModelNotAvailableError,
     TogetherError,
 )
 from together_adapters.resources import chat, embeddings, rerank
+from together_adapters.resources.embedding_limits import LongTexts
 from together_adapters.transport.call import Flow, Local, Parallel, Step
 
 if TYPE_CHECKING:
@@ -156,22 +157,31 @@ class EmbeddingColumn(NewColumn):
 
     Args:
         dimensions: Length of the embeddings, where the model supports it.
+        long_texts: What to do with texts that are longer than the model reads; see `client.embeddings.create`.
         request_size: Maximum number of texts in one request.
         **settings: Those of `NewColumn`.
     """
 
-    def __init__(self, *, dimensions: int | None = None, request_size: int = embeddings.BATCH_SIZE, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dimensions: int | None = None,
+        long_texts: LongTexts = "send",
+        request_size: int = embeddings.BATCH_SIZE,
+        **settings: Any,
+    ) -> None:
         super().__init__(**{"into": "embedding", **settings})
         if request_size < 1:
             raise ValueError(f"request_size must be at least 1, not {request_size!r}")
         self.dimensions = dimensions
+        self.long_texts: LongTexts = long_texts
         self.request_size = request_size
 
     def _types(self) -> dict[str, Any]:
         return {self.into: _arrow().list_(_arrow().float32())}
 
     def _settings(self) -> dict[str, Any]:
-        return {"dimensions": self.dimensions}
+        return {"dimensions": self.dimensions, "long_texts": self.long_texts}
 
     def _steps(self, inputs: Inputs) -> Iterator[Step | Flow[dict[int, Row]]]:
         indices: dict[str, list[int]] = {}
@@ -188,7 +198,12 @@ class EmbeddingColumn(NewColumn):
         texts = list(indices)
         try:
             vectors = yield from embeddings.vectors(
-                model=self.model, input=texts, dimensions=self.dimensions, batch_size=len(texts), max_concurrency=1
+                model=self.model,
+                input=texts,
+                dimensions=self.dimensions,
+                batch_size=self.request_size,
+                max_concurrency=1,
+                long_texts=self.long_texts,
             )
         except AuthenticationError:
             raise
@@ -330,9 +345,13 @@ def _wrong_type(expected: str, value: Any) -> TypeError:
 
 def _blames_input(error: TogetherError) -> bool:
     """Whether one text of several may be the reason, so that the others can succeed without it."""
-    if not isinstance(error, InvalidRequestError) or isinstance(error, ModelNotAvailableError):
-        return False
-    return isinstance(error, APIStatusError) and error.status_code in (400, 413, 422)
+    if isinstance(error, ContextLengthError):
+        return True
+    return (
+        isinstance(error, APIStatusError)
+        and error.status_code in (400, 413, 422)
+        and not isinstance(error, ModelNotAvailableError)
+    )
 
 
 def _without_nulls(value: Any) -> Any:

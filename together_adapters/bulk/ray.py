@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from together_adapters._lazy import require
 from together_adapters.bulk.columns import AnswerColumn, EmbeddingColumn, NewColumn, RankingColumn
+from together_adapters.resources.embedding_limits import LongTexts
 
 if TYPE_CHECKING:
     from together_adapters.client import Together
@@ -28,6 +29,7 @@ def embed(
     into: str = "embedding",
     errors: str | None = None,
     dimensions: int | None = None,
+    long_texts: LongTexts = "send",
     concurrency: int | tuple[int, int] = 2,
     batch_size: int = 1_024,
     max_concurrency: int = 8,
@@ -46,6 +48,7 @@ def embed(
         into: The new column.
         errors: The column of errors: null, or the error of the row as text; by default the name of the new column with `_error`.
         dimensions: Length of the embeddings, where the model supports it.
+        long_texts: What to do with texts that are longer than the model reads; see `client.embeddings.create`.
         concurrency: Number of actors, or their minimum and maximum.
         batch_size: Rows that an actor gets at a time.
         max_concurrency: Maximum number of simultaneous requests of an actor.
@@ -63,7 +66,7 @@ def embed(
         ConfigurationError: There is neither a key nor a client.
     """
     settings: dict[str, Any] = {"model": model, "column": column, "into": into, "errors": errors, "dimensions": dimensions}
-    settings |= {"max_concurrency": max_concurrency, "checkpoint": checkpoint, "client": client}
+    settings |= {"long_texts": long_texts, "max_concurrency": max_concurrency, "checkpoint": checkpoint, "client": client}
     return _map(ds, EmbeddingColumn, settings, concurrency, batch_size, options)
 
 
