@@ -401,6 +401,18 @@ class TestRounds:
         assert len(await run(way, both, people(3, seed=1))) == 3
         assert (jobs(emulator), chats(emulator)) == (4, 0)
 
+    async def test_agents(self, batched: ChatTogether, emulator: Emulator) -> None:
+        """Each turn of all agents of a batch is a job."""
+        from langchain.agents import create_agent
+
+        agent = create_agent(batched, [weather])
+        inputs: list[Any] = [{"messages": [HumanMessage(f"What is the weather in {city}?")]} for city in CITIES]
+        states = await agent.abatch(inputs)
+        assert [state["messages"][-2].content for state in states] == [f"It rains in {city}." for city in CITIES]
+        assert (jobs(emulator), chats(emulator)) == (2, 0)
+        agent.invoke(inputs[0])
+        assert (jobs(emulator), chats(emulator)) == (2, 2)
+
 
 class TestCheckpoint:
     async def test_answers_are_not_paid_again(self, way: str, batched: ChatTogether, emulator: Emulator, tmp_path: Path) -> None:
@@ -419,6 +431,19 @@ class TestCheckpoint:
         )
         assert [len(result) for result in results] == [2, 1, 1, 1]
         assert chats(emulator) == 0
+
+    @pytest.mark.parametrize("way", ["batch", "batch_as_completed"])
+    def test_an_interruption(self, way: str, batched: ChatTogether, emulator: Emulator, tmp_path: Path) -> None:
+        def interrupt(progress: BulkProgress) -> None:
+            if progress.phase == "wait":
+                raise KeyboardInterrupt
+
+        settings = BatchAPI(poll_interval=0.02, checkpoint=tmp_path / "run.sqlite", progress=interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(getattr(batched.bind(batch_api=settings), way)(["a", "b", "c"]))
+        again = batched.bind(batch_api=BatchAPI(poll_interval=0.02, checkpoint=tmp_path / "run.sqlite"))
+        assert len(again.batch(["a", "b", "c"])) == 3
+        assert jobs(emulator) == 1
 
     async def test_progress(self, way: str, batched: ChatTogether) -> None:
         seen: list[BulkProgress] = []

@@ -26,10 +26,19 @@ class BatchRuns(BaseCallbackHandler):
     """Knows the runs that have begun, and not ended, for one input of a batch."""
 
     run_inline = True  # in the task of the run, not in a thread
-    ignore_llm = ignore_chat_model = ignore_retry = True
 
     def __init__(self) -> None:
         self._runs: set[UUID] = set()
+
+    @property
+    def ignore_llm(self) -> bool:
+        """Whether it hears nothing of language models."""
+        return True
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Whether it hears nothing of chat models."""
+        return True
 
     def __contains__(self, run_id: UUID | None) -> bool:
         return run_id in self._runs

@@ -15,7 +15,6 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables.config import get_config_list
 from pydantic import Field, field_validator, model_validator
 
-from langchain_together_adapters.bulk.ancestry import batch_runs, follow_batches, is_one_of_batch
 from langchain_together_adapters.bulk.collection import Collection, current
 from langchain_together_adapters.bulk.jobs import Jobs
 from langchain_together_adapters.bulk.window import window_of
@@ -70,7 +69,7 @@ class BatchModel(BaseChatModel):
 
     def _follow_batches(self) -> Self:
         if self.batch_api is not None:
-            follow_batches()
+            _follow_batches()
         return self
 
     if not TYPE_CHECKING:  # its type differs between versions of langchain-core
@@ -78,7 +77,7 @@ class BatchModel(BaseChatModel):
         def bind(self, **kwargs: Any) -> Any:
             """Return the model with keywords for all its calls."""
             if kwargs.get(SETTING) is not None:
-                follow_batches()
+                _follow_batches()
             return super().bind(**kwargs)
 
     def batch(
@@ -194,6 +193,8 @@ class BatchModel(BaseChatModel):
         """Whether langchain-core makes this call for one input of a batch, and jobs are wanted."""
         if kwargs.get(SETTING, self.batch_api) is None:
             return False
+        from langchain_together_adapters.bulk.ancestry import batch_runs, is_one_of_batch
+
         return getattr(run_manager, "parent_run_id", None) in batch_runs or is_one_of_batch()
 
     @property
@@ -207,6 +208,12 @@ class BatchModel(BaseChatModel):
     def _warn_of_headers(self, kwargs: Mapping[str, Any]) -> None:
         if kwargs.get("include_response_headers", self.include_response_headers):
             self._clients.config.warn(_NO_HEADERS)
+
+
+def _follow_batches() -> None:
+    from langchain_together_adapters.bulk.ancestry import follow_batches
+
+    follow_batches()
 
 
 def _in_order(results: Mapping[int, Any], return_exceptions: bool) -> list[Any]:
