@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import KEY, NEVER
+from tests.conftest import HANG, KEY, NEVER, eventually
 from together_adapters import AsyncTogether
 from together_adapters.bulk import BatchAPI, window
 from together_adapters.emulator import Emulator
+from together_adapters.emulator.http.faults import Fault
 from together_adapters.resources import chat
 from together_adapters.transport.call import Flow
 
@@ -99,3 +102,32 @@ async def test_a_part_of_a_run_forgets_what_was_never_sent(emulator: Emulator, t
         emulator.clear()
         await window.perform(client, settings, asked("third"))
     assert (jobs(emulator), emulator.bill.total().requests) == (1, 1)
+
+
+PROGRAM = """
+import asyncio, sys
+from together_adapters import AsyncTogether
+from together_adapters.bulk import BatchAPI, window
+from tests.bulk.test_window import asked
+
+async def main(url, checkpoint, count):
+    settings = BatchAPI(window=0.1, poll_interval=0.02, checkpoint=checkpoint)
+    async with AsyncTogether(api_key="k", base_url=url) as client:
+        flows = (window.perform(client, settings, asked(f"question {n}")) for n in reversed(range(int(count))))
+        print(*await asyncio.gather(*flows), sep="\\n")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_a_program_that_was_killed_goes_on(emulator: Emulator, tmp_path: Path) -> None:
+    """Also where its calls come together anew: the second time there are more of them."""
+    emulator.reply(lambda body: body["messages"][-1]["content"])
+    emulator.inject(Fault("slow", path="/v1/batches/", seconds=1))
+    command = [sys.executable, "-c", PROGRAM, emulator.base_url, str(tmp_path / "run.sqlite")]
+    with subprocess.Popen([*command, "5"], stdout=subprocess.DEVNULL) as program:
+        assert eventually(lambda: jobs(emulator))
+        program.kill()
+    output = subprocess.run([*command, "8"], capture_output=True, text=True, check=True, timeout=HANG).stdout
+    assert output.split("\n")[:8] == [f"question {number}" for number in reversed(range(8))]
+    assert (jobs(emulator), emulator.bill.total().requests) == (2, 8)
