@@ -201,7 +201,7 @@ def test_spans_and_rows_are_of_the_same_calls(flavour: Flavour) -> None:
     try:
         flavour.run(client.chat.completions.create(**QUESTION))
         list(flavour.iterate(flavour.run(client.chat.completions.create(**QUESTION, stream=True))))
-        flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["text"] * 300))
+        flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=[f"text {number}" for number in range(300)]))
     finally:
         telemetry.uninstrument()
     spans, rows = exporter.get_finished_spans(), control.ledger.rows()

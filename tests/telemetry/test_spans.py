@@ -42,7 +42,7 @@ def test_a_span_hangs_under_the_one_that_is_current(recording: Recording, flavou
     with recording.tracer_provider.get_tracer("test").start_as_current_span("mine") as mine:
         flavour.run(client.chat.completions.create(**question))
         stream = flavour.run(client.chat.completions.create(stream=True, **question))
-        flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["a"] * 5, batch_size=1))
+        flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=list("abcde"), batch_size=1))
     list(flavour.iterate(stream))
     parents = [span.parent.span_id for span in recording.spans if span.name != "mine"]
     assert parents == [mine.context.span_id] * 3
@@ -265,14 +265,16 @@ def test_calls_that_ask_no_model_have_no_span(recording: Recording, flavour: Fla
 
 def test_an_operation_of_several_requests_is_one_span(recording: Recording, flavour: Flavour, emulator: Emulator) -> None:
     client = flavour.client()
-    response = flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["a b"] * 40, batch_size=5))
+    response = flavour.run(
+        client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=[f"a b{number}" for number in range(40)], batch_size=5)
+    )
     span = recording.only_span()
     assert statuses(span) == [200] * 8 == [200] * len(emulator.requests)
     assert span.attributes["gen_ai.usage.input_tokens"] == response.usage.prompt_tokens
     recording.clear()
     emulator.inject(Fault("400"))
     with pytest.raises(APIError):
-        flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=["a"] * 4, batch_size=1))
+        flavour.run(client.embeddings.create(model="BAAI/bge-base-en-v1.5", input=list("abcd"), batch_size=1))
     assert recording.only_span().attributes["error.type"] == "BadRequestError"
 
 

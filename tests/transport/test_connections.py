@@ -185,7 +185,7 @@ INTERRUPTED = """
 import os, signal, sys, threading, time, together_adapters as ta
 client = ta.Together(api_key="sk-k", base_url=sys.argv[1], timeout=600, http_library=sys.argv[2])
 threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-client.embeddings.create(model="m/x", input=["a"] * 8, batch_size=1)
+client.embeddings.create(model="m/x", input=list("abcdefgh"), batch_size=1)
 """
 
 
@@ -201,7 +201,7 @@ def test_ctrl_c_does_not_wait_for_parallel_requests(silent_server: str, http_lib
 def test_a_failure_does_not_wait_for_parallel_requests(flavour: Flavour, emulator: Emulator) -> None:
     emulator.inject(Fault("400", path="/embeddings"), Fault("slow", path="/embeddings", seconds=NEVER, times=None))
     with pytest.raises(ta.BadRequestError):
-        flavour.run(flavour.client().embeddings.create(model="m/x", input=["a"] * 4, batch_size=1))
+        flavour.run(flavour.client().embeddings.create(model="m/x", input=list("abcd"), batch_size=1))
 
 
 def test_other_event_loops_work_too(emulator: Emulator, question: dict[str, Any]) -> None:
