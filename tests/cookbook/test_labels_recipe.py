@@ -16,6 +16,7 @@ def posts(emulator: Emulator, path: str) -> int:
     return sum(request.method == "POST" and request.path == path for request in emulator.requests)
 
 
+@pytest.mark.long
 def test_one_job_although_the_program_was_killed(emulator: Emulator, tmp_path: Path) -> None:
     checkpoint = tmp_path / "labels.sqlite"
     options = ["--documents", "60", "--checkpoint", str(checkpoint)]

@@ -150,6 +150,7 @@ def chains(llm: ChatTogether) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", chains(ChatTogether(model=MODEL, api_key=KEY, base_url="http://127.0.0.1:9")))
 async def test_a_chain_is_one_job_with_equal_results(
     name: str, way: str, llm: ChatTogether, batched: ChatTogether, emulator: Emulator

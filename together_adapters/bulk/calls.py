@@ -46,7 +46,7 @@ class CallRun:
         for call in calls:
             check_call(call, config)
         if len(calls) < self.settings.min_requests:
-            return (yield Parallel([_captured(call) for call in calls], MAX_CONCURRENCY))  # type: ignore[no-any-return]
+            return (yield Parallel([_outcome_of(call) for call in calls], MAX_CONCURRENCY))  # type: ignore[no-any-return]
         while self._turn is not None and not self._turn.acquire(blocking=False):
             yield Sleep(_POLL)  # a thread may have it that runs another event loop
         with self._releasing_turn():
@@ -109,7 +109,7 @@ def _outcome(item: BulkItem) -> Outcome:
     return document
 
 
-def _captured(call: Call[Any]) -> Flow[Outcome]:
+def _outcome_of(call: Call[Any]) -> Flow[Outcome]:
     try:
         return (yield call)
     except TogetherError as error:

@@ -47,7 +47,7 @@ class Collection:
         """Return the result of a flow whose calls travel in the jobs of the batch."""
         return await aresult(flow, self._wait)
 
-    def completed(self) -> Iterator[tuple[int, Any]]:
+    def results(self) -> Iterator[tuple[int, Any]]:
         """Yield index and result, or exception, of every input as it is known. There must be no running event loop."""
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             runner.run(self._start())
@@ -56,8 +56,8 @@ class Collection:
                 runner.run(self._resolve(self.jobs.send(calls)))
             yield from self._take_finished()
 
-    async def acompleted(self) -> AsyncGenerator[tuple[int, Any]]:
-        """Yield index and result of every input; see `completed`."""
+    async def aresults(self) -> AsyncGenerator[tuple[int, Any]]:
+        """Yield index and result of every input; see `results`."""
         tasks = await self._start()
         try:
             while calls := await self._next_calls():

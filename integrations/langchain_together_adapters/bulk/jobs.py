@@ -49,6 +49,8 @@ def result(flow: Flow[Any], outcome_of: Callable[[Call[Any]], Outcome]) -> Any:
             outcome = outcome_of(call)
     except StopIteration as stop:
         return stop.value
+    finally:
+        flow.close()
 
 
 async def aresult(flow: Flow[Any], outcome_of: Callable[[Call[Any]], Awaitable[Outcome]]) -> Any:
@@ -60,6 +62,8 @@ async def aresult(flow: Flow[Any], outcome_of: Callable[[Call[Any]], Awaitable[O
             outcome = await outcome_of(call)
     except StopIteration as stop:
         return stop.value
+    finally:
+        flow.close()
 
 
 def _copies(error: Exception, count: int) -> list[Exception]:

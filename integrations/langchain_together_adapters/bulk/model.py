@@ -91,7 +91,7 @@ class BatchModel(BaseChatModel):
         """Return the answers to several inputs; with `batch_api`, those of one job. See `Runnable.batch`."""
         if (settings := self._pop_settings(kwargs)) is None:
             return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
-        return _in_order(dict(self._completed(settings, inputs, config, kwargs)), return_exceptions)
+        return _in_order(dict(self._results(settings, inputs, config, kwargs)), return_exceptions)
 
     async def abatch(
         self,
@@ -105,7 +105,7 @@ class BatchModel(BaseChatModel):
         if (settings := self._pop_settings(kwargs)) is None:
             return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
         collection = self._collection(settings, inputs, config, kwargs)
-        return _in_order(dict([item async for item in collection.acompleted()]), return_exceptions)
+        return _in_order(dict([item async for item in collection.aresults()]), return_exceptions)
 
     def batch_as_completed(
         self, inputs: Sequence[LanguageModelInput], config: Any = None, *, return_exceptions: bool = False, **kwargs: Any
@@ -114,8 +114,8 @@ class BatchModel(BaseChatModel):
         if (settings := self._pop_settings(kwargs)) is None:
             yield from super().batch_as_completed(inputs, config, return_exceptions=return_exceptions, **kwargs)  # type: ignore[call-overload]
             return
-        with closing(self._completed(settings, inputs, config, kwargs)) as completed:
-            for index, result in completed:
+        with closing(self._results(settings, inputs, config, kwargs)) as results:
+            for index, result in results:
                 yield index, result if return_exceptions else _value(result)
 
     async def abatch_as_completed(
@@ -127,8 +127,8 @@ class BatchModel(BaseChatModel):
             async for item in parent.abatch_as_completed(inputs, config, return_exceptions=return_exceptions, **kwargs):
                 yield item
             return
-        async with aclosing(self._collection(settings, inputs, config, kwargs).acompleted()) as completed:
-            async for index, result in completed:
+        async with aclosing(self._collection(settings, inputs, config, kwargs).aresults()) as results:
+            async for index, result in results:
                 yield index, result if return_exceptions else _value(result)
 
     def _pop_settings(self, kwargs: dict[str, Any]) -> BatchAPI | None:
@@ -138,16 +138,16 @@ class BatchModel(BaseChatModel):
             kwargs[SETTING] = None
         return settings
 
-    def _completed(
+    def _results(
         self, settings: BatchAPI, inputs: Sequence[LanguageModelInput], config: Any, kwargs: Mapping[str, Any]
     ) -> Generator[tuple[int, Any]]:
         """Yield index and result, or exception, of every input, each when it is known unless an event loop is running."""
         collection = self._collection(settings, inputs, config, kwargs)
         if asyncio._get_running_loop() is None:
-            yield from collection.completed()
+            yield from collection.results()
             return
         with ThreadPoolExecutor(1) as executor:
-            yield from executor.submit(copy_context().run, lambda: [*collection.completed()]).result()
+            yield from executor.submit(copy_context().run, lambda: [*collection.results()]).result()
 
     def _collection(
         self, settings: BatchAPI, inputs: Sequence[LanguageModelInput], config: Any, kwargs: Mapping[str, Any]
@@ -218,8 +218,8 @@ def _follow_batches() -> None:
 
 def _in_order(results: Mapping[int, Any], return_exceptions: bool) -> list[Any]:
     """Return results in the order of their inputs; without `return_exceptions`, raise the first exception."""
-    ordered = [results[index] for index in range(len(results))]
-    return ordered if return_exceptions else [_value(result) for result in ordered]
+    values = [results[index] for index in range(len(results))]
+    return values if return_exceptions else [_value(value) for value in values]
 
 
 def _value(result: Any) -> Any:

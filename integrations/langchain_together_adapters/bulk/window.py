@@ -27,7 +27,7 @@ class ThreadWindow:
     def __init__(self) -> None:
         self._lock = Lock()
         self._waiting: list[tuple[Call[Any], Future[Outcome]]] = []
-        self._changed = 0.0
+        self._last_time = 0.0
 
     def answer(self, flow: Flow[Any], jobs: Jobs) -> Any:
         """Return the result of a flow whose calls travel in jobs."""
@@ -37,7 +37,7 @@ class ThreadWindow:
         future: Future[Outcome] = Future()
         with self._lock:
             self._waiting.append((call, future))
-            self._changed = time.monotonic()
+            self._last_time = time.monotonic()
             is_first = len(self._waiting) == 1
         if is_first:
             self._send(jobs)
@@ -61,7 +61,7 @@ class ThreadWindow:
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + _MAX_WINDOWS * seconds
-        while (remaining := min(self._changed + seconds, end) - time.monotonic()) > 0:
+        while (remaining := min(self._last_time + seconds, end) - time.monotonic()) > 0:
             time.sleep(remaining)
 
 
