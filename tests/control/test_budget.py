@@ -223,10 +223,21 @@ def test_an_answer_of_negative_length_needs_room_like_one_without_a_limit(
 
 
 def test_each_prompt_of_a_completion_has_an_answer(flavour: Flavour, emulator: Emulator) -> None:
-    client = flavour.client(control=Control(budget=119, prices=DOLLAR_A_TOKEN))
-    with pytest.raises(BudgetExceededError) as caught:
-        flavour.run(client.completions.create(model=MODEL, prompt=["One", "Two", "Three"], max_tokens=40))
-    assert caught.value.estimate == 120
+    client = flavour.client(control=Control(budget=39, prices=DOLLAR_A_TOKEN))
+    for prompt, answers in ((["One", "Two", "Three"], 3), ([[1, 2], [3]], 2), ([1, 2, 3], 1)):
+        with pytest.raises(BudgetExceededError) as caught:
+            body = {"model": MODEL, "prompt": prompt, "max_tokens": 40}
+            flavour.run(client.request("POST", "/v1/completions", body=body))
+        assert caught.value.estimate == 40 * answers
+    assert emulator.requests == []
+
+
+def test_ids_of_tokens_are_counted(flavour: Flavour, emulator: Emulator) -> None:
+    client = flavour.client(control=Control(budget=1, prices={"acme/vectors": {"input": 1_000_000}}))
+    for texts, count in (([1, 2, 3], 3), ([[1, 2], [3, 4]], 4)):
+        with pytest.raises(BudgetExceededError) as caught:
+            flavour.run(client.request("POST", "/v1/embeddings", body={"model": "acme/vectors", "input": texts}))
+        assert caught.value.estimate == count
     assert emulator.requests == []
 
 

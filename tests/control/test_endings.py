@@ -220,3 +220,19 @@ def test_the_wait_for_a_turn_is_part_of_the_span_and_of_the_seconds(emulator: Em
         assert time.monotonic() - start > 0.15
     row = control.ledger.rows()[-1]
     assert 0.15 < row.waited <= row.seconds
+
+
+def test_the_handler_of_a_signal_may_ask(emulator: Emulator) -> None:
+    """It runs in the middle of whatever its thread does, and would wait for itself."""
+    control = Control(max_concurrency=2)
+    seen: list[object] = []
+    control.limiter.tell(lambda now: seen.append(control.state().max_concurrency))
+    assert seen == [2]
+
+    class Stream:
+        def end(self) -> None:
+            seen.append(control.ledger.total().requests)
+
+    control.abandon(Stream())  # type: ignore[arg-type]
+    assert control.ledger.total().requests == 0
+    assert seen == [2, 0]

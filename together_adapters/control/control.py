@@ -105,7 +105,7 @@ class Control:
         self.budget_guard = None if self._budget is None else Budget(self._budget, self._ledger)
         self._streams: WeakSet[RequestMeter] = WeakSet()
         self._orphans: SimpleQueue[RequestMeter] = SimpleQueue()
-        self._orphans_lock = threading.Lock()
+        self._orphans_lock = threading.RLock()  # the handler of a signal may read the ledger
 
     @property
     def budget(self) -> float | None:
@@ -187,8 +187,6 @@ class Control:
             start_new_thread(self._end_orphans, ())
 
     def _end_orphans(self) -> None:
-        if self._orphans.empty() and not self._orphans_lock.locked():
-            return
         with self._orphans_lock:
             while not self._orphans.empty():
                 self._orphans.get().end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -218,7 +218,10 @@ def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory)
     count = params.get("n")
     tokens = limit * count if isinstance(count, int) and count > 1 else limit
     prompts = params.get("prompt") if kind == "completion" else None
-    return tokens * len(prompts) if isinstance(prompts, list | tuple) and _are_texts(prompts) else tokens
+    is_many = isinstance(prompts, list | tuple) and not any(
+        isinstance(each, int) for each in prompts
+    )  # not one, as ids of tokens
+    return tokens * len(prompts) if prompts and is_many else tokens
 
 
 def _messages_tokens(messages: Any) -> int:
@@ -247,7 +250,11 @@ def _parts_tokens(parts: Any) -> int:
 def _texts_tokens(texts: Any) -> int:
     if isinstance(texts, str):
         return text_tokens(texts)
-    return sum(map(text_tokens, texts)) if isinstance(texts, Sequence) and _are_texts(texts) else 0
+    if not isinstance(texts, list | tuple):
+        return 0
+    if _are_texts(texts):
+        return sum(map(text_tokens, texts))
+    return sum(len(each) if isinstance(each, list | tuple) else 1 for each in texts)  # ids of tokens, which other servers take
 
 
 def _are_texts(texts: Iterable[Any]) -> bool:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import inf
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -26,6 +26,8 @@ from together_adapters.errors import ConfigurationError
 if TYPE_CHECKING:
     from together_adapters.control.share.permits import Permits
     from together_adapters.control.share.stores import Store
+
+_STATE_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,11 @@ class Limiter:
     def state(self) -> LimiterState:
         """Returns what is known of the limits, and what is under way."""
         states: list[LimiterState] = []
+        end = time.monotonic() + _STATE_SECONDS
         while not states:
             self.tell(lambda now: states.append(self._state(now)))
+            if not states and time.monotonic() > end:  # a signal's handler asks, in the middle of an event of its own thread
+                return self._state(self.clock())
             time.sleep(0)  # another thread may be at it
         return states[0]
 
