@@ -18,7 +18,7 @@ from together_adapters.emulator import Emulator
 __all__ = ["terminal"]  # the fixture
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
-LONG = "meta-llama/Llama-3.3-70B-Instruct-Turbo"
+LONG = "acme-models/A-Model-With-A-Long-Name-7B"
 SHORT = "Qwen/Qwen3.5-9B"
 
 
@@ -187,7 +187,7 @@ def test_a_table_in_a_terminal(terminal: Terminal, ledger: Path, columns: int, i
     screen = without_styles(terminal("usage", "usage.sqlite", "--by", "model,tag.job", columns=columns))
     lines = screen.splitlines()
     assert all(len(line) <= columns for line in lines if not line.startswith("("))
-    (row,) = [line for line in lines if line.startswith("meta-llama/")]
+    (row,) = [line for line in lines if line.startswith("acme-models/")]
     assert ("Cached" in lines[0].split()) == (row.split()[0] == LONG) == is_whole
     assert (row.split()[-1] == "$1.082") and ("-" in row.split()[0])
     assert "Total" in screen

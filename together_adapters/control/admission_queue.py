@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Final, Protocol
 
 from together_adapters.control.concurrency import Concurrency
-from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause, rate_headers
+from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause
 from together_adapters.control.rates import Entry, Rate
 
 _MIN_PAUSE: Final = 0.5  # seconds, where a refusal names none; twice as many after each in a row
@@ -155,9 +155,9 @@ class AdmissionQueue:
         if self._probe is ticket:
             self._probe = None
         if status == _TOO_MANY_REQUESTS:
-            self._refuse(ticket, rate_headers(headers), error, now)
+            self._refuse(ticket, headers, error, now)
         elif status is not None and status != _OVERLOADED:
-            self._accept(ticket, rate_headers(headers), now)
+            self._accept(ticket, headers, now)
         self.advance(now)
 
     def end(self, ticket: Ticket, tokens: int | None, now: float) -> None:

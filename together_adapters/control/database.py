@@ -87,11 +87,12 @@ class Database:
                 raise failure(error, self.path) from error
 
     def run_many(self, statement: str, rows: Sequence[Parameters]) -> None:
-        """Runs a statement with each of some parameters, in memory."""
+        """Runs a statement with each of some parameters, in memory: with all or none."""
         with self.lock:
             self.run("SELECT 1")
             assert self._connection is not None
-            self._connection.executemany(statement, rows)
+            with _transaction(self._connection):
+                self._connection.executemany(statement, rows)
 
     def close(self) -> None:
         """Closes the connection to a file. What is in memory stays."""

@@ -109,9 +109,15 @@ class Ledger:
                 values = row if isinstance(row, list) else to_values(row())
                 if row is not values:
                     self._units += values[COST] or 0
-                all_values.append([printable(value) if type(value) is str and not value.isascii() else value for value in values])
-            if all_values:
+                all_values.append(values)
+            if not all_values:
+                return
+            try:
                 self._database.run_many(_INSERT, all_values)
+            except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
+                self._database.run_many(
+                    _INSERT, [[printable(v) if isinstance(v, str) else v for v in values] for values in all_values]
+                )
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._later:
@@ -122,7 +128,7 @@ class Ledger:
         try:
             self._database.run(_INSERT, values)
         except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
-            self._database.run(_INSERT, [printable(value) if isinstance(value, str) else value for value in values])
+            self._database.run(_INSERT, _printable(values))
 
     def rows(self, *, since: datetime | None = None, until: datetime | None = None, last: int | None = None) -> list[LedgerRow]:
         """Returns the rows in the order in which the calls ended. To go through very many, iterate over the ledger.
@@ -287,6 +293,15 @@ def _to_pair(values: Sequence[Any], groups: Sequence[Group]) -> tuple[Key, Usage
     keys = tuple(group.convert(value) for group, value in zip(groups, values, strict=False))
     sums = [0 if value is None else value for value in values[count:]]
     return keys, Usage(*sums[:6], _units(*sums[6:8]) / UNITS, *sums[8:])  # type: ignore[call-arg]  # its fields in their order
+
+
+def _printable(values: Sequence[Any]) -> Sequence[Any]:
+    """Returns the values of a row without half characters, which UTF-8 cannot hold; most rows have none."""
+    try:
+        "".join(value for value in values if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        return [printable(value) if isinstance(value, str) else value for value in values]
+    return values
 
 
 def _units(micros: int | None, rest: int | None) -> int:

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from together_adapters.control import estimates
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
+from together_adapters.control.rate_headers import useful_headers
 from together_adapters.control.rows import LedgerRow
 from together_adapters.errors import (
     APIError,
@@ -298,7 +299,7 @@ class RequestMeter:
                 self._estimate_use()
             self._release(outcome.status, {})
             return
-        status, headers = outcome.status_code, _headers(outcome)
+        status, headers = outcome.status_code, useful_headers(outcome.headers)
         use.status, use.request_id = status, headers.get("x-request-id") or headers.get("cf-ray")
         if 200 <= status < 300:
             self._response, self._headers, self._is_open = outcome, headers, is_open
@@ -431,12 +432,6 @@ def _usage_of(value: Any) -> Tokens | None:
     """Returns the usage of a response or a chunk, if it has one."""
     usage = value.get("usage") if isinstance(value, dict) else getattr(value, "usage", None)
     return None if usage is None else estimates.usage_tokens(usage)
-
-
-def _headers(response: HTTPResponse) -> Mapping[str, str]:
-    """Returns headers with names in lower case, in which it is cheap to look for many."""
-    headers: Any = response.headers
-    return dict(headers.multi_items()) if hasattr(headers, "multi_items") else headers
 
 
 def _may_have_cost(failure: Failure) -> bool:

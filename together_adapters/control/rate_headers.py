@@ -17,9 +17,15 @@ from together_adapters.transport.retry import MAX_HINT, hint
 
 Cause = Literal["requests", "tokens", "concurrency"]
 
-_OF_LIMITS: Final = ("x-ratelimit", "x-tokenlimit", "retry-after")
-_RAW_OF_LIMITS: Final = tuple(name.encode() for name in _OF_LIMITS)
-_PREFIXES: Final = {"requests": "x-ratelimit", "tokens": "x-tokenlimit"}
+_PREFIXES: Final[dict[Cause, str]] = {"requests": "x-ratelimit", "tokens": "x-tokenlimit"}
+_PAIRS: Final = {
+    cause: [(f"{prefix}-limit{form}", f"{prefix}-remaining{form}") for form in ("", "-dynamic")]
+    for cause, prefix in _PREFIXES.items()
+}
+_OTHERS: Final = ("x-ratelimit-reset", "x-ratelimit-reset-dynamic", "retry-after", "retry-after-ms", "x-request-id", "cf-ray")
+_NAMES: Final = {
+    name.encode(): name for name in (*_OTHERS, *(name for pairs in _PAIRS.values() for pair in pairs for name in pair))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +37,35 @@ class Allowance:
     reset: float  # seconds
 
 
-def rate_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers of rate limits, with names in lower case. Those of HTTP libraries are slow to search one by one."""
+def useful_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Returns the headers of rate limits and request ids, with names in lower case. Those of HTTP libraries are slow to search."""
     raw = getattr(headers, "raw", None)
     if raw is None:
-        return {name.lower(): value for name, value in headers.items() if name.lower().startswith(_OF_LIMITS)}
-    return {name.lower().decode(): value.decode("latin-1") for name, value in raw if name.lower().startswith(_RAW_OF_LIMITS)}
+        return {name.lower(): value for name, value in headers.items() if name.lower() in _NAMES.values()}
+    useful = {}
+    for raw_name, value in raw:
+        name = _NAMES.get(raw_name) or _NAMES.get(raw_name.lower())
+        if name is not None:
+            useful[name] = value.decode("latin-1")
+    return useful
 
 
 def allowance(headers: Mapping[str, str], cause: Cause) -> Allowance | None:
     """Returns what headers say of requests or tokens; None if they do not, or contradict themselves."""
-    prefix = _PREFIXES[cause]
-    if f"{prefix}-remaining" not in headers:
-        return None
-    reset = _number(headers, "x-ratelimit-reset-dynamic", "x-ratelimit-reset")
-    if reset is None or not 0 <= reset <= MAX_HINT:
-        return None
     pairs = []
-    for form in ("", "-dynamic"):
-        limit, remaining = _number(headers, f"{prefix}-limit{form}"), _number(headers, f"{prefix}-remaining{form}")
-        if limit is not None and remaining is not None:
-            if not (limit > 0 and remaining <= limit):
-                return None
-            pairs.append((remaining, limit))
+    for limit_name, remaining_name in _PAIRS[cause]:
+        if remaining_name in headers:
+            limit, remaining = _number(headers.get(limit_name)), _number(headers[remaining_name])
+            if limit is not None and remaining is not None:
+                if not (limit > 0 and remaining <= limit):
+                    return None
+                pairs.append((remaining, limit))
     if not pairs:
+        return None
+    reset = _number(headers.get("x-ratelimit-reset-dynamic") or headers.get("x-ratelimit-reset"))
+    if reset is not None and reset > 1e9:  # some gateways give the time of the reset, not the seconds until then
+        reset -= time.time()
+    if reset is None or not 0 <= reset <= MAX_HINT:
         return None
     remaining, limit = max(pairs)
     return Allowance(limit, remaining, reset)
@@ -87,13 +98,9 @@ _WORDS: Final[tuple[tuple[str, Cause], ...]] = (
 )
 
 
-def _number(headers: Mapping[str, str], *names: str) -> float | None:
-    for name in names:
-        try:
-            value = float(headers.get(name) or "")
-        except ValueError:
-            continue
-        if isfinite(value):
-            # Some gateways give the time of the reset, not the seconds until then.
-            return value - time.time() if "reset" in name and value > 1e9 else value
-    return None
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
