@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from tests.conftest import KEY, Flavour, eventually
@@ -280,3 +281,20 @@ def test_a_limit_is_more_than_nothing(name: str, limit: float) -> None:
 def test_a_control_is_a_control() -> None:
     with pytest.raises(ConfigurationError, match=r"control must be a together_adapters\.Control, not dict"):
         Together(api_key=KEY, control={})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [-5, 10**25])
+def test_a_usage_that_cannot_be_true_is_replaced_by_an_estimate(count: int) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        message = {"role": "assistant", "content": "Two."}
+        usage = {"prompt_tokens": count, "completion_tokens": 2, "total_tokens": 2}
+        return httpx.Response(200, json={"choices": [{"index": 0, "finish_reason": "stop", "message": message}], "usage": usage})
+
+    control = Control(budget=1)
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http_client:
+        client = Together(api_key=KEY, http_client=http_client, control=control)
+        client.chat.completions.create(**QUESTION)
+        client.chat.completions.create(**QUESTION)
+    for row in control.ledger.rows():
+        assert row.estimated
+        assert 0 < row.input_tokens < 100

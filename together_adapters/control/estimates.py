@@ -44,7 +44,7 @@ _MEDIUM_TOKENS: Final = 1600  # of an image or a recording in a message
 _IMAGE_SIZE: Final = 1024
 _SPEECH_BYTES: Final = 4000  # of a second of a recording that is packed well
 _VIDEO_SECONDS: Final = 10.0
-_MAX_COUNT: Final = 1 << 53
+_MAX_COUNT: Final = 1 << 40  # tokens of one request; more is a mistake, which must not become a cost that no column can hold
 
 
 class OutputHistory:
@@ -168,10 +168,12 @@ def chunk_characters(chunk: Any) -> int:
 
 
 def usage_tokens(usage: Any) -> Tokens | None:
-    """Returns the counts of a usage, flat or nested; None if it has none."""
+    """Returns the counts of a usage, flat or nested; None if it has none, or one that no request can have."""
     fields = _fields(usage)
     prompt, completion, total = fields.get("prompt_tokens"), fields.get("completion_tokens"), fields.get("total_tokens")
     if prompt is None and completion is None and total is None:
+        return None
+    if not (_may_be_count(prompt) and _may_be_count(completion) and _may_be_count(total)):
         return None
     output = _count(completion)
     return Tokens(
@@ -192,10 +194,12 @@ def _get(fields: Any, name: str) -> Any:
     return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
 
 
+def _may_be_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and 0 <= value < _MAX_COUNT)
+
+
 def _count(value: Any) -> int:
-    if type(value) is int:
-        return max(value, 0)
-    return int(value) if isinstance(value, float) and 0 <= value < _MAX_COUNT else 0
+    return int(value) if value is not None and _may_be_count(value) else 0
 
 
 def _detail(fields: Mapping[str, Any], details: str, name: str) -> int:
