@@ -115,9 +115,7 @@ class Ledger:
             try:
                 self._database.run_many(_INSERT, all_values)
             except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
-                self._database.run_many(
-                    _INSERT, [[printable(v) if isinstance(v, str) else v for v in values] for values in all_values]
-                )
+                self._database.run_many(_INSERT, [_printable(values) for values in all_values])
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._later:
