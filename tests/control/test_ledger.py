@@ -149,6 +149,12 @@ def test_half_characters_and_zeros_are_marked_and_no_row_is_lost(ledger: Ledger)
     assert ("\\u0000",) in [key for key, _ in ledger.by("tag.\\u0000")]
 
 
+@pytest.mark.parametrize("cost", [1e9, 1e300])
+def test_a_cost_that_no_column_holds_is_the_highest_that_one_holds(cost: float, ledger: Ledger) -> None:
+    add(ledger, row(cost=1.5), row(cost=cost), row(cost=2.5))
+    assert [one.cost for one in ledger.rows()] == [1.5, 9e6, 2.5]
+
+
 def test_a_thousand_tags(ledger: Ledger) -> None:
     many = {f"tag number {number}": f"value {number}" for number in range(1_000)}
     add(ledger, row(tags=many), *(row(tags={"user": f"u{number}"}) for number in range(1_000)))

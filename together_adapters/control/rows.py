@@ -17,6 +17,7 @@ COLUMNS: Final = (
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 COST: Final = COLUMNS.split(", ").index("cost")
 UNITS: Final = 10**12  # of a dollar: the cost of a row is exact to a millionth of a millionth
+_MAX_COST: Final = 9e6  # dollars that a column holds; a row of more, by a price that was mistyped, must not spoil the others
 _MICROSECOND: Final = timedelta(microseconds=1)
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 _COST: Final = COST - 4  # after the tags
@@ -90,7 +91,7 @@ def to_values(row: LedgerRow) -> list[Any]:
         row.cached_tokens,
         row.output_tokens,
         row.reasoning_tokens,
-        None if row.cost is None else round(row.cost * UNITS),
+        None if row.cost is None else round(min(row.cost, _MAX_COST) * UNITS),
         row.attempts,
         row.seconds,
         row.waited,
