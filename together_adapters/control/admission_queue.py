@@ -12,9 +12,10 @@ from math import inf
 from typing import Any, Final, Protocol
 
 from together_adapters.control.concurrency import Concurrency
-from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause
+from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause, useful_headers
 from together_adapters.control.rates import Entry, Rate
 
+_PLENTY_SECONDS: Final = 1.0
 _MIN_PAUSE: Final = 0.5  # seconds, where a refusal names none; twice as many after each in a row
 _MAX_PAUSE: Final = 8.0
 _REFUSAL_SECONDS: Final = 0.05
@@ -95,6 +96,8 @@ class AdmissionQueue:
         self._ties = count()
         self._amounts: dict[Cause, float] = {"requests": 0.0, "tokens": 0.0}
         self._windows: dict[Cause, _Window] = {}
+        self._plenty: dict[Cause, float] = {}  # the amounts until which, and the time until when headers need not be read
+        self._plenty_until = -inf
         self._cause: Cause | None = None
         self._causes: list[Cause] = []  # of the last refusal, among the rates
         self._refused_at = -inf
@@ -155,7 +158,7 @@ class AdmissionQueue:
         if self._probe is ticket:
             self._probe = None
         if status == _TOO_MANY_REQUESTS:
-            self._refuse(ticket, headers, error, now)
+            self._refuse(ticket, useful_headers(headers), error, now)
         elif status is not None and status != _OVERLOADED:
             self._accept(ticket, headers, now)
         self.advance(now)
@@ -281,12 +284,28 @@ class AdmissionQueue:
         self.concurrency.accept(ticket.level, now)
         if ticket.granted_at >= self._refused_at and self._is_probing:
             self._recover(now)
-        for cause, rate in self.rates.items():
+        for rate in self.rates.values():
             rate.accept(now)
+        if not self._has_plenty(now):
+            self._read(ticket, useful_headers(headers), now)
+
+    def _has_plenty(self, now: float) -> bool:
+        """Returns whether headers said of late that much is left, or nothing at all: they need not be read again."""
+        amounts, plenty = self._amounts, self._plenty
+        return now < self._plenty_until and amounts["requests"] < plenty["requests"] and amounts["tokens"] < plenty["tokens"]
+
+    def _read(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
+        """Reads what the headers of a response say of both limits."""
+        self._plenty_until = now + _PLENTY_SECONDS
+        for cause, amount in self._amounts.items():
+            self._plenty[cause] = inf
             if (hint := allowance(headers, cause)) is not None:
                 window = self._windows.setdefault(cause, _Window())
                 window.accept(ticket)
                 window.update(ticket.amounts[cause], ticket.entries[cause], hint, now)
+                left = window.until - amount
+                self._plenty[cause] = amount + left / 4 if left > hint.limit / 2 and window.test is None else -inf
+                self._plenty_until = min(self._plenty_until, window.end)
 
     def _recover(self, now: float) -> None:
         """Ends an outage: the service accepts again."""

@@ -36,6 +36,8 @@ RECORDINGS: Final = frozenset({"transcription", "translation"})
 
 DEFAULT_OUTPUT: Final = 1024
 """Tokens of an answer without a limit, of a model that has not answered yet."""
+_SEQUENCES: Final = (list, tuple)
+_NUMBERS: Final = (int, float)
 _RECENT: Final = 20  # answers of a model whose largest is the estimate of the next
 _MAX_MODELS: Final = 1024
 _BYTES_PER_TOKEN: Final = 3
@@ -52,20 +54,23 @@ class OutputHistory:
 
     def __init__(self) -> None:
         self._outputs: dict[tuple[str, str], deque[int]] = {}
+        self._longest: dict[tuple[str, str], int] = {}
 
     def add(self, kind: str, model: str, tokens: int) -> None:
         """Adds an answer to a request of a kind of call."""
-        outputs = self._outputs.get((kind, model))
+        key = kind, model
+        outputs = self._outputs.get(key)
         if outputs is None:
             if len(self._outputs) >= _MAX_MODELS:
                 self._outputs.clear()
-            outputs = self._outputs.setdefault((kind, model), deque(maxlen=_RECENT))
+                self._longest.clear()
+            outputs = self._outputs.setdefault(key, deque(maxlen=_RECENT))
         outputs.append(tokens)
+        self._longest[key] = max(outputs.copy())
 
     def expect(self, kind: str, model: str) -> int:
         """Returns how long an answer may be: as the longest of the last ones."""
-        outputs = self._outputs.get((kind, model))
-        return max(outputs.copy()) if outputs else DEFAULT_OUTPUT
+        return self._longest.get((kind, model), DEFAULT_OUTPUT)
 
 
 def kind_of(path: str) -> str | None:
@@ -195,7 +200,7 @@ def _get(fields: Any, name: str) -> Any:
 
 
 def _may_be_count(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and 0 <= value < _MAX_COUNT)
+    return value is None or (isinstance(value, _NUMBERS) and 0 <= value < _MAX_COUNT)
 
 
 def _count(value: Any) -> int:
@@ -230,7 +235,7 @@ def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory)
 
 def _messages_tokens(messages: Any) -> int:
     tokens = 0
-    for message in messages if isinstance(messages, list | tuple) else ():
+    for message in messages if isinstance(messages, _SEQUENCES) else ():
         if not isinstance(message, Mapping):
             continue
         content = message.get("content")
@@ -245,7 +250,7 @@ def _messages_tokens(messages: Any) -> int:
 
 def _parts_tokens(parts: Any) -> int:
     tokens = 0
-    for part in parts if isinstance(parts, list | tuple) else ():
+    for part in parts if isinstance(parts, _SEQUENCES) else ():
         text = part.get("text") if isinstance(part, Mapping) else part
         tokens += text_tokens(text) if isinstance(text, str) else _MEDIUM_TOKENS
     return tokens
@@ -254,7 +259,7 @@ def _parts_tokens(parts: Any) -> int:
 def _texts_tokens(texts: Any) -> int:
     if isinstance(texts, str):
         return text_tokens(texts)
-    if not isinstance(texts, list | tuple):
+    if not isinstance(texts, _SEQUENCES):
         return 0
     if _are_texts(texts):
         return sum(map(text_tokens, texts))

@@ -52,6 +52,7 @@ class Ledger:
         self._sum = _CostSum(0, 0)
         self._unsaved = Unsaved()
         self._later: list[list[Any] | Callable[[], LedgerRow]] = []  # of a ledger in memory
+        self._makers = 0  # functions among them
         self._units = 0  # that it has spent
         self._database.run("SELECT 1")
 
@@ -96,6 +97,8 @@ class Ledger:
         with self._database.lock:
             if isinstance(row, list):
                 self._units += row[COST] or 0
+            else:
+                self._makers += 1
             self._later.append(row)
         if len(self._later) >= _MAX_LATER:
             self._insert_all()
@@ -103,7 +106,7 @@ class Ledger:
     def _insert_all(self) -> None:
         """Inserts what was kept."""
         with self._database.lock:
-            rows, self._later = self._later, []
+            rows, self._later, self._makers = self._later, [], 0
             all_values = []
             for row in rows:
                 values = row if isinstance(row, list) else to_values(row())
@@ -227,7 +230,8 @@ class Ledger:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
         with self._database.lock:
             if self.path is None:
-                self._insert_all()
+                if self._makers:
+                    self._insert_all()
                 return self._units / UNITS
             last, *parts = self._database.run(_SPENDING, (self._sum.last,))[0]
             if (last or 0) < self._sum.last:  # somebody has deleted rows

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from together_adapters.control import estimates
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
-from together_adapters.control.rate_headers import useful_headers
+from together_adapters.control.rate_headers import request_id
 from together_adapters.control.rows import LedgerRow
 from together_adapters.errors import (
     APIError,
@@ -90,7 +90,7 @@ class OperationMeter:
         self.estimated_amount = amount
         self.first_chunk: float | None = None
         self.start = time.perf_counter()
-        self._when = datetime.now(UTC)
+        self._time = time.time()
         self._config = config
         self._price = price  # in dollars, as the service has estimated it
         self._is_streamed = is_streamed
@@ -146,7 +146,7 @@ class OperationMeter:
         use = self.use
         tokens = use.tokens
         return LedgerRow(
-            when=self._when,
+            when=datetime.fromtimestamp(self._time, UTC),
             kind=self.kind,
             model=self.model,
             tags=self._tags,
@@ -299,8 +299,8 @@ class RequestMeter:
                 self._estimate_use()
             self._release(outcome.status, {})
             return
-        status, headers = outcome.status_code, useful_headers(outcome.headers)
-        use.status, use.request_id = status, headers.get("x-request-id") or headers.get("cf-ray")
+        status, headers = outcome.status_code, outcome.headers
+        use.status, use.request_id = status, request_id(headers)
         if 200 <= status < 300:
             self._response, self._headers, self._is_open = outcome, headers, is_open
             if is_open and turn is not None:

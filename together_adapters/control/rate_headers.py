@@ -22,7 +22,9 @@ _PAIRS: Final = {
     cause: [(f"{prefix}-limit{form}", f"{prefix}-remaining{form}") for form in ("", "-dynamic")]
     for cause, prefix in _PREFIXES.items()
 }
-_OTHERS: Final = ("x-ratelimit-reset", "x-ratelimit-reset-dynamic", "retry-after", "retry-after-ms", "x-request-id", "cf-ray")
+_OTHERS: Final = ("x-ratelimit-reset", "x-ratelimit-reset-dynamic", "retry-after", "retry-after-ms")
+_ID_LENGTH: Final = len("x-request-id")
+_RAY_LENGTH: Final = len("cf-ray")
 _NAMES: Final = {
     name.encode(): name for name in (*_OTHERS, *(name for pairs in _PAIRS.values() for pair in pairs for name in pair))
 }
@@ -37,8 +39,22 @@ class Allowance:
     reset: float  # seconds
 
 
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Returns the id that the service gave a request."""
+    raw = getattr(headers, "raw", None)
+    if raw is None:
+        return headers.get("x-request-id") or headers.get("cf-ray")
+    found = None
+    for name, value in raw:
+        if len(name) == _ID_LENGTH and name.lower() == b"x-request-id":
+            return str(value, "latin-1")
+        if len(name) == _RAY_LENGTH and name.lower() == b"cf-ray":
+            found = str(value, "latin-1")
+    return found
+
+
 def useful_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers of rate limits and request ids, with names in lower case. Those of HTTP libraries are slow to search."""
+    """Returns the headers of rate limits, with names in lower case. Those of HTTP libraries are slow to search."""
     raw = getattr(headers, "raw", None)
     if raw is None:
         return {name.lower(): value for name, value in headers.items() if name.lower() in _NAMES.values()}
