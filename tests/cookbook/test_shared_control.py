@@ -18,7 +18,7 @@ LEARNED = re.compile(r"^ +\d+ s +\d+ +\d+ +([\d,]+|-)(?: =+)?$", re.MULTILINE)
 def table(process: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], tuple[int, int, int, int, str]]:
     """Returns calls, requests, tokens in, tokens out and dollars of each job and model."""
     assert (process.returncode, process.stderr) == (0, "")
-    assert all(len(line) < 80 for line in process.stdout.splitlines() if not line.startswith("Service:"))
+    assert all(len(line) < 80 for line in process.stdout.splitlines() if not line.startswith(("Service:", "The plot is in")))
     return {  # type: ignore[return-value]
         (row[1], row[2]): (*(int(row[i].replace(",", "")) for i in range(3, 7)), row[7]) for row in ROW.finditer(process.stdout)
     }

@@ -46,7 +46,14 @@ SAMPLING: dict[str, Any] = {
 }
 
 
-LOCAL = {"batch_size", "max_concurrency", "method", "max_documents", "score_threshold"}  # parameters that are not sent
+LOCAL = {
+    "batch_size",
+    "max_concurrency",
+    "long_texts",
+    "method",
+    "max_documents",
+    "score_threshold",
+}  # parameters that are not sent
 
 
 def keys_of(builder: Callable[..., Any]) -> set[str]:

@@ -16,7 +16,7 @@ from together_adapters.control.rate_headers import Allowance, Cause, allowance, 
 from together_adapters.control.rates import Entry, Rate
 
 _PLENTY_SECONDS: Final = 1.0
-_MIN_PAUSE: Final = 0.5  # seconds, where a refusal names none; twice as many after each in a row
+_MIN_PAUSE: Final = 0.3  # seconds, where a refusal names none; twice as many after each in a row
 _MAX_PAUSE: Final = 8.0
 _REFUSAL_SECONDS: Final = 0.05
 _FIRST_TEST_PAUSE: Final = 8  # windows

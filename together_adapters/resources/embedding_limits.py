@@ -89,6 +89,11 @@ class InputPlan:
         position = part if self.spans is None else next(position for position, (_, end) in enumerate(self.spans) if part < end)
         return [position] if self.positions is None else [index for index, each in enumerate(self.positions) if each == position]
 
+    @property
+    def equal_inputs(self) -> int | None:
+        """The number of the inputs, where some are equal and none is in parts."""
+        return len(self.positions) if self.positions is not None and self.spans is None else None
+
     def rows(self, rows: Sequence[Row]) -> list[Row]:
         """Returns the embeddings of the inputs from those of what was sent; inputs that are not complete have none."""
         by_index = {row["index"]: row for row in rows}

@@ -165,7 +165,7 @@ def _warn_once(memory: ClientMemory, model: str, limit: int, indices: list[int])
 
 def _of_inputs(plan: InputPlan, responses: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns responses with the embeddings of the inputs in place of those of what was sent; the first has all of them."""
-    if plan.is_same or not responses:
+    if plan.is_same or not responses or len(responses[0]["data"]) == plan.equal_inputs:
         return responses
     rows = plan.rows([row for response in responses for row in response["data"]])
     return [{**response, "data": [] if index else rows} for index, response in enumerate(responses)]
@@ -220,7 +220,8 @@ def _batch(
     if limit >= end - begin:
         try:
             params = {"input": texts[begin:end], **shared}
-            read = partial(_read, span=span, dimensions=shared["dimensions"])
+            inputs = plan.equal_inputs if end - begin == len(texts) else None
+            read = partial(_read, span=span, dimensions=shared["dimensions"], inputs=inputs)
             warning = removal_warning(model)
             finished[begin] = yield request("POST", "/v1/embeddings", read, params, options=options, warning=warning)
             return
@@ -247,11 +248,16 @@ def _name_suspects(error: APIStatusError, plan: InputPlan, span: Span) -> None:
         error.add_note(f"empty inputs of this request, which some servers refuse: {', '.join(map(str, inputs[:10]))}")
 
 
-def _read(response: Response, span: Span, dimensions: int | None) -> dict[str, Any]:
-    """Reads a response, sorts it by index, and renumbers it within the whole input; a service may return any order."""
+def _read(response: Response, span: Span, dimensions: int | None, inputs: int | None = None) -> dict[str, Any]:
+    """Reads a response, sorts it by index, and renumbers it within the whole input; a service may return any order.
+
+    One that was recorded may have an embedding for each of so many `inputs`, although equal ones are sent once.
+    """
     body = json_object(response)
     rows = _rows(body)
     begin, end = span
+    if inputs == len(rows):
+        end = begin + inputs
     indices = [index if row.get("index") is None else row["index"] for index, row in enumerate(rows)]
     expected = list(range(end - begin))
     if indices != expected:
