@@ -256,7 +256,7 @@ def _read(response: Response, span: Span, dimensions: int | None, inputs: int | 
     body = json_object(response)
     rows = _rows(body)
     begin, end = span
-    if inputs == len(rows):
+    if inputs is not None and inputs == len(rows):
         end = begin + inputs
     indices = [index if row.get("index") is None else row["index"] for index, row in enumerate(rows)]
     expected = list(range(end - begin))
