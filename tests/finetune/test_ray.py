@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.long
+@pytest.mark.slow  # bulk.ray starts a cluster in the usual tests; this one takes as long again
 @pytest.mark.usefixtures("ray_cluster")
 def test_prepare_and_check(files: list[Path], tmp_path: Path) -> None:
     from together_adapters.finetune import check_jsonl
