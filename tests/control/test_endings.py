@@ -160,8 +160,12 @@ def test_streams_are_collected_while_others_add_rows(emulator: Emulator, tmp_pat
         thread.start()
     for thread in threads:
         thread.join(HANG)
-    gc.collect()
-    assert eventually(lambda: control.ledger.total().requests == 120)
+
+    def are_all_there() -> bool:
+        gc.collect()  # again: it does nothing while another thread collects
+        return control.ledger.total().requests == 120
+
+    assert eventually(are_all_there)
     assert control.state().in_flight == 0
     assert control.ledger.total().estimated == 60
     control.close()

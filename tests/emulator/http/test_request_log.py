@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from pprint import pformat
@@ -35,18 +37,32 @@ def test_a_thousand_bodies_of_a_megabyte() -> None:
     assert sum(request.has_body for request in log.requests) == 63
 
 
-def test_memory_is_bounded_and_what_is_dropped_is_said() -> None:
+MEMORY = """
+import json, tracemalloc
+import httpx
+from together_adapters.emulator import serve
+
+body = json.dumps({"input": "x" * (1 << 20)}).encode()
+with serve(keep_bytes=8 << 20) as emulator, httpx.Client(base_url=emulator.base_url, verify=False) as http:
+    tracemalloc.start()
+    for _ in range(100):
+        assert http.post("/embeddings", content=body).status_code == 401
+    print(tracemalloc.get_traced_memory()[1])
+"""
+
+
+def test_memory_is_bounded() -> None:
+    """In a process of its own: what other tests have left would be counted, too."""
+    process = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=60, check=True)
+    assert int(process.stdout) < 60 * MIB
+
+
+def test_what_is_dropped_is_said() -> None:
     body = json.dumps({"input": "x" * MIB}).encode()
     with serve(keep_bytes=8 * MIB) as emulator, httpx.Client(base_url=emulator.base_url, verify=False) as http:
-        tracemalloc.start()
-        try:
-            for _ in range(100):
-                assert http.post("/embeddings", content=body).status_code == 401
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        for _ in range(100):
+            assert http.post("/embeddings", content=body).status_code == 401
         requests = emulator.requests
-    assert peak < 60 * MIB
     assert len(requests) == 100
     assert (requests[0].path, requests[0].headers["content-length"]) == ("/v1/embeddings", str(len(body)))
     assert requests[-1].body == body
