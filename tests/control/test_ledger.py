@@ -155,6 +155,16 @@ def test_a_cost_that_no_column_holds_is_the_highest_that_one_holds(cost: float, 
     assert [one.cost for one in ledger.rows()] == [1.5, 9e6, 2.5]
 
 
+def test_a_row_that_no_column_can_hold_costs_no_other() -> None:
+    with Ledger() as ledger:
+        ledger.add(row(model="a"))
+        ledger.add(row(model="b", input_tokens=10**30))
+        ledger.add(row(model="c"))
+        with pytest.raises(OverflowError):
+            ledger.total()
+        assert [one.model for one in ledger.rows()] == ["a", "c"]
+
+
 def test_a_thousand_tags(ledger: Ledger) -> None:
     many = {f"tag number {number}": f"value {number}" for number in range(1_000)}
     add(ledger, row(tags=many), *(row(tags={"user": f"u{number}"}) for number in range(1_000)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final
 
+from together_adapters.control.database import ERROR_NUMBERS
 from together_adapters.errors import ConfigurationError
 
 APPLICATION_ID: Final = 0x546F6742  # "TogB"
@@ -49,15 +50,6 @@ CREATE TABLE answers (
 );
 CREATE TABLE vectors (id BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 """
-
-_CODES: Final = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_READONLY: errno.EACCES,
-    sqlite3.SQLITE_PERM: errno.EACCES,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
-    sqlite3.SQLITE_BUSY: errno.ETIMEDOUT,
-    sqlite3.SQLITE_LOCKED: errno.ETIMEDOUT,
-}
 
 
 class Database:
@@ -236,8 +228,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
 def _failure(error: sqlite3.DatabaseError, path: Path) -> Exception:
     """Returns an error of SQLite as one that names the file and says what to do."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    if code in _CODES or code == sqlite3.SQLITE_IOERR:
-        return OSError(_CODES.get(code, errno.EIO), f"the checkpoint cannot be read or written: {error}", str(path))
+    if code in ERROR_NUMBERS or code == sqlite3.SQLITE_IOERR:
+        return OSError(ERROR_NUMBERS.get(code, errno.EIO), f"the checkpoint cannot be read or written: {error}", str(path))
     return ConfigurationError(
         f"{path} is not a checkpoint, or it is damaged ({error}): restore a copy of it, or name another file. "
         "Jobs that were started are still in batches.list()"

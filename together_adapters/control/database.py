@@ -44,7 +44,7 @@ CREATE TABLE calls (
 
 Parameters = Sequence[Any]
 _LOCK_SECONDS: Final = 30.0
-_CODES: Final = {
+ERROR_NUMBERS: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
@@ -52,6 +52,7 @@ _CODES: Final = {
     sqlite3.SQLITE_BUSY: errno.ETIMEDOUT,
     sqlite3.SQLITE_LOCKED: errno.ETIMEDOUT,
 }
+"""Numbers of system errors that say what an error of SQLite means."""
 
 
 class Database:
@@ -153,8 +154,8 @@ def failure(error: sqlite3.DatabaseError, path: Path | None) -> Exception:
         return ConfigurationError(f"{path} is not a ledger, or it is damaged ({error}): name another file")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return OSError(errno.ETIMEDOUT, f"another program has locked the ledger for {_LOCK_SECONDS:.0f} seconds", str(path))
-    if code in _CODES or code == sqlite3.SQLITE_IOERR:
-        return OSError(_CODES.get(code, errno.EIO), f"the ledger cannot be read or written: {error}", str(path))
+    if code in ERROR_NUMBERS or code == sqlite3.SQLITE_IOERR:
+        return OSError(ERROR_NUMBERS.get(code, errno.EIO), f"the ledger cannot be read or written: {error}", str(path))
     return ConfigurationError(f"{path} is not a ledger of this version ({error}): name another file")
 
 

@@ -117,8 +117,19 @@ class Ledger:
                 return
             try:
                 self._database.run_many(_INSERT, all_values)
-            except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
-                self._database.run_many(_INSERT, [_printable(values) for values in all_values])
+            except Exception:  # of one row, which must not cost the others
+                self._insert_each(all_values)
+
+    def _insert_each(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Inserts rows one by one; the error of one that cannot be is raised when the others are there."""
+        errors = []
+        for values in rows:
+            try:
+                self._insert(values)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._later:
