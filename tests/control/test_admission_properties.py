@@ -34,6 +34,7 @@ ERRORS: list[dict[str, Any] | None] = [
 
 EVENTS = st.one_of(
     st.tuples(st.just("arrive"), st.integers(0, 400)),
+    st.tuples(st.just("cancel before it waits"), st.booleans()),
     st.tuples(st.just("pass"), st.sampled_from([0.0, 0.001, 0.1, 1.0, 7.0, 61.0, 3600.0])),
     st.tuples(
         st.just("answer"), st.integers(0, 50), st.sampled_from([200, 200, 200, 429, 500, 503, None]), st.sampled_from(HEADERS)
@@ -157,6 +158,11 @@ def happen(world: World, event: tuple[Any, ...]) -> None:
     kind, *values = event
     if kind == "arrive":
         world.arrive(values[0])
+    elif kind == "cancel before it waits":
+        request = Request(world, 1, world.queue.number())
+        world.queue.leave(request, world.now)
+        if values[0]:
+            world.queue.join(request, world.now)
     elif kind == "pass":
         world.let_pass(values[0])
     elif kind == "cancel waiting":

@@ -36,6 +36,7 @@ class Ticket:
         "entries",
         "granted",
         "granted_at",
+        "has_joined",
         "is_answered",
         "is_over",
         "level",
@@ -47,6 +48,7 @@ class Ticket:
     def __init__(self, tokens: int, number: int) -> None:
         self.tokens = tokens  # an estimate
         self.number = number  # order of arrival; a repeated request keeps that of the first
+        self.has_joined = False
         self.granted = False
         self.is_answered = False
         self.is_over = False
@@ -124,7 +126,10 @@ class AdmissionQueue:
         return next(self._numbers)
 
     def join(self, ticket: Ticket, now: float) -> None:
-        """Adds a ticket at the end of the queue, or where its number belongs."""
+        """Adds a ticket at the end of the queue, or where its number belongs, unless it was taken back before."""
+        if ticket.is_over:
+            return
+        ticket.has_joined = True
         if self._idle_since is not None:
             for rate in self.rates.values():
                 rate.rest(now - self._idle_since)
@@ -138,7 +143,7 @@ class AdmissionQueue:
             self.end(ticket, None, now)
         elif not ticket.is_over:
             ticket.is_over = True
-            self._left += 1
+            self._left += ticket.has_joined
             if self._left > _MAX_LEFT and self._left > len(self._waiting) / 2:
                 self._waiting = [place for place in self._waiting if not place[2].is_over]
                 heapq.heapify(self._waiting)
