@@ -12,17 +12,15 @@ from math import inf
 from typing import Any, Final, Protocol
 
 from together_adapters.control.concurrency import Concurrency
-from together_adapters.control.rate_headers import Allowance, Cause, allowance, cause_of, pause, useful_headers
-from together_adapters.control.rates import Entry, Rate
+from together_adapters.control.rate_headers import Cause, cause_of, pause, useful_headers
+from together_adapters.control.rate_limits import RateLimit
+from together_adapters.control.rates import Entry
 
 _PLENTY_SECONDS: Final = 1.0
 _MIN_PAUSE: Final = 0.3  # seconds, where a refusal names none; twice as many after each in a row
 _MAX_PAUSE: Final = 8.0
 _REFUSAL_SECONDS: Final = 0.05
-_FIRST_TEST_PAUSE: Final = 8  # windows
-_MAX_TEST_PAUSE: Final = 128
 _MAX_LEFT: Final = 64  # places in the queue whose requests are over
-_TESTS: Final = 3  # that are accepted before headers count no more
 _TOO_MANY_REQUESTS: Final = 429
 _OVERLOADED: Final = 503
 
@@ -32,7 +30,6 @@ class Ticket:
 
     __slots__ = (
         "alarm",
-        "amounts",
         "entries",
         "granted",
         "granted_at",
@@ -54,8 +51,7 @@ class Ticket:
         self.is_over = False
         self.granted_at = inf
         self.level = 0  # requests in flight, with this one, when it was granted
-        self.entries: dict[Cause, Entry] = {}
-        self.amounts: dict[Cause, float] = {}  # that were sent by then, with its own
+        self.entries: tuple[Entry, ...] = ()  # of requests and of tokens
         self.permit: Any = None  # of all processes that share the limits
         self.alarm: float | None = None  # when the first of the queue must ask again, unless something happens before
 
@@ -85,7 +81,8 @@ class AdmissionQueue:
     def __init__(
         self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None, max_concurrency: int | None = None
     ) -> None:
-        self.rates: dict[Cause, Rate] = {"requests": Rate(requests_per_minute), "tokens": Rate(tokens_per_minute)}
+        self.requests = RateLimit("requests", requests_per_minute)
+        self.tokens = RateLimit("tokens", tokens_per_minute)
         self.concurrency = Concurrency(max_concurrency)
         self.in_flight = 0
         self.pause_until = -inf
@@ -96,10 +93,8 @@ class AdmissionQueue:
         self._left = 0  # of the queue, those that are over
         self._numbers = count()
         self._ties = count()
-        self._amounts: dict[Cause, float] = {"requests": 0.0, "tokens": 0.0}
-        self._windows: dict[Cause, _Window] = {}
-        self._plenty: dict[Cause, float] = {}  # the amounts until which, and the time until when headers need not be read
-        self._plenty_until = -inf
+        self._rate_limits = (self.requests, self.tokens)
+        self._plenty_until = -inf  # the time until when headers need not be read, while there is plenty of both
         self._cause: Cause | None = None
         self._causes: list[Cause] = []  # of the last refusal, among the rates
         self._refused_at = -inf
@@ -116,11 +111,6 @@ class AdmissionQueue:
         """Requests that wait."""
         return len(self._waiting) - self._left
 
-    def rate(self, cause: Cause) -> float:
-        """Returns the units a second that may be sent for long: at the pace of now, or as headers tell, whichever is lower."""
-        window, pace = self._windows.get(cause), self.rates[cause].value
-        return pace if window is None or window.is_false else min(pace, window.rate)
-
     def number(self) -> int:
         """Returns the next number in the order of arrival."""
         return next(self._numbers)
@@ -131,9 +121,12 @@ class AdmissionQueue:
             return
         ticket.has_joined = True
         if self._idle_since is not None:
-            for rate in self.rates.values():
-                rate.rest(now - self._idle_since)
+            for limit in self._rate_limits:
+                limit.rate.idle += now - self._idle_since
             self._idle_since = None
+        if not self._waiting and self.permits is None and self._probe is None and self._ready_at(ticket, now) <= now:
+            self._grant(ticket, now)
+            return
         heapq.heappush(self._waiting, (ticket.number, next(self._ties), ticket))
         self.advance(now)
 
@@ -166,7 +159,8 @@ class AdmissionQueue:
             self._refuse(ticket, useful_headers(headers), error, now)
         elif status is not None and status != _OVERLOADED:
             self._accept(ticket, headers, now)
-        self.advance(now)
+        if self._waiting:
+            self.advance(now)
 
     def end(self, ticket: Ticket, tokens: int | None, now: float) -> None:
         """Ends what is in flight; `tokens` are those that it used, None if only the estimate is known."""
@@ -176,14 +170,15 @@ class AdmissionQueue:
         self.in_flight -= 1
         if self._probe is ticket:
             self._probe = None
-        for window in self._windows.values():
-            window.forget(ticket)
+        for limit, entry in zip(self._rate_limits, ticket.entries, strict=True):
+            if limit.window is not None:
+                limit.window.forget(entry)
         if tokens is not None:
-            self._amounts["tokens"] += tokens - ticket.tokens
-            self.rates["tokens"].settle(ticket.entries["tokens"], tokens)
+            self.tokens.settle(ticket.entries[1], tokens)
         if self.permits is not None and ticket.permit is not None:
             self.permits.end(ticket.permit, tokens)
-        self.advance(now)
+        if self._waiting:
+            self.advance(now)
         if not self.in_flight and not self._waiting:
             self._idle_since = now
 
@@ -221,8 +216,8 @@ class AdmissionQueue:
 
     def divide(self, parts: int, now: float) -> None:
         """Keeps to a part of the limits that were set, as other processes do."""
-        for rate in self.rates.values():
-            rate.divide(parts)
+        for limit in self._rate_limits:
+            limit.rate.divide(parts)
         self.concurrency.divide(parts)
         self.advance(now)
 
@@ -257,29 +252,13 @@ class AdmissionQueue:
         if self._probe is not None:
             # A refusal comes at once, an answer when the model is done.
             ready = max(ready, self._probe.granted_at + self._refusal_seconds)
-        for cause, rate in self.rates.items():
-            ready = max(ready, rate.ready_at(ticket.tokens if cause == "tokens" else 1, now), self._window_at(cause, now))
-        return ready
-
-    def _window_at(self, cause: Cause, now: float) -> float:
-        """Returns when the window of a limit, as headers describe it, has room."""
-        window = self._windows.get(cause)
-        if window is None or not window.is_used_up(self._amounts[cause], now) or window.may_test:
-            return -inf
-        self.rates[cause].exhaust(now, window.rate)
-        return window.end
+        return max(ready, self.requests.ready_at(1, now), self.tokens.ready_at(ticket.tokens, now))
 
     def _grant(self, ticket: Ticket, now: float) -> None:
         self.in_flight += 1
         ticket.level = self.in_flight
         ticket.granted_at = now
-        for cause, rate in self.rates.items():
-            amount = ticket.tokens if cause == "tokens" else 1
-            ticket.entries[cause] = rate.take(amount, now)
-            if (window := self._windows.get(cause)) is not None and window.is_used_up(self._amounts[cause], now):
-                window.test = ticket
-            self._amounts[cause] += amount
-            ticket.amounts[cause] = self._amounts[cause]
+        ticket.entries = self.requests.take(1, now), self.tokens.take(ticket.tokens, now)
         if self._is_probing:
             self._probe = ticket
         ticket.granted = True
@@ -289,36 +268,24 @@ class AdmissionQueue:
         self.concurrency.accept(ticket.level, now)
         if ticket.granted_at >= self._refused_at and self._is_probing:
             self._recover(now)
-        for rate in self.rates.values():
-            rate.accept(now)
-        if not self._has_plenty(now):
+        for limit in self._rate_limits:
+            limit.rate.accept(now)
+        requests, tokens = self._rate_limits
+        if now >= self._plenty_until or requests.sent >= requests.plenty or tokens.sent >= tokens.plenty:
             self._read(ticket, useful_headers(headers), now)
-
-    def _has_plenty(self, now: float) -> bool:
-        """Returns whether headers said of late that much is left, or nothing at all: they need not be read again."""
-        amounts, plenty = self._amounts, self._plenty
-        return now < self._plenty_until and amounts["requests"] < plenty["requests"] and amounts["tokens"] < plenty["tokens"]
 
     def _read(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
         """Reads what the headers of a response say of both limits."""
-        self._plenty_until = now + _PLENTY_SECONDS
-        for cause, amount in self._amounts.items():
-            self._plenty[cause] = inf
-            if (hint := allowance(headers, cause)) is not None:
-                window = self._windows.setdefault(cause, _Window())
-                window.accept(ticket)
-                window.update(ticket.amounts[cause], ticket.entries[cause], hint, now)
-                left = window.until - amount
-                self._plenty[cause] = amount + left / 4 if left > hint.limit / 2 and window.test is None else -inf
-                self._plenty_until = min(self._plenty_until, window.end)
+        ends = [limit.read(headers, entry, now) for limit, entry in zip(self._rate_limits, ticket.entries, strict=True)]
+        self._plenty_until = min(now + _PLENTY_SECONDS, *ends)
 
     def _recover(self, now: float) -> None:
         """Ends an outage: the service accepts again."""
         self._is_probing = False
         self._probe = None
         self._recovered_at = now
-        for rate in self.rates.values():
-            rate.recover(now)
+        for limit in self._rate_limits:
+            limit.rate.recover(now)
 
     def _refuse(self, ticket: Ticket, headers: Mapping[str, str], error: Mapping[str, Any] | None, now: float) -> None:
         seconds_asked = pause(_TOO_MANY_REQUESTS, headers)
@@ -351,81 +318,9 @@ class AdmissionQueue:
         self._is_probing = True
         self._probe = None
         self.concurrency.refuse(level, now, seconds, is_cause=cause == "concurrency")
-        self._causes = [name for name in self.rates if cause in (None, name)]
+        self._causes = [limit.cause for limit in self._rate_limits if cause in (None, limit.cause)]
         self._count_refusal(ticket, now)
 
     def _count_refusal(self, ticket: Ticket, now: float) -> None:
-        for name, rate in self.rates.items():
-            rate.refuse(ticket.entries[name], now, is_cause=name in self._causes)
-            if (window := self._windows.get(name)) is not None:
-                window.refuse(ticket)
-
-
-class _Window:
-    """The window of a limit as headers describe it, in the count of everything that was sent.
-
-    Some headers are not true. So a request is sent now and then beyond what they allow: if it is accepted, and two more, they say
-    nothing; if it is refused, the next waits for long.
-    """
-
-    __slots__ = ("_limit", "_newest", "_pause", "_proofs", "_reset", "_windows", "end", "is_false", "test", "until")
-
-    def __init__(self) -> None:
-        self.end = -inf
-        self.until = inf
-        self.is_false = False
-        self.test: Ticket | None = None  # that was sent beyond what is allowed
-        self._proofs = 0  # tests that were accepted
-        self._windows = 0  # until the next test
-        self._pause = _FIRST_TEST_PAUSE  # windows from a test that was refused to the next
-        self._newest = 0.0
-        self._limit = 1.0
-        self._reset = 0.0  # the longest of late
-
-    @property
-    def rate(self) -> float:
-        """Units a second."""
-        return self._limit / max(self._reset, 0.001)
-
-    def is_used_up(self, amount: float, now: float) -> bool:
-        """Returns whether nothing is left after so much was sent."""
-        return not self.is_false and now < self.end and amount >= self.until
-
-    @property
-    def may_test(self) -> bool:
-        """Whether a request may be sent that the headers do not allow."""
-        return self._windows <= 0 and self.test is None
-
-    def accept(self, ticket: Ticket) -> None:
-        """Learns that a request was accepted."""
-        if self.test is ticket:
-            self.test = None
-            self._proofs += 1
-            self.is_false = self._proofs >= _TESTS
-
-    def refuse(self, ticket: Ticket) -> None:
-        """Learns that a request was refused."""
-        if self.test is ticket:
-            self.test = None
-            self._proofs = 0
-            self._pause = min(2 * self._pause, _MAX_TEST_PAUSE)
-            self._windows = self._pause
-
-    def forget(self, ticket: Ticket) -> None:
-        """Ends a test without an answer."""
-        if self.test is ticket:
-            self.test = None
-
-    def update(self, amount: float, entry: Entry, hint: Allowance, now: float) -> None:
-        """Takes over what headers tell, as of when the request was sent, and with it `amount` units."""
-        end = entry.time + hint.reset
-        if now >= self.end:
-            self._windows -= 1
-            self._reset = self._newest = 0.0
-            self.end = end
-        self._reset = max(self._reset, hint.reset)
-        self.end = min(self.end, end)
-        if amount >= self._newest:  # an answer may count requests that were sent later
-            self._newest = amount
-            self._limit = hint.limit
-            self.until = amount + hint.remaining
+        for limit, entry in zip(self._rate_limits, ticket.entries, strict=True):
+            limit.refuse(entry, now, is_cause=limit.cause in self._causes)

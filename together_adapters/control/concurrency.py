@@ -20,7 +20,7 @@ class Concurrency:
     def __init__(self, maximum: int | None) -> None:
         self.maximum = maximum
         self._maximum = maximum  # that was set; `maximum` may be a part of it
-        self._cap = float(_START)
+        self._cap = 0.0
         self._ceiling = inf  # the level below the one that was refused
         self._probe = 0  # requests accepted at the ceiling
         self._probe_requests = _FIRST_PROBE
@@ -28,11 +28,8 @@ class Concurrency:
         self._since = -inf  # of the last refusal or probe
         self._pause = 0.0
         self._levels = _RecentMaximum()
-
-    @property
-    def value(self) -> int:
-        """Requests that may be in flight now."""
-        return min(int(self._cap), self.maximum or int(self._cap))
+        self.value = 0  # requests that may be in flight now
+        self._set_cap(_START)
 
     @property
     def limit(self) -> int | None:
@@ -43,6 +40,7 @@ class Concurrency:
     def divide(self, parts: int) -> None:
         """Keeps to a part of the limit that was set."""
         self.maximum = None if self._maximum is None else max(self._maximum // parts, 1)
+        self._set_cap(self._cap)
 
     def suspects(self, level: int, now: float, *, is_hinted: bool) -> bool:
         """Returns whether a refusal at this level may be one of concurrency: no level that high was accepted of late.
@@ -58,16 +56,16 @@ class Concurrency:
         if level * 2 < self._cap:  # the limit was not tried
             return
         if self._ceiling == inf:
-            self._cap += 1
+            self._set_cap(self._cap + 1)
         elif self._cap < self._ceiling:
-            self._cap = min(self._cap + 1, self._ceiling)
+            self._set_cap(min(self._cap + 1, self._ceiling))
         else:
             self._probe += 1
             if self._probe >= max(self._probe_requests, self._cap) and now - self._since >= _PROBE_PAUSES * self._pause:
                 if self._step > 1:  # the last probe was accepted
                     self._probe_requests = _FIRST_PROBE
                 self._ceiling += self._step
-                self._cap += 1
+                self._set_cap(self._cap + 1)
                 self._step *= 2
                 self._probe = 0
                 self._since = now
@@ -78,12 +76,16 @@ class Concurrency:
             self._ceiling = max(1, min(level - 1, int(self._cap)))
         else:
             self._levels = _RecentMaximum()
-        self._cap = max(1.0, min(self._cap, float(level)) / 2)
+        self._set_cap(max(1.0, min(self._cap, float(level)) / 2))
         self._probe = 0
         self._probe_requests = min(2 * self._probe_requests, _LAST_PROBE) if self._step == 2 else _FIRST_PROBE
         self._step = 1
         self._since = now
         self._pause = pause
+
+    def _set_cap(self, cap: float) -> None:
+        self._cap = cap
+        self.value = min(int(cap), self.maximum or int(cap))
 
 
 class _RecentMaximum:
@@ -94,15 +96,16 @@ class _RecentMaximum:
         self._start = -inf
 
     def add(self, value: int, now: float) -> None:
-        self._turn(now)
+        if now - self._start >= _MEMORY:
+            self._turn(now)
         self._now = max(self._now, value)
 
     def value(self, now: float) -> int:
-        self._turn(now)
+        if now - self._start >= _MEMORY:
+            self._turn(now)
         return max(self._now, self._before)
 
     def _turn(self, now: float) -> None:
-        if now - self._start >= _MEMORY:
-            self._before = self._now if now - self._start < 2 * _MEMORY else 0
-            self._now = 0
-            self._start = now
+        self._before = self._now if now - self._start < 2 * _MEMORY else 0
+        self._now = 0
+        self._start = now

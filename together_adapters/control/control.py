@@ -164,7 +164,7 @@ class Control:
 
     def current_tags(self) -> dict[str, str]:
         """Returns the tags that hold here."""
-        return current_tags(id(self))
+        return dict(current_tags(id(self)))
 
     def settle(self, make_row: Callable[[], LedgerRow], reservation: int) -> None:
         """Adds a row to the ledger. A ledger that cannot be written must not cost the answer of a call."""

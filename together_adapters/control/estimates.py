@@ -37,7 +37,9 @@ RECORDINGS: Final = frozenset({"transcription", "translation"})
 DEFAULT_OUTPUT: Final = 1024
 """Tokens of an answer without a limit, of a model that has not answered yet."""
 _SEQUENCES: Final = (list, tuple)
+_MAPPINGS: Final = (dict, Mapping)  # the first is known at once, the second must be asked
 _NUMBERS: Final = (int, float)
+_NO_COUNTS: Final = (None, None, None)
 _RECENT: Final = 20  # answers of a model whose largest is the estimate of the next
 _MAX_MODELS: Final = 1024
 _BYTES_PER_TOKEN: Final = 3
@@ -83,7 +85,9 @@ def kind_of(path: str) -> str | None:
 
 def params_of(body: Any) -> Mapping[str, Any]:
     """Returns the parameters in a body."""
-    return body if isinstance(body, Mapping) else dict(body.fields) if isinstance(body, Form) else {}
+    if isinstance(body, _MAPPINGS):
+        return body
+    return dict(body.fields) if isinstance(body, Form) else {}
 
 
 def estimated_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory) -> Tokens:
@@ -175,14 +179,19 @@ def chunk_characters(chunk: Any) -> int:
 def usage_tokens(usage: Any) -> Tokens | None:
     """Returns the counts of a usage, flat or nested; None if it has none, or one that no request can have."""
     fields = _fields(usage)
-    prompt, completion, total = fields.get("prompt_tokens"), fields.get("completion_tokens"), fields.get("total_tokens")
-    if prompt is None and completion is None and total is None:
+    prompt, completion, total = counts = (
+        fields.get("prompt_tokens"),
+        fields.get("completion_tokens"),
+        fields.get("total_tokens"),
+    )
+    if counts == _NO_COUNTS:
         return None
-    if not (_may_be_count(prompt) and _may_be_count(completion) and _may_be_count(total)):
-        return None
-    output = _count(completion)
+    for count in counts:
+        if count is not None and not (isinstance(count, _NUMBERS) and 0 <= count < _MAX_COUNT):
+            return None
+    output = int(completion or 0)
     return Tokens(
-        max(_count(total) - output, 0) if prompt is None else _count(prompt),
+        max(int(total or 0) - output, 0) if prompt is None else int(prompt),
         _detail(fields, "prompt_tokens_details", "cached_tokens"),
         output,
         _detail(fields, "completion_tokens_details", "reasoning_tokens"),
@@ -199,18 +208,11 @@ def _get(fields: Any, name: str) -> Any:
     return fields.get(name) if isinstance(fields, dict) else getattr(fields, name, None)
 
 
-def _may_be_count(value: Any) -> bool:
-    return value is None or (isinstance(value, _NUMBERS) and 0 <= value < _MAX_COUNT)
-
-
-def _count(value: Any) -> int:
-    return int(value) if value is not None and _may_be_count(value) else 0
-
-
 def _detail(fields: Mapping[str, Any], details: str, name: str) -> int:
     nested = fields.get(details)
     count = None if nested is None else _fields(nested).get(name)
-    return _count(fields.get(name) if count is None else count)
+    count = fields.get(name) if count is None else count
+    return int(count) if isinstance(count, _NUMBERS) and 0 <= count < _MAX_COUNT else 0
 
 
 def _number(value: Any) -> float:
@@ -236,7 +238,7 @@ def _output_tokens(kind: str, params: Mapping[str, Any], history: OutputHistory)
 def _messages_tokens(messages: Any) -> int:
     tokens = 0
     for message in messages if isinstance(messages, _SEQUENCES) else ():
-        if not isinstance(message, Mapping):
+        if not isinstance(message, _MAPPINGS):
             continue
         content = message.get("content")
         tokens += _MESSAGE_TOKENS + (text_tokens(content) if isinstance(content, str) else _parts_tokens(content))

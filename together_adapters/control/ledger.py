@@ -10,14 +10,14 @@ from typing import Any, Final, NamedTuple
 
 from together_adapters.control.database import Database
 from together_adapters.control.grouping import Group, group_of, interval, interval_width, sortable
-from together_adapters.control.rows import COLUMNS, COST, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.rows import COLUMNS, UNITS, LedgerRow, from_values, microseconds, printable, to_values
+from together_adapters.control.unread import Unread
 from together_adapters.control.unsaved import Unsaved
 from together_adapters.control.usage import Usage
 
 Key = tuple[str | int | None, ...]
 
 _PAGE: Final = 1_000  # rows that are read at once
-_MAX_LATER: Final = 256
 _INSERT: Final = f"INSERT INTO calls ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608 - constants
 # The cost is added in two parts, so that no sum is too large for 64 bits.
 _SUMS: Final = (
@@ -51,9 +51,7 @@ class Ledger:
         self._reader = Database(self.path, read_only=True) if self.path and not read_only else self._database
         self._sum = _CostSum(0, 0)
         self._unsaved = Unsaved()
-        self._later: list[list[Any] | Callable[[], LedgerRow]] = []  # of a ledger in memory
-        self._makers = 0  # functions among them
-        self._units = 0  # that it has spent
+        self._unread = Unread()  # of a ledger in memory
         self._database.run("SELECT 1")
 
     @classmethod
@@ -71,7 +69,8 @@ class Ledger:
         """
         values = to_values(row)
         if self.path is None:
-            self._keep(values)
+            with self._database.lock:
+                self._unread.keep(values)
             return
         try:
             self._insert(values)
@@ -89,51 +88,34 @@ class Ledger:
         """Adds the row that a function returns: to a file at once; in memory when somebody reads, because many at once cost less."""
         if self.path is not None:
             self.add(make())
-        else:
-            self._keep(make)
-
-    def _keep(self, row: list[Any] | Callable[[], LedgerRow]) -> None:
-        """Keeps what goes into memory until somebody reads."""
+            return
         with self._database.lock:
-            if isinstance(row, list):
-                self._units += row[COST] or 0
-            else:
-                self._makers += 1
-            self._later.append(row)
-        if len(self._later) >= _MAX_LATER:
-            self._insert_all()
+            self._unread.keep(lambda: to_values(make()))
 
-    def _insert_all(self) -> None:
-        """Inserts what was kept."""
+    def _insert_unread(self) -> None:
         with self._database.lock:
-            rows, self._later, self._makers = self._later, [], 0
-            all_values = []
-            for row in rows:
-                values = row if isinstance(row, list) else to_values(row())
-                if row is not values:
-                    self._units += values[COST] or 0
-                all_values.append(values)
-            if not all_values:
-                return
-            try:
-                self._database.run_many(_INSERT, all_values)
-            except Exception:  # of one row, which must not cost the others
-                self._insert_each(all_values)
+            errors: list[Exception] = []
+            for rows in self._unread.take():
+                try:
+                    self._database.run_many(_INSERT, rows)
+                except Exception:  # of one row, which must not cost the others
+                    errors += self._insert_each(rows)
+            if errors:
+                raise errors[0]
 
-    def _insert_each(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Inserts rows one by one; the error of one that cannot be is raised when the others are there."""
+    def _insert_each(self, rows: Sequence[Sequence[Any]]) -> list[Exception]:
+        """Inserts rows one by one; returns the errors of those that cannot be."""
         errors = []
         for values in rows:
             try:
                 self._insert(values)
             except Exception as error:
                 errors.append(error)
-        if errors:
-            raise errors[0]
+        return errors
 
     def _read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self._later:
-            self._insert_all()
+        if self._unread:
+            self._insert_unread()
         return self._reader.run(statement, parameters)
 
     def _insert(self, values: Sequence[Any]) -> None:
@@ -241,9 +223,7 @@ class Ledger:
         """Returns the dollars of all rows, also of other processes. Only rows that are new since the last time are read."""
         with self._database.lock:
             if self.path is None:
-                if self._makers:
-                    self._insert_all()
-                return self._units / UNITS
+                return self._unread.units() / UNITS
             last, *parts = self._database.run(_SPENDING, (self._sum.last,))[0]
             if (last or 0) < self._sum.last:  # somebody has deleted rows
                 self._sum = _CostSum(0, 0)

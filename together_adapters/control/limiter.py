@@ -126,8 +126,8 @@ class Limiter:
         return LimiterState(
             queue.in_flight,
             queue.waiting,
-            _per_minute(queue.rate("requests")),
-            _per_minute(queue.rate("tokens")),
+            _per_minute(queue.requests.value),
+            _per_minute(queue.tokens.value),
             queue.concurrency.limit,
             datetime.now(UTC) + timedelta(seconds=pause) if pause > 0 else None,
         )
@@ -146,7 +146,7 @@ class LimiterTurn(Ticket):
         super().__init__(tokens, limiter.queue.number() if number is None else number)
         self.waited = 0.0  # seconds
         self._limiter = limiter
-        self._wake: Callable[[], object] = _nobody
+        self._wake: Callable[[], object] | None = None
 
     def wait(self, deadline: float | None) -> bool:
         """Blocks until the request may be sent. Returns False if the deadline passed, or if the turn was cancelled."""
@@ -220,17 +220,21 @@ class LimiterTurn(Ticket):
 
     def wake(self) -> None:
         """Wakes whoever waits. The loop of one that never ran on may be closed."""
-        try:
-            self._wake()
-        except RuntimeError:
-            self._limiter.tell(self._leave)
+        if self._wake is not None:
+            try:
+                self._wake()
+            except RuntimeError:
+                self._limiter.tell(self._leave)
+
+    def _enter(self, now: float) -> None:
+        self._limiter.queue.join(self, now)
 
     def _leave(self, now: float) -> None:
         self._limiter.queue.leave(self, now)
 
     def _join(self) -> bool:
         if not self.is_over:
-            self._limiter.tell(lambda now: self._limiter.queue.join(self, now))
+            self._limiter.tell(self._enter)
         return self.granted
 
     def _ask(self) -> None:
@@ -248,15 +252,11 @@ class LimiterTurn(Ticket):
 
     def _end_wait(self, start: float) -> bool:
         self.waited = self._limiter.clock() - start
-        self._wake = _nobody
+        self._wake = None
         if self.granted and not self.is_over:
             return True
         self.cancel()
         return False
-
-
-def _nobody() -> None:
-    """Wakes nobody."""
 
 
 def _loop_runner() -> Callable[[Callable[[], object]], object]:

@@ -17,6 +17,7 @@ from together_adapters.control import estimates
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
 from together_adapters.control.rate_headers import request_id
 from together_adapters.control.rows import LedgerRow
+from together_adapters.control.tags import current_tags
 from together_adapters.errors import (
     APIError,
     APIResponseValidationError,
@@ -94,7 +95,7 @@ class OperationMeter:
         self._config = config
         self._price = price  # in dollars, as the service has estimated it
         self._is_streamed = is_streamed
-        self._tags = control.current_tags()
+        self._tags = current_tags(id(control))
         self.use = Use()
         self._lock = Lock()
         self._is_ended = False
@@ -149,7 +150,7 @@ class OperationMeter:
             when=datetime.fromtimestamp(self._time, UTC),
             kind=self.kind,
             model=self.model,
-            tags=self._tags,
+            tags=dict(self._tags),
             status=use.status,
             error=self._error,
             input_tokens=tokens.input,

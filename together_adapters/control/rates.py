@@ -31,11 +31,12 @@ _MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is meas
 class Entry:
     """What was sent at one time."""
 
-    __slots__ = ("amount", "in_minute", "time", "was_refused")
+    __slots__ = ("amount", "in_minute", "sent", "time", "was_refused")
 
     def __init__(self, time: float, amount: float) -> None:
         self.time = time
         self.amount = amount
+        self.sent = 0.0  # by then, of all time
         self.in_minute = False
         self.was_refused = False
 
@@ -55,7 +56,10 @@ class Rate:
 
     def __init__(self, per_minute: float | None) -> None:
         self.per_minute = per_minute
-        self.estimate = inf  # units a second
+        self.value = inf  # units a second that may be sent now
+        self.idle = (
+            0.0  # seconds since the last outage in which nobody wanted to send: no time in which the service accepted little
+        )
         self._per_minute = per_minute  # that was set; `per_minute` may be a part of it
         self._fixed = inf if per_minute is None else per_minute / MINUTE
         self._next = -inf  # when the next unit is due at the current pace
@@ -68,7 +72,7 @@ class Rate:
         self._mark: float | None = None  # start of the interval in which accepted units are counted
         self._count = 0.0
         self._requests = 0
-        self._idle = 0.0
+        self._second = 0.0  # the next of the history
         self._history: deque[tuple[float, float, float, int]] = deque(
             maxlen=120
         )  # of each second: time, count, idle and requests
@@ -77,11 +81,17 @@ class Rate:
         self._last_outage: _Outage | None = None
         self._last: float = -inf  # accepted
         self._is_binding = False
+        self.estimate = inf
 
     @property
-    def value(self) -> float:
-        """Units a second that may be sent now; infinite if nothing limits them."""
-        return min(self._fixed, self.estimate)
+    def estimate(self) -> float:
+        """Units a second that the service seems to allow."""
+        return self._estimate
+
+    @estimate.setter
+    def estimate(self, rate: float) -> None:
+        self._estimate = rate
+        self.value = min(self._fixed, rate)
 
     def ready_at(self, amount: float, now: float) -> float:
         """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
@@ -95,11 +105,14 @@ class Rate:
     def take(self, amount: float, now: float) -> Entry:
         """Counts what is sent now."""
         entry = Entry(now, amount)
-        self._next = max(self._next, now) + max(amount / self._fixed, min(amount / self.estimate, _MAX_STEP))
+        if self.value < inf:
+            self._next = max(self._next, now) + max(amount / self._fixed, min(amount / self._estimate, _MAX_STEP))
         if self._mark is None:
             self._mark = now
-        if now - (self._history[-1][0] if self._history else self._mark) >= 1:
-            self._history.append((now, self._count, self._idle, self._requests))
+            self._second = now + 1
+        if now >= self._second:
+            self._history.append((now, self._count, self.idle, self._requests))
+            self._second = now + 1
         self._count += amount
         self._requests += 1
         if self.per_minute is not None:
@@ -123,7 +136,7 @@ class Rate:
 
     def accept(self, now: float) -> None:
         """Learns that the service accepted a request."""
-        if self.estimate < inf and self._is_binding:
+        if self._is_binding and self._estimate < inf:
             self._round += min((now - self._last) / self._round_seconds, 1 / self._round_requests)
             self._is_binding = False
             self.estimate = self._ceiling * _growth(self._round)
@@ -134,10 +147,7 @@ class Rate:
         if self._per_minute is not None:
             self.per_minute = self._per_minute / parts
             self._fixed = self.per_minute / MINUTE
-
-    def rest(self, seconds: float) -> None:
-        """Learns that nobody wanted to send for so long, which is no time in which the service accepted little."""
-        self._idle += seconds
+            self.estimate = self._estimate
 
     def refuse(self, entry: Entry, now: float, *, is_cause: bool) -> None:
         """Learns that the service refused an entry. If that was because of the rate, an outage begins, or goes on."""
@@ -162,7 +172,7 @@ class Rate:
         if self._outage_at is None:
             return
         outage = self._last_outage = _Outage(self._outage_at, now, self._mark, self._count)
-        pause = min(now - outage.start - (self._idle - self._outage_idle), MINUTE)
+        pause = min(now - outage.start - (self.idle - self._outage_idle), MINUTE)
         seconds, count = self._flow(outage.start, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
         # The outage belongs to a short burst, which used what the service gives in a window; it follows a long flow.
         seconds += pause * min(1.0, pause / seconds) if seconds else pause
@@ -178,7 +188,8 @@ class Rate:
             self._round = 0.0
         self._outage_at = None
         self._mark = now
-        self._count = self._idle = 0.0
+        self._second = now + 1
+        self._count = self.idle = 0.0
         self._history.clear()
 
     def _flow(self, end: float, horizon: float) -> tuple[float, float]:
@@ -191,19 +202,20 @@ class Rate:
             if is_late and end - start <= MINUTE:
                 break
             start, count, idle, _ = entry
-        return min(max(end - start - (self._idle - idle), 0.0), MINUTE), self._count - count
+        return min(max(end - start - (self.idle - idle), 0.0), MINUTE), self._count - count
 
     def _begin_outage(self, now: float) -> None:
         last = self._last_outage
         if self._outage_at is not None:
             return
         self._outage_at = now
-        self._outage_idle = self._idle
+        self._outage_idle = self.idle
         if last is not None and now - last.end < (last.end - last.start) / 2 and self._count < last.count * _FEW:
             # That outage was not over: little was accepted since, such as a request that was small. Both are measured together.
             self._mark = last.mark
             self._count += last.count
             self._history.clear()
+            self._second = now
         self._next = max(self._next, now)
 
     def _minute_at(self, amount: float, now: float) -> float:

@@ -28,9 +28,9 @@ class Tags:
         _tags.reset(self._tokens.pop())
 
 
-def current_tags(owner: int) -> dict[str, str]:
+def current_tags(owner: int) -> Mapping[str, str]:
     """Returns the tags of a control that hold here."""
-    return dict(_tags.get().get(owner, _NONE))
+    return _tags.get().get(owner, _NONE)
 
 
 def _text(name: str, value: Any) -> str:

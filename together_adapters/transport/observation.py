@@ -89,7 +89,7 @@ class Controller(Protocol):
         """Admits what costs money and cannot be measured; raises a ConfigurationError if a budget forbids it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
     """A step before an attempt: wait for its turn. The reply is whether it came before the deadline."""
 

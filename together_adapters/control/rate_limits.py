@@ -1,0 +1,71 @@
+"""A limit of requests or tokens: how fast they may be sent, and how many until a window ends that headers tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+
+from together_adapters.control.header_windows import Window
+from together_adapters.control.rate_headers import Cause, allowance
+from together_adapters.control.rates import Entry, Rate
+
+
+class RateLimit:
+    """The pace of requests or tokens, and their window, if headers describe one."""
+
+    __slots__ = ("cause", "plenty", "rate", "sent", "window")
+
+    def __init__(self, cause: Cause, per_minute: float | None) -> None:
+        self.cause = cause
+        self.rate = Rate(per_minute)
+        self.sent = 0.0  # units, of all time
+        self.window: Window | None = None  # if headers describe one
+        self.plenty = 0.0  # units sent until which headers need not be read: they said that much is left, or nothing at all
+
+    @property
+    def value(self) -> float:
+        """Units a second that may be sent for long: at the pace of now, or as headers tell, whichever is lower."""
+        window, pace = self.window, self.rate.value
+        return pace if window is None or window.is_false else min(pace, window.rate)
+
+    def ready_at(self, amount: float, now: float) -> float:
+        """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
+        window, rate = self.window, self.rate
+        at = -inf if rate.value == inf else rate.ready_at(amount, now)
+        if window is None or not window.is_used_up(self.sent, now) or window.may_test:
+            return at
+        rate.exhaust(now, window.rate)
+        return max(at, window.end)
+
+    def take(self, amount: float, now: float) -> Entry:
+        """Counts what is sent now."""
+        entry = self.rate.take(amount, now)
+        if self.window is not None and self.window.is_used_up(self.sent, now):
+            self.window.test = entry
+        self.sent += amount
+        entry.sent = self.sent
+        return entry
+
+    def settle(self, entry: Entry, amount: float) -> None:
+        """Corrects an amount that was not exact."""
+        self.sent += amount - entry.amount
+        self.rate.settle(entry, amount)
+
+    def refuse(self, entry: Entry, now: float, *, is_cause: bool) -> None:
+        """Learns that the service refused an entry, and whether because of this limit."""
+        self.rate.refuse(entry, now, is_cause=is_cause)
+        if self.window is not None:
+            self.window.refuse(entry)
+
+    def read(self, headers: Mapping[str, str], entry: Entry, now: float) -> float:
+        """Reads what the headers of an accepted request say of the limit; returns until when that holds."""
+        self.plenty = inf
+        hint = allowance(headers, self.cause)
+        if hint is None:
+            return inf
+        window = self.window = self.window or Window()
+        window.accept(entry)
+        window.update(entry, hint, now)
+        left = window.until - self.sent
+        self.plenty = self.sent + left / 4 if left > hint.limit / 2 and window.test is None else -inf
+        return window.end
