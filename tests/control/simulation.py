@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from tests.control.limited_service import Refusal, Service
-from together_adapters.control.admission_queue import AdmissionQueue, Ticket
+from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
 
 Sizes = Callable[[Random], int]
 """The tokens of the next request."""

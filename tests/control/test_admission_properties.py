@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from together_adapters.control.admission_queue import AdmissionQueue, Ticket
+from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
 
 MINUTE = 60.0
 LONGEST = 1000.0  # seconds, such as after a request that uses six times the tokens of a minute

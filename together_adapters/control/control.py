@@ -16,7 +16,7 @@ from weakref import WeakSet
 from together_adapters.control.budget import Budget
 from together_adapters.control.estimates import OutputHistory, estimated_amount, estimated_tokens, kind_of, params_of
 from together_adapters.control.ledger import Ledger
-from together_adapters.control.limiter import Limiter
+from together_adapters.control.limits.limiter import Limiter
 from together_adapters.control.metering import ManyRequests, OperationMeter, RequestMeter, operation_here
 from together_adapters.control.prices import TOKEN_KINDS, PriceBook, Tokens
 from together_adapters.control.settings import budget_dollars, concurrency_limit, location, rate_limit
@@ -26,7 +26,7 @@ from together_adapters.transport.call import Call, Operation, StreamCall
 from together_adapters.transport.redaction import redactor, secrets_of_url
 
 if TYPE_CHECKING:
-    from together_adapters.control.limiter import LimiterState
+    from together_adapters.control.limits.limiter import LimiterState
     from together_adapters.control.rows import LedgerRow
     from together_adapters.control.share.stores import Store
     from together_adapters.transport.config import Config

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic_core import from_json
 
 from together_adapters.control import estimates
+from together_adapters.control.limits.rate_headers import request_id
 from together_adapters.control.prices import TOKEN_KINDS, Amount, Tokens, cost, token_cost
-from together_adapters.control.rate_headers import request_id
 from together_adapters.control.rows import LedgerRow
 from together_adapters.control.tags import current_tags
 from together_adapters.errors import (
@@ -32,7 +32,7 @@ from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
     from together_adapters.control.control import Control
-    from together_adapters.control.limiter import LimiterTurn
+    from together_adapters.control.limits.limiter import LimiterTurn
     from together_adapters.transport.config import Config
 
 T = TypeVar("T")

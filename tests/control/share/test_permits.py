@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import Flavour, eventually
 from tests.control.share.conftest import serve_redis
 from together_adapters import APITimeoutError, Control
-from together_adapters.control.limiter import LimiterTurn
+from together_adapters.control.limits.limiter import LimiterTurn
 from together_adapters.control.share import permits
 from together_adapters.control.share.stores import store_of
 from together_adapters.emulator import Emulator

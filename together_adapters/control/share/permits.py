@@ -18,12 +18,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from together_adapters.control.admission_queue import Ticket
+from together_adapters.control.limits.admission_queue import Ticket
 from together_adapters.control.share.state import MEMBER_SECONDS, Limits, SharedState
 from together_adapters.control.share.stores import Store, transact
 
 if TYPE_CHECKING:
-    from together_adapters.control.limiter import Limiter
+    from together_adapters.control.limits.limiter import Limiter
 
 _BEAT_SECONDS: Final = MEMBER_SECONDS / 4  # between two signs of life
 _IDLE_SECONDS: Final = 5.0  # until the thread ends that has nothing to do

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from together_adapters.control.rate_headers import Allowance
-from together_adapters.control.rates import Entry
+from together_adapters.control.limits.rate_headers import Allowance
+from together_adapters.control.limits.rates import Entry
 
 _FIRST_TEST_PAUSE: Final = 8  # windows
 _MAX_TEST_PAUSE: Final = 128
@@ -39,9 +39,9 @@ class Window:
         """Units a second."""
         return self._limit / max(self._reset, 0.001)
 
-    def is_used_up(self, sent: float, now: float) -> bool:
+    def is_used_up(self, total: float, now: float) -> bool:
         """Returns whether nothing is left after so much was sent."""
-        return not self.is_false and now < self.end and sent >= self.until
+        return not self.is_false and now < self.end and total >= self.until
 
     @property
     def may_test(self) -> bool:
@@ -70,7 +70,7 @@ class Window:
 
     def update(self, entry: Entry, hint: Allowance, now: float) -> None:
         """Takes over what headers tell, as of when the request was sent."""
-        sent = entry.sent
+        total = entry.total
         end = entry.time + hint.reset
         if now >= self.end:
             self._windows -= 1
@@ -78,7 +78,7 @@ class Window:
             self.end = end
         self._reset = max(self._reset, hint.reset)
         self.end = min(self.end, end)
-        if sent >= self._newest:  # an answer may count requests that were sent later
-            self._newest = sent
+        if total >= self._newest:  # an answer may count requests that were sent later
+            self._newest = total
             self._limit = hint.limit
-            self.until = sent + hint.remaining
+            self.until = total + hint.remaining

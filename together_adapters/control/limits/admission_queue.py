@@ -11,10 +11,10 @@ from itertools import count
 from math import inf
 from typing import Any, Final, Protocol
 
-from together_adapters.control.concurrency import Concurrency
-from together_adapters.control.rate_headers import Cause, cause_of, pause, useful_headers
-from together_adapters.control.rate_limits import RateLimit
-from together_adapters.control.rates import Entry
+from together_adapters.control.limits.concurrency import Concurrency
+from together_adapters.control.limits.rate_headers import Cause, cause_of, pause, useful_headers
+from together_adapters.control.limits.rate_limits import RateLimit
+from together_adapters.control.limits.rates import Entry
 
 _PLENTY_SECONDS: Final = 1.0
 _MIN_PAUSE: Final = 0.3  # seconds, where a refusal names none; twice as many after each in a row
@@ -271,7 +271,7 @@ class AdmissionQueue:
         for limit in self._rate_limits:
             limit.rate.accept(now)
         requests, tokens = self._rate_limits
-        if now >= self._plenty_until or requests.sent >= requests.plenty or tokens.sent >= tokens.plenty:
+        if now >= self._plenty_until or requests.total >= requests.plenty or tokens.total >= tokens.plenty:
             self._read(ticket, useful_headers(headers), now)
 
     def _read(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from together_adapters.control.admission_queue import AdmissionQueue, Ticket
-from together_adapters.control.rates import MINUTE
+from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
+from together_adapters.control.limits.rates import MINUTE
 from together_adapters.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -31,12 +31,12 @@ _MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is meas
 class Entry:
     """What was sent at one time."""
 
-    __slots__ = ("amount", "in_minute", "sent", "time", "was_refused")
+    __slots__ = ("amount", "in_minute", "time", "total", "was_refused")
 
     def __init__(self, time: float, amount: float) -> None:
         self.time = time
         self.amount = amount
-        self.sent = 0.0  # by then, of all time
+        self.total = 0.0  # by then, of all time
         self.in_minute = False
         self.was_refused = False
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from together_adapters.control.header_windows import Window
-from together_adapters.control.rate_headers import Cause, allowance
-from together_adapters.control.rates import Entry, Rate
+from together_adapters.control.limits.header_windows import Window
+from together_adapters.control.limits.rate_headers import Cause, allowance
+from together_adapters.control.limits.rates import Entry, Rate
 
 
 class RateLimit:
     """The pace of requests or tokens, and their window, if headers describe one."""
 
-    __slots__ = ("cause", "plenty", "rate", "sent", "window")
+    __slots__ = ("cause", "plenty", "rate", "total", "window")
 
     def __init__(self, cause: Cause, per_minute: float | None) -> None:
         self.cause = cause
         self.rate = Rate(per_minute)
-        self.sent = 0.0  # units, of all time
+        self.total = 0.0  # units, of all time
         self.window: Window | None = None  # if headers describe one
         self.plenty = 0.0  # units sent until which headers need not be read: they said that much is left, or nothing at all
 
@@ -32,7 +32,7 @@ class RateLimit:
         """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
         window, rate = self.window, self.rate
         at = -inf if rate.value == inf else rate.ready_at(amount, now)
-        if window is None or not window.is_used_up(self.sent, now) or window.may_test:
+        if window is None or not window.is_used_up(self.total, now) or window.may_test:
             return at
         rate.exhaust(now, window.rate)
         return max(at, window.end)
@@ -40,15 +40,15 @@ class RateLimit:
     def take(self, amount: float, now: float) -> Entry:
         """Counts what is sent now."""
         entry = self.rate.take(amount, now)
-        if self.window is not None and self.window.is_used_up(self.sent, now):
+        if self.window is not None and self.window.is_used_up(self.total, now):
             self.window.test = entry
-        self.sent += amount
-        entry.sent = self.sent
+        self.total += amount
+        entry.total = self.total
         return entry
 
     def settle(self, entry: Entry, amount: float) -> None:
         """Corrects an amount that was not exact."""
-        self.sent += amount - entry.amount
+        self.total += amount - entry.amount
         self.rate.settle(entry, amount)
 
     def refuse(self, entry: Entry, now: float, *, is_cause: bool) -> None:
@@ -66,6 +66,6 @@ class RateLimit:
         window = self.window = self.window or Window()
         window.accept(entry)
         window.update(entry, hint, now)
-        left = window.until - self.sent
-        self.plenty = self.sent + left / 4 if left > hint.limit / 2 and window.test is None else -inf
+        left = window.until - self.total
+        self.plenty = self.total + left / 4 if left > hint.limit / 2 and window.test is None else -inf
         return window.end
