@@ -101,7 +101,7 @@ class Control:
         """Makes what belongs to one process: nothing is under way."""
         self.limiter = Limiter(**self._limits)
         if self._store is not None:
-            self.limiter.share(self._store, **self._limits)
+            _share(self.limiter, self._store, self._limits)
         self.budget_guard = None if self._budget is None else Budget(self._budget, self._ledger)
         self._streams: WeakSet[RequestMeter] = WeakSet()
         self._orphans: SimpleQueue[RequestMeter] = SimpleQueue()
@@ -217,6 +217,14 @@ def _store_of(share: str | os.PathLike[str]) -> Store:
     from together_adapters.control.share.stores import store_of
 
     return store_of(share)
+
+
+def _share(limiter: Limiter, store: Store, limits: Mapping[str, Any]) -> None:
+    """Shares limits with the other processes that use a store."""
+    from together_adapters.control.share.permits import Permits
+    from together_adapters.control.share.state import Limits
+
+    limiter.share(Permits(store, Limits(**limits), limiter))
 
 
 def _from_settings(settings: Mapping[str, Any]) -> Control:

@@ -74,6 +74,9 @@ class Permits(Protocol):
     def pause(self, seconds: float) -> None:
         """Lets all processes wait: the service asked for it."""
 
+    def close(self) -> None:
+        """Closes the connection to them; the next request opens it again."""
+
 
 class AdmissionQueue:
     """Grants tickets in the order of arrival, as fast as set limits, estimates and headers allow."""

@@ -15,17 +15,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import inf
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 
-from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
+from together_adapters.control.limits.admission_queue import AdmissionQueue, Permits, Ticket
 from together_adapters.control.limits.rates import MINUTE
 from together_adapters.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from together_adapters.control.share.permits import Permits
-    from together_adapters.control.share.stores import Store
 
 _STATE_SECONDS: Final = 0.5
 
@@ -76,19 +72,15 @@ class Limiter:
         self.clock = clock
         self._inbox: deque[Callable[[float], object]] = deque()
         self._lock = Lock()
-        self._permits: Permits | None = None
 
-    def share(self, store: Store, **limits: Any) -> None:
-        """Shares limits with the other processes that use a store."""
-        from together_adapters.control.share.permits import Permits
-        from together_adapters.control.share.state import Limits
-
-        self._permits = self.queue.permits = Permits(store, Limits(**limits), self)
+    def share(self, permits: Permits) -> None:
+        """Shares the limits with other processes."""
+        self.queue.permits = permits
 
     def close(self) -> None:
         """Closes the connection to what is shared; the next request opens it again."""
-        if self._permits is not None:
-            self._permits.close()
+        if self.queue.permits is not None:
+            self.queue.permits.close()
 
     def turn(self, tokens: int, *, number: int | None = None) -> LimiterTurn:
         """Returns the turn of a request, which joins the queue when it waits.
