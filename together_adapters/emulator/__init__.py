@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from together_adapters._lazy import attach, require
 
-__all__ = ["Behaviour", "Bill", "BillRow", "BillTotal", "Emulator", "Fault", "Limits", "RecordedRequest", "serve"]
+__all__ = ["Behaviour", "Bill", "BillRow", "BillTotal", "Emulator", "Engine", "Fault", "Limits", "RecordedRequest", "serve"]
 
 if TYPE_CHECKING:
     from together_adapters.emulator.http.behaviour import Behaviour
     from together_adapters.emulator.http.faults import Fault
     from together_adapters.emulator.http.rate_limits import Limits
     from together_adapters.emulator.http.request_log import RecordedRequest
+    from together_adapters.emulator.remote.engines import Engine
     from together_adapters.emulator.server import Emulator, serve
     from together_adapters.emulator.store.bill import Bill, BillRow, BillTotal
 else:
@@ -34,6 +35,7 @@ else:
             "BillRow": ".store.bill",
             "BillTotal": ".store.bill",
             "Emulator": ".server",
+            "Engine": ".remote.engines",
             "Fault": ".http.faults",
             "Limits": ".http.rate_limits",
             "RecordedRequest": ".http.request_log",

@@ -6,12 +6,14 @@ With `--allow-code-execution`, the second is the random key that clients need. A
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 
 from together_adapters.emulator import Behaviour, Limits, serve
+from together_adapters.emulator.remote.engines import command_line_engines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,13 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "separated by semicolons; those with at=30 replace them after that many seconds",
     )  # fmt: skip
     parser.add_argument("--job-seconds", type=float, default=1.5, help="how long a fine-tune takes (default: %(default)s)")
+    parser.add_argument(
+        "--engine", dest="engines", action="append", default=[], metavar="[KINDS=]URL",
+        help="let an OpenAI-compatible server answer chat, completions and embeddings, or only these kinds, such as "
+        "embeddings=http://127.0.0.1:8001/v1; can be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine-model", dest="engine_models", action="append", default=[], metavar="[NAME=]NAME",
+        help="the engine's name for every model, or for the first name; can be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine-key", default=os.environ.get("TOGETHER_EMULATOR_ENGINE_KEY"), metavar="KEY",
+        help="the key that the engine wants (default: TOGETHER_EMULATOR_ENGINE_KEY, or none)",
+    )  # fmt: skip
     options = vars(parser.parse_args(arguments))
+    engine = options.pop("engines"), options.pop("engine_key"), options.pop("engine_models")
     behaviour = Behaviour(strict=options.pop("strict"))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
         options["limits"] = Limits.parse(options["limits"])
+        options["engine"] = command_line_engines(*engine)
         with serve(**options, behaviour=behaviour, keep=1_000) as emulator:
             sys.stdout.write(f"{emulator.base_url}\n")
             if options["allow_code_execution"] and options["api_key"] is None:

@@ -26,6 +26,8 @@ from together_adapters.emulator.http.rate_limits import Limits, RateWindow
 from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
+from together_adapters.emulator.remote.engines import EngineOption
+from together_adapters.emulator.remote.models import RemoteModels
 from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.catalogue import named_models
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
@@ -110,7 +112,12 @@ class Emulator:
 
     @property
     def offer(self) -> str:
-        """What it answers, in one sentence for whoever starts it."""
+        """What it answers, in a sentence or two for whoever starts it."""
+        engines = "; ".join(f"{' and '.join(kinds)}: {url}" for url, kinds in self._state.remote.kinds_by_url().items())
+        return self._offer_of_mode + (f" A model answers: {engines}." if engines else "")
+
+    @property
+    def _offer_of_mode(self) -> str:
         models = self._state.models
         if models is not None:
             return f"It serves only {', '.join(models) or 'models of its own account'}, and models with a started endpoint."
@@ -321,6 +328,7 @@ def serve(
     max_stored_bytes: int = DEFAULT_MAX_STORED,
     models: Iterable[str] | Mapping[str, ModelType | None] | None = None,
     limits: Limits | None = None,
+    engine: EngineOption | None = None,
 ) -> Iterator[Emulator]:
     """Runs an emulator during a `with` block.
 
@@ -348,20 +356,23 @@ def serve(
             `"name=embedding"`, or a mapping of names, gives a type; without, it is that of the library's table, or chat. None
             serves the models of the mode.
         limits: What the account may send before it gets a 429; see `Limits`. None refuses nothing.
+        engine: The OpenAI-compatible server that answers chats, completions and embeddings, in place of rules: its URL, an `Engine`,
+            or several for different kinds. It is not sent the keys of clients.
 
     Yields:
         The running emulator; clients need its `base_url`.
 
     Raises:
         OSError: The port is in use.
-        ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, an allowed host is not a host, or the
-            type of a model is unknown.
+        ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, an allowed host is not a host, the type
+            of a model is unknown, or an engine is not valid.
     """
     if allow_code_execution and not is_loopback(host):
         raise ValueError(f"code execution is only allowed on loopback, and {host} is not a loopback address")
     if not job_seconds >= 0:
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     named = None if models is None else named_models(models)
+    remote = RemoteModels(engine)
     hosts = AllowedHosts([host, *([allowed_hosts] if isinstance(allowed_hosts, str) else allowed_hosts)])
     if allow_code_execution and api_key is None:
         api_key = secrets.token_urlsafe(24)
@@ -379,6 +390,7 @@ def serve(
         folder,
         named,
         RateWindow(limits),
+        remote=remote,
     )
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)

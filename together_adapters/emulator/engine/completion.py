@@ -11,6 +11,7 @@ from together_adapters.emulator.engine.conversation import ParsedToolCall
 from together_adapters.emulator.engine.text_features import tokenize
 
 BIG_SEED: Final = 15_924_764_223_251_450_000  # a seed of the live service, which exceeds a signed 64-bit integer
+REASONING: Final = "reasoning"  # the part of an output that is reasoning
 Scores = Sequence[Mapping[str, float]]
 """Log-probabilities of the first tokens and of their alternatives, where they are not invented."""
 

@@ -19,10 +19,12 @@ from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.charges import Charge
 from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts
+from together_adapters.emulator.http.pending import Pending
 from together_adapters.emulator.http.rate_limits import RateWindow
 from together_adapters.emulator.http.replies import ReplyQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, json_response
+from together_adapters.emulator.remote.models import RemoteModels
 from together_adapters.emulator.store.background import BackgroundThreads
 from together_adapters.emulator.store.bill import Bill
 from together_adapters.emulator.store.disk import Folder
@@ -60,6 +62,7 @@ class State:
     rate: RateWindow = field(default_factory=RateWindow)
     replies: ReplyQueue = field(default_factory=ReplyQueue)
     bill: Bill = field(default_factory=Bill)
+    remote: RemoteModels = field(default_factory=RemoteModels)
     batch_ends: deque[BatchEnd] = field(default_factory=deque)  # of the next batches
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
@@ -141,6 +144,8 @@ def json_route(
         if is_checked and not isinstance(context.body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
         response = await asyncio.to_thread(call, handler, context) if in_thread else call(handler, context)
+        if isinstance(response, Pending):
+            response = await response.wait()
         if context.behaviour.delay and not isinstance(response, EventStream):
             await asyncio.sleep(context.behaviour.delay)
         return response if isinstance(response, Response) else json_response(response)

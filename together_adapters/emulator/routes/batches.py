@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from together_adapters.emulator.errors import ApiError, bad_request, typical
 from together_adapters.emulator.http.faults import STATUSES
+from together_adapters.emulator.http.pending import Pending
 from together_adapters.emulator.http.responses import compact, json_response
 from together_adapters.emulator.http.routing import Name, RequestContext, RequestModel, call, json_route
 from together_adapters.emulator.routes import chat, completions, embeddings
@@ -157,6 +158,8 @@ def _respond(context: RequestContext, endpoint: str) -> Any:
     if handler is None:
         raise bad_request(f"{endpoint} is not emulated in batches.")
     response = call(handler, context)
+    if isinstance(response, Pending):
+        response = response.result()
     return json.loads(bytes(response.body)) if isinstance(response, Response) else response
 
 

@@ -6,16 +6,18 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from together_adapters.emulator.engine import conversation, responder
-from together_adapters.emulator.engine.completion import Generation, token_id, truncate, usage
+from together_adapters.emulator.engine.completion import REASONING, Generation, token_id, truncate, usage
 from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine.nearest_example import TrainingExample, image_urls
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens, tokenize
 from together_adapters.emulator.errors import bad_request
-from together_adapters.emulator.http.charges import REASONING
+from together_adapters.emulator.http.behaviour import Behaviour
+from together_adapters.emulator.http.engine_calls import CompletionCall
+from together_adapters.emulator.http.pending import Pending
 from together_adapters.emulator.http.responses import EventStream, compact
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
@@ -64,10 +66,7 @@ class ChatExchange:
     @property
     def logprobs_format(self) -> str:
         """`openai` or `together`."""
-        format = self.context.behaviour.logprobs
-        if format == "auto":
-            return "openai" if self.model.lower().startswith("openai/gpt-oss") else "together"
-        return format
+        return logprobs_format(self.context.behaviour, self.model)
 
     def tool_call(self, call: ParsedToolCall, index: int, arguments: str) -> dict[str, Any]:
         """Returns a tool call of the response, with an id that is unique in this emulator."""
@@ -76,9 +75,11 @@ class ChatExchange:
         return {"index": index, "id": id, "type": "function", "function": function}
 
 
-def complete(context: RequestContext) -> dict[str, Any] | EventStream:
+def complete(context: RequestContext) -> dict[str, Any] | EventStream | Pending:
     """Answers a chat request."""
     exchange = _exchange(context)
+    if isinstance(exchange, Pending):
+        return exchange
     usage = _usage(exchange)
     context.charge.count(usage, exchange.params.stream)
     return (
@@ -86,7 +87,7 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     )
 
 
-def _exchange(context: RequestContext) -> ChatExchange:
+def _exchange(context: RequestContext) -> ChatExchange | Pending:
     body, strict = context.body, context.behaviour.strict
     model, facts = find_served_model(context, "chat")
     job = context.stores.jobs.of_model(model)
@@ -100,12 +101,32 @@ def _exchange(context: RequestContext) -> ChatExchange:
     elif job and (example := _nearest_example(context, job, messages)):
         reply, reasoning = ModelReply(example.answer, example.tool_calls, verbatim=True), example.reasoning
         field = _reasoning_field(context, params, capabilities(job.base_model)) if reasoning else "none"
+    elif "chat" in context.state.remote:
+        return _remote_call(context, model, facts, params, messages, prompt_tokens)
     else:
         reply = responder.respond(messages, body)
         field = _reasoning_field(context, params, facts)
         reasoning = "" if field == "none" else responder.explain(messages, reply, params.reasoning_effort)
     generations = [_generation(context, params, max_tokens, reply.variant(index), reasoning, field) for index in range(params.n)]
     return ChatExchange(context, model, params, messages, generations, field, prompt_tokens, int(time.time()))
+
+
+def _remote_call(
+    context: RequestContext, model: str, facts: Capabilities, params: SamplingRequest, messages: Conversation, prompt_tokens: int
+) -> CompletionCall:
+    """Returns the call of the engine that answers in place of the rules."""
+    field = context.behaviour.reasoning
+    field = (facts.reasoning or "reasoning") if field == "auto" else field
+    prompt = "\n".join(message.text for message in messages.messages)
+    form = params.answer_form(context, model, prompt_tokens, prompt, logprobs_format(context.behaviour, model), field)
+    return CompletionCall(context, "chat", form, params.n, params.has_usage(context.behaviour))
+
+
+def logprobs_format(behaviour: Behaviour, model: str) -> Literal["openai", "together"]:
+    """Returns the format of log-probabilities of a model."""
+    if behaviour.logprobs == "auto":
+        return "openai" if model.lower().startswith("openai/gpt-oss") else "together"
+    return behaviour.logprobs
 
 
 def _scripted_reply(message: dict[str, Any]) -> tuple[ModelReply, str]:

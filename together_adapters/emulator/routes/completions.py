@@ -11,6 +11,7 @@ from together_adapters.emulator.engine.completion import Generation, truncate, u
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.http.engine_calls import CompletionCall
 from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
@@ -23,7 +24,7 @@ class _CompletionRequest(SamplingRequest):
     prompt: Any = None
 
 
-def complete(context: RequestContext) -> dict[str, Any] | EventStream:
+def complete(context: RequestContext) -> dict[str, Any] | EventStream | CompletionCall:
     """Answers a completion request."""
     model, facts = find_served_model(context, "complete text")
     behaviour = context.behaviour
@@ -31,7 +32,11 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     prompt_tokens = count_tokens(prompt)
     params, max_tokens = _CompletionRequest.read_with_limit(context, facts, prompt_tokens)
     context.charge.admit("completion", model, facts, prompt_tokens)
-    reply = _reply(context, model, prompt)
+    example = _nearest_example(context, model, prompt)
+    if example is None and "completions" in context.state.remote:
+        form = params.answer_form(context, model, prompt_tokens, prompt, "together")
+        return CompletionCall(context, "completions", form, params.n, params.has_usage(behaviour))
+    reply = example or responder.respond_to_prompt(prompt, context.body)
     # The first token of a continuation usually begins with a space.
     space = "" if not prompt or prompt[-1].isspace() else " "
     texts = [space + reply.variant(index).text for index in range(params.n)]
@@ -60,14 +65,12 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream:
     }
 
 
-def _reply(context: RequestContext, model: str, prompt: str) -> ModelReply:
-    """Returns the continuation: of a fine-tuned model by its nearest example, if there is one."""
+def _nearest_example(context: RequestContext, model: str, prompt: str) -> ModelReply | None:
+    """Returns the continuation by the nearest example of a fine-tuned model, if there is one."""
     jobs = context.stores.jobs
     job = jobs.of_model(model)
     example = jobs.nearest_example(job, prompt) if job else None
-    if example is None or not example.answer:
-        return responder.respond_to_prompt(prompt, context.body)
-    return ModelReply(example.answer[:_MAX_TUNED_ANSWER], verbatim=True)
+    return ModelReply(example.answer[:_MAX_TUNED_ANSWER], verbatim=True) if example and example.answer else None
 
 
 def _prompt(prompt: Any) -> str:

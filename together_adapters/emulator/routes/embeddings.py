@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from together_adapters.emulator.engine.text_features import cache_short_texts, count_tokens, vector
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
+from together_adapters.emulator.http.engine_calls import EmbeddingCall
 from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
 from together_adapters.emulator.routes.served_models import find_served_model
@@ -32,7 +33,7 @@ class _EmbeddingRequest(RequestModel):
     user: Any = None
 
 
-def embed(context: RequestContext) -> Response:
+def embed(context: RequestContext) -> Response | EmbeddingCall:
     """Answers an embedding request."""
     model, facts = find_served_model(context, "embed", ("embedding",))
     behaviour = context.behaviour
@@ -54,11 +55,23 @@ def embed(context: RequestContext) -> Response:
             )
     total = sum(counts)
     context.charge.admit("embeddings", model, facts, total)
-    rows = [b'{"object":"embedding","index":%d,"embedding":%b}' % (index, encode(text, size)) for index, text in enumerate(texts)]
-    if behaviour.shuffle_embeddings:
+    if "embeddings" in context.state.remote:
+
+        def write(vectors: list[list[float]], tokens: int | None) -> Response:
+            numbers = _encode_base64 if request.encoding_format == "base64" else _encode_floats
+            return _response(context, model, [numbers(vector) for vector in vectors], total if tokens is None else tokens)
+
+        return EmbeddingCall(context, write)
+    return _response(context, model, [encode(text, size) for text in texts], total)
+
+
+def _response(context: RequestContext, model: str, vectors: list[bytes], tokens: int) -> Response:
+    """Returns a response of encoded vectors, and counts their tokens."""
+    rows = [b'{"object":"embedding","index":%d,"embedding":%b}' % (index, vector) for index, vector in enumerate(vectors)]
+    if context.behaviour.shuffle_embeddings:
         rows = rows[1::2] + rows[::2]
-    context.charge.count({"prompt_tokens": total})
-    usage = {"prompt_tokens": total, "total_tokens": total} if behaviour.embedding_usage else None
+    context.charge.count({"prompt_tokens": tokens})
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens} if context.behaviour.embedding_usage else None
     body = b'{"object":"list","id":%b,"model":%b,"data":[%b],"usage":%b}' % (
         compact(context.id), compact(model), b",".join(rows), compact(usage),
     )  # fmt: skip
@@ -79,15 +92,23 @@ def _format(size: int) -> str:
     return "[" + ",".join(["%.7g"] * size) + "]"
 
 
+def _encode_floats(vector: list[float]) -> bytes:
+    """Encodes a vector as JSON in one formatting step: a general encoder takes longer than the embedding itself."""
+    return (_format(len(vector)) % tuple(vector)).encode()
+
+
+def _encode_base64(vector: list[float]) -> bytes:
+    return b'"' + base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)) + b'"'
+
+
 @cache_short_texts(_CACHE_SIZE)
 def _floats(text: str, size: int) -> bytes:
-    """Encodes a vector as JSON in one formatting step: a general encoder takes longer than the embedding itself."""
-    return (_format(size) % tuple(vector(text, size))).encode()
+    return _encode_floats(vector(text, size))
 
 
 @cache_short_texts(_CACHE_SIZE)
 def _base64(text: str, size: int) -> bytes:
-    return b'"' + base64.b64encode(struct.pack(f"<{size}f", *vector(text, size))) + b'"'
+    return _encode_base64(vector(text, size))
 
 
 ROUTES: Any = [json_route("/v1/embeddings", embed)]

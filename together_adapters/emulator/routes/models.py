@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from together_adapters.emulator.http.routing import RequestContext, json_route
+from together_adapters.emulator.remote.connection import HOP
 from together_adapters.emulator.store.catalogue import prices_of
 from together_adapters.types.capabilities import MODELS, Capabilities, capabilities
 
 
 def _list(context: RequestContext) -> list[dict[str, Any]]:
-    """Lists models, as a bare array like the service."""
+    """Lists models, as a bare array like the service; those of engines among them."""
     jobs = context.stores.jobs.completed()
     tuned_models = [_model(job.output_name, capabilities(job.base_model), "fine-tuned") for job in jobs]
     models = MODELS if context.state.models is None else context.state.models
-    return [_model(name, facts) for name, facts in models.items()] + tuned_models
+    engines = {} if HOP in context.request.headers else context.state.remote.names()
+    of_engines = {name: facts for name, facts in engines.items() if name not in models}
+    return [_model(name, facts) for name, facts in {**models, **of_engines}.items()] + tuned_models
 
 
 def _list_autoscaled(context: RequestContext) -> list[dict[str, Any]]:
@@ -44,6 +47,6 @@ def _model(name: str, facts: Capabilities, license: str = "other") -> dict[str, 
 
 
 ROUTES: Any = [
-    json_route("/v1/models", _list, method="GET"),
+    json_route("/v1/models", _list, method="GET", in_thread=True),  # engines are asked
     json_route("/v1/autoscale/models", _list_autoscaled, method="GET"),
 ]

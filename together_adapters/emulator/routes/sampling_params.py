@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.routing import RequestContext, RequestModel
+from together_adapters.emulator.remote.answers import AnswerForm
 from together_adapters.emulator.routes.served_models import check_safety_model
 from together_adapters.types.capabilities import Capabilities
 
@@ -98,6 +100,28 @@ class SamplingRequest(RequestModel):
         position = behaviour.usage
         is_requested = bool((self.stream_options or {}).get("include_usage"))
         return position in ("finish", "separate") or (is_requested and position.startswith("asked"))
+
+    def answer_form(
+        self,
+        context: RequestContext,
+        model: str,
+        prompt_tokens: int,
+        prompt: str,
+        logprobs: Literal["openai", "together"],
+        reasoning: str = "none",
+    ) -> AnswerForm:
+        """Returns the form that the answer of an engine is given."""
+        return AnswerForm(
+            context.id,
+            int(time.time()),
+            model,
+            self.seed_of_response(context.behaviour),
+            self.echoed_prompt(prompt, None),
+            prompt_tokens,
+            None if self.logprob_count is None else logprobs,
+            reasoning,
+            context.behaviour,
+        )
 
     @staticmethod
     def api_error(message: str, param: str) -> ApiError:

@@ -59,7 +59,8 @@ def _find_own(context: RequestContext, model: str) -> tuple[str, Capabilities] |
 def _find_offered(context: RequestContext, model: str) -> tuple[str, Capabilities]:
     """Returns a model of the service; in strict mode, only one that it serves today without an endpoint."""
     _refuse_unnamed(context, model)
-    name, facts = find_model(context.body)
+    is_engines = model not in MODELS and bool(context.state.remote)  # by a name of its own
+    name, facts = (model, capabilities(model)) if is_engines else find_model(context.body)
     if refusal := refusal_of_today(name):
         error, what = refusal
         context.grant(endpoint_not_running(model) if _has_endpoint(context, model) else error, what)

@@ -1,0 +1,1 @@
+"""A real model behind the emulator: chat, completions and embeddings of an OpenAI-compatible server, as Together answers them."""
