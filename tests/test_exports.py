@@ -168,7 +168,7 @@ DETAILS: dict[str, Any] = {
     "completed": EmbeddingResponse.model_validate({"data": [{"index": 0, "embedding": [0.5]}], "novel": 1}),
     "pending": [1, 2],
 }
-COPIES = {
+COPIES: dict[str, Any] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     **{f"pickle {n}": lambda error, n=n: pickle.loads(pickle.dumps(error, n)) for n in range(2, pickle.HIGHEST_PROTOCOL + 1)},
@@ -178,14 +178,15 @@ COPIES = {
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("kind", dict.fromkeys(error_classes()), ids=lambda kind: kind.__name__)
 def test_copies_of_errors_keep_all_attributes(kind: type[TogetherError], how: str) -> None:
-    error = kind("what happened", **DETAILS)
+    error: Any = kind("what happened", **DETAILS)
     error.add_note("1 of 3 inputs were embedded")
-    again = COPIES[how](error)
+    again: Any = COPIES[how](error)
     assert type(again) is kind
     assert (str(again), again.message, again.args) == ("what happened", "what happened", ("what happened",))
     assert {name: getattr(again, name) for name in DETAILS} == DETAILS
     assert again.__notes__ == error.__notes__
-    assert (again.http_status, again.response.json()) == (429, {"error": {}})
+    response: Any = again.response
+    assert (again.http_status, response.json()) == (429, {"error": {}})
 
 
 def test_copies_of_a_raised_error_keep_all_attributes(flavour: Any, question: dict[str, Any]) -> None:
