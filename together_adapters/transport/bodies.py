@@ -61,7 +61,7 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
             raise
         build_schemas(body)
         content = to_json(body, fallback=_collection)
-    if (len(content) < _SHORT_TEXT or not _is_finite(body)) and (b"NaN" in content or b"Infinity" in content):
+    if (len(content) < _SHORT_TEXT or not _is_finite(body)) and (content.find(b"NaN") >= 0 or content.find(b"Infinity") >= 0):
         json.loads(content, parse_constant=_refuse)
     return content
 
