@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from together_adapters import Control
 from together_adapters.bulk import BulkProgress
+from together_adapters.bulk import run as bulk_run
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.database import Database
 from together_adapters.emulator import Emulator
@@ -188,7 +190,7 @@ def test_a_line_that_fails_twice_is_named(flavour: Any, emulator: Emulator) -> N
         and "request 0: 400" in str(first)
         and "no such tool" in str(first)
     )
-    assert isinstance(second, RateLimitError) and second.request == bodies(4)[1]
+    assert isinstance(second, RateLimitError) and vars(second)["request"] == bodies(4)[1]
     assert texts(flavour, results) == [None, None, *expected(4)[2:]]
 
 
@@ -368,16 +370,15 @@ def test_databases_that_are_no_checkpoints(tmp_path: Path) -> None:
         Database(tmp_path)
 
 
-@pytest.mark.parametrize("pages", [20, 60])
-def test_a_full_disk(flavour: Any, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
-    """SQLite gets no more pages: first while inputs are read, then while answers are."""
+def test_a_full_disk(flavour: Any, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite gets no more pages than the tables need."""
     echo(emulator)
     path = tmp_path / "run.sqlite"
     original = Database._open
 
     def small(self: Database, *, read_only: bool) -> sqlite3.Connection:
         connection = original(self, read_only=read_only)
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.execute("PRAGMA max_page_count = 1")
         return connection
 
     with monkeypatch.context() as patch:
@@ -386,6 +387,27 @@ def test_a_full_disk(flavour: Any, emulator: Emulator, tmp_path: Path, monkeypat
             run(flavour, bodies(300), checkpoint=path)
     assert texts(flavour, run(flavour, bodies(300), checkpoint=path)) == expected(300)
     assert emulator.bill.total().requests == 300 and sent(emulator, "POST", "/v1/batches") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to the size of files")
+@pytest.mark.parametrize("via", ["batch", "online"])
+def test_files_that_cannot_grow(flavour: Any, emulator: Emulator, tmp_path: Path, via: Any) -> None:
+    """A file gets no more bytes, as on a full disk: the requests when they are long, the answers when they arrive one by one."""
+    import resource
+
+    echo(emulator)
+    path = tmp_path / "run.sqlite"
+    client = flavour.client(max_retries=0)
+    count = 400 if via == "online" else 1200
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (130_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"run\.sqlite-files"):
+            flavour.run(bulk_run(client, bodies(count), via=via, checkpoint=path, poll_interval=0.02))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    results = flavour.run(bulk_run(client, bodies(count), via=via, checkpoint=path, poll_interval=0.02))
+    assert texts(flavour, results) == expected(count)
 
 
 # Dollars

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.bulk.interrupted_run import bodies
+from tests.conftest import eventually
 from together_adapters.emulator import Emulator, serve
 
 COUNT = 48
@@ -100,11 +101,10 @@ def test_killed_online_runs_continue_as_jobs(tmp_path: Path) -> None:
         emulator.reply(lambda request: request["messages"][-1]["content"])
         emulator.behave(delay=0.03)
         process = start(emulator, "online", tmp_path / "run.sqlite")
-        until_first_request(emulator, process)
-        time.sleep(0.15)
+        under_way = 4
+        assert eventually(lambda: emulator.bill.total(kind="chat").requests > 2 * under_way)
         process.kill()
         process.communicate()
-        under_way = 4
         lines, _ = run_with_kills(emulator, "batch", tmp_path / "run.sqlite", [])
         check(emulator, lines)
         assert emulator.bill.total(kind="chat").requests > under_way

@@ -28,7 +28,7 @@ from langchain_together_adapters.bulk.ancestry import batch_runs
 from langchain_together_adapters.bulk.raw_map import RawMap
 from langchain_together_adapters.errors import RefusedError
 from langchain_together_adapters.responses import ParseOptions, chat_result
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from tests.conftest import KEY
 from tests.langchain.conftest import MODEL, REASONER
@@ -38,7 +38,7 @@ from together_adapters.bulk import BatchAPI, BulkProgress, BulkResults
 from together_adapters.bulk.calls import _outcome
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.inputs import read_requests
-from together_adapters.bulk.outcomes import of_line
+from together_adapters.bulk.outcomes import read_line
 from together_adapters.emulator import Emulator
 from together_adapters.emulator.http.faults import Fault
 from together_adapters.resources.chat import complete
@@ -151,7 +151,7 @@ def chains(llm: ChatTogether) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", chains(ChatTogether(model=MODEL, api_key=KEY, base_url="http://127.0.0.1:9")))
+@pytest.mark.parametrize("name", chains(ChatTogether(model=MODEL, api_key=SecretStr(KEY), base_url="http://127.0.0.1:9")))
 async def test_a_chain_is_one_job_with_equal_results(
     name: str, way: str, llm: ChatTogether, batched: ChatTogether, emulator: Emulator
 ) -> None:
@@ -194,15 +194,15 @@ def recorded_answers() -> list[Any]:
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_recorded_answers_are_equal_online_and_by_batch(version: str, request_body: Any, answer: Any, tmp_path: Path) -> None:
     options = ParseOptions(("<think>", "</think>"), version == "v1")
-    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
     online = complete(**body).untyped().parse(Response(200, {}, json.dumps(answer).encode()))
     checkpoint = Checkpoint(tmp_path / "run.sqlite", "/v1/chat/completions")
-    checkpoint.read_inputs(read_requests([body], "/v1/chat/completions", None))
-    line = {"custom_id": "1", "response": {"status_code": 200, "body": copy.deepcopy(answer)}}
-    checkpoint.answer(1, of_line(line, "/v1/chat/completions"), may_retry=False)
-    [item] = BulkResults(checkpoint, None)
+    checkpoint.read_inputs(read_requests([body], "/v1/chat/completions", None), max_lines=1)
+    line = json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": answer}}).encode() + b"\n"
+    checkpoint.answer(0, "m", line, read_line(line, "/v1/chat/completions")[1])
+    [item] = BulkResults[Any](checkpoint, None)
     assert chat_result(_outcome(item), options) == chat_result(online, options)
-    checkpoint.database.close()
+    checkpoint.close()
 
 
 class Events(BaseCallbackHandler):
@@ -519,7 +519,7 @@ class TestOnline:
 
     async def test_other_models_in_handlers(self, llm: ChatTogether, batched: ChatTogether, emulator: Emulator) -> None:
         """A call that a handler makes does not travel with the batch to which the handler belongs."""
-        other = ChatTogether(model=MODEL, api_key=KEY, base_url=emulator.base_url, batch_api=BATCH)
+        other = ChatTogether(model=MODEL, api_key=SecretStr(KEY), base_url=emulator.base_url, batch_api=BATCH)
 
         class Judge(AsyncCallbackHandler):
             async def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
@@ -530,7 +530,7 @@ class TestOnline:
 
     async def test_streaming_does_not_concern_jobs(self, way: str, batched: ChatTogether, emulator: Emulator) -> None:
         llm = ChatTogether(**{name: getattr(batched, name) for name in ("batch_api", "model_name")}, streaming=True,
-                           api_key=KEY, base_url=emulator.base_url)  # fmt: skip
+                           api_key=SecretStr(KEY), base_url=emulator.base_url)  # fmt: skip
         events = Events()
         await run(way, llm, ["a", "b"], {"callbacks": [events]})
         assert "token" not in {kind for kind, _ in events.events}
@@ -592,7 +592,9 @@ def test_the_client_of_synchronous_calls_is_used(emulator: Emulator) -> None:
     import httpx
 
     with httpx.Client(headers={"x-mine": "yes"}) as http_client:
-        llm = ChatTogether(model=MODEL, api_key=KEY, base_url=emulator.base_url, http_client=http_client, batch_api=BATCH)
+        llm = ChatTogether(
+            model=MODEL, api_key=SecretStr(KEY), base_url=emulator.base_url, http_client=http_client, batch_api=BATCH
+        )
         llm.batch(["a", "b"])
     assert {request.headers.get("x-mine") for request in emulator.requests if request.path.startswith("/v1/")} == {"yes"}
 
@@ -603,7 +605,8 @@ def test_a_control_has_a_row_for_the_job(connect: Any) -> None:
     with control.tag(job="nightly"):
         messages = llm.batch(["a", "b"])
     [row] = [row for row in control.ledger.rows() if row.kind == "batch"]
-    assert row.output_tokens == sum(message.usage_metadata["output_tokens"] for message in messages)  # type: ignore[index]
+    usages: list[Any] = [message.usage_metadata for message in messages]
+    assert row.output_tokens == sum(usage["output_tokens"] for usage in usages)
     assert row.tags["job"] == "nightly"
 
 

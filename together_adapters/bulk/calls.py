@@ -53,7 +53,7 @@ class CallRun:
             options = {name: getattr(self.settings, name) for name in _OPTIONS}
             bodies: Any = [call.body for call in calls]
             flow = run_flow(bodies, via="batch", endpoint=calls[0].path, max_price=self._max_price, is_part=True, **options)
-            results: BulkResults = yield from flow
+            results: BulkResults[Any] = yield from flow
             self._spent += results.cost or 0.0
             return (yield Local(lambda: _read(results)))  # type: ignore[no-any-return]
 
@@ -95,17 +95,21 @@ def copy_error(error: Exception) -> Exception:
     return duplicate
 
 
-def _read(results: BulkResults) -> list[Outcome]:
+def _read(results: BulkResults[Any]) -> list[Outcome]:
     try:
         return [_outcome(item) for item in results]
     finally:
         results.close()
 
 
-def _outcome(item: BulkItem) -> Outcome:
+def _outcome(item: BulkItem[Any]) -> Outcome:
     if item.error is not None:
         return item.error
-    document: Mapping[str, Any] = item.response.model_dump(exclude_unset=True, warnings=False)
+    try:
+        response = item.response
+    except TogetherError as error:
+        return error
+    document: Mapping[str, Any] = response.model_dump(exclude_unset=True, warnings=False)
     return document
 
 

@@ -1,41 +1,39 @@
-"""The state of a run: its inputs, the shards in which they travel, and the answers. Each change is kept when a method returns."""
+"""The state of a run: its inputs, the shards in which they travel, and the answers. Each change is kept when a method returns.
+
+Requests and answers are in files of lines beside the database, which has a row for each file and for each shard.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from itertools import islice
-from operator import itemgetter
+from dataclasses import astuple, dataclass, replace
+from operator import and_
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic_core import from_json
-
+from together_adapters.bulk.answer_files import AnswerFile, AnswerFiles, AnswerLog, State, trim
 from together_adapters.bulk.database import Database
-from together_adapters.bulk.inputs import LINE_OVERHEAD, Request
-from together_adapters.bulk.outcomes import Outcome, of_error, of_line
+from together_adapters.bulk.inputs import Request, body_of
+from together_adapters.bulk.outcomes import Failure, failure_line, failure_of
+from together_adapters.bulk.request_files import RequestFile, RequestFiles, file_name
 from together_adapters.control.prices import Tokens
-from together_adapters.errors import DatasetError, DownloadError
+from together_adapters.errors import ConfigurationError, DatasetError, DownloadError
+from together_adapters.resources.batch_files import MAX_BYTES
 
-_CHUNK: Final = 200
 ROUNDS: Final = 2
 """How often a request is sent at most."""
-_ADD: Final = "INSERT INTO requests (id, model, body) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
-_ADD_ITEM: Final = "INSERT INTO items (idx, number) SELECT ?, number FROM requests WHERE id = ?"
-_ANSWER: Final = "INSERT OR REPLACE INTO answers (number, response, error, retry, input, cached, output, reasoning) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_SHARD: Final = "number, round, model, state, sha, file_id, batch_id, others, since"
-_OPEN: Final = "requests LEFT JOIN work USING (number) LEFT JOIN answers USING (number)"
+_SHARD: Final = "number, round, model, state, name, file_id, batch_id, others, since, status, tokens"
 _NO_JOB: Final = "state IN ('written', 'uploading', 'uploaded')"
-_FORGET: Final = (  # shards without a job that have none of the inputs, then requests that are in no shard and have no answer
-    f"DELETE FROM shards WHERE {_NO_JOB} AND number NOT IN (SELECT shard FROM work JOIN items USING (number))",  # noqa: S608
-    "DELETE FROM work WHERE shard NOT IN (SELECT number FROM shards)",
-    "DELETE FROM requests WHERE number NOT IN (SELECT number FROM items UNION SELECT number FROM work UNION SELECT number FROM answers)",
-)
-_UNSENT: Final = "work.number IS NULL AND answers.number IS NULL"
+_HAS_ENDED: Final = "state IN ('answered', 'read')"
+_FIRST: Final = (State.NEW, State.AGAIN)
+_UNSENT: Final = (*_FIRST, State.RETRY)
+_DONE: Final = (State.ANSWERED, State.REFUSED, State.FAILED)
+_AGAIN: Final = bytes(State.AGAIN if state in (State.FAILED, State.RETRY) else state for state in range(256))
+"""From the states at the end of a run to those at the start of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +44,18 @@ class Shard:
     round: int
     model: str
     state: str
-    sha: str | None = None
+    name: str
     file_id: str | None = None
     batch_id: str | None = None
     others: str = "[]"
     since: float | None = None
+    status: str | None = None
+    tokens: str | None = None
 
     @property
-    def file_name(self) -> str:
-        """The name under which the service lists the file: made of its content."""
-        return f"bulk-{(self.sha or '')[:40]}.jsonl"
+    def used(self) -> Tokens:
+        """The tokens of its answers."""
+        return Tokens(*json.loads(self.tokens or "[]"))
 
 
 class Checkpoint:
@@ -64,240 +64,315 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str] | None, endpoint: str, *, read_only: bool = False) -> None:
         self.database = Database(path, read_only=read_only)
         self.endpoint = endpoint
+        self.folder = self.database.folder
+        self.requests = RequestFiles(self.folder)
+        self.answers = AnswerFiles(self.folder, endpoint)
+        self.inputs = array("I")
+        self._logs: dict[str, tuple[int, AnswerLog]] = {}  # by model
+        self._may_plan = True
         try:
-            self.database.bind({"kind": "requests", "endpoint": endpoint})
+            if not read_only:
+                self.database.bind({"kind": "requests", "endpoint": endpoint})
+                self.folder.mkdir(exist_ok=True)
+            self._load(read_only=read_only)
         except BaseException:
-            self.database.close()
+            self.close()
             raise
 
-    def read_inputs(self, requests: Iterable[Request], *, is_part: bool = False) -> None:
+    def _load(self, *, read_only: bool) -> None:
+        """Reads what the run before has left."""
+        run = self.database.run
+        for name, model, size, numbers, ids in run("SELECT name, model, size, numbers, ids FROM requests ORDER BY file"):
+            self._check_file(name, size)
+            self.requests.add(RequestFile(name, model, size, _numbers(numbers), ids))
+        self.answers.grow(len(self.requests))
+        for name, model in run("SELECT name, model FROM answers WHERE shard IS NULL"):
+            self._check_file(name, None)
+            if not read_only:
+                trim(self.folder / name)
+            self.answers.add(self.answers.read(name, self.requests.numbers(), is_growing=True), model, may_retry=True)
+        for shard, model, round, numbers in run(
+            f"SELECT number, model, round, numbers FROM shards WHERE {_HAS_ENDED} ORDER BY number"  # noqa: S608
+        ):
+            numbers_by_id = self.requests.numbers(_numbers(numbers))
+            for name, size in run("SELECT name, size FROM answers WHERE shard = ? ORDER BY file", (shard,)):
+                self._check_file(name, size)
+                self.answers.add(self.answers.read(name, numbers_by_id), model, may_retry=round < ROUNDS)
+        for inputs, has_ended in run("SELECT inputs, ended FROM run"):
+            self.inputs = _numbers(inputs)
+            if has_ended:
+                self.answers.states = self.answers.states.translate(_AGAIN)
+
+    def _check_file(self, name: str, size: int | None) -> None:
+        try:
+            actual = (self.folder / name).stat().st_size
+        except FileNotFoundError:
+            actual = -1
+        if actual < 0 or (size is not None and actual != size):
+            raise ConfigurationError(
+                f"{self.folder / name}, a file of the checkpoint {self.database.path}, is {'missing' if actual < 0 else 'damaged'}: "
+                "restore a copy of both, or name another checkpoint. Jobs that were started are still in batches.list()"
+            )
+
+    # Inputs
+
+    def read_inputs(
+        self, requests: Iterable[Request], *, max_lines: int, max_bytes: int = MAX_BYTES, is_part: bool = False
+    ) -> None:
         """Takes the inputs of this run: those that are known are recognized by their content, new ones are added.
 
-        Those of the run before must be among them, unless they are only a part: then what was never sent is forgotten.
+        Those of the run before must be among them, unless they are only a part: then what was never sent is not sent any more.
 
         Raises:
             DatasetError: An input of the run before is missing.
         """
-        database = self.database
-        requests = iter(requests)
-        index = 0
-        with database.transaction():
-            database.run("DELETE FROM items")
-            while chunk := list(islice(requests, _CHUNK)):
-                database.run_many(_ADD, chunk)
-                database.run_many(_ADD_ITEM, [(index + offset, request.id) for offset, request in enumerate(chunk)])
-                index += len(chunk)
-            if is_part:
-                for statement in _FORGET:
-                    database.run(statement)
-                return
-            missing = database.run(
-                "SELECT number, body FROM requests WHERE number NOT IN (SELECT number FROM items) ORDER BY number LIMIT 1"
-            )
-            if missing:
-                number, body = missing[0]
-                raise DatasetError(
-                    f"an input of the run before is missing: request {number - 1} of {database.path}, {body[:200].decode(errors='replace')}"
-                    " ... Pass all inputs of the run again, new ones may be added; or name another checkpoint. Nothing was sent"
+        before = len(self.requests)
+        inputs, files = self.requests.read(requests, self.requests.numbers(), max_lines, max_bytes)
+        try:
+            if not is_part:
+                self._check_missing(inputs, before)
+            with self.database.transaction():
+                self.database.run_many(
+                    "INSERT INTO requests (name, model, size, numbers, ids) VALUES (?, ?, ?, ?, ?)",
+                    [(file.name, file.model, file.size, file.numbers.tobytes(), file.ids) for file in files],
                 )
+                self.database.run(
+                    "INSERT INTO run VALUES (1, ?, 0) ON CONFLICT (only) DO UPDATE SET inputs = excluded.inputs",
+                    (inputs.tobytes(),),
+                )
+                if is_part:
+                    self._forget_unsent({*inputs})
+        except BaseException:
+            for file in files:
+                (self.folder / file.name).unlink(missing_ok=True)
+            raise
+        self.inputs = inputs
+        self.answers.grow(len(self.requests))
+
+    def _check_missing(self, inputs: array[int], before: int) -> None:
+        """Raises a DatasetError if one of the requests of the run before is not among the inputs."""
+        is_there = bytearray(before)
+        for number in inputs if before else ():
+            if number < before:
+                is_there[number] = 1
+        if (number := is_there.find(0)) >= 0:
+            body = self.requests.body(number)
+            raise DatasetError(
+                f"an input of the run before is missing: request {number} of {self.database.path}, "
+                f"{body[:200].decode(errors='replace')} ... Pass all inputs of the run again, new ones may be added; or name another "
+                "checkpoint. Nothing was sent"
+            )
+
+    def _forget_unsent(self, inputs: set[int]) -> None:
+        """Deletes shards without a job that have none of the inputs."""
+        for number, numbers in self.database.run(f"SELECT number, numbers FROM shards WHERE {_NO_JOB}"):  # noqa: S608
+            if inputs.isdisjoint(_numbers(numbers)):
+                self.database.run("DELETE FROM shards WHERE number = ?", (number,))
 
     # Plans
 
     def plan(self, max_lines: int, max_bytes: int) -> None:
         """Divides what has to be sent into shards, of one model each; a second time, what another try may mend."""
+        if not self._may_plan:
+            return
+        self._may_plan = False
         with self.database.transaction():
-            next_number = self.database.run("SELECT coalesce(max(number), 0) + 1 FROM shards")[0][0]
-            for round, condition in ((1, _UNSENT), (2, "answers.retry = 1")):
-                rows = self.database.run(
-                    f"SELECT requests.number, requests.model, length(requests.body) FROM {_OPEN} WHERE {condition} "  # noqa: S608
-                    "ORDER BY requests.model, requests.number"
-                )
-                for numbers, model in _divide(rows, max_lines, max_bytes):
+            for round, states in ((1, _FIRST), (2, (State.RETRY,))):
+                for model, numbers in self._divide(self._unsent(states), max_lines, max_bytes):
                     self.database.run(
-                        "INSERT INTO shards (number, round, model, state) VALUES (?, ?, ?, 'written')",
-                        (next_number, round, model),
+                        "INSERT INTO shards (round, model, state, numbers, name) VALUES (?, ?, 'written', ?, ?)",
+                        (round, model, numbers.tobytes(), file_name(self.requests.ids(numbers))),
                     )
-                    self.database.run_many(
-                        "INSERT OR REPLACE INTO work (number, shard) VALUES (?, ?)", ((number, next_number) for number in numbers)
-                    )
-                    next_number += 1
-            self.database.run("DELETE FROM answers WHERE retry = 1")
+                    self.database.run("UPDATE run SET ended = 0")
+
+    def _unsent(self, states: Sequence[State] = _UNSENT) -> bytearray:
+        """Returns which of the requests are in this run, in some states, and in no shard: a byte, 0 or 1, for each number."""
+        flags = self.answers.states.translate(bytes(state in states for state in range(256)))
+        if len(self.inputs) < len(flags):  # this is a part
+            flags = bytearray(map(and_, flags, self.requests.flags(self.inputs)))
+        if 1 in flags:
+            for (numbers,) in self.database.run(f"SELECT numbers FROM shards WHERE NOT {_HAS_ENDED}"):  # noqa: S608
+                for number in _numbers(numbers):
+                    flags[number] = 0
+        return flags
+
+    def _divide(self, flags: bytearray, max_lines: int, max_bytes: int) -> Iterator[tuple[str, array[int]]]:
+        """Yields the model and the requests of shards. A file of requests that is large enough is a shard as it is."""
+        for file in self.requests.files:
+            if max_lines <= 2 * len(file.numbers) <= 2 * max_lines and all(map(flags.__getitem__, file.numbers)):
+                yield file.model, file.numbers
+                for number in file.numbers:
+                    flags[number] = 0
+        rows = [(model, number, len(line)) for number, model, line in self.requests.lines(flags)]
+        yield from _packs(sorted(rows), max_lines, max_bytes)
 
     def shards(self) -> list[Shard]:
-        """Returns the shards whose answers have not been read."""
+        """Returns the shards that need something to be done."""
         rows = self.database.run(f"SELECT {_SHARD} FROM shards WHERE state != 'read' ORDER BY number")  # noqa: S608
         return [Shard(*row) for row in rows]
 
     def release_unsent(self) -> None:
         """Takes back the shards for which no job can exist, so that their requests may be sent in another way."""
-        with self.database.transaction():
-            self.database.run(f"DELETE FROM work WHERE shard IN (SELECT number FROM shards WHERE {_NO_JOB})")  # noqa: S608
-            self.database.run(f"DELETE FROM shards WHERE {_NO_JOB}")  # noqa: S608
+        self.database.run(f"DELETE FROM shards WHERE {_NO_JOB}")  # noqa: S608
+        self._may_plan = True
 
     def update(self, shard: Shard, **fields: Any) -> Shard:
         """Notes a new state of a shard, and returns the shard."""
         names = ", ".join(f"{name} = ?" for name in fields)
         self.database.run(f"UPDATE shards SET {names} WHERE number = ?", (*fields.values(), shard.number))  # noqa: S608
-        return Shard(**{**{name: getattr(shard, name) for name in Shard.__slots__}, **fields})
+        return replace(shard, **fields)
 
     def creating(self, shard: Shard, others: Sequence[str]) -> Shard:
         """Notes that a job is about to be created, and which jobs of the same file there are already."""
         return self.update(shard, state="creating", others=json.dumps(list(others)), since=time.time())
 
+    def end(self) -> None:
+        """Notes that the run has come to its end: when it is started again, what failed is sent again."""
+        self.database.run("UPDATE run SET ended = 1")
+
     # Files
 
-    def write_file(self, shard: Shard) -> tuple[Shard, Path]:
-        """Writes the file of a shard, unless it is there."""
-        folder = self.database.folder
-        folder.mkdir(exist_ok=True)
-        if shard.sha and (path := folder / shard.file_name).exists():
-            return shard, path
-        draft = folder / f"shard-{shard.number}.jsonl"
-        digest = sha256()
-        with draft.open("wb") as file:
-            for page in self.database.pages(
-                "SELECT id, body FROM work JOIN requests USING (number) WHERE work.shard = ? ORDER BY work.number",
-                (shard.number,),
-            ):
-                data = b"".join(b'{"custom_id":"%b","body":%b}\n' % (id.hex().encode(), body) for id, body in page)
-                digest.update(data)
-                file.write(data)
-        if shard.sha != digest.hexdigest():
-            shard = self.update(shard, sha=digest.hexdigest())
-        path = folder / shard.file_name
-        os.replace(draft, path)
-        return shard, path
+    def write_file(self, shard: Shard) -> Path:
+        """Returns the file of a shard, which is written if it is not there."""
+        path = self.folder / shard.name
+        if not path.exists():
+            draft = path.with_name("draft-shard.jsonl")
+            with draft.open("wb") as file:
+                file.writelines(line for _, _, line in self.requests.lines(self.requests.flags(self._numbers_of(shard))))
+            os.replace(draft, path)
+        return path
 
-    def read_files(self, shard: Shard, files: Sequence[Path], missing: Mapping[str, str]) -> Tokens:
+    def remove_file(self, shard: Shard) -> None:
+        """Removes the file of a shard if it was written for it."""
+        if all(file.name != shard.name for file in self.requests.files):
+            (self.folder / shard.name).unlink(missing_ok=True)
+
+    def _numbers_of(self, shard: Shard) -> array[int]:
+        return _numbers(self.database.run("SELECT numbers FROM shards WHERE number = ?", (shard.number,))[0][0])
+
+    def read_files(self, shard: Shard, names: Sequence[str], missing: Mapping[str, str], status: str) -> Shard:
         """Reads the answers of a shard from the files of its job; what is in none of them has the error `missing`.
 
         Of what failed, that which another try may mend waits for the second round, unless this was it. A damaged file is a
         DownloadError.
         """
-        numbers = dict(
-            self.database.run("SELECT id, work.number FROM work JOIN requests USING (number) WHERE shard = ?", (shard.number,))
-        )
-        may_retry = shard.round < ROUNDS
+        numbers_by_id = self.requests.numbers(self._numbers_of(shard))
+        files = [self.answers.read(name, numbers_by_id) for name in names]
+        if empty := next((file.name for file in files if not file.size), None):
+            raise DownloadError(f"{empty} is empty: the file of a job has answers")
+        for file in files:
+            for number, *_ in file.failures:
+                numbers_by_id.pop(self.requests.id(number), None)
+        if numbers_by_id:
+            files.insert(0, self._write_missing(shard, numbers_by_id, failure_of(missing)))
         tokens = Tokens()
+        for file in files:
+            tokens.add(file.tokens)
         with self.database.transaction():
-            for path in files:
-                for outcomes in _outcomes(path, numbers, self.endpoint):
-                    self._add(outcomes, may_retry=may_retry)
-                    for _, outcome in outcomes:
-                        tokens.add(outcome.tokens)
-            without = self.database.run(
-                "SELECT work.number FROM work LEFT JOIN answers USING (number) WHERE shard = ? AND answers.number IS NULL",
-                (shard.number,),
+            self.database.run_many(
+                "INSERT INTO answers (name, model, shard, size) VALUES (?, ?, ?, ?)",
+                [(file.name, shard.model, shard.number, file.size) for file in files],
             )
-            self._add([(number, of_error(missing)) for (number,) in without], may_retry=may_retry)
-            self.update(shard, state="read")
-        return tokens
+            shard = self.update(shard, state="answered", status=status, tokens=json.dumps(astuple(tokens)))
+        for file in files:
+            self.answers.add(file, shard.model, may_retry=shard.round < ROUNDS)
+        self._may_plan = True
+        return shard
 
-    def answer(self, number: int, outcome: Outcome, *, may_retry: bool) -> None:
-        """Keeps the answer to one request."""
-        with self.database.transaction():
-            self._add([(number, outcome)], may_retry=may_retry)
+    def _write_missing(self, shard: Shard, ids: dict[str, int], failure: Failure) -> AnswerFile:
+        name = f"answers-{shard.number}-missing.jsonl"
+        with (self.folder / name).open("wb") as file:
+            file.writelines(failure_line(id, failure) for id in ids)
+        return self.answers.read(name, dict(ids))
 
-    def _add(self, outcomes: Sequence[tuple[int, Outcome]], *, may_retry: bool) -> None:
-        self.database.run_many(
-            _ANSWER,
-            [
-                (number, each.response, each.error, each.retry and may_retry,
-                 each.tokens.input, each.tokens.cached, each.tokens.output, each.tokens.reasoning)
-                for number, each in outcomes
-            ],
-        )  # fmt: skip
+    def answer(self, number: int, model: str, line: bytes, outcome: Tokens | Failure) -> None:
+        """Keeps the answer to one request, which was sent alone."""
+        index, log = self._logs.get(model) or self._open_log(model)
+        self.answers.add_line(number, index, log.add(line), outcome, model)
+
+    def _open_log(self, model: str) -> tuple[int, AnswerLog]:
+        rows = self.database.run("SELECT name FROM answers WHERE shard IS NULL AND model = ?", (model,))
+        name = rows[0][0] if rows else f"answers-online-{len(self._online_models())}.jsonl"
+        log = AnswerLog(self.folder / name)
+        if not rows:
+            self.database.run("INSERT INTO answers (name, model) VALUES (?, ?)", (name, model))
+        self._logs[model] = self.answers.index(name), log
+        return self._logs[model]
+
+    def _online_models(self) -> list[str]:
+        return [model for (model,) in self.database.run("SELECT model FROM answers WHERE shard IS NULL")]
 
     # Counts
 
     def counts(self) -> tuple[int, int, int]:
         """Returns how many inputs there are, how many have an answer, and how many have failed."""
-        total = self.database.run("SELECT count(*) FROM items")[0][0]
-        done, failed = self.database.run(
-            "SELECT count(*), coalesce(sum(answers.error IS NOT NULL), 0) FROM items JOIN answers USING (number) WHERE retry = 0"
-        )[0]
-        return total, done, failed
+        states = self.answers.states
+        if len(self.inputs) != len(states):  # some are equal, or this is a part
+            states = bytearray(map(states.__getitem__, self.inputs))
+        successes, refusals, failures = map(states.count, _DONE)
+        return len(self.inputs), successes + refusals + failures, refusals + failures
 
     def count_unsent(self) -> int:
-        """Returns how many requests have no answer and are in no job, or wait to be sent again."""
-        condition = f"({_UNSENT}) OR answers.retry = 1 OR work.shard IN (SELECT number FROM shards WHERE {_NO_JOB})"  # noqa: S608
-        count: int = self.database.run(f"SELECT count(*) FROM {_OPEN} WHERE {condition}")[0][0]  # noqa: S608
-        return count
+        """Returns how many requests have no answer and are in no job."""
+        waiting = self.database.run(f"SELECT numbers FROM shards WHERE {_NO_JOB}")  # noqa: S608
+        return self._unsent().count(1) + sum(len(_numbers(numbers)) for (numbers,) in waiting)
 
-    def unsent(self) -> Iterator[tuple[int, bytes]]:
-        """Yields numbers and bodies of the requests that have no answer and are in no shard, and of those to be sent again.
-
-        Each page is read when it is needed, so that answers can be added meanwhile.
-        """
-        last = 0
-        condition = f"(({_UNSENT}) OR answers.retry = 1) AND requests.number > ?"
-        statement = f"SELECT requests.number, requests.body FROM {_OPEN} WHERE {condition} ORDER BY requests.number LIMIT 200"  # noqa: S608
-        while page := self.database.run(statement, (last,)):
-            yield from page
-            last = page[-1][0]
+    def unsent(self) -> Iterator[tuple[int, str, bytes]]:
+        """Yields number, model and body of the requests that have no answer and are in no shard."""
+        for number, model, line in self.requests.lines(self._unsent()):
+            yield number, model, body_of(line)
 
     def models(self) -> list[str]:
         """Returns the models of the requests that have no answer yet."""
-        rows = self.database.run(
-            f"SELECT DISTINCT requests.model FROM {_OPEN} WHERE answers.number IS NULL OR answers.retry = 1"  # noqa: S608
-        )
-        return [model for (model,) in rows]
+        unanswered = set(_UNSENT)
+        return [
+            *dict.fromkeys(
+                file.model
+                for file in self.requests.files
+                if not unanswered.isdisjoint(map(self.answers.states.__getitem__, file.numbers))
+            )
+        ]
 
-    def unanswered_bodies(self, shard: int | None = None) -> Iterator[tuple[str, bytes]]:
+    def unanswered_bodies(self, shard: Shard | None = None) -> Iterator[tuple[str, bytes]]:
         """Yields model and body of the requests of a shard, or of all that have no answer yet."""
-        condition = "answers.number IS NULL OR answers.retry = 1" if shard is None else "work.shard = ?"
-        statement = f"SELECT requests.model, requests.body FROM {_OPEN} WHERE {condition}"  # noqa: S608
-        for page in self.database.pages(statement, () if shard is None else (shard,)):
-            yield from page
+        if shard is None:
+            states = self.answers.states
+            numbers: Iterable[int] = [number for number in dict.fromkeys(self.inputs) if states[number] in _UNSENT]
+        else:
+            numbers = self._numbers_of(shard)
+        for _, model, line in self.requests.lines(self.requests.flags(numbers)):
+            yield model, body_of(line)
 
     def usage(self) -> dict[str, Tokens]:
         """Returns the tokens of all answers, by model."""
-        rows = self.database.run(
-            "SELECT model, total(input), total(cached), total(output), total(reasoning) FROM answers JOIN requests USING (number) "
-            "GROUP BY model"
-        )
-        return {model: Tokens(*map(int, sums)) for model, *sums in rows}
+        return self.answers.tokens
+
+    def close_logs(self) -> None:
+        """Closes the files to which answers were added."""
+        while self._logs:
+            self._logs.popitem()[1][1].close()
+
+    def close(self) -> None:
+        """Closes the database, and removes a temporary checkpoint."""
+        self.close_logs()
+        self.database.close()
 
 
-def _divide(rows: Iterable[tuple[int, str, int]], max_lines: int, max_bytes: int) -> Iterator[tuple[list[int], str]]:
-    """Yields the numbers of shards, each with its model; rows are numbers, models and lengths of bodies, those of a model together."""
-    numbers: list[int] = []
-    current, size = "", 0
-    for number, model, body_length in rows:
-        length = body_length + LINE_OVERHEAD
+def _numbers(blob: bytes) -> array[int]:
+    numbers = array("I")
+    numbers.frombytes(blob)
+    return numbers
+
+
+def _packs(rows: Iterable[tuple[str, int, int]], max_lines: int, max_bytes: int) -> Iterator[tuple[str, array[int]]]:
+    """Yields models and numbers of shards; rows are models, numbers and lengths of lines, those of a model together."""
+    numbers, current, size = array("I"), "", 0
+    for model, number, length in rows:
         if numbers and (model != current or len(numbers) >= max_lines or size + length > max_bytes):
-            yield numbers, current
-            numbers, size = [], 0
+            yield current, numbers
+            numbers, size = array("I"), 0
         current = model
         numbers.append(number)
         size += length
     if numbers:
-        yield numbers, current
-
-
-def _outcomes(path: Path, numbers: dict[bytes, int], endpoint: str) -> Iterator[list[tuple[int, Outcome]]]:
-    """Yields the outcomes of a file's lines, some at a time; lines of requests that are not in `numbers` are passed over."""
-    if not path.stat().st_size:
-        raise DownloadError(f"{path.name} is empty: the file of a job has answers")
-    with path.open("rb") as file:
-        while lines := list(islice(file, _CHUNK)):
-            outcomes = []
-            for line in lines:
-                value, id = _parse(line, path)
-                number = numbers.get(id)
-                if number is not None:
-                    outcomes.append((number, of_line(value, endpoint)))
-            yield sorted(outcomes, key=itemgetter(0))
-
-
-def _parse(line: bytes, path: Path) -> tuple[dict[str, Any], bytes]:
-    """Returns a line of a job's file and the id of its request; one that is no such line is a DownloadError."""
-    try:
-        value = from_json(line)
-        id = value["custom_id"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise DownloadError(f"a line of {path.name} is damaged ({error}): {line[:100]!r}") from None
-    try:
-        return value, bytes.fromhex(id)
-    except (ValueError, TypeError):  # of a request that is none of ours
-        return value, b""
+        yield current, numbers

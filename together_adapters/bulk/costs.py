@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from together_adapters.bulk.checkpoint import Checkpoint, Shard
     from together_adapters.control.control import Control
     from together_adapters.transport.config import Config
+
+_TICK: Final = timedelta(milliseconds=1)
 
 
 class Account:
@@ -90,17 +92,23 @@ class Account:
         if budget is None or shard.number in self._reservations:
             return
         yield from self.ask_catalogue([shard.model])
-        dollars: float = yield Local(lambda: self.estimate(checkpoint.unanswered_bodies(shard.number)))
+        dollars: float = yield Local(lambda: self.estimate(checkpoint.unanswered_bodies(shard)))
         self._reservations[shard.number] = budget.reserve(dollars, "batch", shard.model)
 
-    def settle(self, shard: Shard, tokens: Tokens, status: str) -> Flow[None]:
-        """Adds the row of a job to the ledger."""
+    def settle(self, shard: Shard, *, is_certain: bool) -> Flow[None]:
+        """Adds the row of a job to the ledger, unless it may be there and is."""
         if self._control is None:
             return
         yield from self.ask_catalogue([shard.model])
         started = shard.since or time.time()
+        when, status = datetime.fromtimestamp(started, UTC), shard.status or ""
+        reservation = self._reservations.pop(shard.number, 0)
+        rows = self._control.ledger.rows
+        if not is_certain and any(row.request_id == shard.batch_id for row in rows(since=when - _TICK, until=when + _TICK)):
+            return
+        tokens = shard.used
         row = LedgerRow(
-            when=datetime.fromtimestamp(started, UTC),
+            when=when,
             kind="batch",
             model=shard.model,
             tags=self._control.current_tags(),
@@ -119,7 +127,7 @@ class Account:
             estimated=False,
             streamed=False,
         )
-        self._control.settle(lambda: row, self._reservations.pop(shard.number, 0))
+        self._control.settle(lambda: row, reservation)
 
     def release(self) -> None:
         """Gives back what is reserved: the run has ended, whatever its jobs do."""

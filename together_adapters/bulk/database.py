@@ -17,36 +17,42 @@ from together_adapters.control.database import ERROR_NUMBERS
 from together_adapters.errors import ConfigurationError
 
 APPLICATION_ID: Final = 0x546F6742  # "TogB"
-VERSION: Final = 1
+VERSION: Final = 2
 SCHEMA: Final = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE requests (   -- each different request once, in the order of its first appearance
-    number INTEGER PRIMARY KEY,
-    id BLOB NOT NULL UNIQUE,  -- SHA-256 of endpoint and body
+CREATE TABLE requests (  -- files of requests
+    file INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
     model TEXT NOT NULL,
-    body BLOB NOT NULL
+    size INTEGER NOT NULL,
+    numbers BLOB NOT NULL,   -- of its requests, 32 bits each
+    ids BLOB NOT NULL        -- of its requests, made of their content
 );
-CREATE TABLE items (idx INTEGER PRIMARY KEY, number INTEGER NOT NULL);  -- the inputs of the last run
-CREATE TABLE work (number INTEGER PRIMARY KEY, shard INTEGER NOT NULL);  -- the shard in which a request was last sent
-CREATE INDEX work_of_shard ON work (shard, number);
+CREATE TABLE run (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    inputs BLOB NOT NULL,    -- the number of the request of each input, 32 bits each
+    ended INTEGER NOT NULL   -- whether the run came to its end
+);
 CREATE TABLE shards (
     number INTEGER PRIMARY KEY,
     round INTEGER NOT NULL,
     model TEXT NOT NULL,
-    state TEXT NOT NULL,  -- written, uploading, uploaded, creating, created, ended, read
-    sha TEXT,             -- of the file
+    state TEXT NOT NULL,  -- written, uploading, uploaded, creating, created, answered, read
+    numbers BLOB NOT NULL,
+    name TEXT NOT NULL,   -- of its file
     file_id TEXT,
     batch_id TEXT,
     others TEXT NOT NULL DEFAULT '[]',  -- jobs of the same file from before
-    since REAL            -- when its job began to be created, in seconds since 1970
+    since REAL,           -- when its job began to be created, in seconds since 1970
+    status TEXT,          -- of the job that has ended
+    tokens TEXT           -- of its answers
 );
-CREATE TABLE answers (
-    number INTEGER PRIMARY KEY,
-    response BLOB,        -- JSON of the response, or NULL
-    error TEXT,           -- JSON of what came instead
-    retry INTEGER NOT NULL DEFAULT 0,  -- whether it waits for a second round
-    input INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0,
-    output INTEGER NOT NULL DEFAULT 0, reasoning INTEGER NOT NULL DEFAULT 0
+CREATE TABLE answers (   -- files of answers
+    file INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    shard INTEGER,           -- NULL for requests that were sent one by one
+    size INTEGER             -- NULL for a file that grows
 );
 CREATE TABLE vectors (id BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 """
@@ -68,7 +74,7 @@ class Database:
         self.is_temporary = path is None
         folder = Path(tempfile.mkdtemp(prefix="together-bulk-")) if path is None else None
         self.path = folder / "checkpoint.sqlite" if folder else Path(os.path.abspath(path or ""))
-        self.folder = self.path.with_name(self.path.name + "-files")  # of files that are sent and received
+        self.folder = self.path.with_name(self.path.name + "-files")  # of requests and answers
         self.lock = RLock()
         self._process_lock: Any = None
         self._connection: sqlite3.Connection | None = None
@@ -212,6 +218,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> 
             f"{path} was written by a newer version of together-adapters (layout {version}, this one reads {VERSION}): "
             "upgrade, or name another checkpoint"
         )
+    if application == APPLICATION_ID and version < VERSION:
+        raise ConfigurationError(f"{path} was written by an older version of together-adapters: name another checkpoint")
     if application == APPLICATION_ID:
         if (problem := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(problem)

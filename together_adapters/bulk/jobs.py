@@ -84,14 +84,15 @@ class JobRun:
             if not shards:
                 break
             yield from self._step(shards)
-        with suppress(OSError):
-            self._checkpoint.database.folder.rmdir()
 
     def _step(self, shards: list[Shard]) -> Flow[None]:
         """Looks at each job once, and starts as many as may run; sleeps if there was nothing to do."""
         running, has_changed = 0, False
         for shard in sorted(shards, key=lambda shard: shard.batch_id is None and shard.state != "creating"):
-            if shard.batch_id is not None:
+            if shard.state == "answered":  # by a run that ended before it had noted what the job has cost
+                yield from self._settle(shard, is_certain=False)
+                has_changed = True
+            elif shard.batch_id is not None:
                 has_ended = yield from self._poll(shard)
                 running += not has_ended
                 has_changed = has_changed or has_ended
@@ -110,7 +111,7 @@ class JobRun:
         yield from self._account.reserve(self._checkpoint, shard)
         self.report("upload")
         is_uncertain = shard.state == "uploading"
-        shard, path = yield Local(lambda: self._checkpoint.write_file(shard))
+        path: Path = yield Local(lambda: self._checkpoint.write_file(shard))
         file: FileResponse | None = None
         for number in range(_TRIES):
             if is_uncertain and (file := (yield from self._find_file(shard))):
@@ -126,13 +127,13 @@ class JobRun:
                 yield Sleep(min(self._interval, 1.0))
         assert file is not None
         yield from self._wait_for_file(file)
-        path.unlink(missing_ok=True)
+        self._checkpoint.remove_file(shard)
         return self._checkpoint.update(shard, state="uploaded", file_id=file.id)
 
     def _find_file(self, shard: Shard) -> Flow[FileResponse | None]:
         """Returns the uploaded file of a shard, if there is one."""
         file_list: Any = yield files.list_files()
-        return next((file for file in file_list.data if file.filename == shard.file_name and file.bytes), None)
+        return next((file for file in file_list.data if file.filename == shard.name and file.bytes), None)
 
     def _wait_for_file(self, file: FileResponse) -> Flow[None]:
         """Waits until the service has checked a file; an upload that was cut off before its last step gets that step."""
@@ -210,16 +211,19 @@ class JobRun:
             self.report("wait")
             return False
         self.report("download")
-        paths = yield from self._download(shard, job)
+        names = yield from self._download(shard, job)
         try:
-            tokens = yield Local(lambda: self._checkpoint.read_files(shard, paths, _missing(job)))
+            shard = yield Local(lambda: self._checkpoint.read_files(shard, names, _missing(job), job.status or ""))
         except DownloadError:
             return self._has_missed(shard)
-        yield from self._account.settle(shard, tokens, job.status or "")
-        for path in paths:
-            path.unlink(missing_ok=True)
+        yield from self._settle(shard, is_certain=True)
         self.report("wait")
         return True
+
+    def _settle(self, shard: Shard, *, is_certain: bool) -> Flow[None]:
+        """Notes what a job has cost."""
+        yield from self._account.settle(shard, is_certain=is_certain)
+        self._checkpoint.update(shard, state="read")
 
     def _has_missed(self, shard: Shard) -> bool:
         """Counts a failed look at a job, which is not the end of the run; raises the exception of the last of many."""
@@ -228,16 +232,15 @@ class JobRun:
             raise  # noqa: PLE0704 - the exception that is handled
         return False
 
-    def _download(self, shard: Shard, job: BatchJob) -> Flow[list[Path]]:
-        """Downloads the files of a job: that of the errors first, so that an answer to the same request counts over them."""
-        folder = self._checkpoint.database.folder
-        folder.mkdir(exist_ok=True)
-        paths = []
+    def _download(self, shard: Shard, job: BatchJob) -> Flow[list[str]]:
+        """Downloads the files of a job, and returns their names."""
+        names = []
         for kind, id in (("errors", job.error_file_id), ("output", job.output_file_id)):
             if id:
-                target = folder / f"shard-{shard.number}-{kind}.jsonl"
-                paths.append((yield from download_file(files.content(id), target, overwrite=True)))
-        return paths
+                target = self._checkpoint.folder / f"answers-{shard.number}-{kind}.jsonl"
+                yield from download_file(files.content(id), target, overwrite=True)
+                names.append(target.name)
+        return names
 
     def _sleep(self) -> Flow[None]:
         remaining = self._deadline - time.monotonic()

@@ -9,8 +9,16 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from together_adapters.bulk.checkpoint import Checkpoint
-from together_adapters.bulk.outcomes import COMPLETIONS, of_exception, of_response
+from together_adapters.bulk.outcomes import (
+    COMPLETIONS,
+    Failure,
+    answer_line,
+    failure_line,
+    failure_of_exception,
+    outcome_of_body,
+)
 from together_adapters.bulk.results import BulkProgress
+from together_adapters.control.prices import Tokens
 from together_adapters.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -47,36 +55,42 @@ class OnlineRun:
 
     def perform(self) -> Flow[None]:
         """Sends all that have no answer. What fails for a passing reason is sent again when the run is started again."""
-        yield Parallel([self._work() for _ in range(self._max_concurrency)], self._max_concurrency)
+        try:
+            yield Parallel([self._work() for _ in range(self._max_concurrency)], self._max_concurrency)
+        finally:
+            self._checkpoint.close_logs()
 
     def _work(self) -> Flow[None]:
         while (unsent := self._take()) is not None:
-            number, body = unsent
+            number, model, body = unsent
+            document: dict[str, Any] = {}
+            outcome: Tokens | Failure
             try:
-                document = yield self._call(body)
-                outcome = of_response(document, self._checkpoint.endpoint)
+                document = yield self._call(model, body)
+                outcome = outcome_of_body(document, self._checkpoint.endpoint)
                 self._failures = 0
             except _FATAL:
                 raise
             except TogetherError as error:
-                outcome = of_exception(error)
-                self._failures += outcome.retry
+                outcome = failure_of_exception(error)
+                self._failures += outcome.may_pass
                 if self._failures > _MAX_FAILURES:
                     raise
-            self._checkpoint.answer(number, outcome, may_retry=True)
-            self._report(has_failed=outcome.response is None)
+            self._keep(number, model, document, outcome)
 
-    def _take(self) -> tuple[int, bytes] | None:
+    def _keep(self, number: int, model: str, document: dict[str, Any], outcome: Tokens | Failure) -> None:
+        id, has_failed = self._checkpoint.requests.id(number), isinstance(outcome, Failure)
+        line = failure_line(id, outcome) if isinstance(outcome, Failure) else answer_line(id, document)
         with self._lock:
-            return next(self._unsent, None)
-
-    def _call(self, content: bytes) -> Call[dict[str, Any]]:
-        body = from_json(content)
-        parse = _PARSERS.get(self._checkpoint.endpoint, json_object)
-        return request("POST", self._checkpoint.endpoint, parse, body, warning=removal_warning(body["model"]))
-
-    def _report(self, *, has_failed: bool) -> None:
-        with self._lock:
+            self._checkpoint.answer(number, model, line, outcome)
             self._done, self._failed = self._done + 1, self._failed + has_failed
             if self._progress is not None:
                 self._progress(BulkProgress(min(self._done, self._total), self._total, self._failed, "send"))
+
+    def _take(self) -> tuple[int, str, bytes] | None:
+        with self._lock:
+            return next(self._unsent, None)
+
+    def _call(self, model: str, content: bytes) -> Call[dict[str, Any]]:
+        parse = _PARSERS.get(self._checkpoint.endpoint, json_object)
+        return request("POST", self._checkpoint.endpoint, parse, from_json(content), warning=removal_warning(model))

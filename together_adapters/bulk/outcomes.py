@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel
-from pydantic_core import from_json, to_json
+from pydantic import BaseModel, ValidationError
+from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
 from together_adapters.control.estimates import usage_tokens
 from together_adapters.control.prices import Tokens
@@ -15,12 +16,15 @@ from together_adapters.resources.batches import CHAT
 from together_adapters.transport.call import Call, Response
 from together_adapters.transport.failures import parse_error, status_error
 from together_adapters.transport.model_parser import ModelParser
+from together_adapters.transport.surrogates import lenient_json
 
 COMPLETIONS: Final = "/v1/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 KINDS: Final[Mapping[str, str]] = {CHAT: "chat", COMPLETIONS: "completion", EMBEDDINGS: "embeddings"}
 """Kinds of calls by endpoint, as the ledger names them."""
 _CONTENT: Final[Mapping[str, str]] = {CHAT: "choices", COMPLETIONS: "choices", EMBEDDINGS: "data"}
+_TEXT: Final = (str, type(None))
+_CONTENT_ERRORS: Final = frozenset({400, 413, 422})
 _AGAIN: Final = frozenset({408, 409, 425, 429})
 _AGAIN_CODES: Final = frozenset(
     {"missing", "expired", "batch_expired", "job_failed", "invalid_response", "rate_limit_exceeded", "rate_limit", "timeout"}
@@ -43,62 +47,125 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
 """The error files of jobs have codes and no statuses, by which errors are told apart."""
 
 
-class Outcome(NamedTuple):
-    """A row of the checkpoint: what came of a request."""
+class Failure(NamedTuple):
+    """Why a request has no answer."""
 
-    response: bytes | None
-    error: str | None
-    retry: bool = False
-    tokens: Tokens = Tokens()
+    document: dict[str, Any]
+    """`error` in the words of the service, its `status` if it is known, `connection` and `request_id` of a single request."""
+    may_pass: bool
+    """Whether it may be mended by sending the request again, soon."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the request itself is refused, so that sending it again is of no use, whenever it may be."""
+        return (
+            self.document["status"] in _CONTENT_ERRORS and self.document["error"].get("code") != "dedicated_endpoint_not_running"
+        )
 
 
-def of_line(line: Mapping[str, Any], endpoint: str) -> Outcome:
-    """Returns the outcome of a line of an output or an error file."""
+def read_line(line: bytes, endpoint: str) -> tuple[str, Tokens | Failure]:
+    """Returns the id in a line of an output or an error file, or of answers of single requests, and its tokens or failure.
+
+    A line that is none is a ValueError.
+    """
+    value = parse_json(line)
+    if not isinstance(value, dict) or "custom_id" not in value:
+        raise ValueError("it has no custom_id")
+    return str(value["custom_id"]), _outcome(value, endpoint)
+
+
+def read_id(line: bytes) -> str:
+    """Returns the id in a line."""
+    return str(parse_json(line)["custom_id"])
+
+
+def parse_json(text: bytes) -> Any:
+    """Returns a value of JSON, also of such with halves of characters."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return from_json(lenient_json(text))
+
+
+def _outcome(line: Mapping[str, Any], endpoint: str) -> Tokens | Failure:
+    if isinstance(failure := line.get("failure"), dict):
+        return failure_of(**failure)
     response = line.get("response")
     response = response if isinstance(response, dict) else {}
     body, status = response.get("body"), response.get("status_code")
     error = line.get("error")
     if not error and isinstance(body, dict) and (not isinstance(status, int) or status < 400) and not body.get("error"):
-        return of_response(body, endpoint)
+        return outcome_of_body(body, endpoint)
     status = status if isinstance(status, int) and status >= 400 else None
-    return of_error(error or (body.get("error") if isinstance(body, dict) else None) or body, status)
+    return failure_of(error or (body.get("error") if isinstance(body, dict) else None) or body, status)
 
 
-def of_response(body: dict[str, Any], endpoint: str) -> Outcome:
-    """Returns the outcome of a response; one without what was asked for counts as an error."""
+def outcome_of_body(body: dict[str, Any], endpoint: str) -> Tokens | Failure:
+    """Returns the outcome of a response; one that is not what was asked for counts as an error."""
+    tokens = usage_tokens(body.get("usage")) or Tokens()
     content = _CONTENT.get(endpoint)
     if content is not None and not body.get(content):
-        return of_error({"message": f"the response has no {content}", "code": "invalid_response"})
-    return Outcome(to_json(body), None, tokens=usage_tokens(body.get("usage")) or Tokens())
+        return failure_of({"message": f"the response has no {content}", "code": "invalid_response"})
+    try:
+        if not _is_usual(body):
+            AnswerParser(endpoint).parse_body(body)
+    except ValueError as error:
+        return failure_of({"message": f"the response cannot be parsed: {error}", "code": "invalid_response"})
+    return tokens
 
 
-def of_error(error: Any, status: int | None = None, **details: Any) -> Outcome:
-    """Returns the outcome of an error as the service words it, and whether another try may mend it."""
+def _is_usual(body: dict[str, Any]) -> bool:
+    """Whether choices have their usual form, which is faster to see than to build their models."""
+    choices = body.get("choices")
+    return choices is None or (
+        type(choices) is list
+        and all(
+            type(choice) is dict
+            and (
+                type(choice.get("text")) is str
+                or (type(message := choice.get("message")) is dict and type(message.get("content")) in _TEXT)
+            )
+            for choice in choices
+        )
+    )
+
+
+def answer_line(id: str, body: Mapping[str, Any]) -> bytes:
+    """Returns the line of an answer to a single request."""
+    return to_json({"custom_id": id, "response": {"status_code": 200, "body": body}}) + b"\n"
+
+
+def failure_line(id: str, failure: Failure) -> bytes:
+    """Returns the line of a request that failed."""
+    return to_json({"custom_id": id, "failure": failure.document}, serialize_unknown=True) + b"\n"
+
+
+def failure_of(error: Any, status: int | None = None, **details: Any) -> Failure:
+    """Returns a failure by an error as the service words it."""
     error = error if isinstance(error, Mapping) else {"message": str(error or "no explanation was given")}
     code = error.get("code")
     if status is None and str(code).isdigit() and 400 <= int(str(code)) < 600:
         status = int(str(code))
     status = status or _STATUS_OF_CODE.get(str(code).lower())
-    retry = (status is not None and (status in _AGAIN or status >= 500)) or str(code).lower() in _AGAIN_CODES
-    document = {"status": status, "error": dict(error), **details}
-    return Outcome(None, to_json(document, serialize_unknown=True).decode(), retry)
+    may_pass = (status is not None and (status in _AGAIN or status >= 500)) or str(code).lower() in _AGAIN_CODES
+    return Failure({"status": status, "error": dict(error), **details}, may_pass)
 
 
-def of_exception(error: TogetherError) -> Outcome:
-    """Returns the outcome of a call that failed."""
+def failure_of_exception(error: TogetherError) -> Failure:
+    """Returns the failure of a single request."""
     body = error.body
     inner = body.get("error") if isinstance(body, Mapping) else None
     words = inner if isinstance(inner, Mapping) else {"message": parse_error(body).message or error.message, "code": error.code}
     if isinstance(error, APIConnectionError):
-        return of_error({"message": error.message, "code": "timeout"}, connection=True)
+        return failure_of({"message": error.message, "code": "timeout"}, connection=True)
     if isinstance(error, APIResponseValidationError):
         words = {"message": error.message, "code": "invalid_response"}
-    return of_error(words, error.status_code if (error.status_code or 0) >= 400 else None, request_id=error.request_id)
+    return failure_of(words, error.status_code if (error.status_code or 0) >= 400 else None, request_id=error.request_id)
 
 
-def exception_of(document: str, endpoint: str, index: int, body: bytes) -> APIError | APIConnectionError:
-    """Returns the exception of an error in the checkpoint, which names its request: the message its index, `request` the body."""
-    fields = from_json(document)
+def exception_of(failure: Failure, endpoint: str, index: int, body: bytes) -> APIError | APIConnectionError:
+    """Returns the exception of a failure, which names its request: the message its index, `request` the body."""
+    fields = failure.document
     words, status, request = fields["error"], fields.get("status"), from_json(body)
     error: APIError | APIConnectionError
     message = parse_error({"error": words}).message or "no explanation was given"
@@ -116,12 +183,40 @@ def exception_of(document: str, endpoint: str, index: int, body: bytes) -> APIEr
     return error
 
 
-def parser_for(endpoint: str) -> Callable[[bytes], Any]:
-    """Returns the parser of an endpoint's responses; without a model of its own, one of JSON."""
-    from together_adapters.types.chat import ChatCompletion
-    from together_adapters.types.completions import Completion
-    from together_adapters.types.embeddings import EmbeddingResponse
+class AnswerParser:
+    """Parses the answers of an endpoint into its models; without one, as JSON."""
 
-    models: dict[str, type[BaseModel]] = {CHAT: ChatCompletion, COMPLETIONS: Completion, EMBEDDINGS: EmbeddingResponse}
-    model = models.get(endpoint)
-    return from_json if model is None else ModelParser(model).parse
+    def __init__(self, endpoint: str) -> None:
+        from together_adapters.types.chat import ChatCompletion
+        from together_adapters.types.completions import Completion
+        from together_adapters.types.embeddings import EmbeddingResponse
+
+        models: dict[str, type[BaseModel]] = {CHAT: ChatCompletion, COMPLETIONS: Completion, EMBEDDINGS: EmbeddingResponse}
+        self._endpoint = endpoint
+        self._model = model = models.get(endpoint)
+        self._validate: Any = None if model is None else _line_type(model).validate_json
+
+    def parse(self, line: bytes) -> Any:
+        """Returns the response in a line. What cannot be parsed is a ValueError."""
+        if self._validate is not None:
+            try:
+                return self._validate(line)["response"]["body"]
+            except ValidationError:
+                pass
+        return self.parse_body(parse_json(line)["response"]["body"])
+
+    def parse_body(self, body: Any) -> Any:
+        """Returns the response by its JSON, which is changed where it is repaired."""
+        return body if self._model is None else ModelParser(self._model).parse_document(body)
+
+    def __reduce__(self) -> Any:
+        return AnswerParser, (self._endpoint,)
+
+
+@cache
+def _line_type(model: type[BaseModel]) -> SchemaValidator:
+    """Returns the type of a line with a model in it: one pass over its JSON, where extracting the model's first needs two."""
+    model.model_rebuild()
+    response = core_schema.typed_dict_schema({"body": core_schema.typed_dict_field(model.__pydantic_core_schema__)})
+    line = core_schema.typed_dict_schema({"response": core_schema.typed_dict_field(response)})
+    return SchemaValidator(line)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import anyio.to_thread
 
+from together_adapters.bulk.answer_files import State
 from together_adapters.bulk.checkpoint import Checkpoint
-from together_adapters.bulk.outcomes import exception_of, of_error, parser_for
-from together_adapters.errors import APIConnectionError, APIError
+from together_adapters.bulk.outcomes import AnswerParser, Failure, exception_of, failure_line, failure_of, read_id, read_line
+from together_adapters.errors import APIConnectionError, APIError, APIResponseValidationError
 from together_adapters.types.response import Usage
 
+T = TypeVar("T")
+Page = Iterable[tuple[int, bytes]]
+
 _PAGE: Final = 500
-_ITEMS: Final = (
-    "SELECT idx, requests.id, answers.response, answers.error, CASE WHEN answers.response IS NULL THEN requests.body END "
-    "FROM items JOIN requests USING (number) LEFT JOIN answers USING (number) WHERE idx > ?{} ORDER BY idx LIMIT ?"
+_NEVER_SENT: Final = failure_of(
+    {"message": "it has no answer: the run did not end; start it again with the same checkpoint", "code": "unanswered"}
 )
-_FAILED: Final = " AND answers.response IS NULL"
-_NEVER_SENT: Final = {
-    "message": "it has no answer: the run did not end; start it again with the same checkpoint",
-    "code": "unanswered",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +41,52 @@ class BulkProgress:
     phase: str
 
 
-@dataclass(frozen=True, slots=True)
-class BulkItem:
+class BulkItem(Generic[T]):
     """The result of one input.
 
     Attributes:
         index: Its position among the inputs.
-        id: Made of its content; equal inputs have the same, and share one answer.
-        response: As the endpoint answers it: `ChatCompletion`, `Completion`, ...; None if it failed.
         error: Why it failed; `request` is the body. None if it succeeded.
     """
 
-    index: int
-    id: str
-    response: Any = None
-    error: APIError | APIConnectionError | None = None
+    __slots__ = ("_line", "_parser", "_response", "error", "index")
+
+    def __init__(self, index: int, line: bytes, parser: AnswerParser, error: APIError | APIConnectionError | None) -> None:
+        self.index = index
+        self.error = error
+        self._line = line
+        self._parser = parser
+        self._response: Any = None
 
     @property
     def ok(self) -> bool:
         """Whether there is a response."""
         return self.error is None
 
+    @property
+    def id(self) -> str:
+        """Made of the content of the input; equal inputs have the same, and share one answer."""
+        return read_id(self._line)
 
-class BulkResults:
+    @property
+    def response(self) -> T:
+        """As the endpoint answers it: `ChatCompletion`, `Completion`, ...; None if it failed. It is parsed when it is read first.
+
+        Raises:
+            APIResponseValidationError: It has content, but is not as the endpoint answers otherwise.
+        """
+        if self._response is None and self.error is None:
+            try:
+                self._response = self._parser.parse(self._line)
+            except ValueError as error:
+                raise APIResponseValidationError(f"the response to request {self.index} cannot be parsed: {error}") from None
+        return self._response  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"BulkItem(index={self.index}, id={self.id!r}, response={self.response!r}, error={self.error!r})"
+
+
+class BulkResults(Generic[T]):
     """The results of a run in the order of its inputs, to be iterated over any number of times, also with `async for`.
 
     They are read from the checkpoint as they are needed, so that any number of them fits into memory.
@@ -76,8 +97,8 @@ class BulkResults:
 
     def __init__(self, checkpoint: Checkpoint, cost: float | None) -> None:
         self._checkpoint = checkpoint
-        self._parse = parser_for(checkpoint.endpoint)
-        self._count = checkpoint.counts()[0]
+        self._parser = AnswerParser(checkpoint.endpoint)
+        self._inputs = checkpoint.inputs
         self.cost = cost
 
     @property
@@ -86,31 +107,23 @@ class BulkResults:
         return None if self._checkpoint.database.is_temporary else self._checkpoint.database.path
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._inputs)
 
-    def __iter__(self) -> Iterator[BulkItem]:
-        last: int | None = -1
-        while last is not None:
-            rows, last = self._page(last)
-            for row in rows:  # one response at a time: many objects at once would keep the garbage collector busy
-                yield self._item(*row)
+    def __iter__(self) -> Iterator[BulkItem[T]]:
+        for start in range(0, len(self), _PAGE):
+            yield from self._items(start, self._page(start))
 
-    async def __aiter__(self) -> AsyncIterator[BulkItem]:
-        last: int | None = -1
-        while last is not None:
-            rows, last = await anyio.to_thread.run_sync(self._page, last)
-            for row in rows:
-                yield self._item(*row)
+    async def __aiter__(self) -> AsyncIterator[BulkItem[T]]:
+        for start in range(0, len(self), _PAGE):
+            for item in self._items(start, await anyio.to_thread.run_sync(self._page, start)):
+                yield item
 
     @property
-    def failed(self) -> list[BulkItem]:
+    def failed(self) -> list[BulkItem[T]]:
         """The inputs that failed, each with its error."""
-        items: list[BulkItem] = []
-        last: int | None = -1
-        while last is not None:
-            rows, last = self._page(last, _FAILED)
-            items += (self._item(*row) for row in rows)
-        return items
+        states = self._checkpoint.answers.states
+        failed = [index for index, number in enumerate(self._inputs) if states[number] != State.ANSWERED]
+        return [item for index in failed for item in self._items(index, self._page(index, 1))]
 
     @property
     def usage(self) -> Usage:
@@ -121,22 +134,26 @@ class BulkResults:
 
     def close(self) -> None:
         """Closes the checkpoint, and removes a temporary one."""
-        self._checkpoint.database.close()
+        self._checkpoint.close()
 
     def __repr__(self) -> str:
-        return f"<BulkResults of {self._count:,} inputs in {self._checkpoint.database.path.name}>"
+        return f"<BulkResults of {len(self):,} inputs in {self._checkpoint.database.path.name}>"
 
-    def _page(self, last: int, condition: str = "") -> tuple[list[tuple[Any, ...]], int | None]:
-        """Returns the rows of the next items, and the index of the last of them; None at the end."""
-        rows = self._checkpoint.database.run(_ITEMS.format(condition), (last, _PAGE))
-        return rows, rows[-1][0] if len(rows) == _PAGE else None
+    def _page(self, start: int, count: int = _PAGE) -> Page:
+        """Returns the numbers of the requests of some inputs, and the lines of their answers."""
+        numbers = self._inputs[start : start + count]
+        return zip(numbers, self._checkpoint.answers.lines(numbers), strict=True)
 
-    def _item(self, index: int, id: bytes, response: bytes | None, error: str | None, body: bytes | None) -> BulkItem:
-        if response is not None:
-            try:
-                return BulkItem(index, id.hex(), self._parse(response))
-            except ValueError as problem:
-                document = of_error({"message": f"the response cannot be parsed: {problem}", "code": "invalid_response"}).error
-                return BulkItem(index, id.hex(), error=exception_of(document or "", self._checkpoint.endpoint, index, b"{}"))
-        document = error or of_error(_NEVER_SENT).error
-        return BulkItem(index, id.hex(), error=exception_of(document or "", self._checkpoint.endpoint, index, body or b"{}"))
+    def _items(self, start: int, page: Page) -> Iterator[BulkItem[T]]:
+        """Yields results one by one: with many responses at once, the garbage collector would be busy."""
+        states, parser, success = self._checkpoint.answers.states, self._parser, int(State.ANSWERED)
+        for index, (number, line) in enumerate(page, start):
+            yield BulkItem(index, line, parser, None) if states[number] == success else self._failed(index, number, line)
+
+    def _failed(self, index: int, number: int, line: bytes) -> BulkItem[T]:
+        checkpoint, parser = self._checkpoint, self._parser
+        line = line or failure_line(checkpoint.requests.id(number), _NEVER_SENT)
+        outcome = read_line(line, checkpoint.endpoint)[1]
+        assert isinstance(outcome, Failure)
+        error = exception_of(outcome, checkpoint.endpoint, index, checkpoint.requests.body(number))
+        return BulkItem(index, line, parser, error)

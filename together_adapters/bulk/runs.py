@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
+from together_adapters.bulk import jobs
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.costs import Account
 from together_adapters.bulk.inputs import Bodies, read_requests
-from together_adapters.bulk.jobs import JobRun
 from together_adapters.bulk.online import OnlineRun
 from together_adapters.bulk.outcomes import COMPLETIONS
 from together_adapters.bulk.results import BulkProgress, BulkResults
@@ -43,7 +43,7 @@ def run(
     max_price: float | None = None,
     max_jobs: int = 4,
     progress: Report = None,
-) -> BulkResults: ...
+) -> BulkResults[Any]: ...
 @overload
 def run(
     client: AsyncTogether,
@@ -59,7 +59,7 @@ def run(
     max_price: float | None = None,
     max_jobs: int = 4,
     progress: Report = None,
-) -> Coroutine[Any, Any, BulkResults]: ...
+) -> Coroutine[Any, Any, BulkResults[Any]]: ...
 def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any:
     """Runs any number of requests, and returns their results in the order of the requests.
 
@@ -84,8 +84,8 @@ def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any
         progress: Called with a `BulkProgress`, possibly from another thread.
 
     Returns:
-        A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing; those that
-        failed for a passing reason are sent again when an online run is started again.
+        A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing; when a run that
+        has ended is started again, they are sent again, but for those that were refused for their content.
 
     Raises:
         BudgetExceededError: The run may cost more than `max_price`, or than the budget of the client's control leaves.
@@ -97,7 +97,7 @@ def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any
     return client.perform(run_flow(bodies, **options))
 
 
-def run_batches(bodies: Bodies, **options: Any) -> Flow[BulkResults]:
+def run_batches(bodies: Bodies, **options: Any) -> Flow[BulkResults[Any]]:
     """Runs requests as batch jobs: `client.batches.run`."""
     return run_flow(bodies, via="batch", **options)
 
@@ -116,7 +116,7 @@ def run_flow(
     max_jobs: int = 4,
     progress: Report = None,
     is_part: bool = False,
-) -> Flow[BulkResults]:
+) -> Flow[BulkResults[Any]]:
     """Describes a run; one that `is_part` of a larger one has some of the inputs of its checkpoint."""
     if via not in ("online", "batch", "auto"):
         raise ValueError(f"via must be 'online', 'batch' or 'auto', not {via!r}")
@@ -125,16 +125,18 @@ def run_flow(
     account = Account(config, endpoint)
     state: Checkpoint = yield Local(lambda: Checkpoint(checkpoint, endpoint))
     try:
-        yield Local(lambda: state.read_inputs(read_requests(bodies, endpoint, model), is_part=is_part))
+        requests = read_requests(bodies, endpoint, model)
+        yield Local(lambda: state.read_inputs(requests, max_lines=jobs.SHARD_LINES, is_part=is_part))
         yield from account.check(state, max_price)
-        jobs = JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
+        job_run = jobs.JobRun(state, account, poll_interval=poll_interval, timeout=timeout, max_jobs=max_jobs, progress=progress)
         is_batch = via == "batch" or (via == "auto" and _is_worth_jobs(state, config))
         if not is_batch:
             state.release_unsent()
-        yield from jobs.perform(is_only_started=not is_batch)
+        yield from job_run.perform(is_only_started=not is_batch)
         if not is_batch:
             yield from OnlineRun(state, max_concurrency=max_concurrency, progress=progress).perform()
-        jobs.report("done")
+        job_run.report("done")
+        state.end()
         usage = state.usage()
         yield from account.ask_catalogue(usage)
         return BulkResults(state, account.dollars(usage))
@@ -158,7 +160,7 @@ def _give_up(state: Checkpoint, error: BaseException) -> None:
         if database.is_temporary and is_worth_keeping:
             database.keep()
             error.add_note(f"what was started is not lost: run it again with checkpoint={str(database.path)!r}")
-    database.close()
+    state.close()
 
 
 def _check_positive(**numbers: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.database import Database
 
 
@@ -45,16 +46,17 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
         settings = dict(database.run("SELECT name, value FROM settings"))
         kind = settings.pop("kind", "requests")
         vectors = database.run("SELECT count(*) FROM vectors")[0][0]
-        total = database.run("SELECT count(*) FROM items")[0][0]
-        done, failed = database.run(
-            "SELECT count(*), coalesce(sum(error IS NOT NULL), 0) FROM items JOIN answers USING (number) WHERE retry = 0"
-        )[0]
-        jobs = [id for (id,) in database.run("SELECT batch_id FROM shards WHERE batch_id IS NOT NULL AND state != 'read'")]
-        tokens = database.run("SELECT coalesce(sum(input), 0), coalesce(sum(output), 0) FROM answers")[0]
+        jobs = [id for (id,) in database.run("SELECT batch_id FROM shards WHERE batch_id IS NOT NULL AND status IS NULL")]
     finally:
         database.close()
+    settings = {name: value for name, value in settings.items() if value != "None"}
     if kind == "vectors":
-        total = done = vectors
-    return RunStatus(
-        kind, {name: value for name, value in settings.items() if value != "None"}, total, done, failed, jobs, *tokens
-    )
+        return RunStatus(kind, settings, vectors, vectors, 0, [], 0, 0)
+    checkpoint = Checkpoint(path, settings["endpoint"], read_only=True)
+    try:
+        total, done, failed = checkpoint.counts()
+        tokens = checkpoint.usage().values()
+    finally:
+        checkpoint.close()
+    used = sum(each.input for each in tokens), sum(each.output for each in tokens)
+    return RunStatus(kind, settings, total, done, failed, jobs, *used)

@@ -48,7 +48,8 @@ _MEDIUM_TOKENS: Final = 1600  # of an image or a recording in a message
 _IMAGE_SIZE: Final = 1024
 _SPEECH_BYTES: Final = 4000  # of a second of a recording that is packed well
 _VIDEO_SECONDS: Final = 10.0
-_MAX_COUNT: Final = 1 << 40  # tokens of one request; more is a mistake, which must not become a cost that no column can hold
+MAX_COUNT: Final = 1 << 40
+"""Tokens of one request; more is a mistake, which must not become a cost that no column can hold."""
 
 
 class OutputHistory:
@@ -187,7 +188,7 @@ def usage_tokens(usage: Any) -> Tokens | None:
     if counts == _NO_COUNTS:
         return None
     for count in counts:
-        if count is not None and not (isinstance(count, _NUMBERS) and 0 <= count < _MAX_COUNT):
+        if count is not None and not (isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT):
             return None
     output = int(completion or 0)
     return Tokens(
@@ -212,7 +213,7 @@ def _detail(fields: Mapping[str, Any], details: str, name: str) -> int:
     nested = fields.get(details)
     count = None if nested is None else _fields(nested).get(name)
     count = fields.get(name) if count is None else count
-    return int(count) if isinstance(count, _NUMBERS) and 0 <= count < _MAX_COUNT else 0
+    return int(count) if isinstance(count, _NUMBERS) and 0 <= count < MAX_COUNT else 0
 
 
 def _number(value: Any) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CHAT = "/v1/chat/completions"
 _parse = ResponseParser(BatchJob)
 
-load_runner: Callable[[], Callable[..., Flow[BulkResults]]] | None = None
+load_runner: Callable[[], Callable[..., Flow[BulkResults[Any]]]] | None = None
 """Imports the function that runs requests as jobs. The clients set it: resources do not know `bulk`."""
 
 
@@ -151,7 +151,7 @@ def run(
     max_price: float | None = None,
     max_jobs: int = 4,
     progress: Callable[[BulkProgress], object] | None = None,
-) -> Flow[BulkResults]:
+) -> Flow[BulkResults[Any]]:
     """Runs any number of requests as batch jobs, and returns their results in the order of the requests.
 
     With a checkpoint, a run that was interrupted at any moment continues when it is started again with the same inputs: nothing that
@@ -170,7 +170,8 @@ def run(
         progress: Called with a `BulkProgress`, possibly from another thread.
 
     Returns:
-        A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing.
+        A result for each input, to be iterated over: `index`, `id`, `response` or `error`. Failed requests raise nothing; when a run that
+        has ended is started again, they are sent again, but for those that were refused for their content.
 
     Raises:
         BudgetExceededError: The run may cost more than `max_price`, or than the budget of the client's control leaves.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -38,6 +39,7 @@ def checkpoint_of(checkpoint: Path | None, output: Path) -> Iterator[Path]:
         for suffix in ("", "-wal", "-shm", ".lock"):
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).unlink()
+        rmtree(path.with_name(f"{path.name}-files"), ignore_errors=True)
 
 
 @contextmanager
