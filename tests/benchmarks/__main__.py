@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.benchmarks import (
+    bulk_speed,
     client_speed,
     control_speed,
     conversion_speed,
@@ -31,6 +32,7 @@ QUICK = Pace(rounds=2, turn=0.005, peer_rounds=1, limit=0)
 OPERATIONS = {
     **client_speed.OPERATIONS, **langchain_speed.OPERATIONS, **llama_index_speed.OPERATIONS, **conversion_speed.OPERATIONS,
     **finetune_speed.OPERATIONS, **telemetry_speed.OPERATIONS, **control_speed.OPERATIONS,
+    **bulk_speed.OPERATIONS,
 }  # fmt: skip
 
 
