@@ -1,6 +1,11 @@
 # Each command sets up what it needs in .venv: with uv when it is there, with pip otherwise.
 VENV := .venv
 BIN := $(VENV)/bin
+# Where Python may write no bytecode beside its sources, it writes it elsewhere: each of the many processes would compile all it imports.
+ifdef PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(abspath .pytest_cache/bytecode)
+endif
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)

@@ -34,10 +34,11 @@ COMMANDS: Final[tuple[click.Command, ...]] = (prepare, check, split, submit)
 def texts_of(path: Path) -> Iterator[tuple[str, int]]:
     """The texts of a module that people may read, with their lines; {} stands for what is filled in."""
     tree = ast.parse(path.read_text("utf-8"))
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if id(node) in documentation | inner:
+    nodes = list(ast.walk(tree))
+    documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    skipped = documentation | {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        if id(node) in skipped:
             continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value, node.lineno

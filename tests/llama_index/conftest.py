@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-FOLDER = Path(__file__).parent
 OF_CORE = (
     "ignore::DeprecationWarning:inspect",  # workflows look at every attribute of an agent
     "ignore:is_running called from within a step:DeprecationWarning",  # ReActAgent
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Let warnings of llama-index-core pass in the tests of this folder."""
-    for item in items:
-        if FOLDER in item.path.parents:
-            for warning in OF_CORE:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+    for warning in OF_CORE:
+        item.add_marker(pytest.mark.filterwarnings(warning))
