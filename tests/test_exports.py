@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 import together_adapters
+from tests.cases import each
 from together_adapters import AsyncTogether, Together, TogetherError, errors
 from together_adapters.transport.call import Response, request
 from together_adapters.transport.failures import status_error
@@ -175,8 +176,8 @@ COPIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("how", COPIES)
-@pytest.mark.parametrize("kind", dict.fromkeys(error_classes()), ids=lambda kind: kind.__name__)
+@each("how", COPIES)
+@each("kind", dict.fromkeys(error_classes()))
 def test_copies_of_errors_keep_all_attributes(kind: type[TogetherError], how: str) -> None:
     error: Any = kind("what happened", **DETAILS)
     error.add_note("1 of 3 inputs were embedded")

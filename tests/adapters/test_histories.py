@@ -20,6 +20,7 @@ from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index_together_adapters.requests import wire_messages as llama_index_messages
 from pydantic import BaseModel
 
+from tests.cases import each
 from together_adapters.adapters.foreign_blocks import History
 from together_adapters.adapters.tool_arguments import UNREADABLE, json_arguments
 from together_adapters.errors import HistoryWarning
@@ -174,8 +175,8 @@ def marks(value: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("told", FRAMEWORKS)
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("block", TOLD, ids=lambda block: str(block)[:50])
+@each("role", ROLES)
+@each("block", TOLD)
 def test_foreign_blocks_are_told_as_text(block: Any, role: str, told: Any) -> None:
     [message] = told(block, role)
     assert marks(block) <= {mark for mark in marks(block) if mark in message["content"]}
@@ -183,16 +184,16 @@ def test_foreign_blocks_are_told_as_text(block: Any, role: str, told: Any) -> No
 
 
 @pytest.mark.parametrize("told", FRAMEWORKS)
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("block", SILENT, ids=lambda block: str(block)[:50])
+@each("role", ROLES)
+@each("block", SILENT)
 def test_what_carries_nothing_is_left_out(block: Any, role: str, told: Any) -> None:
     [message] = told(block, role)
     assert not message["content"]
 
 
 @pytest.mark.parametrize("told", FRAMEWORKS)
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("block", "label", "note"), NOTED, ids=lambda value: str(value)[:50])
+@each("role", ROLES)
+@each("block, label, note", NOTED)
 def test_the_rest_is_named_in_a_warning(block: Any, label: str, note: str, role: str, told: Any) -> None:
     with pytest.warns(HistoryWarning) as caught:
         [message] = told(block, role)
@@ -333,7 +334,10 @@ def test_reasoning_of_others_is_sent_back_on_request() -> None:
 
 
 def test_what_other_integrations_keep_beside_the_content() -> None:
-    extra = {"tool_outputs": [TOLD[14]], "executed_tools": [{"type": "search", "arguments": "{}", "output": "mark2"}]}
+    extra: dict[str, Any] = {
+        "tool_outputs": [TOLD[14]],
+        "executed_tools": [{"type": "search", "arguments": "{}", "output": "mark2"}],
+    }
     with pytest.warns(HistoryWarning, match="1 x search in an assistant message"):
         [message] = langchain_messages([AIMessage("So.", additional_kwargs=extra)])
     assert marks(message) == {"mark1", "mark2"}

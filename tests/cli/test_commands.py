@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from tests.cases import each
 from together_adapters.cli.app import cli
 
 # Commands of the 1.5.35 command line, and their options.
@@ -96,7 +97,7 @@ def commands(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterat
 COMMANDS = dict(commands())
 
 
-@pytest.mark.parametrize("name", SEED)
+@each("name", SEED)
 def test_commands_and_options_of_the_sdk(name: str) -> None:
     options = {flag for parameter in COMMANDS[name].params for flag in (*parameter.opts, *parameter.secondary_opts)}
     assert set(SEED[name].split()) <= options
@@ -119,7 +120,7 @@ def test_new_commands() -> None:
     assert {"embeddings", "rerank", "batches create", "batches results", "emulator", "completion"} <= COMMANDS.keys()
 
 
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
+@each("name", [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)])
 def test_every_command_has_json_and_help(name: str) -> None:
     command = COMMANDS[name]
     assert "--json" in {flag for parameter in command.params for flag in parameter.opts}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each
 from together_adapters.cli.model_names import find_names, judge
 from together_adapters.types.capabilities import MODELS, TABLE_DATE
 
@@ -18,7 +19,7 @@ def names(text: str, file: str = "app.py") -> list[str]:
     return [name for _, name in find_names(text, Path(file))]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each("name", MODELS)
 def test_every_model_of_the_table_is_found(name: str) -> None:
     assert names(f"We use {name}.", "notes.md") == [name]
     assert names(f'llm = Chat("{name.upper()}")') == [name]

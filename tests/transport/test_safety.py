@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 import together_adapters as ta
+from tests.cases import each
 from tests.conftest import KEY, Flavour
 from together_adapters.emulator import Emulator, Fault, serve
 from together_adapters.transport import config as settings
@@ -108,7 +109,7 @@ INVALID: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", INVALID, ids=str)
+@each("options", INVALID)
 @pytest.mark.parametrize("kind", [ta.Together, ta.AsyncTogether])
 def test_invalid_settings_are_rejected(kind: Any, options: dict[str, Any]) -> None:
     (name,) = options
@@ -167,12 +168,12 @@ async def test_an_http_client_of_the_other_flavour_is_rejected(kind: Any, librar
 def test_the_library_is_that_of_the_client_or_the_named_one(emulator: Emulator, http_library: Any) -> None:
     options: dict[str, Any] = {"api_key": KEY, "base_url": emulator.base_url}
     for library, other in ((httpx, httpx2), (httpx2, httpx)):
-        name = library.__name__
+        name: Any = library.__name__
         with library.Client() as http:
             supplied = ta.Together(http_client=http, **options)
             assert supplied.config.http_library == name
             with pytest.raises(ta.ConfigurationError, match=rf"an {other.__name__}\.Client with http_library="):
-                ta.Together(http_client=http, http_library=other.__name__, **options)
+                ta.Together(http_client=http, **{**options, "http_library": other.__name__})
         named = ta.Together(http_library=name, **options)
         copied = pickle.loads(pickle.dumps(named))
         clients = [named.with_options(max_retries=1), named, named.to_async().to_sync(), copied, supplied.to_async().to_sync()]
@@ -181,20 +182,22 @@ def test_the_library_is_that_of_the_client_or_the_named_one(emulator: Emulator, 
             assert isinstance(client._driver.connections.client, library.Client)
             client.close()
     assert ta.Together(**options).config.http_library == http_library.__name__
-    for name in ("httpx3", "", 2, "requests"):
+    unknown: Any
+    for unknown in ("httpx3", "", 2, "requests"):
         with pytest.raises(ta.ConfigurationError, match="http_library must be 'httpx' or 'httpx2', not"):
-            ta.Together(http_library=name, **options)
+            ta.Together(http_library=unknown, **options)
 
 
 PROXIES = ["socks4://127.0.0.1:1", "socks://127.0.0.1:1", "ftp://user:pw-secret@127.0.0.1", "http://[", "127.0.0.1:80:80", "http://",
            "http://user:pw-secret@a..b:80", "http://127.0.0.1:99999", "://"]  # fmt: skip
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
+@each("proxy", PROXIES)
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_an_unusable_proxy_is_rejected_where_it_would_be_used(
     flavour: Flavour, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv(variable, proxy)
     with pytest.raises(ta.ConfigurationError, match=rf"{variable} .*127\.0\.0\.1 to NO_PROXY") as exc_info:
         flavour.client()

@@ -10,14 +10,13 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import pytest
-
+from tests.cases import each
 from together_adapters import types
 from together_adapters.transport.model_parser import ModelParser
 from together_adapters.types.response import ResponseModel
 
 NEW = "a-word-of-tomorrow"
-REQUIRED = {
+REQUIRED: dict[str, dict[str, Any]] = {
     "UploadTarget": {"file_id": "f", "url": "u"},
     "PartTarget": {"PartNumber": 1, "URL": "u"},
     "MultipartUpload": {"upload_id": "u", "file_id": "f"},
@@ -72,7 +71,7 @@ def wire_samples(kind: type[ResponseModel]) -> Iterator[tuple[str, Any]]:
         yield choices[0], hints[name]
 
 
-@pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
+@each("kind", answers())
 def test_nothing_and_nulls_are_read(kind: type[ResponseModel]) -> None:
     read(kind, required(kind)).model_dump()
     names = [name for name, _ in wire_samples(kind) if name not in required(kind)]
@@ -81,7 +80,7 @@ def test_nothing_and_nulls_are_read(kind: type[ResponseModel]) -> None:
     read(kind, {**required(kind), **dict.fromkeys(names)}).model_dump()
 
 
-@pytest.mark.parametrize("kind", answers(), ids=lambda kind: kind.__name__)
+@each("kind", answers())
 def test_new_values_and_new_fields_are_kept(kind: type[ResponseModel]) -> None:
     texts = {name: NEW for name, hint in wire_samples(kind) if words(hint)}
     answer = read(kind, {**required(kind), **texts, "brand_new": {"deep": [1]}})

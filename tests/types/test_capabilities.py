@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
+from tests.cases import each
 from together_adapters.errors import ModelRemovedWarning
 from together_adapters.types import capabilities as table
 from together_adapters.types.capabilities import (
@@ -25,7 +26,7 @@ from together_adapters.types.capabilities import (
 )
 from together_adapters.types.models import ModelList, ModelObject, Pricing, model_info
 
-every_model = pytest.mark.parametrize("name", MODELS)
+every_model = each("name", MODELS)
 GONE = [name for name, entry in MODELS.items() if entry.is_removed]
 SCRIPT = Path(__file__).parent.parent.parent / "tools" / "models_table.py"
 
@@ -72,7 +73,7 @@ def test_only_chat_models_call_tools_see_reason_and_fill_schemas(name: str) -> N
 
 
 @every_model
-@pytest.mark.parametrize("spell", [str, str.lower, str.upper, str.swapcase])
+@each("spell", [str, str.lower, str.upper, str.swapcase])
 def test_letter_case_does_not_count(name: str, spell: type[str]) -> None:
     assert capabilities(spell(name)) == MODELS[name]
 
@@ -105,7 +106,7 @@ def test_defaults_are_in_the_table_and_not_gone(default: str, kind: str) -> None
     assert facts.is_served or kind == "embedding"  # the vendor serves none
 
 
-@pytest.mark.parametrize("name", GONE)
+@each("name", GONE)
 def test_a_model_that_is_gone_is_told_with_what_is_left(name: str) -> None:
     warning = removal_warning(name.swapcase())
     assert isinstance(warning, UserWarning)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from together_adapters.emulator.store.file_check import check_file
 from together_adapters.finetune import check_jsonl
 
@@ -27,7 +28,7 @@ def check(folder: Path, *rows: Any, purpose: str = "fine-tune") -> dict[str, Any
 
 
 @pytest.mark.skipif(not CASES, reason="TOGETHER_FINETUNE_CASES names no folder of cases")
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in JSONL if case["our_verdict"] != "open"])
+@each("case", [case for case in JSONL if case["our_verdict"] != "open"])
 def test_both_checkers_agree(case: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / case["filename"]
     path.write_bytes(case["file_text"].encode("utf-8", "surrogatepass"))
@@ -108,7 +109,7 @@ def test_tokenized_data(tmp_path: Path) -> None:
     path.write_bytes(b"text")
     assert check_file(path, "parquet", "fine-tune")["error"] == "The file is not Parquet."
     arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    from pyarrow import parquet
+    from pyarrow import parquet  # type: ignore[import-untyped]
 
     parquet.write_table(arrow.table({"input_ids": [[1, 2]], "labels": [[1, 2]]}), path)
     report = check_file(path, "parquet", "fine-tune")

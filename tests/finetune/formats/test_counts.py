@@ -73,7 +73,7 @@ GOOD: dict[str, Any] = {
 @pytest.mark.parametrize("schema", DATA_FORMATS)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
-def test_every_record_comes_out(schema: str, data: st.DataObject):
+def test_every_record_comes_out(schema: str, data: st.DataObject) -> None:
     good = GOOD[schema]
     near = st.dictionaries(st.sampled_from(sorted(good)), VALUES).map(lambda columns: {**good, **columns})
     records = data.draw(st.lists(st.just(good) | near | VALUES, min_size=1, max_size=6))
@@ -95,7 +95,7 @@ def test_every_record_comes_out(schema: str, data: st.DataObject):
 @given(st.lists(VALUES, min_size=1, max_size=4))
 @example([{"messages": None, "attributes": ""}])  # attributes that are no JSON
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_detection_never_fails_otherwise_than_it_says(records: list[Any]):
+def test_detection_never_fails_otherwise_than_it_says(records: list[Any]) -> None:
     try:
         list(load(records).records())
     except DatasetError:
@@ -103,7 +103,7 @@ def test_detection_never_fails_otherwise_than_it_says(records: list[Any]):
 
 
 @pytest.mark.parametrize("schema", DATA_FORMATS)
-def test_a_good_record_of_every_format_is_recognised(schema: str):
+def test_a_good_record_of_every_format_is_recognised(schema: str) -> None:
     needs_schema = schema in ("hh", "chatml", "handler", "openai")
     assert len(list(load([GOOD[schema]], schema))) == 1
     if not needs_schema:
@@ -111,7 +111,7 @@ def test_a_good_record_of_every_format_is_recognised(schema: str):
 
 
 @pytest.mark.parametrize("schema", DATA_FORMATS)
-def test_a_hundred_thousand_brackets_break_nothing(schema: str, tmp_path: Path):
+def test_a_hundred_thousand_brackets_break_nothing(schema: str, tmp_path: Path) -> None:
     deep: Any = "x"
     for _ in range(5000):
         deep = [deep]
@@ -123,7 +123,7 @@ def test_a_hundred_thousand_brackets_break_nothing(schema: str, tmp_path: Path):
     assert [isinstance(record, Refusal) for record in load(path, schema).records()][-1]
 
 
-def test_errors_of_the_user_s_functions_are_theirs():
+def test_errors_of_the_user_s_functions_are_theirs() -> None:
     def failing(record: Any) -> str:
         raise KeyError("mine")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.finetune.formats.reading import examples, only_refusal, says, user
 from together_adapters.finetune import load
 from together_adapters.finetune.formats.chat_template import transcript_of
@@ -82,9 +83,9 @@ def generation(input: Any, output: Any) -> dict[str, Any]:
     return {"id": "o", "traceId": "t", "type": "GENERATION", "input": input, "output": output}
 
 
-@pytest.mark.parametrize("as_text", [False, True], ids=["values", "texts"])
-@pytest.mark.parametrize("name", WRITTEN)
-def test_what_an_integration_writes_is_a_conversation(name: str, as_text: bool):
+@each("as_text", [False, True])
+@each("name", WRITTEN)
+def test_what_an_integration_writes_is_a_conversation(name: str, as_text: bool) -> None:
     input, output, messages = WRITTEN[name]
     input, output = ((json.dumps(one) if as_text and not isinstance(one, str) else one) for one in (input, output))
     if as_text and name in ("dspy", "mastra", "flowise", "dify"):
@@ -96,14 +97,14 @@ def test_what_an_integration_writes_is_a_conversation(name: str, as_text: bool):
     assert example.row["messages"] == messages
 
 
-def test_what_stands_beside_the_question_is_named():
+def test_what_stands_beside_the_question_is_named() -> None:
     (example,) = examples(load([generation({"question": Q, "context": "Hours: 9-6", "temperature": 0}, A)]))
     assert example.left_out["input.context"] == "Hours: 9-6"
     assert "input.temperature" not in example.left_out
 
 
 @pytest.mark.parametrize("text", [f"user: {Q}\nuser: Hello?\nassistant: {A}", f"user: {Q}\nassistant: {A}"])
-def test_a_transcript_with_uncertain_turns_is_refused(text: str):
+def test_a_transcript_with_uncertain_turns_is_refused(text: str) -> None:
     refusal = only_refusal(load([generation(text, A)]))
     assert refusal.code == "transcript_unclear"
     assert "rendered transcript" in refusal.message
@@ -112,5 +113,5 @@ def test_a_transcript_with_uncertain_turns_is_refused(text: str):
 
 
 @pytest.mark.parametrize("text", [Q, "user: only one speaker", "The user: a person.\nThe system: a thing.", ""])
-def test_a_question_is_no_transcript(text: str):
+def test_a_question_is_no_transcript(text: str) -> None:
     assert transcript_of(text) is None

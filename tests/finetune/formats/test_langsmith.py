@@ -24,6 +24,7 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration
 from langchain_together_adapters.finetuning import from_langchain
 
+from tests.cases import each
 from tests.finetune.formats.reading import says, user
 from together_adapters.finetune import load
 from together_adapters.finetune.issues import RULES
@@ -87,9 +88,9 @@ READ: dict[str, tuple[Any, Any]] = {
     "run: OpenAI's": (run(says(), [user()]), CHAT),
     "run: pairs": (run(None, [["human", "q"]]), CHAT),
     "run: an object": (SimpleNamespace(**run()), CHAT),
-    "run: chunks": (run(dumpd(AIMessageChunk("a"))), CHAT),
+    "run: chunks": (run(dumpd(AIMessageChunk(content="a"))), CHAT),
     "run: ChatMessage": (
-        run(dumpd(ChatMessage("a", role="assistant")), [[dumpd(ChatMessage("q", role="user"))]]), CHAT,
+        run(dumpd(ChatMessage(content="a", role="assistant")), [[dumpd(ChatMessage(content="q", role="user"))]]), CHAT,
     ),
     "run: names": (
         run_with_answer(AIMessage("a", name="bot"), HumanMessage("q", name="ann")), {"messages": [user(name="ann"), says(name="bot")]},
@@ -148,7 +149,7 @@ READ: dict[str, tuple[Any, Any]] = {
         {"messages": [user(), says("t", tool_calls=[CALL])]},
     ),
     "run: function_call": (
-        run_with_answer(AIMessage("a"), HumanMessage("q"), AIMessage("", additional_kwargs=LEGACY_CALL), FunctionMessage("2", name="add")),
+        run_with_answer(AIMessage("a"), HumanMessage("q"), AIMessage("", additional_kwargs=LEGACY_CALL), FunctionMessage(content="2", name="add")),
         {"messages": [user(), {"role": "assistant", "tool_calls": [{**CALL, "id": "call_1"}]},
                       {"role": "tool", "tool_call_id": "call_1", "content": "2", "name": "add"}, says()]},
     ),
@@ -308,7 +309,7 @@ def both(record: Any, **options: Any) -> list[Record]:
     return from_load
 
 
-@pytest.mark.parametrize("kind", READ)
+@each("kind", READ)
 def test_a_record_is_read_alike(kind: str) -> None:
     record, row = READ[kind]
     [read] = both(record)
@@ -328,7 +329,7 @@ def test_a_record_is_refused_alike(kind: str) -> None:
     assert code in RULES
 
 
-@pytest.mark.parametrize("kind", READ)
+@each("kind", READ)
 def test_a_record_is_recognised(kind: str) -> None:
     record, row = READ[kind]
     if kind.endswith("JSON texts"):

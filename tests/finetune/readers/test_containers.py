@@ -18,13 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from tests.cases import each
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import load, write_jsonl
 from together_adapters.finetune.records import Example, Refusal
@@ -91,7 +92,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[list[Any]], str]]] = {
 }
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
+@each("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_in_every_container(tmp_path: Path, layout: str, encoding: str) -> None:
     suffix, write = LAYOUTS[layout]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from together_adapters.finetune import DataReport, check_file, check_jsonl
 
 FOLDER = os.environ.get("TOGETHER_FINETUNE_CASES")
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(not CASES, reason="TOGETHER_FINETUNE_CASES names
 
 
 def write_case(case: dict[str, Any], folder: Path) -> Path:
-    path = folder / case["filename"]
+    path: Path = folder / case["filename"]
     path.write_bytes(
         base64.b64decode(case["file_b64"]) if "file_b64" in case else case["file_text"].encode("utf-8", "surrogatepass")
     )
@@ -38,7 +39,7 @@ def has_verdict(report: DataReport, verdict: str) -> bool:
     }[verdict]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+@each("case", CASES)
 def test_verdict_line_and_meaning(case: dict[str, Any], tmp_path: Path) -> None:
     path = write_case(case, tmp_path)
     report = check_jsonl(path, purpose=case["purpose"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cases import each
 from together_adapters.finetune import check_row
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.issues import RULES
@@ -78,11 +78,11 @@ BAD = [
     ("line_not_object", "", [1]), ("line_not_object", "", None), ("unknown_columns", "", {}), ("unknown_columns", "", {"prompt": "p"}),
     ("multiple_formats", "", {"text": "a", "messages": []}), ("extra_column", "source", {"text": "a", "source": 1}),
     ("extra_column", "tools", pair(tools=[TOOL])), ("extra_column", "input.x", pair(input={"messages": [user()], "x": 1})),
-    *[("sample_weight_invalid", "weight", {"text": "a", "weight": weight}) for weight in (True, "1", None, -0.1, [1])],
+    *[("sample_weight_invalid", "weight", {"text": "a", "weight": weight}) for weight in list[Any]((True, "1", None, -0.1, [1]))],
     ("sample_weight_zero", "weight", {"text": "a", "weight": 0}), ("content_wrong_type", "text", {"text": 1}),
     ("content_wrong_type", "prompt", {"prompt": None, "completion": "c"}), ("content_wrong_type", "completion", {"prompt": "", "completion": {}}),
     ("image_outside_user_message", "completion[0].image_url", {"prompt": "p", "completion": [image()]}),
-    *[("messages_not_list", "messages", {"messages": value}) for value in (3, None, "x", {})], ("messages_empty", "messages", conversation()),
+    *[("messages_not_list", "messages", {"messages": value}) for value in list[Any]((3, None, "x", {}))], ("messages_empty", "messages", conversation()),
     ("message_not_object", "messages[0]", conversation("hi", says())), ("role_missing", "messages[0]", conversation({"content": "q"}, says())),
     ("role_not_string", "messages[0].role", conversation({"role": ["user"], "content": "q"}, says())),
     *[("role_unknown", "messages[0].role", conversation({"role": role, "content": "q"}, says())) for role in ("User", "developer", "function", "bot", "")],
@@ -94,7 +94,7 @@ BAD = [
     ("system_not_first", "messages[2]", conversation(user(), says(), SYSTEM)), ("no_assistant_message", "messages", conversation(SYSTEM, user())),
     ("ends_with_user", "messages", conversation(user(), says(), user())), ("ends_with_tool", "messages", conversation(user(), calls(call()), result(), tools=[TOOL])),
     ("nothing_to_train", "messages", conversation(user(weight=1), says(weight=0))),
-    *[("message_weight_not_int", "messages[0].weight", conversation(user(weight=weight), says())) for weight in (True, 1.0, "1", None, [])],
+    *[("message_weight_not_int", "messages[0].weight", conversation(user(weight=weight), says())) for weight in list[Any]((True, 1.0, "1", None, []))],
     *[("message_weight_range", "messages[0].weight", conversation(user(weight=weight), says())) for weight in (2, -1)],
     ("name_not_string", "messages[0].name", conversation(user(name=1), says())), ("null_field", "messages[0].name", conversation(user(name=None), says())),
     ("null_field", "messages[1].tool_calls", conversation(user(), says(tool_calls=None))), ("null_field", "tools", conversation(user(), says(), tools=None) | {"tools": None}),
@@ -156,12 +156,12 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", GOOD, ids=lambda row: json.dumps(row)[:60])
+@each("row", GOOD)
 def test_good_rows(row: Any) -> None:
     assert check_row(row) == []
 
 
-@pytest.mark.parametrize(("code", "path", "row"), BAD, ids=lambda value: value[:40] if isinstance(value, str) else "")
+@each("code, path, row", BAD)
 def test_bad_rows(code: str, path: str, row: Any) -> None:
     before = copy.deepcopy(row) if code != "json_syntax" else None
     issues = check_row(row, line=7, source="x.jsonl")
