@@ -65,7 +65,7 @@ test-fast: $(VENV)/.dev
 	$(PYTEST) $(FAST)
 
 test-slow: $(VENV)/.dev $(abspath $(VENV))/foreign/engines/.made
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
 llama-cpp: $(abspath $(VENV))/foreign/llama-cpp/.made
 

@@ -25,8 +25,16 @@ from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator, serve
 from together_adapters.emulator.store import file_store, records
 
-settings.register_profile("no-deadline", deadline=None)  # the machine may be busy
-settings.load_profile("no-deadline")
+# No deadlines: the machine may be busy. `make test-slow` tries all examples, others a third, which differ from run to run.
+settings.register_profile("thorough", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=33)
+settings.load_profile("quick")
+
+
+def example_count(count: int, **options: Any) -> settings:
+    """Settings of a test that tries so many examples, if the profile is thorough."""
+    return settings(max_examples=max(5, count * settings().max_examples // 100), **options)
+
 
 PACKAGES = {
     "langchain": ("langchain_core", "langchain_tests"),
@@ -55,6 +63,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as cores: tests wait for timers, other processes and the network."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores * 3 // 2
 
 
 class _FolderWithoutPackages(pytest.Directory):

@@ -49,7 +49,7 @@ def workers() -> list[int]:
     return found
 
 
-@pytest.mark.long
+@pytest.mark.slow  # a cluster; test_columns has what runs on it
 @pytest.mark.usefixtures("ray_cluster")
 def test_embeddings_answers_and_rankings(emulator: Emulator, client: Together) -> None:
     """One job after another on the same rows, with a text that is refused and a request that fails."""
@@ -113,7 +113,6 @@ def test_a_hundred_thousand_texts_with_a_worker_that_dies(tmp_path: Path) -> Non
     assert sent_again == 0
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_key_of_the_environment_is_not_in_the_job(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     from together_adapters.bulk import ray as bulk_ray
 

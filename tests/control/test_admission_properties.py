@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from tests.conftest import example_count
 from together_adapters.control.limits.admission_queue import AdmissionQueue, Ticket
 
 MINUTE = 60.0
@@ -183,7 +184,7 @@ def happen(world: World, event: tuple[Any, ...]) -> None:
             world.queue.leave(request, world.now)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@example_count(150, suppress_health_check=[HealthCheck.too_slow])
 @given(SETTINGS, st.lists(EVENTS, max_size=60))
 def test_nobody_is_forgotten_and_set_limits_hold(limits: dict[str, Any], events: list[tuple[Any, ...]]) -> None:
     world = World(limits)

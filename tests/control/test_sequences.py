@@ -7,10 +7,10 @@ import gc
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from tests.conftest import KEY
+from tests.conftest import KEY, example_count
 from together_adapters import AsyncTogether, Control, Together, TogetherError
 from together_adapters.emulator import Emulator, Fault
 
@@ -33,7 +33,7 @@ FAULTS = [
 ]
 CALLS = ["chat", "stream", "stream left early", "stream not read", "completion", "embeddings", "rerank"]
 STEPS = st.lists(st.tuples(st.sampled_from(CALLS), st.lists(st.sampled_from(FAULTS), max_size=2)), min_size=1, max_size=5)
-SETTINGS = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = example_count(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

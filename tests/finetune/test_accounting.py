@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from tests.cases import each
+from tests.conftest import example_count
 from tests.finetune.formats.reading import says, user
 from tests.finetune.formats.test_counts import GOOD
 from together_adapters.errors import DatasetError
@@ -57,7 +58,7 @@ def is_accounted(name: str, value: Any, first: int, report: DataReport | None, t
 
 
 @pytest.mark.parametrize("schema", FORMS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example_count(12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12),
     value=VALUES,

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import example_count
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import ConversionError, TrainingData, from_messages
 from together_adapters.finetune.fingerprints import Digests, canonical, digest, prompt_of
@@ -167,7 +168,7 @@ ANY = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["messages", "text", "prompt", "input", "tools", "x"]), ANY))
-@settings(max_examples=300, deadline=None)
+@example_count(300)
 def test_any_row_has_a_content_and_a_prompt(given: dict[str, Any]) -> None:
     assert canonical(given) == canonical(dict(reversed(given.items())))
     assert len(digest(prompt_of(given))) == 16

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import click
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import together_adapters.finetune as package
+from tests.conftest import example_count
 from together_adapters.cli.flags import with_flags
 from together_adapters.cli.ft.jobs import submit
 from together_adapters.cli.ft.prepare import parse_fixes, prepare, split
@@ -89,7 +90,7 @@ def test_fixes_of_hints_exist(code: str) -> None:
 VALUES: Final = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@example_count(200)
 @given(
     columns=st.dictionaries(st.sampled_from(["prompt", "completion", "chosen"]), VALUES, min_size=1),
     names=st.lists(VALUES, min_size=1),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import example_count
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import TrainingData, leakage
 from together_adapters.finetune.records import Example, Refusal
@@ -66,7 +67,7 @@ def test_no_row_leaks_or_is_lost(given: list[tuple[int, int, int | None]], seed:
 
 
 @given(st.lists(st.integers(), min_size=40, max_size=60, unique=True), st.lists(st.integers(), max_size=20))
-@settings(deadline=None, max_examples=30)
+@example_count(30)
 def test_rows_keep_their_side_when_others_are_added(numbers: list[int], more: list[int]) -> None:
     def sides(each: list[int]) -> tuple[set[str], set[str]]:
         train, validation = TrainingData.from_rows([row(number) for number in each]).split(0.5)

@@ -12,8 +12,15 @@ MIB = 2**20
 MAXIMUM = 90 * MIB
 
 
-@pytest.mark.parametrize("http_library", ["httpx", "httpx2"])
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("flavour", "http_library"),
+    [
+        ("sync", "httpx"),
+        ("async", "httpx2"),
+        pytest.param("sync", "httpx2", marks=pytest.mark.slow),
+        pytest.param("async", "httpx", marks=pytest.mark.slow),
+    ],
+)
 def test_an_upload_in_parts_within_little_memory(flavour: str, http_library: str, tmp_path: Path) -> None:
     upload(tmp_path, flavour, MAXIMUM + 5 * MIB, str(10 * MIB), maximum=MAXIMUM, http_library=http_library)
 

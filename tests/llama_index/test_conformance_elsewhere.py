@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).parent
 MODULE = """
 import pytest
@@ -20,6 +22,7 @@ def provider():
 """
 
 
+@pytest.mark.slow
 def test_the_kit_runs_from_a_clone(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "__init__.py").touch()

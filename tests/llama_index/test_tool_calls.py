@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index_together_adapters.tool_calls import StreamedToolCalls, tool_selections
 
+from tests.conftest import example_count
 from together_adapters.adapters.tool_call_deltas import parse_arguments
 
 VALUES = st.recursive(
@@ -30,7 +31,7 @@ def read(calls: StreamedToolCalls) -> list[tuple[str, Any]]:
     return [(call.block.tool_name, call.block.tool_kwargs) for call in calls.calls]
 
 
-@settings(deadline=None, max_examples=60)
+@example_count(60)
 @given(st.lists(ARGUMENTS, min_size=1, max_size=3), st.integers(1, 7), st.booleans())
 def test_fragments_in_sequence_or_alternating(expected: list[dict[str, Any]], size: int, alternate: bool) -> None:
     series = []

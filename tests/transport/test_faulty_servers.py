@@ -16,11 +16,11 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 import together_adapters as ta
-from tests.conftest import HANG, KEY, Flavour
+from tests.conftest import HANG, KEY, Flavour, example_count
 from tests.transport.conftest import Answer, RawServer
 from together_adapters.resources.downloads import download_file
 from together_adapters.transport.bodies import FileRange
@@ -360,7 +360,7 @@ def is_elsewhere(location: str) -> bool:
 
 
 @given(location=LOCATIONS.filter(lambda location: not is_elsewhere(location)), use=st.sampled_from(["call", "stream", "list"]))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example_count(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(location="//u:p@:1", use="list")
 def test_a_malformed_location_is_an_error_of_ours(
     client: Callable[..., Client], raw_server: RawServer, http_options: dict[str, Any], location: str, use: str

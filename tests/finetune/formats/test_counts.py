@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
+from tests.conftest import example_count
 from tests.finetune.formats.reading import says, user
 from together_adapters.errors import DatasetError
 from together_adapters.finetune import load
@@ -71,7 +72,7 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("schema", DATA_FORMATS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@example_count(25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_record_comes_out(schema: str, data: st.DataObject) -> None:
     good = GOOD[schema]
@@ -94,7 +95,7 @@ def test_every_record_comes_out(schema: str, data: st.DataObject) -> None:
 
 @given(st.lists(VALUES, min_size=1, max_size=4))
 @example([{"messages": None, "attributes": ""}])  # attributes that are no JSON
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@example_count(150, suppress_health_check=[HealthCheck.too_slow])
 def test_detection_never_fails_otherwise_than_it_says(records: list[Any]) -> None:
     try:
         list(load(records).records())

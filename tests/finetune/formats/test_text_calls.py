@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import example_count
 from tests.finetune.formats.reading import examples, only_refusal, only_row, says, user
 from together_adapters.finetune import load
 
@@ -161,7 +162,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=30)
+@example_count(30)
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), VALUES, max_size=3))
 def test_any_arguments_are_read(arguments: dict[str, Any]) -> None:
     in_json = json.dumps({"name": "bake", "arguments": arguments})

@@ -6,10 +6,11 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cases import each
+from tests.conftest import example_count
 from together_adapters.finetune import check_row
 from together_adapters.finetune.findings import RowFindings
 from together_adapters.finetune.issues import RULES
@@ -251,7 +252,7 @@ ROW = JSON | st.fixed_dictionaries(
 
 
 @pytest.mark.long
-@settings(max_examples=400, deadline=None)
+@example_count(400)
 @given(row=ROW, purpose=st.sampled_from(["fine-tune", "eval", "batch-api"]))
 def test_no_row_raises(row: Any, purpose: str) -> None:
     for issue in check_row(row, purpose=purpose):
@@ -273,7 +274,7 @@ def without_fast_path(value: Any) -> Any:
 
 
 @pytest.mark.long
-@settings(max_examples=600, deadline=None)
+@example_count(600)
 @given(
     row=st.fixed_dictionaries({"messages": st.lists(TEXT_MESSAGE, max_size=6)}) | ROW.filter(lambda row: isinstance(row, dict))
 )
@@ -298,7 +299,7 @@ TEXT_PREFERENCE = st.fixed_dictionaries(
 
 
 @pytest.mark.long
-@settings(max_examples=600, deadline=None)
+@example_count(600)
 @given(row=TEXT_CONVERSATION | TEXT_PREFERENCE, tools=st.sampled_from([None, [TOOL]]))
 def test_fast_paths_within_rows_agree_with_the_full_checks(row: dict[str, Any], tools: Any) -> None:
     if tools:
@@ -350,7 +351,7 @@ VALUE = st.sampled_from([1, 1.0, True, 0, -0.0, False, None, "1", [1], [True], {
 
 
 @pytest.mark.long
-@settings(max_examples=300, deadline=None)
+@example_count(300)
 @given(values=st.lists(st.dictionaries(st.sampled_from("ab"), VALUE), max_size=12), name=st.sampled_from(["add", "sub"]))
 def test_a_repeated_declaration_is_checked_as_if_it_were_the_first(values: list[Any], name: str) -> None:
     together, chars = RowFindings(), 0

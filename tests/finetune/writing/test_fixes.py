@@ -6,9 +6,10 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import example_count
 from together_adapters.finetune import Fixes, check_row
 from together_adapters.finetune.records import Unconvertible
 from together_adapters.finetune.writing.fixes import CODES
@@ -185,7 +186,7 @@ ROW = st.fixed_dictionaries(
 
 
 @given(ROW, st.sampled_from([Fixes(), ALL]))
-@settings(max_examples=400, deadline=None)
+@example_count(400)
 def test_fixes_are_idempotent(row: dict[str, Any], fixes: Fixes) -> None:
     before = copy.deepcopy(row)
     try:
