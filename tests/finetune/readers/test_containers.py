@@ -245,7 +245,7 @@ def test_pipes_and_devices_are_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("blank", [b"\n", b" \n", b"\r", b"\r\n", " \u2028".encode() + b"\n"])
 def test_blank_lines_take_linear_time(tmp_path: Path, blank: bytes) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_bytes(blank * (4_000_000 // (1 if len(blank) == 1 else 200)) + b'{"text": "a"}')
+    path.write_bytes(blank * (1_000_000 // (1 if len(blank) == 1 else 200)) + b'{"text": "a"}')
     begin = time.process_time()
     assert [record.row for record in load(path, "text").records() if isinstance(record, Example)] == [{"text": "a"}]
     assert time.process_time() - begin < 10
