@@ -113,7 +113,7 @@ def test_limits_that_are_set(settings: dict[str, Any], most: float) -> None:
 def every_case() -> Iterator[tuple[dict[str, Any], Load]]:
     for shape, windows in {"fixed": (1, 2, 10, 60), "sliding": (1, 2, 10, 60), "bucket": (0.5, 2, 10, 60)}.items():
         for window in windows:
-            times = {"seconds": 300, "warm_up": 120} if window == 60 else {"seconds": 180, "warm_up": 60}
+            times: dict[str, Any] = {"seconds": 300, "warm_up": 120} if window == 60 else {"seconds": 180, "warm_up": 60}
             for more in ({}, {"retry_after": True}, {"labels": True}, LABELLED, KNOWN):
                 service = {"shape": shape, "window": float(window), **more}
                 for rate in (60, 300, 600, 3000):
@@ -125,7 +125,7 @@ def every_case() -> Iterator[tuple[dict[str, Any], Load]]:
 
 @pytest.mark.slow
 def test_most_cases_of_the_whole_matrix() -> None:
-    """One in ten misses: some of 60 requests a minute, where one refusal in two tests is much, and of sliding windows of a second."""
+    """One in twenty misses: of tokens, windows of a second or two that are hardly larger than the largest request."""
     misses, count = [], 0
     for service, load in every_case():
         count += 1
@@ -133,4 +133,4 @@ def test_most_cases_of_the_whole_matrix() -> None:
             check(service, load)
         except AssertionError as error:
             misses.append((service, load, str(error)))
-    assert len(misses) <= 0.15 * count, "\n".join(map(str, misses))
+    assert len(misses) <= 0.06 * count, "\n".join(map(str, misses))

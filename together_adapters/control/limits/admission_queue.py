@@ -19,7 +19,9 @@ from together_adapters.control.limits.rates import Entry
 _PLENTY_SECONDS: Final = 1.0
 _MIN_PAUSE: Final = 0.3  # seconds, where a refusal names none; twice as many after each in a row
 _MAX_PAUSE: Final = 8.0
+_MOST_DOUBLINGS: Final = 10  # of a pause: a service may refuse for hours
 _REFUSAL_SECONDS: Final = 0.05
+_SPACING: Final = 0.7  # share of the time between two requests, from one to the next that tries more at the same time
 _MAX_LEFT: Final = 64  # places in the queue whose requests are over
 _TOO_MANY_REQUESTS: Final = 429
 _OVERLOADED: Final = 503
@@ -101,6 +103,7 @@ class AdmissionQueue:
         self._cause: Cause | None = None
         self._causes: list[Cause] = []  # of the last refusal, among the rates
         self._refused_at = -inf
+        self._refused_sent = inf  # when that was sent which was refused then
         self._refusals = 0  # of the outage
         self._outage_at = self._recovered_at = 0.0
         self._first_pause = _MIN_PAUSE
@@ -108,6 +111,8 @@ class AdmissionQueue:
         self._probe: Ticket | None = None  # the one request after a pause that tries whether more are accepted
         self._is_probing = False
         self._idle_since: float | None = None
+        self._granted_at = -inf  # while a limit of concurrency is known, as is the next
+        self._interval = 0.0  # seconds from one request to the next
 
     @property
     def waiting(self) -> int:
@@ -255,12 +260,17 @@ class AdmissionQueue:
         if self._probe is not None:
             # A refusal comes at once, an answer when the model is done.
             ready = max(ready, self._probe.granted_at + self._refusal_seconds)
+        if self.concurrency.is_learned and self.concurrency.is_new(self.in_flight + 1, now):
+            ready = max(ready, self._granted_at + _SPACING * self._interval)  # two at once may be refused for their rate
         return max(ready, self.requests.ready_at(1, now), self.tokens.ready_at(ticket.tokens, now))
 
     def _grant(self, ticket: Ticket, now: float) -> None:
         self.in_flight += 1
         ticket.level = self.in_flight
         ticket.granted_at = now
+        if self.concurrency.is_learned:
+            self._interval += (min(now - self._granted_at, _MAX_PAUSE) - self._interval) / 8
+            self._granted_at = now
         ticket.entries = self.requests.take(1, now), self.tokens.take(ticket.tokens, now)
         if self._is_probing:
             self._probe = ticket
@@ -268,7 +278,8 @@ class AdmissionQueue:
         ticket.wake()
 
     def _accept(self, ticket: Ticket, headers: Mapping[str, str], now: float) -> None:
-        self.concurrency.accept(ticket.level, now)
+        if not self._refused_sent <= ticket.granted_at < self._refused_at:  # else its level counts one that was refused
+            self.concurrency.accept(ticket.level, now)
         if ticket.granted_at >= self._refused_at and self._is_probing:
             self._recover(now)
         for limit in self._rate_limits:
@@ -286,7 +297,8 @@ class AdmissionQueue:
         """Ends an outage: the service accepts again."""
         self._is_probing = False
         self._probe = None
-        self._recovered_at = now
+        if self._cause != "concurrency":
+            self._recovered_at = now
         for limit in self._rate_limits:
             limit.rate.recover(now)
 
@@ -302,10 +314,15 @@ class AdmissionQueue:
             return
         level = max(ticket.level, self.in_flight)  # what was sent after it may have come before it
         goes_on = self._is_probing and self._cause != "concurrency"
-        if cause is None and not goes_on and self.concurrency.suspects(level, now, is_hinted=bool(seconds_asked)):
-            cause = "concurrency"
+        is_concurrency = cause == "concurrency"
+        if cause is None and not goes_on:  # may be of both, and is taken for both then
+            is_new = self.concurrency.is_new(level, now)
+            is_concurrency = is_new or (not seconds_asked and self.concurrency.is_highest(level))
+            if is_new and not any(limit.rate.is_fast(now) for limit in self._rate_limits):
+                cause = "concurrency"
         self._cause = cause
         self._refused_at = now
+        self._refused_sent = ticket.granted_at
         if cause != "concurrency":
             outage = self._recovered_at - self._outage_at
             if now - self._recovered_at > outage / 2 and not self._is_probing:
@@ -316,13 +333,18 @@ class AdmissionQueue:
         self._refusal_seconds = max(_REFUSAL_SECONDS, 3 * (now - ticket.granted_at), 0.9 * self._refusal_seconds)
         seconds = seconds_asked
         if seconds is None:
-            seconds = 0.0 if cause == "concurrency" else min(self._first_pause * 2 ** (self._refusals - 1), _MAX_PAUSE)
+            seconds = 0.0 if is_concurrency else self._pause(ticket)
         self.pause_until = max(self.pause_until, now + seconds)
         self._is_probing = True
         self._probe = None
-        self.concurrency.refuse(level, now, seconds, is_cause=cause == "concurrency")
+        self.concurrency.refuse(level, now, seconds, is_cause=is_concurrency)
         self._causes = [limit.cause for limit in self._rate_limits if cause in (None, limit.cause)]
         self._count_refusal(ticket, now)
+
+    def _pause(self, ticket: Ticket) -> float:
+        """Returns the seconds until the next try: at least those until the next request would have come, and ever more."""
+        steps = (limit.rate.step(entry.amount) for limit, entry in zip(self._rate_limits, ticket.entries, strict=True))
+        return min(max(self._first_pause, *steps) * 2.0 ** min(self._refusals - 1, _MOST_DOUBLINGS), _MAX_PAUSE)
 
     def _count_refusal(self, ticket: Ticket, now: float) -> None:
         for limit, entry in zip(self._rate_limits, ticket.entries, strict=True):

@@ -11,6 +11,7 @@ _FIRST_PROBE: Final = (
 )
 _LAST_PROBE: Final = 160
 _PROBE_PAUSES: Final = 10  # pauses between two probes, so that the pauses cost little
+_PROOFS: Final = 3  # requests that are accepted at a level
 _MEMORY: Final = 30.0  # seconds for which an accepted level is evidence
 
 
@@ -27,7 +28,8 @@ class Concurrency:
         self._step = 1
         self._since = -inf  # of the last refusal or probe
         self._pause = 0.0
-        self._levels = _RecentMaximum()
+        self._levels = _HighestLevels()
+        self.is_learned = False  # whether the service has refused a request because of others in flight
         self.value = 0  # requests that may be in flight now
         self._set_cap(_START)
 
@@ -42,13 +44,13 @@ class Concurrency:
         self.maximum = None if self._maximum is None else max(self._maximum // parts, 1)
         self._set_cap(self._cap)
 
-    def suspects(self, level: int, now: float, *, is_hinted: bool) -> bool:
-        """Returns whether a refusal at this level may be one of concurrency: no level that high was accepted of late.
+    def is_new(self, level: int, now: float) -> bool:
+        """Returns whether no level that high was accepted of late: a refusal there may be one of concurrency."""
+        return level > max(self._levels.value(now), 1)
 
-        Or the level is that of the limit, where the service may count a request that has just ended; but only if the refusal does not
-        say when to try again, which is known of a rate.
-        """
-        return level > max(self._levels.value(now), 1) or (not is_hinted and 1 < self._ceiling <= level)
+    def is_highest(self, level: int) -> bool:
+        """Returns whether the level is that of the limit, where the service may count a request that has just ended."""
+        return 1 < self._ceiling <= level
 
     def accept(self, level: int, now: float) -> None:
         """Learns that a request was accepted which was the `level`th in flight."""
@@ -75,7 +77,10 @@ class Concurrency:
         if is_cause:
             self._ceiling = max(1, min(level - 1, int(self._cap)))
         else:
-            self._levels = _RecentMaximum()
+            self._levels = _HighestLevels()
+            if level <= 1:  # one is never too many at a time: what seemed to be a limit of concurrency was one of the rate
+                self._ceiling = inf
+        self.is_learned = self._ceiling < inf
         self._set_cap(max(1.0, min(self._cap, float(level)) / 2))
         self._probe = 0
         self._probe_requests = min(2 * self._probe_requests, _LAST_PROBE) if self._step == 2 else _FIRST_PROBE
@@ -88,24 +93,25 @@ class Concurrency:
         self.value = min(int(cap), self.maximum or int(cap))
 
 
-class _RecentMaximum:
-    """The maximum of the last half to whole minute."""
+class _HighestLevels:
+    """The level that was accepted a few times in the last half to whole minute. Once may be chance: another had just ended."""
 
     def __init__(self) -> None:
-        self._now = self._before = 0
+        self._now = self._before = [0] * _PROOFS  # the highest levels, the lowest of them first
         self._start = -inf
 
-    def add(self, value: int, now: float) -> None:
+    def add(self, level: int, now: float) -> None:
         if now - self._start >= _MEMORY:
             self._turn(now)
-        self._now = max(self._now, value)
+        if level > self._now[0]:
+            self._now = sorted((*self._now[1:], level))
 
     def value(self, now: float) -> int:
         if now - self._start >= _MEMORY:
             self._turn(now)
-        return max(self._now, self._before)
+        return max(self._now[0], self._before[0])
 
     def _turn(self, now: float) -> None:
-        self._before = self._now if now - self._start < 2 * _MEMORY else 0
-        self._now = 0
+        self._before = self._now if now - self._start < 2 * _MEMORY else [0] * _PROOFS
+        self._now = [0] * _PROOFS
         self._start = now

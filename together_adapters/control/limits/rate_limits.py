@@ -16,7 +16,7 @@ class RateLimit:
     __slots__ = ("cause", "plenty", "rate", "total", "window")
 
     def __init__(self, cause: Cause, per_minute: float | None) -> None:
-        self.cause = cause
+        self.cause: Cause = cause
         self.rate = Rate(per_minute)
         self.total = 0.0  # units, of all time
         self.window: Window | None = None  # if headers describe one

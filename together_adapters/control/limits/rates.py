@@ -14,7 +14,7 @@ from typing import Final
 
 MINUTE: Final = 60.0
 _BURST: Final = 0.1  # seconds' worth that may be sent at once, so that a late timer costs no throughput
-_DROP: Final = 0.1  # share by which the rate falls after a refusal
+_DROP: Final = 0.06  # share by which the rate falls after a refusal
 _GROWTH: Final = 1.35  # in a round that finds no limit
 _FIRST_ROUND: Final = 8  # requests until the rate has returned; twice as many where two measurements agree: it is known better
 _LAST_ROUND: Final = 64  # a refusal or two in so many are few
@@ -22,8 +22,12 @@ _ROUND_SECONDS: Final = 0.08  # per request of a round
 _ROUND_PAUSES: Final = 16  # pauses that the last round is long, so that the pauses cost little
 _FLOW_SECONDS: Final = 4.0  # of which a rate is measured, at least
 _FLOW_PAUSES: Final = 4
-_FLOW_REQUESTS: Final = 30
+_FLOW_REQUESTS: Final = 12
 _FEW: Final = 0.25  # share of what was accepted before an outage, until which the outage is not over
+_EARLY_REQUESTS: Final = 8  # before which a refusal comes too early for a measurement
+_FAST: Final = 0.8  # share of the rate that was refused, from which a refusal may be one of the rate again
+_RISE: Final = 1.15  # of what was accepted, from which the limit is another
+_PAUSE_MEMORY: Final = 0.7  # share from one outage to the next
 _MAX_STEP: Final = 15.0  # seconds from one request to the next by an estimate, which may be wrong
 _MIN_WINDOW: Final = 0.5  # seconds; the shortest time from which a rate is measured
 
@@ -69,9 +73,13 @@ class Rate:
         self._round = 0.0  # progress since then: 1 when the rate has returned to the ceiling
         self._round_requests = _FIRST_ROUND // 2
         self._round_seconds = 1.0
+        self._pause = 0.0  # the longest of late
         self._mark: float | None = None  # start of the interval in which accepted units are counted
         self._count = 0.0
         self._requests = 0
+        self._requests_before = 0  # the last outage
+        self._early = 0  # outages in a row that came after few requests
+        self._newest: Entry | None = None
         self._second = 0.0  # the next of the history
         self._history: deque[tuple[float, float, float, int]] = deque(
             maxlen=120
@@ -95,7 +103,7 @@ class Rate:
 
     def ready_at(self, amount: float, now: float) -> float:
         """Returns when `amount` may be sent; not later than `now` if it may be sent now."""
-        at = self._next - _BURST
+        at = self._next
         if self.per_minute is not None:
             at = max(at, self._minute_at(amount, now))
         if at > now:
@@ -105,8 +113,9 @@ class Rate:
     def take(self, amount: float, now: float) -> Entry:
         """Counts what is sent now."""
         entry = Entry(now, amount)
+        self._newest = entry
         if self.value < inf:
-            self._next = max(self._next, now) + max(amount / self._fixed, min(amount / self._estimate, _MAX_STEP))
+            self._next = max(self._next, now - _BURST) + self.step(amount)
         if self._mark is None:
             self._mark = now
             self._second = now + 1
@@ -176,21 +185,41 @@ class Rate:
         seconds, count = self._flow(outage.start, max(_FLOW_SECONDS, _FLOW_PAUSES * pause))
         # The outage belongs to a short burst, which used what the service gives in a window; it follows a long flow.
         seconds += pause * min(1.0, pause / seconds) if seconds else pause
-        lowest = 0.0 if self.estimate == inf else self.estimate / 2
+        is_early = self.estimate < inf and self._requests - self._requests_before < _EARLY_REQUESTS
+        self._early = self._early + 1 if is_early else 0
+        self._requests_before = self._requests
+        lowest = 0.0 if self.estimate == inf else self.estimate * (1 - min(_DROP * 2**self._early, 0.5) if is_early else 0.5)
         measured = max(count / max(seconds, _MIN_WINDOW), lowest)
         if measured > 0:
-            agrees = 0.75 < measured / self._ceiling < 1.33  # with the last measurement
-            self._ceiling = min(measured, self._fixed)
+            change = measured / self._ceiling  # 0 at first
+            self._ceiling = min(measured, self.value)  # what was refused was sent at that pace
             self.estimate = self._ceiling * (1 - _DROP)
-            self._round_requests = _FIRST_ROUND if self._round > 2 else min((1 + agrees) * self._round_requests, _LAST_ROUND)
+            if change > _RISE:
+                self._round_requests = _FIRST_ROUND
+            elif change > 0.75:
+                self._round_requests = min(2 * self._round_requests, _LAST_ROUND)
             share = self._round_requests / _LAST_ROUND
-            self._round_seconds = max(_ROUND_SECONDS * self._round_requests, _ROUND_PAUSES * pause * share)
+            self._pause = max(pause, _PAUSE_MEMORY * self._pause)
+            self._round_seconds = max(_ROUND_SECONDS * self._round_requests, _ROUND_PAUSES * self._pause * share)
             self._round = 0.0
+            if self._newest is not None:  # it was sent at the pace before
+                self._next = max(self._next, self._newest.time + self.step(self._newest.amount))
         self._outage_at = None
         self._mark = now
         self._second = now + 1
         self._count = self.idle = 0.0
         self._history.clear()
+
+    def is_fast(self, now: float) -> bool:
+        """Returns whether requests came of late about as fast as the service has refused before."""
+        if self.estimate == inf:
+            return False
+        seconds, count = self._flow(now, _FLOW_SECONDS)
+        return count >= _FAST * self._ceiling * seconds
+
+    def step(self, amount: float) -> float:
+        """Returns the seconds from one request to the next."""
+        return max(amount / self._fixed, min(amount / self._estimate, _MAX_STEP))
 
     def _flow(self, end: float, horizon: float) -> tuple[float, float]:
         """Returns the seconds and the units of the last part of what was accepted before an outage: before, the rate was lower."""
