@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "usage": ("usage:usage", "Show what was used, by a ledger or by the service."),
     "whoami": ("account:whoami", "Show whom the API key belongs to."),
     "request": ("account:request", "Send a request to any path of the service."),
+    "doctor": ("doctor.command:doctor", "Examine the service as it answers today, on one page."),
     "emulator": ("emulator:emulator", "Run a local emulator of the Together API."),
     "completion": ("app:completion", "Print a shell completion script."),
 }

@@ -57,6 +57,12 @@ from together_adapters.cli.terminal import note, write
     metavar="KEY",
     help="The key that the engine wants; TOGETHER_EMULATOR_ENGINE_KEY is not shown in process lists.",
 )
+@click.option(
+    "--as-recorded",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Answer as the service did when `doctor --record DIR` was run.",
+)
 @click.option("--job-seconds", type=click.FloatRange(0), default=1.5, metavar="SECONDS", help="Duration of a fine-tuning job.")
 def emulator(
     session: Session,
@@ -71,6 +77,7 @@ def emulator(
     engines: tuple[str, ...],
     engine_models: tuple[str, ...],
     engine_key: str | None,
+    as_recorded: str | None,
     job_seconds: float,
 ) -> None:
     """Run a local emulator of the Together API until Ctrl-C. The first line of stdout is its base URL.
@@ -87,13 +94,14 @@ def emulator(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    behaviour = Behaviour(strict=strict)
+    behaviour = Behaviour(strict=True) if strict else None
     options = {
         "limits": Limits.parse(limits),
         "models": models or None,
         "allow_code_execution": allow_code_execution,
         "job_seconds": job_seconds,
         "allowed_hosts": allowed_hosts,
+        "as_recorded": as_recorded,
         "engine": command_line_engines(engines, engine_key, engine_models),
     }
     try:

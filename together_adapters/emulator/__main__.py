@@ -51,9 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--engine-key", default=os.environ.get("TOGETHER_EMULATOR_ENGINE_KEY"), metavar="KEY",
         help="the key that the engine wants (default: TOGETHER_EMULATOR_ENGINE_KEY, or none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--as-recorded", metavar="DIR", help="answer as the service did when `together-adapters doctor --record DIR` was run"
+    )  # fmt: skip
     options = vars(parser.parse_args(arguments))
     engine = options.pop("engines"), options.pop("engine_key"), options.pop("engine_models")
-    behaviour = Behaviour(strict=options.pop("strict"))
+    behaviour = Behaviour(strict=True) if options.pop("strict") else None
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
@@ -23,6 +24,7 @@ from together_adapters.emulator.http.faults import Fault, FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts, is_loopback
 from together_adapters.emulator.http.middleware import TRANSPORT
 from together_adapters.emulator.http.rate_limits import Limits, RateWindow
+from together_adapters.emulator.http.recorded import Recorded
 from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
@@ -329,6 +331,7 @@ def serve(
     models: Iterable[str] | Mapping[str, ModelType | None] | None = None,
     limits: Limits | None = None,
     engine: EngineOption | None = None,
+    as_recorded: str | Path | None = None,
 ) -> Iterator[Emulator]:
     """Runs an emulator during a `with` block.
 
@@ -358,6 +361,8 @@ def serve(
         limits: What the account may send before it gets a 429; see `Limits`. None refuses nothing.
         engine: The OpenAI-compatible server that answers chats, completions and embeddings, in place of rules: its URL, an `Engine`,
             or several for different kinds. It is not sent the keys of clients.
+        as_recorded: A folder that `together-adapters doctor --record` has written: it answers as the service did then, in strict
+            mode and with the behaviour that was seen, unless `behaviour` is given.
 
     Yields:
         The running emulator; clients need its `base_url`.
@@ -365,7 +370,7 @@ def serve(
     Raises:
         OSError: The port is in use.
         ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, an allowed host is not a host, the type
-            of a model is unknown, or an engine is not valid.
+            of a model is unknown, an engine is not valid, or the folder has no record.
     """
     if allow_code_execution and not is_loopback(host):
         raise ValueError(f"code execution is only allowed on loopback, and {host} is not a loopback address")
@@ -373,6 +378,8 @@ def serve(
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     named = None if models is None else named_models(models)
     remote = RemoteModels(engine)
+    recorded = Recorded() if as_recorded is None else Recorded.read(as_recorded)
+    behaviour = behaviour or (Behaviour() if as_recorded is None else recorded.behaviour())
     hosts = AllowedHosts([host, *([allowed_hosts] if isinstance(allowed_hosts, str) else allowed_hosts)])
     if allow_code_execution and api_key is None:
         api_key = secrets.token_urlsafe(24)
@@ -380,7 +387,7 @@ def serve(
     folder = Folder(max_stored_bytes)
     listener = listen(host, port)
     state = State(
-        behaviour or Behaviour(),
+        behaviour,
         FaultQueue(faults),
         log,
         api_key,
@@ -391,6 +398,7 @@ def serve(
         named,
         RateWindow(limits),
         remote=remote,
+        recorded=recorded,
     )
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)

@@ -21,6 +21,7 @@ from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts
 from together_adapters.emulator.http.pending import Pending
 from together_adapters.emulator.http.rate_limits import RateWindow
+from together_adapters.emulator.http.recorded import Recorded
 from together_adapters.emulator.http.replies import ReplyQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, json_response
@@ -63,6 +64,7 @@ class State:
     replies: ReplyQueue = field(default_factory=ReplyQueue)
     bill: Bill = field(default_factory=Bill)
     remote: RemoteModels = field(default_factory=RemoteModels)
+    recorded: Recorded = field(default_factory=Recorded)
     batch_ends: deque[BatchEnd] = field(default_factory=deque)  # of the next batches
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
@@ -115,10 +117,16 @@ class RequestContext:
     def path_id(self) -> str:
         return str(self.request.path_params["id"])
 
-    def grant(self, error: ApiError, what: str) -> None:
-        """Raises what the service of today answers, in strict mode; otherwise notes for a header what is granted beyond it."""
+    def grant(self, error: ApiError, what: str, name: str = "", subject: str | None = None) -> None:
+        """Raises what the service of today answers, in strict mode; otherwise notes for a header what is granted beyond it.
+
+        The error of a record by this name counts before `error`; what the service was seen to accept is accepted.
+        """
         if self.behaviour.strict:
-            raise error
+            recorded = self.state.recorded.error(name, error, subject)
+            if recorded is None:
+                return
+            raise recorded
         self.grants.append(what)
 
     def url(self, path: str) -> str:
@@ -141,6 +149,8 @@ def json_route(
 
     async def endpoint(request: Request) -> Response:
         context = RequestContext(request=request, **request.scope[CONTEXT])
+        if not context.state.recorded.has_path(path):
+            raise ApiError(404, f"There is nothing at {method} {path}.", code="not_found")
         if is_checked and not isinstance(context.body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
         response = await asyncio.to_thread(call, handler, context) if in_thread else call(handler, context)
@@ -193,7 +203,8 @@ class RequestModel(BaseModel):
         if cls.refuses_unknown:
             fields = {field.alias or name for name, field in cls.model_fields.items()}
             if unknown := sorted(body.keys() - (fields - cls.lenient_only) - cls.other_fields):
-                context.grant(unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0]), "unknown parameters")
+                refusal = unprocessable(f"unknown parameter {unknown[0]}", param=unknown[0])
+                context.grant(refusal, "unknown parameters", "unknown-parameter", unknown[0])
         return model
 
     @staticmethod

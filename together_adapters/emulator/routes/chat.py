@@ -42,7 +42,12 @@ class _ChatRequest(SamplingRequest):
                 "tools and response_format cannot be used in one request: send the tools first, then the response format "
                 "without tools."
             )
-            context.grant(bad_request(message, param="response_format"), "tools with a response format")
+            error = bad_request(message, param="response_format")
+            context.grant(error, "tools with a response format", "tools-with-format")
+        if (request.response_format or {}).get("type") == "regex":
+            error = bad_request("This model does not take a response_format of type regex.", param="response_format")
+            if recorded := context.state.recorded.refusal("regex", error):
+                raise recorded
         return request
 
 

@@ -43,7 +43,11 @@ def embed(context: RequestContext) -> Response | EmbeddingCall:
     if sum(map(len, texts)) > _MAX_CHARACTERS:
         raise ApiError(413, f"input may contain {_MAX_CHARACTERS} characters at most in one request.", param="input")
     size = request.dimensions or facts.dimensions or _DEFAULT_DIMENSIONS
-    encode = _base64 if request.encoding_format == "base64" else _floats
+    is_base64 = request.encoding_format == "base64"
+    if is_base64 and (refusal := context.state.recorded.refusal("base64", unprocessable("encoding_format", "encoding_format"))):
+        raise refusal
+    is_base64 = is_base64 and context.state.recorded.base64
+    encode = _base64 if is_base64 else _floats
     counts = [count_tokens(text) for text in texts]
     if behaviour.embedding_overflow == "error" and facts.type == "embedding":
         # The smaller of two estimates: a text that the real tokenizer accepts must not be refused.
@@ -58,7 +62,7 @@ def embed(context: RequestContext) -> Response | EmbeddingCall:
     if "embeddings" in context.state.remote:
 
         def write(vectors: list[list[float]], tokens: int | None) -> Response:
-            numbers = _encode_base64 if request.encoding_format == "base64" else _encode_floats
+            numbers = _encode_base64 if is_base64 else _encode_floats
             return _response(context, model, [numbers(vector) for vector in vectors], total if tokens is None else tokens)
 
         return EmbeddingCall(context, write)

@@ -326,6 +326,11 @@ def _job(context: RequestContext) -> FineTuneJob:
     return context.stores.jobs.find(context.path_id)
 
 
+def _events(context: RequestContext) -> dict[str, Any]:
+    case = context.state.recorded.event_type
+    return {"object": "list", "data": [{**event, "type": case(event["type"])} for event in _job(context).events()]}
+
+
 ROUTES: Any = [
     json_route("/v1/fine-tunes", _list, method="GET"),
     json_route("/v1/fine-tunes", _create),
@@ -336,7 +341,7 @@ ROUTES: Any = [
     json_route("/v1/fine-tunes/{id}", lambda context: _job(context).details(), "GET"),
     json_route("/v1/fine-tunes/{id}", _delete, method="DELETE"),
     json_route("/v1/fine-tunes/{id}/cancel", _cancel, needs_object=False),
-    json_route("/v1/fine-tunes/{id}/events", lambda context: {"object": "list", "data": _job(context).events()}, "GET"),
+    json_route("/v1/fine-tunes/{id}/events", _events, "GET"),
     json_route("/v1/fine-tunes/{id}/checkpoints", lambda context: {"object": "list", "data": _job(context).checkpoints()}, "GET"),
     json_route("/v1/fine-tunes/{id}/metrics", _metrics, method="GET"),
     json_route("/v1/fine-tunes/{id}/download-tokenized-dataset", _tokenized_dataset, method="GET"),

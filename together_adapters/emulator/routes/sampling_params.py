@@ -67,10 +67,14 @@ class SamplingRequest(RequestModel):
             return params, max_tokens
         if params.context_length_exceeded_behavior == "truncate" and tokens_left >= 1:
             return params, tokens_left
-        raise bad_request(
+        error = bad_request(
             f"Input validation error: `inputs` tokens + `max_new_tokens` may be {facts.context_length} at most, the model's "
             f"context length; this request has {prompt_tokens} `inputs` tokens and {max_tokens or 0} `max_new_tokens`"
         )
+        recorded = context.state.recorded.error("context-length", error)
+        if recorded is None:
+            return params, max(tokens_left, 1)
+        raise recorded
 
     @property
     def stop_sequences(self) -> tuple[str, ...]:

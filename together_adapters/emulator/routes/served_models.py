@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from together_adapters.emulator.errors import bad_request, endpoint_not_running, model_not_available
+from together_adapters.emulator.errors import ApiError, bad_request, endpoint_not_running, model_not_available
 from together_adapters.emulator.http.routing import RequestContext
 from together_adapters.emulator.store.catalogue import find_model, model_name, refusal_of_today
 from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, capabilities
 
 _TEXT_MODELS: Final[tuple[ModelType, ...]] = ("chat", "language")
+
+_PROBES: Final = {"unknown model": "unknown-model", "removed embedding model": "embeddings", "removed rerank model": "rerank"}
+"""What a record of the service calls the refusal of a model."""
 
 
 def find_served_model(
@@ -60,10 +63,15 @@ def _find_offered(context: RequestContext, model: str) -> tuple[str, Capabilitie
     """Returns a model of the service; in strict mode, only one that it serves today without an endpoint."""
     _refuse_unnamed(context, model)
     is_engines = model not in MODELS and bool(context.state.remote)  # by a name of its own
-    name, facts = (model, capabilities(model)) if is_engines else find_model(context.body)
+    try:
+        name, facts = (model, capabilities(model)) if is_engines else find_model(context.body)
+    except ApiError as error:
+        raise context.state.recorded.error("unknown-model", error, model) or error from None
     if refusal := refusal_of_today(name):
-        error, what = refusal
-        context.grant(endpoint_not_running(model) if _has_endpoint(context, model) else error, what)
+        problem, what = refusal
+        context.grant(
+            endpoint_not_running(model) if _has_endpoint(context, model) else problem, what, _PROBES.get(what, ""), model
+        )
     return name, facts
 
 

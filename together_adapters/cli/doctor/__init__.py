@@ -1,0 +1,1 @@
+"""`doctor`: what the service answers today, on one page, and as data for the emulator."""
