@@ -24,7 +24,7 @@ from together_adapters.emulator.http.faults import Fault, FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts, is_loopback
 from together_adapters.emulator.http.middleware import TRANSPORT
 from together_adapters.emulator.http.rate_limits import Limits, RateWindow
-from together_adapters.emulator.http.recorded import Recorded
+from together_adapters.emulator.http.recorded import ServiceRecord
 from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
@@ -378,8 +378,8 @@ def serve(
         raise ValueError(f"job_seconds={job_seconds!r} must be 0 or more")
     named = None if models is None else named_models(models)
     remote = RemoteModels(engine)
-    recorded = Recorded() if as_recorded is None else Recorded.read(as_recorded)
-    behaviour = behaviour or (Behaviour() if as_recorded is None else recorded.behaviour())
+    record = ServiceRecord() if as_recorded is None else ServiceRecord.read(as_recorded)
+    behaviour = behaviour or (Behaviour() if as_recorded is None else record.behaviour())
     hosts = AllowedHosts([host, *([allowed_hosts] if isinstance(allowed_hosts, str) else allowed_hosts)])
     if allow_code_execution and api_key is None:
         api_key = secrets.token_urlsafe(24)
@@ -398,7 +398,7 @@ def serve(
         named,
         RateWindow(limits),
         remote=remote,
-        recorded=recorded,
+        record=record,
     )
     server = _Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)

@@ -78,11 +78,11 @@ def _chat_stream(service: Service, subject: Subject) -> Facts:
         return reply.error()
     events = reply.events
     deltas = [choice.get("delta") or {} for event in events for choice in event.get("choices") or ()]
-    counted = [event for event in events if event.get("usage")]
-    place = None if not counted else "finish" if counted[-1].get("choices") else "separate"
+    with_usage = [event for event in events if event.get("usage")]
+    position = None if not with_usage else "finish" if with_usage[-1].get("choices") else "separate"
     return {
         "status": reply.status,
-        "usage": place,
+        "usage": position,
         "role_every_chunk": sum(bool(delta.get("role")) for delta in deltas) > 1,
         "null_content": any("content" in delta and delta["content"] is None for delta in deltas),
     }

@@ -86,11 +86,11 @@ def doctor(
         calls = examination.observe(service, subject, CALLS, extras)
         questions = examination.observe(service, subject, QUESTIONS, extras)
         rows = program_models.check(service, names, catalogue)
-    differences, comparison = _compare(subject, [*calls, *questions], as_recorded, extras, skip=no_compare)
+    differences, sentence = _compare(subject, [*calls, *questions], as_recorded, extras, skip=no_compare)
     report: dict[str, Any] = {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "host": str(session.client.base_url),
-        "key": _masked(session.client._config.api_key),
+        "key": _key_in_words(session.client._config.api_key),
         "project": _project(who),
         "versions": f"together-adapters {__version__}, Python {platform.python_version()}, {platform.system()}",
         "price": f"${price:.4f} at most, by the table of this library",
@@ -103,7 +103,7 @@ def doctor(
             {"name": each.name, "fact": each.fact, "service": each.service, "emulator": each.emulator, "words": each.in_words()}
             for each in differences
         ],
-        "comparison": comparison,
+        "comparison": sentence,
     }
     if folder is not None:
         note(f"written: {write_record(folder, report)}")
@@ -121,7 +121,7 @@ def _compare(
     if skip:
         return [], "not compared"
     try:
-        emulator = examination.emulated(as_recorded)
+        emulator = examination.comparison(as_recorded)
         with spinner("asking an emulator"), emulator as other:
             others = examination.observe(other, subject, [*CALLS, *QUESTIONS], extras)
     except ImportError as error:
@@ -150,7 +150,7 @@ def _names_of(body: Any) -> list[str]:
     return [str(entry.get("id")) for entry in entries or () if isinstance(entry, dict)]
 
 
-def _masked(key: str | None) -> str:
+def _key_in_words(key: str | None) -> str:
     """Returns how a key begins, if it has a prefix, and how long it is."""
     if not key:
         return "none"

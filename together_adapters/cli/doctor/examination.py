@@ -64,8 +64,8 @@ def _observe(service: Service, subject: Subject, probe: Probe, options: Collecti
         return Observation(probe.name, probe.question, "skipped", {}, f"not asked, because it costs more: --with {probe.option}")
     try:
         return Observation(probe.name, probe.question, "seen", probe.run(service, subject))
-    except NothingToSee as nothing:
-        return Observation(probe.name, probe.question, "nothing", {}, str(nothing))
+    except NothingToSee as reason:
+        return Observation(probe.name, probe.question, "nothing", {}, str(reason))
     except (APIConnectionError, AuthenticationError):
         raise
     except Exception as error:  # an answer in a form that nobody knows is what a doctor is for
@@ -75,19 +75,19 @@ def _observe(service: Service, subject: Subject, probe: Probe, options: Collecti
 
 def differences(service: Sequence[Observation], emulator: Sequence[Observation]) -> list[Difference]:
     """Returns the facts of the service that an emulator shows otherwise; what one of them did not show is none."""
-    compared = {probe.name for probe in chain(CALLS, QUESTIONS) if probe.is_compared}
+    names = {probe.name for probe in chain(CALLS, QUESTIONS) if probe.is_compared}
     others = {observation.name: observation for observation in emulator}
     return [
         Difference(each.name, fact, each.facts.get(fact), others[each.name].facts.get(fact))
         for each in service
-        if each.name in compared and each.name in others and {each.status, others[each.name].status} == {"seen"}
+        if each.name in names and each.name in others and {each.status, others[each.name].status} == {"seen"}
         for fact in dict.fromkeys([*each.facts, *others[each.name].facts])
         if fact != "message" and each.facts.get(fact) != others[each.name].facts.get(fact)
     ]
 
 
 @contextmanager
-def emulated(as_recorded: str | None) -> Iterator[Service]:
+def comparison(as_recorded: str | None) -> Iterator[Service]:
     """Yields an emulator that answers as the service of today, or as it was recorded."""
     from together_adapters.emulator import Behaviour, serve
 

@@ -102,8 +102,8 @@ def _upload_headers(service: Service, subject: Subject) -> Facts:
     upload = {name: reply.body.get(name) for name in ("upload_id", "file_id")}
     parts = reply.body.get("parts") or []
     headers = [name.lower() for part in parts[:1] for name in part.get("Headers") or part.get("headers") or {}]
-    aborted = service.post("/v1/files/multipart/abort", upload)
-    return {"status": reply.status, "headers": sorted(headers), "abort": aborted.status}
+    abort = service.post("/v1/files/multipart/abort", upload)
+    return {"status": reply.status, "headers": sorted(headers), "abort": abort.status}
 
 
 def _tools_with_format(service: Service, subject: Subject) -> Facts:

@@ -40,7 +40,7 @@ class _Sender:
         self._send = send
         self._scope = scope
         self._rate = state.rate
-        self._recorded = state.recorded
+        self._record = state.record
         self._headers = [(b"x-request-id", self.charge.request_id.encode()), (b"cf-ray", f"{_ray(state.count)}-LOC".encode())]
         self._debug_headers = _debug_headers(state.count) if _wants_debug(scope) else []
 
@@ -66,7 +66,7 @@ class _Sender:
         if self.charge.refusal is not None:
             headers = headers + self._rate.headers(self.charge.refusal)
         elif status < 300:
-            headers = headers + [header for header in self._rate.headers() if self._recorded.has_header(header[0].decode())]
+            headers = headers + [header for header in self._rate.headers() if self._record.has_header(header[0].decode())]
             if CONTEXT in self._scope and (grants := self._scope[CONTEXT]["grants"]):
                 headers.append((b"x-emulator-grants", "; ".join(dict.fromkeys(grants)).encode()))
         return headers + ([*self._debug_headers, (b"x-api-call-end", _now())] if self._debug_headers else [])

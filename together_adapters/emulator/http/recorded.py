@@ -22,13 +22,13 @@ _PLACEHOLDERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class ServiceRecord:
     """The facts of a record by the names of the doctor's probes; without a record, none."""
 
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: str | Path) -> Recorded:
+    def read(cls, folder: str | Path) -> ServiceRecord:
         """Reads a record.
 
         Raises:

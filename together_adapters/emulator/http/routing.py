@@ -21,7 +21,7 @@ from together_adapters.emulator.http.faults import FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts
 from together_adapters.emulator.http.pending import Pending
 from together_adapters.emulator.http.rate_limits import RateWindow
-from together_adapters.emulator.http.recorded import Recorded
+from together_adapters.emulator.http.recorded import ServiceRecord
 from together_adapters.emulator.http.replies import ReplyQueue
 from together_adapters.emulator.http.request_log import RequestLog
 from together_adapters.emulator.http.responses import EventStream, json_response
@@ -64,7 +64,7 @@ class State:
     replies: ReplyQueue = field(default_factory=ReplyQueue)
     bill: Bill = field(default_factory=Bill)
     remote: RemoteModels = field(default_factory=RemoteModels)
-    recorded: Recorded = field(default_factory=Recorded)
+    record: ServiceRecord = field(default_factory=ServiceRecord)
     batch_ends: deque[BatchEnd] = field(default_factory=deque)  # of the next batches
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
@@ -123,10 +123,10 @@ class RequestContext:
         The error of a record by this name counts before `error`; what the service was seen to accept is accepted.
         """
         if self.behaviour.strict:
-            recorded = self.state.recorded.error(name, error, subject)
-            if recorded is None:
+            refusal = self.state.record.error(name, error, subject)
+            if refusal is None:
                 return
-            raise recorded
+            raise refusal
         self.grants.append(what)
 
     def url(self, path: str) -> str:
@@ -149,7 +149,7 @@ def json_route(
 
     async def endpoint(request: Request) -> Response:
         context = RequestContext(request=request, **request.scope[CONTEXT])
-        if not context.state.recorded.has_path(path):
+        if not context.state.record.has_path(path):
             raise ApiError(404, f"There is nothing at {method} {path}.", code="not_found")
         if is_checked and not isinstance(context.body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")

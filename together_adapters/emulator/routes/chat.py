@@ -46,8 +46,8 @@ class _ChatRequest(SamplingRequest):
             context.grant(error, "tools with a response format", "tools-with-format")
         if (request.response_format or {}).get("type") == "regex":
             error = bad_request("This model does not take a response_format of type regex.", param="response_format")
-            if recorded := context.state.recorded.refusal("regex", error):
-                raise recorded
+            if refusal := context.state.record.refusal("regex", error):
+                raise refusal
         return request
 
 

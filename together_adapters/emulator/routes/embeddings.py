@@ -44,9 +44,9 @@ def embed(context: RequestContext) -> Response | EmbeddingCall:
         raise ApiError(413, f"input may contain {_MAX_CHARACTERS} characters at most in one request.", param="input")
     size = request.dimensions or facts.dimensions or _DEFAULT_DIMENSIONS
     is_base64 = request.encoding_format == "base64"
-    if is_base64 and (refusal := context.state.recorded.refusal("base64", unprocessable("encoding_format", "encoding_format"))):
+    if is_base64 and (refusal := context.state.record.refusal("base64", unprocessable("encoding_format", "encoding_format"))):
         raise refusal
-    is_base64 = is_base64 and context.state.recorded.base64
+    is_base64 = is_base64 and context.state.record.base64
     encode = _base64 if is_base64 else _floats
     counts = [count_tokens(text) for text in texts]
     if behaviour.embedding_overflow == "error" and facts.type == "embedding":

@@ -327,7 +327,7 @@ def _job(context: RequestContext) -> FineTuneJob:
 
 
 def _events(context: RequestContext) -> dict[str, Any]:
-    case = context.state.recorded.event_type
+    case = context.state.record.event_type
     return {"object": "list", "data": [{**event, "type": case(event["type"])} for event in _job(context).events()]}
 
 

@@ -71,10 +71,10 @@ class SamplingRequest(RequestModel):
             f"Input validation error: `inputs` tokens + `max_new_tokens` may be {facts.context_length} at most, the model's "
             f"context length; this request has {prompt_tokens} `inputs` tokens and {max_tokens or 0} `max_new_tokens`"
         )
-        recorded = context.state.recorded.error("context-length", error)
-        if recorded is None:
+        refusal = context.state.record.error("context-length", error)
+        if refusal is None:
             return params, max(tokens_left, 1)
-        raise recorded
+        raise refusal
 
     @property
     def stop_sequences(self) -> tuple[str, ...]:

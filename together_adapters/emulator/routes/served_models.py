@@ -66,7 +66,7 @@ def _find_offered(context: RequestContext, model: str) -> tuple[str, Capabilitie
     try:
         name, facts = (model, capabilities(model)) if is_engines else find_model(context.body)
     except ApiError as error:
-        raise context.state.recorded.error("unknown-model", error, model) or error from None
+        raise context.state.record.error("unknown-model", error, model) or error from None
     if refusal := refusal_of_today(name):
         problem, what = refusal
         context.grant(
