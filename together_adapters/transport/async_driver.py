@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -42,7 +43,7 @@ from together_adapters.transport.http_requests import (
     never,
     open_body,
 )
-from together_adapters.transport.observation import Meter
+from together_adapters.transport.observation import Meter, Outgoing
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AsyncAudioStream, AsyncStream, read_body_async
 
@@ -172,14 +173,14 @@ class AsyncDriver(HTTPDriver, Async):
         response: Any = None
         with ExitStack() as files:
             try:
-                response = await client.send(
-                    build_request(library, client, attempt, _read_in_thread, files, trace),
-                    stream=True,
-                    follow_redirects=False,
-                    auth=None
-                    if attempt.anonymous
-                    else library.module.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
-                )
+                request = build_request(library, client, attempt, _read_in_thread, files, trace)
+                # That of a supplied client; none for another host.
+                auth = None if attempt.anonymous else library.module.USE_CLIENT_DEFAULT
+                send = partial(client.send, request, stream=True, follow_redirects=False, auth=auth)
+                if (tape := observation.tape) is None:
+                    response = await send()
+                else:
+                    response = await tape.send_async(Outgoing(attempt, request, client, library, self.config), send)
                 keep = response.is_success and keep_open(response)
                 open_body(library, response, attempt, keep=keep)
                 return response if keep else await _read(response)

@@ -1,10 +1,12 @@
 """Who observes calls: nobody, unless telemetry is switched on. Who admits their requests: nobody, unless a client has a control.
 
-Says what either must offer, and knows none.
+What stands between clients and the network: nothing, unless a test records exchanges or replays them. Says what each must offer, and
+knows none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -13,6 +15,8 @@ from together_adapters.transport.retry import Failure
 
 if TYPE_CHECKING:
     from together_adapters.transport.config import Config
+    from together_adapters.transport.exchange import Attempt
+    from together_adapters.transport.http_library import HTTPLibrary, HTTPRequest
 
 
 class Observation(Protocol):
@@ -95,3 +99,31 @@ class Admission:
 
     turn: Turn
     deadline: float | None  # of the monotonic clock
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request that is about to be sent."""
+
+    attempt: Attempt
+    request: HTTPRequest
+    client: Any
+    library: HTTPLibrary
+    config: Config
+
+
+class Tape(Protocol):
+    """What requests pass on their way to the network, or not: a recorder, or a player of recorded exchanges."""
+
+    def send(self, outgoing: Outgoing, perform: Callable[[], Any]) -> Any:
+        """Returns the response to a request, whose body may be unread; `perform` sends the request."""
+
+    async def send_async(self, outgoing: Outgoing, perform: Callable[[], Awaitable[Any]]) -> Any:
+        """The same for a task."""
+
+    def refuse(self, feature: str) -> None:
+        """Raises a ConfigurationError for what goes to the service by another way."""
+
+
+tape: Tape | None = None
+"""The tape of all clients."""

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,7 +43,7 @@ from together_adapters.transport.http_requests import (
     never,
     open_body,
 )
-from together_adapters.transport.observation import Admission, Meter, Turn
+from together_adapters.transport.observation import Admission, Meter, Outgoing, Turn
 from together_adapters.transport.retry import Failure
 from together_adapters.transport.streams import AudioStream, Stream, read_body
 
@@ -163,14 +164,14 @@ class SyncDriver(HTTPDriver, Sync):
         response: Any = None
         with ExitStack() as files:
             try:
-                response = client.send(
-                    build_request(library, client, attempt, iter, files, trace),
-                    stream=True,
-                    follow_redirects=False,
-                    auth=None
-                    if attempt.anonymous
-                    else library.module.USE_CLIENT_DEFAULT,  # of a supplied client; none for another host
-                )
+                request = build_request(library, client, attempt, iter, files, trace)
+                # That of a supplied client; none for another host.
+                auth = None if attempt.anonymous else library.module.USE_CLIENT_DEFAULT
+                send = partial(client.send, request, stream=True, follow_redirects=False, auth=auth)
+                if (tape := observation.tape) is None:
+                    response = send()
+                else:
+                    response = tape.send(Outgoing(attempt, request, client, library, self.config), send)
                 keep = response.is_success and keep_open(response)
                 open_body(library, response, attempt, keep=keep)
                 return response if keep else _read(response, attempt.deadline)

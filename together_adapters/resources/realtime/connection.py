@@ -23,7 +23,7 @@ from websockets.sync import client as synchronous
 
 from together_adapters.errors import ConfigurationError, TogetherError
 from together_adapters.resources.realtime.protocol import Ending, Protocol, Texts, websocket_url
-from together_adapters.transport import failures
+from together_adapters.transport import failures, observation
 from together_adapters.transport.call import Response, Sleep
 from together_adapters.transport.environment import ssl_context
 from together_adapters.transport.exchange import Attempt, attempts
@@ -90,6 +90,8 @@ class _Connection:
         """Raises if the connection was opened before, or could not be."""
         if self._is_used:
             raise ConfigurationError(_REOPEN)
+        if observation.tape is not None:
+            observation.tape.refuse("realtime transcription")
         self._is_used = True
 
     def _next_step(self, reply: Any) -> Attempt | Sleep | _OpenReply:
