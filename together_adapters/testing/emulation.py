@@ -54,6 +54,7 @@ class Emulation:
     def _request(self, outgoing: Outgoing) -> Any:
         request, emulator = outgoing.request, self._running()
         headers = [(name, value) for name, value in request.headers.multi_items() if name not in ("host", "authorization")]
+        headers.append(("host", f"{emulator.host}:{emulator.port}"))
         url = str(request.url)
         if url.startswith(f"{outgoing.config.root}/"):
             url = _root(emulator) + url.removeprefix(outgoing.config.root)
