@@ -43,7 +43,7 @@ def digest(parts: Iterable[bytes]) -> dict[str, Any]:
 def sent_content(data: bytes) -> dict[str, Any]:
     """Returns what is kept of bytes that were sent: short text, else their hash."""
     content = text_or_base64(data)
-    return content if len(content.get("text", "x" * (MAX_TEXT + 1))) <= MAX_TEXT or not data else digest([data])
+    return digest([data]) if "base64" in content or len(content.get("text", "")) > MAX_TEXT else content
 
 
 def without_encoded(value: Any) -> Any:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 class Exchange:
     """A request with its response or its failure, both as the file has them.
 
-    The request: `method`, `path` below the base URL, or `url` at another host, `query`, and a body: `json`, `form`, `text`, `base64`, or
-    `sha256` and `size`. The response: `status`, `headers`, `after`, a body of `contents`, and what ended it: a `failure`, or
+    The request: `method`, `path` below the base URL, or `url` at another host, `query`, and a body: `json`, `form`, `text`, or `sha256` and
+    `size`. The response: `status`, `headers`, `after`, a body of `contents`, and what ended it: a `failure`, or
     `incomplete`, for a client that left it.
     """
 

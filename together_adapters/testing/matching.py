@@ -14,7 +14,7 @@ from together_adapters.testing.redaction import MARK
 _ABSENT: Final = "nothing"
 _CONTEXT: Final = 30  # characters before the first that differs
 _EXCERPT: Final = 100
-_BODIES: Final = ("json", "form", "text", "base64", "sha256")
+_BODIES: Final = ("json", "form", "text", "sha256")
 _MAX_COMPARED: Final = 2000  # characters of texts whose similarity is measured
 
 

@@ -40,10 +40,11 @@ class Player:
     """A tape that answers from a recording. The n-th of equal requests gets the n-th response, further ones get the last."""
 
     def __init__(
-        self, path: Path, exchanges: Sequence[Exchange], *, pace: float, advice: str, substitute: Substitute | None
+        self, path: Path, exchanges: Sequence[Exchange] | None, *, pace: float, advice: str, substitute: Substitute | None
     ) -> None:
         self.misses: list[str] = []
-        self.exchanges = exchanges
+        self.exchanges = exchanges or ()
+        self._exists = exchanges is not None
         self._path = path
         self._pace = pace
         self._advice = advice
@@ -101,7 +102,9 @@ class Player:
         secrets = [outgoing.config.api_key, *known_secrets(outgoing.request.headers, {}), *secrets_of_environment()]
         current = Redaction(secrets).request(request)
         target = current.get("path") or current.get("url")
-        message = f"{self._path} has no answer to {current['method']} {target}: {describe_miss(self.exchanges, current)}"
+        message = f"there is no recording {self._path}, which would answer {current['method']} {target}"
+        if self._exists:
+            message = f"{self._path} has no answer to {current['method']} {target}: {describe_miss(self.exchanges, current)}"
         self.misses.append(message)
         logger.warning("%s", message)
         if self._substitute is None or not self._substitute.can_answer(outgoing):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from together_adapters.testing.sessions import RecordSession, ReplaySession
 
 _OPTION = "--together-record"
-_HAS_PASSED = pytest.StashKey[bool]()
+_OUTCOME = pytest.StashKey[str]()
 _FOLDER = "recordings"
 _MAX_NAME = 150
 
@@ -47,10 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """Notes how a test ended: nothing is written for one that was interrupted."""
+    """Notes how a test ended: nothing is written for one that was skipped or interrupted."""
     outcome = yield
     if call.when == "call":
-        item.stash[_HAS_PASSED] = outcome.get_result().passed
+        item.stash[_OUTCOME] = outcome.get_result().outcome
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +79,12 @@ def together_recording(request: pytest.FixtureRequest) -> Iterator[RecordSession
     recorder, stash = request.getfixturevalue("together_recorder"), request.node.stash
     command = f"pytest {_OPTION} {shlex.quote(request.node.nodeid)}"
     path = _path(request.node, *marker.args)
-    with recorder(path, command=command, is_complete=lambda: _HAS_PASSED in stash, **marker.kwargs) as session:
+    with recorder(
+        path, command=command, is_complete=lambda: stash.get(_OUTCOME, "skipped") != "skipped", **marker.kwargs
+    ) as session:
         yield session
     misses = getattr(session, "misses", ())
-    if misses and marker.kwargs.get("miss") != "emulate" and stash.get(_HAS_PASSED, False):
+    if misses and marker.kwargs.get("miss") != "emulate" and stash.get(_OUTCOME, "") == "passed":
         pytest.fail(f"the program caught the error of a request without an answer:\n{misses[0]}", pytrace=False)
 
 
@@ -100,20 +102,19 @@ def _session(
     is_complete: Callable[[], bool] = lambda: True,
 ) -> Iterator[RecordSession | ReplaySession]:
     try:
-        from together_adapters.testing import sessions
+        from together_adapters.testing import RecordSession, ReplaySession
     except ImportError as error:
         pytest.fail(str(error), pytrace=False)
     path = root / path
     if not records:
-        if not path.exists():
-            pytest.fail(f"there is no recording {path}: make it with a key and {command}", pytrace=False)
-        with sessions.ReplaySession(path, miss=miss, pace=pace, advice=f"Record it anew: {command}") as session:
+        advice = f"{'Record it anew' if path.exists() else 'Make it with a key'}: {command}"
+        with ReplaySession(path, miss=miss, pace=pace, advice=advice, is_required=False) as session:
             yield session
         return
-    recording = sessions.RecordSession(path, overwrite=True, redact=redact)
+    recording = RecordSession(path, overwrite=True, redact=redact)
     with recording.running():
         yield recording
-    if is_complete() and (recording.exchanges or not path.exists()):
+    if is_complete() and recording.exchanges:
         _save(recording, run)
 
 

@@ -23,7 +23,7 @@ _BEYOND: Final = "\\U000"
 _MIN_INLINE: Final = 8  # numbers in a list from which it is written in lines, not one number a line
 
 _CONTENT: Final = frozenset({"json", "text", "base64", "style"})
-_REQUEST: Final = frozenset({"method", "path", "url", "query", "json", "form", "text", "base64", "sha256", "size"})
+_REQUEST: Final = frozenset({"method", "path", "url", "query", "json", "form", "text", "sha256", "size"})
 _RESPONSE: Final = frozenset({"status", "headers", "after", "events", "chunks", "failure", "incomplete"}) | _CONTENT
 _FAILURE: Final = frozenset({"error", "message", "after", "unsent"})
 _EVENT: Final = frozenset({"after", "event", "data", "raw", "base64"})

@@ -91,9 +91,20 @@ class ReplaySession(_Session):
     """What `replay` returns: answers within `with`."""
 
     def __init__(
-        self, path: str | os.PathLike[str], *, miss: Literal["error", "emulate"] = "error", pace: float = 1.0, advice: str = ""
+        self,
+        path: str | os.PathLike[str],
+        *,
+        miss: Literal["error", "emulate"] = "error",
+        pace: float = 1.0,
+        advice: str = "",
+        is_required: bool = True,
     ) -> None:
+        if miss not in ("error", "emulate"):
+            raise ConfigurationError(f"miss must be 'error' or 'emulate', not {miss!r}"[:200])
+        if not pace >= 0:
+            raise ConfigurationError(f"pace must be 0 or more, not {pace!r}"[:200])
         self.path = Path(path)
+        self._is_required = is_required  # a test that sends nothing needs no file
         self._miss = miss
         self._pace = pace
         self._advice = advice or f"Record it anew: record({str(self.path)!r}, overwrite=True)"
@@ -101,9 +112,10 @@ class ReplaySession(_Session):
         self._sets_key = False
 
     def __enter__(self) -> Self:
-        if not self.path.exists():
+        exists = self.path.exists()
+        if self._is_required and not exists:
             raise FileNotFoundError(f"there is no recording {self.path}: make it with record({str(self.path)!r})")
-        exchanges = load(self.path)
+        exchanges = load(self.path) if exists else None
         if self._miss == "emulate":
             from together_adapters.testing.emulation import Emulation
 
@@ -187,8 +199,4 @@ def replay(path: str | os.PathLike[str], *, miss: Literal["error", "emulate"] = 
         assert not session.unused
         ```
     """
-    if miss not in ("error", "emulate"):
-        raise ConfigurationError(f"miss must be 'error' or 'emulate', not {miss!r}"[:200])
-    if not pace >= 0:
-        raise ConfigurationError(f"pace must be 0 or more, not {pace!r}")
     return ReplaySession(path, miss=miss, pace=pace)
