@@ -12,6 +12,7 @@ import pytest
 
 from tests.packaging.test_imports import BLOCK
 from tests.testing.conftest import NOWHERE
+from tests.testing.test_page import MARKER
 from together_adapters.emulator import Emulator
 from together_adapters.testing.recording_file import load
 
@@ -129,9 +130,11 @@ def test_it_is_offered_to_every_project() -> None:
 
 def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
     (tmp_path / "test_mine.py").write_text(TESTS)
+    (tmp_path / "test_page.py").write_text(MARKER)
+    emulator.reply("Paris.", when="France")
     status, output = run(tmp_path, emulator.base_url, "--together-record", "--strict-markers")
     assert status == 0, output
-    assert "9 passed, 2 skipped" in output
+    assert "10 passed, 2 skipped" in output
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml"))
     assert [file.partition("-")[0] for file in files] == [
         "decorated.yaml",
@@ -141,13 +144,14 @@ def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
         "recordings/test_mine/TestGroup.test_in_a_class[a",
         "recordings/test_mine/test_plain.yaml",
         "recordings/test_mine/test_with_a_fallback.yaml",
+        "recordings/test_page/test_capital.yaml",
     ]
     assert len(load(tmp_path / "own.yaml")) == 2  # tests of one run add to a file
     assert "Ann" not in (tmp_path / "own.yaml").read_text()
     count = len(emulator.requests)
     status, output = run(tmp_path, NOWHERE)
     assert status == 1
-    assert "1 failed, 9 passed, 1 skipped, 1 error" in output
+    assert "1 failed, 10 passed, 1 skipped, 1 error" in output
     assert "the program caught the error of a request without an answer" in output
     assert "current:  'Say hello to Bob.'" in output
     file = tmp_path / "recordings" / "test_mine" / "test_without_a_file.yaml"
