@@ -14,6 +14,7 @@ from langchain_core.tools import tool
 from langchain_together_adapters import ChatTogether, Together, TogetherEmbeddings, TogetherRerank
 from pydantic import BaseModel
 
+import together_adapters
 from together_adapters.emulator import Emulator
 from together_adapters.testing import record, replay
 from together_adapters.testing.recording_file import load
@@ -39,9 +40,16 @@ def plain(message: BaseMessage) -> str:
     return message.model_dump_json(exclude={"id"} if (message.id or "").startswith(("run-", "lc_run-")) else None)
 
 
-async def session(base_url: str, folder: Path) -> list[Any]:
+async def session(base_url: str) -> list[Any]:
     """Uses every class, synchronously and asynchronously, and returns all that came."""
-    connect: dict[str, Any] = {"base_url": base_url, "api_key": "any"}
+    options: dict[str, Any] = {"base_url": base_url, "api_key": "any"}
+    with together_adapters.Together(**options) as client:
+        async with together_adapters.AsyncTogether(**options) as async_client:
+            return await use({"client": client, "async_client": async_client})
+
+
+async def use(connect: dict[str, Any]) -> list[Any]:
+    """Uses every class with these clients."""
     chat = ChatTogether(model=MODEL, include_response_headers=True, **connect)
     texts = Together(model=MODEL, max_tokens=5, **connect)
     embeddings = TogetherEmbeddings(model="acme/embed", **connect)
@@ -70,10 +78,10 @@ async def session(base_url: str, folder: Path) -> list[Any]:
 async def test_a_recorded_session(emulator: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "session.yaml"
     with record(path):
-        recorded = await session(emulator.base_url, tmp_path)
+        recorded = await session(emulator.base_url)
     count = len(emulator.requests)
     with replay(path, pace=0) as replayed:
-        assert await session("http://127.0.0.1:9/v1", tmp_path) == recorded
+        assert await session("http://127.0.0.1:9/v1") == recorded
     assert replayed.unused == []
     assert len(load(path)) == len(emulator.requests) == count
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, TogetherRerank
 from pydantic import BaseModel
 
+from together_adapters import AsyncTogether, Together
 from together_adapters.emulator import Emulator
 from together_adapters.testing import record, replay
 from together_adapters.testing.recording_file import load
@@ -32,9 +35,23 @@ def weather(city: str) -> str:
     return f"Sunny in {city}."
 
 
+@asynccontextmanager
+async def clients(base_url: str) -> AsyncIterator[dict[str, Any]]:
+    """Yields clients, and closes them."""
+    options: dict[str, Any] = {"base_url": base_url, "api_key": "any"}
+    with Together(**options) as client:
+        async with AsyncTogether(**options) as async_client:
+            yield {"client": client, "async_client": async_client}
+
+
 async def session(base_url: str) -> list[Any]:
     """Uses every class, synchronously and asynchronously, and returns all that came."""
-    connect: dict[str, Any] = {"api_base": base_url, "api_key": "any"}
+    async with clients(base_url) as connect:
+        return await use(connect)
+
+
+async def use(connect: dict[str, Any]) -> list[Any]:
+    """Uses every class with these clients."""
     llm = TogetherLLM(model=MODEL, **connect)
     embedding = TogetherEmbedding(model_name="acme/embed", **connect)
     rerank = TogetherRerank(model="acme/rerank", **connect)
@@ -73,9 +90,10 @@ async def test_an_agent(emulator: Emulator, tmp_path: Path, streaming: bool) -> 
     path = tmp_path / "agent.yaml"
 
     async def run(base_url: str) -> str:
-        llm = TogetherLLM(model=MODEL, api_base=base_url, api_key="any")
-        agent = FunctionAgent(llm=llm, tools=[FunctionTool.from_defaults(weather)], streaming=streaming)
-        return str((await agent.run(QUESTION)).model_dump_json(exclude={"raw"}))
+        async with clients(base_url) as connect:
+            llm = TogetherLLM(model=MODEL, **connect)
+            agent = FunctionAgent(llm=llm, tools=[FunctionTool.from_defaults(weather)], streaming=streaming)
+            return str((await agent.run(QUESTION)).model_dump_json(exclude={"raw"}))
 
     with record(path):
         recorded = await run(emulator.base_url)
