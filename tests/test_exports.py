@@ -39,6 +39,7 @@ EXPORTS = {
         MethodMismatchError PreparedFile RULES_VERSION RagPrompt RemoteValidationError SchemaDetectionError TrainingData astart
         check_file check_jsonl check_row differences from_messages leakage load report_differences save_picture start write_jsonl
     """,
+    "together_adapters.testing": "RecordSession RecordingMissError ReplaySession record replay",
     "langchain_together_adapters": "ChatTogether Together TogetherDecisions TogetherEmbeddings TogetherRerank "
     "init_together_model load",
     "langchain_together_adapters.finetuning": "FinetuneRecorder from_langchain",

@@ -102,11 +102,11 @@ class Redaction:
     def _redact_pieces(self, leaves: list[tuple[Any, Any]]) -> None:
         """Redacts what several texts have together; the mark is in the first."""
         texts = [container[key] for container, key in leaves]
-        whole = "".join(texts)
-        mask = bytearray(len(whole))
+        text_of_all = "".join(texts)
+        mask = bytearray(len(text_of_all))
         starts = set()
         for pattern in self._everywhere:
-            for match in pattern.finditer(whole):
+            for match in pattern.finditer(text_of_all):
                 starts.add(match.start())
                 mask[match.start() : match.end()] = b"\x01" * (match.end() - match.start())
         if not starts:
