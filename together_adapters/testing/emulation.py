@@ -23,23 +23,23 @@ class Emulation:
         self._emulator: Emulator | None = None
 
     def send(self, outgoing: Outgoing) -> Any:
-        client = outgoing.library.module.Client(trust_env=False, verify=False)
+        client = outgoing.http_library.module.Client(trust_env=False, verify=False)
         try:
             response = client.send(self._request(outgoing), stream=True)
         except BaseException:
             client.close()
             raise
-        response.stream = byte_stream(outgoing.library, _LastStream)(response.stream, client)
+        response.stream = byte_stream(outgoing.http_library, _LastStream)(response.stream, client)
         return response
 
     async def send_async(self, outgoing: Outgoing) -> Any:
-        client = outgoing.library.module.AsyncClient(trust_env=False, verify=False)
+        client = outgoing.http_library.module.AsyncClient(trust_env=False, verify=False)
         try:
             response = await client.send(self._request(outgoing), stream=True)
         except BaseException:
             await client.aclose()
             raise
-        response.stream = byte_stream(outgoing.library, _LastStream)(response.stream, client)
+        response.stream = byte_stream(outgoing.http_library, _LastStream)(response.stream, client)
         return response
 
     def can_answer(self, outgoing: Outgoing) -> bool:
@@ -59,7 +59,7 @@ class Emulation:
         if url.startswith(f"{outgoing.config.root}/"):
             url = _root(emulator) + url.removeprefix(outgoing.config.root)
             headers.append(("authorization", f"Bearer {emulator.api_key}"))
-        return outgoing.library.module.Request(
+        return outgoing.http_library.module.Request(
             request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
         )
 

@@ -119,8 +119,8 @@ class Player:
         pause = self._pace * response.get("after", 0.0)
         if limit is not None and pause > limit:
             return _Answer([limit], network.ReadTimeout("no response in time"))
-        module = outgoing.library.module
-        stream = byte_stream(outgoing.library, _PlayedStream)(exchange, outgoing, self._pace, self._path)
+        module = outgoing.http_library.module
+        stream = byte_stream(outgoing.http_library, _PlayedStream)(exchange, outgoing, self._pace, self._path)
         headers = _headers(response)
         played_response = module.Response(response["status"], headers=headers, stream=stream, request=outgoing.request)
         return _Answer([pause] if pause else [], response=played_response)
@@ -231,11 +231,11 @@ def _failure(failure: Mapping[str, Any], outgoing: Outgoing, pace: float) -> _An
 
 def _error(name: str, message: str, outgoing: Outgoing) -> Exception:
     """Returns an exception of the transport layer or of the HTTP library by its name."""
-    for module, options in ((network, {}), (outgoing.library.module, {"request": outgoing.request})):
+    for module, options in ((network, {}), (outgoing.http_library.module, {"request": outgoing.request})):
         kind = getattr(module, name, None)
         if isinstance(kind, type) and issubclass(kind, Exception):
             return kind(message, **options)
-    raise ConfigurationError(f"the recording has the failure {name!r}, which {outgoing.library.name} does not know")
+    raise ConfigurationError(f"the recording has the failure {name!r}, which {outgoing.http_library.name} does not know")
 
 
 def _hooks(outgoing: Outgoing, kind: str) -> list[Any]:

@@ -101,7 +101,7 @@ class _Recording:
             self._arrival.reads.append((0.0, response.content))
             self._arrival.is_unpacked = self._arrival.is_complete = True
         else:
-            response.stream = byte_stream(self.outgoing.library, _WatchedStream)(response.stream, self)
+            response.stream = byte_stream(self.outgoing.http_library, _WatchedStream)(response.stream, self)
         return response
 
     def add(self, data: bytes) -> None:
@@ -141,7 +141,7 @@ class _Recording:
             return None
         body = self.request.get("json")
         is_stream = isinstance(body, dict) and body.get("stream") is True
-        response = self._arrival.response(self.outgoing.library, is_stream=is_stream)
+        response = self._arrival.response(self.outgoing.http_library, is_stream=is_stream)
         return Exchange(request, redaction.response(response))
 
     def _seconds(self) -> float:

@@ -108,7 +108,7 @@ class Outgoing:
     attempt: Attempt
     request: HTTPRequest
     client: Any
-    library: HTTPLibrary
+    http_library: HTTPLibrary
     config: Config
 
 
