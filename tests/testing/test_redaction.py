@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,4 +119,4 @@ def test_headers_of_limits_stay(session: Session) -> None:
     session.record(lambda client: session.flavour.run(client.chat.completions.create(**chat())))
     content = session.path.read_text("utf-8")
     assert "x-tokenlimit-limit: '200000'" in content
-    assert "retry-after: '2'" in content
+    assert re.search(r"retry-after: '\d'", content)
