@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -14,7 +15,7 @@ from together_adapters.testing.redaction import MARK
 _ABSENT: Final = "nothing"
 _CONTEXT: Final = 30  # characters before the first that differs
 _EXCERPT: Final = 100
-_BODIES: Final = ("json", "form", "text", "sha256")
+_PARTS: Final = ("query", "json", "form", "text", "sha256")
 _MAX_COMPARED: Final = 2000  # characters of texts whose similarity is measured
 
 
@@ -59,8 +60,34 @@ def differences(expected: Any, current: Any, path: str = "") -> Iterator[Differe
         yield Difference(path, expected, current)
 
 
-def is_match(exchange: Exchange, request: Mapping[str, Any]) -> bool:
-    """Whether a request is the one of an exchange. Headers and the host do not count."""
+class Index:
+    """Finds the exchanges of a request. Headers and the host do not count.
+
+    Most are found by a key; those with redacted parts, which match anything, are compared one by one.
+    """
+
+    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+        self._exchanges = exchanges
+        self._by_key: dict[str, list[Exchange]] = {}
+        self._patterns: list[Exchange] = []
+        for exchange in exchanges:
+            key = _key(exchange.request)
+            (self._patterns if MARK in key else self._by_key.setdefault(key, [])).append(exchange)
+
+    def find(self, request: Mapping[str, Any]) -> list[Exchange]:
+        """Returns the exchanges of a request, in their order."""
+        matches = self._by_key.get(_key(request), []) + [exchange for exchange in self._patterns if _is_match(exchange, request)]
+        if not matches:  # 1 and 1.0 have two keys
+            matches = [exchange for exchange in self._exchanges if _is_match(exchange, request)]
+        return sorted(matches, key=lambda exchange: exchange.number)
+
+
+def _key(request: Mapping[str, Any]) -> str:
+    parts = [request["method"], path_of(request), *(request.get(part) for part in _PARTS)]
+    return json.dumps(parts, sort_keys=True, ensure_ascii=False)
+
+
+def _is_match(exchange: Exchange, request: Mapping[str, Any]) -> bool:
     return next(_request_differences(exchange, request), None) is None
 
 
@@ -79,7 +106,7 @@ def _request_differences(exchange: Exchange, request: Mapping[str, Any]) -> Iter
     if expected["method"] != request["method"]:
         yield Difference("method", expected["method"], request["method"])
     yield from differences(path_of(expected), path_of(request), "path")
-    for part in ("query", *_BODIES):
+    for part in _PARTS:
         if part in expected or part in request:
             yield from differences(expected.get(part, ABSENT), request.get(part, ABSENT), part)
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 from together_adapters.errors import ConfigurationError
 from together_adapters.testing.contents import content_bytes, timed_bytes
 from together_adapters.testing.exchange import Exchange
-from together_adapters.testing.matching import RecordingMissError, describe_miss, is_match
+from together_adapters.testing.matching import Index, RecordingMissError, describe_miss
 from together_adapters.testing.redaction import Redaction, known_secrets, secrets_of_environment
 from together_adapters.testing.requests import describe, reads_files
 from together_adapters.testing.responses import GAVE_UP
@@ -44,6 +44,7 @@ class Player:
     ) -> None:
         self.misses: list[str] = []
         self.exchanges = exchanges or ()
+        self._index = Index(self.exchanges)
         self._exists = exchanges is not None
         self._path = path
         self._pace = pace
@@ -91,7 +92,7 @@ class Player:
     def _next(self, request: Mapping[str, Any]) -> Exchange | None:
         """Returns the exchange for a request: the first that was not used, else the last."""
         with self._lock:
-            matches = [exchange for exchange in self.exchanges if is_match(exchange, request)]
+            matches = self._index.find(request)
             exchange = next((exchange for exchange in matches if not exchange.is_used), matches[-1] if matches else None)
             if exchange is not None:
                 exchange.is_used = True
