@@ -94,7 +94,8 @@ def test_an_agent(emulator: Emulator, tmp_path: Path, invoke: Callable[[Any, Any
     path = tmp_path / "agent.yaml"
 
     def run(base_url: str) -> list[str]:
-        agent = create_agent(ChatTogether(model=MODEL, base_url=base_url, api_key="any"), [weather])
+        connect: dict[str, Any] = {"base_url": base_url, "api_key": "any"}
+        agent = create_agent(ChatTogether(model=MODEL, **connect), [weather])
         messages = invoke(agent, {"messages": [("user", QUESTION)]})["messages"]
         return [message.model_dump_json(exclude={"id"}) for message in messages]
 

@@ -93,7 +93,8 @@ async def test_an_agent(emulator: Emulator, tmp_path: Path, streaming: bool) -> 
         async with clients(base_url) as connect:
             llm = TogetherLLM(model=MODEL, **connect)
             agent = FunctionAgent(llm=llm, tools=[FunctionTool.from_defaults(weather)], streaming=streaming)
-            return str((await agent.run(QUESTION)).model_dump_json(exclude={"raw"}))
+            result: Any = await agent.run(QUESTION)
+            return str(result.model_dump_json(exclude={"raw"}))
 
     with record(path):
         recorded = await run(emulator.base_url)

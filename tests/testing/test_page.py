@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_context_managers(
 def test_the_file_is_one(tmp_path: Path) -> None:
     path = tmp_path / "france.yaml"
     path.write_text(blocks("yaml")[0], "utf-8")
-    question = {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": "Name the capital of France."}]}
+    question: Any = {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": "Name the capital of France."}]}
     with replay(path) as session, Together(base_url=NOWHERE, max_retries=0) as client:
         chunks = client.chat.completions.create(**question, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Paris."

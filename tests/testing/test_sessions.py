@@ -80,7 +80,7 @@ def test_every_kind_of_call(session: Session, tmp_path: Path) -> None:
         keep(client.files.list())
         with pytest.raises(TogetherError) as problem:
             flavour.run(client.files.retrieve("file-none"))
-        results.append((type(problem.value), str(problem.value), problem.value.headers))  # type: ignore[attr-defined]
+        results.append((type(problem.value), str(problem.value), problem.value.headers))
         return results
 
     session.both(scenario)
