@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cookbook.conftest import KEY, RunAgain
+from tests.cookbook.warm import COOKBOOK
 from together_adapters.emulator import Emulator
 
 ROW = re.compile(r"^([aA].*?)  +(\d+) +(\d+)$", re.MULTILINE)
@@ -31,6 +35,15 @@ def test_an_evaluation_is_two_jobs(emulator: Emulator, run_again: RunAgain, tmp_
     assert scores[0].keys() == {"found", "faithful", "relevant"}
     assert all(0 < passed <= total == 9 for passed, total in scores[0].values())
     assert re.findall(r"^Job \d: +(\d+) requests, 0 failed$", outputs[0], re.MULTILINE) == ["9", "18"]
+
+
+def test_the_evaluation_has_five_hundred_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(COOKBOOK))
+    recipe = importlib.import_module("evaluation_llama_index")
+    nodes = recipe.build_nodes()
+    for count in (3, len(nodes), recipe.QUESTIONS):
+        assert len(recipe.questions_about(nodes, count)) == count
+    assert recipe.QUESTIONS == 500 and set(recipe.questions_about(nodes, 500).values()) == {node.node_id for node in nodes}
 
 
 def test_an_evaluation_without_a_key(run_again: RunAgain) -> None:
