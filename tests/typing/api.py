@@ -35,8 +35,11 @@ def synchronous(client: Together) -> None:
     assert_type(client.rerank.create(model="m", query="q", documents=[{"a": 1}], method="listwise"), RerankResponse)
     assert_type(client.rerank.with_raw_response.create(model="m", query="q", documents=["d"]), RawResponse[RerankResponse])
     assert_type(client.models.list(), ModelList)
-    assert_type(client.batches.run([], checkpoint="run.sqlite"), BulkResults)
-    assert_type(bulk.run(client, "prompts.jsonl", via="auto"), BulkResults)
+    assert_type(client.batches.run([], checkpoint="run.sqlite"), BulkResults[ChatCompletion])
+    assert_type(client.batches.run([], endpoint="/v1/completions"), BulkResults[Any])
+    assert_type([item.response for item in client.batches.run([])], list[ChatCompletion | None])
+    assert_type(bulk.run(client, "prompts.jsonl", via="auto"), BulkResults[ChatCompletion])
+    assert_type(bulk.run(client, [], endpoint="/v1/embeddings"), BulkResults[Any])
     assert_type(client.whoami(), Identity)
     assert_type(client.usage.costs(month="2026-10"), CostReport)
     assert_type(client.endpoints.deployments.retrieve("d", endpoint_id="e"), Deployment)
@@ -57,8 +60,8 @@ def synchronous(client: Together) -> None:
 
 
 async def asynchronous(client: AsyncTogether) -> None:
-    assert_type(await client.batches.run([]), BulkResults)
-    assert_type(await bulk.run(client, []), BulkResults)
+    assert_type(await client.batches.run([]), BulkResults[ChatCompletion])
+    assert_type(await bulk.run(client, []), BulkResults[ChatCompletion])
     assert_type(client.audio.transcriptions.realtime(model="m"), AsyncRealtimeConnection)
     chat = client.chat.completions
     messages = [{"role": "user", "content": "hi"}]

@@ -106,7 +106,7 @@ def _outcome(item: BulkItem[Any]) -> Outcome:
     if item.error is not None:
         return item.error
     try:
-        response = item.response
+        response: Any = item.response
     except TogetherError as error:
         return error
     document: Mapping[str, Any] = response.model_dump(exclude_unset=True, warnings=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from together_adapters.errors import DatasetError
 from together_adapters.resources.batch_files import MAX_BYTES
+from together_adapters.resources.batches import Bodies
 from together_adapters.transport.bodies import encode_json
 
 try:
@@ -25,7 +26,6 @@ else:
     _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
     _SORTED = _STRICT | orjson.OPT_SORT_KEYS
 
-Bodies = Iterable[Mapping[str, Any]] | str | os.PathLike[str]
 Request = tuple[str, str, bytes]
 """The id, the model, and the line of a file that is uploaded."""
 ID_BYTES: Final = 16

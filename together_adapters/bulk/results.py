@@ -69,7 +69,7 @@ class BulkItem(Generic[T]):
         return read_id(self._line)
 
     @property
-    def response(self) -> T:
+    def response(self) -> T | None:
         """As the endpoint answers it: `ChatCompletion`, `Completion`, ...; None if it failed. It is parsed when it is read first.
 
         Raises:

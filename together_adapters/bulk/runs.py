@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
 
 from together_adapters.bulk import jobs
 from together_adapters.bulk.checkpoint import Checkpoint
 from together_adapters.bulk.costs import Account
-from together_adapters.bulk.inputs import Bodies, read_requests
+from together_adapters.bulk.inputs import read_requests
 from together_adapters.bulk.online import OnlineRun
 from together_adapters.bulk.outcomes import COMPLETIONS
 from together_adapters.bulk.results import BulkProgress, BulkResults
 from together_adapters.errors import TogetherError
-from together_adapters.resources.batches import CHAT
+from together_adapters.resources.batches import CHAT, Bodies, ChatEndpoint, RunParams
 from together_adapters.transport.call import Flow, Local, Settings
 
 if TYPE_CHECKING:
     from together_adapters.client import AsyncTogether, Together
+    from together_adapters.types.chat import ChatCompletion
 
 Via = Literal["online", "batch", "auto"]
 Report = Callable[[BulkProgress], object] | None
@@ -28,37 +29,26 @@ AUTO_REQUESTS: Final = 1_000
 MAX_CONCURRENCY: Final = 16
 
 
+class BulkParams(RunParams, total=False):
+    """The keywords of `run` besides the endpoint."""
+
+    via: Via
+    max_concurrency: int
+
+
 @overload
 def run(
-    client: Together,
-    bodies: Bodies,
-    *,
-    via: Via = "online",
-    endpoint: str = CHAT,
-    checkpoint: str | os.PathLike[str] | None = None,
-    model: str | None = None,
-    max_concurrency: int = MAX_CONCURRENCY,
-    poll_interval: float = 30.0,
-    timeout: float | None = None,
-    max_price: float | None = None,
-    max_jobs: int = 4,
-    progress: Report = None,
-) -> BulkResults[Any]: ...
+    client: Together, bodies: Bodies, *, endpoint: ChatEndpoint = CHAT, **options: Unpack[BulkParams]
+) -> BulkResults[ChatCompletion]: ...
+@overload
+def run(client: Together, bodies: Bodies, *, endpoint: str, **options: Unpack[BulkParams]) -> BulkResults[Any]: ...
 @overload
 def run(
-    client: AsyncTogether,
-    bodies: Bodies,
-    *,
-    via: Via = "online",
-    endpoint: str = CHAT,
-    checkpoint: str | os.PathLike[str] | None = None,
-    model: str | None = None,
-    max_concurrency: int = MAX_CONCURRENCY,
-    poll_interval: float = 30.0,
-    timeout: float | None = None,
-    max_price: float | None = None,
-    max_jobs: int = 4,
-    progress: Report = None,
+    client: AsyncTogether, bodies: Bodies, *, endpoint: ChatEndpoint = CHAT, **options: Unpack[BulkParams]
+) -> Coroutine[Any, Any, BulkResults[ChatCompletion]]: ...
+@overload
+def run(
+    client: AsyncTogether, bodies: Bodies, *, endpoint: str, **options: Unpack[BulkParams]
 ) -> Coroutine[Any, Any, BulkResults[Any]]: ...
 def run(client: Together | AsyncTogether, bodies: Bodies, **options: Any) -> Any:
     """Runs any number of requests, and returns their results in the order of the requests.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, overload
 
 from together_adapters.errors import APIResponseValidationError, JobFailedError, NotFoundError
 from together_adapters.resources.batch_files import read_results, write_input
 from together_adapters.resources.files import content
 from together_adapters.resources.waiting import wait_for_job
-from together_adapters.transport.binding import D, R, Resource, method
+from together_adapters.transport.binding import Async, D, R, Resource, Sync, method
 from together_adapters.transport.call import Call, Flow, Local, Response, request, segment
 from together_adapters.transport.model_parser import ResponseParser
 from together_adapters.types.batches import BatchCreateResponse, BatchJob, BatchList, BatchResult
@@ -20,8 +20,11 @@ from together_adapters.types.requests import RequestOptions
 
 if TYPE_CHECKING:
     from together_adapters.bulk.results import BulkProgress, BulkResults
+    from together_adapters.types.chat import ChatCompletion
 
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
+ChatEndpoint = Literal["/v1/chat/completions"]
+Bodies = Iterable[Mapping[str, Any]] | str | PathLike[str]
 _parse = ResponseParser(BatchJob)
 
 load_runner: Callable[[], Callable[..., Flow[BulkResults[Any]]]] | None = None
@@ -141,7 +144,7 @@ def results(
 
 
 def run(
-    bodies: Iterable[Mapping[str, Any]] | str | PathLike[str],
+    bodies: Bodies,
     *,
     endpoint: str = CHAT,
     checkpoint: str | PathLike[str] | None = None,
@@ -185,6 +188,18 @@ def run(
     return load_runner()(bodies, **options)
 
 
+class RunParams(TypedDict, total=False):
+    """The keywords of `run` besides the endpoint, for type checkers."""
+
+    checkpoint: str | PathLike[str] | None
+    model: str | None
+    poll_interval: float
+    timeout: float | None
+    max_price: float | None
+    max_jobs: int
+    progress: Callable[[BulkProgress], object] | None
+
+
 def _read_input(job: BatchJob, path: str | PathLike[str] | None, options: Any) -> Flow[bytes | None]:
     if path is not None:
         return (yield Local(Path(path).read_bytes))
@@ -217,7 +232,28 @@ class Batches(Resource[D, R]):
     cancel = method(cancel)
     wait = method(wait)
     results = method(results)
-    run = method(run)
+    if TYPE_CHECKING:  # a signature for each type of response
+
+        @overload
+        def run(
+            self: Batches[Sync, Any], bodies: Bodies, *, endpoint: ChatEndpoint = CHAT, **params: Unpack[RunParams]
+        ) -> BulkResults[ChatCompletion]: ...
+        @overload
+        def run(self: Batches[Sync, Any], bodies: Bodies, *, endpoint: str, **params: Unpack[RunParams]) -> BulkResults[Any]: ...
+        @overload
+        def run(
+            self: Batches[Async, Any], bodies: Bodies, *, endpoint: ChatEndpoint = CHAT, **params: Unpack[RunParams]
+        ) -> Coroutine[Any, Any, BulkResults[ChatCompletion]]: ...
+        @overload
+        def run(
+            self: Batches[Async, Any], bodies: Bodies, *, endpoint: str, **params: Unpack[RunParams]
+        ) -> Coroutine[Any, Any, BulkResults[Any]]: ...
+        @overload
+        def run(self, bodies: Bodies, *, endpoint: str = CHAT, **params: Unpack[RunParams]) -> Any: ...
+        def run(self, bodies: Bodies, *, endpoint: str = CHAT, **params: Unpack[RunParams]) -> Any: ...
+
+    else:
+        run = method(run)
     write_input = staticmethod(write_input)
 
     # The names of the `together` 1.x SDK.

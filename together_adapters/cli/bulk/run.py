@@ -81,11 +81,11 @@ def run(
 
 
 def _lines(results: Any) -> Iterator[bytes]:
-    item: BulkItem
+    item: BulkItem[Any]
     for item in results:
         line: dict[str, Any] = {"index": item.index, "id": item.id}
         if item.error is None:
-            response = item.response
+            response: Any = item.response
             line["response"] = response.model_dump(exclude_unset=True) if hasattr(response, "model_dump") else response
         else:
             line["error"] = {"message": item.error.message, "code": item.error.code, "status": item.error.status_code}
