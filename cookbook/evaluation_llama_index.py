@@ -67,9 +67,7 @@ async def answer(engine: RetrieverQueryEngine, questions: Sequence[str]) -> list
     return list(await asyncio.gather(*map(engine.aquery, questions)))
 
 
-async def judge(
-    llm: TogetherLLM, questions: Sequence[str], answers: Sequence[RESPONSE_TYPE]
-) -> dict[str, list[EvaluationResult]]:
+async def judge(llm: TogetherLLM, questions: Sequence[str], answers: Sequence[Any]) -> dict[str, list[EvaluationResult]]:
     """Judges all answers at the same time: `workers` bounds how many, so it is as high as there are judgements."""
     evaluators = {"faithful": FaithfulnessEvaluator(llm=llm), "relevant": RelevancyEvaluator(llm=llm)}
     with warnings.catch_warnings(action="ignore"):  # the runner uses a function of LlamaIndex that is deprecated

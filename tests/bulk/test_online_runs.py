@@ -117,7 +117,8 @@ async def test_a_cancelled_run_continues(emulator: Emulator, tmp_path: Path, via
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         results = await run(client, bodies(40), via=via, checkpoint=path, poll_interval=0.02)
-        answers = [item.response and item.response.choices[0].message.content async for item in results]
+        messages = [item.response and item.response.choices[0].message async for item in results]
+        answers = [message and message.content for message in messages]
     assert answers == expected(40)
     if via == "batch":
         assert emulator.bill.total().requests == 40 and len(emulator._state.stores.batches) == 1
