@@ -269,7 +269,8 @@ class AdmissionQueue:
         ticket.level = self.in_flight
         ticket.granted_at = now
         if self.concurrency.is_learned:
-            self._interval += (min(now - self._granted_at, _MAX_PAUSE) - self._interval) / 8
+            if self._granted_at > -inf:
+                self._interval += (min(now - self._granted_at, _MAX_PAUSE) - self._interval) / 8
             self._granted_at = now
         ticket.entries = self.requests.take(1, now), self.tokens.take(ticket.tokens, now)
         if self._is_probing:
