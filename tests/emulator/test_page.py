@@ -11,12 +11,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "emulator.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["limits", "bill"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["replies", "limits", "bill"])
 def test_example_runs(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(example, str(PAGE), "exec"), {"__name__": "__main__"})
     out, err = capsys.readouterr()
     assert err == ""
-    if "bill" in example:
+    if "emulator.bill" in example:
         assert out.startswith("chat openai/gpt-oss-120b o")
 
 

@@ -57,11 +57,76 @@ def test_limits_and_bill(together_emulator):
     assert (total.requests, total.input_tokens, total.output_tokens) == (2, 2 * usage.prompt_tokens, 2 * usage.completion_tokens)
 """
 
+MARKED = """
+import os
+import pytest
+from together_adapters import RateLimitError, Together
+
+def ask(**options):
+    with Together(**options) as client:
+        chat = client.chat.completions.create(model="small", messages=[{"role": "user", "content": "Capital of France?"}])
+        return chat.choices[0].message
+
+@pytest.fixture
+def client_of_the_program():
+    return os.environ.get("TOGETHER_BASE_URL")
+
+@pytest.mark.together(replies=["Paris.", {"tool_calls": [("weather", {"city": "Rome"})], "when": "France"}], models=["small"])
+class TestWithReplies:
+    def test_of_the_class(self, client_of_the_program):
+        assert client_of_the_program.startswith("http://127.0.0.1")
+        assert ask().content == "Paris."
+        assert ask().tool_calls[0].function.name == "weather"
+
+    @pytest.mark.together(replies=[lambda request: "Lyon."], fault="429")
+    def test_of_the_function(self, together_emulator):
+        with pytest.raises(RateLimitError):
+            ask(max_retries=0)
+        assert ask().content == "Lyon."
+        assert [request.json["model"] for request in together_emulator.requests] == ["small"] * 2
+
+@pytest.mark.together(replies=["Paris."], models=["small"], allow_unused=True)
+def test_that_may_leave_replies():
+    pass
+
+def test_without():
+    assert "TOGETHER_BASE_URL" not in os.environ
+"""
+FAILING = """
+import pytest
+from together_adapters import BadRequestError, Together
+
+@pytest.mark.together(replies=["Paris.", {"content": "Rome.", "times": 2, "when": "Italy"}])
+def test_unused():
+    pass
+
+def test_unused_without_marker(together_emulator):
+    together_emulator.reply("Lyon.")
+
+@pytest.mark.together(replies=["Paris."])
+def test_that_fails_itself():
+    assert 1 == 2
+
+@pytest.mark.together(replies=[lambda request: {"content": request["seed"]}])
+def test_function():
+    with pytest.raises(BadRequestError), Together() as client:
+        client.chat.completions.create(model="acme/any", messages=[{"role": "user", "content": "x"}])
+
+@pytest.mark.together(reply="Paris.")
+def test_argument():
+    pass
+
+@pytest.mark.together(replies=[{"text": "Paris."}])
+def test_reply():
+    pass
+"""
+
 
 def run(folder: Path, tests: str, *blocked: str) -> tuple[int, str]:
     """Runs tests like a user, without other plugins and without some packages."""
     (folder / "test_mine.py").write_text(tests)
-    code = BLOCK + f"import pytest; raise SystemExit(pytest.main(['-q', '-p', '{PLUGIN}', '-p', 'no:cacheprovider']))"
+    options = ["-q", "-p", PLUGIN, "-p", "no:cacheprovider", "--strict-markers"]
+    code = BLOCK + f"import pytest; raise SystemExit(pytest.main({options}))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TOGETHER_"))}
     done = subprocess.run(
         [sys.executable, "-c", code, *blocked],
@@ -88,6 +153,27 @@ def test_a_project_that_uses_it(tmp_path: Path) -> None:
 def test_options_are_a_fixture_to_override(tmp_path: Path) -> None:
     status, output = run(tmp_path, OPTIONS)
     assert status == 0, output
+
+
+def test_the_marker(tmp_path: Path) -> None:
+    status, output = run(tmp_path, MARKED)
+    assert status == 0, output
+    assert "4 passed" in output
+
+
+def test_what_fails_with_the_marker(tmp_path: Path) -> None:
+    status, output = run(tmp_path, FAILING)
+    assert status == 1
+    assert "4 failed" in output and "2 errors" in output
+    assert (
+        "Nobody asked for these replies; allow_unused=True in @pytest.mark.together permits that:\n  reply('Paris.')\n" in output
+    )
+    assert "  reply('Rome.', when='Italy'), 0 of 2 times" in output
+    assert "  reply('Lyon.')" in output
+    assert output.count("permits that:\n  reply") == 2  # a test that fails by itself has one failure
+    assert "The function that makes a reply of the emulator failed:" in output and "KeyError: 'seed'" in output
+    assert "@pytest.mark.together takes replies, fault, models, limits, allow_unused, not 'reply'" in output
+    assert "a reply has no 'text'" in output
 
 
 def test_without_the_extra_it_fails_in_one_line(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import HANG, NEVER, eventually
 from tests.emulator.conftest import KEY, MODEL, Chat
 from together_adapters.emulator import Behaviour, Emulator, Fault, serve
-from together_adapters.emulator.server import listen
+from together_adapters.emulator.http.listener import listen
 
 EMBEDDING = "BAAI/bge-base-en-v1.5"
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Count from 1 to 200"}]}

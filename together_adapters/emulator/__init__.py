@@ -41,5 +41,5 @@ else:
             "RecordedRequest": ".http.request_log",
             "serve": ".server",
         },
-        before_import=partial(require, "the emulator", "emulator", "starlette", "uvicorn", "jsonschema"),
+        before_import=partial(require, "the emulator", "emulator", "starlette", "uvicorn", "jsonschema", "regex"),
     )

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
-import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
-
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from typing import Any, Literal, Unpack
 
 from together_adapters.emulator.app import create_app
+from together_adapters.emulator.http.answers import ReplyFields
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.faults import Fault, FaultQueue
 from together_adapters.emulator.http.hosts import AllowedHosts, is_loopback
-from together_adapters.emulator.http.middleware import TRANSPORT
+from together_adapters.emulator.http.listener import Server, listen
 from together_adapters.emulator.http.rate_limits import Limits, RateWindow
 from together_adapters.emulator.http.recorded import ServiceRecord
-from together_adapters.emulator.http.replies import Condition, Content, Logprobs, ScriptedReply
+from together_adapters.emulator.http.replies import Condition, Content, Function, ScriptedReply
 from together_adapters.emulator.http.request_log import DEFAULT_KEEP_BYTES, RecordedRequest, RequestLog
 from together_adapters.emulator.http.routing import State
 from together_adapters.emulator.remote.engines import EngineOption
 from together_adapters.emulator.remote.models import RemoteModels
 from together_adapters.emulator.store.bill import Bill
-from together_adapters.emulator.store.catalogue import named_models
+from together_adapters.emulator.store.catalogue import NamedModels, named_models
 from together_adapters.emulator.store.disk import DEFAULT_MAX_STORED, Folder
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS, BatchEnd
-from together_adapters.types.capabilities import ModelType
 
 
 class Emulator:
@@ -157,30 +149,57 @@ class Emulator:
 
     @property
     def unused(self) -> list[ScriptedReply]:
-        """Replies that were not given as often as `reply` said."""
+        """Replies that were not given as often as `reply` said, and those for any number of requests that answered none."""
         return self._state.replies.unused
+
+    @property
+    def failures(self) -> list[str]:
+        """Tracebacks of functions that were to make a reply and raised, or returned none. They are in `errors` too."""
+        return list(self._state.replies.failures)
 
     def reply(
         self,
-        content: Content | Callable[[dict[str, Any]], Content],
+        content: Content | Function | None = None,
         *,
-        times: int | None = None,
+        times: float | None = None,
         when: Condition = None,
-        logprobs: Logprobs = None,
+        **fields: Unpack[ReplyFields],
     ) -> None:
-        """Sets the answer to the next chat requests, whole or streamed. Replies are given in the order in which they were set.
+        """Sets the answer to a request, whole or streamed. Each request takes the first reply, in the order in which they were set, that fits it.
+
+        A text answers chats and completions; what follows answers a chat with it, or alone, and other kinds of requests. Faults and
+        limits go first: a request that they refuse takes no reply.
 
         Args:
-            content: The text; a message with `content`, `reasoning`, `refusal` and `tool_calls` as in a response; or a function of the
-                request's body that returns either, and is called in the emulator's thread. `logprobs` in a message replaces the argument.
-            times: How many requests it answers; None for one, and for all of them if `content` is a function.
-            when: Which requests it answers: those to a model of this name, those whose messages contain this text, or those for
-                which a function of the request's body is true; None for all.
-            logprobs: Log-probabilities of the first token and its alternatives, such as `{"yes": -0.1, "no": -2.4}`, or a list of
-                them for the first tokens. They are sent if the request asks for them; other tokens have invented ones.
+            content: The text; a dict of what follows, or a message as in a response; or a function of the request's body that returns
+                either. Functions are called in a thread of the emulator.
+            times: How many requests it answers; None for one, and for all of them if it is a function; `math.inf` for all. A reply
+                for all requests, without `when`, answers those that no other reply fits.
+            when: Which requests it answers: those to a model of this name, those whose prompt contains this text, or those for which a
+                function of the request's body is true; None for all.
+            **fields:
+                reasoning: What the model thinks before the text.
+                refusal: Why it refuses.
+                tool_calls: A list of (name, arguments), where the arguments are a dict, or a text that is sent as it is; or
+                    (name, arguments, id); or a name alone.
+                output: An object that the program asks for: a dict, list or pydantic model. It is sent as the call of the tool that
+                    the request demands, or as JSON.
+                chunks: The pieces of the stream, which join to the text; each counts as one token. A dict is a delta, or with
+                    `choices` a whole chunk, and sent as it is.
+                logprobs: Log-probabilities of the first token and its alternatives, such as `{"yes": -0.1, "no": -2.4}`, or a list of
+                    them for the first tokens. They are sent if the request asks for them; other tokens have invented ones.
+                finish_reason: Such as `length` or `content_filter`.
+                usage: Counts in place of the true ones: `prompt_tokens`, `completion_tokens`, `cached_tokens`, `reasoning_tokens`; or a
+                    whole object, with `total_tokens`. The bill and the limits count it.
+                embedding: For embeddings: a vector for every text of one request, a list of vectors, or a function of a text.
+                scores: For rerank: a score for each document of the request, or a function of query and document.
+                image: For images: the bytes of a file, a list of them, or a function of the request.
+                transcript: For transcriptions: a text, or a function of the form.
+
+        Raises:
+            TypeError, ValueError: The reply is none; the message says what it must be.
         """
-        times = 1 if times is None and not callable(content) else times
-        self._state.replies.add(ScriptedReply(content, times, when, logprobs))
+        self._state.replies.add(ScriptedReply(content, times, when, fields))
 
     def end_batch(
         self, status: Literal["EXPIRED", "FAILED", "CANCELLED"], *, after: int = 0, message: str | None = None, times: int = 1
@@ -216,105 +235,6 @@ class _Restore:
         self._state.behaviour = self._before
 
 
-def _with_transport(app: Any, transport: asyncio.Transport) -> ASGIApp:
-    """Returns an application that gets the TCP transport in the scope, for faults that close the connection."""
-
-    async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[TRANSPORT] = transport
-        await app(scope, receive, send)
-
-    return with_transport
-
-
-class _Protocol(H11Protocol):
-    """Uvicorn's HTTP protocol, with the transport in the scope."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app = _with_transport(self.app, transport)
-
-
-def _websocket(**options: Any) -> asyncio.Protocol:
-    """Returns uvicorn's protocol of websockets, likewise; it is imported for the first of them, which takes 50 ms."""
-    # Not `auto`: before uvicorn 0.50 it is the protocol of `websockets.legacy`, whose import is a DeprecationWarning.
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
-    protocol: Any = WebSocketsSansIOProtocol(**options)
-    connection_made = protocol.connection_made
-
-    def connect(transport: asyncio.Transport) -> None:
-        connection_made(transport)
-        protocol.app = _with_transport(protocol.app, transport)
-
-    protocol.connection_made = connect
-    return protocol  # type: ignore[no-any-return]
-
-
-def _may_be_logged(record: logging.LogRecord) -> bool:
-    """Whether a record of uvicorn shows no header, as those of websockets at DEBUG do, and does not call a refusal a mistake."""
-    return record.levelno > logging.DEBUG and record.getMessage() != "ASGI callable returned without completing handshake."
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn that stops at once: not at its next tick, and not after the streams in progress."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        websockets: Any = _websocket if find_spec("websockets") else "none"
-        config = uvicorn.Config(
-            app, http=_Protocol, ws=websockets, lifespan="off", loop="asyncio", log_config=None, access_log=False,
-            server_header=False, timeout_keep_alive=120,
-        )  # fmt: skip
-        super().__init__(config)
-        logging.getLogger("uvicorn.error").addFilter(_may_be_logged)
-        self.ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-
-    async def main_loop(self) -> None:
-        """Serves until `stop`, and updates the date header every second."""
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        await self.on_tick(0)
-        self.ready.set()
-        while not self._stop.is_set():
-            try:
-                await asyncio.wait_for(self._stop.wait(), timeout=1.0)
-            except TimeoutError:
-                await self.on_tick(0)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Closes all connections."""
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            if (transport := getattr(connection, "transport", None)) is not None:
-                transport.abort()
-        if tasks := list(self.server_state.tasks):
-            _, late = await asyncio.wait(tasks, timeout=1.0)
-            for task in late:
-                task.cancel()
-
-    def stop(self) -> None:
-        """Ends the main loop, from any thread."""
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Opens a listening socket."""
-    # asyncio disables Nagle's algorithm only for sockets with an explicit protocol number. Without that, each request on a
-    # kept-alive connection waits 40 ms for a delayed acknowledgement.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 @contextmanager
 def serve(
     port: int = 0,
@@ -328,7 +248,7 @@ def serve(
     allowed_hosts: Sequence[str] = (),
     keep_bytes: int = DEFAULT_KEEP_BYTES,
     max_stored_bytes: int = DEFAULT_MAX_STORED,
-    models: Iterable[str] | Mapping[str, ModelType | None] | None = None,
+    models: NamedModels | None = None,
     limits: Limits | None = None,
     engine: EngineOption | None = None,
     as_recorded: str | Path | None = None,
@@ -356,8 +276,9 @@ def serve(
         keep_bytes: Bytes of recorded requests that it keeps. The oldest bodies are dropped first; reading them is a LookupError.
         max_stored_bytes: Bytes of all files that it stores, uploads and results of batches among them; more is refused with a 413.
         models: The only models that it serves, besides those that are trained or have a started endpoint here, in either mode.
-            `"name=embedding"`, or a mapping of names, gives a type; without, it is that of the library's table, or chat. None
-            serves the models of the mode.
+            `"name=embedding"`, or a mapping of names, gives a type; without, it is that of the library's table, or chat. A dict says
+            more of a model that the table does not have: `{"id": "acme/small", "context_length": 8192, "reasoning": "reasoning",
+            "prices": {"input": 0.1, "output": 0.4}}`; `"*"` is any other name. None serves the models of the mode.
         limits: What the account may send before it gets a 429; see `Limits`. None refuses nothing.
         engine: The OpenAI-compatible server that answers chats, completions and embeddings, in place of rules: its URL, an `Engine`,
             or several for different kinds. It is not sent the keys of clients.
@@ -370,7 +291,7 @@ def serve(
     Raises:
         OSError: The port is in use.
         ValueError: Code execution is allowed on loopback only, `job_seconds` is negative, an allowed host is not a host, the type
-            of a model is unknown, an engine is not valid, or the folder has no record.
+            of a model or something said of it is unknown, an engine is not valid, or the folder has no record.
     """
     if allow_code_execution and not is_loopback(host):
         raise ValueError(f"code execution is only allowed on loopback, and {host} is not a loopback address")
@@ -400,7 +321,7 @@ def serve(
         remote=remote,
         record=record,
     )
-    server = _Server(create_app(state))
+    server = Server(create_app(state))
     thread = threading.Thread(target=server.run, args=([listener],), name="together-emulator", daemon=True)
     thread.start()
     try:

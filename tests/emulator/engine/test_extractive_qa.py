@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -127,7 +126,7 @@ which is not a sentence, and nor is this
 @pytest.mark.parametrize(
     ("prompt", "answer"),
     [
-        ("Hi", "Hello! How can I help you today?"), ("Say hello", "Hello."), ("What is 2+2?", "2 + 2 is 4."), ("Count to 5", "1, 2, 3, 4, 5"),
+        ("Hi", "Hello! How can I help you today?"), ("Say hello", "Hello."), ("Count to 5", "1, 2, 3, 4, 5"),
         ("Reply with exactly the words 'blue sky'", "blue sky"), ("", "There is nothing to answer in this message."),
     ],
 )  # fmt: skip
@@ -169,64 +168,3 @@ def test_condensing_a_question(chat: Chat) -> None:
         "user: What is a kiln?\nassistant: An oven.\n\n<Follow Up Message>\nHow hot does it get?\n\n<Standalone question>\n"
     )
     assert chat.text(prompt) == "How hot does it get, regarding kiln?"
-
-
-CHOICES = (
-    "Some choices are given below. It is provided in a numbered list (1 to 2), where each item in the list corresponds to a summary.\n"
-    "---------------------\n(1) Useful for questions about pottery\n\n(2) Useful for questions about otters\n---------------------\n"
-    "Using only the choices above and not prior knowledge, return the choice that is most relevant to the question: 'What do otters eat?'\n"
-)
-
-
-def test_choosing_among_choices(chat: Chat) -> None:
-    assert [choice["choice"] for choice in json.loads(chat.text(CHOICES))] == [2]
-    schema = {
-        "type": "object",
-        "properties": {"index": {"type": "integer"}, "reason": {"type": "string"}},
-        "required": ["index", "reason"],
-    }
-    assert json.loads(chat.text(CHOICES, response_format={"type": "json_schema", "schema": schema}))["index"] == 2
-
-
-def test_refining_an_answer(chat: Chat) -> None:
-    def refine(existing: str) -> str:
-        return chat.text(
-            f"The original query is as follows: When were lead glazes abandoned?\nWe have provided an existing answer: {existing}\n"
-            "We have the opportunity to refine the existing answer (only if needed) with some more context below.\n------------\n"
-            "Lead glazes were abandoned in 1974.\n------------\nGiven the new context, refine the original answer to better answer the query. "
-            "If the context isn't useful, return the original answer.\nRefined Answer: "
-        )
-
-    assert refine("I don't know.") == "Lead glazes were abandoned in 1974."
-    assert refine("Lead glazes were abandoned in 1974.") == "Lead glazes were abandoned in 1974."
-
-
-@pytest.mark.parametrize(("context", "verdict"), [("Otters eat crabs and fish.", "YES"), ("Kilns are ovens.", "NO")])
-def test_verdict_on_a_claim(chat: Chat, context: str, verdict: str) -> None:
-    prompt = (
-        "Please tell if a given piece of information is supported by the context.\nYou need to answer with either YES or NO.\n"
-        "Information: Apple pie is double-crusted.\nContext: An apple pie is a pie with apples.\nAnswer: YES\n"
-        f"Information: Otters eat crabs.\nContext: {context}\nAnswer: "
-    )
-    assert chat.text(prompt) == verdict
-
-
-def test_other_framework_prompts(chat: Chat) -> None:
-    queries = chat.text(
-        "Generate 3 search queries, one on each line, related to the following input query:\nQuery: otter food\nQueries:\n"
-    )
-    assert len(set(queries.splitlines())) == 3
-    documents = "Document 1:\nKilns harden clay.\n\nDocument 2:\nOtters eat crabs.\n\nQuestion: What do otters eat?\n\nAnswer:\n"
-    grades = chat.text(
-        f"Example format:\nDocument 1:\n<summary>\n\nAnswer:\nDoc: 9, Relevance: 7\nDoc: 3, Relevance: 4\n\nLet's try this now:\n\n{documents}"
-    )
-    assert grades == "Doc: 2, Relevance: 10"
-    words = chat.text(
-        "Some text is provided below. Given the text, extract up to 3 keywords from the text. Avoid stopwords.---------------------\n"
-        "Otters eat crabs. Otters swim.\n---------------------\nProvide keywords in the following comma-separated format: 'KEYWORDS: <keywords>'\n"
-    )
-    assert words.startswith("KEYWORDS: ")
-    summary = chat.text(
-        "Write a concise summary of the following:\n\nOtters eat crabs every day. They swim well. Kilns are hot ovens.\n\nCONCISE SUMMARY:"
-    )
-    assert "Otters eat crabs every day." in summary

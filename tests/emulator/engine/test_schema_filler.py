@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies
 from tests.emulator.conftest import INTEGER, STRING, Chat, joined, tool
 from tests.emulator.engine.random_schemas import RandomSchemas
 from together_adapters.emulator.engine.regex_generator import generate_match
-from together_adapters.emulator.engine.regex_matcher import Regex
+from together_adapters.emulator.engine.regular_expressions import Regex
 from together_adapters.emulator.engine.schema_filler import fill
 from together_adapters.emulator.errors import Unsatisfiable
 

@@ -92,19 +92,6 @@ def test_tool_results_are_quoted_and_no_tool_is_called_twice(chat: Chat) -> None
     ) == [("get_weather", {"location": "Rome"})]
 
 
-def test_react_prompt(chat: Chat) -> None:
-    system = (
-        "You have access to the following tools:\n> Tool Name: add\nTool Description: add(a: int, b: int) -> int\nAdd two integers.\n"
-        'Tool Args: {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"], "type": "object"}\n\n'
-        "Thought: ...\nAction: tool name (one of add) if using a tool.\nAction Input: the input\n\nObservation: tool response\n\nAnswer: ..."
-    )
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": "What is 20 + 22?"}]
-    step = chat.text(messages)
-    assert step.endswith('Action: add\nAction Input: {"a": 20, "b": 22}')
-    messages += [{"role": "assistant", "content": step}, {"role": "user", "content": "Observation: 42"}]
-    assert chat.text(messages).endswith("\nAnswer: 42")
-
-
 def test_integers_stay_integers(chat: Chat) -> None:
     book = tool("book_table", "Book a table in a restaurant", restaurant=STRING, people=INTEGER, outside={"type": "boolean"})
     assert chat.calls("Book a table at 'Chez Nous' for 4 people, not outside", tools=[book]) == [

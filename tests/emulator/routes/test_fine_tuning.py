@@ -15,8 +15,8 @@ import pytest
 from tests.conftest import NEVER
 from tests.emulator.conftest import Chat
 from together_adapters.emulator import Emulator
-from together_adapters.emulator.engine.nearest_example import NearestExampleModel, parse_examples
 from together_adapters.emulator.store.artifacts import row_preview
+from together_adapters.emulator.store.nearest_example import NearestExampleModel, parse_examples
 from together_adapters.emulator.store.records import DEFAULT_JOB_SECONDS
 
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"

@@ -164,10 +164,32 @@ def test_names_of_models_in_other_forms(connect: Any) -> None:
         assert [code(ask(http, "/rerank", model)) for model in ("acme/ranker", RERANK)] == [(200, None)] * 2
     with serve(models=[]) as emulator:
         assert code(ask(connect(emulator), "/chat/completions", MODEL)) == (404, "model_not_available")
-    with (
-        pytest.raises(ValueError, match="acme/x has the type 'vectors', which is none of chat, language, embedding, rerank"),
-        serve(models=["acme/x=vectors"]),
-    ):
+
+
+def test_what_is_said_of_models_that_the_table_does_not_have(connect: Any) -> None:
+    facts = {"context_length": 100, "reasoning": "reasoning", "prices": {"input": 1.0, "output": 2.0, "cached_input": 0.5}}
+    with serve(models=[{"id": "small", **facts}, {"id": "vectors", "type": "embedding", "dimensions": 8}, MODEL]) as emulator:
+        http = connect(emulator)
+        emulator.reply("Yes.", reasoning="Is it?", usage={"prompt_tokens": 10, "completion_tokens": 10})
+        message = ask(http, "/chat/completions", "small").json()["choices"][0]["message"]
+        assert (message["content"], message["reasoning"]) == ("Yes.", "Is it?")
+        assert emulator.bill.total().cost == pytest.approx(30e-6)
+        assert len(ask(http, "/embeddings", "vectors").json()["data"][0]["embedding"]) == 8
+        assert code(http.post("/chat/completions", json={"model": "small", "messages": [], "max_tokens": 101})) == (400, None)
+        assert [model["id"] for model in http.get("/models").json()] == ["small", "vectors", MODEL]
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["acme/x=vectors"], "acme/x has the type 'vectors', which is none of chat, language, embedding, rerank"),
+        ([{"id": "x", "context": 7}], "the model x has no 'context': known are type, context_length"),
+        ({"x": {"type": "vectors"}}, "the model x has the type 'vectors'"),
+        ([{"type": "chat"}], "a model is a name, or a dict with an id"),
+    ],
+)
+def test_models_that_are_none(models: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message), serve(models=models):
         pass
 
 

@@ -1,33 +1,22 @@
-"""Answers in prose: whole sentences quoted from the passages of a prompt, with the numbers of their passages.
-
-Nothing is made up. Where the passages do not answer the question, the answer says so.
-"""
+"""Answers in prose: whole sentences quoted from the passages of a prompt, with the numbers of their passages; nothing is made up."""
 
 # ruff: noqa: RUF001  (typographic quotes and signs are what these patterns look for)
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from together_adapters.emulator.engine.conversation import Conversation
+from together_adapters.emulator.conversation import Conversation
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, Passage
-from together_adapters.emulator.engine.text_features import STOPWORDS, bm25, cache_short_texts, rarity, stem, stems, words
+from together_adapters.emulator.engine.text_features import STOPWORDS, bm25, cache_short_texts, rarity, stem, stems
 
 NOT_FOUND: Final = "I don't know: the given context does not answer this question."
 _MAX_PASSAGES: Final = 2_000
 _PRONOUN: Final = re.compile(
     r"(?:It|This|These|They|Those|Such|That|He|She|Its|Their|However|Otherwise|Therefore|Thus|Also|But)\b"
-)
-_ASIDE: Final = re.compile(r"(?:\(|See |Note that|For example|For instance|Changed in|New in|Deprecated)")
-_ASKS_FOR_DEFINITION: Final = re.compile(
-    r"\b(?:what|which|who)\b.{0,20}\b(?:is|are|was|were|does|do|means?)\b|\bdefin|\bmeaning\b|^\W*explain\b", re.IGNORECASE
-)
-_DEFINITION: Final = re.compile(
-    r"^(?:\W*+\w++){0,7}?\W+(?:is|are|means|denotes|refers to|describes|represents|was|were)\b", re.IGNORECASE
 )
 
 _RULE_LINE: Final = re.compile(r"^\s*([=\-*~^\"'#+_.])\1{2,}\s*$")
@@ -81,7 +70,7 @@ def extract(question: str, passages: Sequence[Passage], max_sentences: int = 3) 
     documents = [_terms(sentence.text) for sentence in candidates]
     if not terms or not candidates or not _is_answerable(question, terms, documents, passages):
         return []
-    scores = _scores(question, terms, candidates, documents, passages)
+    scores = _scores(terms, candidates, documents, passages)
     ranking = sorted(range(len(candidates)), key=lambda i: (-scores[i], i))
     return _select(ranking, scores, candidates, documents, max_sentences) if scores[ranking[0]] > 0 else []
 
@@ -113,18 +102,11 @@ def _is_answerable(question: str, terms: Sequence[str], documents: Sequence[Sequ
 
 
 def _scores(
-    question: str,
-    terms: Sequence[str],
-    candidates: list[Sentence],
-    documents: Sequence[Sequence[str]],
-    passages: Sequence[Passage],
+    terms: Sequence[str], candidates: list[Sentence], documents: Sequence[Sequence[str]], passages: Sequence[Passage]
 ) -> list[float]:
     base = bm25(terms, documents)
     passage_scores = bm25(terms, [_terms(passage.text[:20_000]) for passage in passages])
     best_passage = max(passage_scores) or 1.0
-    asks_for_definition = bool(_ASKS_FOR_DEFINITION.search(question))
-    weight = rarity(documents)
-    rarest = set(sorted(set(terms), key=lambda term: -weight.get(term, 0.0))[:3])
     pairs = set(pairwise(terms))
     scores = []
     for i, sentence in enumerate(candidates):
@@ -134,12 +116,8 @@ def _scores(
             if antecedent != i:
                 score += 0.6 * base[antecedent]
             score *= 1 + 0.35 * passage_scores[sentence.passage] / best_passage
-            sentence_words = sentence.text.split()
-            if asks_for_definition and _DEFINITION.match(sentence.text) and rarest & set(_terms(" ".join(sentence_words[:7]))):
-                score *= 1.3
             score *= 1 + 0.2 * len(pairs & set(pairwise(documents[i])))
-            score *= 0.8 if _ASIDE.match(sentence.text) else 0.5 if sentence.text.endswith("?") else 1.0
-            score *= 0.8 if len(sentence_words) < 6 else 1.0
+            score *= 0.5 if sentence.text.endswith("?") else 0.8 if sentence.text.count(" ") < 5 else 1.0
         scores.append(score)
     return scores
 
@@ -179,28 +157,6 @@ def _select(
 def cite(answer: Iterable[Sentence]) -> str:
     """Joins sentences to an answer, each with the number of its passage before its full stop."""
     return " ".join(re.sub(r"([.!?]?)$", rf" [{s.label}]\1", s.text, count=1) if s.label else s.text for s in answer)
-
-
-def summarize(text: str, max_sentences: int = 3) -> str:
-    """The sentences of a text that share most words with all of it, in their order."""
-    candidates = sentences(text) or _first_line(text)
-    documents = [_terms(sentence) for sentence in candidates]
-    scores = bm25([term for document in documents for term in document], documents)
-    # The first sentence often says what a text is about.
-    weighted = [score / (len(documents[i]) + 4) * (1.3 if i == 0 else 1.0) for i, score in enumerate(scores)]
-    best = sorted(sorted(range(len(candidates)), key=lambda i: -weighted[i])[:max_sentences])
-    return " ".join(candidates[i] for i in best)
-
-
-def keywords(text: str, count: int) -> list[str]:
-    """The most frequent words of a text without stop words; words of one stem count as one."""
-    counts: Counter[str] = Counter()
-    first_forms: dict[str, str] = {}
-    for word in words(text[:100_000]):
-        if word not in STOPWORDS and len(word) > 2 and not word.isdigit():
-            counts[stem(word)] += 1
-            first_forms.setdefault(stem(word), word)
-    return [first_forms[root] for root, _ in counts.most_common(count)]
 
 
 def topic(text: str, max_words: int = 8) -> str:

@@ -15,14 +15,13 @@ _APPLICATORS: Final = frozenset(
     ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies")
 )
 _MAX_STEPS: Final = 50_000
-_NEGATED_BOUNDS: Final = {
+_NEGATED_BOUNDS: Final = {  # type, keyword and difference of the bound that excludes another
     "minimum": ("number", "exclusiveMaximum", 0), "maximum": ("number", "exclusiveMinimum", 0),
     "exclusiveMinimum": ("number", "maximum", 0), "exclusiveMaximum": ("number", "minimum", 0),
     "minLength": ("string", "maxLength", -1), "maxLength": ("string", "minLength", 1),
     "minItems": ("array", "maxItems", -1), "maxItems": ("array", "minItems", 1),
     "minProperties": ("object", "maxProperties", -1), "maxProperties": ("object", "minProperties", 1),
 }  # fmt: skip
-"""The type, keyword and difference of the bound that excludes another one."""
 _TYPE_OF_KEYWORD: Final = {"pattern": "string", "format": "string", "multipleOf": "number", "uniqueItems": "array"}
 
 Part = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
 
@@ -18,11 +18,8 @@ _OPTION: Final = re.compile(r"^(yes|no|[0-9A-Z]):(.*)$", re.MULTILINE)
 _PASSAGE: Final = re.compile(r'<passage(?: id="(\d+)")?>\n(.*?)\n</passage>', re.DOTALL)
 
 
-class RankingAnswer(NamedTuple):
-    """The answer to a prompt that ranks; of a verdict or a choice, the log-probabilities of its only token."""
-
-    text: str
-    logprobs: dict[str, float] | None = None
+RankingAnswer = tuple[str, dict[str, float] | None]
+"""The answer to a prompt that ranks; of a verdict or a choice, the log-probabilities of its only token."""
 
 
 def relevance(query: str, texts: list[str]) -> list[float]:
@@ -46,9 +43,9 @@ def answer_ranking_prompt(prompt: str, *, as_json: bool) -> RankingAnswer | None
     scores = relevance(query[1].replace("&lt;", "<"), [text for _, text in passages])
     if passages[0][0] is None:
         yes = {"yes": round(math.log(scores[0]), 6), "no": round(math.log(1 - scores[0]), 6)}
-        return RankingAnswer(max(yes, key=yes.__getitem__), yes)
+        return max(yes, key=yes.__getitem__), yes
     ids = [int(passages[index][0]) for index in sorted(range(len(scores)), key=lambda index: -scores[index])]
-    return RankingAnswer(json.dumps({"ranking": ids}) if as_json else " > ".join(f"[{id}]" for id in ids))
+    return json.dumps({"ranking": ids}) if as_json else " > ".join(f"[{id}]" for id in ids), None
 
 
 def answer_decision_prompt(prompt: str) -> RankingAnswer | None:
@@ -63,4 +60,4 @@ def answer_decision_prompt(prompt: str) -> RankingAnswer | None:
         scores["no"] = 1 - scores["yes"]
     total = sum(scores.values())
     logs = {word: round(math.log(score / total), 6) for word, score in scores.items()}
-    return RankingAnswer(max(logs, key=logs.__getitem__), logs)
+    return max(logs, key=logs.__getitem__), logs

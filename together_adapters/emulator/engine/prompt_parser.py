@@ -1,19 +1,13 @@
-"""Finds the question in a prompt, and the passages that are to answer it.
-
-The context is recognised by what prompts of RAG applications put around it: tags, fences, labels, numbered sources.
-Numbered choices, as LlamaIndex's selectors write them, are ranked by the words that they share with the question.
-"""
+"""Finds the question in a prompt, and the passages that are to answer it: in tags, fences, behind labels, or numbered."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from together_adapters.emulator.engine.conversation import Conversation
-from together_adapters.emulator.engine.text_features import bm25, stems
+from together_adapters.emulator.conversation import Conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,6 @@ _PASSAGE_MARKS: Final = (
     re.compile(r"^[ \t]*\[?(?:source|document|doc|passage|context|excerpt|chunk|node)[ \t]*#?\[?(\d+)\]?[ \t]*(?:\([^)\n]*\))?[ \t]*[:.\-\]]+[ \t]*",
                re.MULTILINE | re.IGNORECASE),
 )  # fmt: skip
-_LIST_MARK: Final = re.compile(r"^[ \t]*\(?(\d+)[.)][ \t]+", re.MULTILINE)
 _PARAGRAPH_BREAK: Final = re.compile(r"\n[ \t]*\n")
 
 
@@ -137,20 +130,3 @@ def find_question(text: str) -> str:
     if questions:
         return " ".join(re.split(r"(?<=[.!:])\s+(?=[A-Z])", questions[-1])[-1].split())
     return " ".join((lines[-1] if lines else text.strip())[:600].split())
-
-
-def rank(question: str, passages: Sequence[Passage]) -> list[tuple[float, Passage]]:
-    """Scores passages for a question; the best one comes first."""
-    scores = bm25(stems(question), [stems(passage.text) for passage in passages])
-    return sorted(zip(scores, passages, strict=True), key=lambda pair: (-pair[0], int(pair[1].label or 0)))
-
-
-def rank_choices(prompt: str) -> list[tuple[float, Passage]]:
-    """Ranks the choices that a prompt lists, the best one first; empty when it lists none."""
-    if "choices are given below" not in prompt:
-        return []
-    question = re.search(r"question(?: is)?:? ['\"“](.{1,300}?)['\"”]\s*$", prompt, re.MULTILINE)
-    listing = re.search(r"^-{5,}\s*$(.*?)^-{5,}\s*$", prompt, re.DOTALL | re.MULTILINE)
-    items = _numbered_passages(_LIST_MARK, listing[1] if listing else prompt)
-    choices = [Passage(item.text.strip(), item.label) for item in items]
-    return rank(question[1] if question else find_question(prompt), choices)

@@ -1,4 +1,4 @@
-"""Strings that match a regular expression, built from its parse tree and checked by `regex_matcher`."""
+"""Strings that match a regular expression, built from its parse tree and checked by `regular_expressions`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
 
-from together_adapters.emulator.engine.regex_matcher import Regex, compile_regex
+from together_adapters.emulator.engine.regular_expressions import Regex, compile_regex
 
-_MAX_LENGTH: Final = 2_000
-_MAX_NODES: Final = 20_000
+_MAX_LENGTH, _MAX_NODES = 2_000, 20_000
 _ATTEMPTS: Final = 120
-_CATEGORIES: Final = {
+_CATEGORIES: Final = {  # members of each class, the preferred one first
     "CATEGORY_DIGIT": "1234567890", "CATEGORY_SPACE": " \t\n", "CATEGORY_WORD": "a" + string.ascii_letters + string.digits + "_",
     "CATEGORY_NOT_DIGIT": "a" + string.ascii_letters + " -", "CATEGORY_NOT_SPACE": "a" + string.ascii_letters + string.digits + "-",
     "CATEGORY_NOT_WORD": "- .,!",
 }  # fmt: skip
-"""Members of each character class, the preferred one first."""
 _ANY: Final = "aA0 _-.xyz!@"
 _CANDIDATES: Final = _ANY + string.printable.rstrip("\t\n\r\x0b\x0c") + "".join(map(chr, range(0x100, 0x4000)))
-"""Characters to choose from for a class that excludes some."""
 
 
 def generate_match(pattern: str, text: str = "") -> str:
@@ -28,10 +25,9 @@ def generate_match(pattern: str, text: str = "") -> str:
 
     Raises `ValueError` if the pattern is invalid, requires a very long string, or no match is found.
     """
-    match = next(generate_matches(compile_regex(pattern), text), None)
-    if match is None:
-        raise ValueError("no text that matches the pattern was found")
-    return match
+    for match in generate_matches(compile_regex(pattern), text):
+        return match
+    raise ValueError("no text that matches the pattern was found")
 
 
 def generate_matches(regex: Regex, text: str = "") -> Iterator[str]:

@@ -1,29 +1,25 @@
-"""What the emulator answers: tool calls, else text in the response format, else text by the first strategy that finds an answer.
-
-It is not a language model. Fixed rules build the answer from the request, so the same request always has the same answer.
-"""
+"""What the emulator answers by fixed rules: tool calls, else text in the response format, else by the first strategy that has some."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
+from together_adapters.emulator.conversation import Conversation, Message, ParsedToolCall, Scores
 from together_adapters.emulator.engine import regex_generator, schema_filler
-from together_adapters.emulator.engine.completion import Scores
-from together_adapters.emulator.engine.conversation import Conversation, Message, ParsedToolCall
 from together_adapters.emulator.engine.extractive_qa import NOT_FOUND, answer_from_messages, answer_from_passages, topic
+from together_adapters.emulator.engine.fixed_replies import fixed_reply, standalone_question
 from together_adapters.emulator.engine.passage_ranking import answer_decision_prompt, answer_ranking_prompt
 from together_adapters.emulator.engine.prompt_parser import ParsedPrompt, parse_prompt
-from together_adapters.emulator.engine.prompt_patterns import answer_framework_prompt, fixed_reply
 from together_adapters.emulator.engine.tool_calls import choose_tool_calls, parse_tools
 from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
 
-_MAX_CHARS: Final = 300_000
-_SHORT: Final = 4_000
+_MAX_CHARS, _SHORT = 300_000, 4_000
 _BLANKS: Final = re.compile(r"\s{100,}")
 
 
@@ -31,7 +27,7 @@ _BLANKS: Final = re.compile(r"\s{100,}")
 class ModelReply:
     """An answer before it is tokenized and truncated: text, tool calls, or a refusal. A `verbatim` one has no variants.
 
-    `scores` are the log-probabilities of its first tokens; others are invented.
+    `scores` are the log-probabilities of its first tokens; others are invented. A test may set its `tokens`, or the `deltas` of its stream.
     """
 
     text: str = ""
@@ -39,6 +35,8 @@ class ModelReply:
     verbatim: bool = False
     scores: Scores = ()
     refusal: str = ""
+    tokens: tuple[str, ...] = ()
+    deltas: tuple[Mapping[str, Any], ...] = ()
 
     def variant(self, index: int) -> ModelReply:
         """The same answer with another beginning, for the choices of a request with `n`."""
@@ -64,12 +62,14 @@ def respond_to_prompt(prompt: str, body: dict[str, Any]) -> ModelReply:
 
 def explain(conversation: Conversation, reply: ModelReply, effort: str | None) -> str:
     """The reasoning before a reply: one sentence where no effort or a low one is asked for, two for medium, three for more."""
-    sentences = [f"The user asks about {topic(parse_prompt(_shorten(conversation)).question, 6)}."]
-    if reply.tool_calls:
-        names = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
-        sentences += [f"The words of the request fit {names}, so I call that first.", "The arguments come from the request."]
-    else:
-        sentences += ["The answer has to come from the words of this conversation.", f"It takes {len(reply.text.split())} words."]
+    names = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
+    sentences = [
+        f"The user asks about {topic(parse_prompt(_shorten(conversation)).question, 6)}.",
+        f"The request fits {names}, so I call that first."
+        if names
+        else "The answer has to come from the words of this conversation.",
+        "The arguments come from the request." if names else f"It takes {len(reply.text.split())} words.",
+    ]
     return " ".join(sentences[: {None: 1, "none": 1, "minimal": 1, "low": 1, "medium": 2}.get(effort, 3)])
 
 
@@ -79,7 +79,7 @@ def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelR
         answer := answer_ranking_prompt(conversation.prompt, as_json=kind == "json_schema")
         or answer_decision_prompt(conversation.prompt)
     ):
-        return ModelReply(answer.text, verbatim=True, scores=[answer.logprobs] if answer.logprobs else ())
+        return ModelReply(answer[0], verbatim=True, scores=[answer[1]] if answer[1] else ())
     if kind not in (None, "text"):
         return ModelReply(_formatted_text(conversation, response_format), verbatim=True)
     return ModelReply(_text(conversation))
@@ -88,7 +88,7 @@ def _reply_with_text(conversation: Conversation, response_format: Any) -> ModelR
 @lru_cache(maxsize=8)
 def _text(conversation: Conversation) -> str:
     """The answer of the first strategy that has one; cached, since benchmarks repeat one request."""
-    if answer := answer_framework_prompt(conversation):
+    if answer := _follow_schema(conversation) or standalone_question(conversation.prompt):
         return answer
     prompt, results = parse_prompt(conversation), _quote_tool_results(conversation)
     answer = results if all(len(result.text) < 400 for result in conversation.tool_results) else ""
@@ -97,6 +97,16 @@ def _text(conversation: Conversation) -> str:
     kinds = [kind if count == 1 else f"{count} {kind.partition(' ')[2]}s" for kind, count in counts.items()]
     media = f"I received {' and '.join(kinds)}. " if kinds else ""
     return f"{media}{answer or _default_answer(prompt, conversation)}".strip()
+
+
+def _follow_schema(conversation: Conversation) -> str:
+    """The object that a prompt with a JSON schema asks for; empty where it has none."""
+    schema = schema_filler.find_schema(conversation.full_prompt) if "json schema" in conversation.full_prompt.lower() else None
+    prompt = conversation.prompt
+    try:
+        return json.dumps(schema_filler.fill(schema[0], prompt.partition("{")[0] or prompt), ensure_ascii=False) if schema else ""
+    except Unsatisfiable:
+        return ""
 
 
 def _default_answer(prompt: ParsedPrompt, conversation: Conversation) -> str:
@@ -152,12 +162,10 @@ def _shorten(conversation: Conversation) -> Conversation:
     """Leaves out the middle of very long texts and of long blanks, so that no request takes long."""
     if all(len(message.text) <= _SHORT for message in conversation.messages):
         return conversation
-    messages = []
-    for message in conversation.messages:
-        text = message.text
-        if len(text) > _MAX_CHARS:
-            text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
-        if len(text) > _SHORT:
-            text = _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text)
-        messages.append(replace(message, text=text))
-    return Conversation(tuple(messages))
+    return Conversation(tuple(replace(message, text=_shorten_text(message.text)) for message in conversation.messages))
+
+
+def _shorten_text(text: str) -> str:
+    if len(text) > _MAX_CHARS:
+        text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
+    return _BLANKS.sub(lambda blank: blank[0][:50] + blank[0][-50:], text) if len(text) > _SHORT else text

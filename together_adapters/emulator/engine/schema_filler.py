@@ -1,14 +1,11 @@
-"""JSON that is valid under a schema: values from the prompt where it offers them, others elsewhere.
-
-A schema has branches (`json_schema`), and a branch has candidates, the preferred one first; the validator accepts the first valid one.
-"""
+"""JSON that is valid under a schema: of the candidates of its branches, those from the prompt first, the first valid one."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
@@ -17,9 +14,9 @@ from typing import Any, Final
 
 from together_adapters.emulator.engine.extractive_qa import topic
 from together_adapters.emulator.engine.json_schema import TYPES, JsonSchema, Part, References
-from together_adapters.emulator.engine.prompt_parser import find_question, rank_choices
+from together_adapters.emulator.engine.prompt_parser import find_question
 from together_adapters.emulator.engine.regex_generator import generate_matches
-from together_adapters.emulator.engine.regex_matcher import Regex, compile_regex
+from together_adapters.emulator.engine.regular_expressions import Regex, compile_regex
 from together_adapters.emulator.engine.text_features import WORDS, coverage, stems
 from together_adapters.emulator.engine.value_extraction import (
     CERTAIN,
@@ -32,13 +29,12 @@ from together_adapters.emulator.engine.value_extraction import (
 )
 from together_adapters.emulator.errors import Unsatisfiable
 
-_MAX_VALUES: Final = 5_000
-_MAX_RECORD_VALUES: Final = 2_000  # values of the records that a text may have; others are not looked for
+_MAX_VALUES, _MAX_RECORD_VALUES = 5_000, 2_000  # the second of the records that a text may have; others are not looked for
 _MAX_BRANCHES: Final = 100
 _MAX_LENGTH: Final = 100_000
 _MAX_ITEMS: Final = 1_000
-_ANSWER_FIELD, _CHOICE_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "choice", "number"))
-_IMPLIED_TYPES: Final = {
+_ANSWER_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "number"))
+_IMPLIED_TYPES: Final = {  # by keywords, where a schema names none
     keyword: kind
     for kind, keywords in {
         "object": "properties required additionalProperties patternProperties minProperties maxProperties propertyNames dependentRequired",
@@ -47,15 +43,14 @@ _IMPLIED_TYPES: Final = {
     }.items()
     for keyword in keywords.split()
 }
-"""The type that a keyword suggests where the schema names none."""
 Candidates = Iterator[tuple[Any, Confidence]]
+Fields = dict[str, tuple[Any, Confidence]]
 
 
 def fill(schema: Any, text: str, answer: str = "", full_prompt: str = "") -> Any:
-    """Returns a value that is valid under a schema; raises `Unsatisfiable` if none is found.
+    """Returns a value that is valid under a schema, from `text`; raises `Unsatisfiable` if none is found.
 
-    Values come from `text`, usually the last user message; fields such as `summary` get `answer`, the answer in prose; choices and
-    verdicts depend on `full_prompt`, with its context.
+    Fields such as `summary` get `answer`, which is prose; verdicts depend on `full_prompt`, with its context.
     """
     json_schema = JsonSchema(schema)
     filler = SchemaFiller(json_schema, ValueExtractor(text), answer or text, full_prompt or text)
@@ -77,20 +72,16 @@ def find_schema(text: str) -> tuple[dict[str, Any], str] | None:
     """Finds the last JSON schema in a text; returns it with its source."""
     if '{{"' in text:  # a template whose braces were not unescaped
         text = text.replace("{{", "{").replace("}}", "}")
-    result = None
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(200):
-        if start < 0:
-            break
+    result, decoder, start = None, json.JSONDecoder(), text.find("{")
+    for _ in range(200 if start >= 0 else 0):
         try:
             value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            if isinstance(value, dict) and (isinstance(value.get("properties"), dict) or "$ref" in value):
-                result = (value, text[start:end])
-        start = text.find("{", end)
+            value, end = None, start + 1
+        if isinstance(value, dict) and (isinstance(value.get("properties"), dict) or "$ref" in value):
+            result = (value, text[start:end])
+        if (start := text.find("{", end)) < 0:
+            break
     return result
 
 
@@ -152,10 +143,19 @@ class SchemaFiller:
             yield from self._choices(options)
             return
         defaults = [(value, GUESS) for part in parts for value in (*_list(part, "default"), *_list(part, "examples"))]
+        makers: dict[str, Callable[[], Candidates]] = {
+            "object": lambda: self._objects(parts, references, others),
+            "array": lambda: self._arrays(parts, name, references, others),
+            "integer": lambda: self._numbers(parts, name, True, len(others)),
+            "number": lambda: self._numbers(parts, name, False, len(others)),
+            "boolean": lambda: self._booleans(name),
+            "null": lambda: iter([(None, GUESS)]),
+            "string": lambda: self._texts(parts, name, len(others)),
+        }
         failure = None
         for kind in _types(parts):
             try:
-                for value, confidence in self._candidates_of_type(kind, parts, name, references, others):
+                for value, confidence in makers.get(kind, makers["string"])():
                     if confidence == GUESS:
                         yield from defaults
                         defaults = []
@@ -165,23 +165,9 @@ class SchemaFiller:
         if failure:
             raise failure
 
-    def _candidates_of_type(
-        self, kind: str, parts: list[Part], name: str, references: References, others: tuple[Any, ...]
-    ) -> Candidates:
-        match kind:
-            case "object":
-                return self._objects(parts, references, others)
-            case "array":
-                return self._arrays(parts, name, references, others)
-            case "integer" | "number":
-                return self._numbers(parts, name, kind == "integer", len(others))
-            case "boolean":
-                value, confidence = self.extractor.boolean(name)
-                return iter([(value, confidence), (not value, GUESS)])
-            case "null":
-                return iter([(None, GUESS)])
-            case _:
-                return self._texts(parts, name, len(others))
+    def _booleans(self, name: str) -> Candidates:
+        value, confidence = self.extractor.boolean(name)
+        yield from ((value, confidence), (not value, GUESS))
 
     def _options(self, schema: Any, references: References) -> list[Option]:
         """The values of a schema that consists of constants; empty for others."""
@@ -215,7 +201,7 @@ class SchemaFiller:
     def _objects(self, parts: list[Part], references: References, others: tuple[Any, ...]) -> Candidates:
         """Yields objects: with the optional fields that the text has values for, with none, with all, with one."""
         required = list(dict.fromkeys(key for part in parts for key in part.get("required", ())))
-        fields: dict[str, tuple[Any, Confidence]] = {}
+        fields: Fields = {}
         likely = []
         for key in dict.fromkeys([*(key for part in parts for key in part.get("properties", ())), *required]):
             inner, used = _property_schema(parts, key), set(self.extractor.used)
@@ -245,25 +231,16 @@ class SchemaFiller:
             yield {**{name: fields[name][0] for name in required}, key: variant}, GUESS
 
     def _complete_keys(
-        self,
-        parts: list[Part],
-        keys: list[str],
-        required: list[str],
-        fields: dict[str, tuple[Any, Confidence]],
-        references: References,
+        self, parts: list[Part], keys: list[str], required: list[str], fields: Fields, references: References
     ) -> set[str]:
         """Adds the keys that others depend on, and as many as the object needs; leaves out those that are too many."""
         result = dict.fromkeys(keys)
         maximum = min((part["maxProperties"] for part in parts if "maxProperties" in part), default=len(result) + _MAX_ITEMS)
         for key in [key for key in reversed(result) if key not in required][: max(0, len(result) - int(maximum))]:
             del result[key]
-        dependencies = [
-            (key, names)
-            for part in parts
-            for keyword in ("dependentRequired", "dependencies")
-            for key, names in part.get(keyword, {}).items()
-            if isinstance(names, list)
-        ]
+        keywords = ("dependentRequired", "dependencies")
+        lists = [item for part in parts for keyword in keywords for item in part.get(keyword, {}).items()]
+        dependencies = [(key, names) for key, names in lists if isinstance(names, list)]
         for _ in dependencies:
             result |= dict.fromkeys(name for key, names in dependencies if key in result for name in names)
         minimum = int(max((part.get("minProperties", 0) for part in parts), default=0))
@@ -321,11 +298,8 @@ class SchemaFiller:
                     add(part["contains"])
             for value in text_items:
                 is_new = not (is_unique and any(_is_same(value, other) for other in values))
-                if (
-                    is_new
-                    and len(values) < maximum
-                    and not self.json_schema.failed_keyword(value, _item_schema(parts, len(values)))
-                ):
+                fits = len(values) < maximum and not self.json_schema.failed_keyword(value, _item_schema(parts, len(values)))
+                if is_new and fits:
                     values.append(value)
             while len(values) < min(size, maximum):
                 try:
@@ -382,9 +356,8 @@ class SchemaFiller:
 
     def _strings(self, name: str) -> list[str]:
         """Strings: the list after the field's name, else what is quoted, else proper names."""
-        pattern = (
-            rf"\b{re.escape(name.replace('_', ' '))}\b[^:\n.]{{0,30}}(?::| are| include| like| such as)\s*([^\n.;]{{2,500}})"
-        )
+        phrase = re.escape(name.replace("_", " "))
+        pattern = rf"\b{phrase}\b[^:\n.]{{0,30}}(?::| are| include| like| such as)\s*([^\n.;]{{2,500}})"
         if match := re.search(pattern, self.extractor.text[:20_000], re.IGNORECASE):
             parts = [part.strip(" \"'`.") for part in re.split(r",\s*(?:and\s+|or\s+)?|\s+and\s+", match[1])]
             return [part for part in parts if part][:50]
@@ -393,8 +366,6 @@ class SchemaFiller:
 
     def _numbers(self, parts: list[Part], name: str, is_integer: bool, variants: int) -> Candidates:
         """Yields numbers: the one of the text within the bounds, then those beside it and at the bounds."""
-        if _CHOICE_FIELD.search(name) and (ranking := rank_choices(self.full_prompt)):
-            yield int(ranking[0][1].label), CERTAIN
         number, confidence = self.extractor.number(name, is_integer)
         if confidence == GUESS:
             number = 1 if is_integer else 1.0
@@ -507,11 +478,9 @@ def _property_schema(parts: list[Part], key: str) -> Any:
     """What all parts demand of a property."""
     schemas = []
     for part in parts:
-        schemas_of_part = [part["properties"][key]] if key in part.get("properties", {}) else []
-        schemas_of_part += [
-            schema for pattern, schema in part.get("patternProperties", {}).items() if _regex(pattern).is_found(key)
-        ]
-        schemas += schemas_of_part or [part.get("additionalProperties", True)]
+        own = [part["properties"][key]] if key in part.get("properties", {}) else []
+        own += [schema for pattern, schema in part.get("patternProperties", {}).items() if _regex(pattern).is_found(key)]
+        schemas += own or [part.get("additionalProperties", True)]
     return _all_of(schemas)
 
 
@@ -543,26 +512,16 @@ def _number_range(parts: list[Part], is_integer: bool) -> tuple[Fraction, Fracti
         if "multipleOf" in part:
             multiple = Fraction(str(part["multipleOf"]))
             step = multiple if step is None else _common_multiple(step, multiple)
-    lows = [
-        Fraction(part[key])
-        for part in parts
-        for key in ("minimum", "exclusiveMinimum")
-        if not isinstance(part.get(key, True), bool)
-    ]
-    highs = [
-        Fraction(part[key])
-        for part in parts
-        for key in ("maximum", "exclusiveMaximum")
-        if not isinstance(part.get(key, True), bool)
-    ]
-    low = max(lows, default=None)
-    high = min(highs, default=None)
-    margin = 1_000_000
-    return (
-        low if low is not None else min(high or Fraction(0), Fraction(0)) - margin,
-        high if high is not None else max(low or Fraction(0), Fraction(0)) + margin,
-        step,
+    low, high = (
+        max(_bounds(parts, "minimum", "exclusiveMinimum"), default=None),
+        min(_bounds(parts, "maximum", "exclusiveMaximum"), default=None),
     )
+    below, above = min(high or Fraction(0), Fraction(0)) - 1_000_000, max(low or Fraction(0), Fraction(0)) + 1_000_000
+    return below if low is None else low, above if high is None else high, step
+
+
+def _bounds(parts: list[Part], *keys: str) -> list[Fraction]:
+    return [Fraction(part[key]) for part in parts for key in keys if not isinstance(part.get(key, True), bool)]
 
 
 def _common_multiple(a: Fraction, b: Fraction) -> Fraction:

@@ -10,7 +10,7 @@ import referencing.jsonschema
 from jsonschema import exceptions, validators  # type: ignore[import-untyped,unused-ignore]
 from referencing.exceptions import Unresolvable
 
-from together_adapters.emulator.engine.regex_matcher import compile_regex
+from together_adapters.emulator.engine.regular_expressions import compile_regex
 from together_adapters.emulator.errors import Unsatisfiable
 
 

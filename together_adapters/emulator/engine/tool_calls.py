@@ -1,8 +1,4 @@
-"""Decides which tools the model calls, and with which arguments. `choose_tool_calls` is the place where that happens.
-
-A tool is called when the last user message shares enough words with its name and description. A message may request several
-calls: it is split into parts, and each part that fits a tool makes one. `schema_filler` finds the arguments in the words of the part.
-"""
+"""Chooses tools whose names and descriptions share words with the last user message, or parts of it; it has their arguments too."""
 
 from __future__ import annotations
 
@@ -12,31 +8,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from together_adapters.emulator.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine import schema_filler
-from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
 from together_adapters.emulator.engine.text_features import STOPWORDS, WORDS, stem, words
 from together_adapters.emulator.engine.value_extraction import ValueExtractor, one_line
 from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
 
-MIN_SCORE: Final = 2.0
-"""Score from which a tool is called without being required: one word of its name, or two of its description."""
+MIN_SCORE: Final = 2.0  # from which a tool is called without being required: one word of its name, or two of its description
 _MAX_TOOLS: Final = 1024
 _MAX_CALLS: Final = 16
 _CONJUNCTION: Final = r"(?:and then|then|and also|and|also|plus|as well as)"
 _SEPARATOR: Final = re.compile(rf"(?:[.;!?\n]+\s+|,?\s+{_CONJUNCTION}\s+|,\s+)", re.IGNORECASE)
 _UNSPECIFIC: Final = frozenset(WORDS["unspecific"].split())
 _ARITHMETIC: Final = frozenset(map(stem, ("calculate", "calculator", "compute", "arithmetic", "math", "expression", "evaluate")))
-_OPERATORS: Final = tuple(
-    (re.compile(rf"\d\s*(?:{sign})\s*\d"), {stem(word) for word in names.split()} | _ARITHMETIC)
-    for sign, names in (
-        (r"\+|plus", "add sum plus addition"),
-        (r"[*x]|times|multiplied by", "multiply times product multiplication"),
-        (r"-|minus", "subtract minus difference subtraction"),
-        (r"/|divided by|over", "divide division quotient"),
-    )
-)
-_OUTPUT_TOOL: Final = re.compile(r"[A-Z]\w*|final_\w+")
-"""Names of the tools by which agents return objects: those of classes, and `final_result`. Others come before them."""
+_OPERATORS: Final = {
+    re.compile(rf"\d\s*(?:{sign})\s*\d"): _ARITHMETIC | {stem(word) for word in names.split()}
+    for sign, names in WORDS["operators"].items()
+}
+_OUTPUT_TOOL: Final = re.compile(r"[A-Z]\w*|final_\w+")  # names of tools by which agents return objects: others come first
 _AGENT: Final = re.compile(r"(['\"])([\w -]+)\1\s*:\s*(['\"])(.*?)\3\s*(?=[,}])")
 
 
@@ -219,7 +208,7 @@ def _split_request(prompt: str) -> list[str]:
 def _scores(text: str, tools: list[Tool], weights: dict[str, float]) -> list[float]:
     """How well each tool fits a text: shared words, where those of the name count most, and arithmetic operators."""
     lowercase, terms = text.lower(), _terms(text)
-    operations = [names for pattern, names in _OPERATORS if pattern.search(text)]
+    operations = [names for pattern, names in _OPERATORS.items() if pattern.search(text)]
     scores = []
     for tool in tools:
         name = tool.name.lower()

@@ -37,6 +37,8 @@ class Behaviour:
         embedding_usage: Count tokens of embedding requests; otherwise `usage` is null.
         embedding_overflow: What happens to an input that is longer than the context of the model.
         dimensions: Accept `dimensions` on embeddings, which the service refuses.
+        unscripted: What happens to a request to a model that no reply of `Emulator.reply` fits: the emulator answers it, or refuses
+            it with a 400 that says so.
         pieces: Maximum length of the text of a chunk in characters; None sends one token per chunk.
         chunk_tokens: Tokens per text chunk.
         delay: Seconds between the chunks of a stream, or before another response.
@@ -57,6 +59,7 @@ class Behaviour:
     embedding_usage: bool = True
     embedding_overflow: Literal["error", "truncate"] = "error"
     dimensions: bool = False
+    unscripted: Literal["answer", "refuse"] = "answer"
     pieces: int | None = None
     chunk_tokens: int = 1
     delay: float = 0.0

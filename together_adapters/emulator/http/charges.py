@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from together_adapters.emulator.engine.completion import REASONING
 from together_adapters.emulator.engine.text_features import tokenize
 from together_adapters.emulator.errors import limit_exceeded
+from together_adapters.emulator.generation import REASONING
 from together_adapters.emulator.http.rate_limits import RateWindow, Refusal
 from together_adapters.emulator.store.bill import Bill, BillRow, cached_tokens, reasoning_tokens
 from together_adapters.emulator.store.cost_ledger import CostLedger
@@ -23,6 +23,7 @@ class Charge:
     """
 
     __slots__ = (
+        "_admitted_tokens",
         "_bill",
         "_costs",
         "_facts",
@@ -51,6 +52,7 @@ class Charge:
         self._facts: Capabilities | None = None
         self._price: int | None = None
         self._usage: Mapping[str, Any] | None = None
+        self._admitted_tokens = 0
         self._is_admitted = self._is_settled = self._has_ended = False
         self.refusal: Refusal | None = None
         self.status: int | None = None
@@ -76,6 +78,7 @@ class Charge:
         self.refusal = self._rate.admit(tokens)
         if self.refusal is not None:
             raise limit_exceeded(self.refusal.by, self.refusal.limit, self.refusal.window)
+        self._admitted_tokens = tokens
         self._is_admitted = True
 
     def bill_as(self, kind: str, model: str, facts: Capabilities | None = None) -> None:
@@ -98,7 +101,8 @@ class Charge:
         if self.is_stream and not self.is_complete:
             self._usage = self._usage_so_far(self._usage)
         if self._rate is not None and self._is_admitted:
-            self._rate.use(self._usage.get("completion_tokens") or 0)
+            more_of_the_prompt = max(0, (self._usage.get("prompt_tokens") or 0) - self._admitted_tokens)  # as a test has set
+            self._rate.use((self._usage.get("completion_tokens") or 0) + more_of_the_prompt)
 
     def end(self) -> None:
         """Ends the request: frees its place, and bills it."""

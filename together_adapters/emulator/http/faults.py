@@ -27,7 +27,7 @@ class Fault:
     other requests.
 
     What answers in place of a model bills nothing, and no limit counts it: statuses, `502-html`, `drop`, `redirect`, `echo-key`,
-    `x-should-retry`, `too-large`, `empty-body`, `drop-upload`. With the others a model has worked: a whole response is billed in full,
+    `x-should-retry`, `too-large`, `empty-body`, `response`, `drop-upload`. With the others a model has worked: a whole response is billed in full,
     whatever happens to it (`cut`, `bad-json`, `late-error`, `not-sse`, `slow`, `trickle`, `hold-open`), and a stream for the prompt and for the
     events that were sent before it ended (`cut`, `no-done`, `stream-error`, `stream-error-event`, `bad-json`), which are all of them
     with the others (`cut-after-finish`, `crlf`, `keepalive`, ...).
@@ -43,14 +43,14 @@ class Fault:
         retry_after: Seconds in a `retry-after` header.
         retry_after_ms: Milliseconds in a `retry-after-ms` header.
         headers: Further response headers.
-        body: Body to send in place of the error object.
+        body: Body to send in place of the error object; all of a `response`, which is what a test wants to send as it is.
         content_type: Its type.
         seconds: How long to wait.
         after: How many events of the stream are sent before the fault.
         size: Bytes per block, for `trickle`; bytes to receive before `drop-upload` closes the connection.
         finished: Whether the finish reason is sent, for `no-done`.
         reset: Reset the connection instead of closing it.
-        status: Status code, for `redirect`, `x-should-retry` and `late-error`, an error that has the usage of the response it replaces.
+        status: Status code, for `redirect`, `response`, `x-should-retry` and `late-error`, an error that has the usage of the response it replaces.
         location: Target of a redirect.
         value: Value of `x-should-retry`.
         limit: Inputs that one request may contain, for `too-large`.
@@ -279,6 +279,10 @@ async def _respond(fault: Fault, context: FaultContext) -> None:
         case "empty-body":
             media_type = SSE_TYPE if context.streams else JSON_TYPE
             await send_response(context, fault.status or 200, b"", media_type, _headers(fault))
+        case "response":
+            body = fault.body or b""
+            content = body.encode() if isinstance(body, str) else body
+            await send_response(context, fault.status or 200, content, fault.content_type or JSON_TYPE, _headers(fault))
         case status:
             await _refuse(fault, context, int(status))
 
@@ -336,7 +340,17 @@ async def _change(fault: Fault, context: FaultContext, message: Message) -> None
     await context.send(message)
 
 
-RESPONDERS: Final = (*STATUSES, "502-html", "drop", "redirect", "echo-key", "x-should-retry", "too-large", "empty-body")
+RESPONDERS: Final = (
+    *STATUSES,
+    "502-html",
+    "drop",
+    "redirect",
+    "echo-key",
+    "x-should-retry",
+    "too-large",
+    "empty-body",
+    "response",
+)
 CHANGERS: Final = (
     "cut", "cut-after-finish", "no-done", "stream-error", "stream-error-event", "bad-json", "late-error", "not-sse", "slow",
     "trickle", "hold-open", "crlf", "keepalive",

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Self
 
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
+from together_adapters.emulator.http.answers import Answer
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.charges import Charge
 from together_adapters.emulator.http.faults import FaultQueue
@@ -44,6 +46,7 @@ Name = Annotated[str, Field(min_length=1, max_length=500)]
 Prompt = Annotated[str, Field(min_length=1, max_length=32_000)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
 _MAX_KEPT: Final = 256 * 1024
+_MAX_THREADS: Final = 256
 _SUBJECT = re.compile(r"^[A-Z]\w* should ")
 
 
@@ -66,6 +69,7 @@ class State:
     remote: RemoteModels = field(default_factory=RemoteModels)
     record: ServiceRecord = field(default_factory=ServiceRecord)
     batch_ends: deque[BatchEnd] = field(default_factory=deque)  # of the next batches
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_MAX_THREADS, "together-emulator-handler"))
     stores: Stores = field(init=False)
     count: int = 0  # of the requests so far
 
@@ -80,6 +84,7 @@ class State:
 
     def close(self) -> None:
         """Ends processes and threads, and removes files."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
         self.stores.close()
         self.folder.close()
 
@@ -117,6 +122,17 @@ class RequestContext:
     def path_id(self) -> str:
         return str(self.request.path_params["id"])
 
+    def answer(self, kind: str, request: dict[str, Any] | None = None) -> Answer | None:
+        """Returns the answer that a test has set for a request of this kind, if any; by default its body is the request."""
+        try:
+            answer = self.state.replies.take(kind, self.body if request is None else request)
+        except Exception as error:
+            self.state.log.record_error(error)
+            raise bad_request(f"The reply of the test failed: {type(error).__name__}: {error}") from None
+        if answer is None and self.behaviour.unscripted == "refuse":
+            raise bad_request(f"No reply was set for this request to {kind}; emulator.reply sets one.", code="no_reply")
+        return answer
+
     def grant(self, error: ApiError, what: str, name: str = "", subject: str | None = None) -> None:
         """Raises what the service of today answers, in strict mode; otherwise notes for a header what is granted beyond it.
 
@@ -153,7 +169,10 @@ def json_route(
             raise ApiError(404, f"There is nothing at {method} {path}.", code="not_found")
         if is_checked and not isinstance(context.body, dict):
             raise bad_request("Invalid JSON data: the body must be an object.")
-        response = await asyncio.to_thread(call, handler, context) if in_thread else call(handler, context)
+        if in_thread or context.state.replies.calls_functions:
+            response = await asyncio.get_running_loop().run_in_executor(context.state.threads, call, handler, context)
+        else:
+            response = call(handler, context)
         if isinstance(response, Pending):
             response = await response.wait()
         if context.behaviour.delay and not isinstance(response, EventStream):

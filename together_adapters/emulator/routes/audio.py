@@ -113,6 +113,8 @@ def _transcribe(context: RequestContext, task: str = "transcribe") -> dict[str, 
     request = _TranscriptionRequest.read(context)
     text, duration = _recording(request.file)
     context.charge.admit("transcription", model)
+    if answer := context.answer("transcriptions", body):
+        text = answer.media
     context.charge.count({})
     with_speakers = request.diarize.lower() in ("true", "1")
     if request.response_format != "verbose_json" and not with_speakers:

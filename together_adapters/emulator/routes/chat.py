@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
-from together_adapters.emulator.engine import conversation, responder
-from together_adapters.emulator.engine.completion import REASONING, Generation, token_id, truncate, usage
-from together_adapters.emulator.engine.conversation import Conversation, ParsedToolCall
-from together_adapters.emulator.engine.nearest_example import TrainingExample, image_urls
+from together_adapters.emulator import conversation
+from together_adapters.emulator.conversation import Conversation, ParsedToolCall
+from together_adapters.emulator.engine import responder
 from together_adapters.emulator.engine.responder import ModelReply
-from together_adapters.emulator.engine.text_features import count_tokens, tokenize
+from together_adapters.emulator.engine.text_features import count_tokens, token_id, tokenize
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.generation import REASONING, Generation, truncate, usage
+from together_adapters.emulator.http.answers import Answer
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.engine_calls import CompletionCall
 from together_adapters.emulator.http.pending import Pending
@@ -23,6 +25,7 @@ from together_adapters.emulator.http.routing import RequestContext, json_route
 from together_adapters.emulator.routes.sampling_params import EOS_TOKEN, SamplingRequest, logprobs_of, text_deltas
 from together_adapters.emulator.routes.served_models import find_served_model
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
+from together_adapters.emulator.store.nearest_example import TrainingExample, image_urls
 from together_adapters.types.capabilities import Capabilities, capabilities
 
 _TOKENS_PER_MESSAGE: Final = 4  # tokens that a chat template adds to each message
@@ -63,6 +66,7 @@ class ChatExchange:
     reasoning_field: str
     prompt_tokens: int
     created: int
+    answer: Answer | None = None
 
     @property
     def seed(self) -> int:
@@ -73,11 +77,11 @@ class ChatExchange:
         """`openai` or `together`."""
         return logprobs_format(self.context.behaviour, self.model)
 
-    def tool_call(self, call: ParsedToolCall, index: int, arguments: str) -> dict[str, Any]:
-        """Returns a tool call of the response, with an id that is unique in this emulator."""
+    def tool_call(self, call: ParsedToolCall, index: int, arguments: str | None) -> dict[str, Any]:
+        """Returns a tool call of the response, with an id that is unique in this emulator, or that a test has set."""
         function = {"name": call.name, "arguments": arguments}
         id = f"call_{self.context.id[1:7].lower()}{index:02d}"
-        return {"index": index, "id": id, "type": "function", "function": function}
+        return {"index": index, "id": (self.answer and call.id) or id, "type": "function", "function": function}
 
 
 def complete(context: RequestContext) -> dict[str, Any] | EventStream | Pending:
@@ -100,9 +104,9 @@ def _exchange(context: RequestContext) -> ChatExchange | Pending:
     prompt_tokens = _prompt_tokens(messages, body)
     params, max_tokens = _ChatRequest.read_with_limit(context, facts, prompt_tokens)
     context.charge.admit("chat", model, facts, prompt_tokens)
-    if scripted := context.state.replies.take(body):
-        reply, reasoning = _scripted_reply(scripted)
-        field = _reasoning_field(context, params, facts) if reasoning else "none"
+    if answer := context.answer("chat"):
+        reply, reasoning = _model_reply(answer), answer.reasoning
+        field = _field_of_answer(context, facts) if reasoning else "none"
     elif job and (example := _nearest_example(context, job, messages)):
         reply, reasoning = ModelReply(example.answer, example.tool_calls, verbatim=True), example.reasoning
         field = _reasoning_field(context, params, capabilities(job.base_model)) if reasoning else "none"
@@ -113,7 +117,9 @@ def _exchange(context: RequestContext) -> ChatExchange | Pending:
         field = _reasoning_field(context, params, facts)
         reasoning = "" if field == "none" else responder.explain(messages, reply, params.reasoning_effort)
     generations = [_generation(context, params, max_tokens, reply.variant(index), reasoning, field) for index in range(params.n)]
-    return ChatExchange(context, model, params, messages, generations, field, prompt_tokens, int(time.time()))
+    if answer and answer.finish_reason:
+        generations = [replace(generation, finish_reason=answer.finish_reason) for generation in generations]
+    return ChatExchange(context, model, params, messages, generations, field, prompt_tokens, int(time.time()), answer)
 
 
 def _remote_call(
@@ -134,13 +140,19 @@ def logprobs_format(behaviour: Behaviour, model: str) -> Literal["openai", "toge
     return behaviour.logprobs
 
 
-def _scripted_reply(message: dict[str, Any]) -> tuple[ModelReply, str]:
-    """Returns the reply that a test has set, and its reasoning."""
-    functions = [call["function"] for call in message.get("tool_calls") or ()]
-    calls = tuple(ParsedToolCall(function["name"], conversation.parse_arguments(function["arguments"])) for function in functions)
-    text, refusal = message.get("content") or "", message.get("refusal") or ""
-    reply = ModelReply(text, calls, verbatim=True, scores=message["logprobs"], refusal=refusal)
-    return reply, message.get("reasoning") or message.get("reasoning_content") or ""
+def _model_reply(answer: Answer) -> ModelReply:
+    """Returns the reply that a test has set."""
+    return ModelReply(
+        answer.content, answer.tool_calls, verbatim=True, scores=answer.logprobs, refusal=answer.refusal, tokens=answer.tokens,
+        deltas=answer.deltas,
+    )  # fmt: skip
+
+
+def _field_of_answer(context: RequestContext, facts: Capabilities) -> str:
+    """Returns the field of the reasoning that a test has set, which is sent for any model and whatever the request says."""
+    if context.behaviour.reasoning not in ("auto", "none"):
+        return context.behaviour.reasoning
+    return facts.reasoning or "reasoning"
 
 
 def _nearest_example(context: RequestContext, job: FineTuneJob, messages: Conversation) -> TrainingExample | None:
@@ -182,22 +194,28 @@ def _generation(
     reasoning_tokens, finish_reason = truncate("" if field in ("tags", "none") else reasoning, (), max_tokens, "stop")
     if finish_reason == "length":
         return Generation([], "length", (), reasoning_tokens)
-    if reply.tool_calls:
-        refusal = tokenize(reply.refusal)
-        return Generation(tokenize(text), "tool_calls", reply.tool_calls, reasoning_tokens, refusal_tokens=refusal)
+    own_tokens = [*tokenize(text[: len(text) - len(reply.text)]), *reply.tokens] if reply.tokens else ()
+    refusal = tokenize(reply.refusal)
+    if reply.tool_calls or reply.deltas:
+        finish_reason = "tool_calls" if reply.tool_calls else context.behaviour.finish
+        tokens = [*own_tokens] or tokenize(text)
+        return Generation(tokens, finish_reason, reply.tool_calls, reasoning_tokens, reply.scores, refusal, reply.deltas)
     tokens_left = None if max_tokens is None else max_tokens - len(reasoning_tokens)
-    tokens, finish_reason = truncate(text, params.stop_sequences, tokens_left, context.behaviour.finish)
+    tokens, finish_reason = truncate(text, params.stop_sequences, tokens_left, context.behaviour.finish, own_tokens)
     begin = len(tokenize(text)) - len(tokenize(reply.text)) if reply.scores else 0  # behind tags
-    return Generation(tokens, finish_reason, (), reasoning_tokens, [{}] * begin + [*reply.scores], tokenize(reply.refusal))
+    return Generation(tokens, finish_reason, (), reasoning_tokens, [{}] * begin + [*reply.scores], refusal)
 
 
 def _usage(exchange: ChatExchange) -> dict[str, Any]:
     generations = exchange.generations
     text = sum(len(each.tokens) + len(each.reasoning_tokens) + len(each.refusal_tokens) for each in generations)
-    calls = sum(count_tokens(call.name + _arguments(call)) for generation in generations for call in generation.tool_calls)
+    calls = sum(
+        count_tokens(call.name + (_arguments(call) or "")) for generation in generations for call in generation.tool_calls
+    )
     cached = sum(count_tokens(message.text) for message in exchange.conversation.messages[:-1]) // 16 * 16
     is_nested = exchange.context.behaviour.cached_tokens == "nested"
-    return usage(exchange.prompt_tokens, text + calls, cached, sum(map(_reasoning_tokens, generations)), is_nested)
+    counts = usage(exchange.prompt_tokens, text + calls, cached, sum(map(_reasoning_tokens, generations)), is_nested)
+    return exchange.answer.with_counts(counts) if exchange.answer else counts
 
 
 def _reasoning_tokens(generation: Generation) -> int:
@@ -206,7 +224,9 @@ def _reasoning_tokens(generation: Generation) -> int:
     return len(tokenize(generation.text.partition("</think>")[0]))
 
 
-def _arguments(call: ParsedToolCall) -> str:
+def _arguments(call: ParsedToolCall) -> str | None:
+    if call.text is not ...:
+        return call.text  # type: ignore[no-any-return]
     return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -264,17 +284,22 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
         } | fields  # fmt: skip
         return _envelope(exchange, [choice])
 
-    for token in generation.reasoning_tokens:
+    for delta in generation.deltas:
+        choices = [{**choice, "delta": choice.get("delta") or {}} for choice in delta.get("choices", ())]
+        yield {**_envelope(exchange, choices), **delta, "choices": choices} if "choices" in delta else chunk(dict(delta))
+        for item in [choice["delta"] for choice in choices] if "choices" in delta else [delta]:
+            _count_delta(output, item)
+    for token in () if generation.deltas else generation.reasoning_tokens:
         yield chunk({exchange.reasoning_field: token, "token_id": token_id(token)})
         output[REASONING].append(token)
     count, format, scores = params.logprob_count, exchange.logprobs_format, generation.scores
-    for delta, fields in text_deltas(generation.tokens, behaviour, count, format, scores):
+    for delta, fields in text_deltas([] if generation.deltas else generation.tokens, behaviour, count, format, scores):
         yield chunk(delta, **fields)
         texts.append(delta["content"])
-    for token in generation.refusal_tokens:
+    for token in () if generation.deltas else generation.refusal_tokens:
         yield chunk({"refusal": token, "token_id": token_id(token)})
         output["refusal"].append(token)
-    for calls, finish in _tool_deltas(exchange, generation):
+    for calls, finish in () if generation.deltas else _tool_deltas(exchange, generation):
         yield chunk({"tool_calls": calls} if calls else {}, finish)
         for call in calls:
             output[f"call {call.get('index')}"] += call["function"].values()
@@ -288,6 +313,15 @@ def _chunks(exchange: ChatExchange, usage: dict[str, Any]) -> Iterator[dict[str,
     charge.is_complete = True
     if has_usage:
         yield _envelope(exchange, []) | {"usage": usage}
+
+
+def _count_delta(output: defaultdict[str, list[str]], delta: Mapping[str, Any]) -> None:
+    """Counts a delta that a test has set, as the others are."""
+    output["text"].append(delta.get("content") or "")
+    if reasoning := delta.get("reasoning") or delta.get("reasoning_content"):
+        output[REASONING].append(reasoning)
+    for call in delta.get("tool_calls") or ():
+        output[f"call {call.get('index')}"] += [text for text in (call.get("function") or {}).values() if text]
 
 
 def _envelope(exchange: ChatExchange, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -313,7 +347,7 @@ def _tool_deltas(exchange: ChatExchange, generation: Generation) -> Iterator[tup
         return
     yield [], None
     heads = [exchange.tool_call(call, index, "") for index, call in enumerate(generation.tool_calls)]
-    parts = [_argument_deltas(text, index) for index, text in enumerate(texts)]
+    parts = [_argument_deltas(text or "", index) for index, text in enumerate(texts)]
     if mode == "interleaved":
         yield from (([head], None) for head in heads)
         for step in range(max(map(len, parts))):

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from together_adapters.emulator.engine import responder
-from together_adapters.emulator.engine.completion import Generation, truncate, usage
 from together_adapters.emulator.engine.responder import ModelReply
 from together_adapters.emulator.engine.text_features import count_tokens
 from together_adapters.emulator.errors import bad_request
+from together_adapters.emulator.generation import Generation, truncate, usage
+from together_adapters.emulator.http.answers import Answer
 from together_adapters.emulator.http.engine_calls import CompletionCall
 from together_adapters.emulator.http.responses import EventStream
 from together_adapters.emulator.http.routing import RequestContext, json_route
@@ -32,17 +33,15 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream | Completi
     prompt_tokens = count_tokens(prompt)
     params, max_tokens = _CompletionRequest.read_with_limit(context, facts, prompt_tokens)
     context.charge.admit("completion", model, facts, prompt_tokens)
-    example = _nearest_example(context, model, prompt)
-    if example is None and "completions" in context.state.remote:
+    answer = context.answer("completions")
+    example = None if answer else _nearest_example(context, model, prompt)
+    if answer is None and example is None and "completions" in context.state.remote:
         form = params.answer_form(context, model, prompt_tokens, prompt, "together")
         return CompletionCall(context, "completions", form, params.n, params.has_usage(behaviour))
-    reply = example or responder.respond_to_prompt(prompt, context.body)
-    # The first token of a continuation usually begins with a space.
-    space = "" if not prompt or prompt[-1].isspace() else " "
-    texts = [space + reply.variant(index).text for index in range(params.n)]
-    generations = [Generation(*truncate(text, params.stop_sequences, max_tokens, behaviour.finish)) for text in texts]
+    generations = _generations(context, params, max_tokens, prompt, answer or example)
     completion_tokens = sum(len(generation.tokens) for generation in generations)
     counts = usage(prompt_tokens, completion_tokens, 0, 0, behaviour.cached_tokens == "nested")
+    counts = answer.with_counts(counts) if answer else counts
     context.charge.count(counts, params.stream)
     head = {"id": context.id, "created": int(time.time()), "model": model}
     if params.stream:
@@ -57,12 +56,27 @@ def complete(context: RequestContext) -> dict[str, Any] | EventStream | Completi
                 "text": generation.text,
                 "finish_reason": generation.finish_reason,
                 "seed": params.seed_of_response(behaviour),
-                "logprobs": logprobs_of(generation.tokens, params.logprob_count, behaviour.logprobs),
+                "logprobs": logprobs_of(generation.tokens, params.logprob_count, behaviour.logprobs, generation.scores),
             }
             for index, generation in enumerate(generations)
         ],
         "usage": counts,
     }
+
+
+def _generations(
+    context: RequestContext, params: SamplingRequest, max_tokens: int | None, prompt: str, reply: Answer | ModelReply | None
+) -> list[Generation]:
+    """Returns the continuations: the reply that a test has set as it is, that of a fine-tuned model, or that of the rules."""
+    stop, finish = params.stop_sequences, context.behaviour.finish
+    if isinstance(reply, Answer):
+        tokens, reason = truncate(reply.content, stop, max_tokens, finish, reply.tokens)
+        return [Generation(tokens, reply.finish_reason or reason, scores=reply.logprobs)] * params.n
+    reply = reply or responder.respond_to_prompt(prompt, context.body)
+    # The first token of a continuation usually begins with a space.
+    space = "" if not prompt or prompt[-1].isspace() else " "
+    texts = [space + reply.variant(index).text for index in range(params.n)]
+    return [Generation(*truncate(text, stop, max_tokens, finish)) for text in texts]
 
 
 def _nearest_example(context: RequestContext, model: str, prompt: str) -> ModelReply | None:
@@ -97,7 +111,7 @@ def _chunks(
         } | fields  # fmt: skip
         return {**envelope, "choices": [choice]}
 
-    for delta, fields in text_deltas(generation.tokens, behaviour, params.logprob_count, behaviour.logprobs):
+    for delta, fields in text_deltas(generation.tokens, behaviour, params.logprob_count, behaviour.logprobs, generation.scores):
         yield chunk(delta, **fields)
         texts.append(delta["content"])
     usage = counts if params.has_usage(behaviour) else None

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from together_adapters.emulator.engine.text_features import cache_short_texts, count_tokens, vector
+from together_adapters.emulator.engine.text_features import cache_short_texts, count_tokens
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.engine_calls import EmbeddingCall
 from together_adapters.emulator.http.responses import JSON_TYPE, compact
 from together_adapters.emulator.http.routing import RequestContext, RequestModel, json_route
+from together_adapters.emulator.media.vectors import vector
 from together_adapters.emulator.routes.served_models import find_served_model
 
 _DEFAULT_DIMENSIONS: Final = 768
@@ -59,23 +60,27 @@ def embed(context: RequestContext) -> Response | EmbeddingCall:
             )
     total = sum(counts)
     context.charge.admit("embeddings", model, facts, total)
+    used = {"prompt_tokens": total, "total_tokens": total}
+    numbers = _encode_base64 if is_base64 else _encode_floats
+    if answer := context.answer("embeddings", {**context.body, "input": texts}):
+        return _response(context, model, [_encode(vector, is_base64) for vector in answer.media], answer.with_counts(used))
     if "embeddings" in context.state.remote:
 
         def write(vectors: list[list[float]], tokens: int | None) -> Response:
-            numbers = _encode_base64 if is_base64 else _encode_floats
-            return _response(context, model, [numbers(vector) for vector in vectors], total if tokens is None else tokens)
+            counts = used if tokens is None else {"prompt_tokens": tokens, "total_tokens": tokens}
+            return _response(context, model, [numbers(vector) for vector in vectors], counts)
 
         return EmbeddingCall(context, write)
-    return _response(context, model, [encode(text, size) for text in texts], total)
+    return _response(context, model, [encode(text, size) for text in texts], used)
 
 
-def _response(context: RequestContext, model: str, vectors: list[bytes], tokens: int) -> Response:
+def _response(context: RequestContext, model: str, vectors: list[bytes], counts: dict[str, int]) -> Response:
     """Returns a response of encoded vectors, and counts their tokens."""
     rows = [b'{"object":"embedding","index":%d,"embedding":%b}' % (index, vector) for index, vector in enumerate(vectors)]
     if context.behaviour.shuffle_embeddings:
         rows = rows[1::2] + rows[::2]
-    context.charge.count({"prompt_tokens": tokens})
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens} if context.behaviour.embedding_usage else None
+    context.charge.count(counts)
+    usage = counts if context.behaviour.embedding_usage else None
     body = b'{"object":"list","id":%b,"model":%b,"data":[%b],"usage":%b}' % (
         compact(context.id), compact(model), b",".join(rows), compact(usage),
     )  # fmt: skip
@@ -89,6 +94,11 @@ def _refuse_unsupported(context: RequestContext, request: _EmbeddingRequest) -> 
     size = request.dimensions
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_DIMENSIONS):
         raise unprocessable(f"dimensions must be a whole number from 1 to {_MAX_DIMENSIONS}", param="dimensions")
+
+
+def _encode(vector: list[float], as_base64: bool) -> bytes:
+    """Encodes a vector that a test has set, without rounding its numbers."""
+    return b'"' + base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)) + b'"' if as_base64 else compact(vector)
 
 
 @lru_cache(maxsize=16)

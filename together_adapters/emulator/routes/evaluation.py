@@ -17,8 +17,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from together_adapters.emulator.conversation import Conversation, Message
 from together_adapters.emulator.engine import responder
-from together_adapters.emulator.engine.conversation import Conversation, Message
 from together_adapters.emulator.engine.text_features import coverage, stems, words
 from together_adapters.emulator.errors import ApiError, bad_request
 from together_adapters.emulator.http.responses import compact

@@ -53,12 +53,14 @@ def _generate(context: RequestContext) -> dict[str, Any]:
     width, height = (1024, 1024) if request.size == "auto" else map(int, request.size.split("x"))
     width, height = request.width or width, request.height or height
     encode = png if request.output_format == "png" else jpeg
+    answer = context.answer("images")
     data = []
     for index in range(request.n):
-        image = encode(f"{model}\n{request.prompt}\n{request.seed}\n{index}", width, height)
+        seed = f"{model}\n{request.prompt}\n{request.seed}\n{index}"
+        image = answer.media[index] if answer else encode(seed, width, height)
         result = {"type": "b64_json", "b64_json": b64encode(image).decode()}
         if request.response_format == "url":
-            kind = request.output_format
+            kind = "png" if image.startswith(b"\x89PNG") else "jpeg" if image.startswith(b"\xff\xd8") else request.output_format
             result = {"type": "url", "url": context.publish(f"image.{kind}", image, f"image/{kind}")}
         data.append({"timings": {"inference": 0.1}, "index": index, **result})
     context.charge.count({})

@@ -17,7 +17,7 @@ def _list(context: RequestContext) -> list[dict[str, Any]]:
     """Lists models, as a bare array like the service; those of engines among them."""
     jobs = context.stores.jobs.completed()
     tuned_models = [_model(job.output_name, capabilities(job.base_model), "fine-tuned") for job in jobs]
-    models = MODELS if context.state.models is None else context.state.models
+    models = MODELS if context.state.models is None or "*" in context.state.models else context.state.models
     engines = {} if HOP in context.request.headers else context.state.remote.names()
     of_engines = {name: facts for name, facts in engines.items() if name not in models}
     return [_model(name, facts) for name, facts in {**models, **of_engines}.items()] + tuned_models

@@ -9,7 +9,7 @@ import asyncio
 import binascii
 import json
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,8 +33,9 @@ _INVALID: Final = 1008  # code of a close after an event that is not valid
 class _Session:
     """What one websocket has said: audio that is not transcribed yet, and how much was."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, transcript: Callable[[], str | None]) -> None:
         self._rate = rate
+        self._transcript = transcript  # that a test has set
         self._audio = bytearray()
         self._seconds = 0.0
         self._count = 0
@@ -73,7 +74,7 @@ class _Session:
         content = bytes(self._audio)
         self._audio.clear()
         self._count += 1
-        text = audio.embedded_text(content) or f"This is a recording of {len(content)} bytes."
+        text = self._transcript() or audio.embedded_text(content) or f"This is a recording of {len(content)} bytes."
         duration = round(len(content) / (2 * self._rate), 3)
         common = {"item_id": f"item_{self._count}", "start": round(self._seconds, 3), "duration": duration}
         self._seconds += duration
@@ -127,7 +128,12 @@ def _begin(context: RequestContext) -> tuple[str, _Session]:
     format = query.get("input_audio_format", "")
     if format not in _RATES:
         raise bad_request(f"input_audio_format must be one of {', '.join(_RATES)}.", param="input_audio_format")
-    return model, _Session(_RATES[format])
+
+    def transcript() -> str | None:
+        answer = context.answer("transcriptions", dict(query))
+        return answer.media if answer else None
+
+    return model, _Session(_RATES[format], transcript)
 
 
 ROUTES: Any = [WebSocketRoute("/v1/realtime", _serve, name="/v1/realtime")]

@@ -36,10 +36,13 @@ def _rerank(context: RequestContext) -> dict[str, Any]:
     texts = [_text(document, request.rank_fields) for document in request.documents]
     tokens = sum(len(text) // 4 + 1 for text in texts) + (len(request.query) // 4 + 1) * len(texts)
     context.charge.admit("rerank", model, facts, tokens)
-    scores = relevance(request.query, texts)
+    answer = context.answer("rerank", {**context.body, "documents": texts})
+    scores = answer.media if answer else relevance(request.query, texts)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))[: request.top_n]
     with_documents = bool(request.return_documents)
-    context.charge.count({"prompt_tokens": tokens})
+    usage = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+    usage = answer.with_counts(usage) if answer else usage
+    context.charge.count(usage)
     return {
         "object": "rerank",
         "id": context.id,
@@ -48,7 +51,7 @@ def _rerank(context: RequestContext) -> dict[str, Any]:
             {"index": index, "relevance_score": scores[index], "document": {"text": texts[index]} if with_documents else {}}
             for index in order
         ],
-        "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
+        "usage": usage,
     }
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from together_adapters.emulator.engine import completion
-from together_adapters.emulator.engine.text_features import tokenize
+from together_adapters.emulator import generation
+from together_adapters.emulator.conversation import Scores
+from together_adapters.emulator.engine.text_features import token_id, tokenize
 from together_adapters.emulator.errors import ApiError, bad_request, unprocessable
 from together_adapters.emulator.http.behaviour import Behaviour
 from together_adapters.emulator.http.routing import RequestContext, RequestModel
@@ -89,7 +90,7 @@ class SamplingRequest(RequestModel):
 
     def seed_of_response(self, behaviour: Behaviour) -> int:
         """Returns the seed that the response reports."""
-        return self.seed if self.seed is not None else completion.BIG_SEED if behaviour.seed_above_int64 else 7
+        return self.seed if self.seed is not None else generation.BIG_SEED if behaviour.seed_above_int64 else 7
 
     def echoed_prompt(self, prompt: str, logprobs: int | None) -> list[dict[str, Any]]:
         """Returns the prompt as `echo` adds it to a response."""
@@ -97,7 +98,7 @@ class SamplingRequest(RequestModel):
             return []
         if logprobs is None:
             return [{"text": prompt}]
-        scores = completion.together_logprobs(tokenize(prompt), logprobs)
+        scores = generation.together_logprobs(tokenize(prompt), logprobs)
         return [{"text": prompt, "logprobs": scores | {"token_logprobs": [None, *scores["token_logprobs"][1:]]}}]
 
     def has_usage(self, behaviour: Behaviour) -> bool:
@@ -134,20 +135,20 @@ class SamplingRequest(RequestModel):
 
 
 def text_deltas(
-    tokens: list[str], behaviour: Behaviour, logprobs: int | None, logprobs_format: str, scores: completion.Scores = ()
+    tokens: list[str], behaviour: Behaviour, logprobs: int | None, logprobs_format: str, scores: Scores = ()
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yields the deltas of a streamed text, each with further fields of its choice."""
     if logprobs is None:
         for text in _chunks(tokens, behaviour.pieces, behaviour.chunk_tokens):
-            yield {"content": text, "token_id": completion.token_id(text) if behaviour.echo_ids else None}, {}
+            yield {"content": text, "token_id": token_id(text) if behaviour.echo_ids else None}, {}
         return
     for index, token in enumerate(tokens):
-        fields: dict[str, Any] = {"logprobs": completion.logprob(token, index, scores)}
+        fields: dict[str, Any] = {"logprobs": generation.logprob(token, index, scores)}
         if logprobs_format == "openai":
-            fields = {"logprobs": completion.openai_logprobs([token], logprobs, index, scores)}
+            fields = {"logprobs": generation.openai_logprobs([token], logprobs, index, scores)}
         elif logprobs > 1:
-            fields["top_logprobs"] = completion.top_logprobs(token, index, logprobs, scores)
-        yield {"content": token, "token_id": completion.token_id(token) if behaviour.echo_ids else None}, fields
+            fields["top_logprobs"] = generation.top_logprobs(token, index, logprobs, scores)
+        yield {"content": token, "token_id": token_id(token) if behaviour.echo_ids else None}, fields
 
 
 def _chunks(tokens: list[str], max_length: int | None, count: int) -> Iterator[str]:
@@ -161,12 +162,10 @@ def _chunks(tokens: list[str], max_length: int | None, count: int) -> Iterator[s
         yield from ("".join(tokens[start : start + count]) for start in range(0, len(tokens), count))
 
 
-def logprobs_of(
-    tokens: list[str], logprobs: int | None, logprobs_format: str, scores: completion.Scores = ()
-) -> dict[str, Any] | None:
+def logprobs_of(tokens: list[str], logprobs: int | None, logprobs_format: str, scores: Scores = ()) -> dict[str, Any] | None:
     """Returns the log-probabilities of a choice."""
     if logprobs is None:
         return None
     if logprobs_format == "openai":
-        return completion.openai_logprobs(tokens, logprobs, scores=scores)
-    return completion.together_logprobs(tokens, logprobs, scores)
+        return generation.openai_logprobs(tokens, logprobs, scores=scores)
+    return generation.together_logprobs(tokens, logprobs, scores)

@@ -56,7 +56,7 @@ def _find_own(context: RequestContext, model: str) -> tuple[str, Capabilities] |
         if model in (endpoint.name, endpoint.model) and endpoint.state() == "STARTED":
             return endpoint.model, capabilities(endpoint.model)
     named = context.state.models or {}
-    return (model, named[model]) if model in named else None
+    return (model, named.get(model, capabilities(model))) if model in named or "*" in named else None
 
 
 def _find_offered(context: RequestContext, model: str) -> tuple[str, Capabilities]:

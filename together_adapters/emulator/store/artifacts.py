@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
-from together_adapters.emulator.engine.completion import token_id
-from together_adapters.emulator.engine.text_features import tokenize
+from together_adapters.emulator.engine.text_features import token_id, tokenize
 from together_adapters.emulator.store.catalogue import limits_of
 from together_adapters.emulator.store.fine_tune_job import FineTuneJob
 

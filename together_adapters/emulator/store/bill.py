@@ -121,7 +121,7 @@ class Bill:
         if prices is None:
             prices = self._prices[model] = _prices_per_token(facts)
         cached = cached_tokens(usage)
-        prompt, output = int(usage["prompt_tokens"]) - cached, int(usage.get("completion_tokens") or 0)
+        prompt, output = int(usage.get("prompt_tokens") or 0) - cached, int(usage.get("completion_tokens") or 0)
         return prompt * prices[0] + cached * prices[1] + output * prices[2]
 
 

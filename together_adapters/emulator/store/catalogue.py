@@ -16,7 +16,7 @@ from together_adapters.emulator.errors import (
     model_not_available,
     model_not_serverless,
 )
-from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, capabilities
+from together_adapters.types.capabilities import MODELS, Capabilities, ModelType, Prices, capabilities
 
 OWNER: Final = "emulated-user"
 MODEL_TYPES: Final[tuple[ModelType, ...]] = get_args(ModelType)
@@ -24,23 +24,43 @@ FACTS: Final = tomllib.loads(Path(__file__).with_name("facts.toml").read_text("u
 _MIN_LORA_ONLY: Final = 60.0  # billions of weights from which on a model can only be trained with LoRA
 
 
-def named_models(models: Iterable[str] | Mapping[str, str | None]) -> dict[str, Capabilities]:
-    """Returns the models that whoever starts the emulator names; one without a type has that of the table, or else chat.
+ModelFacts = Mapping[str, Any]
+"""A model that the table does not have: its `id`, and fields of `Capabilities`, `prices` as a mapping."""
+NamedModels = Iterable[str | ModelFacts] | Mapping[str, str | ModelFacts | None]
+
+
+def named_models(models: NamedModels) -> dict[str, Capabilities]:
+    """Returns the models that whoever starts the emulator names; what is not said of one is as in the table, or else the default.
 
     Args:
-        models: Names, or `name=type`; or types by name.
+        models: Names, `name=type`, or facts with an `id`; or types or facts by name.
 
     Raises:
-        ValueError: A type is not one of the table's.
+        ValueError: A type is not one of the table's, a fact is unknown, or an `id` is missing.
     """
-    entries = [models] if isinstance(models, str) else models
-    pairs = models.items() if isinstance(models, Mapping) else [entry.partition("=")[::2] for entry in entries]
-    named = {}
-    for name, type in pairs:
-        if type and type not in MODEL_TYPES:
-            raise ValueError(f"the model {name} has the type {type!r}, which is none of {', '.join(MODEL_TYPES)}")
-        named[name] = replace(capabilities(name), type=type) if type else capabilities(name)
+    named: dict[str, Capabilities] = {}
+    if isinstance(models, Mapping):
+        for name, facts in models.items():
+            named[str(name)] = _named(str(name), {"type": facts} if isinstance(facts, str) else facts or {})
+        return named
+    for entry in [models] if isinstance(models, str) else models:
+        if isinstance(entry, str):
+            name, _, type = entry.partition("=")
+            named[name] = _named(name, {"type": type} if type else {})
+        elif isinstance(entry.get("id"), str):
+            named[entry["id"]] = _named(entry["id"], {key: value for key, value in entry.items() if key != "id"})
+        else:
+            raise ValueError(f"a model is a name, or a dict with an id: {dict(entry)}")
     return named
+
+
+def _named(name: str, facts: ModelFacts) -> Capabilities:
+    if facts.get("type", "chat") not in MODEL_TYPES:
+        raise ValueError(f"the model {name} has the type {facts['type']!r}, which is none of {', '.join(MODEL_TYPES)}")
+    if unknown := sorted(facts.keys() - Capabilities.__dataclass_fields__.keys()):
+        raise ValueError(f"the model {name} has no {unknown[0]!r}: known are {', '.join(Capabilities.__dataclass_fields__)}")
+    prices = {"prices": Prices(**facts["prices"])} if isinstance(facts.get("prices"), Mapping) else {}
+    return replace(capabilities(name), **{**facts, **prices})
 
 
 def model_name(body: Mapping[str, Any]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zlib import crc32
 
-from together_adapters.emulator.engine.nearest_example import NearestExampleModel, TrainingExample
 from together_adapters.emulator.errors import model_not_available
 from together_adapters.emulator.store.catalogue import OWNER, billions
 from together_adapters.emulator.store.dataset import DatasetFile
+from together_adapters.emulator.store.nearest_example import NearestExampleModel, TrainingExample
 from together_adapters.emulator.store.records import MAX_RECORDS, JobClock, RecordStore
 
 _STAGES: Final = ((0.04, "pending"), (0.12, "queued"), (0.8, "running"), (0.9, "compressing"), (1.0, "uploading"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from together_adapters.emulator.engine.conversation import ParsedToolCall, parse_arguments
+from together_adapters.emulator.conversation import ParsedToolCall, parse_arguments
 from together_adapters.emulator.engine.text_features import bm25, coverage, stems, words
 
 _MIN_COVERAGE: Final = 0.3  # the share of a question's words that an example must contain to answer it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -17,14 +18,18 @@ _MEDIA: Final = {
 }  # fmt: skip
 _LENIENT_ONLY: Final = ("image", "file", "document")  # content parts that only the lenient mode of the emulator accepts
 
+Scores = Sequence[Mapping[str, float]]
+"""Log-probabilities of the first tokens of an answer and of their alternatives, where they are not invented."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedToolCall:
-    """A call of a tool, with its arguments as a dictionary."""
+    """A call of a tool, with its arguments as a dictionary; `text` is what is sent as them, or `...` for their JSON."""
 
     name: str
     arguments: dict[str, Any] = field(hash=False)
     id: str = ""
+    text: Any = ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
 
-from together_adapters.emulator.engine.conversation import ParsedToolCall
-from together_adapters.emulator.engine.text_features import tokenize
+from together_adapters.emulator.conversation import ParsedToolCall, Scores
+from together_adapters.emulator.engine.text_features import token_id, tokenize
 
 BIG_SEED: Final = 15_924_764_223_251_450_000  # a seed of the live service, which exceeds a signed 64-bit integer
 REASONING: Final = "reasoning"  # the part of an output that is reasoning
-Scores = Sequence[Mapping[str, float]]
-"""Log-probabilities of the first tokens and of their alternatives, where they are not invented."""
-
 _NEIGHBOURS: Final = (" the", " a", "\n", ".", ",", *map(str, range(20)))
 
 
@@ -28,6 +25,7 @@ class Generation:
     reasoning_tokens: list[str] = field(default_factory=list)
     scores: Scores = ()
     refusal_tokens: list[str] = field(default_factory=list)
+    deltas: tuple[Mapping[str, Any], ...] = ()  # of its stream, where a test has set them
 
     @property
     def text(self) -> str:
@@ -35,18 +33,28 @@ class Generation:
         return "".join(self.tokens)
 
 
-def truncate(text: str, stop: Sequence[str], max_tokens: int | None, finish_reason: str) -> tuple[list[str], str]:
-    """Cuts a text at the first stop sequence and at `max_tokens`; returns its tokens and the finish reason that results."""
+def truncate(
+    text: str, stop: Sequence[str], max_tokens: int | None, finish_reason: str, tokens: Sequence[str] = ()
+) -> tuple[list[str], str]:
+    """Cuts a text at the first stop sequence and at `max_tokens`; returns its tokens and the finish reason that results.
+
+    Its tokens are given, or found by `tokenize`.
+    """
     stops = [index for index in map(text.find, filter(None, stop)) if index >= 0]
-    tokens = tokenize(text[: min(stops)] if stops else text)
+    tokens = _head(tokens, min(stops, default=len(text))) if tokens else tokenize(text[: min(stops)] if stops else text)
     if max_tokens is not None and len(tokens) > max_tokens:
         return tokens[:max_tokens], "length"
     return tokens, "stop" if stops else finish_reason
 
 
-def token_id(token: str) -> int:
-    """A stable number for a token."""
-    return crc32(token.encode("utf-8", "replace")) % 128_000
+def _head(tokens: Sequence[str], length: int) -> list[str]:
+    """Returns the tokens of the first `length` characters."""
+    head: list[str] = []
+    for token in tokens:
+        if length > 0:
+            head.append(token[:length])
+        length -= len(token)
+    return head
 
 
 def logprob(token: str, position: int, scores: Scores = ()) -> float:
