@@ -16,7 +16,7 @@ from llama_index_together_adapters import TogetherEmbedding, TogetherLLM, Togeth
 
 from tests.conftest import count_function_calls
 from tests.llama_index.conformance.provider import Events, events, texts_of
-from tests.llama_index.conformance.wire import Reply, WireServer
+from tests.llama_index.conformance.wire import WireServer, error, raw
 from together_adapters import AsyncTogether, AuthenticationError, ConfigurationError, Together
 from together_adapters.emulator import Emulator, Fault
 from together_adapters.types.capabilities import MODELS
@@ -230,7 +230,7 @@ def wire() -> Any:
         {"id": "someone/new-base", "type": "language", "max_model_len": 9_000},
     ]
     with WireServer() as server:
-        server.handlers["/models"] = lambda request: Reply(json=entries)  # type: ignore[arg-type]
+        server.script(raw(entries, path="/models", times=None))
         yield server
 
 
@@ -256,9 +256,10 @@ async def test_metadata_of_the_catalogue(wire: WireServer, model: str, facts: tu
 
 def test_a_catalogue_that_fails(wire: WireServer) -> None:
     llm = TogetherLLM(api_key="k", api_base=wire.url, max_retries=0)
-    wire.script(Reply(401, {"error": {"message": "no", "type": "invalid_request_error"}}))
+    wire.emulator.clear()
+    wire.script(error(401, "no"))
     with pytest.raises(AuthenticationError):
         llm.refresh_metadata()
     assert llm.metadata.context_window == MODELS[llm.model].context_length
-    wire.handlers["/models"] = lambda request: Reply(404, {"error": {"message": "no such path"}})
+    wire.script(error(404, "no such path"))
     assert llm.refresh_metadata() == llm.metadata

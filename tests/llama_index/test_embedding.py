@@ -8,9 +8,9 @@ import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index_together_adapters import TogetherEmbedding
 
-from tests.llama_index.conformance.wire import Reply, Request, WireServer, error
+from tests.llama_index.conformance.wire import WireServer, error, raw, vector
 from together_adapters import APIResponseValidationError, ContextLengthError, RateLimitError
-from together_adapters.emulator import Emulator
+from together_adapters.emulator import Emulator, Limits
 from together_adapters.types.capabilities import capabilities
 
 TEXTS = [f"text {number}" for number in range(50)]
@@ -29,12 +29,12 @@ def model_of(wire: WireServer, **options: Any) -> TogetherEmbedding:
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
 async def test_an_error_lists_the_missing_texts(wire: WireServer, flavour: str) -> None:
-    answer = wire.handlers["/embeddings"]
+    def embed(text: str) -> list[float]:
+        if text == "text 10":
+            wire.script(error(429, "slow down"))  # the next request, of the texts from 20 on
+        return vector(text)
 
-    def handler(request: Request) -> Reply:
-        return error(429, "slow down") if "text 20" in request.json["input"] else answer(request)
-
-    wire.handlers["/embeddings"] = handler
+    wire.emulator.reply(embedding=embed)
     embedding = model_of(wire, embed_batch_size=10, num_workers=1)
     with pytest.raises(RateLimitError, match="slow down") as error_info:
         if flavour == "sync":
@@ -49,12 +49,12 @@ async def test_an_error_lists_the_missing_texts(wire: WireServer, flavour: str) 
 
 
 async def test_at_most_eight_in_flight(wire: WireServer) -> None:
-    answer = wire.handlers["/embeddings"]
-    wire.handlers["/embeddings"] = lambda request: Reply(json=answer(request).json, delay=0.05)
+    wire.delay(0.05)
+    wire.emulator.limits = Limits(concurrent=8)  # a ninth would fail
     embedding = model_of(wire, embed_batch_size=1)
     async with embedding.asynchronous_client:
         await embedding.aget_text_embedding_batch(TEXTS)
-    assert 2 < wire.max_in_flight <= 8
+    assert wire.max_in_flight > 2
 
 
 def test_ten_thousand_texts(wire: WireServer) -> None:
@@ -72,7 +72,7 @@ def test_auto_takes_the_prefixes_of_the_table(wire: WireServer) -> None:
 
 @pytest.mark.parametrize("data", [[], [{"index": 0, "embedding": []}]])
 def test_missing_and_empty_vectors_raise(wire: WireServer, data: Any) -> None:
-    wire.script(Reply(json={"object": "list", "data": data}))
+    wire.script(raw({"object": "list", "data": data}))
     with pytest.raises(APIResponseValidationError):
         model_of(wire).get_text_embedding("abc")
 

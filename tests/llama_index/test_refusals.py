@@ -43,7 +43,7 @@ def refusing(text: str | None = None, *, finish: str = "stop", refusal: str | No
 
     def handle(request: Request) -> Reply:
         if not request.streams:
-            return message_reply({"role": "assistant", "content": text, "refusal": refusal}, finish=finish)
+            return message_reply({"content": text, "refusal": refusal}, finish=finish)
         refusals = [{"refusal": (refusal or "")[at : at + 4]} for at in range(0, len(refusal or ""), 4)]
         texts = [{"content": text}] if text else []
         return stream_reply([*refusals, *texts] if late_text else [*texts, *refusals], finish=finish)

@@ -8,7 +8,7 @@ import pytest
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index_together_adapters import TogetherRerank
 
-from tests.llama_index.conformance.wire import Reply, WireServer
+from tests.llama_index.conformance.wire import WireServer, raw
 from tests.resources.rerank_oracle import Oracle
 from together_adapters import APIResponseValidationError
 from together_adapters.emulator import Emulator
@@ -50,7 +50,7 @@ def test_top_n_of_the_call(wire: WireServer) -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"results": [{"index": 9, "relevance_score": 1.0}]}, {"results": [{"index": 0}]}])
 def test_responses_without_a_valid_ranking(wire: WireServer, answer: Any) -> None:
-    wire.script(Reply(json=answer))
+    wire.script(raw(answer))
     with pytest.raises(APIResponseValidationError):
         TogetherRerank("acme/ranker", api_key="k", api_base=wire.url).postprocess_nodes(nodes_of(2), query_str="a")
 
@@ -87,4 +87,4 @@ def test_the_method_is_a_field(emulator: Emulator) -> None:
     rerank = TogetherRerank(model="acme/assistant", method="pointwise", api_key="k", base_url=emulator.base_url)
     assert TogetherRerank.from_dict(rerank.to_dict() | {"api_key": "k"}).method == "pointwise"
     with pytest.raises(ValueError, match="method"):
-        TogetherRerank(method="best", api_key="k")  # type: ignore[arg-type]
+        TogetherRerank(method="best", api_key="k")

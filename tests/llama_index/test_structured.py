@@ -68,7 +68,7 @@ async def test_the_way(wire: WireServer, options: dict[str, Any], way: str) -> N
 def test_partials_grow(wire: WireServer) -> None:
     text = '{"title": "a long title", "count": 12}'
     wire.chat(lambda request: stream_reply([{"content": text[at : at + 5]} for at in range(0, len(text), 5)]))
-    outputs = list(llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball"))
+    outputs: Any = list(llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball"))
     titles = [item.title or "" for item in outputs]
     assert len(outputs) > 3
     assert titles == sorted(titles, key=len)
@@ -101,7 +101,7 @@ def test_partials_have_the_shape_of_the_model_at_every_depth(wire: WireServer) -
     }  # fmt: skip
     text = json.dumps(full_value)
     wire.chat(lambda request: stream_reply([{"content": text[at : at + 3]} for at in range(0, len(text), 3)]))
-    outputs = list(llm_of(wire).stream_structured_predict(Box, PROMPT, thing="a box"))
+    outputs: Any = list(llm_of(wire).stream_structured_predict(Box, PROMPT, thing="a box"))
     assert outputs[-1] == Box.model_validate(full_value)
     assert any(item.label not in ("small", "large") for item in outputs)
     names = [colour.name for item in outputs for colour in item.colours or ()]
@@ -168,7 +168,8 @@ def test_a_stream_that_never_gets_there(wire: WireServer) -> None:
 
 def test_closing_early_closes_the_response(wire: WireServer) -> None:
     deltas = [{"content": '{"title": "'}, *({"content": "x"} for _ in range(400))]
-    wire.chat(lambda request: stream_reply(deltas, pause=0.01))
+    wire.chat(lambda request: stream_reply(deltas))
+    wire.delay(0.01)
     stream = llm_of(wire).stream_structured_predict(Ball, PROMPT, thing="a ball")
     next(stream)
     stream.close()

@@ -1,9 +1,9 @@
 """A pytest kit for any LlamaIndex provider: 119 numbered behaviours of an LLM, an embedding model and a reranker, and some more.
 
 LlamaIndex has no standard suite for its integrations. The kit checks what agents, query engines, pipelines and observers need,
-against a local server that speaks the OpenAI-compatible API and misbehaves as real servers do. It needs pytest and
-llama-index-core, and no part of together-adapters. It is not in the wheel. Clone the repository of together-adapters and put the
-parent of this folder on the path:
+against the emulator of together-adapters, which speaks the OpenAI-compatible API and misbehaves as real servers do. It needs pytest,
+llama-index-core and together-adapters[emulator], of which no other part is used. It is not in the wheel. Clone the repository of
+together-adapters and put the parent of this folder on the path:
 
     PYTHONPATH=together-adapters/tests/llama_index pytest test_conformance.py
 
@@ -31,7 +31,7 @@ Known failures are listed, so that the other checks can guard a build: `lacks=fr
 its name (`-k t06`) and describes the behaviour in its docstring: L construction, C chat, R reasoning, T tools and agents,
 S structured output, E resilience, I instrumentation, B embeddings, K reranking, G retrieval-augmented generation, X further
 behaviours. Override the fixtures `llm_factory`, `embedding_factory` and `rerank_factory` where a factory is not enough; checks of
-your own can script the server, `wire`.
+your own can script the server, `wire`, and use its `emulator`.
 """
 
 from __future__ import annotations

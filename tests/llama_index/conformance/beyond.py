@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
+from together_adapters.emulator import Fault
+
 from .provider import Provider, run, total_tokens, user
 from .tools import ADD, calls_of
 from .wire import (
     USAGE,
     Delta,
-    Reply,
     WireServer,
     call,
     chunk,
     error,
     fragments,
     message_reply,
+    raw,
     stream_reply,
 )
 
@@ -34,7 +36,8 @@ class BeyondChecks:
 
     def test_x01_cancelled_task(self, llm: Any, wire: WireServer) -> None:
         """A cancelled call frees its connection, and the next call works."""
-        wire.script(stream_reply([{"content": "word "} for _ in range(400)], pause=0.01))
+        wire.script(stream_reply([{"content": "word "} for _ in range(400)]))
+        wire.delay(0.01)
 
         async def consume(started: asyncio.Event) -> None:
             async for _ in await llm.astream_chat(user()):
@@ -47,6 +50,7 @@ class BeyondChecks:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            wire.delay(0)
             return await llm.achat(user())
 
         assert run(scenario()).message.content
@@ -91,8 +95,8 @@ class BeyondChecks:
 
     def test_x06_no_choices(self, llm: Any, wire: WireServer) -> None:
         """Chunks without choices are accepted at any position."""
-        events = [chunk(None), chunk({"content": "Hi"}), chunk(None), chunk({}, finish="stop", usage=USAGE), chunk(None)]
-        wire.script(Reply(events=events))
+        wire.emulator.behave(usage="separate")
+        wire.script(stream_reply([chunk(None), chunk({"content": "Hi"}), chunk(None)]))
         last = list(llm.stream_chat(user()))[-1]
         assert last.message.content == "Hi"
         assert total_tokens(last) == USAGE["total_tokens"]
@@ -102,31 +106,32 @@ class BeyondChecks:
         lines = [json.dumps(chunk({"content": word})).encode() for word in ("Hel", "lo")]
         last = json.dumps(chunk({}, finish="stop")).encode()
         events = [b": keepalive\r\n\r\n", *(b"data: " + line + b"\r\n\r\n" for line in (*lines, last)), b": bye\n\n"]
-        wire.script(Reply(events=events))
+        wire.script(raw(b"".join(events) + b"data: [DONE]\n\n"))
         assert list(llm.stream_chat(user()))[-1].message.content == "Hello"
 
     @pytest.mark.parametrize("size", [1, 2, 7])
     def test_x08_cut_anywhere(self, llm: Any, wire: WireServer, size: int) -> None:
         """Characters may be split between TCP segments."""
-        body = b"".join(
-            b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
-            for event in (chunk({"content": TEXT}), chunk({}, finish="stop"))
-        )
-        wire.script(Reply(events=[body[start : start + size] for start in range(0, len(body), size)]))
+        wire.script({"content": TEXT}, Fault("trickle", size=size, seconds=0))
         assert list(llm.stream_chat(user()))[-1].message.content == TEXT
 
     def test_x09_usage_alone(self, llm: Any, wire: WireServer) -> None:
         """Usage on a separate chunk is on the last item, and so is the message."""
-        wire.script(Reply(events=[chunk({"content": "Hi"}), chunk({}, finish="stop"), chunk(None, usage=USAGE)]))
+        wire.emulator.behave(usage="separate")
+        wire.script(message_reply({"content": "Hi"}))
         last = list(llm.stream_chat(user()))[-1]
         assert total_tokens(last) == USAGE["total_tokens"]
         assert last.message.content == "Hi"
 
     def test_x10_several_choices(self, llm: Any, wire: WireServer) -> None:
         """With `n=2` both choices can be read; a stream raises before a request is sent."""
-        reply = message_reply({"content": "one"})
-        reply.json["choices"].append({**reply.json["choices"][0], "index": 1, "message": {"content": "two"}})
-        wire.script(reply)
+        choices = [
+            {"index": number, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            for number, text in enumerate(("one", "two"))
+        ]
+        wire.script(
+            raw({"id": "chat-1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": USAGE})
+        )
         response = llm.chat(user(), n=2)
         assert response.message.content == "one"
         assert "two" in str(response.raw)
@@ -160,7 +165,7 @@ class BeyondChecks:
         first, second = fragments(call("add", '{"a": 1, "b": 2}')), fragments(call("add", '{"a": 3, "b": 4}', 1))
         deltas: list[Delta] = [*first, *second]
         reasons = {len(first) - 1: "tool_calls", len(deltas) - 1: "tool_calls"}
-        events = [chunk(delta, finish=reasons.get(position)) for position, delta in enumerate(deltas)]
-        wire.script(Reply(events=[*events, chunk({}, finish="tool_calls", usage=USAGE)]))
+        chunks = [chunk(delta, finish=reasons.get(position)) for position, delta in enumerate(deltas)]
+        wire.script(stream_reply(chunks, finish="tool_calls"))
         last = list(llm.stream_chat_with_tools([ADD], "Add", allow_parallel_tool_calls=True))[-1]
         assert calls_of(llm, last) == [("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]

@@ -19,9 +19,8 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.tools import FunctionTool
 
 from .provider import Factory, Provider, collect, run, total_tokens, user
-from .wire import USAGE, Reply, WireServer, always, chunk, message_reply, stream_reply, text_reply
+from .wire import TEXT, USAGE, WireServer, always, chunk, message_reply, stream_reply
 
-TEXT = "Hello world from the wire"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 
 
@@ -135,14 +134,15 @@ class ChatChecks:
 
     def test_c14_logprobs(self, llm_factory: Factory, wire: WireServer) -> None:
         """Log-probabilities of the chosen tokens are mapped, alternatives or not."""
-        wire.script(message_reply({"content": "Hi."}, logprobs={"tokens": ["Hi", "."], "token_logprobs": [-0.1, -0.2]}))
+        wire.script({"content": "Hi.", "logprobs": [{"Hi": -0.1}, {".": -0.2}]})
         self._check_logprobs(llm_factory(logprobs=True).chat(user()).logprobs)
 
     def test_c15_streamed_logprobs(self, llm_factory: Factory, wire: WireServer) -> None:
         """So are those of a stream."""
         content = [{"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}]
-        events = [chunk({"content": "Hi"}, logprobs={"content": content}), chunk({"content": "."}, logprobs=-0.2)]
-        wire.script(Reply(events=[*events, chunk({"content": ""}, finish="stop", usage=USAGE)]))
+        wire.script(
+            stream_reply([chunk({"content": "Hi"}, logprobs={"content": content}), chunk({"content": "."}, logprobs=-0.2)])
+        )
         items = list(llm_factory(logprobs=True).stream_chat(user()))
         self._check_logprobs([token for item in items for token in item.logprobs or ()])
 
@@ -151,6 +151,7 @@ class ChatChecks:
 
     def test_c16_plain_completions(self, llm_factory: Factory, wire: WireServer) -> None:
         """A base model gets the bare prompt, single and streamed."""
+        wire.script({"content": " once upon a time", "times": 2})
         base_model = llm_factory(is_chat_model=False)
         assert base_model.complete("Tell").text == list(base_model.stream_complete("Tell"))[-1].text == " once upon a time"
         assert {request.path for request in wire.requests} == {"/v1/completions"}
@@ -167,7 +168,8 @@ class ChatChecks:
     @pytest.mark.parametrize("flavour", ["sync", "async"])
     def test_c18_closing_early(self, llm: Any, wire: WireServer, flavour: str) -> None:
         """Closing a stream early closes the HTTP response, even when observers keep the exception."""
-        wire.script(stream_reply([{"content": f"{number} "} for number in range(400)], pause=0.01))
+        wire.script(stream_reply([{"content": f"{number} "} for number in range(400)]))
+        wire.delay(0.01)
 
         async def scenario() -> None:
             stream = await llm.astream_chat(user())
@@ -185,7 +187,7 @@ class ChatChecks:
 
     def test_c19_ends_with_the_complete_text(self, llm: Any, wire: WireServer) -> None:
         """The last item holds the complete text, and roles are not concatenated."""
-        wire.chat(lambda request: text_reply(request, TEXT) if not request.streams else always(TEXT)(request))
+        wire.chat(always(TEXT))
         items = list(llm.stream_chat(user()))
         assert items[-1].message.content == TEXT
         assert {item.message.role for item in items} == {MessageRole.ASSISTANT}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +10,9 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.storage.kvstore import SimpleKVStore
 
 from .provider import ELSEWHERE, KEY, Events, Factory, Provider, run, texts_of
-from .wire import Reply, Request, WireServer, error, vector
+from .wire import WireServer, error, vector
 
 TEXTS = [f"text number {number}" for number in range(25)]
-
-
-def _shuffle(request: Request) -> Reply:
-    data = [{"object": "embedding", "index": i, "embedding": vector(text)} for i, text in enumerate(request.json["input"])]
-    return Reply(json={"object": "list", "data": data[::-1], "model": "m", "usage": None})
 
 
 def near(vectors: Any, expected: Any) -> bool:
@@ -54,13 +48,13 @@ class EmbeddingChecks:
 
     def test_b04_order(self, embedding_factory: Factory, wire: WireServer) -> None:
         """A response in another order is sorted by its indexes."""
-        wire.handlers["/embeddings"] = _shuffle
+        wire.emulator.behave(shuffle_embeddings=True)
         vectors = embedding_factory(embed_batch_size=10).get_text_embedding_batch(TEXTS)
         assert all(near(one, vector(text)) for one, text in zip(vectors, TEXTS, strict=True))
 
     def test_b05_workers(self, embedding_factory: Factory, wire: WireServer) -> None:
         """`num_workers=2` allows two requests at a time."""
-        self._slow(wire)
+        wire.delay(0.1)
         embedding = embedding_factory(embed_batch_size=5, num_workers=2)
         run(embedding.aget_text_embedding_batch(TEXTS))
         assert wire.max_in_flight <= 2
@@ -68,14 +62,10 @@ class EmbeddingChecks:
 
     def test_b06_bounded(self, embedding_factory: Factory, wire: WireServer) -> None:
         """Without it, requests are still per batch, not per text."""
-        self._slow(wire)
+        wire.delay(0.1)
         embedding = embedding_factory(embed_batch_size=10)
         run(embedding.aget_text_embedding_batch(TEXTS))
         assert wire.max_in_flight <= 4
-
-    def _slow(self, wire: WireServer) -> None:
-        answer = wire.handlers["/embeddings"]
-        wire.handlers["/embeddings"] = lambda request: Reply(json=answer(request).json, delay=0.1)
 
     def test_b07_instructions(self, embedding_factory: Factory, wire: WireServer) -> None:
         """Instructions are prefixed to queries and passages."""
@@ -96,7 +86,7 @@ class EmbeddingChecks:
 
     def test_b09_persistent_rate_limit(self, embedding_factory: Factory, wire: WireServer) -> None:
         """A rate limit that stays ends in an error after few requests."""
-        wire.handlers["/embeddings"] = lambda request: error(429, "slow down", retry_after="0")
+        wire.script(error(429, "slow down", retry_after=0, times=None))
         with pytest.raises(Exception, match="slow down"):
             embedding_factory(embed_batch_size=10, max_retries=2).get_text_embedding_batch(TEXTS)
         assert len(wire.requests) <= 12
@@ -116,6 +106,7 @@ class EmbeddingChecks:
 
     def test_b12_dimensions(self, embedding_factory: Factory, wire: WireServer) -> None:
         """`dimensions` is sent when set, and only then."""
+        wire.script({"embedding": vector("abc")[:32]})
         embedding_factory(dimensions=32).get_text_embedding("abc")
         embedding_factory().get_text_embedding("abc")
         assert [body.get("dimensions") for body in wire.bodies] == [32, None]
@@ -161,7 +152,7 @@ class EmbeddingChecks:
 
     def test_b18_timeout(self, embedding_factory: Factory, wire: WireServer) -> None:
         """The timeout is enforced."""
-        wire.handlers["/embeddings"] = lambda request: replace(_shuffle(request), delay=60)
+        wire.delay(60)
         with pytest.raises(Exception, match=r"(?i)time"):
             embedding_factory(timeout=0.5, max_retries=0).get_text_embedding("abc")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -73,7 +74,8 @@ class RerankChecks:
     def test_k06_native_async(self, rerank_factory: Factory, wire: WireServer) -> None:
         """The asynchronous method is native and concurrent."""
         rerank = rerank_factory()
-        wire.handlers["/rerank"] = wire.together(8, wire.handlers["/rerank"])
+        barrier = threading.Barrier(8, timeout=30)
+        wire.emulator.reply(scores=lambda query, document: float(barrier.wait()))
 
         async def scenario() -> list[Any]:
             return await asyncio.gather(*(rerank.apostprocess_nodes(nodes_of("a"), query_str=QUERY) for _ in range(8)))
@@ -83,7 +85,7 @@ class RerankChecks:
 
     def test_k07_rate_limit(self, rerank_factory: Factory, wire: WireServer) -> None:
         """Two 429, then a response."""
-        wire.script(error(429, "slow down", retry_after="0"), error(429, "slow down", retry_after="0"))
+        wire.script(error(429, "slow down", retry_after=0, times=2))
         assert rerank_factory(max_retries=2).postprocess_nodes(nodes_of("a"), query_str=QUERY)
         assert len(wire.requests) == 3
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from together_adapters.emulator import Fault
+
 from .provider import KEY, Factory, run, user
-from .wire import Reply, WireServer, chunk, error, message_reply
+from .wire import WireServer, error
 
 
 class ResilienceChecks:
@@ -15,7 +17,7 @@ class ResilienceChecks:
 
     def test_e01_rate_limit(self, llm_factory: Factory, wire: WireServer) -> None:
         """Two 429 with `Retry-After: 0`, then a response: three requests."""
-        wire.script(error(429, "slow down", retry_after="0"), error(429, "slow down", retry_after="0"))
+        wire.script(error(429, "slow down", retry_after=0, times=2))
         assert llm_factory(max_retries=2).chat(user()).message.content
         assert len(wire.requests) == 3
 
@@ -27,33 +29,33 @@ class ResilienceChecks:
 
     def test_e03_bad_request(self, llm_factory: Factory, wire: WireServer) -> None:
         """A 400 is sent once, and its message surfaces."""
-        wire.script(*[error(400, "no such parameter") for _ in range(4)])
+        wire.script(error(400, "no such parameter", times=4))
         with pytest.raises(Exception, match="no such parameter"):
             llm_factory(max_retries=2).chat(user())
         assert len(wire.requests) == 1
 
     def test_e04_no_multiplied_retries(self, llm_factory: Factory, wire: WireServer) -> None:
         """`max_retries=2` means at most three requests."""
-        wire.script(*[error(500, "oops", retry_after="0") for _ in range(12)])
+        wire.script(error(500, "oops", retry_after=0, times=12))
         with pytest.raises(Exception, match="oops"):
             llm_factory(max_retries=2).chat(user())
         assert len(wire.requests) <= 3
 
     def test_e05_error_inside_a_stream(self, llm: Any, wire: WireServer) -> None:
         """An error event raises; it does not end the stream silently."""
-        wire.script(Reply(events=[chunk({"content": "Hi"}), {"error": {"message": "engine died", "type": "server_error"}}]))
+        wire.script(Fault("stream-error", message="engine died"))
         with pytest.raises(Exception, match="engine died"):
             list(llm.stream_chat(user()))
 
     def test_e06_cut_stream(self, llm: Any, wire: WireServer) -> None:
         """A stream without finish reason and end marker raises."""
-        wire.script(Reply(events=[chunk({"content": "Hi"})], done=False))
+        wire.script(Fault("no-done"))
         with pytest.raises(Exception, match=r"\S"):
             list(llm.stream_chat(user()))
 
     def test_e07_timeout(self, llm_factory: Factory, wire: WireServer) -> None:
         """The timeout is enforced."""
-        wire.script(Reply(json=message_reply({"content": "late"}).json, delay=60))
+        wire.delay(60)
         with pytest.raises(Exception, match=r"(?i)time"):
             llm_factory(timeout=0.5, max_retries=0).chat(user())
 
@@ -63,7 +65,7 @@ class ResilienceChecks:
         with pytest.raises(Exception, match="oops"):
             llm_factory(max_retries=0).chat(user())
         assert len(wire.requests) == 1
-        wire.script(error(500, "oops", retry_after="0"))
+        wire.script(error(500, "oops", retry_after=0))
         assert list(llm_factory(max_retries=1).stream_chat(user()))[-1].message.content
         assert len(wire.requests) == 3
 

@@ -109,7 +109,7 @@ class ToolChecks:
     @pytest.mark.parametrize("arguments", ["", None, "{}", "null"])
     def test_t09_no_arguments(self, llm: Any, wire: WireServer, arguments: str | None) -> None:
         """A tool without parameters may be called with nothing."""
-        wire.script(message_reply({"tool_calls": [call("now", arguments)]}, finish="tool_calls"))
+        wire.script({"chunks": [{"tool_calls": [call("now", arguments)]}]})
         assert calls_of(llm, llm.chat_with_tools([NOW], "When?")) == [("now", {})]
         deltas: list[Delta] = [{"tool_calls": [call("now", arguments)]}]
         assert calls_of(llm, stream_of(llm, wire, deltas)[-1]) == [("now", {})]

@@ -1,32 +1,35 @@
-"""A small scriptable server of the OpenAI-compatible API, which misbehaves exactly as a check requires.
+"""The server of the checks: the emulator of together-adapters, told what to answer and how to fail.
 
-It stands in for any provider: chat and plain completions, embeddings, rerank. Handlers produce the replies. It records requests,
-connections, concurrency, and clients that disconnected.
+It stands in for any provider: it serves every model name, and answers chats and plain completions with one text, embeddings and rerank by
+common words. `script` says what the next requests get, `chat` what all chats get.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 from zlib import crc32
 
+from together_adapters.emulator import Behaviour, Emulator, Fault, RecordedRequest, serve
+
+TEXT = "Hello world from the wire"
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 DIMENSIONS = 64
+Delta = dict[str, Any]
+Reply = dict[str, Any]  # what `Emulator.reply` takes by name
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it arrived. `connection` names the TCP connection it came on."""
+    """The body of a chat request."""
 
-    path: str
-    headers: Mapping[str, str]
     json: dict[str, Any]
-    connection: str
 
     @property
     def streams(self) -> bool:
@@ -43,111 +46,63 @@ class Request:
         return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 
 
-@dataclass
-class Reply:
-    """One reply.
-
-    Attributes:
-        status: HTTP status.
-        json: The body, unless it is a stream.
-        events: The events of a stream: objects, or bytes that are sent as they are.
-        headers: Further headers.
-        delay: Seconds before the reply.
-        pause: Seconds between events.
-        done: Whether `[DONE]` ends the stream.
-    """
-
-    status: int = 200
-    json: Any = None
-    events: Iterable[Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay: float = 0.0
-    pause: float = 0.0
-    done: bool = True
-
-
 Handler = Callable[[Request], Reply]
 
 
 class WireServer:
-    """The server, as a context manager; `url` is the base URL for clients.
+    """The server, as a context manager; `url` is the base URL for clients, `emulator` what it runs on."""
 
-    Attributes:
-        requests: The requests, oldest first.
-        most_in_flight: The maximum number of concurrent requests.
-        hang_ups: Clients that disconnected before their reply was complete.
-        handlers: The handlers, by the end of the path.
-    """
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.max_in_flight = 0
-        self.disconnects = 0
-        self.handlers: dict[str, Handler] = {}
-        self._queue: deque[Reply] = deque()
-        self._in_flight = 0
-        self._lock = threading.Lock()
-        self._http = _Http(("127.0.0.1", 0), _Handler)
-        self._http.wire = self
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-        self.reset()
+    emulator: Emulator
 
     @property
     def url(self) -> str:
         """The base URL, with its version."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+        return self.emulator.base_url
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The requests, oldest first."""
+        return self.emulator.requests
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
         """The JSON bodies of the requests."""
-        return [request.json for request in self.requests]
+        return [request.json or {} for request in self.requests]
 
     @property
     def connections(self) -> int:
         """The number of TCP connections that requests came on."""
         return len({request.connection for request in self.requests})
 
+    @property
+    def max_in_flight(self) -> int:
+        """The maximum number of concurrent requests."""
+        return self.emulator.most_in_flight
+
     def count(self, path: str) -> int:
         """Return how many requests went to a path that ends so."""
         return sum(request.path.endswith(path) for request in self.requests)
 
     def reset(self) -> None:
-        """Clear all records, and restore the default handlers."""
-        with self._lock:
-            self.requests = []
-            self.max_in_flight = self.disconnects = 0
-            self._queue.clear()
-        self.handlers = {
-            "/chat/completions": always("Hello world from the wire"),
-            "/completions": _complete,
-            "/embeddings": _embed,
-            "/rerank": _rerank,
-        }
+        """Clear all records, and restore the default answers."""
+        self.emulator.reset()
+        self.emulator.behave(**{**asdict(Behaviour()), "dimensions": True})
+        self.emulator.reply(TEXT, usage=USAGE, times=math.inf)
+        self.emulator.reply(embedding=vector)
+        self.emulator.reply(scores=common_words)
 
-    def script(self, *replies: Reply) -> None:
-        """Set the replies to the next requests."""
-        self._queue.extend(replies)
+    def script(self, *steps: Reply | Fault) -> None:
+        """Set what the next requests get: replies and faults."""
+        for step in steps:
+            self.emulator.inject(step) if isinstance(step, Fault) else self.emulator.reply(**step)
 
     def chat(self, handler: Handler) -> None:
         """Set the handler of chats."""
-        self.handlers["/chat/completions"] = handler
+        self.emulator.reply(lambda body: handler(Request(body)))
 
-    def answer(self, request: Request) -> Reply:
-        """Return the reply to a request."""
-        with self._lock:
-            self.requests.append(request)
-            if self._queue:
-                return self._queue.popleft()
-        for path in sorted(self.handlers, key=len, reverse=True):
-            if request.path.endswith(path):
-                return self.handlers[path](request)
-        return Reply(404, {"error": {"message": f"nothing at {request.path}", "type": "invalid_request_error"}})
-
-    def count_in_flight(self, change: int) -> None:
-        """Count the concurrent requests."""
-        with self._lock:
-            self._in_flight += change
-            self.max_in_flight = max(self.max_in_flight, self._in_flight)
+    def delay(self, seconds: float) -> None:
+        """Wait before responses, and between the events of streams."""
+        self.emulator.behave(delay=seconds)
 
     def together(self, count: int, handler: Handler) -> Handler:
         """Return a handler that replies only when so many requests have arrived; requests that come one after another fail."""
@@ -162,83 +117,18 @@ class WireServer:
     def wait_for_disconnect(self, seconds: float = 60.0) -> bool:
         """Return whether a client disconnects within some seconds."""
         end = time.monotonic() + seconds
-        while self.disconnects == 0 and time.monotonic() < end:
+        while self.emulator.disconnects == 0 and time.monotonic() < end:
             time.sleep(0.01)
-        return self.disconnects > 0
+        return self.emulator.disconnects > 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._stack = ExitStack()
+        self.emulator = self._stack.enter_context(serve(models=["*"]))
+        self.reset()
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-    wire: WireServer
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, _Http)
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.path, headers, body, f"{self.client_address[0]}:{self.client_address[1]}")
-        server.wire.count_in_flight(1)
-        try:
-            reply = server.wire.answer(request)
-            time.sleep(reply.delay)
-        finally:
-            server.wire.count_in_flight(-1)  # before the reply, after which a client may send the next request
-        try:
-            self._send(reply)
-        except OSError:
-            server.wire.disconnects += 1
-            self.close_connection = True
-
-    do_GET = do_POST
-
-    def _send(self, reply: Reply) -> None:
-        if reply.events is not None:
-            return self._stream(reply)
-        content = reply.json if isinstance(reply.json, bytes) else json.dumps(reply.json).encode()
-        self._head(reply, "application/json", {"content-length": str(len(content))})
-        self.wfile.write(content)
-
-    def _stream(self, reply: Reply) -> None:
-        self._head(reply, "text/event-stream", {"transfer-encoding": "chunked"})
-        for event in reply.events or ():
-            self._write_chunk(event if isinstance(event, bytes) else b"data: " + json.dumps(event).encode() + b"\n\n")
-            time.sleep(reply.pause)
-        if reply.done:
-            self._write_chunk(b"data: [DONE]\n\n")
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _write_chunk(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-        self.wfile.flush()
-
-    def _head(self, reply: Reply, kind: str, more: Mapping[str, str]) -> None:
-        self.send_response(reply.status)
-        for name, value in {"content-type": kind, **more, **reply.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing."""
-
-
-USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
-ENVELOPE = {"id": "chat-1", "created": 1_700_000_000, "model": "wire-model"}
-Delta = dict[str, Any]
+        self._stack.close()
 
 
 def call(name: str, arguments: str | None, number: int = 0) -> dict[str, Any]:
@@ -246,30 +136,20 @@ def call(name: str, arguments: str | None, number: int = 0) -> dict[str, Any]:
     return {"id": f"call_{number}", "type": "function", "index": number, "function": {"name": name, "arguments": arguments}}
 
 
-def message_reply(message: Mapping[str, Any], *, finish: str = "stop", usage: Any = USAGE, **choice: Any) -> Reply:
+def message_reply(message: Mapping[str, Any], *, finish: str = "stop", usage: Any = USAGE) -> Reply:
     """Return a chat completion."""
-    example_of = {"role": "assistant", "content": None, "tool_calls": [], **message}
-    choice_fields = {"index": 0, "finish_reason": finish, "logprobs": None, **choice, "message": example_of}
-    return Reply(json={**ENVELOPE, "object": "chat.completion", "choices": [choice_fields], "usage": usage})
+    return {**message, "finish_reason": finish, "usage": usage}
 
 
-def chunk(delta: Delta | None, *, finish: str | None = None, usage: Any = None, **choice: Any) -> dict[str, Any]:
+def stream_reply(deltas: Iterable[Delta], *, finish: str = "stop", usage: Any = USAGE) -> Reply:
+    """Return a chat completion in such deltas, or chunks with choices."""
+    return {"chunks": list(deltas), "finish_reason": finish, "usage": usage}
+
+
+def chunk(delta: Delta | None, *, finish: str | None = None, **choice: Any) -> dict[str, Any]:
     """Return one chunk of a stream; without a delta, one without choices."""
-    choice_fields = {
-        "index": 0,
-        "finish_reason": finish,
-        "logprobs": None,
-        **choice,
-        "delta": {"role": "assistant", **(delta or {})},
-    }
-    choices = [] if delta is None else [choice_fields]
-    return {**ENVELOPE, "object": "chat.completion.chunk", "choices": choices, "usage": usage}
-
-
-def stream_reply(deltas: Iterable[Delta], *, finish: str = "stop", usage: Any = USAGE, **reply: Any) -> Reply:
-    """Return a streamed chat completion; usage is on the chunk with the finish reason."""
-    last = chunk({"content": ""}, finish=finish, usage=usage)
-    return Reply(events=[*(chunk(delta) for delta in deltas), last], **reply)
+    choices = [] if delta is None else [{"index": 0, "finish_reason": finish, "logprobs": None, **choice, "delta": delta}]
+    return {"choices": choices}
 
 
 def words(text: str) -> list[str]:
@@ -279,24 +159,15 @@ def words(text: str) -> list[str]:
 
 
 def always(text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Handler:
-    """Return a handler with a fixed reply, single or streamed as requested."""
-
-    def handler(request: Request) -> Reply:
-        return text_reply(request, text, reasoning=reasoning, calls=calls)
-
-    return handler
+    """Return a handler with a fixed reply."""
+    return lambda request: text_reply(request, text, reasoning=reasoning, calls=calls)
 
 
 def text_reply(request: Request, text: str, *, reasoning: str = "", calls: Sequence[dict[str, Any]] = ()) -> Reply:
-    """Return a reply of text, reasoning and tool calls, single or streamed as requested."""
-    finish = "tool_calls" if calls else "stop"
-    if not request.streams:
-        message: dict[str, Any] = {"content": text or None, "tool_calls": list(calls)}
-        return message_reply(message | ({"reasoning": reasoning} if reasoning else {}), finish=finish)
-    deltas: list[Delta] = [{"content": None, "reasoning": word} for word in words(reasoning)] if reasoning else []
-    deltas += [{"content": word} for word in words(text)] if text else []
-    deltas += [delta for each in calls for delta in fragments(each)]
-    return stream_reply(deltas, finish=finish)
+    """Return a reply of text, reasoning and tool calls; a text alone is streamed in words."""
+    if not calls and not reasoning:
+        return {"chunks": words(text), "usage": USAGE}
+    return {"content": text, "reasoning": reasoning or None, "tool_calls": list(calls) or None, "usage": USAGE}
 
 
 def fragments(whole_call: dict[str, Any], size: int = 5) -> list[Delta]:
@@ -318,7 +189,7 @@ def schema_reply(request: Request) -> Reply:
     if tools and request.json["messages"][-1]["role"] != "tool":
         function = tools[0]["function"]
         return text_reply(request, "", calls=[call(function["name"], json.dumps(example_of(function["parameters"])))])
-    return text_reply(request, "Hello world from the wire")
+    return text_reply(request, TEXT)
 
 
 def example_of(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
@@ -338,19 +209,6 @@ def example_of(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None)
     return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(kind, "filled")
 
 
-def _complete(request: Request) -> Reply:
-    text = " once upon a time"
-    if not request.streams:
-        choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}
-        return Reply(json={**ENVELOPE, "object": "text.completion", "choices": [choice], "usage": USAGE})
-    events = [
-        {**ENVELOPE, "choices": [{"index": 0, "text": word, "delta": {"content": word}, "finish_reason": None}], "usage": None}
-        for word in words(text)
-    ]
-    last = {**ENVELOPE, "choices": [{"index": 0, "text": "", "finish_reason": "stop"}], "usage": USAGE}
-    return Reply(events=[*events, last])
-
-
 def vector(text: str) -> list[float]:
     """Return a stable embedding; texts that share words are close."""
     components = [0.01] * DIMENSIONS
@@ -360,25 +218,19 @@ def vector(text: str) -> list[float]:
     return [round(value / length, 6) for value in components]
 
 
-def _embed(request: Request) -> Reply:
-    value = request.json["input"]
-    texts = [value] if isinstance(value, str) else value
-    vectors = [
-        (vector(text) * 64)[: request.json.get("dimensions")] if "dimensions" in request.json else vector(text) for text in texts
-    ]
-    data = [{"object": "embedding", "index": index, "embedding": values} for index, values in enumerate(vectors)]
-    return Reply(json={"object": "list", "model": "wire-model", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
+def common_words(query: str, document: str) -> float:
+    """Return the share of the words of a query that a document has."""
+    terms = set(query.lower().split())
+    return len(terms & set(document.lower().split())) / (len(terms) or 1)
 
 
-def _rerank(request: Request) -> Reply:
-    query = set(request.json["query"].lower().split())
-    documents = request.json["documents"]
-    scores = [len(query & set(str(text).lower().split())) / (len(query) or 1) for text in documents]
-    order = sorted(range(len(documents)), key=lambda index: -scores[index])[: request.json.get("top_n") or len(documents)]
-    return Reply(json={"object": "rerank", "results": [{"index": index, "relevance_score": scores[index]} for index in order]})
+def error(status: int, message: str, **options: Any) -> Fault:
+    """Return an error response; `retry_after=`, `times=` and `path=` are those of `Fault`."""
+    return Fault(str(status), message=message, type="server_error", **options)
 
 
-def error(status: int, message: str, **headers: str) -> Reply:
-    """Return an error reply."""
-    body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
-    return Reply(status, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+def raw(value: Any, **options: Any) -> Fault:
+    """Return a response with a JSON value as it is, or with bytes, of a stream."""
+    if isinstance(value, bytes):
+        return Fault("response", body=value, content_type="text/event-stream", **options)
+    return Fault("response", body=json.dumps(value), **options)
