@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped,unused-ignore]
 import pytest
 from hypothesis import given, settings, strategies
 
@@ -191,12 +191,12 @@ def test_invalid_response_formats(chat: Chat, form: dict[str, Any]) -> None:
     ],
 )
 def test_a_schema_without_an_answer_is_refused(chat: Chat, schema: dict[str, Any], keyword: str) -> None:
-    nested = {"type": "object", "properties": {"field": schema}, "required": ["field"]}
-    for body in (
+    bodies: list[dict[str, Any]] = [
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
         {"response_format": {"type": "json_object", "schema": schema}},
-        {"tools": [tool("f", **nested["properties"])], "tool_choice": "required"},
-    ):
+        {"tools": [tool("f", field=schema)], "tool_choice": "required"},
+    ]
+    for body in bodies:
         answer = chat.post("hi", **body)
         assert answer.status_code == 400
         assert f"`{keyword}`" in answer.json()["error"]["message"]

@@ -80,7 +80,7 @@ def test_required_string_is_not_empty(chat: Chat) -> None:
 
 
 def test_tool_results_are_quoted_and_no_tool_is_called_twice(chat: Chat) -> None:
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "weather in Oslo?"},
         {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"location": "Oslo"}'}}]},
         {"role": "tool", "tool_call_id": "c1", "content": "Rain, 7 degrees"},
