@@ -95,3 +95,9 @@ def test_a_model_of_an_unknown_type_is_an_error(run: Run) -> None:
 
 def test_code_execution_needs_a_loopback_address(run: Run) -> None:
     assert "loopback" in one_error(run("emulator", "--host", "0.0.0.0", "--allow-code-execution", code=2))
+
+
+def test_an_engine_or_a_record_that_is_none_is_refused(run: Run) -> None:
+    assert "'nonsense' is not a URL such as" in one_error(run("emulator", "--engine", "nonsense", code=2))
+    assert "--engine-model needs --engine" in one_error(run("emulator", "--engine-model", "a", code=2))
+    assert "doctor --record DIR` writes it" in one_error(run("emulator", "--as-recorded", ".", code=2))
