@@ -128,6 +128,7 @@ def test_it_is_offered_to_every_project() -> None:
     assert {(point.name, point.value) for point in entry_points(group="pytest11")} >= {("together_testing", PLUGIN)}
 
 
+@pytest.mark.long
 def test_a_project_that_uses_it(tmp_path: Path, emulator: Emulator) -> None:
     (tmp_path / "test_mine.py").write_text(TESTS)
     (tmp_path / "test_page.py").write_text(MARKER)
@@ -177,6 +178,7 @@ def test_beside_pytest_recording(tmp_path: Path, emulator: Emulator) -> None:
     assert len(emulator.requests) == count
 
 
+@pytest.mark.long
 def test_without_the_extra_it_fails_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "import pytest\n\ndef test_other():\n    pass\n\n@pytest.mark.together_record\ndef test_mine():\n    pass\n"
