@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.conftest import KEY
 from tests.testing.conftest import MODEL, NOWHERE, Session, chat
 from together_adapters import (
     APIConnectionError,
@@ -192,6 +193,34 @@ def test_failures_are_exchanges(session: Session, emulator: Emulator, monkeypatc
     *replayed, now = session.replay(scenario, max_retries=1)
     assert replayed == recorded
     assert now == count
+
+
+FAULTS = """
+    echo-key cut bad-json 502-html not-sse redirect empty-body trickle no-done crlf keepalive stream-error stream-error-event
+    late-error
+""".split()
+
+
+def test_every_fault_is_replayed(session: Session, emulator: Emulator) -> None:
+    """Whatever a server sends, whole or streamed: the same values, or the same error."""
+    flavour = session.flavour
+
+    def ask(client: Any, fault: str, stream: bool) -> Any:
+        emulator.inject(Fault(fault, reset=True, seconds=0, size=200))
+        chunks: list[Any] = []
+        try:
+            answer = flavour.run(client.chat.completions.create(**chat(f"Say {fault} to Ann."), stream=stream))
+            chunks.extend(flavour.iterate(answer) if stream else [answer])
+        except TogetherError as problem:
+            chunks.append((type(problem), re.sub(" at 127.0.0.1:[0-9]+", "", str(problem))))
+        emulator.clear()
+        return chunks
+
+    results = session.both(
+        lambda client: [ask(client, fault, stream) for fault in FAULTS for stream in (False, True)], max_retries=0, api_key=KEY
+    )
+    assert sum(isinstance(chunks[-1], tuple) for chunks in results) > 12
+    assert KEY not in session.path.read_text("utf-8")
 
 
 def test_a_server_that_cannot_be_reached(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ MARK: Final = "[redacted]"
 """What stands for a secret, and matches anything when requests are compared."""
 
 _MIN_SECRET: Final = 8
+_SCHEMES: Final = ("bearer ", "basic ")
 _WORDS: Final = frozenset({"emulator"})  # the emulator's key, which is no secret
 _SECRET_HEADER: Final = re.compile(
     r"authorization|cookie|(^|[-_])(api-?key|key|secret|token|password|credentials?|signature)$", re.IGNORECASE
@@ -122,7 +123,8 @@ class Redaction:
 
 def known_secrets(headers: Mapping[str, str], query: Mapping[str, Any]) -> Iterator[str]:
     """Yields the secrets of a request: those of its headers and of its query."""
-    yield from secret_headers({name: value for name, value in headers.items() if _SECRET_HEADER.search(name)})
+    values = secret_headers({name: value for name, value in headers.items() if _SECRET_HEADER.search(name)})
+    yield from (value for value in values if not value.lower().startswith(_SCHEMES))  # their tokens come by themselves
     yield from secret_parameters(query)
 
 
