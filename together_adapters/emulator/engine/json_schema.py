@@ -10,11 +10,10 @@ from together_adapters.emulator.errors import Unsatisfiable
 
 TYPES: Final = ("string", "integer", "number", "boolean", "object", "array", "null")
 _MAX_REFERENCES: Final = 2  # how often a schema may contain itself
-_MAX_DEPTH: Final = 60
+_MAX_DEPTH, _MAX_STEPS = 60, 50_000
 _APPLICATORS: Final = frozenset(
     ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies")
 )
-_MAX_STEPS: Final = 50_000
 _NEGATED_BOUNDS: Final = {  # type, keyword and difference of the bound that excludes another
     "minimum": ("number", "exclusiveMaximum", 0), "maximum": ("number", "exclusiveMinimum", 0),
     "exclusiveMinimum": ("number", "maximum", 0), "exclusiveMaximum": ("number", "minimum", 0),

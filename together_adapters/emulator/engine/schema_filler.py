@@ -30,9 +30,7 @@ from together_adapters.emulator.engine.value_extraction import (
 from together_adapters.emulator.errors import Unsatisfiable
 
 _MAX_VALUES, _MAX_RECORD_VALUES = 5_000, 2_000  # the second of the records that a text may have; others are not looked for
-_MAX_BRANCHES: Final = 100
-_MAX_LENGTH: Final = 100_000
-_MAX_ITEMS: Final = 1_000
+_MAX_BRANCHES, _MAX_LENGTH, _MAX_ITEMS = 100, 100_000, 1_000
 _ANSWER_FIELD, _NUMBER_FIELD = (field_pattern(WORDS["fields"][kind]) for kind in ("answer", "number"))
 _IMPLIED_TYPES: Final = {  # by keywords, where a schema names none
     keyword: kind

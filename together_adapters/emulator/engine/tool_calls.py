@@ -15,8 +15,7 @@ from together_adapters.emulator.engine.value_extraction import ValueExtractor, o
 from together_adapters.emulator.errors import Unsatisfiable, bad_request, unprocessable, unsatisfiable_schema
 
 MIN_SCORE: Final = 2.0  # from which a tool is called without being required: one word of its name, or two of its description
-_MAX_TOOLS: Final = 1024
-_MAX_CALLS: Final = 16
+_MAX_TOOLS, _MAX_CALLS = 1024, 16
 _CONJUNCTION: Final = r"(?:and then|then|and also|and|also|plus|as well as)"
 _SEPARATOR: Final = re.compile(rf"(?:[.;!?\n]+\s+|,?\s+{_CONJUNCTION}\s+|,\s+)", re.IGNORECASE)
 _UNSPECIFIC: Final = frozenset(WORDS["unspecific"].split())
