@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 
@@ -90,6 +91,8 @@ def emulator(
     """
     from together_adapters.emulator import Behaviour, Limits, serve
     from together_adapters.emulator.remote.engines import command_line_engines
+
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each client that leaves a stream early
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
