@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from tqdm import tqdm
@@ -39,6 +39,9 @@ from together_adapters import (
     TogetherError,
 )
 from together_adapters.types.capabilities import DEFAULT_EMBEDDING_MODEL, alternatives, capabilities
+
+if TYPE_CHECKING:
+    from together_adapters.emulator import Emulator
 
 EMULATOR_MODES = ("default", "strict")
 EMBEDDING_TOKENS = {"prompt_tokens": "embedded"}
@@ -61,13 +64,14 @@ class Session:
         client: The client that the adapters share, with one connection pool and one retry policy.
         requests: The number of responses so far, with those to retried requests.
         refused: The number of those that say that a limit is reached.
-        is_emulated: Whether the service is an emulator that this recipe started, where nothing costs anything.
+        emulator: The emulator that this recipe has started, where nothing costs anything; None if there is a service.
     """
 
-    def __init__(self, stack: ExitStack, **options: Any) -> None:
+    def __init__(self, stack: ExitStack, emulator: Emulator | None = None) -> None:
+        options: dict[str, Any] = {} if emulator is None else {"base_url": emulator.base_url, "api_key": "any"}
         self._stack = stack
         self._options = options
-        self.is_emulated = bool(options)
+        self.emulator = emulator
         self.client = Together(http_client=self._http_client(trust_env=not options), **options)
         self.requests = self.refused = 0
         self._served: set[str] = set()
@@ -200,7 +204,7 @@ def connect(title: str, question: str = "", **emulator_options: Any) -> Iterator
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore", ModelRemovedWarning)  # `Session` finds out, and says so in a line
             reason = _reason_to_emulate()
-            session = Session(stack, **(_start_emulator(stack, **emulator_options) if reason else {}))
+            session = Session(stack, _start_emulator(stack, **emulator_options) if reason else None)
             print(f"Service:  {f'emulator ({reason}); it answers in quotations' if reason else session.client.base_url}")
             yield session
     except TogetherError as error:
@@ -222,13 +226,12 @@ def _reason_to_emulate() -> str:
     return "" if is_configured else "TOGETHER_API_KEY is not set"
 
 
-def _start_emulator(stack: ExitStack, **options: Any) -> dict[str, str]:
+def _start_emulator(stack: ExitStack, **options: Any) -> Emulator:
     """Starts an emulator that streams at reading speed."""
     from together_adapters.emulator import Behaviour, serve
 
     strict = os.environ.get("TOGETHER_EMULATOR") == "strict"
-    emulator = stack.enter_context(serve(behaviour=Behaviour(delay=0.01, strict=strict), **options))
-    return {"base_url": emulator.base_url, "api_key": "any"}
+    return stack.enter_context(serve(behaviour=Behaviour(delay=0.01, strict=strict), **options))
 
 
 def question(default: str, description: str = "Ask the Python language reference.") -> str:

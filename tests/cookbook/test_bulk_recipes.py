@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from pathlib import Path
 
@@ -20,11 +21,16 @@ def jobs(emulator: Emulator) -> int:
     return sum((request.method, request.path) == ("POST", "/v1/batches") for request in emulator.requests)
 
 
-def test_an_evaluation_is_two_jobs(emulator: Emulator, run_again: RunAgain, tmp_path: Path) -> None:
+def test_an_evaluation_is_two_jobs(
+    emulator: Emulator, run_again: RunAgain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(COOKBOOK))
+    judge = importlib.import_module("evaluation_llama_index").judge_by_words
     arguments = ("--questions", "9", "--poll-interval", "0.05", "--checkpoint", str(tmp_path / "run.sqlite"))
     outputs = []
     for expected in (2, 0):
         emulator.clear()
+        emulator.reply(judge, when="YES", times=math.inf)
         process = run_again("evaluation_llama_index", *arguments, TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
         assert (process.returncode, process.stderr) == (0, "")
         assert jobs(emulator) == expected
