@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 
 from tests.cookbook.conftest import BAD_KEY, KEY, RunAgain, run
-from together_adapters.emulator import Emulator, Limits, serve
+from together_adapters.emulator import Behaviour, Emulator, Limits, serve
 
 CHAT, VECTORS = "openai/gpt-oss-120b", "BAAI/bge-base-en-v1.5"
 LIMITS = Limits(requests_per_minute=3000, schedule=[(3.0, Limits(requests_per_minute=1500))])
 ROW = re.compile(r"^ *(\w+) +([\w./-]*)" + r" +([\d,]+)" * 4 + r" +([\d.]+) *$", re.MULTILINE)
 LEARNED = re.compile(r"^ +\d+ s +\d+ +\d+ +([\d,]+|-)(?: =+)?$", re.MULTILINE)
+DROPPED = (1100, 1500)  # the limit after its drop, of which a refusal takes a part for a while
 
 
 def table(process: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], tuple[int, int, int, int, str]]:
@@ -38,7 +39,7 @@ def check_against_the_bill(output: str, rows: dict[tuple[str, str], tuple[int, i
 
 def test_the_limit_drops(tmp_path: Path) -> None:
     path = tmp_path / "limit.svg"
-    with serve(limits=LIMITS) as emulator:
+    with serve(limits=LIMITS, behaviour=Behaviour(delay=0.01)) as emulator:  # as the recipe's own
         process = run("shared_control", "--plot", str(path), TOGETHER_BASE_URL=emulator.base_url, TOGETHER_API_KEY=KEY)
         rows = table(process)
         check_against_the_bill(process.stdout, rows, emulator)
@@ -48,7 +49,8 @@ def test_the_limit_drops(tmp_path: Path) -> None:
     assert (rows["ingest", CHAT][0], rows["answers", CHAT][0], rows["ingest", VECTORS][0]) == (130, 32, 2)
     assert "130 documents ingested, 16 questions answered\n" in process.stdout
     learned = [float(limit.replace(",", "")) for limit in LEARNED.findall(process.stdout) if limit != "-"]
-    assert (learned[0], learned[-1]) == (3000, 1500)
+    assert learned[0] == 3000
+    assert DROPPED[0] <= learned[-1] <= DROPPED[1]
     assert "</svg>" in path.read_text("utf-8")
 
 
@@ -61,8 +63,9 @@ def test_without_a_key_and_an_embedding_model(run_again: RunAgain) -> None:
     assert "\nVectors:  none, as the service serves no embedding model\n" in process.stdout
     refused, requests = map(int, re.findall(r"^(\d+) of (\d+) requests were refused", process.stdout, re.MULTILINE)[0])
     assert refused < 0.03 * requests
-    learned = LEARNED.findall(process.stdout)
-    assert (learned[1], learned[-1]) == ("3,000", "1,500")
+    learned = [float(limit.replace(",", "")) for limit in LEARNED.findall(process.stdout) if limit != "-"]
+    assert learned[0] == 3000
+    assert DROPPED[0] <= learned[-1] <= DROPPED[1]
 
 
 def test_wrong_key_is_one_line(emulator: Emulator, run_again: RunAgain) -> None:

@@ -10,6 +10,7 @@ from together_adapters.control.limits.rates import Entry
 
 _FIRST_TEST_PAUSE: Final = 8  # windows
 _MAX_TEST_PAUSE: Final = 128
+_TRANSIT: Final = 0.05  # seconds; the longest time that a request takes to the service
 _TESTS: Final = 3  # that are accepted before headers count no more
 
 
@@ -71,7 +72,8 @@ class Window:
     def update(self, entry: Entry, hint: Allowance, now: float) -> None:
         """Takes over what headers tell, as of when the request was sent."""
         total = entry.total
-        end = entry.time + hint.reset
+        # The service counts from when the request came, later than it was sent: what is sent too early is refused.
+        end = entry.time + min(now - entry.time, _TRANSIT) + hint.reset
         if now >= self.end:
             self._windows -= 1
             self._reset = self._newest = 0.0
