@@ -316,7 +316,7 @@ def test_the_lines_of_a_batch_are_billed_and_not_limited() -> None:
 def test_totals_have_all_rows_and_the_list_the_last() -> None:
     bill = Bill(keep=2)
     for tokens in range(1, 5):
-        bill.add(BillRow("chat", MODEL, tokens, 0, 0, 0, tokens, 200, str(tokens)))
+        bill.add(BillRow("chat", MODEL, tokens, 0, 0, 0, tokens, 200, str(tokens)), bill.edition)
     assert [row.request_id for row in bill.rows()] == ["3", "4"]
     assert (bill.total().requests, bill.total().input_tokens, bill.total().cost) == (4, 10, 10e-12)
 
@@ -329,3 +329,11 @@ def test_a_price_is_exact() -> None:
     ):
         facts = capabilities(name)
         assert Bill().picodollars(name, facts, usage) == 1_000_000 * input + 3 * cached + 7 * output
+
+
+def test_a_request_of_before_is_not_in_a_bill_that_was_cleared() -> None:
+    bill = Bill()
+    edition = bill.edition
+    bill.clear()
+    bill.add(BillRow("chat", MODEL, 1, 0, 0, 0, 1, 200, "x"), edition)
+    assert (bill.total().requests, len(bill)) == (0, 0)

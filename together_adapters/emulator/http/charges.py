@@ -26,6 +26,7 @@ class Charge:
         "_admitted_tokens",
         "_bill",
         "_costs",
+        "_edition",
         "_facts",
         "_has_ended",
         "_is_admitted",
@@ -45,6 +46,7 @@ class Charge:
 
     def __init__(self, bill: Bill, costs: CostLedger, request_id: str, rate: RateWindow | None = None) -> None:
         self._bill = bill
+        self._edition = bill.edition
         self._costs = costs
         self._request_id = request_id
         self._rate = rate
@@ -131,7 +133,7 @@ class Charge:
         )
 
     def _add(self, row: BillRow) -> None:
-        self._bill.add(row)
+        self._bill.add(row, self._edition)
         if self._facts is not None:
             self._costs.add(row.model, row.input_tokens + row.output_tokens, row.picodollars or 0)
 

@@ -85,6 +85,7 @@ class Bill:
         self._lock = threading.Lock()
         self._rows: deque[BillRow] = deque(maxlen=keep)
         self._totals: dict[tuple[str, str], BillTotal] = {}
+        self.edition = 0  # grows when it is cleared
         self._prices: dict[str, tuple[int, int, int]] = {}
 
     def rows(self) -> list[BillRow]:
@@ -102,8 +103,11 @@ class Bill:
                         setattr(result, name, getattr(result, name) + getattr(total, name))
         return result
 
-    def add(self, row: BillRow) -> None:
+    def add(self, row: BillRow, edition: int) -> None:
+        """Adds a row, unless its request began before the bill was cleared."""
         with self._lock:
+            if edition != self.edition:
+                return
             self._rows.append(row)
             total = self._totals.get(row[:2])
             if total is None:
@@ -112,6 +116,7 @@ class Bill:
 
     def clear(self) -> None:
         with self._lock:
+            self.edition += 1
             self._rows.clear()
             self._totals.clear()
 
