@@ -161,7 +161,7 @@ def print_limit(samples: list[Sample]) -> None:
     """Prints the limit as it was learned, each second and at the end."""
     print("\n  time   waiting   refused   requests a minute, as learned")
     for sample in [*samples[:-1:2], samples[-1]]:
-        limit = f"{sample.limit:6,.0f} {'=' * round(sample.limit / 100)}" if sample.limit else "     -"
+        limit = f"{sample.limit:6,.0f} {'=' * min(round(sample.limit / 100), 40)}" if sample.limit else "     -"
         print(f"{sample.seconds:4.0f} s {sample.waiting:9} {sample.refused:9}   {limit}")
 
 
