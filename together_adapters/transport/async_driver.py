@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -241,9 +241,9 @@ class AsyncDriver(HTTPDriver, Async):
 
 async def _read_in_thread(file_range: FileRange) -> AsyncIterator[bytes]:
     """Yields the blocks of a file range, each read in a thread, so that the event loop is not blocked."""
-    blocks = iter(file_range)
-    while block := await anyio.to_thread.run_sync(next, blocks, b""):
-        yield block
+    with closing(iter(file_range)) as blocks:  # at once, also if an exception refers to this frame for some time
+        while block := await anyio.to_thread.run_sync(next, blocks, b""):
+            yield block
 
 
 async def _read(response: HTTPResponse) -> Response:

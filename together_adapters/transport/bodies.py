@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -27,7 +27,7 @@ class FileRange:
     size: int
     on_read: Callable[[int], None] | None = field(default=None, compare=False)  # gets the number of bytes read in this attempt
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Generator[bytes, None, None]:
         position = 0
         with self.path.open("rb") as file:
             file.seek(self.offset)
