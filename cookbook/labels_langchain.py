@@ -111,14 +111,14 @@ def main() -> None:
         checkpoint = arguments.checkpoint or Path(folder, "labels.sqlite")
         before = len(run.client.batches.list())
         own = ["--documents", str(arguments.documents), "--checkpoint", str(checkpoint), "--model", model]
-        key = {"TOGETHER_API_KEY": "any"} if run.emulator is not None else {}
+        key = {"TOGETHER_API_KEY": "any"} if run.emulator else {}
         phase = start_and_kill(own, {"TOGETHER_BASE_URL": run.client.base_url, **key})
         print(
             f"\nThe first process was killed {'while its job ran' if phase == 'wait' else f'too late, it had reached: {phase}'}."
         )
 
         usage = UsageMetadataCallbackHandler()
-        again = chain(checkpoint, client=run.client, model=model, poll_interval=0.2 if run.emulator is not None else 15)
+        again = chain(checkpoint, client=run.client, model=model, poll_interval=0.2 if run.emulator else 15)
         labels = again.batch(inputs, {"callbacks": [usage]}, return_exceptions=True)
         show(labels, [label for _, label in documents(arguments.documents)])
         print(f"Jobs of both processes together: {len(run.client.batches.list()) - before}")

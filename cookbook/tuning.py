@@ -156,7 +156,7 @@ def connect(title: str, question: str, description: str) -> Iterator[TuningRun]:
     if arguments.folder and arguments.folder.exists() and any(arguments.folder.iterdir()):
         parser.error(f"{arguments.folder} is not empty")
     with session.connect(title) as run, TemporaryDirectory(prefix="finetune-") as temporary:
-        if not (arguments.yes or run.emulator is not None or sys.stdin.isatty()):
+        if not (arguments.yes or run.emulator or sys.stdin.isatty()):
             parser.error("a job costs money and needs a confirmation: pass --yes")
         folder: Path = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

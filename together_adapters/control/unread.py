@@ -17,6 +17,7 @@ class Unread:
 
     def __init__(self) -> None:
         self._rows: list[Values | Callable[[], Values]] = []
+        self._functions = 0  # among the rows
         self._packs: list[bytes] = []
         self._units = 0  # that all rows have cost, those that were taken too
 
@@ -25,13 +26,18 @@ class Unread:
 
     def keep(self, row: Values | Callable[[], Values]) -> None:
         """Keeps the values of a row, or the function that returns them: many at once cost less."""
+        if isinstance(row, list):
+            self._units += row[COST] or 0
+        else:
+            self._functions += 1
         self._rows.append(row)
         if len(self._rows) >= _PACK:
             self._pack()
 
     def units(self) -> int:
         """Returns the sum of the costs of all rows that were ever kept."""
-        self._pack()
+        if self._functions:
+            self._pack()
         return self._units
 
     def take(self) -> Iterator[list[Values]]:
@@ -41,15 +47,20 @@ class Unread:
         return (pickle.loads(pack) for pack in packs)  # noqa: S301 - of this process
 
     def _pack(self) -> None:
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._functions = self._rows, [], 0
         all_values, errors = [], []
         for row in rows:
+            if isinstance(row, list):
+                all_values.append(row)
+                continue
             try:
-                all_values.append(row if isinstance(row, list) else row())
+                values = row()
             except Exception as error:  # of one row, which must not cost the others
                 errors.append(error)
+            else:
+                self._units += values[COST] or 0
+                all_values.append(values)
         if all_values:
-            self._units += sum(values[COST] or 0 for values in all_values)
             self._packs.append(pickle.dumps(all_values, pickle.HIGHEST_PROTOCOL))
         if errors:
             raise errors[0]
