@@ -147,6 +147,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-must-never-be-sent")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/openai")
+    if llm := sys.modules.get("llama_index_together_adapters.llm"):  # each test sees the warnings that a program gives once
+        monkeypatch.setattr(llm, "_warned_models", set())
 
 
 @pytest.fixture(scope="session", autouse=True)

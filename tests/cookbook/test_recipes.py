@@ -231,6 +231,7 @@ def test_goes_on_where_the_table_is_out_of_date(
     check_answer(out)
 
 
+@pytest.mark.filterwarnings("ignore:the context window of acme/chat is not known")
 def test_the_user_names_the_model(
     recipe: ModuleType, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

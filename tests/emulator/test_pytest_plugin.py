@@ -170,7 +170,7 @@ def test_what_fails_with_the_marker(tmp_path: Path) -> None:
     )
     assert "  reply('Rome.', when='Italy'), 0 of 2 times" in output
     assert "  reply('Lyon.')" in output
-    assert output.count("permits that:\n  reply") == 2  # a test that fails by itself has one failure
+    assert "ERROR at teardown of test_that_fails_itself" not in output  # a test that fails by itself has one failure
     assert "The function that makes a reply of the emulator failed:" in output and "KeyError: 'seed'" in output
     assert "@pytest.mark.together takes replies, fault, models, limits, allow_unused, not 'reply'" in output
     assert "a reply has no 'text'" in output
