@@ -39,7 +39,7 @@ LOWEST_TESTS ?= tests
 
 export QUESTION
 
-.PHONY: demo test test-fast test-slow llama-cpp test-lowest cov check bench fix clean
+.PHONY: demo test test-fast test-slow llama-cpp test-lowest cov check bench bench-compare fix clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +47,7 @@ help:
 	@echo "             QUESTION='...' asks another one; live when TOGETHER_API_KEY is set, else on the emulator"
 	@echo "make test    run the tests          make check   format, lint, types, import rules, models"
 	@echo "make bench   measure the speed      make fix     format, and apply automatic fixes"
+	@echo "make bench-compare REF=v0.1.0    every row of that commit and of this tree, in one run"
 	@echo "make test-fast    the tests that need no processes of their own: under a minute"
 	@echo "make test-slow    what \`make test\` leaves out, an upload of 6 GB among it; takes minutes"
 	@echo "make llama-cpp    build llama.cpp's server with a small model, for \`make test-slow\`; takes half an hour"
@@ -94,6 +95,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
+
+bench-compare: $(VENV)/.dev
+	$(if $(REF),,$(error Name a commit, tag or branch: make bench-compare REF=main))
+	@$(BIN)/python -m tests.benchmarks.compare "$(REF)"
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

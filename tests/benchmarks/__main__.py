@@ -6,34 +6,17 @@ import argparse
 import asyncio
 import json
 import math
-import os
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks import (
-    bulk_speed,
-    client_speed,
-    control_speed,
-    conversion_speed,
-    finetune_speed,
-    imports,
-    langchain_speed,
-    llama_index_speed,
-    report,
-    telemetry_speed,
-)
+from tests.benchmarks import imports, report
 from tests.benchmarks.measure import Bench, Operation, Pace, Row, measure
+from tests.benchmarks.operations import OPERATIONS, matches, quieten
 from tests.benchmarks.server import running
 
 QUICK = Pace(rounds=2, turn=0.005, peer_rounds=1, limit=0)
-OPERATIONS = {
-    **client_speed.OPERATIONS, **langchain_speed.OPERATIONS, **llama_index_speed.OPERATIONS, **conversion_speed.OPERATIONS,
-    **finetune_speed.OPERATIONS, **telemetry_speed.OPERATIONS, **control_speed.OPERATIONS,
-    **bulk_speed.OPERATIONS,
-}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,8 +51,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _rows(only: Sequence[str], pace: Pace) -> Iterator[Row]:
-    _quieten()
-    names = [name for name in OPERATIONS if _matches(name, only)]
+    quieten()
+    names = [name for name in OPERATIONS if matches(name, only)]
     if names:
         with running() as server, asyncio.Runner() as loop:
             bench = Bench(server, loop)
@@ -77,12 +60,8 @@ def _rows(only: Sequence[str], pace: Pace) -> Iterator[Row]:
                 yield from _measure_one(name, bench, pace)
                 bench.clear()
     for statement in imports.IMPORTS:
-        if _matches(statement.name, only):
+        if matches(statement.name, only):
             yield from imports.measure_import(statement, min(imports.ROUNDS, pace.rounds))
-
-
-def _matches(name: str, only: Sequence[str]) -> bool:
-    return not only or any(part.lower() in name.lower() for part in only)
 
 
 def _measure_one(name: str, bench: Bench, pace: Pace) -> list[Row]:
@@ -95,16 +74,6 @@ def _measure_one(name: str, bench: Bench, pace: Pace) -> list[Row]:
         return [Row(name, note=f"cannot be measured: {str(missing).splitlines()[0]}")]
     except Exception as problem:
         return [Row(name, note=f"failed: {type(problem).__name__}: {problem}"[:78])]
-
-
-def _quieten() -> None:
-    """Let no tracing, proxy or warning of this machine into the figures."""
-    for variable in list(os.environ):
-        if variable.upper().startswith(("LANGCHAIN_", "LANGSMITH_", "TOGETHER_", "OPENAI_")) or variable.upper().endswith(
-            "_PROXY"
-        ):
-            del os.environ[variable]
-    warnings.simplefilter("ignore")
 
 
 if __name__ == "__main__":

@@ -62,16 +62,16 @@ def measure_import(target: Import, rounds: int) -> list[Row]:
     statements = {"": target.ours, **dict(target.peers)}
     usable: dict[str, str] = {}
     for name, statement in [("baseline", target.baseline), *statements.items()]:
-        problem = _problem(statement)
+        problem = import_problem(statement)
         if problem is None:
             usable[name] = statement
         elif name in ("baseline", ""):
             return [Row(target.name, note=problem)]
     costs: dict[str, list[float]] = {name: [] for name in usable}
     for number in range(rounds):
-        bare = _cpu("pass")
+        bare = cpu("pass")
         for name in usable if number % 2 == 0 else reversed(usable):
-            costs[name].append(_cpu(usable[name]) - bare)
+            costs[name].append(cpu(usable[name]) - bare)
     base = costs.pop("baseline")
     return [
         Row(
@@ -91,13 +91,13 @@ def _command(statement: str) -> list[str]:
     return [sys.executable, "-I", "-c", statement]
 
 
-def _problem(statement: str) -> str | None:
+def import_problem(statement: str) -> str | None:
     """Return why a statement cannot be executed, in a line; also leaves its modules compiled and in the disk cache."""
     done = subprocess.run(_command(statement), capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it fails"])[-1]
 
 
-def _cpu(statement: str) -> float:
+def cpu(statement: str) -> float:
     """Return the seconds of CPU that an interpreter takes for a statement."""
     process = subprocess.Popen(_command(statement), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -64,6 +64,11 @@ class Operation:
     peers: dict[str, Work] = field(default_factory=dict)
     peer_share: int = 1
 
+    @property
+    def scale(self) -> float:
+        """What makes seconds of a call a figure of the table: the unit, for each unit of work."""
+        return {"us": 1e6, "ms": 1e3}[self.unit] / self.per
+
 
 @dataclass(frozen=True)
 class Row:
@@ -274,12 +279,11 @@ def _round(contestants: list[Contestant], turns: int) -> None:
 
 
 def _row(operation: Operation, name: str, costs: list[tuple[float, float]], goal: Goal | None, *, peer: bool = False) -> Row:
-    scale = {"us": 1e6, "ms": 1e3}[operation.unit] / operation.per
     return Row(
         name,
         operation.unit,
-        median(mine for mine, _ in costs) * scale,
-        median(base for _, base in costs) * scale,
+        median(mine for mine, _ in costs) * operation.scale,
+        median(base for _, base in costs) * operation.scale,
         tuple(mine / base for mine, base in costs),
         goal,
         peer=peer,

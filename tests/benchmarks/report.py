@@ -30,8 +30,8 @@ def line(row: Row) -> str:
     if row.ours is None or row.baseline is None:
         return f"{name:<50} {row.note}"
     ratio = "" if row.ratio is None else f"{row.ratio:.2f} ({min(row.ratios):.2f}-{max(row.ratios):.2f})"
-    baseline = "" if row.peer else _figure(row.baseline)
-    return _COLUMNS.format(name, _figure(row.ours), baseline, row.unit, ratio, _goal(row), row.verdict).rstrip()
+    baseline = "" if row.peer else figure(row.baseline)
+    return _COLUMNS.format(name, figure(row.ours), baseline, row.unit, ratio, _goal(row), row.verdict).rstrip()
 
 
 def machine(load: str) -> str:
@@ -70,7 +70,7 @@ def load() -> str:
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 

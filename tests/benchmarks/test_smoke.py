@@ -24,3 +24,21 @@ def test_two_operations_make_a_table(tmp_path: Path) -> None:
     rows = [row for row in json.loads(path.read_text())["rows"] if not row["peer"]]
     assert [row["verdict"] in ("met", "missed") for row in rows] == [True, True]
     assert all(len(row["ratios"]) == 2 and row["ratio"] > 0 for row in rows)
+
+
+def test_a_commit_is_compared_with_the_tree(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    only = ["--only", "client chat 100 KB answer", "--only", "import together_adapters"]
+    command = [sys.executable, "-m", "tests.benchmarks.compare", "HEAD", "--quick", *only, "--json", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    names = ["client chat 100 KB answer", "import together_adapters, vs httpx"]
+    assert [row["name"] for row in json.loads(path.read_text())["rows"]] == names
+    assert all(f"\n{name} " in done.stdout for name in names)
+    assert all(len(row["ratios"]) == 2 and row["ratio"] > 0 for row in json.loads(path.read_text())["rows"])
+
+
+def test_a_commit_that_is_not_there() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.compare", "no-such-commit"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: this repository has no commit 'no-such-commit'\n")
