@@ -22,8 +22,9 @@ from together_adapters.emulator.store import interpreter_session
 
 COMMAND = [sys.executable, "-m", "together_adapters.emulator", "--allow-code-execution", "--job-seconds", "600"]
 PROGRAM = """
-import os, sys
+import os, signal, sys
 from together_adapters.emulator import serve
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where the tests run under nohup
 with serve(allow_code_execution=True, job_seconds=600) as emulator:
     print(emulator.base_url)
     print(f"TOGETHER_API_KEY={{emulator.api_key}}", flush=True)
@@ -50,7 +51,7 @@ print(*processes)
 
 def run_code(http: httpx.Client) -> list[int]:
     """Starts processes in two sessions, and writes files; returns the ids of the processes."""
-    processes = []
+    processes: list[int] = []
     for _ in range(2):
         answer = http.post("/tci/execute", json={"code": CODE, "language": "python"}).json()
         processes += map(int, answer["data"]["outputs"][0]["data"].split())
@@ -114,7 +115,7 @@ def test_reset_ends_sessions_and_removes_files(tmp_path: Path, monkeypatch: pyte
         processes = run_code(http)
     assert not any(map(is_running, processes))
     assert list(tmp_path.iterdir()) == []
-    assert set(threading.enumerate()) <= before
+    assert eventually(lambda: set(threading.enumerate()) <= before)
 
 
 def test_the_end_does_not_wait_for_code(tmp_path: Path) -> None:

@@ -147,7 +147,9 @@ def test_limits_of_time_hold_for_replayed_streams(session: Session) -> None:
 
     session.record(read)
     text = session.path.read_text("utf-8")
-    session.path.write_text(text.replace("- {after:", "- {after: 60, event: late, data: {}}\n    - {after:", 1), "utf-8")
+    edited = text.replace("    events:\n", "    events:\n    - {after: 60, event: late, data: {}}\n", 1)
+    assert edited != text
+    session.path.write_text(edited, "utf-8")
     with pytest.raises(APIConnectionError, match="timed out"):
         session.replay(read, pace=1.0)
     with pytest.raises(APIConnectionError, match="timed out"):
